@@ -1,0 +1,55 @@
+# Every target first sets up .venv in this folder, once: it is renewed when pyproject.toml or uv.lock change, and nothing is downloaded otherwise.
+# `make UV= ...` takes pip although uv is there, `make PYTHON=python3.12 UV= ...` another interpreter, `make -B setup EXTRAS="dev tensorflow"` more extras.
+
+PYTHON ?= python3
+EXTRAS ?= dev
+VENV := .venv
+STAMP := $(VENV)/.installed
+
+ifeq ($(origin UV),undefined)
+UV := $(shell uv --version >/dev/null 2>&1 && command -v uv)
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench lock wheel clean
+
+help:  ## show the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(STAMP)  ## install edgeff and its development tools into .venv
+
+$(STAMP): pyproject.toml uv.lock
+ifneq ($(UV),)
+	UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --frozen --inexact $(addprefix --extra ,$(EXTRAS))
+else
+	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 10))' || { echo "edgeff needs Python 3.10 or newer with venv: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet -e '.[$(subst $(subst ,, ),$(subst ,,,),$(strip $(EXTRAS)))]'
+endif
+	@touch $@
+
+demo: $(STAMP)  ## train, quantise, export, build and learn on an emulated Cortex-M4: ends in a table and runs/demo/report.html
+	$(VENV)/bin/edgeff demo
+
+test: $(STAMP)  ## run all tests, on all cores
+	$(VENV)/bin/python -m pytest -n auto
+
+check: $(STAMP)  ## lint, format, types, imports between layers
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: $(STAMP)  ## the accuracy-versus-memory table over many configurations
+	$(VENV)/bin/edgeff bench
+
+lock:  ## renew uv.lock from pyproject.toml (needs uv), from PyPI alone
+	uv lock --no-config --default-index https://pypi.org/simple
+	@! grep -Eo '(file|https?)://[^/"]*' uv.lock | grep -Ev '^https://(pypi\.org|files\.pythonhosted\.org)$$'
+
+wheel: $(STAMP)  ## build a wheel into dist/
+	$(VENV)/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+clean:  ## remove .venv and everything that was built
+	rm -rf $(VENV) build dist runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

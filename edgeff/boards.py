@@ -1,0 +1,182 @@
+"""Reads board files: a TOML a board comes in, a checked ``ir.Board`` goes out.
+
+Refused: a file that is not TOML, unknown or missing keys, values without a source, memory regions that overlap or pass 32 bits, and
+compiler flags other than ``-target X`` and ``-m...`` (a board file says what core it is for, it does not run plug-ins of the compiler).
+Besides the boards of edgeff those in the folder that the environment variable ``EDGEFF_BOARDS_DIR`` names are found.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from edgeff.errors import BadInput
+from edgeff.ir import Board, Region
+from edgeff.resources import boards_folder
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_ADDRESS_LIMIT = 1 << 32
+_REGION_LIMIT_BYTES = 1 << 28  # an emulator sets memory aside for it
+_FILE_LIMIT_BYTES = 1 << 20
+_NAME = r"^[a-z][a-z0-9_]{0,63}$"
+_FLAG = re.compile(r"-m[a-zA-Z0-9_.+=-]{1,100}")
+_TRIPLE = re.compile(r"[a-z0-9_]+(-[a-z0-9_.]+){1,3}")
+_ALWAYS_SOURCED = ("core", "fpu", "clock_hz", "flash_wait_states", "toolchains")
+
+Name = Annotated[str, Field(pattern=_NAME)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class _RegionFile(_Strict):
+    name: Name
+    kind: Literal["flash", "ram"]
+    origin: Annotated[int, Field(ge=0, lt=_ADDRESS_LIMIT, multiple_of=8)]
+    length_bytes: Annotated[int, Field(gt=0, le=_REGION_LIMIT_BYTES, multiple_of=8)]
+
+    @property
+    def end(self) -> int:
+        return self.origin + self.length_bytes
+
+
+class _BoardFile(_Strict):
+    name: Name
+    summary: Annotated[str, Field(min_length=1, max_length=200)]
+    core: Annotated[str, Field(pattern=r"^cortex-[a-z0-9]{1,16}$")]
+    fpu: bool
+    clock_hz: Annotated[int, Field(gt=0, le=10_000_000_000)]
+    flash_wait_states: Annotated[int, Field(ge=0, le=64)]
+    targets: Annotated[list[Name], Field(min_length=1)]
+    regions: Annotated[list[_RegionFile], Field(min_length=2, max_length=32)]
+    toolchains: Annotated[dict[Name, list[str]], Field(min_length=1)]
+    sources: dict[str, Annotated[str, Field(min_length=1)]]
+
+    @field_validator("toolchains")
+    @classmethod
+    def _flags_choose_a_core(cls, toolchains: dict[str, list[str]]) -> dict[str, list[str]]:
+        for flags in toolchains.values():
+            after_target = False
+            for flag in flags:
+                if not (_TRIPLE if after_target else _FLAG).fullmatch(flag) and not (flag == "-target" and not after_target):
+                    raise ValueError(f"flag {flag!r} is neither -target TRIPLE nor -m...")
+                after_target = flag == "-target" and not after_target
+            if after_target:
+                raise ValueError("-target without a triple")
+        return toolchains
+
+    @model_validator(mode="after")
+    def _regions_are_disjoint(self) -> _BoardFile:
+        if {r.kind for r in self.regions} != {"flash", "ram"}:
+            raise ValueError("at least one region of kind flash and one of kind ram are needed")
+        if len({r.name for r in self.regions}) != len(self.regions):
+            raise ValueError("two regions have the same name")
+        ordered = sorted(self.regions, key=lambda region: region.origin)
+        for region in ordered:
+            if region.end > _ADDRESS_LIMIT:
+                raise ValueError(f"region {region.name} passes the end of the 32-bit address space")
+        for low, high in itertools.pairwise(ordered):
+            if high.origin < low.end:
+                raise ValueError(f"regions {low.name} and {high.name} overlap")
+        return self
+
+    @model_validator(mode="after")
+    def _every_value_has_a_source(self) -> _BoardFile:
+        needed = {*_ALWAYS_SOURCED, *(r.name for r in self.regions)}
+        if missing := sorted(needed - self.sources.keys()):
+            raise ValueError(f"no source for {', '.join(missing)}")
+        if unknown := sorted(self.sources.keys() - needed):
+            raise ValueError(f"a source for {', '.join(unknown)}, which the board has not")
+        return self
+
+
+def load_boards() -> dict[str, Board]:
+    """Every board by name, in the order of the names: those of edgeff and those of the folder ``EDGEFF_BOARDS_DIR``.
+
+    Raises BadInput on a file that is no valid board, on a name used twice, and when ``EDGEFF_BOARDS_DIR`` is no folder.
+
+    >>> load_boards()["rpi_pico"].core
+    'cortex-m0plus'
+    """
+    boards: dict[str, Board] = {}
+    for path in sorted(path for folder in _folders() for path in folder.glob("*.toml")):
+        board = _read(path)
+        if board.name in boards:
+            raise BadInput(f"board file {path}", got=f"the name {board.name!r}, used by another board", allowed="a name of its own")
+        boards[board.name] = board
+    return dict(sorted(boards.items()))
+
+
+def load_board(name_or_path: str | Path) -> Board:
+    """The board of that name, or the one in that TOML file (anything that ends in ``.toml``).
+
+    Raises BadInput on an unknown name (the message lists the known ones), a missing file and a file that is no valid board.
+
+    >>> load_board("nucleo_l4r5zi").clock_hz
+    120000000
+    """
+    if str(name_or_path).endswith(".toml"):
+        return _read(Path(name_or_path))
+    boards = load_boards()
+    if str(name_or_path) not in boards:
+        raise BadInput(
+            "unknown board", got=repr(str(name_or_path)), allowed=", ".join(boards), next_step="or give the path of a board file (.toml)"
+        )
+    return boards[str(name_or_path)]
+
+
+def _folders() -> list[Path]:
+    folders = [boards_folder()]
+    if extra := os.environ.get("EDGEFF_BOARDS_DIR"):
+        if not Path(extra).is_dir():
+            raise BadInput("EDGEFF_BOARDS_DIR", got=repr(extra), allowed="a folder of board files (.toml)")
+        if Path(extra).resolve() != folders[0].resolve():
+            folders.append(Path(extra))
+    return folders
+
+
+def _read(path: Path) -> Board:
+    what = f"board file {path}"
+    try:
+        with path.open("rb") as file:
+            content = file.read(_FILE_LIMIT_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise BadInput(what, got=getattr(error, "strerror", None) or str(error), allowed="a readable TOML file") from None
+    if len(content) > _FILE_LIMIT_BYTES:
+        raise BadInput(what, got="more than 1 MB", allowed="a board file")
+    try:
+        table = tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as error:
+        raise BadInput(what, got=f"no TOML: {str(error) or type(error).__name__}", allowed="TOML in UTF-8") from None
+    try:
+        board = _BoardFile.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        found = first["msg"].removeprefix("Value error, ")
+        raise BadInput(what, got=f"{where}: {found}" if where else found, allowed="the keys of boards/nucleo_l4r5zi.toml") from None
+    if path.stem != board.name:
+        raise BadInput(what, got=f"the name {board.name!r}", allowed=f"the file's own: {path.stem!r}")
+    return Board(
+        name=board.name,
+        summary=board.summary,
+        core=board.core,
+        fpu=board.fpu,
+        clock_hz=board.clock_hz,
+        regions=tuple(Region(r.name, r.kind, r.origin, r.length_bytes) for r in board.regions),
+        flash_wait_states=board.flash_wait_states,
+        toolchains={name: tuple(flags) for name, flags in board.toolchains.items()},
+        targets=tuple(board.targets),
+        sources=dict(board.sources),
+    )

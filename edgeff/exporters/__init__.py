@@ -1,0 +1,1 @@
+"""Networks and programs -> files: ONNX (the format on disk), TFLite, C."""

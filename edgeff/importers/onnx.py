@@ -1,0 +1,156 @@
+"""ONNX -> Network: our own files exactly, and dense models made elsewhere.
+
+In goes a path or the bytes of a model; out comes a Network, float32 or (from QDQ form) int8. Read are Gemm, MatMul + Add, Relu, Softmax over the last
+axis, the five nodes of a normalise layer, QuantizeLinear and DequantizeLinear, and what only moves data (Flatten, Reshape, Identity, Dropout at
+inference, Constant, Transpose of a weight). uint8 tensors with zero point z become int8 with z - 128, which is the same numbers. The input is
+flattened; its first axis is the batch.
+
+Refused: external data, functions, sparse tensors, operators outside the list, several inputs or outputs, nodes out of order (a cycle among them),
+values that are not finite, a model quantised in part. The bytes are untrusted; see ``wire`` for the bound on memory.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from edgeff.errors import BadInput, Unsupported, one_line
+from edgeff.importers import description
+from edgeff.importers.assembly import Activation, Assembly, Constant, Node, Value
+from edgeff.importers.conventions import short
+from edgeff.importers.files import read_file
+from edgeff.importers.onnx_nodes import HANDLERS, Graph
+from edgeff.importers.onnx_tensors import DTYPES, read_tensor, text
+from edgeff.importers.wire import check_expansion
+from edgeff.ir import Network
+
+OPSETS = range(7, onnx.defs.onnx_opset_version() + 1)
+"""Before 7, Gemm and Add broadcast by attributes."""
+DOMAINS = ("", "ai.onnx")
+MAX_NODES = 10_000
+
+
+def from_onnx(source: Path | str | bytes) -> Network:
+    """The network in an ONNX model, given as a path or as its bytes; float weights bit for bit. Errors as in the module's docstring."""
+    model = _parse(source if isinstance(source, bytes) else read_file(Path(source)))
+    graph = model.graph
+    properties = {text(entry.key): text(entry.value) for entry in model.metadata_props}
+    metadata = _metadata(model, properties)
+    name, output = text(graph.name), text(graph.output[0].name)
+    tensors, assembly = _tensors(graph)
+    reads = Counter(text(name) for node in graph.node for name in node.input)
+    reads.update([output])
+    context = Graph(assembly, tensors, reads, _opset(model))
+    for index, node in enumerate(graph.node):
+        _read_node(context, node, index)
+    network = assembly.finish(name, context.tensors.get(output), metadata)
+    if "edgeff.network" in properties:
+        return description.refine(network, description.from_json(properties["edgeff.network"], "edgeff.network in the ONNX file"))
+    return network
+
+
+def _parse(data: bytes) -> onnx.ModelProto:
+    what = "ONNX file"
+    check_expansion(data, onnx.ModelProto.DESCRIPTOR, what)
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInput(what, got=f"protobuf that does not parse ({error})", allowed="an ONNX model") from error
+    graph = model.graph
+    if not graph.node:
+        raise BadInput(what, got="no graph with nodes", allowed="an ONNX model")
+    if len(graph.node) > MAX_NODES:
+        raise Unsupported(what, got=f"{len(graph.node)} nodes", allowed=f"at most {MAX_NODES}")
+    if model.functions or graph.sparse_initializer:
+        raise Unsupported(what, got="local functions or sparse tensors", allowed="plain operators and dense tensors")
+    if len(graph.output) != 1:
+        raise Unsupported(what, got=f"{len(graph.output)} outputs", allowed="1")
+    return model
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    versions = [entry.version for entry in model.opset_import if entry.domain in DOMAINS]
+    if len(versions) != 1 or versions[0] not in OPSETS:
+        raise Unsupported("ONNX opset", got=versions, allowed=f"one of {OPSETS.start} to {OPSETS.stop - 1}")
+    return int(versions[0])
+
+
+def _metadata(model: onnx.ModelProto, properties: Mapping[str, str]) -> dict[str, Any]:
+    if "edgeff.metadata" in properties:
+        return description.from_json(properties["edgeff.metadata"], "edgeff.metadata in the ONNX file")
+    return {"source": {"format": "onnx", "producer": one_line(f"{text(model.producer_name)} {text(model.producer_version)}".strip(), 80)}}
+
+
+def _tensors(graph: onnx.GraphProto) -> tuple[dict[str, Value], Assembly]:
+    """The tensors known before any node: initialisers and the one input."""
+    tensors: dict[str, Value] = {}
+    for proto in graph.initializer:
+        name = text(proto.name)
+        if not name or name in tensors:
+            raise BadInput(f"ONNX initialiser {short(name)}", got="a name used twice" if name else "no name", allowed="unique names")
+        tensors[name] = Constant(read_tensor(proto))
+    inputs = [value for value in graph.input if text(value.name) not in tensors]
+    if len(inputs) != 1:
+        raise Unsupported("ONNX graph", got=f"{len(inputs)} inputs", allowed="1")
+    value = inputs[0]
+    where = f"ONNX input {short(text(value.name))}"
+    kind = value.type.tensor_type
+    if kind.elem_type not in DTYPES or DTYPES[kind.elem_type] not in ("float32", "int8", "uint8"):
+        raise Unsupported(where, got=f"element type {kind.elem_type}", allowed="float32, int8, uint8")
+    shape: tuple[int, ...] | None = None
+    if kind.HasField("shape"):
+        sizes = [axis.dim_value if axis.HasField("dim_value") else None for axis in kind.shape.dim]
+        features = sizes[1:]
+        if not features or any(size is not None and size < 1 for size in sizes):
+            raise Unsupported(where, got=f"shape {sizes}", allowed="(batch, elements..)")
+        known = [size for size in features if size is not None]
+        shape = tuple(known) if len(known) == len(features) and prod(known) < 1 << 31 else None
+    assembly = Assembly(shape)
+    tensors[text(value.name)] = Activation("input", shape, integer=DTYPES[kind.elem_type] != "float32")
+    return tensors, assembly
+
+
+def _read_node(context: Graph, proto: onnx.NodeProto, index: int) -> None:
+    """Puts the node's output into ``context.tensors``."""
+    attributes: dict[str, Any] = {}
+    for attribute in proto.attribute:
+        plain = attribute.type in _PLAIN
+        attributes[text(attribute.name)] = onnx.helper.get_attribute_value(attribute) if plain else attribute
+    outputs = [text(name) for name in proto.output]
+    first = outputs[0] if outputs else ""
+    operator, domain = text(proto.op_type), text(proto.domain)
+    node = Node(text(proto.name) or first or f"node_{index}", operator, attributes, tuple(sorted(HANDLERS)))
+    handler = HANDLERS.get(operator) if domain in DOMAINS else None
+    if handler is None:
+        raise node.unsupported("an operator edgeff has no layer for" if domain in DOMAINS else f"domain {short(domain)}")
+    unknown = sorted(set(attributes) - handler.attributes)
+    if unknown:
+        raise node.unsupported(f"attribute {short(unknown[0])}", f"attributes {', '.join(sorted(handler.attributes)) or 'none'}")
+    names = [text(name) for name in proto.input]
+    while names and not names[-1]:
+        names.pop()
+    low, high = handler.inputs
+    if not low <= len(names) <= high:
+        raise node.bad(f"{len(names)} inputs", f"{low} to {high}")
+    if not first or first in context.tensors:
+        raise node.bad(f"output {short(first)}", "a name that no earlier tensor has")
+    for extra in outputs[1:]:
+        if extra and context.reads[extra]:
+            raise node.unsupported(f"a second output {short(extra)} that is used", "one output")
+    values: list[Value | None] = []
+    for name in names:
+        if name and name not in context.tensors:
+            raise node.bad(f"input {short(name)} that no earlier node makes", "nodes in topological order, without a cycle")
+        values.append(context.get(name) if name else None)
+    values += [None] * (high - len(values))
+    context.tensors[first] = handler.read(context, node, values)
+
+
+_PLAIN = frozenset({onnx.AttributeProto.FLOAT, onnx.AttributeProto.INT, onnx.AttributeProto.STRING, onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS})

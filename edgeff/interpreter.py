@@ -1,0 +1,65 @@
+"""A program run by the kernels' NumPy twins. Its results are the reference that every other execution is compared with."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeff import registry
+from edgeff.errors import BadInput
+from edgeff.ir import Array, Call, Program
+
+
+class Interpreter:
+    """Runs a program call by call; each tensor has its own array.
+
+    ``tensor(name)`` gives any tensor's present value, so layers can be compared one by one.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self._arrays: dict[str, Array] = {}
+        self.init()
+
+    def init(self) -> None:
+        """Weights and state as after reset."""
+        for tensor in self.program.tensors.values():
+            if tensor.data is not None:
+                copy = tensor.role == "variable"
+                self._arrays[tensor.name] = np.array(tensor.data) if copy else tensor.data
+            else:
+                self._arrays[tensor.name] = np.zeros(tensor.shape, tensor.dtype)
+
+    def _run(self, calls: tuple[Call, ...]) -> None:
+        for call in calls:
+            outputs = [self._arrays[name].reshape(-1) for name in call.outputs]
+            inputs = [self._arrays[name].reshape(-1) if name else None for name in call.inputs]
+            registry.kernels[call.kernel].run(*outputs, *inputs, **call.attrs)
+
+    def _write(self, x: Array) -> None:
+        tensor = self.program.tensors[self.program.input]
+        if x.dtype != tensor.dtype or x.size != tensor.elements:
+            raise BadInput("input", got=f"{x.dtype} of {x.size}", allowed=f"{tensor.dtype} of {tensor.elements}")
+        self._arrays[tensor.name][...] = x.reshape(tensor.shape)
+
+    def predict(self, x: Array) -> int:
+        """The best class for one input (dtype and size of the program's input); -1 where there are no classes."""
+        self._write(x)
+        with np.errstate(all="ignore"):
+            self._run(self.program.infer)
+        return int(self._arrays[self.program.prediction][0]) if self.program.prediction else -1
+
+    def output(self) -> Array:
+        """The scores after ``predict``."""
+        return self._arrays[self.program.output].copy()
+
+    def learn(self, x: Array, label: int = 0) -> None:
+        """One learning step."""
+        self._write(x)
+        if self.program.label:
+            self._arrays[self.program.label][0] = label
+        with np.errstate(all="ignore"):
+            self._run(self.program.learn)
+
+    def tensor(self, name: str) -> Array:
+        """A tensor's present value, a copy of its shape and dtype."""
+        return self._arrays[name].copy()

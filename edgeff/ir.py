@@ -1,0 +1,308 @@
+"""The records that everything passes on: networks, programs of kernel calls, memory plans, boards and traces.
+
+All are frozen. Nothing here computes a learning rule or a kernel, and nothing here imports the rest of edgeff but its errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeff.errors import BadInput
+
+Array = NDArray[Any]
+Attr = int | float | str | bool
+Numeric = Literal["float32", "int16", "int8"]
+Role = Literal["input", "label", "constant", "variable", "state", "activation"]
+Evidence = Literal["exact", "measured", "modelled"]
+
+NUMERICS: tuple[Numeric, ...] = ("float32", "int16", "int8")
+DTYPE_BYTES: Mapping[str, int] = {"float32": 4, "int8": 1, "int16": 2, "int32": 4, "uint32": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Quant:
+    """Affine quantisation, ``real = scale * (q - zero_point)`` (TFLite 8-bit specification).
+
+    ``scale`` holds one positive float, or one per slice along ``axis`` (per-channel weights; ``zero_point`` is then 0).
+    """
+
+    scale: tuple[float, ...]
+    zero_point: int = 0
+    axis: int | None = None
+
+    @property
+    def per_channel(self) -> bool:
+        return self.axis is not None
+
+    def scales(self) -> NDArray[np.float64]:
+        """The scales as a float64 vector of shape (1,) or (channels,)."""
+        return np.asarray(self.scale, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One node of a network: a registered layer kind applied to the outputs of earlier layers.
+
+    ``inputs`` names earlier layers, or ``"input"``; ``shape`` is the output's shape without the batch axis; ``params`` holds the arrays
+    (for ``dense``: ``weight`` (n_out, n_in) and, with a bias, ``bias`` (n_out,)); ``quant`` is empty for a float layer, else it maps
+    ``"output"`` and each parameter's name to its quantisation.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    shape: tuple[int, ...]
+    attrs: Mapping[str, Attr] = field(default_factory=dict)
+    params: Mapping[str, Array] = field(default_factory=dict)
+    quant: Mapping[str, Quant] = field(default_factory=dict)
+
+    @property
+    def trainable(self) -> bool:
+        return "weight" in self.params
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A feed-forward network with its parameters, float32 or int8.
+
+    ``input_shape`` has no batch axis; ``layers`` stand in topological order and the last one is the output. ``input_quant`` is set exactly
+    when the network is quantised. ``metadata`` is JSON-able (rule, hyper-parameters, seeds, provenance, normalisation of the inputs, classes).
+    """
+
+    name: str
+    input_shape: tuple[int, ...]
+    layers: tuple[Layer, ...]
+    input_quant: Quant | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        seen = {"input"}
+        for layer in self.layers:
+            missing = [name for name in layer.inputs if name not in seen]
+            if missing or layer.name in seen:
+                raise BadInput(
+                    f"network {self.name!r}, layer {layer.name!r}",
+                    got=f"inputs {missing} that no earlier layer makes" if missing else "a name used twice",
+                    allowed="unique names, layers in topological order",
+                )
+            seen.add(layer.name)
+        if not self.layers:
+            raise BadInput(f"network {self.name!r}", got="no layers", allowed="at least one")
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)
+
+    def __getitem__(self, name: str) -> Layer:
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise KeyError(name)
+
+    @property
+    def numeric(self) -> Numeric:
+        if self.input_quant is None:
+            return "float32"
+        return "int16" if any(p.dtype == np.int16 for layer in self for p in layer.params.values()) else "int8"
+
+    @property
+    def trainable(self) -> tuple[Layer, ...]:
+        return tuple(layer for layer in self.layers if layer.trainable)
+
+    @property
+    def parameters(self) -> int:
+        """The count of weights and biases."""
+        return sum(p.size for layer in self.layers for p in layer.params.values())
+
+    def replacing(self, layers: Mapping[str, Layer], **changes: Any) -> Network:
+        """This network with some layers (by name) and other fields replaced."""
+        return replace(self, layers=tuple(layers.get(layer.name, layer) for layer in self.layers), **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor of a program and where it lives.
+
+    Roles: ``input`` and ``label`` are written by the caller into the arena before a call; ``constant`` lies in flash; ``variable`` lies in RAM
+    for good and starts as ``data``, of which flash holds a copy; ``state`` lies in RAM for good and starts at zero; ``activation`` lives in
+    the arena between the first and the last call that uses it. ``layer`` is the layer whose memory this is, for maps and tables.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    role: Role
+    data: Array | None = None
+    quant: Quant | None = None
+    layer: str = ""
+
+    @property
+    def elements(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def size_bytes(self) -> int:
+        return self.elements * DTYPE_BYTES[self.dtype]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a kernel. C receives ``outputs``, then ``inputs``, then the attributes in the order the kernel declares.
+
+    An output that the kernel also reads (an update in place) stands among the outputs only. ``layer`` is the layer the cost is booked on,
+    ``stage`` the part of the step it belongs to (``forward``, ``feedback``, ``update``, ...).
+    """
+
+    kernel: str
+    outputs: tuple[str, ...]
+    inputs: tuple[str, ...]
+    attrs: Mapping[str, Attr]
+    layer: str
+    stage: str = "forward"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A network, a rule and a numeric lowered to two straight lines of kernel calls: ``infer`` and ``learn`` (empty without a rule).
+
+    ``output`` holds the scores of the classes after ``infer`` and ``prediction`` (int32, shape (1,)) the best one, where there are classes.
+    """
+
+    name: str
+    rule: str
+    numeric: Numeric
+    tensors: Mapping[str, Tensor]
+    infer: tuple[Call, ...]
+    learn: tuple[Call, ...]
+    input: str
+    output: str
+    prediction: str | None = None
+    label: str | None = None
+    seed: int = 0
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def by_role(self, *roles: Role) -> tuple[Tensor, ...]:
+        return tuple(t for t in self.tensors.values() if t.role in roles)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """Where every tensor of a program lies, in bytes.
+
+    The one static arena begins with what persists (variables, then state; ``persistent_bytes``) and goes on with the scratch part, where
+    lifetimes share the space. ``offsets`` maps each RAM tensor to its offset from the arena's start. ``flash_bytes`` counts the constants
+    and the initial values of variables (no code). ``lower_bound_bytes`` is persistent + the largest set of scratch tensors alive at once.
+    ``infer_bytes`` and ``learn_bytes`` are the scratch peaks of the two halves.
+    """
+
+    arena_bytes: int
+    persistent_bytes: int
+    flash_bytes: int
+    offsets: Mapping[str, int]
+    lower_bound_bytes: int
+    infer_bytes: int
+    learn_bytes: int
+    lifetimes: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A memory region of a board: ``kind`` is ``flash`` or ``ram``; origin and length in bytes."""
+
+    name: str
+    kind: Literal["flash", "ram"]
+    origin: int
+    length_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A board as its TOML says: core, FPU, clock, memory, flash wait states, toolchain flags and targets, with the source of each value."""
+
+    name: str
+    summary: str
+    core: str
+    fpu: bool
+    clock_hz: int
+    regions: tuple[Region, ...]
+    flash_wait_states: int
+    toolchains: Mapping[str, tuple[str, ...]]
+    targets: tuple[str, ...]
+    sources: Mapping[str, str]
+
+    @property
+    def flash_bytes(self) -> int:
+        return sum(r.length_bytes for r in self.regions if r.kind == "flash")
+
+    @property
+    def ram_bytes(self) -> int:
+        """The length of the first RAM region: the one the linker script puts the arena and the stack in."""
+        return next(r.length_bytes for r in self.regions if r.kind == "ram")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one ``infer`` or one ``learn`` takes; unknown is None, never 0."""
+
+    macs: int | None = None
+    instructions: int | None = None
+    cycles: int | None = None
+    latency_s: float | None = None
+    evidence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallCost:
+    """The cost of one call of a program, in program order; ``name`` is the layer, ``kernel`` the kernel called."""
+
+    name: str
+    kernel: str
+    stage: str
+    macs: int
+    instructions: int | None = None
+    cycles: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes on a board. Flash and static RAM come from the ELF, the arena from its symbol, the stack from painting; unknown is None."""
+
+    flash_bytes: int | None = None
+    weight_bytes: int | None = None
+    arena_bytes: int | None = None
+    static_ram_bytes: int | None = None
+    stack_bytes: int | None = None
+
+    @property
+    def total_ram_bytes(self) -> int | None:
+        if self.static_ram_bytes is None or self.stack_bytes is None:
+            return None
+        return self.static_ram_bytes + self.stack_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One configuration with what is known of it: an entry of the ``runs`` list of ``report.json``."""
+
+    task: str
+    network: str
+    rule: str
+    numeric: str
+    board: str | None
+    target: str
+    seed: int
+    accuracy: Mapping[str, float | None] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
+    infer: Cost = field(default_factory=Cost)
+    learn: Cost = field(default_factory=Cost)
+    infer_layers: tuple[CallCost, ...] = ()
+    learn_layers: tuple[CallCost, ...] = ()
+    functions: Mapping[str, int] = field(default_factory=dict)
+    curve: tuple[tuple[int, float], ...] = ()
+    memory_map: tuple[Mapping[str, Any], ...] = ()
+    artifacts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -1,0 +1,181 @@
+"""The integer arithmetic and the random generator of ``edgeff.h`` in NumPy, bit for bit, over whole arrays.
+
+Integers are computed in int64 and stay within the 32-bit ranges the C states. ``single_rounding`` selects the other TFLite rule (one rounding
+shift of the 64-bit product), which exists only to explain the outputs of LiteRT's reference kernels; nothing of edgeff's own uses it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int = NDArray[np.int64]
+GOLDEN = 0x9E3779B9
+INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
+
+_single_rounding: ContextVar[bool] = ContextVar("single_rounding", default=False)
+
+
+@contextmanager
+def single_rounding() -> Iterator[None]:
+    """Within it, dense kernels' twins requantise by single rounding, as LiteRT's reference fully-connected kernel does."""
+    token = _single_rounding.set(True)
+    try:
+        yield
+    finally:
+        _single_rounding.reset(token)
+
+
+def high_mul(a: Any, b: Any) -> Int:
+    """round(a * b / 2**31), ties upwards; int32 values."""
+    return (np.asarray(a, np.int64) * np.asarray(b, np.int64) + (1 << 30)) >> 31
+
+
+def shift_round(v: Any, n: Any) -> Int:
+    """round(v / 2**n), ties away from zero; 0 <= n <= 31."""
+    v, n = np.asarray(v, np.int64), np.asarray(n, np.int64)
+    mask = (np.int64(1) << n) - 1
+    return (v >> n) + ((v & mask) > (mask >> 1) + (v < 0))
+
+
+def shift_round_up(v: Any, n: int) -> Int:
+    """round(v / 2**n), ties upwards; the 64-bit accumulators' shift."""
+    return (np.asarray(v, np.int64) + ((1 << n) >> 1)) >> n
+
+
+def saturate32(v: Int) -> Int:
+    """``v`` within int32."""
+    return np.clip(v, INT32_MIN, INT32_MAX)
+
+
+def requantise(v: Any, multiplier: Any, shift: Any) -> Int:
+    """``v * multiplier * 2**(shift - 31)`` by gemmlowp's double rounding (docs/adr/0003): int32 values, multiplier >= 0, -31 <= shift <= 30."""
+    v, shift = np.asarray(v, np.int64), np.asarray(shift, np.int64)
+    wide = saturate32(v << np.maximum(shift, 0))
+    return shift_round(high_mul(wide, multiplier), np.maximum(-shift, 0))
+
+
+def requantise_dense(v: Any, multiplier: Any, shift: Any) -> Int:
+    """``requantise``, or inside ``single_rounding()`` the one-shift rule of LiteRT's reference kernels."""
+    if not _single_rounding.get():
+        return requantise(v, multiplier, shift)
+    total = 31 - np.asarray(shift, np.int64)
+    return (np.asarray(v, np.int64) * np.asarray(multiplier, np.int64) + (np.int64(1) << (total - 1))) >> total
+
+
+def multiplier_and_shift(real: float) -> tuple[int, int]:
+    """``(multiplier, shift)`` with ``real`` ~ ``multiplier * 2**(shift - 31)``, multiplier in [2**30, 2**31), as TFLite's QuantizeMultiplier.
+
+    Args: ``real``, a finite number >= 0. A number below 2**-32 becomes (0, 0); one of 2**30 and above saturates.
+
+    >>> multiplier_and_shift(0.5)
+    (1073741824, 0)
+    """
+    if real == 0.0:
+        return 0, 0
+    mantissa, exponent = math.frexp(real)
+    fixed = math.floor(mantissa * 2**31 + 0.5)
+    if fixed == 2**31:
+        fixed, exponent = fixed // 2, exponent + 1
+    if exponent < -31:
+        return 0, 0
+    return (INT32_MAX, 30) if exponent > 30 else (fixed, exponent)
+
+
+def mix(v: Any) -> NDArray[np.uint32]:
+    """A bijection of 32 bits that mixes well (Wellons' lowbias32), over uint32 arrays."""
+    v = np.asarray(v).astype(np.uint32)
+    with np.errstate(over="ignore"):
+        v = v ^ (v >> np.uint32(16))
+        v = v * np.uint32(0x7FEB352D)
+        v = v ^ (v >> np.uint32(15))
+        v = v * np.uint32(0x846CA68B)
+        out: NDArray[np.uint32] = v ^ (v >> np.uint32(16))
+    return out
+
+
+def draws(key: int, indices: Any) -> NDArray[np.uint32]:
+    """The draws of the stream ``key`` at ``indices`` (any integers >= 0): uint32, uniform."""
+    counter = (int(key) + np.asarray(indices, np.uint64) * np.uint64(GOLDEN)) & np.uint64(0xFFFFFFFF)
+    return mix(counter)
+
+
+def step_key(key: int, step: int) -> int:
+    """The stream of the call site ``key`` at step ``step``."""
+    return int(mix(np.uint32(key) ^ mix(np.uint32((int(step) + GOLDEN) & 0xFFFFFFFF))))
+
+
+def stream_key(seed: int, *names: str) -> int:
+    """The key of the stream called ``names`` under ``seed``, a number of 32 bits."""
+    key = int(mix(np.uint32(seed & 0xFFFFFFFF)))
+    for byte in "/".join(names).encode():
+        key = int(mix(np.uint32((key + byte + GOLDEN) & 0xFFFFFFFF)))
+    return key
+
+
+def feedback_signs(n: int, n_e: int, key: int) -> NDArray[np.int8]:
+    """The generated feedback matrix's signs, shape (n, n_e), +1 or -1: bit ``c % 32`` of draw ``d * ceil(n_e / 32) + c // 32``."""
+    words = draws(key, np.arange(n * -(-n_e // 32)).reshape(n, -1))
+    bits = (words[:, :, None] >> np.arange(32, dtype=np.uint32)) & np.uint32(1)
+    return (2 * bits.reshape(n, -1)[:, :n_e].astype(np.int8) - 1).astype(np.int8)
+
+
+def exp_q31(a: Any) -> Int:
+    """exp of Q5.26 numbers <= 0, in Q0.31 (TFLite's fixed-point softmax)."""
+    a = np.asarray(a, np.int64)
+    quarter = 1 << 24
+    part = (a & (quarter - 1)) - quarter
+    x = saturate32(part << 5) + (1 << 28)
+    x2 = high_mul(x, x)
+    x3, x4 = high_mul(x2, x), high_mul(x2, x2)
+    cubic = high_mul(shift_round(x4, 2) + x3, 715827883)
+    result = 1895147668 + high_mul(1895147668, x + shift_round(cubic + x2, 1))
+    rest = part - a
+    for i, power in enumerate((1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)):
+        result = np.where(rest & (quarter << i), high_mul(result, power), result)
+    return np.where(a == 0, INT32_MAX, result)
+
+
+def reciprocal_q31(a: Any) -> Int:
+    """1 / (1 + a) for a in [0, 1), all Q0.31: three Newton-Raphson steps."""
+    half = (np.asarray(a, np.int64) + INT32_MAX + 1) // 2
+    x = 1515870810 + high_mul(half, -1010580540)
+    for _ in range(3):
+        x = x + saturate32(high_mul(x, (1 << 29) - high_mul(half, x)) << 2)
+    return saturate32(x << 1)
+
+
+def sigmoid_q15(x: Any) -> Int:
+    """The logistic function of numbers in units of 2**-16, in Q0.15."""
+    x = np.asarray(x, np.int64)
+    upper = reciprocal_q31(exp_q31(-(np.minimum(np.abs(x), 0x1FFFFF) * 1024)))
+    return np.where(x < 0, INT32_MAX - upper, upper) >> 16
+
+
+def exp_f32(x: Any) -> NDArray[np.float32]:
+    """exp in float32 by the C's polynomial, bit for bit: 0 below -87, clamped above 88."""
+    f = np.float32
+    x = np.asarray(x, f)
+    clamped = np.minimum(np.maximum(x, f(-87.0)), f(88.0))
+    scaled = clamped * f(1.44269504)
+    n = np.where(scaled < 0, scaled - f(0.5), scaled + f(0.5)).astype(np.int32)
+    nf = n.astype(f)
+    r = (clamped - nf * f(0.693359375)) - nf * f(-2.12194440e-4)
+    p = np.full_like(r, f(1.9875691500e-4))
+    for c in (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1):
+        p = p * r + f(c)
+    y = (p * (r * r) + r) + f(1.0)
+    power = ((n + 127).astype(np.uint32) << np.uint32(23)).view(f)
+    out: NDArray[np.float32] = np.where(x < f(-87.0), f(0.0), y * power).astype(f)
+    return out
+
+
+def sum_in_order(values: NDArray[np.float32], start: np.float32 = np.float32(0.0)) -> np.float32:
+    """The float32 sum of a vector from ``start`` in index order, each addition rounded."""
+    return np.float32(np.add.accumulate(np.concatenate(([start], values)).astype(np.float32), dtype=np.float32)[-1])

@@ -1,0 +1,70 @@
+/* dense.c: y = w x + b. The sums run in index order from the bias; four rows go side by side so that each input is loaded once for four
+ * products, which changes no sum's order. */
+#include "edgeff.h"
+
+static inline float eff_relu_f32(float v, int32_t relu) { return relu && !(v > 0.0f) ? 0.0f : v; }
+
+void eff_dense_f32(float *y, const float *x, const float *w, const float *b, int32_t n_out, int32_t n_in, int32_t relu)
+{
+    int32_t j = 0;
+    for (; j + 4 <= n_out; j += 4) {
+        const float *restrict w0 = w + (size_t)j * (size_t)n_in;
+        const float *restrict w1 = w0 + n_in;
+        const float *restrict w2 = w1 + n_in;
+        const float *restrict w3 = w2 + n_in;
+        float s0 = b ? b[j] : 0.0f, s1 = b ? b[j + 1] : 0.0f, s2 = b ? b[j + 2] : 0.0f, s3 = b ? b[j + 3] : 0.0f;
+        int32_t k = 0;
+        for (; k + 4 <= n_in; k += 4) {
+            const float x0 = x[k], x1 = x[k + 1], x2 = x[k + 2], x3 = x[k + 3];
+            s0 += w0[k] * x0, s0 += w0[k + 1] * x1, s0 += w0[k + 2] * x2, s0 += w0[k + 3] * x3;
+            s1 += w1[k] * x0, s1 += w1[k + 1] * x1, s1 += w1[k + 2] * x2, s1 += w1[k + 3] * x3;
+            s2 += w2[k] * x0, s2 += w2[k + 1] * x1, s2 += w2[k + 2] * x2, s2 += w2[k + 3] * x3;
+            s3 += w3[k] * x0, s3 += w3[k + 1] * x1, s3 += w3[k + 2] * x2, s3 += w3[k + 3] * x3;
+        }
+        for (; k < n_in; ++k) {
+            s0 += w0[k] * x[k], s1 += w1[k] * x[k], s2 += w2[k] * x[k], s3 += w3[k] * x[k];
+        }
+        y[j] = eff_relu_f32(s0, relu);
+        y[j + 1] = eff_relu_f32(s1, relu);
+        y[j + 2] = eff_relu_f32(s2, relu);
+        y[j + 3] = eff_relu_f32(s3, relu);
+    }
+    for (; j < n_out; ++j) {
+        const float *restrict row = w + (size_t)j * (size_t)n_in;
+        float s = b ? b[j] : 0.0f;
+        for (int32_t k = 0; k < n_in; ++k) {
+            s += row[k] * x[k];
+        }
+        y[j] = eff_relu_f32(s, relu);
+    }
+}
+
+void eff_dense_i8(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b, const int32_t *multiplier, const int32_t *shift,
+                  int32_t n_out, int32_t n_in, int32_t per_channel, int32_t x_zero, int32_t y_zero, int32_t y_min)
+{
+    for (int32_t j = 0; j < n_out; ++j) {
+        const int8_t *restrict row = w + (size_t)j * (size_t)n_in;
+        const int32_t channel = per_channel ? j : 0;
+        int32_t s = b ? b[j] : 0;
+        for (int32_t k = 0; k < n_in; ++k) {
+            s += row[k] * (x[k] - x_zero);
+        }
+        s = eff_requantise(s, multiplier[channel], shift[channel]);
+        y[j] = (int8_t)eff_clamp(eff_clamp(s, -1024, 1024) + y_zero, y_min, 127);
+    }
+}
+
+void eff_dense_i16(int16_t *y, const int16_t *x, const int16_t *w, const int32_t *b, const int32_t *multiplier, const int32_t *shift,
+                   int32_t n_out, int32_t n_in, int32_t per_channel, int32_t pre_shift, int32_t y_min)
+{
+    for (int32_t j = 0; j < n_out; ++j) {
+        const int16_t *restrict row = w + (size_t)j * (size_t)n_in;
+        const int32_t channel = per_channel ? j : 0;
+        int64_t s = 0;
+        for (int32_t k = 0; k < n_in; ++k) {
+            s += (int32_t)row[k] * x[k];
+        }
+        const int32_t sum = (int32_t)((s + ((INT64_C(1) << pre_shift) >> 1)) >> pre_shift) + (b ? b[j] : 0);
+        y[j] = (int16_t)eff_clamp(eff_requantise(sum, multiplier[channel], shift[channel]), y_min, 32767);
+    }
+}

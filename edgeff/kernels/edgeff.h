@@ -1,0 +1,165 @@
+/* edgeff.h: the kernels' prototypes and the arithmetic they share.
+ *
+ * Refused on purpose: malloc, stdio, libm, recursion, global state. Every function is C99 and gives the same bits on every machine with
+ * IEEE-754 binary32, two's complement and an arithmetic right shift. An argument list is: outputs, inputs, sizes, parameters; an output
+ * that is also read says so. A pointer called `b` may be NULL (no bias). Matrices are row-major: `w` is [n_out][n_in].
+ */
+#ifndef EDGEFF_H
+#define EDGEFF_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* A product and a sum stay two roundings, whatever the compiler's default: a fused one gives other bits. */
+#if defined(__clang__)
+#pragma clang fp contract(off)
+#elif defined(__GNUC__)
+#pragma GCC optimize("fp-contract=off")
+#elif defined(_MSC_VER)
+#pragma fp_contract(off)
+#endif
+
+typedef char eff_assert_arithmetic_shift[((-5) >> 1) == -3 ? 1 : -1];
+typedef char eff_assert_binary32[sizeof(float) == 4 ? 1 : -1];
+
+/* ------------------------------------------------------------------ integers */
+
+static inline int32_t eff_clamp(int32_t v, int32_t lo, int32_t hi) { return v < lo ? lo : v > hi ? hi : v; }
+
+/* round(a * b / 2^31), ties upwards; a and b not both INT32_MIN */
+static inline int32_t eff_high_mul(int32_t a, int32_t b) { return (int32_t)(((int64_t)a * b + (1 << 30)) >> 31); }
+
+/* round(v / 2^n), ties away from zero, 0 <= n <= 31 */
+static inline int32_t eff_shift_round(int32_t v, int32_t n)
+{
+    const int32_t mask = (int32_t)((UINT32_C(1) << n) - 1u);
+    return (v >> n) + ((v & mask) > (mask >> 1) + (v < 0));
+}
+
+/* The one requantisation: v * multiplier * 2^(shift - 31), gemmlowp's double rounding. multiplier >= 0, -31 <= shift <= 30; a v that
+ * v * 2^shift would carry out of 32 bits saturates. */
+static inline int32_t eff_requantise(int32_t v, int32_t multiplier, int32_t shift)
+{
+    if (shift > 0) {
+        const int64_t wide = (int64_t)v * (INT32_C(1) << shift);
+        v = wide > INT32_MAX ? INT32_MAX : wide < INT32_MIN ? INT32_MIN : (int32_t)wide;
+    }
+    return eff_shift_round(eff_high_mul(v, multiplier), shift < 0 ? -shift : 0);
+}
+
+/* ------------------------------------------------------------------ randomness: one counter-based generator */
+
+#define EFF_GOLDEN UINT32_C(0x9E3779B9)
+
+/* A bijection of 32 bits that mixes well (Wellons' lowbias32). */
+static inline uint32_t eff_mix(uint32_t v)
+{
+    v ^= v >> 16;
+    v *= UINT32_C(0x7FEB352D);
+    v ^= v >> 15;
+    v *= UINT32_C(0x846CA68B);
+    return v ^ (v >> 16);
+}
+
+/* The draw of number `index` of the stream `key`: any one can be had without those before it. */
+static inline uint32_t eff_draw(uint32_t key, uint32_t index) { return eff_mix(key + index * EFF_GOLDEN); }
+
+/* The stream of one call site at one step. */
+static inline uint32_t eff_step_key(uint32_t key, uint32_t step) { return eff_mix(key ^ eff_mix(step + EFF_GOLDEN)); }
+
+/* ------------------------------------------------------------------ dense.c
+ * y = w x + b. f32 sums from b in index order. i8 follows the TFLite 8-bit specification: multiplier and shift have one entry, or n_out
+ * when per_channel; n_in <= 65,536 keeps the accumulator in 32 bits. i16 sums in 64 bits, rounds by 2^pre_shift, then adds b. */
+void eff_dense_f32(float *y, const float *x, const float *w, const float *b, int32_t n_out, int32_t n_in, int32_t relu);
+void eff_dense_i8(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b, const int32_t *multiplier, const int32_t *shift,
+                  int32_t n_out, int32_t n_in, int32_t per_channel, int32_t x_zero, int32_t y_zero, int32_t y_min);
+void eff_dense_i16(int16_t *y, const int16_t *x, const int16_t *w, const int32_t *b, const int32_t *multiplier, const int32_t *shift,
+                   int32_t n_out, int32_t n_in, int32_t per_channel, int32_t pre_shift, int32_t y_min);
+
+/* ------------------------------------------------------------------ gradient.c
+ * input_gradient: d = w^T delta, integers rounded by 2^pre_shift and requantised. relu_gate: d = 0 where h is not above its zero (d is also
+ * read). difference: d = a - c of one scale and zero point. residual: d = a - c of two scales. error: e = p - one-hot(label). */
+void eff_input_gradient_f32(float *d, const float *delta, const float *w, int32_t n_out, int32_t n_in);
+void eff_input_gradient_i8(int16_t *d, const int16_t *delta, const int8_t *w, int32_t n_out, int32_t n_in, int32_t pre_shift,
+                           int32_t multiplier, int32_t shift);
+void eff_input_gradient_i16(int16_t *d, const int16_t *delta, const int16_t *w, int32_t n_out, int32_t n_in, int32_t pre_shift,
+                            int32_t multiplier, int32_t shift);
+void eff_relu_gate_f32(float *d, const float *h, int32_t n);
+void eff_relu_gate_i8(int16_t *d, const int8_t *h, int32_t n, int32_t h_zero);
+void eff_relu_gate_i16(int16_t *d, const int16_t *h, int32_t n);
+void eff_difference_f32(float *d, const float *a, const float *c, int32_t n);
+void eff_difference_i8(int16_t *d, const int8_t *a, const int8_t *c, int32_t n);
+void eff_difference_i16(int16_t *d, const int16_t *a, const int16_t *c, int32_t n);
+void eff_residual_i8(int16_t *d, const int8_t *a, const int8_t *c, int32_t n, int32_t a_zero, int32_t a_multiplier, int32_t a_shift,
+                     int32_t c_zero, int32_t c_multiplier, int32_t c_shift);
+void eff_residual_i16(int16_t *d, const int16_t *a, const int16_t *c, int32_t n, int32_t a_multiplier, int32_t a_shift,
+                      int32_t c_multiplier, int32_t c_shift);
+void eff_error_f32(float *e, const float *p, const int32_t *label, int32_t n);
+void eff_error_i8(int16_t *e, const int8_t *p, const int32_t *label, int32_t n, int32_t p_zero, int32_t one);
+void eff_error_i16(int16_t *e, const int16_t *p, const int32_t *label, int32_t n, int32_t one);
+
+/* ------------------------------------------------------------------ update.c
+ * dense_update: w -= rate * lr * delta a^T in place, no gradient stored; rate is in units of 2^-16. Integers: row j has the gain
+ * G_j = requantise(delta_j) * rate, |G_j| <= 2^23 (i8) or 2^15 (i16), and w -= (G_j a_k + r) >> fraction bits (22 and 18), r uniform
+ * (stochastic) or one half (to nearest); w stays within +-127 or +-32767. bias_update: b -= requantise(delta) * rate.
+ * advance: step += 1; after every `period` steps rate *= factor / 2^16 (period 0: never). */
+#define EFF_FRACTION_I8 22
+#define EFF_FRACTION_I16 18
+#define EFF_BIAS_LIMIT INT32_C(0x3FFFFFFF)
+void eff_dense_update_f32(float *w, const float *delta, const float *a, const uint32_t *rate, int32_t n_out, int32_t n_in, float lr);
+void eff_dense_update_i8(int8_t *w, const int16_t *delta, const int8_t *a, const uint32_t *rate, const uint32_t *step, int32_t n_out,
+                         int32_t n_in, int32_t a_zero, int32_t multiplier, int32_t shift, int32_t stochastic, uint32_t key);
+void eff_dense_update_i16(int16_t *w, const int16_t *delta, const int16_t *a, const uint32_t *rate, const uint32_t *step, int32_t n_out,
+                          int32_t n_in, int32_t multiplier, int32_t shift, int32_t stochastic, uint32_t key);
+void eff_bias_update_f32(float *b, const float *delta, const uint32_t *rate, int32_t n, float lr);
+void eff_bias_update_i32(int32_t *b, const int16_t *delta, const uint32_t *rate, int32_t n, int32_t multiplier, int32_t shift);
+void eff_advance(uint32_t *step, uint32_t *rate, uint32_t period, uint32_t factor);
+
+/* ------------------------------------------------------------------ feedback.c
+ * y = F e, or y += F e when add (y is then also read). Generated: F is +-scale, the sign of (d, c) is bit c % 32 of draw
+ * d * ceil(n_e / 32) + c / 32 of the stream `key`; nothing is stored. Table: F is [n][n_e]. */
+void eff_feedback_f32(float *y, const float *e, int32_t n, int32_t n_e, int32_t add, uint32_t key, float scale);
+void eff_feedback_table_f32(float *y, const float *e, const float *f, int32_t n, int32_t n_e, int32_t add);
+void eff_feedback_add_i8(int8_t *y, const int16_t *e, int32_t n, int32_t n_e, int32_t multiplier, int32_t shift, uint32_t key);
+void eff_feedback_add_i16(int16_t *y, const int16_t *e, int32_t n, int32_t n_e, int32_t multiplier, int32_t shift, uint32_t key);
+void eff_feedback_delta_i16(int16_t *d, const int16_t *e, int32_t n, int32_t n_e, int32_t multiplier, int32_t shift, uint32_t key);
+void eff_feedback_table_add_i8(int8_t *y, const int16_t *e, const int8_t *f, int32_t n, int32_t n_e, int32_t multiplier, int32_t shift);
+void eff_feedback_table_add_i16(int16_t *y, const int16_t *e, const int8_t *f, int32_t n, int32_t n_e, int32_t multiplier, int32_t shift);
+void eff_feedback_table_delta_i16(int16_t *d, const int16_t *e, const int8_t *f, int32_t n, int32_t n_e, int32_t multiplier, int32_t shift);
+
+/* ------------------------------------------------------------------ softmax.c
+ * f32: in place allowed. i8: bit for bit TFLite's int8 softmax (output scale 1/256, zero point -128). i16: the same with 1/32768, 0. */
+void eff_softmax_f32(float *y, const float *x, int32_t n);
+void eff_softmax_i8(int8_t *y, const int8_t *x, int32_t n, int32_t multiplier, int32_t shift, int32_t diff_min);
+void eff_softmax_i16(int16_t *y, const int16_t *x, int32_t n, int32_t multiplier, int32_t shift, int32_t diff_min);
+int32_t eff_exp_q31(int32_t a);          /* exp of a Q5.26 number <= 0, in Q0.31 */
+int32_t eff_reciprocal_q31(int32_t a);   /* 1 / (1 + a), a in [0, 1), Q0.31 */
+float eff_exp_f32(float x);              /* |relative error| < 2^-22; 0 below -87, clamped above 88 */
+
+/* ------------------------------------------------------------------ forward.c: Forward-Forward
+ * embed_label: x[0..classes) = off but x[label] = on; a negative label writes `neutral` everywhere (x is also read).
+ * wrong_label: uniform over the classes other than label. ff_delta: d loss / d h of softplus(sign (theta - mean h^2)), sign +1 for
+ * positive data; theta in units of 2^-16 and requantised goodness for integers. normalise: y = x / rms(x). goodness: scores[index] = or +=. */
+void eff_embed_label_f32(float *x, const int32_t *label, int32_t classes, float on, float off, float neutral);
+void eff_embed_label_i8(int8_t *x, const int32_t *label, int32_t classes, int32_t on, int32_t off, int32_t neutral);
+void eff_embed_label_i16(int16_t *x, const int32_t *label, int32_t classes, int32_t on, int32_t off, int32_t neutral);
+void eff_wrong_label(int32_t *wrong, const int32_t *label, const uint32_t *step, int32_t classes, uint32_t key);
+void eff_ff_delta_f32(float *d, const float *h, int32_t n, float theta, int32_t sign);
+void eff_ff_delta_i8(int16_t *d, const int8_t *h, int32_t n, int32_t h_zero, int32_t multiplier, int32_t shift, int32_t theta, int32_t sign);
+void eff_ff_delta_i16(int16_t *d, const int16_t *h, int32_t n, int32_t multiplier, int32_t shift, int32_t theta, int32_t sign);
+void eff_normalise_f32(float *y, const float *x, int32_t n, float eps);
+void eff_normalise_i8(int8_t *y, const int8_t *x, int32_t n, int32_t x_zero, int32_t y_zero, int32_t gain);
+void eff_normalise_i16(int16_t *y, const int16_t *x, int32_t n, int32_t gain);
+void eff_goodness_f32(float *scores, const float *h, int32_t n, int32_t index, int32_t add);
+void eff_goodness_i8(int32_t *scores, const int8_t *h, int32_t n, int32_t h_zero, int32_t index, int32_t add, int32_t multiplier, int32_t shift);
+void eff_goodness_i16(int32_t *scores, const int16_t *h, int32_t n, int32_t index, int32_t add, int32_t multiplier, int32_t shift);
+
+/* ------------------------------------------------------------------ select.c: the index of the first largest value; copies */
+void eff_argmax_f32(int32_t *best, const float *x, int32_t n);
+void eff_argmax_i8(int32_t *best, const int8_t *x, int32_t n);
+void eff_argmax_i16(int32_t *best, const int16_t *x, int32_t n);
+void eff_argmax_i32(int32_t *best, const int32_t *x, int32_t n);
+void eff_set_label(int32_t *label, int32_t value);
+void eff_copy(void *y, const void *x, int32_t n_bytes);
+
+#endif

@@ -1,0 +1,41 @@
+"""Softmax: float32 by edgeff's own exponential, int8 bit for bit as TFLite, int16 by the same fixed-point scheme."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeff.ir import Array
+from edgeff.kernels import kernel
+from edgeff.kernels.arithmetic import exp_f32, exp_q31, high_mul, reciprocal_q31, shift_round, sum_in_order
+
+
+@kernel()
+def eff_softmax_f32(y: Array, x: Array, n: int) -> None:
+    """y = exp(x - max x) / sum, the sum in index order; y may be x."""
+    powers = exp_f32(x - x.max())
+    y[:] = powers / sum_in_order(powers)
+
+
+def _fixed_point(x: Array, multiplier: int, shift: int, diff_min: int, extra_bits: int) -> Array:
+    """Probabilities in steps of 2**(extra_bits - 31) before the output's offset and saturation; -1 below ``diff_min``."""
+    difference = x.astype(np.int64) - int(x.max())
+    kept = difference >= diff_min
+    powers = exp_q31(high_mul(np.where(kept, difference, 0) << shift, multiplier))
+    total = int(shift_round(powers, 12)[kept].sum())
+    zeros = 32 - total.bit_length()
+    scale = int(reciprocal_q31(((total << zeros) & 0xFFFFFFFF) - 0x80000000))
+    share = shift_round(high_mul(scale, powers), 12 - zeros + extra_bits)
+    return np.where(kept, share, -1)
+
+
+@kernel()
+def eff_softmax_i8(y: Array, x: Array, n: int, multiplier: int, shift: int, diff_min: int) -> None:
+    """int8 logits -> int8 probabilities, scale 1/256 and zero point -128; differences below ``diff_min`` give -128. n <= 4,096."""
+    share = _fixed_point(x, multiplier, shift, diff_min, 23)
+    y[:] = np.where(share < 0, -128, np.clip(share - 128, -128, 127))
+
+
+@kernel()
+def eff_softmax_i16(y: Array, x: Array, n: int, multiplier: int, shift: int, diff_min: int) -> None:
+    """int16 logits -> int16 probabilities, scale 1/32768 and zero point 0."""
+    y[:] = np.clip(_fixed_point(x, multiplier, shift, diff_min, 16), 0, 32767)

@@ -1,0 +1,97 @@
+"""Layer kinds: what a node of a network is. One kind a file: its shape and parameters, its fast host mathematics over a batch, and how it is lowered to kernel calls.
+
+Parameters travel as ``Params``: layer name -> parameter name -> array. Activations as ``dict`` of layer name -> (B, ...) array, with ``"input"``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from edgeff.errors import Unsupported
+from edgeff.ir import Array, Layer, Network, Numeric, Quant
+from edgeff.registry import layers as registry
+
+Params = dict[str, dict[str, Array]]
+Activations = dict[str, Array]
+
+
+class LayerKind:
+    """The contract of a layer kind; ``op`` is its registered name. Host mathematics is float and batched: x is (B, *input shape)."""
+
+    op: str = ""
+    summary: str = ""
+
+    def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+        """The layer's output shape (no batch axis) from its inputs' shapes."""
+        return inputs[0]
+
+    def initial(self, layer: Layer, inputs: tuple[tuple[int, ...], ...], rng: np.random.Generator) -> dict[str, Array]:
+        """Fresh float32 parameters; {} for a layer without any."""
+        return {}
+
+    def forward(self, layer: Layer, params: Mapping[str, Array], x: Array) -> Array:
+        """The layer's output, (B, *shape)."""
+        raise Unsupported(f"layer kind {self.op!r}", got="forward on the host")
+
+    def gate(self, layer: Layer, delta: Array, y: Array) -> Array:
+        """``delta`` (d loss / d y) brought behind the layer's activation function, from its output y."""
+        return delta
+
+    def weight_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array, x: Array) -> dict[str, Array]:
+        """The gradient of each parameter, averaged over the batch, from the gated delta and the layer's input."""
+        return {}
+
+    def input_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array) -> Array:
+        """d loss / d x from the gated delta."""
+        raise Unsupported(f"layer kind {self.op!r}", got="a gradient through it", allowed="layers with an input gradient", next_step="use a layer-local rule")
+
+    def lower(self, build: Any, layer: Layer, x: Any) -> Any:
+        """Emits the forward call and returns its value (``build`` is a ``edgeff.lower.Builder``)."""
+        raise Unsupported(f"layer kind {self.op!r}", got="lowering")
+
+    def lower_update(self, build: Any, layer: Layer, delta: Any, x: Any) -> None:
+        """Emits the update of the layer's parameters in place; nothing for a layer without parameters."""
+
+    def lower_input_gradient(self, build: Any, layer: Layer, delta: Any) -> Any:
+        """Emits d loss / d x and returns its value."""
+        raise Unsupported(f"layer kind {self.op!r}", got="a gradient through it on the device", next_step="use a layer-local rule")
+
+    def calibrated_range(self, layer: Layer, low: float, high: float) -> tuple[float, float]:
+        """The real range the quantised output must span, from the observed one."""
+        return low, high
+
+    def fixed_quant(self, numeric: Numeric) -> Quant | None:
+        """The output's quantisation where the kind fixes it itself; None where calibration decides."""
+        return None
+
+
+def kind(layer: Layer) -> LayerKind:
+    """The registered kind of ``layer``; BadInput for an unknown op."""
+    found: LayerKind = registry[layer.op]
+    return found
+
+
+def forward(network: Network, params: Params, x: Array) -> Activations:
+    """Every layer's output for a batch x (B, *input shape), in float."""
+    values: Activations = {"input": x}
+    for layer in network:
+        values[layer.name] = kind(layer).forward(layer, params.get(layer.name, {}), values[layer.inputs[0]])
+    return values
+
+
+def parameters(network: Network, dtype: Any = np.float32) -> Params:
+    """A writable copy of the network's parameters."""
+    return {layer.name: {name: np.array(value, dtype) for name, value in layer.params.items()} for layer in network.trainable}
+
+
+def with_parameters(network: Network, params: Params) -> Network:
+    """``network`` holding ``params`` as float32."""
+    changed = {
+        layer.name: replace(layer, params={name: np.ascontiguousarray(value, np.float32) for name, value in params[layer.name].items()})
+        for layer in network.trainable
+    }
+    return network.replacing(changed)

@@ -1,0 +1,122 @@
+"""The dense layer, ``y = activation(W x + b)``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from edgeff.errors import Unsupported
+from edgeff.ir import Array, Layer
+from edgeff.layers import LayerKind
+from edgeff.registry import layers
+
+
+def accumulator_shift(terms: int) -> int:
+    """The rounding shift that keeps a 64-bit sum of ``terms`` products of 16-bit numbers within 2**30 (int16 layers).
+
+    >>> accumulator_shift(64)
+    7
+    """
+    return terms.bit_length()
+
+
+class Dense(LayerKind):
+    """attrs: ``activation`` ("relu" or "none"); params: ``weight`` (n_out, n_in) and, with a bias, ``bias`` (n_out,)."""
+
+    op = "dense"
+    summary = "fully connected, optional bias and ReLU"
+
+    def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+        return layer.shape
+
+    def initial(self, layer: Layer, inputs: tuple[tuple[int, ...], ...], rng: np.random.Generator) -> dict[str, Array]:
+        """``W ~ U(+-sqrt(6 / fan_in))`` (He et al. 2015; the set-up of PEPITA), bias zero."""
+        n_in, n_out = prod(inputs[0]), layer.shape[0]
+        limit = np.sqrt(6.0 / n_in)
+        params: dict[str, Array] = {"weight": rng.uniform(-limit, limit, (n_out, n_in)).astype(np.float32)}
+        if layer.attrs.get("bias"):
+            params["bias"] = np.zeros(n_out, np.float32)
+        return params
+
+    def forward(self, layer: Layer, params: Mapping[str, Array], x: Array) -> Array:
+        z = x.reshape(len(x), -1) @ params["weight"].T
+        if "bias" in params:
+            z = z + params["bias"]
+        return np.maximum(z, 0) if layer.attrs["activation"] == "relu" else z
+
+    def gate(self, layer: Layer, delta: Array, y: Array) -> Array:
+        return delta * (y > 0) if layer.attrs["activation"] == "relu" else delta
+
+    def weight_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array, x: Array) -> dict[str, Array]:
+        gradients = {"weight": delta.T @ x.reshape(len(x), -1) / len(x)}
+        if "bias" in params:
+            gradients["bias"] = delta.mean(axis=0)
+        return gradients
+
+    def input_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array) -> Array:
+        return delta @ params["weight"]
+
+    def lower(self, build: Any, layer: Layer, x: Any) -> Any:
+        n_out, n_in = layer.params["weight"].shape
+        relu = layer.attrs["activation"] == "relu"
+        w, b = build.parameter(layer, "weight"), build.parameter(layer, "bias")
+        y = build.activation(layer.name, (n_out,), quant=layer.quant.get("output"), layer=layer.name)
+        if build.numeric == "float32":
+            build.call("eff_dense_f32", [y], [x, w, b], {"n_out": n_out, "n_in": n_in, "relu": int(relu)}, layer)
+            return y
+        pre_shift = accumulator_shift(n_in) if build.numeric == "int16" else 0
+        multiplier, shift, per_channel = build.multipliers(layer, x.scale, y.scale, 2.0**pre_shift)
+        attrs = {"n_out": n_out, "n_in": n_in, "per_channel": int(per_channel)}
+        if build.numeric == "int8":
+            attrs |= {"x_zero": x.zero_point, "y_zero": y.zero_point, "y_min": max(y.zero_point, -128) if relu else -128}
+            build.call("eff_dense_i8", [y], [x, w, b, multiplier, shift], attrs, layer)
+        else:
+            attrs |= {"pre_shift": pre_shift, "y_min": 0 if relu else -32767}
+            build.call("eff_dense_i16", [y], [x, w, b, multiplier, shift], attrs, layer)
+        return y
+
+    def lower_update(self, build: Any, layer: Layer, delta: Any, x: Any) -> None:
+        n_out, n_in = layer.params["weight"].shape
+        w, b = build.parameter(layer, "weight"), build.parameter(layer, "bias")
+        lr, sizes = build.lr, {"n_out": n_out, "n_in": n_in}
+        if build.numeric == "float32":
+            build.call("eff_dense_update_f32", [w], [delta, x, build.rate], sizes | {"lr": lr}, layer, "update")
+            if b is not None:
+                build.call("eff_bias_update_f32", [b], [delta, build.rate], {"n": n_out, "lr": lr}, layer, "update")
+            return
+        if layer.quant["weight"].per_channel:
+            raise Unsupported(f"learning in layer {layer.name!r}", got="per-channel weight scales", allowed="per-tensor", next_step="quantise with --per-tensor")
+        fraction = {"int8": 22, "int16": 18}[build.numeric]
+        multiplier, shift = build.fixed_point(lr * delta.scale * x.scale / w.scale * 2.0**fraction, f"the update of layer {layer.name!r}")
+        attrs = sizes | {"multiplier": multiplier, "shift": shift, "stochastic": int(build.stochastic), "key": build.key("rounding", layer.name)}
+        if build.numeric == "int8":
+            attrs["a_zero"] = x.zero_point
+        build.call(f"eff_dense_update_{build.suffix}", [w], [delta, x, build.rate, build.step], attrs, layer, "update")
+        if b is not None:
+            multiplier, shift = build.fixed_point(lr * delta.scale / b.scale, f"the bias update of layer {layer.name!r}")
+            attrs = {"n": n_out, "multiplier": multiplier, "shift": shift}
+            build.call("eff_bias_update_i32", [b], [delta, build.rate], attrs, layer, "update")
+
+    def lower_input_gradient(self, build: Any, layer: Layer, delta: Any) -> Any:
+        """Integers: the output spans the largest |d| that sums of |delta| <= 2 allow, so it cannot saturate behind a softmax."""
+        n_out, n_in = layer.params["weight"].shape
+        w = build.parameter(layer, "weight")
+        sizes = {"n_out": n_out, "n_in": n_in}
+        if build.numeric == "float32":
+            d = build.activation("gradient", (n_in,), layer=layer.name)
+            build.call("eff_input_gradient_f32", [d], [delta, w], sizes, layer, "backward")
+            return d
+        limit = 127 if build.numeric == "int8" else 32767
+        scale = 2.0 * limit * w.scale / 32767
+        d = build.activation("gradient", (n_in,), dtype="int16", scale=scale, layer=layer.name)
+        pre_shift = max(accumulator_shift(n_out) - (8 if build.numeric == "int8" else 0), 0)
+        multiplier, shift = build.fixed_point(delta.scale * w.scale / scale * 2.0**pre_shift, f"the gradient through layer {layer.name!r}")
+        attrs = sizes | {"pre_shift": pre_shift, "multiplier": multiplier, "shift": shift}
+        build.call(f"eff_input_gradient_{build.suffix}", [d], [delta, w], attrs, layer, "backward")
+        return d
+
+
+layers.add("dense", Dense())

@@ -1,0 +1,47 @@
+"""Normalisation by the root mean square, ``y = x / (rms(x) + eps)``: what stands between the layers of a Forward-Forward network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod, sqrt
+from typing import Any
+
+import numpy as np
+
+from edgeff.ir import Array, Layer
+from edgeff.layers import LayerKind
+from edgeff.registry import layers
+
+WIDEST = 8.0
+
+
+class Normalise(LayerKind):
+    """attrs: ``eps``. Hides a layer's goodness from the next one (Hinton 2022). No gradient passes it: it serves layer-local rules."""
+
+    op = "normalise"
+    summary = "x / rms(x)"
+
+    def forward(self, layer: Layer, params: Mapping[str, Array], x: Array) -> Array:
+        flat = x.reshape(len(x), -1)
+        length = np.sqrt(np.mean(flat * flat, axis=1)) + np.asarray(layer.attrs["eps"], x.dtype)
+        return x / length.reshape((-1,) + (1,) * (x.ndim - 1))
+
+    def lower(self, build: Any, layer: Layer, x: Any) -> Any:
+        n = prod(layer.shape)
+        y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
+        if build.numeric == "float32":
+            attrs: dict[str, float] = {"n": n, "eps": float(layer.attrs["eps"])}
+        else:
+            attrs = {"n": n, "gain": round(2.0**24 / y.scale)}
+            if build.numeric == "int8":
+                attrs |= {"x_zero": x.zero_point, "y_zero": y.zero_point}
+        build.call(f"eff_normalise_{build.suffix}", [y], [x], attrs, layer)
+        return y
+
+    def calibrated_range(self, layer: Layer, low: float, high: float) -> tuple[float, float]:
+        """From 0 to min(sqrt(n), 8): no value of a non-negative vector can exceed sqrt(n) times its root mean square."""
+        widest = min(sqrt(prod(layer.shape)), WIDEST)
+        return (-widest if low < 0 else 0.0), widest
+
+
+layers.add("normalise", Normalise())

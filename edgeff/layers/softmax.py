@@ -1,0 +1,43 @@
+"""The softmax over a vector of logits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from edgeff.ir import Array, Layer, Numeric, Quant
+from edgeff.layers import LayerKind
+from edgeff.registry import layers
+
+INTEGER_BITS = 5
+
+
+class Softmax(LayerKind):
+    """No parameters. Quantised, its output has a fixed scale: int8 1/256 and zero point -128 (TFLite), int16 1/32768 and 0."""
+
+    op = "softmax"
+    summary = "exp(x) / sum(exp(x))"
+
+    def forward(self, layer: Layer, params: Mapping[str, Array], x: Array) -> Array:
+        powers = np.exp(x - x.max(axis=-1, keepdims=True))
+        return powers / powers.sum(axis=-1, keepdims=True)
+
+    def lower(self, build: Any, layer: Layer, x: Any) -> Any:
+        n = layer.shape[0]
+        y = build.activation(layer.name, (n,), quant=layer.quant.get("output"), layer=layer.name)
+        attrs: dict[str, int] = {"n": n}
+        if build.numeric != "float32":
+            multiplier, shift = build.fixed_point(min(x.scale * 2.0 ** (31 - INTEGER_BITS), 2.0**31 - 1), f"softmax {layer.name!r}")
+            largest = (2**INTEGER_BITS - 1) * 2.0 ** (31 - INTEGER_BITS) / 2.0**shift
+            attrs |= {"multiplier": multiplier, "shift": shift, "diff_min": -math.floor(largest)}
+        build.call(f"eff_softmax_{build.suffix}", [y], [x], attrs, layer)
+        return y
+
+    def fixed_quant(self, numeric: Numeric) -> Quant | None:
+        return Quant((1 / 256,), -128) if numeric == "int8" else Quant((1 / 32768,), 0)
+
+
+layers.add("softmax", Softmax())

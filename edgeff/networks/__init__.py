@@ -1,0 +1,59 @@
+"""Network structures by name: any dense list written ``64-32-10``, and the registered reference networks."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+
+from edgeff.errors import BadInput
+from edgeff.ir import Layer, Network
+from edgeff.layers import kind
+from edgeff.registry import networks as registry
+
+_DENSE = re.compile(r"\d+(-\d+)+")
+WIDEST = 65_536
+
+
+def dense_list(name: str, *, softmax: bool = True, bias: bool = False) -> Network:
+    """The structure of a dense list without parameters: ReLU between the layers, softmax (or nothing) at the end.
+
+    Args: ``name``, sizes from the inputs to the outputs joined by ``-``, each 1 to 65,536 (that bound keeps int8 sums in 32 bits).
+
+    >>> [layer.name for layer in dense_list("64-32-10")]
+    ['dense_1', 'dense_2', 'softmax']
+    """
+    sizes = [int(part) for part in name.split("-")] if _DENSE.fullmatch(name) and len(name) < 400 else []
+    if len(sizes) < 2 or not all(1 <= size <= WIDEST for size in sizes):
+        raise BadInput("network", got=repr(name), allowed=f"a dense list such as 64-32-10 with sizes 1 to {WIDEST:,}, or one of {', '.join(registry) or 'none'}")
+    layers: list[Layer] = []
+    below = "input"
+    for index, size in enumerate(sizes[1:], 1):
+        activation = "none" if index == len(sizes) - 1 else "relu"
+        layers.append(Layer(f"dense_{index}", "dense", (below,), (size,), {"activation": activation, "bias": bias}))
+        below = layers[-1].name
+    if softmax:
+        layers.append(Layer("softmax", "softmax", (below,), (sizes[-1],)))
+    return Network(name, (sizes[0],), tuple(layers))
+
+
+def structure(name: str, *, softmax: bool = True, bias: bool = False) -> Network:
+    """The structure called ``name``, without parameters."""
+    if name in registry:
+        found: Network = registry[name]()
+        return found
+    return dense_list(name, softmax=softmax, bias=bias)
+
+
+def initialised(network: Network, seed: int) -> Network:
+    """``network`` with fresh parameters drawn from ``seed``; the attribute ``bias`` of the structure becomes a parameter."""
+    rng = np.random.default_rng([seed, 1])
+    shapes = {"input": network.input_shape}
+    changed: dict[str, Layer] = {}
+    for layer in network:
+        inputs = tuple(shapes[name] for name in layer.inputs)
+        shapes[layer.name] = kind(layer).output_shape(layer, inputs)
+        attrs = {name: value for name, value in layer.attrs.items() if name != "bias"}
+        changed[layer.name] = replace(layer, params=kind(layer).initial(layer, inputs, rng), attrs=attrs)
+    return network.replacing(changed)

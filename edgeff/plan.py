@@ -1,0 +1,127 @@
+"""Lifetimes -> offsets: where every tensor of a program lies in the one static arena, in bytes, before anything is built.
+
+Variables and state come first and persist. Inputs and activations share the rest: a tensor holds its bytes from the first to the last call that
+touches it, in each of the two lines. Several greedy orders and seeded random ones are tried; the best is kept, and ``lower_bound_bytes`` says what no plan can beat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from edgeff.ir import Call, MemoryPlan, Program, Tensor
+
+ALIGNMENT = 4
+ARENA_ALIGNMENT = 8
+RANDOM_ORDERS = 64
+Intervals = tuple[tuple[int, int], ...]
+
+
+def aligned(size_bytes: int, alignment: int = ALIGNMENT) -> int:
+    """``size_bytes`` rounded up to the alignment.
+
+    >>> aligned(5)
+    8
+    """
+    return -(-size_bytes // alignment) * alignment
+
+
+def lifetimes(program: Program) -> dict[str, Intervals]:
+    """For each tensor that shares the scratch space, the inclusive spans of calls that need it; ``learn`` is numbered after ``infer``.
+
+    The input and the label are alive from a line's start; the output and the prediction to the end of ``infer``.
+    """
+    shared = {t.name for t in program.by_role("input", "label", "activation")}
+    spans: dict[str, list[tuple[int, int]]] = {name: [] for name in shared}
+    start = 0
+    for line in (program.infer, program.learn):
+        touched: dict[str, list[int]] = {}
+        for position, call in enumerate(line, start):
+            for name in (*call.outputs, *call.inputs):
+                if name in shared:
+                    touched.setdefault(name, []).append(position)
+        end = start + max(len(line) - 1, 0)
+        for name, positions in touched.items():
+            first = start if program.tensors[name].role in ("input", "label") else positions[0]
+            last = end if line is program.infer and name in (program.output, program.prediction) else positions[-1]
+            spans[name].append((first, last))
+        start += len(line)
+    return {name: tuple(value) for name, value in spans.items()}
+
+
+def _overlap(a: Intervals, b: Intervals) -> bool:
+    return any(first <= other_last and other_first <= last for first, last in a for other_first, other_last in b)
+
+
+def _place(order: Iterable[str], sizes: Mapping[str, int], conflicts: Mapping[str, set[str]]) -> tuple[int, dict[str, int]]:
+    """First fit: each tensor at the lowest offset free of those it conflicts with."""
+    offsets: dict[str, int] = {}
+    peak = 0
+    for name in order:
+        taken = sorted((offsets[other], offsets[other] + sizes[other]) for other in conflicts[name] if other in offsets)
+        offset = 0
+        for first, last in taken:
+            if offset + sizes[name] <= first:
+                break
+            offset = max(offset, last)
+        offsets[name] = offset
+        peak = max(peak, offset + sizes[name])
+    return peak, offsets
+
+
+def largest_live_set(spans: Mapping[str, Intervals], sizes: Mapping[str, int], positions: range) -> int:
+    """The most bytes alive at any one of the calls in ``positions``."""
+    return max((sum(sizes[n] for n, s in spans.items() if any(a <= p <= b for a, b in s)) for p in positions), default=0)
+
+
+def plan(program: Program) -> MemoryPlan:
+    """The memory plan of ``program``: every figure exact, equal to the ELF's."""
+    spans = {name: value for name, value in lifetimes(program).items() if value}
+    sizes = {name: aligned(program.tensors[name].size_bytes) for name in spans}
+    conflicts = {a: {b for b in spans if b != a and _overlap(spans[a], spans[b])} for a in spans}
+    infer, learn = range(len(program.infer)), range(len(program.infer), len(program.infer) + len(program.learn))
+    bounds = largest_live_set(spans, sizes, infer), largest_live_set(spans, sizes, learn)
+    names = sorted(spans)
+    orders = [
+        sorted(names, key=lambda n: -sizes[n]),
+        sorted(names, key=lambda n: (spans[n][0][0], -sizes[n])),
+        sorted(names, key=lambda n: -sizes[n] * sum(b - a + 1 for a, b in spans[n])),
+        sorted(names, key=lambda n: -sum(b - a + 1 for a, b in spans[n])),
+    ]
+    best = min((_place(order, sizes, conflicts) for order in orders), key=lambda found: found[0], default=(0, {}))
+    rng = np.random.default_rng(0)
+    for _ in range(RANDOM_ORDERS):
+        if best[0] <= max(bounds):
+            break
+        found = _place([names[i] for i in rng.permutation(len(names))], sizes, conflicts)
+        best = min(best, found, key=lambda item: item[0])
+    peak, scratch = best
+    offsets: dict[str, int] = {}
+    persistent = 0
+    for tensor in (*program.by_role("variable"), *program.by_role("state")):
+        offsets[tensor.name] = persistent
+        persistent += aligned(tensor.size_bytes)
+    persistent = aligned(persistent, ARENA_ALIGNMENT)
+    offsets |= {name: persistent + offset for name, offset in scratch.items()}
+    peaks = [max((scratch[n] + sizes[n] for n in spans if any(a in line for a, _ in spans[n])), default=0) for line in (infer, learn)]
+    return MemoryPlan(
+        arena_bytes=max(aligned(persistent + peak, ARENA_ALIGNMENT), ARENA_ALIGNMENT),
+        persistent_bytes=persistent,
+        flash_bytes=sum(t.size_bytes for t in flash_tensors(program)),
+        offsets=offsets,
+        lower_bound_bytes=aligned(persistent + max(bounds), ARENA_ALIGNMENT),
+        infer_bytes=peaks[0],
+        learn_bytes=peaks[1],
+        lifetimes=spans,
+    )
+
+
+def flash_tensors(program: Program) -> tuple[Tensor, ...]:
+    """What is linked as constants: constants, and the initial values of variables."""
+    return program.by_role("constant", "variable")
+
+
+def calls_with_lines(program: Program) -> list[tuple[str, Call]]:
+    """Every call with the line it stands in, in the plan's numbering."""
+    return [("infer", call) for call in program.infer] + [("learn", call) for call in program.learn]

@@ -1,0 +1,138 @@
+"""Calibration and quantisation of a float network to int8 (TFLite 8-bit specification) or int16 (symmetric).
+
+Observed ranges come from running the float network on calibration data. ``Headroom`` widens them for a network that is going to learn: weights and
+activations move, and what leaves its range saturates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edgeff.errors import BadInput
+from edgeff.ir import Array, Layer, Network, Numeric, Quant
+from edgeff.layers import forward, kind
+from edgeff.layers.dense import accumulator_shift
+
+QMAX: Mapping[str, int] = {"int8": 127, "int16": 32767}
+DTYPE: Mapping[str, type] = {"int8": np.int8, "int16": np.int16}
+
+
+@dataclass(frozen=True, slots=True)
+class Headroom:
+    """Factors >= 1 on the calibrated ranges of the weights, the hidden activations and the last layer's output, and a margin around the input's range."""
+
+    weights: float = 1.0
+    hidden: float = 1.0
+    output: float = 1.0
+    input_margin: float = 0.0
+
+
+LEARNING = Headroom(weights=1.5, hidden=2.0, output=6.0)
+
+
+def affine(low: float, high: float, numeric: Numeric) -> Quant:
+    """The quantisation that spans [low, high] and 0: int8 asymmetric with zero nudged onto an integer, int16 symmetric with zero point 0.
+
+    Scales are float32 values, as files hold them.
+    """
+    low, high = min(float(low), 0.0), max(float(high), 0.0)
+    if numeric == "int16":
+        widest = max(-low, high) or 1.0
+        return Quant((float(np.float32(widest / 32767)),), 0)
+    scale = float(np.float32(((high - low) or 1.0) / 255))
+    return Quant((scale,), int(np.clip(round(-128 - low / scale), -128, 127)))
+
+
+def observed_range(values: Array, method: str, percentile: float) -> tuple[float, float]:
+    """The range of the calibration values: their extremes, or the two-sided ``percentile`` (99.9 keeps 99.9 % of them)."""
+    if method == "minmax":
+        return float(values.min()), float(values.max())
+    tail = (100.0 - percentile) / 2
+    low, high = np.percentile(values, [tail, 100.0 - tail])
+    return float(low), float(high)
+
+
+def quantise_array(values: Array, quant: Quant, numeric: Numeric) -> Array:
+    """round(values / scale) + zero point, saturated; ties to even. Float values of any shape -> int8 or int16."""
+    limit = QMAX[numeric]
+    scaled = np.rint(np.asarray(values, np.float64) / quant.scale[0]) + quant.zero_point
+    return np.clip(scaled, -limit - (numeric == "int8"), limit).astype(DTYPE[numeric])
+
+
+def dequantise_array(values: Array, quant: Quant) -> Array:
+    """The real numbers, float32."""
+    return ((values.astype(np.float64) - quant.zero_point) * quant.scale[0]).astype(np.float32)
+
+
+def _weights(layer: Layer, x_scale: float, numeric: Numeric, per_channel: bool, room: float) -> tuple[dict[str, Array], dict[str, Quant]]:
+    weight = layer.params["weight"].astype(np.float64)
+    flat = weight.reshape(len(weight), -1)
+    largest = np.abs(flat).max(axis=1) if per_channel else np.abs(flat).max(keepdims=True).reshape(1)
+    scales = np.float32(np.where(largest > 0, largest, 1.0) * room / QMAX[numeric]).astype(np.float64)
+    q = np.rint(flat / scales[:, None]).reshape(weight.shape)
+    axis = 0 if per_channel else None
+    params: dict[str, Array] = {"weight": np.clip(q, -QMAX[numeric], QMAX[numeric]).astype(DTYPE[numeric])}
+    quants = {"weight": Quant(tuple(scales.tolist()), 0, axis)}
+    if "bias" in layer.params:
+        factor = 2.0 ** accumulator_shift(flat.shape[1]) if numeric == "int16" else 1.0
+        bias_scales = np.float32(x_scale * scales * factor).astype(np.float64)
+        bias = np.rint(layer.params["bias"].astype(np.float64) / bias_scales)
+        params["bias"] = np.clip(bias, -(2**30) + 1, 2**30 - 1).astype(np.int32)
+        quants["bias"] = Quant(tuple(bias_scales.tolist()), 0, axis)
+    return params, quants
+
+
+def quantize(
+    network: Network,
+    x: Array,
+    numeric: Numeric = "int8",
+    *,
+    per_channel: bool = False,
+    method: str = "minmax",
+    percentile: float = 99.9,
+    headroom: Headroom | None = None,
+) -> Network:
+    """``network`` in integers, calibrated on x (n, *input shape) float32.
+
+    Args:
+        per_channel: one weight scale an output of a layer instead of one a layer (such a network cannot learn on the device).
+        method: ``"minmax"``, or ``"percentile"`` with ``percentile`` in (50, 100].
+        headroom: None for a network that will only infer.
+    Raises: BadInput for a network that is quantised already, an empty or non-finite calibration set, or values out of range.
+    """
+    room = headroom or Headroom()
+    if network.input_quant is not None:
+        raise BadInput("quantise", got=f"a network that is {network.numeric} already", allowed="a float32 network", next_step="start from the float model")
+    if numeric not in QMAX:
+        raise BadInput("numeric", got=repr(numeric), allowed="int8, int16")
+    if method not in ("minmax", "percentile") or not 50.0 < percentile <= 100.0:
+        raise BadInput("calibration", got=f"{method} {percentile:g}", allowed="minmax, or percentile above 50 and at most 100")
+    x = np.asarray(x, np.float32)
+    if x.ndim != 1 + len(network.input_shape) or x.shape[1:] != tuple(network.input_shape) or len(x) == 0:
+        raise BadInput("calibration data", got=f"shape {x.shape}", allowed=f"(n, {', '.join(map(str, network.input_shape))}) with n >= 1")
+    if not np.isfinite(x).all():
+        raise BadInput("calibration data", got=f"{np.count_nonzero(~np.isfinite(x))} values that are NaN or infinite", allowed="finite values")
+    values = forward(network, {layer.name: dict(layer.params) for layer in network.trainable}, x)
+    low, high = observed_range(x, "minmax", percentile)
+    input_quant = affine(low - room.input_margin, high + room.input_margin, numeric)
+    quants = {"input": input_quant}
+    last = network.trainable[-1].name
+    layers: dict[str, Layer] = {}
+    for layer in network:
+        item = kind(layer)
+        output = item.fixed_quant(numeric)
+        if output is None:
+            factor = room.output if layer.name == last else room.hidden
+            low, high = item.calibrated_range(layer, *observed_range(values[layer.name], method, percentile))
+            output = affine(low * (factor if layer.trainable else 1.0), high * (factor if layer.trainable else 1.0), numeric)
+        quants[layer.name] = output
+        params: dict[str, Array] = {}
+        own: dict[str, Quant] = {}
+        if layer.trainable:
+            params, own = _weights(layer, quants[layer.inputs[0]].scale[0], numeric, per_channel, room.weights)
+        layers[layer.name] = replace(layer, params=params, quant=own | {"output": output})
+    metadata = dict(network.metadata) | {"calibration": {"method": method, "samples": len(x), "per_channel": per_channel}}
+    return network.replacing(layers, input_quant=input_quant, metadata=metadata)

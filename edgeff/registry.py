@@ -1,0 +1,107 @@
+"""Discovery of everything that can be added as one file: rules, kernels, layers, tasks and networks.
+
+A thing registers itself when its module is imported. Modules come from edgeff's own packages, from the entry points of installed
+distributions (groups ``edgeff.rules``, ``edgeff.kernels``, ``edgeff.layers``, ``edgeff.tasks``, ``edgeff.networks``) and from the folders named in ``EDGEFF_PLUGIN_DIR`` (as in
+``PATH``), whose every ``*.py`` is imported once. A name registered twice by different objects is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import pkgutil
+import sys
+from collections.abc import Iterator, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from edgeff.errors import BadInput
+
+T = TypeVar("T")
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """The registered things of one kind by name, in alphabetical order; looking it up imports what has not been imported yet.
+
+    >>> colours: Registry[int] = Registry("colour", package=None)
+    >>> _ = colours.add("red", 1)
+    >>> colours["red"]
+    1
+    """
+
+    def __init__(self, kind: str, package: str | None) -> None:
+        self.kind, self.package = kind, package
+        self._items: dict[str, T] = {}
+        self._loaded = package is None
+        self._plugins: set[Path] = set()
+
+    def add(self, name: str, item: T) -> T:
+        """``item``, now registered as ``name``. Raises BadInput when another object holds the name."""
+        known = self._items.get(name)
+        if known is not None and known is not item:
+            raise BadInput(f"duplicate {self.kind} {name!r}", got=repr(item), allowed="one definition a name", next_step="rename one of the two")
+        self._items[name] = item
+        return item
+
+    def _load(self) -> None:
+        if not self._loaded and self.package is not None:
+            self._loaded = True
+            package = importlib.import_module(self.package)
+            for module in pkgutil.iter_modules(package.__path__):
+                if not module.name.startswith("_"):
+                    importlib.import_module(f"{self.package}.{module.name}")
+            for entry in entry_points(group=self.package):
+                entry.load()
+        for folder in filter(None, os.environ.get("EDGEFF_PLUGIN_DIR", "").split(os.pathsep)):
+            for path in sorted(Path(folder).resolve().glob("*.py")):
+                if path not in self._plugins:
+                    self._plugins.add(path)
+                    load_plugin(path)
+
+    def __getitem__(self, name: str) -> T:
+        self._load()
+        try:
+            return self._items[name]
+        except KeyError:
+            raise BadInput(f"unknown {self.kind}", got=repr(name), allowed=", ".join(self), next_step=f"see `edgeff list {self.kind}s`") from None
+
+    def __iter__(self) -> Iterator[str]:
+        self._load()
+        return iter(sorted(self._items))
+
+    def __len__(self) -> int:
+        self._load()
+        return len(self._items)
+
+    def __contains__(self, name: object) -> bool:
+        self._load()
+        return name in self._items
+
+
+def load_plugin(path: Path) -> None:
+    """Imports one file outside the package, once a process, under a name made from its path."""
+    name = f"edgeff_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise BadInput("plugin file", got=str(path), allowed="a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(f"plugin file {path}", got=f"{type(error).__name__}: {error}", next_step="mend the file or leave EDGEFF_PLUGIN_DIR unset") from error
+
+
+rules: Registry[Any] = Registry("rule", "edgeff.rules")
+kernels: Registry[Any] = Registry("kernel", "edgeff.kernels")
+layers: Registry[Any] = Registry("layer", "edgeff.layers")
+tasks: Registry[Any] = Registry("task", "edgeff.tasks")
+networks: Registry[Any] = Registry("network", "edgeff.networks")

@@ -1,0 +1,146 @@
+"""Learning rules, one a file, each with two readings: ``step``, plain NumPy over a batch in the paper's notation, and ``lower``, its kernel calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+
+from edgeff.errors import BadInput
+from edgeff.ir import Array, Layer, Network, Numeric
+from edgeff.layers import Params, forward
+from edgeff.registry import rules as registry
+
+Gradients = dict[str, dict[str, Array]]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Hyper-parameters of host training and of the device.
+
+    ``lr`` learning rate; ``momentum``; ``batch``; ``epochs``; ``dropout`` share of hidden activations dropped; ``weight_decay``; ``decay`` the factor
+    on the learning rate at each of the ``decay_epochs`` (host) or after every ``decay_steps`` steps (device, 0: never).
+    """
+
+    lr: float = 0.1
+    momentum: float = 0.9
+    batch: int = 64
+    epochs: int = 100
+    dropout: float = 0.0
+    weight_decay: float = 0.0
+    decay: float = 0.1
+    decay_epochs: tuple[int, ...] = (60, 90)
+    decay_steps: int = 0
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("lr", 0.0, 1e3), ("momentum", 0.0, 1.0), ("dropout", 0.0, 1.0), ("weight_decay", 0.0, 1.0), ("decay", 0.0, 1.0)):
+            if not low <= getattr(self, name) <= high:
+                raise BadInput(f"setting {name}", got=getattr(self, name), allowed=f"{low:g} to {high:g}")
+        for name in ("batch", "epochs"):
+            if getattr(self, name) < 1:
+                raise BadInput(f"setting {name}", got=getattr(self, name), allowed="1 or more")
+
+    def changed(self, changes: Mapping[str, str]) -> Settings:
+        """These settings with some fields parsed from text (``--set key=value``)."""
+        known = {f.name: getattr(self, f.name) for f in fields(self)}
+        parsed: dict[str, Any] = {}
+        for name, text in changes.items():
+            if name not in known:
+                raise BadInput("unknown setting", got=repr(name), allowed=", ".join(known))
+            try:
+                parsed[name] = _parse(text, known[name])
+            except ValueError:
+                raise BadInput(f"setting {name}", got=repr(text), allowed=f"a value like {known[name]!r}") from None
+        return replace(self, **parsed)
+
+
+def _parse(text: str, like: Any) -> Any:
+    if isinstance(like, bool):
+        if text.lower() not in ("true", "false", "1", "0"):
+            raise ValueError(text)
+        return text.lower() in ("true", "1")
+    if isinstance(like, tuple):
+        return tuple(int(part) for part in text.split(",") if part)
+    value = type(like)(text)
+    if isinstance(value, float) and not np.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+@dataclass
+class Run:
+    """A training run in progress: the structure, the parameters that ``step`` reads, what the rule keeps beside them, and the generator."""
+
+    network: Network
+    params: Params
+    settings: Any
+    rng: np.random.Generator
+    seed: int = 0
+    steps: int = 0
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def hidden(self) -> tuple[Layer, ...]:
+        """The trainable layers but the last."""
+        return self.network.trainable[:-1]
+
+    @property
+    def last(self) -> Layer:
+        return self.network.trainable[-1]
+
+
+class Rule:
+    """The contract of a learning rule. Subclasses set the class attributes and write ``step`` and ``lower``.
+
+    ``source`` names the paper; ``settings`` are the host's hyper-parameters; ``device`` maps a numeric to the changes for batch-1 learning there.
+    """
+
+    name: str = ""
+    summary: str = ""
+    source: str = ""
+    settings: Settings = Settings()
+    device: Mapping[str, Mapping[str, Any]] = {}
+    divergence_hint: str = "lower the learning rate (--set lr=...)"
+
+    def device_settings(self, numeric: Numeric) -> Any:
+        """The hyper-parameters of one sample at a time without momentum, for a numeric."""
+        plain = {"batch": 1, "momentum": 0.0, "dropout": 0.0, "weight_decay": 0.0, "decay": 1.0, "decay_steps": 0}
+        return replace(self.settings, **(plain | dict(self.device.get(numeric, {}))))
+
+    def prepare(self, network: Network) -> Network:
+        """The structure this rule trains, made from the plain one; by default the same."""
+        return network
+
+    def start(self, run: Run) -> None:
+        """Sets up what the rule keeps beside the parameters (feedback matrices) in ``run.extra``."""
+
+    def step(self, run: Run, x: Array, t: Array) -> Gradients:
+        """One step's direction for a batch x (B, D) and targets t (B, C): layer -> parameter -> array, averaged over the batch.
+
+        ``edgeff.train`` applies it (learning rate, momentum, decay). ``run.params`` is read and never written.
+        """
+        raise NotImplementedError
+
+    def scores(self, run: Run, x: Array) -> Array:
+        """The scores of the classes (B, C); the largest is the prediction."""
+        return forward(run.network, run.params, x)[run.network.layers[-1].name]
+
+    def input_margin(self, network: Network, settings: Any) -> float:
+        """How far the rule moves an input beyond the data's range, in the data's units: quantisation leaves room for it."""
+        return 0.0
+
+    def lower_predict(self, build: Any) -> Any:
+        """Emits inference and returns the scores' value; by default the network's forward pass."""
+        return build.run(build.x)[build.layers[-1].name]
+
+    def lower(self, build: Any) -> None:
+        """Emits one learning step on ``build.x`` and ``build.label`` through ``edgeff.lower.Builder``."""
+        raise NotImplementedError
+
+
+def register(rule: type[Rule]) -> type[Rule]:
+    """A class decorator: an instance of the rule, registered under its name."""
+    registry.add(rule.name, rule())
+    return rule

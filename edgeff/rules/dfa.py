@@ -1,0 +1,68 @@
+"""Direct feedback alignment: every hidden layer receives the output error through a fixed random matrix of its own (Nokland 2016)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod, sqrt
+from typing import Any
+
+import numpy as np
+
+from edgeff.errors import BadInput
+from edgeff.ir import Array
+from edgeff.kernels.arithmetic import feedback_signs, stream_key
+from edgeff.layers import forward, kind
+from edgeff.rules import Gradients, Rule, Run, Settings, register
+
+
+@dataclass(frozen=True)
+class DfaSettings(Settings):
+    """``feedback_scale``: the entries of B_l are +-feedback_scale / sqrt(C). ``feedback``: ``generated`` or ``stored``."""
+
+    feedback_scale: float = 1.0
+    feedback: str = "generated"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.feedback not in ("generated", "stored"):
+            raise BadInput("setting feedback", got=repr(self.feedback), allowed="generated, stored")
+        if not 0.0 < self.feedback_scale <= 100.0:
+            raise BadInput("setting feedback_scale", got=self.feedback_scale, allowed="above 0, at most 100")
+
+
+@register
+class DirectFeedbackAlignment(Rule):
+    """``d_l = (e B_l) * relu'(z_l)``, ``g_l = d_l^T h_{l-1} / B``. Departure from the paper: B_l has entries +-s, so that one bit makes one."""
+
+    name = "dfa"
+    summary = "output error through fixed random matrices"
+    source = "Nokland, NeurIPS 2016"
+    settings: Settings = DfaSettings(lr=0.05, epochs=60, decay_epochs=(40, 54))
+    device = {"float32": {"lr": 0.02}, "int16": {"lr": 0.02}, "int8": {"lr": 0.02}}
+
+    def start(self, run: Run) -> None:
+        n_e = prod(run.network.layers[-1].shape)
+        scale = run.settings.feedback_scale / sqrt(n_e)
+        run.extra["B"] = {
+            layer.name: feedback_signs(prod(layer.shape), n_e, stream_key(run.seed, "feedback", layer.name)) * np.float64(scale) for layer in run.hidden
+        }
+
+    def step(self, run: Run, x: Array, t: Array) -> Gradients:
+        h = forward(run.network, run.params, x)
+        e = h[run.network.layers[-1].name] - t
+        gradients: Gradients = {}
+        for layer in run.network.trainable:
+            delta = e if layer is run.last else kind(layer).gate(layer, (e @ run.extra["B"][layer.name].T).reshape(-1, *layer.shape), h[layer.name])
+            gradients[layer.name] = kind(layer).weight_gradient(layer, run.params[layer.name], delta, h[layer.inputs[0]])
+        return gradients
+
+    def lower(self, build: Any) -> None:
+        h = build.run(build.x)
+        e = build.error(h[build.layers[-1].name])
+        trained = [layer for layer in build.layers if layer.trainable]
+        build.update(trained[-1], e, h[trained[-1].inputs[0]])
+        scale = build.settings.feedback_scale / sqrt(e.elements)
+        for layer in reversed(trained[:-1]):
+            delta = build.feedback(layer.name, e, scale, n=h[layer.name].elements, stored=build.settings.feedback == "stored")
+            build.gate(delta, h[layer.name], layer)
+            build.update(layer, delta, h[layer.inputs[0]])

@@ -1,0 +1,31 @@
+"""The control of every learning claim: hidden layers stay at their random start, only the last layer learns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgeff.ir import Array
+from edgeff.layers import forward, kind
+from edgeff.rules import Gradients, Rule, Run, Settings, register
+
+
+@register
+class Frozen(Rule):
+    """``g_L = (o - t)^T h_{L-1} / B`` and nothing else: a linear read-out of random features."""
+
+    name = "frozen"
+    summary = "control: only the last layer learns"
+    source = "the control of rules such as PEPITA; random features, Rahimi & Recht 2007"
+    settings = Settings(lr=0.1, epochs=100)
+    device = {"float32": {"lr": 0.05}, "int16": {"lr": 0.05}, "int8": {"lr": 0.04}}
+
+    def step(self, run: Run, x: Array, t: Array) -> Gradients:
+        h = forward(run.network, run.params, x)
+        last = run.last
+        delta = h[run.network.layers[-1].name] - t
+        return {last.name: kind(last).weight_gradient(last, run.params[last.name], delta, h[last.inputs[0]])}
+
+    def lower(self, build: Any) -> None:
+        h = build.run(build.x)
+        last = [layer for layer in build.layers if layer.trainable][-1]
+        build.update(last, build.error(h[build.layers[-1].name]), h[last.inputs[0]])

@@ -1,0 +1,51 @@
+"""MEMPEPITA: PEPITA without stored clean activations; they are computed again beside the modulated ones (Pau & Aymone 2023)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgeff.ir import Array
+from edgeff.layers import kind
+from edgeff.rules import Gradients, Run, register
+from edgeff.rules.pepita import Pepita
+
+
+@register
+class MemPepita(Pepita):
+    """Bit-identical to PEPITA, at three forwards' cost and a window of two layers' activations."""
+
+    name = "mempepita"
+    summary = "PEPITA with recomputed clean activations"
+    source = "Pau & Aymone 2023"
+
+    def step(self, run: Run, x: Array, t: Array) -> Gradients:
+        masks = self._masks(run, len(x))
+        e = self._pass(run, x, masks)[run.network.layers[-1].name] - t
+        clean = {"input": x}
+        modulated = {"input": (x.reshape(len(x), -1) + e @ run.extra["F"].T).reshape(x.shape)}
+        gradients: Gradients = {}
+        for layer in run.network:
+            params, mask = run.params.get(layer.name, {}), masks.get(layer.name, 1.0)
+            clean[layer.name] = kind(layer).forward(layer, params, clean[layer.inputs[0]]) * mask
+            modulated[layer.name] = kind(layer).forward(layer, params, modulated[layer.inputs[0]]) * mask
+            if layer.trainable and layer is not run.last:
+                delta = clean[layer.name] - modulated[layer.name]
+                gradients[layer.name] = kind(layer).weight_gradient(layer, params, delta, modulated[layer.inputs[0]])
+        delta = modulated[run.network.layers[-1].name] - t
+        last = run.last
+        gradients[last.name] = kind(last).weight_gradient(last, run.params[last.name], delta, modulated[last.inputs[0]])
+        return gradients
+
+    def lower(self, build: Any) -> None:
+        """Both passes walk the layers together; a layer is updated after both have read its weights."""
+        e = build.error(build.run(build.x)[build.layers[-1].name])
+        trained = [layer for layer in build.layers if layer.trainable]
+        clean, modulated = {"input": build.x}, {"input": self.modulate(build, e, build.copy(build.x))}
+        for layer in build.layers:
+            hidden = layer in trained[:-1]
+            if hidden or layer is not trained[-1] and layer in build.layers[: build.layers.index(trained[-1])]:
+                clean[layer.name] = build.forward(layer, clean[layer.inputs[0]])
+            modulated[layer.name] = build.forward(layer, modulated[layer.inputs[0]])
+            if hidden:
+                build.update(layer, build.difference(clean[layer.name], modulated[layer.name]), modulated[layer.inputs[0]])
+        build.update(trained[-1], build.error(modulated[build.layers[-1].name]), modulated[trained[-1].inputs[0]])

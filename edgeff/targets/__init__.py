@@ -1,0 +1,1 @@
+"""What runs the generated C: one target a file. ``unicorn`` runs firmware on an emulated core."""

@@ -1,0 +1,27 @@
+/* host.c: loops around a model for the host, so that whole epochs cost no call from Python. Not part of a firmware. */
+#include <string.h>
+#include "model.h"
+
+void host_predict_many(const eff_input_t *x, int32_t n, int32_t *best, eff_output_t *scores)
+{
+    for (int32_t i = 0; i < n; ++i) {
+        memcpy(eff_input(), x + (size_t)i * EFF_INPUTS, EFF_INPUTS * sizeof *x);
+        best[i] = eff_predict();
+        memcpy(scores + (size_t)i * EFF_OUTPUTS, eff_output(), EFF_OUTPUTS * sizeof *scores);
+    }
+}
+
+#if EFF_HAS_LEARN
+/* `order` names the samples in turn; `states`, unless NULL, receives the first `state_bytes` of the arena after each step. */
+void host_learn_many(const eff_input_t *x, const int32_t *labels, const int32_t *order, int32_t n, uint8_t *states, size_t state_bytes)
+{
+    for (int32_t i = 0; i < n; ++i) {
+        const int32_t sample = order[i];
+        memcpy(eff_input(), x + (size_t)sample * EFF_INPUTS, EFF_INPUTS * sizeof *x);
+        eff_learn(labels[sample]);
+        if (states) {
+            memcpy(states + (size_t)i * state_bytes, eff_arena, state_bytes);
+        }
+    }
+}
+#endif

@@ -1,0 +1,109 @@
+"""The host target: the generated C as a shared library, called through ctypes. Whole epochs of exact on-device learning take seconds."""
+
+from __future__ import annotations
+
+import ctypes
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeff.errors import BadInput
+from edgeff.exporters.c import Source, write_c
+from edgeff.ir import Array, Program
+from edgeff.toolchains.host import host_shared_library
+
+HARNESS = Path(__file__).with_name("host.c")
+
+
+class HostTarget:
+    """Runs a program's C on this machine. The library lives in a temporary folder for as long as the target does.
+
+    Raises MissingTool without a compiler.
+    """
+
+    def __init__(self, program: Program, source: Source | None = None) -> None:
+        self.program = program
+        self._folder = tempfile.TemporaryDirectory(prefix="edgeff-host-")
+        folder = Path(self._folder.name)
+        self.source = source or write_c(program, folder / "c")
+        self.memory = self.source.memory
+        library = folder / "model.so"
+        host_shared_library([*self.source.sources, HARNESS], self.source.folder, library)
+        self._c = ctypes.CDLL(str(library))
+        self._c.eff_output.restype = ctypes.c_void_p
+        self._arena = np.ctypeslib.as_array((ctypes.c_uint8 * self.memory.arena_bytes).in_dll(self._c, "eff_arena"))
+        self._input, self._output = program.tensors[program.input], program.tensors[program.output]
+        self.init()
+
+    def init(self) -> None:
+        """Weights and state as after reset."""
+        self._c.eff_init()
+
+    def _samples(self, x: Array) -> Array:
+        x = np.ascontiguousarray(x)
+        if x.dtype != self._input.dtype or x.size % self._input.elements:
+            raise BadInput("input", got=f"{x.dtype} of shape {x.shape}", allowed=f"{self._input.dtype}, a multiple of {self._input.elements}")
+        return x.reshape(-1, self._input.elements)
+
+    def predict_many(self, x: Array) -> tuple[NDArray[np.int32], Array]:
+        """The best classes (n,) int32 and the scores (n, outputs) for inputs x (n, inputs) of the program's input dtype."""
+        x = self._samples(x)
+        best = np.empty(len(x), np.int32)
+        scores = np.empty((len(x), self._output.elements), self._output.dtype)
+        self._c.host_predict_many(_address(x), ctypes.c_int32(len(x)), _address(best), _address(scores))
+        return best, scores
+
+    def learn_many(self, x: Array, labels: Array, order: Array | None = None, trace: bool = False) -> NDArray[np.uint8] | None:
+        """One learning step on each sample in ``order`` (default: as they stand); with ``trace`` the persistent bytes after each, (n, bytes) uint8."""
+        x, labels = self._samples(x), np.ascontiguousarray(labels, np.int32)
+        if len(x) != len(labels):
+            raise BadInput("labels", got=len(labels), allowed=f"{len(x)}, one a sample")
+        order = np.ascontiguousarray(np.arange(len(x)) if order is None else order, np.int32)
+        if len(order) and not 0 <= order.min() <= order.max() < len(x):
+            raise BadInput("order of samples", got=f"{order.min()} to {order.max()}", allowed=f"0 to {len(x) - 1}")
+        size = self.memory.persistent_bytes
+        states = np.empty((len(order), size), np.uint8) if trace else None
+        address = _address(states) if states is not None else None
+        self._c.host_learn_many(_address(x), _address(labels), _address(order), ctypes.c_int32(len(order)), address, ctypes.c_size_t(size))
+        return states
+
+    def predict(self, x: Array) -> int:
+        """The best class for one input."""
+        return int(self.predict_many(x)[0][0])
+
+    def output(self) -> Array:
+        """The scores after the last prediction."""
+        address = self._c.eff_output()
+        raw = ctypes.string_at(address, self._output.size_bytes)
+        return np.frombuffer(raw, self._output.dtype).copy()
+
+    def learn(self, x: Array, label: int = 0) -> None:
+        """One learning step."""
+        self.learn_many(x, np.array([label]))
+
+    def arena(self) -> NDArray[np.uint8]:
+        """A copy of the arena's bytes."""
+        return self._arena.copy()
+
+    def tensor(self, name: str) -> Array:
+        """The present value of a variable or state tensor."""
+        tensor = self.program.tensors[name]
+        if tensor.role == "constant" and tensor.data is not None:
+            return tensor.data
+        first = self.memory.offsets[name]
+        return self._arena[first : first + tensor.size_bytes].view(tensor.dtype).reshape(tensor.shape).copy()
+
+
+def _address(values: Array) -> ctypes.c_void_p:
+    return values.ctypes.data_as(ctypes.c_void_p)
+
+
+def persistent_state(program: Program, offsets: dict[str, int], persistent_bytes: int, read: dict[str, Array]) -> NDArray[np.uint8]:
+    """The persistent part of the arena as bytes, from the values of variables and state."""
+    state = np.zeros(persistent_bytes, np.uint8)
+    for tensor in program.by_role("variable", "state"):
+        raw = np.frombuffer(read[tensor.name].tobytes(), np.uint8)
+        state[offsets[tensor.name] : offsets[tensor.name] + len(raw)] = raw
+    return state

@@ -1,0 +1,55 @@
+"""What all tests share: in CI a skip is a failure, and the data files that lie outside the repository."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+Report = pytest.TestReport | pytest.CollectReport
+
+
+class NoSkips:
+    """Turns every skip, of a test or of a whole file, into a failure. An expected failure stays what it is."""
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        fail_when_skipped(report)
+        return report
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_make_collect_report(self) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        report = yield
+        fail_when_skipped(report)
+        return report
+
+
+def fail_when_skipped(report: Report) -> None:
+    if report.outcome == "skipped" and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid}: nothing may be skipped when EDGEFF_CI is set. {reason}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if os.environ.get("EDGEFF_CI"):
+        config.pluginmanager.register(NoSkips(), "edgeff-no-skips")
+
+
+@pytest.fixture(scope="session")
+def reference_data() -> Callable[[str], Path]:
+    """A function from a data file's name to its path, in EDGEFF_DATA_DIR or ../shared/data; it skips the test when the file is missing."""
+    folder = Path(os.environ.get("EDGEFF_DATA_DIR") or ROOT.parent / "shared" / "data")
+
+    def find(name: str) -> Path:
+        path = folder / name
+        if not path.is_file():
+            pytest.skip(f"data file {name} is missing: EDGEFF_DATA_DIR names the folder it lies in")
+        return path
+
+    return find

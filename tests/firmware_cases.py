@@ -1,0 +1,67 @@
+"""The small hand-written model that the tests of firmware build, and the boards and toolchains they build it for."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgeff.boards import load_board
+from edgeff.firmware import Firmware, build
+from edgeff.ir import Board, Call, Region
+from edgeff.toolchains import TOOLCHAINS
+
+TINY = Path(__file__).parent / "data" / "tiny_model"
+BOARDS = ("nucleo_l4r5zi", "rpi_pico")
+INFER = tuple(
+    Call(kernel, (), (), {}, layer) for kernel, layer in (("dense_f32", "hidden"), ("dense_f32", "scores"), ("argmax_f32", "best"))
+)
+LEARN = tuple(
+    Call(kernel, (), (), {}, layer, stage)
+    for kernel, layer, stage in (
+        ("dense_f32", "hidden", "forward"),
+        ("dense_f32", "scores", "forward"),
+        ("error_f32", "scores", "feedback"),
+        ("back_f32", "hidden", "feedback"),
+        ("update_f32", "scores", "update"),
+        ("update_f32", "hidden", "update"),
+    )
+)
+
+# Every toolchain by name; the test of one that is not installed is skipped, naming it.
+EACH_TOOLCHAIN = [
+    pytest.param(name, marks=pytest.mark.skipif(not tool.available(), reason=f"{name} is not installed: {tool.how_to_get}"))
+    for name, tool in TOOLCHAINS.items()
+]
+EACH_BUILD = [pytest.param(board, *case.values, marks=case.marks) for board in BOARDS for case in EACH_TOOLCHAIN]
+
+
+def inputs(count: int) -> NDArray[np.float32]:
+    """``count`` seeded inputs of the small model, (count, 4)."""
+    return np.random.default_rng(7).normal(size=(count, 4)).astype(np.float32)
+
+
+def build_tiny(board: Board | str, toolchain: str, out: Path, edits: dict[str, tuple[str, str]] | None = None) -> Firmware:
+    """The firmware of the small model; ``edits`` maps a file's name to (pattern, replacement)."""
+    source = TINY
+    if edits:
+        source = out / "source"
+        shutil.copytree(TINY, source)
+        for name, (pattern, replacement) in edits.items():
+            text = (source / name).read_text(encoding="utf-8")
+            changed = re.sub(pattern, replacement, text)
+            assert changed != text
+            (source / name).write_text(changed, encoding="utf-8")
+    return build(source, load_board(board) if isinstance(board, str) else board, out / "project", TOOLCHAINS[toolchain])
+
+
+def with_memory(board: Board, flash_bytes: int, ram_bytes: int) -> Board:
+    """``board`` with its first flash and its first RAM cut to a length."""
+    lengths = {"flash": flash_bytes, "ram": ram_bytes}
+    regions = tuple(Region(r.name, r.kind, r.origin, lengths[r.kind]) for r in board.regions)
+    values = {name: getattr(board, name) for name in Board.__dataclass_fields__}
+    return Board(**{**values, "regions": regions})

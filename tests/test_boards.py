@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgeff.boards import load_board, load_boards
+from edgeff.cycles import model_for
+from edgeff.errors import BadInput
+from edgeff.resources import boards_folder, templates_folder
+from edgeff.targets.unicorn import CORES
+from edgeff.toolchains import TOOLCHAINS
+
+PICO = (boards_folder() / "rpi_pico.toml").read_text(encoding="utf-8")
+
+
+def test_folders_of_a_checkout_hold_boards_and_templates() -> None:
+    assert {"nucleo_l4r5zi", "nucleo_f446re", "rpi_pico"} <= {path.stem for path in boards_folder().glob("*.toml")}
+    assert (templates_folder() / "bare_metal" / "template.toml").is_file()
+
+
+@pytest.mark.parametrize("name", load_boards())
+def test_a_board_can_be_built_for_emulated_and_timed(name: str) -> None:
+    board = load_board(name)
+    assert board.toolchains.keys() <= TOOLCHAINS.keys()
+    assert "unicorn" not in board.targets or board.core in CORES
+    assert model_for(board.core).core == board.core
+    assert all(source.strip() for source in board.sources.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "core", "fpu", "clock_hz", "flash_bytes", "ram_bytes"),
+    [
+        ("nucleo_l4r5zi", "cortex-m4", True, 120_000_000, 2048 * 1024, 640 * 1024),
+        ("nucleo_f446re", "cortex-m4", True, 180_000_000, 512 * 1024, 128 * 1024),
+        ("rpi_pico", "cortex-m0plus", False, 133_000_000, 2048 * 1024, 264 * 1024),
+    ],
+)
+def test_the_boards_are_what_their_data_sheets_say(
+    name: str, core: str, fpu: bool, clock_hz: int, flash_bytes: int, ram_bytes: int
+) -> None:
+    board = load_board(name)
+    assert (board.core, board.fpu, board.clock_hz, board.flash_bytes, board.ram_bytes) == (core, fpu, clock_hz, flash_bytes, ram_bytes)
+
+
+def test_an_unknown_board_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(BadInput, match=r"'arduino'; allowed: nucleo_f446re, nucleo_l4r5zi, rpi_pico"):
+        load_board("arduino")
+
+
+def test_boards_of_another_folder_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_pico.toml").write_text(PICO.replace('name = "rpi_pico"', 'name = "my_pico"'), encoding="utf-8")
+    monkeypatch.setenv("EDGEFF_BOARDS_DIR", str(tmp_path))
+    assert load_board("my_pico").core == "cortex-m0plus"
+    assert load_board(tmp_path / "my_pico.toml") == load_boards()["my_pico"]
+
+
+def test_a_name_used_twice_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rpi_pico.toml").write_text(PICO, encoding="utf-8")
+    monkeypatch.setenv("EDGEFF_BOARDS_DIR", str(tmp_path))
+    with pytest.raises(BadInput, match="used by another board"):
+        load_boards()
+
+
+def test_a_missing_folder_of_boards_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEFF_BOARDS_DIR", str(tmp_path / "none"))
+    with pytest.raises(BadInput, match="EDGEFF_BOARDS_DIR"):
+        load_boards()
+
+
+def _replaced(old: str, new: str) -> Callable[[str], str]:
+    def edit(text: str) -> str:
+        assert old in text
+        return text.replace(old, new)
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (_replaced('core = "cortex-m0plus"', 'core = "avr"'), "core: String should match"),
+        (_replaced("fpu = false", 'fpu = "no"'), "fpu: Input should be a valid boolean"),
+        (_replaced("133_000_000", "-1"), "clock_hz: Input should be greater than 0"),
+        (_replaced("133_000_000", "1.5e8"), "clock_hz: Input should be a valid integer"),
+        (_replaced("length_bytes = 270_336", "length_bytes = 0"), "length_bytes: Input should be greater than 0"),
+        (_replaced("length_bytes = 270_336", "length_bytes = 999_999_999_992"), "length_bytes: Input should be less than"),
+        (_replaced("origin = 0x20000000", "origin = 0x10000000"), "regions flash and sram overlap"),
+        (_replaced("origin = 0x20000000", "origin = 0xFFFF0000"), "region sram passes the end of the 32-bit address space"),
+        (_replaced('name = "sram"', 'name = "flash"'), "two regions have the same name"),
+        (_replaced('kind = "ram"', 'kind = "flash"'), "at least one region of kind flash and one of kind ram"),
+        (_replaced('name = "sram"', 'name = "sram) : ORIGIN"'), "regions.1.name: String should match"),
+        (_replaced('"-mthumb"', '"-fplugin=evil.so"'), "flag '-fplugin=evil.so' is neither"),
+        (_replaced('"-mthumb"', '"@file"'), "flag '@file' is neither"),
+        (_replaced('"thumb-freestanding-eabi", ', ""), "flag '-mcpu=cortex_m0plus' is neither"),
+        (_replaced("flash_wait_states = 0", "flash_wait_states = 0\ncolour = 1"), "colour: Extra inputs are not permitted"),
+        (_replaced("fpu = false\n", ""), "fpu: Field required"),
+        (_replaced('sram = "RP2040', 'other = "RP2040'), "no source for sram"),
+        (_replaced('name = "rpi_pico"', 'name = "pico"'), "the name 'pico'; allowed: the file's own: 'rpi_pico'"),
+        (lambda _text: "= = =", "no TOML"),
+        (lambda _text: "", "Field required"),
+        (lambda _text: "a = " + "[" * 100_000, "no TOML"),
+        (lambda text: text + "#" * (1 << 20), "more than 1 MB"),
+    ],
+)
+def test_a_bad_board_file_is_refused_in_one_line(tmp_path: Path, edit: Callable[[str], str], message: str) -> None:
+    path = tmp_path / "rpi_pico.toml"
+    path.write_text(edit(PICO), encoding="utf-8")
+    with pytest.raises(BadInput) as caught:
+        load_board(path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"\x00" * 10])
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "binary.toml"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match="no TOML"):
+        load_board(path)
+
+
+def test_a_missing_board_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="No such file"):
+        load_board(tmp_path / "none.toml")
+    (tmp_path / "folder.toml").mkdir()
+    with pytest.raises(BadInput, match="Is a directory"):
+        load_board(tmp_path / "folder.toml")

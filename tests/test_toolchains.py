@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from firmware_cases import EACH_BUILD, EACH_TOOLCHAIN, TINY, build_tiny, with_memory
+
+from edgeff.boards import load_board
+from edgeff.errors import BadInput, DoesNotFit, EdgeffError, MissingTool
+from edgeff.firmware import build, load_templates, measure, write_project
+from edgeff.resources import templates_folder
+from edgeff.toolchains import TOOLCHAINS, choose
+from edgeff.toolchains.elf import read_elf
+from edgeff.toolchains.host import host_shared_library
+from edgeff.toolchains.protocol import run
+
+ARENA_BYTES = 156
+TEMPLATE = load_templates()["bare_metal"]
+
+
+@pytest.mark.parametrize(("board", "toolchain"), EACH_BUILD)
+def test_memory_of_the_elf_is_what_was_planned(board: str, toolchain: str, tmp_path: Path) -> None:
+    firmware = build_tiny(board, toolchain, tmp_path)
+    assert firmware.arena_bytes == ARENA_BYTES
+    assert firmware.static_ram_bytes == ARENA_BYTES + TEMPLATE.ram_bytes
+    assert firmware.symbol_bytes["eff_mailbox"] == TEMPLATE.ram_bytes
+    assert firmware.symbol_bytes["eff_facts"] == TEMPLATE.constant_bytes
+    assert firmware.symbol_bytes["initial"] == 92
+    assert firmware.image.sections[".stack"] == TEMPLATE.stack_bytes
+    assert 0 <= firmware.flash_bytes - firmware.code_bytes - firmware.constant_bytes < 8
+    assert {"eff_infer_calls", "eff_learn_calls", "eff_dense_f32"} <= {f.name for f in firmware.functions}
+    assert "memmove" not in firmware.symbol_bytes
+
+
+@pytest.mark.parametrize(("board", "toolchain"), EACH_BUILD)
+@pytest.mark.parametrize("ram_bytes", [ARENA_BYTES, 4096, 65_536])
+def test_static_ram_is_the_arena_plus_the_template_for_any_arena(board: str, toolchain: str, ram_bytes: int, tmp_path: Path) -> None:
+    firmware = build_tiny(board, toolchain, tmp_path, {"model.h": ("156u", f"{ram_bytes + 1}u")})
+    assert firmware.static_ram_bytes == ram_bytes + 1 + TEMPLATE.ram_bytes
+
+
+@pytest.mark.parametrize("toolchain", EACH_TOOLCHAIN)
+def test_too_small_a_memory_is_refused_by_how_many_bytes(toolchain: str, tmp_path: Path) -> None:
+    board = load_board("nucleo_f446re")
+    fitting = build_tiny(board, toolchain, tmp_path / "fits")
+    needed = -(-fitting.static_ram_bytes // 8) * 8 + TEMPLATE.stack_bytes
+    build_tiny(with_memory(board, 65_536, needed), toolchain, tmp_path / "just")
+    with pytest.raises(DoesNotFit, match="sram is 8 bytes too small"):
+        build_tiny(with_memory(board, 65_536, needed - 8), toolchain, tmp_path / "ram")
+    with pytest.raises(DoesNotFit, match=r"flash is \d+ bytes too small"):
+        build_tiny(with_memory(board, fitting.flash_bytes // 16 * 8, needed), toolchain, tmp_path / "flash")
+
+
+@pytest.mark.parametrize("toolchain", EACH_TOOLCHAIN)
+def test_the_elf_is_the_same_in_every_folder(toolchain: str, tmp_path: Path) -> None:
+    first, second = (build_tiny("rpi_pico", toolchain, tmp_path / name).elf.read_bytes() for name in ("one", "two"))
+    assert first == second
+
+
+@pytest.mark.parametrize("toolchain", EACH_TOOLCHAIN)
+def test_the_compilers_first_error_is_told_in_one_line(toolchain: str, tmp_path: Path) -> None:
+    with pytest.raises(EdgeffError, match=r"model\.c:\d+.*error") as caught:
+        build_tiny("rpi_pico", toolchain, tmp_path, {"model.c": (r"\*LABEL = label;", "*LABEL = no_such_name;")})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("toolchain", EACH_TOOLCHAIN)
+@pytest.mark.parametrize("board", ["nucleo_f446re", "rpi_pico"])
+def test_the_template_is_clean_under_strict_warnings(board: str, toolchain: str, tmp_path: Path) -> None:
+    project = write_project(TINY, load_board(board), tmp_path, TOOLCHAINS[toolchain])
+    tool = TOOLCHAINS[toolchain].command(load_board(board))
+    command = [sys.executable, *tool[1:]] if tool[0] == "python3" else list(tool)
+    warnings = ["-Wconversion", "-Wshadow", "-Wstrict-prototypes", "-Wmissing-prototypes", "-Werror", "-c", "-I."]
+    for source in ("startup.c", "main.c", "memory.c"):
+        run([*command, *warnings, source, "-o", "x.o"], project)
+
+
+@pytest.mark.parametrize("toolchain", EACH_TOOLCHAIN)
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed: apt-get install make")
+def test_the_project_builds_by_hand_to_the_same_memory(toolchain: str, tmp_path: Path) -> None:
+    firmware = build_tiny("rpi_pico", toolchain, tmp_path)
+    firmware.elf.unlink()
+    command = " ".join(TOOLCHAINS[toolchain].command(firmware.board)).replace("python3", sys.executable, 1)
+    subprocess.run(["make", f"CC={command}"], cwd=firmware.elf.parent, check=True, capture_output=True)
+    by_hand = measure(firmware.elf, firmware.board, toolchain)
+    assert (by_hand.code_bytes, by_hand.flash_bytes, by_hand.static_ram_bytes) == (
+        firmware.code_bytes,
+        firmware.flash_bytes,
+        firmware.static_ram_bytes,
+    )
+
+
+def test_the_project_leaves_the_hosts_example_out_and_holds_no_template_syntax(tmp_path: Path) -> None:
+    project = write_project(TINY, load_board("rpi_pico"), tmp_path)
+    assert not (project / "model" / "main.c").exists()
+    names = {path.name.removesuffix(".j2") for path in (templates_folder() / "bare_metal").iterdir()} - {"template.toml"}
+    assert {path.name for path in project.iterdir()} == {*names, "model"}
+    assert not any("{{" in path.read_text(encoding="utf-8") for path in project.glob("*.*"))
+
+
+def test_a_folder_without_a_model_and_an_unknown_template_are_refused(tmp_path: Path) -> None:
+    board = load_board("rpi_pico")
+    with pytest.raises(BadInput, match=r"no model\.c and model\.h"):
+        build(tmp_path, board, tmp_path / "out")
+    with pytest.raises(BadInput, match=r"'\.\./bare_metal'; allowed: bare_metal"):
+        build(TINY, board, tmp_path / "out", template="../bare_metal")
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(BadInput, match="a folder that can be written"):
+        build(TINY, board, tmp_path / "file")
+
+
+def test_a_toolchain_is_chosen_by_name_or_by_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    board = load_board("rpi_pico")
+    assert choose(board).available()
+    with pytest.raises(BadInput, match="'armcc'; allowed: zig, gcc"):
+        choose(board, "armcc")
+    for tool in TOOLCHAINS.values():
+        monkeypatch.setattr(type(tool), "available", lambda _self: False)
+    with pytest.raises(MissingTool, match="pip install ziglang; or gcc: apt-get install gcc-arm-none-eabi"):
+        choose(board)
+
+
+@pytest.mark.parametrize("toolchain", EACH_TOOLCHAIN)
+def test_a_toolchain_tells_its_version(toolchain: str) -> None:
+    name, _, number = TOOLCHAINS[toolchain].version().partition(" ")
+    assert name == toolchain
+    assert number[0].isdigit()
+
+
+@pytest.mark.parametrize("compiler", ["", "zig"])
+def test_the_host_library_runs_the_same_c(compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CC", raising=False)
+    if compiler:
+        monkeypatch.setattr(shutil, "which", lambda _name: None)
+    library = tmp_path / "model.so"
+    host_shared_library([TINY / name for name in ("model.c", "eff_dense.c", "eff_learn.c")], TINY, library)
+    model = ctypes.CDLL(str(library))
+    model.eff_init()
+    assert model.eff_predict() == 1
+
+
+def test_a_host_compiler_that_does_not_exist_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler -O2")
+    with pytest.raises(MissingTool, match="'no-such-compiler'"):
+        host_shared_library([TINY / "eff_dense.c"], TINY, tmp_path / "x.so")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x7fELF", b"\x7fELF" + bytes(range(256)), b"MZ" * 100])
+def test_a_file_that_is_no_elf_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "x.elf"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match="ELF"):
+        read_elf(path)
+
+
+def test_an_elf_of_another_machine_is_refused() -> None:
+    with pytest.raises(BadInput, match="allowed: 32-bit little-endian Arm"):
+        read_elf(Path(sys.executable).resolve())
+
+
+def test_every_truncation_of_an_elf_is_read_or_refused(tmp_path: Path) -> None:
+    whole = build_tiny("rpi_pico", "zig", tmp_path).elf.read_bytes()
+    path = tmp_path / "cut.elf"
+    for length in range(0, len(whole), max(1, len(whole) // 60)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(BadInput):
+            measure(path, load_board("rpi_pico"), "zig")
