@@ -20,12 +20,13 @@ from edgeff.networks import initialised
 from edgeff.rules import Rule, Run, Settings
 from edgeff.tasks import Data
 
+WATCHED = 256
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network, its run (for the rule's own way of predicting) and the training accuracy after each epoch."""
+    """A trained network, its run (for the rule's own way of predicting) and the accuracy on the first 256 training samples after each epoch."""
 
     network: Network
     run: Run
@@ -101,7 +102,7 @@ def fit(
                 now = float(np.abs(run.params[name]["weight"]).max())
                 if not now <= 1000.0 * at_start:
                     raise Diverged(f"training with {rule_name} diverged in epoch {epoch + 1}, layer {name!r}", got=f"largest weight {now:.3g}", next_step=rule.divergence_hint)
-            history.append(accuracy(rule.scores(run, x), targets.argmax(axis=1)))
+            history.append(accuracy(rule.scores(run, x[:WATCHED]), targets[:WATCHED].argmax(axis=1)))
             if progress:
                 progress(epoch + 1, settings.epochs)
     return Trained(with_parameters(network, run.params), run, rule, tuple(history))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,14 @@ def dense(name: str, source: str, weight: Array, bias: Array | None, activation:
     return Layer(name, "dense", (source,), (len(weight),), attrs, params)
 
 
-def float_network(sizes: tuple[int, ...] = (64, 32, 10), *, bias: bool = True, softmax: bool = True, normalise: bool = False, seed: int = 0) -> Network:
+def float_network(
+    sizes: tuple[int, ...] = (64, 32, 10), *, bias: bool = True, softmax: bool = True, normalise: bool = False, seed: int = 0
+) -> Network:
     """A classifier like 64-32-10 with seeded weights: dense_1 (relu), [normalise_1], .., dense_n, [softmax]."""
     rng = np.random.default_rng(seed)
     layers: list[Layer] = []
     source = "input"
-    for number, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True), 1):
+    for number, (n_in, n_out) in enumerate(pairwise(sizes), 1):
         last = number == len(sizes) - 1
         weight = (rng.normal(size=(n_out, n_in)) / np.sqrt(n_in)).astype(np.float32)
         b = rng.normal(size=n_out).astype(np.float32) / np.float32(10) if bias else None

@@ -67,7 +67,7 @@ CASES = [("cortex-m4", *case) for case in M4] + [("cortex-m0plus", *case) for ca
 @pytest.mark.parametrize(("core", "code", "text", "through", "branching"), CASES, ids=[f"{case[0]} {case[2]}" for case in CASES])
 def test_an_instruction_takes_what_the_manual_says(core: str, code: str, text: str, through: int, branching: int | None) -> None:
     block = decode(bytes.fromhex(code), 0x1000)
-    assert [instruction.name for instruction in block] == [{"vmrs": "fmstat", "nop": "hint"}.get(text.split()[0], _base(text))]
+    assert [instruction.name for instruction in block] == [{"vmrs": "fmstat", "nop": "hint"}.get(text.split(maxsplit=1)[0], _base(text))]
     assert block[-1].branch == (branching is not None)
     assert model_for(core).cycles(block, taken=False) == through
     if branching is not None:
@@ -75,7 +75,7 @@ def test_an_instruction_takes_what_the_manual_says(core: str, code: str, text: s
 
 
 def _base(text: str) -> str:
-    name = text.split()[0].partition(".")[0]
+    name = text.split(maxsplit=1)[0].partition(".")[0]
     return {"adds": "add", "muls": "mul", "bne": "b"}.get(name, name)
 
 

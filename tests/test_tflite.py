@@ -70,7 +70,9 @@ def test_an_int8_network_runs_in_litert(per_channel: bool, runner: str) -> None:
 
 @pytest.mark.parametrize("runner", ["TFLM", "BUILTIN_REF"])
 def test_int8_softmax_is_the_softmax(runner: str) -> None:
-    network = Network("s", (10,), (Layer("s", "softmax", ("input",), (10,), {}, {}, {"output": Quant((1 / 256,), -128)}),), Quant((0.0625,), 4))
+    network = Network(
+        "s", (10,), (Layer("s", "softmax", ("input",), (10,), {}, {}, {"output": Quant((1 / 256,), -128)}),), Quant((0.0625,), 4)
+    )
     x = RNG.integers(-128, 128, (50, 10)).astype(np.int8)
     real = (x.astype(float) - 4) * 0.0625
     expected = np.exp(real) / np.exp(real).sum(axis=1, keepdims=True) * 256 - 128
@@ -112,10 +114,8 @@ def test_buffers_are_aligned_and_versions_are_the_converters() -> None:
     model = schema.Model.GetRootAsModel(data, 0)
     assert schema.Model.ModelBufferHasIdentifier(data, 0)
     places = [
-        buffer._tab.Vector(buffer._tab.Offset(4))
-        for buffer in map(model.Buffers, range(model.BuffersLength()))
-        if buffer.DataLength()
-    ]  # fmt: skip
+        buffer._tab.Vector(buffer._tab.Offset(4)) for buffer in map(model.Buffers, range(model.BuffersLength())) if buffer.DataLength()
+    ]
     assert len(places) == 5
     assert all(place % 16 == 0 for place in places)
     codes = [model.OperatorCodes(number) for number in range(model.OperatorCodesLength())]
@@ -197,7 +197,9 @@ def test_dense_models_made_elsewhere(options: dict[str, Any]) -> None:
     assert_same_network(network, from_tflite(to_tflite(network)))
 
 
-def foreign_int8(*, float_ends: bool, per_channel: bool = False, separate_relu: bool = False, fused: str = "NONE") -> tuple[bytes, dict[str, Array]]:
+def foreign_int8(
+    *, float_ends: bool, per_channel: bool = False, separate_relu: bool = False, fused: str = "NONE"
+) -> tuple[bytes, dict[str, Array]]:
     file = File()
     weight, bias = RNG.integers(-127, 128, (3, 4)).astype(np.int8), RNG.integers(-999, 999, 3).astype(np.int32)
     scales = [0.5, 0.25, 0.125] if per_channel else [0.5]
@@ -256,10 +258,22 @@ def refused() -> dict[str, tuple[type[EdgeffError], str, bytes]]:
     """What a file may hold that edgeff has no exact word for."""
     cases: dict[str, tuple[type[EdgeffError], str, bytes]] = {
         "fused relu6": (Unsupported, "RELU6", foreign_dense(fused="RELU6")[0]),
-        "fused relu6 int8": (Unsupported, "operator 'FULLY_CONNECTED': got fused activation RELU6", foreign_int8(float_ends=False, fused="RELU6")[0]),
+        "fused relu6 int8": (
+            Unsupported,
+            "operator 'FULLY_CONNECTED': got fused activation RELU6",
+            foreign_int8(float_ends=False, fused="RELU6")[0],
+        ),
     }
 
-    def one(kind: type[EdgeffError], part: str, name: str, make: Callable[[File, int], int], *, shape: tuple[int, ...] = (1, 4), dtype: str = "float32") -> None:
+    def one(
+        kind: type[EdgeffError],
+        part: str,
+        name: str,
+        make: Callable[[File, int], int],
+        *,
+        shape: tuple[int, ...] = (1, 4),
+        dtype: str = "float32",
+    ) -> None:
         file = File()
         x = file.tensor("x", shape, dtype)
         cases[name] = (kind, part, file.pack([x], [make(file, x)]))
@@ -277,7 +291,7 @@ def refused() -> dict[str, tuple[type[EdgeffError], str, bytes]]:
         file.operator("CONV_2D", [x], [y], "Conv2DOptions", strideW=2)
         return y
 
-    def cycle(file: File, x: int) -> int:
+    def cycle(file: File, _: int) -> int:
         y, z = file.tensor("y", (1, 3)), file.tensor("z", (1, 3))
         file.operator("RELU", [z], [y])
         file.operator("RELU", [y], [z])
@@ -303,7 +317,11 @@ def refused() -> dict[str, tuple[type[EdgeffError], str, bytes]]:
     requantised.operator("QUANTIZE", [y], [z])
     cases["requantise"] = (Unsupported, "change of scale", requantised.pack([x], [z]))
     data, _, _ = foreign_dense()
-    cases["wrong version"] = (Unsupported, "schema version", data.replace(b"TFL3", b"TFL3").replace((3).to_bytes(4, "little"), (2).to_bytes(4, "little")))
+    cases["wrong version"] = (
+        Unsupported,
+        "schema version",
+        data.replace((3).to_bytes(4, "little"), (2).to_bytes(4, "little")),
+    )
     return cases
 
 
@@ -322,7 +340,7 @@ def test_what_is_refused_is_refused_by_name(case: str) -> None:
 
 
 @pytest.mark.parametrize("numeric", ["f32", "int8"])
-def test_the_reference_autoencoder(numeric: str, tmp_path: Path) -> None:
+def test_the_reference_autoencoder(numeric: str) -> None:
     path = need_reference_model(f"ad_fcae_{numeric}.tflite")
     network = load(path)
     assert [layer.shape[0] for layer in network] == [128, 128, 128, 128, 8, 128, 128, 128, 128, 640]
@@ -350,7 +368,9 @@ def test_tensorflows_converter_agrees(numeric: str) -> None:
     """The same weights through TensorFlow's converter: the same operators, weights and outputs."""
     tf = pytest.importorskip("tensorflow")
     network = float_network()
-    model = tf.keras.Sequential([tf.keras.Input((64,)), tf.keras.layers.Dense(32, activation="relu"), tf.keras.layers.Dense(10), tf.keras.layers.Softmax()])
+    model = tf.keras.Sequential(
+        [tf.keras.Input((64,)), tf.keras.layers.Dense(32, activation="relu"), tf.keras.layers.Dense(10), tf.keras.layers.Softmax()]
+    )
     model.set_weights([value for layer in network.trainable for value in (layer.params["weight"].T, layer.params["bias"])])
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     if numeric == "int8":
@@ -361,7 +381,9 @@ def test_tensorflows_converter_agrees(numeric: str) -> None:
     theirs = bytes(converter.convert())
     imported = from_tflite(theirs)
     ours = to_tflite(imported)
-    assert [(layer.op, layer.shape, dict(layer.attrs)) for layer in imported] == [(layer.op, layer.shape, dict(layer.attrs)) for layer in network]
+    assert [(layer.op, layer.shape, dict(layer.attrs)) for layer in imported] == [
+        (layer.op, layer.shape, dict(layer.attrs)) for layer in network
+    ]
     x: Array = X
     if numeric == "float32":
         for mine, read in zip(network.trainable, imported.trainable, strict=True):

@@ -13,7 +13,14 @@ from edgeff.importers.tflite_schema import schema
 from edgeff.ir import Array
 
 TYPES = schema.TensorType
-CODES = {"float32": TYPES.FLOAT32, "int8": TYPES.INT8, "uint8": TYPES.UINT8, "int32": TYPES.INT32, "int64": TYPES.INT64, "float16": TYPES.FLOAT16}
+CODES = {
+    "float32": TYPES.FLOAT32,
+    "int8": TYPES.INT8,
+    "uint8": TYPES.UINT8,
+    "int32": TYPES.INT32,
+    "int64": TYPES.INT64,
+    "float16": TYPES.FLOAT16,
+}
 
 
 @dataclass
@@ -57,7 +64,11 @@ class File:
         code.deprecatedBuiltinCode, code.version = min(code.builtinCode, 127), 1
         self.codes.append(code)
         operator = schema.OperatorT()
-        operator.opcodeIndex, operator.inputs, operator.outputs = len(self.codes) - 1, np.array(inputs, np.int32), np.array(outputs, np.int32)
+        operator.opcodeIndex, operator.inputs, operator.outputs = (
+            len(self.codes) - 1,
+            np.array(inputs, np.int32),
+            np.array(outputs, np.int32),
+        )
         if options_name:
             operator.builtinOptionsType = getattr(schema.BuiltinOptions, options_name)
             operator.builtinOptions = getattr(schema, options_name + "T")()

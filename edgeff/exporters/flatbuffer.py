@@ -1,7 +1,7 @@
 """The last step to a TFLite file: the schema's objects packed, with every data buffer on a multiple of 16 bytes.
 
-In go a ModelT without its buffers and the buffers' bytes; out comes the file. The schema's own ``BufferT.Pack`` aligns to 1 byte, though the schema
-demands 16 (interpreters on boards read weights in place), hence a class of our own for the buffers.
+In go a ModelT without its buffers and the buffers' bytes; out comes the file. The schema's own ``BufferT.Pack`` aligns to 1 byte, though
+the schema demands 16 (interpreters on boards read weights in place), hence a class of our own for the buffers.
 """
 
 from __future__ import annotations

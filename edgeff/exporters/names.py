@@ -1,7 +1,7 @@
 """Names for the tensors and nodes of a file, each given once.
 
-Layers keep their names as they are; what a file needs besides (weights, intermediates) is called after its layer, with a number where a layer is
-already called so.
+Layers keep their names as they are; what a file needs besides (weights, intermediates) is called after its layer, with a number where a
+layer is already called so.
 """
 
 from __future__ import annotations

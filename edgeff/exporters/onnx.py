@@ -1,21 +1,25 @@
 """Network -> ONNX: the format in which models lie on disk.
 
-In goes a float32 or int8 network; out comes a model that the checker finds clean and ONNX Runtime runs as it stands, with the batch axis "N".
-A dense layer is Gemm (transB 1) and Relu, softmax is Softmax, normalise is Mul, ReduceMean, Sqrt, Add and Div. An int8 network is written in QDQ form:
-float input and output, int8 weights and int32 biases each behind a DequantizeLinear, a QuantizeLinear and DequantizeLinear around each activation.
-What ONNX has no word for is JSON in ``metadata_props``: ``edgeff.network`` (see importers.description) and ``edgeff.metadata``.
+In goes a float32 or int8 network; out comes a model that the checker finds clean and ONNX Runtime runs as it stands, with the batch axis
+"N". A dense layer is Gemm (transB 1) and Relu, softmax is Softmax, normalise is Mul, ReduceMean, Sqrt, Add and Div. An int8 network is
+written in QDQ form: float input and output, int8 weights and int32 biases each behind a DequantizeLinear, a QuantizeLinear and
+DequantizeLinear around each activation. What ONNX has no word for is JSON in ``metadata_props``: ``edgeff.network`` (see
+importers.description) and ``edgeff.metadata``.
 
-Weights keep every bit and layers their names: ``importers.load`` gives the same network back. Refused: layer kinds outside conventions.OPS, int16.
+Weights keep every bit and layers their names: ``importers.load`` gives the same network back. Refused: layer kinds outside
+conventions.OPS, int16.
 
-Established with ONNX Runtime 1.32 on 64,000 outputs of a 64-32 layer: on an x86 core without VNNI its int8 kernels add pairs of products in 16 bits that
-saturate, and a per-channel layer came out wrong in 1,308 outputs, by up to 29 steps (per tensor: 0). With the session entry SESSION_ENTRIES none differed
-from exact arithmetic, per tensor and per channel. It rescales in float, so a difference of one step an operator from the integer contract stays possible.
+Established with ONNX Runtime 1.32 on 64,000 outputs of a 64-32 layer: on an x86 core without VNNI its int8 kernels add pairs of products
+in 16 bits that saturate, and a per-channel layer came out wrong in 1,308 outputs, by up to 29 steps (per tensor: 0). With the session
+entry SESSION_ENTRIES none differed from exact arithmetic, per tensor and per channel. It rescales in float, so a difference of one step an
+operator from the integer contract stays possible.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -34,7 +38,7 @@ IR_VERSION = 8
 
 
 def to_onnx(network: Network) -> onnx.ModelProto:
-    """The ONNX model of ``network``. Raises BadInput or Unsupported for a network that breaks the conventions, before anything is written."""
+    """The ONNX model of ``network``. Raises BadInput or Unsupported for a network that breaks the conventions."""
     conventions.check(network)
     graph = _Graph(network)
     graph.add_input()
@@ -54,7 +58,9 @@ def to_onnx(network: Network) -> onnx.ModelProto:
 
 
 def write_onnx(network: Network, path: Path | str) -> Path:
-    """``path``, now holding the ONNX model of ``network``; the same network gives the same bytes. Raises BadInput when it cannot be written."""
+    """``path``, now holding the ONNX model of ``network``; the same network gives the same bytes. Raises BadInput when it cannot be
+    written.
+    """
     return write_file(Path(path), to_onnx(network).SerializeToString(deterministic=True))
 
 
@@ -68,7 +74,7 @@ class _Graph:
         self.initialisers: list[onnx.TensorProto] = []
         self.tensors = {"input": "input"} | {layer.name: layer.name for layer in network}
 
-    def node(self, operator: str, inputs: list[str], output: str, name: str, **attributes: float | list[int]) -> str:
+    def node(self, operator: str, inputs: list[str], output: str, name: str, **attributes: Any) -> str:
         """The name of the output of a new node."""
         self.nodes.append(helper.make_node(operator, inputs, [output], name=name, **attributes))
         return output
@@ -108,7 +114,9 @@ class _Graph:
             return stored
         scales = self.scales(wish, quant, zero_point=key == "weight")
         axis = {} if quant.axis is None else {"axis": quant.axis}
-        return self.node("DequantizeLinear", [stored, *scales], self.names.claim(f"{wish}.float"), self.names.claim(f"{wish}.dequantize"), **axis)
+        return self.node(
+            "DequantizeLinear", [stored, *scales], self.names.claim(f"{wish}.float"), self.names.claim(f"{wish}.dequantize"), **axis
+        )
 
     def before_output(self, layer: Layer) -> str:
         """The name for the tensor a layer's last operator makes: the layer's own, or one that still goes through int8."""
@@ -138,13 +146,15 @@ def _softmax(graph: _Graph, layer: Layer) -> None:
 def _normalise(graph: _Graph, layer: Layer) -> None:
     x = graph.tensors[layer.inputs[0]]
 
-    def step(operator: str, inputs: list[str], part: str, **attributes: float | list[int]) -> str:
-        return graph.node(operator, inputs, graph.names.claim(f"{layer.name}.{part}"), graph.names.claim(f"{layer.name}.{part}_node"), **attributes)
+    def step(operator: str, inputs: list[str], part: str, **attributes: Any) -> str:
+        return graph.node(
+            operator, inputs, graph.names.claim(f"{layer.name}.{part}"), graph.names.claim(f"{layer.name}.{part}_node"), **attributes
+        )
 
     square = step("Mul", [x, x], "square")
     mean = step("ReduceMean", [square], "mean", axes=[-1], keepdims=1)
     root = step("Sqrt", [mean], "root")
-    divisor = step("Add", [root, graph.constant(f"{layer.name}.eps", np.float32(layer.attrs["eps"]).reshape(()))], "divisor")
+    divisor = step("Add", [root, graph.constant(f"{layer.name}.eps", np.array(layer.attrs["eps"], np.float32))], "divisor")
     graph.finish(layer, graph.node("Div", [x, divisor], graph.before_output(layer), layer.name))
 
 

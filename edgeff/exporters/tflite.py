@@ -1,16 +1,17 @@
 """Network -> TFLite: a file for LiteRT and for TFLM, the interpreter that boards run.
 
-In goes a float32 or int8 network; out come the bytes of a flatbuffer with batch 1 (shape signature -1). A dense layer is FULLY_CONNECTED with RELU
-fused in, softmax is SOFTMAX, normalise (float only) is MUL, MEAN, SQRT, ADD and DIV. Input and output of an int8 network are int8 tensors. Tensors are
-called as their layers. What TFLite has no word for is JSON in the metadata buffer ``edgeff``: {"network": importers.description, "metadata": ..}.
+In goes a float32 or int8 network; out come the bytes of a flatbuffer with batch 1 (shape signature -1). A dense layer is FULLY_CONNECTED
+with RELU fused in, softmax is SOFTMAX, normalise (float only) is MUL, MEAN, SQRT, ADD and DIV. Input and output of an int8 network are
+int8 tensors. Tensors are called as their layers. What TFLite has no word for is JSON in the metadata buffer ``edgeff``: {"network":
+importers.description, "metadata": ..}.
 
 Refused: int8 normalise, int16, layer kinds outside conventions.OPS.
 
-Operator versions, as TensorFlow's converter gives them: FULLY_CONNECTED 1 for float and 4 for int8, SOFTMAX 1 and 2.
-Established by running every version of FULLY_CONNECTED from 1 to 16 (tflite-micro 0.dev20261023, ai-edge-litert 2.3.0; float, int8 per tensor and int8
-per channel, with a bias and without one): TFLM looks at no operator version and runs all of them, per-channel int8 weights included; LiteRT's resolvers,
-BUILTIN_REF among them, take 1 to 14 and refuse 15 up ("Didn't find op .. version"), and the kernel does not depend on the version: per-channel int8
-runs at every version that is taken. A missing bias is input -1 (or two inputs) for both.
+Operator versions are those of TensorFlow's op_version.cc: FULLY_CONNECTED 1 for float and 4 for int8, SOFTMAX 1 and 2. Established by
+running every version of FULLY_CONNECTED from 1 to 16 (tflite-micro 0.dev20261023, ai-edge-litert 2.3.0; float, int8 per tensor and int8
+per channel, with a bias and without one): TFLM looks at no operator version and runs all of them, per-channel int8 weights included;
+LiteRT's resolvers, BUILTIN_REF among them, take 1 to 14 and refuse 15 up ("Didn't find op .. version"), and the version changes no result:
+per-channel int8 runs at every version that is taken. A missing bias is input -1 (or two inputs) for both.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ _FUSED = {"none": schema.ActivationFunctionType.NONE, "relu": schema.ActivationF
 
 
 def to_tflite(network: Network) -> bytes:
-    """The TFLite file of ``network``; the same network gives the same bytes. Raises BadInput or Unsupported as the module's docstring says."""
+    """The TFLite file of ``network``; the same network gives the same bytes. Raises BadInput or Unsupported as the module's docstring
+    says.
+    """
     conventions.check(network)
     graph = _Graph(network)
     for layer in network:

@@ -1,7 +1,7 @@
 """Model files made by edgeff or by others -> Network.
 
-``load`` looks at the content, not at the suffix. Files are untrusted: whatever they hold, the answer is a Network that keeps the conventions or one
-line of refusal, in bounded time and memory.
+``load`` looks at the content, not at the suffix. Files are untrusted: whatever they hold, the answer is a Network that keeps the
+conventions or one line of refusal, in bounded time and memory.
 """
 
 from __future__ import annotations
@@ -17,18 +17,26 @@ from edgeff.ir import Network
 
 __all__ = ["MAX_FILE_BYTES", "from_onnx", "from_tflite", "load", "read_file"]
 
-_FOREIGN = ((b"\x89HDF", "a Keras .h5 file"), (b"PK\x03\x04", "a zip archive (.keras, .npz or PyTorch)"), (b"\x80\x02", "a pickle"), (b"{", "JSON text"))
+_FOREIGN = (
+    (b"\x89HDF", "a Keras .h5 file"),
+    (b"PK\x03\x04", "a zip archive (.keras, .npz or PyTorch)"),
+    (b"\x80\x02", "a pickle"),
+    (b"{", "JSON text"),
+)
 
 
 def load(path: Path | str) -> Network:
     """The network in the file at ``path`` (.onnx or .tflite, found by content).
 
-    Raises BadInput for a missing, oversized or damaged file and for values that are not finite; Unsupported for operators without a layer of ours.
+    Raises BadInput for a missing, oversized or damaged file and for values that are not finite; Unsupported for operators without a layer
+    of ours.
     """
     data = read_file(Path(path))
     if data[4:8] == IDENTIFIER:
         return from_tflite(data)
     for magic, kind in _FOREIGN:
         if data.startswith(magic):
-            raise Unsupported(f"model file {short(path)}", got=kind, allowed=".onnx and .tflite", next_step="convert it with the tool that made it")
+            raise Unsupported(
+                f"model file {short(path)}", got=kind, allowed=".onnx and .tflite", next_step="convert it with the tool that made it"
+            )
     return from_onnx(data)

@@ -1,8 +1,9 @@
 """Puts a Network together from the nodes of a foreign graph, whatever the format.
 
-In go activations and constants, node by node in topological order; out comes a Network that keeps the conventions. A graph says in several nodes
-what a layer says in one: MatMul, Add and Relu are one ``dense``; five nodes of arithmetic are one ``normalise``; quantise and dequantise nodes are
-no layers at all but the scales of the layer before them. Whatever cannot be said exactly is refused with the node's name, never approximated.
+In go activations and constants, node by node in topological order; out comes a Network that keeps the conventions. A graph says in several
+nodes what a layer says in one: MatMul, Add and Relu are one ``dense``; five nodes of arithmetic are one ``normalise``; quantise and
+dequantise nodes are no layers at all but the scales of the layer before them. Whatever cannot be said exactly is refused with the node's
+name, never approximated.
 """
 
 from __future__ import annotations
@@ -14,110 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from edgeff.errors import BadInput, Unsupported, one_line
+from edgeff.errors import BadInput, Unsupported
 from edgeff.importers import conventions
 from edgeff.importers.conventions import short
+from edgeff.importers.values import Activation, Constant, Moment, Node, Value
 from edgeff.ir import Array, Attr, Layer, Network, Quant
 
 MAX_PARAMETER_BYTES = 1 << 29
 """Of all layers together: a hostile graph may name one constant in thousands of layers."""
-
-
-SCALE_BYTES = 32
-"""Of one scale in a Quant: a Python float and its place in the tuple."""
-
-
-@dataclass(frozen=True, slots=True)
-class Activation:
-    """A tensor that depends on the input: the output of ``layer`` (or ``"input"``), without the batch axis; ``shape`` None is not known yet.
-
-    ``quant`` is set once a quantise node has been passed, ``integer`` while the tensor itself holds integers, ``shared`` when several nodes read it.
-    """
-
-    layer: str
-    shape: tuple[int, ...] | None
-    quant: Quant | None = None
-    integer: bool = False
-    shared: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Constant:
-    """A tensor of the file: int8 or int32 with ``quant`` where the graph gives it scales."""
-
-    array: Array
-    quant: Quant | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A step on the way to u / (sqrt(mean(u^2)) + eps): ``step`` is square, mean, root or divisor."""
-
-    step: str
-    of: Activation
-    eps: float = 0.0
-
-
-Value = Activation | Constant | Moment
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """Where we are in a graph, for names and for refusals; ``supported`` lists the operators of the format."""
-
-    name: str
-    operator: str
-    attributes: Mapping[str, Any]
-    supported: tuple[str, ...]
-
-    def unsupported(self, why: str, allowed: str = "") -> Unsupported:
-        """The refusal of what edgeff has no layer for."""
-        shown = ", ".join(f"{one_line(key, 24)}={_shown(value)}" for key, value in sorted(self.attributes.items())[:8]) or "none"
-        got = f"{why} (attributes: {shown})"
-        return Unsupported(f"node {short(self.name)}, operator {short(self.operator)}", got=got, allowed=allowed or ", ".join(self.supported))
-
-    def bad(self, got: object, allowed: str) -> BadInput:
-        """The refusal of a node that contradicts its format or itself."""
-        return BadInput(f"node {short(self.name)}, operator {short(self.operator)}", got=got, allowed=allowed)
-
-    def activation(self, value: Value | None) -> Activation:
-        """``value``, which must be a layer's output."""
-        if not isinstance(value, Activation):
-            raise self.unsupported("a constant or an intermediate where a layer's output belongs")
-        return value
-
-    def real(self, value: Value | None) -> Activation:
-        """``value``, which must be a layer's output in float."""
-        x = self.activation(value)
-        if x.integer:
-            raise self.unsupported("an integer tensor that is not dequantised", "float tensors, or integers after they are dequantised")
-        return x
-
-    def constant(self, value: Value | None, what: str) -> Constant:
-        """``value``, which must be in the file."""
-        if not isinstance(value, Constant):
-            raise self.unsupported(f"a {what} that is computed", f"a constant {what}")
-        return value
-
-    def present(self, value: Value | None) -> Value:
-        """``value``, which must not be an absent optional input."""
-        if value is None:
-            raise self.bad("an absent input", "a tensor")
-        return value
-
-    def scalar(self, value: Value | None, what: str) -> float:
-        """``value``, which must be one float32."""
-        array = self.constant(value, what).array
-        if array.size != 1 or array.dtype != np.float32:
-            raise self.unsupported(f"a {what} of {array.dtype} {array.shape}", "one float32")
-        return float(array.reshape(-1)[0])
-
-
-def _shown(value: Any) -> str:
-    """An attribute's value in at most 24 characters, without printing all of a large one first."""
-    if isinstance(value, list | tuple | bytes):
-        return one_line(str(value[:8]), 24)
-    return one_line(str(value), 24) if isinstance(value, bool | int | float | str) else "(tensor or graph)"
 
 
 @dataclass(slots=True)
@@ -150,7 +55,9 @@ class Assembly:
             raise BadInput("parameters of all layers", got=f"more than {MAX_PARAMETER_BYTES} bytes", allowed="fewer or smaller layers")
 
     def dense(self, node: Node, x: Activation, weight: Constant, bias: Constant | None) -> Activation:
-        """A dense layer; ``weight`` is (n_out, n_in), ``bias`` broadcasts to (n_out,). A float layer takes a float input, an int8 layer a quantised one."""
+        """A dense layer; ``weight`` is (n_out, n_in), ``bias`` broadcasts to (n_out,). A float layer takes a float input, an int8 layer a
+        quantised one.
+        """
         if weight.array.ndim != 2 or 0 in weight.array.shape:
             raise node.bad(f"a weight of shape {weight.array.shape}", "(n_out, n_in), none of them 0")
         n_out, n_in = weight.array.shape
@@ -170,7 +77,14 @@ class Assembly:
     def add_bias(self, node: Node, x: Activation, bias: Constant) -> Activation:
         """The dense layer before, with a bias: the Add of MatMul + Add."""
         draft = self._drafts.get(x.layer)
-        if draft is None or draft.op != "dense" or "bias" in draft.params or draft.attrs["activation"] != "none" or x.quant is not None or x.shared:
+        if (
+            draft is None
+            or draft.op != "dense"
+            or "bias" in draft.params
+            or draft.attrs["activation"] != "none"
+            or x.quant is not None
+            or x.shared
+        ):
             raise node.unsupported("an addition that is no bias", "the one constant added to a MatMul's output that no other node reads")
         if bias.array.shape not in ((), (1,), draft.shape, (1, 1), (1, *draft.shape)):
             raise node.bad(f"a bias of shape {bias.array.shape}", f"{draft.shape}")
@@ -180,7 +94,9 @@ class Assembly:
         return x
 
     def relu(self, node: Node, x: Activation) -> Activation:
-        """The dense layer before, with its activation. On a tensor already quantised it is exact too: max(q, zero point), at unchanged scale."""
+        """The dense layer before, with its activation. On a tensor already quantised it is exact too: max(q, zero point), at unchanged
+        scale.
+        """
         draft = self._drafts.get(x.layer)
         if draft is None or draft.op != "dense":
             raise node.unsupported("a ReLU that follows no dense layer", "a ReLU after a dense layer")
@@ -217,7 +133,9 @@ class Assembly:
     def reshape(self, node: Node, x: Activation, shape: tuple[int, ...]) -> Activation:
         """``x`` seen with another shape of as many elements, which costs nothing in C order."""
         if x.shape is None or prod(x.shape) != prod(shape):
-            raise node.unsupported(f"a reshape from {x.shape} to {shape}, without the batch axis", "the same count of elements for each sample")
+            raise node.unsupported(
+                f"a reshape from {x.shape} to {shape}, without the batch axis", "the same count of elements for each sample"
+            )
         return replace(x, shape=shape)
 
     def quantise(self, node: Node, x: Activation, quant: Quant) -> Activation:
@@ -229,7 +147,9 @@ class Assembly:
             else:
                 self._drafts[x.layer].quant["output"] = quant
         elif known != quant:
-            raise node.unsupported(f"a change of scale from {known.scale[0]:g} to {quant.scale[0]:g}", "one scale and zero point for each layer's output")
+            raise node.unsupported(
+                f"a change of scale from {known.scale[0]:g} to {quant.scale[0]:g}", "one scale and zero point for each layer's output"
+            )
         return replace(x, quant=quant, integer=True)
 
     def dequantise(self, node: Node, x: Activation, quant: Quant) -> Activation:
@@ -239,9 +159,13 @@ class Assembly:
         return replace(self.quantise(node, x, quant), integer=False)
 
     def finish(self, name: str, output: Value | None, metadata: Mapping[str, Any]) -> Network:
-        """The Network that ends in ``output``, without the layers it does not depend on. Raises BadInput or Unsupported as ``conventions.check`` does."""
+        """The Network that ends in ``output``, without the layers it does not depend on. Raises BadInput or Unsupported as
+        ``conventions.check`` does.
+        """
         if not isinstance(output, Activation) or output.layer == "input":
-            raise BadInput(f"output of model {short(name)}", got="a tensor that no layer makes", allowed="the output of a supported operator")
+            raise BadInput(
+                f"output of model {short(name)}", got="a tensor that no layer makes", allowed="the output of a supported operator"
+            )
         needed, queue = {output.layer}, [output.layer]
         while queue:
             source = self._drafts[queue.pop()].read.layer
@@ -252,7 +176,11 @@ class Assembly:
         quantised = self.input_quant is not None
         for draft in drafts:
             if (draft.read.quant is not None) != quantised or ("output" in draft.quant) != quantised:
-                raise Unsupported(f"layer {short(draft.name)}", got="a model that is quantised in part", allowed="every layer float32, or every layer int8")
+                raise Unsupported(
+                    f"layer {short(draft.name)}",
+                    got="a model that is quantised in part",
+                    allowed="every layer float32, or every layer int8",
+                )
         if self.input_shape is None:
             raise BadInput(f"input of model {short(name)}", got="no shape", allowed="(batch, elements..)")
         layers = tuple(Layer(d.name, d.op, (d.read.layer,), d.shape, d.attrs, d.params, d.quant) for d in drafts)
@@ -279,7 +207,9 @@ class Assembly:
     def _set_parameter(node: Node, draft: _Draft, key: str, value: Constant) -> None:
         wanted = "float32" if value.quant is None else {"weight": "int8", "bias": "int32"}[key]
         if value.array.dtype != wanted:
-            raise node.unsupported(f"a {key} of type {value.array.dtype}", f"float32, or {'int8' if key == 'weight' else 'int32'} with scales")
+            raise node.unsupported(
+                f"a {key} of type {value.array.dtype}", f"float32, or {'int8' if key == 'weight' else 'int32'} with scales"
+            )
         draft.params[key] = np.array(value.array, order="C")
         if value.quant is not None:
             draft.quant[key] = value.quant

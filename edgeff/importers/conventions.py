@@ -1,7 +1,8 @@
 """What a network must keep to be written to a file or read from one.
 
-In goes a Network; nothing comes out but a refusal: layers whose parameters do not fit their inputs, numbers that are not finite, quantisation
-outside the TFLite 8-bit specification, names a file cannot hold. Exporters ask before they write, importers after they have read.
+In goes a Network; nothing comes out but a refusal: layers whose parameters do not fit their inputs, numbers that are not finite,
+quantisation outside the TFLite 8-bit specification, names a file cannot hold. Exporters ask before they write, importers after they have
+read.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ def short(name: object) -> str:
 
 
 def check(network: Network) -> None:
-    """Returns nothing; raises BadInput or Unsupported with the layer's name when ``network`` breaks a convention (cost: one pass over the parameters)."""
+    """Returns nothing; raises BadInput or Unsupported with the layer's name when ``network`` breaks a convention (cost: one pass over the
+    parameters).
+    """
     if network.numeric == "int16":
         raise Unsupported(f"network {short(network.name)}", got="int16 parameters", allowed="float32 and int8 in model files")
     check_name(network.name, "network", empty_allowed=True)
@@ -122,13 +125,19 @@ def _check_dense_quant(layer: Layer, input_quant: Quant, where: str) -> None:
         error = np.abs(layer.quant["bias"].scales() - product)
         if np.any(error > BIAS_SCALE_TOLERANCE * product):
             worst = int(np.argmax(error / product))
-            raise BadInput(f"{where}, bias scale", got=layer.quant["bias"].scale[worst], allowed=f"{product[worst]}, scale of input times scale of weight")
+            raise BadInput(
+                f"{where}, bias scale",
+                got=layer.quant["bias"].scale[worst],
+                allowed=f"{product[worst]}, scale of input times scale of weight",
+            )
 
 
 def _check_quant(quant: Quant, where: str, zero_low: int, zero_high: int, channels: int | None = None) -> None:
     """``channels`` None: per tensor only; else per tensor, or along axis 0 with that many scales."""
     if quant.axis not in ((None,) if channels is None else (None, 0)):
-        raise Unsupported(f"{where}, quantisation axis", got=quant.axis, allowed="per tensor" if channels is None else "per tensor or axis 0")
+        raise Unsupported(
+            f"{where}, quantisation axis", got=quant.axis, allowed="per tensor" if channels is None else "per tensor or axis 0"
+        )
     count = 1 if quant.axis is None or channels is None else channels
     if len(quant.scale) != count:
         raise BadInput(f"{where}, scales", got=len(quant.scale), allowed=count)
@@ -138,4 +147,6 @@ def _check_quant(quant: Quant, where: str, zero_low: int, zero_high: int, channe
     if bad.size:
         raise BadInput(f"{where}, scale", got=bad[0], allowed="a positive float32")
     if not zero_low <= quant.zero_point <= zero_high:
-        raise BadInput(f"{where}, zero point", got=quant.zero_point, allowed=zero_low if zero_low == zero_high else f"{zero_low} to {zero_high}")
+        raise BadInput(
+            f"{where}, zero point", got=quant.zero_point, allowed=zero_low if zero_low == zero_high else f"{zero_low} to {zero_high}"
+        )

@@ -64,7 +64,9 @@ def describe(network: Network) -> dict[str, Any]:
 
 
 def refine(network: Network, description: Mapping[str, Any]) -> Network:
-    """``network`` with its name, attributes and scales as described, wherever the description agrees with the graph; raises BadInput when malformed."""
+    """``network`` with its name, attributes and scales as described, wherever the description agrees with the graph; raises BadInput when
+    malformed.
+    """
     try:
         layers = description["layers"]
         if [(entry["name"], entry["op"]) for entry in layers] != [(layer.name, layer.op) for layer in network]:

@@ -108,4 +108,6 @@ def root(data: bytes, what: str) -> Table:
 
 def damaged(what: str, got: str) -> BadInput:
     """The refusal of a file whose offsets or lengths lead nowhere."""
-    return BadInput(f"damaged TFLite file, {what}", got=got, allowed="offsets and lengths inside the file", next_step="export or download it again")
+    return BadInput(
+        f"damaged TFLite file, {what}", got=got, allowed="offsets and lengths inside the file", next_step="export or download it again"
+    )

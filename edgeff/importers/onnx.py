@@ -1,12 +1,12 @@
 """ONNX -> Network: our own files exactly, and dense models made elsewhere.
 
-In goes a path or the bytes of a model; out comes a Network, float32 or (from QDQ form) int8. Read are Gemm, MatMul + Add, Relu, Softmax over the last
-axis, the five nodes of a normalise layer, QuantizeLinear and DequantizeLinear, and what only moves data (Flatten, Reshape, Identity, Dropout at
-inference, Constant, Transpose of a weight). uint8 tensors with zero point z become int8 with z - 128, which is the same numbers. The input is
-flattened; its first axis is the batch.
+In goes a path or the bytes of a model; out comes a Network, float32 or (from QDQ form) int8. Read are Gemm, MatMul + Add, Relu, Softmax
+over the last axis, the five nodes of a normalise layer, QuantizeLinear and DequantizeLinear, and what only moves data (Flatten, Reshape,
+Identity, Dropout at inference, Constant, Transpose of a weight). uint8 tensors with zero point z become int8 with z - 128, which is the
+same numbers. The input is flattened; its first axis is the batch.
 
-Refused: external data, functions, sparse tensors, operators outside the list, several inputs or outputs, nodes out of order (a cycle among them),
-values that are not finite, a model quantised in part. The bytes are untrusted; see ``wire`` for the bound on memory.
+Refused: external data, functions, sparse tensors, operators outside the list, several inputs or outputs, nodes out of order (a cycle among
+them), values that are not finite, a model quantised in part. The bytes are untrusted; see ``wire`` for the bound on memory.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from google.protobuf.message import DecodeError
 
 from edgeff.errors import BadInput, Unsupported, one_line
 from edgeff.importers import description
-from edgeff.importers.assembly import Activation, Assembly, Constant, Node, Value
+from edgeff.importers.assembly import Assembly
 from edgeff.importers.conventions import short
 from edgeff.importers.files import read_file
 from edgeff.importers.onnx_nodes import HANDLERS, Graph
 from edgeff.importers.onnx_tensors import DTYPES, read_tensor, text
+from edgeff.importers.values import Activation, Constant, Node, Value
 from edgeff.importers.wire import check_expansion
 from edgeff.ir import Network
 
@@ -121,8 +122,10 @@ def _read_node(context: Graph, proto: onnx.NodeProto, index: int) -> None:
     """Puts the node's output into ``context.tensors``."""
     attributes: dict[str, Any] = {}
     for attribute in proto.attribute:
-        plain = attribute.type in _PLAIN
-        attributes[text(attribute.name)] = onnx.helper.get_attribute_value(attribute) if plain else attribute
+        key, plain = text(attribute.name), attribute.type in _PLAIN
+        if key in attributes:
+            raise BadInput(f"ONNX node {index}", got=f"attribute {short(key)} twice", allowed="each once")
+        attributes[key] = onnx.helper.get_attribute_value(attribute) if plain else attribute
     outputs = [text(name) for name in proto.output]
     first = outputs[0] if outputs else ""
     operator, domain = text(proto.op_type), text(proto.domain)
@@ -153,4 +156,6 @@ def _read_node(context: Graph, proto: onnx.NodeProto, index: int) -> None:
     context.tensors[first] = handler.read(context, node, values)
 
 
-_PLAIN = frozenset({onnx.AttributeProto.FLOAT, onnx.AttributeProto.INT, onnx.AttributeProto.STRING, onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS})
+_PLAIN = frozenset(
+    {onnx.AttributeProto.FLOAT, onnx.AttributeProto.INT, onnx.AttributeProto.STRING, onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS}
+)

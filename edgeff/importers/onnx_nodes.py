@@ -1,6 +1,7 @@
 """What each ONNX operator means for the Network being put together: one small function an operator, and the table of them.
 
-A function gets the values its node reads (None for an absent optional input) and returns the value it makes. Shapes are without the batch axis.
+A function gets the values its node reads (None for an absent optional input) and returns the value it makes. Shapes are without the batch
+axis.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import Any
 import numpy as np
 import onnx
 
-from edgeff.importers.assembly import SCALE_BYTES, Activation, Assembly, Constant, Moment, Node, Value
+from edgeff.importers.assembly import Assembly
 from edgeff.importers.conventions import check_finite, short
 from edgeff.importers.onnx_tensors import read_tensor
+from edgeff.importers.values import SCALE_BYTES, Activation, Constant, Moment, Node, Value
 from edgeff.ir import Array, Quant
 
 Values = list[Value | None]
@@ -84,6 +86,8 @@ def _matrix(node: Node, x: Activation, weight: Constant) -> None:
 
 def _gemm(graph: Graph, node: Node, values: Values) -> Value:
     x, weight = node.real(values[0]), node.constant(values[1], "weight")
+    if x.shape is not None and len(x.shape) != 1:
+        raise node.bad(f"an input of shape {x.shape}, without the batch axis", "one axis: put a Flatten before it")
     if _attribute(node, "transA", 0):
         raise node.unsupported("transA of 1", "transA 0")
     straight = _transposed(weight) if weight.array.ndim == 2 and _attribute(node, "transB", 0) else weight
@@ -201,7 +205,9 @@ def _dequantize(graph: Graph, node: Node, values: Values) -> Value:
 
 
 def _quantisation(graph: Graph, node: Node, values: Values, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Quant:
-    """The scales of a tensor of ``shape`` (() for an activation) as a Quant of int8 or int32; ``dtype`` is its type where no zero point tells."""
+    """The scales of a tensor of ``shape`` (() for an activation) as a Quant of int8 or int32; ``dtype`` is its type where no zero point
+    tells.
+    """
     scales = node.constant(values[1], "scale").array
     graph.assembly.charge(SCALE_BYTES * scales.size)
     zeros = np.zeros((), dtype) if values[2] is None else node.constant(values[2], "zero point").array
@@ -209,7 +215,9 @@ def _quantisation(graph: Graph, node: Node, values: Values, dtype: np.dtype[Any]
         raise node.unsupported(f"scales {scales.dtype} {scales.shape}, zero points {zeros.shape}", "float32, one or one for each channel")
     allowed = (np.int8, np.uint8) if not shape else (dtype,)
     if zeros.dtype not in allowed or np.any(zeros != zeros.flat[0]):
-        raise node.unsupported(f"zero points of type {zeros.dtype}, {zeros.min()} to {zeros.max()}", "one zero point, int8 or uint8 (int32 for a bias)")
+        raise node.unsupported(
+            f"zero points of type {zeros.dtype}, {zeros.min()} to {zeros.max()}", "one zero point, int8 or uint8 (int32 for a bias)"
+        )
     if _attribute(node, "block_size", 0) or _attribute(node, "output_dtype", 0) not in (0, onnx.TensorProto.INT8, onnx.TensorProto.UINT8):
         raise node.unsupported("blocks of scales or another output type", "int8 and uint8")
     zero_point = int(zeros.flat[0]) - (128 if zeros.dtype == np.uint8 else 0)
@@ -218,7 +226,9 @@ def _quantisation(graph: Graph, node: Node, values: Values, dtype: np.dtype[Any]
         axis = int(_attribute(node, "axis", 1))
         axis += len(shape) if axis < 0 else 0
         if not 0 <= axis < max(len(shape), 1) or shape[axis : axis + 1] != scales.shape:
-            raise node.unsupported(f"{scales.size} scales along axis {axis} of {shape or 'an activation'}", "one scale, or one for each channel of a weight")
+            raise node.unsupported(
+                f"{scales.size} scales along axis {axis} of {shape or 'an activation'}", "one scale, or one for each channel of a weight"
+            )
     return Quant(tuple(scales.reshape(-1).tolist()), zero_point, axis)
 
 

@@ -1,12 +1,13 @@
 """TensorProto -> NumPy array, with every size checked before anything is allocated.
 
-In goes an initialiser or the value of a Constant node; out comes an array of float32, int8, uint8, int32 or int64. Refused: data in external files,
-other element types, shapes that the data do not fill, numbers that do not fit the element type.
+In goes an initialiser or the value of a Constant node; out comes an array of float32, int8, uint8, int32 or int64. Refused: data in
+external files, other element types, shapes that the data do not fill, numbers that do not fit the element type.
 """
 
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 import onnx
@@ -34,7 +35,9 @@ def read_tensor(proto: onnx.TensorProto) -> Array:
     """The array of ``proto``, read-only; raises BadInput or Unsupported with the tensor's name."""
     where = f"ONNX tensor {short(text(proto.name))}"
     if proto.data_location == onnx.TensorProto.EXTERNAL or proto.external_data:
-        raise Unsupported(where, got="data in an external file", allowed="data inside the model", next_step="save it with save_as_external_data=False")
+        raise Unsupported(
+            where, got="data in an external file", allowed="data inside the model", next_step="save it with save_as_external_data=False"
+        )
     if proto.HasField("segment"):
         raise Unsupported(where, got="a segmented tensor", allowed="a tensor in one piece")
     if proto.data_type not in DTYPES:
@@ -50,7 +53,7 @@ def read_tensor(proto: onnx.TensorProto) -> Array:
             raise BadInput(where, got=f"{len(raw)} bytes", allowed=f"{elements * dtype.itemsize} for {dtype} {shape}")
         array = np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype, copy=False)
     else:
-        field = {"float32": proto.float_data, "int64": proto.int64_data}.get(dtype.name, proto.int32_data)
+        field: Any = {"float32": proto.float_data, "int64": proto.int64_data}.get(dtype.name, proto.int32_data)
         if len(field) != elements:
             raise BadInput(where, got=f"{len(field)} values", allowed=f"{elements} for {dtype} {shape}")
         wide = np.fromiter(field, np.float32 if dtype.kind == "f" else np.int64, count=elements)

@@ -1,12 +1,13 @@
 """TFLite -> Network: our own files exactly, and dense models made elsewhere.
 
-In go the bytes of a model; out comes a Network, float32 or int8. Read are FULLY_CONNECTED (float; int8 per tensor or per channel; fused NONE or RELU; with
-or without a bias), RELU, SOFTMAX, RESHAPE, QUANTIZE and DEQUANTIZE at the ends, and the five operators of a normalise layer. Layers are called as the
-tensors they make, for TFLite operators have no names. uint8 inputs of a QUANTIZE with zero point z become int8 with z - 128, the same numbers.
+In go the bytes of a model; out comes a Network, float32 or int8. Read are FULLY_CONNECTED (float; int8 per tensor or per channel; fused
+NONE or RELU; with or without a bias), RELU, SOFTMAX, RESHAPE, QUANTIZE and DEQUANTIZE at the ends, and the five operators of a normalise
+layer. Layers are called as the tensors they make, for TFLite operators have no names. uint8 inputs of a QUANTIZE with zero point z become
+int8 with z - 128, the same numbers.
 
-Refused: everything else by name, among it weights of mixed precision, sparse or block-wise tensors, several subgraphs, inputs or outputs, buffers outside
-the flatbuffer. The bytes are untrusted: ``flatbuffer`` checks each offset, this module each index, shape and length before it takes a view.
-Source: tensorflow/lite/schema.fbs, version 3.
+Refused: everything else by name, among it weights of mixed precision, sparse or block-wise tensors, several subgraphs, inputs or outputs,
+buffers outside the flatbuffer. The bytes are untrusted: ``flatbuffer`` checks each offset, this module each index, shape and length before
+it takes a view. Source: tensorflow/lite/schema.fbs, version 3.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-
 from edgeff.errors import BadInput, Unsupported, one_line
 from edgeff.importers import description
-from edgeff.importers.assembly import SCALE_BYTES, Activation, Assembly, Constant, Node, Value
+from edgeff.importers.assembly import Assembly
 from edgeff.importers.conventions import check_finite, short
 from edgeff.importers.files import read_file
 from edgeff.importers.flatbuffer import Table, damaged, root
 from edgeff.importers.tflite_nodes import HANDLERS, Tensor
 from edgeff.importers.tflite_schema import names_of, schema
+from edgeff.importers.values import SCALE_BYTES, Activation, Constant, Node, Value
 from edgeff.ir import Network, Quant
 
 IDENTIFIER = b"TFL3"
@@ -96,7 +97,11 @@ class _Reader:
         source, target = self._only(1, "inputs"), self._only(2, "outputs")
         entry = self.tensor(source)
         if entry.dtype not in ("float32", "int8", "uint8") or len(entry.shape) < 2 or self._has_data(entry):
-            raise Unsupported(f"TFLite input {short(entry.name)}", got=f"{entry.dtype} {entry.shape}", allowed="float32, int8 or uint8, (batch, elements..)")
+            raise Unsupported(
+                f"TFLite input {short(entry.name)}",
+                got=f"{entry.dtype} {entry.shape}",
+                allowed="float32, int8 or uint8, (batch, elements..)",
+            )
         self.assembly.input_shape = entry.shape[1:]
         start = Activation("input", entry.shape[1:], integer=entry.dtype != "float32")
         if entry.quant is not None and entry.dtype != "float32":
@@ -123,7 +128,9 @@ class _Reader:
         code, custom = self._code(int(operator.number(0, "uint32")))
         name = _OPERATORS.get(code, f"number {code}") + (f" {custom}" if custom else "")
         if len(outputs) != 1:
-            raise Unsupported(f"TFLite operator {number}, {short(name)}", got=f"{len(outputs)} outputs", allowed=", ".join(sorted(HANDLERS)))
+            raise Unsupported(
+                f"TFLite operator {number}, {short(name)}", got=f"{len(outputs)} outputs", allowed=", ".join(sorted(HANDLERS))
+            )
         output = self.tensor(outputs[0])
         handler = HANDLERS.get(name)
         options = operator.table(4, f"options of operator {number}")
@@ -161,7 +168,9 @@ class _Reader:
         if value is None:
             tensor = self.tensor(index)
             if not self._has_data(tensor):
-                raise node.bad(f"input {short(tensor.name)} that no earlier operator makes", "operators in topological order, without a cycle")
+                raise node.bad(
+                    f"input {short(tensor.name)} that no earlier operator makes", "operators in topological order, without a cycle"
+                )
             value = self.values[index] = self._constant(tensor)
         if isinstance(value, Activation) and reads[index] > 1:
             return replace(value, shared=True)
@@ -200,7 +209,9 @@ class _Reader:
             raise Unsupported(where, got="custom or block-wise quantisation", allowed="one scale, or one for each channel")
         zeros = quantisation.array(3, "int64")
         if len(zeros) not in (0, 1, len(scales)) or np.any(zeros != zeros[:1]):
-            raise Unsupported(where, got=f"{len(scales)} scales and {len(zeros)} zero points", allowed="as many of both; one value of zero point")
+            raise Unsupported(
+                where, got=f"{len(scales)} scales and {len(zeros)} zero points", allowed="as many of both; one value of zero point"
+            )
         check_finite(scales, f"{where}, scales")
         zero_point = int(zeros[0]) if len(zeros) else 0
         axis = int(quantisation.number(6, "int32")) if len(scales) > 1 else None
@@ -211,7 +222,9 @@ class _Reader:
         data = self._buffer(tensor.buffer, where)
         dtype = np.dtype(tensor.dtype)
         if len(data) != prod(tensor.shape) * dtype.itemsize:
-            raise BadInput(where, got=f"{len(data)} bytes of data", allowed=f"{prod(tensor.shape) * dtype.itemsize} for {dtype} {tensor.shape}")
+            raise BadInput(
+                where, got=f"{len(data)} bytes of data", allowed=f"{prod(tensor.shape) * dtype.itemsize} for {dtype} {tensor.shape}"
+            )
         self.assembly.charge(len(data))
         array = np.frombuffer(data.data, dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(tensor.shape)
         check_finite(array, where)

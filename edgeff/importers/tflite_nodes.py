@@ -1,7 +1,7 @@
 """What each TFLite operator means for the Network being put together: one small function an operator, and the table of them.
 
-A function gets the values its operator reads (None for an absent optional input) and the tensor it makes, and returns the value. The caller then
-gives an int8 result the scale of its tensor. Shapes of values are without the batch axis, those of tensors with it.
+A function gets the values its operator reads (None for an absent optional input) and the tensor it makes, and returns the value. The
+caller then gives an int8 result the scale of its tensor. Shapes of values are without the batch axis, those of tensors with it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-
-from edgeff.importers.assembly import Assembly, Constant, Node, Value
+from edgeff.importers.assembly import Assembly
 from edgeff.importers.flatbuffer import Table
 from edgeff.importers.tflite_schema import names_of, schema
+from edgeff.importers.values import Constant, Node, Value
 from edgeff.ir import Quant
 
 _ACTIVATIONS = names_of(schema.ActivationFunctionType)
@@ -59,7 +59,9 @@ def _fully_connected(assembly: Assembly, node: Node, values: Values, output: Ten
     if node.attributes.get("weights_format"):
         raise node.unsupported("shuffled weights", "weights_format 0")
     if x.integer != (weight.array.dtype == np.int8):
-        raise node.unsupported(f"an input of {'int8' if x.integer else 'float32'} and a weight of {weight.array.dtype}", "both float32 or both int8")
+        raise node.unsupported(
+            f"an input of {'int8' if x.integer else 'float32'} and a weight of {weight.array.dtype}", "both float32 or both int8"
+        )
     if weight.array.dtype != np.int8:
         weight = Constant(weight.array)
     if bias is not None and weight.quant is None:

@@ -23,7 +23,9 @@ def _find() -> Any:
             return importlib.import_module(home)
         except ImportError:
             continue
-    raise MissingTool("the TFLite schema module", got="none of its homes", allowed=", ".join(_HOMES), next_step="pip install ai-edge-litert")
+    raise MissingTool(
+        "the TFLite schema module", got="none of its homes", allowed=", ".join(_HOMES), next_step="pip install ai-edge-litert"
+    )
 
 
 schema: Any = _find()

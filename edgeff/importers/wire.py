@@ -1,8 +1,8 @@
 """How much memory a protobuf message would take once parsed, found without parsing it.
 
-A few hundred kilobytes of protobuf can unfold into gigabytes of objects. ``check_expansion`` walks the wire format along the message's descriptor,
-adds up an upper estimate and stops with BadInput as soon as it passes the limit. Cost: one step a field, at most half a million steps.
-Source: protobuf.dev, "Encoding".
+A few hundred kilobytes of protobuf can unfold into gigabytes of objects. ``check_expansion`` walks the wire format along the message's
+descriptor, adds up an upper estimate and stops with BadInput as soon as it passes the limit. Cost: one step a field, at most half a
+million steps. Source: protobuf.dev, "Encoding".
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ _MESSAGE_TYPE = 11
 
 
 def check_expansion(data: bytes, descriptor: Any, what: str) -> None:
-    """Returns nothing; raises BadInput when ``data`` is no message of ``descriptor`` (a protobuf Descriptor), or one that unfolds past the limit."""
+    """Returns nothing; raises BadInput when ``data`` is no message of ``descriptor`` (a protobuf Descriptor), or one that unfolds past the
+    limit.
+    """
     estimate = 0
     pending: list[tuple[Any, int, int, int]] = [(descriptor, 0, len(data), 0)]
     while pending:

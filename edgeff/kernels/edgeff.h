@@ -100,11 +100,11 @@ void eff_error_i16(int16_t *e, const int16_t *p, const int32_t *label, int32_t n
 
 /* ------------------------------------------------------------------ update.c
  * dense_update: w -= rate * lr * delta a^T in place, no gradient stored; rate is in units of 2^-16. Integers: row j has the gain
- * G_j = requantise(delta_j) * rate, |G_j| <= 2^23 (i8) or 2^15 (i16), and w -= (G_j a_k + r) >> fraction bits (22 and 18), r uniform
+ * G_j = requantise(delta_j) * rate, |G_j| <= 2^23 (i8) or 2^15 (i16), and w -= (G_j a_k + r) >> fraction bits (22 and 16), r uniform
  * (stochastic) or one half (to nearest); w stays within +-127 or +-32767. bias_update: b -= requantise(delta) * rate.
  * advance: step += 1; after every `period` steps rate *= factor / 2^16 (period 0: never). */
 #define EFF_FRACTION_I8 22
-#define EFF_FRACTION_I16 18
+#define EFF_FRACTION_I16 16
 #define EFF_BIAS_LIMIT INT32_C(0x3FFFFFFF)
 void eff_dense_update_f32(float *w, const float *delta, const float *a, const uint32_t *rate, int32_t n_out, int32_t n_in, float lr);
 void eff_dense_update_i8(int8_t *w, const int16_t *delta, const int8_t *a, const uint32_t *rate, const uint32_t *step, int32_t n_out,

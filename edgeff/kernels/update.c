@@ -64,7 +64,7 @@ void eff_dense_update_i8(int8_t *w, const int16_t *delta, const int8_t *a, const
     }
 }
 
-/* |G a| <= 2^15 * 2^15 and r < 2^18 keep the sum in 32 bits. */
+/* |G a| <= 2^15 * 2^15 and r < 2^16 keep the sum in 32 bits. */
 void eff_dense_update_i16(int16_t *w, const int16_t *delta, const int16_t *a, const uint32_t *rate, const uint32_t *step, int32_t n_out,
                           int32_t n_in, int32_t multiplier, int32_t shift, int32_t stochastic, uint32_t key)
 {
@@ -81,7 +81,7 @@ void eff_dense_update_i16(int16_t *w, const int16_t *delta, const int16_t *a, co
             uint32_t bits = stochastic ? eff_mix(counter) : 0u;
             const int32_t end = k + 4 < n_in ? k + 4 : n_in;
             for (; k < end; ++k, bits >>= 8) {
-                const int32_t r = stochastic ? (int32_t)((bits & 0xFFu) << 10) + (1 << 9) : 1 << 17;
+                const int32_t r = stochastic ? (int32_t)((bits & 0xFFu) << 8) + (1 << 7) : 1 << 15;
                 const int32_t change = (gain * a[k] + r) >> EFF_FRACTION_I16;
                 row[k] = (int16_t)eff_clamp(row[k] - change, -32767, 32767);
             }

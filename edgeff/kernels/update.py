@@ -8,7 +8,7 @@ from edgeff.ir import Array
 from edgeff.kernels import kernel
 from edgeff.kernels.arithmetic import GOLDEN, mix, requantise, step_key
 
-FRACTION_I8, FRACTION_I16 = 22, 18
+FRACTION_I8, FRACTION_I16 = 22, 16
 GAIN_I8, GAIN_I16 = 1 << 23, 1 << 15
 BIAS_LIMIT = 0x3FFFFFFF
 
@@ -79,7 +79,7 @@ def eff_dense_update_i16(
     stochastic: int,
     key: int,
 ) -> None:
-    """int16 weights: w -= (G_j a_k + r) >> 18, saturated to +-32767."""
+    """int16 weights: w -= (G_j a_k + r) >> 16, saturated to +-32767."""
     gain = _gain(delta, multiplier, shift, rate, GAIN_I16)
     change = (gain[:, None] * a.astype(np.int64) + _rounding(n_out, n_in, key, step, FRACTION_I16, stochastic)) >> FRACTION_I16
     w[:] = np.clip(w - change.reshape(w.shape), -32767, 32767)

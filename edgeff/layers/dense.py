@@ -89,7 +89,7 @@ class Dense(LayerKind):
             return
         if layer.quant["weight"].per_channel:
             raise Unsupported(f"learning in layer {layer.name!r}", got="per-channel weight scales", allowed="per-tensor", next_step="quantise with --per-tensor")
-        fraction = {"int8": 22, "int16": 18}[build.numeric]
+        fraction = {"int8": 22, "int16": 16}[build.numeric]
         multiplier, shift = build.fixed_point(lr * delta.scale * x.scale / w.scale * 2.0**fraction, f"the update of layer {layer.name!r}")
         attrs = sizes | {"multiplier": multiplier, "shift": shift, "stochastic": int(build.stochastic), "key": build.key("rounding", layer.name)}
         if build.numeric == "int8":

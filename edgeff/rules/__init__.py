@@ -113,6 +113,10 @@ class Rule:
         """The structure this rule trains, made from the plain one; by default the same."""
         return network
 
+    def prepare_needed(self, network: Network) -> bool:
+        """Whether ``network`` still lacks the structure that ``prepare`` gives."""
+        return False
+
     def start(self, run: Run) -> None:
         """Sets up what the rule keeps beside the parameters (feedback matrices) in ``run.extra``."""
 

@@ -87,6 +87,9 @@ class ForwardForward(Rule):
             raise Unsupported("rule ff", got=f"{prod(network.layers[-1].shape)} classes", allowed=f"as many as inputs ({prod(network.input_shape)})")
         return replace(network, layers=tuple(layers))
 
+    def prepare_needed(self, network: Network) -> bool:
+        return not any(layer.op == "normalise" for layer in network)
+
     def _hidden_pass(self, run: Run, x: Array) -> dict[str, Array]:
         """The activations up to the head's input."""
         h = {"input": x}

@@ -67,7 +67,11 @@ class UnicornTarget:
         if self.board.core not in CORES:
             raise Unsupported(f"core of board {self.board.name}", got=repr(self.board.core), allowed=", ".join(CORES))
         if missing := [name for name in _NEEDED if name not in self._symbols]:
-            raise BadInput(f"ELF {firmware.elf}", got=f"no symbol {', '.join(missing)}", allowed="a firmware of edgeff")
+            raise BadInput(
+                f"ELF {firmware.elf}",
+                got=f"no symbol {', '.join(missing)}",
+                allowed="a firmware of edgeff, its lists of calls not inlined",
+            )
         try:
             self._uc = self._machine()
         except UcError as error:

@@ -1,0 +1,71 @@
+"""Network + task + rule + numeric -> the program a board runs: quantised with room to learn, lowered, its inputs in the program's dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from edgeff import registry
+from edgeff.errors import BadInput
+from edgeff.ir import Array, Network, Numeric, Program
+from edgeff.lower import lower
+from edgeff.quantize import LEARNING, Headroom, quantise_array, quantize
+from edgeff.rules import Rule
+
+CALIBRATION_SAMPLES = 200
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A program, the (possibly quantised) network it came from and the settings of its learning step."""
+
+    program: Program
+    network: Network
+    settings: Any
+
+    def inputs(self, x: Array) -> Array:
+        """Samples x (n, *input shape) float32 in the program's input dtype, (n, inputs)."""
+        flat = np.asarray(x, np.float32).reshape(len(x), -1)
+        quant = self.network.input_quant
+        return flat if quant is None else quantise_array(flat, quant, self.network.numeric)
+
+
+def deploy(
+    network: Network,
+    x: Array | None = None,
+    *,
+    rule: str | None = None,
+    numeric: Numeric = "float32",
+    changes: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    target: str = "class",
+    stochastic: bool = True,
+    headroom: Headroom | None = None,
+) -> Deployment:
+    """The deployment of ``network`` (float, or quantised already in ``numeric``).
+
+    Args:
+        x: calibration samples (n, *input shape), needed to quantise; the first 200 are used.
+        rule: what learns on the device, None for inference only; ``changes`` are settings of it other than the device's defaults.
+        headroom: for quantisation; by default none for inference and ``LEARNING``, with the rule's margin around the inputs, for learning.
+    """
+    item: Rule | None = registry.rules[rule] if rule else None
+    settings = None
+    if item is not None:
+        settings = item.device_settings(numeric)
+        if changes:
+            settings = replace(settings, **changes)
+        if item.prepare_needed(network):
+            network = item.prepare(network)
+    if numeric != "float32" and network.input_quant is None:
+        if x is None:
+            raise BadInput("quantisation", got="no calibration data", allowed="samples of the task", next_step="name the task, or quantise first (edgeff quantize)")
+        if headroom is None:
+            headroom = replace(LEARNING, input_margin=item.input_margin(network, settings)) if item else Headroom()
+        network = quantize(network, np.asarray(x)[:CALIBRATION_SAMPLES], numeric, headroom=headroom)
+    if network.numeric != numeric:
+        raise BadInput("numeric", got=f"{numeric} for a model that is {network.numeric}", allowed=network.numeric, next_step="start from the float model")
+    return Deployment(lower(network, rule, settings, seed=seed, target=target, stochastic=stochastic), network, settings)
