@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,8 @@ LEARN = tuple(
     )
 )
 
+_FOLDER = tempfile.TemporaryDirectory(prefix="edgeff-tests-")
+
 # Every toolchain by name; the test of one that is not installed is skipped, naming it.
 EACH_TOOLCHAIN = [
     pytest.param(name, marks=pytest.mark.skipif(not tool.available(), reason=f"{name} is not installed: {tool.how_to_get}"))
@@ -57,6 +61,12 @@ def build_tiny(board: Board | str, toolchain: str, out: Path, edits: dict[str, t
             assert changed != text
             (source / name).write_text(changed, encoding="utf-8")
     return build(source, load_board(board) if isinstance(board, str) else board, out / "project", TOOLCHAINS[toolchain])
+
+
+@functools.cache
+def built(board: str, toolchain: str) -> Firmware:
+    """The small model's firmware as it stands, built once a process."""
+    return build_tiny(board, toolchain, Path(_FOLDER.name) / f"{board}_{toolchain}")
 
 
 def with_memory(board: Board, flash_bytes: int, ram_bytes: int) -> Board:

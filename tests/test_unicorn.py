@@ -1,40 +1,19 @@
 from __future__ import annotations
 
 import ctypes
-import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from firmware_cases import BOARDS, EACH_BUILD, EACH_TOOLCHAIN, INFER, LEARN, TINY, build_tiny, inputs, with_memory
+from firmware_cases import BOARDS, EACH_BUILD, INFER, LEARN, TINY, build_tiny, built, inputs, with_memory
 from unicorn import arm_const, unicorn_const
 
-import edgeff.targets.unicorn as emulated
 from edgeff.boards import load_board
-from edgeff.errors import BadInput, CheckFailed, EdgeffError, Unsupported
-from edgeff.firmware import Firmware, write_project
+from edgeff.errors import BadInput, EdgeffError, Unsupported
 from edgeff.ir import Board, Region
-from edgeff.targets.counting import NativeCounter, PythonCounter
 from edgeff.targets.unicorn import UnicornTarget
-from edgeff.toolchains import TOOLCHAINS
-from edgeff.toolchains.elf import read_elf
 from edgeff.toolchains.host import host_shared_library
-
-
-@pytest.fixture(scope="session")
-def firmware(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A function from a board's and a toolchain's name to the small model's firmware, built once."""
-    built: dict[tuple[str, str], Firmware] = {}
-
-    def get(board: str, toolchain: str) -> Firmware:
-        if (board, toolchain) not in built:
-            built[board, toolchain] = build_tiny(board, toolchain, tmp_path_factory.mktemp("firmware"))
-        return built[board, toolchain]
-
-    return get
 
 
 @pytest.fixture(scope="session")
@@ -48,8 +27,8 @@ def host_model(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
 
 
 @pytest.mark.parametrize(("board", "toolchain"), EACH_BUILD)
-def test_200_learning_steps_leave_the_arena_that_the_host_has(board: str, toolchain: str, firmware: Any, host_model: ctypes.CDLL) -> None:
-    target = UnicornTarget(firmware(board, toolchain))
+def test_200_learning_steps_leave_the_arena_that_the_host_has(board: str, toolchain: str, host_model: ctypes.CDLL) -> None:
+    target = UnicornTarget(built(board, toolchain))
     host_model.eff_init()
     arena = (ctypes.c_uint8 * 156).in_dll(host_model, "eff_arena")
     for step, x in enumerate(inputs(200)):
@@ -65,8 +44,8 @@ def test_200_learning_steps_leave_the_arena_that_the_host_has(board: str, toolch
 
 
 @pytest.mark.parametrize("board", BOARDS)
-def test_the_emulated_core_learns(board: str, firmware: Any) -> None:
-    target = UnicornTarget(firmware(board, "zig"))
+def test_the_emulated_core_learns(board: str) -> None:
+    target = UnicornTarget(built(board, "zig"))
     samples = inputs(300)
     labels = (samples[:, 0] > samples[:, 1]).astype(int)
 
@@ -88,8 +67,8 @@ def test_the_emulated_core_learns(board: str, firmware: Any) -> None:
     assert correct() == before
 
 
-def test_the_output_is_what_numpy_computes(firmware: Any) -> None:
-    target = UnicornTarget(firmware("nucleo_l4r5zi", "zig"))
+def test_the_output_is_what_numpy_computes() -> None:
+    target = UnicornTarget(built("nucleo_l4r5zi", "zig"))
     weights = np.frombuffer(target.read("initial", 92), np.float32)
     w2, b2, w1, b1 = weights[:6].reshape(2, 3), weights[6:8], weights[8:20].reshape(3, 4), weights[20:23]
     for x in inputs(20):
@@ -107,114 +86,6 @@ def _dense(weight: Any, bias: Any, x: Any) -> Any:
     for column in range(x.size):
         total = total + weight[:, column] * x[column]
     return total
-
-
-@pytest.mark.parametrize(("board", "toolchain"), EACH_BUILD)
-def test_counts_add_up_and_are_the_same_in_five_runs(board: str, toolchain: str, firmware: Any) -> None:
-    profiles = []
-    for _ in range(5):
-        target = UnicornTarget(firmware(board, toolchain))
-        target.write_input(inputs(1)[0])
-        inference = target.profile("predict", INFER)
-        target.write_input(inputs(1)[0])
-        profiles.append((inference, target.profile("learn", LEARN, label=1)))
-    assert all(pair == profiles[0] for pair in profiles)
-    for profile, calls in zip(profiles[0], (INFER, LEARN), strict=True):
-        assert sum(call.instructions for call in profile.calls) == profile.instructions == sum(profile.functions.values())
-        assert sum(call.cycles for call in profile.calls) == profile.cycles == sum(profile.function_cycles.values())
-        assert [(call.name, call.kernel, call.stage) for call in profile.calls] == [(c.layer, c.kernel, c.stage) for c in calls]
-        assert all(0 < call.instructions <= call.cycles for call in profile.calls)
-        assert profile.latency_s == profile.cycles / profile.board.clock_hz
-        assert profile.cost(macs=18).latency_s == profile.latency_s
-
-
-@pytest.mark.parametrize(("board", "toolchain"), EACH_BUILD)
-def test_the_counter_in_c_counts_what_the_one_in_python_does(
-    board: str, toolchain: str, firmware: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = []
-    for counter in (NativeCounter, PythonCounter):
-        monkeypatch.setattr(emulated, "counter", counter)
-        target = UnicornTarget(firmware(board, toolchain))
-        found.append([target.profile("learn", LEARN), target.profile("predict", INFER)])
-    assert found[0] == found[1]
-
-
-@pytest.mark.parametrize("toolchain", EACH_TOOLCHAIN)
-def test_counts_equal_a_hook_on_every_instruction_where_that_is_exact(toolchain: str, firmware: Any) -> None:
-    """Armv6-M has no IT blocks, so a hook on instructions misses none there."""
-    target = UnicornTarget(firmware("rpi_pico", toolchain))
-    body = target.firmware.image.symbols["eff_learn_calls"].address
-    places: list[int] = []
-    returns: list[int] = []
-
-    def on_instruction(machine: Any, address: int, _size: int, _data: Any) -> None:
-        if address == body:
-            returns.append(machine.reg_read(arm_const.UC_ARM_REG_LR) & ~1)
-            places.clear()
-        places.append(address)
-
-    target.write_input(inputs(1)[0])
-    target._uc.hook_add(unicorn_const.UC_HOOK_CODE, on_instruction)
-    target._uc.ctl_flush_tb()
-    target.learn(1)
-    expected = places.index(returns[0])
-    fresh = UnicornTarget(firmware("rpi_pico", toolchain))
-    fresh.write_input(inputs(1)[0])
-    assert fresh.profile("learn", LEARN, label=1).instructions == expected
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("toolchain", EACH_TOOLCHAIN)
-@pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="QEMU is not installed: apt-get install qemu-system-arm")
-def test_counts_equal_those_of_qemu(toolchain: str, tmp_path: Path) -> None:
-    """QEMU logs every instruction of an Armv7E-M core, IT blocks included; its log is cut at the first instruction of no kernel."""
-    st = load_board("nucleo_l4r5zi")
-    regions = (Region("flash", "flash", 0, 1 << 22), Region("sram", "ram", 0x20000000, 1 << 22))
-    values = {name: getattr(st, name) for name in Board.__dataclass_fields__}
-    board = Board(**{**values, "name": "mps2_an386", "regions": regions})
-    target = UnicornTarget(build_tiny(board, toolchain, tmp_path / "ours"))
-    counted = {}
-    for what, calls in (("predict", INFER), ("learn", LEARN)):
-        target.write_input(np.array([0.5, -1, 0.25, 2], np.float32))
-        counted[what] = target.profile(what, calls).instructions  # type: ignore[arg-type]
-
-    project = write_project(TINY, board, tmp_path / "alone", TOOLCHAINS[toolchain])
-    (project / "main.c").write_text(
-        '#include "model/model.h"\nint main(void) { float *x = eff_input(); eff_init(); x[0] = 0.5f; x[1] = -1; x[2] = 0.25f; x[3] = 2;\n'
-        'eff_predict(); eff_learn(0); for (;;) { __asm volatile("wfi"); } }\n',
-        encoding="utf-8",
-    )
-    elf, log = project / "alone.elf", project / "log"
-    TOOLCHAINS[toolchain].link(sorted([*project.glob("*.c"), *project.glob("model/*.c")]), project, board, project / "link.ld", elf)
-    machine = ["qemu-system-arm", "-M", "mps2-an386", "-display", "none", "-monitor", "none", "-serial", "none", "-kernel", str(elf)]
-    with pytest.raises(subprocess.TimeoutExpired):
-        subprocess.run([*machine, "-singlestep", "-d", "exec,nochain", "-D", str(log)], timeout=3, check=False)
-    places = [int(place, 16) for place in re.findall(r"^Trace.*?\[[0-9a-f]+/([0-9a-f]+)/", log.read_text(encoding="utf-8"), re.MULTILINE)]
-    symbols = read_elf(elf).symbols
-    kernels = [s for s in symbols.values() if re.fullmatch(r"eff_(dense|argmax|error|back|update)_f32|eff_\w+_calls", s.name)]
-    for what, body in (("predict", "eff_infer_calls"), ("learn", "eff_learn_calls")):
-        run = places[places.index(symbols[body].address) :]
-        inside = [any(s.address <= place < s.address + s.size_bytes for s in kernels) for place in run]
-        assert counted[what] == inside.index(False)
-
-
-def test_another_number_of_calls_than_the_programs_is_refused(firmware: Any) -> None:
-    target = UnicornTarget(firmware("rpi_pico", "zig"))
-    with pytest.raises(CheckFailed, match="calls of predict in the firmware: got 3; allowed: 6"):
-        target.profile("predict", LEARN)
-    assert target.predict() in (0, 1)
-
-
-@pytest.mark.parametrize(("board", "toolchain"), EACH_BUILD)
-def test_profiling_changes_no_result(board: str, toolchain: str, firmware: Any) -> None:
-    plain, profiled = UnicornTarget(firmware(board, toolchain)), UnicornTarget(firmware(board, toolchain))
-    for x in inputs(3):
-        plain.write_input(x)
-        plain.learn(1)
-        profiled.write_input(x)
-        profiled.profile("learn", LEARN, label=1)
-    assert plain.read_arena() == profiled.read_arena()
 
 
 @pytest.mark.parametrize("deep", [0, 600])
@@ -250,8 +121,8 @@ def test_a_stack_that_reaches_the_arena_is_refused(tmp_path: Path) -> None:
         _ = target.stack_bytes
 
 
-def test_saved_state_comes_back_and_leaves_the_stack_figure_alone(firmware: Any) -> None:
-    target = UnicornTarget(firmware("nucleo_l4r5zi", "zig"))
+def test_saved_state_comes_back_and_leaves_the_stack_figure_alone() -> None:
+    target = UnicornTarget(built("nucleo_l4r5zi", "zig"))
     target.write_input(inputs(1)[0])
     target.learn(1)
     state, stack = target.save(), target.stack_bytes
@@ -269,13 +140,13 @@ def test_saved_state_comes_back_and_leaves_the_stack_figure_alone(firmware: Any)
 @pytest.mark.parametrize(
     "wrong", [np.zeros(4), np.zeros(3, np.float32), np.zeros(5, np.float32), np.zeros(4, np.int8), np.zeros(0, np.float32)]
 )
-def test_an_input_of_another_shape_or_dtype_is_refused(wrong: Any, firmware: Any) -> None:
+def test_an_input_of_another_shape_or_dtype_is_refused(wrong: Any) -> None:
     with pytest.raises(BadInput, match="allowed: 4 elements of float32"):
-        UnicornTarget(firmware("rpi_pico", "zig")).write_input(wrong)
+        UnicornTarget(built("rpi_pico", "zig")).write_input(wrong)
 
 
-def test_memory_outside_of_the_board_and_unknown_symbols_are_refused(firmware: Any) -> None:
-    target = UnicornTarget(firmware("rpi_pico", "zig"))
+def test_memory_outside_of_the_board_and_unknown_symbols_are_refused() -> None:
+    target = UnicornTarget(built("rpi_pico", "zig"))
     assert target.read("eff_arena", 156) == target.read_arena() == target.read(target.firmware.image.symbols["eff_arena"].address, 156)
     with pytest.raises(BadInput, match="unknown symbol"):
         target.read("no_such_symbol", 4)
@@ -320,11 +191,11 @@ def test_a_firmware_for_inference_refuses_to_learn(tmp_path: Path) -> None:
     assert "eff_learn" not in target.firmware.symbol_bytes
 
 
-def test_a_core_that_the_emulator_does_not_have_is_refused(firmware: Any) -> None:
-    built = firmware("rpi_pico", "zig")
-    values = {name: getattr(built.board, name) for name in Board.__dataclass_fields__}
+def test_a_core_that_the_emulator_does_not_have_is_refused() -> None:
+    whole = built("rpi_pico", "zig")
+    values = {name: getattr(whole.board, name) for name in Board.__dataclass_fields__}
     with pytest.raises(Unsupported, match="'cortex-m55'"):
-        UnicornTarget(built, Board(**{**values, "core": "cortex-m55"}))
-    huge = (Region("flash", "flash", 0xE0000000, 1 << 28), *built.board.regions)
+        UnicornTarget(whole, Board(**{**values, "core": "cortex-m55"}))
+    huge = (Region("flash", "flash", 0xE0000000, 1 << 28), *whole.board.regions)
     with pytest.raises(EdgeffError, match="cannot be emulated"):
-        UnicornTarget(built, Board(**{**values, "regions": huge}))
+        UnicornTarget(whole, Board(**{**values, "regions": huge}))

@@ -215,7 +215,7 @@ const eff_output_t *eff_output(void) {{ return {self.pointers[program.output]}; 
 
 /* ------------------------------------------------------------------ inference */
 
-void eff_infer_calls(void)
+EFF_NOINLINE void eff_infer_calls(void)
 {{
 {self.line(program.infer)}
 }}
@@ -240,7 +240,7 @@ int32_t eff_predict(void)
         return f"""
 /* ------------------------------------------------------------------ one learning step: {comment(self.program.rule)} */
 
-void eff_learn_calls(void)
+EFF_NOINLINE void eff_learn_calls(void)
 {{
 {self.line(self.program.learn)}
 }}

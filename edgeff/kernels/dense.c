@@ -4,25 +4,39 @@
 
 static inline float eff_relu_f32(float v, int32_t relu) { return relu && !(v > 0.0f) ? 0.0f : v; }
 
+/* Input i times its weight of each of the four rows. */
+#define EFF_COLUMN(i) \
+    do { \
+        const float v = p[i]; \
+        s0 += w0[i] * v; \
+        s1 += w1[i] * v; \
+        s2 += w2[i] * v; \
+        s3 += w3[i] * v; \
+    } while (0)
+
 void eff_dense_f32(float *y, const float *x, const float *w, const float *b, int32_t n_out, int32_t n_in, int32_t relu)
 {
     int32_t j = 0;
     for (; j + 4 <= n_out; j += 4) {
-        const float *restrict w0 = w + (size_t)j * (size_t)n_in;
-        const float *restrict w1 = w0 + n_in;
-        const float *restrict w2 = w1 + n_in;
-        const float *restrict w3 = w2 + n_in;
-        float s0 = b ? b[j] : 0.0f, s1 = b ? b[j + 1] : 0.0f, s2 = b ? b[j + 2] : 0.0f, s3 = b ? b[j + 3] : 0.0f;
-        int32_t k = 0;
-        for (; k + 4 <= n_in; k += 4) {
-            const float x0 = x[k], x1 = x[k + 1], x2 = x[k + 2], x3 = x[k + 3];
-            s0 += w0[k] * x0, s0 += w0[k + 1] * x1, s0 += w0[k + 2] * x2, s0 += w0[k + 3] * x3;
-            s1 += w1[k] * x0, s1 += w1[k + 1] * x1, s1 += w1[k + 2] * x2, s1 += w1[k + 3] * x3;
-            s2 += w2[k] * x0, s2 += w2[k + 1] * x1, s2 += w2[k + 2] * x2, s2 += w2[k + 3] * x3;
-            s3 += w3[k] * x0, s3 += w3[k + 1] * x1, s3 += w3[k + 2] * x2, s3 += w3[k + 3] * x3;
+        const float *p = x, *w0 = w + (size_t)j * (size_t)n_in, *w1 = w0 + n_in, *w2 = w1 + n_in, *w3 = w2 + n_in;
+        float s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f;
+        if (b) {
+            s0 = b[j], s1 = b[j + 1], s2 = b[j + 2], s3 = b[j + 3];
         }
-        for (; k < n_in; ++k) {
-            s0 += w0[k] * x[k], s1 += w1[k] * x[k], s2 += w2[k] * x[k], s3 += w3[k] * x[k];
+        int32_t left = n_in;
+        for (; left >= 8; left -= 8) {
+            EFF_COLUMN(0);
+            EFF_COLUMN(1);
+            EFF_COLUMN(2);
+            EFF_COLUMN(3);
+            EFF_COLUMN(4);
+            EFF_COLUMN(5);
+            EFF_COLUMN(6);
+            EFF_COLUMN(7);
+            p += 8, w0 += 8, w1 += 8, w2 += 8, w3 += 8;
+        }
+        for (int32_t i = 0; i < left; ++i) {
+            EFF_COLUMN(i);
         }
         y[j] = eff_relu_f32(s0, relu);
         y[j + 1] = eff_relu_f32(s1, relu);
@@ -30,7 +44,7 @@ void eff_dense_f32(float *y, const float *x, const float *w, const float *b, int
         y[j + 3] = eff_relu_f32(s3, relu);
     }
     for (; j < n_out; ++j) {
-        const float *restrict row = w + (size_t)j * (size_t)n_in;
+        const float *row = w + (size_t)j * (size_t)n_in;
         float s = b ? b[j] : 0.0f;
         for (int32_t k = 0; k < n_in; ++k) {
             s += row[k] * x[k];

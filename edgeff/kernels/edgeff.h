@@ -19,6 +19,13 @@
 #pragma fp_contract(off)
 #endif
 
+/* Keeps a function in one piece, so that its calls can be counted one by one. */
+#if defined(__GNUC__)
+#define EFF_NOINLINE __attribute__((noinline))
+#else
+#define EFF_NOINLINE
+#endif
+
 typedef char eff_assert_arithmetic_shift[((-5) >> 1) == -3 ? 1 : -1];
 typedef char eff_assert_binary32[sizeof(float) == 4 ? 1 : -1];
 

@@ -13,22 +13,20 @@ void eff_input_gradient_f32(float *d, const float *delta, const float *w, int32_
     }
     int32_t j = 0;
     for (; j + 4 <= n_out; j += 4) {
-        const float *restrict w0 = w + (size_t)j * (size_t)n_in;
-        const float *restrict w1 = w0 + n_in;
-        const float *restrict w2 = w1 + n_in;
-        const float *restrict w3 = w2 + n_in;
+        const float *w0 = w + (size_t)j * (size_t)n_in, *w1 = w0 + n_in, *w2 = w1 + n_in, *w3 = w2 + n_in;
         const float d0 = delta[j], d1 = delta[j + 1], d2 = delta[j + 2], d3 = delta[j + 3];
-        for (int32_t k = 0; k < n_in; ++k) {
-            float s = d[k];
-            s += d0 * w0[k];
-            s += d1 * w1[k];
-            s += d2 * w2[k];
-            s += d3 * w3[k];
-            d[k] = s;
+        float *restrict p = d;
+        for (int32_t left = n_in; left > 0; --left) {
+            float s = *p;
+            s += d0 * *w0++;
+            s += d1 * *w1++;
+            s += d2 * *w2++;
+            s += d3 * *w3++;
+            *p++ = s;
         }
     }
     for (; j < n_out; ++j) {
-        const float *restrict row = w + (size_t)j * (size_t)n_in;
+        const float *row = w + (size_t)j * (size_t)n_in;
         for (int32_t k = 0; k < n_in; ++k) {
             d[k] += delta[j] * row[k];
         }

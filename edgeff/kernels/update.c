@@ -3,24 +3,37 @@
 
 static inline float eff_rate_f32(const uint32_t *rate, float lr) { return lr * ((float)*rate * 0x1p-16f); }
 
-/* Two rows at a time share the loads of a. */
+/* Activation i times the gain of each of the four rows. */
+#define EFF_COLUMN(i) \
+    do { \
+        const float v = p[i]; \
+        w0[i] -= g0 * v; \
+        w1[i] -= g1 * v; \
+        w2[i] -= g2 * v; \
+        w3[i] -= g3 * v; \
+    } while (0)
+
 void eff_dense_update_f32(float *w, const float *delta, const float *a, const uint32_t *rate, int32_t n_out, int32_t n_in, float lr)
 {
     const float eta = eff_rate_f32(rate, lr);
     int32_t j = 0;
-    for (; j + 2 <= n_out; j += 2) {
+    for (; j + 4 <= n_out; j += 4) {
+        const float *restrict p = a;
         float *restrict w0 = w + (size_t)j * (size_t)n_in;
         float *restrict w1 = w0 + n_in;
-        const float g0 = eta * delta[j], g1 = eta * delta[j + 1];
-        int32_t k = 0;
-        for (; k + 4 <= n_in; k += 4) {
-            const float a0 = a[k], a1 = a[k + 1], a2 = a[k + 2], a3 = a[k + 3];
-            w0[k] -= g0 * a0, w0[k + 1] -= g0 * a1, w0[k + 2] -= g0 * a2, w0[k + 3] -= g0 * a3;
-            w1[k] -= g1 * a0, w1[k + 1] -= g1 * a1, w1[k + 2] -= g1 * a2, w1[k + 3] -= g1 * a3;
+        float *restrict w2 = w1 + n_in;
+        float *restrict w3 = w2 + n_in;
+        const float g0 = eta * delta[j], g1 = eta * delta[j + 1], g2 = eta * delta[j + 2], g3 = eta * delta[j + 3];
+        int32_t left = n_in;
+        for (; left >= 4; left -= 4) {
+            EFF_COLUMN(0);
+            EFF_COLUMN(1);
+            EFF_COLUMN(2);
+            EFF_COLUMN(3);
+            p += 4, w0 += 4, w1 += 4, w2 += 4, w3 += 4;
         }
-        for (; k < n_in; ++k) {
-            w0[k] -= g0 * a[k];
-            w1[k] -= g1 * a[k];
+        for (int32_t i = 0; i < left; ++i) {
+            EFF_COLUMN(i);
         }
     }
     for (; j < n_out; ++j) {

@@ -1,0 +1,82 @@
+"""The commands by name, each in a module of its own that is imported when the command is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import click
+
+from edgeff.cli.version import version
+from edgeff.errors import BadInput
+
+COMMANDS: Mapping[str, str] = {
+    "demo": "demo",
+    "list": "list_",
+    "train": "train",
+    "import": "import_",
+    "quantize": "quantize",
+    "evaluate": "evaluate",
+    "export": "export",
+    "verify": "verify",
+    "cost": "cost",
+    "build": "build",
+    "profile": "profile",
+    "simulate": "simulate",
+    "bench": "bench",
+    "report": "report",
+    "doctor": "doctor",
+}
+"""Command -> module of this package, in the order in which they are used; ``list`` and ``import`` are Python's own words."""
+
+
+@dataclass
+class State:
+    """What the arguments say about the whole run; ``debug``: errors show where they were raised."""
+
+    debug: bool = False
+
+
+class Commands(click.Group):
+    """The group of all commands. An unknown name is refused with the list of the known ones."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        found: click.Command = importlib.import_module(f"edgeff.cli.{COMMANDS[cmd_name]}").command
+        return found
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS:
+            raise BadInput("unknown command", got=repr(args[0]), allowed=", ".join(COMMANDS), next_step="see `edgeff --help`")
+        return super().resolve_command(ctx, args)
+
+
+def show_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+    """Prints the version and ends the run, where it was asked for."""
+    if asked:
+        click.echo(f"edgeff {version()}")
+        context.exit()
+
+
+def set_debug(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+    """Notes that errors shall show where they were raised."""
+    if asked and isinstance(context.obj, State):
+        context.obj.debug = True
+
+
+@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=show_version, help="Show the version and exit.")
+@click.option("--debug", is_flag=True, expose_value=False, is_eager=True, callback=set_debug, help="Show where an error was raised.")
+@click.pass_context
+def group(context: click.Context) -> None:
+    """Trains neural networks on microcontrollers without back-propagation.
+
+    The road: train, quantize, export, verify, cost, build, profile, simulate. `edgeff demo` goes all of it.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())

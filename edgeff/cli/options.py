@@ -1,0 +1,163 @@
+"""The options that commands share, and the kinds of values they take; each refuses in the words of ``EdgeffError``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from edgeff.cli.group import set_debug
+from edgeff.errors import BadInput
+from edgeff.ir import NUMERICS
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+LARGEST_SEED = 2**32 - 1
+_MODEL_SUFFIXES = (".onnx", ".tflite", ".keras", ".h5")
+_OTHER_SUFFIXES = (".c", ".h", ".html", ".json", ".npz", ".toml", ".elf")
+
+
+class Whole(click.ParamType):
+    """A whole number from ``low`` to ``high``."""
+
+    name = "number"
+
+    def __init__(self, low: int, high: int) -> None:
+        self.low, self.high = low, high
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            number = self.low - 1
+        if not self.low <= number <= self.high:
+            raise BadInput(f"option {_shown(param)}", got=repr(value), allowed=f"{self.low} to {self.high}")
+        return number
+
+
+class OneOf(click.ParamType):
+    """One of a few words; ``what`` they are called."""
+
+    def __init__(self, what: str, words: Sequence[str]) -> None:
+        self.name, self.words = what, tuple(words)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in self.words:
+            raise BadInput(f"unknown {self.name}", got=repr(value), allowed=", ".join(self.words))
+        return str(value)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return "|".join(self.words)
+
+
+class Change(click.ParamType):
+    """``key=value``, as a pair of texts."""
+
+    name = "key=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        key, equals, text = str(value).partition("=")
+        if not key or not equals:
+            raise BadInput(f"option {_shown(param)}", got=repr(value), allowed="key=value, such as lr=0.05")
+        return key.strip(), text.strip()
+
+
+class OutputFile(click.ParamType):
+    """A path that a file can be written to, checked before the work is done; ``suffix`` is the one that tells what will be in it."""
+
+    name = "file"
+
+    def __init__(self, suffix: str = "") -> None:
+        self.suffix = suffix
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        check_output_file(Path(value), self.suffix)
+        return Path(value)
+
+
+class OutputFolder(click.ParamType):
+    """A folder to write to: a new name (missing parents are made), or an existing folder."""
+
+    name = "folder"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        check_output_folder(Path(value))
+        return Path(value)
+
+
+def check_output_file(path: Path, suffix: str) -> None:
+    """Returns nothing; raises BadInput when no file can be written to ``path``, or its suffix promises another kind than ``suffix``."""
+    what = f"output file '{path}'"
+    if suffix and path.suffix.lower() != suffix and path.suffix.lower() in (*_MODEL_SUFFIXES, *_OTHER_SUFFIXES):
+        raise BadInput(what, got=f"the suffix {path.suffix}", allowed=f"{suffix}, for that is what is written")
+    try:
+        if path.is_dir():
+            raise BadInput(what, got="a folder", allowed="the name of a file")
+        if path.exists() and not path.is_file():
+            raise BadInput(what, got="a device", allowed="a file or a new name")
+        _check_parent(path.parent, what)
+    except OSError as error:
+        raise BadInput(what, got=error.strerror or str(error), allowed="a path that can be written") from None
+
+
+def check_output_folder(path: Path) -> None:
+    """Returns nothing; raises BadInput when ``path`` is no folder and none can be made there."""
+    what = f"output folder '{path}'"
+    try:
+        if path.exists() and not path.is_dir():
+            raise BadInput(what, got="a file", allowed="a folder or a new name")
+        existing = path
+        while not existing.exists() and existing != existing.parent:
+            existing = existing.parent
+        _check_parent(existing, what)
+    except OSError as error:
+        raise BadInput(what, got=error.strerror or str(error), allowed="a path that can be written") from None
+
+
+def _check_parent(folder: Path, what: str) -> None:
+    if not folder.exists():
+        raise BadInput(what, got=f"no folder '{folder}'", allowed="a path in an existing folder", next_step=f"mkdir -p '{folder}'")
+    if not folder.is_dir():
+        raise BadInput(what, got=f"'{folder}', which is a file", allowed="a path in an existing folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise BadInput(what, got=f"no right to write in '{folder}'", allowed="a path that can be written")
+
+
+def _shown(parameter: click.Parameter | None) -> str:
+    return parameter.opts[0] if parameter is not None else ""
+
+
+def common(function: F) -> F:
+    """A command with the options that every one has: ``as_json``, ``seed`` (None unless given) and ``--debug``."""
+    for option in (
+        click.option("--debug", is_flag=True, expose_value=False, is_eager=True, callback=set_debug, help="Show where an error was raised."),
+        click.option("--seed", type=Whole(0, LARGEST_SEED), help="Seed of everything random. [default: the model's own, or 0]"),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines."),
+    ):
+        function = option(function)
+    return function
+
+
+def changes(function: F) -> F:
+    """A command with ``--set key=value``: ``changes``, a tuple of pairs of texts."""
+    return click.option("--set", "changes", type=Change(), multiple=True, help="A setting of the rule. Can be given several times.")(function)
+
+
+def numeric(function: F) -> F:
+    """A command with ``--numeric`` (None unless given) and ``--calibrate``, for float models that shall run in integers."""
+    for option in (
+        click.option("--calibrate", metavar="TASK", help="The task a float model is quantised on. [default: the one it was trained on]"),
+        click.option("--numeric", type=OneOf("numeric", NUMERICS), help="The numbers of the program. [default: the model's]"),
+    ):
+        function = option(function)
+    return function
+
+
+def output_model(function: F) -> F:
+    """A command with ``-o``, the ONNX file it writes: ``out``."""
+    return click.option("-o", "--out", type=OutputFile(".onnx"), required=True, help="The model to write, an ONNX file.")(function)

@@ -1,0 +1,82 @@
+"""What people and machines see: tables and JSON on stdout, progress and notes on stderr. Text from files is shown on one line, escaped."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from edgeff.errors import one_line
+
+Progress = Callable[[int, int], None]
+WIDTH_OF_A_PIPE = 200
+
+
+def print_json(value: Any) -> None:
+    """Prints ``value`` as JSON."""
+    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def print_line(text: str) -> None:
+    """Prints one line for people."""
+    sys.stdout.write(one_line(text) + "\n")
+
+
+def print_note(text: str) -> None:
+    """Prints one line that is no result, such as a warning, to stderr."""
+    sys.stderr.write(one_line(f"note: {text}") + "\n")
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
+    """Prints a table; a column whose every cell is a number stands at the right, with separators of thousands, None as ``-``."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
+    table = Table(title=Text(one_line(title)) if title else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, heading in enumerate(headings):
+        numbers = all(row[index] is None or isinstance(row[index], int | float) for row in rows)
+        table.add_column(Text(heading), justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell(value)) for value in row))
+    console.print(table)
+
+
+def cell(value: object) -> str:
+    """The text of a table's cell.
+
+    >>> cell(12345), cell(None), cell(0.25), cell("a\\nb")
+    ('12,345', '-', '0.25', 'a\\\\nb')
+    """
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else one_line(f"{value:.4g}" if isinstance(value, float) else str(value))
+
+
+def percent(share: float | None) -> str:
+    """A share between 0 and 1 for people.
+
+    >>> percent(0.9625)
+    '96.2 %'
+    """
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Progress]:
+    """A function ``(done, total)`` that moves a bar on stderr; where stderr is no terminal it does nothing."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+
+    with Bars(console=Console(file=sys.stderr), transient=True) as bars:
+        bar = bars.add_task(what, total=None)
+        yield lambda done, total: bars.update(bar, completed=done, total=total)
