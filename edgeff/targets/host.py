@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeff.errors import BadInput
-from edgeff.exporters.c import Source, write_c
+from edgeff.exporters.c import SAVE_HEADER_BYTES, Source, write_c
 from edgeff.ir import Array, Program
 from edgeff.toolchains.host import host_shared_library
 
@@ -83,6 +83,13 @@ class HostTarget:
         """One learning step."""
         self.learn_many(x, np.array([label]))
 
+    def save(self) -> bytes:
+        """What was learned, in the form that ``eff_restore`` takes on any target."""
+        buffer = np.empty(self.memory.persistent_bytes + SAVE_HEADER_BYTES, np.uint8)
+        self._c.eff_save.restype = ctypes.c_size_t
+        written = self._c.eff_save(_address(buffer))
+        return buffer[:written].tobytes()
+
     def arena(self) -> NDArray[np.uint8]:
         """A copy of the arena's bytes."""
         return self._arena.copy()
@@ -99,11 +106,3 @@ class HostTarget:
 def _address(values: Array) -> ctypes.c_void_p:
     return values.ctypes.data_as(ctypes.c_void_p)
 
-
-def persistent_state(program: Program, offsets: dict[str, int], persistent_bytes: int, read: dict[str, Array]) -> NDArray[np.uint8]:
-    """The persistent part of the arena as bytes, from the values of variables and state."""
-    state = np.zeros(persistent_bytes, np.uint8)
-    for tensor in program.by_role("variable", "state"):
-        raw = np.frombuffer(read[tensor.name].tobytes(), np.uint8)
-        state[offsets[tensor.name] : offsets[tensor.name] + len(raw)] = raw
-    return state

@@ -1,0 +1,36 @@
+"""``edgeff import``: a model made elsewhere becomes one of edgeff's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeff.cli.options import common, output_model
+from edgeff.cli.outputs import new_file
+from edgeff.cli.terminal import print_json, print_line, print_table
+
+
+@click.command("import", epilog="Example: edgeff import model.tflite -o m.onnx")
+@click.argument("file")
+@output_model
+@common
+def command(file: str, out: Path, as_json: bool, seed: int | None) -> None:  # noqa: ARG001 - every command takes a seed
+    """Read a .tflite or .onnx file and write it in the form that all other commands take."""
+    from edgeff.exporters.onnx import write_onnx
+    from edgeff.importers import load
+
+    network = load(file)
+    with new_file(out) as path:
+        write_onnx(network, path)
+    layers = [
+        {"name": layer.name, "op": layer.op, "shape": [*layer.shape], "parameters": sum(p.size for p in layer.params.values())}
+        for layer in network
+    ]
+    if as_json:
+        shape = [*network.input_shape]
+        print_json({"name": network.name, "numeric": network.numeric, "input_shape": shape, "layers": layers, "model": str(out)})
+        return
+    rows = [[layer["name"], layer["op"], "x".join(map(str, layer["shape"])), layer["parameters"]] for layer in layers]
+    print_table(["layer", "operator", "output", "parameters"], rows)
+    print_line(f"wrote {out}: {network.numeric}, input {'x'.join(map(str, network.input_shape))}")

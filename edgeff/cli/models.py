@@ -1,0 +1,150 @@
+"""A model file and where it came from: what commands need to choose a task, a rule and a seed when the user names none.
+
+Metadata of a file made elsewhere may hold anything; what is not as edgeff writes it counts as unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeff.cli.options import LARGEST_SEED
+from edgeff.errors import BadInput
+
+if TYPE_CHECKING:
+    from edgeff.deploy import Deployment
+    from edgeff.ir import Network, Program
+    from edgeff.tasks import Data
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network and what its metadata says: the task and the rule it was trained with (None: unknown), the seed of both, the settings."""
+
+    network: Network
+    task: str | None
+    rule: str | None
+    seed: int
+    settings: Mapping[str, Any]
+
+    @property
+    def predicts_by_rule(self) -> bool:
+        """Whether the model's rule has a way of predicting of its own, which is not the network's forward pass."""
+        from edgeff import registry
+        from edgeff.rules import Rule
+
+        return self.rule is not None and type(registry.rules[self.rule]).lower_predict is not Rule.lower_predict
+
+    def rule_settings(self, rule: str) -> dict[str, Any]:
+        """The settings by which the model predicts, for a device that goes on with the model's own ``rule``; {} for any other rule.
+
+        Settings of the optimiser are left out: a device has its own.
+        """
+        from edgeff import registry
+        from edgeff.rules import Settings
+
+        if rule != self.rule or not self.predicts_by_rule:
+            return {}
+        own = {field.name for field in fields(registry.rules[rule].settings)} - {field.name for field in fields(Settings)}
+        like = registry.rules[rule].settings
+        return {name: value for name, value in self.settings.items() if name in own and isinstance(value, type(getattr(like, name)))}
+
+
+def load_model(path: str | Path) -> Model:
+    """The model in the file at ``path``. Raises BadInput and Unsupported as ``edgeff.importers.load`` does."""
+    from edgeff import registry
+    from edgeff.importers import load
+
+    network = load(path)
+    known = network.metadata
+    task, rule, seed, settings = (known.get(key) for key in ("task", "rule", "seed", "settings"))
+    return Model(
+        network,
+        task if isinstance(task, str) and task in registry.tasks else None,
+        rule if isinstance(rule, str) and rule in registry.rules else None,
+        seed if type(seed) is int and 0 <= seed <= LARGEST_SEED else 0,
+        settings if isinstance(settings, Mapping) else {},
+    )
+
+
+def load_task(task: str, seed: int, network: Network | None = None) -> Data:
+    """The data of a task, split by ``seed``. Raises BadInput for an unknown task, and where ``network`` does not fit it."""
+    from edgeff import registry
+
+    data: Data = registry.tasks[task].load(seed)
+    if network is not None:
+        _check_fits(network, task, data)
+    return data
+
+
+def _check_fits(network: Network, task: str, data: Data) -> None:
+    step = "choose a network that fits the task"
+    if tuple(network.input_shape) != tuple(data.input_shape):
+        raise BadInput("network input", got=network.input_shape, allowed=f"{data.input_shape}, that of task {task}", next_step=step)
+    if network.layers[-1].shape != (len(data.classes),):
+        allowed = f"({len(data.classes)},), the classes of task {task}"
+        raise BadInput("network output", got=network.layers[-1].shape, allowed=allowed, next_step=step)
+
+
+def make_deployment(
+    model: Model,
+    *,
+    rule: str | None,
+    numeric: str | None = None,
+    changes: Iterable[tuple[str, str]] = (),
+    calibrate: str | None = None,
+    seed: int | None = None,
+    data: Data | None = None,
+) -> Deployment:
+    """``model`` as a program: what predicts and, with a rule, learns.
+
+    Args:
+        numeric: of the program, by default the model's own.
+        changes: settings of the rule for the device, as texts.
+        calibrate: the task a float model is quantised on, by default that of its metadata; ``data``, where it is loaded already.
+        seed: by default the model's.
+    Raises: BadInput and Unsupported as ``edgeff.deploy.deploy`` does; BadInput for settings without a rule, or without data to calibrate on.
+    """
+    from edgeff import registry
+    from edgeff.deploy import deploy
+    from edgeff.quantize import Headroom
+
+    seed = model.seed if seed is None else seed
+    numbers: Any = numeric or model.network.numeric
+    if rule is None and tuple(changes):
+        raise BadInput("option --set", got="no rule", allowed="settings of a rule", next_step="name it: --rule R")
+    used = rule or (model.rule if model.predicts_by_rule else None)
+    chosen: dict[str, Any] = {}
+    if used is not None:
+        texts = dict(changes)
+        settings = registry.rules[used].device_settings(numbers).changed(texts)
+        chosen = model.rule_settings(used) | {name: getattr(settings, name) for name in texts}
+    x = None
+    if numbers != "float32" and model.network.input_quant is None:
+        x = (data or _calibration(model, numbers, calibrate, seed)).x_train
+    headroom = None if rule else Headroom()
+    made = deploy(model.network, x, rule=used, numeric=numbers, changes=chosen, seed=seed, headroom=headroom)
+    return made if rule or used is None else replace(made, program=inference_only(made.program))
+
+
+def _calibration(model: Model, numeric: str, calibrate: str | None, seed: int) -> Data:
+    from edgeff import registry
+
+    task = calibrate or model.task
+    if task is None:
+        step = "name the task: --calibrate TASK"
+        raise BadInput(f"quantising to {numeric}", got="a model of no known task", allowed=", ".join(registry.tasks), next_step=step)
+    return load_task(task, seed, model.network if calibrate is None else None)
+
+
+def inference_only(program: Program) -> Program:
+    """``program`` without its learning step: its variables are constants, and what only the step used is gone."""
+    used = {name for call in program.infer for name in (*call.outputs, *call.inputs)} | {program.input, program.output}
+    tensors = {
+        name: replace(tensor, role="constant") if tensor.role == "variable" else tensor
+        for name, tensor in program.tensors.items()
+        if name in used
+    }
+    return replace(program, rule="", learn=(), tensors=tensors, label=None)

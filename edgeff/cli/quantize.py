@@ -1,0 +1,75 @@
+"""``edgeff quantize``: a float model becomes one in integers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeff.cli.engines import predictions
+from edgeff.cli.models import Model, load_model, load_task
+from edgeff.cli.options import OneOf, common, output_model
+from edgeff.cli.outputs import new_file
+from edgeff.cli.terminal import percent, print_json, print_line, print_note, print_table, progress
+
+if TYPE_CHECKING:
+    from edgeff.quantize import Headroom
+
+CALIBRATION_SAMPLES = 200
+CHECKED_SAMPLES = 500
+WORRYING_LOSS = 0.05
+
+
+@click.command("quantize", epilog="Example: edgeff quantize m.onnx --calibrate digits -o m.int8.onnx")
+@click.argument("model")
+@click.option("--calibrate", required=True, metavar="TASK", help="The task whose training data give the ranges.")
+@click.option("--numeric", type=OneOf("numeric", ("int8", "int16")), default="int8", show_default=True, help="The integers.")
+@click.option("--per-channel/--per-tensor", default=False, help="Weight scales; only per-tensor ones can learn. [default: per-tensor]")
+@click.option("--rule", help="Leave room for learning by this rule on the device. [default: inference only]")
+@output_model
+@common
+def command(
+    model: str, calibrate: str, numeric: Any, per_channel: bool, rule: str | None, out: Path, as_json: bool, seed: int | None
+) -> None:
+    """Quantise a float model after its training, calibrated on a task's training data."""
+    from edgeff.exporters.onnx import write_onnx
+    from edgeff.quantize import quantize
+
+    loaded = load_model(model)
+    data = load_task(calibrate, loaded.seed if seed is None else seed, loaded.network)
+    room = _headroom(loaded, rule, numeric)
+    network = quantize(loaded.network, data.x_train[:CALIBRATION_SAMPLES], numeric, per_channel=per_channel, headroom=room)
+    quantised = replace(loaded, network=network)
+    with new_file(out) as path:
+        write_onnx(network, path)
+        x, labels = data.x_train[:CHECKED_SAMPLES], data.y_train[:CHECKED_SAMPLES]
+        with progress("checking") as report:
+            before = float((predictions("edgeff", loaded, x, report) == labels).mean())
+            after = float((predictions("edgeff", quantised, x, report) == labels).mean())
+    if before - after > WORRYING_LOSS:
+        print_note(f"quantising lost {percent(before - after)} of the training samples; calibrate on representative data")
+    measured = {"float": before, "quantized": after}
+    if as_json:
+        result = {"task": calibrate, "numeric": numeric, "per_channel": per_channel, "samples": len(x), "accuracy": measured}
+        print_json(result | {"model": str(out)})
+        return
+    headings = ["task", "numeric", "weight scales", f"float, {len(x)} training samples", f"{numeric}, the same samples"]
+    print_table(headings, [[calibrate, numeric, "per channel" if per_channel else "per tensor", percent(before), percent(after)]])
+    print_line(f"wrote {out}")
+
+
+def _headroom(model: Model, rule: str | None, numeric: Any) -> Headroom | None:
+    """The room that a rule needs to learn, None without one."""
+    from edgeff import registry
+    from edgeff.errors import BadInput
+    from edgeff.quantize import LEARNING
+
+    if rule is None:
+        return None
+    item = registry.rules[rule]
+    if item.prepare_needed(model.network):
+        step = f"train it by {rule}, or keep the float model and give --numeric {numeric} to `edgeff simulate`"
+        raise BadInput(f"rule {rule}", got="a network without the layers it needs", allowed=f"a model trained by {rule}", next_step=step)
+    return replace(LEARNING, input_margin=item.input_margin(model.network, item.device_settings(numeric)))
