@@ -21,9 +21,8 @@ from edgeff.deploy import Deployment, deploy
 from edgeff.errors import CheckFailed, DoesNotFit
 from edgeff.exporters.c import Source, write_c
 from edgeff.firmware import Firmware, build, load_templates
-from edgeff.ir import Array, Board, CallCost, Cost, Memory, Network, Numeric, Program, Trace
+from edgeff.ir import Array, Board, CallCost, Cost, Headroom, Memory, Network, Numeric, Program, Trace
 from edgeff.networks import initialised, structure
-from edgeff.quantize import Headroom
 from edgeff.memory_map import memory_map
 from edgeff.plan import plan
 from edgeff.targets.host import HostTarget
@@ -33,7 +32,7 @@ from edgeff.tasks import Data
 from edgeff.train import accuracy, train
 
 Progress = Callable[[str, int, int], None]
-DEMO_EPOCHS = 30
+DEMO_EPOCHS = 40
 
 
 def quiet(_what: str, _done: int, _of: int) -> None:

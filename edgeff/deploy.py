@@ -10,9 +10,9 @@ import numpy as np
 
 from edgeff import registry
 from edgeff.errors import BadInput
-from edgeff.ir import Array, Network, Numeric, Program
+from edgeff.ir import Array, Headroom, Network, Numeric, Program
 from edgeff.lower import lower
-from edgeff.quantize import LEARNING, Headroom, quantise_array, quantize
+from edgeff.quantize import quantise_array, quantize
 from edgeff.rules import Rule
 
 CALIBRATION_SAMPLES = 200
@@ -50,7 +50,7 @@ def deploy(
     Args:
         x: calibration samples (n, *input shape), needed to quantise; the first 200 are used.
         rule: what learns on the device, None for inference only; ``changes`` are settings of it other than the device's defaults.
-        headroom: for quantisation; by default none for inference and ``LEARNING``, with the rule's margin around the inputs, for learning.
+        headroom: for quantisation; by default none for inference and the rule's own for learning.
     """
     item: Rule | None = registry.rules[rule] if rule else None
     settings = None
@@ -64,7 +64,7 @@ def deploy(
         if x is None:
             raise BadInput("quantisation", got="no calibration data", allowed="samples of the task", next_step="name the task, or quantise first (edgeff quantize)")
         if headroom is None:
-            headroom = replace(LEARNING, input_margin=item.input_margin(network, settings)) if item else Headroom()
+            headroom = item.headroom(network, settings) if item else Headroom()
         network = quantize(network, np.asarray(x)[:CALIBRATION_SAMPLES], numeric, headroom=headroom)
     if network.numeric != numeric:
         raise BadInput("numeric", got=f"{numeric} for a model that is {network.numeric}", allowed=network.numeric, next_step="start from the float model")

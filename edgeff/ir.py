@@ -46,6 +46,19 @@ class Quant:
 
 
 @dataclass(frozen=True, slots=True)
+class Headroom:
+    """Factors >= 1 on the calibrated ranges of the weights, the hidden activations and the last layer's output, and a margin around the input's range.
+
+    A network that learns moves out of the ranges it was calibrated on, and what leaves its range saturates.
+    """
+
+    weights: float = 1.0
+    hidden: float = 1.0
+    output: float = 1.0
+    input_margin: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
     """One node of a network: a registered layer kind applied to the outputs of earlier layers.
 

@@ -304,9 +304,9 @@ class Builder:
         return attrs
 
     def ff_delta(self, h: Value, theta: float, sign: int) -> Value:
-        """d loss / d h of Forward-Forward's local loss softplus(sign (theta - mean(h^2)))."""
+        """d loss / d h of Forward-Forward's local loss n / 2 softplus(sign (theta - mean(h^2)))."""
         n = h.elements
-        scale = None if self.numeric == "float32" else 2.0 / n * h.scale / (128.0 if self.numeric == "int8" else 1.0)
+        scale = None if self.numeric == "float32" else h.scale / (128.0 if self.numeric == "int8" else 1.0)
         d = self.activation("delta", (n,), dtype="float32" if self.numeric == "float32" else "int16", scale=scale)
         value: float | int = theta if self.numeric == "float32" else round(theta * 2**16)
         self.call(f"eff_ff_delta_{self.suffix}", [d], [h], self._goodness_attrs(h) | {"theta": value, "sign": sign}, stage="error")

@@ -1,36 +1,22 @@
 """Calibration and quantisation of a float network to int8 (TFLite 8-bit specification) or int16 (symmetric).
 
-Observed ranges come from running the float network on calibration data. ``Headroom`` widens them for a network that is going to learn: weights and
-activations move, and what leaves its range saturates.
+Observed ranges come from running the float network on calibration data. ``Headroom`` widens them for a network that is going to learn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from edgeff.errors import BadInput
-from edgeff.ir import Array, Layer, Network, Numeric, Quant
+from edgeff.ir import Array, Headroom, Layer, Network, Numeric, Quant
 from edgeff.layers import forward, kind
 from edgeff.layers.dense import accumulator_shift
 
 QMAX: Mapping[str, int] = {"int8": 127, "int16": 32767}
 DTYPE: Mapping[str, type] = {"int8": np.int8, "int16": np.int16}
-
-
-@dataclass(frozen=True, slots=True)
-class Headroom:
-    """Factors >= 1 on the calibrated ranges of the weights, the hidden activations and the last layer's output, and a margin around the input's range."""
-
-    weights: float = 1.0
-    hidden: float = 1.0
-    output: float = 1.0
-    input_margin: float = 0.0
-
-
-LEARNING = Headroom(weights=1.5, hidden=2.0, output=6.0)
 
 
 def affine(low: float, high: float, numeric: Numeric) -> Quant:

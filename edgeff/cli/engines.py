@@ -7,15 +7,16 @@ entries of the input set to neutral.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgeff.cli.models import Model, make_deployment
 from edgeff.cli.terminal import Progress
-from edgeff.errors import MissingTool, Unsupported
+from edgeff.errors import Unsupported
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,8 +43,12 @@ def _edgeff(model: Model, x: Array, progress: Progress) -> list[int]:
     from edgeff.interpreter import Interpreter
 
     deployment = make_deployment(model, rule=None)
-    executor = Interpreter(deployment.program)
-    return _one_by_one(executor.predict, deployment.inputs(x), progress)
+    executor, advance = Interpreter(deployment.program), _counted(len(x), progress)
+    found = []
+    for sample in deployment.inputs(x):
+        found.append(executor.predict(sample))
+        advance()
+    return found
 
 
 def _c(model: Model, x: Array, _progress: Progress) -> Array:
@@ -54,51 +59,26 @@ def _c(model: Model, x: Array, _progress: Progress) -> Array:
 
 
 def _onnxruntime(model: Model, x: Array, _progress: Progress) -> Array:
-    onnxruntime = _library("onnxruntime", "pip install onnxruntime")
-    from edgeff.exporters.onnx import SESSION_ENTRIES, to_onnx
+    from edgeff.verify.engines import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    for key, value in SESSION_ENTRIES.items():
-        options.add_session_config_entry(key, value)
-    file = to_onnx(model.network).SerializeToString()
-    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    scores: Array = session.run(None, {session.get_inputs()[0].name: _for_layers(model, x)})[0]
-    return scores.argmax(axis=1)
+    return onnxruntime(model.network, _for_layers(model, x)).argmax(axis=1)
 
 
-def _litert(model: Model, x: Array, progress: Progress) -> list[int]:
-    litert = _library("ai_edge_litert.interpreter", "pip install ai-edge-litert")
+def _litert(model: Model, x: Array, progress: Progress) -> Array:
     from edgeff.exporters.tflite import to_tflite
+    from edgeff.verify.engines import litert
 
-    resolver = litert.OpResolverType.BUILTIN_REF
-    interpreter = litert.Interpreter(model_content=to_tflite(model.network), experimental_op_resolver_type=resolver)
-    interpreter.allocate_tensors()
-    source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
-
-    def predict(sample: Array) -> int:
-        interpreter.set_tensor(source, sample[None])
-        interpreter.invoke()
-        return int(interpreter.get_tensor(target)[0].argmax())
-
-    return _one_by_one(predict, _for_tflite(model, x), progress)
+    return litert(to_tflite(model.network), _for_tflite(model, x), "BUILTIN_REF", _counted(len(x), progress)).argmax(axis=1)
 
 
-def _tflm(model: Model, x: Array, progress: Progress) -> list[int]:
-    runtime = _library("tflite_micro", "pip install 'edgeff[tflm]'").runtime
+def _tflm(model: Model, x: Array, progress: Progress) -> Array:
     from edgeff.exporters.tflite import to_tflite
+    from edgeff.verify.engines import tflm
 
-    interpreter = runtime.Interpreter.from_bytes(to_tflite(model.network), arena_size=TFLM_ARENA_BYTES)
-
-    def predict(sample: Array) -> int:
-        interpreter.set_input(sample[None], 0)
-        interpreter.invoke()
-        return int(interpreter.get_output(0)[0].argmax())
-
-    return _one_by_one(predict, _for_tflite(model, x), progress)
+    return tflm(to_tflite(model.network), _for_tflite(model, x), _counted(len(x), progress)).argmax(axis=1)
 
 
-ENGINES: Mapping[str, Callable[[Model, Any, Progress], Any]] = {
+ENGINES: Mapping[str, Callable[[Model, Array, Progress], Array | list[int]]] = {
     "edgeff": _edgeff,
     "onnxruntime": _onnxruntime,
     "litert": _litert,
@@ -107,12 +87,10 @@ ENGINES: Mapping[str, Callable[[Model, Any, Progress], Any]] = {
 }
 
 
-def _one_by_one(predict: Callable[[Array], int], samples: Array, progress: Progress) -> list[int]:
-    found = []
-    for done, sample in enumerate(samples, 1):
-        found.append(predict(sample))
-        progress(done, len(samples))
-    return found
+def _counted(total: int, progress: Progress) -> Callable[[], None]:
+    """A function that is called after each sample."""
+    count = itertools.count(1)
+    return lambda: progress(next(count), total)
 
 
 def _for_layers(model: Model, x: Array) -> Array:
@@ -134,12 +112,3 @@ def _for_tflite(model: Model, x: Array) -> Array:
 
     samples, quant = _for_layers(model, x), model.network.input_quant
     return samples if quant is None else quantise_array(samples, quant, model.network.numeric)
-
-
-def _library(name: str, how_to_get: str) -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise MissingTool(f"the engine needs {name.partition('.')[0]}", got=str(error), next_step=how_to_get) from None

@@ -109,7 +109,7 @@ def make_deployment(
     """
     from edgeff import registry
     from edgeff.deploy import deploy
-    from edgeff.quantize import Headroom
+    from edgeff.ir import Headroom
 
     seed = model.seed if seed is None else seed
     numbers: Any = numeric or model.network.numeric

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeff.cli.engines import predictions
 from edgeff.cli.models import Model, load_model, load_task
 from edgeff.cli.options import OneOf, common, output_model
 from edgeff.cli.outputs import new_file
 from edgeff.cli.terminal import percent, print_json, print_line, print_note, print_table, progress
 
 if TYPE_CHECKING:
-    from edgeff.quantize import Headroom
+    from edgeff.ir import Headroom
 
 CALIBRATION_SAMPLES = 200
 CHECKED_SAMPLES = 500
@@ -34,6 +33,7 @@ def command(
     model: str, calibrate: str, numeric: Any, per_channel: bool, rule: str | None, out: Path, as_json: bool, seed: int | None
 ) -> None:
     """Quantise a float model after its training, calibrated on a task's training data."""
+    from edgeff.cli.engines import predictions
     from edgeff.exporters.onnx import write_onnx
     from edgeff.quantize import quantize
 
@@ -64,7 +64,6 @@ def _headroom(model: Model, rule: str | None, numeric: Any) -> Headroom | None:
     """The room that a rule needs to learn, None without one."""
     from edgeff import registry
     from edgeff.errors import BadInput
-    from edgeff.quantize import LEARNING
 
     if rule is None:
         return None
@@ -72,4 +71,5 @@ def _headroom(model: Model, rule: str | None, numeric: Any) -> Headroom | None:
     if item.prepare_needed(model.network):
         step = f"train it by {rule}, or keep the float model and give --numeric {numeric} to `edgeff simulate`"
         raise BadInput(f"rule {rule}", got="a network without the layers it needs", allowed=f"a model trained by {rule}", next_step=step)
-    return replace(LEARNING, input_margin=item.input_margin(model.network, item.device_settings(numeric)))
+    room: Headroom = item.headroom(model.network, item.device_settings(numeric))
+    return room

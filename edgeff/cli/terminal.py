@@ -11,6 +11,7 @@ from typing import Any
 from edgeff.errors import one_line
 
 Progress = Callable[[int, int], None]
+Stages = Callable[[str, int, int], None]
 WIDTH_OF_A_PIPE = 200
 
 
@@ -37,7 +38,7 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]], title
     from rich.text import Text
 
     console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
-    table = Table(title=Text(one_line(title)) if title else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=Text(one_line(title)) if title else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for index, heading in enumerate(headings):
         numbers = all(row[index] is None or isinstance(row[index], int | float) for row in rows)
         table.add_column(Text(heading), justify="right" if numbers else "left", overflow="fold")
@@ -71,12 +72,19 @@ def percent(share: float | None) -> str:
 @contextmanager
 def progress(what: str) -> Iterator[Progress]:
     """A function ``(done, total)`` that moves a bar on stderr; where stderr is no terminal it does nothing."""
+    with stages() as report:
+        yield lambda done, total: report(what, done, total)
+
+
+@contextmanager
+def stages() -> Iterator[Stages]:
+    """A function ``(what, done, total)`` that moves a bar on stderr and names what is being done; nothing where stderr is no terminal."""
     if not sys.stderr.isatty():
-        yield lambda _done, _total: None
+        yield lambda _what, _done, _total: None
         return
     from rich.console import Console
     from rich.progress import Progress as Bars
 
     with Bars(console=Console(file=sys.stderr), transient=True) as bars:
-        bar = bars.add_task(what, total=None)
-        yield lambda done, total: bars.update(bar, completed=done, total=total)
+        bar = bars.add_task("", total=None)
+        yield lambda what, done, total: bars.update(bar, description=what, completed=done, total=total)

@@ -145,7 +145,7 @@ float eff_exp_f32(float x);              /* |relative error| < 2^-22; 0 below -8
 
 /* ------------------------------------------------------------------ forward.c: Forward-Forward
  * embed_label: x[0..classes) = off but x[label] = on; a negative label writes `neutral` everywhere (x is also read).
- * wrong_label: uniform over the classes other than label. ff_delta: d loss / d h of softplus(sign (theta - mean h^2)), sign +1 for
+ * wrong_label: uniform over the classes other than label. ff_delta: d loss / d h of n / 2 softplus(sign (theta - mean h^2)), sign +1 for
  * positive data; theta in units of 2^-16 and requantised goodness for integers. normalise: y = x / rms(x). goodness: scores[index] = or +=. */
 void eff_embed_label_f32(float *x, const int32_t *label, int32_t classes, float on, float off, float neutral);
 void eff_embed_label_i8(int8_t *x, const int32_t *label, int32_t classes, int32_t on, int32_t off, int32_t neutral);

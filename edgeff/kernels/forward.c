@@ -29,7 +29,7 @@ void eff_wrong_label(int32_t *wrong, const int32_t *label, const uint32_t *step,
     *wrong = other + (other >= *label);
 }
 
-/* loss = softplus(sign (theta - G)), G = mean(h^2): d loss / d h = -sign sigmoid(sign (theta - G)) 2 h / n. */
+/* loss = n / 2 softplus(sign (theta - G)), G = mean(h^2): d loss / d h = -sign sigmoid(sign (theta - G)) h, whatever the width n. */
 void eff_ff_delta_f32(float *d, const float *h, int32_t n, float theta, int32_t sign)
 {
     float sum = 0.0f;
@@ -39,7 +39,7 @@ void eff_ff_delta_f32(float *d, const float *h, int32_t n, float theta, int32_t 
     const float goodness = sum / (float)n;
     const float s = sign < 0 ? -1.0f : 1.0f;
     const float slope = 1.0f / (1.0f + eff_exp_f32(s * (goodness - theta)));
-    const float factor = -s * slope * (2.0f / (float)n);
+    const float factor = -s * slope;
     for (int32_t k = 0; k < n; ++k) {
         d[k] = factor * h[k];
     }
@@ -53,7 +53,7 @@ static int32_t eff_sigmoid_q15(int32_t x)
     return (x < 0 ? INT32_MAX - upper : upper) >> 16;
 }
 
-/* n <= 33,000 keeps the sum of squares in 32 bits; the goodness saturates at 2^30. d has the scale (2 / n) s_h / 128. */
+/* n <= 33,000 keeps the sum of squares in 32 bits; the goodness saturates at 2^30. d has the scale s_h / 128. */
 void eff_ff_delta_i8(int16_t *d, const int8_t *h, int32_t n, int32_t h_zero, int32_t multiplier, int32_t shift, int32_t theta, int32_t sign)
 {
     int32_t sum = 0;
@@ -68,7 +68,7 @@ void eff_ff_delta_i8(int16_t *d, const int8_t *h, int32_t n, int32_t h_zero, int
     }
 }
 
-/* d has the scale (2 / n) s_h. */
+/* d has the scale s_h. */
 void eff_ff_delta_i16(int16_t *d, const int16_t *h, int32_t n, int32_t multiplier, int32_t shift, int32_t theta, int32_t sign)
 {
     int64_t sum = 0;
@@ -135,33 +135,29 @@ static uint32_t eff_sqrt_u64(uint64_t v)
     return (uint32_t)root;
 }
 
-/* The root mean square in units of 2^-8 input steps, plus one: the eps of the integer form. */
-static int32_t eff_reciprocal_length(uint64_t sum, int32_t n, int32_t gain)
-{
-    return (int32_t)((uint32_t)gain / (eff_sqrt_u64((sum << 16) / (uint32_t)n) + 1u));
-}
-
-/* gain = 2^24 / s_y; n <= 33,000. */
+/* The root mean square is taken in units of 2^-8 input steps; the one that is added is the eps of the integer form. gain = 2^24 / s_y;
+ * n <= 33,000. */
 void eff_normalise_i8(int8_t *y, const int8_t *x, int32_t n, int32_t x_zero, int32_t y_zero, int32_t gain)
 {
     int32_t sum = 0;
     for (int32_t k = 0; k < n; ++k) {
         sum += (x[k] - x_zero) * (x[k] - x_zero);
     }
-    const int32_t factor = eff_reciprocal_length((uint64_t)sum, n, gain);
+    const int32_t factor = gain / (int32_t)(eff_sqrt_u64(((uint64_t)sum << 16) / (uint32_t)n) + 1u);
     for (int32_t k = 0; k < n; ++k) {
         const int64_t v = ((int64_t)(x[k] - x_zero) * factor + 0x8000) >> 16;
         y[k] = (int8_t)eff_clamp((int32_t)(v > 1024 ? 1024 : v < -1024 ? -1024 : v) + y_zero, -128, 127);
     }
 }
 
+/* The root mean square in input steps, plus one; gain = 2^16 / s_y. */
 void eff_normalise_i16(int16_t *y, const int16_t *x, int32_t n, int32_t gain)
 {
     int64_t sum = 0;
     for (int32_t k = 0; k < n; ++k) {
         sum += (int32_t)x[k] * x[k];
     }
-    const int32_t factor = eff_reciprocal_length((uint64_t)sum, n, gain);
+    const int32_t factor = gain / (int32_t)(eff_sqrt_u64((uint64_t)sum / (uint32_t)n) + 1u);
     for (int32_t k = 0; k < n; ++k) {
         const int64_t v = ((int64_t)x[k] * factor + 0x8000) >> 16;
         y[k] = (int16_t)(v > 32767 ? 32767 : v < -32767 ? -32767 : v);

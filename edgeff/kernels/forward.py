@@ -48,12 +48,12 @@ def _squares(h: Array) -> int:
 
 @kernel(macs=lambda a: 2 * a["n"])
 def eff_ff_delta_f32(d: Array, h: Array, n: int, theta: float, sign: int) -> None:
-    """d loss / d h of softplus(sign (theta - mean(h^2)))."""
+    """d loss / d h of n / 2 softplus(sign (theta - mean(h^2)))."""
     f = np.float32
     goodness = sum_in_order(h * h) / f(n)
     s = f(-1.0 if sign < 0 else 1.0)
     slope = f(1.0) / (f(1.0) + exp_f32(s * (goodness - f(theta))))
-    d[:] = (-s * slope * (f(2.0) / f(n))) * h
+    d[:] = (-s * slope) * h
 
 
 def _slope(squares: int, multiplier: int, shift: int, theta: int, sign: int) -> int:
@@ -63,7 +63,7 @@ def _slope(squares: int, multiplier: int, shift: int, theta: int, sign: int) -> 
 
 @kernel(macs=lambda a: 2 * a["n"])
 def eff_ff_delta_i8(d: Array, h: Array, n: int, h_zero: int, multiplier: int, shift: int, theta: int, sign: int) -> None:
-    """The int8 form, d in int16 with the scale (2 / n) s_h / 128; goodness and theta in units of 2**-16. n <= 33,000."""
+    """The int8 form, d in int16 with the scale s_h / 128; goodness and theta in units of 2**-16. n <= 33,000."""
     centred = h.astype(np.int64) - h_zero
     v = (_slope(_squares(centred), multiplier, shift, theta, sign) * centred + 128) >> 8
     d[:] = v if sign < 0 else -v
@@ -71,7 +71,7 @@ def eff_ff_delta_i8(d: Array, h: Array, n: int, h_zero: int, multiplier: int, sh
 
 @kernel(macs=lambda a: 2 * a["n"])
 def eff_ff_delta_i16(d: Array, h: Array, n: int, multiplier: int, shift: int, theta: int, sign: int) -> None:
-    """The int16 form, d with the scale (2 / n) s_h; the sum of squares enters in units of 2**16."""
+    """The int16 form, d with the scale s_h; the sum of squares enters in units of 2**16."""
     wide = h.astype(np.int64)
     v = (_slope(_squares(wide) >> 16, multiplier, shift, theta, sign) * wide + (1 << 14)) >> 15
     d[:] = v if sign < 0 else -v
@@ -85,21 +85,23 @@ def eff_normalise_f32(y: Array, x: Array, n: int, eps: float) -> None:
     y[:] = x / (root + np.float32(eps))
 
 
-def _normalised(centred: Array, n: int, gain: int) -> Array:
-    factor = gain // (isqrt((_squares(centred) << 16) // n) + 1)
-    return (centred * factor + 0x8000) >> 16
+def _normalised(centred: Array, length: int, gain: int) -> Array:
+    return (centred * (gain // (length + 1)) + 0x8000) >> 16
 
 
 @kernel(macs=lambda a: 2 * a["n"])
 def eff_normalise_i8(y: Array, x: Array, n: int, x_zero: int, y_zero: int, gain: int) -> None:
     """y = x / rms(x) in steps of 2**24 / gain; the root mean square in units of 2**-8 input steps, plus one. n <= 33,000."""
-    y[:] = np.clip(np.clip(_normalised(x.astype(np.int64) - x_zero, n, gain), -1024, 1024) + y_zero, -128, 127)
+    centred = x.astype(np.int64) - x_zero
+    length = isqrt((_squares(centred) << 16) // n)
+    y[:] = np.clip(np.clip(_normalised(centred, length, gain), -1024, 1024) + y_zero, -128, 127)
 
 
 @kernel(macs=lambda a: 2 * a["n"])
 def eff_normalise_i16(y: Array, x: Array, n: int, gain: int) -> None:
-    """The int16 form."""
-    y[:] = np.clip(_normalised(x.astype(np.int64), n, gain), -32767, 32767)
+    """The int16 form: steps of 2**16 / gain, the root mean square in input steps, plus one."""
+    wide = x.astype(np.int64)
+    y[:] = np.clip(_normalised(wide, isqrt(_squares(wide) // n), gain), -32767, 32767)
 
 
 @kernel(macs=lambda a: a["n"])

@@ -32,7 +32,7 @@ class Normalise(LayerKind):
         if build.numeric == "float32":
             attrs: dict[str, float] = {"n": n, "eps": float(layer.attrs["eps"])}
         else:
-            attrs = {"n": n, "gain": round(2.0**24 / y.scale)}
+            attrs = {"n": n, "gain": round(2.0 ** (24 if build.numeric == "int8" else 16) / y.scale)}
             if build.numeric == "int8":
                 attrs |= {"x_zero": x.zero_point, "y_zero": y.zero_point}
         build.call(f"eff_normalise_{build.suffix}", [y], [x], attrs, layer)

@@ -11,7 +11,7 @@ from edgeff.ir import Cost, Trace
 KINDS = ("exact", "measured", "modelled")
 _TWO_PARTS = re.compile(r"instructions (?P<instructions>.+?), cycles (?P<cycles>.+)")
 _ON_A_BOARD = frozenset({"serial"})
-_MEMORY_WORDS: Mapping[str, str] = MappingProxyType({"exact": "exact (linked firmware; painted stack)", "measured": "measured (board)"})
+_MEMORY_WORDS: Mapping[str, str] = MappingProxyType({"exact": "exact (linked firmware, painted stack)", "measured": "measured (board)"})
 
 
 def kind(label: str | None) -> str | None:
@@ -53,7 +53,8 @@ def figure_evidence(trace: Trace, figure: str) -> str | None:
     Costs are those of a learning step, or of an inference where no step is known.
     """
     if figure == "accuracy":
-        return trace_evidence(trace)["accuracy"]
+        label = trace_evidence(trace)["accuracy"]
+        return f"{label} (share of the test samples)" if label else None
     if figure == "memory":
         label = trace_evidence(trace)["memory"]
         return _MEMORY_WORDS[label] if label else None

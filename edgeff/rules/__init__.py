@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgeff.errors import BadInput
-from edgeff.ir import Array, Layer, Network, Numeric
+from edgeff.ir import Array, Headroom, Layer, Network, Numeric
 from edgeff.layers import Params, forward
 from edgeff.registry import rules as registry
 
@@ -106,7 +106,7 @@ class Rule:
 
     def device_settings(self, numeric: Numeric) -> Any:
         """The hyper-parameters of one sample at a time without momentum, for a numeric."""
-        plain = {"batch": 1, "momentum": 0.0, "dropout": 0.0, "weight_decay": 0.0, "decay": 1.0, "decay_steps": 0}
+        plain = {"batch": 1, "momentum": 0.0, "dropout": 0.0, "weight_decay": 0.0, "decay": 0.95, "decay_steps": 1500}
         return replace(self.settings, **(plain | dict(self.device.get(numeric, {}))))
 
     def prepare(self, network: Network) -> Network:
@@ -131,9 +131,9 @@ class Rule:
         """The scores of the classes (B, C); the largest is the prediction."""
         return forward(run.network, run.params, x)[run.network.layers[-1].name]
 
-    def input_margin(self, network: Network, settings: Any) -> float:
-        """How far the rule moves an input beyond the data's range, in the data's units: quantisation leaves room for it."""
-        return 0.0
+    def headroom(self, network: Network, settings: Any) -> Headroom:
+        """The room quantisation leaves for learning with this rule, in every range and around the inputs."""
+        return Headroom(weights=1.5, hidden=2.0, output=6.0)
 
     def lower_predict(self, build: Any) -> Any:
         """Emits inference and returns the scores' value; by default the network's forward pass."""

@@ -16,7 +16,7 @@ class BackPropagation(Rule):
     name = "bp"
     summary = "back-propagation, the baseline"
     source = "Rumelhart, Hinton & Williams 1986"
-    settings = Settings(lr=0.05, epochs=60, decay_epochs=(40, 54))
+    settings = Settings(lr=0.05, batch=16, epochs=60, decay_epochs=(40, 54))
     device = {"float32": {"lr": 0.02}, "int16": {"lr": 0.02}, "int8": {"lr": 0.02}}
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:

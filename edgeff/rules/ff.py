@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgeff.errors import BadInput, Unsupported
-from edgeff.ir import Array, Layer, Network
+from edgeff.ir import Array, Headroom, Layer, Network
 from edgeff.kernels.arithmetic import draws, step_key, stream_key
 from edgeff.layers import kind
 from edgeff.rules import Gradients, Rule, Run, Settings, register
@@ -17,9 +17,9 @@ from edgeff.rules import Gradients, Rule, Run, Settings, register
 
 @dataclass(frozen=True)
 class ForwardForwardSettings(Settings):
-    """``theta`` the goodness threshold; ``on`` what the label's entry is set to, ``neutral`` each entry for the head; ``predict`` ``probe`` or ``head``."""
+    """``theta`` the threshold of the mean squared activation; ``on`` what the label's entry is set to, ``neutral`` each entry for the head; ``predict`` ``probe`` or ``head``."""
 
-    theta: float = 2.0
+    theta: float = 20.0
     on: float = 1.0
     neutral: float = 0.1
     predict: str = "probe"
@@ -53,27 +53,28 @@ def _sigmoid(v: Array) -> Array:
 
 @register
 class ForwardForward(Rule):
-    """Goodness ``G_l = mean(h_l^2)``; loss ``softplus(theta - G)`` on positive and ``softplus(G - theta)`` on negative data, layer by layer.
+    """Goodness ``G_l = mean(h_l^2)``; loss ``n / 2 softplus(theta - G)`` on positive and ``n / 2 softplus(G - theta)`` on negative data,
+    layer by layer; the factor makes ``d loss / d h = -+sigmoid h``, so one learning rate serves every width n.
 
     The label is written over the first C inputs; the negative carries another label, drawn uniformly. The next layer sees ``h / (rms(h) + eps)``.
     Prediction probes all C labels and sums the goodness of every hidden layer, or a softmax head reads the last hidden layer of a neutral label.
-    Departures: the head reads the last hidden layer only; no peer normalisation.
+    Departures: the first layer's input is normalised too; the head reads the last hidden layer only; no peer normalisation.
     """
 
     name = "ff"
     summary = "layer-local goodness of right and wrong labels"
     source = "Hinton 2022"
-    settings: Settings = ForwardForwardSettings(lr=0.1, epochs=100)
+    settings: Settings = ForwardForwardSettings(lr=0.0025, batch=20, epochs=150, decay=0.3, decay_epochs=(90, 135))
     device = {
-        "float32": {"lr": 0.02},
-        "int16": {"lr": 0.02},
-        "int8": {"lr": 0.02},
+        "float32": {"lr": 0.02, "theta": 2.0},
+        "int16": {"lr": 0.02, "theta": 2.0},
+        "int8": {"lr": 0.02, "theta": 2.0},
     }
 
     def prepare(self, network: Network) -> Network:
-        """The network with a ``normalise`` layer behind every hidden trainable layer."""
-        renamed: dict[str, str] = {}
-        layers: list[Layer] = []
+        """The network with a ``normalise`` layer before the first layer and behind every hidden trainable one."""
+        renamed = {"input": "input_norm"}
+        layers = [Layer("input_norm", "normalise", ("input",), network.input_shape, {"eps": 1e-4})]
         for layer in network:
             inputs = tuple(renamed.get(name, name) for name in layer.inputs)
             layers.append(replace(layer, inputs=inputs))
@@ -89,6 +90,10 @@ class ForwardForward(Rule):
 
     def prepare_needed(self, network: Network) -> bool:
         return not any(layer.op == "normalise" for layer in network)
+
+    def headroom(self, network: Network, settings: Any) -> Headroom:
+        """Goodness grows until it stands around theta, so weights and hidden activations need more room than with other rules."""
+        return Headroom(weights=3.0, hidden=4.0, output=6.0)
 
     def _hidden_pass(self, run: Run, x: Array) -> dict[str, Array]:
         """The activations up to the head's input."""
@@ -112,7 +117,7 @@ class ForwardForward(Rule):
             for h, sign in ((positive, 1.0), (negative, -1.0)):
                 y = h[layer.name]
                 goodness = np.mean(y * y, axis=1, keepdims=True)
-                delta = -sign * _sigmoid(sign * (settings.theta - goodness)) * 2.0 / y.shape[1] * y
+                delta = -sign * _sigmoid(sign * (settings.theta - goodness)) * y
                 parts.append(kind(layer).weight_gradient(layer, run.params[layer.name], delta, h[layer.inputs[0]]))
             gradients[layer.name] = {name: parts[0][name] + parts[1][name] for name in parts[0]}
         below = self._hidden_pass(run, embed_neutral(x, classes, settings.neutral))[run.last.inputs[0]]
@@ -179,17 +184,14 @@ class ForwardForward(Rule):
         wrong = build.wrong_label(classes)
         positive = negative = build.x
         for layer in self._walk(build):
-            at_input = layer.inputs[0] == "input"
-            if at_input:
+            if layer.inputs[0] == "input":
                 build.embed(build.x, build.label, classes, settings.on, settings.neutral)
             up = build.forward(layer, positive)
-            if at_input:
+            if layer.inputs[0] == "input":
                 build.embed(build.x, wrong, classes, settings.on, settings.neutral)
             down = build.forward(layer, negative)
             if layer.trainable:
                 delta_up, delta_down = build.ff_delta(up, settings.theta, 1), build.ff_delta(down, settings.theta, -1)
-                build.update(layer, delta_down, negative)
-                if at_input:
-                    build.embed(build.x, build.label, classes, settings.on, settings.neutral)
                 build.update(layer, delta_up, positive)
+                build.update(layer, delta_down, negative)
             positive, negative = up, down

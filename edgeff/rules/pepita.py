@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod, sqrt
 from typing import Any
 
 import numpy as np
 
 from edgeff.errors import BadInput
-from edgeff.ir import Array, Network
+from edgeff.ir import Array, Headroom, Network
 from edgeff.kernels.arithmetic import feedback_signs, stream_key
 from edgeff.layers import Activations, kind
 from edgeff.rules import Gradients, Rule, Run, Settings, register
@@ -52,9 +52,9 @@ class Pepita(Rule):
     source = "Dellaferrera & Kreiman, ICML 2022"
     settings: Settings = PepitaSettings()
     device = {
-        "float32": {"lr": 0.05, "feedback_scale": 0.2},
-        "int16": {"lr": 0.05, "feedback_scale": 0.2},
-        "int8": {"lr": 0.04, "feedback_scale": 0.15},
+        "float32": {"lr": 0.04, "feedback_scale": 0.15},
+        "int16": {"lr": 0.04, "feedback_scale": 0.15},
+        "int8": {"lr": 0.03, "feedback_scale": 0.2},
     }
 
     divergence_hint = "feedback_scale x lr is too large: lower one of them (--set feedback_scale=... lr=...)"
@@ -64,8 +64,9 @@ class Pepita(Rule):
         signs = feedback_signs(n_in, n_out, stream_key(run.seed, "feedback", "input"))
         run.extra["F"] = signs * np.float64(run.settings.entry(n_in))
 
-    def input_margin(self, network: Network, settings: Any) -> float:
-        return 2.0 * float(settings.entry(prod(network.input_shape)))
+    def headroom(self, network: Network, settings: Any) -> Headroom:
+        """As any rule's, and around the inputs the largest modulation: sum |e| <= 2 behind a softmax."""
+        return replace(super().headroom(network, settings), input_margin=2.0 * settings.entry(prod(network.input_shape)))
 
     def _masks(self, run: Run, batch: int) -> dict[str, Array]:
         """Inverted dropout of the hidden layers' outputs: 0 or 1 / keep, one mask for both passes."""

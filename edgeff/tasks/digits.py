@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from edgeff.tasks import Data, Task, register
 
@@ -21,6 +19,9 @@ class Digits(Task):
     classes = tuple("0123456789")
 
     def load(self, seed: int = 0) -> Data:
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+
         pixels, labels = load_digits(return_X_y=True)
         x = (pixels / 16.0).astype(np.float32)
         x_train, x_test, y_train, y_test = train_test_split(x, labels.astype(np.int64), test_size=TEST_SAMPLES, stratify=labels, random_state=seed)

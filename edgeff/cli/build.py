@@ -1,0 +1,92 @@
+"""``edgeff build``: a firmware project for a board, and its ELF."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgeff.cli.export import example_samples
+from edgeff.cli.models import load_model, make_deployment
+from edgeff.cli.options import OutputFolder, changes, common, numeric
+from edgeff.cli.outputs import check_folder, new_folder
+from edgeff.cli.terminal import print_json, print_line, print_table
+from edgeff.cli.version import version
+from edgeff.errors import BadInput, Unsupported
+
+if TYPE_CHECKING:
+    from edgeff.ir import Network
+
+ELF = "firmware/firmware.elf"
+
+
+@click.command("build", epilog="Example: edgeff build m.onnx --board nucleo_l4r5zi --rule pepita --numeric int8 -o firmware")
+@click.argument("model")
+@click.option("--board", required=True, help="The board; see `edgeff list boards`.")
+@click.option("--rule", help="What learns on the board; see `edgeff list rules`. [default: inference only]")
+@click.option("--train-layers", default="all", show_default=True, help="The layers that learn.")
+@numeric
+@click.option("--template", default="bare_metal", show_default=True, help="The kind of project; see `edgeff list templates`.")
+@changes
+@click.option("-o", "--out", type=OutputFolder(), required=True, help="The folder to write.")
+@common
+def command(
+    model: str,
+    board: str,
+    rule: str | None,
+    train_layers: str,
+    numeric: str | None,
+    calibrate: str | None,
+    template: str,
+    changes: Sequence[tuple[str, str]],
+    out: Path,
+    as_json: bool,
+    seed: int | None,
+) -> None:
+    """Write a firmware project with the model's C, and build it.
+
+    The ELF's memory is compared with the plan, byte for byte.
+    """
+    from edgeff.bench import build_project
+    from edgeff.boards import load_board
+
+    machine = load_board(board)
+    check_folder(out, ELF)
+    loaded = load_model(model)
+    _check_layers(train_layers, loaded.network)
+    deployment = make_deployment(loaded, rule=rule, numeric=numeric, changes=changes, calibrate=calibrate, seed=seed)
+    samples, labels = example_samples(loaded, deployment, seed)
+    pair = None if samples is None or labels is None else (samples, labels)
+    with new_folder(out, ELF) as folder:
+        firmware, _ = build_project(
+            deployment, machine, folder, template=template, samples=pair, command=f"edgeff {version()}: edgeff build {Path(model).name}"
+        )
+    figures = {
+        "code_bytes": firmware.code_bytes,
+        "constant_bytes": firmware.constant_bytes,
+        "flash_bytes": firmware.flash_bytes,
+        "arena_bytes": firmware.arena_bytes,
+        "static_ram_bytes": firmware.static_ram_bytes,
+    }
+    if as_json:
+        program = {"board": board, "rule": rule, "numeric": deployment.program.numeric, "template": template}
+        print_json(program | {"toolchain": firmware.toolchain, "elf": str(out / ELF), "memory": figures})
+        return
+    print_table([name.replace("_", " ") for name in figures], [[*figures.values()]])
+    learns = f"learns by {rule}" if rule else "inference only"
+    print_line(f"wrote {out / ELF}: {deployment.program.numeric}, {learns}, for {machine.name}, built by {firmware.toolchain}")
+
+
+def _check_layers(chosen: str, network: Network) -> None:
+    """Returns nothing; raises BadInput for a layer that has nothing to learn, Unsupported for fewer layers than all."""
+    if chosen == "all":
+        return
+    known = [layer.name for layer in network.trainable]
+    names = [name.strip() for name in chosen.split(",")]
+    if unknown := [name for name in names if name not in known]:
+        raise BadInput("option --train-layers", got=repr(unknown[0]), allowed=f"all, or some of {', '.join(known)}")
+    if set(names) != set(known):
+        step = "leave --train-layers out, or take the rule frozen, which trains the last layer"
+        raise Unsupported("training of some layers only", got=", ".join(names), allowed="all", next_step=step)

@@ -1,0 +1,88 @@
+"""``edgeff doctor``: what is installed, what is missing and how to get it."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+
+import click
+
+from edgeff.cli.options import common
+from edgeff.cli.terminal import print_json, print_line, print_table
+from edgeff.cli.version import version
+
+TIME_LIMIT_S = 20
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something edgeff uses: its version, None where it is missing, what it is for and how to get it."""
+
+    name: str
+    version: str | None
+    needed_for: str
+    how_to_get: str
+    required: bool = True
+
+
+PACKAGES: Sequence[tuple[str, str, str, bool]] = (
+    ("numpy", "everything", "numpy", True),
+    ("onnx", "model files", "onnx", True),
+    ("onnxruntime", "evaluate --engine onnxruntime, verify", "onnxruntime", True),
+    ("ai-edge-litert", "TFLite files, evaluate --engine litert, verify", "ai-edge-litert", True),
+    ("tflite-micro", "evaluate --engine tflm, verify", "edgeff[tflm]", False),
+    ("tensorflow", "the cross-check with TensorFlow's converter", "edgeff[tensorflow]", False),
+    ("unicorn", "profile, simulate: the emulator", "unicorn", True),
+    ("capstone", "profile: the cycle models", "capstone", True),
+    ("ziglang", "build: the compiler that comes with edgeff", "ziglang", True),
+    ("pyelftools", "build: the ELF's memory", "pyelftools", True),
+    ("scikit-learn", "the task digits", "scikit-learn", True),
+    ("jinja2", "build: the firmware templates", "jinja2", True),
+    ("pydantic", "board files", "pydantic", True),
+    ("plotly", "report", "plotly", True),
+)
+PROGRAMS: Sequence[tuple[tuple[str, ...], str, str]] = (
+    (("cc", "gcc", "clang"), "the C on this machine (ziglang takes its place)", "apt-get install gcc"),
+    (("arm-none-eabi-gcc",), "build with GCC (ziglang takes its place)", "apt-get install gcc-arm-none-eabi"),
+    (("qemu-system-arm",), "a second emulator, for cross-checks", "apt-get install qemu-system-arm"),
+)
+
+
+@click.command("doctor", epilog="Example: edgeff doctor")
+@common
+def command(as_json: bool, seed: int | None) -> None:  # noqa: ARG001 - every command takes a seed
+    """Show what is installed, what is missing and how to get it."""
+    found = [Finding("edgeff", version(), "", ""), Finding("python", platform.python_version(), "everything", "")]
+    found += [Finding(name, _package(name), use, f"pip install '{source}'", required) for name, use, source, required in PACKAGES]
+    found += [Finding(names[0], _program(names), use, how, required=False) for names, use, how in PROGRAMS]
+    if as_json:
+        print_json([asdict(finding) for finding in found])
+        return
+    rows = [[f.name, f.version or "missing", f.needed_for, "" if f.version else f.how_to_get] for f in found]
+    print_table(("name", "version", "needed for", "how to get it"), rows)
+    missing = [finding.name for finding in found if finding.required and finding.version is None]
+    print_line(f"missing: {', '.join(missing)}" if missing else "everything that is required is installed")
+
+
+def _package(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "unknown" if importlib.util.find_spec(name.replace("-", "_")) else None
+
+
+def _program(names: Sequence[str]) -> str | None:
+    """The first line in which the first installed of the programs states its version."""
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        return None
+    try:
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, errors="replace", timeout=TIME_LIMIT_S, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return "does not run"
+    return (done.stdout or done.stderr).strip().partition("\n")[0] or "unknown"

@@ -1,0 +1,145 @@
+"""``edgeff export``: a model as ONNX, as TFLite, or as C that infers and, where asked, learns."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgeff.cli.models import Model, load_model, load_task, make_deployment
+from edgeff.cli.options import OneOf, changes, check_output_file, check_output_folder, common, numeric
+from edgeff.cli.outputs import new_file, new_folder
+from edgeff.cli.terminal import print_json, print_line, print_note
+from edgeff.cli.version import version
+from edgeff.errors import BadInput, Unsupported
+
+if TYPE_CHECKING:
+    from edgeff.deploy import Deployment
+    from edgeff.ir import Array
+
+FORMATS = ("onnx", "tflite", "c")
+EXAMPLE_SAMPLES = 4
+
+
+@click.command("export", epilog="Example: edgeff export m.onnx --to c --with-training -o model_c")
+@click.argument("model")
+@click.option("--to", "form", type=OneOf("format", FORMATS), required=True, help="What to write.")
+@click.option("--with-training", is_flag=True, help="With the learning step; C only.")
+@click.option("--rule", help="The rule of the learning step. [default: the one the model was trained with]")
+@click.option("--board", help="Refuse C that does not fit this board; see `edgeff list boards`.")
+@numeric
+@changes
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The file, or for C the folder, to write.")
+@common
+def command(
+    model: str,
+    form: str,
+    with_training: bool,
+    rule: str | None,
+    board: str | None,
+    numeric: str | None,
+    calibrate: str | None,
+    changes: Sequence[tuple[str, str]],
+    out: Path,
+    as_json: bool,
+    seed: int | None,
+) -> None:
+    """Write a model as ONNX, TFLite or C99."""
+    if form == "c":
+        check_output_folder(out)
+        _c(load_model(model), model, with_training, rule, board, numeric, calibrate, changes, out, as_json, seed)
+        return
+    check_output_file(out, f".{form}")
+    if with_training:
+        raise Unsupported(f"training in {form}", got="--with-training", allowed="--to c", next_step=f"{form} holds inference alone: leave it out")
+    options = {"--rule": rule, "--board": board, "--numeric": numeric, "--calibrate": calibrate, "--set": changes}
+    if given := [name for name, value in options.items() if value]:
+        raise BadInput(f"option {given[0]}", got=f"an export to {form}", allowed="--to c", next_step="to change the numeric: `edgeff quantize`")
+    _file(load_model(model), form, out, as_json)
+
+
+def _file(model: Model, form: str, out: Path, as_json: bool) -> None:
+    from edgeff.exporters.onnx import write_onnx
+    from edgeff.exporters.tflite import write_tflite
+
+    with new_file(out) as path:
+        (write_onnx if form == "onnx" else write_tflite)(model.network, path)
+    if model.predicts_by_rule:
+        print_note(f"{form} holds the head of this model, which wants the label's inputs set to neutral, not the probing of {model.rule}")
+    _done({"to": form, "path": str(out), "bytes": out.stat().st_size}, f"wrote {out}: {out.stat().st_size:,} bytes", as_json)
+
+
+def _c(
+    model: Model,
+    file: str,
+    with_training: bool,
+    rule: str | None,
+    board: str | None,
+    numeric: str | None,
+    calibrate: str | None,
+    changes: Sequence[tuple[str, str]],
+    out: Path,
+    as_json: bool,
+    seed: int | None,
+) -> None:
+    from edgeff.boards import load_board
+    from edgeff.exporters.c import write_c
+
+    learns = _rule(model, with_training, rule)
+    machine = load_board(board) if board else None
+    deployment = make_deployment(model, rule=learns, numeric=numeric, changes=changes, calibrate=calibrate, seed=seed)
+    if machine:
+        from edgeff.bench import require_fit
+
+        require_fit(deployment, machine)
+    samples, labels = example_samples(model, deployment, seed)
+    with new_folder(out, "model.h") as folder:
+        source = write_c(deployment.program, folder, samples=samples, labels=labels, command=_command(file, with_training, learns, numeric))
+        names = sorted(path.name for path in folder.iterdir())
+    memory = source.memory
+    result = {"to": "c", "path": str(out), "rule": learns, "numeric": deployment.program.numeric, "files": names}
+    figures = {"arena_bytes": memory.arena_bytes, "constant_bytes": memory.flash_bytes}
+    what = f"learns by {learns}" if learns else "inference only"
+    line = f"wrote {out}: {deployment.program.numeric}, {what}, arena {memory.arena_bytes:,} bytes, constants {memory.flash_bytes:,} bytes"
+    _done(result | figures, f"{line}; `cc {out}/*.c && ./a.out` checks it", as_json)
+
+
+def _rule(model: Model, with_training: bool, rule: str | None) -> str | None:
+    from edgeff import registry
+
+    if not with_training:
+        if rule:
+            raise BadInput("option --rule", got="no --with-training", allowed="both or none", next_step="add --with-training, or leave --rule out")
+        return None
+    if rule or model.rule:
+        return rule or model.rule
+    raise BadInput("option --with-training", got="a model of no known rule", allowed=", ".join(registry.rules), next_step="name it: --rule R")
+
+
+def example_samples(model: Model, deployment: Deployment, seed: int | None) -> tuple[Array | None, Array | None]:
+    """The first test samples of the model's task, in the program's dtype, and their labels; None where the task is not known."""
+    if model.task is None:
+        return None, None
+    try:
+        data = load_task(model.task, model.seed if seed is None else seed, model.network)
+    except BadInput:
+        return None, None
+    return deployment.inputs(data.x_test[:EXAMPLE_SAMPLES]), data.y_test[:EXAMPLE_SAMPLES]
+
+
+def _command(file: str, with_training: bool, rule: str | None, numeric: str | None) -> str:
+    """The command as the header of the C states it: without folders, so that the same model gives the same bytes everywhere."""
+    words = ["edgeff", "export", Path(file).name, "--to", "c"]
+    words += ["--with-training", "--rule", str(rule)] if with_training else []
+    words += ["--numeric", numeric] if numeric else []
+    return f"edgeff {version()}: {shlex.join(words)}"
+
+
+def _done(result: dict[str, Any], line: str, as_json: bool) -> None:
+    if as_json:
+        print_json(result)
+    else:
+        print_line(line)

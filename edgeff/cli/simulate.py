@@ -1,0 +1,83 @@
+"""``edgeff simulate``: a model learns on an emulated board."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from edgeff.cli.models import load_model, load_task, make_deployment
+from edgeff.cli.options import Whole, changes, common, numeric
+from edgeff.cli.terminal import percent, print_json, print_line, print_table, stages
+
+MOST_SAMPLES = 1_000_000_000
+
+
+@click.command("simulate", epilog="Example: edgeff simulate m.onnx digits --board nucleo_l4r5zi --rule pepita --numeric int8 --samples 500")
+@click.argument("model")
+@click.argument("task")
+@click.option("--board", required=True, help="The board; see `edgeff list boards`.")
+@click.option("--rule", required=True, help="What learns on the board; see `edgeff list rules`.")
+@click.option("--samples", type=Whole(0, MOST_SAMPLES), help="Training samples to learn from. [default: each one once]")
+@numeric
+@changes
+@common
+def command(
+    model: str,
+    task: str,
+    board: str,
+    rule: str,
+    samples: int | None,
+    numeric: str | None,
+    calibrate: str | None,
+    changes: Sequence[tuple[str, str]],
+    as_json: bool,
+    seed: int | None,
+) -> None:
+    """Let a model learn on the emulated board: accuracy on all test samples before and after, and the cost of a step."""
+    from edgeff.bench import build_project, simulate
+    from edgeff.boards import load_board
+    from edgeff.cli.engines import predictions
+
+    machine = load_board(board)
+    loaded = load_model(model)
+    seed = loaded.seed if seed is None else seed
+    data = load_task(task, seed, loaded.network)
+    given = data if calibrate is None else None
+    deployment = make_deployment(loaded, rule=rule, numeric=numeric, changes=changes, calibrate=calibrate, seed=seed, data=given)
+    count = len(data.x_train) if samples is None else samples
+    with tempfile.TemporaryDirectory(prefix="edgeff-simulate-") as folder, stages() as report:
+        firmware, _ = build_project(deployment, machine, Path(folder))
+        trace = simulate(deployment, data, machine, firmware, samples=count, seed=seed, task=task, progress=report)
+    known = dict(trace.accuracy)
+    if loaded.network.input_quant is None:
+        known["float"] = float((predictions("edgeff", loaded, data.x_test, lambda _done, _total: None) == data.y_test).mean())
+    if deployment.network.input_quant is not None:
+        known["quantized"] = known["before"]
+    trace = replace(trace, accuracy=known)
+    if as_json:
+        from edgeff.report.record import to_json
+
+        print_json(to_json([trace])["runs"][0])
+        return
+    print_table(
+        ("rule", "numeric", "samples", "accuracy before", "accuracy after", "flash", "static RAM", "stack", "instructions a step"),
+        [
+            [
+                rule,
+                trace.numeric,
+                count,
+                percent(known["before"]),
+                percent(known["after"]),
+                trace.memory.flash_bytes,
+                trace.memory.static_ram_bytes,
+                trace.memory.stack_bytes,
+                trace.learn.instructions,
+            ]
+        ],
+        f"{trace.network} learns {task} on the emulated {machine.name}",
+    )
+    print_line(f"accuracy: all {len(data.x_test)} test samples, on the core; a step takes {1000 * (trace.learn.latency_s or 0):.3f} ms, modelled")

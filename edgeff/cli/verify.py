@@ -1,0 +1,88 @@
+"""``edgeff verify``: every execution of a model against every other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgeff.cli.models import Model, load_model, load_task
+from edgeff.cli.options import common
+from edgeff.cli.terminal import print_json, print_line, print_note, print_table, stages
+from edgeff.errors import BadInput
+
+if TYPE_CHECKING:
+    from edgeff.ir import Array
+
+SAMPLES = 64
+MOST_BYTES = 1 << 30
+KEY = "x"
+
+
+@click.command("verify", epilog="Example: edgeff verify m.int8.onnx --board nucleo_l4r5zi")
+@click.argument("model")
+@click.option("--inputs", help="A .npz file with the array x (n, inputs). [default: test samples of the model's task, or random ones]")
+@click.option("--board", help="Run on this emulated board as well; see `edgeff list boards`.")
+@common
+def command(model: str, inputs: str | None, board: str | None, as_json: bool, seed: int | None) -> None:
+    """Run a model in every way there is and compare the results; exit 1 on a difference that is not allowed."""
+    from edgeff.boards import load_board
+    from edgeff.verify import verify
+
+    loaded = load_model(model)
+    machine = load_board(board) if board else None
+    x = read_inputs(inputs, loaded) if inputs else _samples(loaded, seed)
+    with stages() as report:
+        result = verify(loaded.network, x, board=machine, progress=report)
+    if as_json:
+        print_json(result.to_json())
+    else:
+        keys = ("a", "b", "what", "elements", "differing", "max_difference", "allowed")
+        rows = [[getattr(comparison, key) for key in keys] for comparison in result]
+        print_table([key.replace("_", " ") for key in keys], rows, f"{loaded.network.name}, {len(x)} samples")
+        for skipped in result.skipped:
+            print_note(f"{skipped.name} did not take part: {skipped.reason}")
+        print_line("ok: no difference that is not allowed" if result.ok else "not ok")
+    result.check()
+
+
+def _samples(model: Model, seed: int | None) -> Array:
+    import numpy as np
+
+    seed = model.seed if seed is None else seed
+    if model.task is not None:
+        return load_task(model.task, seed, model.network).x_test[:SAMPLES]
+    return np.random.default_rng(seed).random((SAMPLES, *model.network.input_shape), np.float32)
+
+
+def read_inputs(file: str, model: Model) -> Array:
+    """The array ``x`` of a .npz file as float32 (n, *input shape). Raises BadInput for anything else, pickled objects included."""
+    import zipfile
+
+    import numpy as np
+
+    what, shape = f"inputs '{file}'", (*model.network.input_shape,)
+    allowed = f"a .npz file with one array {KEY!r} of numbers, shape (n, {', '.join(map(str, shape))})"
+    try:
+        if not Path(file).is_file():
+            raise BadInput(what, got="a folder or device" if Path(file).exists() else "no such file", allowed=allowed)
+        if not zipfile.is_zipfile(file):
+            raise BadInput(what, got="no .npz file", allowed=allowed)
+        with zipfile.ZipFile(file) as archive:
+            names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
+            size_bytes = sum(info.file_size for info in archive.infolist())
+        if KEY not in names or size_bytes > MOST_BYTES:
+            got = f"{size_bytes:,} bytes" if KEY in names else f"the arrays {', '.join(names[:8]) or '(none)'}"
+            raise BadInput(what, got=got, allowed=allowed)
+        with np.load(file, allow_pickle=False) as arrays:
+            x = np.asarray(arrays[KEY])
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, SyntaxError, MemoryError) as error:
+        reason = "pickled objects" if "pickle" in str(error) else str(error) or type(error).__name__
+        raise BadInput(what, got=reason, allowed=allowed) from None
+    if x.dtype.kind not in "fiu" or x.ndim != 1 + len(shape) or x.shape[1:] != shape or len(x) == 0:
+        raise BadInput(what, got=f"{x.dtype} of shape {x.shape}", allowed=allowed)
+    x = x.astype(np.float32)
+    if bad := int(np.count_nonzero(~np.isfinite(x))):
+        raise BadInput(what, got=f"{bad} values that are NaN or infinite", allowed="finite numbers")
+    return x

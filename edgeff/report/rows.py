@@ -1,0 +1,184 @@
+"""Traces -> the rows of the one table that the terminal, Markdown and the page show: which columns there are and how a figure is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from edgeff.ir import Trace
+from edgeff.report.evidence import KINDS, figure_evidence
+from edgeff.report.evidence import kind as evidence_kind
+from edgeff.report.style import CONTROL, shown
+
+Value = str | int | float | None
+Form = Literal["text", "percent", "points", "count", "ms"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its group and heading (``short`` where room is scarce), the value in a trace, how it is written and which evidence it carries."""
+
+    group: str
+    head: str
+    short: str
+    form: Form
+    value: Callable[[Trace], Value]
+    figure: str = ""
+
+    @property
+    def right(self) -> bool:
+        """Whether the column holds figures, which stand to the right."""
+        return self.form != "text"
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs that may be compared line by line: one task, network, board and target."""
+
+    task: str
+    network: str
+    board: str | None
+    target: str
+    traces: tuple[Trace, ...]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(sorted({trace.seed for trace in self.traces}))
+
+    @property
+    def title(self) -> str:
+        """The group in words, on one line.
+
+        >>> Group("digits", "64-32-10", None, "host", ()).title
+        '64-32-10 on digits, host'
+        """
+        place = f"{shown(self.board)} ({shown(self.target)})" if self.board else shown(self.target)
+        return f"{shown(self.network)} on {shown(self.task)}, {place}"
+
+
+def groups(traces: Sequence[Trace]) -> tuple[Group, ...]:
+    """The groups of traces in the order of their first appearance; runs keep their order."""
+    found: dict[tuple[str, str, str | None, str], list[Trace]] = {}
+    for trace in traces:
+        found.setdefault((trace.task, trace.network, trace.board, trace.target), []).append(trace)
+    return tuple(Group(*key, tuple(members)) for key, members in found.items())
+
+
+def control_accuracy(trace: Trace, traces: Sequence[Trace]) -> float | None:
+    """What the frozen control learned in the same place, from its own run or from the trace's ``accuracy``; None for the control itself."""
+    if trace.rule == CONTROL:
+        return None
+    for other in traces:
+        if other.rule == CONTROL and _place(other) == _place(trace) and other.accuracy.get("after") is not None:
+            return other.accuracy["after"]
+    return trace.accuracy.get(CONTROL)
+
+
+def _place(trace: Trace) -> tuple[object, ...]:
+    return trace.task, trace.network, trace.numeric, trace.board, trace.target, trace.seed
+
+
+KEYS = (
+    Column("", "rule", "rule", "text", lambda t: t.rule),
+    Column("", "numeric", "numeric", "text", lambda t: t.numeric),
+)
+SEED = Column("", "seed", "seed", "count", lambda t: t.seed)
+FIGURES = (
+    Column("accuracy, %", "float", "float", "percent", lambda t: t.accuracy.get("float"), "accuracy"),
+    Column("accuracy, %", "quantised", "quant.", "percent", lambda t: t.accuracy.get("quantized"), "accuracy"),
+    Column("accuracy on the device, %", "before", "before", "percent", lambda t: t.accuracy.get("before"), "accuracy"),
+    Column("accuracy on the device, %", "learned", "learned", "percent", lambda t: t.accuracy.get("after"), "accuracy"),
+    Column("memory, bytes", "flash", "flash", "count", lambda t: t.memory.flash_bytes, "memory"),
+    Column("memory, bytes", "RAM total", "RAM", "count", lambda t: t.memory.total_ram_bytes, "memory"),
+    Column("memory, bytes", "of it stack", "stack", "count", lambda t: t.memory.stack_bytes, "memory"),
+    Column("learning step", "instructions", "instr.", "count", lambda t: t.learn.instructions, "instructions"),
+    Column("learning step", "ms", "ms", "ms", lambda t: t.learn.latency_s, "cycles"),
+    Column("inference", "instructions", "instr.", "count", lambda t: t.infer.instructions, "instructions"),
+    Column("inference", "ms", "ms", "ms", lambda t: t.infer.latency_s, "cycles"),
+)
+
+
+def figure_columns(group: Group) -> tuple[Column, ...]:
+    """The columns of figures of which at least one is known; that of quantised accuracy is named after the numeric where there is one alone."""
+    numerics = {trace.numeric for trace in group.traces if trace.accuracy.get("quantized") is not None}
+    name = shown(numerics.pop(), 12) if len(numerics) == 1 else ""
+    named = (replace(c, head=name, short=name) if name and c.head == "quantised" else c for c in FIGURES)
+    return tuple(column for column in named if any(column.value(trace) is not None for trace in group.traces))
+
+
+def beyond_control(group: Group) -> Column:
+    """A column of the percentage points that a run learned beyond its control."""
+
+    def value(trace: Trace) -> float | None:
+        control, after = control_accuracy(trace, group.traces), trace.accuracy.get("after")
+        return None if control is None or after is None else after - control
+
+    return Column("accuracy on the device, %", "against control", "beyond", "points", value, "accuracy")
+
+
+def key_columns(group: Group) -> tuple[Column, ...]:
+    """The columns that name a run within its group: the seed only where there are several."""
+    return (*KEYS, SEED) if len(group.seeds) > 1 else KEYS
+
+
+def cells(column: Column, traces: Sequence[Trace], unknown: str) -> list[str]:
+    """A column's cells as text, in the order of the traces; all milliseconds with as many decimals as the smallest needs.
+
+    >>> cells(FIGURES[5], [], "-")
+    []
+    """
+    values = [column.value(trace) for trace in traces]
+    decimals = _ms_decimals(values) if column.form == "ms" else 0
+    return [unknown if value is None else written(value, column.form, decimals) for value in values]
+
+
+def written(value: str | float, form: Form, decimals: int = 2) -> str:
+    """One value as text: shares as per cent, counts with thousands separators, seconds as milliseconds.
+
+    >>> written(0.9583, "percent"), written(12345, "count"), written(0.0000421, "ms", 3)
+    ('95.8', '12,345', '0.042')
+    """
+    if isinstance(value, str):
+        return shown(value, 24)
+    if form == "percent":
+        return f"{100 * value:.1f}"
+    if form == "points":
+        return f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
+    if form == "ms":
+        return f"{1000 * value:,.{decimals}f}"
+    return f"{value:,}"
+
+
+def _ms_decimals(values: Sequence[Value]) -> int:
+    smallest = min((1000 * v for v in values if isinstance(v, (int, float)) and v > 0), default=1.0)
+    return max(0, min(4, 2 - math.floor(math.log10(smallest))))
+
+
+def evidence_kinds(column: Column, traces: Sequence[Trace]) -> tuple[str, ...]:
+    """The kinds of evidence of a column's known values, each once."""
+    known = [figure_evidence(trace, column.figure) for trace in traces if column.figure and column.value(trace) is not None]
+    return tuple(sorted({found for label in known if (found := evidence_kind(label))}))
+
+
+_WORDS: Mapping[str, str] = {
+    "accuracy": "accuracy",
+    "memory": "flash, RAM and stack",
+    "instructions": "instructions",
+    "cycles": "ms",
+}
+
+
+def evidence_by_kind(traces: Sequence[Trace]) -> dict[str, list[str]]:
+    """Kind of evidence -> the figures of the traces that carry it, each with what its label adds: ``"ms (validated +-20 %)"``."""
+    found: dict[str, list[str]] = {}
+    for figure, words in _WORDS.items():
+        details: dict[str, set[str]] = {}
+        for label in {label for trace in traces if (label := figure_evidence(trace, figure))}:
+            word = evidence_kind(label) or "not stated"
+            details.setdefault(word, set()).add(shown(label, 120).removeprefix(word).strip(" ,()"))
+        for word, texts in details.items():
+            more = "; ".join(sorted(filter(None, texts)))
+            found.setdefault(word, []).append(f"{words} ({more})" if more else words)
+    return {word: found[word] for word in (*KINDS, *sorted(found.keys() - set(KINDS))) if word in found}

@@ -1,0 +1,102 @@
+"""How things look, the same everywhere: one colour and dash a rule, one mark a numeric, one colour a stage and a role; names made safe to show.
+
+The colours of rules are Okabe and Ito's (2008), those of stages Paul Tol's light scheme: both keep apart for the colour-blind. The two baselines
+that every rule is read against, back-propagation and the control, are black and grey.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from types import MappingProxyType
+
+from edgeff.errors import one_line
+
+CONTROL = "frozen"
+CONTROL_MEANING = "frozen is the control: hidden layers stay at their random start, only the last layer learns"
+UNKNOWN = "\N{EN DASH}"
+INK, MUTED, RULE_LINE, GRID = "#1f2328", "#5f6770", "#c9ced4", "#eceef0"
+
+_RULES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "bp": ("#000000", "solid"),
+        "dfa": ("#0072b2", "solid"),
+        "pepita": ("#d55e00", "solid"),
+        "mempepita": ("#e69f00", "dash"),
+        "ff": ("#009e73", "solid"),
+        "scff": ("#009e73", "dash"),
+        "fa": ("#56b4e9", "solid"),
+        "afa": ("#56b4e9", "dash"),
+        "cwc": ("#cc79a7", "solid"),
+        "local_heads": ("#cc79a7", "dash"),
+        "block_ff": ("#009e73", "dot"),
+        "phyll": ("#cc79a7", "dot"),
+        "forward_gradient": ("#0072b2", "dash"),
+        "tdca": ("#d55e00", "dot"),
+        CONTROL: ("#868e96", "dot"),
+    }
+)
+_OTHER_RULES = tuple((colour, dash) for dash in ("dashdot", "longdash") for colour in ("#cc79a7", "#56b4e9", "#009e73", "#e69f00", "#0072b2", "#d55e00"))
+_NUMERICS: Mapping[str, str] = MappingProxyType({"float32": "circle", "int16": "diamond", "int8": "square"})
+_STAGES: Mapping[str, str] = MappingProxyType(
+    {
+        "forward": "#77aadd",
+        "label": "#dddddd",
+        "argmax": "#c4c4c4",
+        "error": "#eedd88",
+        "difference": "#bbcc33",
+        "feedback": "#44bb99",
+        "backward": "#ffaabb",
+        "update": "#ee8866",
+    }
+)
+_OTHER_STAGES = ("#99ddff", "#aaaa00", "#b7a6d9", "#c2a58c")
+ROLES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "variable": ("weights that learn", "#77aadd"),
+        "state": ("state of the rule", "#99ddff"),
+        "input": ("input", "#eedd88"),
+        "label": ("label", "#ee8866"),
+        "activation": ("activations", "#7fc8b0"),
+    }
+)
+STACK_COLOUR, STATIC_COLOUR = "#c9ced4", "#e3e6e9"
+
+
+def rule_look(rule: str) -> tuple[str, str]:
+    """The colour and the dash of a rule; a rule that is not edgeff's own gets a look by its name, always the same."""
+    return _RULES[rule] if rule in _RULES else _OTHER_RULES[sum(rule.encode("utf-8", "replace")) % len(_OTHER_RULES)]
+
+
+def numeric_mark(numeric: str, *, hollow: bool = False) -> str:
+    """The marker of a numeric, in plotly's words.
+
+    >>> numeric_mark("int8", hollow=True)
+    'square-open'
+    """
+    return _NUMERICS.get(numeric, "cross") + ("-open" if hollow else "")
+
+
+def stage_colour(stage: str) -> str:
+    """The colour of a stage of a step."""
+    return _STAGES[stage] if stage in _STAGES else _OTHER_STAGES[sum(stage.encode("utf-8", "replace")) % len(_OTHER_STAGES)]
+
+
+def stage_order(stage: str) -> int:
+    """The place of a stage in a stack of bars: that of a step, others last."""
+    order = ("label", "forward", "error", "difference", "feedback", "backward", "update", "argmax")
+    return order.index(stage) if stage in order else len(order)
+
+
+def shown(text: str, limit: int = 60) -> str:
+    """A name from outside on one line, without control characters, cut to ``limit`` characters."""
+    return one_line(text, limit)
+
+
+def markup(text: str, limit: int = 60) -> str:
+    """A name from outside as the text of HTML, and of plotly's labels, which read the same entities and tags.
+
+    >>> markup("<b>")
+    '&lt;b&gt;'
+    """
+    return escape(shown(text, limit))

@@ -1,0 +1,150 @@
+"""Traces -> the table of results for a terminal or a pipe (rich) and as Markdown.
+
+The table is as wide as the console allows: groups of columns that do not fit go on in a second table under the first. A pipe gets plain text, and
+ASCII where its encoding has nothing else.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.text import Text
+
+from edgeff.ir import Trace
+from edgeff.report.rows import Column, Group, cells, evidence_by_kind, figure_columns, groups, key_columns
+from edgeff.report.style import CONTROL, CONTROL_MEANING, shown
+
+_UNKNOWN = "-"
+_HEADINGS = {"accuracy, %": "accuracy %", "accuracy on the device, %": "on device %", "memory, bytes": "bytes"}
+# Blanks between the columns of a group, and between groups: from the airiest to the tightest that is still legible.
+_SPACINGS = ((2, 4), (2, 3), (1, 3), (1, 2))
+_PACKED = (2, 3)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Columns under one heading with their cells; ``widths`` are those of the columns, ``width`` that of the part with its heading."""
+
+    heading: str
+    columns: tuple[Column, ...]
+    texts: tuple[tuple[str, ...], ...]
+
+    @property
+    def widths(self) -> list[int]:
+        return [max(len(column.short), *map(len, texts)) for column, texts in zip(self.columns, self.texts, strict=True)]
+
+    def width(self, inner: int) -> int:
+        return max(len(self.heading), sum(self.widths) + inner * (len(self.columns) - 1))
+
+    def line(self, texts: Sequence[str], inner: int) -> str:
+        cells = [
+            text.rjust(width) if column.right else text.ljust(width)
+            for column, text, width in zip(self.columns, texts, self.widths, strict=True)
+        ]
+        joined = (" " * inner).join(cells)
+        return joined.rjust(self.width(inner)) if self.heading else joined
+
+    def row(self, index: int, inner: int) -> str:
+        return self.line([texts[index] for texts in self.texts], inner)
+
+
+def print_table(traces: Sequence[Trace], console: Console | None = None) -> None:
+    """Prints the table of results, one for each group of runs that may be compared, and below it what is exact and what is modelled."""
+    console = console or Console()
+    ascii_only = console.options.ascii_only
+    for line in table_lines(traces, console.width, ascii_only=ascii_only):
+        console.print(line, no_wrap=True, overflow="ignore", crop=False, highlight=False)
+
+
+def table_lines(traces: Sequence[Trace], width: int, *, ascii_only: bool = False) -> list[Text]:
+    """The lines that ``print_table`` prints, none wider than ``width`` characters unless a name or a number is."""
+    if not traces:
+        return [Text("no runs")]
+    lines: list[Text] = []
+    for group in groups(traces):
+        lines += [Text(_title(group), style="bold"), Text("")]
+        for parts, (inner, outer) in _blocks(group, width):
+            lines += [*_lines(group, parts, inner, " " * outer, "-" if ascii_only else "\N{BOX DRAWINGS LIGHT HORIZONTAL}"), Text("")]
+    lines += [Text(line, style="dim") for line in notes(traces, width)]
+    return [_ascii(line) for line in lines] if ascii_only else lines
+
+
+def notes(traces: Sequence[Trace], width: int = 10_000) -> list[str]:
+    """The lines below a table: what is exact, what is modelled, what the control is."""
+    found = [f"{word + ':':<10}{', '.join(figures)}" for word, figures in evidence_by_kind(traces).items()]
+    if any(trace.rule == CONTROL for trace in traces):
+        found.append(f"{'control:':<10}{CONTROL_MEANING}")
+    return [line for text in found for line in textwrap.wrap(text, max(width, 30), subsequent_indent=" " * 10)]
+
+
+def _title(group: Group) -> str:
+    return f"{group.title}, seed {group.seeds[0]}" if len(group.seeds) == 1 else group.title
+
+
+def _parts(group: Group) -> list[_Part]:
+    columns = (*key_columns(group), *figure_columns(group))
+    parts = []
+    for name in dict.fromkeys(column.group for column in columns):
+        members = tuple(column for column in columns if column.group == name)
+        parts.append(_Part(_HEADINGS.get(name, name), members, tuple(tuple(cells(c, group.traces, _UNKNOWN)) for c in members)))
+    return parts
+
+
+def _blocks(group: Group, width: int) -> list[tuple[list[_Part], tuple[int, int]]]:
+    """The parts of each table and its spacing: all in one where they fit, else packed part by part, each time behind the names of the runs."""
+    keys, *parts = _parts(group)
+    for spacing in _SPACINGS:
+        if _width([keys, *parts], spacing) <= width:
+            return [([keys, *parts], spacing)]
+    blocks: list[list[_Part]] = []
+    for part in parts:
+        if not blocks or _width([*blocks[-1], part], _PACKED) > width:
+            blocks.append([keys])
+        blocks[-1].append(part)
+    return [(block, _PACKED) for block in blocks]
+
+
+def _width(parts: Sequence[_Part], spacing: tuple[int, int]) -> int:
+    inner, outer = spacing
+    return sum(part.width(inner) for part in parts) + outer * (len(parts) - 1)
+
+
+def _lines(group: Group, parts: Sequence[_Part], inner: int, between: str, stroke: str) -> list[Text]:
+    widths = [part.width(inner) for part in parts]
+    headings = between.join(part.heading.center(width) for part, width in zip(parts, widths, strict=True))
+    strokes = between.join((stroke if part.heading else " ") * width for part, width in zip(parts, widths, strict=True))
+    heads = between.join(part.line([column.short for column in part.columns], inner) for part in parts)
+    lines = [Text(headings.rstrip(), style="bold"), Text(strokes, style="dim"), Text(heads, style="bold")]
+    lines.append(Text(stroke * sum((*widths, len(between) * (len(parts) - 1))), style="dim"))
+    for index, trace in enumerate(group.traces):
+        text = between.join(part.row(index, inner) for part in parts)
+        lines.append(Text(text.rstrip(), style="italic" if trace.rule == CONTROL else ""))
+    return lines
+
+
+def _ascii(line: Text) -> Text:
+    return Text(line.plain.encode("ascii", "replace").decode(), style=line.style)
+
+
+def markdown_table(traces: Sequence[Trace]) -> str:
+    """The same as Markdown, ending in a newline."""
+    lines: list[str] = []
+    for group in groups(traces):
+        columns = (*key_columns(group), *figure_columns(group))
+        heads = [_escaped(f"{column.group}: {column.head}" if column.group else column.head) for column in columns]
+        texts = [[_escaped(cell) for cell in cells(column, group.traces, _UNKNOWN)] for column in columns]
+        rules = ["---:" if column.right else "---" for column in columns]
+        lines += [f"**{_escaped(_title(group))}**", "", _row(heads), _row(rules), *(_row(row) for row in zip(*texts, strict=True)), ""]
+    return "\n".join([*lines, *(f"{_escaped(' '.join(line.split()))}  " for line in notes(traces))]).rstrip() + "\n"
+
+
+def _row(texts: Sequence[str]) -> str:
+    return f"| {' | '.join(texts)} |"
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown takes as it stands."""
+    return "".join(f"\\{c}" if c in "\\`*[]<>|#~" else c for c in shown(text, 300))
