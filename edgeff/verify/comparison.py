@@ -16,9 +16,9 @@ from edgeff.ir import Array
 class Comparison:
     """``differing`` of ``elements`` values of execution ``b`` are not those of ``a``, by at most ``max_difference``.
 
-    Differences are in steps of the integers (LSB), or for floats in the value's own unit; ``allowed`` is the largest one that passes: 0 means
-    equal to the bit, None that differences are expected, explained in ``note`` and only counted. ``max_difference`` is None where it has no
-    finite value.
+    Differences are in steps of the integers (LSB), or for floats in the value's own unit; ``allowed`` is the largest one that passes: 0
+    means equal to the bit, None that differences are expected, explained in ``note`` and only counted. ``max_difference`` is None where it
+    has no finite value.
     """
 
     a: str
@@ -26,8 +26,8 @@ class Comparison:
     what: str
     elements: int
     differing: int
-    max_difference: float | int | None
-    allowed: float | int | None
+    max_difference: float | None
+    allowed: float | None
     note: str = ""
 
     @property
@@ -107,7 +107,7 @@ def bits(values: Array) -> Array:
     return flat.view(f"u{flat.dtype.itemsize}")
 
 
-def largest_difference(x: Array, y: Array) -> float | int | None:
+def largest_difference(x: Array, y: Array) -> float | None:
     """The largest |x - y|: an int for integers, a float for floats; None when some difference is not finite."""
     if np.issubdtype(x.dtype, np.integer):
         return int(np.abs(x.astype(np.int64) - y.astype(np.int64)).max(initial=0))
@@ -117,7 +117,7 @@ def largest_difference(x: Array, y: Array) -> float | int | None:
     return largest if np.isfinite(largest) else None
 
 
-def compare(a: str, b: str, what: str, x: Array, y: Array, allowed: float | int | None = 0, note: str = "") -> Comparison:
+def compare(a: str, b: str, what: str, x: Array, y: Array, allowed: float | None = 0, note: str = "") -> Comparison:
     """The comparison of ``a``'s values x with ``b``'s values y, of one shape and dtype.
 
     Values differ when their bits do. Raises CheckFailed when the shapes or dtypes are not the same.

@@ -69,7 +69,9 @@ def onnxruntime(network: Network, x: Array) -> Array:
     except ImportError:
         raise MissingTool("onnxruntime is not installed", next_step="pip install onnxruntime") from None
     model = to_onnx(network).SerializeToString()
-    with _refusing("ONNX Runtime", library.capi.onnxruntime_pybind11_state.Fail):
+    state = library.capi.onnxruntime_pybind11_state
+    names = ("Fail", "InvalidArgument", "InvalidGraph", "NotImplemented", "RuntimeException")
+    with _refusing("ONNX Runtime", *(getattr(state, name) for name in names)):
         options = library.SessionOptions()
         for key, value in SESSION_ENTRIES.items():
             options.add_session_config_entry(key, value)
@@ -80,9 +82,10 @@ def onnxruntime(network: Network, x: Array) -> Array:
 @contextmanager
 def _refusing(name: str, *more: type[Exception]) -> Iterator[None]:
     """Turns a library's own exceptions into one line."""
+    refusals: tuple[type[Exception], ...] = (*_REFUSALS, *more)
     try:
         yield
-    except (*_REFUSALS, *more) as error:
+    except refusals as error:
         raise Unsupported(f"{name} refused the model", got=str(error) or type(error).__name__) from None
 
 
@@ -98,4 +101,3 @@ def _quiet() -> Iterator[None]:
         os.dup2(saved, 2)
         os.close(saved)
         os.close(nowhere)
-

@@ -1,11 +1,11 @@
 """What explains a difference: LiteRT's own arithmetic in NumPy, and the size of float32 rounding errors.
 
-LiteRT's reference kernels (BUILTIN_REF) sum a fully-connected layer in integers as everyone does, but rescale in floating point: the sum times
-``double(s_x) double(s_w) / double(s_y)``, rounded once to the nearest integer, ties away from zero. Established with ai-edge-litert 2.3.0 on
-50,400 outputs placed at the borders between two integers: this arithmetic 0 differing; a 31-bit multiplier rounded once 2 (and every tie of a
-negative sum); s_x s_w in float32 1,110. Their softmax is TFLite's fixed-point scheme, the one of ``eff_softmax_i8``: on inputs where that and
-the optimised kernels' table of float exponentials disagree, BUILTIN_REF followed the first in 22 of 22 values, the optimised kernels the second.
-Source: tflite/kernels/internal/reference/integer_ops/fully_connected.h and reference/softmax.h of LiteRT.
+LiteRT's reference kernels (BUILTIN_REF) sum a fully-connected layer in integers as everyone does, but rescale in floating point: the sum
+times ``double(s_x) double(s_w) / double(s_y)``, rounded once to the nearest integer, ties away from zero. Established with ai-edge-litert
+2.3.0 on 50,400 outputs placed at the borders between two integers: this arithmetic 0 differing; a 31-bit multiplier rounded once 2 (and
+every tie of a negative sum); s_x s_w in float32 1,110. Their softmax is TFLite's fixed-point scheme, the one of ``eff_softmax_i8``: on 22
+values where that and the optimised kernels' table of float exponentials disagree, BUILTIN_REF followed the first every time, the optimised
+kernels the second. Source: tflite/kernels/internal/reference/integer_ops/fully_connected.h and reference/softmax.h of LiteRT.
 """
 
 from __future__ import annotations

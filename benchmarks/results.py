@@ -1,0 +1,57 @@
+"""Results as small JSON under ``benchmarks/results/``: rows, with the command, commit, seeds and versions that made them.
+
+Rows that are there already are kept, so a long run can be stopped and taken up again; ``--fresh`` begins anew.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent / "results"
+PACKAGES = ("numpy", "scikit-learn", "unicorn", "ziglang", "capstone")
+
+
+def commit() -> str:
+    """The commit of the working tree, with ``+`` when files differ from it."""
+    folder = Path(__file__).parent
+    try:
+        name = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run(["git", "status", "--porcelain", "--", "../edgeff"], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return name + ("+" if changed else "")
+
+
+def load(name: str) -> dict[str, Any]:
+    """A result file's content; ``{}`` where there is none yet."""
+    path = FOLDER / f"{name}.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
+
+
+def collect(name: str, keys: Iterable[tuple[Any, ...]], measure: Callable[..., dict[str, Any]], seeds: int | None = None) -> list[dict[str, Any]]:
+    """The rows of ``measure(*key)`` for every key, saved after each; a row whose key is in the file is not measured again."""
+    old = {} if "--fresh" in sys.argv else {json.dumps(row["key"]): row for row in load(name).get("rows", [])}
+    rows: list[dict[str, Any]] = []
+    for key in keys:
+        text = json.dumps(list(key))
+        row = old.get(text)
+        if row is None:
+            row = {"key": list(key)} | measure(*key) | {"commit": commit()}
+            print(name, *key, {k: v for k, v in row.items() if k not in ("key", "commit")}, flush=True)
+        rows.append(row)
+        record = {
+            "command": f"python benchmarks/{name}.py",
+            "seeds": seeds,
+            "versions": {package: version(package) for package in PACKAGES},
+            "rows": rows,
+        }
+        FOLDER.mkdir(exist_ok=True)
+        (FOLDER / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return rows

@@ -1,0 +1,88 @@
+"""A run's folder: ``report.json`` (the source), ``report.html`` and ``manifest.json`` with the SHA-256 of everything in it.
+
+Each file is written under a temporary name and renamed, so that a reader finds the old one or the new one and nothing between.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgeff.errors import BadInput
+from edgeff.ir import Trace
+from edgeff.report.html import page
+from edgeff.report.record import FILE_NAME, SCHEMA, Versions, to_json
+from edgeff.report.versions import installed_versions
+
+PAGE_NAME = "report.html"
+MANIFEST_NAME = "manifest.json"
+
+
+def write_report(folder: Path | str, traces: Sequence[Trace], versions: Versions | None = None) -> Path:
+    """The path of the page, after writing it, ``report.json`` and ``manifest.json`` into ``folder``, which is made where it is missing.
+
+    Artefacts of the runs that shall be in the manifest have to be in the folder before. Raises BadInput when the folder cannot be written.
+    """
+    folder = Path(folder)
+    versions = installed_versions() if versions is None else versions
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / FILE_NAME, json.dumps(to_json(traces, versions), indent=1, allow_nan=False) + "\n")
+        _write(folder / PAGE_NAME, page(traces, versions))
+        _write(folder / MANIFEST_NAME, json.dumps(manifest(folder), indent=1) + "\n")
+    except OSError as error:
+        raise BadInput(f"folder {folder}", got=error.strerror or str(error), allowed="a folder that can be written") from None
+    return folder / PAGE_NAME
+
+
+def write_page(path: Path | str, traces: Sequence[Trace], versions: Versions | None = None) -> Path:
+    """The path of the page, after writing it there alone. Raises BadInput when it cannot be written."""
+    path = Path(path)
+    try:
+        _write(path, page(traces, versions))
+    except OSError as error:
+        raise BadInput(f"report {path}", got=error.strerror or str(error), allowed="a file in a folder that can be written") from None
+    return path
+
+
+def manifest(folder: Path) -> dict[str, object]:
+    """``{"schema": 1, "files": {path: {"sha256", "size_bytes"}}}`` of all files under ``folder`` but the manifest, by path; links are left out."""
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and not path.is_symlink() and name != MANIFEST_NAME and not path.name.endswith(_TEMPORARY):
+            files[name] = {"sha256": _sha256(path), "size_bytes": path.stat().st_size}
+    return {"schema": SCHEMA, "files": files}
+
+
+_TEMPORARY = ".edgeff-part"
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _write(path: Path, text: str) -> None:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="\n", dir=path.parent, suffix=_TEMPORARY, delete=False) as stream:
+        part = Path(stream.name)
+        try:
+            stream.write(text)
+        except BaseException:
+            part.unlink()
+            raise
+    part.chmod(0o666 & ~_umask())
+    os.replace(part, path)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,66 @@
+"""Traces -> ``report.html``: one page that holds everything it needs and asks for nothing else, not even where a browser would let it.
+
+Its content security policy forbids every request and every script but the two whose SHA-256 it names, so a name from outside cannot become code.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cache
+from html import escape
+from pathlib import Path
+from string import Template
+
+from edgeff.ir import Trace
+from edgeff.report.record import Versions
+from edgeff.report.sections import Page, sections, title
+
+_FOLDER = Path(__file__).parent
+
+
+def page(traces: Sequence[Trace], versions: Versions | None = None) -> str:
+    """The page of the traces as text. About 5 MB, nearly all of it plotly.js."""
+    parts = Page()
+    content = sections(traces, versions or {}, parts)
+    plotly, script = _plotly(), _asset("page.js")
+    policy = (
+        f"default-src 'none'; script-src {_fingerprint(plotly)} {_fingerprint(script)}; style-src 'unsafe-inline'; "
+        "img-src data: blob:; form-action 'none'; base-uri 'none'"
+    )
+    return Template(_asset("page.html")).substitute(
+        policy=escape(policy),
+        title=escape(title(traces)),
+        style=_asset("page.css"),
+        content=content,
+        figures=_inline_json(parts.figures),
+        plotly=plotly,
+        script=script,
+    )
+
+
+def _inline_json(content: object) -> str:
+    """JSON that can stand inside a script element: no character of it can end the element or begin a comment."""
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+@cache
+def _asset(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8").strip()
+
+
+@cache
+def _plotly() -> str:
+    """plotly.js as the installed plotly brings it, with the line ends a browser makes of it, as the fingerprint needs."""
+    from plotly.offline import get_plotlyjs
+
+    source: str = get_plotlyjs()
+    return source.replace("\r\n", "\n").replace("\r", "\n")
+
+
+@cache
+def _fingerprint(script: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

@@ -1,0 +1,159 @@
+"""One run's memory map as a figure: every tensor a rectangle, its calls along x and its bytes up y; what persists below, the stack on top.
+
+Weights are many times larger than what comes and goes, so the three parts have each their own scale; ``ram_parts`` gives the parts in proportion.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edgeff.ir import CallCost, Trace
+from edgeff.report.figures import Figure, axis, layout, legend, note
+from edgeff.report.style import INK, MUTED, ROLES, RULE_LINE, STACK_COLOUR, markup
+
+_DTYPE_SUFFIX = re.compile(r"_(f32|i8|i16|i32)$")
+_MOST_LABELS = 64
+_PERSISTENT, _SCRATCH, _STACK = (0.0, 0.2), (0.25, 0.87), (0.92, 1.0)
+
+
+def memory_figure(trace: Trace) -> Figure:
+    """The memory map of a run that has one."""
+    stays = trace.memory_map
+    calls = (*trace.infer_layers, *trace.learn_layers)
+    count = max(len(calls), 1 + max((int(stay["last"]) for stay in stays), default=0))
+    floor, top = scratch_bounds(trace)
+    data = [_bars(stays, role, calls) for role in dict.fromkeys((*ROLES, *(str(stay["role"]) for stay in stays))) if any(s["role"] == role for s in stays)]
+    axes: Figure = {
+        "yaxis": axis("persistent, B", domain=list(_PERSISTENT), range=[0, max(floor, 1)], **_ticks(0, floor, 2), showgrid=False),
+        "yaxis2": axis("scratch, B", domain=list(_SCRATCH), range=[floor, max(top, floor + 1)], **_ticks(floor, top, 6)),
+    }
+    stack = trace.memory.stack_bytes
+    if stack is not None:
+        data.append(_stack_bar(stack, count))
+        axes["yaxis3"] = axis("stack, B", domain=list(_STACK), range=[0, max(stack, 1)], tickmode="array", tickvals=[0, stack], ticktext=["0", f"{stack:,}"], showgrid=False)
+    for name in axes:
+        axes[name]["title"]["standoff"] = 6
+    infer = len(trace.infer_layers)
+    shapes, notes = _divider(infer, count) if 0 < infer < count else ([], [])
+    labelled = bool(calls) and count <= _MOST_LABELS
+    names = [f"{_DTYPE_SUFFIX.sub('', call.kernel.removeprefix('eff_'))} {call.name}" for call in calls]
+    ticks = {"tickmode": "array", "tickvals": list(range(count)), "ticktext": [markup(n, 30) for n in names], "tickangle": -90 if count > 12 else -40} if labelled else {}
+    x = axis("" if labelled else "call", range=[-0.5, count - 0.5], anchor="y", showgrid=False, type="linear", **ticks)
+    x["tickfont"] = {"size": 11, "color": MUTED}
+    return {
+        "data": data,
+        "layout": layout(
+            640 if labelled else 540,
+            barmode="overlay",
+            uniformtext={"mode": "hide", "minsize": 9},
+            xaxis=x,
+            shapes=shapes,
+            annotations=notes,
+            showlegend=True,
+            legend=legend(y=1.06, itemclick=False, itemdoubleclick=False),
+            margin={"l": 84, "r": 10, "t": 60, "b": 150 if labelled else 56},
+            **axes,
+        ),
+    }
+
+
+def scratch_bounds(trace: Trace) -> tuple[int, int]:
+    """Where the scratch part of the arena begins and where the arena ends, in bytes from its start."""
+    scratch = [int(stay["offset"]) for stay in trace.memory_map if stay["line"] != "persistent"]
+    end = max((int(stay["offset"]) + int(stay["size_bytes"]) for stay in trace.memory_map), default=0)
+    top = max(end, trace.memory.arena_bytes or 0)
+    return min(scratch, default=top), top
+
+
+def ram_parts(trace: Trace) -> list[tuple[str, int, str]]:
+    """The parts of a run's RAM that are known, from the lowest: name, bytes and the role whose colour they have."""
+    floor, top = scratch_bounds(trace)
+    memory = trace.memory
+    parts = [("persistent: weights and state", floor, "variable"), ("scratch: input and activations", top - floor, "activation")] if trace.memory_map else []
+    if memory.static_ram_bytes is not None and trace.memory_map:
+        parts.append(("other static", max(memory.static_ram_bytes - top, 0), "static"))
+    if memory.stack_bytes is not None:
+        parts.append(("stack", memory.stack_bytes, "stack"))
+    return parts
+
+
+def _bars(stays: Sequence[Mapping[str, Any]], role: str, calls: Sequence[CallCost]) -> Figure:
+    members = [stay for stay in stays if stay["role"] == role]
+    name, colour = ROLES.get(role, (markup(role), "#dddddd"))
+    persistent = all(stay["line"] == "persistent" for stay in members)
+    return {
+        "type": "bar",
+        "name": name,
+        "x": [(stay["first"] + stay["last"]) / 2 for stay in members],
+        "width": [stay["last"] - stay["first"] + 1 for stay in members],
+        "base": [stay["offset"] for stay in members],
+        "y": [stay["size_bytes"] for stay in members],
+        "yaxis": "y" if persistent else "y2",
+        "marker": {"color": colour, "line": {"color": "#ffffff", "width": 1.5}},
+        "text": [markup(_short(str(stay["tensor"])), 30) for stay in members],
+        "textposition": "inside",
+        "insidetextanchor": "middle",
+        "textangle": 0,
+        "textfont": {"color": INK, "size": 11},
+        "hovertext": [_hover(stay, calls) for stay in members],
+        "hoverinfo": "text",
+        "cliponaxis": True,
+    }
+
+
+def _short(tensor: str) -> str:
+    """A tensor's name without the line it belongs to, which the picture shows."""
+    return re.sub(r"^(infer|learn)\.", "", tensor)
+
+
+def _hover(stay: Mapping[str, Any], calls: Sequence[CallCost]) -> str:
+    end = stay["offset"] + stay["size_bytes"]
+    lines = [f"<b>{markup(str(stay['tensor']))}</b>", f"{stay['size_bytes']:,} B at {stay['offset']:,} to {end:,}"]
+    if stay["layer"]:
+        lines.append(f"layer {markup(str(stay['layer']))}")
+    if stay["line"] == "persistent":
+        lines.append("persists")
+    else:
+        named = [f"{place + 1} ({markup(calls[place].kernel)})" if place < len(calls) else f"{place + 1}" for place in (stay["first"], stay["last"])]
+        lines.append(f"call {named[0]}" if stay["first"] == stay["last"] else f"calls {named[0]} to {named[1]}")
+    return "<br>".join(lines)
+
+
+def _stack_bar(stack: int, count: int) -> Figure:
+    return {
+        "type": "bar",
+        "name": "stack at its deepest",
+        "x": [(count - 1) / 2],
+        "width": [count],
+        "base": [0],
+        "y": [stack],
+        "yaxis": "y3",
+        "marker": {"color": "#ffffff", "line": {"color": RULE_LINE, "width": 1}, "pattern": {"shape": "/", "fgcolor": STACK_COLOUR, "size": 7, "solidity": 0.25}},
+        "hovertext": [f"<b>stack</b><br>{stack:,} B at its deepest"],
+        "hoverinfo": "text",
+    }
+
+
+def _divider(infer: int, count: int) -> tuple[list[Figure], list[Figure]]:
+    """The line between inference and the learning step, and the name of each above its calls."""
+    line = {"type": "line", "xref": "x", "yref": "paper", "x0": infer - 0.5, "x1": infer - 0.5, "y0": 0, "y1": 1.03, "line": {"color": INK, "width": 1, "dash": "dot"}}
+    place = {"xref": "x", "yref": "paper", "yanchor": "bottom", "font": {"size": 12, "color": INK}}
+    learn = count - infer
+    return [line], [
+        note(f"<b>inference</b>, {infer} calls" if infer > 3 else "<b>inference</b>", infer - 0.5, 1.0, xanchor="right", xshift=-6, **place),
+        note(f"<b>learning step</b>, {learn} calls", infer - 0.5, 1.0, xanchor="left", xshift=6, **place),
+    ]
+
+
+def _ticks(low: int, high: int, most: int) -> Figure:
+    """Both ends exactly, and between them round numbers that keep clear of the ends."""
+    span = max(high - low, 1)
+    rough = span / most
+    power = 10 ** math.floor(math.log10(rough))
+    step = max(1, round(next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)))
+    inner = [value for value in range(math.ceil(low / step) * step, high, step) if min(value - low, high - value) >= 0.45 * step]
+    values = sorted({low, *inner, high})
+    return {"tickmode": "array", "tickvals": values, "ticktext": [f"{value:,}" for value in values]}

@@ -1,0 +1,264 @@
+"""Every execution of a network against every other: how many values differ, by how much, and whether that is allowed.
+
+The reference is the NumPy twins' result (``edgeff.interpreter``). Equal to the bit, always: the C on the host, the C on the emulated cores
+and, for int8, TFLite Micro. LiteRT's reference kernels equal, to the bit, a NumPy twin of *their* arithmetic (``explain``), which explains
+where they differ from edgeff. ONNX Runtime rescales in float: at most one step (LSB) a layer from the same inputs. Whole networks in LiteRT
+and ONNX Runtime are counted: behind a softmax one step of a logit can be many steps of a probability. Float networks in those libraries
+are held to a tolerance and never called exact.
+
+With a rule, learning steps too: the weights and all other state, after each step, equal to the bit in the twins, on the host and on the
+emulated cores. What is not installed, or cannot take the network, is listed as skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from math import prod
+
+import numpy as np
+
+from edgeff.deploy import Deployment, deploy
+from edgeff.errors import BadInput, DoesNotFit, EdgeffError, MissingTool, Unsupported
+from edgeff.exporters.tflite import to_tflite
+from edgeff.ir import Array, Board, Network, Program
+from edgeff.plan import plan
+from edgeff.quantize import dequantise_array, quantise_array
+from edgeff.verify import engines
+from edgeff.verify.comparison import Comparison, Skipped, Verification, compare
+from edgeff.verify.executions import Emulated, Host, Learned, Results, twin_learning, twin_results
+from edgeff.verify.explain import float_tolerance, litert_reference
+
+__all__ = ["BOARDS", "STEPS", "Comparison", "Skipped", "Verification", "compare", "verify"]
+
+BOARDS = ("nucleo_l4r5zi", "rpi_pico")
+"""A Cortex-M4 with an FPU and a Cortex-M0+ without one: the boards when none is named."""
+STEPS = 20
+TWIN, HOST = "NumPy twin", "C on the host"
+
+Progress = Callable[[str, int, int], None]
+
+
+def verify(
+    network: Network,
+    inputs: Array,
+    *,
+    board: Board | str | None = None,
+    rule: str | None = None,
+    steps: int = STEPS,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Verification:
+    """The comparisons of the executions of ``network`` on ``inputs``. A forbidden difference is no error here: see ``Verification.check``.
+
+    Args:
+        network: float32 or quantised.
+        inputs: (n, *input shape), float32, or integers of the network's own input dtype.
+        board: the board to emulate, or its name; by default each of BOARDS.
+        rule: what learns on the inputs in turn, with labels drawn by ``seed``; None for inference alone.
+        steps: the count of learning steps.
+        seed: of the labels and of the rule's own randomness.
+        progress: is called as ``progress(execution, done, total)``.
+
+    Raises:
+        BadInput: for inputs that do not fit or are not finite.
+        DoesNotFit: when a named board is too small.
+        EdgeffError: for whatever lowering refuses.
+    """
+    from edgeff.boards import load_board
+
+    if steps < 1:
+        raise BadInput("learning steps", got=steps, allowed="1 or more")
+    boards = [item if isinstance(item, Board) else load_board(item) for item in ([board] if board else BOARDS)]
+    session = _Session(progress, boards_may_be_small=board is None)
+    deployment = deploy(network, numeric=network.numeric, seed=seed)
+    x = _samples(deployment, inputs)
+    twin = twin_results(deployment.program, x, session.advance(TWIN, len(x)))
+    makers: list[tuple[str, Callable[[Program], Host | Emulated]]] = [(HOST, Host)]
+    makers += [(f"C on {item.name} (emulated {item.core})", partial(Emulated, board=item)) for item in boards]
+    for name, make in makers:
+        session.try_to(name, partial(_own_inference, session, deployment.program, x, twin, name, make))
+    (_integers if network.numeric != "float32" else _floats)(session, deployment, x, twin)
+    if rule is not None:
+        _learning(session, deploy(network, rule=rule, numeric=network.numeric, seed=seed), rule, inputs, steps, seed, makers)
+    return Verification(tuple(session.comparisons), tuple(session.skipped))
+
+
+class _Session:
+    """What was found so far."""
+
+    def __init__(self, progress: Progress | None, *, boards_may_be_small: bool) -> None:
+        self.comparisons: list[Comparison] = []
+        self.skipped: list[Skipped] = []
+        self._progress = progress
+        self._absences: tuple[type[EdgeffError], ...] = (MissingTool, Unsupported, *([DoesNotFit] if boards_may_be_small else []))
+
+    def advance(self, what: str, total: int) -> Callable[[], None]:
+        """What an execution calls after each of ``total`` samples."""
+        done = 0
+
+        def count() -> None:
+            nonlocal done
+            done += 1
+            if self._progress:
+                self._progress(what, done, total)
+
+        return count
+
+    def try_to(self, name: str, run: Callable[[], list[Comparison]]) -> None:
+        """Keeps the comparisons of an execution, or the reason why it takes no part."""
+        try:
+            self.comparisons += run()
+        except self._absences as error:
+            self.skipped.append(Skipped(name, str(error)))
+
+
+def _samples(deployment: Deployment, inputs: Array) -> Array:
+    """The inputs in the program's dtype, (n, inputs)."""
+    network, entry = deployment.network, deployment.program.tensors[deployment.program.input]
+    values = np.asarray(inputs)
+    if values.ndim < 1 or len(values) < 1 or values.size != len(values) * prod(network.input_shape):
+        raise BadInput("inputs", got=f"shape {values.shape}", allowed=f"(n, {', '.join(map(str, network.input_shape))}) with n >= 1")
+    if values.dtype == entry.dtype and network.input_quant is not None:
+        return values.reshape(len(values), -1)
+    if not np.issubdtype(values.dtype, np.number) or not np.isfinite(values.astype(np.float32)).all():
+        raise BadInput("inputs", got=f"{values.dtype} with values that are not finite numbers", allowed="finite float32 values")
+    return deployment.inputs(values)
+
+
+def _own_inference(
+    session: _Session, program: Program, x: Array, twin: Results, name: str, make: Callable[[Program], Host | Emulated]
+) -> list[Comparison]:
+    return _own_rows(name, "", twin, make(program).results(x, session.advance(name, len(x))))
+
+
+def _own_rows(name: str, when: str, twin: Results, other: Results) -> list[Comparison]:
+    """Scores and best classes, to the bit."""
+    pairs = (("scores", twin.scores, other.scores), ("best class", twin.classes, other.classes))
+    return [compare(TWIN, name, f"{what}{when}", x, y) for what, x, y in pairs]
+
+
+def _integers(session: _Session, deployment: Deployment, x: Array, twin: Results) -> None:
+    """An integer network in TFLM, LiteRT and ONNX Runtime."""
+    network, n = deployment.network, len(x)
+    shaped = x.reshape(n, *network.input_shape)
+
+    def exact_in_tflm() -> list[Comparison]:
+        made = engines.tflm(to_tflite(network), shaped, session.advance("TFLM", n))
+        return [compare(TWIN, "TFLM", "scores", twin.scores, made.reshape(n, -1))]
+
+    def explained_in_litert() -> list[Comparison]:
+        explained = litert_reference(deployment.program, x)
+        made = engines.litert(to_tflite(network), shaped, "BUILTIN_REF", session.advance("LiteRT reference", n)).reshape(n, -1)
+        note = "explained by the row above: LiteRT rescales in floating point and rounds once"
+        return [
+            compare("NumPy twin with LiteRT's single rounding", "LiteRT reference", "scores", explained, made),
+            compare(TWIN, "LiteRT reference", "scores", twin.scores, made, None, _with_classes(note, twin.scores, made)),
+        ]
+
+    def counted_in_litert() -> list[Comparison]:
+        made = engines.litert(to_tflite(network), shaped, "BUILTIN", session.advance("LiteRT default", n)).reshape(n, -1)
+        note = "optimised kernels and XNNPACK rescale in float32"
+        return [compare(TWIN, "LiteRT default", "scores", twin.scores, made, None, _with_classes(note, twin.scores, made))]
+
+    def within_a_step_in_onnxruntime() -> list[Comparison]:
+        rows = [_onnx_layer(network, number, x, twin) for number in range(len(network.layers))]
+        quant = network.layers[-1].quant["output"]
+        made = quantise_array(_onnx(network, x), quant, network.numeric)
+        note = "rescaled in float32, at most one step a layer"
+        return [*rows, compare(TWIN, "ONNX Runtime", "scores", twin.scores, made, None, _with_classes(note, twin.scores, made))]
+
+    session.try_to("TFLM", exact_in_tflm)
+    session.try_to("LiteRT reference", explained_in_litert)
+    session.try_to("LiteRT default", counted_in_litert)
+    session.try_to("ONNX Runtime", within_a_step_in_onnxruntime)
+
+
+def _onnx(network: Network, x: Array) -> Array:
+    """The float32 outputs (n, outputs) for integer inputs x (n, inputs)."""
+    if network.input_quant is None:
+        raise BadInput("network", got="float32", allowed="a quantised network")
+    real = dequantise_array(x, network.input_quant).reshape(len(x), *network.input_shape)
+    return engines.onnxruntime(network, real).reshape(len(x), -1)
+
+
+def _onnx_layer(network: Network, number: int, x: Array, twin: Results) -> Comparison:
+    """One layer alone, fed with what the twin fed it."""
+    layer = network.layers[number]
+    source = layer.inputs[0]
+    below = None if source == "input" else network[source]
+    alone = replace(
+        network,
+        input_shape=below.shape if below else network.input_shape,
+        input_quant=below.quant["output"] if below else network.input_quant,
+        layers=(replace(layer, inputs=("input",)),),
+    )
+    made = quantise_array(_onnx(alone, twin.layers[source] if below else x), layer.quant["output"], network.numeric)
+    note = "from the same inputs; rescaled in float32"
+    return compare(TWIN, "ONNX Runtime", f"outputs of layer {layer.name}", twin.layers[layer.name], made, 1, note)
+
+
+def _with_classes(note: str, scores: Array, made: Array) -> str:
+    """The note with the count of samples whose largest score stands elsewhere."""
+    if scores.shape[1] < 2:
+        return note
+    return f"{note}; {int((scores.argmax(1) != made.argmax(1)).sum())} of {len(scores)} best classes differ"
+
+
+def _floats(session: _Session, deployment: Deployment, x: Array, twin: Results) -> None:
+    """A float network in TFLM, LiteRT and ONNX Runtime, within the tolerance."""
+    network, n = deployment.network, len(x)
+    shaped = x.reshape(n, *network.input_shape)
+    allowed = float_tolerance(network, shaped, twin.scores)
+
+    def engine(name: str, run: Callable[[Callable[[], None]], Array]) -> None:
+        def rows() -> list[Comparison]:
+            made = run(session.advance(name, n)).reshape(n, -1)
+            note = _with_classes("float sums in another order", twin.scores, made)
+            return [compare(TWIN, name, "scores", twin.scores, made, allowed, note)]
+
+        session.try_to(name, rows)
+
+    engine("TFLM", lambda advance: engines.tflm(to_tflite(network), shaped, advance))
+    engine("LiteRT reference", lambda advance: engines.litert(to_tflite(network), shaped, "BUILTIN_REF", advance))
+    engine("LiteRT default", lambda advance: engines.litert(to_tflite(network), shaped, "BUILTIN", advance))
+    engine("ONNX Runtime", lambda _: engines.onnxruntime(network, shaped))
+
+
+def _learning(
+    session: _Session,
+    deployment: Deployment,
+    rule: str,
+    inputs: Array,
+    steps: int,
+    seed: int,
+    makers: Sequence[tuple[str, Callable[[Program], Host | Emulated]]],
+) -> None:
+    """The state after each step, and the scores after the last, in edgeff's own executions."""
+    program = deployment.program
+    samples = _samples(deployment, inputs)
+    x = samples[np.arange(steps) % len(samples)]
+    classes = program.tensors[program.output].elements
+    labels = np.random.default_rng(seed).integers(0, classes, steps)
+    memory = plan(program)
+    twin = twin_learning(program, memory, x, labels, session.advance(f"{TWIN} learning", 2 * steps))
+
+    def rows(name: str, make: Callable[[Program], Host | Emulated]) -> list[Comparison]:
+        other = make(program).learning(x, labels, session.advance(f"{name} learning", 2 * steps))
+        what = f"state after each of {steps} steps of {rule} (bytes)"
+        states = compare(TWIN, name, what, twin.states, other.states, note=_where(program, memory.offsets, twin, other))
+        return [states, *_own_rows(name, f" after {steps} steps of {rule}", twin.after, other.after)]
+
+    for name, make in makers:
+        session.try_to(f"{name} learning", partial(rows, name, make))
+
+
+def _where(program: Program, offsets: Mapping[str, int], twin: Learned, other: Learned) -> str:
+    """The first step and the tensor in which two states differ; empty when they do not."""
+    found = np.argwhere(twin.states != other.states)
+    if not len(found):
+        return ""
+    step, byte = (int(v) for v in found[0])
+    inside = [t.name for t in program.by_role("variable", "state") if offsets[t.name] <= byte < offsets[t.name] + t.size_bytes]
+    return f"first in step {step + 1}, {inside[0] if inside else f'byte {byte}'}"
