@@ -64,7 +64,7 @@ def deploy(
         if x is None:
             raise BadInput("quantisation", got="no calibration data", allowed="samples of the task", next_step="name the task, or quantise first (edgeff quantize)")
         if headroom is None:
-            headroom = item.headroom(network, settings) if item else Headroom()
+            headroom = item.headroom(network, settings, numeric) if item else Headroom()
         network = quantize(network, np.asarray(x)[:CALIBRATION_SAMPLES], numeric, headroom=headroom)
     if network.numeric != numeric:
         raise BadInput("numeric", got=f"{numeric} for a model that is {network.numeric}", allowed=network.numeric, next_step="start from the float model")

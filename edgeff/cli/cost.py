@@ -14,7 +14,7 @@ from edgeff.errors import DoesNotFit
 
 if TYPE_CHECKING:
     from edgeff.deploy import Deployment
-    from edgeff.ir import Program
+    from edgeff.ir import Board, MemoryPlan, Program
 
 
 @click.command("cost", epilog="Example: edgeff cost m.onnx --rule pepita --numeric int8 --board rpi_pico")
@@ -48,13 +48,14 @@ def command(
     layers = layer_costs(program)
     infer = {"macs": whole.infer_macs, "arena_bytes": alone.memory.arena_bytes}
     learn = {"macs": whole.learn_macs if rule else None, "arena_bytes": whole.memory.arena_bytes if rule else None}
-    fit = _fit(deployment, machine) if machine else {}
+    fit = _fit(deployment, machine, whole.memory) if machine else {}
     if as_json:
         print_json({"layers": layers, "infer": infer, "learn": learn, "weight_bytes": whole.weight_bytes} | ({"board": fit} if fit else {}))
         return
     keys = ("name", "kernel", "macs", "weight_bytes", "activation_bytes")
     headings = ("layer", "kernel", "MACs", "weight bytes", "activation bytes")
-    print_table(headings, [[layer[key] for key in keys] for layer in layers], f"{program.name}, {program.numeric}, inference by layer")
+    print_line(f"{program.name}, {program.numeric}, inference by layer")
+    print_table(headings, [[layer[key] for key in keys] for layer in layers])
     rows: list[Sequence[object]] = [["inference only", infer["macs"], infer["arena_bytes"], alone.memory.flash_bytes]]
     if rule:
         rows.append([f"learning step of {rule}", learn["macs"], learn["arena_bytes"], whole.memory.flash_bytes])
@@ -89,15 +90,21 @@ def layer_costs(program: Program) -> list[dict[str, Any]]:
     return [*entries.values()]
 
 
-def _fit(deployment: Deployment, board: Any) -> dict[str, Any]:
-    """Whether the program's RAM fits the board, by how many bytes (negative: missing), and what to do where it does not."""
-    from edgeff.bench import fits, require_fit
+def _fit(deployment: Deployment, board: Board, memory: MemoryPlan) -> dict[str, Any]:
+    """Whether the program fits the board, how many bytes stay free (negative: are missing), and what to do where it does not.
 
-    free = -fits(deployment.program, board)
-    found = {"name": board.name, "fits": free >= 0, "ram_bytes": board.ram_bytes, "free_ram_bytes": free}
+    Of flash only the constants are known before a build: code comes on top.
+    """
+    from edgeff.simulate import fits, require_fit
+
+    free, flash = -fits(deployment.program, board), board.flash_bytes - memory.flash_bytes
+    found = {"name": board.name, "fits": free >= 0 and flash >= 0, "free_ram_bytes": free, "free_flash_bytes": flash}
+    taken = f"{free:,} of {board.ram_bytes:,} bytes of RAM and {flash:,} of {board.flash_bytes:,} of flash, before the code, stay free"
+    summary = f"fits {board.name}: {taken}"
+    if flash < 0:
+        summary = f"does not fit {board.name}: {-flash:,} bytes of flash too few; choose a smaller network, int8 or another board"
     try:
         require_fit(deployment, board)
-        summary = f"fits {board.name}: {free:,} of {board.ram_bytes:,} bytes of RAM stay free, the stack's included in what is taken"
     except DoesNotFit as error:
         summary = f"does not fit {board.name}: {-free:,} of {board.ram_bytes:,} bytes of RAM are missing; {error.next_step}"
     return found | {"summary": summary}

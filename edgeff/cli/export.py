@@ -92,7 +92,7 @@ def _c(
     machine = load_board(board) if board else None
     deployment = make_deployment(model, rule=learns, numeric=numeric, changes=changes, calibrate=calibrate, seed=seed)
     if machine:
-        from edgeff.bench import require_fit
+        from edgeff.simulate import require_fit
 
         require_fit(deployment, machine)
     samples, labels = example_samples(model, deployment, seed)

@@ -35,8 +35,8 @@ def command(
     """Count instructions and cycles by layer and by function, and flash, arena and stack."""
     import numpy as np
 
-    from edgeff.bench import build_project, profile
     from edgeff.boards import load_board
+    from edgeff.simulate import build_project, profile
 
     machine = load_board(board)
     loaded = load_model(model)
@@ -50,17 +50,18 @@ def command(
         firmware, _ = build_project(deployment, machine, Path(folder))
         trace = profile(deployment, machine, firmware, samples[0], int(labels[0]), loaded.task or "", seed)
     if as_json:
-        from edgeff.report.record import to_json
+        from edgeff.report.record import run_json
 
-        print_json(to_json([trace])["runs"][0])
+        print_json(run_json(trace))
         return
     for title, cost, rows in (("inference", trace.infer, trace.infer_layers), ("learning step", trace.learn, trace.learn_layers)):
         if not rows:
             continue
         body: list[list[Any]] = [[row.name, row.kernel, row.stage, row.macs, row.instructions, row.cycles] for row in rows]
         body.append(["total", "", "", cost.macs, cost.instructions, cost.cycles])
-        what = f"{title} of {trace.network}, {trace.numeric}, on {machine.name}: {1000 * (cost.latency_s or 0):.3f} ms ({cost.evidence})"
-        print_table(("layer", "kernel", "stage", "MACs", "instructions", "cycles"), body, what)
-    print_table(("function", "instructions"), [*trace.functions.items()], f"by function, {'learning step' if rule else 'inference'}")
+        print_line(f"{title} of {trace.network}, {trace.numeric}, on {machine.name}: {1000 * (cost.latency_s or 0):.3f} ms ({cost.evidence})")
+        print_table(("layer", "kernel", "stage", "MACs", "instructions", "cycles"), body)
+    print_line(f"{'learning step' if rule else 'inference'} by function")
+    print_table(("function", "instructions"), [*trace.functions.items()])
     memory = trace.memory
     print_line(f"flash {memory.flash_bytes:,} bytes, weights {memory.weight_bytes:,}, arena {memory.arena_bytes:,}, stack {memory.stack_bytes:,}")

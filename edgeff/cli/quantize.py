@@ -71,5 +71,5 @@ def _headroom(model: Model, rule: str | None, numeric: Any) -> Headroom | None:
     if item.prepare_needed(model.network):
         step = f"train it by {rule}, or keep the float model and give --numeric {numeric} to `edgeff simulate`"
         raise BadInput(f"rule {rule}", got="a network without the layers it needs", allowed=f"a model trained by {rule}", next_step=step)
-    room: Headroom = item.headroom(model.network, item.device_settings(numeric))
+    room: Headroom = item.headroom(model.network, item.device_settings(numeric), numeric)
     return room

@@ -38,9 +38,9 @@ def command(
     seed: int | None,
 ) -> None:
     """Let a model learn on the emulated board: accuracy on all test samples before and after, and the cost of a step."""
-    from edgeff.bench import build_project, simulate
     from edgeff.boards import load_board
     from edgeff.cli.engines import predictions
+    from edgeff.simulate import build_project, simulate
 
     machine = load_board(board)
     loaded = load_model(model)
@@ -59,10 +59,11 @@ def command(
         known["quantized"] = known["before"]
     trace = replace(trace, accuracy=known)
     if as_json:
-        from edgeff.report.record import to_json
+        from edgeff.report.record import run_json
 
-        print_json(to_json([trace])["runs"][0])
+        print_json(run_json(trace))
         return
+    print_line(f"{trace.network} learns {task} on the emulated {machine.name}")
     print_table(
         ("rule", "numeric", "samples", "accuracy before", "accuracy after", "flash", "static RAM", "stack", "instructions a step"),
         [
@@ -78,6 +79,5 @@ def command(
                 trace.learn.instructions,
             ]
         ],
-        f"{trace.network} learns {task} on the emulated {machine.name}",
     )
     print_line(f"accuracy: all {len(data.x_test)} test samples, on the core; a step takes {1000 * (trace.learn.latency_s or 0):.3f} ms, modelled")

@@ -30,21 +30,22 @@ def print_note(text: str) -> None:
     sys.stderr.write(one_line(f"note: {text}") + "\n")
 
 
-def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
-    """Prints a table; a column whose every cell is a number stands at the right, with separators of thousands, None as ``-``."""
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Prints a table and an empty line; a column of numbers stands at the right, with separators of thousands, None as ``-``."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
-    table = Table(title=Text(one_line(title)) if title else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for index, heading in enumerate(headings):
         numbers = all(row[index] is None or isinstance(row[index], int | float) for row in rows)
         table.add_column(Text(heading), justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell(value)) for value in row))
     console.print(table)
+    console.print()
 
 
 def cell(value: object) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeff.cli.models import Model, load_model, load_task
+from edgeff.cli.models import Model, load_model, load_task, make_deployment
 from edgeff.cli.options import common
 from edgeff.cli.terminal import print_json, print_line, print_note, print_table, stages
 from edgeff.errors import BadInput
@@ -34,13 +34,14 @@ def command(model: str, inputs: str | None, board: str | None, as_json: bool, se
     machine = load_board(board) if board else None
     x = read_inputs(inputs, loaded) if inputs else _samples(loaded, seed)
     with stages() as report:
-        result = verify(loaded.network, x, board=machine, progress=report)
+        result = verify(loaded.network, x, board=machine, rule=_rule(loaded), seed=_seed(loaded, seed), progress=report)
     if as_json:
         print_json(result.to_json())
     else:
         keys = ("a", "b", "what", "elements", "differing", "max_difference", "allowed")
         rows = [[getattr(comparison, key) for key in keys] for comparison in result]
-        print_table([key.replace("_", " ") for key in keys], rows, f"{loaded.network.name}, {len(x)} samples")
+        print_line(f"{loaded.network.name}, {len(x)} samples")
+        print_table([key.replace("_", " ") for key in keys], rows)
         for skipped in result.skipped:
             print_note(f"{skipped.name} did not take part: {skipped.reason}")
         print_line("ok: no difference that is not allowed" if result.ok else "not ok")
@@ -50,10 +51,27 @@ def command(model: str, inputs: str | None, board: str | None, as_json: bool, se
 def _samples(model: Model, seed: int | None) -> Array:
     import numpy as np
 
-    seed = model.seed if seed is None else seed
     if model.task is not None:
-        return load_task(model.task, seed, model.network).x_test[:SAMPLES]
-    return np.random.default_rng(seed).random((SAMPLES, *model.network.input_shape), np.float32)
+        return load_task(model.task, _seed(model, seed), model.network).x_test[:SAMPLES]
+    return np.random.default_rng(_seed(model, seed)).random((SAMPLES, *model.network.input_shape), np.float32)
+
+
+def _seed(model: Model, seed: int | None) -> int:
+    return model.seed if seed is None else seed
+
+
+def _rule(model: Model) -> str | None:
+    """The rule whose learning steps are compared too: the model's own, where the model can learn as it is."""
+    from edgeff.errors import Unsupported
+
+    if model.rule is None:
+        return None
+    try:
+        make_deployment(model, rule=model.rule)
+    except Unsupported as error:
+        print_note(f"learning is left out: {error}")
+        return None
+    return model.rule
 
 
 def read_inputs(file: str, model: Model) -> Array:

@@ -24,6 +24,15 @@ def kind(label: str | None) -> str | None:
     return word[0] if word and word[0] in KINDS else None
 
 
+def detail(label: str | None) -> str:
+    """What a label adds to its kind.
+
+    >>> detail("modelled, validated +-20 %")
+    'validated +-20 %'
+    """
+    return (label or "").removeprefix(kind(label) or "").strip(" ,()")
+
+
 def cost_evidence(cost: Cost) -> dict[str, str | None]:
     """The labels of a cost's ``instructions`` and ``cycles``; milliseconds follow the cycles. One label without parts stands for both.
 

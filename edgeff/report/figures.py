@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
@@ -17,6 +19,7 @@ from edgeff.report.style import (
     markup,
     numeric_mark,
     rule_look,
+    shown,
     stage_colour,
     stage_order,
 )
@@ -25,6 +28,8 @@ Figure = dict[str, Any]
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 NUMERIC_ORDER = ("float32", "int16", "int8")
 _LOG_FROM = 20.0
+_MOST_NAMED = 24
+_CHARACTER = 6.8  # pixels of a character of a name
 
 
 def layout(height: int, **more: Any) -> Figure:
@@ -83,50 +88,120 @@ def plottable(traces: Sequence[Trace]) -> list[Trace]:
 
 
 def accuracy_against_ram(traces: Sequence[Trace]) -> Figure:
-    """The picture of every run: total RAM in bytes along x, accuracy learned on the device up y; colour a rule, mark a numeric, hollow the control."""
+    """The picture of every run: total RAM in bytes along x, accuracy learned on the device up y; colour a rule, mark a numeric, hollow the control.
+
+    Few runs are named where they stand, many in a legend. A mark that lies under others is larger, so that it shows around them.
+    """
     runs = plottable(traces)
-    sizes = [run.memory.total_ram_bytes or 0 for run in runs]
-    log = bool(sizes) and min(sizes) > 0 and max(sizes) / min(sizes) > _LOG_FROM
+    frame = _Frame.around([(run.memory.total_ram_bytes or 0, 100 * (run.accuracy["after"] or 0.0)) for run in runs])
+    spots = [frame.pixels(run.memory.total_ram_bytes or 0, 100 * (run.accuracy["after"] or 0.0)) for run in runs]
+    named = len(runs) <= _MOST_NAMED
+    drawn = [i for rule in dict.fromkeys(run.rule for run in runs) for i in range(len(runs)) if runs[i].rule == rule]
+    sizes = {i: 11 + 6 * min(2, sum(math.dist(spots[i], spots[j]) < 3 for j in drawn[place + 1 :])) for place, i in enumerate(drawn)}
     data: list[Figure] = [*_numeric_lines(runs)]
     for rule in dict.fromkeys(run.rule for run in runs):
-        members = [run for run in runs if run.rule == rule]
+        members = [i for i in drawn if runs[i].rule == rule]
         colour, _ = rule_look(rule)
         hollow = rule == CONTROL
+        name = markup(rule) + (" (control)" if hollow else "")
         data.append(
             {
                 "type": "scatter",
                 "mode": "markers",
-                "name": markup(rule) + (" (control)" if hollow else ""),
+                "name": name,
                 "legendgroup": markup(rule),
-                "x": [run.memory.total_ram_bytes for run in members],
-                "y": [100 * (run.accuracy["after"] or 0.0) for run in members],
+                "x": [runs[i].memory.total_ram_bytes for i in members],
+                "y": [100 * (runs[i].accuracy["after"] or 0.0) for i in members],
                 "marker": {
-                    "symbol": [numeric_mark(run.numeric, hollow=hollow) for run in members],
-                    "size": 11,
+                    "symbol": [numeric_mark(runs[i].numeric, hollow=hollow) for i in members],
+                    "size": [sizes[i] for i in members],
+                    "opacity": 1,
                     "color": colour,
                     "line": {"width": 2 if hollow else 1, "color": colour if hollow else "#ffffff"},
                 },
-                "hovertext": [_run_hover(run, traces) for run in members],
+                "hovertext": [_run_hover(runs[i], traces) for i in members],
                 "hoverinfo": "text",
                 "showlegend": False,
             }
         )
-        data.append(_key(markup(rule) + (" (control)" if hollow else ""), numeric_mark("float32", hollow=hollow), colour, legendgroup=markup(rule)))
+        if not named:
+            data.append(_key(name, numeric_mark("float32", hollow=hollow), colour, legendgroup=markup(rule)))
     data += [_key(markup(n), numeric_mark(n), MUTED, legend="legend2") for n in ordered_numerics(runs)]
-    x = axis("total RAM: weights, activations and stack, bytes" + (" (logarithmic)" if log else ""), tickformat=",d")
-    x |= {"type": "log", "dtick": "D2"} if log else {"type": "linear", "rangemode": "tozero", "range": [0, 1.07 * max(sizes, default=1)]}
+    x = axis("total RAM: weights, activations and stack, bytes" + (" (logarithmic)" if frame.log else ""), tickformat=",d", range=list(frame.x))
+    notes, beyond = _names(runs, spots, frame) if named else ([], 0.0)
     return {
         "data": data,
         "layout": layout(
-            460,
-            margin={"l": 70, "r": 20, "t": 64, "b": 60},
-            xaxis=x,
-            yaxis=axis("accuracy learned on the device, %", type="linear", ticksuffix=""),
+            _Frame.height,
+            margin={"l": 70, "r": 20 + beyond, "t": 40 if named else 64, "b": 60},
+            xaxis=x | ({"type": "log", "dtick": "D2"} if frame.log else {"type": "linear"}),
+            yaxis=axis("accuracy learned on the device, %", type="linear", range=list(frame.y)),
+            annotations=notes,
             showlegend=True,
-            legend=legend(y=1.09, title={"text": "rule ", "font": {"size": 12, "color": MUTED}}),
-            legend2=legend(y=1.02, itemclick=False, itemdoubleclick=False, title={"text": "numeric ", "font": {"size": 12, "color": MUTED}}),
+            legend=legend(y=1.09),
+            legend2=legend(y=1.02, itemclick=False, itemdoubleclick=False),
         ),
     }
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """The ranges of the picture (x in powers of ten where it is logarithmic), and where in it a run stands, in pixels of a page of usual width."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+    log: bool
+
+    width = 1060
+    height = 460
+
+    @classmethod
+    def around(cls, points: Sequence[tuple[float, float]]) -> _Frame:
+        """The frame that holds (bytes, per cent), from 0 bytes on unless the sizes are so different that only a logarithm shows them all."""
+        across = [x for x, _ in points] or [1.0]
+        up = [y for _, y in points] or [0.0, 100.0]
+        log = min(across) > 0 and max(across) / min(across) > _LOG_FROM
+        right = 1.12 * max(*across, 1.0)
+        x = (math.log10(min(across) / 1.3), math.log10(1.6 * max(across))) if log else (0.0, right)
+        margin = max(1.0, 0.08 * (max(up) - min(up)))
+        return cls(x, (max(0.0, min(up) - margin) if min(up) > 0 else -1.0, max(up) + margin), log)
+
+    def pixels(self, x: float, y: float) -> tuple[float, float]:
+        across = math.log10(x) if self.log else x
+        return (across - self.x[0]) / (self.x[1] - self.x[0]) * self.width, (y - self.y[0]) / (self.y[1] - self.y[0]) * (self.height - 100)
+
+    def per_cent(self, pixels: float) -> float:
+        """The accuracy at a height in pixels."""
+        return self.y[0] + pixels / (self.height - 100) * (self.y[1] - self.y[0])
+
+
+def _names(runs: Sequence[Trace], spots: Sequence[tuple[float, float]], frame: _Frame) -> tuple[list[Figure], float]:
+    """The rules beside their marks, and how many pixels they reach beyond the frame: one text for marks that touch, texts one above the other moved apart."""
+    clusters: list[list[int]] = []
+    for i in sorted(range(len(runs)), key=lambda i: -spots[i][1]):
+        near = next((c for c in clusters if runs[c[0]].numeric == runs[i].numeric and math.dist(spots[c[0]], spots[i]) < 14), None)
+        if near is None:
+            clusters.append([i])
+        else:
+            near.append(i)
+    columns: list[list[list[int]]] = []
+    for cluster in sorted(clusters, key=lambda c: spots[c[0]][0]):
+        if columns and spots[cluster[0]][0] - spots[columns[-1][0][0]][0] < 90:
+            columns[-1].append(cluster)
+        else:
+            columns.append([cluster])
+    notes, beyond = [], 0.0
+    for column in columns:
+        heights = spread([spots[c[0]][1] for c in column], 15.0, 6.0, frame.height - 106.0)
+        for cluster, height in zip(column, heights, strict=True):
+            rules = dict.fromkeys(runs[i].rule for i in cluster)
+            names = [shown(rule, 18) + (" (control)" if rule == CONTROL else "") for rule in rules]
+            text = ", ".join(f'<span style="color:{rule_look(rule)[0]}">{markup(name)}</span>' for rule, name in zip(rules, names, strict=True))
+            right = max(cluster, key=lambda i: spots[i][0])
+            x = runs[right].memory.total_ram_bytes or 0
+            beyond = max(beyond, spots[right][0] + 12 + _CHARACTER * len(", ".join(names)) - frame.width)
+            notes.append(note(text, math.log10(x) if frame.log else x, frame.per_cent(height), xanchor="left", xshift=11, yanchor="middle", bgcolor="rgba(253,253,252,0.75)", borderpad=0))
+    return notes, beyond
 
 
 def _key(name: str, symbol: str, colour: str, **more: Any) -> Figure:
@@ -205,7 +280,7 @@ def learning_curves(group: Group) -> Figure:
             data += _curve(rule, numeric, x, mean, least, greatest, suffix)
             ends.append((rule, mean[-1]))
         room = 15.0 / (height - 110) * (span[1] - span[0])
-        for (rule, _), y in zip(ends, spread([end for _, end in ends], room), strict=True):
+        for (rule, _), y in zip(ends, spread([end for _, end in ends], room, *span), strict=True):
             colour, _ = rule_look(rule)
             text = markup(rule, 18) + (" (control)" if rule == CONTROL else "")
             place = {"xref": f"x{suffix} domain", "yref": f"y{suffix}", "xanchor": "left", "xshift": 6, "font": {"size": 12, "color": colour}}
@@ -253,8 +328,9 @@ def _curve(rule: str, numeric: str, x: list[int], mean: list[float], least: list
     return [band, line]
 
 
-def spread(places: Sequence[float], room: float) -> list[float]:
-    """``places`` moved apart so that neighbours are at least ``room`` apart, each cluster centred where it was; the order is kept.
+def spread(places: Sequence[float], room: float, low: float = -math.inf, high: float = math.inf) -> list[float]:
+    """``places`` moved apart so that neighbours are at least ``room`` apart, each cluster centred where it was but within low and high where that
+    can be; the order is kept.
 
     >>> spread([5.0, 5.0, 9.0], 1.0)
     [4.5, 5.5, 9.0]
@@ -269,6 +345,10 @@ def spread(places: Sequence[float], room: float) -> list[float]:
                 break
             clusters[-2:] = [((below * m + above * n) / (m + n), m + n)]
     spots = [centre + room * (k - (count - 1) / 2) for centre, count in clusters for k in range(count)]
+    for i in range(len(spots) - 1, -1, -1):
+        spots[i] = min(spots[i], high if i == len(spots) - 1 else spots[i + 1] - room)
+    for i in range(len(spots)):
+        spots[i] = max(spots[i], low if i == 0 else spots[i - 1] + room)
     moved = [0.0] * len(places)
     for i, spot in zip(order, spots, strict=True):
         moved[i] = spot

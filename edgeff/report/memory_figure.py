@@ -12,10 +12,12 @@ from typing import Any
 
 from edgeff.ir import CallCost, Trace
 from edgeff.report.figures import Figure, axis, layout, legend, note
-from edgeff.report.style import INK, MUTED, ROLES, RULE_LINE, STACK_COLOUR, markup
+from edgeff.report.style import INK, MUTED, ROLES, RULE_LINE, STACK_COLOUR, markup, shown
 
-_DTYPE_SUFFIX = re.compile(r"_(f32|i8|i16|i32)$")
+_DTYPE_SUFFIX = re.compile(r"(_(f32|i8|i16|i32))+$")
 _MOST_LABELS = 64
+# Pixels: of the plot between its margins at a usual width of page, and of a character of the labels.
+_WIDTH, _INSIDE, _ABOVE, _CHARACTER = 1000.0, 440, 60, 6.6
 _PERSISTENT, _SCRATCH, _STACK = (0.0, 0.2), (0.25, 0.87), (0.92, 1.0)
 
 
@@ -25,7 +27,8 @@ def memory_figure(trace: Trace) -> Figure:
     calls = (*trace.infer_layers, *trace.learn_layers)
     count = max(len(calls), 1 + max((int(stay["last"]) for stay in stays), default=0))
     floor, top = scratch_bounds(trace)
-    data = [_bars(stays, role, calls) for role in dict.fromkeys((*ROLES, *(str(stay["role"]) for stay in stays))) if any(s["role"] == role for s in stays)]
+    heights = {True: _INSIDE * (_PERSISTENT[1] - _PERSISTENT[0]) / max(floor, 1), False: _INSIDE * (_SCRATCH[1] - _SCRATCH[0]) / max(top - floor, 1)}
+    data = [_bars(stays, role, calls, _WIDTH / count, heights) for role in dict.fromkeys((*ROLES, *(str(stay["role"]) for stay in stays))) if any(s["role"] == role for s in stays)]
     axes: Figure = {
         "yaxis": axis("persistent, B", domain=list(_PERSISTENT), range=[0, max(floor, 1)], **_ticks(0, floor, 2), showgrid=False),
         "yaxis2": axis("scratch, B", domain=list(_SCRATCH), range=[floor, max(top, floor + 1)], **_ticks(floor, top, 6)),
@@ -39,22 +42,22 @@ def memory_figure(trace: Trace) -> Figure:
     infer = len(trace.infer_layers)
     shapes, notes = _divider(infer, count) if 0 < infer < count else ([], [])
     labelled = bool(calls) and count <= _MOST_LABELS
-    names = [f"{_DTYPE_SUFFIX.sub('', call.kernel.removeprefix('eff_'))} {call.name}" for call in calls]
-    ticks = {"tickmode": "array", "tickvals": list(range(count)), "ticktext": [markup(n, 30) for n in names], "tickangle": -90 if count > 12 else -40} if labelled else {}
+    names = [shown(_call_name(call, trace.rule), 30) for call in calls] if labelled else []
+    ticks = {"tickmode": "array", "tickvals": list(range(count)), "ticktext": [markup(n) for n in names], "tickangle": -90} if labelled else {}
+    below = 24 + 6.4 * max(map(len, names), default=5)
     x = axis("" if labelled else "call", range=[-0.5, count - 0.5], anchor="y", showgrid=False, type="linear", **ticks)
     x["tickfont"] = {"size": 11, "color": MUTED}
     return {
         "data": data,
         "layout": layout(
-            640 if labelled else 540,
+            _INSIDE + _ABOVE + below,
             barmode="overlay",
-            uniformtext={"mode": "hide", "minsize": 9},
             xaxis=x,
             shapes=shapes,
             annotations=notes,
             showlegend=True,
             legend=legend(y=1.06, itemclick=False, itemdoubleclick=False),
-            margin={"l": 84, "r": 10, "t": 60, "b": 150 if labelled else 56},
+            margin={"l": 84, "r": 10, "t": _ABOVE, "b": below},
             **axes,
         ),
     }
@@ -80,7 +83,8 @@ def ram_parts(trace: Trace) -> list[tuple[str, int, str]]:
     return parts
 
 
-def _bars(stays: Sequence[Mapping[str, Any]], role: str, calls: Sequence[CallCost]) -> Figure:
+def _bars(stays: Sequence[Mapping[str, Any]], role: str, calls: Sequence[CallCost], call_width: float, heights: Mapping[bool, float]) -> Figure:
+    """The rectangles of a role. A name stands in those it fits into: ``call_width`` and ``heights`` (persistent or not) are pixels a call and a byte."""
     members = [stay for stay in stays if stay["role"] == role]
     name, colour = ROLES.get(role, (markup(role), "#dddddd"))
     persistent = all(stay["line"] == "persistent" for stay in members)
@@ -93,8 +97,9 @@ def _bars(stays: Sequence[Mapping[str, Any]], role: str, calls: Sequence[CallCos
         "y": [stay["size_bytes"] for stay in members],
         "yaxis": "y" if persistent else "y2",
         "marker": {"color": colour, "line": {"color": "#ffffff", "width": 1.5}},
-        "text": [markup(_short(str(stay["tensor"])), 30) for stay in members],
+        "text": [_text(stay, call_width, heights[persistent]) for stay in members],
         "textposition": "inside",
+        "constraintext": "none",
         "insidetextanchor": "middle",
         "textangle": 0,
         "textfont": {"color": INK, "size": 11},
@@ -104,9 +109,21 @@ def _bars(stays: Sequence[Mapping[str, Any]], role: str, calls: Sequence[CallCos
     }
 
 
-def _short(tensor: str) -> str:
-    """A tensor's name without the line it belongs to, which the picture shows."""
-    return re.sub(r"^(infer|learn)\.", "", tensor)
+def _text(stay: Mapping[str, Any], call_width: float, byte_height: float) -> str:
+    """A tensor's name without the line it belongs to, which the picture shows, and its bytes where there is room; empty where there is none."""
+    name, size = shown(re.sub(r"^(infer|learn)\.", "", str(stay["tensor"])), 30), f"{stay['size_bytes']:,} B"
+    if stay["size_bytes"] * byte_height < 13:
+        return ""
+    room = (stay["last"] - stay["first"] + 1) * call_width / _CHARACTER
+    return next((markup(text) for text in (f"{name}, {size}", name) if len(text) <= room), "")
+
+
+def _call_name(call: CallCost, rule: str) -> str:
+    """A call on the axis: its layer and, where the layer's name does not say it, its kernel without the data type."""
+    kernel = _DTYPE_SUFFIX.sub("", call.kernel.removeprefix("eff_"))
+    if call.name == rule:
+        return kernel
+    return call.name if call.name.startswith(kernel) else f"{call.name} {kernel}"
 
 
 def _hover(stay: Mapping[str, Any], calls: Sequence[CallCost]) -> str:

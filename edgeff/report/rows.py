@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from edgeff.ir import Trace
-from edgeff.report.evidence import KINDS, figure_evidence
+from edgeff.report.evidence import KINDS, detail, figure_evidence
 from edgeff.report.evidence import kind as evidence_kind
 from edgeff.report.style import CONTROL, shown
 
@@ -177,7 +177,7 @@ def evidence_by_kind(traces: Sequence[Trace]) -> dict[str, list[str]]:
         details: dict[str, set[str]] = {}
         for label in {label for trace in traces if (label := figure_evidence(trace, figure))}:
             word = evidence_kind(label) or "not stated"
-            details.setdefault(word, set()).add(shown(label, 120).removeprefix(word).strip(" ,()"))
+            details.setdefault(word, set()).add(shown(detail(label), 120))
         for word, texts in details.items():
             more = "; ".join(sorted(filter(None, texts)))
             found.setdefault(word, []).append(f"{words} ({more})" if more else words)

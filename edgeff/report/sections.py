@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 from edgeff.ir import Trace
-from edgeff.report.evidence import cost_evidence, trace_evidence
+from edgeff.report.evidence import cost_evidence, detail, trace_evidence
 from edgeff.report.evidence import kind as evidence_kind
 from edgeff.report.figures import Figure, accuracy_against_ram, cost_by_layer, cost_by_run, learning_curves, metric, ordered_numerics, plottable
 from edgeff.report.memory_figure import memory_figure, ram_parts
@@ -138,7 +138,7 @@ def _columns(group: Group) -> tuple[Column, ...]:
 def _table(group: Group, *, several: bool) -> str:
     columns = _columns(group)
     names = list(dict.fromkeys(column.group for column in columns))
-    over = "".join(_over(name, [c for c in columns if c.group == name], group) for name in names)
+    over = "".join(_over(name, [c for c in columns if c.group == name]) for name in names)
     heads = "".join(
         f'<th scope="col" class="{_css(columns, i)}"><button type="button">{escape(column.head)}</button></th>' for i, column in enumerate(columns)
     )
@@ -150,18 +150,21 @@ def _table(group: Group, *, several: bool) -> str:
         for index, trace in enumerate(group.traces)
     )
     heading = f"<h3>{escape(group.title)}</h3>" if several else ""
+    kinds = "".join(f'<td class="{_css(columns, i)}">{_kinds(column, group)}</td>' for i, column in enumerate(columns))
     return (
-        f'{heading}<div class="wide"><table class="results"><thead><tr class="over">{over}</tr><tr class="heads">{heads}</tr></thead>'
+        f'{heading}<div class="wide"><table class="results"><thead><tr class="over">{over}</tr><tr class="heads">{heads}</tr><tr class="kinds">{kinds}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
 
 
-def _over(name: str, columns: Sequence[Column], group: Group) -> str:
+def _over(name: str, columns: Sequence[Column]) -> str:
     if not name:
         return f'<td colspan="{len(columns)}"></td>'
-    kinds = dict.fromkeys(kind for column in columns for kind in evidence_kinds(column, group.traces))
-    badges = "".join(f" {_badge(kind)}" for kind in kinds)
-    return f'<th colspan="{len(columns)}" scope="colgroup" class="first"><span class="heading">{escape(name)}{badges}</span></th>'
+    return f'<th colspan="{len(columns)}" scope="colgroup" class="first"><span class="heading">{escape(name)}</span></th>'
+
+
+def _kinds(column: Column, group: Group) -> str:
+    return " ".join(f'<span class="kind {kind}">{kind}</span>' for kind in evidence_kinds(column, group.traces))
 
 
 def _css(columns: Sequence[Column], index: int) -> str:
@@ -335,11 +338,12 @@ def _known(traces: Sequence[Trace]) -> list[tuple[str, str | None, str]]:
             for name, figure, value in (("Instructions", "instructions", cost.instructions), ("Cycles, milliseconds", "cycles", cost.cycles)):
                 if value is not None:
                     label = labels[figure]
-                    place = f" for {markup(trace.board)}" if trace.board else ""
-                    found[name, evidence_kind(label), f"{markup(label, 120) if label else 'not stated'}{place}"] = None
+                    place = f", {markup(trace.board)}" if trace.board else ""
+                    found[name, evidence_kind(label), f"{markup(detail(label), 120) or _PLAIN[name]}{place}".replace("+-", "&plusmn;")] = None
     return sorted(found, key=lambda row: _ORDER.index(row[0]))
 
 
+_PLAIN = {"Instructions": "counted", "Cycles, milliseconds": "cycles of the core at its clock"}
 _ORDER = ("Accuracy", "Flash, static RAM, arena", "Stack", "Multiply-accumulates", "Instructions", "Cycles, milliseconds")
 
 

@@ -53,11 +53,11 @@ _STAGES: Mapping[str, str] = MappingProxyType(
 _OTHER_STAGES = ("#99ddff", "#aaaa00", "#b7a6d9", "#c2a58c")
 ROLES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "variable": ("weights that learn", "#77aadd"),
-        "state": ("state of the rule", "#99ddff"),
-        "input": ("input", "#eedd88"),
-        "label": ("label", "#ee8866"),
-        "activation": ("activations", "#7fc8b0"),
+        "variable": ("weights that learn", "#93a4ba"),
+        "state": ("state of the rule", "#c3ccd8"),
+        "input": ("input", "#dccba4"),
+        "label": ("label", "#b58e6d"),
+        "activation": ("activations", "#93c4b3"),
     }
 )
 STACK_COLOUR, STATIC_COLOUR = "#c9ced4", "#e3e6e9"

@@ -131,9 +131,9 @@ class Rule:
         """The scores of the classes (B, C); the largest is the prediction."""
         return forward(run.network, run.params, x)[run.network.layers[-1].name]
 
-    def headroom(self, network: Network, settings: Any) -> Headroom:
+    def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
         """The room quantisation leaves for learning with this rule, in every range and around the inputs."""
-        return Headroom(weights=1.5, hidden=2.0, output=6.0)
+        return Headroom(weights=4.0, hidden=4.0, output=16.0) if numeric == "int16" else Headroom(weights=2.0, hidden=2.0, output=8.0)
 
     def lower_predict(self, build: Any) -> Any:
         """Emits inference and returns the scores' value; by default the network's forward pass."""

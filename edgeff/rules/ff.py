@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgeff.errors import BadInput, Unsupported
-from edgeff.ir import Array, Headroom, Layer, Network
+from edgeff.ir import Array, Headroom, Layer, Network, Numeric
 from edgeff.kernels.arithmetic import draws, step_key, stream_key
 from edgeff.layers import kind
 from edgeff.rules import Gradients, Rule, Run, Settings, register
@@ -91,9 +91,9 @@ class ForwardForward(Rule):
     def prepare_needed(self, network: Network) -> bool:
         return not any(layer.op == "normalise" for layer in network)
 
-    def headroom(self, network: Network, settings: Any) -> Headroom:
+    def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
         """Goodness grows until it stands around theta, so weights and hidden activations need more room than with other rules."""
-        return Headroom(weights=3.0, hidden=4.0, output=6.0)
+        return Headroom(weights=6.0, hidden=8.0, output=16.0) if numeric == "int16" else Headroom(weights=3.0, hidden=4.0, output=6.0)
 
     def _hidden_pass(self, run: Run, x: Array) -> dict[str, Array]:
         """The activations up to the head's input."""

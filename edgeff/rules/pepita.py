@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgeff.errors import BadInput
-from edgeff.ir import Array, Headroom, Network
+from edgeff.ir import Array, Headroom, Network, Numeric
 from edgeff.kernels.arithmetic import feedback_signs, stream_key
 from edgeff.layers import Activations, kind
 from edgeff.rules import Gradients, Rule, Run, Settings, register
@@ -64,16 +64,16 @@ class Pepita(Rule):
         signs = feedback_signs(n_in, n_out, stream_key(run.seed, "feedback", "input"))
         run.extra["F"] = signs * np.float64(run.settings.entry(n_in))
 
-    def headroom(self, network: Network, settings: Any) -> Headroom:
+    def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
         """As any rule's, and around the inputs the largest modulation: sum |e| <= 2 behind a softmax."""
-        return replace(super().headroom(network, settings), input_margin=2.0 * settings.entry(prod(network.input_shape)))
+        return replace(super().headroom(network, settings, numeric), input_margin=2.0 * settings.entry(prod(network.input_shape)))
 
     def _masks(self, run: Run, batch: int) -> dict[str, Array]:
         """Inverted dropout of the hidden layers' outputs: 0 or 1 / keep, one mask for both passes."""
         keep = 1.0 - run.settings.dropout
         if keep == 1.0:
             return {}
-        return {layer.name: (run.rng.random((batch, *layer.shape)) < keep) / keep for layer in run.hidden}
+        return {layer.name: ((run.rng.random((batch, *layer.shape)) < keep) / keep).astype(np.float32) for layer in run.hidden}
 
     def _pass(self, run: Run, x: Array, masks: dict[str, Array]) -> Activations:
         h: Activations = {"input": x}

@@ -1,0 +1,85 @@
+"""``edgeff bench``: a table over many configurations, resumed where it was left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgeff.cli.options import OutputFolder, Whole, common
+from edgeff.cli.outputs import check_folder, new_file
+from edgeff.cli.terminal import print_json, print_line, print_note, stages
+from edgeff.errors import BadInput, EdgeffError
+
+if TYPE_CHECKING:
+    from edgeff.bench import Configuration
+    from edgeff.ir import Trace
+
+RUNS = "configurations"
+MOST_WORKERS = 1024
+
+
+@click.command("bench", epilog="Example: edgeff bench digits --workers 2 -o runs/digits")
+@click.argument("suite", default="digits")
+@click.option("--workers", type=Whole(1, MOST_WORKERS), default=1, show_default=True, help="Configurations that run at a time.")
+@click.option("-o", "--out", type=OutputFolder(), help="The folder to write. [default: runs/SUITE]")
+@common
+def command(suite: str, workers: int, out: Path | None, as_json: bool, seed: int | None) -> None:
+    """Run every configuration of a suite and put them into one report.
+
+    What is finished is kept at once: the same command again goes on from there. --seed is the first seed of each configuration.
+    """
+    from edgeff.bench import SUITES
+    from edgeff.bench import suite as run_all
+    from edgeff.report import write_report
+    from edgeff.report.record import run_json, to_json
+    from edgeff.report.table import print_table
+
+    if suite not in SUITES:
+        raise BadInput("unknown suite", got=repr(suite), allowed=", ".join(SUITES))
+    folder = out or Path("runs") / suite
+    check_folder(folder, RUNS)
+    configurations = [replace(item, seed=item.seed + (seed or 0)) for item in SUITES[suite]()]
+    kept = folder / RUNS
+    try:
+        kept.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"output folder '{folder}'", got=error.strerror or str(error), allowed="a path that can be written") from None
+    traces = finished(configurations, kept)
+    missing = [item for item in configurations if item.name not in traces]
+    if traces:
+        print_note(f"{len(traces)} of {len(configurations)} configurations were finished before")
+    with stages() as report:
+        report(suite, len(traces), len(configurations))
+        for configuration, trace in run_all(missing, workers):
+            with new_file(kept / f"{configuration.name}.json") as path:
+                path.write_text(json.dumps(to_json([trace]), allow_nan=False), encoding="utf-8")
+            traces[configuration.name] = trace
+            report(configuration.name, len(traces), len(configurations))
+    ordered = [traces[item.name] for item in configurations]
+    write_report(folder, ordered)
+    if as_json:
+        print_json([run_json(trace) for trace in ordered])
+        return
+    print_table(ordered)
+    print_line(f"wrote {folder / 'report.html'}")
+
+
+def finished(configurations: Iterable[Configuration], folder: Path) -> dict[str, Trace]:
+    """The traces in ``folder`` by the name of their configuration; a file that cannot be read counts as missing."""
+    from edgeff.report.record import read_runs
+
+    found: dict[str, Trace] = {}
+    for configuration in configurations:
+        file = folder / f"{configuration.name}.json"
+        if not file.is_file():
+            continue
+        try:
+            (found[configuration.name],) = read_runs(file)
+        except (EdgeffError, ValueError) as error:
+            print_note(f"{file} is made again: {error}")
+    return found

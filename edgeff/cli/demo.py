@@ -1,0 +1,37 @@
+"""``edgeff demo``: the whole road on the embedded default, offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeff.cli.options import OutputFolder, common
+from edgeff.cli.outputs import check_folder, new_folder
+from edgeff.cli.terminal import print_json, print_line, stages
+
+REPORT = "report.json"
+
+
+@click.command("demo", epilog="Example: edgeff demo --out runs/demo")
+@click.option("-o", "--out", type=OutputFolder(), default="runs/demo", show_default=True, help="The folder to write.")
+@common
+def command(out: Path, as_json: bool, seed: int | None) -> None:
+    """Train, quantise, build and learn on an emulated Cortex-M4 with every rule.
+
+    Ends in a table and a report.html.
+    """
+    from edgeff.bench import demo
+    from edgeff.report import write_report
+    from edgeff.report.record import run_json
+    from edgeff.report.table import print_table
+
+    check_folder(out, REPORT)
+    with new_folder(out, REPORT) as folder, stages() as report:
+        traces = demo(report, seed=seed or 0, out=folder)
+        write_report(folder, traces)
+    if as_json:
+        print_json([run_json(trace) for trace in traces])
+        return
+    print_table(traces)
+    print_line(f"wrote {out / 'report.html'}")

@@ -1,0 +1,31 @@
+"""``edgeff report``: one page with the pictures, from the runs of one or more folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeff.cli.options import OutputFile, common
+from edgeff.cli.outputs import new_file
+from edgeff.cli.terminal import print_json, print_line
+
+
+@click.command("report", epilog="Example: edgeff report runs/demo -o report.html")
+@click.argument("folders", nargs=-1, required=True, metavar="DIR...")
+@click.option("-o", "--out", type=OutputFile(".html"), required=True, help="The page to write.")
+@common
+def command(folders: tuple[str, ...], out: Path, as_json: bool, seed: int | None) -> None:  # noqa: ARG001 - every command takes a seed
+    """Put the runs of one or more folders with a report.json on one page."""
+    from edgeff.report import write_html
+    from edgeff.report.record import read_reports
+    from edgeff.report.table import print_table
+
+    record = read_reports(folders)
+    with new_file(out) as path:
+        write_html(path, record)
+    if as_json:
+        print_json({"runs": len(record.runs), "report": str(out)})
+        return
+    print_table(record.runs)
+    print_line(f"wrote {out}")
