@@ -11,11 +11,12 @@ import click
 
 from edgeff.cli.group import set_debug
 from edgeff.errors import BadInput
-from edgeff.ir import NUMERICS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 LARGEST_SEED = 2**32 - 1
+NUMERICS = ("float32", "int16", "int8")
+"""Those of ``edgeff.ir``, which is not imported here because it needs numpy."""
 _MODEL_SUFFIXES = (".onnx", ".tflite", ".keras", ".h5")
 _OTHER_SUFFIXES = (".c", ".h", ".html", ".json", ".npz", ".toml", ".elf")
 

@@ -184,7 +184,7 @@ void eff_infer_calls(void);
             f"    eff_copy({self.pointers[t.name]}, {self.constants[t.name]}, {t.size_bytes});" for t in program.by_role("variable")
         )
         zero = "\n".join(f"    {self.pointers[t.name]}[{i}] = 0;" for t in program.by_role("state") for i in range(t.elements))
-        predicted = f"*{self.pointers[program.prediction]}" if program.prediction else "0"
+        best = f"const int32_t *best = {self.pointers[program.prediction]};\n    return *best;" if program.prediction else "return 0;"
         return f"""/* model.c: {self._what()}.
  * Written by {self.command}; not for editing.
  *
@@ -223,7 +223,7 @@ EFF_NOINLINE void eff_infer_calls(void)
 int32_t eff_predict(void)
 {{
     eff_infer_calls();
-    return {predicted};
+    {best}
 }}
 {self._learning() if program.learn else ""}""".replace("{\n\n}", "{\n}").replace("{\n\n", "{\n")
 

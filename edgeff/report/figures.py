@@ -127,7 +127,9 @@ def accuracy_against_ram(traces: Sequence[Trace]) -> Figure:
         if not named:
             data.append(_key(name, numeric_mark("float32", hollow=hollow), colour, legendgroup=markup(rule)))
     data += [_key(markup(n), numeric_mark(n), MUTED, legend="legend2") for n in ordered_numerics(runs)]
-    x = axis("total RAM: weights, activations and stack, bytes" + (" (logarithmic)" if frame.log else ""), tickformat=",d", range=list(frame.x))
+    x = axis(
+        "total RAM: weights, activations and stack, bytes" + (" (logarithmic)" if frame.log else ""), tickformat=",d", range=list(frame.x)
+    )
     notes, beyond = _names(runs, spots, frame) if named else ([], 0.0)
     return {
         "data": data,
@@ -196,18 +198,40 @@ def _names(runs: Sequence[Trace], spots: Sequence[tuple[float, float]], frame: _
         for cluster, height in zip(column, heights, strict=True):
             rules = dict.fromkeys(runs[i].rule for i in cluster)
             names = [shown(rule, 18) + (" (control)" if rule == CONTROL else "") for rule in rules]
-            text = ", ".join(f'<span style="color:{rule_look(rule)[0]}">{markup(name)}</span>' for rule, name in zip(rules, names, strict=True))
+            text = ", ".join(
+                f'<span style="color:{rule_look(rule)[0]}">{markup(name)}</span>' for rule, name in zip(rules, names, strict=True)
+            )
             right = max(cluster, key=lambda i: spots[i][0])
             x = runs[right].memory.total_ram_bytes or 0
             beyond = max(beyond, spots[right][0] + 12 + _CHARACTER * len(", ".join(names)) - frame.width)
-            notes.append(note(text, math.log10(x) if frame.log else x, frame.per_cent(height), xanchor="left", xshift=11, yanchor="middle", bgcolor="rgba(253,253,252,0.75)", borderpad=0))
+            notes.append(
+                note(
+                    text,
+                    math.log10(x) if frame.log else x,
+                    frame.per_cent(height),
+                    xanchor="left",
+                    xshift=11,
+                    yanchor="middle",
+                    bgcolor="rgba(253,253,252,0.75)",
+                    borderpad=0,
+                )
+            )
     return notes, beyond
 
 
 def _key(name: str, symbol: str, colour: str, **more: Any) -> Figure:
     """An entry of a legend that stands for no point."""
     marker = {"symbol": symbol, "size": 10, "color": colour, "line": {"width": 2 if symbol.endswith("-open") else 0, "color": colour}}
-    return {"type": "scatter", "mode": "markers", "name": name, "x": [None], "y": [None], "marker": marker, "hoverinfo": "skip", "showlegend": True} | more
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": [None],
+        "y": [None],
+        "marker": marker,
+        "hoverinfo": "skip",
+        "showlegend": True,
+    } | more
 
 
 def _numeric_lines(runs: Sequence[Trace]) -> list[Figure]:
@@ -261,7 +285,7 @@ def learning_curves(group: Group) -> Figure:
     runs = [trace for trace in group.traces if len(trace.curve) > 1]
     numerics = ordered_numerics(runs)
     panels = max(len(numerics), 1)
-    gap = 0.14 if panels == 2 else 0.11
+    gap = 0.15  # room for the names at the ends of the lines
     width = (1.0 - gap * panels) / panels
     height = 420
     data: list[Figure] = []
@@ -283,11 +307,19 @@ def learning_curves(group: Group) -> Figure:
         for (rule, _), y in zip(ends, spread([end for _, end in ends], room, *span), strict=True):
             colour, _ = rule_look(rule)
             text = markup(rule, 18) + (" (control)" if rule == CONTROL else "")
-            place = {"xref": f"x{suffix} domain", "yref": f"y{suffix}", "xanchor": "left", "xshift": 6, "font": {"size": 12, "color": colour}}
+            place = {
+                "xref": f"x{suffix} domain",
+                "yref": f"y{suffix}",
+                "xanchor": "left",
+                "xshift": 6,
+                "font": {"size": 12, "color": colour},
+            }
             notes.append(note(text, 1.0, y, **place))
         start = index * (width + gap)
         longest = max((samples for run in members for samples, _ in run.curve), default=1)
-        axes[f"xaxis{suffix}"] = axis("samples learned", domain=[start, start + width], anchor=f"y{suffix}", tickformat=",d", range=[0, longest], nticks=6)
+        axes[f"xaxis{suffix}"] = axis(
+            "samples learned", domain=[start, start + width], anchor=f"y{suffix}", tickformat=",d", range=[0, longest], nticks=6
+        )
         axes[f"yaxis{suffix}"] = axis("accuracy, %" if index == 0 else "", anchor=f"x{suffix}", range=list(span), type="linear")
         heading = {"xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom", "font": {"size": 13, "color": INK}}
         notes.append(note(f"<b>{markup(numeric)}</b>", start, 1.01, **heading))
@@ -302,7 +334,9 @@ def _seeds(runs: Iterable[Trace]) -> tuple[list[int], list[float], list[float], 
     return x, [fmean(v) for v in values], [min(v) for v in values], [max(v) for v in values]
 
 
-def _curve(rule: str, numeric: str, x: list[int], mean: list[float], least: list[float], greatest: list[float], suffix: str) -> list[Figure]:
+def _curve(
+    rule: str, numeric: str, x: list[int], mean: list[float], least: list[float], greatest: list[float], suffix: str
+) -> list[Figure]:
     colour, dash = rule_look(rule)
     place = {"type": "scatter", "xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "showlegend": False}
     line = place | {
@@ -310,7 +344,9 @@ def _curve(rule: str, numeric: str, x: list[int], mean: list[float], least: list
         "x": x,
         "y": mean,
         "line": {"color": colour, "dash": dash, "width": 2},
-        "hovertext": [f"<b>{markup(rule)}</b> {markup(numeric)}<br>{samples:,} samples: {share:.1f} %" for samples, share in zip(x, mean, strict=True)],
+        "hovertext": [
+            f"<b>{markup(rule)}</b> {markup(numeric)}<br>{samples:,} samples: {share:.1f} %" for samples, share in zip(x, mean, strict=True)
+        ],
         "hoverinfo": "text",
     }
     if least == greatest:
@@ -423,12 +459,22 @@ def _stacked(rows: Sequence[str], panels: Sequence[tuple[str, Sequence[Sequence[
         start = index * (width + gap)
         heading = {"xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom", "font": {"size": 13, "color": INK}}
         notes.append(note(f"<b>{title}</b>", start, 1.0, yshift=2, **heading))
-        axes[f"xaxis{suffix}"] = axis(unit, domain=[start, start + width], anchor=f"y{suffix}", tickformat=",d", range=[0, 1.16 * longest], nticks=5)
+        axes[f"xaxis{suffix}"] = axis(
+            unit, domain=[start, start + width], anchor=f"y{suffix}", tickformat=",d", range=[0, 1.16 * longest], nticks=5
+        )
         labels = {"tickmode": "array", "tickvals": places, "ticktext": list(rows)} if index == 0 else {"showticklabels": False}
-        axes[f"yaxis{suffix}"] = axis("", anchor=f"x{suffix}", range=[len(rows) - 0.5, -0.5], showgrid=False, ticks="", type="linear", **labels)
+        axes[f"yaxis{suffix}"] = axis(
+            "", anchor=f"x{suffix}", range=[len(rows) - 0.5, -0.5], showgrid=False, ticks="", type="linear", **labels
+        )
     top = 62
     place = legend(y=1.0 + 24 / (height - top - 56), font={"size": 12}, itemclick=False, itemdoubleclick=False)
-    extra = {"barmode": "stack", "annotations": notes, "showlegend": True, "legend": place, "margin": {"l": 110, "r": 10, "t": top, "b": 56}}
+    extra = {
+        "barmode": "stack",
+        "annotations": notes,
+        "showlegend": True,
+        "legend": place,
+        "margin": {"l": 110, "r": 10, "t": top, "b": 56},
+    }
     return {"data": data, "layout": layout(height + 22, **extra, **axes)}
 
 

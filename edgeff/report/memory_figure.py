@@ -27,8 +27,15 @@ def memory_figure(trace: Trace) -> Figure:
     calls = (*trace.infer_layers, *trace.learn_layers)
     count = max(len(calls), 1 + max((int(stay["last"]) for stay in stays), default=0))
     floor, top = scratch_bounds(trace)
-    heights = {True: _INSIDE * (_PERSISTENT[1] - _PERSISTENT[0]) / max(floor, 1), False: _INSIDE * (_SCRATCH[1] - _SCRATCH[0]) / max(top - floor, 1)}
-    data = [_bars(stays, role, calls, _WIDTH / count, heights) for role in dict.fromkeys((*ROLES, *(str(stay["role"]) for stay in stays))) if any(s["role"] == role for s in stays)]
+    heights = {
+        True: _INSIDE * (_PERSISTENT[1] - _PERSISTENT[0]) / max(floor, 1),
+        False: _INSIDE * (_SCRATCH[1] - _SCRATCH[0]) / max(top - floor, 1),
+    }
+    data = [
+        _bars(stays, role, calls, _WIDTH / count, heights)
+        for role in dict.fromkeys((*ROLES, *(str(stay["role"]) for stay in stays)))
+        if any(s["role"] == role for s in stays)
+    ]
     axes: Figure = {
         "yaxis": axis("persistent, B", domain=list(_PERSISTENT), range=[0, max(floor, 1)], **_ticks(0, floor, 2), showgrid=False),
         "yaxis2": axis("scratch, B", domain=list(_SCRATCH), range=[floor, max(top, floor + 1)], **_ticks(floor, top, 6)),
@@ -36,14 +43,24 @@ def memory_figure(trace: Trace) -> Figure:
     stack = trace.memory.stack_bytes
     if stack is not None:
         data.append(_stack_bar(stack, count))
-        axes["yaxis3"] = axis("stack, B", domain=list(_STACK), range=[0, max(stack, 1)], tickmode="array", tickvals=[0, stack], ticktext=["0", f"{stack:,}"], showgrid=False)
+        axes["yaxis3"] = axis(
+            "stack, B",
+            domain=list(_STACK),
+            range=[0, max(stack, 1)],
+            tickmode="array",
+            tickvals=[0, stack],
+            ticktext=["0", f"{stack:,}"],
+            showgrid=False,
+        )
     for name in axes:
         axes[name]["title"]["standoff"] = 6
     infer = len(trace.infer_layers)
     shapes, notes = _divider(infer, count) if 0 < infer < count else ([], [])
     labelled = bool(calls) and count <= _MOST_LABELS
     names = [shown(_call_name(call, trace.rule), 30) for call in calls] if labelled else []
-    ticks = {"tickmode": "array", "tickvals": list(range(count)), "ticktext": [markup(n) for n in names], "tickangle": -90} if labelled else {}
+    ticks = (
+        {"tickmode": "array", "tickvals": list(range(count)), "ticktext": [markup(n) for n in names], "tickangle": -90} if labelled else {}
+    )
     below = 24 + 6.4 * max(map(len, names), default=5)
     x = axis("" if labelled else "call", range=[-0.5, count - 0.5], anchor="y", showgrid=False, type="linear", **ticks)
     x["tickfont"] = {"size": 11, "color": MUTED}
@@ -75,7 +92,11 @@ def ram_parts(trace: Trace) -> list[tuple[str, int, str]]:
     """The parts of a run's RAM that are known, from the lowest: name, bytes and the role whose colour they have."""
     floor, top = scratch_bounds(trace)
     memory = trace.memory
-    parts = [("persistent: weights and state", floor, "variable"), ("scratch: input and activations", top - floor, "activation")] if trace.memory_map else []
+    parts = (
+        [("persistent: weights and state", floor, "variable"), ("scratch: input and activations", top - floor, "activation")]
+        if trace.memory_map
+        else []
+    )
     if memory.static_ram_bytes is not None and trace.memory_map:
         parts.append(("other static", max(memory.static_ram_bytes - top, 0), "static"))
     if memory.stack_bytes is not None:
@@ -83,7 +104,9 @@ def ram_parts(trace: Trace) -> list[tuple[str, int, str]]:
     return parts
 
 
-def _bars(stays: Sequence[Mapping[str, Any]], role: str, calls: Sequence[CallCost], call_width: float, heights: Mapping[bool, float]) -> Figure:
+def _bars(
+    stays: Sequence[Mapping[str, Any]], role: str, calls: Sequence[CallCost], call_width: float, heights: Mapping[bool, float]
+) -> Figure:
     """The rectangles of a role. A name stands in those it fits into: ``call_width`` and ``heights`` (persistent or not) are pixels a call and a byte."""
     members = [stay for stay in stays if stay["role"] == role]
     name, colour = ROLES.get(role, (markup(role), "#dddddd"))
@@ -134,7 +157,10 @@ def _hover(stay: Mapping[str, Any], calls: Sequence[CallCost]) -> str:
     if stay["line"] == "persistent":
         lines.append("persists")
     else:
-        named = [f"{place + 1} ({markup(calls[place].kernel)})" if place < len(calls) else f"{place + 1}" for place in (stay["first"], stay["last"])]
+        named = [
+            f"{place + 1} ({markup(calls[place].kernel)})" if place < len(calls) else f"{place + 1}"
+            for place in (stay["first"], stay["last"])
+        ]
         lines.append(f"call {named[0]}" if stay["first"] == stay["last"] else f"calls {named[0]} to {named[1]}")
     return "<br>".join(lines)
 
@@ -148,7 +174,11 @@ def _stack_bar(stack: int, count: int) -> Figure:
         "base": [0],
         "y": [stack],
         "yaxis": "y3",
-        "marker": {"color": "#ffffff", "line": {"color": RULE_LINE, "width": 1}, "pattern": {"shape": "/", "fgcolor": STACK_COLOUR, "size": 7, "solidity": 0.25}},
+        "marker": {
+            "color": "#ffffff",
+            "line": {"color": RULE_LINE, "width": 1},
+            "pattern": {"shape": "/", "fgcolor": STACK_COLOUR, "size": 7, "solidity": 0.25},
+        },
         "hovertext": [f"<b>stack</b><br>{stack:,} B at its deepest"],
         "hoverinfo": "text",
     }
@@ -156,11 +186,22 @@ def _stack_bar(stack: int, count: int) -> Figure:
 
 def _divider(infer: int, count: int) -> tuple[list[Figure], list[Figure]]:
     """The line between inference and the learning step, and the name of each above its calls."""
-    line = {"type": "line", "xref": "x", "yref": "paper", "x0": infer - 0.5, "x1": infer - 0.5, "y0": 0, "y1": 1.03, "line": {"color": INK, "width": 1, "dash": "dot"}}
+    line = {
+        "type": "line",
+        "xref": "x",
+        "yref": "paper",
+        "x0": infer - 0.5,
+        "x1": infer - 0.5,
+        "y0": 0,
+        "y1": 1.03,
+        "line": {"color": INK, "width": 1, "dash": "dot"},
+    }
     place = {"xref": "x", "yref": "paper", "yanchor": "bottom", "font": {"size": 12, "color": INK}}
     learn = count - infer
     return [line], [
-        note(f"<b>inference</b>, {infer} calls" if infer > 3 else "<b>inference</b>", infer - 0.5, 1.0, xanchor="right", xshift=-6, **place),
+        note(
+            f"<b>inference</b>, {infer} calls" if infer > 3 else "<b>inference</b>", infer - 0.5, 1.0, xanchor="right", xshift=-6, **place
+        ),
         note(f"<b>learning step</b>, {learn} calls", infer - 0.5, 1.0, xanchor="left", xshift=6, **place),
     ]
 

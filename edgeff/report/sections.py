@@ -9,13 +9,35 @@ from html import escape
 from edgeff.ir import Trace
 from edgeff.report.evidence import cost_evidence, detail, trace_evidence
 from edgeff.report.evidence import kind as evidence_kind
-from edgeff.report.figures import Figure, accuracy_against_ram, cost_by_layer, cost_by_run, learning_curves, metric, ordered_numerics, plottable
+from edgeff.report.figures import (
+    Figure,
+    accuracy_against_ram,
+    cost_by_layer,
+    cost_by_run,
+    learning_curves,
+    metric,
+    ordered_numerics,
+    plottable,
+)
 from edgeff.report.memory_figure import memory_figure, ram_parts
 from edgeff.report.record import Versions
-from edgeff.report.rows import Column, Group, Value, beyond_control, cells, control_accuracy, evidence_kinds, figure_columns, groups, key_columns
+from edgeff.report.rows import (
+    Column,
+    Group,
+    Value,
+    beyond_control,
+    cells,
+    control_accuracy,
+    evidence_kinds,
+    figure_columns,
+    groups,
+    key_columns,
+)
 from edgeff.report.style import CONTROL, CONTROL_MEANING, ROLES, STATIC_COLOUR, UNKNOWN, markup, rule_look, shown
 
 _LIST_LIMIT = 8
+_TITLE_LIMIT = 3
+_FOLDED_FROM = 30
 
 
 @dataclass
@@ -37,14 +59,29 @@ def title(traces: Sequence[Trace]) -> str:
     found = groups(traces)
     if len(found) == 1:
         return found[0].title
-    return f"{len(traces)} runs" if traces else "No runs"
+    if not traces:
+        return "No runs"
+    networks, tasks = ({getattr(trace, name): None for trace in traces} for name in ("network", "task"))
+    counted = f"{len(traces)} runs"
+    return (
+        f"{counted}: {', '.join(map(shown, networks))} on {', '.join(map(shown, tasks))}"
+        if max(len(networks), len(tasks)) <= _TITLE_LIMIT
+        else counted
+    )
 
 
 def sections(traces: Sequence[Trace], versions: Versions, page: Page) -> str:
     """The page's content as HTML; its figures go to ``page``."""
     parts = [_header(traces)]
     if traces:
-        parts += [_results(traces), _ram(traces, page), _curves(traces, page), _costs(traces, page), _inside(traces, page), _evidence(traces)]
+        parts += [
+            _results(traces),
+            _ram(traces, page),
+            _curves(traces, page),
+            _costs(traces, page),
+            _inside(traces, page),
+            _evidence(traces),
+        ]
     return "\n".join([*filter(None, parts), _versions(versions)])
 
 
@@ -69,8 +106,8 @@ def _lede(traces: Sequence[Trace]) -> str:
         f"{counted} of {_listed(trace.network for trace in traces)} on {_listed(trace.task for trace in traces)}, learning by {rules} in "
         f"{_listed(ordered_numerics(traces))}, on {places} ({_listed(trace.target for trace in traces)}), "
         f"{'seed' if len(seeds) == 1 else 'seeds'} {_listed(map(str, seeds))}. "
-        "Accuracy is the share of the test samples answered right; &ldquo;before&rdquo; and &ldquo;learned&rdquo; are taken on the device, before and after it "
-        "learned one sample at a time."
+        "Accuracy is the share of the test samples answered right; &ldquo;before&rdquo; and &ldquo;learned&rdquo; are those of the generated C, before and after "
+        "it learned one sample at a time."
     )
 
 
@@ -118,11 +155,14 @@ def _run_words(run: Trace, traces: Sequence[Trace]) -> str:
 
 
 def _results(traces: Sequence[Trace]) -> str:
-    tables = "".join(_table(group, several=len(groups(traces)) > 1) for group in groups(traces))
+    tables = "".join(_table(group) for group in groups(traces))
+    if len(groups(traces)) > 1:
+        tables = "".join(
+            f"<details{'' if index and len(traces) > _FOLDED_FROM else ' open'}><summary>{escape(group.title)}</summary>{_table(group)}</details>"
+            for index, group in enumerate(groups(traces))
+        )
     control = f" {escape(CONTROL_MEANING[0].upper() + CONTROL_MEANING[1:])}." if any(t.rule == CONTROL for t in traces) else ""
-    return (
-        f'<section><h2>Results</h2><p class="muted small">RAM is static RAM and stack together. A dash is a figure that is not known.{control}</p>{tables}</section>'
-    )
+    return f'<section><h2>Results</h2><p class="muted small">RAM is static RAM and stack together. A dash is a figure that is not known.{control}</p>{tables}</section>'
 
 
 def _columns(group: Group) -> tuple[Column, ...]:
@@ -135,12 +175,13 @@ def _columns(group: Group) -> tuple[Column, ...]:
     return tuple(columns)
 
 
-def _table(group: Group, *, several: bool) -> str:
+def _table(group: Group) -> str:
     columns = _columns(group)
     names = list(dict.fromkeys(column.group for column in columns))
     over = "".join(_over(name, [c for c in columns if c.group == name]) for name in names)
     heads = "".join(
-        f'<th scope="col" class="{_css(columns, i)}"><button type="button">{escape(column.head)}</button></th>' for i, column in enumerate(columns)
+        f'<th scope="col" class="{_css(columns, i)}"><button type="button">{escape(column.head)}</button></th>'
+        for i, column in enumerate(columns)
     )
     texts = [cells(column, group.traces, UNKNOWN) for column in columns]
     rows = "".join(
@@ -149,10 +190,9 @@ def _table(group: Group, *, several: bool) -> str:
         + "</tr>"
         for index, trace in enumerate(group.traces)
     )
-    heading = f"<h3>{escape(group.title)}</h3>" if several else ""
     kinds = "".join(f'<td class="{_css(columns, i)}">{_kinds(column, group)}</td>' for i, column in enumerate(columns))
     return (
-        f'{heading}<div class="wide"><table class="results"><thead><tr class="over">{over}</tr><tr class="heads">{heads}</tr><tr class="kinds">{kinds}</tr></thead>'
+        f'<div class="wide"><table class="results"><thead><tr class="over">{over}</tr><tr class="heads">{heads}</tr><tr class="kinds">{kinds}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
 
@@ -205,7 +245,9 @@ def _choice(name: str, label: str, options: Sequence[tuple[str, str, str]]) -> s
         previous = group
         texts.append(f"<option>{escape(text)}</option>")
     texts.append("</optgroup>" if previous else "")
-    panels = "".join(f'<div data-panel="{name}"{"" if index == 0 else " hidden"}>{panel}</div>' for index, (_, _, panel) in enumerate(options))
+    panels = "".join(
+        f'<div data-panel="{name}"{"" if index == 0 else " hidden"}>{panel}</div>' for index, (_, _, panel) in enumerate(options)
+    )
     chooser = f'<div class="choice"><label for="{name}">{escape(label)}</label><select id="{name}" data-choice="{name}" autocomplete="off">{"".join(texts)}</select></div>'
     return chooser + panels
 
@@ -227,7 +269,11 @@ the numerics of one rule together.</p>{_choice("ram", "Show", options)}</section
 
 def _ram_panel(runs: Sequence[Trace], name: str, page: Page) -> str:
     missing = len(runs) - len(plottable(runs))
-    note = f'<p class="muted small">{missing} of {len(runs)} runs are not in the picture: their RAM or their accuracy is not known.</p>' if missing else ""
+    note = (
+        f'<p class="muted small">{missing} of {len(runs)} runs are not in the picture: their RAM or their accuracy is not known.</p>'
+        if missing
+        else ""
+    )
     return f"<figure>{page.picture(accuracy_against_ram(runs), f'accuracy against total RAM, {name}')}</figure>{note}"
 
 
@@ -270,7 +316,7 @@ def _inside(traces: Sequence[Trace], page: Page) -> str:
         return ""
     if len({group for group, _, _ in options}) == 1:
         options = [("", name, panel) for _, name, panel in options]
-    return f'<section><h2>Inside one run</h2>{_choice("run", "Run", options)}</section>'
+    return f"<section><h2>Inside one run</h2>{_choice('run', 'Run', options)}</section>"
 
 
 def _run_panel(trace: Trace, page: Page) -> str:
@@ -282,7 +328,9 @@ def _run_panel(trace: Trace, page: Page) -> str:
 part, scratch part and stack each have their own scale; the bar above has all of them in proportion.</p>""")
     if trace.infer_layers or trace.learn_layers:
         what = "Instructions" if metric([trace]) == "instructions" else "Multiply-accumulates"
-        parts.append(f"<h3>{what} by layer, {escape(name)}</h3><figure>{page.picture(cost_by_layer(trace), f'cost by layer, {name}')}</figure>")
+        parts.append(
+            f"<h3>{what} by layer, {escape(name)}</h3><figure>{page.picture(cost_by_layer(trace), f'cost by layer, {name}')}</figure>"
+        )
     return "".join(parts)
 
 
@@ -293,7 +341,8 @@ def _proportions(trace: Trace) -> str:
         return ""
     bars = "".join(f'<span {_fill(role)[0]} style="width:{100 * size / total:.3f}%;{_fill(role)[1]}"></span>' for _, size, role in parts)
     keys = "".join(
-        f'<li><span class="swatch {"hatched" if role == "stack" else ""}" style="{_fill(role)[1]}"></span>{escape(name)} {size:,} B</li>' for name, size, role in parts
+        f'<li><span class="swatch {"hatched" if role == "stack" else ""}" style="{_fill(role)[1]}"></span>{escape(name)} {size:,} B</li>'
+        for name, size, role in parts
     )
     known = trace.memory.total_ram_bytes
     keys += f"<li><strong>total {known:,} B</strong></li>" if known is not None else ""
@@ -326,20 +375,37 @@ def _known(traces: Sequence[Trace]) -> list[tuple[str, str | None, str]]:
     for trace in traces:
         known = trace_evidence(trace)
         if known["accuracy"]:
-            found["Accuracy", known["accuracy"], "share of the test samples; float on the host in NumPy, before and learned by the C that runs on the target"] = None
+            found[
+                "Accuracy",
+                known["accuracy"],
+                "share of the test samples answered right; float in NumPy on the host, before and learned by the generated C",
+            ] = None
         if known["memory"]:
-            found["Flash, static RAM, arena", known["memory"], "sections and symbols of the linked program; the memory map is the plan the arena was laid out by"] = None
+            found[
+                "Flash, static RAM, arena",
+                known["memory"],
+                "sections and symbols of the linked firmware; the memory map is the plan that the arena is laid out by",
+            ] = None
         if trace.memory.stack_bytes is not None:
-            found["Stack", known["memory"], "the memory between arena and stack is painted before the start; what is no longer painted was used"] = None
+            found[
+                "Stack",
+                known["memory"],
+                "the RAM between arena and stack is painted before the start; what is no longer painted afterwards was used",
+            ] = None
         for cost in (trace.infer, trace.learn):
             labels = cost_evidence(cost)
             if cost.macs is not None:
                 found["Multiply-accumulates", "exact", "shapes of the tensors of each call"] = None
-            for name, figure, value in (("Instructions", "instructions", cost.instructions), ("Cycles, milliseconds", "cycles", cost.cycles)):
+            for name, figure, value in (
+                ("Instructions", "instructions", cost.instructions),
+                ("Cycles, milliseconds", "cycles", cost.cycles),
+            ):
                 if value is not None:
                     label = labels[figure]
                     place = f", {markup(trace.board)}" if trace.board else ""
-                    found[name, evidence_kind(label), f"{markup(detail(label), 120) or _PLAIN[name]}{place}".replace("+-", "&plusmn;")] = None
+                    found[name, evidence_kind(label), f"{markup(detail(label), 120) or _PLAIN[name]}{place}".replace("+-", "&plusmn;")] = (
+                        None
+                    )
     return sorted(found, key=lambda row: _ORDER.index(row[0]))
 
 

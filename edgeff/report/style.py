@@ -36,7 +36,9 @@ _RULES: Mapping[str, tuple[str, str]] = MappingProxyType(
         CONTROL: ("#868e96", "dot"),
     }
 )
-_OTHER_RULES = tuple((colour, dash) for dash in ("dashdot", "longdash") for colour in ("#cc79a7", "#56b4e9", "#009e73", "#e69f00", "#0072b2", "#d55e00"))
+_OTHER_RULES = tuple(
+    (colour, dash) for dash in ("dashdot", "longdash") for colour in ("#cc79a7", "#56b4e9", "#009e73", "#e69f00", "#0072b2", "#d55e00")
+)
 _NUMERICS: Mapping[str, str] = MappingProxyType({"float32": "circle", "int16": "diamond", "int8": "square"})
 _STAGES: Mapping[str, str] = MappingProxyType(
     {

@@ -37,7 +37,7 @@ class DirectFeedbackAlignment(Rule):
     name = "dfa"
     summary = "output error through fixed random matrices"
     source = "Nokland, NeurIPS 2016"
-    settings: Settings = DfaSettings(lr=0.05, batch=16, epochs=60, decay_epochs=(40, 54))
+    settings: Settings = DfaSettings(lr=0.02, batch=16, epochs=60, decay_epochs=(40, 54))
     device = {"float32": {"lr": 0.02}, "int16": {"lr": 0.02}, "int8": {"lr": 0.02}}
 
     def start(self, run: Run) -> None:

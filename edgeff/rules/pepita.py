@@ -22,6 +22,7 @@ class PepitaSettings(Settings):
     ``feedback``: ``generated`` (never stored; signs from the counter-based generator) or ``stored`` (the same matrix in flash).
     """
 
+    lr: float = 0.05
     batch: int = 16
     dropout: float = 0.1
     feedback_scale: float = 0.1
