@@ -59,6 +59,8 @@ def deploy(
         if changes:
             settings = replace(settings, **changes)
         if item.prepare_needed(network):
+            if network.input_quant is not None:
+                raise BadInput(f"rule {rule}", got="a quantised network without the layers it needs", allowed=f"one trained by {rule}", next_step="start from the float model")
             network = item.prepare(network)
     if numeric != "float32" and network.input_quant is None:
         if x is None:

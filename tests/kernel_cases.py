@@ -256,6 +256,4 @@ def run_c(function: Any, kernel: Kernel, made: Case) -> list[Array]:
         assert (buffer[-GUARD_BYTES:] == 0xA5).all(), f"{kernel.name} wrote behind its output"
     for before, after in zip(made.inputs, inputs, strict=True):
         assert before is None or after is None or before.tobytes() == after.tobytes(), f"{kernel.name} wrote into an input"
-    return [
-        buffer[GUARD_BYTES : GUARD_BYTES + array.nbytes].view(array.dtype) for buffer, array in zip(buffers, made.outputs, strict=True)
-    ]
+    return [buffer[GUARD_BYTES : GUARD_BYTES + array.nbytes].view(array.dtype) for buffer, array in zip(buffers, made.outputs, strict=True)]

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from kernel_cases import FILLS, SIZES, Case, Draw, case, run_c, run_twin
 
 from edgeff import registry
+from edgeff.errors import EdgeffError
 from edgeff.ir import Array
 from edgeff.kernels import FOLDER, Kernel, kernel, prototypes
-from edgeff.errors import EdgeffError
 from edgeff.toolchains.host import host_shared_library
 
 HEADER = FOLDER / "edgeff.h"

@@ -35,9 +35,7 @@ def command(suite: str, workers: int, out: Path | None, as_json: bool, seed: int
     """
     from edgeff.bench import SUITES
     from edgeff.bench import suite as run_all
-    from edgeff.report import write_report
-    from edgeff.report.record import run_json, to_json
-    from edgeff.report.table import print_table
+    from edgeff.report import print_table, run_json, to_json, write_report
 
     if suite not in SUITES:
         raise BadInput("unknown suite", got=repr(suite), allowed=", ".join(SUITES))
@@ -71,7 +69,7 @@ def command(suite: str, workers: int, out: Path | None, as_json: bool, seed: int
 
 def finished(configurations: Iterable[Configuration], folder: Path) -> dict[str, Trace]:
     """The traces in ``folder`` by the name of their configuration; a file that cannot be read counts as missing."""
-    from edgeff.report.record import read_runs
+    from edgeff.report import read_runs
 
     found: dict[str, Trace] = {}
     for configuration in configurations:

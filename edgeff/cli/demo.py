@@ -21,14 +21,12 @@ def command(out: Path, as_json: bool, seed: int | None) -> None:
 
     Ends in a table and a report.html.
     """
-    from edgeff.bench import demo
-    from edgeff.report import write_report
-    from edgeff.report.record import run_json
-    from edgeff.report.table import print_table
+    from edgeff.demo import demo
+    from edgeff.report import print_table, run_json, write_report
 
     check_folder(out, REPORT)
     with new_folder(out, REPORT) as folder, stages() as report:
-        traces = demo(report, seed=seed or 0, out=folder)
+        traces = demo(folder, seed=seed or 0, progress=report)
         write_report(folder, traces)
     if as_json:
         print_json([run_json(trace) for trace in traces])

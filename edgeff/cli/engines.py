@@ -99,7 +99,7 @@ def _for_layers(model: Model, x: Array) -> Array:
         return np.asarray(x, np.float32)
     from edgeff import registry
 
-    settings = {**vars(registry.rules[model.rule].settings), **model.rule_settings(model.rule)}
+    settings = {**vars(registry.rules[model.rule].settings), **model.rule_settings(model.rule, model.network.numeric)}
     if "neutral" not in settings:
         raise Unsupported(f"a model trained by {model.rule}", got="another engine", allowed="edgeff, c", next_step="leave --engine out")
     samples = np.array(x, np.float32)

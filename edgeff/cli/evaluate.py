@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from edgeff.cli.models import load_model, load_task
+from edgeff.cli.models import load_model, load_task, split_seed
 from edgeff.cli.options import OneOf, common
 from edgeff.cli.terminal import percent, print_json, print_note, print_table, progress
 
@@ -25,7 +25,7 @@ def command(model: str, task: str, split: str, engine: str, as_json: bool, seed:
     from edgeff.cli.engines import predictions, runs_head
 
     loaded = load_model(model)
-    data = load_task(task, loaded.seed if seed is None else seed, loaded.network)
+    data = load_task(task, split_seed(loaded, task, seed), loaded.network)
     x, labels = (data.x_test, data.y_test) if split == "test" else (data.x_train, data.y_train)
     if runs_head(engine, loaded):
         print_note(f"{engine} knows layers only: it runs the head of this model, not the probing of {loaded.rule}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeff.cli.options import LARGEST_SEED
+from edgeff.cli.terminal import print_note
 from edgeff.errors import BadInput
 
 if TYPE_CHECKING:
@@ -37,19 +38,19 @@ class Model:
 
         return self.rule is not None and type(registry.rules[self.rule]).lower_predict is not Rule.lower_predict
 
-    def rule_settings(self, rule: str) -> dict[str, Any]:
+    def rule_settings(self, rule: str, numeric: str) -> dict[str, Any]:
         """The settings by which the model predicts, for a device that goes on with the model's own ``rule``; {} for any other rule.
 
-        Settings of the optimiser are left out: a device has its own.
+        Left out are those of the optimiser and those that the rule sets for a device of this numeric.
         """
         from edgeff import registry
         from edgeff.rules import Settings
 
         if rule != self.rule or not self.predicts_by_rule:
             return {}
-        own = {field.name for field in fields(registry.rules[rule].settings)} - {field.name for field in fields(Settings)}
-        like = registry.rules[rule].settings
-        return {name: value for name, value in self.settings.items() if name in own and isinstance(value, type(getattr(like, name)))}
+        item = registry.rules[rule]
+        own = {field.name for field in fields(item.settings)} - {field.name for field in fields(Settings)} - set(item.device.get(numeric, {}))
+        return {name: value for name, value in self.settings.items() if name in own and isinstance(value, type(getattr(item.settings, name)))}
 
 
 def load_model(path: str | Path) -> Model:
@@ -67,6 +68,13 @@ def load_model(path: str | Path) -> Model:
         seed if type(seed) is int and 0 <= seed <= LARGEST_SEED else 0,
         settings if isinstance(settings, Mapping) else {},
     )
+
+
+def split_seed(model: Model, task: str, seed: int | None) -> int:
+    """The seed that splits the task's data: by default the model's. Another one is noted, for it mixes training and test data."""
+    if seed is not None and seed != model.seed and task == model.task:
+        print_note(f"seed {seed} splits {task} otherwise than seed {model.seed} of the model's training: it may have seen test samples")
+    return model.seed if seed is None else seed
 
 
 def load_task(task: str, seed: int, network: Network | None = None) -> Data:
@@ -120,7 +128,7 @@ def make_deployment(
     if used is not None:
         texts = dict(changes)
         settings = registry.rules[used].device_settings(numbers).changed(texts)
-        chosen = model.rule_settings(used) | {name: getattr(settings, name) for name in texts}
+        chosen = model.rule_settings(used, numbers) | {name: getattr(settings, name) for name in texts}
     x = None
     if numbers != "float32" and model.network.input_quant is None:
         x = (data or _calibration(model, numbers, calibrate, seed)).x_train

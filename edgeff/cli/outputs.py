@@ -26,6 +26,10 @@ def new_file(path: Path) -> Iterator[Path]:
         temporary.replace(final)
     except OSError as error:
         raise _refused("file", path, error) from None
+    except BadInput as error:
+        if isinstance(error.__cause__, OSError):  # it would name the temporary file
+            raise _refused("file", path, error.__cause__) from None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -50,7 +50,7 @@ def command(
         firmware, _ = build_project(deployment, machine, Path(folder))
         trace = profile(deployment, machine, firmware, samples[0], int(labels[0]), loaded.task or "", seed)
     if as_json:
-        from edgeff.report.record import run_json
+        from edgeff.report import run_json
 
         print_json(run_json(trace))
         return

@@ -17,13 +17,11 @@ from edgeff.cli.terminal import print_json, print_line
 @common
 def command(folders: tuple[str, ...], out: Path, as_json: bool, seed: int | None) -> None:  # noqa: ARG001 - every command takes a seed
     """Put the runs of one or more folders with a report.json on one page."""
-    from edgeff.report import write_html
-    from edgeff.report.record import read_reports
-    from edgeff.report.table import print_table
+    from edgeff.report import print_table, read_reports, write_page
 
     record = read_reports(folders)
     with new_file(out) as path:
-        write_html(path, record)
+        write_page(path, record.runs, record.versions)
     if as_json:
         print_json({"runs": len(record.runs), "report": str(out)})
         return

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from edgeff.cli.models import load_model, load_task, make_deployment
+from edgeff.cli.models import load_model, load_task, make_deployment, split_seed
 from edgeff.cli.options import Whole, changes, common, numeric
 from edgeff.cli.terminal import percent, print_json, print_line, print_table, stages
 
@@ -44,7 +44,7 @@ def command(
 
     machine = load_board(board)
     loaded = load_model(model)
-    seed = loaded.seed if seed is None else seed
+    seed = split_seed(loaded, task, seed)
     data = load_task(task, seed, loaded.network)
     given = data if calibrate is None else None
     deployment = make_deployment(loaded, rule=rule, numeric=numeric, changes=changes, calibrate=calibrate, seed=seed, data=given)
@@ -59,7 +59,7 @@ def command(
         known["quantized"] = known["before"]
     trace = replace(trace, accuracy=known)
     if as_json:
-        from edgeff.report.record import run_json
+        from edgeff.report import run_json
 
         print_json(run_json(trace))
         return

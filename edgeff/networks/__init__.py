@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -14,19 +15,26 @@ from edgeff.registry import networks as registry
 
 _DENSE = re.compile(r"\d+(-\d+)+")
 WIDEST = 65_536
+MOST_WEIGHTS = 1 << 24
+"""64 MB in float32, 30 times the flash of the largest board."""
 
 
 def dense_list(name: str, *, softmax: bool = True, bias: bool = False) -> Network:
     """The structure of a dense list without parameters: ReLU between the layers, softmax (or nothing) at the end.
 
     Args: ``name``, sizes from the inputs to the outputs joined by ``-``, each 1 to 65,536 (that bound keeps int8 sums in 32 bits).
+    Raises: BadInput for anything else, and for more than ``MOST_WEIGHTS`` weights.
 
     >>> [layer.name for layer in dense_list("64-32-10")]
     ['dense_1', 'dense_2', 'softmax']
     """
     sizes = [int(part) for part in name.split("-")] if _DENSE.fullmatch(name) and len(name) < 400 else []
     if len(sizes) < 2 or not all(1 <= size <= WIDEST for size in sizes):
-        raise BadInput("network", got=repr(name), allowed=f"a dense list such as 64-32-10 with sizes 1 to {WIDEST:,}, or one of {', '.join(registry) or 'none'}")
+        allowed = [f"a dense list such as 64-32-10 with sizes 1 to {WIDEST:,}", *registry]
+        raise BadInput("network", got=repr(name), allowed=", ".join(allowed))
+    weights = sum(n_in * n_out for n_in, n_out in pairwise(sizes))
+    if weights > MOST_WEIGHTS:
+        raise BadInput("network", got=f"{name!r} with {weights:,} weights", allowed=f"at most {MOST_WEIGHTS:,}")
     layers: list[Layer] = []
     below = "input"
     for index, size in enumerate(sizes[1:], 1):

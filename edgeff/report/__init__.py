@@ -2,7 +2,6 @@
 
 from edgeff.report.folder import manifest, write_page, write_report
 from edgeff.report.html import page
-from edgeff.report.memory_map import memory_map
 from edgeff.report.record import Record, from_json, read_report, read_reports, read_runs, run_json, to_json
 from edgeff.report.table import markdown_table, print_table, table_lines
 from edgeff.report.versions import installed_versions
@@ -13,7 +12,6 @@ __all__ = [
     "installed_versions",
     "manifest",
     "markdown_table",
-    "memory_map",
     "page",
     "print_table",
     "read_report",

@@ -50,7 +50,7 @@ def write_page(path: Path | str, traces: Sequence[Trace], versions: Versions | N
 
 
 def manifest(folder: Path) -> dict[str, object]:
-    """``{"schema": 1, "files": {path: {"sha256", "size_bytes"}}}`` of all files under ``folder`` but the manifest, by path; links are left out."""
+    """``{"schema": 1, "files": {path: {"sha256", "size_bytes"}}}`` of all files under ``folder`` but the manifest; links are left out."""
     files = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -79,7 +79,7 @@ def _write(path: Path, text: str) -> None:
             part.unlink()
             raise
     part.chmod(0o666 & ~_umask())
-    os.replace(part, path)
+    part.replace(path)
 
 
 def _umask() -> int:

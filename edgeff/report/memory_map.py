@@ -12,8 +12,8 @@ def memory_map(program: Program, plan: MemoryPlan) -> tuple[Mapping[str, Any], .
     """One mapping for each stay of a tensor in the arena, by offset and then by time.
 
     ``tensor``, ``role`` and ``layer`` are the tensor's; ``line`` is ``infer``, ``learn`` or ``persistent`` (variables and state);
-    ``offset`` (from the arena's start) and ``size_bytes`` are bytes, without the padding up to the alignment; ``first`` and ``last`` are the
-    inclusive calls of the stay, in the plan's numbering: those of ``learn`` follow those of ``infer``, and what persists spans them all.
+    ``offset`` (from the arena's start) and ``size_bytes`` are bytes, without the padding up to the alignment; ``first`` and ``last`` are
+    the calls of the stay, both included, in the plan's numbering: ``learn`` follows ``infer``, and what persists spans them all.
     """
     calls = len(program.infer) + len(program.learn)
     stays: list[dict[str, Any]] = []

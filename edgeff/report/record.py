@@ -1,7 +1,7 @@
 """``report.json``: traces become JSON and come back checked. Unknown is null, never 0.
 
-A file from outside is held to the schema field by field; what does not hold ends in BadInput, one line that names the field. Fields that are not
-known here are passed over, so that a newer report of the same schema can be read.
+A file from outside is held to the schema field by field; what does not hold ends in BadInput, one line that names the field. Fields that
+are not known here are passed over, so that a newer report of the same schema can be read.
 """
 
 from __future__ import annotations

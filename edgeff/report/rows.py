@@ -1,4 +1,4 @@
-"""Traces -> the rows of the one table that the terminal, Markdown and the page show: which columns there are and how a figure is written."""
+"""Traces -> the one table that the terminal, Markdown and the page show: which columns there are and how a figure is written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Form = Literal["text", "percent", "points", "count", "ms"]
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its group and heading (``short`` where room is scarce), the value in a trace, how it is written and which evidence it carries."""
+    """A column: its group and heading (``short`` where room is scarce), its value in a trace, how it is written, its evidence."""
 
     group: str
     head: str
@@ -81,7 +81,7 @@ def _place(trace: Trace) -> tuple[object, ...]:
 
 
 KEYS = (
-    Column("", "rule", "rule", "text", lambda t: t.rule),
+    Column("", "rule", "rule", "text", lambda t: t.rule or "none"),
     Column("", "numeric", "numeric", "text", lambda t: t.numeric),
 )
 SEED = Column("", "seed", "seed", "count", lambda t: t.seed)
@@ -101,7 +101,7 @@ FIGURES = (
 
 
 def figure_columns(group: Group) -> tuple[Column, ...]:
-    """The columns of figures of which at least one is known; that of quantised accuracy is named after the numeric where there is one alone."""
+    """The columns of figures that hold a known one; that of quantised accuracy is named after the numeric where there is one alone."""
     numerics = {trace.numeric for trace in group.traces if trace.accuracy.get("quantized") is not None}
     name = shown(numerics.pop(), 12) if len(numerics) == 1 else ""
     named = (replace(c, head=name, short=name) if name and c.head == "quantised" else c for c in FIGURES)

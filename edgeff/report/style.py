@@ -1,7 +1,7 @@
-"""How things look, the same everywhere: one colour and dash a rule, one mark a numeric, one colour a stage and a role; names made safe to show.
+"""How things look, the same everywhere: one colour and dash a rule, one mark a numeric, one colour a stage and a role; names safe to show.
 
-The colours of rules are Okabe and Ito's (2008), those of stages Paul Tol's light scheme: both keep apart for the colour-blind. The two baselines
-that every rule is read against, back-propagation and the control, are black and grey.
+The colours of rules are Okabe and Ito's (2008), those of stages Paul Tol's light scheme: both keep apart for the colour-blind. The two
+baselines that every rule is read against, back-propagation and the control, are black and grey.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Traces -> the table of results for a terminal or a pipe (rich) and as Markdown.
 
-The table is as wide as the console allows: groups of columns that do not fit go on in a second table under the first. A pipe gets plain text, and
-ASCII where its encoding has nothing else.
+The table is as wide as the console allows: groups of columns that do not fit go on in a second table under the first. A pipe gets plain
+text, and ASCII where its encoding has nothing else.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _parts(group: Group) -> list[_Part]:
 
 
 def _blocks(group: Group, width: int) -> list[tuple[list[_Part], tuple[int, int]]]:
-    """The parts of each table and its spacing: all in one where they fit, else packed part by part, each time behind the names of the runs."""
+    """The parts of each table and its spacing: all in one where they fit, else packed part by part, each behind the names of the runs."""
     keys, *parts = _parts(group)
     for spacing in _SPACINGS:
         if _width([keys, *parts], spacing) <= width:

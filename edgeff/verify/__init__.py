@@ -246,10 +246,12 @@ def _learning(
     classes = program.tensors[program.output].elements
     labels = np.random.default_rng(seed).integers(0, classes, steps)
     memory = plan(program)
-    twin = twin_learning(program, memory, x, labels, session.advance(f"{TWIN} learning", 2 * steps))
+    after = samples[:STEPS]
+    total = steps + len(after)
+    twin = twin_learning(program, memory, x, labels, after, session.advance(f"{TWIN} learning", total))
 
     def rows(name: str, make: Callable[[Program], Host | Emulated]) -> list[Comparison]:
-        other = make(program).learning(x, labels, session.advance(f"{name} learning", 2 * steps))
+        other = make(program).learning(x, labels, after, session.advance(f"{name} learning", total))
         what = f"state after each of {steps} steps of {rule} (bytes)"
         states = compare(TWIN, name, what, twin.states, other.states, note=_where(program, memory.offsets, twin, other))
         return [states, *_own_rows(name, f" after {steps} steps of {rule}", twin.after, other.after)]

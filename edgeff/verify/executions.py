@@ -53,8 +53,8 @@ def twin_results(program: Program, x: Array, advance: Advance, twin: Interpreter
     return Results(np.array(scores), _classes(program, classes), {name: np.array(rows) for name, rows in layers.items()})
 
 
-def twin_learning(program: Program, memory: MemoryPlan, x: Array, labels: Array, advance: Advance) -> Learned:
-    """One step on each sample in turn by the NumPy twins."""
+def twin_learning(program: Program, memory: MemoryPlan, x: Array, labels: Array, after: Array, advance: Advance) -> Learned:
+    """One step on each sample of x in turn by the NumPy twins, then the results of the samples ``after``."""
     twin = Interpreter(program)
     states = np.zeros((len(x), memory.persistent_bytes), np.uint8)
     for state, sample, label in zip(states, x, labels, strict=True):
@@ -63,7 +63,7 @@ def twin_learning(program: Program, memory: MemoryPlan, x: Array, labels: Array,
             raw = np.frombuffer(twin.tensor(tensor.name).tobytes(), np.uint8)
             state[memory.offsets[tensor.name] : memory.offsets[tensor.name] + len(raw)] = raw
         advance()
-    return Learned(states, twin_results(program, x, advance, twin))
+    return Learned(states, twin_results(program, after, advance, twin))
 
 
 class Host:
@@ -82,12 +82,12 @@ class Host:
             advance()
         return Results(scores, _classes(self._program, classes))
 
-    def learning(self, x: Array, labels: Array, advance: Advance) -> Learned:
-        """One step on each sample in turn."""
+    def learning(self, x: Array, labels: Array, after: Array, advance: Advance) -> Learned:
+        """One step on each sample of x in turn, then the results of the samples ``after``."""
         self._target.init()
         states = self._target.learn_many(x, labels, trace=True)
         assert states is not None  # noqa: S101 - trace=True gives them
-        return Learned(states, self.results(x, advance))
+        return Learned(states, self.results(after, advance))
 
 
 class Emulated:
@@ -117,8 +117,8 @@ class Emulated:
             advance()
         return Results(np.array(scores), _classes(self._program, classes))
 
-    def learning(self, x: Array, labels: Array, advance: Advance) -> Learned:
-        """One step on each sample in turn."""
+    def learning(self, x: Array, labels: Array, after: Array, advance: Advance) -> Learned:
+        """One step on each sample of x in turn, then the results of the samples ``after``."""
         self._target.init()
         states = np.empty((len(x), self._persistent_bytes), np.uint8)
         for state, sample, label in zip(states, x, labels, strict=True):
@@ -126,7 +126,7 @@ class Emulated:
             self._target.learn(int(label))
             state[:] = np.frombuffer(self._target.read(self._arena, len(state)), np.uint8)
             advance()
-        return Learned(states, self.results(x, advance))
+        return Learned(states, self.results(after, advance))
 
 
 def _classes(program: Program, values: Array | list[int]) -> NDArray[np.int32]:

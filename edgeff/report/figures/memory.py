@@ -1,6 +1,6 @@
 """One run's memory map as a figure: every tensor a rectangle, its calls along x and its bytes up y; what persists below, the stack on top.
 
-Weights are many times larger than what comes and goes, so the three parts have each their own scale; ``ram_parts`` gives the parts in proportion.
+Weights are many times larger than what comes and goes, so each of the three has its own scale; ``ram_parts`` gives them in proportion.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgeff.ir import CallCost, Trace
-from edgeff.report.figures import Figure, axis, layout, legend, note
+from edgeff.report.figures.parts import Figure, axis, layout, legend, note
 from edgeff.report.style import INK, MUTED, ROLES, RULE_LINE, STACK_COLOUR, markup, shown
 
 _DTYPE_SUFFIX = re.compile(r"(_(f32|i8|i16|i32))+$")
@@ -67,7 +67,7 @@ def memory_figure(trace: Trace) -> Figure:
     return {
         "data": data,
         "layout": layout(
-            _INSIDE + _ABOVE + below,
+            round(_INSIDE + _ABOVE + below),
             barmode="overlay",
             xaxis=x,
             shapes=shapes,
@@ -107,7 +107,7 @@ def ram_parts(trace: Trace) -> list[tuple[str, int, str]]:
 def _bars(
     stays: Sequence[Mapping[str, Any]], role: str, calls: Sequence[CallCost], call_width: float, heights: Mapping[bool, float]
 ) -> Figure:
-    """The rectangles of a role. A name stands in those it fits into: ``call_width`` and ``heights`` (persistent or not) are pixels a call and a byte."""
+    """The rectangles of a role, named where there is room: ``call_width`` is pixels a call, ``heights`` pixels a byte (persistent, not)."""
     members = [stay for stay in stays if stay["role"] == role]
     name, colour = ROLES.get(role, (markup(role), "#dddddd"))
     persistent = all(stay["line"] == "persistent" for stay in members)
@@ -133,7 +133,7 @@ def _bars(
 
 
 def _text(stay: Mapping[str, Any], call_width: float, byte_height: float) -> str:
-    """A tensor's name without the line it belongs to, which the picture shows, and its bytes where there is room; empty where there is none."""
+    """A tensor's name, without the line it belongs to, and its bytes, as far as there is room; empty where there is none."""
     name, size = shown(re.sub(r"^(infer|learn)\.", "", str(stay["tensor"])), 30), f"{stay['size_bytes']:,} B"
     if stay["size_bytes"] * byte_height < 13:
         return ""

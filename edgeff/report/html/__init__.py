@@ -1,6 +1,7 @@
-"""Traces -> ``report.html``: one page that holds everything it needs and asks for nothing else, not even where a browser would let it.
+"""Traces -> ``report.html``: one page that holds everything it needs and asks for nothing else.
 
-Its content security policy forbids every request and every script but the two whose SHA-256 it names, so a name from outside cannot become code.
+Its content security policy forbids every request, and every script but the two whose SHA-256 it names: a name from outside cannot become
+code.
 """
 
 from __future__ import annotations
@@ -15,8 +16,12 @@ from pathlib import Path
 from string import Template
 
 from edgeff.ir import Trace
+from edgeff.report.html.header import header, title
+from edgeff.report.html.known import evidence, versions_footer
+from edgeff.report.html.parts import Page
+from edgeff.report.html.pictures import accuracy_section, costs_section, curves_section, inside_section
+from edgeff.report.html.results import results
 from edgeff.report.record import Versions
-from edgeff.report.sections import Page, sections, title
 
 _FOLDER = Path(__file__).parent
 
@@ -24,17 +29,21 @@ _FOLDER = Path(__file__).parent
 def page(traces: Sequence[Trace], versions: Versions | None = None) -> str:
     """The page of the traces as text. About 5 MB, nearly all of it plotly.js."""
     parts = Page()
-    content = sections(traces, versions or {}, parts)
+    sections = [header(traces)]
+    if traces:
+        sections += [results(traces), accuracy_section(traces, parts), curves_section(traces, parts), costs_section(traces, parts)]
+        sections += [inside_section(traces, parts), evidence(traces)]
+    sections.append(versions_footer(versions or {}))
     plotly, script = _plotly(), _asset("page.js")
     policy = (
         f"default-src 'none'; script-src {_fingerprint(plotly)} {_fingerprint(script)}; style-src 'unsafe-inline'; "
         "img-src data: blob:; form-action 'none'; base-uri 'none'"
     )
-    return Template(_asset("page.html")).substitute(
+    return Template(_asset("template.html")).substitute(
         policy=escape(policy),
         title=escape(title(traces)),
         style=_asset("page.css"),
-        content=content,
+        content="\n".join(filter(None, sections)),
         figures=_inline_json(parts.figures),
         plotly=plotly,
         script=script,

@@ -1,0 +1,116 @@
+"""Writes the README's tables from ``benchmarks/results/*.json``, between their markers; ``--check`` exits 1 when the README is not what it would write."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from results import load
+from speed import FC_AE, PEERS
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def table(head: list[str], rows: list[list[str]], left: int = 1) -> str:
+    """A Markdown table; the columns after the first ``left`` are right-aligned."""
+    rule = ["---" if index < left else "---:" for index in range(len(head))]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))
+
+
+def spread(row: dict[str, Any] | None) -> str:
+    """Mean and deviation of a row of accuracies."""
+    return f"{row['mean']:.1f} ± {row['deviation']:.1f}" if row else "-"
+
+
+def accuracy() -> str:
+    rows = {tuple(row["key"]): row for row in load("accuracy")["rows"]}
+    networks = ("64-32-10", "64-256-10", "64-128-128-10")
+    names = {"bp": "BP", "dfa": "DFA", "pepita": "PEPITA (and MEMPEPITA: the same bits)", "frozen": "**frozen hidden layers** (control)"}
+    lines = [[name, *(spread(rows.get((network, rule, ""))) for network in networks), "-"] for rule, name in names.items()]
+    lines.append(["FF, by probing", spread(rows.get(("64-32-10", "ff", "probe"))), "-", "-", spread(rows.get(("64-256-256-10", "ff", "probe")))])
+    lines.append(["FF, by its head", "-", "-", "-", spread(rows.get(("64-256-256-10", "ff", "head")))])
+    return table(["accuracy %, float32, host", *networks, "64-256-256-10"], lines)
+
+
+def device_learning() -> str:
+    rows = {tuple(row["key"]): row for row in load("device_learning")["rows"]}
+    names = {"bp": "BP", "dfa": "DFA", "pepita": "PEPITA (and MEMPEPITA)", "ff": "FF, by probing", "frozen": "**frozen hidden layer** (control)"}
+    lines = [
+        [
+            name,
+            spread(rows.get((rule, "float32", "none"))),
+            *(spread(rows.get((rule, numeric, "stochastic"))) for numeric in ("int16", "int8")),
+            spread(rows.get((rule, "int8", "nearest"))),
+        ]
+        for rule, name in names.items()
+    ]
+    return table(["accuracy %, learned by the C, batch 1", "float32", "int16", "int8", "int8, round to nearest"], lines)
+
+
+def speed() -> str:
+    rows = {tuple(row["key"]): row for row in load("speed")["rows"]}
+    lines = []
+    for network, peers in PEERS.items():
+        naive: Any = peers["naive C"]
+        shown = "FC autoencoder, 264,192 weights" if network == FC_AE else network
+        bp, pepita = rows[network, "bp"], rows[network, "pepita"]
+        others: list[tuple[str, int, dict[str, int]]] = [
+            ("inference", naive["inference"], bp["inference"]),
+            ("BP step", naive["bp"], bp["step"]),
+            ("PEPITA step, F generated", naive["pepita"], pepita["step"]),
+        ]
+        for what, target, found in others:
+            peer = {"inference": ("onnx2c", "emlearn"), "BP step": ("PULP-TrainLib", "AIfES")}.get(what, ())
+            figures = "; ".join(f"{name} {peers[name]:,}" for name in peer if name in peers)
+            lines.append([shown, what, f"{found['instructions']:,}", f"{target:,}", f"{target / found['instructions']:.2f}x", figures or "-"])
+    return table(["network", "one call", "edgeff, instructions", "naive C", "naive / edgeff", "peers"], lines, 2)
+
+
+def memory() -> str:
+    rows = load("memory")["rows"]
+    lines = []
+    for row in rows:
+        network, rule, numeric, board = row["key"]
+        if board == "rpi_pico":
+            continue
+        same = all(row["planned"][name] == row["elf"][name] for name in row["planned"])
+        lines.append(
+            [
+                network,
+                numeric,
+                rule,
+                f"{row['persistent']:,}",
+                f"{row['scratch']:,}",
+                f"{row['stack']:,}",
+                f"{row['elf']['constants']:,}",
+                f"{row['flash']:,}",
+                "equal" if same else "DIFFERENT",
+            ]
+        )
+    return table(["network", "numeric", "rule", "RAM: weights", "RAM: activations", "stack", "flash: constants", "flash: all", "plan and ELF"], lines, 3)
+
+
+def demo() -> str:
+    from edgeff.report import from_json, markdown_table
+
+    return markdown_table(from_json(load("demo")))
+
+
+SECTIONS = {"accuracy": accuracy, "device_learning": device_learning, "speed": speed, "memory": memory, "demo": demo}
+
+
+def written(text: str) -> str:
+    """The README's text with every section between ``<!-- begin:NAME -->`` and ``<!-- end:NAME -->`` made anew."""
+    for name, make in SECTIONS.items():
+        text = re.sub(rf"(<!-- begin:{name} -->\n).*?(<!-- end:{name} -->)", lambda m, make=make: m[1] + make() + "\n" + m[2], text, flags=re.DOTALL)
+    return text
+
+
+if __name__ == "__main__":
+    before = README.read_text(encoding="utf-8")
+    after = written(before)
+    if "--check" in sys.argv:
+        sys.exit("README.md is not what benchmarks/readme.py writes: run it" if before != after else 0)
+    README.write_text(after, encoding="utf-8")

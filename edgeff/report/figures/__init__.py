@@ -1,0 +1,20 @@
+"""Traces -> figures as plotly reads them: plain mappings of ``data`` and ``layout``. Every name from outside goes in as escaped text."""
+
+from edgeff.report.figures.accuracy import accuracy_against_ram, plottable
+from edgeff.report.figures.costs import cost_by_layer, cost_by_run, metric
+from edgeff.report.figures.curves import learning_curves
+from edgeff.report.figures.memory import memory_figure, ram_parts
+from edgeff.report.figures.parts import Figure, ordered_numerics
+
+__all__ = [
+    "Figure",
+    "accuracy_against_ram",
+    "cost_by_layer",
+    "cost_by_run",
+    "learning_curves",
+    "memory_figure",
+    "metric",
+    "ordered_numerics",
+    "plottable",
+    "ram_parts",
+]

@@ -1,0 +1,89 @@
+"""The table of results on the page: one for each group of runs that may be compared, its columns sorted by a click."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from edgeff.ir import Trace
+from edgeff.report.rows import Column, Group, beyond_control, cells, evidence_kinds, figure_columns, groups, key_columns
+from edgeff.report.style import CONTROL, CONTROL_MEANING, UNKNOWN, rule_look
+
+_FOLDED_FROM = 30
+
+
+def results(traces: Sequence[Trace]) -> str:
+    """The section as HTML; of several groups each can be folded, and of many runs only the first group is open."""
+    found = groups(traces)
+    tables = [_table(group) for group in found]
+    if len(found) > 1:
+        closed = len(traces) > _FOLDED_FROM
+        tables = [
+            f"<details{'' if closed and index else ' open'}><summary>{escape(group.title)}</summary>{table}</details>"
+            for index, (group, table) in enumerate(zip(found, tables, strict=True))
+        ]
+    control = f" {escape(CONTROL_MEANING[0].upper() + CONTROL_MEANING[1:])}." if any(t.rule == CONTROL for t in traces) else ""
+    note = f"RAM total is static RAM and stack together. A dash is a figure that is not known.{control}"
+    return f'<section><h2>Results</h2><p class="muted small">{note}</p>{"".join(tables)}</section>'
+
+
+def _columns(group: Group) -> tuple[Column, ...]:
+    """The columns of the page's table: those of the terminal's, and the difference to the control where there is one."""
+    columns = [*key_columns(group), *figure_columns(group)]
+    difference = beyond_control(group)
+    if any(difference.value(trace) is not None for trace in group.traces):
+        place = max(i for i, column in enumerate(columns) if column.group == difference.group) + 1
+        columns.insert(place, difference)
+    return tuple(columns)
+
+
+def _table(group: Group) -> str:
+    columns = _columns(group)
+    names = list(dict.fromkeys(column.group for column in columns))
+    over = "".join(_over(name, [c for c in columns if c.group == name]) for name in names)
+    heads = "".join(
+        f'<th scope="col" class="{_css(columns, i)}"><button type="button">{escape(column.head)}</button></th>'
+        for i, column in enumerate(columns)
+    )
+    texts = [cells(column, group.traces, UNKNOWN) for column in columns]
+    rows = "".join(
+        f'<tr data-run class="{"control" if trace.rule == CONTROL else ""}">'
+        + "".join(_cell(columns, i, trace, texts[i][index]) for i in range(len(columns)))
+        + "</tr>"
+        for index, trace in enumerate(group.traces)
+    )
+    kinds = "".join(f'<td class="{_css(columns, i)}">{_kinds(column, group)}</td>' for i, column in enumerate(columns))
+    return (
+        f'<div class="wide"><table class="results"><thead><tr class="over">{over}</tr><tr class="heads">{heads}</tr>'
+        f'<tr class="kinds">{kinds}</tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def _over(name: str, columns: Sequence[Column]) -> str:
+    if not name:
+        return f'<td colspan="{len(columns)}"></td>'
+    return f'<th colspan="{len(columns)}" scope="colgroup" class="first"><span class="heading">{escape(name)}</span></th>'
+
+
+def _kinds(column: Column, group: Group) -> str:
+    return " ".join(f'<span class="kind {kind}">{kind}</span>' for kind in evidence_kinds(column, group.traces))
+
+
+def _css(columns: Sequence[Column], index: int) -> str:
+    first = index > 0 and columns[index].group != columns[index - 1].group
+    return " ".join(filter(None, ["figure" if columns[index].right else "", "first" if first else ""]))
+
+
+def _cell(columns: Sequence[Column], index: int, trace: Trace, text: str) -> str:
+    column = columns[index]
+    value = column.value(trace)
+    swatch = _swatch(trace.rule) if column.head == "rule" else ""
+    data = f' data-value="{"" if value is None else value}"' if column.right else ""
+    classes = " ".join(filter(None, [_css(columns, index), "unknown" if value is None else ""]))
+    return f'<td class="{classes}"{data}>{swatch}{escape(text)}</td>'
+
+
+def _swatch(rule: str) -> str:
+    colour, _ = rule_look(rule)
+    style = f'class="swatch hollow" style="border-color:{colour}"' if rule == CONTROL else f'class="swatch" style="background:{colour}"'
+    return f"<span {style}></span>"
