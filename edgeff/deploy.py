@@ -61,7 +61,7 @@ def deploy(
         if item.prepare_needed(network):
             if network.input_quant is not None:
                 raise BadInput(f"rule {rule}", got="a quantised network without the layers it needs", allowed=f"one trained by {rule}", next_step="start from the float model")
-            network = item.prepare(network)
+            network = item.prepare(network, settings, seed)
     if numeric != "float32" and network.input_quant is None:
         if x is None:
             raise BadInput("quantisation", got="no calibration data", allowed="samples of the task", next_step="name the task, or quantise first (edgeff quantize)")

@@ -19,6 +19,7 @@ from edgeff.ir import Array, Attr, Call, Layer, Network, Numeric, Program, Quant
 from edgeff.kernels import check_attrs
 from edgeff.kernels.arithmetic import feedback_signs, multiplier_and_shift, stream_key
 from edgeff.layers import kind
+from edgeff.layers.label import NEUTRAL, ON
 
 SUFFIX: Mapping[str, str] = {"float32": "f32", "int16": "i16", "int8": "i8"}
 
@@ -225,9 +226,12 @@ class Builder:
         """d loss / d (layer's input)."""
         return self._value_of(kind(layer).lower_input_gradient(self, layer, delta))
 
-    def update(self, layer: Layer, delta: Value, x: Value) -> None:
-        """The layer's parameters -= lr * (gradient from delta and the layer's input x), in place."""
+    def update(self, layer: Layer, delta: Value, x: Value, factor: float = 1.0) -> None:
+        """The layer's parameters -= factor * lr * (gradient from delta and the layer's input x), in place."""
+        lr = self.lr
+        self.lr = factor * lr
         kind(layer).lower_update(self, layer, delta, x)
+        self.lr = lr
 
     def copy(self, x: Value) -> Value:
         """A copy of x."""
@@ -276,10 +280,14 @@ class Builder:
         low, high = (-128, 127) if self.numeric == "int8" else (-32767, 32767)
         return int(np.clip(round(real / x.scale) + x.zero_point, low, high))
 
-    def embed(self, x: Value, label: Value, classes: int, on: float, neutral: float) -> None:
-        """Writes the label into x's first entries in place; a negative label writes ``neutral`` everywhere."""
-        attrs: dict[str, Attr] = {"classes": classes, "on": self._quantised(x, on), "off": self._quantised(x, 0.0), "neutral": self._quantised(x, neutral)}
-        self.call(f"eff_embed_label_{self.suffix}", [x], [label], attrs, stage="label")
+    def embed(self, layer: Layer, x: Value, label: Value) -> Value:
+        """The output of a ``label`` layer: the label's entries, then x; a negative label gives the neutral entries."""
+        classes, n = int(layer.attrs["classes"]), x.elements
+        y = self.activation(layer.name, (classes + n,), quant=self._tensors[x.name].quant, layer=layer.name)
+        real = {"on": float(layer.attrs.get("on", ON)), "off": 0.0, "neutral": float(layer.attrs.get("neutral", NEUTRAL))}
+        attrs: dict[str, Attr] = {"classes": classes, "n": n} | {name: self._quantised(x, value) for name, value in real.items()}
+        self.call(f"eff_embed_label_{self.suffix}", [y], [x, label], attrs, layer, "label")
+        return y
 
     def class_number(self, value: int, into: Value | None = None) -> Value:
         """An int32 of shape (1,) that holds ``value``."""

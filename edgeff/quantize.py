@@ -109,7 +109,7 @@ def quantize(
     layers: dict[str, Layer] = {}
     for layer in network:
         item = kind(layer)
-        output = item.fixed_quant(numeric)
+        output = quants[layer.inputs[0]] if item.keeps_quant else item.fixed_quant(numeric)
         if output is None:
             factor = room.output if layer.name == last else room.hidden
             low, high = item.calibrated_range(layer, *observed_range(values[layer.name], method, percentile))

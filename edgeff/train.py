@@ -120,7 +120,7 @@ def train(
     """``fit`` on a task's training part from fresh parameters; the network's metadata records the run."""
     rule: Rule = registry.rules[rule_name]
     settings = settings or rule.settings
-    network = rule.prepare(initialised(structure, seed))
+    network = rule.prepare(initialised(structure, seed), settings, seed)
     network = replace(
         network,
         metadata={"task": task, "rule": rule_name, "settings": asdict(settings), "seed": seed, "classes": list(data.classes), "data": dict(data.metadata)},

@@ -60,7 +60,9 @@ def hostile_network() -> Network:
         layers.append(dense(name, source, (rng.normal(size=(10, n_in)) / 8).astype(np.float32), None, "relu"))
         source, n_in = name, 10
     layers.append(Layer(HOSTILE_NAMES[-1], "softmax", (source,), (10,)))
-    return Network('net */ #error "\x1b[31m"', (64,), tuple(layers), metadata={"task": "digits\x1b[2J", "rule": "*/", "seed": -1, "settings": [1]})
+    return Network(
+        'net */ #error "\x1b[31m"', (64,), tuple(layers), metadata={"task": "digits\x1b[2J", "rule": "*/", "seed": -1, "settings": [1]}
+    )
 
 
 def _write(path: Path, network: Network) -> None:
@@ -123,7 +125,7 @@ def _boards(folder: Path) -> None:
     (folder / "no_core.toml").write_text('name = "no_core"\nsummary = "x"\n', encoding="utf-8")
     pico = (boards_folder() / "rpi_pico.toml").read_text(encoding="utf-8")
     (folder / "other_name.toml").write_text(pico, encoding="utf-8")
-    tiny = re.sub(r"length_bytes *= *\d+", "length_bytes = 8192", pico).replace('"rpi_pico"', '"tiny"')
+    tiny = re.sub(r"length_bytes *= *[\d_]+", "length_bytes = 8192", pico).replace('"rpi_pico"', '"tiny"')
     (folder / "tiny.toml").write_text(tiny, encoding="utf-8")
 
 

@@ -69,6 +69,10 @@ def elements(kernel: Kernel, parameter: Parameter, sizes: Mapping[str, int]) -> 
         return 1
     if name == "scores":
         return sizes["classes"]
+    if name == "y" and _of(kernel, "classes"):
+        return sizes["classes"] + sizes["n"]
+    if "embed" in kernel.name and name == "y":
+        return sizes["classes"] + sizes["n"]
     if _of(kernel, "n_bytes"):
         return sizes["n"]
     if _of(kernel, "n_out", "n_in"):
@@ -190,12 +194,10 @@ def softmax_attrs(draw: Draw) -> dict[str, int]:
 
 
 def sizes_of(kernel: Kernel, draw: Draw) -> None:
-    """Mends drawn sizes that a kernel does not take: classes lie inside the vector, and a wrong class needs two."""
+    """Mends drawn sizes that a kernel does not take: a wrong class needs two."""
     sizes = draw.sizes
     if _of(kernel, "wrong"):
         sizes["classes"] = max(sizes["classes"], 2)
-    if "embed" in kernel.name:
-        sizes["n"] = max(sizes["n"], sizes["classes"])
     if kernel.name == "eff_softmax_i8":
         sizes["n"] = min(sizes["n"], 511)  # from 512 on equal logits shift by more than 31; TFLM and LiteRT abort there
     if "table" in kernel.name and not kernel.name.endswith("f32"):
@@ -208,7 +210,7 @@ class Case:
 
     outputs: list[Array]
     inputs: list[Array | None]
-    attrs: dict[str, int | float]
+    attrs: dict[str, Any]
 
 
 def case(kernel: Kernel, draw: Draw) -> Case:

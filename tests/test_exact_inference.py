@@ -112,7 +112,7 @@ def one_layer(sums: Array, x_scale: float, w_scale: float, y_scale: float, *, pe
     count = len(sums)
     scales = (w_scale,) * (count if per_channel else 1)
     axis = 0 if per_channel else None
-    params = {"weight": np.zeros((count, 1), np.int8), "bias": sums.astype(np.int32)}
+    params: dict[str, Array] = {"weight": np.zeros((count, 1), np.int8), "bias": sums.astype(np.int32)}
     quant = {"weight": Quant(scales, 0, axis), "bias": Quant(tuple(x_scale * s for s in scales), 0, axis), "output": Quant((y_scale,), 0)}
     layer = Layer("dense_1", "dense", ("input",), (count,), {"activation": "none"}, params, quant)
     return Network("sums", (1,), (layer,), Quant((x_scale,), 0))

@@ -116,7 +116,7 @@ def test_a_twin_with_other_parameters_than_the_c_is_refused(tmp_path: Path) -> N
     (tmp_path / "odd.c").write_text('#include "odd.h"\n', encoding="utf-8")
     text = "from edgeff.kernels import kernel\n@kernel()\ndef eff_odd_f32(y, x, count):\n    '''Odd.'''\n"
     (tmp_path / "odd.py").write_text(text, encoding="utf-8")
-    with pytest.raises(EdgeffError, match="eff_odd_f32.*twin parameters"):
+    with pytest.raises(EdgeffError, match=r"eff_odd_f32.*twin parameters"):
         registry.load_plugin(tmp_path / "odd.py")
     assert "eff_odd_f32" not in registry.kernels
 

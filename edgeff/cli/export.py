@@ -54,10 +54,14 @@ def command(
         return
     check_output_file(out, f".{form}")
     if with_training:
-        raise Unsupported(f"training in {form}", got="--with-training", allowed="--to c", next_step=f"{form} holds inference alone: leave it out")
+        raise Unsupported(
+            f"training in {form}", got="--with-training", allowed="--to c", next_step=f"{form} holds inference alone: leave it out"
+        )
     options = {"--rule": rule, "--board": board, "--numeric": numeric, "--calibrate": calibrate, "--set": changes}
     if given := [name for name, value in options.items() if value]:
-        raise BadInput(f"option {given[0]}", got=f"an export to {form}", allowed="--to c", next_step="to change the numeric: `edgeff quantize`")
+        raise BadInput(
+            f"option {given[0]}", got=f"an export to {form}", allowed="--to c", next_step="to change the numeric: `edgeff quantize`"
+        )
     _file(load_model(model), form, out, as_json)
 
 
@@ -112,11 +116,15 @@ def _rule(model: Model, with_training: bool, rule: str | None) -> str | None:
 
     if not with_training:
         if rule:
-            raise BadInput("option --rule", got="no --with-training", allowed="both or none", next_step="add --with-training, or leave --rule out")
+            raise BadInput(
+                "option --rule", got="no --with-training", allowed="both or none", next_step="add --with-training, or leave --rule out"
+            )
         return None
     if rule or model.rule:
         return rule or model.rule
-    raise BadInput("option --with-training", got="a model of no known rule", allowed=", ".join(registry.rules), next_step="name it: --rule R")
+    raise BadInput(
+        "option --with-training", got="a model of no known rule", allowed=", ".join(registry.rules), next_step="name it: --rule R"
+    )
 
 
 def example_samples(model: Model, deployment: Deployment, seed: int | None) -> tuple[Array | None, Array | None]:

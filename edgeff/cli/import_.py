@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -23,7 +24,7 @@ def command(file: str, out: Path, as_json: bool, seed: int | None) -> None:  # n
     network = load(file)
     with new_file(out) as path:
         write_onnx(network, path)
-    layers = [
+    layers: list[dict[str, Any]] = [
         {"name": layer.name, "op": layer.op, "shape": [*layer.shape], "parameters": sum(p.size for p in layer.params.values())}
         for layer in network
     ]

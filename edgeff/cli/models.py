@@ -49,8 +49,12 @@ class Model:
         if rule != self.rule or not self.predicts_by_rule:
             return {}
         item = registry.rules[rule]
-        own = {field.name for field in fields(item.settings)} - {field.name for field in fields(Settings)} - set(item.device.get(numeric, {}))
-        return {name: value for name, value in self.settings.items() if name in own and isinstance(value, type(getattr(item.settings, name)))}
+        own = (
+            {field.name for field in fields(item.settings)} - {field.name for field in fields(Settings)} - set(item.device.get(numeric, {}))
+        )
+        return {
+            name: value for name, value in self.settings.items() if name in own and isinstance(value, type(getattr(item.settings, name)))
+        }
 
 
 def load_model(path: str | Path) -> Model:
@@ -106,14 +110,11 @@ def make_deployment(
     seed: int | None = None,
     data: Data | None = None,
 ) -> Deployment:
-    """``model`` as a program: what predicts and, with a rule, learns.
+    """``model`` as a program: what predicts and, with a ``rule``, learns.
 
-    Args:
-        numeric: of the program, by default the model's own.
-        changes: settings of the rule for the device, as texts.
-        calibrate: the task a float model is quantised on, by default that of its metadata; ``data``, where it is loaded already.
-        seed: by default the model's.
-    Raises: BadInput and Unsupported as ``edgeff.deploy.deploy`` does; BadInput for settings without a rule, or without data to calibrate on.
+    ``numeric`` is by default the model's own and ``seed`` the model's; ``changes`` are settings of the rule for the device, as texts.
+    A float model is quantised on ``data``, or on the task ``calibrate``, by default that of its metadata. Raises BadInput and Unsupported
+    as ``edgeff.deploy.deploy`` does; BadInput for settings without a rule, or where there is nothing to calibrate on.
     """
     from edgeff import registry
     from edgeff.deploy import deploy

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,6 +14,11 @@ from edgeff.errors import BadInput
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+if TYPE_CHECKING:
+    ParameterType = click.ParamType[Any]
+else:
+    ParameterType = click.ParamType  # generic since click 8.4 only
+
 LARGEST_SEED = 2**32 - 1
 NUMERICS = ("float32", "int16", "int8")
 """Those of ``edgeff.ir``, which is not imported here because it needs numpy."""
@@ -21,7 +26,7 @@ _MODEL_SUFFIXES = (".onnx", ".tflite", ".keras", ".h5")
 _OTHER_SUFFIXES = (".c", ".h", ".html", ".json", ".npz", ".toml", ".elf")
 
 
-class Whole(click.ParamType):
+class Whole(ParameterType):
     """A whole number from ``low`` to ``high``."""
 
     name = "number"
@@ -39,7 +44,7 @@ class Whole(click.ParamType):
         return number
 
 
-class OneOf(click.ParamType):
+class OneOf(ParameterType):
     """One of a few words; ``what`` they are called."""
 
     def __init__(self, what: str, words: Sequence[str]) -> None:
@@ -54,7 +59,7 @@ class OneOf(click.ParamType):
         return "|".join(self.words)
 
 
-class Change(click.ParamType):
+class Change(ParameterType):
     """``key=value``, as a pair of texts."""
 
     name = "key=value"
@@ -68,7 +73,7 @@ class Change(click.ParamType):
         return key.strip(), text.strip()
 
 
-class OutputFile(click.ParamType):
+class OutputFile(ParameterType):
     """A path that a file can be written to, checked before the work is done; ``suffix`` is the one that tells what will be in it."""
 
     name = "file"
@@ -81,7 +86,7 @@ class OutputFile(click.ParamType):
         return Path(value)
 
 
-class OutputFolder(click.ParamType):
+class OutputFolder(ParameterType):
     """A folder to write to: a new name (missing parents are made), or an existing folder."""
 
     name = "folder"
@@ -136,7 +141,9 @@ def _shown(parameter: click.Parameter | None) -> str:
 def common(function: F) -> F:
     """A command with the options that every one has: ``as_json``, ``seed`` (None unless given) and ``--debug``."""
     for option in (
-        click.option("--debug", is_flag=True, expose_value=False, is_eager=True, callback=set_debug, help="Show where an error was raised."),
+        click.option(
+            "--debug", is_flag=True, expose_value=False, is_eager=True, callback=set_debug, help="Show where an error was raised."
+        ),
         click.option("--seed", type=Whole(0, LARGEST_SEED), help="Seed of everything random. [default: the model's own, or 0]"),
         click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines."),
     ):
@@ -146,7 +153,9 @@ def common(function: F) -> F:
 
 def changes(function: F) -> F:
     """A command with ``--set key=value``: ``changes``, a tuple of pairs of texts."""
-    return click.option("--set", "changes", type=Change(), multiple=True, help="A setting of the rule. Can be given several times.")(function)
+    return click.option("--set", "changes", type=Change(), multiple=True, help="A setting of the rule. Can be given several times.")(
+        function
+    )
 
 
 def numeric(function: F) -> F:

@@ -59,9 +59,13 @@ def command(
             continue
         body: list[list[Any]] = [[row.name, row.kernel, row.stage, row.macs, row.instructions, row.cycles] for row in rows]
         body.append(["total", "", "", cost.macs, cost.instructions, cost.cycles])
-        print_line(f"{title} of {trace.network}, {trace.numeric}, on {machine.name}: {1000 * (cost.latency_s or 0):.3f} ms ({cost.evidence})")
+        print_line(
+            f"{title} of {trace.network}, {trace.numeric}, on {machine.name}: {1000 * (cost.latency_s or 0):.3f} ms ({cost.evidence})"
+        )
         print_table(("layer", "kernel", "stage", "MACs", "instructions", "cycles"), body)
     print_line(f"{'learning step' if rule else 'inference'} by function")
     print_table(("function", "instructions"), [*trace.functions.items()])
     memory = trace.memory
-    print_line(f"flash {memory.flash_bytes:,} bytes, weights {memory.weight_bytes:,}, arena {memory.arena_bytes:,}, stack {memory.stack_bytes:,}")
+    print_line(
+        f"flash {memory.flash_bytes:,} bytes, weights {memory.weight_bytes:,}, arena {memory.arena_bytes:,}, stack {memory.stack_bytes:,}"
+    )

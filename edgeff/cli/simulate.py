@@ -80,4 +80,6 @@ def command(
             ]
         ],
     )
-    print_line(f"accuracy: all {len(data.x_test)} test samples, on the core; a step takes {1000 * (trace.learn.latency_s or 0):.3f} ms, modelled")
+    print_line(
+        f"accuracy: all {len(data.x_test)} test samples, on the core; a step takes {1000 * (trace.learn.latency_s or 0):.3f} ms, modelled"
+    )

@@ -1,7 +1,8 @@
 """Network -> ONNX: the format in which models lie on disk.
 
 In goes a float32 or int8 network; out comes a model that the checker finds clean and ONNX Runtime runs as it stands, with the batch axis
-"N". A dense layer is Gemm (transB 1) and Relu, softmax is Softmax, normalise is Mul, ReduceMean, Sqrt, Add and Div. An int8 network is
+"N". A dense layer is Gemm (transB 1) and Relu, softmax is Softmax, normalise is Mul, ReduceMean, Sqrt, Add and Div, label (neutral)
+is Pad. An int8 network is
 written in QDQ form: float input and output, int8 weights and int32 biases each behind a DequantizeLinear, a QuantizeLinear and
 DequantizeLinear around each activation. What ONNX has no word for is JSON in ``metadata_props``: ``edgeff.network`` (see
 importers.description) and ``edgeff.metadata``.
@@ -158,4 +159,10 @@ def _normalise(graph: _Graph, layer: Layer) -> None:
     graph.finish(layer, graph.node("Div", [x, divisor], graph.before_output(layer), layer.name))
 
 
-_FORMS: dict[str, Callable[[_Graph, Layer], None]] = {"dense": _dense, "softmax": _softmax, "normalise": _normalise}
+def _label(graph: _Graph, layer: Layer) -> None:
+    value = graph.constant(f"{layer.name}.neutral", np.array(layer.attrs["neutral"], np.float32))
+    pads = graph.constant(f"{layer.name}.pads", np.array([0, layer.attrs["classes"], 0, 0], np.int64))
+    graph.finish(layer, graph.node("Pad", [graph.tensors[layer.inputs[0]], pads, value], graph.before_output(layer), layer.name, mode="constant"))
+
+
+_FORMS: dict[str, Callable[[_Graph, Layer], None]] = {"dense": _dense, "softmax": _softmax, "normalise": _normalise, "label": _label}

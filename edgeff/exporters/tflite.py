@@ -1,11 +1,11 @@
 """Network -> TFLite: a file for LiteRT and for TFLM, the interpreter that boards run.
 
 In goes a float32 or int8 network; out come the bytes of a flatbuffer with batch 1 (shape signature -1). A dense layer is FULLY_CONNECTED
-with RELU fused in, softmax is SOFTMAX, normalise (float only) is MUL, MEAN, SQRT, ADD and DIV. Input and output of an int8 network are
+with RELU fused in, softmax is SOFTMAX, normalise (float only) is MUL, MEAN, SQRT, ADD and DIV, label (neutral, float only) is PADV2. Input and output of an int8 network are
 int8 tensors. Tensors are called as their layers. What TFLite has no word for is JSON in the metadata buffer ``edgeff``: {"network":
 importers.description, "metadata": ..}.
 
-Refused: int8 normalise, int16, layer kinds outside conventions.OPS.
+Refused: int8 normalise and label, int16, layer kinds outside conventions.OPS.
 
 Operator versions are those of TensorFlow's op_version.cc: FULLY_CONNECTED 1 for float and 4 for int8, SOFTMAX 1 and 2. Established by
 running every version of FULLY_CONNECTED from 1 to 16 (tflite-micro 0.dev20261023, ai-edge-litert 2.3.0; float, int8 per tensor and int8
@@ -142,9 +142,7 @@ def _softmax(graph: _Graph, layer: Layer) -> None:
 
 
 def _normalise(graph: _Graph, layer: Layer) -> None:
-    if layer.quant:
-        where = f"layer {conventions.short(layer.name)}, normalise"
-        raise Unsupported(where, got="int8", allowed="float32 in TFLite files", next_step="write it as ONNX or C")
+    _float_only(layer)
     x = graph.indices[layer.inputs[0]]
 
     def part(name: str, shape: tuple[int, ...]) -> int:
@@ -159,4 +157,17 @@ def _normalise(graph: _Graph, layer: Layer) -> None:
     graph.operator("DIV", 1, [x, divisor], graph.output(layer), "DivOptions")
 
 
-_FORMS: dict[str, Callable[[_Graph, Layer], None]] = {"dense": _dense, "softmax": _softmax, "normalise": _normalise}
+def _label(graph: _Graph, layer: Layer) -> None:
+    _float_only(layer)
+    pads = graph.constant(f"{layer.name}.pads", np.array([[0, 0], [layer.attrs["classes"], 0]], np.int32))
+    value = graph.constant(f"{layer.name}.neutral", np.array([layer.attrs["neutral"]], np.float32))
+    graph.operator("PADV2", 1, [graph.indices[layer.inputs[0]], pads, value], graph.output(layer), "PadV2Options")
+
+
+def _float_only(layer: Layer) -> None:
+    if layer.quant:
+        where = f"layer {conventions.short(layer.name)}, {layer.op}"
+        raise Unsupported(where, got="int8", allowed="float32 in TFLite files", next_step="write it as ONNX or C")
+
+
+_FORMS: dict[str, Callable[[_Graph, Layer], None]] = {"dense": _dense, "softmax": _softmax, "normalise": _normalise, "label": _label}

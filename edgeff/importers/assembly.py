@@ -130,6 +130,15 @@ class Assembly:
             raise node.unsupported("a division by the norm of another tensor", "u / (sqrt(mean(u * u)) + eps)")
         return self._shapeless(node, "normalise", x, {"eps": divisor.eps})
 
+    def pad(self, node: Node, x: Activation, before: int, after: int, neutral: float) -> Activation:
+        """A label layer with its neutral entries: constants before the elements of ``x``."""
+        if x.shape is None or len(x.shape) != 1 or after or not 1 <= before <= conventions.MAX_ELEMENTS:
+            raise node.unsupported(f"padding of {x.shape} by {before} and {after}", "constants before the elements of the one axis")
+        if not np.isfinite(neutral):
+            raise node.bad(f"the padding {neutral}", "a finite number")
+        draft = self._draft(node, "label", x, (before + x.shape[0],), {"classes": before, "neutral": neutral})
+        return Activation(draft.name, draft.shape)
+
     def reshape(self, node: Node, x: Activation, shape: tuple[int, ...]) -> Activation:
         """``x`` seen with another shape of as many elements, which costs nothing in C order."""
         if x.shape is None or prod(x.shape) != prod(shape):

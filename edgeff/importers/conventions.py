@@ -14,7 +14,7 @@ import numpy as np
 from edgeff.errors import BadInput, Unsupported, one_line
 from edgeff.ir import Array, Layer, Network, Quant
 
-OPS = ("dense", "softmax", "normalise")
+OPS = ("dense", "softmax", "normalise", "label")
 MAX_NAME_CHARACTERS = 4096
 MAX_ELEMENTS = 1 << 24
 """Elements of an input or an activation; parameters are bounded by the file that holds them."""
@@ -83,6 +83,8 @@ def _check_layer(layer: Layer, input_shape: tuple[int, ...], input_quant: Quant 
     _check_shape(layer.shape, where)
     if layer.op == "dense":
         _check_dense(layer, input_shape, input_quant is not None, where)
+    elif layer.op == "label":
+        _check_label(layer, input_shape, where)
     elif layer.shape != input_shape or layer.params:
         raise BadInput(where, got=f"shape {layer.shape}, {len(layer.params)} parameters", allowed=f"shape {input_shape}, none")
     if layer.op == "normalise":
@@ -96,6 +98,16 @@ def _check_layer(layer: Layer, input_shape: tuple[int, ...], input_quant: Quant 
         _check_quant(layer.quant["output"], f"{where}, output", -128, 127)
         if layer.op == "dense":
             _check_dense_quant(layer, input_quant, where)
+
+
+def _check_label(layer: Layer, input_shape: tuple[int, ...], where: str) -> None:
+    classes = layer.attrs.get("classes")
+    if isinstance(classes, bool) or not isinstance(classes, int) or layer.shape != (classes + prod(input_shape),) or layer.params or classes < 1:
+        raise BadInput(f"{where}, classes", got=f"{classes} for {input_shape} to {layer.shape}", allowed="1 or more, that many more outputs than inputs")
+    for name in ("on", "neutral"):
+        value = layer.attrs.get(name, 0.0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float(np.finfo(np.float32).max):
+            raise BadInput(f"{where}, {name}", got=value, allowed="a finite number")
 
 
 def _check_dense(layer: Layer, input_shape: tuple[int, ...], quantised: bool, where: str) -> None:

@@ -141,6 +141,16 @@ def _div(graph: Graph, node: Node, values: Values) -> Value:
     return graph.assembly.divide(node, node.real(values[0]), node.present(values[1]))
 
 
+def _pad(graph: Graph, node: Node, values: Values) -> Value:
+    array = node.constant(values[1], "pads").array
+    pads = array.reshape(-1)[:8].tolist()
+    mode = node.attributes.get("mode", b"constant")
+    if mode not in (b"constant", "constant") or values[3] is not None or array.dtype != np.int64 or array.size != 4 or pads[0] or pads[2]:
+        raise node.unsupported(f"pads {pads} in mode {mode!r}", "mode constant, pads [0, classes, 0, 0]")
+    neutral = 0.0 if values[2] is None else node.scalar(values[2], "padding")
+    return graph.assembly.pad(node, node.real(values[0]), int(pads[1]), int(pads[3]), neutral)
+
+
 def _flatten(graph: Graph, node: Node, values: Values) -> Value:
     x = node.activation(values[0])
     if x.shape is None:
@@ -244,6 +254,7 @@ HANDLERS = {
     "Identity": Handler(_same, (1, 1)),
     "MatMul": Handler(_matmul, (2, 2)),
     "Mul": Handler(_mul, (2, 2)),
+    "Pad": Handler(_pad, (2, 4), frozenset({"mode"})),
     "QuantizeLinear": Handler(_quantize, (2, 3), _QUANT),
     "ReduceMean": Handler(_reduce_mean, (1, 2), frozenset({"axes", "keepdims", "noop_with_empty_axes"})),
     "Relu": Handler(_relu, (1, 1)),

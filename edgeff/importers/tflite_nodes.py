@@ -111,6 +111,13 @@ def _mean(assembly: Assembly, node: Node, values: Values, output: Tensor) -> Val
     return assembly.step(node, node.present(values[0]), "square", "mean")
 
 
+def _pad(assembly: Assembly, node: Node, values: Values, output: Tensor) -> Value:
+    pads = node.constant(values[1], "pads").array
+    if pads.shape != (2, 2) or pads.dtype != np.int32 or pads[0].any():
+        raise node.unsupported(f"pads {pads.dtype} {pads.reshape(-1)[:8].tolist()}", "[[0, 0], [classes, 0]]")
+    return assembly.pad(node, node.real(values[0]), int(pads[1, 0]), int(pads[1, 1]), node.scalar(values[2], "padding"))
+
+
 def _sqrt(assembly: Assembly, node: Node, values: Values, output: Tensor) -> Value:
     return assembly.step(node, node.present(values[0]), "mean", "root")
 
@@ -143,6 +150,7 @@ HANDLERS = {
     "FULLY_CONNECTED": Handler(_fully_connected, (2, 3), _TYPES.FullyConnectedOptions, _dense_options),
     "MEAN": Handler(_mean, (2, 2), _TYPES.ReducerOptions, lambda table: {"keep_dims": bool(table.number(0, "bool"))}),
     "MUL": Handler(_mul, (2, 2), _TYPES.MulOptions, _fused_option),
+    "PADV2": Handler(_pad, (3, 3), _TYPES.PadV2Options),
     "QUANTIZE": Handler(_quantize, (1, 1), _TYPES.QuantizeOptions),
     "RELU": Handler(_relu, (1, 1), _TYPES.NONE),
     "RESHAPE": Handler(_reshape, (1, 2), _TYPES.ReshapeOptions),

@@ -11,28 +11,29 @@ from edgeff.kernels import kernel
 from edgeff.kernels.arithmetic import draws, exp_f32, requantise, sigmoid_q15, step_key, sum_in_order
 
 
-def _embed(x: Array, label: Array, classes: int, on: float, off: float, neutral: float) -> None:
-    x[:classes] = neutral if label[0] < 0 else off
+def _embed(y: Array, x: Array, label: Array, classes: int, on: float, off: float, neutral: float) -> None:
+    y[:classes] = neutral if label[0] < 0 else off
     if label[0] >= 0:
-        x[label[0]] = on
+        y[label[0]] = on
+    y[classes:] = x
 
 
 @kernel()
-def eff_embed_label_f32(x: Array, label: Array, classes: int, on: float, off: float, neutral: float) -> None:
-    """x[:classes] = off, x[label] = on; a negative label writes ``neutral`` everywhere."""
-    _embed(x, label, classes, on, off, neutral)
+def eff_embed_label_f32(y: Array, x: Array, label: Array, classes: int, n: int, on: float, off: float, neutral: float) -> None:
+    """y (classes + n,) = the label's entries, ``off`` but ``on`` at the label (a negative label: all ``neutral``), then x (n,)."""
+    _embed(y, x, label, classes, on, off, neutral)
 
 
 @kernel()
-def eff_embed_label_i8(x: Array, label: Array, classes: int, on: int, off: int, neutral: int) -> None:
-    """The int8 form; the values are already quantised."""
-    _embed(x, label, classes, on, off, neutral)
+def eff_embed_label_i8(y: Array, x: Array, label: Array, classes: int, n: int, on: int, off: int, neutral: int) -> None:
+    """The int8 form; the values are already quantised, and y keeps x's scale."""
+    _embed(y, x, label, classes, on, off, neutral)
 
 
 @kernel()
-def eff_embed_label_i16(x: Array, label: Array, classes: int, on: int, off: int, neutral: int) -> None:
+def eff_embed_label_i16(y: Array, x: Array, label: Array, classes: int, n: int, on: int, off: int, neutral: int) -> None:
     """The int16 form."""
-    _embed(x, label, classes, on, off, neutral)
+    _embed(y, x, label, classes, on, off, neutral)
 
 
 @kernel()

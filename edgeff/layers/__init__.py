@@ -20,10 +20,11 @@ Activations = dict[str, Array]
 
 
 class LayerKind:
-    """The contract of a layer kind; ``op`` is its registered name. Host mathematics is float and batched: x is (B, *input shape)."""
+    """The contract of a layer kind; ``op`` is its registered name, ``keeps_quant`` whether its output has its input's quantisation. Host mathematics is float and batched: x is (B, *input shape)."""
 
     op: str = ""
     summary: str = ""
+    keeps_quant: bool = False
 
     def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
         """The layer's output shape (no batch axis) from its inputs' shapes."""

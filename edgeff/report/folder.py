@@ -20,6 +20,7 @@ from edgeff.report.versions import installed_versions
 
 PAGE_NAME = "report.html"
 MANIFEST_NAME = "manifest.json"
+_TEMPORARY = ".edgeff-part"
 
 
 def write_report(folder: Path | str, traces: Sequence[Trace], versions: Versions | None = None) -> Path:
@@ -59,9 +60,6 @@ def manifest(folder: Path) -> dict[str, object]:
     return {"schema": SCHEMA, "files": files}
 
 
-_TEMPORARY = ".edgeff-part"
-
-
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as stream:
@@ -75,11 +73,12 @@ def _write(path: Path, text: str) -> None:
         part = Path(stream.name)
         try:
             stream.write(text)
+            stream.flush()
+            part.chmod(0o666 & ~_umask())
+            part.replace(path)
         except BaseException:
-            part.unlink()
+            part.unlink(missing_ok=True)
             raise
-    part.chmod(0o666 & ~_umask())
-    part.replace(path)
 
 
 def _umask() -> int:

@@ -14,6 +14,7 @@ from edgeff.errors import one_line
 
 CONTROL = "frozen"
 CONTROL_MEANING = "frozen is the control: hidden layers stay at their random start, only the last layer learns"
+NO_RULE = frozenset({"", "none"})
 UNKNOWN = "\N{EN DASH}"
 INK, MUTED, RULE_LINE, GRID = "#1f2328", "#5f6770", "#c9ced4", "#eceef0"
 
@@ -96,9 +97,9 @@ def shown(text: str, limit: int = 60) -> str:
 
 
 def markup(text: str, limit: int = 60) -> str:
-    """A name from outside as the text of HTML, and of plotly's labels, which read the same entities and tags.
+    """A name from outside as the text of HTML, and of plotly's labels, which read the same entities and tags, and dollars as mathematics.
 
-    >>> markup("<b>")
-    '&lt;b&gt;'
+    >>> markup("<b> $x$")
+    '&lt;b&gt; &#36;x&#36;'
     """
-    return escape(shown(text, limit))
+    return escape(shown(text, limit)).replace("$", "&#36;")

@@ -109,8 +109,8 @@ class Rule:
         plain = {"batch": 1, "momentum": 0.0, "dropout": 0.0, "weight_decay": 0.0, "decay": 0.95, "decay_steps": 1500}
         return replace(self.settings, **(plain | dict(self.device.get(numeric, {}))))
 
-    def prepare(self, network: Network) -> Network:
-        """The structure this rule trains, made from the plain one; by default the same."""
+    def prepare(self, network: Network, settings: Any, seed: int) -> Network:
+        """The network this rule trains, made from an initialised plain one; by default the same. What it adds is drawn from ``seed``."""
         return network
 
     def prepare_needed(self, network: Network) -> bool:

@@ -12,17 +12,24 @@ from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Headroom, Layer, Network, Numeric
 from edgeff.kernels.arithmetic import draws, step_key, stream_key
 from edgeff.layers import kind
+from edgeff.layers.label import with_label
 from edgeff.rules import Gradients, Rule, Run, Settings, register
+
+EPS = 1e-4
 
 
 @dataclass(frozen=True)
 class ForwardForwardSettings(Settings):
-    """``theta`` the threshold of the mean squared activation; ``on`` what the label's entry is set to, ``neutral`` each entry for the head; ``predict`` ``probe`` or ``head``."""
+    """``theta``: the threshold of the mean squared activation. ``on``: the label's entry; ``neutral``: each entry for the head.
+
+    ``predict``: ``probe`` or ``head``. ``head_rate``: the head's learning rate as a multiple of the others'.
+    """
 
     theta: float = 20.0
     on: float = 1.0
     neutral: float = 0.1
     predict: str = "probe"
+    head_rate: float = 10.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -30,21 +37,6 @@ class ForwardForwardSettings(Settings):
             raise BadInput("setting predict", got=repr(self.predict), allowed="probe, head")
         if not 0.0 < self.theta <= 1000.0:
             raise BadInput("setting theta", got=self.theta, allowed="above 0, at most 1000")
-
-
-def embed(x: Array, labels: Array, classes: int, on: float) -> Array:
-    """A copy of x (B, D) with the labels (B,) one-hot in the first ``classes`` entries."""
-    flat = np.array(x).reshape(len(x), -1)
-    flat[:, :classes] = 0.0
-    flat[np.arange(len(x)), labels] = on
-    return flat
-
-
-def embed_neutral(x: Array, classes: int, neutral: float) -> Array:
-    """A copy of x (B, D) with ``neutral`` in the first ``classes`` entries."""
-    flat = np.array(x).reshape(len(x), -1)
-    flat[:, :classes] = neutral
-    return flat
 
 
 def _sigmoid(v: Array) -> Array:
@@ -56,9 +48,9 @@ class ForwardForward(Rule):
     """Goodness ``G_l = mean(h_l^2)``; loss ``n / 2 softplus(theta - G)`` on positive and ``n / 2 softplus(G - theta)`` on negative data,
     layer by layer; the factor makes ``d loss / d h = -+sigmoid h``, so one learning rate serves every width n.
 
-    The label is written over the first C inputs; the negative carries another label, drawn uniformly. The next layer sees ``h / (rms(h) + eps)``.
+    The label is C more inputs before the data; the negative carries another label, drawn uniformly. The next layer sees ``h / (rms(h) + eps)``.
     Prediction probes all C labels and sums the goodness of every hidden layer, or a softmax head reads the last hidden layer of a neutral label.
-    Departures: the first layer's input is normalised too; the head reads the last hidden layer only; no peer normalisation.
+    Departures: the label is written beside the image, not over its border; the first layer's input is normalised too; the head reads the last hidden layer only; no peer normalisation.
     """
 
     name = "ff"
@@ -71,37 +63,48 @@ class ForwardForward(Rule):
         "int8": {"lr": 0.02, "theta": 2.0},
     }
 
-    def prepare(self, network: Network) -> Network:
-        """The network with a ``normalise`` layer before the first layer and behind every hidden trainable one."""
-        renamed = {"input": "input_norm"}
-        layers = [Layer("input_norm", "normalise", ("input",), network.input_shape, {"eps": 1e-4})]
-        for layer in network:
-            inputs = tuple(renamed.get(name, name) for name in layer.inputs)
-            layers.append(replace(layer, inputs=inputs))
-            if layer.trainable and layer is not network.trainable[-1]:
-                name = f"{layer.name}_norm"
-                layers.append(Layer(name, "normalise", (layer.name,), layer.shape, {"eps": 1e-4}))
-                renamed[layer.name] = name
+    def prepare(self, network: Network, settings: Any, seed: int) -> Network:
+        """The network with a ``label`` and a ``normalise`` layer before the first layer, and a ``normalise`` layer behind every hidden one.
+
+        The first layer gets a column a class, drawn as its others were.
+        """
         if len(network.trainable) < 2:
             raise Unsupported("rule ff", got="a network without a hidden layer", allowed="at least one hidden layer and the head")
-        if prod(network.layers[-1].shape) > prod(network.input_shape):
-            raise Unsupported("rule ff", got=f"{prod(network.layers[-1].shape)} classes", allowed=f"as many as inputs ({prod(network.input_shape)})")
+        classes, inputs = prod(network.layers[-1].shape), prod(network.input_shape)
+        attrs = {"classes": classes, "on": settings.on, "neutral": settings.neutral}
+        layers = [
+            Layer("label", "label", ("input",), (classes + inputs,), attrs),
+            Layer("label_norm", "normalise", ("label",), (classes + inputs,), {"eps": EPS}),
+        ]
+        renamed = {"input": "label_norm"}
+        for layer in network:
+            params = dict(layer.params)
+            if layer is network.trainable[0]:
+                limit = np.sqrt(6.0 / (classes + inputs))
+                columns = np.random.default_rng([seed, 4]).uniform(-limit, limit, (len(params["weight"]), classes))
+                params["weight"] = np.concatenate([columns.astype(np.float32), params["weight"]], axis=1)
+            layers.append(replace(layer, inputs=tuple(renamed.get(name, name) for name in layer.inputs), params=params))
+            if layer.trainable and layer is not network.trainable[-1]:
+                renamed[layer.name] = f"{layer.name}_norm"
+                layers.append(Layer(f"{layer.name}_norm", "normalise", (layer.name,), layer.shape, {"eps": EPS}))
         return replace(network, layers=tuple(layers))
 
     def prepare_needed(self, network: Network) -> bool:
-        return not any(layer.op == "normalise" for layer in network)
+        return not any(layer.op == "label" for layer in network)
 
     def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
         """Goodness grows until it stands around theta, so weights and hidden activations need more room than with other rules."""
         return Headroom(weights=6.0, hidden=8.0, output=16.0) if numeric == "int16" else Headroom(weights=3.0, hidden=4.0, output=6.0)
 
-    def _hidden_pass(self, run: Run, x: Array) -> dict[str, Array]:
-        """The activations up to the head's input."""
+    def _hidden_pass(self, run: Run, x: Array, labels: Array | None) -> dict[str, Array]:
+        """The activations up to the head's input, with the labels (B,) or the neutral one written in."""
         h = {"input": x}
         for layer in run.network:
             if layer is run.last:
                 break
-            h[layer.name] = kind(layer).forward(layer, run.params.get(layer.name, {}), h[layer.inputs[0]])
+            below = h[layer.inputs[0]]
+            is_label = layer.op == "label"
+            h[layer.name] = with_label(layer, below, labels) if is_label else kind(layer).forward(layer, run.params.get(layer.name, {}), below)
         return h
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
@@ -109,8 +112,8 @@ class ForwardForward(Rule):
         labels = t.argmax(axis=1)
         key = step_key(stream_key(run.seed, "negative"), run.steps)
         other = (draws(key, np.arange(len(x))).astype(np.uint64) * np.uint64(classes - 1) >> np.uint64(32)).astype(np.int64)
-        positive = self._hidden_pass(run, embed(x, labels, classes, settings.on))
-        negative = self._hidden_pass(run, embed(x, other + (other >= labels), classes, settings.on))
+        positive = self._hidden_pass(run, x, labels)
+        negative = self._hidden_pass(run, x, other + (other >= labels))
         gradients: Gradients = {}
         for layer in run.hidden:
             parts = []
@@ -120,8 +123,8 @@ class ForwardForward(Rule):
                 delta = -sign * _sigmoid(sign * (settings.theta - goodness)) * y
                 parts.append(kind(layer).weight_gradient(layer, run.params[layer.name], delta, h[layer.inputs[0]]))
             gradients[layer.name] = {name: parts[0][name] + parts[1][name] for name in parts[0]}
-        below = self._hidden_pass(run, embed_neutral(x, classes, settings.neutral))[run.last.inputs[0]]
-        gradients[run.last.name] = kind(run.last).weight_gradient(run.last, run.params[run.last.name], self._head(run, below) - t, below)
+        below = self._hidden_pass(run, x, None)[run.last.inputs[0]]
+        gradients[run.last.name] = kind(run.last).weight_gradient(run.last, run.params[run.last.name], settings.head_rate * (self._head(run, below) - t), below)
         return gradients
 
     def _head(self, run: Run, below: Array) -> Array:
@@ -133,10 +136,10 @@ class ForwardForward(Rule):
     def scores(self, run: Run, x: Array) -> Array:
         classes = prod(run.network.layers[-1].shape)
         if run.settings.predict == "head":
-            return self._head(run, self._hidden_pass(run, embed_neutral(x, classes, run.settings.neutral))[run.last.inputs[0]])
+            return self._head(run, self._hidden_pass(run, x, None)[run.last.inputs[0]])
         scores = np.zeros((len(x), classes))
         for label in range(classes):
-            h = self._hidden_pass(run, embed(x, np.full(len(x), label), classes, run.settings.on))
+            h = self._hidden_pass(run, x, np.full(len(x), label))
             scores[:, label] = sum(np.mean(h[layer.name] ** 2, axis=1) for layer in run.hidden)
         return scores
 
@@ -152,44 +155,36 @@ class ForwardForward(Rule):
         return prod(build.layers[-1].shape)
 
     def lower_predict(self, build: Any) -> Any:
-        settings, classes = build.settings, self._classes(build)
-        number = build.class_number(-1 if settings.predict == "head" else 0)
-        if settings.predict == "head":
-            build.embed(build.x, number, classes, settings.on, settings.neutral)
+        if build.settings.predict == "head":
             return build.run(build.x)[build.layers[-1].name]
+        classes = self._classes(build)
         scores = build.scores(classes)
+        number = build.class_number(0)
         for label in range(classes):
             if label:
                 build.class_number(label, into=number)
-            build.embed(build.x, number, classes, settings.on, settings.neutral)
             h, first = build.x, True
             for layer in self._walk(build):
-                h = build.forward(layer, h)
+                h = build.embed(layer, h, number) if layer.op == "label" else build.forward(layer, h)
                 if layer.trainable:
                     build.goodness(scores, h, label, add=not first)
                     first = False
         return scores
 
     def lower(self, build: Any) -> None:
-        """The head first, where it predicts; then layer by layer both activations with the old weights and both updates.
-
-        The input is written over with each label in turn, so no copy of it is kept.
-        """
-        settings, classes = build.settings, self._classes(build)
+        """The head first, where it predicts; then layer by layer both activations with the old weights and both updates."""
+        settings = build.settings
         if settings.predict == "head":
-            build.embed(build.x, build.class_number(-1), classes, settings.on, settings.neutral)
             h = build.run(build.x)
             last = [layer for layer in build.layers if layer.trainable][-1]
-            build.update(last, build.error(h[build.layers[-1].name]), h[last.inputs[0]])
-        wrong = build.wrong_label(classes)
+            build.update(last, build.error(h[build.layers[-1].name]), h[last.inputs[0]], settings.head_rate)
+        wrong = build.wrong_label(self._classes(build))
         positive = negative = build.x
         for layer in self._walk(build):
-            if layer.inputs[0] == "input":
-                build.embed(build.x, build.label, classes, settings.on, settings.neutral)
-            up = build.forward(layer, positive)
-            if layer.inputs[0] == "input":
-                build.embed(build.x, wrong, classes, settings.on, settings.neutral)
-            down = build.forward(layer, negative)
+            if layer.op == "label":
+                positive, negative = build.embed(layer, build.x, build.label), build.embed(layer, build.x, wrong)
+                continue
+            up, down = build.forward(layer, positive), build.forward(layer, negative)
             if layer.trainable:
                 delta_up, delta_down = build.ff_delta(up, settings.theta, 1), build.ff_delta(down, settings.theta, -1)
                 build.update(layer, delta_up, positive)

@@ -149,8 +149,8 @@ def _integers(session: _Session, deployment: Deployment, x: Array, twin: Results
         return [compare(TWIN, "TFLM", "scores", twin.scores, made.reshape(n, -1))]
 
     def explained_in_litert() -> list[Comparison]:
-        explained = litert_reference(deployment.program, x)
         made = engines.litert(to_tflite(network), shaped, "BUILTIN_REF", session.advance("LiteRT reference", n)).reshape(n, -1)
+        explained = litert_reference(deployment.program, x)
         note = "explained by the row above: LiteRT rescales in floating point and rounds once"
         return [
             compare("NumPy twin with LiteRT's single rounding", "LiteRT reference", "scores", explained, made),
@@ -184,7 +184,7 @@ def _onnx(network: Network, x: Array) -> Array:
 
 
 def _onnx_layer(network: Network, number: int, x: Array, twin: Results) -> Comparison:
-    """One layer alone, fed with what the twin fed it. A layer without an int8 form in TFLite is counted only: no standard says its steps."""
+    """One layer alone, fed with what the twin fed it. A layer that TFLite has no int8 form for is counted only: no standard sets it."""
     layer = network.layers[number]
     source = layer.inputs[0]
     below = None if source == "input" else network[source]
@@ -214,7 +214,7 @@ def _floats(session: _Session, deployment: Deployment, x: Array, twin: Results) 
     """A float network in TFLM, LiteRT and ONNX Runtime, within the tolerance."""
     network, n = deployment.network, len(x)
     shaped = x.reshape(n, *network.input_shape)
-    allowed = float_tolerance(network, shaped, twin.scores)
+    allowed = float_tolerance(network, shaped)
 
     def engine(name: str, run: Callable[[Callable[[], None]], Array]) -> None:
         def rows() -> list[Comparison]:

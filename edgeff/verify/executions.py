@@ -41,7 +41,8 @@ class Learned:
 def twin_results(program: Program, x: Array, advance: Advance, twin: Interpreter | None = None) -> Results:
     """By the NumPy twins, with every layer's output."""
     twin = twin or Interpreter(program)
-    made = {call.layer: call.outputs[0] for call in program.infer if call.stage == "forward"}
+    made = {program.tensors[call.outputs[0]].layer: call.outputs[0] for call in program.infer}
+    made.pop("", None)
     scores, classes = [], []
     layers: dict[str, list[Array]] = {name: [] for name in made}
     for sample in x:

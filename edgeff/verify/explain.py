@@ -74,12 +74,14 @@ def _float32(quant: Quant) -> Array:
     return np.asarray(quant.scale, np.float32).astype(np.float64)
 
 
-def float_tolerance(network: Network, x: Array, scores: Array) -> float:
-    """How far another float32 execution may be from the twin's scores (n, outputs) for x (n, *input shape).
+def float_tolerance(network: Network, x: Array) -> float:
+    """How far two float32 executions of ``network`` may be from each other in their scores for x (n, *input shape).
 
-    FLOAT_FACTOR times the twin's own largest rounding error, which is its distance from the same network in float64, but no less than
-    FLOAT_FLOOR of the largest score.
+    FLOAT_FACTOR times the rounding error of float32 on the same samples (the distance of the host's own float32 mathematics from float64), but
+    no less than FLOAT_FLOOR of the largest score.
     """
-    exact = forward(network, parameters(network, np.float64), x.astype(np.float64))[network.layers[-1].name].reshape(len(x), -1)
-    error = float(np.abs(scores.astype(np.float64) - exact).max(initial=0.0))
+    name = network.layers[-1].name
+    exact = forward(network, parameters(network, np.float64), x.astype(np.float64))[name]
+    rounded = forward(network, parameters(network, np.float32), x.astype(np.float32))[name]
+    error = float(np.abs(rounded.astype(np.float64) - exact).max(initial=0.0))
     return FLOAT_FACTOR * error + FLOAT_FLOOR * float(np.abs(exact).max(initial=0.0))

@@ -27,15 +27,16 @@ def memory_figure(trace: Trace) -> Figure:
     calls = (*trace.infer_layers, *trace.learn_layers)
     count = max(len(calls), 1 + max((int(stay["last"]) for stay in stays), default=0))
     floor, top = scratch_bounds(trace)
-    heights = {
-        True: _INSIDE * (_PERSISTENT[1] - _PERSISTENT[0]) / max(floor, 1),
-        False: _INSIDE * (_SCRATCH[1] - _SCRATCH[0]) / max(top - floor, 1),
+    byte_heights = {
+        "y": _INSIDE * (_PERSISTENT[1] - _PERSISTENT[0]) / max(floor, 1),
+        "y2": _INSIDE * (_SCRATCH[1] - _SCRATCH[0]) / max(top - floor, 1),
     }
-    data = [
-        _bars(stays, role, calls, _WIDTH / count, heights)
-        for role in dict.fromkeys((*ROLES, *(str(stay["role"]) for stay in stays)))
-        if any(s["role"] == role for s in stays)
-    ]
+    data = []
+    for role in dict.fromkeys((*ROLES, *(str(stay["role"]) for stay in stays))):
+        for part, byte_height in byte_heights.items():
+            members = [stay for stay in stays if stay["role"] == role and (stay["line"] == "persistent") == (part == "y")]
+            if members:
+                data.append(_bars(members, role, part, calls, _WIDTH / count, byte_height))
     axes: Figure = {
         "yaxis": axis("persistent, B", domain=list(_PERSISTENT), range=[0, max(floor, 1)], **_ticks(0, floor, 2), showgrid=False),
         "yaxis2": axis("scratch, B", domain=list(_SCRATCH), range=[floor, max(top, floor + 1)], **_ticks(floor, top, 6)),
@@ -105,12 +106,10 @@ def ram_parts(trace: Trace) -> list[tuple[str, int, str]]:
 
 
 def _bars(
-    stays: Sequence[Mapping[str, Any]], role: str, calls: Sequence[CallCost], call_width: float, heights: Mapping[bool, float]
+    members: Sequence[Mapping[str, Any]], role: str, part: str, calls: Sequence[CallCost], call_width: float, byte_height: float
 ) -> Figure:
-    """The rectangles of a role, named where there is room: ``call_width`` is pixels a call, ``heights`` pixels a byte (persistent, not)."""
-    members = [stay for stay in stays if stay["role"] == role]
+    """The rectangles of a role in one part, named where there is room: a call is ``call_width`` pixels, a byte ``byte_height``."""
     name, colour = ROLES.get(role, (markup(role), "#dddddd"))
-    persistent = all(stay["line"] == "persistent" for stay in members)
     return {
         "type": "bar",
         "name": name,
@@ -118,9 +117,9 @@ def _bars(
         "width": [stay["last"] - stay["first"] + 1 for stay in members],
         "base": [stay["offset"] for stay in members],
         "y": [stay["size_bytes"] for stay in members],
-        "yaxis": "y" if persistent else "y2",
+        "yaxis": part,
         "marker": {"color": colour, "line": {"color": "#ffffff", "width": 1.5}},
-        "text": [_text(stay, call_width, heights[persistent]) for stay in members],
+        "text": [_text(stay, call_width, byte_height) for stay in members],
         "textposition": "inside",
         "constraintext": "none",
         "insidetextanchor": "middle",

@@ -8,7 +8,7 @@ from html import escape
 from edgeff.ir import Trace
 from edgeff.report.figures import ordered_numerics, plottable
 from edgeff.report.rows import control_accuracy, groups
-from edgeff.report.style import CONTROL, markup, shown
+from edgeff.report.style import CONTROL, NO_RULE, markup, shown
 
 _LIST_LIMIT = 8
 _TITLE_LIMIT = 3
@@ -38,7 +38,7 @@ def _lede(traces: Sequence[Trace]) -> str:
     """The sentence on what was measured."""
     if not traces:
         return "The report holds no run."
-    rules = [trace.rule for trace in traces if trace.rule]
+    rules = [trace.rule for trace in traces if trace.rule not in NO_RULE]
     learning = f", learning by {_listed(rules)}" if rules else ", inference alone"
     places = _listed(trace.board or "the host" for trace in traces)
     seeds = sorted({trace.seed for trace in traces})
@@ -47,8 +47,8 @@ def _lede(traces: Sequence[Trace]) -> str:
         f"{counted} of {_listed(trace.network for trace in traces)} on {_listed(trace.task for trace in traces)}{learning}, in "
         f"{_listed(ordered_numerics(traces))}, on {places} ({_listed(trace.target for trace in traces)}), "
         f"{'seed' if len(seeds) == 1 else 'seeds'} {_listed(map(str, seeds))}. "
-        "Accuracy is the share of the test samples answered right; &ldquo;before&rdquo; and &ldquo;learned&rdquo; are those of the "
-        "generated C, before and after it learned one sample at a time."
+        "Accuracy is the share of the test samples answered right: of the network trained on the host, and of the generated C before and "
+        "after it learned one sample at a time."
     )
 
 

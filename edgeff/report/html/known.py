@@ -14,7 +14,7 @@ from edgeff.report.style import UNKNOWN, markup
 
 _SOURCES: Mapping[str, str] = MappingProxyType(
     {
-        "Accuracy": "share of the test samples answered right; float in NumPy on the host, before and learned by the generated C",
+        "Accuracy": "share of the test samples answered right; float in NumPy on the host, all others by the generated C",
         "Flash, static RAM, arena": "the linked firmware; the memory map is the plan that the arena is laid out by",
         "Stack": "the RAM between arena and stack is painted before the start; what is no longer painted afterwards was used",
         "Multiply-accumulates": "shapes of the tensors of each call",

@@ -36,7 +36,8 @@ def accuracy_section(traces: Sequence[Trace], page: Page) -> str:
         " A rule has to stay above the hollow mark of the control of its numeric to be worth its memory." if _has_control(traces) else ""
     )
     return f"""<section><h2>Accuracy against total RAM</h2>
-<p>Up and to the left is better.{control} A thin line ties the numerics of one rule together.</p>{choice("ram", "Show", options)}</section>"""
+<p>Up and to the left is better.{control} A thin line ties the numerics of one rule together.</p>
+{choice("ram", "Show", options)}</section>"""
 
 
 def _ram_panel(runs: Sequence[Trace], name: str, page: Page) -> str:

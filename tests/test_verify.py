@@ -1,0 +1,224 @@
+"""The verdict of ``verify``: it sees a wrong bit wherever one is made, names it, and never leaves anything out without saying so."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from exact_cases import digits, float_classifier, int8_classifier, learner
+
+from edgeff import registry
+from edgeff.boards import load_board
+from edgeff.errors import BadInput, CheckFailed, DoesNotFit, MissingTool
+from edgeff.ir import Board, Region
+from edgeff.quantize import quantize
+from edgeff.verify import HOST, TWIN, Comparison, Skipped, Verification, compare, engines, verify
+
+M4 = "nucleo_l4r5zi"
+SAMPLES = digits().x_test[:12]
+
+
+@pytest.fixture
+def wrong_kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A function that makes the twin of a kernel change one element of its first output."""
+
+    def spoil(name: str) -> None:
+        honest = registry.kernels[name]
+
+        def run(*arguments: Any, **attrs: Any) -> None:
+            honest.run(*arguments, **attrs)
+            arguments[0].reshape(-1)[-1] += 1
+
+        monkeypatch.setitem(registry.kernels._items, name, replace(honest, run=run))
+
+    return spoil  # type: ignore[return-value]
+
+
+def test_a_wrong_step_in_int8_fails_against_every_exact_execution(wrong_kernel: Any) -> None:
+    network = int8_classifier(True, False)
+    wrong_kernel("eff_dense_i8")
+    found = verify(network, SAMPLES, board=M4)
+    assert not found.ok
+    assert {row.b for row in found if not row.ok} >= {HOST, f"C on {M4} (emulated cortex-m4)", "TFLM"}
+    with pytest.raises(
+        CheckFailed, match=r"comparisons failed; NumPy twin against C on the host, scores: got \d+ of 120 differ by up to"
+    ) as raised:
+        found.check()
+    assert raised.value.exit_code == 1
+
+
+def test_one_bit_in_float_fails(wrong_kernel: Any) -> None:
+    network = float_classifier(True)
+    wrong_kernel("eff_softmax_f32")
+    failed = [row for row in verify(network, SAMPLES, board=M4) if not row.ok]
+    assert {row.b for row in failed} >= {HOST, "TFLM"}
+    assert all(row.max_difference == pytest.approx(1, abs=1e-3) for row in failed if row.what == "scores")
+
+
+def test_a_wrong_update_is_named_by_step_and_tensor(wrong_kernel: Any) -> None:
+    network = learner("bp", "int8").network
+    wrong_kernel("eff_dense_update_i8")
+    rows = [row for row in verify(network, SAMPLES, board=M4, rule="bp") if "state" in row.what]
+    assert [row.ok for row in rows] == [False, False]
+    assert {row.note for row in rows} == {"first in step 1, dense_2.weight"} or {row.note for row in rows} == {
+        "first in step 1, dense_1.weight"
+    }
+
+
+def test_learning_is_compared_when_there_is_a_rule() -> None:
+    network = learner("mempepita", "int8").network
+    found = verify(network, SAMPLES, board=M4, rule="mempepita", steps=7, seed=5)
+    found.check()
+    names = [HOST, f"C on {M4} (emulated cortex-m4)"]
+    assert [row.b for row in found if row.what == "state after each of 7 steps of mempepita (bytes)"] == names
+    assert [row.b for row in found if row.what == "scores after 7 steps of mempepita"] == names
+
+
+def test_json_has_the_published_fields() -> None:
+    found = verify(int8_classifier(False, True), SAMPLES, board=M4)
+    text = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert text["ok"] is True
+    assert text["skipped"] == []
+    assert {"a", "b", "what", "elements", "differing", "max_difference", "allowed"} <= text["comparisons"][0].keys()
+    assert {row["allowed"] for row in text["comparisons"]} == {0, 1, None}
+    assert len(text["comparisons"]) == len(found) == len(list(found))
+    assert found[0] == found.comparisons[0]
+    assert found[:2] == found.comparisons[:2]
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [("tflite_micro", "TFLM"), ("ai_edge_litert", "LiteRT reference"), ("onnxruntime", "ONNX Runtime")]
+)
+def test_a_missing_library_is_listed_with_how_to_get_it(monkeypatch: pytest.MonkeyPatch, module: str, name: str) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    found = verify(int8_classifier(True, False), SAMPLES, board=M4)
+    assert found.ok
+    reasons = {item.name: item.reason for item in found.skipped}
+    assert reasons[name] == f"{module} is not installed; pip install {module.replace('_', '-')}"
+    assert not any(row.b == name for row in found)
+
+
+def test_a_missing_compiler_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "/no/such/compiler")
+    found = verify(float_classifier(False), SAMPLES, board=M4)
+    assert found.skipped[0].name == HOST
+    assert "/no/such/compiler" in found.skipped[0].reason
+
+
+def test_int16_has_no_form_in_model_files_and_says_so() -> None:
+    network = quantize(float_classifier(True), digits().x_train[:100], "int16")
+    found = verify(network, SAMPLES, board=M4)
+    found.check()
+    assert {item.name for item in found.skipped} == {"TFLM", "LiteRT reference", "LiteRT default", "ONNX Runtime"}
+    assert {row.b for row in found} == {HOST, f"C on {M4} (emulated cortex-m4)"}
+
+
+def test_integer_inputs_are_taken_as_they_are() -> None:
+    network = int8_classifier(True, False)
+    x = np.full((3, 64), -128, np.int8)
+    assert verify(network, x, board=M4).ok
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (np.zeros((0, 64), np.float32), r"inputs: got shape \(0, 64\)"),
+        (np.zeros((3, 63), np.float32), r"inputs: got shape \(3, 63\); allowed: \(n, 64\)"),
+        (np.full((2, 64), np.nan, np.float32), "inputs: got float32 with values that are not finite"),
+        (np.array([["a"] * 64]), "inputs: got <U1 with values"),
+        (np.float32(1), r"inputs: got shape \(\)"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused(inputs: Any, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        verify(float_classifier(True), inputs)
+
+
+def test_no_learning_steps_are_refused() -> None:
+    with pytest.raises(BadInput, match="learning steps: got 0"):
+        verify(float_classifier(True), SAMPLES, rule="bp", steps=0)
+
+
+def small(board: Board) -> Board:
+    regions = tuple(Region(r.name, r.kind, r.origin, 4096 if r.kind == "flash" else r.length_bytes) for r in board.regions)
+    return replace(board, regions=regions)
+
+
+def test_a_named_board_that_is_too_small_is_refused() -> None:
+    with pytest.raises(DoesNotFit, match="bytes too small"):
+        verify(float_classifier(True), SAMPLES, board=small(load_board("rpi_pico")))
+
+
+def test_the_usual_boards_may_be_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgeff.boards.load_board", lambda name: small(load_board(name)))
+    found = verify(float_classifier(True), SAMPLES)
+    assert [item.name for item in found.skipped] == [
+        "C on nucleo_l4r5zi (emulated cortex-m4)",
+        "C on rpi_pico (emulated cortex-m0plus)",
+    ]
+    assert all("bytes too small" in item.reason for item in found.skipped)
+    assert found.ok
+
+
+def test_progress_is_told_of_each_execution() -> None:
+    told: list[tuple[str, int, int]] = []
+    verify(int8_classifier(True, False), SAMPLES, board=M4, progress=lambda *news: told.append(news))
+    assert {what for what, done, total in told if done == total} >= {TWIN, HOST, "TFLM", "LiteRT reference", "LiteRT default"}
+    assert all(1 <= done <= total for _, done, total in told)
+
+
+def test_equal_numbers_with_other_bits_differ() -> None:
+    found = compare("a", "b", "x", np.array([0.0, 1.0], np.float32), np.array([-0.0, 1.0], np.float32))
+    assert (found.differing, found.max_difference, found.ok) == (1, 0.0, False)
+    nan = np.array([np.nan, 1.0], np.float32)
+    assert compare("a", "b", "x", nan, nan).ok
+    assert compare("a", "b", "x", nan, nan + np.float32(1)).max_difference == 1.0
+    assert compare("a", "b", "x", np.array([np.inf], np.float32), np.array([1], np.float32), 5.0).max_difference is None
+    assert not compare("a", "b", "x", np.array([np.inf], np.float32), np.array([1], np.float32), 5.0).ok
+
+
+def test_a_difference_of_the_whole_range_is_counted_without_overflow() -> None:
+    found = compare("a", "b", "x", np.array([-128, 3], np.int8), np.array([127, 3], np.int8), 1)
+    assert (found.elements, found.differing, found.max_difference, found.ok) == (2, 1, 255, False)
+    assert compare("a", "b", "x", np.array([4], np.int8), np.array([3], np.int8), 1).ok
+    assert compare("a", "b", "x", np.array([-128], np.int8), np.array([127], np.int8), None).ok
+
+
+def test_other_shapes_are_a_failed_check() -> None:
+    with pytest.raises(CheckFailed, match=r"a against b, x: got int8 \(3,\); allowed: int8 \(2,\)"):
+        compare("a", "b", "x", np.zeros(2, np.int8), np.zeros(3, np.int8))
+
+
+def test_an_empty_verdict_passes_and_a_failed_one_says_how_many() -> None:
+    assert Verification((), (Skipped("a", "b"),)).ok
+    row = Comparison("a", "b", "x", 10, 3, 7, 1)
+    with pytest.raises(CheckFailed, match="2 of 3 comparisons failed; a against b, x: got 3 of 10 differ by up to 7; allowed: up to 1"):
+        Verification((row, row, replace(row, allowed=None))).check()
+
+
+def test_a_library_that_refuses_a_model_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: Any, **_options: Any) -> None:
+        message = "failed to create XNNPACK runtime"
+        raise RuntimeError(message)
+
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter", reason="ai-edge-litert is not installed")
+    monkeypatch.setattr(interpreter, "Interpreter", refuse)
+    found = verify(int8_classifier(True, False), SAMPLES, board=M4)
+    assert [item.name for item in found.skipped] == ["LiteRT reference", "LiteRT default"]
+    assert found.skipped[0].reason == "LiteRT refused the model: got failed to create XNNPACK runtime"
+
+
+def test_the_banner_of_a_delegate_stays_off_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    verify(int8_classifier(True, False), SAMPLES, board=M4)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_missing_engine_raises_when_it_is_called_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tflite_micro", None)
+    with pytest.raises(MissingTool, match="tflite_micro is not installed; pip install tflite-micro"):
+        engines.tflm(b"", np.zeros((1, 1), np.int8), lambda: None)
