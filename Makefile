@@ -40,8 +40,10 @@ check: $(STAMP)  ## lint, format, types, imports between layers
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-bench: $(STAMP)  ## the accuracy-versus-memory table over many configurations
-	$(VENV)/bin/edgeff bench
+bench: $(STAMP)  ## every figure of the README again: benchmarks/results/*.json and the README's tables (resumable; FRESH=--fresh begins anew)
+	for name in speed memory device_learning accuracy; do $(VENV)/bin/python benchmarks/$$name.py $(FRESH) || exit 1; done
+	$(VENV)/bin/python benchmarks/demo.py
+	$(VENV)/bin/python benchmarks/readme.py
 
 lock:  ## renew uv.lock from pyproject.toml (needs uv), from PyPI alone
 	uv lock --no-config --default-index https://pypi.org/simple

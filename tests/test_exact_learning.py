@@ -13,6 +13,7 @@ from edgeff.interpreter import Interpreter
 from edgeff.ir import NUMERICS, Array, Numeric
 from edgeff.networks import initialised, structure
 from edgeff.plan import plan
+from edgeff.toolchains import TOOLCHAINS
 from edgeff.verify import BOARDS
 from edgeff.verify.executions import Emulated, Host, Learned, twin_learning
 
@@ -48,6 +49,17 @@ def test_200_steps_are_the_same_on_twin_host_and_cores(rule: str, numeric: Numer
     assert_same(twin, Host(program).learning(x, labels, x[:SCORED], no_news))
     for board in BOARDS:
         assert_same(twin, Emulated(program, load_board(board)).learning(x, labels, x[:SCORED], no_news))
+
+
+@pytest.mark.skipif(not TOOLCHAINS["gcc"].available(), reason=f"gcc is not installed: {TOOLCHAINS['gcc'].how_to_get}")
+@pytest.mark.parametrize("board", BOARDS)
+@pytest.mark.parametrize(("rule", "numeric"), [("ff", "float32"), ("pepita", "float32"), ("mempepita", "int8"), ("bp", "int16")])
+def test_gcc_gives_the_same_bits(rule: str, numeric: Numeric, board: str) -> None:
+    deployment = learner(rule, numeric)
+    program = deployment.program
+    x, labels = samples(deployment, 30)
+    twin = twin_learning(program, plan(program), x, labels, x[:5], no_news)
+    assert_same(twin, Emulated(program, load_board(board), "gcc").learning(x, labels, x[:5], no_news))
 
 
 @pytest.mark.parametrize("numeric", NUMERICS)

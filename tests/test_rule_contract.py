@@ -1,4 +1,4 @@
-"""What every registered rule keeps: its two readings agree, it is deterministic, it keeps shapes, and it learns, with shuffled labels as the control."""
+"""What every registered rule keeps: its two readings agree, it is deterministic, it keeps shapes, it learns (control: shuffled labels)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""The rules' mathematics in float64: back-propagation against finite differences, PEPITA against AFA, Forward-Forward against its local loss."""
+"""The rules' mathematics in float64: BP and Forward-Forward against finite differences, PEPITA against AFA, DFA against its formula."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ STEP = 1e-6
 def start(rule: str, name: str, *, bias: bool, softmax: bool = True, **changes: Any) -> Run:
     """A run in float64 on a small network, biases not zero."""
     item = registry.rules[rule]
-    network = item.prepare(initialised(structure(name, bias=bias, softmax=softmax), 3), item.settings, 3)
+    settings = replace(item.settings, dropout=0.0, **changes)
+    network = item.prepare(initialised(structure(name, bias=bias, softmax=softmax), 3), settings, 11)
     rng = np.random.default_rng(5)
     params = parameters(network, np.float64)
     for values in params.values():
@@ -99,7 +101,10 @@ def test_the_gradient_check_sees_a_wrong_gradient() -> None:
 
 
 def adaptive_feedback_alignment(run: Run, x: Array, t: Array, feedback: Array) -> Gradients:
-    """AFA (Srinivasan et al., ICLR 2024) for x + F e: ``d_0 = -e F^T``, ``d_l = (d_{l-1} W_l^T) relu'(z_l)``, ``g_l = d_l^T h_{l-1} / B``."""
+    """AFA (Srinivasan et al., ICLR 2024) for x + F e.
+
+    ``d_0 = -e F^T``, ``d_l = (d_{l-1} W_l^T) * relu'(z_l)``, ``g_l = d_l^T h_{l-1} / B``.
+    """
     h = forward(run.network, run.params, x)
     error = h[run.network.layers[-1].name] - t
     delta = -error @ feedback.T
@@ -125,7 +130,7 @@ def test_pepita_tends_to_afa_as_the_feedback_shrinks(rule: str) -> None:
         afa = adaptive_feedback_alignment(run, x, t, run.extra["F"])
         pairs = [(pepita[layer]["weight"], afa[layer]["weight"]) for layer in afa]
         distances.append([float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in pairs])
-    for large, small in zip(distances[:-1], distances[1:], strict=True):
+    for large, small in pairwise(distances):
         for a, b in zip(large, small, strict=True):
             assert b == pytest.approx(a / 10, rel=0.05)
     assert max(distances[-1]) < 1e-4

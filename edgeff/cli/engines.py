@@ -1,22 +1,19 @@
 """The ways to run a model: samples come in, the best class of each goes out.
 
 ``edgeff`` is the program run by the kernels' NumPy twins, ``c`` the same program as C on this machine. ``onnxruntime``, ``litert`` and
-``tflm`` run the exported file. They know layers only: of a model whose rule predicts by probing they run the head, with the label's
-entries of the input set to neutral.
+``tflm`` run the exported file. They know layers only: of a model whose rule predicts by probing they run the head.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgeff.cli.models import Model, make_deployment
 from edgeff.cli.terminal import Progress
-from edgeff.errors import Unsupported
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,7 +58,7 @@ def _c(model: Model, x: Array, _progress: Progress) -> Array:
 def _onnxruntime(model: Model, x: Array, _progress: Progress) -> Array:
     from edgeff.verify.engines import onnxruntime
 
-    return onnxruntime(model.network, _for_layers(model, x)).argmax(axis=1)
+    return onnxruntime(model.network, np.asarray(x, np.float32)).argmax(axis=1)
 
 
 def _litert(model: Model, x: Array, progress: Progress) -> Array:
@@ -93,22 +90,8 @@ def _counted(total: int, progress: Progress) -> Callable[[], None]:
     return lambda: progress(next(count), total)
 
 
-def _for_layers(model: Model, x: Array) -> Array:
-    """The samples as the network's layers want them: where the rule writes a label into the input, a neutral one."""
-    if not model.predicts_by_rule or model.rule is None:
-        return np.asarray(x, np.float32)
-    from edgeff import registry
-
-    settings = {**vars(registry.rules[model.rule].settings), **model.rule_settings(model.rule, model.network.numeric)}
-    if "neutral" not in settings:
-        raise Unsupported(f"a model trained by {model.rule}", got="another engine", allowed="edgeff, c", next_step="leave --engine out")
-    samples = np.array(x, np.float32)
-    samples.reshape(len(samples), -1)[:, : prod(model.network.layers[-1].shape)] = settings["neutral"]
-    return samples
-
-
 def _for_tflite(model: Model, x: Array) -> Array:
     from edgeff.quantize import quantise_array
 
-    samples, quant = _for_layers(model, x), model.network.input_quant
+    samples, quant = np.asarray(x, np.float32), model.network.input_quant
     return samples if quant is None else quantise_array(samples, quant, model.network.numeric)

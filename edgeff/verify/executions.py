@@ -92,20 +92,21 @@ class Host:
 
 
 class Emulated:
-    """The C in a firmware on an emulated board.
+    """The C in a firmware on an emulated board, built by ``toolchain`` (a name) or by the first one that is installed.
 
     Raises MissingTool without the emulator or a cross compiler, DoesNotFit when the firmware is too large for the board.
     """
 
-    def __init__(self, program: Program, board: Board) -> None:
+    def __init__(self, program: Program, board: Board, toolchain: str | None = None) -> None:
         try:
             from edgeff.firmware import ARENA_SYMBOL, build
             from edgeff.targets.unicorn import UnicornTarget
+            from edgeff.toolchains import choose
         except ImportError as error:
             raise MissingTool(f"{error.name} is not installed", next_step="pip install unicorn capstone pyelftools") from None
         with tempfile.TemporaryDirectory(prefix="edgeff-verify-") as folder:
             source = write_c(program, Path(folder) / "c")
-            self._target = UnicornTarget(build(source.folder, board, Path(folder) / "project"))
+            self._target = UnicornTarget(build(source.folder, board, Path(folder) / "project", choose(board, toolchain)))
         self._program, self._persistent_bytes, self._arena = program, source.memory.persistent_bytes, ARENA_SYMBOL
 
     def results(self, x: Array, advance: Advance) -> Results:

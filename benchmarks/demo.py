@@ -1,0 +1,22 @@
+"""The demo's table for the README: ``edgeff demo``, without the parts that only its page needs.
+
+``python benchmarks/demo.py`` -> ``benchmarks/results/demo.json``, a ``report.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from results import FOLDER
+
+from edgeff.demo import demo
+from edgeff.report import to_json
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        traces = demo(Path(folder))
+    lean = [replace(t, infer_layers=(), learn_layers=(), functions={}, curve=(), memory_map=(), artifacts={}) for t in traces]
+    (FOLDER / "demo.json").write_text(json.dumps(to_json(lean), indent=1) + "\n", encoding="utf-8")
