@@ -33,5 +33,9 @@ def measure(rule: str, numeric: Any, rounding: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    keys = [(rule, numeric, "none" if numeric == "float32" else "stochastic") for rule in registry.rules for numeric in ("float32", "int16", "int8")]
+    keys = [
+        (rule, numeric, "none" if numeric == "float32" else "stochastic")
+        for rule in registry.rules
+        for numeric in ("float32", "int16", "int8")
+    ]
     collect("device_learning", [*keys, ("pepita", "int8", "nearest"), ("bp", "int8", "nearest")], measure, SEEDS)

@@ -35,7 +35,11 @@ def measure(network: str, rule: str, numeric: Any, board_name: str) -> dict[str,
         firmware, _ = build_project(deployment, board, Path(folder))
         trace = profile(deployment, board, firmware, deployment.inputs(x)[0], 3)
     return {
-        "planned": {"constants": planned.flash_bytes, "arena": planned.arena_bytes, "static_ram": planned.arena_bytes + firmware.template.ram_bytes},
+        "planned": {
+            "constants": planned.flash_bytes,
+            "arena": planned.arena_bytes,
+            "static_ram": planned.arena_bytes + firmware.template.ram_bytes,
+        },
         "elf": {"constants": model_constants(firmware), "arena": firmware.arena_bytes, "static_ram": firmware.static_ram_bytes},
         "weights": trace.memory.weight_bytes,
         "persistent": planned.persistent_bytes,

@@ -1,4 +1,7 @@
-"""Writes the README's tables from ``benchmarks/results/*.json``, between their markers; ``--check`` exits 1 when the README is not what it would write."""
+"""Writes the README's tables from ``benchmarks/results/*.json``, between their markers.
+
+``--check`` exits 1 when the README is not what it would write.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +32,22 @@ def accuracy() -> str:
     networks = ("64-32-10", "64-256-10", "64-128-128-10")
     names = {"bp": "BP", "dfa": "DFA", "pepita": "PEPITA (and MEMPEPITA: the same bits)", "frozen": "**frozen hidden layers** (control)"}
     lines = [[name, *(spread(rows.get((network, rule, ""))) for network in networks), "-"] for rule, name in names.items()]
-    lines.append(["FF, by probing", spread(rows.get(("64-32-10", "ff", "probe"))), "-", "-", spread(rows.get(("64-256-256-10", "ff", "probe")))])
+    lines.append(
+        ["FF, by probing", spread(rows.get(("64-32-10", "ff", "probe"))), "-", "-", spread(rows.get(("64-256-256-10", "ff", "probe")))]
+    )
     lines.append(["FF, by its head", "-", "-", "-", spread(rows.get(("64-256-256-10", "ff", "head")))])
     return table(["accuracy %, float32, host", *networks, "64-256-256-10"], lines)
 
 
 def device_learning() -> str:
     rows = {tuple(row["key"]): row for row in load("device_learning")["rows"]}
-    names = {"bp": "BP", "dfa": "DFA", "pepita": "PEPITA (and MEMPEPITA)", "ff": "FF, by probing", "frozen": "**frozen hidden layer** (control)"}
+    names = {
+        "bp": "BP",
+        "dfa": "DFA",
+        "pepita": "PEPITA (and MEMPEPITA)",
+        "ff": "FF, by probing",
+        "frozen": "**frozen hidden layer** (control)",
+    }
     lines = [
         [
             name,
@@ -64,7 +75,9 @@ def speed() -> str:
         for what, target, found in others:
             peer = {"inference": ("onnx2c", "emlearn"), "BP step": ("PULP-TrainLib", "AIfES")}.get(what, ())
             figures = "; ".join(f"{name} {peers[name]:,}" for name in peer if name in peers)
-            lines.append([shown, what, f"{found['instructions']:,}", f"{target:,}", f"{target / found['instructions']:.2f}x", figures or "-"])
+            lines.append(
+                [shown, what, f"{found['instructions']:,}", f"{target:,}", f"{target / found['instructions']:.2f}x", figures or "-"]
+            )
     return table(["network", "one call", "edgeff, instructions", "naive C", "naive / edgeff", "peers"], lines, 2)
 
 
@@ -89,7 +102,11 @@ def memory() -> str:
                 "equal" if same else "DIFFERENT",
             ]
         )
-    return table(["network", "numeric", "rule", "RAM: weights", "RAM: activations", "stack", "flash: constants", "flash: all", "plan and ELF"], lines, 3)
+    return table(
+        ["network", "numeric", "rule", "RAM: weights", "RAM: activations", "stack", "flash: constants", "flash: all", "plan and ELF"],
+        lines,
+        3,
+    )
 
 
 def demo() -> str:
@@ -104,7 +121,9 @@ SECTIONS = {"accuracy": accuracy, "device_learning": device_learning, "speed": s
 def written(text: str) -> str:
     """The README's text with every section between ``<!-- begin:NAME -->`` and ``<!-- end:NAME -->`` made anew."""
     for name, make in SECTIONS.items():
-        text = re.sub(rf"(<!-- begin:{name} -->\n).*?(<!-- end:{name} -->)", lambda m, make=make: m[1] + make() + "\n" + m[2], text, flags=re.DOTALL)
+        text = re.sub(
+            rf"(<!-- begin:{name} -->\n).*?(<!-- end:{name} -->)", lambda m, make=make: m[1] + make() + "\n" + m[2], text, flags=re.DOTALL
+        )
     return text
 
 

@@ -21,8 +21,12 @@ def commit() -> str:
     """The commit of the working tree, with ``+`` when files differ from it."""
     folder = Path(__file__).parent
     try:
-        name = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run(["git", "status", "--porcelain", "--", "../edgeff"], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+        name = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], cwd=folder, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "--", "../edgeff"], cwd=folder, capture_output=True, text=True, check=True
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return name + ("+" if changed else "")
@@ -35,7 +39,9 @@ def load(name: str) -> dict[str, Any]:
     return found
 
 
-def collect(name: str, keys: Iterable[tuple[Any, ...]], measure: Callable[..., dict[str, Any]], seeds: int | None = None) -> list[dict[str, Any]]:
+def collect(
+    name: str, keys: Iterable[tuple[Any, ...]], measure: Callable[..., dict[str, Any]], seeds: int | None = None
+) -> list[dict[str, Any]]:
     """The rows of ``measure(*key)`` for every key, saved after each; a row whose key is in the file is not measured again."""
     old = {} if "--fresh" in sys.argv else {json.dumps(row["key"]): row for row in load(name).get("rows", [])}
     rows: list[dict[str, Any]] = []

@@ -1,7 +1,8 @@
 """Instructions of one float32 step on an emulated Cortex-M4F beside the peers' figures.
 
-The peers were counted on the same kind of core with gcc 12.2, best of -O2 and -O3 -funroll-loops; ours are built by zig's clang at -O2 and are
-exact: the same count in every run. Region: one call of the step. ``python benchmarks/speed.py`` -> ``benchmarks/results/speed.json``.
+The peers were counted on the same kind of core with gcc 12.2, best of -O2 and -O3 -funroll-loops; ours are built by zig's clang at -O2 and
+are exact: the same count in every run. Region: one call of the step.
+``python benchmarks/speed.py`` -> ``benchmarks/results/speed.json``.
 """
 
 from __future__ import annotations
@@ -20,8 +21,18 @@ from edgeff.simulate import build_project, profile
 
 FC_AE = "640-128-128-128-128-8-128-128-128-128-640"
 PEERS = {
-    "64-32-10": {"AIfES": 282_578, "PULP-TrainLib": 73_433, "naive C": {"bp": 30_036, "pepita": 40_433, "inference": 10_687}, "onnx2c": 10_884, "emlearn": 13_450},
-    "784-128-10": {"AIfES": 11_640_000, "PULP-TrainLib": 1_310_000, "naive C": {"bp": 1_084_000, "pepita": 1_582_000, "inference": 384_984}},
+    "64-32-10": {
+        "AIfES": 282_578,
+        "PULP-TrainLib": 73_433,
+        "naive C": {"bp": 30_036, "pepita": 40_433, "inference": 10_687},
+        "onnx2c": 10_884,
+        "emlearn": 13_450,
+    },
+    "784-128-10": {
+        "AIfES": 11_640_000,
+        "PULP-TrainLib": 1_310_000,
+        "naive C": {"bp": 1_084_000, "pepita": 1_582_000, "inference": 384_984},
+    },
     FC_AE: {
         "AIfES": 30_470_000,
         "PULP-TrainLib": 3_784_000,

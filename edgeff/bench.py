@@ -53,8 +53,8 @@ class Configuration:
 def run(configuration: Configuration, out: Path | None = None, progress: Progress = quiet) -> Trace:
     """One configuration from end to end, from fresh weights.
 
-    The emulated core learns from the first ``core_samples`` samples; the C on the host repeats them, must then hold the same bytes, and goes on
-    to the last epoch; what it learned is restored into the core, which predicts the whole test set and is profiled.
+    The emulated core learns from the first ``core_samples`` samples; the C on the host repeats them, must then hold the same bytes, and
+    goes on to the last epoch; what it learned is restored into the core, which predicts the whole test set and is profiled.
     """
     c = configuration
     data: Data = registry.tasks[c.task].load(c.seed)
@@ -80,7 +80,9 @@ def run(configuration: Configuration, out: Path | None = None, progress: Progres
     return replace(trace, accuracy=accuracies, curve=learned.curve, memory_map=memory_map(deployment.program, source.memory))
 
 
-def trained_float(task: str, data: Data, network: str, rule: str, seed: int, progress: Progress = quiet, changes: Mapping[str, Any] | None = None) -> tuple[Network, float, float | None]:
+def trained_float(
+    task: str, data: Data, network: str, rule: str, seed: int, progress: Progress = quiet, changes: Mapping[str, Any] | None = None
+) -> tuple[Network, float, float | None]:
     """A network trained on the host, its float accuracy, and the accuracy of its int8 form (None where the rule's prediction has none)."""
     settings = replace(registry.rules[rule].settings, **dict(changes or {}))
     trained = train(data, structure(network), rule, settings, seed, lambda done, of: progress("training", done, of), task)
@@ -91,8 +93,10 @@ def trained_float(task: str, data: Data, network: str, rule: str, seed: int, pro
     return trained.network, exact, quantised
 
 
-def demo(progress: Progress = quiet, *, board: str = "nucleo_l4r5zi", network: str = "64-32-10", seed: int = 0, out: Path | None = None) -> list[Trace]:
-    """The whole road on the embedded default: every rule on digits, trained in float on the host and learned in int8 on the emulated board."""
+def demo(
+    progress: Progress = quiet, *, board: str = "nucleo_l4r5zi", network: str = "64-32-10", seed: int = 0, out: Path | None = None
+) -> list[Trace]:
+    """The whole road on the embedded default: every rule on digits, trained in float on the host, learned in int8 on the emulated board."""
     data = registry.tasks["digits"].load(seed)
     traces = []
     names = list(registry.rules)
@@ -115,7 +119,9 @@ def digits_suite(seeds: int = 5, epochs: int = 60) -> list[Configuration]:
         for numeric in NUMERICS
         for seed in range(seeds)
     ]
-    return found + [Configuration("digits", "64-32-10", "pepita", "int8", "nucleo_l4r5zi", seed, epochs, stochastic=False) for seed in range(seeds)]
+    return found + [
+        Configuration("digits", "64-32-10", "pepita", "int8", "nucleo_l4r5zi", seed, epochs, stochastic=False) for seed in range(seeds)
+    ]
 
 
 SUITES = {"digits": digits_suite}

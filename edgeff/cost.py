@@ -28,9 +28,15 @@ class ProgramCost:
         return sum(call.macs for call in self.learn)
 
 
-def call_costs(program: Program, calls: Sequence[Call]) -> tuple[CallCost, ...]:
-    """The static cost of each call."""
-    return tuple(CallCost(call.layer, call.kernel, call.stage, registry.kernels[call.kernel].macs(call.attrs)) for call in calls)
+def call_costs(program: Program, calls: Sequence[Call] | None = None) -> tuple[CallCost, ...]:
+    """The static cost of each of ``calls``, by default of all the program's: ``infer``, then ``learn``."""
+    chosen = (*program.infer, *program.learn) if calls is None else calls
+    return tuple(CallCost(call.layer, call.kernel, call.stage, registry.kernels[call.kernel].macs(call.attrs)) for call in chosen)
+
+
+def weight_bytes(program: Program) -> int:
+    """The bytes of all parameters, with their multipliers and shifts, wherever they lie."""
+    return sum(t.size_bytes for t in program.by_role("constant", "variable") if t.layer)
 
 
 def layer_bytes(program: Program, layer: str, *roles: str) -> int:
@@ -40,5 +46,4 @@ def layer_bytes(program: Program, layer: str, *roles: str) -> int:
 
 def cost(program: Program) -> ProgramCost:
     """The cost of ``program``, exact."""
-    weights = sum(t.size_bytes for t in program.by_role("constant", "variable") if t.layer)
-    return ProgramCost(call_costs(program, program.infer), call_costs(program, program.learn), weights, plan(program))
+    return ProgramCost(call_costs(program, program.infer), call_costs(program, program.learn), weight_bytes(program), plan(program))

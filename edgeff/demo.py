@@ -1,7 +1,7 @@
 """The whole road on the embedded default, in under a minute and without a network: digits, 64-32-10, int8, an emulated Cortex-M4F.
 
-For every rule: trained in float32 on the host, quantised, exported to ONNX, TFLite and C, built into a firmware whose memory must equal the plan's,
-and learned in int8 from fresh weights on the emulated core. Each rule's artefacts go into a folder of its own.
+For every rule: trained in float32 on the host, quantised, exported to ONNX, TFLite and C, built into a firmware whose memory must equal
+the plan's, and learned in int8 from fresh weights on the emulated core. Each rule's artefacts go into a folder of its own.
 """
 
 from __future__ import annotations

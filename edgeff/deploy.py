@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from edgeff import registry
-from edgeff.errors import BadInput
+from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Headroom, Network, Numeric, Program
 from edgeff.lower import lower
 from edgeff.quantize import quantise_array, quantize
@@ -20,11 +20,12 @@ CALIBRATION_SAMPLES = 200
 
 @dataclass(frozen=True)
 class Deployment:
-    """A program, the (possibly quantised) network it came from and the settings of its learning step."""
+    """A program, the (possibly quantised) network it came from, the settings of its learning step and what it learns to output."""
 
     program: Program
     network: Network
     settings: Any
+    target: str = "class"
 
     def inputs(self, x: Array) -> Array:
         """Samples x (n, *input shape) float32 in the program's input dtype, (n, inputs)."""
@@ -45,29 +46,53 @@ def deploy(
     stochastic: bool = True,
     headroom: Headroom | None = None,
 ) -> Deployment:
-    """The deployment of ``network`` (float, or quantised already in ``numeric``).
+    """The deployment of ``network``.
 
     Args:
+        network: float, or quantised already in ``numeric``.
         x: calibration samples (n, *input shape), needed to quantise; the first 200 are used.
-        rule: what learns on the device, None for inference only; ``changes`` are settings of it other than the device's defaults.
+        rule: what learns on the device, None for inference only.
+        numeric: what the program computes in.
+        changes: settings of the rule other than its defaults for a device.
+        seed: of generated feedback, rounding and negatives, 0 to 2**32 - 1.
+        target: ``"class"`` (a label) or ``"input"`` (an autoencoder).
+        stochastic: rounding of integer updates; False rounds to nearest.
         headroom: for quantisation; by default none for inference and the rule's own for learning.
+    Raises: BadInput for settings, numbers or data that do not fit; Unsupported for what the rule or a layer cannot do on a device.
     """
     item: Rule | None = registry.rules[rule] if rule else None
     settings = None
     if item is not None:
         settings = item.device_settings(numeric)
-        if changes:
-            settings = replace(settings, **changes)
+        if unknown := sorted(set(changes or {}) - {field.name for field in fields(settings)}):
+            raise BadInput(f"unknown setting of rule {rule}", got=repr(unknown[0]), allowed=", ".join(f.name for f in fields(settings)))
+        settings = replace(settings, **(changes or {}))
         if item.prepare_needed(network):
             if network.input_quant is not None:
-                raise BadInput(f"rule {rule}", got="a quantised network without the layers it needs", allowed=f"one trained by {rule}", next_step="start from the float model")
+                raise Unsupported(
+                    f"rule {rule}",
+                    got="a quantised network without the layers it needs",
+                    allowed=f"one trained by {rule}",
+                    next_step="start from the float model",
+                )
             network = item.prepare(network, settings, seed)
     if numeric != "float32" and network.input_quant is None:
         if x is None:
-            raise BadInput("quantisation", got="no calibration data", allowed="samples of the task", next_step="name the task, or quantise first (edgeff quantize)")
+            raise BadInput(
+                "quantisation",
+                got="no calibration data",
+                allowed="samples of the task",
+                next_step="name the task, or quantise first (edgeff quantize)",
+            )
         if headroom is None:
             headroom = item.headroom(network, settings, numeric) if item else Headroom()
         network = quantize(network, np.asarray(x)[:CALIBRATION_SAMPLES], numeric, headroom=headroom)
     if network.numeric != numeric:
-        raise BadInput("numeric", got=f"{numeric} for a model that is {network.numeric}", allowed=network.numeric, next_step="start from the float model")
-    return Deployment(lower(network, rule, settings, seed=seed, target=target, stochastic=stochastic), network, settings)
+        raise BadInput(
+            "numeric",
+            got=f"{numeric} for a model that is {network.numeric}",
+            allowed=network.numeric,
+            next_step="start from the float model",
+        )
+    program = lower(network, rule, settings, seed=seed, target=target, stochastic=stochastic)
+    return Deployment(program, network, settings, target)

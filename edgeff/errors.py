@@ -7,7 +7,8 @@ class EdgeffError(Exception):
     """A refusal a user can act on; the command line prints it as one line and exits with 2.
 
     ``what`` names the thing refused, ``got`` what was found, ``allowed`` what would have been accepted and ``next_step`` what to do now.
-    Parts that do not apply are left empty. Control characters of names that came from outside are escaped, so the message is always one line.
+    Parts that do not apply are left empty. Control characters of names that came from outside are escaped, so the message is always
+    one line.
 
     >>> print(EdgeffError("unknown board", got="'arduino'", allowed="rpi_pico", next_step="see `edgeff list boards`"))
     unknown board: got 'arduino'; allowed: rpi_pico; see `edgeff list boards`

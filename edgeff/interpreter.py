@@ -9,6 +9,14 @@ from edgeff.errors import BadInput
 from edgeff.ir import Array, Call, Program
 
 
+def check_labels(program: Program, labels: Array) -> None:
+    """Raises BadInput unless ``program`` learns and every label is one of its classes; where the target is the input, any label will do."""
+    if not program.learn:
+        raise BadInput(f"learning with {program.name!r}", got="a program for inference only", next_step="deploy it with a rule")
+    if program.label and len(labels) and not 0 <= labels.min() <= labels.max() < program.classes:
+        raise BadInput("labels", got=f"{labels.min()} to {labels.max()}", allowed=f"0 to {program.classes - 1}")
+
+
 class Interpreter:
     """Runs a program call by call; each tensor has its own array.
 
@@ -25,7 +33,7 @@ class Interpreter:
         for tensor in self.program.tensors.values():
             if tensor.data is not None:
                 copy = tensor.role == "variable"
-                self._arrays[tensor.name] = np.array(tensor.data) if copy else tensor.data
+                self._arrays[tensor.name] = np.array(tensor.data, order="C") if copy else tensor.data
             else:
                 self._arrays[tensor.name] = np.zeros(tensor.shape, tensor.dtype)
 
@@ -53,7 +61,8 @@ class Interpreter:
         return self._arrays[self.program.output].copy()
 
     def learn(self, x: Array, label: int = 0) -> None:
-        """One learning step."""
+        """One learning step. Raises BadInput for a label that is no class, and for a program that does not learn."""
+        check_labels(self.program, np.array([label]))
         self._write(x)
         if self.program.label:
             self._arrays[self.program.label][0] = label

@@ -47,9 +47,10 @@ class Quant:
 
 @dataclass(frozen=True, slots=True)
 class Headroom:
-    """Factors >= 1 on the calibrated ranges of the weights, the hidden activations and the last layer's output, and a margin around the input's range.
+    """Factors >= 1 on the calibrated ranges of the weights, the hidden activations and the last layer's output.
 
-    A network that learns moves out of the ranges it was calibrated on, and what leaves its range saturates.
+    ``input_margin`` is added around the input's range. A network that learns moves out of the ranges it was calibrated on, and what leaves
+    its range saturates.
     """
 
     weights: float = 1.0
@@ -85,7 +86,8 @@ class Network:
     """A feed-forward network with its parameters, float32 or int8.
 
     ``input_shape`` has no batch axis; ``layers`` stand in topological order and the last one is the output. ``input_quant`` is set exactly
-    when the network is quantised. ``metadata`` is JSON-able (rule, hyper-parameters, seeds, provenance, normalisation of the inputs, classes).
+    when the network is quantised. ``metadata`` is JSON-able (rule, hyper-parameters, seeds, provenance, normalisation of the inputs,
+    classes).
     """
 
     name: str
@@ -141,9 +143,9 @@ class Network:
 class Tensor:
     """A tensor of a program and where it lives.
 
-    Roles: ``input`` and ``label`` are written by the caller into the arena before a call; ``constant`` lies in flash; ``variable`` lies in RAM
-    for good and starts as ``data``, of which flash holds a copy; ``state`` lies in RAM for good and starts at zero; ``activation`` lives in
-    the arena between the first and the last call that uses it. ``layer`` is the layer whose memory this is, for maps and tables.
+    Roles: ``input`` and ``label`` are written by the caller into the arena before a call; ``constant`` lies in flash; ``variable`` lies in
+    RAM for good and starts as ``data``, of which flash holds a copy; ``state`` lies in RAM for good and starts at zero; ``activation``
+    lives in the arena between the first and the last call that uses it. ``layer`` is the layer whose memory this is, for maps and tables.
     """
 
     name: str
@@ -198,6 +200,11 @@ class Program:
     label: str | None = None
     seed: int = 0
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> int:
+        """The count of classes, 0 where the output is no class."""
+        return self.tensors[self.output].elements if self.prediction else 0
 
     def by_role(self, *roles: Role) -> tuple[Tensor, ...]:
         return tuple(t for t in self.tensors.values() if t.role in roles)

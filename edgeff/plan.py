@@ -1,7 +1,8 @@
 """Lifetimes -> offsets: where every tensor of a program lies in the one static arena, in bytes, before anything is built.
 
-Variables and state come first and persist. Inputs and activations share the rest: a tensor holds its bytes from the first to the last call that
-touches it, in each of the two lines. Several greedy orders and seeded random ones are tried; the best is kept, and ``lower_bound_bytes`` says what no plan can beat.
+Variables and state come first and persist. Inputs and activations share the rest: a tensor holds its bytes from the first to the last call
+that touches it, in each of the two lines. Several greedy orders and seeded random ones are tried; the best is kept, and
+``lower_bound_bytes`` says what no plan can beat.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from edgeff.ir import Call, MemoryPlan, Program, Tensor
+from edgeff.ir import MemoryPlan, Program, Tensor
 
 ALIGNMENT = 4
 ARENA_ALIGNMENT = 8
@@ -32,14 +33,14 @@ def lifetimes(program: Program) -> dict[str, Intervals]:
 
     The input and the label are alive from a line's start; the output and the prediction to the end of ``infer``.
     """
-    shared = {t.name for t in program.by_role("input", "label", "activation")}
-    spans: dict[str, list[tuple[int, int]]] = {name: [] for name in shared}
+    shared = program.by_role("input", "label", "activation")
+    spans: dict[str, list[tuple[int, int]]] = {tensor.name: [] for tensor in shared}
     start = 0
     for line in (program.infer, program.learn):
         touched: dict[str, list[int]] = {}
         for position, call in enumerate(line, start):
             for name in (*call.outputs, *call.inputs):
-                if name in shared:
+                if name in spans:
                     touched.setdefault(name, []).append(position)
         end = start + max(len(line) - 1, 0)
         for name, positions in touched.items():
@@ -120,8 +121,3 @@ def plan(program: Program) -> MemoryPlan:
 def flash_tensors(program: Program) -> tuple[Tensor, ...]:
     """What is linked as constants: constants, and the initial values of variables."""
     return program.by_role("constant", "variable")
-
-
-def calls_with_lines(program: Program) -> list[tuple[str, Call]]:
-    """Every call with the line it stands in, in the plan's numbering."""
-    return [("infer", call) for call in program.infer] + [("learn", call) for call in program.learn]

@@ -12,11 +12,12 @@ import numpy as np
 
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Headroom, Layer, Network, Numeric, Quant
-from edgeff.layers import forward, kind
+from edgeff.layers import forward, kind, require_finite
 from edgeff.layers.dense import accumulator_shift
 
 QMAX: Mapping[str, int] = {"int8": 127, "int16": 32767}
 DTYPE: Mapping[str, type] = {"int8": np.int8, "int16": np.int16}
+SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 def affine(low: float, high: float, numeric: Numeric) -> Quant:
@@ -27,9 +28,14 @@ def affine(low: float, high: float, numeric: Numeric) -> Quant:
     low, high = min(float(low), 0.0), max(float(high), 0.0)
     if numeric == "int16":
         widest = max(-low, high) or 1.0
-        return Quant((float(np.float32(widest / 32767)),), 0)
-    scale = float(np.float32(((high - low) or 1.0) / 255))
+        return Quant((max(float(np.float32(widest / 32767)), SMALLEST),), 0)
+    scale = max(float(np.float32(((high - low) or 1.0) / 255)), SMALLEST)
     return Quant((scale,), int(np.clip(round(-128 - low / scale), -128, 127)))
+
+
+def float32_scales(values: Array) -> Array:
+    """Positive scales as files hold them: rounded to float32, none below the smallest normal number; float64 of the same shape."""
+    return np.maximum(values.astype(np.float32).astype(np.float64), SMALLEST)
 
 
 def observed_range(values: Array, method: str, percentile: float) -> tuple[float, float]:
@@ -56,15 +62,15 @@ def dequantise_array(values: Array, quant: Quant) -> Array:
 def _weights(layer: Layer, x_scale: float, numeric: Numeric, per_channel: bool, room: float) -> tuple[dict[str, Array], dict[str, Quant]]:
     weight = layer.params["weight"].astype(np.float64)
     flat = weight.reshape(len(weight), -1)
-    largest = np.abs(flat).max(axis=1) if per_channel else np.abs(flat).max(keepdims=True).reshape(1)
-    scales = np.float32(np.where(largest > 0, largest, 1.0) * room / QMAX[numeric]).astype(np.float64)
+    largest: Array = np.abs(flat).max(axis=1) if per_channel else np.abs(flat).max(keepdims=True).reshape(1)
+    scales = float32_scales(np.where(largest > 0, largest, 1.0) * room / QMAX[numeric])
     q = np.rint(flat / scales[:, None]).reshape(weight.shape)
     axis = 0 if per_channel else None
     params: dict[str, Array] = {"weight": np.clip(q, -QMAX[numeric], QMAX[numeric]).astype(DTYPE[numeric])}
     quants = {"weight": Quant(tuple(scales.tolist()), 0, axis)}
     if "bias" in layer.params:
         factor = 2.0 ** accumulator_shift(flat.shape[1]) if numeric == "int16" else 1.0
-        bias_scales = np.float32(x_scale * scales * factor).astype(np.float64)
+        bias_scales = float32_scales(x_scale * scales * factor)
         bias = np.rint(layer.params["bias"].astype(np.float64) / bias_scales)
         params["bias"] = np.clip(bias, -(2**30) + 1, 2**30 - 1).astype(np.int32)
         quants["bias"] = Quant(tuple(bias_scales.tolist()), 0, axis)
@@ -81,17 +87,26 @@ def quantize(
     percentile: float = 99.9,
     headroom: Headroom | None = None,
 ) -> Network:
-    """``network`` in integers, calibrated on x (n, *input shape) float32.
+    """``network`` in integers.
 
     Args:
+        network: float32.
+        x: the calibration data, (n, *input shape) float32.
+        numeric: ``"int8"`` or ``"int16"``.
         per_channel: one weight scale an output of a layer instead of one a layer (such a network cannot learn on the device).
-        method: ``"minmax"``, or ``"percentile"`` with ``percentile`` in (50, 100].
+        method: ``"minmax"``, or ``"percentile"``.
+        percentile: the share of the observed values that a range keeps, in (50, 100] per cent.
         headroom: None for a network that will only infer.
-    Raises: BadInput for a network that is quantised already, an empty or non-finite calibration set, or values out of range.
+    Raises: BadInput for a network that is quantised already or holds NaN, an empty or non-finite calibration set, or options out of range.
     """
     room = headroom or Headroom()
     if network.input_quant is not None:
-        raise BadInput("quantise", got=f"a network that is {network.numeric} already", allowed="a float32 network", next_step="start from the float model")
+        raise BadInput(
+            "quantise",
+            got=f"a network that is {network.numeric} already",
+            allowed="a float32 network",
+            next_step="start from the float model",
+        )
     if numeric not in QMAX:
         raise BadInput("numeric", got=repr(numeric), allowed="int8, int16")
     if method not in ("minmax", "percentile") or not 50.0 < percentile <= 100.0:
@@ -100,12 +115,15 @@ def quantize(
     if x.ndim != 1 + len(network.input_shape) or x.shape[1:] != tuple(network.input_shape) or len(x) == 0:
         raise BadInput("calibration data", got=f"shape {x.shape}", allowed=f"(n, {', '.join(map(str, network.input_shape))}) with n >= 1")
     if not np.isfinite(x).all():
-        raise BadInput("calibration data", got=f"{np.count_nonzero(~np.isfinite(x))} values that are NaN or infinite", allowed="finite values")
+        raise BadInput(
+            "calibration data", got=f"{np.count_nonzero(~np.isfinite(x))} values that are NaN or infinite", allowed="finite values"
+        )
+    require_finite(network)
     values = forward(network, {layer.name: dict(layer.params) for layer in network.trainable}, x)
     low, high = observed_range(x, "minmax", percentile)
     input_quant = affine(low - room.input_margin, high + room.input_margin, numeric)
     quants = {"input": input_quant}
-    last = network.trainable[-1].name
+    last = network.trainable[-1].name if network.trainable else ""
     layers: dict[str, Layer] = {}
     for layer in network:
         item = kind(layer)

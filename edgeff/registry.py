@@ -1,8 +1,9 @@
 """Discovery of everything that can be added as one file: rules, kernels, layers, tasks and networks.
 
 A thing registers itself when its module is imported. Modules come from edgeff's own packages, from the entry points of installed
-distributions (groups ``edgeff.rules``, ``edgeff.kernels``, ``edgeff.layers``, ``edgeff.tasks``, ``edgeff.networks``) and from the folders named in ``EDGEFF_PLUGIN_DIR`` (as in
-``PATH``), whose every ``*.py`` is imported once. A name registered twice by different objects is refused.
+distributions (groups ``edgeff.rules``, ``edgeff.kernels``, ``edgeff.layers``, ``edgeff.tasks``, ``edgeff.networks``) and from the folders
+named in ``EDGEFF_PLUGIN_DIR`` (as in ``PATH``), whose every ``*.py`` is imported once. A name registered twice by different objects is
+refused.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from edgeff.errors import BadInput
+from edgeff.errors import BadInput, EdgeffError
 
 T = TypeVar("T")
 
@@ -36,37 +37,59 @@ class Registry(Mapping[str, T], Generic[T]):
         self.kind, self.package = kind, package
         self._items: dict[str, T] = {}
         self._loaded = package is None
-        self._plugins: set[Path] = set()
+        self._folders = ""
 
     def add(self, name: str, item: T) -> T:
         """``item``, now registered as ``name``. Raises BadInput when another object holds the name."""
         known = self._items.get(name)
         if known is not None and known is not item:
-            raise BadInput(f"duplicate {self.kind} {name!r}", got=repr(item), allowed="one definition a name", next_step="rename one of the two")
+            raise BadInput(
+                f"duplicate {self.kind} {name!r}",
+                got=f"{_home(item)} beside {_home(known)}",
+                allowed="one definition a name",
+                next_step="rename one of the two",
+            )
         self._items[name] = item
         return item
 
     def _load(self) -> None:
         if not self._loaded and self.package is not None:
-            self._loaded = True
-            package = importlib.import_module(self.package)
-            for module in pkgutil.iter_modules(package.__path__):
-                if not module.name.startswith("_"):
-                    importlib.import_module(f"{self.package}.{module.name}")
-            for entry in entry_points(group=self.package):
-                entry.load()
-        for folder in filter(None, os.environ.get("EDGEFF_PLUGIN_DIR", "").split(os.pathsep)):
-            for path in sorted(Path(folder).resolve().glob("*.py")):
-                if path not in self._plugins:
-                    self._plugins.add(path)
+            self._loaded = True  # from the start: what is imported may look things up itself
+            try:
+                self._import(self.package)
+            except BaseException:
+                self._loaded = False
+                raise
+        folders = os.environ.get("EDGEFF_PLUGIN_DIR", "")
+        if folders != self._folders:
+            for folder in filter(None, folders.split(os.pathsep)):
+                if not Path(folder).is_dir():
+                    raise BadInput("EDGEFF_PLUGIN_DIR", got=repr(folder), allowed="folders that exist", next_step="correct or unset it")
+                for path in sorted(Path(folder).resolve().glob("*.py")):
                     load_plugin(path)
+            self._folders = folders
+
+    def _import(self, name: str) -> None:
+        """Imports every public module of the package ``name``, and what other distributions declare for it."""
+        package = importlib.import_module(name)
+        for module in pkgutil.iter_modules(package.__path__):
+            if not module.name.startswith("_"):
+                importlib.import_module(f"{name}.{module.name}")
+        for entry in entry_points(group=name):
+            try:
+                entry.load()
+            except Exception as error:
+                what = f"entry point {entry.name!r} of {name}, {entry.value}"
+                raise BadInput(what, got=f"{type(error).__name__}: {error}", next_step="mend or remove that distribution") from error
 
     def __getitem__(self, name: str) -> T:
         self._load()
         try:
             return self._items[name]
         except KeyError:
-            raise BadInput(f"unknown {self.kind}", got=repr(name), allowed=", ".join(self), next_step=f"see `edgeff list {self.kind}s`") from None
+            raise BadInput(
+                f"unknown {self.kind}", got=repr(name), allowed=", ".join(self), next_step=f"see `edgeff list {self.kind}s`"
+            ) from None
 
     def __iter__(self) -> Iterator[str]:
         self._load()
@@ -81,8 +104,13 @@ class Registry(Mapping[str, T], Generic[T]):
         return name in self._items
 
 
+def _home(item: object) -> str:
+    """Where an object was defined: the module of a function or class, else of the object's type."""
+    return str(getattr(item, "__module__", type(item).__module__))
+
+
 def load_plugin(path: Path) -> None:
-    """Imports one file outside the package, once a process, under a name made from its path."""
+    """Imports one file outside the package, once a process, under a name made from its path. Raises BadInput, naming it, when it fails."""
     name = f"edgeff_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return
@@ -95,9 +123,8 @@ def load_plugin(path: Path) -> None:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        if isinstance(error, BadInput):
-            raise
-        raise BadInput(f"plugin file {path}", got=f"{type(error).__name__}: {error}", next_step="mend the file or leave EDGEFF_PLUGIN_DIR unset") from error
+        found = str(error) if isinstance(error, EdgeffError) else f"{type(error).__name__}: {error}"
+        raise BadInput(f"plugin file {path}", got=found, next_step="mend the file or leave EDGEFF_PLUGIN_DIR unset") from error
 
 
 rules: Registry[Any] = Registry("rule", "edgeff.rules")

@@ -1,6 +1,7 @@
-"""A deployment on an emulated board: built, its memory checked against the plan, counted call by call, and learning from samples the host feeds it.
+"""A deployment on an emulated board: built, checked, counted, and learning from samples the host feeds it.
 
-Whole epochs run as the same C on the host, which the emulated core equals to the bit; ``agree_on_core`` proves it on the first steps of every run.
+The ELF's memory is checked against the plan, and instructions are counted call by call. Whole epochs run as the same C on the host, which
+the emulated core equals to the bit; ``agree_on_core`` proves it on the first steps of every run.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from edgeff import registry
-from edgeff.cost import call_costs
+from edgeff.cost import call_costs, weight_bytes
 from edgeff.deploy import Deployment, deploy
-from edgeff.errors import CheckFailed, DoesNotFit, Unsupported
+from edgeff.errors import BadInput, CheckFailed, DoesNotFit, Unsupported
 from edgeff.exporters.c import Source, write_c
 from edgeff.firmware import Firmware, build, load_templates
 from edgeff.ir import Array, Board, Call, CallCost, Cost, Memory, Program, Trace
@@ -33,27 +34,45 @@ def quiet(_what: str, _done: int, _of: int) -> None:
 
 
 def fits(program: Program, board: Board, template: str = "bare_metal") -> int:
-    """By how many bytes of RAM the program misses the board: 0 or less where it fits. Static RAM and the template's stack, before any build."""
-    frame = load_templates()[template]
+    """By how many bytes of RAM the program misses the board; 0 or less where it fits.
+
+    Static RAM and the template's stack are counted, before any build.
+    """
+    templates = load_templates()
+    if template not in templates:
+        raise BadInput("unknown firmware template", got=repr(template), allowed=", ".join(templates))
+    frame = templates[template]
     return plan(program).arena_bytes + frame.ram_bytes + frame.stack_bytes - board.ram_bytes
 
 
-def require_fit(deployment: Deployment, board: Board) -> None:
-    """Raises DoesNotFit, with the bytes missing and the rules that would fit, when the program's RAM exceeds the board's."""
-    missing = fits(deployment.program, board)
-    if missing <= 0:
-        return
-    smaller = []
+def rules_that_fit(deployment: Deployment, board: Board, template: str = "bare_metal") -> list[str]:
+    """The other rules by which the deployment's network could learn on the board, as far as its RAM goes."""
+    found = []
     for name in registry.rules:
-        if name != deployment.program.rule and deployment.program.rule:
+        if name != deployment.program.rule:
             try:
-                other = deploy(deployment.network, rule=name, numeric=deployment.network.numeric)
+                other = deploy(deployment.network, rule=name, numeric=deployment.network.numeric, target=deployment.target)
             except Unsupported:
                 continue
-            if fits(other.program, board) <= 0:
-                smaller.append(name)
-    advice = f"rules that would fit: {', '.join(smaller)}" if smaller else "no rule would fit: choose a smaller network, int8 or another board"
-    raise DoesNotFit(f"{deployment.program.name} with {deployment.program.rule or 'inference only'} on {board.name}", got=f"{missing:,} bytes of RAM too few", next_step=advice)
+            if fits(other.program, board, template) <= 0:
+                found.append(name)
+    return found
+
+
+def require_fit(deployment: Deployment, board: Board, template: str = "bare_metal") -> None:
+    """Raises DoesNotFit, with the bytes missing and the rules that would fit, when the program's RAM exceeds the board's."""
+    missing = fits(deployment.program, board, template)
+    if missing <= 0:
+        return
+    rule, advice = deployment.program.rule, "choose a smaller network, int8 or another board"
+    if rule:
+        others = rules_that_fit(deployment, board, template)
+        advice = f"rules that would fit: {', '.join(others)}" if others else f"no rule would fit: {advice}"
+    raise DoesNotFit(
+        f"{deployment.program.name} with {rule or 'inference only'} on {board.name}",
+        got=f"{missing:,} bytes of RAM too few",
+        next_step=advice,
+    )
 
 
 def build_project(
@@ -66,11 +85,12 @@ def build_project(
     samples: tuple[Array, Array] | None = None,
     command: str = "edgeff",
 ) -> tuple[Firmware, Source]:
-    """The firmware project of a deployment in ``out`` (generated C in ``out/generated``), built, with the ELF's memory checked against the plan.
+    """The firmware project of a deployment in ``out``, built, with the ELF's memory checked against the plan.
 
+    ``out/generated`` holds the C, ``out/firmware`` the project.
     Raises: DoesNotFit before building; CheckFailed when the ELF is not what the plan predicted, byte for byte.
     """
-    require_fit(deployment, board)
+    require_fit(deployment, board, template)
     x, labels = samples if samples is not None else (None, None)
     source = write_c(deployment.program, out / "generated", samples=x, labels=labels, command=command)
     firmware = build(source.folder, board, out / "firmware", toolchain=toolchain, template=template)
@@ -81,7 +101,11 @@ def build_project(
     }
     for what, (planned, found) in predicted.items():
         if planned != found:
-            raise CheckFailed(f"{what} of {deployment.program.name} on {board.name}", got=f"{found:,} bytes in the ELF", allowed=f"the planned {planned:,}")
+            raise CheckFailed(
+                f"{what} of {deployment.program.name} on {board.name}",
+                got=f"{found:,} bytes in the ELF",
+                allowed=f"the planned {planned:,}",
+            )
     return firmware, source
 
 
@@ -92,8 +116,7 @@ def model_constants(firmware: Firmware) -> int:
 
 def memory_of(firmware: Firmware, program: Program, stack_bytes: int | None) -> Memory:
     """The memory figures of a built firmware."""
-    weights = sum(t.size_bytes for t in program.by_role("constant", "variable") if t.layer)
-    return Memory(firmware.flash_bytes, weights, firmware.arena_bytes, firmware.static_ram_bytes, stack_bytes)
+    return Memory(firmware.flash_bytes, weight_bytes(program), firmware.arena_bytes, firmware.static_ram_bytes, stack_bytes)
 
 
 def _measured(program: Program, calls: Sequence[Call], profile: Profile) -> tuple[Cost, tuple[CallCost, ...]]:
@@ -102,14 +125,17 @@ def _measured(program: Program, calls: Sequence[Call], profile: Profile) -> tupl
     return profile.cost(sum(s.macs for s in static)), rows
 
 
-def profile(deployment: Deployment, board: Board, firmware: Firmware, sample: Array, label: int = 0, task: str = "", seed: int = 0) -> Trace:
+def profile(
+    deployment: Deployment, board: Board, firmware: Firmware, sample: Array, label: int = 0, task: str = "", seed: int = 0
+) -> Trace:
     """Counts one inference and one learning step on the emulated core: exact instructions and modelled cycles, by call and by function."""
     program = deployment.program
     target = UnicornTarget(firmware, board)
     target.write_input(sample)
     inference = target.profile("predict", program.infer)
     infer, infer_rows = _measured(program, program.infer, inference)
-    learn, learn_rows, functions = Cost(), (), dict(inference.functions)
+    learn, functions = Cost(), dict(inference.functions)
+    learn_rows: tuple[CallCost, ...] = ()
     if program.learn:
         target.write_input(sample)
         step = target.profile("learn", program.learn, label=label)
@@ -141,7 +167,9 @@ class Learned:
     curve: tuple[tuple[int, float], ...]
 
 
-def learn_on_host(host: HostTarget, deployment: Deployment, data: Data, epochs: int, seed: int, points: int = 20, progress: Progress = quiet) -> Learned:
+def learn_on_host(
+    host: HostTarget, deployment: Deployment, data: Data, epochs: int, seed: int, points: int = 20, progress: Progress = quiet
+) -> Learned:
     """Epochs of exact device learning by the C on this machine; the test set is read for the curve, never for a decision."""
     x, x_test = deployment.inputs(data.x_train), deployment.inputs(data.x_test)
     labels = data.y_train.astype(np.int32)
@@ -172,9 +200,10 @@ def simulate(
     task: str = "",
     progress: Progress = quiet,
 ) -> Trace:
-    """Learning on the emulated core: it is fed ``samples`` training samples in a seeded order and evaluated on the whole test set before and after.
+    """Learning on the emulated core: it is fed ``samples`` training samples in a seeded order.
 
-    The trace has the exact cost of one step and one inference (profiled on a core of its own) beside the accuracies.
+    It is evaluated on the whole test set before and after. The trace has the exact cost of one step and one inference (profiled on a core
+    of its own) beside the accuracies.
     """
     x, x_test = deployment.inputs(data.x_train), deployment.inputs(data.x_test)
     rng = np.random.default_rng([seed, 3])
@@ -205,7 +234,14 @@ def simulate(
 
 
 def agree_on_core(
-    deployment: Deployment, host: HostTarget, firmware: Firmware, board: Board, data: Data, samples: int, seed: int, progress: Progress = quiet
+    deployment: Deployment,
+    host: HostTarget,
+    firmware: Firmware,
+    board: Board,
+    data: Data,
+    samples: int,
+    seed: int,
+    progress: Progress = quiet,
 ) -> UnicornTarget:
     """The emulated core after ``samples`` learning steps. Raises CheckFailed when its state then differs from the host's in any byte."""
     x = deployment.inputs(data.x_train)
@@ -221,5 +257,9 @@ def agree_on_core(
     size = host.memory.persistent_bytes
     here, there = host.arena()[:size], np.frombuffer(core.read_arena()[:size], np.uint8)
     if differing := int(np.count_nonzero(here != there)):
-        raise CheckFailed(f"{deployment.program.rule} on {board.name}", got=f"{differing} of {size} bytes that differ from the host's C after {samples} steps", allowed="0")
+        raise CheckFailed(
+            f"{deployment.program.rule} on {board.name}",
+            got=f"{differing} of {size} bytes that differ from the host's C after {samples} steps",
+            allowed="0",
+        )
     return core

@@ -1,7 +1,7 @@
 """Host training: rule + network + task -> trained network, fast (BLAS, batches), reproducible by its seed.
 
-The optimiser (momentum, weight decay, step-wise learning rate) is the same for every rule; a rule gives directions only. A run whose parameters stop being
-finite, or grow a thousandfold, ends in ``Diverged`` with the cause the rule names.
+The optimiser (momentum, weight decay, step-wise learning rate) is the same for every rule; a rule gives directions only. A run whose
+weights stop being finite, or grow a thousandfold, ends in ``Diverged`` with the cause the rule names.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network, its run (for the rule's own way of predicting) and the accuracy on the first 256 training samples after each epoch."""
+    """A trained network and its run (for the rule's own way of predicting).
+
+    ``history``: the accuracy on the first 256 training samples after each epoch.
+    """
 
     network: Network
     run: Run
@@ -77,17 +80,28 @@ def fit(
 ) -> Trained:
     """Trains initialised ``network`` on x (n, *input shape) float32 and targets (n, C).
 
-    Args: ``settings``, by default the rule's for the host; ``seed``, for the order of samples, masks and feedback; ``progress(epoch, epochs)`` is called after each epoch.
+    Args: ``settings``, by default the rule's for the host; ``seed``, for the order of samples, masks and feedback; ``progress(epoch,
+    epochs)`` is called after each epoch.
     Raises: Diverged; BadInput for shapes that do not match.
     """
     rule: Rule = registry.rules[rule_name]
     settings = settings or rule.settings
     if tuple(x.shape[1:]) != tuple(network.input_shape):
-        raise BadInput("network input", got=f"{network.input_shape}", allowed=f"the task's {tuple(x.shape[1:])}", next_step="choose a network that fits the task")
+        raise BadInput(
+            "network input",
+            got=f"{network.input_shape}",
+            allowed=f"the task's {tuple(x.shape[1:])}",
+            next_step="choose a network that fits the task",
+        )
     if targets.shape[1:] != network.layers[-1].shape:
-        raise BadInput("network output", got=f"{network.layers[-1].shape}", allowed=f"the task's {targets.shape[1:]}", next_step="choose a network that fits the task")
+        raise BadInput(
+            "network output",
+            got=f"{network.layers[-1].shape}",
+            allowed=f"the task's {targets.shape[1:]}",
+            next_step="choose a network that fits the task",
+        )
     run = start(network, rule, settings, seed)
-    largest = {layer.name: float(np.abs(run.params[layer.name]["weight"]).max()) for layer in network.trainable}
+    largest = {layer.name: float(np.abs(run.params[layer.name]["weight"]).max()) or 1.0 for layer in network.trainable}
     velocity: dict[tuple[str, str], Array] = {}
     history = []
     lr = settings.lr
@@ -101,7 +115,11 @@ def fit(
             for name, at_start in largest.items():
                 now = float(np.abs(run.params[name]["weight"]).max())
                 if not now <= 1000.0 * at_start:
-                    raise Diverged(f"training with {rule_name} diverged in epoch {epoch + 1}, layer {name!r}", got=f"largest weight {now:.3g}", next_step=rule.divergence_hint)
+                    raise Diverged(
+                        f"training with {rule_name} diverged in epoch {epoch + 1}, layer {name!r}",
+                        got=f"largest weight {now:.3g}",
+                        next_step=rule.divergence_hint,
+                    )
             history.append(accuracy(rule.scores(run, x[:WATCHED]), targets[:WATCHED].argmax(axis=1)))
             if progress:
                 progress(epoch + 1, settings.epochs)
@@ -123,6 +141,13 @@ def train(
     network = rule.prepare(initialised(structure, seed), settings, seed)
     network = replace(
         network,
-        metadata={"task": task, "rule": rule_name, "settings": asdict(settings), "seed": seed, "classes": list(data.classes), "data": dict(data.metadata)},
+        metadata={
+            "task": task,
+            "rule": rule_name,
+            "settings": asdict(settings),
+            "seed": seed,
+            "classes": list(data.classes),
+            "data": dict(data.metadata),
+        },
     )
     return fit(network, rule_name, data.x_train, data.targets(data.y_train), settings, seed, progress)

@@ -33,7 +33,7 @@ def predictions(engine: str, model: Model, x: Array, progress: Progress) -> NDAr
 
 def runs_head(engine: str, model: Model) -> bool:
     """Whether the engine runs another reading of the model than the rule's own."""
-    return model.predicts_by_rule and engine not in ("edgeff", "c")
+    return model.probes and engine not in ("edgeff", "c")
 
 
 def _edgeff(model: Model, x: Array, progress: Progress) -> list[int]:

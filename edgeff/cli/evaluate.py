@@ -27,10 +27,10 @@ def command(model: str, task: str, split: str, engine: str, as_json: bool, seed:
     loaded = load_model(model)
     data = load_task(task, split_seed(loaded, task, seed), loaded.network)
     x, labels = (data.x_test, data.y_test) if split == "test" else (data.x_train, data.y_train)
-    if runs_head(engine, loaded):
-        print_note(f"{engine} knows layers only: it runs the head of this model, not the probing of {loaded.rule}")
     with progress(f"{engine} on {task}") as report:
         value = float((predictions(engine, loaded, x, report) == labels).mean())
+    if runs_head(engine, loaded):
+        print_note(f"{engine} knows layers only: it runs the head of this model, not the probing of {loaded.rule}")
     if as_json:
         print_json({"task": task, "metric": "accuracy", "value": value, "samples": len(x), "engine": engine})
     else:

@@ -71,7 +71,7 @@ def _file(model: Model, form: str, out: Path, as_json: bool) -> None:
 
     with new_file(out) as path:
         (write_onnx if form == "onnx" else write_tflite)(model.network, path)
-    if model.predicts_by_rule:
+    if model.probes:
         print_note(f"{form} knows layers only: the file holds the head of this model, not the probing of {model.rule}")
     _done({"to": form, "path": str(out), "bytes": out.stat().st_size}, f"wrote {out}: {out.stat().st_size:,} bytes", as_json)
 

@@ -38,6 +38,11 @@ class Model:
 
         return self.rule is not None and type(registry.rules[self.rule]).lower_predict is not Rule.lower_predict
 
+    @property
+    def probes(self) -> bool:
+        """Whether the rule's prediction is another one than that of the network's last layer, the head."""
+        return self.predicts_by_rule and self.settings.get("predict") != "head"
+
     def rule_settings(self, rule: str, numeric: str) -> dict[str, Any]:
         """The settings by which the model predicts, for a device that goes on with the model's own ``rule``; {} for any other rule.
 

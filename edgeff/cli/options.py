@@ -106,9 +106,9 @@ def check_output_file(path: Path, suffix: str) -> None:
             raise BadInput(what, got="a folder", allowed="the name of a file")
         if path.exists() and not path.is_file():
             raise BadInput(what, got="a device", allowed="a file or a new name")
-        _check_parent(path.parent, what)
-    except OSError as error:
-        raise BadInput(what, got=error.strerror or str(error), allowed="a path that can be written") from None
+        _check_parent(path.resolve().parent, what)
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links in a circle
+        raise BadInput(what, got=getattr(error, "strerror", None) or str(error), allowed="a path that can be written") from None
 
 
 def check_output_folder(path: Path) -> None:
@@ -117,21 +117,22 @@ def check_output_folder(path: Path) -> None:
     try:
         if path.exists() and not path.is_dir():
             raise BadInput(what, got="a file", allowed="a folder or a new name")
-        existing = path
+        existing = path.resolve()
         while not existing.exists() and existing != existing.parent:
             existing = existing.parent
         _check_parent(existing, what)
-    except OSError as error:
-        raise BadInput(what, got=error.strerror or str(error), allowed="a path that can be written") from None
+    except (OSError, RuntimeError, ValueError) as error:
+        raise BadInput(what, got=getattr(error, "strerror", None) or str(error), allowed="a path that can be written") from None
 
 
 def _check_parent(folder: Path, what: str) -> None:
+    shown = os.path.relpath(folder)
     if not folder.exists():
-        raise BadInput(what, got=f"no folder '{folder}'", allowed="a path in an existing folder", next_step=f"mkdir -p '{folder}'")
+        raise BadInput(what, got=f"no folder '{shown}'", allowed="a path in an existing folder", next_step=f"mkdir -p '{shown}'")
     if not folder.is_dir():
-        raise BadInput(what, got=f"'{folder}', which is a file", allowed="a path in an existing folder")
+        raise BadInput(what, got=f"'{shown}', which is a file", allowed="a path in an existing folder")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise BadInput(what, got=f"no right to write in '{folder}'", allowed="a path that can be written")
+        raise BadInput(what, got=f"no right to write in '{shown}'", allowed="a path that can be written")
 
 
 def _shown(parameter: click.Parameter | None) -> str:

@@ -12,6 +12,7 @@ from edgeff.cli.models import Model, load_model, load_task
 from edgeff.cli.options import OneOf, common, output_model
 from edgeff.cli.outputs import new_file
 from edgeff.cli.terminal import percent, print_json, print_line, print_note, print_table, progress
+from edgeff.errors import BadInput, Unsupported
 
 if TYPE_CHECKING:
     from edgeff.ir import Headroom
@@ -37,6 +38,9 @@ def command(
     from edgeff.exporters.onnx import write_onnx
     from edgeff.quantize import quantize
 
+    if numeric == "int16":
+        step = f"keep the float model and give --numeric {numeric} to export, build, profile or simulate"
+        raise Unsupported(f"a model file in {numeric}", got="no form for it in ONNX", allowed="int8", next_step=step)
     loaded = load_model(model)
     data = load_task(calibrate, loaded.seed if seed is None else seed, loaded.network)
     room = _headroom(loaded, rule, numeric)
@@ -63,7 +67,6 @@ def command(
 def _headroom(model: Model, rule: str | None, numeric: Any) -> Headroom | None:
     """The room that a rule needs to learn, None without one."""
     from edgeff import registry
-    from edgeff.errors import BadInput
 
     if rule is None:
         return None

@@ -1,11 +1,16 @@
-"""Names from a user's file as C identifiers: only letters, digits and underscores, unique, never a keyword."""
+"""Names, texts and numbers as C: identifiers and comments that a user's names cannot break, literals that keep every bit."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from edgeff.ir import Array
 
 LONGEST = 48
+WIDEST_LINE = 132
 
 
 def identifiers(names: Iterable[str], prefix: str) -> dict[str, str]:
@@ -35,3 +40,53 @@ def comment(text: str) -> str:
     """
     ascii_only = "".join(c if " " <= c <= "~" and c != "\\" else "?" for c in text)
     return ascii_only.replace("*/", "* /").replace("/*", "/ *")[:200]
+
+
+def literal(value: float | np.generic, dtype: str) -> str:
+    """One number as C text that keeps every bit: floats in hexadecimal.
+
+    >>> literal(0.1, "float32"), literal(-(2**31), "int32")
+    ('0x1.99999ap-4f', '(-2147483647 - 1)')
+    """
+    if dtype == "float32":
+        mantissa, _, exponent = float(np.float32(value)).hex().partition("p")
+        return f"{mantissa.rstrip('0') if '.' in mantissa else mantissa}p{exponent}f".replace(".p", ".0p")
+    number = int(value)
+    if dtype == "uint32":
+        return f"{number}u"
+    return f"(-{-number - 1} - 1)" if number == -(2**31) else str(number)
+
+
+def initialiser(values: Array, dtype: str, indent: int = 0) -> str:
+    """The initialiser of an array of any shape, flattened: on one line if it is short, else in columns, indented by ``indent`` spaces.
+
+    >>> import numpy as np
+    >>> initialiser(np.array([3, -1], np.int8), "int8")
+    '{3, -1}'
+    """
+    texts = [literal(value, dtype) for value in values.reshape(-1)]
+    if sum(map(len, texts)) + 2 * len(texts) < 72:
+        return f"{{{', '.join(texts)}}}"
+    width = max(map(len, texts))
+    columns = max((WIDEST_LINE - 20 - indent) // (width + 2), 1)
+    rows = (", ".join(text.rjust(width) for text in texts[first : first + columns]) for first in range(0, len(texts), columns))
+    margin = " " * indent
+    return "{\n" + ",\n".join(f"{margin}    {row}" for row in rows) + f"\n{margin}}}"
+
+
+def statement(function: str, arguments: Sequence[str]) -> str:
+    """A call as a statement inside a function's body; one too long for a line goes on below, behind its bracket.
+
+    >>> statement("f", ["x", "1"])
+    '    f(x, 1);'
+    """
+    line = f"    {function}("
+    margin = " " * len(line)
+    lines: list[str] = []
+    for index, argument in enumerate(arguments):
+        text = argument + (", " if index + 1 < len(arguments) else ");")
+        if len(line) + len(text.rstrip()) > WIDEST_LINE and line.strip():
+            lines.append(line.rstrip())
+            line = margin
+        line += text
+    return "\n".join([*lines, line])

@@ -162,7 +162,9 @@ def _normalise(graph: _Graph, layer: Layer) -> None:
 def _label(graph: _Graph, layer: Layer) -> None:
     value = graph.constant(f"{layer.name}.neutral", np.array(layer.attrs["neutral"], np.float32))
     pads = graph.constant(f"{layer.name}.pads", np.array([0, layer.attrs["classes"], 0, 0], np.int64))
-    graph.finish(layer, graph.node("Pad", [graph.tensors[layer.inputs[0]], pads, value], graph.before_output(layer), layer.name, mode="constant"))
+    graph.finish(
+        layer, graph.node("Pad", [graph.tensors[layer.inputs[0]], pads, value], graph.before_output(layer), layer.name, mode="constant")
+    )
 
 
 _FORMS: dict[str, Callable[[_Graph, Layer], None]] = {"dense": _dense, "softmax": _softmax, "normalise": _normalise, "label": _label}

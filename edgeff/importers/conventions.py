@@ -102,8 +102,18 @@ def _check_layer(layer: Layer, input_shape: tuple[int, ...], input_quant: Quant 
 
 def _check_label(layer: Layer, input_shape: tuple[int, ...], where: str) -> None:
     classes = layer.attrs.get("classes")
-    if isinstance(classes, bool) or not isinstance(classes, int) or layer.shape != (classes + prod(input_shape),) or layer.params or classes < 1:
-        raise BadInput(f"{where}, classes", got=f"{classes} for {input_shape} to {layer.shape}", allowed="1 or more, that many more outputs than inputs")
+    if (
+        isinstance(classes, bool)
+        or not isinstance(classes, int)
+        or layer.shape != (classes + prod(input_shape),)
+        or layer.params
+        or classes < 1
+    ):
+        raise BadInput(
+            f"{where}, classes",
+            got=f"{classes} for {input_shape} to {layer.shape}",
+            allowed="1 or more, that many more outputs than inputs",
+        )
     for name in ("on", "neutral"):
         value = layer.attrs.get(name, 0.0)
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float(np.finfo(np.float32).max):

@@ -21,6 +21,7 @@ from edgeff.registry import kernels as registry
 
 FOLDER = Path(__file__).parent
 SCALARS: Mapping[str, type] = {"int32_t": int, "uint32_t": int, "float": float}
+LARGEST_FLOAT = 3.4028234e38
 _PROTOTYPE = re.compile(r"^void (eff_\w+)\(([^)]*)\);", re.MULTILINE)
 
 
@@ -71,7 +72,8 @@ def prototypes(header: Path) -> dict[str, tuple[Parameter, ...]]:
 def kernel(macs: Callable[[Mapping[str, Any]], int] = lambda _: 0) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """A decorator that registers a twin as the kernel of its name; ``macs`` counts a call's multiply-accumulates from its attributes.
 
-    The C source is the file beside the twin's, with the suffix ``.c``; the header is ``edgeff.h``, or for a plugin the twin's name with ``.h``.
+    The C source is the file beside the twin's, with the suffix ``.c``; the header is ``edgeff.h``, or for a plugin the file of the twin's
+    name with the suffix ``.h``.
     """
 
     def register(twin: Callable[..., None]) -> Callable[..., None]:
@@ -92,13 +94,15 @@ def kernel(macs: Callable[[Mapping[str, Any]], int] = lambda _: 0) -> Callable[[
 
 
 def check_attrs(item: Kernel, attrs: Mapping[str, Attr]) -> None:
-    """Refuses a call whose attributes are not exactly the kernel's, or whose integers leave 32 bits."""
+    """Refuses a call whose attributes are not exactly the kernel's, whose integers leave 32 bits or whose floats are not finite."""
     names = tuple(p.name for p in item.attrs)
     if set(attrs) != set(names):
         raise EdgeffError(f"call of {item.name}", got=f"attributes {sorted(attrs)}", allowed=f"{sorted(names)}")
     for parameter in item.attrs:
         value = attrs[parameter.name]
         if parameter.ctype == "float":
+            if not isinstance(value, (int, float)) or not abs(value) <= LARGEST_FLOAT:
+                raise EdgeffError(f"call of {item.name}, attribute {parameter.name}", got=repr(value), allowed="a finite float32")
             continue
         low, high = (0, 2**32) if parameter.ctype == "uint32_t" else (-(2**31), 2**31)
         if not isinstance(value, int) or not low <= value < high:

@@ -1,7 +1,8 @@
 """The integer arithmetic and the random generator of ``edgeff.h`` in NumPy, bit for bit, over whole arrays.
 
-Integers are computed in int64 and stay within the 32-bit ranges the C states. ``single_rounding`` selects the other TFLite rule (one rounding
-shift of the 64-bit product), which exists only to explain the outputs of LiteRT's reference kernels; nothing of edgeff's own uses it.
+Integers are computed in int64 and stay within the 32-bit ranges the C states. ``single_rounding`` selects the other TFLite rule (one
+rounding shift of the 64-bit product), which exists only to explain the outputs of LiteRT's reference kernels; nothing of edgeff's own
+uses it.
 """
 
 from __future__ import annotations
@@ -55,7 +56,10 @@ def saturate32(v: Int) -> Int:
 
 
 def requantise(v: Any, multiplier: Any, shift: Any) -> Int:
-    """``v * multiplier * 2**(shift - 31)`` by gemmlowp's double rounding (docs/adr/0003): int32 values, multiplier >= 0, -31 <= shift <= 30."""
+    """``v * multiplier * 2**(shift - 31)`` by gemmlowp's double rounding (docs/adr/0003).
+
+    Args: ``v``, int32 values; ``multiplier`` >= 0; -31 <= ``shift`` <= 30.
+    """
     v, shift = np.asarray(v, np.int64), np.asarray(shift, np.int64)
     wide = saturate32(v << np.maximum(shift, 0))
     return shift_round(high_mul(wide, multiplier), np.maximum(-shift, 0))
@@ -70,9 +74,10 @@ def requantise_dense(v: Any, multiplier: Any, shift: Any) -> Int:
 
 
 def multiplier_and_shift(real: float) -> tuple[int, int]:
-    """``(multiplier, shift)`` with ``real`` ~ ``multiplier * 2**(shift - 31)``, multiplier in [2**30, 2**31), as TFLite's QuantizeMultiplier.
+    """``(multiplier, shift)`` with ``real`` ~ ``multiplier * 2**(shift - 31)``, as TFLite's QuantizeMultiplier.
 
-    Args: ``real``, a finite number >= 0. A number below 2**-32 becomes (0, 0); one of 2**30 and above saturates.
+    The multiplier lies in [2**30, 2**31). Args: ``real``, a finite number >= 0. A number below 2**-32 becomes (0, 0); one of 2**30 and
+    above saturates.
 
     >>> multiplier_and_shift(0.5)
     (1073741824, 0)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from edgeff.ir import Array
@@ -9,7 +12,7 @@ from edgeff.kernels import kernel
 from edgeff.kernels.arithmetic import requantise, requantise_dense, shift_round_up
 
 
-def _macs(attrs: dict[str, int]) -> int:
+def _macs(attrs: Mapping[str, Any]) -> int:
     return attrs["n_out"] * attrs["n_in"]
 
 
@@ -60,7 +63,7 @@ def eff_dense_i16(
     pre_shift: int,
     y_min: int,
 ) -> None:
-    """int16, symmetric: 64-bit sums rounded by 2**pre_shift (2**pre_shift >= 2 n_in keeps them within 2**30), then b and requantisation."""
+    """int16, symmetric: 64-bit sums rounded by 2**pre_shift (2**pre_shift > n_in keeps them within 2**30), then b and requantisation."""
     sums = shift_round_up(w.reshape(n_out, n_in).astype(np.int64) @ x.astype(np.int64), pre_shift)
     if b is not None:
         sums = sums + b

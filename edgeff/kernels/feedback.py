@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from edgeff.ir import Array
@@ -9,7 +12,7 @@ from edgeff.kernels import kernel
 from edgeff.kernels.arithmetic import feedback_signs, requantise
 
 
-def _macs(attrs: dict[str, int]) -> int:
+def _macs(attrs: Mapping[str, Any]) -> int:
     return attrs["n"] * attrs["n_e"]
 
 

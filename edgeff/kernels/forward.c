@@ -186,7 +186,8 @@ void eff_goodness_f32(float *scores, const float *h, int32_t n, int32_t index, i
 }
 
 /* The goodness in units of 2^-16, saturating at 2^30 / 2^4 so that sixteen layers add up safely. */
-void eff_goodness_i8(int32_t *scores, const int8_t *h, int32_t n, int32_t h_zero, int32_t index, int32_t add, int32_t multiplier, int32_t shift)
+void eff_goodness_i8(int32_t *scores, const int8_t *h, int32_t n, int32_t h_zero, int32_t index, int32_t add, int32_t multiplier,
+                     int32_t shift)
 {
     int32_t sum = 0;
     for (int32_t k = 0; k < n; ++k) {

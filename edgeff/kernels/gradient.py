@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from edgeff.ir import Array
@@ -9,7 +12,7 @@ from edgeff.kernels import kernel
 from edgeff.kernels.arithmetic import requantise, shift_round_up
 
 
-def _macs(attrs: dict[str, int]) -> int:
+def _macs(attrs: Mapping[str, Any]) -> int:
     return attrs["n_out"] * attrs["n_in"]
 
 

@@ -49,7 +49,8 @@ static inline int32_t eff_saturating_double(int32_t v, int32_t n)
     return wide > INT32_MAX ? INT32_MAX : wide < INT32_MIN ? INT32_MIN : (int32_t)wide;
 }
 
-/* A quarter is split off and its exponential taken by a polynomial around -1/8; each set bit of what remains multiplies by its power of e. */
+/* A quarter is split off and its exponential taken by a polynomial around -1/8; each set bit of what remains multiplies by its power of
+ * e. */
 int32_t eff_exp_q31(int32_t a)
 {
     static const int32_t powers[7] = {1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242};
@@ -108,7 +109,7 @@ static inline int32_t eff_exp_of_difference(int32_t difference, int32_t multipli
     return eff_exp_q31(eff_high_mul(difference * (INT32_C(1) << shift), multiplier));
 }
 
-/* n <= 4,096 keeps the sum in Q12.19; diff_min keeps difference * 2^shift in 32 bits. */
+/* n <= 4,095 keeps the sum in Q12.19; diff_min keeps difference * 2^shift in 32 bits. */
 void eff_softmax_i8(int8_t *y, const int8_t *x, int32_t n, int32_t multiplier, int32_t shift, int32_t diff_min)
 {
     int32_t largest = x[0];

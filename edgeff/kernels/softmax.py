@@ -30,7 +30,7 @@ def _fixed_point(x: Array, multiplier: int, shift: int, diff_min: int, extra_bit
 
 @kernel()
 def eff_softmax_i8(y: Array, x: Array, n: int, multiplier: int, shift: int, diff_min: int) -> None:
-    """int8 logits -> int8 probabilities, scale 1/256 and zero point -128; differences below ``diff_min`` give -128. n <= 4,096."""
+    """int8 logits -> int8 probabilities, scale 1/256 and zero point -128; differences below ``diff_min`` give -128. n <= 4,095."""
     share = _fixed_point(x, multiplier, shift, diff_min, 23)
     y[:] = np.where(share < 0, -128, np.clip(share - 128, -128, 127))
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from edgeff.ir import Array
@@ -13,7 +16,7 @@ GAIN_I8, GAIN_I16 = 1 << 23, 1 << 15
 BIAS_LIMIT = 0x3FFFFFFF
 
 
-def _macs(attrs: dict[str, int]) -> int:
+def _macs(attrs: Mapping[str, Any]) -> int:
     return attrs["n_out"] * attrs["n_in"]
 
 

@@ -1,6 +1,7 @@
-"""Layer kinds: what a node of a network is. One kind a file: its shape and parameters, its fast host mathematics over a batch, and how it is lowered to kernel calls.
+"""Layer kinds: what a node of a network is. One kind a file.
 
-Parameters travel as ``Params``: layer name -> parameter name -> array. Activations as ``dict`` of layer name -> (B, ...) array, with ``"input"``.
+A kind knows its shape and parameters, its fast host mathematics over a batch, and how it is lowered to kernel calls. Parameters travel as
+``Params``: layer name -> parameter name -> array; activations as a ``dict``: layer name, or ``"input"`` -> (B, ...) array.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeff.errors import Unsupported
+from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Layer, Network, Numeric, Quant
 from edgeff.registry import layers as registry
 
@@ -20,7 +21,10 @@ Activations = dict[str, Array]
 
 
 class LayerKind:
-    """The contract of a layer kind; ``op`` is its registered name, ``keeps_quant`` whether its output has its input's quantisation. Host mathematics is float and batched: x is (B, *input shape)."""
+    """The contract of a layer kind. Host mathematics is float and batched: x is (B, *input shape).
+
+    ``op`` is its registered name, ``keeps_quant`` whether its output has its input's quantisation.
+    """
 
     op: str = ""
     summary: str = ""
@@ -48,7 +52,12 @@ class LayerKind:
 
     def input_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array) -> Array:
         """d loss / d x from the gated delta."""
-        raise Unsupported(f"layer kind {self.op!r}", got="a gradient through it", allowed="layers with an input gradient", next_step="use a layer-local rule")
+        raise Unsupported(
+            f"layer kind {self.op!r}",
+            got="a gradient through it",
+            allowed="layers with an input gradient",
+            next_step="use a layer-local rule",
+        )
 
     def lower(self, build: Any, layer: Layer, x: Any) -> Any:
         """Emits the forward call and returns its value (``build`` is a ``edgeff.lower.Builder``)."""
@@ -82,6 +91,14 @@ def forward(network: Network, params: Params, x: Array) -> Activations:
     for layer in network:
         values[layer.name] = kind(layer).forward(layer, params.get(layer.name, {}), values[layer.inputs[0]])
     return values
+
+
+def require_finite(network: Network) -> None:
+    """Raises BadInput, naming the layer, when a parameter is NaN or infinite."""
+    for layer in network:
+        for name, value in layer.params.items():
+            if bad := int(np.count_nonzero(~np.isfinite(value))):
+                raise BadInput(f"layer {layer.name!r}, {name}", got=f"{bad} values that are NaN or infinite", allowed="finite values")
 
 
 def parameters(network: Network, dtype: Any = np.float32) -> Params:

@@ -10,6 +10,8 @@ import numpy as np
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
+from edgeff.kernels.arithmetic import INT32_MAX
+from edgeff.kernels.update import BIAS_LIMIT
 from edgeff.layers import LayerKind
 from edgeff.registry import layers
 
@@ -21,6 +23,19 @@ def accumulator_shift(terms: int) -> int:
     7
     """
     return terms.bit_length()
+
+
+def check_sums(layer: Layer, learns: bool) -> None:
+    """Raises Unsupported when the layer's int8 sums, bias included, could leave 32 bits; where it learns, whatever its weights become."""
+    weight, bias = layer.params["weight"].astype(np.int64), layer.params.get("bias")
+    if learns:
+        largest = 255 * 127 * weight.shape[1] + (BIAS_LIMIT if bias is not None else 0)
+    else:
+        largest = int((255 * np.abs(weight).sum(axis=1) + (np.abs(bias.astype(np.int64)) if bias is not None else 0)).max())
+    if largest > INT32_MAX:
+        raise Unsupported(
+            f"layer {layer.name!r} in int8", got=f"sums of up to {largest:,}", allowed=f"{INT32_MAX:,}", next_step="use a narrower layer"
+        )
 
 
 class Dense(LayerKind):
@@ -67,6 +82,8 @@ class Dense(LayerKind):
         if build.numeric == "float32":
             build.call("eff_dense_f32", [y], [x, w, b], {"n_out": n_out, "n_in": n_in, "relu": int(relu)}, layer)
             return y
+        if build.numeric == "int8":
+            check_sums(layer, build.learns)
         pre_shift = accumulator_shift(n_in) if build.numeric == "int16" else 0
         multiplier, shift, per_channel = build.multipliers(layer, x.scale, y.scale, 2.0**pre_shift)
         attrs = {"n_out": n_out, "n_in": n_in, "per_channel": int(per_channel)}
@@ -88,10 +105,20 @@ class Dense(LayerKind):
                 build.call("eff_bias_update_f32", [b], [delta, build.rate], {"n": n_out, "lr": lr}, layer, "update")
             return
         if layer.quant["weight"].per_channel:
-            raise Unsupported(f"learning in layer {layer.name!r}", got="per-channel weight scales", allowed="per-tensor", next_step="quantise with --per-tensor")
+            raise Unsupported(
+                f"learning in layer {layer.name!r}",
+                got="per-channel weight scales",
+                allowed="per-tensor",
+                next_step="quantise with --per-tensor",
+            )
         fraction = {"int8": 22, "int16": 16}[build.numeric]
         multiplier, shift = build.fixed_point(lr * delta.scale * x.scale / w.scale * 2.0**fraction, f"the update of layer {layer.name!r}")
-        attrs = sizes | {"multiplier": multiplier, "shift": shift, "stochastic": int(build.stochastic), "key": build.key("rounding", layer.name)}
+        attrs = sizes | {
+            "multiplier": multiplier,
+            "shift": shift,
+            "stochastic": int(build.stochastic),
+            "key": build.key("rounding", layer.name),
+        }
         if build.numeric == "int8":
             attrs["a_zero"] = x.zero_point
         build.call(f"eff_dense_update_{build.suffix}", [w], [delta, x, build.rate, build.step], attrs, layer, "update")

@@ -18,7 +18,8 @@ ON, NEUTRAL = 1.0, 0.1
 class Label(LayerKind):
     """attrs: ``classes``; ``on``, the entry of the label (1.0); ``neutral``, each entry when there is none (0.1). Output: classes + inputs.
 
-    As a layer of a plain forward pass it writes the neutral label; a rule writes labels with ``with_label``. Quantised, it keeps its input's scale.
+    As a layer of a plain forward pass it writes the neutral label; a rule writes labels with ``with_label``. Quantised, it keeps its
+    input's scale.
     """
 
     op = "label"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
 from edgeff.layers import LayerKind
 from edgeff.registry import layers
@@ -32,6 +33,10 @@ class Normalise(LayerKind):
         if build.numeric == "float32":
             attrs: dict[str, float] = {"n": n, "eps": float(layer.attrs["eps"])}
         else:
+            if build.numeric == "int8":
+                build.at_most(33_000, n, f"layer {layer.name!r}")
+                if y.scale <= 2.0**-7:
+                    raise Unsupported(f"layer {layer.name!r} in int8", got=f"outputs in steps of {y.scale:.3g}", allowed="above 2**-7")
             attrs = {"n": n, "gain": round(2.0 ** (24 if build.numeric == "int8" else 16) / y.scale)}
             if build.numeric == "int8":
                 attrs |= {"x_zero": x.zero_point, "y_zero": y.zero_point}

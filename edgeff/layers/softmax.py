@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer, Numeric, Quant
 from edgeff.layers import LayerKind
 from edgeff.registry import layers
 
 INTEGER_BITS = 5
+LARGEST = 4095
 
 
 class Softmax(LayerKind):
@@ -30,7 +32,10 @@ class Softmax(LayerKind):
         y = build.activation(layer.name, (n,), quant=layer.quant.get("output"), layer=layer.name)
         attrs: dict[str, int] = {"n": n}
         if build.numeric != "float32":
+            build.at_most(LARGEST, n, f"softmax {layer.name!r}")
             multiplier, shift = build.fixed_point(min(x.scale * 2.0 ** (31 - INTEGER_BITS), 2.0**31 - 1), f"softmax {layer.name!r}")
+            if shift < 0:
+                raise Unsupported(f"softmax {layer.name!r}", got=f"logits in steps of {x.scale:.3g}", allowed="2**-27 or more")
             largest = (2**INTEGER_BITS - 1) * 2.0 ** (31 - INTEGER_BITS) / 2.0**shift
             attrs |= {"multiplier": multiplier, "shift": shift, "diff_min": -math.floor(largest)}
         build.call(f"eff_softmax_{build.suffix}", [y], [x], attrs, layer)

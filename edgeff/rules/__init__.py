@@ -1,4 +1,7 @@
-"""Learning rules, one a file, each with two readings: ``step``, plain NumPy over a batch in the paper's notation, and ``lower``, its kernel calls."""
+"""Learning rules, one a file.
+
+Each has two readings: ``step``, plain NumPy over a batch in the paper's notation, and ``lower``, its kernel calls.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,8 @@ Gradients = dict[str, dict[str, Array]]
 class Settings:
     """Hyper-parameters of host training and of the device.
 
-    ``lr`` learning rate; ``momentum``; ``batch``; ``epochs``; ``dropout`` share of hidden activations dropped; ``weight_decay``; ``decay`` the factor
-    on the learning rate at each of the ``decay_epochs`` (host) or after every ``decay_steps`` steps (device, 0: never).
+    ``lr`` learning rate; ``momentum``; ``batch``; ``epochs``; ``dropout`` share of hidden activations dropped; ``weight_decay``; ``decay``
+    the factor on the learning rate, at each of the ``decay_epochs`` (host) or after every ``decay_steps`` steps (device, 0: never).
     """
 
     lr: float = 0.1
@@ -35,7 +38,13 @@ class Settings:
     decay_steps: int = 0
 
     def __post_init__(self) -> None:
-        for name, low, high in (("lr", 0.0, 1e3), ("momentum", 0.0, 1.0), ("dropout", 0.0, 1.0), ("weight_decay", 0.0, 1.0), ("decay", 0.0, 1.0)):
+        for name, low, high in (
+            ("lr", 0.0, 1e3),
+            ("momentum", 0.0, 1.0),
+            ("dropout", 0.0, 1.0),
+            ("weight_decay", 0.0, 1.0),
+            ("decay", 0.0, 1.0),
+        ):
             if not low <= getattr(self, name) <= high:
                 raise BadInput(f"setting {name}", got=getattr(self, name), allowed=f"{low:g} to {high:g}")
         for name in ("batch", "epochs"):
@@ -94,7 +103,8 @@ class Run:
 class Rule:
     """The contract of a learning rule. Subclasses set the class attributes and write ``step`` and ``lower``.
 
-    ``source`` names the paper; ``settings`` are the host's hyper-parameters; ``device`` maps a numeric to the changes for batch-1 learning there.
+    ``source`` names the paper; ``settings`` are the host's hyper-parameters; ``device`` maps a numeric to the changes for batch-1 learning
+    there.
     """
 
     name: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from edgeff.ir import Array
@@ -17,7 +18,7 @@ class BackPropagation(Rule):
     summary = "back-propagation, the baseline"
     source = "Rumelhart, Hinton & Williams 1986"
     settings = Settings(lr=0.05, batch=16, epochs=60, decay_epochs=(40, 54))
-    device = {"float32": {"lr": 0.02}, "int16": {"lr": 0.02}, "int8": {"lr": 0.02}}
+    device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.02}, "int16": {"lr": 0.02}, "int8": {"lr": 0.02}}
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
         h = forward(run.network, run.params, x)

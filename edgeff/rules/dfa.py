@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod, sqrt
 from typing import Any
@@ -32,19 +33,23 @@ class DfaSettings(Settings):
 
 @register
 class DirectFeedbackAlignment(Rule):
-    """``d_l = (e B_l) * relu'(z_l)``, ``g_l = d_l^T h_{l-1} / B``. Departure from the paper: B_l has entries +-s, so that one bit makes one."""
+    """``d_l = (e B_l) * relu'(z_l)``, ``g_l = d_l^T h_{l-1} / B``.
+
+    Departure from the paper: B_l has entries +-s, so that one random bit makes an entry.
+    """
 
     name = "dfa"
     summary = "output error through fixed random matrices"
     source = "Nokland, NeurIPS 2016"
     settings: Settings = DfaSettings(lr=0.02, batch=16, epochs=60, decay_epochs=(40, 54))
-    device = {"float32": {"lr": 0.02}, "int16": {"lr": 0.02}, "int8": {"lr": 0.02}}
+    device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.02}, "int16": {"lr": 0.02}, "int8": {"lr": 0.02}}
 
     def start(self, run: Run) -> None:
         n_e = prod(run.network.layers[-1].shape)
         scale = run.settings.feedback_scale / sqrt(n_e)
         run.extra["B"] = {
-            layer.name: feedback_signs(prod(layer.shape), n_e, stream_key(run.seed, "feedback", layer.name)) * np.float64(scale) for layer in run.hidden
+            layer.name: feedback_signs(prod(layer.shape), n_e, stream_key(run.seed, "feedback", layer.name)) * np.float64(scale)
+            for layer in run.hidden
         }
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
@@ -52,7 +57,11 @@ class DirectFeedbackAlignment(Rule):
         e = h[run.network.layers[-1].name] - t
         gradients: Gradients = {}
         for layer in run.network.trainable:
-            delta = e if layer is run.last else kind(layer).gate(layer, (e @ run.extra["B"][layer.name].T).reshape(-1, *layer.shape), h[layer.name])
+            delta = (
+                e
+                if layer is run.last
+                else kind(layer).gate(layer, (e @ run.extra["B"][layer.name].T).reshape(-1, *layer.shape), h[layer.name])
+            )
             gradients[layer.name] = kind(layer).weight_gradient(layer, run.params[layer.name], delta, h[layer.inputs[0]])
         return gradients
 

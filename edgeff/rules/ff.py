@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -37,6 +38,9 @@ class ForwardForwardSettings(Settings):
             raise BadInput("setting predict", got=repr(self.predict), allowed="probe, head")
         if not 0.0 < self.theta <= 1000.0:
             raise BadInput("setting theta", got=self.theta, allowed="above 0, at most 1000")
+        for name in ("on", "neutral"):
+            if not -1000.0 <= getattr(self, name) <= 1000.0:
+                raise BadInput(f"setting {name}", got=getattr(self, name), allowed="-1000 to 1000")
 
 
 def _sigmoid(v: Array) -> Array:
@@ -48,23 +52,24 @@ class ForwardForward(Rule):
     """Goodness ``G_l = mean(h_l^2)``; loss ``n / 2 softplus(theta - G)`` on positive and ``n / 2 softplus(G - theta)`` on negative data,
     layer by layer; the factor makes ``d loss / d h = -+sigmoid h``, so one learning rate serves every width n.
 
-    The label is C more inputs before the data; the negative carries another label, drawn uniformly. The next layer sees ``h / (rms(h) + eps)``.
-    Prediction probes all C labels and sums the goodness of every hidden layer, or a softmax head reads the last hidden layer of a neutral label.
-    Departures: the label is written beside the image, not over its border; the first layer's input is normalised too; the head reads the last hidden layer only; no peer normalisation.
+    The label is C more inputs before the data; the negative carries another label, drawn uniformly. The next layer sees
+    ``h / (rms(h) + eps)``. Prediction probes all C labels and sums the goodness of every hidden layer, or a softmax head reads the last
+    hidden layer of a neutral label. Departures: the label is written beside the image, not over its border; the first layer's input is
+    normalised too; the head reads the last hidden layer only; no peer normalisation.
     """
 
     name = "ff"
     summary = "layer-local goodness of right and wrong labels"
     source = "Hinton 2022"
     settings: Settings = ForwardForwardSettings(lr=0.0025, batch=20, epochs=150, decay=0.3, decay_epochs=(90, 135))
-    device = {
+    device: Mapping[str, Mapping[str, Any]] = {
         "float32": {"lr": 0.02, "theta": 2.0},
         "int16": {"lr": 0.02, "theta": 2.0},
         "int8": {"lr": 0.02, "theta": 2.0},
     }
 
     def prepare(self, network: Network, settings: Any, seed: int) -> Network:
-        """The network with a ``label`` and a ``normalise`` layer before the first layer, and a ``normalise`` layer behind every hidden one.
+        """The network with ``label`` and ``normalise`` before its first layer, and ``normalise`` behind every hidden one.
 
         The first layer gets a column a class, drawn as its others were.
         """
@@ -104,7 +109,9 @@ class ForwardForward(Rule):
                 break
             below = h[layer.inputs[0]]
             is_label = layer.op == "label"
-            h[layer.name] = with_label(layer, below, labels) if is_label else kind(layer).forward(layer, run.params.get(layer.name, {}), below)
+            h[layer.name] = (
+                with_label(layer, below, labels) if is_label else kind(layer).forward(layer, run.params.get(layer.name, {}), below)
+            )
         return h
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
@@ -124,7 +131,9 @@ class ForwardForward(Rule):
                 parts.append(kind(layer).weight_gradient(layer, run.params[layer.name], delta, h[layer.inputs[0]]))
             gradients[layer.name] = {name: parts[0][name] + parts[1][name] for name in parts[0]}
         below = self._hidden_pass(run, x, None)[run.last.inputs[0]]
-        gradients[run.last.name] = kind(run.last).weight_gradient(run.last, run.params[run.last.name], settings.head_rate * (self._head(run, below) - t), below)
+        gradients[run.last.name] = kind(run.last).weight_gradient(
+            run.last, run.params[run.last.name], settings.head_rate * (self._head(run, below) - t), below
+        )
         return gradients
 
     def _head(self, run: Run, below: Array) -> Array:
@@ -155,6 +164,9 @@ class ForwardForward(Rule):
         return prod(build.layers[-1].shape)
 
     def lower_predict(self, build: Any) -> Any:
+        if build.target == "input":
+            raise Unsupported("rule ff", got="a network that reproduces its input", allowed="a classifier", next_step="use another rule")
+        build.at_most(16, len([layer for layer in self._walk(build) if layer.trainable]), "the sum of the hidden layers' goodness")
         if build.settings.predict == "head":
             return build.run(build.x)[build.layers[-1].name]
         classes = self._classes(build)

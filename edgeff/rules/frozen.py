@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from edgeff.ir import Array
@@ -17,7 +18,7 @@ class Frozen(Rule):
     summary = "control: only the last layer learns"
     source = "the control of rules such as PEPITA; random features, Rahimi & Recht 2007"
     settings = Settings(lr=0.1, epochs=100)
-    device = {"float32": {"lr": 0.05}, "int16": {"lr": 0.05}, "int8": {"lr": 0.04}}
+    device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.05}, "int16": {"lr": 0.05}, "int8": {"lr": 0.04}}
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
         h = forward(run.network, run.params, x)

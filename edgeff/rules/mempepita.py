@@ -43,7 +43,7 @@ class MemPepita(Pepita):
         clean, modulated = {"input": build.x}, {"input": self.modulate(build, e, build.copy(build.x))}
         for layer in build.layers:
             hidden = layer in trained[:-1]
-            if hidden or layer is not trained[-1] and layer in build.layers[: build.layers.index(trained[-1])]:
+            if hidden or (layer is not trained[-1] and layer in build.layers[: build.layers.index(trained[-1])]):
                 clean[layer.name] = build.forward(layer, clean[layer.inputs[0]])
             modulated[layer.name] = build.forward(layer, modulated[layer.inputs[0]])
             if hidden:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod, sqrt
 from typing import Any
@@ -44,15 +45,15 @@ class PepitaSettings(Settings):
 class Pepita(Rule):
     """Pass 1: ``h_l``, ``o``, ``e = o - t``. Pass 2 from ``h'_0 = x + e F^T`` with the same weights and dropout masks.
 
-    ``g_l = (h_l - h'_l)^T h'_{l-1} / B`` for hidden layers, ``g_L = (o' - t)^T h'_{L-1} / B``. Departure from the paper: F's entries are +-s
-    with the paper's deviation, not uniform, so that one random bit makes an entry.
+    ``g_l = (h_l - h'_l)^T h'_{l-1} / B`` for hidden layers, ``g_L = (o' - t)^T h'_{L-1} / B``. Departure from the paper: F's entries are
+    +-s with the paper's deviation, not uniform, so that one random bit makes an entry.
     """
 
     name = "pepita"
     summary = "error-modulated second forward pass"
     source = "Dellaferrera & Kreiman, ICML 2022"
     settings: Settings = PepitaSettings()
-    device = {
+    device: Mapping[str, Mapping[str, Any]] = {
         "float32": {"lr": 0.04, "feedback_scale": 0.15},
         "int16": {"lr": 0.04, "feedback_scale": 0.15},
         "int8": {"lr": 0.03, "feedback_scale": 0.2},
@@ -99,7 +100,10 @@ class Pepita(Rule):
         return build.feedback("input", e, build.settings.entry(x.elements), onto=x, stored=build.settings.feedback == "stored")
 
     def lower(self, build: Any) -> None:
-        """The modulated input overwrites the clean one unless that is the target, and a layer is updated as soon as its modulated activation is there."""
+        """The modulated input overwrites the clean one, unless that is the target.
+
+        A layer is updated as soon as its modulated activation is there.
+        """
         h = build.run(build.x)
         e = build.error(h[build.layers[-1].name])
         last = [layer for layer in build.layers if layer.trainable][-1]

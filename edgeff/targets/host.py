@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgeff.errors import BadInput
 from edgeff.exporters.c import SAVE_HEADER_BYTES, Source, write_c
+from edgeff.interpreter import check_labels
 from edgeff.ir import Array, Program
 from edgeff.toolchains.host import host_shared_library
 
@@ -44,7 +45,9 @@ class HostTarget:
     def _samples(self, x: Array) -> Array:
         x = np.ascontiguousarray(x)
         if x.dtype != self._input.dtype or x.size % self._input.elements:
-            raise BadInput("input", got=f"{x.dtype} of shape {x.shape}", allowed=f"{self._input.dtype}, a multiple of {self._input.elements}")
+            raise BadInput(
+                "input", got=f"{x.dtype} of shape {x.shape}", allowed=f"{self._input.dtype}, a multiple of {self._input.elements}"
+            )
         return x.reshape(-1, self._input.elements)
 
     def predict_many(self, x: Array) -> tuple[NDArray[np.int32], Array]:
@@ -56,7 +59,12 @@ class HostTarget:
         return best, scores
 
     def learn_many(self, x: Array, labels: Array, order: Array | None = None, trace: bool = False) -> NDArray[np.uint8] | None:
-        """One learning step on each sample in ``order`` (default: as they stand); with ``trace`` the persistent bytes after each, (n, bytes) uint8."""
+        """One learning step on each sample in ``order``, by default as they stand.
+
+        Returns with ``trace`` the persistent bytes after each step, (n, bytes) uint8. Raises BadInput for labels or an order out of range,
+        and for a program that does not learn.
+        """
+        check_labels(self.program, np.asarray(labels))
         x, labels = self._samples(x), np.ascontiguousarray(labels, np.int32)
         if len(x) != len(labels):
             raise BadInput("labels", got=len(labels), allowed=f"{len(x)}, one a sample")
@@ -84,7 +92,8 @@ class HostTarget:
         self.learn_many(x, np.array([label]))
 
     def save(self) -> bytes:
-        """What was learned, in the form that ``eff_restore`` takes on any target."""
+        """What was learned, in the form that ``eff_restore`` takes on any target. Raises BadInput for a program that does not learn."""
+        check_labels(self.program, np.empty(0))
         buffer = np.empty(self.memory.persistent_bytes + SAVE_HEADER_BYTES, np.uint8)
         self._c.eff_save.restype = ctypes.c_size_t
         written = self._c.eff_save(_address(buffer))
@@ -105,4 +114,3 @@ class HostTarget:
 
 def _address(values: Array) -> ctypes.c_void_p:
     return values.ctypes.data_as(ctypes.c_void_p)
-

@@ -24,5 +24,7 @@ class Digits(Task):
 
         pixels, labels = load_digits(return_X_y=True)
         x = (pixels / 16.0).astype(np.float32)
-        x_train, x_test, y_train, y_test = train_test_split(x, labels.astype(np.int64), test_size=TEST_SAMPLES, stratify=labels, random_state=seed)
+        x_train, x_test, y_train, y_test = train_test_split(
+            x, labels.astype(np.int64), test_size=TEST_SAMPLES, stratify=labels, random_state=seed
+        )
         return Data(x_train, y_train, x_test, y_test, self.classes, {"inputs": "pixels / 16", "range": [0.0, 1.0]})

@@ -77,7 +77,7 @@ def _float32(quant: Quant) -> Array:
 def float_tolerance(network: Network, x: Array) -> float:
     """How far two float32 executions of ``network`` may be from each other in their scores for x (n, *input shape).
 
-    FLOAT_FACTOR times the rounding error of float32 on the same samples (how far the host's own float32 mathematics is from float64), but no
+    FLOAT_FACTOR times the rounding error of float32 on the same samples (how far the host's float32 mathematics is from float64), but no
     less than FLOAT_FLOOR of the largest score.
     """
     name = network.layers[-1].name

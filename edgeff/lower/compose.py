@@ -1,0 +1,197 @@
+"""What rules compose: each method of ``Builder`` is one step of a rule's mathematics, in whatever numeric the network has."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeff.errors import Unsupported
+from edgeff.ir import Attr, Layer, Quant
+from edgeff.kernels.arithmetic import feedback_signs
+from edgeff.layers import kind
+from edgeff.layers.label import NEUTRAL, ON
+from edgeff.lower.builder import Lines, Value
+
+
+class Builder(Lines):
+    """What a rule's ``lower`` is given.
+
+    ``x`` is the input, ``label`` the class (int32), ``layers`` the network's layers in order, ``settings`` the rule's hyper-parameters,
+    ``target`` ``"class"`` or ``"input"``. Each method emits kernel calls into the current line: the rule never sees the numeric, whose
+    kernels, multipliers and shifts are chosen here.
+    """
+
+    def forward(self, layer: Layer, x: Value) -> Value:
+        """The layer applied to x."""
+        return self._value_of(kind(layer).lower(self, layer, x))
+
+    def _value_of(self, value: Value) -> Value:
+        return self._values[value.name]
+
+    def run(self, x: Value) -> dict[str, Value]:
+        """The whole network applied to x: every layer's value by name, with ``"input"``."""
+        values = {"input": x}
+        for layer in self.layers:
+            values[layer.name] = self.forward(layer, values[layer.inputs[0]])
+        return values
+
+    def error(self, output: Value) -> Value:
+        """e = o - t: against the label's one-hot vector, or against the input where the network reproduces it."""
+        n = output.elements
+        if self.target == "input":
+            return self.residual(output, self.x)
+        if self.numeric == "float32":
+            e = self.activation("error", (n,))
+            self.call("eff_error_f32", [e], [output, self.label], {"n": n}, stage="error")
+            return e
+        e = self.activation("error", (n,), dtype="int16", scale=output.scale)
+        attrs = {"n": n, "one": round(1.0 / output.scale)} | ({"p_zero": output.zero_point} if self.numeric == "int8" else {})
+        self.call(f"eff_error_{self.suffix}", [e], [output, self.label], attrs, stage="error")
+        return e
+
+    def residual(self, a: Value, c: Value) -> Value:
+        """a - c for tensors of different scales."""
+        n = a.elements
+        if self.numeric == "float32":
+            return self.difference(a, c)
+        scale = 2.0 * max(a.scale, c.scale) / (128.0 if self.numeric == "int8" else 1.0)
+        d = self.activation("error", (n,), dtype="int16", scale=scale)
+        attrs: dict[str, Attr] = {"n": n}
+        for side, value in (("a", a), ("c", c)):
+            attrs[f"{side}_multiplier"], attrs[f"{side}_shift"] = self.fixed_point(value.scale / scale, "the error's scale")
+            if self.numeric == "int8":
+                attrs[f"{side}_zero"] = value.zero_point
+        self.call(f"eff_residual_{self.suffix}", [d], [a, c], attrs, stage="error")
+        return d
+
+    def difference(self, a: Value, c: Value) -> Value:
+        """a - c for two activations of one layer (one scale)."""
+        n = a.elements
+        d = self.activation("difference", (n,), dtype="float32" if self.numeric == "float32" else "int16", scale=a.scale)
+        self.call(f"eff_difference_{self.suffix}", [d], [a, c], {"n": n}, stage="difference")
+        return d
+
+    def gate(self, delta: Value, h: Value, layer: Layer) -> None:
+        """delta *= relu'(h) in place, where the layer has a ReLU."""
+        if layer.attrs.get("activation") == "relu":
+            attrs = {"n": h.elements} | ({"h_zero": h.zero_point} if self.numeric == "int8" else {})
+            self.call(f"eff_relu_gate_{self.suffix}", [delta], [h], attrs, layer, "backward")
+
+    def input_gradient(self, layer: Layer, delta: Value) -> Value:
+        """d loss / d (layer's input)."""
+        return self._value_of(kind(layer).lower_input_gradient(self, layer, delta))
+
+    def update(self, layer: Layer, delta: Value, x: Value, factor: float = 1.0) -> None:
+        """The layer's parameters -= factor * lr * (gradient from delta and the layer's input x), in place."""
+        lr = self.lr
+        self.lr = factor * lr
+        kind(layer).lower_update(self, layer, delta, x)
+        self.lr = lr
+
+    def copy(self, x: Value) -> Value:
+        """A copy of x."""
+        y = self.activation("copy", x.shape, dtype=x.dtype, quant=self._tensors[x.name].quant)
+        self.call("eff_copy", [y], [x], {"n_bytes": self._tensors[x.name].size_bytes}, stage="feedback")
+        return y
+
+    def _feedback_matrix(self, name: str, n: int, n_e: int, scale: float) -> Value:
+        """The stored feedback matrix: the generated one's very values, in flash (float32, or int8 signs with a scale)."""
+        signs = feedback_signs(n, n_e, self.key("feedback", name))
+        if self.numeric == "float32":
+            return self.constant(f"{name}.feedback", signs.astype(np.float32) * np.float32(scale))
+        return self.constant(f"{name}.feedback", signs * np.int8(127), Quant((scale / 127,)))
+
+    def feedback(
+        self, name: str, e: Value, scale: float, *, onto: Value | None = None, n: int = 0, stored: bool = False, largest: float = 2.0
+    ) -> Value:
+        """F e for the fixed matrix F of entries +-scale called ``name``: added onto a value in place, or (of n entries) as a new delta.
+
+        ``largest`` bounds sum |e|: an integer delta spans ``scale * largest``.
+        """
+        n, n_e = onto.elements if onto else n, e.elements
+        f = self._feedback_matrix(name, n, n_e, scale) if stored else None
+        if self.numeric == "float32":
+            y = onto or self.activation("delta", (n,))
+            sizes: dict[str, Attr] = {"n": n, "n_e": n_e, "add": int(onto is not None)}
+            if f is not None:
+                self.call("eff_feedback_table_f32", [y], [e, f], sizes, stage="feedback")
+            else:
+                self.call("eff_feedback_f32", [y], [e], sizes | {"key": self.key("feedback", name), "scale": scale}, stage="feedback")
+            return y
+        if stored and n_e > 516:
+            raise Unsupported(
+                "a stored feedback matrix in integers",
+                got=f"{n_e} errors",
+                allowed="at most 516",
+                next_step="generate it (feedback=generated)",
+            )
+        self.at_most(65_536, n_e, f"the feedback {name!r}")
+        y = onto or self.activation("delta", (n,), dtype="int16", scale=scale * largest / 32767)
+        step = f.scale if f is not None else scale
+        multiplier, shift = self.fixed_point(step * e.scale / y.scale, f"the feedback {name!r}")
+        attrs: dict[str, Attr] = {"n": n, "n_e": n_e, "multiplier": multiplier, "shift": shift}
+        what = f"add_{self.suffix}" if onto else "delta_i16"
+        if f is not None:
+            self.call(f"eff_feedback_table_{what}", [y], [e, f], attrs, stage="feedback")
+        else:
+            self.call(f"eff_feedback_{what}", [y], [e], attrs | {"key": self.key("feedback", name)}, stage="feedback")
+        return y
+
+    def _quantised(self, x: Value, real: float) -> float | int:
+        if self.numeric == "float32":
+            return real
+        low, high = (-128, 127) if self.numeric == "int8" else (-32767, 32767)
+        return int(np.clip(round(real / x.scale) + x.zero_point, low, high))
+
+    def embed(self, layer: Layer, x: Value, label: Value) -> Value:
+        """The output of a ``label`` layer: the label's entries, then x; a negative label gives the neutral entries."""
+        classes, n = int(layer.attrs["classes"]), x.elements
+        y = self.activation(layer.name, (classes + n,), quant=self._tensors[x.name].quant, layer=layer.name)
+        real = {"on": float(layer.attrs.get("on", ON)), "off": 0.0, "neutral": float(layer.attrs.get("neutral", NEUTRAL))}
+        attrs: dict[str, Attr] = {"classes": classes, "n": n, **{name: self._quantised(x, value) for name, value in real.items()}}
+        self.call(f"eff_embed_label_{self.suffix}", [y], [x, label], attrs, layer, "label")
+        return y
+
+    def class_number(self, value: int, into: Value | None = None) -> Value:
+        """An int32 of shape (1,) that holds ``value``."""
+        number = into or self.activation("class", (1,), dtype="int32")
+        self.call("eff_set_label", [number], [], {"value": value}, stage="label")
+        return number
+
+    def wrong_label(self, classes: int) -> Value:
+        """A class drawn uniformly from those that are not the label."""
+        wrong = self.activation("wrong", (1,), dtype="int32")
+        self.call("eff_wrong_label", [wrong], [self.label, self.step], {"classes": classes, "key": self.key("negative")}, stage="label")
+        return wrong
+
+    def _goodness_attrs(self, h: Value) -> dict[str, Attr]:
+        n = h.elements
+        self.at_most(33_000 if self.numeric == "int8" else 131_071, n, "the goodness of a layer")
+        attrs: dict[str, Attr] = {"n": n}
+        if self.numeric != "float32":
+            steps = 2.0**32 if self.numeric == "int16" else 2.0**16
+            attrs["multiplier"], attrs["shift"] = self.fixed_point(h.scale**2 / n * steps, "the goodness")
+        if self.numeric == "int8":
+            attrs["h_zero"] = h.zero_point
+        return attrs
+
+    def ff_delta(self, h: Value, theta: float, sign: int) -> Value:
+        """d loss / d h of Forward-Forward's local loss n / 2 softplus(sign (theta - mean(h^2)))."""
+        n = h.elements
+        scale = None if self.numeric == "float32" else h.scale / (128.0 if self.numeric == "int8" else 1.0)
+        d = self.activation("delta", (n,), dtype="float32" if self.numeric == "float32" else "int16", scale=scale)
+        value: float | int = theta if self.numeric == "float32" else round(theta * 2**16)
+        self.call(f"eff_ff_delta_{self.suffix}", [d], [h], self._goodness_attrs(h) | {"theta": value, "sign": sign}, stage="error")
+        return d
+
+    def scores(self, n: int) -> Value:
+        """A vector of goodnesses, one a class."""
+        dtype = "float32" if self.numeric == "float32" else "int32"
+        return self.activation("scores", (n,), dtype=dtype, scale=None if dtype == "float32" else 2.0**-16)
+
+    def goodness(self, scores: Value, h: Value, index: int, add: bool) -> None:
+        """scores[index] = mean(h^2), or += with ``add``."""
+        self.call(f"eff_goodness_{self.suffix}", [scores], [h], self._goodness_attrs(h) | {"index": index, "add": int(add)}, stage="error")
+
+    def advance(self, period: int, factor: float) -> None:
+        """Ends a learning step: counts it, and scales the rate by ``factor`` after every ``period`` steps (0: never)."""
+        self.call("eff_advance", [self.step, self.rate], [], {"period": period, "factor": round(factor * 2**16)}, stage="update")
