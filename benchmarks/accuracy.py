@@ -31,5 +31,6 @@ def measure(network: str, rule: str, predict: str) -> dict[str, Any]:
 
 if __name__ == "__main__":
     keys = [(network, rule, "") for network in NETWORKS for rule in registry.rules if rule not in ("ff", "mempepita")]
+    keys += [("64-256-256-10", rule, "") for rule in ("bp", "frozen")]
     keys += [(network, "ff", "probe") for network in ("64-32-10", "64-256-256-10")] + [("64-256-256-10", "ff", "head")]
     collect("accuracy", keys, measure, SEEDS)

@@ -31,7 +31,7 @@ def accuracy() -> str:
     rows = {tuple(row["key"]): row for row in load("accuracy")["rows"]}
     networks = ("64-32-10", "64-256-10", "64-128-128-10")
     names = {"bp": "BP", "dfa": "DFA", "pepita": "PEPITA (and MEMPEPITA: the same bits)", "frozen": "**frozen hidden layers** (control)"}
-    lines = [[name, *(spread(rows.get((network, rule, ""))) for network in networks), "-"] for rule, name in names.items()]
+    lines = [[name, *(spread(rows.get((network, rule, ""))) for network in (*networks, "64-256-256-10"))] for rule, name in names.items()]
     lines.append(
         ["FF, by probing", spread(rows.get(("64-32-10", "ff", "probe"))), "-", "-", spread(rows.get(("64-256-256-10", "ff", "probe")))]
     )

@@ -198,8 +198,6 @@ def sizes_of(kernel: Kernel, draw: Draw) -> None:
     sizes = draw.sizes
     if _of(kernel, "wrong"):
         sizes["classes"] = max(sizes["classes"], 2)
-    if kernel.name == "eff_softmax_i8":
-        sizes["n"] = min(sizes["n"], 511)  # from 512 on equal logits shift by more than 31; TFLM and LiteRT abort there
     if "table" in kernel.name and not kernel.name.endswith("f32"):
         sizes["n_e"] = min(sizes["n_e"], 516)
 

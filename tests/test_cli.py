@@ -16,6 +16,7 @@ import click
 import numpy as np
 import pytest
 from command_line import CommandLine, make_models
+from model_files import float_network
 
 import edgeff.exporters.onnx
 import edgeff.ir
@@ -26,6 +27,7 @@ from edgeff.cli.evaluate import ENGINES
 from edgeff.cli.group import COMMANDS, State, group
 from edgeff.cli.list_ import KINDS
 from edgeff.cli.options import NUMERICS
+from edgeff.exporters.onnx import to_onnx
 from edgeff.importers import load
 from edgeff.simulate import build_project
 from edgeff.toolchains.host import host_compiler
@@ -277,6 +279,16 @@ def test_cost_is_that_of_the_firmware(cli: CommandLine, models: Path) -> None:
         built = cli.ok("build", *command, *options, "-o", f"firmware_{rule}", "--json").json
         assert built["memory"]["arena_bytes"] == expected["arena_bytes"]
         assert Path(built["elf"]).read_bytes().startswith(b"\x7fELF")
+
+
+def test_cost_says_what_does_not_fit_and_what_would(cli: CommandLine, folder: Path) -> None:
+    large = float_network((64, 500, 10), bias=False)
+    (folder / "large.onnx").write_bytes(to_onnx(large).SerializeToString())
+    command = ("cost", "large.onnx", "--rule", "bp", "--board", "nucleo_f446re")
+    board = cli.ok(*command, "--json").json["board"]
+    assert (board["name"], board["fits"]) == ("nucleo_f446re", False)
+    assert f"does not fit nucleo_f446re: {-board['free_ram_bytes']:,} bytes of RAM too few" in cli.ok(*command).out
+    assert re.search(r"rules that would fit: .*frozen", board["summary"])
 
 
 def test_build_gives_a_project_that_is_replaced_by_the_next(cli: CommandLine, models: Path, folder: Path) -> None:

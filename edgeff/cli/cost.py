@@ -106,5 +106,5 @@ def _fit(deployment: Deployment, board: Board, memory: MemoryPlan) -> dict[str, 
     try:
         require_fit(deployment, board)
     except DoesNotFit as error:
-        summary = f"does not fit {board.name}: {-free:,} of {board.ram_bytes:,} bytes of RAM are missing; {error.next_step}"
+        summary = f"does not fit {board.name}: {-free:,} bytes of RAM too few, of {board.ram_bytes:,}; {error.next_step}"
     return found | {"summary": summary}

@@ -106,7 +106,7 @@ def check_output_file(path: Path, suffix: str) -> None:
             raise BadInput(what, got="a folder", allowed="the name of a file")
         if path.exists() and not path.is_file():
             raise BadInput(what, got="a device", allowed="a file or a new name")
-        _check_parent(path.resolve().parent, what)
+        _check_parent(path.resolve().parent, path, what)
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links in a circle
         raise BadInput(what, got=getattr(error, "strerror", None) or str(error), allowed="a path that can be written") from None
 
@@ -120,13 +120,13 @@ def check_output_folder(path: Path) -> None:
         existing = path.resolve()
         while not existing.exists() and existing != existing.parent:
             existing = existing.parent
-        _check_parent(existing, what)
+        _check_parent(existing, path, what)
     except (OSError, RuntimeError, ValueError) as error:
         raise BadInput(what, got=getattr(error, "strerror", None) or str(error), allowed="a path that can be written") from None
 
 
-def _check_parent(folder: Path, what: str) -> None:
-    shown = os.path.relpath(folder)
+def _check_parent(folder: Path, given: Path, what: str) -> None:
+    shown = folder if given.is_absolute() else os.path.relpath(folder)
     if not folder.exists():
         raise BadInput(what, got=f"no folder '{shown}'", allowed="a path in an existing folder", next_step=f"mkdir -p '{shown}'")
     if not folder.is_dir():

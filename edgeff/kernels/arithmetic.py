@@ -1,16 +1,11 @@
 """The integer arithmetic and the random generator of ``edgeff.h`` in NumPy, bit for bit, over whole arrays.
 
-Integers are computed in int64 and stay within the 32-bit ranges the C states. ``single_rounding`` selects the other TFLite rule (one
-rounding shift of the 64-bit product), which exists only to explain the outputs of LiteRT's reference kernels; nothing of edgeff's own
-uses it.
+Integers are computed in int64 and stay within the 32-bit ranges the C states.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -19,18 +14,6 @@ from numpy.typing import NDArray
 Int = NDArray[np.int64]
 GOLDEN = 0x9E3779B9
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
-
-_single_rounding: ContextVar[bool] = ContextVar("single_rounding", default=False)
-
-
-@contextmanager
-def single_rounding() -> Iterator[None]:
-    """Within it, dense kernels' twins requantise by single rounding, as LiteRT's reference fully-connected kernel does."""
-    token = _single_rounding.set(True)
-    try:
-        yield
-    finally:
-        _single_rounding.reset(token)
 
 
 def high_mul(a: Any, b: Any) -> Int:
@@ -63,14 +46,6 @@ def requantise(v: Any, multiplier: Any, shift: Any) -> Int:
     v, shift = np.asarray(v, np.int64), np.asarray(shift, np.int64)
     wide = saturate32(v << np.maximum(shift, 0))
     return shift_round(high_mul(wide, multiplier), np.maximum(-shift, 0))
-
-
-def requantise_dense(v: Any, multiplier: Any, shift: Any) -> Int:
-    """``requantise``, or inside ``single_rounding()`` the one-shift rule of LiteRT's reference kernels."""
-    if not _single_rounding.get():
-        return requantise(v, multiplier, shift)
-    total = 31 - np.asarray(shift, np.int64)
-    return (np.asarray(v, np.int64) * np.asarray(multiplier, np.int64) + (np.int64(1) << (total - 1))) >> total
 
 
 def multiplier_and_shift(real: float) -> tuple[int, int]:

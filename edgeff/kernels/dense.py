@@ -9,7 +9,7 @@ import numpy as np
 
 from edgeff.ir import Array
 from edgeff.kernels import kernel
-from edgeff.kernels.arithmetic import requantise, requantise_dense, shift_round_up
+from edgeff.kernels.arithmetic import requantise, shift_round_up
 
 
 def _macs(attrs: Mapping[str, Any]) -> int:
@@ -41,11 +41,11 @@ def eff_dense_i8(
     y_zero: int,
     y_min: int,
 ) -> None:
-    """int8 by the TFLite 8-bit specification; multiplier and shift (1,) or, per channel, (n_out,). n_in <= 65,536."""
+    """int8 by the TFLite 8-bit specification; multiplier and shift (1,) or, per channel, (n_out,). n_in <= 32,768."""
     sums = w.reshape(n_out, n_in).astype(np.int64) @ (x.astype(np.int64) - x_zero)
     if b is not None:
         sums = sums + b
-    scaled = requantise_dense(sums, multiplier, shift)
+    scaled = requantise(sums, multiplier, shift)
     y[:] = np.clip(np.clip(scaled, -1024, 1024) + y_zero, y_min, 127)
 
 

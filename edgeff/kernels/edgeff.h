@@ -76,7 +76,7 @@ static inline uint32_t eff_step_key(uint32_t key, uint32_t step) { return eff_mi
 
 /* ------------------------------------------------------------------ dense.c
  * y = w x + b. f32 sums from b in index order. i8 follows the TFLite 8-bit specification: multiplier and shift have one entry, or n_out
- * when per_channel; n_in <= 65,536 keeps the accumulator in 32 bits. i16 sums in 64 bits, rounds by 2^pre_shift, then adds b. */
+ * when per_channel; n_in <= 32,768 and |b| < 2^30 keep the sum in 32 bits. i16 sums in 64 bits, rounds by 2^pre_shift, then adds b. */
 void eff_dense_f32(float *y, const float *x, const float *w, const float *b, int32_t n_out, int32_t n_in, int32_t relu);
 void eff_dense_i8(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b, const int32_t *multiplier, const int32_t *shift,
                   int32_t n_out, int32_t n_in, int32_t per_channel, int32_t x_zero, int32_t y_zero, int32_t y_min);

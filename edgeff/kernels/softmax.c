@@ -128,7 +128,7 @@ void eff_softmax_i8(int8_t *y, const int8_t *x, int32_t n, int32_t multiplier, i
         int32_t v = -128;
         if (x[c] - largest >= diff_min) {
             const int32_t share = eff_high_mul(scale, eff_exp_of_difference(x[c] - largest, multiplier, shift));
-            v = eff_clamp(eff_shift_round(share, over + 23) - 128, -128, 127);
+            v = over > 8 ? -128 : eff_clamp(eff_shift_round(share, over + 23) - 128, -128, 127);
         }
         y[c] = (int8_t)v;
     }

@@ -77,6 +77,8 @@ class Dense(LayerKind):
     def lower(self, build: Any, layer: Layer, x: Any) -> Any:
         n_out, n_in = layer.params["weight"].shape
         relu = layer.attrs["activation"] == "relu"
+        if build.numeric == "int8":
+            build.at_most(32_768, n_in, f"layer {layer.name!r}")
         w, b = build.parameter(layer, "weight"), build.parameter(layer, "bias")
         y = build.activation(layer.name, (n_out,), quant=layer.quant.get("output"), layer=layer.name)
         if build.numeric == "float32":

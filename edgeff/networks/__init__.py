@@ -14,7 +14,7 @@ from edgeff.layers import kind
 from edgeff.registry import networks as registry
 
 _DENSE = re.compile(r"\d+(-\d+)+")
-WIDEST = 65_536
+WIDEST = 32_768
 MOST_WEIGHTS = 1 << 24
 """64 MB in float32, 30 times the flash of the largest board."""
 
@@ -22,7 +22,7 @@ MOST_WEIGHTS = 1 << 24
 def dense_list(name: str, *, softmax: bool = True, bias: bool = False) -> Network:
     """The structure of a dense list without parameters: ReLU between the layers, softmax (or nothing) at the end.
 
-    Args: ``name``, sizes from the inputs to the outputs joined by ``-``, each 1 to 65,536 (that bound keeps int8 sums in 32 bits).
+    Args: ``name``, sizes from the inputs to the outputs joined by ``-``, each 1 to 32,768 (that bound keeps int8 sums in 32 bits).
     Raises: BadInput for anything else, and for more than ``MOST_WEIGHTS`` weights.
 
     >>> [layer.name for layer in dense_list("64-32-10")]

@@ -99,6 +99,13 @@ class HostTarget:
         written = self._c.eff_save(_address(buffer))
         return buffer[:written].tobytes()
 
+    def restore(self, saved: bytes) -> None:
+        """Takes back what ``save`` wrote. Raises BadInput for bytes that are damaged or of another model; nothing is changed then."""
+        check_labels(self.program, np.empty(0))
+        size = self.memory.persistent_bytes + SAVE_HEADER_BYTES
+        if len(saved) != size or self._c.eff_restore(saved) != 0:
+            raise BadInput("saved state", got=f"{len(saved)} bytes, damaged or of another model", allowed=f"the {size} bytes of a save")
+
     def arena(self) -> NDArray[np.uint8]:
         """A copy of the arena's bytes."""
         return self._arena.copy()

@@ -71,21 +71,21 @@ def verify(
     if steps < 1:
         raise BadInput("learning steps", got=steps, allowed="1 or more")
     boards = [item if isinstance(item, Board) else load_board(item) for item in ([board] if board else BOARDS)]
-    session = _Session(progress, boards_may_be_small=board is None)
+    findings = _Findings(progress, boards_may_be_small=board is None)
     deployment = deploy(network, numeric=network.numeric, seed=seed)
     x = _samples(deployment, inputs)
-    twin = twin_results(deployment.program, x, session.advance(TWIN, len(x)))
+    twin = twin_results(deployment.program, x, findings.advance(TWIN, len(x)))
     makers: list[tuple[str, Callable[[Program], Host | Emulated]]] = [(HOST, Host)]
     makers += [(f"C on {item.name} (emulated {item.core})", partial(Emulated, board=item)) for item in boards]
     for name, make in makers:
-        session.try_to(name, partial(_own_inference, session, deployment.program, x, twin, name, make))
-    (_integers if network.numeric != "float32" else _floats)(session, deployment, x, twin)
+        findings.try_to(name, partial(_own_inference, findings, deployment.program, x, twin, name, make))
+    (_integers if network.numeric != "float32" else _floats)(findings, deployment, x, twin)
     if rule is not None:
-        _learning(session, deploy(network, rule=rule, numeric=network.numeric, seed=seed), rule, inputs, steps, seed, makers)
-    return Verification(tuple(session.comparisons), tuple(session.skipped))
+        _learning(findings, deploy(network, rule=rule, numeric=network.numeric, seed=seed), rule, inputs, steps, seed, makers)
+    return Verification(tuple(findings.comparisons), tuple(findings.skipped))
 
 
-class _Session:
+class _Findings:
     """What was found so far."""
 
     def __init__(self, progress: Progress | None, *, boards_may_be_small: bool) -> None:
@@ -128,9 +128,9 @@ def _samples(deployment: Deployment, inputs: Array) -> Array:
 
 
 def _own_inference(
-    session: _Session, program: Program, x: Array, twin: Results, name: str, make: Callable[[Program], Host | Emulated]
+    findings: _Findings, program: Program, x: Array, twin: Results, name: str, make: Callable[[Program], Host | Emulated]
 ) -> list[Comparison]:
-    return _own_rows(name, "", twin, make(program).results(x, session.advance(name, len(x))))
+    return _own_rows(name, "", twin, make(program).results(x, findings.advance(name, len(x))))
 
 
 def _own_rows(name: str, when: str, twin: Results, other: Results) -> list[Comparison]:
@@ -139,17 +139,17 @@ def _own_rows(name: str, when: str, twin: Results, other: Results) -> list[Compa
     return [compare(TWIN, name, f"{what}{when}", x, y) for what, x, y in pairs]
 
 
-def _integers(session: _Session, deployment: Deployment, x: Array, twin: Results) -> None:
+def _integers(findings: _Findings, deployment: Deployment, x: Array, twin: Results) -> None:
     """An integer network in TFLM, LiteRT and ONNX Runtime."""
     network, n = deployment.network, len(x)
     shaped = x.reshape(n, *network.input_shape)
 
     def exact_in_tflm() -> list[Comparison]:
-        made = engines.tflm(to_tflite(network), shaped, session.advance("TFLM", n))
+        made = engines.tflm(to_tflite(network), shaped, findings.advance("TFLM", n))
         return [compare(TWIN, "TFLM", "scores", twin.scores, made.reshape(n, -1))]
 
     def explained_in_litert() -> list[Comparison]:
-        made = engines.litert(to_tflite(network), shaped, "BUILTIN_REF", session.advance("LiteRT reference", n)).reshape(n, -1)
+        made = engines.litert(to_tflite(network), shaped, "BUILTIN_REF", findings.advance("LiteRT reference", n)).reshape(n, -1)
         explained = litert_reference(deployment.program, x)
         note = "explained by the row above: LiteRT rescales in floating point and rounds once"
         return [
@@ -158,7 +158,7 @@ def _integers(session: _Session, deployment: Deployment, x: Array, twin: Results
         ]
 
     def counted_in_litert() -> list[Comparison]:
-        made = engines.litert(to_tflite(network), shaped, "BUILTIN", session.advance("LiteRT default", n)).reshape(n, -1)
+        made = engines.litert(to_tflite(network), shaped, "BUILTIN", findings.advance("LiteRT default", n)).reshape(n, -1)
         note = "optimised kernels and XNNPACK rescale in float32"
         return [compare(TWIN, "LiteRT default", "scores", twin.scores, made, None, _with_classes(note, twin.scores, made))]
 
@@ -169,10 +169,10 @@ def _integers(session: _Session, deployment: Deployment, x: Array, twin: Results
         note = "rescaled in float32, at most one step a layer"
         return [*rows, compare(TWIN, "ONNX Runtime", "scores", twin.scores, made, None, _with_classes(note, twin.scores, made))]
 
-    session.try_to("TFLM", exact_in_tflm)
-    session.try_to("LiteRT reference", explained_in_litert)
-    session.try_to("LiteRT default", counted_in_litert)
-    session.try_to("ONNX Runtime", within_a_step_in_onnxruntime)
+    findings.try_to("TFLM", exact_in_tflm)
+    findings.try_to("LiteRT reference", explained_in_litert)
+    findings.try_to("LiteRT default", counted_in_litert)
+    findings.try_to("ONNX Runtime", within_a_step_in_onnxruntime)
 
 
 def _onnx(network: Network, x: Array) -> Array:
@@ -210,7 +210,7 @@ def _with_classes(note: str, scores: Array, made: Array) -> str:
     return f"{note}; {int((scores.argmax(1) != made.argmax(1)).sum())} of {len(scores)} best classes differ"
 
 
-def _floats(session: _Session, deployment: Deployment, x: Array, twin: Results) -> None:
+def _floats(findings: _Findings, deployment: Deployment, x: Array, twin: Results) -> None:
     """A float network in TFLM, LiteRT and ONNX Runtime, within the tolerance."""
     network, n = deployment.network, len(x)
     shaped = x.reshape(n, *network.input_shape)
@@ -218,11 +218,11 @@ def _floats(session: _Session, deployment: Deployment, x: Array, twin: Results) 
 
     def engine(name: str, run: Callable[[Callable[[], None]], Array]) -> None:
         def rows() -> list[Comparison]:
-            made = run(session.advance(name, n)).reshape(n, -1)
+            made = run(findings.advance(name, n)).reshape(n, -1)
             note = _with_classes("float sums in another order", twin.scores, made)
             return [compare(TWIN, name, "scores", twin.scores, made, allowed, note)]
 
-        session.try_to(name, rows)
+        findings.try_to(name, rows)
 
     engine("TFLM", lambda advance: engines.tflm(to_tflite(network), shaped, advance))
     engine("LiteRT reference", lambda advance: engines.litert(to_tflite(network), shaped, "BUILTIN_REF", advance))
@@ -231,7 +231,7 @@ def _floats(session: _Session, deployment: Deployment, x: Array, twin: Results) 
 
 
 def _learning(
-    session: _Session,
+    findings: _Findings,
     deployment: Deployment,
     rule: str,
     inputs: Array,
@@ -248,16 +248,16 @@ def _learning(
     memory = plan(program)
     after = samples[:STEPS]
     total = steps + len(after)
-    twin = twin_learning(program, memory, x, labels, after, session.advance(f"{TWIN} learning", total))
+    twin = twin_learning(program, memory, x, labels, after, findings.advance(f"{TWIN} learning", total))
 
     def rows(name: str, make: Callable[[Program], Host | Emulated]) -> list[Comparison]:
-        other = make(program).learning(x, labels, after, session.advance(f"{name} learning", total))
+        other = make(program).learning(x, labels, after, findings.advance(f"{name} learning", total))
         what = f"state after each of {steps} steps of {rule} (bytes)"
         states = compare(TWIN, name, what, twin.states, other.states, note=_where(program, memory.offsets, twin, other))
         return [states, *_own_rows(name, f" after {steps} steps of {rule}", twin.after, other.after)]
 
     for name, make in makers:
-        session.try_to(f"{name} learning", partial(rows, name, make))
+        findings.try_to(f"{name} learning", partial(rows, name, make))
 
 
 def _where(program: Program, offsets: Mapping[str, int], twin: Learned, other: Learned) -> str:

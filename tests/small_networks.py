@@ -1,0 +1,38 @@
+"""A network of three layers that is quick to lower, build and learn, and what the tests of the core feed it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgeff import registry
+from edgeff.deploy import Deployment, deploy
+from edgeff.ir import NUMERICS, Array, Network, Numeric
+from edgeff.networks import initialised, structure
+
+SMALL = "12-8-4"
+RULES = tuple(registry.rules)
+EVERY_PROGRAM = [(rule, numeric) for rule in (None, *RULES) for numeric in NUMERICS]
+
+
+def small(name: str = SMALL, *, softmax: bool = True, bias: bool = False) -> Network:
+    """The network with seeded weights and, where it has them, seeded biases."""
+    network = initialised(structure(name, softmax=softmax, bias=bias), 0)
+    rng = np.random.default_rng(1)
+    for layer in network.trainable:
+        if "bias" in layer.params:
+            layer.params["bias"][:] = rng.normal(scale=0.2, size=layer.params["bias"].shape)
+    return network
+
+
+def samples(count: int, network: Network | None = None) -> Array:
+    """Seeded inputs in [0, 1), (count, inputs) float32."""
+    inputs = 12 if network is None else network.input_shape[0]
+    return np.random.default_rng(2).random((count, inputs), np.float32)
+
+
+def deployed(rule: str | None, numeric: Numeric, network: Network | None = None, **options: Any) -> Deployment:
+    """The small network, or another, as a program."""
+    network = network or small()
+    return deploy(network, samples(40, network), rule=rule, numeric=numeric, **options)
