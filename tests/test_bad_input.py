@@ -100,17 +100,17 @@ CASES: dict[str, tuple[str, str]] = {
     # shapes
     "a dense list with a zero": (
         "train digits --network 64-0-10 --rule bp -o o.onnx",
-        r"network: got '64-0-10'; allowed: .* sizes 1 to 65,536",
+        r"network: got '64-0-10'; allowed: .* sizes 1 to 32,768",
     ),
     "a dense list of one": ("train digits --network 64 --rule bp -o o.onnx", r"network: got '64'; allowed: a dense list .*"),
     "a dense list with a gap": ("train digits --network 64--10 --rule bp -o o.onnx", r"network: got '64--10'; allowed: a dense list .*"),
     "a dense list too wide": (
         "train digits --network 64-99999999-10 --rule bp -o o.onnx",
-        r"network: got '64-99999999-10'; allowed: .* 1 to 65,536",
+        r"network: got '64-99999999-10'; allowed: .* 1 to 32,768",
     ),
     "a dense list too large": (
-        "train digits --network 64-65536-65536-10 --rule bp -o o.onnx",
-        r"network: got '64-65536-65536-10' with 4,299,816,960 weights; allowed: at most 16,777,216",
+        "train digits --network 64-32768-32768-10 --rule bp -o o.onnx",
+        r"network: got '64-32768-32768-10' with 1,076,166,656 weights; allowed: at most 16,777,216",
     ),
     "an input that is not the task's": (
         "train digits --network 32-10 --rule bp -o o.onnx",

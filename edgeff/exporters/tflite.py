@@ -1,9 +1,9 @@
 """Network -> TFLite: a file for LiteRT and for TFLM, the interpreter that boards run.
 
 In goes a float32 or int8 network; out come the bytes of a flatbuffer with batch 1 (shape signature -1). A dense layer is FULLY_CONNECTED
-with RELU fused in, softmax is SOFTMAX, normalise (float only) is MUL, MEAN, SQRT, ADD and DIV, label (neutral, float only) is PADV2. Input and output of an int8 network are
-int8 tensors. Tensors are called as their layers. What TFLite has no word for is JSON in the metadata buffer ``edgeff``: {"network":
-importers.description, "metadata": ..}.
+with RELU fused in, softmax is SOFTMAX, normalise (float only) is MUL, MEAN, SQRT, ADD and DIV, label (neutral, float only) is PADV2. Input
+and output of an int8 network are int8 tensors. Tensors are called as their layers. What TFLite has no word for is JSON in the metadata
+buffer ``edgeff``: {"network": importers.description, "metadata": ..}.
 
 Refused: int8 normalise and label, int16, layer kinds outside conventions.OPS.
 

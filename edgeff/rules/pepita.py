@@ -59,7 +59,7 @@ class Pepita(Rule):
         "int8": {"lr": 0.03, "feedback_scale": 0.2},
     }
 
-    divergence_hint = "feedback_scale x lr is too large: lower one of them (--set feedback_scale=... lr=...)"
+    divergence_hint = "feedback_scale x lr is too large: lower one of them (--set feedback_scale=... --set lr=...)"
 
     def start(self, run: Run) -> None:
         n_in, n_out = prod(run.network.input_shape), prod(run.network.layers[-1].shape)
