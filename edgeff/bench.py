@@ -1,4 +1,4 @@
-"""Configurations -> traces: trains, deploys, builds, learns on the emulated core, counts, and puts every figure into one record."""
+"""Configurations -> traces: deploys, builds, learns on the emulated core, counts, and puts every figure into one record."""
 
 from __future__ import annotations
 
@@ -9,21 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import joblib
-import numpy as np
 
 from edgeff import registry
 from edgeff.boards import load_board
 from edgeff.deploy import deploy
 from edgeff.errors import CheckFailed
-from edgeff.ir import NUMERICS, Headroom, Network, Numeric, Trace
+from edgeff.ir import NUMERICS, Network, Numeric, Trace
 from edgeff.memory_map import memory_map
 from edgeff.networks import initialised, structure
 from edgeff.simulate import Progress, agree_on_core, build_project, learn_on_host, profile, quiet
 from edgeff.targets.host import HostTarget
 from edgeff.tasks import Data
-from edgeff.train import accuracy, train
-
-DEMO_EPOCHS = 40
 
 
 @dataclass(frozen=True)
@@ -78,37 +74,6 @@ def run(configuration: Configuration, out: Path | None = None, progress: Progres
         trace = profile(deployment, board, firmware, x_test[0], int(data.y_test[0]), c.task, c.seed)
     accuracies = {"float": None, "quantized": None, "before": learned.before, "after": learned.after}
     return replace(trace, accuracy=accuracies, curve=learned.curve, memory_map=memory_map(deployment.program, source.memory))
-
-
-def trained_float(
-    task: str, data: Data, network: str, rule: str, seed: int, progress: Progress = quiet, changes: Mapping[str, Any] | None = None
-) -> tuple[Network, float, float | None]:
-    """A network trained on the host, its float accuracy, and the accuracy of its int8 form (None where the rule's prediction has none)."""
-    settings = replace(registry.rules[rule].settings, **dict(changes or {}))
-    trained = train(data, structure(network), rule, settings, seed, lambda done, of: progress("training", done, of), task)
-    exact = accuracy(trained.scores(data.x_test), data.y_test)
-    inference = deploy(trained.network, data.x_train, rule=rule, numeric="int8", headroom=Headroom(), seed=seed)
-    host = HostTarget(inference.program)
-    quantised = float(np.mean(host.predict_many(inference.inputs(data.x_test))[0] == data.y_test))
-    return trained.network, exact, quantised
-
-
-def demo(
-    progress: Progress = quiet, *, board: str = "nucleo_l4r5zi", network: str = "64-32-10", seed: int = 0, out: Path | None = None
-) -> list[Trace]:
-    """The whole road on the embedded default: every rule on digits, trained in float on the host, learned in int8 on the emulated board."""
-    data = registry.tasks["digits"].load(seed)
-    traces = []
-    names = list(registry.rules)
-    for index, rule in enumerate(names):
-        progress(f"{rule}: host training", 2 * index, 2 * len(names))
-        _, exact, quantised = trained_float("digits", data, network, rule, seed)
-        progress(f"{rule}: learning on {board}", 2 * index + 1, 2 * len(names))
-        configuration = Configuration("digits", network, rule, "int8", board, seed, epochs=DEMO_EPOCHS, core_samples=len(data.x_train))
-        trace = run(configuration, out / rule if out else None)
-        traces.append(replace(trace, accuracy=dict(trace.accuracy) | {"float": exact, "quantized": quantised}))
-    progress("done", 2 * len(names), 2 * len(names))
-    return traces
 
 
 def digits_suite(seeds: int = 5, epochs: int = 60) -> list[Configuration]:

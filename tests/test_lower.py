@@ -12,7 +12,7 @@ from small_networks import EVERY_PROGRAM, RULES, deployed, samples, small
 from edgeff import registry
 from edgeff.errors import BadInput, EdgeffError, Unsupported
 from edgeff.interpreter import Interpreter
-from edgeff.ir import Headroom, Network, Numeric
+from edgeff.ir import Headroom, Layer, Network, Numeric
 from edgeff.kernels import check_attrs
 from edgeff.lower import Builder, lower
 from edgeff.networks import initialised, structure
@@ -25,6 +25,19 @@ def wide(name: str, numeric: Numeric = "int8", **options: Any) -> Network:
     """A quantised network with one calibration sample."""
     network = initialised(structure(name, **options), 0)
     return quantize(network, np.full((1, *network.input_shape), 0.01, np.float32), numeric)
+
+
+def one_layer(inputs: int) -> Network:
+    """A dense layer of two outputs, in float32."""
+    weight = np.full((2, inputs), 0.5, np.float32)
+    return Network("wide", (inputs,), (Layer("dense_1", "dense", ("input",), (2,), {"activation": "none"}, {"weight": weight}),))
+
+
+def with_bias(steps: int) -> Network:
+    """The small network in int8 with one large bias."""
+    network = quantize(small(bias=True), samples(4))
+    network["dense_1"].params["bias"][3] = steps
+    return network
 
 
 @pytest.mark.parametrize(("rule", "numeric"), EVERY_PROGRAM)
@@ -113,7 +126,9 @@ def changed(rule: str, **settings: Any) -> Any:
         (wide("12-8-600"), {"rule": "dfa", "settings": changed("dfa", feedback="stored")}, "a stored feedback matrix in integers: got 600"),
         (wide("2-2-4096"), {}, "softmax 'softmax' in int8: got 4,096 elements; allowed: at most 4,095"),
         (wide("2-2-4096", "int16"), {}, "softmax 'softmax' in int16: got 4,096 elements"),
-        (wide("33157-2", bias=True), {"rule": "bp"}, "layer 'dense_1' in int8: got sums of up to 2,147,531,268; allowed: 2,147,483,647"),
+        (quantize(one_layer(32_769), np.zeros((1, 32_769))), {}, "layer 'dense_1' in int8: got 32,769 elements; allowed: at most 32,768"),
+        (with_bias(2**30), {}, "the bias of layer 'dense_1': got 1,073,741,824 steps; allowed: at most 1,073,741,823"),
+        (with_bias(-(2**31)), {"rule": "bp"}, "the bias of layer 'dense_1': got 2,147,483,648 steps"),
         (initialised(structure("12-8-1"), 0), {"rule": "bp"}, "learning classes with '12-8-1': got one output"),
     ],
 )
@@ -146,9 +161,11 @@ def test_weights_that_are_not_finite_are_refused() -> None:
         lower(network)
 
 
-def test_large_sums_are_refused_only_where_they_can_happen() -> None:
-    assert lower(wide("33157-2", bias=True)).infer
-    assert lower(wide("33157-2"), "bp").learn
+def test_the_widest_int8_layer_and_the_largest_bias_fit() -> None:
+    widest = quantize(one_layer(32_768), np.zeros((1, 32_768)))
+    assert lower(widest, "bp").learn
+    assert lower(with_bias(2**30 - 1), "bp").learn
+    assert lower(one_layer(32_769)).infer
 
 
 @pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "ff"])

@@ -71,3 +71,8 @@ def test_the_installed_wheel_works_in_an_empty_folder(wheel: Path, tmp_path: Pat
     listed = json.loads(run("-m", "edgeff", "list", "boards", "--json", folder=empty, PYTHONPATH=str(site)))
     assert sorted(board["name"] for board in listed) == boards
     assert list(empty.iterdir()) == []
+    run("-m", "edgeff", "demo", folder=empty, PYTHONPATH=str(site))
+    report = json.loads((empty / "runs" / "demo" / "report.json").read_text(encoding="utf-8"))
+    learned = {entry["rule"]: entry["accuracy"]["after"] for entry in report["runs"]}
+    assert learned["pepita"] >= learned["frozen"] + 0.08
+    assert (empty / "runs" / "demo" / "report.html").stat().st_size > 100_000

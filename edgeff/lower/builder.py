@@ -42,7 +42,6 @@ class Lines:
 
     def __init__(self, network: Network, rule: str | None, settings: Any, seed: int, target: str, stochastic: bool) -> None:
         self.network, self.rule_name, self.settings, self.seed = network, rule or "infer", settings, seed
-        self.learns = rule is not None
         self.numeric: Numeric = network.numeric
         self.suffix = SUFFIX[self.numeric]
         self.layers = network.layers

@@ -27,8 +27,8 @@ def choose(board: Board, name: str | None = None) -> Toolchain:
     Raises BadInput on a name that is unknown or for which the board has no flags, MissingTool when none is installed.
 
     >>> from edgeff.boards import load_board
-    >>> choose(load_board("rpi_pico"), "gcc").name
-    'gcc'
+    >>> choose(load_board("rpi_pico"), "zig").name
+    'zig'
     """
     known = [key for key in TOOLCHAINS if key in board.toolchains]
     if name is not None and name not in known:
