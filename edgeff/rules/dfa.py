@@ -48,7 +48,7 @@ class DirectFeedbackAlignment(Rule):
         n_e = prod(run.network.layers[-1].shape)
         scale = run.settings.feedback_scale / sqrt(n_e)
         run.extra["B"] = {
-            layer.name: feedback_signs(prod(layer.shape), n_e, stream_key(run.seed, "feedback", layer.name)) * np.float64(scale)
+            layer.name: feedback_signs(prod(layer.shape), n_e, stream_key(run.seed, "feedback", layer.name)) * np.float32(scale)
             for layer in run.hidden
         }
 
