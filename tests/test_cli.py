@@ -171,6 +171,14 @@ def test_train_writes_a_model_that_says_where_it_comes_from(cli: CommandLine, fo
     assert [path.name for path in folder.iterdir()] == ["m.onnx"]
 
 
+def test_train_by_the_squared_error_with_biases(cli: CommandLine, folder: Path) -> None:
+    command = "train digits --network 64-16-10 --rule bp --epochs 8 --set lr=0.02 --loss mse --bias -o m.onnx --json"
+    result = cli.ok(*shlex.split(command)).json
+    assert [layer.op for layer in load("m.onnx")] == ["dense", "dense"]
+    assert result["parameters"] == 64 * 16 + 16 + 16 * 10 + 10
+    assert result["accuracy"]["test"] > 0.7
+
+
 def test_evaluate_takes_the_split_the_model_was_trained_with(cli: CommandLine, models: Path) -> None:
     accuracy = load(models / "float.onnx").metadata["accuracy"]
     test = cli.ok("evaluate", models / "float.onnx", "digits", "--json").json

@@ -20,6 +20,8 @@ MOST_EPOCHS = 1_000_000
 @click.option("--network", required=True, help="A dense list such as 64-32-10, or a registered network.")
 @click.option("--rule", required=True, help="The learning rule; see `edgeff list rules`.")
 @click.option("--epochs", type=Whole(1, MOST_EPOCHS), help="Passes over the training data. [default: the rule's]")
+@click.option("--loss", type=click.Choice(["cross-entropy", "mse"]), default="cross-entropy", show_default=True, help="mse: no softmax.")
+@click.option("--bias/--no-bias", default=False, show_default=True, help="Biases in the layers of a dense list.")
 @changes
 @output_model
 @common
@@ -28,6 +30,8 @@ def command(
     network: str,
     rule: str,
     epochs: int | None,
+    loss: str,
+    bias: bool,
     changes: Sequence[tuple[str, str]],
     out: Path,
     as_json: bool,
@@ -44,7 +48,7 @@ def command(
 
     seed = seed or 0
     settings = registry.rules[rule].settings.changed(dict(changes) | ({"epochs": str(epochs)} if epochs else {}))
-    plain = structure(network)
+    plain = structure(network, softmax=loss == "cross-entropy", bias=bias)
     data = registry.tasks[task].load(seed)
     with progress(f"{rule} on {task}") as report:
         trained = train(data, plain, rule, settings, seed, report, task)
