@@ -171,8 +171,9 @@ def test_train_writes_a_model_that_says_where_it_comes_from(cli: CommandLine, fo
     assert [path.name for path in folder.iterdir()] == ["m.onnx"]
 
 
-def test_train_by_the_squared_error_with_biases(cli: CommandLine, folder: Path) -> None:
-    command = "train digits --network 64-16-10 --rule bp --epochs 8 --set lr=0.02 --loss mse --bias -o m.onnx --json"
+@pytest.mark.usefixtures("folder")
+def test_train_by_the_squared_error_with_biases(cli: CommandLine) -> None:
+    command = "train digits --network 64-16-10 --rule bp --epochs 30 --set lr=0.02 --loss mse --bias -o m.onnx --json"
     result = cli.ok(*shlex.split(command)).json
     assert [layer.op for layer in load("m.onnx")] == ["dense", "dense"]
     assert result["parameters"] == 64 * 16 + 16 + 16 * 10 + 10
