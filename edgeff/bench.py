@@ -46,8 +46,8 @@ class Configuration:
         return f"{self.task}-{network}-{self.rule}-{self.numeric}{rounding}-{self.board}-e{self.epochs}-s{self.seed}{changes}"
 
 
-def run(configuration: Configuration, out: Path | None = None, progress: Progress = quiet) -> Trace:
-    """One configuration from end to end, from fresh weights.
+def run(configuration: Configuration, out: Path | None = None, progress: Progress = quiet, command: str = "edgeff bench") -> Trace:
+    """One configuration from end to end, from fresh weights; ``command`` is what the generated C says it was written by.
 
     The emulated core learns from the first ``core_samples`` samples; the C on the host repeats them, must then hold the same bytes, and
     goes on to the last epoch; what it learned is restored into the core, which predicts the whole test set and is profiled.
@@ -59,7 +59,8 @@ def run(configuration: Configuration, out: Path | None = None, progress: Progres
     deployment = deploy(network, data.x_train, rule=c.rule, numeric=c.numeric, changes=c.changes, seed=c.seed, stochastic=c.stochastic)
     x_test = deployment.inputs(data.x_test)
     with tempfile.TemporaryDirectory(prefix="edgeff-bench-") as temporary:
-        firmware, source = build_project(deployment, board, out or Path(temporary), samples=(x_test[:4], data.y_test[:4]))
+        samples = x_test[:4], data.y_test[:4]
+        firmware, source = build_project(deployment, board, out or Path(temporary), samples=samples, command=command)
         host = HostTarget(deployment.program, source)
         core = agree_on_core(deployment, host, firmware, board, data, c.core_samples, c.seed, progress)
         learned = learn_on_host(host, deployment, data, c.epochs, c.seed, progress=progress)

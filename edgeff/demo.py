@@ -31,7 +31,7 @@ TASK, NETWORK, BOARD = "digits", "64-32-10", "nucleo_l4r5zi"
 EPOCHS = 40
 
 
-def demo(out: Path, *, seed: int = 0, workers: int = 2, progress: Progress = quiet) -> list[Trace]:
+def demo(out: Path, *, seed: int = 0, workers: int = 2, progress: Progress = quiet, command: str = "edgeff demo") -> list[Trace]:
     """One trace a rule, in the registry's order; artefacts in ``out/<rule>``. ``workers`` rules at a time, each in a process of its own.
 
     Raises CheckFailed when any two executions differ in a bit.
@@ -40,19 +40,19 @@ def demo(out: Path, *, seed: int = 0, workers: int = 2, progress: Progress = qui
     progress("training, building and learning with every rule", 0, len(names))
     traces: dict[str, Trace] = {}
     parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
-    for trace in parallel(joblib.delayed(one_rule)(rule, seed, out) for rule in names):
+    for trace in parallel(joblib.delayed(one_rule)(rule, seed, out, command) for rule in names):
         traces[trace.rule] = trace
         progress(f"{trace.rule} learned on the emulated board", len(traces), len(names))
     return [traces[name] for name in names]
 
 
-def one_rule(rule: str, seed: int, out: Path) -> Trace:
+def one_rule(rule: str, seed: int, out: Path, command: str) -> Trace:
     """The whole road of one rule."""
     data: Data = registry.tasks[TASK].load(seed)
     folder = out / rule
     folder.mkdir(parents=True, exist_ok=True)
     floating, quantised = host_half(data, rule, seed, folder)
-    trace = run(Configuration(TASK, NETWORK, rule, "int8", BOARD, seed, EPOCHS, core_samples=len(data.x_train)), folder)
+    trace = run(Configuration(TASK, NETWORK, rule, "int8", BOARD, seed, EPOCHS, core_samples=len(data.x_train)), folder, command=command)
     accuracies = dict(trace.accuracy) | {"float": floating, "quantized": quantised}
     return replace(trace, accuracy=accuracies, artifacts=artifacts(folder, out))
 

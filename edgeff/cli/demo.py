@@ -9,6 +9,7 @@ import click
 from edgeff.cli.options import OutputFolder, common
 from edgeff.cli.outputs import check_folder, new_folder
 from edgeff.cli.terminal import print_json, print_line, stages
+from edgeff.cli.version import version
 
 REPORT = "report.json"
 
@@ -26,7 +27,7 @@ def command(out: Path, as_json: bool, seed: int | None) -> None:
 
     check_folder(out, REPORT)
     with new_folder(out, REPORT) as folder, stages() as report:
-        traces = demo(folder, seed=seed or 0, progress=report)
+        traces = demo(folder, seed=seed or 0, progress=report, command=f"edgeff {version()}: edgeff demo")
         write_report(folder, traces)
     if as_json:
         print_json([run_json(trace) for trace in traces])
