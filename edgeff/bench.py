@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import numpy as np
 
 from edgeff import registry
 from edgeff.boards import load_board
@@ -17,7 +18,7 @@ from edgeff.errors import CheckFailed
 from edgeff.ir import NUMERICS, Network, Numeric, Trace
 from edgeff.memory_map import memory_map
 from edgeff.networks import initialised, structure
-from edgeff.simulate import Progress, agree_on_core, build_project, learn_on_host, profile, quiet
+from edgeff.simulate import Progress, agree_on_core, build_project, learn_on_host, predict_on_core, profile, quiet
 from edgeff.targets.host import HostTarget
 from edgeff.tasks import Data
 
@@ -65,13 +66,11 @@ def run(configuration: Configuration, out: Path | None = None, progress: Progres
         core = agree_on_core(deployment, host, firmware, board, data, c.core_samples, c.seed, progress)
         learned = learn_on_host(host, deployment, data, c.epochs, c.seed, progress=progress)
         core.restore(host.save())
-        expected = host.predict_many(x_test)[0]
-        for index, sample in enumerate(x_test):
-            core.write_input(sample)
-            if core.predict() != int(expected[index]):
-                raise CheckFailed(f"{c.rule} on {c.board}, test sample {index}", got="another class than the host's C", allowed="the same")
-            if index % 20 == 0 or index + 1 == len(x_test):
-                progress("evaluating on the core", index + 1, len(x_test))
+        differing = np.flatnonzero(predict_on_core(core, x_test, "evaluating on the core", progress) != host.predict_many(x_test)[0])
+        if len(differing):
+            raise CheckFailed(
+                f"{c.rule} on {c.board}, test sample {differing[0]}", got="another class than the host's C", allowed="the same"
+            )
         trace = profile(deployment, board, firmware, x_test[0], int(data.y_test[0]), c.task, c.seed)
     accuracies = {"float": None, "quantized": None, "before": learned.before, "after": learned.after}
     return replace(trace, accuracy=accuracies, curve=learned.curve, memory_map=memory_map(deployment.program, source.memory))

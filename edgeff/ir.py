@@ -19,7 +19,6 @@ Array = NDArray[Any]
 Attr = int | float | str | bool
 Numeric = Literal["float32", "int16", "int8"]
 Role = Literal["input", "label", "constant", "variable", "state", "activation"]
-Evidence = Literal["exact", "measured", "modelled"]
 
 NUMERICS: tuple[Numeric, ...] = ("float32", "int16", "int8")
 DTYPE_BYTES: Mapping[str, int] = {"float32": 4, "int8": 1, "int16": 2, "int32": 4, "uint32": 4}

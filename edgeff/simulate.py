@@ -27,6 +27,7 @@ from edgeff.targets.unicorn import UnicornTarget
 from edgeff.tasks import Data
 
 Progress = Callable[[str, int, int], None]
+PROGRESS_EVERY = 20
 
 
 def quiet(_what: str, _done: int, _of: int) -> None:
@@ -189,6 +190,26 @@ def learn_on_host(
     return Learned(curve[0][1], curve[-1][1], tuple(curve))
 
 
+def learn_on_core(core: UnicornTarget, x: Array, labels: Array, order: Array, progress: Progress = quiet) -> None:
+    """Feeds the core the samples of x in ``order``, one learning step each."""
+    for count, index in enumerate(order, 1):
+        core.write_input(x[index])
+        core.learn(int(labels[index]))
+        if count % PROGRESS_EVERY == 0 or count == len(order):
+            progress("learning on the core", count, len(order))
+
+
+def predict_on_core(core: UnicornTarget, x: Array, stage: str, progress: Progress = quiet) -> Array:
+    """The classes (n,) that the core gives to the samples x (n, inputs)."""
+    found = np.empty(len(x), np.int64)
+    for index, sample in enumerate(x):
+        core.write_input(sample)
+        found[index] = core.predict()
+        if (index + 1) % PROGRESS_EVERY == 0 or index + 1 == len(x):
+            progress(stage, index + 1, len(x))
+    return found
+
+
 def simulate(
     deployment: Deployment,
     data: Data,
@@ -208,26 +229,12 @@ def simulate(
     x, x_test = deployment.inputs(data.x_train), deployment.inputs(data.x_test)
     rng = np.random.default_rng([seed, 3])
     order = np.concatenate([rng.permutation(len(x)) for _ in range(-(-samples // len(x)))])[:samples] if samples else np.empty(0, int)
-    target = UnicornTarget(firmware, board, time_limit_s=3600.0)
-
-    def score(stage: str) -> float:
-        correct = 0
-        for index, sample in enumerate(x_test):
-            target.write_input(sample)
-            correct += target.predict() == int(data.y_test[index])
-            if index % 20 == 0 or index + 1 == len(x_test):
-                progress(stage, index + 1, len(x_test))
-        return correct / len(x_test)
-
-    before = score("evaluating before")
+    core = UnicornTarget(firmware, board, time_limit_s=3600.0)
+    before = float(np.mean(predict_on_core(core, x_test, "evaluating before", progress) == data.y_test))
     after = None
     if deployment.program.learn:
-        for count, index in enumerate(order, 1):
-            target.write_input(x[index])
-            target.learn(int(data.y_train[index]))
-            if count % 20 == 0 or count == len(order):
-                progress("learning on the core", count, len(order))
-        after = score("evaluating after")
+        learn_on_core(core, x, data.y_train, order, progress)
+        after = float(np.mean(predict_on_core(core, x_test, "evaluating after", progress) == data.y_test))
     trace = profile(deployment, board, firmware, x_test[0], int(data.y_test[0]), task, seed)
     curve = ((0, before), (len(order), after)) if after is not None else ()
     return replace(trace, accuracy={"float": None, "quantized": None, "before": before, "after": after}, curve=curve)
@@ -247,11 +254,7 @@ def agree_on_core(
     x = deployment.inputs(data.x_train)
     order = np.random.default_rng([seed, 3]).permutation(len(x))[:samples]
     core = UnicornTarget(firmware, board, time_limit_s=3600.0)
-    for count, index in enumerate(order, 1):
-        core.write_input(x[index])
-        core.learn(int(data.y_train[index]))
-        if count % 10 == 0 or count == len(order):
-            progress("learning on the core", count, len(order))
+    learn_on_core(core, x, data.y_train, order, progress)
     host.init()
     host.learn_many(x, data.y_train, order)
     size = host.memory.persistent_bytes

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -63,6 +63,26 @@ class Settings:
             except ValueError:
                 raise BadInput(f"setting {name}", got=repr(text), allowed=f"a value like {known[name]!r}") from None
         return replace(self, **parsed)
+
+
+@dataclass(frozen=True)
+class FeedbackSettings(Settings):
+    """Settings of a rule with a fixed random matrix.
+
+    ``feedback_scale``: the rule says what its entries are. ``feedback``: ``generated`` (never stored; signs from the counter-based
+    generator) or ``stored`` (the same matrix in flash).
+    """
+
+    feedback_scale: float = 1.0
+    feedback: str = "generated"
+    largest_scale: ClassVar[float] = 100.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.feedback not in ("generated", "stored"):
+            raise BadInput("setting feedback", got=repr(self.feedback), allowed="generated, stored")
+        if not 0.0 < self.feedback_scale <= self.largest_scale:
+            raise BadInput("setting feedback_scale", got=self.feedback_scale, allowed=f"above 0, at most {self.largest_scale:g}")
 
 
 def _parse(text: str, like: Any) -> Any:

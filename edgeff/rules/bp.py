@@ -35,7 +35,7 @@ class BackPropagation(Rule):
 
     def lower(self, build: Any) -> None:
         h = build.run(build.x)
-        trained = [layer for layer in build.layers if layer.trainable]
+        trained = build.network.trainable
         delta = build.error(h[build.layers[-1].name])
         for layer in reversed(build.layers[: build.layers.index(trained[-1]) + 1]):
             if layer is not trained[-1]:

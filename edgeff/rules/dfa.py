@@ -3,45 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import prod, sqrt
 from typing import Any
 
 import numpy as np
 
-from edgeff.errors import BadInput
 from edgeff.ir import Array
 from edgeff.kernels.arithmetic import feedback_signs, stream_key
 from edgeff.layers import forward, kind
-from edgeff.rules import Gradients, Rule, Run, Settings, register
-
-
-@dataclass(frozen=True)
-class DfaSettings(Settings):
-    """``feedback_scale``: the entries of B_l are +-feedback_scale / sqrt(C). ``feedback``: ``generated`` or ``stored``."""
-
-    feedback_scale: float = 1.0
-    feedback: str = "generated"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.feedback not in ("generated", "stored"):
-            raise BadInput("setting feedback", got=repr(self.feedback), allowed="generated, stored")
-        if not 0.0 < self.feedback_scale <= 100.0:
-            raise BadInput("setting feedback_scale", got=self.feedback_scale, allowed="above 0, at most 100")
+from edgeff.rules import FeedbackSettings, Gradients, Rule, Run, Settings, register
 
 
 @register
 class DirectFeedbackAlignment(Rule):
     """``d_l = (e B_l) * relu'(z_l)``, ``g_l = d_l^T h_{l-1} / B``.
 
-    Departure from the paper: B_l has entries +-s, so that one random bit makes an entry.
+    Departure from the paper: B_l has entries +-feedback_scale / sqrt(C), so that one random bit makes an entry.
     """
 
     name = "dfa"
     summary = "output error through fixed random matrices"
     source = "Nokland, NeurIPS 2016"
-    settings: Settings = DfaSettings(lr=0.02, batch=16, epochs=60, decay_epochs=(40, 54))
+    settings: Settings = FeedbackSettings(lr=0.02, batch=16, epochs=60, decay_epochs=(40, 54))
     device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.02}, "int16": {"lr": 0.02}, "int8": {"lr": 0.02}}
 
     def start(self, run: Run) -> None:
@@ -68,7 +51,7 @@ class DirectFeedbackAlignment(Rule):
     def lower(self, build: Any) -> None:
         h = build.run(build.x)
         e = build.error(h[build.layers[-1].name])
-        trained = [layer for layer in build.layers if layer.trainable]
+        trained = build.network.trainable
         build.update(trained[-1], e, h[trained[-1].inputs[0]])
         scale = build.settings.feedback_scale / sqrt(e.elements)
         for layer in reversed(trained[:-1]):

@@ -156,7 +156,7 @@ class ForwardForward(Rule):
 
     def _walk(self, build: Any) -> list[Layer]:
         """The layers before the head, the last normalisation left out unless the head reads it."""
-        last = [layer for layer in build.layers if layer.trainable][-1]
+        last = build.network.trainable[-1]
         walked = list(build.layers[: build.layers.index(last)])
         return walked if build.settings.predict == "head" else walked[:-1]
 
@@ -188,7 +188,7 @@ class ForwardForward(Rule):
         settings = build.settings
         if settings.predict == "head":
             h = build.run(build.x)
-            last = [layer for layer in build.layers if layer.trainable][-1]
+            last = build.network.trainable[-1]
             build.update(last, build.error(h[build.layers[-1].name]), h[last.inputs[0]], settings.head_rate)
         wrong = build.wrong_label(self._classes(build))
         positive = negative = build.x

@@ -28,5 +28,5 @@ class Frozen(Rule):
 
     def lower(self, build: Any) -> None:
         h = build.run(build.x)
-        last = [layer for layer in build.layers if layer.trainable][-1]
+        last = build.network.trainable[-1]
         build.update(last, build.error(h[build.layers[-1].name]), h[last.inputs[0]])

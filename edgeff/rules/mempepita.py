@@ -22,7 +22,7 @@ class MemPepita(Pepita):
         masks = self._masks(run, len(x))
         e = self._pass(run, x, masks)[run.network.layers[-1].name] - t
         clean = {"input": x}
-        modulated = {"input": (x.reshape(len(x), -1) + e @ run.extra["F"].T).reshape(x.shape)}
+        modulated = {"input": self._modulated(run, x, e)}
         gradients: Gradients = {}
         for layer in run.network:
             params, mask = run.params.get(layer.name, {}), masks.get(layer.name, 1.0)
@@ -39,13 +39,13 @@ class MemPepita(Pepita):
     def lower(self, build: Any) -> None:
         """Both passes walk the layers together; a layer is updated after both have read its weights."""
         e = build.error(build.run(build.x)[build.layers[-1].name])
-        trained = [layer for layer in build.layers if layer.trainable]
+        trained = build.network.trainable
         clean, modulated = {"input": build.x}, {"input": self.modulate(build, e, build.copy(build.x))}
+        below_last = build.layers[: build.layers.index(trained[-1])]
         for layer in build.layers:
-            hidden = layer in trained[:-1]
-            if hidden or (layer is not trained[-1] and layer in build.layers[: build.layers.index(trained[-1])]):
+            if layer in below_last:
                 clean[layer.name] = build.forward(layer, clean[layer.inputs[0]])
             modulated[layer.name] = build.forward(layer, modulated[layer.inputs[0]])
-            if hidden:
+            if layer in trained[:-1]:
                 build.update(layer, build.difference(clean[layer.name], modulated[layer.name]), modulated[layer.inputs[0]])
         build.update(trained[-1], build.error(modulated[build.layers[-1].name]), modulated[trained[-1].inputs[0]])

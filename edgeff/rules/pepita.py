@@ -5,36 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod, sqrt
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from edgeff.errors import BadInput
 from edgeff.ir import Array, Headroom, Network, Numeric
 from edgeff.kernels.arithmetic import feedback_signs, stream_key
 from edgeff.layers import Activations, kind
-from edgeff.rules import Gradients, Rule, Run, Settings, register
+from edgeff.rules import FeedbackSettings, Gradients, Rule, Run, Settings, register
 
 
 @dataclass(frozen=True)
-class PepitaSettings(Settings):
-    """``feedback_scale``: F is +-feedback_scale * sqrt(2 / D), the deviation of the paper's ``s U(+-sqrt(6 / D))`` at the same s.
-
-    ``feedback``: ``generated`` (never stored; signs from the counter-based generator) or ``stored`` (the same matrix in flash).
-    """
+class PepitaSettings(FeedbackSettings):
+    """``feedback_scale``: F is +-feedback_scale * sqrt(2 / D), the deviation of the paper's ``s U(+-sqrt(6 / D))`` at the same s."""
 
     lr: float = 0.05
     batch: int = 16
     dropout: float = 0.1
     feedback_scale: float = 0.1
-    feedback: str = "generated"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.feedback not in ("generated", "stored"):
-            raise BadInput("setting feedback", got=repr(self.feedback), allowed="generated, stored")
-        if not 0.0 < self.feedback_scale <= 10.0:
-            raise BadInput("setting feedback_scale", got=self.feedback_scale, allowed="above 0, at most 10")
+    largest_scale: ClassVar[float] = 10.0
 
     def entry(self, n_in: int) -> float:
         """The magnitude of an entry of F."""
@@ -83,12 +72,16 @@ class Pepita(Rule):
             h[layer.name] = kind(layer).forward(layer, run.params.get(layer.name, {}), h[layer.inputs[0]]) * masks.get(layer.name, 1.0)
         return h
 
+    def _modulated(self, run: Run, x: Array, e: Array) -> Array:
+        """``x + e F^T``, in x's shape."""
+        return (x.reshape(len(x), -1) + e @ run.extra["F"].T).reshape(x.shape)
+
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
         output = run.network.layers[-1].name
         masks = self._masks(run, len(x))
         h = self._pass(run, x, masks)
         e = h[output] - t
-        hm = self._pass(run, (x.reshape(len(x), -1) + e @ run.extra["F"].T).reshape(x.shape), masks)
+        hm = self._pass(run, self._modulated(run, x, e), masks)
         gradients: Gradients = {}
         for layer in run.network.trainable:
             delta = hm[output] - t if layer is run.last else h[layer.name] - hm[layer.name]
@@ -106,7 +99,7 @@ class Pepita(Rule):
         """
         h = build.run(build.x)
         e = build.error(h[build.layers[-1].name])
-        last = [layer for layer in build.layers if layer.trainable][-1]
+        last = build.network.trainable[-1]
         hm = {"input": self.modulate(build, e, build.copy(build.x) if build.target == "input" else build.x)}
         for layer in build.layers:
             hm[layer.name] = build.forward(layer, hm[layer.inputs[0]])
