@@ -11,6 +11,9 @@ import numpy as np
 from edgeff import registry
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Headroom, Network, Numeric, Program
+from edgeff.layers import fixed_input
+from edgeff.layers.folding import fold
+from edgeff.layers.mfcc import audio_samples
 from edgeff.lower import lower
 from edgeff.quantize import quantise_array, quantize
 from edgeff.rules import Rule
@@ -28,8 +31,10 @@ class Deployment:
     target: str = "class"
 
     def inputs(self, x: Array) -> Array:
-        """Samples x (n, *input shape) float32 in the program's input dtype, (n, inputs)."""
+        """Samples x (n, *input shape) float32, or int16 audio, in the program's input dtype, (n, inputs)."""
         flat = np.asarray(x, np.float32).reshape(len(x), -1)
+        if fixed_input(self.network):
+            return audio_samples(flat)
         quant = self.network.input_quant
         return flat if quant is None else quantise_array(flat, quant, self.network.numeric)
 
@@ -61,6 +66,7 @@ def deploy(
     Raises: BadInput for settings, numbers or data that do not fit; Unsupported for what the rule or a layer cannot do on a device.
     """
     item: Rule | None = registry.rules[rule] if rule else None
+    network = fold(network)
     settings = None
     if item is not None:
         settings = item.device_settings(numeric)
@@ -86,7 +92,8 @@ def deploy(
             )
         if headroom is None:
             headroom = item.headroom(network, settings, numeric) if item else Headroom()
-        network = quantize(network, np.asarray(x)[:CALIBRATION_SAMPLES], numeric, headroom=headroom)
+        learning = [layer.name for layer in item.learns(network)] if item else []
+        network = quantize(network, np.asarray(x)[:CALIBRATION_SAMPLES], numeric, headroom=headroom, learning=learning)
     if network.numeric != numeric:
         raise BadInput(
             "numeric",

@@ -1,19 +1,22 @@
 """Calibration and quantisation of a float network to int8 (TFLite 8-bit specification) or int16 (symmetric).
 
-Observed ranges come from running the float network on calibration data. ``Headroom`` widens them for a network that is going to learn.
+Observed ranges come from running the float network on calibration data, in float64: rounded to the float32 of a scale they are the same on
+every machine, whatever order its BLAS adds in. ``Headroom`` widens them for a network that is going to learn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Headroom, Layer, Network, Numeric, Quant
-from edgeff.layers import forward, kind, require_finite
+from edgeff.layers import fixed_input, forward, kind, parameters, require_finite
 from edgeff.layers.dense import accumulator_shift
+from edgeff.layers.folding import fold
+from edgeff.layers.mfcc import AUDIO
 
 QMAX: Mapping[str, int] = {"int8": 127, "int16": 32767}
 DTYPE: Mapping[str, type] = {"int8": np.int8, "int16": np.int16}
@@ -59,21 +62,21 @@ def dequantise_array(values: Array, quant: Quant) -> Array:
     return ((values.astype(np.float64) - quant.zero_point) * quant.scale[0]).astype(np.float32)
 
 
-def _weights(layer: Layer, x_scale: float, numeric: Numeric, per_channel: bool, room: float) -> tuple[dict[str, Array], dict[str, Quant]]:
+def _weights(layer: Layer, x_scale: float, numeric: Numeric, axis: int | None, room: float) -> tuple[dict[str, Array], dict[str, Quant]]:
+    """The parameters of ``layer`` in integers and their scales: one along each slice of ``axis`` of the weight, or (None) one in all."""
     weight = layer.params["weight"].astype(np.float64)
-    flat = weight.reshape(len(weight), -1)
-    largest: Array = np.abs(flat).max(axis=1) if per_channel else np.abs(flat).max(keepdims=True).reshape(1)
+    others = tuple(i for i in range(weight.ndim) if i != axis)
+    largest: Array = np.abs(weight).max(axis=others) if axis is not None else np.abs(weight).max(keepdims=True).reshape(1)
     scales = float32_scales(np.where(largest > 0, largest, 1.0) * room / QMAX[numeric])
-    q = np.rint(flat / scales[:, None]).reshape(weight.shape)
-    axis = 0 if per_channel else None
+    q = np.rint(weight / np.expand_dims(scales, others) if axis is not None else weight / scales[0])
     params: dict[str, Array] = {"weight": np.clip(q, -QMAX[numeric], QMAX[numeric]).astype(DTYPE[numeric])}
     quants = {"weight": Quant(tuple(scales.tolist()), 0, axis)}
     if "bias" in layer.params:
-        factor = 2.0 ** accumulator_shift(flat.shape[1]) if numeric == "int16" else 1.0
+        factor = 2.0 ** accumulator_shift(weight.size // len(layer.params["bias"])) if numeric == "int16" else 1.0
         bias_scales = float32_scales(x_scale * scales * factor)
         bias = np.rint(layer.params["bias"].astype(np.float64) / bias_scales)
         params["bias"] = np.clip(bias, -(2**30) + 1, 2**30 - 1).astype(np.int32)
-        quants["bias"] = Quant(tuple(bias_scales.tolist()), 0, axis)
+        quants["bias"] = Quant(tuple(bias_scales.tolist()), 0, None if axis is None else 0)
     return params, quants
 
 
@@ -82,21 +85,24 @@ def quantize(
     x: Array,
     numeric: Numeric = "int8",
     *,
-    per_channel: bool = False,
+    per_channel: bool | None = None,
     method: str = "minmax",
     percentile: float = 99.9,
     headroom: Headroom | None = None,
+    learning: Collection[str] = (),
 ) -> Network:
-    """``network`` in integers.
+    """``network`` in integers, its batch normalisation folded into the layers before it.
 
     Args:
         network: float32.
         x: the calibration data, (n, *input shape) float32.
         numeric: ``"int8"`` or ``"int16"``.
-        per_channel: one weight scale an output of a layer instead of one a layer (such a network cannot learn on the device).
+        per_channel: one weight scale an output of a layer instead of one a layer (such a layer cannot learn on the device); None: as TFLite
+            does, for convolutions alone.
         method: ``"minmax"``, or ``"percentile"``.
         percentile: the share of the observed values that a range keeps, in (50, 100] per cent.
         headroom: None for a network that will only infer.
+        learning: the layers that are going to learn; their weights have one scale a layer.
     Raises: BadInput for a network that is quantised already or holds NaN, an empty or non-finite calibration set, or options out of range.
     """
     room = headroom or Headroom()
@@ -119,9 +125,10 @@ def quantize(
             "calibration data", got=f"{np.count_nonzero(~np.isfinite(x))} values that are NaN or infinite", allowed="finite values"
         )
     require_finite(network)
-    values = forward(network, {layer.name: dict(layer.params) for layer in network.trainable}, x)
+    network = fold(network)
+    values = forward(network, parameters(network, np.float64), x.astype(np.float64))
     low, high = observed_range(x, "minmax", percentile)
-    input_quant = affine(low - room.input_margin, high + room.input_margin, numeric)
+    input_quant = AUDIO if fixed_input(network) else affine(low - room.input_margin, high + room.input_margin, numeric)
     quants = {"input": input_quant}
     last = network.trainable[-1].name if network.trainable else ""
     layers: dict[str, Layer] = {}
@@ -136,7 +143,9 @@ def quantize(
         params: dict[str, Array] = {}
         own: dict[str, Quant] = {}
         if layer.trainable:
-            params, own = _weights(layer, quants[layer.inputs[0]].scale[0], numeric, per_channel, room.weights)
+            split = item.per_channel if per_channel is None else per_channel
+            axis = item.weight_axis if split and layer.name not in learning else None
+            params, own = _weights(layer, quants[layer.inputs[0]].scale[0], numeric, axis, room.weights)
         layers[layer.name] = replace(layer, params=params, quant=own | {"output": output})
-    metadata = dict(network.metadata) | {"calibration": {"method": method, "samples": len(x), "per_channel": per_channel}}
+    metadata = dict(network.metadata) | {"calibration": {"method": method, "samples": len(x), "per_channel": bool(per_channel)}}
     return network.replacing(layers, input_quant=input_quant, metadata=metadata)

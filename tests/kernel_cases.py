@@ -18,6 +18,8 @@ from edgeff.ir import Array
 from edgeff.kernels import Kernel, Parameter
 from edgeff.kernels.arithmetic import multiplier_and_shift
 from edgeff.layers.dense import accumulator_shift
+from edgeff.layers.mfcc import Recipe, tables
+from edgeff.layers.mfcc import sizes as audio_sizes
 
 DTYPES = {
     "float": np.float32,
@@ -62,9 +64,40 @@ def _of(kernel: Kernel, *names: str) -> bool:
     return all(any(p.name == name for p in kernel.parameters) for name in names)
 
 
+def window_sizes(draw: Draw) -> dict[str, int]:
+    """The geometry of a window kernel: every window has a tap inside the image."""
+    sizes = {"in_c": draw.integer(1, 9), "out_c": draw.integer(1, 9), "depth": draw.integer(1, 3)}
+    for axis in ("h", "w"):
+        length, taps, stride = draw.integer(1, 7), draw.integer(1, 4), draw.integer(1, 3)
+        pad = draw.integer(0, taps - 1)
+        sizes |= {f"in_{axis}": length, f"k_{axis}": taps, f"stride_{axis}": stride, f"pad_{axis}": pad}
+        sizes[f"out_{axis}"] = draw.integer(1, (length - 1 + pad) // stride + 1)
+    return sizes
+
+
+def window_elements(kernel: Kernel, name: str, sizes: Mapping[str, int]) -> int:
+    """How many elements a pointer of a window kernel points to."""
+    taps = sizes["k_h"] * sizes["k_w"]
+    channels = sizes["out_c"] if _of(kernel, "out_c") else sizes["in_c"] * (sizes["depth"] if _of(kernel, "depth") else 1)
+    return {
+        "x": sizes["in_h"] * sizes["in_w"] * sizes["in_c"],
+        "w": taps * channels * (sizes["in_c"] if _of(kernel, "out_c") else 1),
+        "y": sizes["out_h"] * sizes["out_w"] * channels,
+        "b": channels,
+        "multiplier": channels if sizes["per_channel"] else 1,
+        "shift": channels if sizes["per_channel"] else 1,
+    }[name]
+
+
 def elements(kernel: Kernel, parameter: Parameter, sizes: Mapping[str, int]) -> int:
     """How many elements a pointer points to."""
     name = parameter.name
+    if _of(kernel, "in_h"):
+        return window_elements(kernel, name, sizes)
+    if _of(kernel, "n", "in_c"):
+        return sizes["in_c"] * (sizes["n"] if name == "x" else 1)
+    if _of(kernel, "d0"):
+        return sizes["d0"] * sizes["d1"] * sizes["d2"]
     if name in ONE:
         return 1
     if name == "scores":
@@ -147,13 +180,15 @@ def attribute(kernel: Kernel, parameter: Parameter, draw: Draw) -> int | float:
         return sizes[name]
     if name.endswith("multiplier"):
         return draw.multiplier()
+    if "add_i8" in kernel.name and name in ("a_shift", "c_shift"):
+        return draw.integer(-16, 0)  # factors of at most 1/2: the sum of both sides stays in 32 bits
     if name.endswith("shift") and name != "pre_shift":
         return draw.shift()
     if parameter.ctype == "float":
         positive = {"eps": 1e-4, "theta": 2.0, "lr": 0.05}
         return float(np.float32(positive[name])) if name in positive else float(np.float32(draw.rng.choice([-1.0, 0.0, 0.1, 1.0, 3.5])))
     named: dict[str, Callable[[], int]] = {
-        "relu": lambda: draw.integer(0, 1),
+        "relu": lambda: draw.integer(0, 2),
         "add": lambda: draw.integer(0, 1),
         "stochastic": lambda: draw.integer(0, 1),
         "sign": lambda: int(draw.rng.choice([-1, 1])),
@@ -169,7 +204,8 @@ def attribute(kernel: Kernel, parameter: Parameter, draw: Draw) -> int | float:
         "on": lambda: draw.integer(low, high),
         "off": lambda: draw.integer(low, high),
         "neutral": lambda: draw.integer(low, high),
-        "y_min": lambda: draw.integer(low, 127 if low == -128 else 0),
+        "y_min": lambda: draw.integer(low, 20 if low == -128 else 0),
+        "y_max": lambda: draw.integer(20, 127),
         "pre_shift": lambda: pre_shift(kernel, sizes),
     }
     if name.endswith("_zero"):
@@ -196,6 +232,11 @@ def softmax_attrs(draw: Draw) -> dict[str, int]:
 def sizes_of(kernel: Kernel, draw: Draw) -> None:
     """Mends drawn sizes that a kernel does not take: a wrong class needs two."""
     sizes = draw.sizes
+    if _of(kernel, "in_c"):
+        sizes |= window_sizes(draw)
+    if _of(kernel, "d0"):
+        order = draw.rng.permutation(3)
+        sizes |= {f"d{i}": draw.integer(1, 6) for i in range(3)} | {f"p{i}": int(order[i]) for i in range(3)}
     if _of(kernel, "wrong"):
         sizes["classes"] = max(sizes["classes"], 2)
     if "table" in kernel.name and not kernel.name.endswith("f32"):
@@ -211,8 +252,42 @@ class Case:
     attrs: dict[str, Any]
 
 
+def audio_case(kernel: Kernel, draw: Draw) -> Case:
+    """A call of a kernel that reads audio: a drawn recipe's tables, and samples at the extremes of 16 bits."""
+    fft = 2 ** draw.integer(2, 9)
+    frame, bands = draw.integer(1, fft), draw.integer(1, 40)
+    recipe = Recipe(
+        rate=16_000,
+        frame=frame,
+        hop=draw.integer(1, 2 * fft),
+        fft=fft,
+        bands=min(bands, fft),
+        coefficients=draw.integer(1, min(bands, fft)),
+        low_hz=float(draw.rng.choice([0.0, 20.0, 3000.0])),
+        high_hz=float(draw.rng.choice([4000.0, 8000.0])),
+        eps=float(np.float32(draw.rng.choice([2.0**-126, 1e-6, 0.01, 1e6]))),
+        gain=float(draw.rng.choice([1.0, -0.0625])),
+    )
+    samples = frame + draw.integer(0, 3 * recipe.hop)
+    constants, attrs = tables(recipe)[0], dict(audio_sizes(recipe, samples))
+    by_name = {parameter.name: parameter for parameter in kernel.parameters}
+    audio = filled(draw, by_name["x"], samples, -32768, 32767)
+    named = {
+        "y_scale": float(np.float32(draw.rng.choice([1e-12, 0.01, 0.5847029, 1e6]))),
+        "y_zero": draw.integer(-128, 127),
+        "truncate": draw.integer(0, 1),
+        "wrap": draw.integer(0, 1),
+    }
+    attrs |= {name: value for name, value in named.items() if name in by_name}
+    y = filled(draw, by_name["y"], int(attrs["frames"] * attrs["coefficients"]), -128, 127)
+    scratch = filled(draw, by_name["scratch"], fft + recipe.bands + recipe.coefficients, 0, 0)
+    return Case([y, scratch], [audio, *constants.values()], attrs)
+
+
 def case(kernel: Kernel, draw: Draw) -> Case:
     """A drawn call of ``kernel``."""
+    if _of(kernel, "spans"):
+        return audio_case(kernel, draw)
     sizes_of(kernel, draw)
     sizes = draw.sizes
     outputs: list[Array] = []

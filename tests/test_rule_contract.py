@@ -173,7 +173,7 @@ def test_its_c_learns_one_sample_at_a_time_and_shuffled_labels_do_not(rule_name:
     before, found = right(target, unseen), []
     for y in (labels, np.random.default_rng(0).permutation(labels)):
         target.init()
-        for epoch in range(2):
+        for epoch in range(5):
             target.learn_many(x, y, np.random.default_rng(epoch).permutation(len(x)))
         found.append(right(target, unseen))
     learned, control = found

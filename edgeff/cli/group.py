@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "export": "export",
     "verify": "verify",
     "cost": "cost",
+    "analytic": "analytic",
     "build": "build",
     "profile": "profile",
     "simulate": "simulate",

@@ -148,7 +148,7 @@ def _pad(graph: Graph, node: Node, values: Values) -> Value:
     if mode not in (b"constant", "constant") or values[3] is not None or array.dtype != np.int64 or array.size != 4 or pads[0] or pads[2]:
         raise node.unsupported(f"pads {pads} in mode {mode!r}", "mode constant, pads [0, classes, 0, 0]")
     neutral = 0.0 if values[2] is None else node.scalar(values[2], "padding")
-    return graph.assembly.pad(node, node.real(values[0]), int(pads[1]), int(pads[3]), neutral)
+    return graph.assembly.label(node, node.real(values[0]), int(pads[1]), int(pads[3]), neutral)
 
 
 def _flatten(graph: Graph, node: Node, values: Values) -> Value:

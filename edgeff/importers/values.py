@@ -25,8 +25,9 @@ class Activation:
     """A tensor that depends on the input: the output of ``layer`` (or ``"input"``), without the batch axis; ``shape`` None is not known
     yet.
 
-    ``quant`` is set once a quantise node has been passed, ``integer`` while the tensor itself holds integers, ``shared`` when several
-    nodes read it.
+    ``shape`` is what the graph says: where the layer's own differs, ``view`` names the node that changed it. ``pads`` are zeros around the
+    layer's output, (before, after) for each axis of ``shape``, which counts them. ``quant`` is set once a quantise node has been passed,
+    ``integer`` while the tensor itself holds integers, ``shared`` when several nodes read it.
     """
 
     layer: str
@@ -34,6 +35,8 @@ class Activation:
     quant: Quant | None = None
     integer: bool = False
     shared: bool = False
+    view: str = ""
+    pads: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,6 @@
  * products, which changes no sum's order. */
 #include "edgeff.h"
 
-static inline float eff_relu_f32(float v, int32_t relu) { return relu && !(v > 0.0f) ? 0.0f : v; }
-
 /* Input i times its weight of each of the four rows. */
 #define EFF_COLUMN(i) \
     do { \
@@ -38,10 +36,10 @@ void eff_dense_f32(float *y, const float *x, const float *w, const float *b, int
         for (int32_t i = 0; i < left; ++i) {
             EFF_COLUMN(i);
         }
-        y[j] = eff_relu_f32(s0, relu);
-        y[j + 1] = eff_relu_f32(s1, relu);
-        y[j + 2] = eff_relu_f32(s2, relu);
-        y[j + 3] = eff_relu_f32(s3, relu);
+        y[j] = eff_activate_f32(s0, relu);
+        y[j + 1] = eff_activate_f32(s1, relu);
+        y[j + 2] = eff_activate_f32(s2, relu);
+        y[j + 3] = eff_activate_f32(s3, relu);
     }
     for (; j < n_out; ++j) {
         const float *row = w + (size_t)j * (size_t)n_in;
@@ -49,12 +47,12 @@ void eff_dense_f32(float *y, const float *x, const float *w, const float *b, int
         for (int32_t k = 0; k < n_in; ++k) {
             s += row[k] * x[k];
         }
-        y[j] = eff_relu_f32(s, relu);
+        y[j] = eff_activate_f32(s, relu);
     }
 }
 
 void eff_dense_i8(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b, const int32_t *multiplier, const int32_t *shift,
-                  int32_t n_out, int32_t n_in, int32_t per_channel, int32_t x_zero, int32_t y_zero, int32_t y_min)
+                  int32_t n_out, int32_t n_in, int32_t per_channel, int32_t x_zero, int32_t y_zero, int32_t y_min, int32_t y_max)
 {
     for (int32_t j = 0; j < n_out; ++j) {
         const int8_t *restrict row = w + (size_t)j * (size_t)n_in;
@@ -64,7 +62,7 @@ void eff_dense_i8(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b,
             s += row[k] * (x[k] - x_zero);
         }
         s = eff_requantise(s, multiplier[channel], shift[channel]);
-        y[j] = (int8_t)eff_clamp(eff_clamp(s, -1024, 1024) + y_zero, y_min, 127);
+        y[j] = (int8_t)eff_clamp(eff_clamp(s, -1024, 1024) + y_zero, y_min, y_max);
     }
 }
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgeff.ir import Array
 from edgeff.kernels import kernel
-from edgeff.kernels.arithmetic import requantise, shift_round_up
+from edgeff.kernels.arithmetic import activate, requantise, shift_round_up
 
 
 def _macs(attrs: Mapping[str, Any]) -> int:
@@ -23,7 +23,7 @@ def eff_dense_f32(y: Array, x: Array, w: Array, b: Array | None, n_out: int, n_i
     products = w.reshape(n_out, n_in) * x
     for k in range(n_in):
         sums = sums + products[:, k]
-    y[:] = np.where(sums > 0, sums, np.float32(0.0)) if relu else sums
+    y[:] = activate(sums, relu)
 
 
 @kernel(macs=_macs)
@@ -40,13 +40,14 @@ def eff_dense_i8(
     x_zero: int,
     y_zero: int,
     y_min: int,
+    y_max: int,
 ) -> None:
     """int8 by the TFLite 8-bit specification; multiplier and shift (1,) or, per channel, (n_out,). n_in <= 32,768."""
     sums = w.reshape(n_out, n_in).astype(np.int64) @ (x.astype(np.int64) - x_zero)
     if b is not None:
         sums = sums + b
     scaled = requantise(sums, multiplier, shift)
-    y[:] = np.clip(np.clip(scaled, -1024, 1024) + y_zero, y_min, 127)
+    y[:] = np.clip(np.clip(scaled, -1024, 1024) + y_zero, y_min, y_max)
 
 
 @kernel(macs=_macs)

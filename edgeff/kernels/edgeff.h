@@ -74,14 +74,72 @@ static inline uint32_t eff_draw(uint32_t key, uint32_t index) { return eff_mix(k
 /* The stream of one call site at one step. */
 static inline uint32_t eff_step_key(uint32_t key, uint32_t step) { return eff_mix(key ^ eff_mix(step + EFF_GOLDEN)); }
 
+/* What an activation function leaves of v: relu is 0 for all of it, 1 for max(v, 0), 2 for min(max(v, 0), 6). */
+static inline float eff_activate_f32(float v, int32_t relu)
+{
+    if (relu) {
+        v = v > 0.0f ? v : 0.0f;
+        v = relu == 2 && v > 6.0f ? 6.0f : v;
+    }
+    return v;
+}
+
 /* ------------------------------------------------------------------ dense.c
- * y = w x + b. f32 sums from b in index order. i8 follows the TFLite 8-bit specification: multiplier and shift have one entry, or n_out
- * when per_channel; n_in <= 32,768 and |b| < 2^30 keep the sum in 32 bits. i16 sums in 64 bits, rounds by 2^pre_shift, then adds b. */
+ * y = w x + b, then the activation: relu (see eff_activate_f32), or the ends y_min and y_max. f32 sums from b in index order. i8 follows
+ * the TFLite 8-bit specification: multiplier and shift have one entry, or n_out when per_channel; n_in <= 32,768 and |b| < 2^30 keep the
+ * sum in 32 bits. i16 sums in 64 bits, rounds by 2^pre_shift, then adds b. */
 void eff_dense_f32(float *y, const float *x, const float *w, const float *b, int32_t n_out, int32_t n_in, int32_t relu);
 void eff_dense_i8(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b, const int32_t *multiplier, const int32_t *shift,
-                  int32_t n_out, int32_t n_in, int32_t per_channel, int32_t x_zero, int32_t y_zero, int32_t y_min);
+                  int32_t n_out, int32_t n_in, int32_t per_channel, int32_t x_zero, int32_t y_zero, int32_t y_min, int32_t y_max);
 void eff_dense_i16(int16_t *y, const int16_t *x, const int16_t *w, const int32_t *b, const int32_t *multiplier, const int32_t *shift,
                    int32_t n_out, int32_t n_in, int32_t per_channel, int32_t pre_shift, int32_t y_min);
+
+/* ------------------------------------------------------------------ conv.c
+ * Images are [h][w][c]; w is [out_c][k_h][k_w][in_c] (conv2d) or [k_h][k_w][in_c * depth] (depthwise: output channel c * depth + q reads
+ * input channel c). Taps outside the image count for nothing; pad_h and pad_w are the rows above and the columns left of it. f32 sums from
+ * b in the order of (ky, kx, c). i8: TFLite 8-bit specification, k_h * k_w * in_c <= 32,768 and |b| < 2^30. */
+void eff_conv2d_f32(float *y, const float *x, const float *w, const float *b, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h,
+                    int32_t out_w, int32_t out_c, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h,
+                    int32_t pad_w, int32_t relu);
+void eff_conv2d_i8(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b, const int32_t *multiplier, const int32_t *shift,
+                   int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t out_c, int32_t k_h, int32_t k_w,
+                   int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t per_channel, int32_t x_zero, int32_t y_zero,
+                   int32_t y_min, int32_t y_max);
+void eff_depthwise_conv2d_f32(float *y, const float *x, const float *w, const float *b, int32_t in_h, int32_t in_w, int32_t in_c,
+                              int32_t depth, int32_t out_h, int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w,
+                              int32_t pad_h, int32_t pad_w, int32_t relu);
+void eff_depthwise_conv2d_i8(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b, const int32_t *multiplier,
+                             const int32_t *shift, int32_t in_h, int32_t in_w, int32_t in_c, int32_t depth, int32_t out_h, int32_t out_w,
+                             int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w,
+                             int32_t per_channel, int32_t x_zero, int32_t y_zero, int32_t y_min, int32_t y_max);
+
+/* ------------------------------------------------------------------ pool.c
+ * Windows over [h][w][c]; taps outside the image are left out, and every window has one inside. average: the sum in the order of (ky, kx)
+ * over the count of taps inside, i8 rounded half away from zero; input and output of one scale. mean: over n positions of c channels;
+ * i8: see pool.py. */
+void eff_average_pool2d_f32(float *y, const float *x, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t k_h,
+                            int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t relu);
+void eff_average_pool2d_i8(int8_t *y, const int8_t *x, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t k_h,
+                           int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t y_min, int32_t y_max);
+void eff_max_pool2d_f32(float *y, const float *x, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t k_h,
+                        int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t relu);
+void eff_max_pool2d_i8(int8_t *y, const int8_t *x, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t k_h,
+                       int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t y_min, int32_t y_max);
+void eff_mean_f32(float *y, const float *x, int32_t n, int32_t in_c);
+void eff_mean_i8(int8_t *y, const int8_t *x, int32_t n, int32_t in_c, int32_t x_zero, int32_t y_zero, int32_t multiplier, int32_t shift);
+
+/* ------------------------------------------------------------------ elementwise.c
+ * add: y = a + c; i8 brings both to one scale with 20 more bits (TFLite). rescale: y = x in another scale, y_min and y_max an activation.
+ * transpose: y[i] = x with axis p0 of x first, p1 second, p2 last; d0, d1, d2 are x's sizes. y is none of the inputs. */
+void eff_add_f32(float *y, const float *a, const float *c, int32_t n, int32_t relu);
+void eff_add_i8(int8_t *y, const int8_t *a, const int8_t *c, int32_t n, int32_t a_zero, int32_t a_multiplier, int32_t a_shift,
+                int32_t c_zero, int32_t c_multiplier, int32_t c_shift, int32_t y_zero, int32_t multiplier, int32_t shift, int32_t y_min,
+                int32_t y_max);
+void eff_relu_f32(float *y, const float *x, int32_t n, int32_t relu);
+void eff_rescale_i8(int8_t *y, const int8_t *x, int32_t n, int32_t x_zero, int32_t y_zero, int32_t multiplier, int32_t shift,
+                    int32_t y_min, int32_t y_max);
+void eff_transpose_f32(float *y, const float *x, int32_t d0, int32_t d1, int32_t d2, int32_t p0, int32_t p1, int32_t p2);
+void eff_transpose_i8(int8_t *y, const int8_t *x, int32_t d0, int32_t d1, int32_t d2, int32_t p0, int32_t p1, int32_t p2);
 
 /* ------------------------------------------------------------------ gradient.c
  * input_gradient: d = w^T delta, integers rounded by 2^pre_shift and requantised. relu_gate: d = 0 where h is not above its zero (d is also
@@ -173,5 +231,21 @@ void eff_argmax_i16(int32_t *best, const int16_t *x, int32_t n);
 void eff_argmax_i32(int32_t *best, const int32_t *x, int32_t n);
 void eff_set_label(int32_t *label, int32_t value);
 void eff_copy(void *y, const void *x, int32_t n_bytes);
+
+/* ------------------------------------------------------------------ mfcc.c
+ * Mel-frequency cepstral coefficients of n samples, frames x coefficients: y = dct ln(mel |FFT(window x)| / max(x, 1) + eps). Frame f begins
+ * at sample f hop. fft: a power of two from 4; frame <= fft; sine[3/4 fft], sine[k] = sin(2 pi k / fft); only bins 1 .. bins - 1 count,
+ * bins <= fft / 2; spans: first bin and count of each band's weights, which stand in mel one band after the other; dct[coefficients][bands],
+ * whose rows but the first sum to zero; eps >= 2^-126. scratch[fft + bands + coefficients] is the memory of one frame. i8: y / y_scale +
+ * y_zero, rounded half away from zero or truncated, saturated or wrapped around; i16: rounded and saturated. */
+void eff_mfcc_f32(float *y, float *scratch, const int16_t *x, const float *window, const float *sine, const float *mel,
+                  const int32_t *spans, const float *dct, int32_t n, int32_t frames, int32_t frame, int32_t hop, int32_t fft, int32_t bins,
+                  int32_t bands, int32_t coefficients, float eps);
+void eff_mfcc_i8(int8_t *y, float *scratch, const int16_t *x, const float *window, const float *sine, const float *mel,
+                 const int32_t *spans, const float *dct, int32_t n, int32_t frames, int32_t frame, int32_t hop, int32_t fft, int32_t bins,
+                 int32_t bands, int32_t coefficients, float eps, float y_scale, int32_t y_zero, int32_t truncate, int32_t wrap);
+void eff_mfcc_i16(int16_t *y, float *scratch, const int16_t *x, const float *window, const float *sine, const float *mel,
+                  const int32_t *spans, const float *dct, int32_t n, int32_t frames, int32_t frame, int32_t hop, int32_t fft, int32_t bins,
+                  int32_t bands, int32_t coefficients, float eps, float y_scale);
 
 #endif

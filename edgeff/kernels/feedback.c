@@ -72,9 +72,12 @@ static int32_t eff_table_sum(const int16_t *e, const int8_t *row, int32_t n_e)
     return s;
 }
 
-static inline int8_t eff_add_i8(int8_t v, int32_t change) { return (int8_t)eff_clamp(v + eff_clamp(change, -1024, 1024), -128, 127); }
+static inline int8_t eff_saturating_add_i8(int8_t v, int32_t change)
+{
+    return (int8_t)eff_clamp(v + eff_clamp(change, -1024, 1024), -128, 127);
+}
 
-static inline int16_t eff_add_i16(int16_t v, int32_t change)
+static inline int16_t eff_saturating_add_i16(int16_t v, int32_t change)
 {
     return (int16_t)eff_clamp(v + eff_clamp(change, -131072, 131072), -32767, 32767);
 }
@@ -82,41 +85,41 @@ static inline int16_t eff_add_i16(int16_t v, int32_t change)
 void eff_feedback_add_i8(int8_t *y, const int16_t *e, int32_t n, int32_t n_e, int32_t multiplier, int32_t shift, uint32_t key)
 {
     for (int32_t d = 0; d < n; ++d) {
-        y[d] = eff_add_i8(y[d], eff_requantise(eff_signed_sum(e, n_e, key, (uint32_t)d), multiplier, shift));
+        y[d] = eff_saturating_add_i8(y[d], eff_requantise(eff_signed_sum(e, n_e, key, (uint32_t)d), multiplier, shift));
     }
 }
 
 void eff_feedback_add_i16(int16_t *y, const int16_t *e, int32_t n, int32_t n_e, int32_t multiplier, int32_t shift, uint32_t key)
 {
     for (int32_t d = 0; d < n; ++d) {
-        y[d] = eff_add_i16(y[d], eff_requantise(eff_signed_sum(e, n_e, key, (uint32_t)d), multiplier, shift));
+        y[d] = eff_saturating_add_i16(y[d], eff_requantise(eff_signed_sum(e, n_e, key, (uint32_t)d), multiplier, shift));
     }
 }
 
 void eff_feedback_delta_i16(int16_t *d, const int16_t *e, int32_t n, int32_t n_e, int32_t multiplier, int32_t shift, uint32_t key)
 {
     for (int32_t i = 0; i < n; ++i) {
-        d[i] = eff_add_i16(0, eff_requantise(eff_signed_sum(e, n_e, key, (uint32_t)i), multiplier, shift));
+        d[i] = eff_saturating_add_i16(0, eff_requantise(eff_signed_sum(e, n_e, key, (uint32_t)i), multiplier, shift));
     }
 }
 
 void eff_feedback_table_add_i8(int8_t *y, const int16_t *e, const int8_t *f, int32_t n, int32_t n_e, int32_t multiplier, int32_t shift)
 {
     for (int32_t d = 0; d < n; ++d) {
-        y[d] = eff_add_i8(y[d], eff_requantise(eff_table_sum(e, f + (size_t)d * (size_t)n_e, n_e), multiplier, shift));
+        y[d] = eff_saturating_add_i8(y[d], eff_requantise(eff_table_sum(e, f + (size_t)d * (size_t)n_e, n_e), multiplier, shift));
     }
 }
 
 void eff_feedback_table_add_i16(int16_t *y, const int16_t *e, const int8_t *f, int32_t n, int32_t n_e, int32_t multiplier, int32_t shift)
 {
     for (int32_t d = 0; d < n; ++d) {
-        y[d] = eff_add_i16(y[d], eff_requantise(eff_table_sum(e, f + (size_t)d * (size_t)n_e, n_e), multiplier, shift));
+        y[d] = eff_saturating_add_i16(y[d], eff_requantise(eff_table_sum(e, f + (size_t)d * (size_t)n_e, n_e), multiplier, shift));
     }
 }
 
 void eff_feedback_table_delta_i16(int16_t *d, const int16_t *e, const int8_t *f, int32_t n, int32_t n_e, int32_t multiplier, int32_t shift)
 {
     for (int32_t i = 0; i < n; ++i) {
-        d[i] = eff_add_i16(0, eff_requantise(eff_table_sum(e, f + (size_t)i * (size_t)n_e, n_e), multiplier, shift));
+        d[i] = eff_saturating_add_i16(0, eff_requantise(eff_table_sum(e, f + (size_t)i * (size_t)n_e, n_e), multiplier, shift));
     }
 }

@@ -23,12 +23,17 @@ Activations = dict[str, Array]
 class LayerKind:
     """The contract of a layer kind. Host mathematics is float and batched: x is (B, *input shape).
 
-    ``op`` is its registered name, ``keeps_quant`` whether its output has its input's quantisation.
+    ``op`` is its registered name, ``keeps_quant`` whether its output has its input's quantisation, ``weight_axis`` the axis of its weight
+    that counts outputs (per-channel scales lie along it) and ``per_channel`` whether int8 gives each its own scale by default. ``reads`` is
+    the dtype of the network's input where the kind takes no other (audio is ``"int16"`` in every numeric); empty: that of the numeric.
     """
 
     op: str = ""
     summary: str = ""
     keeps_quant: bool = False
+    weight_axis: int = 0
+    per_channel: bool = False
+    reads: str = ""
 
     def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
         """The layer's output shape (no batch axis) from its inputs' shapes."""
@@ -38,8 +43,8 @@ class LayerKind:
         """Fresh float32 parameters; {} for a layer without any."""
         return {}
 
-    def forward(self, layer: Layer, params: Mapping[str, Array], x: Array) -> Array:
-        """The layer's output, (B, *shape)."""
+    def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
+        """The layer's output, (B, *shape), from its inputs."""
         raise Unsupported(f"layer kind {self.op!r}", got="forward on the host")
 
     def gate(self, layer: Layer, delta: Array, y: Array) -> Array:
@@ -47,11 +52,11 @@ class LayerKind:
         return delta
 
     def weight_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array, x: Array) -> dict[str, Array]:
-        """The gradient of each parameter, averaged over the batch, from the gated delta and the layer's input."""
+        """The gradient of each parameter, averaged over the batch and summed over positions, from the gated delta and the layer's input."""
         return {}
 
-    def input_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array) -> Array:
-        """d loss / d x from the gated delta."""
+    def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
+        """d loss / d x for each input, from the gated delta and the inputs."""
         raise Unsupported(
             f"layer kind {self.op!r}",
             got="a gradient through it",
@@ -59,15 +64,15 @@ class LayerKind:
             next_step="use a layer-local rule",
         )
 
-    def lower(self, build: Any, layer: Layer, x: Any) -> Any:
-        """Emits the forward call and returns its value (``build`` is a ``edgeff.lower.Builder``)."""
+    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+        """Emits the forward call on the inputs' values and returns the output's (``build`` is a ``edgeff.lower.Builder``)."""
         raise Unsupported(f"layer kind {self.op!r}", got="lowering")
 
     def lower_update(self, build: Any, layer: Layer, delta: Any, x: Any) -> None:
         """Emits the update of the layer's parameters in place; nothing for a layer without parameters."""
 
-    def lower_input_gradient(self, build: Any, layer: Layer, delta: Any) -> Any:
-        """Emits d loss / d x and returns its value."""
+    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+        """Emits d loss / d x for each input from the gated delta and the inputs' values; returns theirs."""
         raise Unsupported(f"layer kind {self.op!r}", got="a gradient through it on the device", next_step="use a layer-local rule")
 
     def calibrated_range(self, layer: Layer, low: float, high: float) -> tuple[float, float]:
@@ -85,12 +90,43 @@ def kind(layer: Layer) -> LayerKind:
     return found
 
 
+def fixed_input(network: Network) -> str:
+    """The dtype that the layers which read the network's input take alone; empty where the numeric decides.
+
+    Raises Unsupported where two of them differ.
+    """
+    found = {kind(layer).reads for layer in network if "input" in layer.inputs}
+    if len(found) > 1:
+        names = ", ".join(sorted(reads or network.numeric for reads in found))
+        raise Unsupported(f"the input of network {network.name!r}", got=f"layers that read it as {names}", allowed="one dtype for all")
+    return next(iter(found), "")
+
+
 def forward(network: Network, params: Params, x: Array) -> Activations:
     """Every layer's output for a batch x (B, *input shape), in float."""
     values: Activations = {"input": x}
     for layer in network:
-        values[layer.name] = kind(layer).forward(layer, params.get(layer.name, {}), values[layer.inputs[0]])
+        values[layer.name] = kind(layer).forward(layer, params.get(layer.name, {}), *(values[name] for name in layer.inputs))
     return values
+
+
+ACTIVATIONS = ("none", "relu", "relu6")
+
+
+def activate(layer: Layer, y: Array) -> Array:
+    """The layer's activation function applied to y, which may be overwritten."""
+    activation = layer.attrs.get("activation", "none")
+    if activation == "relu":
+        return np.maximum(y, 0, out=y)
+    return np.clip(y, 0, 6, out=y) if activation == "relu6" else y
+
+
+def gated(layer: Layer, delta: Array, y: Array) -> Array:
+    """``delta`` where the layer's activation function lets it through, else 0; from its output y."""
+    activation = layer.attrs.get("activation", "none")
+    if activation == "none":
+        return delta
+    return delta * ((y > 0) & (y < 6) if activation == "relu6" else y > 0)
 
 
 def require_finite(network: Network) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
 from edgeff.kernels.update import BIAS_LIMIT
-from edgeff.layers import LayerKind
+from edgeff.layers import LayerKind, activate, gated
 from edgeff.registry import layers
 
 
@@ -32,10 +32,10 @@ def check_bias(layer: Layer) -> None:
 
 
 class Dense(LayerKind):
-    """attrs: ``activation`` ("relu" or "none"); params: ``weight`` (n_out, n_in) and, with a bias, ``bias`` (n_out,)."""
+    """attrs: ``activation`` ("none", "relu" or "relu6"); params: ``weight`` (n_out, n_in) and, with a bias, ``bias`` (n_out,)."""
 
     op = "dense"
-    summary = "fully connected, optional bias and ReLU"
+    summary = "fully connected, optional bias and ReLU or ReLU6"
 
     def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
         return layer.shape
@@ -49,14 +49,15 @@ class Dense(LayerKind):
             params["bias"] = np.zeros(n_out, np.float32)
         return params
 
-    def forward(self, layer: Layer, params: Mapping[str, Array], x: Array) -> Array:
+    def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
+        (x,) = xs
         z = x.reshape(len(x), -1) @ params["weight"].T
         if "bias" in params:
             z = z + params["bias"]
-        return np.maximum(z, 0) if layer.attrs["activation"] == "relu" else z
+        return activate(layer, z)
 
     def gate(self, layer: Layer, delta: Array, y: Array) -> Array:
-        return delta * (y > 0) if layer.attrs["activation"] == "relu" else delta
+        return gated(layer, delta, y)
 
     def weight_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array, x: Array) -> dict[str, Array]:
         gradients = {"weight": delta.T @ x.reshape(len(x), -1) / len(x)}
@@ -64,28 +65,30 @@ class Dense(LayerKind):
             gradients["bias"] = delta.mean(axis=0)
         return gradients
 
-    def input_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array) -> Array:
-        return delta @ params["weight"]
+    def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
+        return ((delta @ params["weight"]).reshape(xs[0].shape),)
 
-    def lower(self, build: Any, layer: Layer, x: Any) -> Any:
+    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+        (x,) = xs
         n_out, n_in = layer.params["weight"].shape
-        relu = layer.attrs["activation"] == "relu"
         if build.numeric == "int8":
             build.at_most(32_768, n_in, f"layer {layer.name!r}")
         w, b = build.parameter(layer, "weight"), build.parameter(layer, "bias")
         y = build.activation(layer.name, (n_out,), quant=layer.quant.get("output"), layer=layer.name)
         if build.numeric == "float32":
-            build.call("eff_dense_f32", [y], [x, w, b], {"n_out": n_out, "n_in": n_in, "relu": int(relu)}, layer)
+            build.call("eff_dense_f32", [y], [x, w, b], {"n_out": n_out, "n_in": n_in} | build.relu(layer), layer)
             return y
         check_bias(layer)
         pre_shift = accumulator_shift(n_in) if build.numeric == "int16" else 0
         multiplier, shift, per_channel = build.multipliers(layer, x.scale, y.scale, 2.0**pre_shift)
         attrs = {"n_out": n_out, "n_in": n_in, "per_channel": int(per_channel)}
         if build.numeric == "int8":
-            attrs |= {"x_zero": x.zero_point, "y_zero": y.zero_point, "y_min": max(y.zero_point, -128) if relu else -128}
+            attrs |= {"x_zero": x.zero_point, "y_zero": y.zero_point} | build.ends(layer, y)
             build.call("eff_dense_i8", [y], [x, w, b, multiplier, shift], attrs, layer)
         else:
-            attrs |= {"pre_shift": pre_shift, "y_min": 0 if relu else -32767}
+            if layer.attrs["activation"] == "relu6":
+                raise Unsupported(f"layer {layer.name!r} in int16", got="ReLU6", allowed="ReLU or none")
+            attrs |= {"pre_shift": pre_shift, "y_min": 0 if layer.attrs["activation"] == "relu" else -32767}
             build.call("eff_dense_i16", [y], [x, w, b, multiplier, shift], attrs, layer)
         return y
 
@@ -121,7 +124,7 @@ class Dense(LayerKind):
             attrs = {"n": n_out, "multiplier": multiplier, "shift": shift}
             build.call("eff_bias_update_i32", [b], [delta, build.rate], attrs, layer, "update")
 
-    def lower_input_gradient(self, build: Any, layer: Layer, delta: Any) -> Any:
+    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         """Integers: the output spans the largest |d| that sums of |delta| <= 2 allow, so it cannot saturate behind a softmax."""
         n_out, n_in = layer.params["weight"].shape
         w = build.parameter(layer, "weight")
@@ -129,7 +132,7 @@ class Dense(LayerKind):
         if build.numeric == "float32":
             d = build.activation("gradient", (n_in,), layer=layer.name)
             build.call("eff_input_gradient_f32", [d], [delta, w], sizes, layer, "backward")
-            return d
+            return (d,)
         limit = 127 if build.numeric == "int8" else 32767
         scale = 2.0 * limit * w.scale / 32767
         d = build.activation("gradient", (n_in,), dtype="int16", scale=scale, layer=layer.name)
@@ -137,7 +140,7 @@ class Dense(LayerKind):
         multiplier, shift = build.fixed_point(delta.scale * w.scale / scale * 2.0**pre_shift, f"the gradient through layer {layer.name!r}")
         attrs = sizes | {"pre_shift": pre_shift, "multiplier": multiplier, "shift": shift}
         build.call(f"eff_input_gradient_{build.suffix}", [d], [delta, w], attrs, layer, "backward")
-        return d
+        return (d,)
 
 
 layers.add("dense", Dense())

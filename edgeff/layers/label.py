@@ -29,10 +29,12 @@ class Label(LayerKind):
     def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
         return (int(layer.attrs["classes"]) + prod(inputs[0]),)
 
-    def forward(self, layer: Layer, params: Mapping[str, Array], x: Array) -> Array:
+    def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
+        (x,) = xs
         return with_label(layer, x, None)
 
-    def lower(self, build: Any, layer: Layer, x: Any) -> Any:
+    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+        (x,) = xs
         return build.embed(layer, x, build.class_number(-1))
 
 

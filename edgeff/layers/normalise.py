@@ -22,12 +22,14 @@ class Normalise(LayerKind):
     op = "normalise"
     summary = "x / rms(x)"
 
-    def forward(self, layer: Layer, params: Mapping[str, Array], x: Array) -> Array:
+    def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
+        (x,) = xs
         flat = x.reshape(len(x), -1)
         length = np.sqrt(np.mean(flat * flat, axis=1)) + np.asarray(layer.attrs["eps"], x.dtype)
         return x / length.reshape((-1,) + (1,) * (x.ndim - 1))
 
-    def lower(self, build: Any, layer: Layer, x: Any) -> Any:
+    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+        (x,) = xs
         n = prod(layer.shape)
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
         if build.numeric == "float32":

@@ -23,11 +23,13 @@ class Softmax(LayerKind):
     op = "softmax"
     summary = "exp(x) / sum(exp(x))"
 
-    def forward(self, layer: Layer, params: Mapping[str, Array], x: Array) -> Array:
+    def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
+        (x,) = xs
         powers = np.exp(x - x.max(axis=-1, keepdims=True))
         return powers / powers.sum(axis=-1, keepdims=True)
 
-    def lower(self, build: Any, layer: Layer, x: Any) -> Any:
+    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+        (x,) = xs
         n = layer.shape[0]
         y = build.activation(layer.name, (n,), quant=layer.quant.get("output"), layer=layer.name)
         attrs: dict[str, int] = {"n": n}

@@ -18,6 +18,7 @@ from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Attr, Call, Layer, Network, Numeric, Program, Quant, Role, Tensor
 from edgeff.kernels import check_attrs
 from edgeff.kernels.arithmetic import multiplier_and_shift, stream_key
+from edgeff.layers import ACTIVATIONS, fixed_input
 
 SUFFIX: Mapping[str, str] = {"float32": "f32", "int16": "i16", "int8": "i8", "int32": "i32"}
 
@@ -52,7 +53,7 @@ class Lines:
         self._values: dict[str, Value] = {}
         self._lines: dict[str, list[Call]] = {"infer": [], "learn": []}
         self._line = "infer"
-        self.x = self._io("input", network.input_shape, self.numeric, "input", network.input_quant)
+        self.x = self._io("input", network.input_shape, fixed_input(network) or self.numeric, "input", network.input_quant)
 
     def begin(self, line: str) -> None:
         """From here on calls go to ``infer`` or ``learn``."""
@@ -160,6 +161,19 @@ class Lines:
             raise Unsupported(
                 f"{what} in {self.numeric}", got=f"{terms:,} elements", allowed=f"at most {most:,}", next_step="float32 has no such bound"
             )
+
+    def relu(self, layer: Layer) -> dict[str, Attr]:
+        """The layer's activation function as the float32 kernels take it: ``relu``."""
+        return {"relu": ACTIVATIONS.index(str(layer.attrs.get("activation", "none")))}
+
+    def ends(self, layer: Layer, y: Value) -> dict[str, Attr]:
+        """The layer's activation function as the int8 kernels take it: ``y_min`` and ``y_max`` of the output y (TFLite)."""
+        activation = str(layer.attrs.get("activation", "none"))
+        six = np.float32(6.0) / np.float32(y.scale)
+        return {
+            "y_min": -128 if activation == "none" else y.zero_point,
+            "y_max": min(127, y.zero_point + int(np.floor(float(min(six, np.float32(1e6))) + 0.5))) if activation == "relu6" else 127,
+        }
 
     def multipliers(self, layer: Layer, x_scale: float, y_scale: float, factor: float) -> tuple[Value, Value, bool]:
         """The requantisation of a layer's sums by ``x_scale * w_scale * factor / y_scale``.

@@ -20,18 +20,16 @@ class Builder(Lines):
     kernels, multipliers and shifts are chosen here.
     """
 
-    def forward(self, layer: Layer, x: Value) -> Value:
-        """The layer applied to x."""
-        return self._value_of(kind(layer).lower(self, layer, x))
-
-    def _value_of(self, value: Value) -> Value:
-        return self._values[value.name]
+    def forward(self, layer: Layer, *xs: Value) -> Value:
+        """The layer applied to its inputs."""
+        y: Value = kind(layer).lower(self, layer, *xs)
+        return y
 
     def run(self, x: Value) -> dict[str, Value]:
         """The whole network applied to x: every layer's value by name, with ``"input"``."""
         values = {"input": x}
         for layer in self.layers:
-            values[layer.name] = self.forward(layer, values[layer.inputs[0]])
+            values[layer.name] = self.forward(layer, *(values[name] for name in layer.inputs))
         return values
 
     def error(self, output: Value) -> Value:
@@ -72,13 +70,27 @@ class Builder(Lines):
 
     def gate(self, delta: Value, h: Value, layer: Layer) -> None:
         """delta *= relu'(h) in place, where the layer has a ReLU."""
-        if layer.attrs.get("activation") == "relu":
+        activation = layer.attrs.get("activation", "none")
+        if activation == "relu6":
+            raise Unsupported(f"the gradient through layer {layer.name!r}", got="ReLU6", allowed="ReLU", next_step="train with ReLU")
+        if activation == "relu":
             attrs = {"n": h.elements} | ({"h_zero": h.zero_point} if self.numeric == "int8" else {})
             self.call(f"eff_relu_gate_{self.suffix}", [delta], [h], attrs, layer, "backward")
 
-    def input_gradient(self, layer: Layer, delta: Value) -> Value:
-        """d loss / d (layer's input)."""
-        return self._value_of(kind(layer).lower_input_gradient(self, layer, delta))
+    def input_gradients(self, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
+        """d loss / d x for each of the layer's inputs."""
+        deltas: tuple[Value, ...] = kind(layer).lower_input_gradients(self, layer, delta, *xs)
+        return deltas
+
+    def sum(self, a: Value, c: Value) -> Value:
+        """a + c: what two readers of one activation send back to it. float32 only."""
+        if self.numeric != "float32":
+            raise Unsupported(
+                "a gradient through a skip connection", got=self.numeric, allowed="float32", next_step="use a rule without a backward pass"
+            )
+        y = self.activation("gradient", a.shape)
+        self.call("eff_add_f32", [y], [a, c], {"n": a.elements, "relu": 0}, stage="backward")
+        return y
 
     def update(self, layer: Layer, delta: Value, x: Value, factor: float = 1.0) -> None:
         """The layer's parameters -= factor * lr * (gradient from delta and the layer's input x), in place."""

@@ -165,6 +165,10 @@ class Rule:
         """The room quantisation leaves for learning with this rule, in every range and around the inputs."""
         return Headroom(weights=4.0, hidden=4.0, output=16.0) if numeric == "int16" else Headroom(weights=2.0, hidden=2.0, output=8.0)
 
+    def learns(self, network: Network) -> tuple[Layer, ...]:
+        """The layers whose parameters this rule changes on a device; by default all that have any."""
+        return network.trainable
+
     def lower_predict(self, build: Any) -> Any:
         """Emits inference and returns the scores' value; by default the network's forward pass."""
         return build.run(build.x)[build.layers[-1].name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from edgeff.ir import Array
+from edgeff.ir import Array, Network
 from edgeff.layers import forward, kind
 from edgeff.rules import Gradients, Rule, Run, Settings, register
 
@@ -30,17 +30,32 @@ class BackPropagation(Rule):
                 delta = kind(layer).gate(layer, delta, h[layer.name])
             gradients[layer.name] = kind(layer).weight_gradient(layer, params, delta, h[layer.inputs[0]])
             if layer.inputs[0] != "input":
-                delta = kind(layer).input_gradient(layer, params, delta)
+                (delta,) = kind(layer).input_gradients(layer, params, delta, h[layer.inputs[0]])
         return gradients
 
     def lower(self, build: Any) -> None:
         h = build.run(build.x)
         trained = build.network.trainable
-        delta = build.error(h[build.layers[-1].name])
+        deltas = {trained[-1].name: build.error(h[build.layers[-1].name])}
+        learning = upstream_of_weights(build.network)
         for layer in reversed(build.layers[: build.layers.index(trained[-1]) + 1]):
+            if layer.name not in deltas:
+                continue
+            delta, xs = deltas.pop(layer.name), [h[name] for name in layer.inputs]
             if layer is not trained[-1]:
                 build.gate(delta, h[layer.name], layer)
-            below = build.input_gradient(layer, delta) if layer.inputs[0] != "input" else None
-            build.update(layer, delta, h[layer.inputs[0]])
-            if below is not None:
-                delta = below
+            wanted = [name for name in layer.inputs if name in learning]
+            below = build.input_gradients(layer, delta, *xs) if wanted else ()
+            build.update(layer, delta, xs[0])
+            for name, value in zip(layer.inputs, below, strict=False):
+                if name in learning:
+                    deltas[name] = build.sum(deltas[name], value) if name in deltas else value
+
+
+def upstream_of_weights(network: Network) -> set[str]:
+    """The layers whose output depends on a weight: those a gradient must reach."""
+    found: set[str] = set()
+    for layer in network:
+        if layer.trainable or any(name in found for name in layer.inputs):
+            found.add(layer.name)
+    return found

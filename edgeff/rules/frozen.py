@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from edgeff.ir import Array
+from edgeff.ir import Array, Layer, Network
 from edgeff.layers import forward, kind
 from edgeff.rules import Gradients, Rule, Run, Settings, register
 
@@ -25,6 +25,9 @@ class Frozen(Rule):
         last = run.last
         delta = h[run.network.layers[-1].name] - t
         return {last.name: kind(last).weight_gradient(last, run.params[last.name], delta, h[last.inputs[0]])}
+
+    def learns(self, network: Network) -> tuple[Layer, ...]:
+        return network.trainable[-1:]
 
     def lower(self, build: Any) -> None:
         h = build.run(build.x)

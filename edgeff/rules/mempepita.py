@@ -26,8 +26,8 @@ class MemPepita(Pepita):
         gradients: Gradients = {}
         for layer in run.network:
             params, mask = run.params.get(layer.name, {}), masks.get(layer.name, 1.0)
-            clean[layer.name] = kind(layer).forward(layer, params, clean[layer.inputs[0]]) * mask
-            modulated[layer.name] = kind(layer).forward(layer, params, modulated[layer.inputs[0]]) * mask
+            clean[layer.name] = kind(layer).forward(layer, params, *(clean[name] for name in layer.inputs)) * mask
+            modulated[layer.name] = kind(layer).forward(layer, params, *(modulated[name] for name in layer.inputs)) * mask
             if layer.trainable and layer is not run.last:
                 delta = clean[layer.name] - modulated[layer.name]
                 gradients[layer.name] = kind(layer).weight_gradient(layer, params, delta, modulated[layer.inputs[0]])
@@ -44,8 +44,8 @@ class MemPepita(Pepita):
         below_last = build.layers[: build.layers.index(trained[-1])]
         for layer in build.layers:
             if layer in below_last:
-                clean[layer.name] = build.forward(layer, clean[layer.inputs[0]])
-            modulated[layer.name] = build.forward(layer, modulated[layer.inputs[0]])
+                clean[layer.name] = build.forward(layer, *(clean[name] for name in layer.inputs))
+            modulated[layer.name] = build.forward(layer, *(modulated[name] for name in layer.inputs))
             if layer in trained[:-1]:
                 build.update(layer, build.difference(clean[layer.name], modulated[layer.name]), modulated[layer.inputs[0]])
         build.update(trained[-1], build.error(modulated[build.layers[-1].name]), modulated[trained[-1].inputs[0]])

@@ -69,7 +69,7 @@ class Pepita(Rule):
     def _pass(self, run: Run, x: Array, masks: dict[str, Array]) -> Activations:
         h: Activations = {"input": x}
         for layer in run.network:
-            h[layer.name] = kind(layer).forward(layer, run.params.get(layer.name, {}), h[layer.inputs[0]]) * masks.get(layer.name, 1.0)
+            h[layer.name] = kind(layer).forward(layer, run.params.get(layer.name, {}), *(h[name] for name in layer.inputs)) * masks.get(layer.name, 1.0)
         return h
 
     def _modulated(self, run: Run, x: Array, e: Array) -> Array:
@@ -102,7 +102,7 @@ class Pepita(Rule):
         last = build.network.trainable[-1]
         hm = {"input": self.modulate(build, e, build.copy(build.x) if build.target == "input" else build.x)}
         for layer in build.layers:
-            hm[layer.name] = build.forward(layer, hm[layer.inputs[0]])
+            hm[layer.name] = build.forward(layer, *(hm[name] for name in layer.inputs))
             if layer.trainable and layer is not last:
                 build.update(layer, build.difference(h[layer.name], hm[layer.name]), hm[layer.inputs[0]])
         build.update(last, build.error(hm[build.layers[-1].name]), hm[last.inputs[0]])

@@ -1,0 +1,76 @@
+"""The convolution over sequences (L, C). It is lowered to a 2-D convolution over an image of one row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from edgeff.ir import Array, Layer
+from edgeff.layers import LayerKind, gated
+from edgeff.layers.conv2d import Conv2d, geometry, lower_window, output_size
+from edgeff.registry import layers
+
+_IMAGE = Conv2d()
+
+
+def as_image(layer: Layer) -> Layer:
+    """The conv2d layer over (1, L, C) that computes the same; its weight is (C_out, 1, K, C_in)."""
+    attrs = {
+        "kernel_h": 1,
+        "kernel_w": layer.attrs["kernel"],
+        "stride_h": 1,
+        "stride_w": layer.attrs["stride"],
+        "pad_top": 0,
+        "pad_left": layer.attrs["pad_left"],
+        "pad_bottom": 0,
+        "pad_right": layer.attrs["pad_right"],
+        "activation": layer.attrs["activation"],
+    }
+    params = {name: p[:, None] if name == "weight" else p for name, p in layer.params.items()}
+    return replace(layer, op="conv2d", shape=(1, *layer.shape), attrs=attrs, params=params)
+
+
+def _lifted(params: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: p[:, None] if name == "weight" else p for name, p in params.items()}
+
+
+class Conv1d(LayerKind):
+    """attrs: ``kernel stride pad_left pad_right activation``; params: ``weight`` (C_out, K, C_in) and, with a bias, ``bias`` (C_out,)."""
+
+    op = "conv1d"
+    summary = "1-D convolution, optional bias and ReLU or ReLU6"
+    per_channel = True
+
+    def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+        return output_size(as_image(layer), 1, inputs[0][0])[1], layer.shape[1]
+
+    def initial(self, layer: Layer, inputs: tuple[tuple[int, ...], ...], rng: np.random.Generator) -> dict[str, Array]:
+        """``W ~ U(+-sqrt(6 / fan_in))``, bias zero."""
+        made = _IMAGE.initial(replace(as_image(layer), attrs=as_image(layer).attrs | {"bias": bool(layer.attrs.get("bias"))}),
+                              tuple((1, *shape) for shape in inputs), rng)
+        return {name: p[:, 0] if name == "weight" else p for name, p in made.items()}
+
+    def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
+        return _IMAGE.forward(as_image(layer), _lifted(params), xs[0][:, None])[:, 0]
+
+    def gate(self, layer: Layer, delta: Array, y: Array) -> Array:
+        return gated(layer, delta, y)
+
+    def weight_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array, x: Array) -> dict[str, Array]:
+        made = _IMAGE.weight_gradient(as_image(layer), _lifted(params), delta[:, None], x[:, None])
+        return {name: g[:, 0] if name == "weight" else g for name, g in made.items()}
+
+    def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
+        (made,) = _IMAGE.input_gradients(as_image(layer), _lifted(params), delta[:, None], xs[0][:, None])
+        return (made[:, 0],)
+
+    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+        out_c, taps, in_c = layer.params["weight"].shape
+        attrs = geometry(as_image(layer), (1, *xs[0].shape)) | {"out_c": out_c}
+        return lower_window(build, layer, "eff_conv2d", xs[0], attrs, taps * in_c)
+
+
+layers.add("conv1d", Conv1d())

@@ -1,0 +1,181 @@
+"""Convolutions over images (H, W, C): the ordinary and the depthwise one.
+
+Attributes of both: ``kernel_h kernel_w stride_h stride_w pad_top pad_left pad_bottom pad_right activation``. Padding is explicit; taps
+outside the image count for nothing. Dilation is 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from edgeff.errors import BadInput, Unsupported
+from edgeff.ir import Array, Attr, Layer
+from edgeff.layers import LayerKind, activate, gated, windows
+from edgeff.layers.dense import check_bias
+from edgeff.registry import layers
+
+Pair = tuple[int, int]
+LARGEST_WINDOW = 32_768
+
+
+def stride(layer: Layer) -> Pair:
+    """(vertical, horizontal)."""
+    return int(layer.attrs["stride_h"]), int(layer.attrs["stride_w"])
+
+
+def pads(layer: Layer) -> tuple[int, int, int, int]:
+    """(top, left, bottom, right)."""
+    top, left, bottom, right = (int(layer.attrs[f"pad_{side}"]) for side in ("top", "left", "bottom", "right"))
+    return top, left, bottom, right
+
+
+def window(layer: Layer) -> Pair:
+    """The size (h, w) of a convolution's kernel or of a pool."""
+    name = "kernel" if "kernel_h" in layer.attrs else "pool"
+    return int(layer.attrs[f"{name}_h"]), int(layer.attrs[f"{name}_w"])
+
+
+def output_size(layer: Layer, height: int, width: int) -> Pair:
+    """The output's height and width; BadInput where no window fits."""
+    (k_h, k_w), (s_h, s_w), (top, left, bottom, right) = window(layer), stride(layer), pads(layer)
+    out = (height + top + bottom - k_h) // s_h + 1, (width + left + right - k_w) // s_w + 1
+    if min(out) < 1 or min(s_h, s_w, k_h, k_w) < 1 or min(top, left, bottom, right) < 0:
+        raise BadInput(
+            f"layer {layer.name!r}",
+            got=f"a window of {k_h}x{k_w} in an image of {height}x{width}",
+            allowed="one that fits, strides of 1 or more",
+        )
+    return out
+
+
+def geometry(layer: Layer, shape: tuple[int, ...]) -> dict[str, Attr]:
+    """The attributes that every window kernel takes, for an input of ``shape`` (H, W, C)."""
+    (k_h, k_w), (stride_h, stride_w), (pad_h, pad_w, _, _) = window(layer), stride(layer), pads(layer)
+    out_h, out_w, _ = layer.shape
+    return {
+        "in_h": shape[0],
+        "in_w": shape[1],
+        "in_c": shape[2],
+        "out_h": out_h,
+        "out_w": out_w,
+        "k_h": k_h,
+        "k_w": k_w,
+        "stride_h": stride_h,
+        "stride_w": stride_w,
+        "pad_h": pad_h,
+        "pad_w": pad_w,
+    }
+
+
+def lower_window(build: Any, layer: Layer, name: str, x: Any, attrs: dict[str, Attr], taps: int) -> Any:
+    """Emits the call of the convolution kernel ``name`` with ``attrs``, a window of ``taps`` products; returns the output's value."""
+    if build.numeric not in ("float32", "int8"):
+        raise Unsupported(f"layer {layer.name!r}, {layer.op} in {build.numeric}", got=build.numeric, allowed="float32, int8")
+    w, b = build.parameter(layer, "weight"), build.parameter(layer, "bias")
+    y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
+    if build.numeric == "float32":
+        build.call(f"{name}_f32", [y], [x, w, b], attrs | build.relu(layer), layer)
+        return y
+    build.at_most(LARGEST_WINDOW, taps, f"a window of layer {layer.name!r}")
+    check_bias(layer)
+    multiplier, shift, per_channel = build.multipliers(layer, x.scale, y.scale, 1.0)
+    attrs = attrs | {"per_channel": int(per_channel), "x_zero": x.zero_point, "y_zero": y.zero_point} | build.ends(layer, y)
+    build.call(f"{name}_i8", [y], [x, w, b, multiplier, shift], attrs, layer)
+    return y
+
+
+class Conv2d(LayerKind):
+    """params: ``weight`` (C_out, KH, KW, C_in) and, with a bias, ``bias`` (C_out,)."""
+
+    op = "conv2d"
+    summary = "2-D convolution, optional bias and ReLU or ReLU6"
+    per_channel = True
+
+    def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+        return (*output_size(layer, *inputs[0][:2]), layer.shape[2])
+
+    def initial(self, layer: Layer, inputs: tuple[tuple[int, ...], ...], rng: np.random.Generator) -> dict[str, Array]:
+        """``W ~ U(+-sqrt(6 / fan_in))`` (He et al. 2015), bias zero."""
+        shape = (layer.shape[2], *window(layer), inputs[0][2])
+        limit = sqrt(6.0 / (shape[1] * shape[2] * shape[3]))
+        params: dict[str, Array] = {"weight": rng.uniform(-limit, limit, shape).astype(np.float32)}
+        if layer.attrs.get("bias"):
+            params["bias"] = np.zeros(shape[0], np.float32)
+        return params
+
+    def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
+        z = windows.conv2d(xs[0], params["weight"], stride(layer), pads(layer))
+        if "bias" in params:
+            z += params["bias"]
+        return activate(layer, z)
+
+    def gate(self, layer: Layer, delta: Array, y: Array) -> Array:
+        return gated(layer, delta, y)
+
+    def weight_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array, x: Array) -> dict[str, Array]:
+        gradients = {"weight": windows.conv2d_weight_gradient(delta, x, window(layer), stride(layer), pads(layer)) / len(x)}
+        if "bias" in params:
+            gradients["bias"] = delta.sum(axis=(0, 1, 2)) / len(x)
+        return gradients
+
+    def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
+        return (windows.conv2d_input_gradient(delta, params["weight"], xs[0].shape, stride(layer), pads(layer)),)
+
+    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+        out_c, k_h, k_w, in_c = layer.params["weight"].shape
+        return lower_window(build, layer, "eff_conv2d", xs[0], geometry(layer, xs[0].shape) | {"out_c": out_c}, k_h * k_w * in_c)
+
+
+class DepthwiseConv2d(LayerKind):
+    """attrs: also ``multiplier``, the outputs of each channel; params: ``weight`` (KH, KW, C * multiplier), ``bias`` (C * multiplier,)."""
+
+    op = "depthwise_conv2d"
+    summary = "2-D convolution of each channel alone, optional bias and ReLU or ReLU6"
+    weight_axis = 2
+    per_channel = True
+
+    def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+        return (*output_size(layer, *inputs[0][:2]), inputs[0][2] * int(layer.attrs["multiplier"]))
+
+    def initial(self, layer: Layer, inputs: tuple[tuple[int, ...], ...], rng: np.random.Generator) -> dict[str, Array]:
+        """``W ~ U(+-sqrt(6 / (KH KW)))``, bias zero."""
+        k_h, k_w = window(layer)
+        limit = sqrt(6.0 / (k_h * k_w))
+        channels = inputs[0][2] * int(layer.attrs["multiplier"])
+        params: dict[str, Array] = {"weight": rng.uniform(-limit, limit, (k_h, k_w, channels)).astype(np.float32)}
+        if layer.attrs.get("bias"):
+            params["bias"] = np.zeros(channels, np.float32)
+        return params
+
+    def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
+        z = windows.depthwise_conv2d(xs[0], params["weight"], stride(layer), pads(layer), int(layer.attrs["multiplier"]))
+        if "bias" in params:
+            z += params["bias"]
+        return activate(layer, z)
+
+    def gate(self, layer: Layer, delta: Array, y: Array) -> Array:
+        return gated(layer, delta, y)
+
+    def weight_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array, x: Array) -> dict[str, Array]:
+        depth = int(layer.attrs["multiplier"])
+        gradients = {"weight": windows.depthwise_weight_gradient(delta, x, window(layer), stride(layer), pads(layer), depth) / len(x)}
+        if "bias" in params:
+            gradients["bias"] = delta.sum(axis=(0, 1, 2)) / len(x)
+        return gradients
+
+    def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
+        depth = int(layer.attrs["multiplier"])
+        return (windows.depthwise_input_gradient(delta, params["weight"], xs[0].shape, stride(layer), pads(layer), depth),)
+
+    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+        attrs = geometry(layer, xs[0].shape) | {"depth": int(layer.attrs["multiplier"])}
+        k_h, k_w = window(layer)
+        return lower_window(build, layer, "eff_depthwise_conv2d", xs[0], attrs, k_h * k_w)
+
+
+layers.add("conv2d", Conv2d())
+layers.add("depthwise_conv2d", DepthwiseConv2d())

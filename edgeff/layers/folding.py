@@ -1,0 +1,3 @@
+"""placeholder"""
+def fold(network):
+    return network

@@ -1,0 +1,104 @@
+"""Pooling over images (H, W, C): the average or the largest of a window's taps inside the image, and the mean of the whole image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from edgeff.errors import Unsupported
+from edgeff.ir import Array, Layer
+from edgeff.layers import LayerKind, activate, gated, windows
+from edgeff.layers.conv2d import geometry, output_size, pads, stride, window
+from edgeff.registry import layers
+
+MOST_POSITIONS = 1 << 23
+
+
+class Pool2d(LayerKind):
+    """attrs: ``pool_h pool_w stride_h stride_w pad_top pad_left pad_bottom pad_right activation``. Every window has a tap inside."""
+
+    keeps_quant = True
+    kernel = ""
+    pool: Callable[..., Array]
+    pool_gradient: Callable[..., Array]
+
+    def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+        return (*output_size(layer, *inputs[0][:2]), inputs[0][2])
+
+    def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
+        return activate(layer, type(self).pool(xs[0], window(layer), stride(layer), pads(layer)))
+
+    def gate(self, layer: Layer, delta: Array, y: Array) -> Array:
+        return gated(layer, delta, y)
+
+    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+        if build.numeric not in ("float32", "int8"):
+            raise Unsupported(f"layer {layer.name!r}, {layer.op} in {build.numeric}", got=build.numeric, allowed="float32, int8")
+        y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
+        ends = build.relu(layer) if build.numeric == "float32" else build.ends(layer, y)
+        build.call(f"{self.kernel}_{build.suffix}", [y], [xs[0]], geometry(layer, xs[0].shape) | ends, layer)
+        return y
+
+
+class AveragePool2d(Pool2d):
+    """The mean of the taps inside the image."""
+
+    op = "average_pool2d"
+    summary = "the average of each window"
+    kernel = "eff_average_pool2d"
+    pool = staticmethod(windows.average_pool2d)
+
+    def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
+        return (windows.average_pool2d_gradient(delta, xs[0].shape, window(layer), stride(layer), pads(layer)),)
+
+
+class MaxPool2d(Pool2d):
+    """The largest of the taps inside the image."""
+
+    op = "max_pool2d"
+    summary = "the largest of each window"
+    kernel = "eff_max_pool2d"
+    pool = staticmethod(windows.max_pool2d)
+
+    def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
+        return (windows.max_pool2d_gradient(delta, xs[0], window(layer), stride(layer), pads(layer)),)
+
+
+class GlobalAveragePool(LayerKind):
+    """(H, W, C) -> (C,). int8: one requantisation of the sum, TFLite's MEAN (the multiplier of s_x / s_y divided by H W, rounded down)."""
+
+    op = "global_average_pool"
+    summary = "the mean of each channel"
+
+    def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+        return (inputs[0][-1],)
+
+    def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
+        return np.asarray(xs[0].mean(axis=(1, 2), dtype=xs[0].dtype))
+
+    def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
+        _, height, width, _ = xs[0].shape
+        return (np.broadcast_to(delta[:, None, None] / np.asarray(height * width, delta.dtype), xs[0].shape),)
+
+    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+        (x,) = xs
+        if build.numeric not in ("float32", "int8"):
+            raise Unsupported(f"layer {layer.name!r}, {layer.op} in {build.numeric}", got=build.numeric, allowed="float32, int8")
+        height, width, channels = x.shape
+        n = height * width
+        build.at_most(MOST_POSITIONS, n, f"layer {layer.name!r}")
+        y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
+        attrs = {"n": n, "in_c": channels}
+        if build.numeric == "int8":
+            multiplier, shift = build.fixed_point(x.scale / y.scale, f"requantisation of layer {layer.name!r}")
+            bits = max(min(n.bit_length() - 1, 31 + shift), 0)
+            attrs |= {"x_zero": x.zero_point, "y_zero": y.zero_point, "multiplier": (multiplier << bits) // n, "shift": shift - bits}
+        build.call(f"eff_mean_{build.suffix}", [y], [x], attrs, layer)
+        return y
+
+
+layers.add("average_pool2d", AveragePool2d())
+layers.add("max_pool2d", MaxPool2d())
+layers.add("global_average_pool", GlobalAveragePool())

@@ -1,0 +1,96 @@
+"""Builds a network structure layer by layer: each method adds one and goes on from its output; shapes follow from the layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from edgeff.ir import Attr, Layer, Network
+from edgeff.layers import kind
+from edgeff.layers.windows import same_padding
+
+Pair = tuple[int, int]
+
+
+class Stack:
+    """A structure under construction; ``below`` names the layer the next one reads, ``shape`` its shape without the batch axis."""
+
+    def __init__(self, input_shape: tuple[int, ...]) -> None:
+        self.input_shape = input_shape
+        self.layers: list[Layer] = []
+        self.shapes: dict[str, tuple[int, ...]] = {"input": input_shape}
+        self.below = "input"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.shapes[self.below]
+
+    def add(self, name: str, op: str, attrs: Mapping[str, Attr], inputs: tuple[str, ...] = (), channels: int = 0) -> str:
+        """Adds a layer that reads ``inputs``, by default the last one; ``channels`` where its parameters decide them. Returns its name."""
+        inputs = inputs or (self.below,)
+        wish = (*self.shapes[inputs[0]][:-1], channels) if channels else self.shapes[inputs[0]]
+        layer = Layer(name, op, inputs, wish, attrs)
+        shape = kind(layer).output_shape(layer, tuple(self.shapes[i] for i in inputs))
+        self.layers.append(Layer(name, op, inputs, shape, attrs))
+        self.shapes[name] = shape
+        self.below = name
+        return name
+
+    def _normalised(self, name: str, activation: str) -> str:
+        return self.add(f"{name}_norm", "batch_norm", {"eps": 1e-3, "momentum": 0.99, "activation": activation})
+
+    def _window(self, kernel: Pair, stride: Pair, prefix: str = "kernel") -> dict[str, Attr]:
+        """The attributes of a window with TFLite's SAME padding."""
+        height, width, _ = self.shape
+        (top, bottom), (left, right) = same_padding(height, kernel[0], stride[0]), same_padding(width, kernel[1], stride[1])
+        return {
+            f"{prefix}_h": kernel[0],
+            f"{prefix}_w": kernel[1],
+            "stride_h": stride[0],
+            "stride_w": stride[1],
+            "pad_top": top,
+            "pad_left": left,
+            "pad_bottom": bottom,
+            "pad_right": right,
+        }
+
+    def conv(self, name: str, channels: int, kernel: Pair, stride: Pair = (1, 1), *, norm: bool = True, activation: str = "relu") -> str:
+        """A convolution with SAME padding, then batch normalisation (or a bias instead), then the activation."""
+        attrs: dict[str, Any] = self._window(kernel, stride) | {"activation": "none" if norm else activation, "bias": True}
+        self.add(name, "conv2d", attrs, channels=channels)
+        return self._normalised(name, activation) if norm else self.below
+
+    def depthwise(self, name: str, kernel: Pair, stride: Pair = (1, 1), *, activation: str = "relu") -> str:
+        """A depthwise convolution with SAME padding, batch normalisation and the activation."""
+        self.add(name, "depthwise_conv2d", self._window(kernel, stride) | {"multiplier": 1, "activation": "none", "bias": True})
+        return self._normalised(name, activation)
+
+    def average_pool(self, name: str, pool: Pair) -> str:
+        """The average of windows side by side, without padding."""
+        attrs = {"pool_h": pool[0], "pool_w": pool[1], "stride_h": pool[0], "stride_w": pool[1]}
+        pads = {"pad_top": 0, "pad_left": 0, "pad_bottom": 0, "pad_right": 0}
+        return self.add(name, "average_pool2d", attrs | pads | {"activation": "none"})
+
+    def flatten(self, name: str = "flatten") -> str:
+        """The last activation as a vector."""
+        size = 1
+        for length in self.shape:
+            size *= length
+        layer = Layer(name, "reshape", (self.below,), (size,))
+        self.layers.append(layer)
+        self.shapes[name] = layer.shape
+        self.below = name
+        return name
+
+    def dense(self, name: str, outputs: int, *, norm: bool = False, activation: str = "none") -> str:
+        """A dense layer with a bias, on request with batch normalisation before the activation."""
+        attrs: dict[str, Attr] = {"activation": "none" if norm else activation, "bias": True}
+        layer = Layer(name, "dense", (self.below,), (outputs,), attrs)
+        self.layers.append(layer)
+        self.shapes[name] = layer.shape
+        self.below = name
+        return self._normalised(name, activation) if norm else name
+
+    def network(self, name: str, metadata: Mapping[str, Any] | None = None) -> Network:
+        """The structure, without parameters."""
+        return Network(name, self.input_shape, tuple(self.layers), metadata=metadata or {})

@@ -1,0 +1,19 @@
+"""FC-AE, the dense autoencoder of MLPerf Tiny's anomaly detection (DCASE 2020 task 2): 265,864 parameters after folding."""
+
+from __future__ import annotations
+
+from edgeff.ir import Network
+from edgeff.networks._stack import Stack
+from edgeff.registry import networks
+
+
+def fc_ae(inputs: int = 640) -> Network:
+    """``inputs``-128 x 4 - 8 - 128 x 4 - ``inputs``, batch norm and ReLU behind every layer but the last. It reproduces its input."""
+    stack = Stack((inputs,))
+    for number, width in enumerate((128, 128, 128, 128, 8, 128, 128, 128, 128), 1):
+        stack.dense(f"dense_{number}", width, norm=True, activation="relu")
+    stack.dense("dense_10", inputs)
+    return stack.network("fc_ae")
+
+
+networks.add("fc_ae", fc_ae)
