@@ -1,8 +1,8 @@
 """The published sheet of Pau & Aymone (2023) as it stands: its four networks, and where it departs from its own conventions.
 
 In comes a network with parameters; out goes its ``Analysis``. For one of the four published networks the deviations are in the figures,
-named, with what each adds to which figure; ``corrected=True`` leaves them out. Nothing is fitted: each is a change of one count of one layer,
-and where only the residual is known, and no reason for it, the deviation says so.
+named, with what each adds to which figure; ``corrected=True`` leaves them out. Each is a change of one count of one layer; where only the
+residual is known, and no reason for it, the deviation says so.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-from edgeff.analytic.pau_aymone import RULES, Entry, Figures, LayerMacs, Parts, entry, figures, layer_macs, parts
+from edgeff.analytic.pau_aymone import Entry, Figures, LayerMacs, Parts, entry, figures, layer_macs, parts
 from edgeff.errors import BadInput
 from edgeff.ir import Network
 
@@ -72,9 +72,11 @@ def _with(counted: Entry, deviations: Sequence[Deviation]) -> Entry:
 
 
 def _difference(before: Entry, after: Entry) -> dict[str, int]:
-    """What ``after`` has more than ``before``, in the parts and in the activation bytes of each rule; {} for equal ones."""
+    """What ``after`` has more than ``before``: ``parts.NAME`` and ``rules.RULE.activation_bytes``; {} for equal ones."""
     old, new = (
-        asdict(parts(e)) | {f"{rule} activation bytes": figures(e)[rule].activation_bytes for rule in RULES} for e in (before, after)
+        {f"parts.{name}": value for name, value in asdict(parts(e)).items()}
+        | {f"rules.{rule}.activation_bytes": found.activation_bytes for rule, found in figures(e).items()}
+        for e in (before, after)
     )
     return {name: new[name] - old[name] for name in new if new[name] != old[name]}
 

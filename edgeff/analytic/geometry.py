@@ -1,4 +1,4 @@
-"""Network -> what an analytic table counts of each layer: multiply-accumulates, values and parameters. No weights are read but their shapes.
+"""Network -> what an analytic table counts of each layer: multiply-accumulates, values and parameters. Weights count by their shapes.
 
 In comes a network with parameters, of any numeric; out goes one ``Count`` for each layer that computes, in order. Batch normalisation is
 folded first; reshapes and separate ReLUs are passed over, for they compute nothing that a table counts and write where they read. Refused:

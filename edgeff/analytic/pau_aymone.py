@@ -8,9 +8,9 @@ Batch size 1, one byte a parameter and an activation, batch normalisation folded
 
 MACs. f, forward: taps on the padding count, a pool takes its window, an addition 1 a value, the softmax with its two converters 19 a value.
 b, backward: f behind the first layer with weights, without additions and softmax. w, weight update: f of the layers with weights.
-Goodness and normalisation: each 1 for every value that a layer with weights makes. Error: 1 for every output. Projection F of the error onto
-the input: 1 an entry. BP = f + b + w + error; PEPITA = 2f + w + error + F; MEMPEPITA = 3f + w + error + F. Forward-Forward has no softmax
-and takes 2 (f + w + goodness + normalisation) to learn and f + goodness + normalisation a class to predict.
+Goodness and normalisation: each 1 for every value that a layer with weights makes. Error: 1 for every output. F, projection of the error
+onto the input: 1 an entry. BP = f + b + w + error; PEPITA = 2f + w + error + F; MEMPEPITA = 3f + w + error + F. Forward-Forward has no
+softmax and takes 2 (f + w + goodness + normalisation) to learn and f + goodness + normalisation a class to predict.
 
 Bytes. BP and PEPITA keep the input, what any layer with weights reads and makes, and the softmax, four bytes a value. Forward-Forward keeps
 the input and, of the layer for which that is most, what it reads, what it makes and the skip connections around it. MEMPEPITA keeps no

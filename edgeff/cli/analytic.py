@@ -1,4 +1,4 @@
-"""``edgeff analytic``: the analytic table of Pau & Aymone (2023) from the geometry of networks, and the exact figures of edgeff's programs."""
+"""``edgeff analytic``: the analytic table of Pau & Aymone (2023) from the geometry of networks, and the figures of edgeff's programs."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeff.cli.models import inference_only, load_model
+from edgeff.cli.models import load_model
 from edgeff.cli.options import common
 from edgeff.cli.terminal import print_json, print_line, print_table, stages
-from edgeff.errors import EdgeffError
 
 if TYPE_CHECKING:
     from edgeff.analytic.deviations import Analysis
-    from edgeff.cli.terminal import Stages
-    from edgeff.ir import Network, Numeric
+    from edgeff.cli.program_figures import ProgramFigures
+    from edgeff.ir import Network
 
-NUMERICS: tuple[Numeric, ...] = ("int8", "float32")
 FILES = (".onnx", ".tflite", ".keras", ".h5")
 
 
@@ -34,20 +32,19 @@ def command(networks: Sequence[str], corrected: bool, by_layer: bool, as_json: b
     figures are then the published ones to the last digit.
     """
     from edgeff.analytic.deviations import BENCHMARKS, analyse
-    from edgeff.analytic.pau_aymone import SOURCE
+    from edgeff.analytic.pau_aymone import RULES, SOURCE
+    from edgeff.cli.program_figures import program_figures
 
     names = networks or tuple(BENCHMARKS)
     loaded = [_network(name, seed or 0) for name in names]
-    analyses = [
-        analyse(network, benchmark=BENCHMARKS.get(name), corrected=corrected) for name, network in zip(names, loaded, strict=True)
-    ]
+    analyses = [analyse(network, benchmark=BENCHMARKS.get(name), corrected=corrected) for name, network in zip(names, loaded, strict=True)]
     with stages() as report:
-        programs = [entry for network in loaded for entry in program_figures(network, seed or 0, report)]
+        programs = [[*program_figures(network, tuple(RULES), seed or 0, report)] for network in loaded]
     if as_json:
         sheet = {"source": SOURCE, "corrected": corrected, "networks": [sheet_entry(analysis) for analysis in analyses]}
-        print_json({"sheet": sheet, "programs": programs})
+        print_json({"sheet": sheet, "programs": [program_entry(found) for several in programs for found in several]})
         return
-    _print_sheet(analyses, corrected)
+    _print_sheet(analyses)
     if by_layer:
         _print_layers(analyses)
     _print_programs(analyses, programs)
@@ -93,46 +90,28 @@ def _deviations(analysis: Analysis) -> list[dict[str, Any]]:
     ]
 
 
-def program_figures(network: Network, seed: int, report: Stages) -> list[dict[str, Any]]:
-    """The exact figures of edgeff's programs for ``network``: inference, and a learning step of each of the sheet's rules, in each numeric.
-
-    What does not lower has a ``reason`` in place of figures. Calibration is on random inputs: neither MACs nor bytes depend on data.
-    """
-    import numpy as np
-
-    from edgeff.analytic.pau_aymone import RULES
-    from edgeff.cost import cost
-    from edgeff.deploy import deploy
-
-    x = np.random.default_rng([seed, 2]).standard_normal((2, *network.input_shape)).astype(np.float32)
-    target = "class" if network.layers[-1].op == "softmax" else "input"
-    found: list[dict[str, Any]] = []
-    configurations = [(numeric, rule) for numeric in NUMERICS for rule in (None, *RULES)]
-    for done, (numeric, rule) in enumerate(configurations):
-        report(f"{network.name}, {rule or 'inference'} in {numeric}", done, len(configurations))
-        infer: dict[str, int | None] = {"macs": None, "arena_bytes": None}
-        learn, reason = dict(infer), None
-        try:
-            program = deploy(network, x, rule=rule, numeric=numeric, seed=seed, target=target).program
-            whole = cost(program)
-            infer = {"macs": whole.infer_macs, "arena_bytes": cost(inference_only(program)).memory.arena_bytes}
-            if rule:
-                learn = {"macs": whole.learn_macs, "arena_bytes": whole.memory.arena_bytes}
-        except EdgeffError as error:
-            reason = str(error)
-        found.append({"network": network.name, "rule": rule, "numeric": numeric, "infer": infer, "learn": learn, "reason": reason})
-    return found
+def program_entry(figures: ProgramFigures) -> dict[str, Any]:
+    """One program, as JSON."""
+    return {
+        "network": figures.network,
+        "rule": figures.rule,
+        "numeric": figures.numeric,
+        "infer": {"macs": figures.infer_macs, "arena_bytes": figures.infer_arena_bytes},
+        "learn": {"macs": figures.learn_macs, "arena_bytes": figures.learn_arena_bytes},
+        "reason": figures.reason,
+    }
 
 
 def _label(analysis: Analysis) -> str:
     return f"{analysis.benchmark} {analysis.network}" if analysis.benchmark else analysis.network
 
 
-def _print_sheet(analyses: Sequence[Analysis], corrected: bool) -> None:
+def _print_sheet(analyses: Sequence[Analysis]) -> None:
     from edgeff.analytic.pau_aymone import RULES, SOURCE
 
-    print_line(f"{SOURCE}: {'their conventions' if corrected else 'their sheet'} from the geometry of the networks")
-    print_line("training RAM in kB (MMAC a training step); one byte a parameter and an activation, batch 1")
+    found = [(a, deviation) for a in analyses for deviation in _deviations(a)]
+    print_line(f"By the conventions of {SOURCE}{', as in the published sheet' if found else ''}")
+    print_line("training RAM in kB (MMAC a training step); one byte a parameter and an activation, one sample at a time")
     rows = [
         [
             _label(a),
@@ -142,7 +121,7 @@ def _print_sheet(analyses: Sequence[Analysis], corrected: bool) -> None:
         for a in analyses
     ]
     print_table(("network", *RULES.values(), "inference MMAC, FF / others"), rows)
-    print_line("exact")
+    print_line("the same, exact")
     exact = [
         [_label(a), name, f.train_macs, f.infer_macs, f.activation_bytes, f.parameter_bytes, f.ram_bytes]
         for a in analyses
@@ -153,7 +132,7 @@ def _print_sheet(analyses: Sequence[Analysis], corrected: bool) -> None:
     print_line("MACs of the parts")
     parts = [asdict(a.parts) for a in analyses]
     print_table(("network", *parts[0]), [[_label(a), *p.values()] for a, p in zip(analyses, parts, strict=True)])
-    if found := [(a, deviation) for a in analyses for deviation in _deviations(a)]:
+    if found:
         print_line("where the published sheet departs from its own conventions (--corrected leaves this out)")
         print_table(
             ("network", "kind", "what", "adds"),
@@ -162,7 +141,14 @@ def _print_sheet(analyses: Sequence[Analysis], corrected: bool) -> None:
 
 
 def _effect(effect: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {value:+,}" for name, value in effect.items())
+    """What a deviation adds, for people: the last part of each figure's name, and the rules it is the same for."""
+    from edgeff.analytic.pau_aymone import RULES
+
+    grouped: dict[tuple[str, int], list[str]] = {}
+    for name, value in effect.items():
+        *_, owner, figure = name.split(".")
+        grouped.setdefault((figure.replace("_", " "), value), []).extend([RULES[owner]] if owner in RULES else [])
+    return ", ".join(f"{'/'.join(owners)} {figure} {value:+,}".lstrip() for (figure, value), owners in grouped.items())
 
 
 def _print_layers(analyses: Sequence[Analysis]) -> None:
@@ -172,22 +158,41 @@ def _print_layers(analyses: Sequence[Analysis]) -> None:
         print_table(("layer", "kind", "forward", "backward", "update", "goodness"), rows)
 
 
-def _print_programs(analyses: Sequence[Analysis], programs: Sequence[Mapping[str, Any]]) -> None:
+def _print_programs(analyses: Sequence[Analysis], programs: Sequence[Sequence[ProgramFigures]]) -> None:
     from edgeff.analytic.pau_aymone import RULES
 
-    labels = {analysis.network: _label(analysis) for analysis in analyses}
-    print_line("edgeff's own programs, exact: the kernel calls and the arena of a device; the arena of a learning step holds the weights")
-    rows = [
-        [
-            labels[entry["network"]],
-            entry["numeric"],
-            RULES.get(entry["rule"], "inference only"),
-            *(entry[line][key] for line, key in (("infer", "macs"), ("infer", "arena_bytes"), ("learn", "macs"), ("learn", "arena_bytes"))),
-        ]
-        for entry in programs
-    ]
-    headings = ("network", "numeric", "rule", "MACs an inference", "arena bytes, inference", "MACs a training step", "arena bytes, learning")
+    print_line("edgeff's own programs, exact, beside the sheet; the arena of a device that learns holds its weights")
+    numerics = [*dict.fromkeys(found.numeric for several in programs for found in several)]
+    rows: list[list[object]] = []
+    reasons: dict[str, list[str]] = {}
+    for analysis, several in zip(analyses, programs, strict=True):
+        for rule in (None, *RULES):
+            found = {figures.numeric: figures for figures in several if figures.rule == rule}
+            of = [found.get(numeric) for numeric in numerics]
+            arenas = [(f.learn_arena_bytes if rule else f.infer_arena_bytes) if f else None for f in of]
+            name = RULES[rule] if rule else "inference alone"
+            published = analysis.rules[rule] if rule else None
+            rows.append(
+                [
+                    _label(analysis),
+                    name,
+                    _common([f.infer_macs for f in found.values()]),
+                    _common([f.learn_macs for f in found.values()]),
+                    published.train_macs if published else None,
+                    *arenas,
+                    published.ram_bytes if published else None,
+                ]
+            )
+            for figures in found.values():
+                if figures.reason:
+                    reasons.setdefault(figures.reason, []).append(f"{_label(analysis)} {name} {figures.numeric}")
+    arenas_of = [f"arena bytes, {numeric}" for numeric in numerics]
+    headings = ("network", "program", "MACs an inference", "MACs a training step", "sheet: MACs a step", *arenas_of, "sheet: RAM bytes")
     print_table(headings, rows)
-    for entry in programs:
-        if entry["reason"]:
-            print_line(f"- {labels[entry['network']]}, {RULES.get(entry['rule'], 'inference')} in {entry['numeric']}: {entry['reason']}")
+    for reason, which in reasons.items():
+        print_line(f"no figures: {', '.join(dict.fromkeys(which))}: {reason}")
+
+
+def _common(values: Sequence[int | None]) -> object:
+    """The one value that all figures share, else all of them as text."""
+    return values[0] if len(set(values)) == 1 else " / ".join("-" if value is None else f"{value:,}" for value in values)

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from edgeff.errors import BadInput
+from edgeff.importers import conventions
 from edgeff.ir import Attr, Layer, Network, Quant
+from edgeff.layers import kind
 
 SCHEMA = 1
 MAX_JSON_CHARACTERS = 4 << 20
@@ -63,6 +65,13 @@ def describe(network: Network) -> dict[str, Any]:
     }
 
 
+def layer_names(description: Mapping[str, Any]) -> frozenset[str]:
+    """The names of the layers that ``description`` lists, none where it is malformed (``refine`` refuses it)."""
+    layers = description.get("layers")
+    entries = layers if isinstance(layers, list) else []
+    return frozenset(name for entry in entries if isinstance(entry, dict) and isinstance(name := entry.get("name"), str))
+
+
 def refine(network: Network, description: Mapping[str, Any]) -> Network:
     """``network`` with its name, attributes and scales as described, wherever the description agrees with the graph; raises BadInput when
     malformed.
@@ -75,9 +84,11 @@ def refine(network: Network, description: Mapping[str, Any]) -> Network:
         input_quant = network.input_quant
         if input_quant is not None and description["input_quant"] is not None:
             input_quant = _refine_quant(input_quant, description["input_quant"])
-        return replace(network, name=str(description["name"]), layers=refined, input_quant=input_quant)
+        named = replace(network, name=str(description["name"]), layers=refined, input_quant=input_quant)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise BadInput("edgeff's description of the network", got=f"{type(error).__name__} {error}", allowed=f"schema {SCHEMA}") from error
+    conventions.check_name(named.name, "network", empty_allowed=True)
+    return named
 
 
 def _refine_layer(layer: Layer, entry: Mapping[str, Any]) -> Layer:
@@ -87,14 +98,21 @@ def _refine_layer(layer: Layer, entry: Mapping[str, Any]) -> Layer:
     quants: Mapping[str, Any] = entry["quant"]
     if not (agree and plain and set(quants) == set(layer.quant)):
         return layer
-    ordered = {key: layer.quant[key] for key in quants}
-    return replace(layer, attrs=attrs, quant={key: _refine_quant(quant, quants[key]) for key, quant in ordered.items()})
+    ordered = {key: (layer.quant[key], _channel_axis(layer, key)) for key in quants}
+    return replace(layer, attrs=attrs, quant={key: _refine_quant(quant, quants[key], axis) for key, (quant, axis) in ordered.items()})
 
 
-def _refine_quant(quant: Quant, entry: Mapping[str, Any]) -> Quant:
+def _channel_axis(layer: Layer, key: str) -> int | None:
+    """The axis along which a parameter may have its scales, None for an output."""
+    if key == "output":
+        return None
+    return kind(layer).weight_axis if key == "weight" else 0
+
+
+def _refine_quant(quant: Quant, entry: Mapping[str, Any], channel_axis: int | None = None) -> Quant:
     scale, zero_point, axis = tuple(float(s) for s in entry["scale"]), entry["zero_point"], entry["axis"]
     # TFLite writes one scale per tensor and one scale along an axis of length 1 alike.
-    same_axis = axis == quant.axis or (len(scale) == 1 and axis in (None, 0))
+    same_axis = axis == quant.axis or (len(scale) == 1 and axis in (None, channel_axis))
     if len(scale) == len(quant.scale) and zero_point == quant.zero_point and same_axis and all(map(_same, scale, quant.scale)):
         return Quant(scale, int(zero_point), None if axis is None else int(axis))
     return quant

@@ -43,8 +43,8 @@ class Drafts:
     """The drafts by name, in topological order; ``finish`` makes the Network.
 
     ``described`` holds the names of the layers that edgeff's own description of the file lists: a reshape, transpose or ReLU of such a name
-    stays a layer of its own. ``bias_scale_unused`` says that in this format a bias has the scale of its products, whatever scale is written
-    beside it (see ``conventions.check``).
+    stays a layer of its own. ``dequantised`` counts the int8 weights that became float32. ``bias_scale_unused`` says that in this format a
+    bias has the scale of its products, whatever scale is written beside it (see ``conventions.check``).
     """
 
     def __init__(self, input_shape: tuple[int, ...] | None, *, bias_scale_unused: bool = False) -> None:
@@ -52,6 +52,7 @@ class Drafts:
         self.input_quant: Quant | None = None
         self.described: frozenset[str] = frozenset()
         self.bias_scale_unused = bias_scale_unused
+        self.dequantised = 0
         self._drafts: dict[str, Draft] = {}
         self._reshaped: dict[tuple[str, tuple[int, ...]], Draft] = {}
         self._next_suffix: dict[str, int] = {}
@@ -101,7 +102,7 @@ class Drafts:
         """``x`` for a reader that takes the elements in C order and no interest in their shape."""
         x = self._settled(x)
         if x.pads:
-            raise node.unsupported(f"zeros around its input, {x.pads}", "padding that a convolution reads")
+            raise node.unsupported(f"padding around its input, {x.pads}", "padding that a convolution or maximum reads")
         return x
 
     def exact(self, node: Node, x: Activation) -> Activation:
@@ -117,6 +118,8 @@ class Drafts:
         """A layer that maps each element, zero to zero: the shape and zeros in which ``x`` is seen stay."""
         x = self._settled(x)
         own = self._own_shape(x)
+        if x.pads and x.lowest:
+            raise node.unsupported("padding with the lowest number around its input", "one that a maximum reads")
         if own is None:
             raise node.unsupported("an input of unknown shape", "a model whose input has a shape")
         y = self.made(node, op, (replace(x, shape=own, view="", pads=()),), own, attrs)
@@ -124,18 +127,19 @@ class Drafts:
 
     def reshape(self, node: Node, x: Activation, shape: tuple[int, ...]) -> Activation:
         """``x`` seen with another shape of as many elements, which costs nothing in C order."""
-        if x.shape is None or prod(x.shape) != prod(shape):
+        before = x.shape
+        if before is None or prod(before) != prod(shape):
             raise node.unsupported(
-                f"a reshape from {x.shape} to {shape}, without the batch axis", "the same count of elements for each sample"
+                f"a reshape from {before} to {shape}, without the batch axis", "the same count of elements for each sample"
             )
         if node.name in self.described:
             x = self.exact(node, x)
             return self._reshape_layer(node.name, replace(x, shape=shape))
         if not x.pads:
             return replace(x, shape=shape, view=node.name)
-        sizes = [(size, pad) for size, pad in zip(x.shape, x.pads, strict=True) if size != 1]
+        sizes = [(size, pad) for size, pad in zip(before, x.pads, strict=True) if size != 1]
         if [size for size, _ in sizes] != [size for size in shape if size != 1]:
-            raise node.unsupported(f"a reshape of zeros and elements from {x.shape} to {shape}", "padding that a convolution reads")
+            raise node.unsupported(f"a reshape of zeros and elements from {before} to {shape}", "padding that a convolution reads")
         rest = iter(sizes)
         return replace(x, shape=shape, view=node.name, pads=tuple((0, 0) if size == 1 else next(rest)[1] for size in shape))
 

@@ -1,9 +1,8 @@
-"""ONNX -> Network: our own files exactly, and dense models made elsewhere.
+"""ONNX -> Network: our own files exactly, and dense and convolutional models made elsewhere.
 
-In goes a path or the bytes of a model; out comes a Network, float32 or (from QDQ form) int8. Read are Gemm, MatMul + Add, Relu, Softmax
-over the last axis, the five nodes of a normalise layer, QuantizeLinear and DequantizeLinear, and what only moves data (Flatten, Reshape,
-Identity, Dropout at inference, Constant, Transpose of a weight). uint8 tensors with zero point z become int8 with z - 128, which is the
-same numbers. The input is flattened; its first axis is the batch.
+In goes a path or the bytes of a model; out comes a Network, float32 or int8 (from QDQ form, or from the operators that hold their own
+scales). Read are the operators of onnx_nodes. The input keeps the shape it has in the file, without its first axis, the batch: an image
+channels first is transposed by a layer of its own where something reads it as an image.
 
 Refused: external data, functions, sparse tensors, operators outside the list, several inputs or outputs, nodes out of order (a cycle among
 them), values that are not finite, a model quantised in part. The bytes are untrusted; see ``wire`` for the bound on memory.
@@ -25,9 +24,11 @@ from edgeff.importers import description
 from edgeff.importers.assembly import Assembly
 from edgeff.importers.conventions import short
 from edgeff.importers.files import read_file
-from edgeff.importers.onnx_nodes import HANDLERS, Graph
+from edgeff.importers.onnx_nodes import HANDLERS
+from edgeff.importers.onnx_reading import Graph
 from edgeff.importers.onnx_tensors import DTYPES, read_tensor, text
-from edgeff.importers.values import Activation, Constant, Node, Value
+from edgeff.importers.onnx_views import Seen, View, view
+from edgeff.importers.values import Activation, Constant, Node
 from edgeff.importers.wire import check_expansion
 from edgeff.ir import Network
 
@@ -47,13 +48,26 @@ def from_onnx(source: Path | str | bytes) -> Network:
     tensors, assembly = _tensors(graph)
     reads = Counter(text(name) for node in graph.node for name in node.input)
     reads.update([output])
-    context = Graph(assembly, tensors, reads, _opset(model))
+    described: dict[str, Any] = {}
+    if "edgeff.network" in properties:
+        described = description.from_json(properties["edgeff.network"], "edgeff.network in the ONNX file")
+    context = Graph(assembly, tensors, reads, _opset(model), _layer_kinds(described))
+    assembly.described = frozenset(context.described)
     for index, node in enumerate(graph.node):
         _read_node(context, node, index)
-    network = assembly.finish(name, context.tensors.get(output), metadata)
-    if "edgeff.network" in properties:
-        return description.refine(network, description.from_json(properties["edgeff.network"], "edgeff.network in the ONNX file"))
-    return network
+    made = context.tensors.get(output)
+    if isinstance(made, View):
+        made = context.views.plain(Node(f"{output}_output", "output", {}, ()), made)
+    network = assembly.finish(name, made, metadata)
+    return description.refine(network, described) if "edgeff.network" in properties else network
+
+
+def _layer_kinds(described: Mapping[str, Any]) -> dict[str, str]:
+    """The kind of each layer in edgeff's own description; what is malformed counts as not described (``description.refine`` refuses it)."""
+    layers = described.get("layers")
+    entries = [entry for entry in layers if isinstance(entry, dict)] if isinstance(layers, list) else []
+    pairs = [(entry.get("name"), entry.get("op")) for entry in entries]
+    return {name: op for name, op in pairs if isinstance(name, str) and isinstance(op, str)}
 
 
 def _parse(data: bytes) -> onnx.ModelProto:
@@ -89,9 +103,9 @@ def _metadata(model: onnx.ModelProto, properties: Mapping[str, str]) -> dict[str
     return {"source": {"format": "onnx", "producer": one_line(f"{text(model.producer_name)} {text(model.producer_version)}".strip(), 80)}}
 
 
-def _tensors(graph: onnx.GraphProto) -> tuple[dict[str, Value], Assembly]:
+def _tensors(graph: onnx.GraphProto) -> tuple[dict[str, Seen], Assembly]:
     """The tensors known before any node: initialisers and the one input."""
-    tensors: dict[str, Value] = {}
+    tensors: dict[str, Seen] = {}
     for proto in graph.initializer:
         name = text(proto.name)
         if not name or name in tensors:
@@ -114,7 +128,7 @@ def _tensors(graph: onnx.GraphProto) -> tuple[dict[str, Value], Assembly]:
         known = [size for size in features if size is not None]
         shape = tuple(known) if len(known) == len(features) and prod(known) < 1 << 31 else None
     assembly = Assembly(shape)
-    tensors[text(value.name)] = Activation("input", shape, integer=DTYPES[kind.elem_type] != "float32")
+    tensors[text(value.name)] = view(Activation("input", shape, integer=DTYPES[kind.elem_type] != "float32"))
     return tensors, assembly
 
 
@@ -130,8 +144,8 @@ def _read_node(context: Graph, proto: onnx.NodeProto, index: int) -> None:
     first = outputs[0] if outputs else ""
     operator, domain = text(proto.op_type), text(proto.domain)
     node = Node(text(proto.name) or first or f"node_{index}", operator, attributes, tuple(sorted(HANDLERS)))
-    handler = HANDLERS.get(operator) if domain in DOMAINS else None
-    if handler is None:
+    handler = HANDLERS.get(operator)
+    if handler is None or handler.domain != ("" if domain in DOMAINS else domain):
         raise node.unsupported("an operator edgeff has no layer for" if domain in DOMAINS else f"domain {short(domain)}")
     unknown = sorted(set(attributes) - handler.attributes)
     if unknown:
@@ -147,7 +161,7 @@ def _read_node(context: Graph, proto: onnx.NodeProto, index: int) -> None:
     for extra in outputs[1:]:
         if extra and context.reads[extra]:
             raise node.unsupported(f"a second output {short(extra)} that is used", "one output")
-    values: list[Value | None] = []
+    values: list[Seen | None] = []
     for name in names:
         if name and name not in context.tensors:
             raise node.bad(f"input {short(name)} that no earlier node makes", "nodes in topological order, without a cycle")

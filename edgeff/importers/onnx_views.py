@@ -73,6 +73,13 @@ class Views:
     assembly: Assembly
     _transposed: dict[tuple[str, Axes, Axes], Activation] = field(default_factory=dict)
 
+    def beside(self, node: Node, suffix: str) -> Node:
+        """A node for what the graph has no node of its own for; none that edgeff's own description names."""
+        name = f"{node.name}_{suffix}"
+        while name in self.assembly.described:
+            name += "_"
+        return Node(name, node.operator, node.attributes, node.supported)
+
     def transposed(self, node: Node, source: View, perm: Axes) -> View:
         """``source`` with its axes in the order ``perm``."""
         shape = source.shape
@@ -114,7 +121,7 @@ class Views:
         if source.straight or source.x.shape is None:
             return source.x
         moved = self._moved(node, replace(source, reshaped=None), tuple(range(len(source.order))))
-        return moved if source.reshaped is None else self.assembly.reshape(_called(f"{node.name}_reshape"), moved, source.reshaped)
+        return moved if source.reshaped is None else self.assembly.reshape(self.beside(node, "reshape"), moved, source.reshaped)
 
     def channels_last(self, node: Node, source: View) -> Activation:
         """The tensor (C, ..) as an activation (.., C)."""
@@ -152,16 +159,11 @@ class Views:
             return x
         own = x.shape or ()
         shape = tuple(own[axis] for axis in total)
-        name = source.name or f"{node.name}_transpose"
         if still(own, total):
-            return self.assembly.reshape(_called(f"{node.name}_reshape"), x, shape)
+            return self.assembly.reshape(self.beside(node, "reshape"), x, shape)
         key = (x.layer, own, total)
         if key not in self._transposed:
-            self._transposed[key] = self.assembly.transpose(_called(name), x, total)
+            place = self.beside(node, "transpose")
+            self._transposed[key] = self.assembly.transpose(replace(place, name=source.name) if source.name else place, x, total)
         made = self._transposed[key]
         return replace(made, integer=x.integer, shared=True)
-
-
-def _called(name: str) -> Node:
-    """A node for a layer that the graph has no node of its own for."""
-    return Node(name, "Transpose", {}, ())

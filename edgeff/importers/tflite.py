@@ -1,13 +1,15 @@
-"""TFLite -> Network: our own files exactly, and dense models made elsewhere.
+"""TFLite -> Network: our own files exactly, and dense and convolutional models made elsewhere.
 
-In go the bytes of a model; out comes a Network, float32 or int8. Read are FULLY_CONNECTED (float; int8 per tensor or per channel; fused
-NONE or RELU; with or without a bias), RELU, SOFTMAX, RESHAPE, QUANTIZE and DEQUANTIZE at the ends, and the five operators of a normalise
-layer. Layers are called as the tensors they make, for TFLite operators have no names. uint8 inputs of a QUANTIZE with zero point z become
-int8 with z - 128, the same numbers.
+In go the bytes of a model; out comes a Network, float32 or int8. Read are the operators of ``tflite_nodes`` and ``tflite_images``: dense
+layers, convolutions and pools (dilation 1; fused NONE, RELU or RELU6; with or without a bias; int8 per tensor or per channel), sums of two
+activations, means over an image, ReLUs, SOFTMAX, what moves data, QUANTIZE and DEQUANTIZE, and the five operators of a normalise layer.
+Layers are called as the tensors they make, for TFLite operators have no names. uint8 inputs of a QUANTIZE with zero point z become int8
+with z - 128, the same numbers. int8 weights in float models ("hybrid", dynamic range) become float32, and ``metadata["source"]`` counts
+them.
 
-Refused: everything else by name, among it weights of mixed precision, sparse or block-wise tensors, several subgraphs, inputs or outputs,
-buffers outside the flatbuffer. The bytes are untrusted: ``flatbuffer`` checks each offset, this module each index, shape and length before
-it takes a view. Source: tensorflow/lite/schema.fbs, version 3.
+Refused: everything else by name, among it sparse or block-wise tensors, several subgraphs, inputs or outputs, tensors whose shape is not
+the one their operator makes, buffers outside the flatbuffer. The bytes are untrusted: ``flatbuffer`` checks each offset, this module each
+index, shape and length before it takes a view. Source: tensorflow/lite/schema.fbs, version 3.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ from edgeff.importers.assembly import Assembly
 from edgeff.importers.conventions import check_finite, short
 from edgeff.importers.files import read_file
 from edgeff.importers.flatbuffer import Table, damaged, root
-from edgeff.importers.tflite_nodes import HANDLERS, Tensor
+from edgeff.importers.tflite_nodes import HANDLERS
+from edgeff.importers.tflite_operators import Tensor
 from edgeff.importers.tflite_schema import names_of, schema
 from edgeff.importers.values import SCALE_BYTES, Activation, Constant, Node, Value
 from edgeff.ir import Network, Quant
@@ -59,10 +62,11 @@ def from_tflite(source: Path | str | bytes) -> Network:
     metadata: Any = described.get("metadata") if described is not None else None
     if not isinstance(metadata, dict):
         metadata = {"source": {"format": "tflite", "producer": one_line(model.string(3), 80)}}
-    network = reader.network(metadata)
-    if described is not None and isinstance(described.get("network"), dict):
-        return description.refine(network, described["network"])
-    return network
+    layers = described.get("network") if described is not None else None
+    if not isinstance(layers, dict):
+        return reader.network(metadata)
+    reader.assembly.described = description.layer_names(layers)
+    return description.refine(reader.network(metadata), layers)
 
 
 class _Reader:
@@ -82,7 +86,7 @@ class _Reader:
             raise Unsupported("TFLite file", got=f"{len(self.operators)} operators", allowed=f"at most {MAX_OPERATORS}")
         self.known: dict[int, Tensor] = {}
         self.values: dict[int, Value] = {}
-        self.assembly = Assembly(None)
+        self.assembly = Assembly(None, bias_scale_unused=True)
 
     def description(self) -> dict[str, Any] | None:
         """The JSON that edgeff wrote, None in a file made elsewhere."""
@@ -114,6 +118,8 @@ class _Reader:
             reads.update(inputs.tolist())
         for number, (operator, inputs, outputs) in enumerate(rows):
             self._read_operator(operator, number, inputs.tolist(), outputs.tolist(), reads)
+        if self.assembly.dequantised and isinstance(origin := metadata.get("source"), dict):
+            origin["dequantised_weights"] = self.assembly.dequantised
         return self.assembly.finish(self.graph.string(4), self.values.get(target), metadata)
 
     def _operator(self, number: int) -> Table:
@@ -151,7 +157,7 @@ class _Reader:
             raise node.unsupported("a uint8 tensor", "float32 and int8; uint8 at the ends, through QUANTIZE")
         values = [None if index == -1 else self._value(node, index, reads) for index in inputs] + [None] * (high - len(inputs))
         made = handler.read(self.assembly, node, values, output)
-        self.values[outputs[0]] = self._typed(node, made, output) if isinstance(made, Activation) else made
+        self.values[outputs[0]] = self._typed(node, _shaped(node, made, output), output) if isinstance(made, Activation) else made
 
     def _typed(self, node: Node, made: Activation, output: Tensor) -> Activation:
         """The operator's output as the type of its tensor says: int8 tensors carry the layer's scale."""
@@ -252,3 +258,13 @@ class _Reader:
         if len(indices) != 1:
             raise Unsupported("TFLite file", got=f"{len(indices)} {what}", allowed="1")
         return int(indices[0])
+
+
+def _shaped(node: Node, made: Activation, output: Tensor) -> Activation:
+    """The operator's output in the shape its tensor has, which may have other axes of size 1 alone."""
+    shape = output.shape[1:]
+    if made.shape == shape:
+        return made
+    if made.pads or [size for size in made.shape or () if size != 1] != [size for size in shape if size != 1]:
+        raise node.bad(f"an output of shape {output.shape}", f"(batch, *{made.shape})")
+    return replace(made, shape=shape, view=f"{node.name}_view")

@@ -26,7 +26,8 @@ class Activation:
     yet.
 
     ``shape`` is what the graph says: where the layer's own differs, ``view`` names the node that changed it. ``pads`` are zeros around the
-    layer's output, (before, after) for each axis of ``shape``, which counts them. ``quant`` is set once a quantise node has been passed,
+    layer's output, (before, after) for each axis of ``shape``, which counts them; ``lowest``: not zeros but the lowest number of the type,
+    which a maximum does not see. ``quant`` is set once a quantise node has been passed,
     ``integer`` while the tensor itself holds integers, ``shared`` when several nodes read it.
     """
 
@@ -37,6 +38,7 @@ class Activation:
     shared: bool = False
     view: str = ""
     pads: tuple[tuple[int, int], ...] = ()
+    lowest: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Windows over images in a foreign graph: convolutions, pools, and the zeros around what they read.
 
 In go activations (H, W, C) and weights as edgeff holds them; out come layers with explicit padding. A padding node is no layer: its zeros
-become the padding of the window that reads them, which is exact for a convolution always and for a maximum where no element is negative.
+become the padding of the window that reads them, which is exact for a convolution always and for a maximum where no element is negative;
+padding with the lowest number of the type is exact for a maximum always.
 A convolution over an image of one row that is a sequence in another shape is a ``conv1d``. Refused: groups, windows that do not fit, zeros
 before an average (it would count them).
 """
@@ -71,14 +72,13 @@ class Windows(Weighted):
 
     def pool2d(self, node: Node, kind: str, x: Activation, size: Pair, stride: Pair, pads: Pads) -> Activation:
         """The "average" or "max" over windows of ``size`` (h, w); taps outside the image count for nothing."""
-        around = any(map(any, x.pads))
-        if around and kind != "max":
-            raise node.unsupported("an average over zeros around its input", "an average over the elements of the image")
-        if around and not self._never_negative(x):
+        if x.pads and kind != "max":
+            raise node.unsupported("an average over padding around its input", "an average over the elements of the image")
+        if x.pads and not x.lowest and not self._never_negative(x):
             raise node.unsupported(
                 "a maximum over zeros around elements that may be negative", "zeros where no element is negative, as behind a ReLU"
             )
-        x, pads = self._image(node, x, pads)
+        x, pads = self._image(node, replace(x, lowest=False), pads)
         attrs, shape = _window(node, x, "pool", size, stride, pads)
         x = self.exact(node, x)
         return self.keeping_quant(self.made(node, f"{kind}_pool2d", (x,), (*shape, (x.shape or ())[2]), attrs), x)
@@ -90,20 +90,22 @@ class Windows(Weighted):
             raise node.unsupported(f"a mean over an input of shape {x.shape}, without the batch axis", "(H, W, C)")
         return self.made(node, "global_average_pool", (x,), x.shape[2:], {})
 
-    def pad(self, node: Node, x: Activation, pads: tuple[int, ...]) -> Activation:
+    def pad(self, node: Node, x: Activation, pads: tuple[int, ...], *, lowest: bool = False) -> Activation:
         """``x`` with zeros around it, for the window that reads it: ``pads`` is (top, left, bottom, right) for an image (H, W, C), (left,
-        right) for a sequence (L, C).
+        right) for a sequence (L, C). ``lowest``: with the lowest number of the type in place of zeros, for a maximum.
         """
         if x.shape is None or len(x.shape) not in (2, 3) or len(pads) != 2 * (len(x.shape) - 1):
             raise node.unsupported(f"zeros around an input of shape {x.shape}, without the batch axis", "(H, W, C) or (L, C)")
         if min(pads) < 0:
             raise node.bad(f"the padding {pads}", "0 or more")
+        if x.pads and x.lowest != lowest:
+            raise node.unsupported("padding around padding with another number", "one number")
         axes = len(x.shape) - 1
         new = (*zip(pads[:axes], pads[axes:], strict=True), (0, 0))
         old = x.pads or ((0, 0),) * len(x.shape)
         shape = tuple(size + before + after for size, (before, after) in zip(x.shape, new, strict=True))
         total = tuple((a + c, b + d) for (a, b), (c, d) in zip(old, new, strict=True))
-        return replace(x, shape=shape, pads=total if any(map(any, total)) else ())
+        return replace(x, shape=shape, pads=total if any(map(any, total)) else (), lowest=lowest)
 
     def _image(self, node: Node, x: Activation, pads: Pads) -> tuple[Activation, Pads]:
         """``x`` as (H, W, C) without zeros around it, and those among ``pads``."""
@@ -114,8 +116,8 @@ class Windows(Weighted):
         if not x.pads:
             return x, pads
         (top, bottom), (left, right), channels = x.pads
-        if any(channels):
-            raise node.unsupported("zeros among the channels of its input", "zeros around an image")
+        if any(channels) or x.lowest:
+            raise node.unsupported("padding of its input that is none with zeros around an image", "zeros around (H, W)")
         height, width, depth = x.shape
         inner = (height - top - bottom, width - left - right, depth)
         return replace(x, shape=inner, pads=()), (pads[0] + top, pads[1] + left, pads[2] + bottom, pads[3] + right)

@@ -1,10 +1,21 @@
 /* conv.c: convolutions over [h][w][c] images. The taps of one row of a window lie side by side in the image and in the weights, so a window
- * is k_h runs of (taps inside the image) * in_c products; four output channels go side by side, which changes no sum's order. */
+ * is k_h runs of (taps inside the image) * in_c products. Four output channels go side by side so that each input is loaded once for four
+ * products, which changes no sum's order. */
 #include "edgeff.h"
 
 /* The taps first..last - 1 of a window that lie inside an image of `size`, when tap 0 lies at `start`. */
 static inline int32_t eff_first_tap(int32_t start) { return start < 0 ? -start : 0; }
 static inline int32_t eff_last_tap(int32_t start, int32_t taps, int32_t size) { return start + taps > size ? size - start : taps; }
+
+/* Input i times its weight of each of the four output channels; `value` is a float or an integer without its zero point. */
+#define EFF_TAP(type, i, value) \
+    do { \
+        const type v = (value); \
+        s0 += w0[i] * v; \
+        s1 += w1[i] * v; \
+        s2 += w2[i] * v; \
+        s3 += w3[i] * v; \
+    } while (0)
 
 void eff_conv2d_f32(float *y, const float *x, const float *w, const float *b, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h,
                     int32_t out_w, int32_t out_c, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h,
@@ -25,12 +36,16 @@ void eff_conv2d_f32(float *y, const float *x, const float *w, const float *b, in
                 for (int32_t ky = ky0; ky < ky1; ++ky) {
                     const float *p = x + ((top + ky) * in_w + left + kx0) * in_c;
                     const float *w0 = w + oc * filter + ky * row + kx0 * in_c, *w1 = w0 + filter, *w2 = w1 + filter, *w3 = w2 + filter;
-                    for (int32_t i = 0; i < run; ++i) {
-                        const float v = p[i];
-                        s0 += w0[i] * v;
-                        s1 += w1[i] * v;
-                        s2 += w2[i] * v;
-                        s3 += w3[i] * v;
+                    int32_t left_over = run;
+                    for (; left_over >= 4; left_over -= 4) {
+                        EFF_TAP(float, 0, p[0]);
+                        EFF_TAP(float, 1, p[1]);
+                        EFF_TAP(float, 2, p[2]);
+                        EFF_TAP(float, 3, p[3]);
+                        p += 4, w0 += 4, w1 += 4, w2 += 4, w3 += 4;
+                    }
+                    for (int32_t i = 0; i < left_over; ++i) {
+                        EFF_TAP(float, i, p[i]);
                     }
                 }
                 y[0] = eff_activate_f32(s0, relu);
@@ -73,12 +88,16 @@ void eff_conv2d_i8(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b
                         const int8_t *restrict p = x + ((top + ky) * in_w + left + kx0) * in_c;
                         const int8_t *restrict w0 = w + oc * filter + ky * row + kx0 * in_c;
                         const int8_t *restrict w1 = w0 + filter, *restrict w2 = w1 + filter, *restrict w3 = w2 + filter;
-                        for (int32_t i = 0; i < run; ++i) {
-                            const int32_t v = p[i] - x_zero;
-                            s0 += w0[i] * v;
-                            s1 += w1[i] * v;
-                            s2 += w2[i] * v;
-                            s3 += w3[i] * v;
+                        int32_t left_over = run;
+                        for (; left_over >= 4; left_over -= 4) {
+                            EFF_TAP(int32_t, 0, p[0] - x_zero);
+                            EFF_TAP(int32_t, 1, p[1] - x_zero);
+                            EFF_TAP(int32_t, 2, p[2] - x_zero);
+                            EFF_TAP(int32_t, 3, p[3] - x_zero);
+                            p += 4, w0 += 4, w1 += 4, w2 += 4, w3 += 4;
+                        }
+                        for (int32_t i = 0; i < left_over; ++i) {
+                            EFF_TAP(int32_t, i, p[i] - x_zero);
                         }
                     }
                     sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;
@@ -112,8 +131,29 @@ void eff_depthwise_conv2d_f32(float *y, const float *x, const float *w, const fl
         const int32_t top = oy * stride_h - pad_h, ky0 = eff_first_tap(top), ky1 = eff_last_tap(top, k_h, in_h);
         for (int32_t ox = 0; ox < out_w; ++ox) {
             const int32_t left = ox * stride_w - pad_w, kx0 = eff_first_tap(left), kx1 = eff_last_tap(left, k_w, in_w);
-            int32_t oc = 0;
-            for (int32_t c = 0; c < in_c; ++c) {
+            int32_t c = 0;
+            for (; depth == 1 && c + 4 <= in_c; c += 4) {
+                float s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f;
+                if (b) {
+                    s0 = b[c], s1 = b[c + 1], s2 = b[c + 2], s3 = b[c + 3];
+                }
+                for (int32_t ky = ky0; ky < ky1; ++ky) {
+                    const float *p = x + ((top + ky) * in_w + left + kx0) * in_c + c, *v = w + (ky * k_w + kx0) * in_c + c;
+                    for (int32_t taps = kx1 - kx0; taps > 0; --taps, p += in_c, v += in_c) {
+                        s0 += v[0] * p[0];
+                        s1 += v[1] * p[1];
+                        s2 += v[2] * p[2];
+                        s3 += v[3] * p[3];
+                    }
+                }
+                y[0] = eff_activate_f32(s0, relu);
+                y[1] = eff_activate_f32(s1, relu);
+                y[2] = eff_activate_f32(s2, relu);
+                y[3] = eff_activate_f32(s3, relu);
+                y += 4;
+            }
+            int32_t oc = c;
+            for (; c < in_c; ++c) {
                 for (int32_t q = 0; q < depth; ++q, ++oc) {
                     float s = b ? b[oc] : 0.0f;
                     for (int32_t ky = ky0; ky < ky1; ++ky) {
@@ -139,8 +179,28 @@ void eff_depthwise_conv2d_i8(int8_t *y, const int8_t *x, const int8_t *w, const 
         const int32_t top = oy * stride_h - pad_h, ky0 = eff_first_tap(top), ky1 = eff_last_tap(top, k_h, in_h);
         for (int32_t ox = 0; ox < out_w; ++ox) {
             const int32_t left = ox * stride_w - pad_w, kx0 = eff_first_tap(left), kx1 = eff_last_tap(left, k_w, in_w);
-            int32_t oc = 0;
-            for (int32_t c = 0; c < in_c; ++c) {
+            int32_t c = 0;
+            for (; depth == 1 && c + 4 <= in_c; c += 4) {
+                int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+                for (int32_t ky = ky0; ky < ky1; ++ky) {
+                    const int8_t *restrict p = x + ((top + ky) * in_w + left + kx0) * in_c + c;
+                    const int8_t *restrict v = w + (ky * k_w + kx0) * in_c + c;
+                    for (int32_t taps = kx1 - kx0; taps > 0; --taps, p += in_c, v += in_c) {
+                        s0 += v[0] * (p[0] - x_zero);
+                        s1 += v[1] * (p[1] - x_zero);
+                        s2 += v[2] * (p[2] - x_zero);
+                        s3 += v[3] * (p[3] - x_zero);
+                    }
+                }
+                const int32_t sums[4] = {s0, s1, s2, s3};
+                for (int32_t lane = 0; lane < 4; ++lane) {
+                    const int32_t channel = per_channel ? c + lane : 0;
+                    const int32_t s = eff_requantise(sums[lane] + (b ? b[c + lane] : 0), multiplier[channel], shift[channel]);
+                    *y++ = (int8_t)eff_clamp(eff_clamp(s, -1024, 1024) + y_zero, y_min, y_max);
+                }
+            }
+            int32_t oc = c;
+            for (; c < in_c; ++c) {
                 for (int32_t q = 0; q < depth; ++q, ++oc) {
                     int32_t s = b ? b[oc] : 0;
                     for (int32_t ky = ky0; ky < ky1; ++ky) {

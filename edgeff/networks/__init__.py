@@ -46,10 +46,17 @@ def dense_list(name: str, *, softmax: bool = True, bias: bool = False) -> Networ
     return Network(name, (sizes[0],), tuple(layers))
 
 
-def structure(name: str, *, softmax: bool = True, bias: bool = False) -> Network:
-    """The structure called ``name``, without parameters."""
+def structure(
+    name: str, *, softmax: bool = True, bias: bool = False, input_shape: tuple[int, ...] | None = None, classes: int | None = None
+) -> Network:
+    """The structure called ``name``, without parameters.
+
+    A registered network is made for ``input_shape`` and ``classes``, by default those of its reference; a dense list says both itself, and
+    whether it has biases and a softmax is for the caller to say.
+    """
     if name in registry:
-        found: Network = registry[name]()
+        wishes = {"input_shape": input_shape, "classes": classes}
+        found: Network = registry[name](**{key: wish for key, wish in wishes.items() if wish is not None})
         return found
     return dense_list(name, softmax=softmax, bias=bias)
 

@@ -7,9 +7,10 @@ from edgeff.networks._stack import Stack
 from edgeff.registry import networks
 
 
-def fc_ae(inputs: int = 640) -> Network:
-    """``inputs``-128 x 4 - 8 - 128 x 4 - ``inputs``, batch norm and ReLU behind every layer but the last. It reproduces its input."""
-    stack = Stack((inputs,))
+def fc_ae(input_shape: tuple[int, ...] = (640,), classes: int = 0) -> Network:
+    """n - 128 x 4 - 8 - 128 x 4 - n for n inputs, batch norm and ReLU behind every layer but the last. It reproduces its input: no classes."""
+    (inputs,) = input_shape
+    stack = Stack(input_shape)
     for number, width in enumerate((128, 128, 128, 128, 8, 128, 128, 128, 128), 1):
         stack.dense(f"dense_{number}", width, norm=True, activation="relu")
     stack.dense("dense_10", inputs)

@@ -75,6 +75,8 @@ class ForwardForward(Rule):
         """
         if len(network.trainable) < 2:
             raise Unsupported("rule ff", got="a network without a hidden layer", allowed="at least one hidden layer and the head")
+        if kinds := sorted({layer.op for layer in network.trainable} - {"dense"}):
+            raise Unsupported("rule ff", got=f"layers of kind {', '.join(kinds)}", allowed="dense", next_step="use another rule")
         classes, inputs = prod(network.layers[-1].shape), prod(network.input_shape)
         attrs = {"classes": classes, "on": settings.on, "neutral": settings.neutral}
         layers = [

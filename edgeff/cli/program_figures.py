@@ -1,0 +1,80 @@
+"""The exact figures of edgeff's programs for a network: inference alone, and a learning step of some rules, in each numeric.
+
+In comes a network with parameters; nothing is trained and no data are read, for neither MACs nor bytes depend on values. What does not
+lower, or would lower without learning in every layer that the rule trains, has a reason in place of figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgeff import registry
+from edgeff.cli.models import inference_only
+from edgeff.cost import cost
+from edgeff.deploy import deploy
+from edgeff.errors import EdgeffError, Unsupported
+from edgeff.layers import forward
+
+if TYPE_CHECKING:
+    from edgeff.deploy import Deployment
+    from edgeff.ir import Array, Network, Numeric
+
+NUMERICS: tuple[Numeric, ...] = ("int8", "float32")
+
+
+@dataclass(frozen=True)
+class ProgramFigures:
+    """Inference alone, with the weights as constants, and a learning step of ``rule`` (None: none) with the weights in the arena."""
+
+    network: str
+    rule: str | None
+    numeric: Numeric
+    infer_macs: int | None = None
+    infer_arena_bytes: int | None = None
+    learn_macs: int | None = None
+    learn_arena_bytes: int | None = None
+    reason: str | None = None
+
+
+def program_figures(network: Network, rules: Sequence[str], seed: int, report: Callable[[str, int, int], None]) -> Iterator[ProgramFigures]:
+    """The figures of ``network`` without a rule and with each of ``rules``; ``report(what, done, total)`` is told before each."""
+    x = calibration_inputs(network, seed) if network.input_quant is None else None
+    target = "class" if network.layers[-1].op == "softmax" else "input"
+    numerics = NUMERICS if network.input_quant is None else (network.numeric,)
+    configurations = [(numeric, rule) for numeric in numerics for rule in (None, *rules)]
+    for done, (numeric, rule) in enumerate(configurations):
+        report(f"{network.name}, {rule or 'inference'} in {numeric}", done, len(configurations))
+        try:
+            deployment = deploy(network, x, rule=rule, numeric=numeric, seed=seed, target=target)
+            if rule:
+                require_learning(deployment, rule)
+        except EdgeffError as error:
+            yield ProgramFigures(network.name, rule, numeric, reason=str(error))
+            continue
+        whole, alone = cost(deployment.program), cost(inference_only(deployment.program))
+        learn = (whole.learn_macs, whole.memory.arena_bytes) if rule else (None, None)
+        yield ProgramFigures(network.name, rule, numeric, whole.infer_macs, alone.memory.arena_bytes, *learn)
+
+
+def calibration_inputs(network: Network, seed: int) -> Array:
+    """Two random inputs (2, *input shape) float32 on which a network with fresh weights can be calibrated.
+
+    Without biases a ReLU network is homogeneous: inputs divided by its largest score give scores of order 1, as a trained one makes.
+    """
+    x = np.random.default_rng([seed, 2]).standard_normal((2, *network.input_shape)).astype(np.float32)
+    scores = network.layers[-1].inputs[0] if network.layers[-1].op == "softmax" else network.layers[-1].name
+    values = forward(network, {layer.name: dict(layer.params) for layer in network.trainable}, x)[scores]
+    return x / max(float(np.abs(values).max()), float(np.finfo(np.float32).tiny))
+
+
+def require_learning(deployment: Deployment, rule: str) -> None:
+    """Raises Unsupported, naming the kinds of layers, where the program holds weights as constants that the rule is to train."""
+    variable, constant = ({tensor.layer for tensor in deployment.program.by_role(role)} for role in ("variable", "constant"))
+    left = [layer for layer in registry.rules[rule].learns(deployment.network) if layer.name in constant - variable]
+    if left:
+        kinds = ", ".join(sorted({layer.op for layer in left}))
+        raise Unsupported(f"learning by {rule} on a device", got=f"layers of kind {kinds}, which it leaves as they are")
