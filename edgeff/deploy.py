@@ -11,7 +11,7 @@ import numpy as np
 from edgeff import registry
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Headroom, Network, Numeric, Program
-from edgeff.layers import fixed_input
+from edgeff.layers import behind, kind, split_input
 from edgeff.layers.folding import fold
 from edgeff.layers.mfcc import audio_samples
 from edgeff.lower import lower
@@ -33,7 +33,7 @@ class Deployment:
     def inputs(self, x: Array) -> Array:
         """Samples x (n, *input shape) float32, or int16 audio, in the program's input dtype, (n, inputs)."""
         flat = np.asarray(x, np.float32).reshape(len(x), -1)
-        if fixed_input(self.network):
+        if split_input(self.network)[0] is not None:
             return audio_samples(flat)
         quant = self.network.input_quant
         return flat if quant is None else quantise_array(flat, quant, self.network.numeric)

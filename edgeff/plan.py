@@ -1,13 +1,13 @@
 """Lifetimes -> offsets: where every tensor of a program lies in the one static arena, in bytes, before anything is built.
 
 Variables and state come first and persist. Inputs and activations share the rest: a tensor holds its bytes from the first to the last call
-that touches it, in each of the two lines. Several greedy orders and seeded random ones are tried; the best is kept, and
-``lower_bound_bytes`` says what no plan can beat.
+that touches it, in each of the two lines. Several greedy orders are tried; where none of them reaches what no plan can beat
+(``lower_bound_bytes``), the best one is improved step by step, by seeded chance, and the best plan seen is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -15,7 +15,9 @@ from edgeff.ir import MemoryPlan, Program, Tensor
 
 ALIGNMENT = 4
 ARENA_ALIGNMENT = 8
-RANDOM_ORDERS = 64
+CLIMBS = 8
+STEPS_A_CLIMB = 200
+STEP_UP = 0.02
 Intervals = tuple[tuple[int, int], ...]
 
 
@@ -71,6 +73,44 @@ def _place(order: Iterable[str], sizes: Mapping[str, int], conflicts: Mapping[st
     return peak, offsets
 
 
+def _best(
+    orders: Sequence[list[str]], sizes: Mapping[str, int], conflicts: Mapping[str, set[str]], bound: int
+) -> tuple[int, dict[str, int]]:
+    """The lowest of the placements of ``orders``; as long as it is above ``bound``, of climbs from the best of them too."""
+    found = [(_place(order, sizes, conflicts), order) for order in orders]
+    best, start = min(found, key=lambda item: item[0][0])
+    rng = np.random.default_rng(0)
+    for _ in range(CLIMBS):
+        if best[0] <= bound:
+            break
+        best = min(best, _climb(start, sizes, conflicts, bound, rng), key=lambda item: item[0])
+    return best
+
+
+def _climb(
+    order: list[str], sizes: Mapping[str, int], conflicts: Mapping[str, set[str]], bound: int, rng: np.random.Generator
+) -> tuple[int, dict[str, int]]:
+    """The best placement on a walk from ``order``.
+
+    In each step a tensor at the peak changes places with an earlier one that it conflicts with; a step up is taken now and then.
+    """
+    peak, offsets = best = _place(order, sizes, conflicts)
+    for _ in range(STEPS_A_CLIMB):
+        if best[0] <= bound:
+            break
+        places = [place for place, name in enumerate(order) if offsets[name] + sizes[name] == peak]
+        place = places[rng.integers(len(places))]
+        earlier = [other for other in range(place) if order[other] in conflicts[order[place]]] or [*range(len(order))]
+        other = earlier[rng.integers(len(earlier))]
+        changed = order.copy()
+        changed[place], changed[other] = changed[other], changed[place]
+        found = _place(changed, sizes, conflicts)
+        if found[0] <= peak or rng.random() < STEP_UP:
+            order, (peak, offsets) = changed, found
+        best = min(best, found, key=lambda item: item[0])
+    return best
+
+
 def largest_live_set(spans: Mapping[str, Intervals], sizes: Mapping[str, int], positions: range) -> int:
     """The most bytes alive at any one of the calls in ``positions``."""
     return max((sum(sizes[n] for n, s in spans.items() if any(a <= p <= b for a, b in s)) for p in positions), default=0)
@@ -90,14 +130,7 @@ def plan(program: Program) -> MemoryPlan:
         sorted(names, key=lambda n: -sizes[n] * sum(b - a + 1 for a, b in spans[n])),
         sorted(names, key=lambda n: -sum(b - a + 1 for a, b in spans[n])),
     ]
-    best = min((_place(order, sizes, conflicts) for order in orders), key=lambda found: found[0], default=(0, {}))
-    rng = np.random.default_rng(0)
-    for _ in range(RANDOM_ORDERS):
-        if best[0] <= max(bounds):
-            break
-        found = _place([names[i] for i in rng.permutation(len(names))], sizes, conflicts)
-        best = min(best, found, key=lambda item: item[0])
-    peak, scratch = best
+    peak, scratch = _best(orders, sizes, conflicts, max(bounds))
     offsets: dict[str, int] = {}
     persistent = 0
     for tensor in (*program.by_role("variable"), *program.by_role("state")):

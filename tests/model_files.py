@@ -161,7 +161,7 @@ def run_litert(data: bytes, x: Array, resolver: str = "BUILTIN_REF") -> Array:
 def run_tflm(data: bytes, x: Array) -> Array:
     """The outputs for x (B, n_in), one sample at a time, from the interpreter that boards run."""
     runtime = pytest.importorskip("tflite_micro").runtime
-    interpreter = runtime.Interpreter.from_bytes(data, arena_size=1 << 20)
+    interpreter = runtime.Interpreter.from_bytes(data, arena_size=1 << 21)
     rows = []
     for row in x:
         interpreter.set_input(row[None], 0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -51,11 +52,13 @@ def command(networks: Sequence[str], corrected: bool, by_layer: bool, as_json: b
 
 
 def _network(name: str, seed: int) -> Network:
-    """The network that ``name`` names, with parameters and its batch normalisation folded."""
+    """The network that ``name`` names, with parameters and its batch normalisation folded; that of a file is called as the file."""
     from edgeff.layers.folding import fold
     from edgeff.networks import initialised, structure
 
-    return fold(load_model(name).network if name.lower().endswith(FILES) else initialised(structure(name), seed))
+    if name.lower().endswith(FILES):
+        return fold(replace(load_model(name).network, name=Path(name).stem))
+    return fold(initialised(structure(name), seed))
 
 
 def sheet_entry(analysis: Analysis) -> dict[str, Any]:
@@ -103,6 +106,10 @@ def program_entry(figures: ProgramFigures) -> dict[str, Any]:
 
 
 def _label(analysis: Analysis) -> str:
+    return analysis.benchmark or analysis.network
+
+
+def _full_label(analysis: Analysis) -> str:
     return f"{analysis.benchmark} {analysis.network}" if analysis.benchmark else analysis.network
 
 
@@ -114,7 +121,7 @@ def _print_sheet(analyses: Sequence[Analysis]) -> None:
     print_line("training RAM in kB (MMAC a training step); one byte a parameter and an activation, one sample at a time")
     rows = [
         [
-            _label(a),
+            _full_label(a),
             *(f"{a.rules[rule].ram_bytes / 1e3:.1f} ({a.rules[rule].train_macs / 1e6:.1f})" for rule in RULES),
             f"{a.rules['ff'].infer_macs / 1e6:.1f} / {a.rules['bp'].infer_macs / 1e6:.1f}",
         ]
@@ -153,7 +160,7 @@ def _effect(effect: Mapping[str, int]) -> str:
 
 def _print_layers(analyses: Sequence[Analysis]) -> None:
     for analysis in analyses:
-        print_line(f"{_label(analysis)}: MACs by layer")
+        print_line(f"{_full_label(analysis)}: MACs by layer")
         rows = [[layer.name, layer.op, layer.forward, layer.backward, layer.update, layer.goodness] for layer in analysis.layers]
         print_table(("layer", "kind", "forward", "backward", "update", "goodness"), rows)
 

@@ -90,16 +90,45 @@ def kind(layer: Layer) -> LayerKind:
     return found
 
 
-def fixed_input(network: Network) -> str:
-    """The dtype that the layers which read the network's input take alone; empty where the numeric decides.
+SAMPLES = Quant((1.0,), 0)
+"""The quantisation of an input that is not quantised: its steps are the samples themselves."""
 
-    Raises Unsupported where two of them differ.
+
+def split_input(network: Network) -> tuple[Layer | None, Network]:
+    """The layer that turns raw samples into what the network behind it reads, and that network; None where there is no such layer.
+
+    Rules, calibration and learning concern the network behind it alone. Raises Unsupported where another layer reads the samples as well.
     """
-    found = {kind(layer).reads for layer in network if "input" in layer.inputs}
-    if len(found) > 1:
-        names = ", ".join(sorted(reads or network.numeric for reads in found))
-        raise Unsupported(f"the input of network {network.name!r}", got=f"layers that read it as {names}", allowed="one dtype for all")
-    return next(iter(found), "")
+    readers = [layer for layer in network if "input" in layer.inputs]
+    first = next((layer for layer in readers if kind(layer).reads), None)
+    if first is None or len(network.layers) == 1:
+        return None, network
+    if len(readers) > 1:
+        names = ", ".join(repr(layer.name) for layer in readers)
+        raise Unsupported(f"the input of network {network.name!r}", got=f"{len(readers)} readers ({names})", allowed=f"{first.name!r} alone")
+    rest = _reading(network.layers, first.name, "input")
+    return first, replace(network, input_shape=first.shape, input_quant=first.quant.get("output"), layers=rest)
+
+
+def behind(first: Layer, network: Network, input_shape: tuple[int, ...]) -> Network:
+    """``network`` reading the output of ``first``, which reads raw samples of ``input_shape``: what ``split_input`` takes apart."""
+    quant = {} if network.input_quant is None else {"output": network.input_quant}
+    raw = None if network.input_quant is None else SAMPLES
+    rest = _reading(network.layers, "input", first.name)
+    return replace(network, input_shape=input_shape, input_quant=raw, layers=(replace(first, quant=quant), *rest))
+
+
+def _reading(layers: tuple[Layer, ...], old: str, new: str) -> tuple[Layer, ...]:
+    """``layers`` without the one called ``old``; what read it reads ``new``."""
+    return tuple(
+        replace(layer, inputs=tuple(new if name == old else name for name in layer.inputs)) for layer in layers if layer.name != old
+    )
+
+
+def input_dtype(network: Network) -> str:
+    """The dtype of the network's input: the numeric's, but where its first layer takes one dtype alone."""
+    reads = {kind(layer).reads for layer in network if "input" in layer.inputs}
+    return max(reads, default="") or network.numeric
 
 
 def forward(network: Network, params: Params, x: Array) -> Activations:

@@ -11,7 +11,7 @@ import numpy as np
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
 from edgeff.kernels.update import BIAS_LIMIT
-from edgeff.layers import LayerKind, activate, gated
+from edgeff.layers import LayerKind, activate, gated, kind
 from edgeff.registry import layers
 
 
@@ -24,10 +24,17 @@ def accumulator_shift(terms: int) -> int:
     return terms.bit_length()
 
 
-def check_bias(layer: Layer) -> None:
-    """Raises Unsupported when an integer bias leaves the half of 32 bits that the sums of products leave it."""
+def check_bias(layer: Layer, *, learning: bool = False) -> None:
+    """Raises Unsupported when an integer bias could carry a sum out of 32 bits.
+
+    Any bias up to BIAS_LIMIT is safe whatever the weights become. A larger one (TFLite's converter gives dead channels 2**30 and a little)
+    is taken where |b| + 255 sum |w| of its channel stays below 2**31, but not with weights that are going to change.
+    """
     bias = layer.params.get("bias")
-    if bias is not None and (largest := int(np.abs(bias.astype(np.int64)).max())) > BIAS_LIMIT:
+    if bias is None or (largest := int(np.abs(bias.astype(np.int64)).max())) <= BIAS_LIMIT:
+        return
+    weight = np.moveaxis(np.abs(layer.params["weight"].astype(np.int64)), kind(layer).weight_axis, 0).reshape(len(bias), -1)
+    if learning or layer.params["weight"].dtype != np.int8 or int((np.abs(bias.astype(np.int64)) + 255 * weight.sum(axis=1)).max()) >= 2**31:
         raise Unsupported(f"the bias of layer {layer.name!r}", got=f"{largest:,} steps", allowed=f"at most {BIAS_LIMIT:,}")
 
 
@@ -120,6 +127,7 @@ class Dense(LayerKind):
             attrs["a_zero"] = x.zero_point
         build.call(f"eff_dense_update_{build.suffix}", [w], [delta, x, build.rate, build.step], attrs, layer, "update")
         if b is not None:
+            check_bias(layer, learning=True)
             multiplier, shift = build.fixed_point(lr * delta.scale / b.scale, f"the bias update of layer {layer.name!r}")
             attrs = {"n": n_out, "multiplier": multiplier, "shift": shift}
             build.call("eff_bias_update_i32", [b], [delta, build.rate], attrs, layer, "update")

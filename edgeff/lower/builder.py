@@ -18,7 +18,7 @@ from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Attr, Call, Layer, Network, Numeric, Program, Quant, Role, Tensor
 from edgeff.kernels import check_attrs
 from edgeff.kernels.arithmetic import multiplier_and_shift, stream_key
-from edgeff.layers import ACTIVATIONS, fixed_input
+from edgeff.layers import ACTIVATIONS, input_dtype, kind, split_input
 
 SUFFIX: Mapping[str, str] = {"float32": "f32", "int16": "i16", "int8": "i8", "int32": "i32"}
 
@@ -42,22 +42,27 @@ class Lines:
     """The calls of ``infer`` and ``learn``, and the tensors they use; ``rule`` is None for inference only."""
 
     def __init__(self, network: Network, rule: str | None, settings: Any, seed: int, target: str, stochastic: bool) -> None:
-        self.network, self.rule_name, self.settings, self.seed = network, rule or "infer", settings, seed
         self.numeric: Numeric = network.numeric
+        self._first, self.network = split_input(network)
+        self.rule_name, self.settings, self.seed = rule or "infer", settings, seed
         self.suffix = SUFFIX[self.numeric]
-        self.layers = network.layers
+        self.layers = self.network.layers
         self.lr = float(getattr(settings, "lr", 0.0))
         self.stochastic = stochastic
         self.target = target
         self._tensors: dict[str, Tensor] = {}
         self._values: dict[str, Value] = {}
         self._lines: dict[str, list[Call]] = {"infer": [], "learn": []}
-        self._line = "infer"
-        self.x = self._io("input", network.input_shape, fixed_input(network) or self.numeric, "input", network.input_quant)
+        self._input = self._io("input", network.input_shape, input_dtype(network), "input", network.input_quant)
+        self._starts: dict[str, Value] = {}
+        self.begin("infer")
 
     def begin(self, line: str) -> None:
-        """From here on calls go to ``infer`` or ``learn``."""
+        """From here on calls go to ``infer`` or ``learn``; each of them first turns raw samples, where that is the input, into ``x``."""
         self._line = line
+        if line not in self._starts:
+            self._starts[line] = kind(self._first).lower(self, self._first, self._input) if self._first else self._input
+        self.x = self._starts[line]
 
     def _io(self, name: str, shape: tuple[int, ...], dtype: str, role: Role, quant: Quant | None) -> Value:
         return self._add(Tensor(name, shape, dtype, role, None, quant), quant.scale[0] if quant else 1.0)
@@ -206,7 +211,7 @@ class Lines:
             tensors=tensors,
             infer=tuple(self._lines["infer"]),
             learn=tuple(self._lines["learn"]),
-            input=self.x.name,
+            input=self._input.name,
             output=output.name,
             prediction=prediction.name if prediction else None,
             label="label" if "label" in tensors else None,
