@@ -91,7 +91,7 @@ class Builder:
 
 
 def as_int8(network: Network, seed: int = 0, *, per_channel: bool = True) -> Network:
-    """The same layers in int8 with weights from -127 to 127, both ends among them, random zero points and scales that are float32 numbers."""
+    """The same layers in int8 with weights from -127 to 127, both ends among them, and random zero points and float32 scales."""
     rng = np.random.default_rng(seed)
 
     def scale(low: float, high: float) -> float:

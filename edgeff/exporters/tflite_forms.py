@@ -38,7 +38,7 @@ def _dense(graph: Graph, layer: Layer) -> None:
     x, before = _source(graph, layer), layer.inputs[0]
     if len(graph.shapes[before]) > 1:
         x = graph.reshape(x, layer, "flat", (prod(graph.shapes[before]),), graph.quants[before])
-    inputs = [x, *graph.parameters(layer)]
+    inputs = [x, *graph.parameters(layer), *([] if "bias" in layer.params else [-1])]
     graph.operator("FULLY_CONNECTED", inputs, graph.output(layer), "FullyConnectedOptions", version=4 if graph.int8 else 1, **_fused(layer))
 
 

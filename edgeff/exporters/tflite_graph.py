@@ -60,11 +60,9 @@ class Graph:
         return len(self.tensors) - 1
 
     def parameters(self, layer: Layer) -> list[int]:
-        """The indices of the layer's weight and bias, -1 for one it does not have."""
-        return [
-            self.constant(f"{layer.name}.{key}", layer.params[key], layer.quant.get(key)) if key in layer.params else -1
-            for key in ("weight", "bias")
-        ]
+        """The indices of the layer's weight and, where it has one, bias."""
+        keys = [key for key in ("weight", "bias") if key in layer.params]
+        return [self.constant(f"{layer.name}.{key}", layer.params[key], layer.quant.get(key)) for key in keys]
 
     def operator(
         self, name: str, inputs: list[int], output: int, options_name: str = "", *, version: int | None = None, **options: Any

@@ -70,6 +70,10 @@ class LayerKind:
 
     def lower_update(self, build: Any, layer: Layer, delta: Any, x: Any) -> None:
         """Emits the update of the layer's parameters in place; nothing for a layer without parameters."""
+        if layer.trainable:
+            raise Unsupported(
+                f"learning in layer {layer.name!r}, {layer.op}", got="no update kernel", next_step="let the layers above it learn (rule frozen)"
+            )
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         """Emits d loss / d x for each input from the gated delta and the inputs' values; returns theirs."""
