@@ -11,7 +11,7 @@ import numpy as np
 from edgeff import registry
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Headroom, Network, Numeric, Program
-from edgeff.layers import behind, kind, split_input
+from edgeff.layers import behind, kind, raw_input, split_input
 from edgeff.layers.folding import fold
 from edgeff.layers.mfcc import audio_samples
 from edgeff.lower import lower
@@ -33,7 +33,7 @@ class Deployment:
     def inputs(self, x: Array) -> Array:
         """Samples x (n, *input shape) float32, or int16 audio, in the program's input dtype, (n, inputs)."""
         flat = np.asarray(x, np.float32).reshape(len(x), -1)
-        if split_input(self.network)[0] is not None:
+        if raw_input(self.network):
             return audio_samples(flat)
         quant = self.network.input_quant
         return flat if quant is None else quantise_array(flat, quant, self.network.numeric)
@@ -66,7 +66,8 @@ def deploy(
     Raises: BadInput for settings, numbers or data that do not fit; Unsupported for what the rule or a layer cannot do on a device.
     """
     item: Rule | None = registry.rules[rule] if rule else None
-    network = fold(network)
+    raw_shape = network.input_shape
+    first, network = split_input(fold(network))
     settings = None
     if item is not None:
         settings = item.device_settings(numeric)
@@ -93,7 +94,9 @@ def deploy(
         if headroom is None:
             headroom = item.headroom(network, settings, numeric) if item else Headroom()
         learning = [layer.name for layer in item.learns(network)] if item else []
-        network = quantize(network, np.asarray(x)[:CALIBRATION_SAMPLES], numeric, headroom=headroom, learning=learning)
+        samples = np.asarray(x)[:CALIBRATION_SAMPLES]
+        read = samples if first is None else kind(first).forward(first, {}, samples)
+        network = quantize(network, read, numeric, headroom=headroom, learning=learning)
     if network.numeric != numeric:
         raise BadInput(
             "numeric",
@@ -101,5 +104,7 @@ def deploy(
             allowed=network.numeric,
             next_step="start from the float model",
         )
+    if first is not None:
+        network = behind(first, network, raw_shape)
     program = lower(network, rule, settings, seed=seed, target=target, stochastic=stochastic)
     return Deployment(program, network, settings, target)

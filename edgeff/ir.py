@@ -306,7 +306,11 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One configuration with what is known of it: an entry of the ``runs`` list of ``report.json``."""
+    """One configuration with what is known of it: an entry of the ``runs`` list of ``report.json``.
+
+    ``refused`` says in one line why a configuration could not run, and is empty for one that did; ``remarks`` say what a reader has to know
+    of the figures, such as where the weights come from.
+    """
 
     task: str
     network: str
@@ -325,3 +329,5 @@ class Trace:
     curve: tuple[tuple[int, float], ...] = ()
     memory_map: tuple[Mapping[str, Any], ...] = ()
     artifacts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    refused: str = ""
+    remarks: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Headroom, Layer, Network, Numeric, Quant
-from edgeff.layers import SAMPLES, forward, input_dtype, kind, parameters, require_finite
+from edgeff.layers import SAMPLES, forward, kind, parameters, raw_input, require_finite
 from edgeff.layers.dense import accumulator_shift
 from edgeff.layers.folding import fold
 
@@ -127,7 +127,7 @@ def quantize(
     network = fold(network)
     values = forward(network, parameters(network, np.float64), x.astype(np.float64))
     low, high = observed_range(x, "minmax", percentile)
-    input_quant = SAMPLES if input_dtype(network) != "float32" else affine(low - room.input_margin, high + room.input_margin, numeric)
+    input_quant = SAMPLES if raw_input(network) else affine(low - room.input_margin, high + room.input_margin, numeric)
     quants = {"input": input_quant}
     last = network.trainable[-1].name if network.trainable else ""
     layers: dict[str, Layer] = {}

@@ -1,27 +1,33 @@
 """Host training: rule + network + task -> trained network, fast (BLAS, batches), reproducible by its seed.
 
-The optimiser (momentum, weight decay, step-wise learning rate) is the same for every rule; a rule gives directions only. A run whose
+The optimiser and the schedule are the same for every rule (``edgeff.optimisers``); a rule gives directions only. A run whose
 weights stop being finite, or grow a thousandfold, ends in ``Diverged`` with the cause the rule names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from edgeff import registry
 from edgeff.errors import BadInput, Diverged
 from edgeff.ir import Array, Network
 from edgeff.layers import parameters, with_parameters
 from edgeff.networks import initialised
+from edgeff.optimisers import OPTIMISERS
 from edgeff.rules import Rule, Run, Settings
 from edgeff.tasks import Data
 
 WATCHED = 256
+MOST_SAMPLES_BYTES = 1 << 28
 Progress = Callable[[int, int], None]
+Augment = Callable[[Array, np.random.Generator], Array]
 
 
 @dataclass(frozen=True)
@@ -38,12 +44,30 @@ class Trained:
 
     def scores(self, x: Array) -> Array:
         """The scores of the classes (n, C) for inputs x (n, *input shape)."""
-        return self.rule.scores(self.run, x)
+        return in_batches(self.rule, self.run, x)
 
 
 def accuracy(scores: Array, labels: Array) -> float:
     """The share of rows whose first largest score stands at the label."""
     return float(np.mean(scores.argmax(axis=1) == labels))
+
+
+def in_batches(rule: Rule, run: Run, x: Array) -> Array:
+    """The scores (n, C) of x (n, *input shape), a few samples at a time: large sets of images need no more memory than small ones."""
+    samples = max(MOST_SAMPLES_BYTES // max(sum(prod(layer.shape) for layer in run.network) * 4, 1), 1)
+    if len(x) <= samples:
+        return rule.scores(run, x)
+    return np.concatenate([rule.scores(run, x[first : first + samples]) for first in range(0, len(x), samples)])
+
+
+@contextmanager
+def one_thread_each(network: Network) -> Iterator[None]:
+    """Leaves the cores to the slices of ``layers.windows`` where the network has images: one thread of BLAS in each."""
+    if all(len(layer.shape) == 1 for layer in network):
+        yield
+        return
+    with threadpool_limits(1, "blas"):
+        yield
 
 
 def start(network: Network, rule: Rule, settings: Settings, seed: int) -> Run:
@@ -56,19 +80,6 @@ def start(network: Network, rule: Rule, settings: Settings, seed: int) -> Run:
     return run
 
 
-def apply(run: Run, direction: dict[str, dict[str, Array]], velocity: dict[tuple[str, str], Array], lr: float) -> None:
-    """One optimiser step in place: ``V = momentum V + lr (g + weight_decay W)``, ``W -= V``."""
-    settings = run.settings
-    for layer, gradients in direction.items():
-        for name, gradient in gradients.items():
-            weight = run.params[layer][name]
-            change = lr * (gradient + settings.weight_decay * weight if settings.weight_decay else gradient)
-            if settings.momentum:
-                change = velocity[layer, name] = settings.momentum * velocity.get((layer, name), 0.0) + change
-            weight -= change.astype(weight.dtype)
-    run.steps += 1
-
-
 def fit(
     network: Network,
     rule_name: str,
@@ -77,11 +88,12 @@ def fit(
     settings: Any = None,
     seed: int = 0,
     progress: Progress | None = None,
+    augment: Augment | None = None,
 ) -> Trained:
-    """Trains initialised ``network`` on x (n, *input shape) float32 and targets (n, C).
+    """Trains initialised ``network`` on x (n, *input shape) float32 and targets (n, C), or x itself as the target of an autoencoder.
 
     Args: ``settings``, by default the rule's for the host; ``seed``, for the order of samples, masks and feedback; ``progress(epoch,
-    epochs)`` is called after each epoch.
+    epochs)`` is called after each epoch; ``augment(x, rng)`` changes the samples of each mini-batch.
     Raises: Diverged; BadInput for shapes that do not match.
     """
     rule: Rule = registry.rules[rule_name]
@@ -102,16 +114,15 @@ def fit(
         )
     run = start(network, rule, settings, seed)
     largest = {layer.name: float(np.abs(run.params[layer.name]["weight"]).max()) or 1.0 for layer in network.trainable}
-    velocity: dict[tuple[str, str], Array] = {}
+    optimiser = OPTIMISERS[settings.optimiser](run)
     history = []
-    lr = settings.lr
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"), one_thread_each(network):
         for epoch in range(settings.epochs):
-            lr = settings.lr * settings.decay ** sum(epoch >= at for at in settings.decay_epochs)
             order = run.rng.permutation(len(x))
             for first in range(0, len(order), settings.batch):
                 index = order[first : first + settings.batch]
-                apply(run, rule.step(run, x[index], targets[index]), velocity, lr)
+                samples = augment(x[index], run.rng) if augment else x[index]
+                optimiser.apply(rule.step(run, samples, targets[index]), settings.rate(epoch))
             for name, at_start in largest.items():
                 now = float(np.abs(run.params[name]["weight"]).max())
                 if not now <= 1000.0 * at_start:
@@ -120,7 +131,7 @@ def fit(
                         got=f"largest weight {now:.3g}",
                         next_step=rule.divergence_hint,
                     )
-            history.append(accuracy(rule.scores(run, x[:WATCHED]), targets[:WATCHED].argmax(axis=1)))
+            history.append(accuracy(in_batches(rule, run, x[:WATCHED]), targets[:WATCHED].argmax(axis=1)))
             if progress:
                 progress(epoch + 1, settings.epochs)
     return Trained(with_parameters(network, run.params), run, rule, tuple(history))

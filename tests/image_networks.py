@@ -70,12 +70,20 @@ class Builder:
         params = self.weights(shapes[op], outputs, bias) if op in shapes else {}
         return self.add(name, op, sources, (0, 0, outputs or channels), params, **attrs)
 
-    def conv1d(self, name: str, size: int, outputs: int, stride: int = 1, pads: tuple[int, int] = (0, 0), activation: str = "none") -> str:
-        channels = self.shape(self.last)[1]
-        params = self.weights((outputs, size, channels), outputs, True)
-        return self.add(
-            name, "conv1d", (), (0, outputs), params, kernel=size, stride=stride, pad_left=pads[0], pad_right=pads[1], activation=activation
-        )
+    def conv1d(
+        self,
+        name: str,
+        size: int,
+        outputs: int,
+        stride: int = 1,
+        pads: tuple[int, int] = (0, 0),
+        activation: str = "none",
+        *,
+        bias: bool = True,
+    ) -> str:
+        params = self.weights((outputs, size, self.shape(self.last)[1]), outputs, bias)
+        attrs: dict[str, Attr] = {"kernel": size, "stride": stride, "pad_left": pads[0], "pad_right": pads[1], "activation": activation}
+        return self.add(name, "conv1d", (), (0, outputs), params, **attrs)
 
     def dense(self, name: str, outputs: int, activation: str = "none") -> str:
         return self.add(

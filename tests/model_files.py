@@ -19,6 +19,8 @@ METADATA: dict[str, Any] = {
     "classes": ["zero", "één", "二"],
     "note": None,
 }
+ENDS = {"none": (-np.inf, np.inf), "relu": (0.0, np.inf), "relu6": (0.0, 6.0)}
+"""The least and largest real output of an activation function."""
 
 
 def dense(name: str, source: str, weight: Array, bias: Array | None, activation: str = "none") -> Layer:
@@ -55,7 +57,8 @@ def forward(network: Network, x: Array) -> dict[str, Array]:
         u = values[layer.inputs[0]]
         if layer.op == "dense":
             u = u @ layer.params["weight"].astype(np.float64).T + layer.params.get("bias", np.zeros(1))
-            u = np.maximum(u, 0) if layer.attrs["activation"] == "relu" else u
+            low, high = ENDS[str(layer.attrs["activation"])]
+            u = np.clip(u, low, high)
         elif layer.op == "softmax":
             e = np.exp(u - u.max(axis=1, keepdims=True))
             u = e / e.sum(axis=1, keepdims=True)
@@ -115,8 +118,8 @@ def dense_int8(layer: Layer, x: Array, x_quant: Quant) -> Array:
     mask = (np.int64(1) << right) - 1
     remainder = high & mask
     y = (high >> right) + (remainder > (mask >> 1) + (high < 0)) + y_quant.zero_point
-    low = y_quant.zero_point if layer.attrs["activation"] == "relu" else -128
-    return np.clip(y, max(low, -128), 127).astype(np.int8)
+    low, high = (y_quant.zero_point + np.round(end / y_quant.scale[0]) for end in ENDS[str(layer.attrs["activation"])])
+    return np.clip(y, max(low, -128), min(high, 127)).astype(np.int8)
 
 
 def assert_same_network(expected: Network, actual: Network) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from image_networks import Builder, as_int8
 from model_files import assert_same_network, float_network, quantised
 from onnx import TensorProto, numpy_helper
 from test_onnx import N, build
@@ -33,9 +34,26 @@ SECONDS = 1.0
 """For one file of a few kilobytes; they take a millisecond or two."""
 
 Reader = Callable[[bytes], Network]
+
+
+def image_network() -> Network:
+    """One of each: padding with and without a name, a depthwise layer, a skip connection, a maximum, a mean."""
+    builder = Builder((4, 4, 1))
+    builder.window("c", "conv2d", (3, 3), (1, 1), (1, 1, 1, 1), outputs=2, activation="relu")
+    builder.window("d", "depthwise_conv2d", (2, 2), (1, 1), (1, 1, 0, 0), activation="relu6")
+    builder.add("sum", "add", ["c", "d"], activation="none")
+    builder.window("p", "max_pool2d", (3, 3), (2, 2), (1, 1, 1, 1))
+    builder.add("t", "transpose", perm="2,0,1")
+    builder.add("r", "reshape", (), (2, 2, 2))
+    builder.add("m", "global_average_pool")
+    return builder.network()
+
+
 FILES: dict[str, tuple[bytes, Reader]] = {
     "float tflite": (to_tflite(FLOAT), from_tflite),
     "int8 tflite": (to_tflite(INT8), from_tflite),
+    "float tflite of images": (to_tflite(image_network()), from_tflite),
+    "int8 tflite of images": (to_tflite(as_int8(image_network())), from_tflite),
     "float onnx": (to_onnx(FLOAT).SerializeToString(), from_onnx),
     "int8 onnx": (to_onnx(INT8).SerializeToString(), from_onnx),
 }

@@ -21,8 +21,9 @@ from edgeff.interpreter import Interpreter
 from edgeff.ir import NUMERICS, Array, Layer, Network, Numeric, Program, Quant
 from edgeff.kernels import FOLDER
 from edgeff.kernels.mfcc import _complex_fft, bit_reversed, ln_f32
-from edgeff.layers import fixed_input, forward
-from edgeff.layers.mfcc import AUDIO, Recipe, coefficients, mel_weights, tables, with_features
+from edgeff.layers import SAMPLES, forward, raw_input, split_input
+from edgeff.layers.mfcc import Recipe, coefficients, mel_weights, tables, with_features
+from edgeff.lower import lower
 from edgeff.networks import initialised, structure
 from edgeff.quantize import quantize
 from edgeff.targets.host import HostTarget
@@ -54,7 +55,7 @@ def features_alone(quant: Quant) -> Program:
     recipe = Recipe(rounding="truncate", overflow="wrap")
     attrs = {name: getattr(recipe, name) for name in Recipe.__dataclass_fields__}
     layer = Layer("mfcc", "mfcc", ("input",), (49, 10, 1), attrs, {}, {"output": quant})
-    return deploy(Network("features", (16_000,), (layer,), AUDIO), numeric="int8", target="input").program
+    return deploy(Network("features", (16_000,), (layer,), SAMPLES), numeric="int8", target="input").program
 
 
 def wrapped_distance(a: Array, b: Array) -> Array:
@@ -277,27 +278,14 @@ def test_a_network_learns_from_audio_as_from_its_features(numeric: Numeric, seed
     behind = with_features(small_network(seed % 1000), SMALL, SMALL_SAMPLES)
     made = deploy(behind, x, rule="pepita", numeric=numeric, seed=seed)
     from_audio = Interpreter(made.program)
-    learner = Interpreter(deploy_behind(made.network, made.settings, seed))
-    first = next(call.outputs[0] for call in made.program.infer if call.layer == "mfcc")
+    learner = Interpreter(lower(split_input(made.network)[1], "pepita", made.settings, seed=seed))
     for number, sample in enumerate(made.inputs(x)):
         from_audio.predict(sample)
-        features = from_audio.tensor(first).reshape(-1)
+        features = from_audio.tensor("infer.mfcc").reshape(-1)
         from_audio.learn(sample, number % 4)
         learner.learn(features, number % 4)
     for name in ("dense_1.weight", "dense_2.weight"):
         assert from_audio.tensor(name).tobytes() == learner.tensor(name).tobytes()
-
-
-def deploy_behind(network: Network, changes: Any, seed: int) -> Program:
-    """What stands behind the feature layers of ``network``, as a program that learns by PEPITA."""
-    kept = [layer for layer in network if layer.op not in ("mfcc", "reshape")]
-    removed = {layer.name for layer in network} - {layer.name for layer in kept}
-    moved = tuple(replace(layer, inputs=tuple("input" if name in removed else name for name in layer.inputs)) for layer in kept)
-    quant = network["mfcc"].quant.get("output")
-    numeric = network.numeric
-    plain = Network(network.name, (30,), moved, quant)
-    values = {name: getattr(changes, name) for name in changes.__dataclass_fields__}
-    return deploy(plain, rule="pepita", numeric=numeric, changes=values, seed=seed).program
 
 
 def test_host_forward_is_the_float_program_up_to_blas() -> None:
@@ -312,8 +300,8 @@ def test_host_forward_is_the_float_program_up_to_blas() -> None:
 
 def test_audio_is_not_quantised() -> None:
     made = quantize(with_features(small_network(), SMALL, SMALL_SAMPLES), small_audio(20).astype(np.float32))
-    assert made.input_quant == AUDIO
-    assert fixed_input(made) == "int16"
+    assert made.input_quant == SAMPLES
+    assert raw_input(made) == "int16"
     x = small_audio(3)
     assert np.array_equal(deploy(made, numeric="int8").inputs(x), x)
     assert x.min() == -32768
@@ -339,13 +327,35 @@ def test_int8_features_saturate_unless_they_are_asked_to_wrap() -> None:
 
 def test_the_features_take_the_shape_that_the_network_reads() -> None:
     network = with_features(small_network(), SMALL, SMALL_SAMPLES)
-    assert [layer.op for layer in network][:2] == ["mfcc", "reshape"]
-    assert network["mfcc"].shape == (6, 5, 1)
+    assert [(layer.op, layer.shape) for layer in network][:2] == [("mfcc", (30,)), ("dense", (9,))]
     again = Network("taken", (6, 5, 1), (Layer("mfcc", "reshape", ("input",), (30,)),))
     assert [layer.name for layer in with_features(again, SMALL, SMALL_SAMPLES)] == ["mfcc_2", "mfcc"]
 
 
-REFUSED = [
+@pytest.mark.parametrize("numeric", ["float32", "int8"])
+def test_a_network_is_the_same_after_its_features_are_taken_off(numeric: Numeric) -> None:
+    x = np.random.default_rng(0).random((9, 30), np.float32)
+    network = small_network() if numeric == "float32" else quantize(small_network(), x)
+    first, again = split_input(with_features(network, SMALL, SMALL_SAMPLES))
+    assert first is not None
+    assert first.op == "mfcc"
+    assert again == network
+
+
+@pytest.mark.parametrize("rule", ["bp", "dfa", "ff", "frozen", "mempepita", "pepita"])
+def test_every_rule_learns_from_audio_on_the_host(rule: str) -> None:
+    made = deploy(with_features(small_network(), SMALL, SMALL_SAMPLES), small_audio(20), rule=rule, numeric="int8")
+    assert made.program.tensors[made.program.input].shape == (SMALL_SAMPLES,)
+    x = made.inputs(small_audio(6))
+    twin, host = Interpreter(made.program), HostTarget(made.program)
+    for number, sample in enumerate(x):
+        twin.learn(sample, number % 4)
+        host.learn(sample, number % 4)
+    for tensor in made.program.by_role("variable", "state"):
+        assert np.array_equal(twin.tensor(tensor.name), host.tensor(tensor.name))
+
+
+REFUSED: list[tuple[dict[str, Any], int, str]] = [
     ({"fft": 100}, SMALL_SAMPLES, r"^mfcc, fft: got 100; allowed: a power of two, 4 to 32,768$"),
     ({"frame": 129}, SMALL_SAMPLES, r"^mfcc, frame: got 129; allowed: 1 to fft samples$"),
     ({"hop": 0}, SMALL_SAMPLES, r"^mfcc, hop: got 0; "),
@@ -361,7 +371,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("change", "samples", "message"), REFUSED, ids=[next(iter(case[0]), str(case[1])) for case in REFUSED])
+@pytest.mark.parametrize(("change", "samples", "message"), REFUSED, ids=[",".join(case[0]) or str(case[1]) for case in REFUSED])
 def test_a_recipe_that_cannot_be_is_refused_in_one_line(change: dict[str, Any], samples: int, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         with_features(small_network(), SMALL | change, samples)
@@ -373,7 +383,7 @@ def test_an_mfcc_that_does_not_read_the_audio_is_refused() -> None:
     with pytest.raises(Unsupported, match=r"^layer 'mfcc': got an mfcc of float32; allowed: int16 audio: the network's input$"):
         deploy(Network("late", (SMALL_SAMPLES,), (first, second)), target="input")
     both = (replace(second, inputs=("input",)), first)
-    with pytest.raises(Unsupported, match=r"^the input of network 'both': got layers that read it as float32, int16"):
+    with pytest.raises(Unsupported, match=r"^the input of network 'both': got readers 'mfcc', 'relu'; allowed: 'mfcc' alone$"):
         deploy(Network("both", (SMALL_SAMPLES,), both), target="input")
 
 

@@ -79,7 +79,7 @@ def residual(builder: Builder) -> None:
 def sequence(builder: Builder) -> None:
     builder.conv1d("c1", 3, 4, 2, (1, 1), "relu")
     builder.conv1d("c2", 4, 5, 1, (3, 0), "relu6")
-    builder.conv1d("c3", 1, 3)
+    builder.conv1d("c3", 1, 3, bias=False)
     builder.dense("logits", 3)
 
 
@@ -157,7 +157,7 @@ def test_operator_versions_are_the_converters() -> None:
     network = chain(residual, (7, 8, 3))
     assert versions(as_int8(network)) == {
         "CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "RESHAPE": 1, "QUANTIZE": 1,
-        "ADD": 2, "MAX_POOL_2D": 2, "MEAN": 2, "RELU6": 2, "SOFTMAX": 2, "TRANSPOSE": 2,
+        "ADD": 2, "MAX_POOL_2D": 2, "MEAN": 2, "PAD": 2, "RELU6": 2, "SOFTMAX": 2, "TRANSPOSE": 2,
     }  # fmt: skip
     assert set(versions(network).values()) == {1}
 

@@ -90,3 +90,77 @@ class File:
         builder = flatbuffers.Builder(1024)
         builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
         return bytes(builder.Output())
+
+
+VALID = schema.Padding.VALID
+RNG = np.random.default_rng(29)
+IMAGE = (1, 6, 6, 2)
+Q = {"scale": [0.05], "zero": 4}
+"""The scale of most activations here."""
+
+
+class Graph(File):
+    """A file over one image, float or int8; each method adds an operator and gives its output."""
+
+    def __init__(self, dtype: str = "int8", shape: tuple[int, ...] = IMAGE, **quant: Any) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self.x = self.image("x", shape, **quant)
+
+    def image(self, name: str, shape: tuple[int, ...], **quant: Any) -> int:
+        return self.tensor(name, shape, self.dtype, **((Q | quant) if self.dtype == "int8" else {}))
+
+    def op(
+        self, name: str, inputs: list[int], shape: tuple[int, ...], options: str = "", quant: dict[str, Any] | None = None, **fields: Any
+    ) -> int:
+        y = self.image(f"{name.lower()}_{len(self.tensors)}", shape, **(quant or {}))
+        self.operator(name, inputs, [y], options, **fields)
+        return y
+
+    def conv(
+        self,
+        x: int,
+        shape: tuple[int, ...],
+        weight: tuple[int, ...] = (3, 3, 3, 2),
+        *,
+        bias: bool = True,
+        weights: dict[str, Any] | None = None,
+        biases: dict[str, Any] | None = None,
+        quant: dict[str, Any] | None = None,
+        name: str = "CONV_2D",
+        **fields: Any,
+    ) -> int:
+        options = {"padding": VALID, "strideH": 1, "strideW": 1} | fields
+        channels = weight[0] if name == "CONV_2D" else weight[3]
+        if self.dtype == "int8":
+            w = {"data": RNG.integers(-127, 128, weight), "scale": [0.02]} | (weights or {})
+            b = {"data": RNG.integers(-500, 500, channels), "scale": [0.05 * 0.02]} | (biases or {})
+            inputs = [x, self.tensor("w", weight, "int8", **w)] + ([self.tensor("b", (channels,), "int32", **b)] if bias else [])
+        else:
+            w = {"data": RNG.normal(size=weight)} | (weights or {})
+            inputs = [x, self.tensor("w", weight, **w)] + ([self.tensor("b", (channels,), data=RNG.normal(size=channels))] if bias else [])
+        return self.op(
+            name,
+            inputs,
+            shape,
+            "Conv2DOptions" if name == "CONV_2D" else "DepthwiseConv2DOptions",
+            {"scale": [0.4]} | (quant or {}),
+            **options,
+        )
+
+    def pad(self, x: int, shape: tuple[int, ...], rows: list[list[int]], quant: dict[str, Any] | None = None) -> int:
+        pads = self.tensor("pads", (len(rows), 2), "int32", data=np.array(rows))
+        return self.op("PAD", [x, pads], shape, "PadOptions", quant)
+
+    def axes(self, *values: int) -> int:
+        return self.tensor("axes", (len(values),), "int32", data=np.array(values))
+
+    def done(self, y: int) -> bytes:
+        return self.pack([self.x], [y])
+
+
+def pool(
+    graph: Graph, x: int, shape: tuple[int, ...], name: str = "MAX_POOL_2D", quant: dict[str, Any] | None = None, **fields: Any
+) -> int:
+    options = {"padding": VALID, "strideH": 2, "strideW": 2, "filterHeight": 2, "filterWidth": 2} | fields
+    return graph.op(name, [x], shape, "Pool2DOptions", quant, **options)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,49 +15,54 @@ from edgeff.cli.terminal import print_json, print_line, print_note, stages
 from edgeff.errors import BadInput, EdgeffError
 
 if TYPE_CHECKING:
-    from edgeff.bench import Configuration
+    from edgeff.bench import Runnable
     from edgeff.ir import Trace
 
 RUNS = "configurations"
 MOST_WORKERS = 1024
 
 
-@click.command("bench", epilog="Example: edgeff bench digits --workers 2 -o runs/digits")
+@click.command("bench", epilog="Example: edgeff bench mlperf-tiny --models models --workers 2 -o runs/mlperf-tiny")
 @click.argument("suite", default="digits")
 @click.option("--workers", type=Whole(1, MOST_WORKERS), default=1, show_default=True, help="Configurations that run at a time.")
+@click.option("--models", help="The folder of reference models, for mlperf-tiny. [default: EDGEFF_MODELS_DIR]")
+@click.option(
+    "--only", multiple=True, metavar="PATTERN", help="Run those whose names match, such as '*-int8-*'. Can be given several times."
+)
 @click.option("-o", "--out", type=OutputFolder(), help="The folder to write. [default: runs/SUITE]")
 @common
-def command(suite: str, workers: int, out: Path | None, as_json: bool, seed: int | None) -> None:
-    """Run every configuration of a suite and put them into one report.
+def command(suite: str, workers: int, models: str | None, only: tuple[str, ...], out: Path | None, as_json: bool, seed: int | None) -> None:
+    """Run every configuration of a suite (digits, mlperf-tiny) and put them into one report.
 
     What is finished is kept at once: the same command again goes on from there. --seed is the first seed of each configuration.
     """
-    from edgeff.bench import SUITES
-    from edgeff.bench import suite as run_all
+    from edgeff.bench import SUITES, Wishes, configurations
+    from edgeff.bench import traces as run_all
+    from edgeff.bench.models import models_folder
     from edgeff.report import print_table, run_json, to_json, write_report
 
     if suite not in SUITES:
         raise BadInput("unknown suite", got=repr(suite), allowed=", ".join(SUITES))
     folder = out or Path("runs") / suite
     check_folder(folder, RUNS)
-    configurations = [replace(item, seed=item.seed + (seed or 0)) for item in SUITES[suite]()]
+    chosen = configurations(SUITES[suite], Wishes(seed or 0, models_folder(models), only))
     kept = folder / RUNS
     try:
         kept.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"output folder '{folder}'", got=error.strerror or str(error), allowed="a path that can be written") from None
-    traces = finished(configurations, kept)
-    missing = [item for item in configurations if item.name not in traces]
+    traces = finished(chosen, kept)
+    missing = [item for item in chosen if item.name not in traces]
     if traces:
-        print_note(f"{len(traces)} of {len(configurations)} configurations were finished before")
+        print_note(f"{len(traces)} of {len(chosen)} configurations were finished before")
     with stages() as report:
-        report(suite, len(traces), len(configurations))
+        report(suite, len(traces), len(chosen))
         for configuration, trace in run_all(missing, workers):
             with new_file(kept / f"{configuration.name}.json") as path:
                 path.write_text(json.dumps(to_json([trace]), allow_nan=False), encoding="utf-8")
             traces[configuration.name] = trace
-            report(configuration.name, len(traces), len(configurations))
-    ordered = [traces[item.name] for item in configurations]
+            report(configuration.name, len(traces), len(chosen))
+    ordered = [traces[item.name] for item in chosen]
     write_report(folder, ordered)
     if as_json:
         print_json([run_json(trace) for trace in ordered])
@@ -67,12 +71,12 @@ def command(suite: str, workers: int, out: Path | None, as_json: bool, seed: int
     print_line(f"wrote {folder / 'report.html'}")
 
 
-def finished(configurations: Iterable[Configuration], folder: Path) -> dict[str, Trace]:
+def finished(chosen: Iterable[Runnable], folder: Path) -> dict[str, Trace]:
     """The traces in ``folder`` by the name of their configuration; a file that cannot be read counts as missing."""
     from edgeff.report import read_runs
 
     found: dict[str, Trace] = {}
-    for configuration in configurations:
+    for configuration in chosen:
         file = folder / f"{configuration.name}.json"
         if not file.is_file():
             continue

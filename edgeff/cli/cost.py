@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeff.cli.models import inference_only, load_model, make_deployment
+from edgeff.cli.models import inference_only, load_model_or_network, make_deployment
 from edgeff.cli.options import changes, common, numeric
-from edgeff.cli.terminal import print_json, print_line, print_table
+from edgeff.cli.terminal import print_json, print_line, print_table, shape_text
 from edgeff.errors import DoesNotFit
 
 if TYPE_CHECKING:
     from edgeff.deploy import Deployment
     from edgeff.ir import Board, MemoryPlan, Program
 
+ALL = "all"
+
 
 @click.command("cost", epilog="Example: edgeff cost m.onnx --rule pepita --numeric int8 --board rpi_pico")
 @click.argument("model")
 @click.option("--rule", help="What learns; see `edgeff list rules`. [default: inference only]")
-@click.option("--board", help="Say whether it fits this board; see `edgeff list boards`.")
+@click.option("--board", help="Say whether it fits this board, or `all`; see `edgeff list boards`.")
 @numeric
 @changes
 @common
@@ -36,37 +38,58 @@ def command(
 ) -> None:
     """Show multiply-accumulates, weights, activations and the arena of inference and of a learning step.
 
-    The figures are exact: those of the firmware that `edgeff build` makes.
+    MODEL is a file, or the name of a network, which then has fresh weights. The figures are exact: those of the firmware that
+    `edgeff build` makes.
     """
-    from edgeff.boards import load_board
+    from edgeff.boards import load_board, load_boards
     from edgeff.cost import cost
+    from edgeff.report.layer_names import short_names
 
-    machine = load_board(board) if board else None
-    deployment = make_deployment(load_model(model), rule=rule, numeric=numeric, changes=changes, calibrate=calibrate, seed=seed)
+    machines = [*load_boards().values()] if board == ALL else [load_board(board)] if board else []
+    loaded = load_model_or_network(model, seed)
+    deployment = make_deployment(loaded, rule=rule, numeric=numeric, changes=changes, calibrate=calibrate, seed=seed)
     program = deployment.program
     whole, alone = cost(program), cost(inference_only(program))
     layers = layer_costs(program)
-    infer = {"macs": whole.infer_macs, "arena_bytes": alone.memory.arena_bytes}
-    learn = {"macs": whole.learn_macs if rule else None, "arena_bytes": whole.memory.arena_bytes if rule else None}
-    fit = _fit(deployment, machine, whole.memory) if machine else {}
+    infer = {"macs": whole.infer_macs} | _arena(alone.memory)
+    learn = {"macs": whole.learn_macs if rule else None} | _arena(whole.memory if rule else None)
+    fit = [board_fit(deployment, machine, whole.memory) for machine in machines]
     if as_json:
-        print_json({"layers": layers, "infer": infer, "learn": learn, "weight_bytes": whole.weight_bytes} | ({"board": fit} if fit else {}))
+        boards = {"boards": fit} if board == ALL else {"board": fit[0]} if fit else {}
+        print_json({"layers": layers, "infer": infer, "learn": learn, "weight_bytes": whole.weight_bytes} | boards)
         return
-    keys = ("name", "kernel", "macs", "weight_bytes", "activation_bytes")
-    headings = ("layer", "kernel", "MACs", "weight bytes", "activation bytes")
+    names = short_names(layer["name"] for layer in layers)
+    keys = ("kernel", "shape", "macs", "weight_bytes", "activation_bytes")
+    body = [[names[layer["name"]], *(shape_text(layer[k]) if k == "shape" else layer[k] for k in keys)] for layer in layers]
+    body.append(["total", "", "", infer["macs"], whole.weight_bytes, None])
     print_line(f"{program.name}, {program.numeric}, inference by layer")
-    print_table(headings, [[layer[key] for key in keys] for layer in layers])
-    rows: list[Sequence[object]] = [["inference only", infer["macs"], infer["arena_bytes"], alone.memory.flash_bytes]]
+    print_table(("layer", "kernel", "output", "MACs", "weight bytes", "activation bytes"), body)
+    rows: list[Sequence[object]] = [["inference only", *infer.values(), _ratio(alone.memory), alone.memory.flash_bytes]]
     if rule:
-        rows.append([f"learning step of {rule}", learn["macs"], learn["arena_bytes"], whole.memory.flash_bytes])
-    print_table(("", "MACs", "arena bytes", "constant bytes"), rows)
+        rows.append([f"learning step of {rule}", *learn.values(), _ratio(whole.memory), whole.memory.flash_bytes])
+    print_table(("", "MACs", "arena bytes", "no arena is below", "ratio", "constant bytes"), rows)
     print_line(f"weights {whole.weight_bytes:,} bytes; a program that learns keeps them in the arena, with their start values as constants")
-    if fit:
-        print_line(str(fit["summary"]))
+    if board == ALL:
+        print_line("")
+        print_boards(fit, f"with a learning step of {rule}" if rule else "inference only")
+    elif fit:
+        print_line(str(fit[0]["summary"]))
+
+
+def _arena(memory: MemoryPlan | None) -> dict[str, int | None]:
+    return {
+        "arena_bytes": memory.arena_bytes if memory else None,
+        "arena_lower_bound_bytes": memory.lower_bound_bytes if memory else None,
+    }
+
+
+def _ratio(memory: MemoryPlan) -> str:
+    """How far the arena is above the bytes that are alive at once, as a factor."""
+    return f"{memory.arena_bytes / max(memory.lower_bound_bytes, 1):.2f}"
 
 
 def layer_costs(program: Program) -> list[dict[str, Any]]:
-    """One entry for each layer of inference: its kernel, its MACs (of all its calls), the bytes of its weights and of its output."""
+    """One entry for each layer of inference: its kernel, the shape and bytes of its output, its MACs (of all its calls), its weights."""
     from edgeff.cost import call_costs, layer_bytes
 
     entries: dict[str, dict[str, Any]] = {}
@@ -74,23 +97,24 @@ def layer_costs(program: Program) -> list[dict[str, Any]]:
     for call, figures in zip(program.infer, call_costs(program, program.infer), strict=True):
         if call.layer not in known and call.stage != "forward":
             continue
-        output = max(program.tensors[name].size_bytes for name in call.outputs)
+        output = max((program.tensors[name] for name in call.outputs), key=lambda tensor: tensor.size_bytes)
         entry = entries.setdefault(
             call.layer,
             {
                 "name": call.layer,
                 "kernel": call.kernel,
+                "shape": list(output.shape),
                 "macs": 0,
                 "weight_bytes": layer_bytes(program, call.layer, "constant", "variable"),
-                "activation_bytes": output,
+                "activation_bytes": output.size_bytes,
             },
         )
         entry["macs"] += figures.macs
-        entry["activation_bytes"] = max(entry["activation_bytes"], output)
+        entry["activation_bytes"] = max(entry["activation_bytes"], output.size_bytes)
     return [*entries.values()]
 
 
-def _fit(deployment: Deployment, board: Board, memory: MemoryPlan) -> dict[str, Any]:
+def board_fit(deployment: Deployment, board: Board, memory: MemoryPlan) -> dict[str, Any]:
     """Whether the program fits the board, how many bytes stay free (negative: are missing), and what to do where it does not.
 
     Of flash only the constants are known before a build: code comes on top.
@@ -98,13 +122,35 @@ def _fit(deployment: Deployment, board: Board, memory: MemoryPlan) -> dict[str, 
     from edgeff.simulate import fits, require_fit
 
     free, flash = -fits(deployment.program, board), board.flash_bytes - memory.flash_bytes
-    found = {"name": board.name, "fits": free >= 0 and flash >= 0, "free_ram_bytes": free, "free_flash_bytes": flash}
-    taken = f"{free:,} of {board.ram_bytes:,} bytes of RAM and {flash:,} of {board.flash_bytes:,} of flash, before the code, stay free"
-    summary = f"fits {board.name}: {taken}"
-    if flash < 0:
-        summary = f"does not fit {board.name}: {-flash:,} bytes of flash too few; choose a smaller network, int8 or another board"
+    found = {
+        "name": board.name,
+        "fits": free >= 0 and flash >= 0,
+        "free_ram_bytes": free,
+        "free_flash_bytes": flash,
+        "ram_bytes": board.ram_bytes,
+        "flash_bytes": board.flash_bytes,
+    }
+    if free >= 0 and flash >= 0:
+        taken = f"{free:,} of {board.ram_bytes:,} bytes of RAM and {flash:,} of {board.flash_bytes:,} of flash, before the code, stay free"
+        return found | {"summary": f"fits {board.name}: {taken}"}
+    missing = [f"{-flash:,} bytes of flash too few, of {board.flash_bytes:,}"] if flash < 0 else []
+    advice = "choose a smaller network, int8 or another board"
     try:
         require_fit(deployment, board)
     except DoesNotFit as error:
-        summary = f"does not fit {board.name}: {-free:,} bytes of RAM too few, of {board.ram_bytes:,}; {error.next_step}"
-    return found | {"summary": summary}
+        missing.insert(0, f"{-free:,} bytes of RAM too few, of {board.ram_bytes:,}")
+        advice = error.next_step if flash >= 0 else advice
+    return found | {"summary": f"does not fit {board.name}: {' and '.join(missing)}; {advice}"}
+
+
+def print_boards(fit: Sequence[dict[str, Any]], what: str) -> None:
+    """Prints one row a board: what stays free, or by how many bytes the program does not fit."""
+    rows = [
+        [found["name"], found["fits"], found["ram_bytes"], found["free_ram_bytes"], found["flash_bytes"], found["free_flash_bytes"]]
+        for found in fit
+    ]
+    print_line(f"boards, {what}; free bytes that are negative are missing, and of flash the code still has to go off")
+    print_table(("board", "fits", "RAM", "of it free", "flash", "of it free"), rows)
+    for found in fit:
+        if not found["fits"]:
+            print_line(str(found["summary"]))

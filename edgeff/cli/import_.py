@@ -9,7 +9,7 @@ import click
 
 from edgeff.cli.options import common, output_model
 from edgeff.cli.outputs import new_file
-from edgeff.cli.terminal import print_json, print_line, print_table
+from edgeff.cli.terminal import print_json, print_line, print_table, shape_text
 
 
 @click.command("import", epilog="Example: edgeff import model.tflite -o m.onnx")
@@ -17,9 +17,10 @@ from edgeff.cli.terminal import print_json, print_line, print_table
 @output_model
 @common
 def command(file: str, out: Path, as_json: bool, seed: int | None) -> None:  # noqa: ARG001 - every command takes a seed
-    """Read a .tflite or .onnx file and write it in the form that all other commands take."""
+    """Read a .tflite, .onnx, .keras or .h5 file and write it in the form that all other commands take."""
     from edgeff.exporters.onnx import write_onnx
     from edgeff.importers import load
+    from edgeff.report.layer_names import short_names
 
     network = load(file)
     with new_file(out) as path:
@@ -32,6 +33,7 @@ def command(file: str, out: Path, as_json: bool, seed: int | None) -> None:  # n
         shape = [*network.input_shape]
         print_json({"name": network.name, "numeric": network.numeric, "input_shape": shape, "layers": layers, "model": str(out)})
         return
-    rows = [[layer["name"], layer["op"], "x".join(map(str, layer["shape"])), layer["parameters"]] for layer in layers]
+    names = short_names(layer["name"] for layer in layers)
+    rows = [[names[layer["name"]], layer["op"], shape_text(layer["shape"]), layer["parameters"]] for layer in layers]
     print_table(["layer", "operator", "output", "parameters"], rows)
-    print_line(f"wrote {out}: {network.numeric}, input {'x'.join(map(str, network.input_shape))}")
+    print_line(f"wrote {out}: {network.numeric}, input {shape_text(network.input_shape)}")

@@ -22,13 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Model:
-    """A network and what its metadata says: the task and the rule it was trained with (None: unknown), the seed of both, the settings."""
+    """A network and what its metadata says: the task and the rule it was trained with (None: unknown), the seed of both, the settings.
+
+    ``fresh``: it has no file; its parameters were drawn from the seed.
+    """
 
     network: Network
     task: str | None
     rule: str | None
     seed: int
     settings: Mapping[str, Any]
+    fresh: bool = False
 
     @property
     def predicts_by_rule(self) -> bool:
@@ -79,6 +83,23 @@ def load_model(path: str | Path) -> Model:
     )
 
 
+def load_model_or_network(text: str, seed: int | None = None) -> Model:
+    """The model in the file ``text``; where there is no such file, the network of that name (registered, or a dense list) with fresh weights.
+
+    What it costs does not depend on their values. Raises BadInput as ``load_model`` does, with the names that would do as well.
+    """
+    from edgeff import registry
+    from edgeff.networks import initialised, structure
+
+    if Path(text).exists() or Path(text).suffix:
+        return load_model(text)
+    if text not in registry.networks and not text[:1].isdigit():
+        allowed = f"an .onnx or .tflite file, a dense list such as 64-32-10, {', '.join(registry.networks)}"
+        raise BadInput("model", got=f"{text!r}, no such file or network", allowed=allowed)
+    network = initialised(structure(text), seed or 0)
+    return Model(network, None, None, seed or 0, {}, fresh=True)
+
+
 def split_seed(model: Model, task: str, seed: int | None) -> int:
     """The seed that splits the task's data: by default the model's. Another one is noted, for it mixes training and test data."""
     if seed is not None and seed != model.seed and task == model.task:
@@ -124,6 +145,7 @@ def make_deployment(
     from edgeff import registry
     from edgeff.deploy import deploy
     from edgeff.ir import Headroom
+    from edgeff.networks import random_inputs, reproduces_input
 
     seed = model.seed if seed is None else seed
     numbers: Any = numeric or model.network.numeric
@@ -137,9 +159,13 @@ def make_deployment(
         chosen = model.rule_settings(used, numbers) | {name: getattr(settings, name) for name in texts}
     x = None
     if numbers != "float32" and model.network.input_quant is None:
-        x = (data or _calibration(model, numbers, calibrate, seed)).x_train
+        if model.fresh and calibrate is None and data is None:
+            x = random_inputs(model.network, seed)
+        else:
+            x = (data or _calibration(model, numbers, calibrate, seed)).x_train
     headroom = None if rule else Headroom()
-    made = deploy(model.network, x, rule=used, numeric=numbers, changes=chosen, seed=seed, headroom=headroom)
+    target = "input" if reproduces_input(model.network) else "class"
+    made = deploy(model.network, x, rule=used, numeric=numbers, changes=chosen, seed=seed, headroom=headroom, target=target)
     return made if rule or used is None else replace(made, program=inference_only(made.program))
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgeff.cli.export import example_samples
-from edgeff.cli.models import load_model, make_deployment
+from edgeff.cli.models import load_model_or_network, make_deployment
 from edgeff.cli.options import changes, common, numeric
-from edgeff.cli.terminal import print_json, print_line, print_table
+from edgeff.cli.terminal import print_json, print_line, print_table, shape_text
+
+if TYPE_CHECKING:
+    from edgeff.ir import Call, CallCost, Cost, Program
 
 
 @click.command("profile", epilog="Example: edgeff profile m.onnx --board nucleo_l4r5zi --rule pepita")
@@ -21,6 +24,7 @@ from edgeff.cli.terminal import print_json, print_line, print_table
 @click.option("--rule", help="What learns on the board; see `edgeff list rules`. [default: inference only]")
 @numeric
 @changes
+@click.option("--toolchain", help="The compiler: zig or gcc. [default: the first that is installed]")
 @common
 def command(
     model: str,
@@ -29,17 +33,23 @@ def command(
     numeric: str | None,
     calibrate: str | None,
     changes: Sequence[tuple[str, str]],
+    toolchain: str | None,
     as_json: bool,
     seed: int | None,
 ) -> None:
-    """Count instructions and cycles by layer and by function, and flash, arena and stack."""
+    """Count instructions and cycles by layer and by function, and flash, arena and stack.
+
+    MODEL is a file, or the name of a network, which then has fresh weights.
+    """
     import numpy as np
 
     from edgeff.boards import load_board
     from edgeff.simulate import build_project, profile
+    from edgeff.toolchains import choose
 
     machine = load_board(board)
-    loaded = load_model(model)
+    compiler = choose(machine, toolchain)
+    loaded = load_model_or_network(model, seed)
     seed = loaded.seed if seed is None else seed
     deployment = make_deployment(loaded, rule=rule, numeric=numeric, changes=changes, calibrate=calibrate, seed=seed)
     samples, labels = example_samples(loaded, deployment, seed)
@@ -47,25 +57,41 @@ def command(
         samples = deployment.inputs(np.random.default_rng(seed).random((1, *loaded.network.input_shape), np.float32))
         labels = np.zeros(1, np.int64)
     with tempfile.TemporaryDirectory(prefix="edgeff-profile-") as folder:
-        firmware, _ = build_project(deployment, machine, Path(folder))
+        firmware, _ = build_project(deployment, machine, Path(folder), toolchain=compiler)
         trace = profile(deployment, machine, firmware, samples[0], int(labels[0]), loaded.task or "", seed)
     if as_json:
         from edgeff.report import run_json
 
         print_json(run_json(trace))
         return
-    for title, cost, rows in (("inference", trace.infer, trace.infer_layers), ("learning step", trace.learn, trace.learn_layers)):
-        if not rows:
-            continue
-        body: list[list[Any]] = [[row.name, row.kernel, row.stage, row.macs, row.instructions, row.cycles] for row in rows]
-        body.append(["total", "", "", cost.macs, cost.instructions, cost.cycles])
-        print_line(
-            f"{title} of {trace.network}, {trace.numeric}, on {machine.name}: {1000 * (cost.latency_s or 0):.3f} ms ({cost.evidence})"
-        )
-        print_table(("layer", "kernel", "stage", "MACs", "instructions", "cycles"), body)
+    program = deployment.program
+    place = f"of {trace.network}, {trace.numeric}, on {machine.name}, built by {compiler.version()}"
+    _print_calls(f"inference {place}", program, program.infer, trace.infer, trace.infer_layers)
+    if program.learn:
+        _print_calls(f"learning step {place}", program, program.learn, trace.learn, trace.learn_layers)
     print_line(f"{'learning step' if rule else 'inference'} by function")
     print_table(("function", "instructions"), [*trace.functions.items()])
     memory = trace.memory
     print_line(
         f"flash {memory.flash_bytes:,} bytes, weights {memory.weight_bytes:,}, arena {memory.arena_bytes:,}, stack {memory.stack_bytes:,}"
     )
+
+
+def _print_calls(title: str, program: Program, calls: Sequence[Call], cost: Cost, rows: Sequence[CallCost]) -> None:
+    """Prints one line of calls: what each makes, its share of the instructions, and how many of them a multiply-accumulate takes."""
+    from edgeff.report.layer_names import short_names
+
+    names = short_names(row.name for row in rows)
+    total = cost.instructions or 1
+    body: list[list[Any]] = []
+    for call, row in zip(calls, rows, strict=True):
+        shape = shape_text(program.tensors[call.outputs[0]].shape)
+        share = round(100 * (row.instructions or 0) / total, 1)
+        body.append([names[row.name], row.kernel, row.stage, shape, row.macs, row.instructions, share, row.cycles, _a_mac(row)])
+    body.append(["total", "", "", "", cost.macs, cost.instructions, 100.0, cost.cycles, _a_mac(cost)])
+    print_line(f"{title}: {1000 * (cost.latency_s or 0):.3f} ms ({cost.evidence})")
+    print_table(("layer", "kernel", "stage", "output", "MACs", "instructions", "%", "cycles", "instructions a MAC"), body)
+
+
+def _a_mac(cost: Cost | CallCost) -> float | None:
+    return round(cost.instructions / cost.macs, 2) if cost.instructions and cost.macs else None

@@ -40,7 +40,7 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> No
     console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for index, heading in enumerate(headings):
-        numbers = all(row[index] is None or isinstance(row[index], int | float) for row in rows)
+        numbers = all(row[index] is None or (isinstance(row[index], int | float) and not isinstance(row[index], bool)) for row in rows)
         table.add_column(Text(heading), justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell(value)) for value in row))
@@ -59,6 +59,15 @@ def cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else one_line(f"{value:.4g}" if isinstance(value, float) else str(value))
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """A shape for people.
+
+    >>> shape_text((25, 5, 64)), shape_text(())
+    ('25x5x64', '1')
+    """
+    return "x".join(map(str, shape)) or "1"
 
 
 def percent(share: float | None) -> str:

@@ -6,6 +6,7 @@ A function puts the nodes of its layer into the graph; layouts, activations and 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ def _dense(graph: Graph, layer: Layer) -> None:
     graph.finish(layer, "Gemm", [graph.read(layer.inputs[0], "flat"), *_parameters(graph, layer)], transB=1)
 
 
-def _window(layer: Layer, name: str) -> dict[str, list[int]]:
+def _window(layer: Layer, name: str) -> dict[str, Any]:
     """The attributes of a window of the convolution (``name`` "kernel") or pool ("pool")."""
     sides = ("top", "left", "bottom", "right")
     return {
@@ -49,7 +50,7 @@ def _conv1d(graph: Graph, layer: Layer) -> None:
     weight = layer.params["weight"].transpose(0, 2, 1)  # (C_out, K, C_in) -> (C_out, C_in, K)
     x = graph.read(layer.inputs[0], "channels_first")
     pads = [int(layer.attrs["pad_left"]), int(layer.attrs["pad_right"])]
-    window = {"kernel_shape": [int(layer.attrs["kernel"])], "strides": [int(layer.attrs["stride"])], "pads": pads}
+    window: dict[str, Any] = {"kernel_shape": [int(layer.attrs["kernel"])], "strides": [int(layer.attrs["stride"])], "pads": pads}
     graph.finish(layer, "Conv", [x, *_parameters(graph, layer, weight)], "channels_first", **window)
 
 

@@ -41,6 +41,7 @@ class Graph:
         self._integers: dict[tuple[str, Layout], str] = {}
         self._scales: dict[str, list[str]] = {}
         self._limits: list[str] = []
+        self._named: set[str] = set()
         self._last = network.layers[-1].name
         if network.input_quant is None:
             self._floats["input", "plain"] = "input"
@@ -181,7 +182,8 @@ class Graph:
         """Layers keep their names: the tensor they make first is called so, and of the last layer the one in the network's layout."""
         if name == "input":
             return self.names.claim("input.dequantized" if layout == "plain" else f"input.{layout}")
-        own = layout == "plain" if name == self._last else not any(known == name for known, _ in self._floats)
+        own = layout == "plain" if name == self._last else name not in self._named
+        self._named.add(name)
         return name if own else self.names.claim(f"{name}.{layout}")
 
     def _name(self, held: dict[tuple[str, Layout], str], name: str, layout: Layout) -> str:

@@ -17,7 +17,7 @@ from edgeff.errors import Unsupported
 from edgeff.exporters.tflite_graph import Graph
 from edgeff.importers import conventions
 from edgeff.importers.tflite_schema import schema
-from edgeff.ir import Layer
+from edgeff.ir import Layer, Quant
 from edgeff.layers.conv1d import as_image
 from edgeff.layers.conv2d import pads, stride, window
 from edgeff.layers.shape import axes
@@ -69,10 +69,23 @@ def _windowed(graph: Graph, layer: Layer, x: int, shape: tuple[int, ...]) -> tup
     return graph.operator("PADV2", inputs, padded, "PadV2Options"), options
 
 
+def _with_bias(layer: Layer, x: Quant | None) -> Layer:
+    """``layer``, with a bias of zeros where it has none: LiteRT runs no CONV_2D without one. The description tells that it is none."""
+    if "bias" in layer.params:
+        return layer
+    weight, channels = layer.quant.get("weight"), layer.shape[-1]
+    bias = np.zeros(channels, np.float32 if weight is None else np.int32)
+    quant = dict(layer.quant)
+    if weight is not None and x is not None:
+        products = x.scales() * weight.scales()
+        quant["bias"] = Quant(tuple(products.tolist()), 0, 0 if weight.per_channel else None)
+    return replace(layer, params=dict(layer.params) | {"bias": bias}, quant=quant)
+
+
 def _conv2d(graph: Graph, layer: Layer) -> None:
     x, options = _windowed(graph, layer, _source(graph, layer), graph.shapes[layer.inputs[0]])
     options |= {"dilationHFactor": 1, "dilationWFactor": 1}
-    inputs = [x, *graph.parameters(layer)]
+    inputs = [x, *graph.parameters(_with_bias(layer, graph.quants[layer.inputs[0]]))]
     graph.operator("CONV_2D", inputs, graph.output(layer), "Conv2DOptions", version=3 if graph.int8 else 1, **options)
 
 
@@ -82,8 +95,8 @@ def _conv1d(graph: Graph, layer: Layer) -> None:
     row = graph.reshape(_source(graph, layer), layer, "image", (1, length, channels), graph.quants[before])
     x, options = _windowed(graph, image, row, (1, length, channels))
     options |= {"dilationHFactor": 1, "dilationWFactor": 1}
-    made = graph.output(image)
-    graph.operator("CONV_2D", [x, *graph.parameters(image)], made, "Conv2DOptions", version=3 if graph.int8 else 1, **options)
+    made, inputs = graph.output(image), [x, *graph.parameters(_with_bias(image, graph.quants[before]))]
+    graph.operator("CONV_2D", inputs, made, "Conv2DOptions", version=3 if graph.int8 else 1, **options)
     graph.indices[layer.name] = graph.reshape(made, layer, "sequence", layer.shape, layer.quant.get("output"))
 
 

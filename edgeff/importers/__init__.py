@@ -11,32 +11,37 @@ from pathlib import Path
 from edgeff.errors import Unsupported
 from edgeff.importers.conventions import short
 from edgeff.importers.files import MAX_FILE_BYTES, read_file
+from edgeff.importers.keras import ARCHIVE, HDF5, from_keras, is_keras_archive
 from edgeff.importers.onnx import from_onnx
 from edgeff.importers.tflite import IDENTIFIER, from_tflite
 from edgeff.ir import Network
 
-__all__ = ["MAX_FILE_BYTES", "from_onnx", "from_tflite", "load", "read_file"]
+__all__ = ["MAX_FILE_BYTES", "from_keras", "from_onnx", "from_tflite", "load", "read_file"]
 
 _FOREIGN = (
-    (b"\x89HDF", "a Keras .h5 file"),
-    (b"PK\x03\x04", "a zip archive (.keras, .npz or PyTorch)"),
+    (ARCHIVE, "a zip archive that is no .keras file (.npz or PyTorch)"),
     (b"\x80\x02", "a pickle"),
     (b"{", "JSON text"),
 )
 
 
 def load(path: Path | str) -> Network:
-    """The network in the file at ``path`` (.onnx or .tflite, found by content).
+    """The network in the file at ``path`` (.onnx, .tflite, .keras or .h5, found by content).
 
     Raises BadInput for a missing, oversized or damaged file and for values that are not finite; Unsupported for operators without a layer
-    of ours.
+    of ours; MissingTool for a Keras file without TensorFlow.
     """
     data = read_file(Path(path))
     if data[4:8] == IDENTIFIER:
         return from_tflite(data)
+    if data.startswith(HDF5) or (data.startswith(ARCHIVE) and is_keras_archive(data)):
+        return from_keras(data)
     for magic, kind in _FOREIGN:
         if data.startswith(magic):
             raise Unsupported(
-                f"model file {short(path)}", got=kind, allowed=".onnx and .tflite", next_step="convert it with the tool that made it"
+                f"model file {short(path)}",
+                got=kind,
+                allowed=".onnx, .tflite, .keras and .h5",
+                next_step="convert it with the tool that made it",
             )
     return from_onnx(data)

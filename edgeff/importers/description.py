@@ -48,7 +48,9 @@ def from_json(text: str | bytes, what: str) -> dict[str, Any]:
 
 
 def describe(network: Network) -> dict[str, Any]:
-    """The description of ``network``: schema, name, the input's quantisation, and of each layer name, op, attributes and quantisation."""
+    """The description of ``network``: schema, name, the input's quantisation, and of each layer name, op, attributes, quantisation and the
+    names of its parameters.
+    """
     return {
         "schema": SCHEMA,
         "name": network.name,
@@ -59,6 +61,7 @@ def describe(network: Network) -> dict[str, Any]:
                 "op": layer.op,
                 "attrs": dict(layer.attrs),
                 "quant": {key: _quant_json(quant) for key, quant in layer.quant.items()},
+                "params": list(layer.params),
             }
             for layer in network
         ],
@@ -91,7 +94,17 @@ def refine(network: Network, description: Mapping[str, Any]) -> Network:
     return named
 
 
+def _without_idle_bias(layer: Layer, entry: Mapping[str, Any]) -> Layer:
+    """``layer`` without a bias of zeros that the description does not know: some operators cannot do without one."""
+    bias = layer.params.get("bias")
+    if bias is None or bias.any() or "bias" in entry.get("params", ["bias"]):
+        return layer
+    params, quant = ({key: value for key, value in of.items() if key != "bias"} for of in (layer.params, layer.quant))
+    return replace(layer, params=params, quant=quant)
+
+
 def _refine_layer(layer: Layer, entry: Mapping[str, Any]) -> Layer:
+    layer = _without_idle_bias(layer, entry)
     attrs: dict[str, Attr] = dict(entry["attrs"])
     agree = all(key in attrs and _same(attrs[key], value) for key, value in layer.attrs.items())
     plain = all(isinstance(value, int | float | str) for value in attrs.values())

@@ -55,9 +55,8 @@ def from_onnx(source: Path | str | bytes) -> Network:
     assembly.described = frozenset(context.described)
     for index, node in enumerate(graph.node):
         _read_node(context, node, index)
-    made = context.tensors.get(output)
-    if isinstance(made, View):
-        made = context.views.plain(Node(f"{output}_output", "output", {}, ()), made)
+    last = context.tensors.get(output)
+    made = context.views.plain(Node(f"{output}_output", "output", {}, ()), last) if isinstance(last, View) else last
     network = assembly.finish(name, made, metadata)
     return description.refine(network, described) if "edgeff.network" in properties else network
 

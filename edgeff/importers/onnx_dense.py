@@ -143,11 +143,16 @@ def _batch_normalization(graph: Graph, node: Node, values: Values) -> Seen:
     """y = (x - mean) / sqrt(variance + epsilon) * scale + bias, over ONNX's first axis after the batch."""
     x = real(node, values[0])
     names = ("scale", "bias", "mean", "variance")
-    scale, bias, mean, variance = (constant(node, value, name).array for value, name in zip(values[1:], names, strict=True))
+    parts = [constant(node, value, name) for value, name in zip(values[1:], names, strict=True)]
+    if x.x.quant is not None or any(part.quant is not None for part in parts):
+        raise node.unsupported(
+            "a quantised batch normalisation", "one folded into the convolution before it, before the model is quantised"
+        )
     if number(node, "training_mode", 0) or number(node, "spatial", 1) != 1:
         raise node.unsupported("batch normalisation in training, or by position", "training_mode 0, spatial 1")
-    shapes = {array.shape for array in (scale, bias, mean, variance)}
-    if x.shape is None or shapes != {x.shape[:1]} or any(array.dtype != np.float32 for array in (scale, bias, mean, variance)):
+    scale, bias, mean, variance = (part.array for part in parts)
+    shapes = {part.array.shape for part in parts}
+    if x.shape is None or shapes != {x.shape[:1]} or any(part.array.dtype != np.float32 for part in parts):
         raise node.bad(f"parameters of shapes {sorted(shapes)} for an input of shape {x.shape}", "four of float32, one value a channel")
     if len(x.shape) > 1:
         x = channels_first(graph.views.channels_last(node, x))

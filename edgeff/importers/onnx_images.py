@@ -1,13 +1,12 @@
 """ONNX operators of images and sequences: convolutions, pools, means over all positions, zeros around an image.
 
-Tensors are channels first, (C, H, W) or (C, L), and weights (C_out, C_in / group, KH, KW) or (C_out, C_in / group, K); edgeff's are channels
-last. Padding may be given or asked for (``auto_pad``), and comes out as numbers. Refused: dilation, groups other than one and the depthwise
-convolution, averages that count their padding.
+Tensors are channels first, (C, H, W) or (C, L), and weights (C_out, C_in / group, KH, KW) or (C_out, C_in / group, K); edgeff's are
+channels last. Padding may be given or asked for (``auto_pad``), and comes out as numbers. Refused: dilation, groups other than one and the
+depthwise convolution, averages that count their padding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -204,10 +203,8 @@ def _pad(graph: Graph, node: Node, values: Values) -> Seen:
         raise node.unsupported("padding with other than a constant", "mode constant")
     rank = len(x.shape) + 1
     pads = _pads(node, values, rank)
-    if values[2] is not None:
-        neutral = node.scalar(constant(node, values[2], "padding"), "padding")
-    else:
-        neutral = number(node, "value", 0.0)
+    given = optional(node, values[2], "padding")
+    neutral = number(node, "value", 0.0) if given is None else node.scalar(given, "padding")
     before, after = pads[:rank], pads[rank:]
     if before[0] or after[0]:
         raise node.unsupported(f"pads {pads} along the batch axis", "0 there")
@@ -243,10 +240,10 @@ def _pads(node: Node, values: Values, rank: int) -> Axes:
     flat = [int(value) for value in array.reshape(-1)]
     if not all(0 <= value < 1 << 31 for value in flat):
         raise node.unsupported(f"pads {flat}", "0 or more")
-    pads = [0] * (2 * rank)
+    sides = [0] * (2 * rank)
     for place, axis in enumerate(axes):
-        pads[axis], pads[rank + axis] = flat[place], flat[len(axes) + place]
-    return tuple(pads)
+        sides[axis], sides[rank + axis] = flat[place], flat[len(axes) + place]
+    return tuple(sides)
 
 
 _POOL = WINDOW | {"ceil_mode"}
@@ -259,4 +256,3 @@ HANDLERS: dict[str, Handler] = {
     "Pad": Handler(_pad, (1, 4), frozenset({"mode", "pads", "value"})),
     "ReduceMean": Handler(_reduce_mean, (1, 2), frozenset({"axes", "keepdims", "noop_with_empty_axes"})),
 }
-Reader = Callable[[Graph, Node, Values], Seen]

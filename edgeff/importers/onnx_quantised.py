@@ -9,11 +9,13 @@ products. Refused: zero points of weights other than 0, several zero points, blo
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
 import onnx
 
+from edgeff.importers.conventions import MAX_ELEMENTS
 from edgeff.importers.onnx_dense import dense, gemm, softmax, total
 from edgeff.importers.onnx_images import WINDOW, convolution, global_average, pool, pool_window
 from edgeff.importers.onnx_reading import Graph, Handler, Values, activation, constant, number, optional, present, real
@@ -157,16 +159,31 @@ def _back(graph: Graph, node: Node, y: View) -> View:
 
 
 def _qlinear_average_pool(graph: Graph, node: Node, values: Values) -> Seen:
-    """Over windows it keeps its scale; over the whole image it is a mean with a scale of its own."""
+    """A pool where the scale stays. Where it changes too, the one rounding of the file must stay one: the mean over the whole image has a
+    scale of its own, and over windows inside it is a depthwise convolution with weights of one.
+    """
     x = _first(graph, node, _float(graph, node, values[0], (values[1], values[2])))
     quant = _activation_quant(graph, node, (values[3], values[4]))
     kernel, _, pads = pool_window(node, x, "average")
-    if x.shape is not None and kernel == x.shape[1:] and not any(pads) and x.x.quant != quant:
-        y = global_average(graph, node, x)
-    else:
+    if x.x.quant == quant or any(pads):
         y = pool(graph, node, x, "average")
         y = y.like(replace(y.x, quant=None))
+    elif x.shape is not None and kernel == x.shape[1:]:
+        y = global_average(graph, node, x)
+    else:
+        y = _mean_by_weights(graph, node, x, kernel)
     return _back(graph, node, _quantise(graph, node, y, quant))
+
+
+def _mean_by_weights(graph: Graph, node: Node, x: View, kernel: tuple[int, ...]) -> View:
+    """An average over windows that lie inside the image: weights of 1 in steps of one over the count of taps."""
+    channels = (x.shape or (1,))[0]
+    if prod(kernel) * channels > MAX_ELEMENTS:
+        raise node.unsupported(f"windows of {kernel} over {channels} channels", f"at most {MAX_ELEMENTS} taps")
+    graph.assembly.charge(prod(kernel) * channels)
+    weight = Constant(np.ones((channels, 1, *kernel), np.int8), Quant((float(np.float32(1 / prod(kernel))),)))
+    attributes = {key: value for key, value in node.attributes.items() if key in WINDOW - {"auto_pad", "pads"}}
+    return convolution(graph, replace(node, attributes=attributes | {"group": channels}), x, weight, None)
 
 
 def _qlinear_global_average_pool(graph: Graph, node: Node, values: Values) -> Seen:
@@ -185,9 +202,7 @@ HANDLERS = {
     "DequantizeLinear": Handler(_dequantize_linear, (2, 3), _QUANT),
     "QGemm": Handler(_qgemm, (6, 9), frozenset({"alpha", "transA", "transB"}), MICROSOFT),
     "QLinearAdd": Handler(_qlinear_add, (7, 8), frozenset(), MICROSOFT),
-    "QLinearAveragePool": Handler(
-        _qlinear_average_pool, (4, 5), WINDOW | {"ceil_mode", "channels_last", "count_include_pad"}, MICROSOFT
-    ),
+    "QLinearAveragePool": Handler(_qlinear_average_pool, (4, 5), WINDOW | {"ceil_mode", "channels_last", "count_include_pad"}, MICROSOFT),
     "QLinearConv": Handler(_qlinear_conv, (8, 9), WINDOW | {"group"}),
     "QLinearGlobalAveragePool": Handler(_qlinear_global_average_pool, (4, 5), frozenset({"channels_last"}), MICROSOFT),
     "QLinearMatMul": Handler(_qlinear_matmul, (8, 8)),

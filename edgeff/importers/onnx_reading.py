@@ -19,8 +19,8 @@ Values = list[Seen | None]
 
 @dataclass(slots=True)
 class Graph:
-    """``reads`` counts the readers of each tensor, the graph's output among them; ``described`` holds the kind of each layer in edgeff's own
-    description of the file.
+    """``reads`` counts the readers of each tensor, the graph's output among them; ``described`` holds the kind of each layer in edgeff's
+    own description of the file.
     """
 
     assembly: Assembly
@@ -46,7 +46,9 @@ class Graph:
 
     def moment(self, node: Node, value: Seen | None) -> Activation | Constant | Moment:
         """``value`` for a step of a normalise layer."""
-        return self.vector(node, value) if isinstance(value, View) else present(node, value)
+        if isinstance(value, Constant | Moment):
+            return value
+        return self.vector(node, value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,9 +97,11 @@ class Views:
 
     def reshaped(self, node: Node, source: View, shape: Axes) -> View:
         """``source`` in another shape of as many elements."""
-        x, seen = source.x, source.shape
+        seen = source.shape
         if seen is None or prod(seen) != prod(shape):
-            raise node.unsupported(f"a reshape from {seen} to {shape}, without the batch axis", "the same count of elements for each sample")
+            raise node.unsupported(
+                f"a reshape from {seen} to {shape}, without the batch axis", "the same count of elements for each sample"
+            )
         if source.straight or node.name in self.assembly.described:
             return view(self.assembly.reshape(node, self.plain(node, source), shape))
         if source.reshaped is None and [size for size in shape if size != 1] == [size for size in seen if size != 1]:

@@ -114,8 +114,9 @@ class _Reader:
         operators = [self._operator(number) for number in range(len(self.operators))]
         rows = [(operator, operator.array(1, "int32"), operator.array(2, "int32")) for operator in operators]
         reads: Counter[int] = Counter([target])
-        for _, inputs, _ in rows:
-            reads.update(inputs.tolist())
+        for operator, inputs, _ in rows:
+            if self._code(int(operator.number(0, "uint32")))[0] != schema.BuiltinOperator.SHAPE:
+                reads.update(inputs.tolist())
         for number, (operator, inputs, outputs) in enumerate(rows):
             self._read_operator(operator, number, inputs.tolist(), outputs.tolist(), reads)
         if self.assembly.dequantised and isinstance(origin := metadata.get("source"), dict):
@@ -266,5 +267,5 @@ def _shaped(node: Node, made: Activation, output: Tensor) -> Activation:
     if made.shape == shape:
         return made
     if made.pads or [size for size in made.shape or () if size != 1] != [size for size in shape if size != 1]:
-        raise node.bad(f"an output of shape {output.shape}", f"(batch, *{made.shape})")
+        raise node.bad(f"an output of shape {output.shape}", f"(batch, {', '.join(map(str, made.shape or ()))})")
     return replace(made, shape=shape, view=f"{node.name}_view")

@@ -15,7 +15,9 @@ from edgeff.importers.assembly import Assembly
 from edgeff.importers.flatbuffer import Table
 from edgeff.importers.tflite_operators import Handler, Tensor, Values, dequantised, fused, fused_option, only_fused, operands
 from edgeff.importers.tflite_schema import schema
-from edgeff.importers.values import Constant, Moment, Node, Value
+from edgeff.importers.values import Activation, Constant, Moment, Node, Value
+
+_MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
 
 
 def _fully_connected(assembly: Assembly, node: Node, values: Values, output: Tensor) -> Value:
@@ -47,7 +49,40 @@ def _softmax(assembly: Assembly, node: Node, values: Values, output: Tensor) -> 
 def _reshape(assembly: Assembly, node: Node, values: Values, output: Tensor) -> Value:
     if len(output.shape) < 2:
         raise node.unsupported(f"a reshape to {output.shape}", "the batch axis kept")
+    if node.operator == "RESHAPE" and values[1] is not None:
+        sizes = node.constant(values[1], "shape").array.reshape(-1)[:8].tolist()
+        if len(sizes) != len(output.shape) or any(size not in (-1, there) for size, there in zip(sizes[1:], output.shape[1:], strict=True)):
+            raise node.bad(f"a shape of {sizes} for an output of {output.shape}", "the same sizes, or -1")
     return assembly.reshape(node, node.activation(values[0]), output.shape[1:])
+
+
+def _shape(assembly: Assembly, node: Node, values: Values, output: Tensor) -> Value:
+    """The shape of an activation, batch 1, as a constant: what converters compute a RESHAPE from."""
+    return Constant(np.array((1, *(node.activation(values[0]).shape or ())), np.int32))
+
+
+def _strided_slice(assembly: Assembly, node: Node, values: Values, output: Tensor) -> Value:
+    """One element or a run of a constant vector."""
+    vector, begin, end, step = (node.constant(value, "vector").array for value in values)
+    masks = dict.fromkeys(_MASKS, 0) | dict(node.attributes)
+    if vector.ndim != 1 or any(array.shape != (1,) or array.dtype != np.int32 for array in (begin, end, step)) or step[0] != 1:
+        raise node.unsupported("a slice of anything but a constant vector", "sizes of a RESHAPE")
+    if masks["ellipsis_mask"] or masks["new_axis_mask"] or any(mask not in (0, 1) for mask in masks.values()):
+        raise node.unsupported("masks of more than one axis", "begin, end and shrink of the one axis")
+    first = 0 if masks["begin_mask"] else int(begin[0])
+    if masks["shrink_axis_mask"]:
+        if not -vector.size <= first < vector.size:
+            raise node.bad(f"element {first} of {vector.size}", "one that is there")
+        return Constant(vector[first].reshape(()))
+    return Constant(vector[first : None if masks["end_mask"] else int(end[0])])
+
+
+def _pack(assembly: Assembly, node: Node, values: Values, output: Tensor) -> Value:
+    """Constant numbers as a vector."""
+    numbers = [node.constant(value, "number").array for value in values if value is not None]
+    if not numbers or any(number.shape != () or number.dtype != np.int32 for number in numbers) or node.attributes.get("axis"):
+        raise node.unsupported("a pack of anything but constant numbers", "sizes of a RESHAPE")
+    return Constant(np.array(numbers, np.int32))
 
 
 def _transpose(assembly: Assembly, node: Node, values: Values, output: Tensor) -> Value:
@@ -78,7 +113,7 @@ def _mul(assembly: Assembly, node: Node, values: Values, output: Tensor) -> Valu
     if not isinstance(second, Constant):
         only_fused(node, "NONE")
         return assembly.square(node, node.real(first), node.real(second))
-    return fused(assembly, node, assembly.affine(node, node.real(first), _channels(node, second), np.zeros(1)))
+    return fused(assembly, node, assembly.affine(node, _float(node, first), _channels(node, second), np.zeros(1)))
 
 
 def _sqrt(assembly: Assembly, node: Node, values: Values, output: Tensor) -> Value:
@@ -91,8 +126,16 @@ def _add(assembly: Assembly, node: Node, values: Values, output: Tensor) -> Valu
         only_fused(node, "NONE")
         return assembly.step(node, first, "root", "divisor", node.scalar(second, "eps"))
     if isinstance(second, Constant):
-        return fused(assembly, node, assembly.add_bias(node, node.real(first), Constant(_channels(node, second))))
+        return fused(assembly, node, assembly.affine(node, _float(node, first), np.ones(1), _channels(node, second)))
     return fused(assembly, node, assembly.add(node, node.activation(first), node.activation(second)))
+
+
+def _float(node: Node, value: Value | None) -> Activation:
+    """``value``, which a constant is added to or multiplied with."""
+    x = node.activation(value)
+    if x.quant is not None:
+        raise node.unsupported("arithmetic with a constant in int8", "two activations, or float32")
+    return x
 
 
 def _channels(node: Node, constant: Constant) -> np.ndarray[Any, Any]:
@@ -112,6 +155,10 @@ def _dense_options(table: Table) -> dict[str, Any]:
     return fused_option(table) | {"weights_format": int(table.number(1, "int8"))}
 
 
+def _slice_options(table: Table) -> dict[str, Any]:
+    return {name: int(table.number(slot, "int32")) for slot, name in enumerate(_MASKS)}
+
+
 _TYPES = schema.BuiltinOptions
 HANDLERS = tflite_images.HANDLERS | {
     "ADD": Handler(_add, (2, 2), _TYPES.AddOptions, fused_option),
@@ -120,12 +167,15 @@ HANDLERS = tflite_images.HANDLERS | {
     "EXPAND_DIMS": Handler(_reshape, (2, 2), _TYPES.ExpandDimsOptions),
     "FULLY_CONNECTED": Handler(_fully_connected, (2, 3), _TYPES.FullyConnectedOptions, _dense_options),
     "MUL": Handler(_mul, (2, 2), _TYPES.MulOptions, fused_option),
+    "PACK": Handler(_pack, (1, 8), _TYPES.PackOptions, lambda table: {"axis": int(table.number(1, "int32"))}),
     "QUANTIZE": Handler(_quantize, (1, 1), _TYPES.QuantizeOptions),
     "RELU": Handler(_relu, (1, 1), _TYPES.NONE),
     "RELU6": Handler(_relu6, (1, 1), _TYPES.NONE),
     "RESHAPE": Handler(_reshape, (1, 2), _TYPES.ReshapeOptions),
+    "SHAPE": Handler(_shape, (1, 1), _TYPES.ShapeOptions),
     "SOFTMAX": Handler(_softmax, (1, 1), _TYPES.SoftmaxOptions, lambda table: {"beta": float(table.number(0, "float32"))}),
     "SQRT": Handler(_sqrt, (1, 1), _TYPES.NONE),
+    "STRIDED_SLICE": Handler(_strided_slice, (4, 4), _TYPES.StridedSliceOptions, _slice_options),
     "SQUEEZE": Handler(_reshape, (1, 1), _TYPES.SqueezeOptions),
     "TRANSPOSE": Handler(_transpose, (2, 2), _TYPES.TransposeOptions),
 }

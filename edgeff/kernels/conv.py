@@ -24,15 +24,15 @@ def windows(
     return every[: (out_h - 1) * stride_h + 1 : stride_h, : (out_w - 1) * stride_w + 1 : stride_w]
 
 
-def _macs(attrs: Mapping[str, Any]) -> int:
+def conv_macs(attrs: Mapping[str, Any]) -> int:
     return int(attrs["out_h"] * attrs["out_w"] * attrs["out_c"] * attrs["k_h"] * attrs["k_w"] * attrs["in_c"])
 
 
-def _depthwise_macs(attrs: Mapping[str, Any]) -> int:
+def depthwise_macs(attrs: Mapping[str, Any]) -> int:
     return int(attrs["out_h"] * attrs["out_w"] * attrs["in_c"] * attrs["depth"] * attrs["k_h"] * attrs["k_w"])
 
 
-@kernel(macs=_macs)
+@kernel(macs=conv_macs)
 def eff_conv2d_f32(
     y: Array,
     x: Array,
@@ -70,7 +70,7 @@ def eff_conv2d_f32(
     y[:] = activate(sums, relu).reshape(-1)
 
 
-@kernel(macs=_macs)
+@kernel(macs=conv_macs)
 def eff_conv2d_i8(
     y: Array,
     x: Array,
@@ -105,7 +105,7 @@ def eff_conv2d_i8(
     y[:] = np.clip(np.clip(requantise(sums, multiplier, shift), -1024, 1024) + y_zero, y_min, y_max).reshape(-1)
 
 
-@kernel(macs=_depthwise_macs)
+@kernel(macs=depthwise_macs)
 def eff_depthwise_conv2d_f32(
     y: Array,
     x: Array,
@@ -139,7 +139,7 @@ def eff_depthwise_conv2d_f32(
     y[:] = activate(sums, relu).reshape(-1)
 
 
-@kernel(macs=_depthwise_macs)
+@kernel(macs=depthwise_macs)
 def eff_depthwise_conv2d_i8(
     y: Array,
     x: Array,

@@ -74,6 +74,19 @@ static inline uint32_t eff_draw(uint32_t key, uint32_t index) { return eff_mix(k
 /* The stream of one call site at one step. */
 static inline uint32_t eff_step_key(uint32_t key, uint32_t step) { return eff_mix(key ^ eff_mix(step + EFF_GOLDEN)); }
 
+/* ------------------------------------------------------------------ learning rates */
+
+static inline float eff_rate_f32(const uint32_t *rate, float lr) { return lr * ((float)*rate * 0x1p-16f); }
+
+/* The gain of an integer gradient: requantised, saturated, times the rate (in units of 2^-16), rounded to nearest (ties upwards). */
+static inline int32_t eff_gain(int32_t gradient, int32_t multiplier, int32_t shift, uint32_t rate, int32_t limit)
+{
+    const int32_t gain = eff_clamp(eff_requantise(gradient, multiplier, shift), -limit, limit);
+    return (int32_t)(((int64_t)gain * (int64_t)rate + 0x8000) >> 16);
+}
+
+/* ------------------------------------------------------------------ activation functions */
+
 /* What an activation function leaves of v: relu is 0 for all of it, 1 for max(v, 0), 2 for min(max(v, 0), 6). */
 static inline float eff_activate_f32(float v, int32_t relu)
 {
@@ -112,6 +125,48 @@ void eff_depthwise_conv2d_i8(int8_t *y, const int8_t *x, const int8_t *w, const 
                              const int32_t *shift, int32_t in_h, int32_t in_w, int32_t in_c, int32_t depth, int32_t out_h, int32_t out_w,
                              int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w,
                              int32_t per_channel, int32_t x_zero, int32_t y_zero, int32_t y_min, int32_t y_max);
+
+/* ------------------------------------------------------------------ conv_learning.c
+ * Learning in the convolutions of conv.c, one sample at a time, no gradient stored: w -= rate * lr * S in place, where S of a weight is the
+ * sum of delta * a over the positions (oy, ox) whose tap lies inside the image; rate as in update.c. f32 sums in the order of (oy, ox), from
+ * 0. i8: S is exact and saturates at 32 bits; the change (G + r) >> 22 with G = requantise(S) * rate, |G| < 2^30, r uniform (stochastic)
+ * or one half (to nearest): byte i % 4 of draw i / 4 of the step's stream for weight i as it lies in w; w stays within +-127.
+ * conv_bias_update: b -= rate * lr * (the sum of delta over n positions); i32: n <= 65,536. */
+void eff_conv2d_update_f32(float *w, const float *delta, const float *a, const uint32_t *rate, int32_t in_h, int32_t in_w, int32_t in_c,
+                           int32_t out_h, int32_t out_w, int32_t out_c, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w,
+                           int32_t pad_h, int32_t pad_w, float lr);
+void eff_conv2d_update_i8(int8_t *w, const int16_t *delta, const int8_t *a, const uint32_t *rate, const uint32_t *step, int32_t in_h,
+                          int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t out_c, int32_t k_h, int32_t k_w,
+                          int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t a_zero, int32_t multiplier,
+                          int32_t shift, int32_t stochastic, uint32_t key);
+void eff_depthwise_conv2d_update_f32(float *w, const float *delta, const float *a, const uint32_t *rate, int32_t in_h, int32_t in_w,
+                                     int32_t in_c, int32_t depth, int32_t out_h, int32_t out_w, int32_t k_h, int32_t k_w,
+                                     int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, float lr);
+void eff_depthwise_conv2d_update_i8(int8_t *w, const int16_t *delta, const int8_t *a, const uint32_t *rate, const uint32_t *step,
+                                    int32_t in_h, int32_t in_w, int32_t in_c, int32_t depth, int32_t out_h, int32_t out_w, int32_t k_h,
+                                    int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t a_zero,
+                                    int32_t multiplier, int32_t shift, int32_t stochastic, uint32_t key);
+void eff_conv_bias_update_f32(float *b, const float *delta, const uint32_t *rate, int32_t n, int32_t out_c, float lr);
+void eff_conv_bias_update_i32(int32_t *b, const int16_t *delta, const uint32_t *rate, int32_t n, int32_t out_c, int32_t multiplier,
+                              int32_t shift);
+
+/* ------------------------------------------------------------------ window_gradient.c
+ * What the windows of conv.c and pool.c send back to their input: d[iy][ix][c] = the sum over all windows of delta * w, in the order of
+ * (ky, kx, o); or every window in the order of (oy, ox) adds delta / (its taps inside the image) to each of them (average), or delta to the
+ * first of its largest taps (max). mean: d[i][c] = delta[c] / n. */
+void eff_conv2d_input_gradient_f32(float *d, const float *delta, const float *w, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h,
+                                   int32_t out_w, int32_t out_c, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w,
+                                   int32_t pad_h, int32_t pad_w);
+void eff_depthwise_conv2d_input_gradient_f32(float *d, const float *delta, const float *w, int32_t in_h, int32_t in_w, int32_t in_c,
+                                             int32_t depth, int32_t out_h, int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h,
+                                             int32_t stride_w, int32_t pad_h, int32_t pad_w);
+void eff_average_pool2d_input_gradient_f32(float *d, const float *delta, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h,
+                                           int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h,
+                                           int32_t pad_w);
+void eff_max_pool2d_input_gradient_f32(float *d, const float *delta, const float *x, int32_t in_h, int32_t in_w, int32_t in_c,
+                                       int32_t out_h, int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w,
+                                       int32_t pad_h, int32_t pad_w);
+void eff_mean_input_gradient_f32(float *d, const float *delta, int32_t n, int32_t in_c);
 
 /* ------------------------------------------------------------------ pool.c
  * Windows over [h][w][c]; taps outside the image are left out, and every window has one inside. average: the sum in the order of (ky, kx)

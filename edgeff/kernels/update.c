@@ -1,8 +1,6 @@
 /* update.c: weights change in place, one sample at a time; no gradient is ever stored. */
 #include "edgeff.h"
 
-static inline float eff_rate_f32(const uint32_t *rate, float lr) { return lr * ((float)*rate * 0x1p-16f); }
-
 /* Activation i times the gain of each of the four rows. */
 #define EFF_COLUMN(i) \
     do { \
@@ -43,13 +41,6 @@ void eff_dense_update_f32(float *w, const float *delta, const float *a, const ui
             row[k] -= g * a[k];
         }
     }
-}
-
-/* A row's gain: the requantised delta, saturated, times the rate, rounded to nearest (ties upwards). */
-static inline int32_t eff_gain(int32_t delta, int32_t multiplier, int32_t shift, uint32_t rate, int32_t limit)
-{
-    const int32_t gain = eff_clamp(eff_requantise(delta, multiplier, shift), -limit, limit);
-    return (int32_t)(((int64_t)gain * (int64_t)rate + 0x8000) >> 16);
 }
 
 /* |G a| < 2^23 * 255 and r < 2^22 keep the sum in 32 bits. One draw of the generator serves four weights, eight bits each. */

@@ -20,16 +20,16 @@ def _macs(attrs: Mapping[str, Any]) -> int:
     return attrs["n_out"] * attrs["n_in"]
 
 
-def _rate(rate: Array, lr: float) -> np.float32:
+def rate_of(rate: Array, lr: float) -> np.float32:
     return np.float32(lr) * (rate[0].astype(np.float32) * np.float32(2.0**-16))
 
 
-def _gain(delta: Array, multiplier: int, shift: int, rate: Array, limit: int) -> Array:
+def gain_of(delta: Array, multiplier: int, shift: int, rate: Array, limit: int) -> Array:
     gain = np.clip(requantise(delta, multiplier, shift), -limit, limit)
     return (gain * int(rate[0]) + 0x8000) >> 16
 
 
-def _rounding(n_out: int, n_in: int, key: int, step: Array, fraction: int, stochastic: int) -> Array:
+def rounding_of(n_out: int, n_in: int, key: int, step: Array, fraction: int, stochastic: int) -> Array:
     """What is added before the shift by ``fraction``, shape (n_out, n_in): eight random bits, centred, or one half."""
     if not stochastic:
         return np.full((n_out, n_in), 1 << (fraction - 1), np.int64)
@@ -43,7 +43,7 @@ def _rounding(n_out: int, n_in: int, key: int, step: Array, fraction: int, stoch
 @kernel(macs=_macs)
 def eff_dense_update_f32(w: Array, delta: Array, a: Array, rate: Array, n_out: int, n_in: int, lr: float) -> None:
     """w -= (rate / 2**16) lr delta a^T, in place."""
-    gains = _rate(rate, lr) * delta
+    gains = rate_of(rate, lr) * delta
     w -= (gains[:, None] * a[None, :]).reshape(w.shape)
 
 
@@ -63,8 +63,8 @@ def eff_dense_update_i8(
     key: int,
 ) -> None:
     """int8 weights: w -= (G_j (a_k - a_zero) + r) >> 22, saturated to +-127; see edgeff.h for G and r."""
-    gain = _gain(delta, multiplier, shift, rate, GAIN_I8)
-    change = (gain[:, None] * (a.astype(np.int64) - a_zero) + _rounding(n_out, n_in, key, step, FRACTION_I8, stochastic)) >> FRACTION_I8
+    gain = gain_of(delta, multiplier, shift, rate, GAIN_I8)
+    change = (gain[:, None] * (a.astype(np.int64) - a_zero) + rounding_of(n_out, n_in, key, step, FRACTION_I8, stochastic)) >> FRACTION_I8
     w[:] = np.clip(w - change.reshape(w.shape), -127, 127)
 
 
@@ -83,21 +83,21 @@ def eff_dense_update_i16(
     key: int,
 ) -> None:
     """int16 weights: w -= (G_j a_k + r) >> 16, saturated to +-32767."""
-    gain = _gain(delta, multiplier, shift, rate, GAIN_I16)
-    change = (gain[:, None] * a.astype(np.int64) + _rounding(n_out, n_in, key, step, FRACTION_I16, stochastic)) >> FRACTION_I16
+    gain = gain_of(delta, multiplier, shift, rate, GAIN_I16)
+    change = (gain[:, None] * a.astype(np.int64) + rounding_of(n_out, n_in, key, step, FRACTION_I16, stochastic)) >> FRACTION_I16
     w[:] = np.clip(w - change.reshape(w.shape), -32767, 32767)
 
 
 @kernel()
 def eff_bias_update_f32(b: Array, delta: Array, rate: Array, n: int, lr: float) -> None:
     """b -= (rate / 2**16) lr delta."""
-    b -= _rate(rate, lr) * delta
+    b -= rate_of(rate, lr) * delta
 
 
 @kernel()
 def eff_bias_update_i32(b: Array, delta: Array, rate: Array, n: int, multiplier: int, shift: int) -> None:
     """b -= requantise(delta) rate, rounded to nearest: an int32 bias is fine enough to need no dithering."""
-    b[:] = np.clip(b - _gain(delta, multiplier, shift, rate, BIAS_LIMIT), -BIAS_LIMIT, BIAS_LIMIT)
+    b[:] = np.clip(b - gain_of(delta, multiplier, shift, rate, BIAS_LIMIT), -BIAS_LIMIT, BIAS_LIMIT)
 
 
 @kernel()

@@ -24,7 +24,8 @@ class LayerKind:
     """The contract of a layer kind. Host mathematics is float and batched: x is (B, *input shape).
 
     ``op`` is its registered name, ``keeps_quant`` whether its output has its input's quantisation, ``weight_axis`` the axis of its weight
-    that counts outputs (per-channel scales lie along it) and ``per_channel`` whether int8 gives each its own scale by default. ``reads`` is
+    that counts outputs (per-channel scales lie along it) and ``per_channel`` whether int8 gives each its own scale by default. ``moving``
+    are the parameters that are moving averages. ``reads`` is
     the dtype of the network's input where the kind takes no other (audio is ``"int16"`` in every numeric); empty: that of the numeric.
     """
 
@@ -33,6 +34,7 @@ class LayerKind:
     keeps_quant: bool = False
     weight_axis: int = 0
     per_channel: bool = False
+    moving: tuple[str, ...] = ()
     reads: str = ""
 
     def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
@@ -64,6 +66,21 @@ class LayerKind:
             next_step="use a layer-local rule",
         )
 
+    def forward_training(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> tuple[Array, Any]:
+        """The layer's output while it trains, and what ``backward`` wants to see again; by default ``forward`` and nothing."""
+        return self.forward(layer, params, *xs), None
+
+    def backward(
+        self, layer: Layer, params: Mapping[str, Array], delta: Array, y: Array, xs: tuple[Array, ...], saved: Any, *, wanted: bool
+    ) -> tuple[tuple[Array, ...], dict[str, Array]]:
+        """d loss / d x of each input (none unless ``wanted``) and the gradients, from delta = d loss / d y, which stays as it is.
+
+        A gradient called like a parameter in ``moving`` is no gradient but what the batch says of that statistic.
+        """
+        delta = self.gate(layer, delta, y)
+        deltas = self.input_gradients(layer, params, delta, *xs) if wanted else ()
+        return deltas, self.weight_gradient(layer, params, delta, xs[0])
+
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         """Emits the forward call on the inputs' values and returns the output's (``build`` is a ``edgeff.lower.Builder``)."""
         raise Unsupported(f"layer kind {self.op!r}", got="lowering")
@@ -72,7 +89,9 @@ class LayerKind:
         """Emits the update of the layer's parameters in place; nothing for a layer without parameters."""
         if layer.trainable:
             raise Unsupported(
-                f"learning in layer {layer.name!r}, {layer.op}", got="no update kernel", next_step="let the layers above it learn (rule frozen)"
+                f"learning in layer {layer.name!r}, {layer.op}",
+                got="no update kernel",
+                next_step="let the layers above it learn (rule frozen)",
             )
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
@@ -109,7 +128,7 @@ def split_input(network: Network) -> tuple[Layer | None, Network]:
         return None, network
     if len(readers) > 1:
         names = ", ".join(repr(layer.name) for layer in readers)
-        raise Unsupported(f"the input of network {network.name!r}", got=f"{len(readers)} readers ({names})", allowed=f"{first.name!r} alone")
+        raise Unsupported(f"the input of network {network.name!r}", got=f"readers {names}", allowed=f"{first.name!r} alone")
     rest = _reading(network.layers, first.name, "input")
     return first, replace(network, input_shape=first.shape, input_quant=first.quant.get("output"), layers=rest)
 
@@ -129,10 +148,9 @@ def _reading(layers: tuple[Layer, ...], old: str, new: str) -> tuple[Layer, ...]
     )
 
 
-def input_dtype(network: Network) -> str:
-    """The dtype of the network's input: the numeric's, but where its first layer takes one dtype alone."""
-    reads = {kind(layer).reads for layer in network if "input" in layer.inputs}
-    return max(reads, default="") or network.numeric
+def raw_input(network: Network) -> str:
+    """The dtype of the raw samples that the network starts from (``"int16"`` for audio); empty where it reads its numeric."""
+    return max((kind(layer).reads for layer in network if "input" in layer.inputs), default="")
 
 
 def forward(network: Network, params: Params, x: Array) -> Activations:

@@ -49,8 +49,11 @@ class Conv1d(LayerKind):
 
     def initial(self, layer: Layer, inputs: tuple[tuple[int, ...], ...], rng: np.random.Generator) -> dict[str, Array]:
         """``W ~ U(+-sqrt(6 / fan_in))``, bias zero."""
-        made = _IMAGE.initial(replace(as_image(layer), attrs=as_image(layer).attrs | {"bias": bool(layer.attrs.get("bias"))}),
-                              tuple((1, *shape) for shape in inputs), rng)
+        made = _IMAGE.initial(
+            replace(as_image(layer), attrs=as_image(layer).attrs | {"bias": bool(layer.attrs.get("bias"))}),
+            tuple((1, *shape) for shape in inputs),
+            rng,
+        )
         return {name: p[:, 0] if name == "weight" else p for name, p in made.items()}
 
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:

@@ -34,7 +34,11 @@ def check_bias(layer: Layer, *, learning: bool = False) -> None:
     if bias is None or (largest := int(np.abs(bias.astype(np.int64)).max())) <= BIAS_LIMIT:
         return
     weight = np.moveaxis(np.abs(layer.params["weight"].astype(np.int64)), kind(layer).weight_axis, 0).reshape(len(bias), -1)
-    if learning or layer.params["weight"].dtype != np.int8 or int((np.abs(bias.astype(np.int64)) + 255 * weight.sum(axis=1)).max()) >= 2**31:
+    if (
+        learning
+        or layer.params["weight"].dtype != np.int8
+        or int((np.abs(bias.astype(np.int64)) + 255 * weight.sum(axis=1)).max()) >= 2**31
+    ):
         raise Unsupported(f"the bias of layer {layer.name!r}", got=f"{largest:,} steps", allowed=f"at most {BIAS_LIMIT:,}")
 
 

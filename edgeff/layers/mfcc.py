@@ -1,14 +1,14 @@
-"""Mel-frequency cepstral coefficients as the first layer of a network: an int16 audio clip (n,) comes in, an image (frames, C, 1) goes out.
+"""Mel-frequency cepstral coefficients as the first layer of a network: an int16 audio clip (n,) comes in, frames x coefficients go out.
 
-The tables of its kernels are made here from their formulae: periodic Hann window, sines, triangular bands on the HTK mel scale with peaks of
-1 (as TensorFlow's), the orthogonal cosine transform of type II. Refused: an FFT that is no power of two, a clip shorter than a frame, bands
-outside 0 .. rate / 2.
+The tables of its kernels are made here from their formulae: periodic Hann window, sines, triangular bands on the HTK mel scale with peaks
+of 1 (as TensorFlow's), the cosine transform of type II with orthogonal rows. Refused: an FFT that is no power of two, a clip shorter than
+a frame, bands outside 0 .. rate / 2.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -16,13 +16,10 @@ from typing import Any
 import numpy as np
 
 from edgeff.errors import BadInput, Unsupported
-from edgeff.ir import Array, Attr, Layer, Network, Quant
+from edgeff.ir import Array, Attr, Layer, Network
 from edgeff.kernels.mfcc import features
-from edgeff.layers import LayerKind
+from edgeff.layers import LayerKind, behind
 from edgeff.registry import layers
-
-AUDIO = Quant((1.0,), 0)
-"""The quantisation of an audio input: its steps are the samples'."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +91,7 @@ def recipe_of(attrs: Mapping[str, Attr]) -> Recipe:
     """The recipe of a layer's attributes; BadInput for an attribute that it does not have."""
     if unknown := sorted(set(attrs) - {field.name for field in fields(Recipe)}):
         raise BadInput("mfcc", got=f"the attribute {unknown[0]!r}", allowed=", ".join(field.name for field in fields(Recipe)))
-    return Recipe(**{name: value for name, value in attrs.items()})  # type: ignore[arg-type]
+    return Recipe(**attrs)  # type: ignore[arg-type]
 
 
 def mel_weights(recipe: Recipe) -> Array:
@@ -160,7 +157,7 @@ def audio_samples(x: Array) -> Array:
 
 
 class Mfcc(LayerKind):
-    """attrs: those of ``Recipe``. Reads int16 audio (n,), so it stands first; output (frames, coefficients, 1). Nothing in it learns."""
+    """attrs: those of ``Recipe``. Reads int16 audio (n,), so it stands first; its shape holds frames x coefficients elements."""
 
     op = "mfcc"
     summary = "mel-frequency cepstral coefficients of int16 audio"
@@ -168,12 +165,15 @@ class Mfcc(LayerKind):
 
     def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
         recipe = recipe_of(layer.attrs)
-        return recipe.frames(prod(inputs[0])), recipe.coefficients, 1
+        made = recipe.frames(prod(inputs[0])), recipe.coefficients, 1
+        if prod(layer.shape) != prod(made):
+            raise BadInput(f"layer {layer.name!r}", got=f"the shape {layer.shape}", allowed=f"the elements of {made}")
+        return layer.shape
 
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
         """x (B, n): samples as int16 or as whole numbers in any dtype; beyond 16 bits they saturate."""
         (x,) = xs
-        return coefficients(audio_samples(x.reshape(len(x), -1)), recipe_of(layer.attrs))
+        return coefficients(audio_samples(x.reshape(len(x), -1)), recipe_of(layer.attrs)).reshape(len(x), *layer.shape)
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         (x,) = xs
@@ -198,11 +198,11 @@ def with_features(network: Network, features: Mapping[str, Attr], samples: int, 
     """``network``, which reads coefficients, behind a layer that computes them from audio: its input is then int16 (samples,).
 
     Args:
-        network: float32 or quantised; its input shape is that of the coefficients, with or without the last axis of 1.
+        network: float32 or quantised; its input shape holds frames x coefficients elements.
         features: the attributes of ``Recipe`` that differ from its defaults (a task's ``features``).
         samples: the length of a clip.
         name: of the new layer; a number is added where the network has that name.
-    Raises: BadInput where the coefficients do not have the network's input shape.
+    Raises: BadInput where the coefficients are not as many as the network reads, or the recipe cannot be.
     """
     recipe = recipe_of(features)
     shape = (recipe.frames(samples), recipe.coefficients, 1)
@@ -210,17 +210,8 @@ def with_features(network: Network, features: Mapping[str, Attr], samples: int, 
         raise BadInput(f"features for network {network.name!r}", got=f"{shape}", allowed=f"its input, {network.input_shape}")
     taken = {layer.name for layer in network}
     unique = next(n for n in (name, *(f"{name}_{i}" for i in range(2, len(taken) + 3))) if n not in taken)
-    quant = {} if network.input_quant is None else {"output": network.input_quant}
     attrs = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
-    first = Layer(unique, "mfcc", ("input",), shape, attrs, {}, quant)
-    reader = unique
-    before = [first]
-    if tuple(network.input_shape) != shape:
-        reader = f"{unique}_shape"
-        before.append(Layer(reader, "reshape", (unique,), tuple(network.input_shape), {}, {}, quant))
-    moved = [replace(layer, inputs=tuple(reader if source == "input" else source for source in layer.inputs)) for layer in network]
-    audio = None if network.input_quant is None else AUDIO
-    return replace(network, input_shape=(samples,), layers=(*before, *moved), input_quant=audio)
+    return behind(Layer(unique, "mfcc", ("input",), tuple(network.input_shape), attrs), network, (samples,))
 
 
 layers.add("mfcc", Mfcc())

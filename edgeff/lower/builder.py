@@ -18,7 +18,7 @@ from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Attr, Call, Layer, Network, Numeric, Program, Quant, Role, Tensor
 from edgeff.kernels import check_attrs
 from edgeff.kernels.arithmetic import multiplier_and_shift, stream_key
-from edgeff.layers import ACTIVATIONS, input_dtype, kind, split_input
+from edgeff.layers import ACTIVATIONS, kind, raw_input, split_input
 
 SUFFIX: Mapping[str, str] = {"float32": "f32", "int16": "i16", "int8": "i8", "int32": "i32"}
 
@@ -53,7 +53,7 @@ class Lines:
         self._tensors: dict[str, Tensor] = {}
         self._values: dict[str, Value] = {}
         self._lines: dict[str, list[Call]] = {"infer": [], "learn": []}
-        self._input = self._io("input", network.input_shape, input_dtype(network), "input", network.input_quant)
+        self._input = self._io("input", network.input_shape, raw_input(network) or self.numeric, "input", network.input_quant)
         self._starts: dict[str, Value] = {}
         self.begin("infer")
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
+from math import prod
+from typing import Any
 
 import numpy as np
 
 from edgeff.errors import BadInput
-from edgeff.ir import Layer, Network
-from edgeff.layers import kind
+from edgeff.ir import Array, Layer, Network
+from edgeff.layers import forward, kind, parameters
 from edgeff.registry import networks as registry
 
 _DENSE = re.compile(r"\d+(-\d+)+")
@@ -61,6 +65,11 @@ def structure(
     return dense_list(name, softmax=softmax, bias=bias)
 
 
+def recipe(name: str) -> Mapping[str, Any]:
+    """The settings that the network called ``name`` is trained with by back-propagation on the host; {} for a dense list."""
+    return dict(vars(sys.modules[registry[name].__module__]).get("RECIPE", {})) if name in registry else {}
+
+
 def initialised(network: Network, seed: int) -> Network:
     """``network`` with fresh parameters drawn from ``seed``; the attribute ``bias`` of the structure becomes a parameter."""
     rng = np.random.default_rng([seed, 1])
@@ -72,3 +81,23 @@ def initialised(network: Network, seed: int) -> Network:
         attrs = {name: value for name, value in layer.attrs.items() if name != "bias"}
         changed[layer.name] = replace(layer, params=kind(layer).initial(layer, inputs, rng), attrs=attrs)
     return network.replacing(changed)
+
+
+def random_inputs(network: Network, seed: int, count: int = 2) -> Array:
+    """Random inputs (count, *input shape) float32 on which a network with fresh weights can be calibrated where there are no data.
+
+    Without biases a ReLU network is homogeneous: inputs divided by its largest score give scores of order 1, as a trained one makes.
+    """
+    x = np.random.default_rng([seed, 2]).standard_normal((count, *network.input_shape)).astype(np.float32)
+    scores = network.layers[-1].inputs[0] if network.layers[-1].op == "softmax" else network.layers[-1].name
+    values = forward(network, parameters(network), x)[scores]
+    return x / max(float(np.abs(values).max()), float(np.finfo(np.float32).tiny))
+
+
+def reproduces_input(network: Network) -> bool:
+    """Whether the output stands for the input again, as an autoencoder's: as many values, and no softmax.
+
+    >>> reproduces_input(dense_list("8-2-8", softmax=False)), reproduces_input(dense_list("8-2-8"))
+    (True, False)
+    """
+    return network.layers[-1].op != "softmax" and prod(network.layers[-1].shape) == prod(network.input_shape)

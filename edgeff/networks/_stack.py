@@ -56,13 +56,13 @@ class Stack:
 
     def conv(self, name: str, channels: int, kernel: Pair, stride: Pair = (1, 1), *, norm: bool = True, activation: str = "relu") -> str:
         """A convolution with SAME padding, then batch normalisation (or a bias instead), then the activation."""
-        attrs: dict[str, Any] = self._window(kernel, stride) | {"activation": "none" if norm else activation, "bias": True}
+        attrs: dict[str, Any] = self._window(kernel, stride) | {"activation": "none" if norm else activation, "bias": not norm}
         self.add(name, "conv2d", attrs, channels=channels)
         return self._normalised(name, activation) if norm else self.below
 
     def depthwise(self, name: str, kernel: Pair, stride: Pair = (1, 1), *, activation: str = "relu") -> str:
         """A depthwise convolution with SAME padding, batch normalisation and the activation."""
-        self.add(name, "depthwise_conv2d", self._window(kernel, stride) | {"multiplier": 1, "activation": "none", "bias": True})
+        self.add(name, "depthwise_conv2d", self._window(kernel, stride) | {"multiplier": 1, "activation": "none", "bias": False})
         return self._normalised(name, activation)
 
     def average_pool(self, name: str, pool: Pair) -> str:
@@ -84,7 +84,7 @@ class Stack:
 
     def dense(self, name: str, outputs: int, *, norm: bool = False, activation: str = "none") -> str:
         """A dense layer with a bias, on request with batch normalisation before the activation."""
-        attrs: dict[str, Attr] = {"activation": "none" if norm else activation, "bias": True}
+        attrs: dict[str, Attr] = {"activation": "none" if norm else activation, "bias": not norm}
         layer = Layer(name, "dense", (self.below,), (outputs,), attrs)
         self.layers.append(layer)
         self.shapes[name] = layer.shape

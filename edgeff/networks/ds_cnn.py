@@ -6,6 +6,18 @@ from edgeff.ir import Network
 from edgeff.networks._stack import Stack
 from edgeff.registry import networks
 
+RECIPE = {
+    "optimiser": "adam",
+    "lr": 5e-4,
+    "batch": 100,
+    "epochs": 36,
+    "decay": 0.2,
+    "decay_epochs": (12, 24),
+    "weight_decay": 1e-4,
+    "momentum": 0.0,
+}
+"""Settings for training it with back-propagation on the host. MLPerf Tiny's: the learning rate is 5e-4, 1e-4 and 2e-5 from epochs 0, 12 and 24."""
+
 
 def ds_cnn(input_shape: tuple[int, ...] = (49, 10, 1), classes: int = 12) -> Network:
     """Conv 10x4x64 stride 2, four pairs of depthwise 3x3 and pointwise 64, average pool over all, dense; batch norm and ReLU behind each.

@@ -6,6 +6,9 @@ from edgeff.ir import Network
 from edgeff.networks._stack import Stack
 from edgeff.registry import networks
 
+RECIPE = {"optimiser": "adam", "lr": 1e-3, "batch": 32, "epochs": 500, "decay": 0.99, "decay_epochs": (), "decay_every": 1, "momentum": 0.0}
+"""Settings for training it with back-propagation on the host. MLPerf Tiny's: the learning rate is 1e-3 * .99^epoch."""
+
 
 def resnet8(input_shape: tuple[int, ...] = (32, 32, 3), classes: int = 10) -> Network:
     """Conv 16, three stacks of two 3x3 convolutions (16, 32 and 64 channels), average pool over all, dense.

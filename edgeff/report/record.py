@@ -126,6 +126,8 @@ class _Run(_Part):
     curve: list[Annotated[list[Finite], Field(min_length=2, max_length=2)]] = []
     memory_map: list[_Stay] = []
     artifacts: dict[Text, _Artifact] = {}
+    refused: Text | None = None
+    remarks: list[Text] = []
 
     @model_validator(mode="after")
     def _shares_are_shares(self) -> _Run:
@@ -157,6 +159,8 @@ class _Run(_Part):
             curve=tuple((int(samples), share) for samples, share in self.curve),
             memory_map=tuple(dict(stay) for stay in self.memory_map),
             artifacts={name: dict(artifact) for name, artifact in self.artifacts.items()},
+            refused=self.refused or "",
+            remarks=tuple(self.remarks),
         )
 
 
@@ -193,6 +197,8 @@ def run_json(trace: Trace) -> dict[str, Any]:
         "curve": [[int(samples), float(share)] for samples, share in trace.curve],
         "memory_map": [dict(stay) for stay in trace.memory_map],
         "artifacts": {name: dict(artifact) for name, artifact in trace.artifacts.items()},
+        "refused": trace.refused or None,
+        "remarks": list(trace.remarks),
         "evidence": trace_evidence(trace),
     }
 

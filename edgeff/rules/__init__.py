@@ -17,6 +17,7 @@ from edgeff.layers import Params, forward
 from edgeff.registry import rules as registry
 
 Gradients = dict[str, dict[str, Array]]
+OPTIMISERS = ("sgd", "adam")
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Settings:
     """Hyper-parameters of host training and of the device.
 
     ``lr`` learning rate; ``momentum``; ``batch``; ``epochs``; ``dropout`` share of hidden activations dropped; ``weight_decay``; ``decay``
-    the factor on the learning rate, at each of the ``decay_epochs`` (host) or after every ``decay_steps`` steps (device, 0: never).
+    the factor on the learning rate, at each of the ``decay_epochs`` (host; empty: not), after every ``decay_every`` epochs (host, 0: never)
+    or after every ``decay_steps`` steps (device, 0: never); ``optimiser`` (host): ``sgd`` or ``adam``.
     """
 
     lr: float = 0.1
@@ -35,7 +37,9 @@ class Settings:
     weight_decay: float = 0.0
     decay: float = 0.1
     decay_epochs: tuple[int, ...] = (60, 90)
+    decay_every: int = 0
     decay_steps: int = 0
+    optimiser: str = "sgd"
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -47,9 +51,18 @@ class Settings:
         ):
             if not low <= getattr(self, name) <= high:
                 raise BadInput(f"setting {name}", got=getattr(self, name), allowed=f"{low:g} to {high:g}")
+        if self.optimiser not in OPTIMISERS:
+            raise BadInput("setting optimiser", got=repr(self.optimiser), allowed=", ".join(OPTIMISERS))
+        if self.decay_every < 0:
+            raise BadInput("setting decay_every", got=self.decay_every, allowed="0 or more")
         for name in ("batch", "epochs"):
             if getattr(self, name) < 1:
                 raise BadInput(f"setting {name}", got=getattr(self, name), allowed="1 or more")
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch on the host, counted from 0."""
+        passed = sum(epoch >= at for at in self.decay_epochs) + (epoch // self.decay_every if self.decay_every else 0)
+        return self.lr * self.decay**passed
 
     def changed(self, changes: Mapping[str, str]) -> Settings:
         """These settings with some fields parsed from text (``--set key=value``)."""

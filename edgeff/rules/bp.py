@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgeff.ir import Array, Network
-from edgeff.layers import forward, kind
+from edgeff.layers import kind
 from edgeff.rules import Gradients, Rule, Run, Settings, register
 
 
@@ -21,16 +21,30 @@ class BackPropagation(Rule):
     device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.02}, "int16": {"lr": 0.02}, "int8": {"lr": 0.02}}
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
-        h = forward(run.network, run.params, x)
+        network, last = run.network, run.last
+        h: dict[str, Array] = {"input": x}
+        saved: dict[str, Any] = {}
+        for layer in network:
+            xs = tuple(h[name] for name in layer.inputs)
+            h[layer.name], saved[layer.name] = kind(layer).forward_training(layer, run.params.get(layer.name, {}), *xs)
         gradients: Gradients = {}
-        delta = h[run.network.layers[-1].name] - t
-        for layer in reversed(run.network.layers[: run.network.layers.index(run.last) + 1]):
-            params = run.params.get(layer.name, {})
-            if layer is not run.last:
-                delta = kind(layer).gate(layer, delta, h[layer.name])
-            gradients[layer.name] = kind(layer).weight_gradient(layer, params, delta, h[layer.inputs[0]])
-            if layer.inputs[0] != "input":
-                (delta,) = kind(layer).input_gradients(layer, params, delta, h[layer.inputs[0]])
+        reached = upstream_of_weights(network)
+        deltas = {last.name: h[network.layers[-1].name] - t}
+        for layer in reversed(network.layers[: network.layers.index(last) + 1]):
+            if layer.name not in deltas:
+                continue
+            params, xs, delta = run.params.get(layer.name, {}), tuple(h[name] for name in layer.inputs), deltas.pop(layer.name)
+            wanted = any(name in reached for name in layer.inputs)
+            if layer is last:
+                below = kind(layer).input_gradients(layer, params, delta, *xs) if wanted else ()
+                gradients[layer.name] = kind(layer).weight_gradient(layer, params, delta, xs[0])
+            else:
+                below, gradients[layer.name] = kind(layer).backward(
+                    layer, params, delta, h[layer.name], xs, saved[layer.name], wanted=wanted
+                )
+            for name, value in zip(layer.inputs, below, strict=False):
+                if name in reached:
+                    deltas[name] = deltas[name] + value if name in deltas else value
         return gradients
 
     def lower(self, build: Any) -> None:

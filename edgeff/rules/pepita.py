@@ -69,7 +69,9 @@ class Pepita(Rule):
     def _pass(self, run: Run, x: Array, masks: dict[str, Array]) -> Activations:
         h: Activations = {"input": x}
         for layer in run.network:
-            h[layer.name] = kind(layer).forward(layer, run.params.get(layer.name, {}), *(h[name] for name in layer.inputs)) * masks.get(layer.name, 1.0)
+            h[layer.name] = kind(layer).forward(layer, run.params.get(layer.name, {}), *(h[name] for name in layer.inputs)) * masks.get(
+                layer.name, 1.0
+            )
         return h
 
     def _modulated(self, run: Run, x: Array, e: Array) -> Array:

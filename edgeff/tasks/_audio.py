@@ -143,3 +143,31 @@ def stacked(spectrogram: Array, frames: int) -> Array:
 def batches(count: int, size: int) -> Iterator[slice]:
     """Slices of ``size`` that cover ``count`` items."""
     yield from (slice(first, min(first + size, count)) for first in range(0, count, size))
+
+
+# ------------------------------------------------------------------ files
+
+
+def find(name: str) -> Path | None:
+    """The file or folder ``name`` in EDGEFF_DATA_DIR or in the cache; None where it is in neither."""
+    for variable in ("EDGEFF_DATA_DIR", "EDGEFF_CACHE_DIR"):
+        if folder := os.environ.get(variable):
+            path = Path(folder) / name
+            if path.exists():
+                return path
+    return None
+
+
+def arrays(path: Path, wanted: Mapping[str, tuple[str, int]]) -> dict[str, Array]:
+    """The named arrays of an .npz file; ``wanted`` maps each to its dtype and rank. Raises BadInput for anything else in their place."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {name: file[name] for name in wanted}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        reason = f"no array {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
+        raise BadInput(f"data file {path}", got=reason, allowed=f"an .npz file with {', '.join(wanted)}") from None
+    for name, (dtype, rank) in wanted.items():
+        value = found[name]
+        if value.dtype.kind + str(value.dtype.itemsize) != dtype and value.dtype.kind != dtype or value.ndim != rank:
+            raise BadInput(f"data file {path}, {name}", got=f"{value.dtype} of shape {value.shape}", allowed=f"{dtype} of {rank} axes")
+    return found

@@ -1,14 +1,13 @@
-"""Configurations -> traces: deploys, builds, learns on the emulated core, counts, and puts every figure into one record."""
+"""A network that learns from fresh weights on a board: deployed, built, learning on the emulated core, counted, put into one trace."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 
 from edgeff import registry
@@ -46,6 +45,10 @@ class Configuration:
         changes = "".join(f"-{key}={value}" for key, value in sorted(self.changes.items()))
         return f"{self.task}-{network}-{self.rule}-{self.numeric}{rounding}-{self.board}-e{self.epochs}-s{self.seed}{changes}"
 
+    def run(self) -> Trace:
+        """The trace of this point."""
+        return run(self)
+
 
 def run(configuration: Configuration, out: Path | None = None, progress: Progress = quiet, command: str = "edgeff bench") -> Trace:
     """One configuration from end to end, from fresh weights; ``command`` is what the generated C says it was written by.
@@ -76,27 +79,15 @@ def run(configuration: Configuration, out: Path | None = None, progress: Progres
     return replace(trace, accuracy=accuracies, curve=learned.curve, memory_map=memory_map(deployment.program, source.memory))
 
 
-def digits_suite(seeds: int = 5, epochs: int = 60) -> list[Configuration]:
+def digits_suite(seeds: int = 5, epochs: int = 60, first_seed: int = 0) -> list[Configuration]:
     """Every rule in every numeric on 64-32-10, several seeds, on the NUCLEO-L4R5ZI; int8 PEPITA also with round-to-nearest."""
+    chosen = range(first_seed, first_seed + seeds)
     found = [
         Configuration("digits", "64-32-10", rule, numeric, "nucleo_l4r5zi", seed, epochs)
         for rule in registry.rules
         for numeric in NUMERICS
-        for seed in range(seeds)
+        for seed in chosen
     ]
     return found + [
-        Configuration("digits", "64-32-10", "pepita", "int8", "nucleo_l4r5zi", seed, epochs, stochastic=False) for seed in range(seeds)
+        Configuration("digits", "64-32-10", "pepita", "int8", "nucleo_l4r5zi", seed, epochs, stochastic=False) for seed in chosen
     ]
-
-
-SUITES = {"digits": digits_suite}
-
-
-def suite(configurations: Sequence[Configuration], workers: int = 1) -> Iterator[tuple[Configuration, Trace]]:
-    """The traces of many configurations, in parallel over ``workers`` processes, each as soon as it is there."""
-    parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
-    yield from parallel(joblib.delayed(_numbered)(configuration) for configuration in configurations)
-
-
-def _numbered(configuration: Configuration) -> tuple[Configuration, Trace]:
-    return configuration, run(configuration)

@@ -1,0 +1,64 @@
+"""The comparisons by name, and the running of many configurations: each gives a trace, as soon as it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Protocol
+
+import joblib
+
+from edgeff.bench import mlperf_tiny
+from edgeff.bench.learning import digits_suite
+from edgeff.errors import BadInput
+from edgeff.ir import Trace
+
+
+class Runnable(Protocol):
+    """A configuration: ``name`` is the file its result is kept under."""
+
+    @property
+    def name(self) -> str: ...
+
+    def run(self) -> Trace:
+        """The trace of this configuration."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the caller of a suite may choose: the first seed, the folder of model files, and patterns for the names that are run."""
+
+    seed: int = 0
+    models: Path | None = None
+    only: tuple[str, ...] = ()
+
+
+Suite = Callable[[Wishes], Sequence[Runnable]]
+
+SUITES: Mapping[str, Suite] = {
+    "digits": lambda wishes: digits_suite(first_seed=wishes.seed),
+    "mlperf-tiny": lambda wishes: mlperf_tiny.points(wishes.models, wishes.seed),
+}
+
+
+def configurations(suite: Suite, wishes: Wishes) -> list[Runnable]:
+    """The configurations of a suite whose names match one of the wished patterns. Raises BadInput where none does."""
+    every = suite(wishes)
+    chosen = [item for item in every if not wishes.only or any(fnmatchcase(item.name, pattern) for pattern in wishes.only)]
+    if not chosen:
+        raise BadInput(
+            "option --only", got=", ".join(wishes.only), allowed=f"a pattern such as '*-int8-*' for names such as {every[0].name}"
+        )
+    return chosen
+
+
+def traces(chosen: Sequence[Runnable], workers: int = 1) -> Iterator[tuple[Runnable, Trace]]:
+    """The traces of many configurations, in parallel over ``workers`` processes, each as soon as it is there."""
+    parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
+    yield from parallel(joblib.delayed(_numbered)(configuration) for configuration in chosen)
+
+
+def _numbered(configuration: Runnable) -> tuple[Runnable, Trace]:
+    return configuration, configuration.run()

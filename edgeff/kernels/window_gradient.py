@@ -1,0 +1,148 @@
+"""What convolutions and pools send back to their input: gradients with respect to an image, float32.
+
+In comes delta (out_h, out_w, out_c) behind the layer's activation function, and the weights or the image that decided; out goes d, the
+gradient (in_h, in_w, in_c). Integers are refused at lowering: rules without a backward pass learn in int8.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeff.ir import Array
+from edgeff.kernels import kernel
+from edgeff.kernels.conv import conv_macs, depthwise_macs, windows
+
+
+def positions_inside(tap: int, stride: int, pad: int, size: int, out: int) -> tuple[slice, slice]:
+    """The positions whose tap number ``tap`` lies inside an image of ``size``, and where it lies there."""
+    first, last = -(-max(pad - tap, 0) // stride), min((size - 1 + pad - tap) // stride + 1, out)
+    if first >= last:
+        return slice(0, 0), slice(0, 0)
+    start = first * stride - pad + tap
+    return slice(first, last), slice(start, start + (last - first - 1) * stride + 1, stride)
+
+
+@kernel(macs=conv_macs)
+def eff_conv2d_input_gradient_f32(
+    d: Array,
+    delta: Array,
+    w: Array,
+    in_h: int,
+    in_w: int,
+    in_c: int,
+    out_h: int,
+    out_w: int,
+    out_c: int,
+    k_h: int,
+    k_w: int,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+) -> None:
+    """d (in_h, in_w, in_c): the sum of delta x weight over all windows, in the order of (ky, kx, o) from 0."""
+    deltas, weights = delta.reshape(out_h, out_w, out_c), w.reshape(out_c, k_h, k_w, in_c)
+    sums = np.zeros((in_h, in_w, in_c), np.float32)
+    for ky in range(k_h):
+        down, y = positions_inside(ky, stride_h, pad_h, in_h, out_h)
+        for kx in range(k_w):
+            across, x = positions_inside(kx, stride_w, pad_w, in_w, out_w)
+            for o in range(out_c):
+                sums[y, x] += deltas[down, across, o, None] * weights[o, ky, kx]
+    d[:] = sums.reshape(-1)
+
+
+@kernel(macs=depthwise_macs)
+def eff_depthwise_conv2d_input_gradient_f32(
+    d: Array,
+    delta: Array,
+    w: Array,
+    in_h: int,
+    in_w: int,
+    in_c: int,
+    depth: int,
+    out_h: int,
+    out_w: int,
+    k_h: int,
+    k_w: int,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+) -> None:
+    """d (in_h, in_w, in_c): the sum of delta x weight over all windows, in the order of (ky, kx, q) from 0."""
+    deltas, weights = delta.reshape(out_h, out_w, in_c, depth), w.reshape(k_h, k_w, in_c, depth)
+    sums = np.zeros((in_h, in_w, in_c), np.float32)
+    for ky in range(k_h):
+        down, y = positions_inside(ky, stride_h, pad_h, in_h, out_h)
+        for kx in range(k_w):
+            across, x = positions_inside(kx, stride_w, pad_w, in_w, out_w)
+            for q in range(depth):
+                sums[y, x] += deltas[down, across, :, q] * weights[ky, kx, :, q]
+    d[:] = sums.reshape(-1)
+
+
+@kernel()
+def eff_average_pool2d_input_gradient_f32(
+    d: Array,
+    delta: Array,
+    in_h: int,
+    in_w: int,
+    in_c: int,
+    out_h: int,
+    out_w: int,
+    k_h: int,
+    k_w: int,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+) -> None:
+    """d (in_h, in_w, in_c): every window adds delta / (its taps inside the image) to each of them, in the order of (oy, ox) from 0."""
+    count = windows(np.ones(in_h * in_w, np.float32), in_h, in_w, out_h, out_w, k_h, k_w, stride_h, stride_w, pad_h, pad_w).sum(axis=(3, 4))
+    shares = delta.reshape(out_h, out_w, in_c) / count
+    sums = np.zeros((in_h, in_w, in_c), np.float32)
+    for ky in reversed(range(k_h)):
+        down, y = positions_inside(ky, stride_h, pad_h, in_h, out_h)
+        for kx in reversed(range(k_w)):
+            across, x = positions_inside(kx, stride_w, pad_w, in_w, out_w)
+            sums[y, x] += shares[down, across]
+    d[:] = sums.reshape(-1)
+
+
+@kernel()
+def eff_max_pool2d_input_gradient_f32(
+    d: Array,
+    delta: Array,
+    x: Array,
+    in_h: int,
+    in_w: int,
+    in_c: int,
+    out_h: int,
+    out_w: int,
+    k_h: int,
+    k_w: int,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+) -> None:
+    """d (in_h, in_w, in_c): every window adds delta to the first of its largest taps, in the order of (oy, ox) from 0."""
+    place = (in_h, in_w, out_h, out_w, k_h, k_w, stride_h, stride_w, pad_h, pad_w)
+    taps, inside = windows(x, *place), windows(np.ones(in_h * in_w, bool), *place)
+    best = np.where(inside, taps, -np.inf).reshape(out_h, out_w, in_c, -1).argmax(axis=3)
+    deltas = delta.reshape(out_h, out_w, in_c)
+    sums = np.zeros((in_h, in_w, in_c), np.float32)
+    for ky in reversed(range(k_h)):
+        down, y = positions_inside(ky, stride_h, pad_h, in_h, out_h)
+        for kx in reversed(range(k_w)):
+            across, columns = positions_inside(kx, stride_w, pad_w, in_w, out_w)
+            chosen = best[down, across] == ky * k_w + kx
+            sums[y, columns] = np.where(chosen, sums[y, columns] + deltas[down, across], sums[y, columns])
+    d[:] = sums.reshape(-1)
+
+
+@kernel()
+def eff_mean_input_gradient_f32(d: Array, delta: Array, n: int, in_c: int) -> None:
+    """d (n, in_c): delta (in_c,) / n at every position."""
+    d.reshape(n, in_c)[:] = delta / np.float32(n)

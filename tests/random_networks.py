@@ -1,0 +1,136 @@
+"""Networks drawn at random, float32: every kind of layer that a model file can hold, over images, sequences and vectors."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from edgeff.ir import Attr, Layer, Network
+from edgeff.layers import kind
+
+IMAGE = (
+    "conv2d",
+    "depthwise_conv2d",
+    "average_pool2d",
+    "max_pool2d",
+    "global_average_pool",
+    "add",
+    "relu",
+    "reshape",
+    "transpose",
+    "dense",
+)
+KINDS = {
+    1: ("dense", "relu", "softmax", "reshape", "normalise", "label", "requantise"),
+    2: ("conv1d", "conv1d", "reshape", "transpose", "dense", "relu", "add", "requantise"),
+    3: (*IMAGE, "conv2d", "requantise"),
+}
+
+
+class Draw:
+    """The layers so far, each reading the last one; ``layer`` adds one of a kind."""
+
+    def __init__(self, input_shape: tuple[int, ...], rng: np.random.Generator) -> None:
+        self.rng = rng
+        self.shapes = {"input": input_shape}
+        self.layers: list[Layer] = []
+
+    @property
+    def last(self) -> str:
+        return self.layers[-1].name if self.layers else "input"
+
+    def below(self, limit: int, low: int = 0) -> int:
+        return int(self.rng.integers(low, limit))
+
+    def layer(self, op: str, name: str) -> None:
+        """One more layer, with random attributes and parameters."""
+        shape = self.shapes[self.last]
+        inputs: tuple[str, ...] = (self.last,)
+        if op == "add":
+            same = [known for known, size in self.shapes.items() if size == shape]
+            inputs += (same[self.below(len(same))],)
+        attrs, wish = self._attributes(op, shape)
+        sizes = tuple(self.shapes[source] for source in inputs)
+        found = kind(Layer(name, op, inputs, wish, attrs))
+        made = found.output_shape(Layer(name, op, inputs, wish, attrs), sizes)
+        params = found.initial(Layer(name, op, inputs, made, attrs | {"bias": bool(self.below(2))}), sizes, self.rng)
+        if "bias" in params:
+            params["bias"] = (self.rng.normal(size=made[-1]) / 3).astype(np.float32)
+        self.layers.append(Layer(name, op, inputs, made, attrs, params))
+        self.shapes[name] = made
+
+    def _attributes(self, op: str, shape: tuple[int, ...]) -> tuple[dict[str, Attr], tuple[int, ...]]:
+        """The attributes, and the shape as far as the attributes do not give it."""
+        activation: dict[str, Attr] = {"activation": ("none", "relu", "relu6")[self.below(3)]}
+        if op == "conv2d":
+            return self._window("kernel", shape) | activation, (0, 0, self.below(7, 1))
+        if op == "depthwise_conv2d":
+            return self._window("kernel", shape) | activation | {"multiplier": self.below(3, 1)}, shape
+        if op.endswith("pool2d"):
+            return self._window("pool", shape) | activation, shape
+        if op == "conv1d":
+            taps = self.below(min(shape[0], 4) + 1, 1)
+            pads = {"pad_left": self.below(3), "pad_right": self.below(3)}
+            return {"kernel": taps, "stride": self.below(3, 1)} | pads | activation, (0, self.below(7, 1))
+        if op == "dense":
+            return activation, (self.below(12, 1),)
+        if op == "reshape":
+            first = self._divisor(prod(shape))
+            second = self._divisor(prod(shape) // first)
+            rest = prod(shape) // first
+            return {}, ((prod(shape),), (first, rest), (first, second, rest // second))[self.below(3)]
+        fixed: dict[str, dict[str, Attr]] = {
+            "add": activation,
+            "relu": {"activation": ("relu", "relu6")[self.below(2)]},
+            "transpose": {"perm": ",".join(map(str, self.rng.permutation(len(shape))))},
+            "normalise": {"eps": 1e-4},
+            "label": {"classes": 3, "neutral": 0.125},
+        }
+        return fixed.get(op, {}), shape
+
+    def _divisor(self, number: int) -> int:
+        found = [size for size in range(1, number + 1) if number % size == 0]
+        return found[self.below(len(found))]
+
+    def _window(self, name: str, shape: tuple[int, ...]) -> dict[str, Attr]:
+        """A window that fits; no window of a pool lies outside the image."""
+        attrs: dict[str, Attr] = {}
+        for size, axis, sides in zip(shape[:2], "hw", (("top", "bottom"), ("left", "right")), strict=True):
+            taps, stride = self.below(min(size, 4) + 1, 1), self.below(3, 1)
+            most = 2 if name == "kernel" else taps - 1
+            before, after = self.below(most + 1), self.below(most + 1)
+            if name == "pool" and (size + before + after - taps) // stride * stride - before >= size:
+                after = 0
+            attrs |= {f"{name}_{axis}": taps, f"stride_{axis}": stride, f"pad_{sides[0]}": before, f"pad_{sides[1]}": after}
+        return attrs
+
+
+def random_network(seed: int, layers: int = 7, **metadata: Any) -> Network:
+    """A network of up to ``layers`` layers, without those that its output does not depend on."""
+    rng = np.random.default_rng(seed)
+    rank = int(rng.choice([1, 2, 3, 3, 3]))
+    sizes = rng.integers(1, 8, rank)
+    draw = Draw((int(rng.integers(2, 20)),) if rank == 1 else (*map(int, sizes[:-1]), int(rng.integers(1, 5))), rng)
+    for number in range(layers):
+        kinds = KINDS[len(draw.shapes[draw.last])]
+        op = kinds[draw.below(len(kinds))]
+        if number >= layers - 3 or op not in ("global_average_pool", "softmax"):  # these end what can still be tried
+            draw.layer(op, f"layer_{number}")
+    needed = {draw.last}
+    for layer in reversed(draw.layers):
+        if layer.name in needed:
+            needed.update(layer.inputs)
+    return Network(f"random {seed}", draw.shapes["input"], tuple(layer for layer in draw.layers if layer.name in needed), metadata=metadata)
+
+
+def one_layer(op: str, seed: int) -> Network:
+    """A network that is one layer of a kind, or where it needs them two inputs of it."""
+    rng = np.random.default_rng(seed)
+    shape = {"conv1d": (20, 6), "dense": (64,), "softmax": (12,), "normalise": (32,)}.get(op, (9, 8, 6))
+    draw = Draw(shape, rng)
+    if op in ("add", "requantise"):
+        draw.layer("relu", "before")
+    draw.layer(op, op)
+    return Network(op, shape, tuple(draw.layers))

@@ -1,0 +1,179 @@
+"""TFLite files over images that other tools make, operator by operator and through TensorFlow's converter; and those that are refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from image_networks import inputs_for
+from model_files import assert_same_network, run_litert, run_tflm
+from test_tflite_convolutions import executed
+from tflite_files import IMAGE, VALID, Graph, pool
+
+from edgeff.errors import BadInput, Unsupported
+from edgeff.exporters.onnx import to_onnx
+from edgeff.exporters.tflite import to_tflite
+from edgeff.importers import from_tflite
+from edgeff.importers.tflite_schema import schema
+from edgeff.ir import Network, Quant
+
+RNG = np.random.default_rng(29)
+FUSED = schema.ActivationFunctionType
+SAME = schema.Padding.SAME
+
+
+def both_ways(data: bytes, *, same_bits: bool = True) -> Network:
+    """The network in ``data``, after it has been held against TFLM and against its own file."""
+    network = from_tflite(data)
+    again = to_tflite(network)
+    assert_same_network(network, from_tflite(again))
+    x = inputs_for(network, 8)
+    expected = run_tflm(data, x)
+    if network.input_quant is not None:
+        np.testing.assert_array_equal(executed(network, x).reshape(expected.shape), expected)
+    if same_bits:
+        np.testing.assert_array_equal(run_tflm(again, x).reshape(expected.shape), expected)
+        np.testing.assert_array_equal(run_litert(again, x).reshape(expected.shape), run_litert(data, x))
+    else:
+        # Float32 sums in another order.
+        np.testing.assert_allclose(run_tflm(again, x).reshape(expected.shape), expected, rtol=1e-5, atol=1e-5)
+    return network
+
+
+def kinds(network: Network) -> list[tuple[str, str]]:
+    return [(layer.op, str(layer.attrs.get("activation", ""))) for layer in network]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("operator", ["RELU", "RELU6"])
+def test_a_relu_at_the_same_scale_becomes_part_of_its_convolution(operator: str, dtype: str) -> None:
+    graph = Graph(dtype)
+    y = graph.conv(graph.x, (1, 4, 4, 3))
+    network = both_ways(graph.done(graph.op(operator, [y], (1, 4, 4, 3), quant={"scale": [0.4]})))
+    assert kinds(network) == [("conv2d", operator.lower())]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_a_relu_whose_input_others_read_stays_a_layer(dtype: str) -> None:
+    graph = Graph(dtype)
+    y = graph.conv(graph.x, (1, 4, 4, 3))
+    relu = graph.op("RELU", [y], (1, 4, 4, 3), quant={"scale": [0.4]})
+    network = both_ways(
+        graph.done(graph.op("ADD", [y, relu], (1, 4, 4, 3), "AddOptions", {"scale": [0.5]}, fusedActivationFunction=FUSED.RELU6))
+    )
+    assert kinds(network) == [("conv2d", "none"), ("relu", "relu"), ("add", "relu6")]
+    assert network.layers[2].inputs == (network.layers[0].name, network.layers[1].name)
+
+
+def test_a_relu_that_changes_the_scale_stays_a_layer() -> None:
+    graph = Graph()
+    y = graph.conv(graph.x, (1, 4, 4, 3))
+    network = both_ways(graph.done(graph.op("RELU", [y], (1, 4, 4, 3), quant={"scale": [0.17], "zero": -128})))
+    assert kinds(network) == [("conv2d", "none"), ("relu", "relu")]
+    assert network.layers[1].quant == {"output": Quant((float(np.float32(0.17)),), -128)}
+
+
+def test_a_quantize_between_int8_tensors_is_a_layer_and_one_with_a_relu6_behind_it() -> None:
+    graph = Graph()
+    scaled = graph.op("QUANTIZE", [graph.x], IMAGE, "QuantizeOptions", {"scale": [0.03], "zero": -100})
+    assert kinds(both_ways(graph.done(scaled))) == [("requantise", "")]
+    clamped = graph.op("RELU6", [scaled], IMAGE, quant={"scale": [0.03], "zero": -100})
+    assert kinds(both_ways(graph.done(clamped))) == [("relu", "relu6")]
+    network = both_ways(graph.done(graph.op("ADD", [scaled, clamped], IMAGE, "AddOptions")))
+    assert kinds(network) == [("requantise", ""), ("relu", "relu6"), ("add", "none")]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_zero_padding_becomes_the_convolutions(dtype: str) -> None:
+    graph = Graph(dtype)
+    once = graph.pad(graph.x, (1, 9, 8, 2), [[0, 0], [1, 2], [0, 2], [0, 0]])
+    twice = graph.pad(once, (1, 10, 9, 2), [[0, 0], [1, 0], [0, 1], [0, 0]])
+    network = both_ways(graph.done(graph.conv(twice, (1, 5, 5, 3), padding=SAME, strideH=2, strideW=2)), same_bits=dtype == "int8")
+    (layer,) = network.layers
+    assert [layer.attrs[f"pad_{side}"] for side in ("top", "left", "bottom", "right")] == [2, 1, 3, 4]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_zeros_around_a_maximum_are_padding_only_behind_a_relu(dtype: str) -> None:
+    """In int8 also where the zero point is -128."""
+    rows = [[0, 0], [0, 1], [1, 0], [0, 0]]
+    for fused, zero, exact in ((FUSED.RELU, 4, True), (FUSED.NONE, -128, dtype == "int8"), (FUSED.NONE, 4, False)):
+        quant = {"scale": [0.4], "zero": zero}
+        graph = Graph(dtype)
+        y = graph.pad(graph.conv(graph.x, (1, 4, 4, 3), quant=quant, fusedActivationFunction=fused), (1, 5, 5, 3), rows, quant)
+        data = graph.done(pool(graph, y, (1, 2, 2, 3), quant=quant, filterHeight=3, filterWidth=3))
+        if exact:
+            assert both_ways(data).layers[1].attrs["pad_bottom"] == 1
+        else:
+            with pytest.raises(Unsupported, match="a maximum over zeros around elements that may be negative"):
+                from_tflite(data)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_what_only_moves_axes_of_one_is_no_layer(dtype: str) -> None:
+    graph = Graph(dtype)
+    y = graph.op("MEAN", [graph.x, graph.axes(2, -3)], (1, 1, 1, 2), "ReducerOptions", keepDims=True)
+    y = graph.op("SQUEEZE", [y], (1, 2), "SqueezeOptions", squeezeDims=[1, 2])
+    y = graph.op("EXPAND_DIMS", [y, graph.axes(1)], (1, 1, 2), "ExpandDimsOptions")
+    y = graph.op("TRANSPOSE", [y, graph.axes(0, 2, 1)], (1, 2, 1), "TransposeOptions")
+    y = graph.op("RESHAPE", [y, graph.axes(-1, 1, 1, 2)], (1, 1, 1, 2), "ReshapeOptions")
+    assert [layer.op for layer in both_ways(graph.done(graph.conv(y, (1, 1, 1, 4), (4, 1, 1, 2))))] == [
+        "global_average_pool",
+        "reshape",
+        "conv2d",
+    ]
+
+
+def test_a_convolution_over_a_sequence_is_a_conv1d() -> None:
+    graph = Graph(shape=(1, 9, 2))
+    row = graph.op("EXPAND_DIMS", [graph.x, graph.axes(1)], (1, 1, 9, 2), "ExpandDimsOptions")
+    y = graph.conv(row, (1, 1, 4, 3), (3, 1, 3, 2), strideW=2, fusedActivationFunction=FUSED.RELU)
+    y = graph.op("SQUEEZE", [y], (1, 4, 3), "SqueezeOptions", {"scale": [0.4]}, squeezeDims=[1])
+    network = both_ways(graph.done(y))
+    (layer,) = network.layers
+    assert (layer.op, layer.shape, layer.params["weight"].shape) == ("conv1d", (4, 3), (3, 3, 2))
+    column = Graph(shape=(1, 9, 2))
+    image = column.op("RESHAPE", [column.x, column.axes(1, 9, 1, 2)], (1, 9, 1, 2), "ReshapeOptions")
+    network = both_ways(column.done(column.conv(image, (1, 7, 1, 3), (3, 3, 1, 2))))
+    assert [layer.op for layer in network] == ["conv1d", "reshape"]
+
+
+@pytest.mark.parametrize("through", ["weight", "DEQUANTIZE"])
+def test_int8_weights_of_a_float_model_become_float32_and_are_counted(through: str) -> None:
+    scales, q = [0.5, 0.25, 0.125], RNG.integers(-128, 128, (3, 3, 3, 2)).astype(np.int8)
+    graph = Graph("float32")
+    w = graph.tensor("w", q.shape, "int8", data=q, scale=scales)
+    if through == "DEQUANTIZE":
+        real = graph.tensor("wf", q.shape)
+        graph.operator("DEQUANTIZE", [w], [real], "DequantizeOptions")
+        w = real
+    b = graph.tensor("b", (3,), data=np.ones(3))
+    y = graph.op("CONV_2D", [graph.x, w, b], (1, 4, 4, 3), "Conv2DOptions", padding=VALID, strideH=1, strideW=1)
+    network = from_tflite(graph.done(y))
+    expected = q.astype(np.float32) * np.array(scales, np.float32).reshape(3, 1, 1, 1)
+    np.testing.assert_array_equal(network.layers[0].params["weight"], expected)
+    assert network.metadata["source"]["dequantised_weights"] == 1
+    assert from_tflite(to_tflite(network)).metadata == network.metadata
+
+
+def test_a_batch_normalisation_behind_a_convolution_is_folded() -> None:
+    graph = Graph("float32")
+    y = graph.conv(graph.x, (1, 4, 4, 3))
+    scale, shift = graph.tensor("s", (1, 1, 1, 3), data=np.array([0.5, -2, 3])), graph.tensor("t", (3,), data=np.array([1, 2, -3]))
+    y = graph.op("MUL", [scale, y], (1, 4, 4, 3), "MulOptions")
+    y = graph.op("ADD", [y, shift], (1, 4, 4, 3), "AddOptions", fusedActivationFunction=FUSED.RELU)
+    assert kinds(both_ways(graph.done(y), same_bits=False)) == [("conv2d", "relu")]
+    behind = graph.op("MUL", [y, scale], (1, 4, 4, 3), "MulOptions")
+    with pytest.raises(Unsupported, match="a scale and shift that no layer before it can take on"):
+        from_tflite(graph.done(behind))
+
+
+def test_a_bias_scale_within_tflites_tolerance_is_no_other_number() -> None:
+    """TFLite scales a bias by its products whatever its tensor says; ONNX does not, so such a network is not written as ONNX."""
+    graph = Graph()
+    data = graph.done(graph.conv(graph.x, (1, 4, 4, 3), biases={"scale": [0.05 * 0.02 + 0.019 * 0.4]}))
+    network = both_ways(data)
+    with pytest.raises(BadInput, match="bias scale"):
+        to_onnx(network)
+    graph = Graph()
+    with pytest.raises(BadInput, match="bias scale"):
+        from_tflite(graph.done(graph.conv(graph.x, (1, 4, 4, 3), biases={"scale": [0.05 * 0.02 + 0.021 * 0.4]})))
