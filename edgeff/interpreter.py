@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from edgeff import registry
@@ -37,11 +39,11 @@ class Interpreter:
             else:
                 self._arrays[tensor.name] = np.zeros(tensor.shape, tensor.dtype)
 
-    def _run(self, calls: tuple[Call, ...]) -> None:
-        for call in calls:
-            outputs = [self._arrays[name].reshape(-1) for name in call.outputs]
-            inputs = [self._arrays[name].reshape(-1) if name else None for name in call.inputs]
-            registry.kernels[call.kernel].run(*outputs, *inputs, **call.attrs)
+    def run(self, call: Call) -> None:
+        """One call by its kernel's twin. A class with an arithmetic of its own overrides this."""
+        outputs = [self._arrays[name].reshape(-1) for name in call.outputs]
+        inputs = [self._arrays[name].reshape(-1) if name else None for name in call.inputs]
+        registry.kernels[call.kernel].run(*outputs, *inputs, **call.attrs)
 
     def _write(self, x: Array) -> None:
         tensor = self.program.tensors[self.program.input]
@@ -49,11 +51,17 @@ class Interpreter:
             raise BadInput("input", got=f"{x.dtype} of {x.size}", allowed=f"{tensor.dtype} of {tensor.elements}")
         self._arrays[tensor.name][...] = x.reshape(tensor.shape)
 
-    def predict(self, x: Array) -> int:
-        """The best class for one input (dtype and size of the program's input); -1 where there are no classes."""
+    def predict(self, x: Array, after: Callable[[Call], object] | None = None) -> int:
+        """The best class for one input (dtype and size of the program's input); -1 where there are no classes.
+
+        ``after`` is told of each call when it has run: what a tensor holds then may be gone at the end.
+        """
         self._write(x)
         with np.errstate(all="ignore"):
-            self._run(self.program.infer)
+            for call in self.program.infer:
+                self.run(call)
+                if after is not None:
+                    after(call)
         return int(self._arrays[self.program.prediction][0]) if self.program.prediction else -1
 
     def output(self) -> Array:
@@ -67,7 +75,8 @@ class Interpreter:
         if self.program.label:
             self._arrays[self.program.label][0] = label
         with np.errstate(all="ignore"):
-            self._run(self.program.learn)
+            for call in self.program.learn:
+                self.run(call)
 
     def tensor(self, name: str) -> Array:
         """A tensor's present value, a copy of its shape and dtype."""

@@ -145,6 +145,7 @@ def train(
     seed: int = 0,
     progress: Progress | None = None,
     task: str = "",
+    augment: Augment | None = None,
 ) -> Trained:
     """``fit`` on a task's training part from fresh parameters; the network's metadata records the run."""
     rule: Rule = registry.rules[rule_name]
@@ -161,4 +162,4 @@ def train(
             "data": dict(data.metadata),
         },
     )
-    return fit(network, rule_name, data.x_train, data.targets(data.y_train), settings, seed, progress)
+    return fit(network, rule_name, data.x_train, data.targets(data.y_train), settings, seed, progress, augment)

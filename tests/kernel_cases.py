@@ -79,10 +79,14 @@ def window_elements(kernel: Kernel, name: str, sizes: Mapping[str, int]) -> int:
     """How many elements a pointer of a window kernel points to."""
     taps = sizes["k_h"] * sizes["k_w"]
     channels = sizes["out_c"] if _of(kernel, "out_c") else sizes["in_c"] * (sizes["depth"] if _of(kernel, "depth") else 1)
+    image, output = sizes["in_h"] * sizes["in_w"] * sizes["in_c"], sizes["out_h"] * sizes["out_w"] * channels
     return {
-        "x": sizes["in_h"] * sizes["in_w"] * sizes["in_c"],
+        "x": image,
+        "a": image,
+        "d": image,
+        "delta": output,
         "w": taps * channels * (sizes["in_c"] if _of(kernel, "out_c") else 1),
-        "y": sizes["out_h"] * sizes["out_w"] * channels,
+        "y": output,
         "b": channels,
         "multiplier": channels if sizes["per_channel"] else 1,
         "shift": channels if sizes["per_channel"] else 1,
@@ -92,10 +96,12 @@ def window_elements(kernel: Kernel, name: str, sizes: Mapping[str, int]) -> int:
 def elements(kernel: Kernel, parameter: Parameter, sizes: Mapping[str, int]) -> int:
     """How many elements a pointer points to."""
     name = parameter.name
-    if _of(kernel, "in_h"):
+    if _of(kernel, "in_h") and name not in ONE:
         return window_elements(kernel, name, sizes)
     if _of(kernel, "n", "in_c"):
-        return sizes["in_c"] * (sizes["n"] if name == "x" else 1)
+        return sizes["in_c"] * (sizes["n"] if name in ("x", "d") else 1)
+    if _of(kernel, "n", "out_c"):
+        return 1 if name in ONE else sizes["out_c"] * (sizes["n"] if name == "delta" else 1)
     if _of(kernel, "d0"):
         return sizes["d0"] * sizes["d1"] * sizes["d2"]
     if name in ONE:
@@ -232,7 +238,7 @@ def softmax_attrs(draw: Draw) -> dict[str, int]:
 def sizes_of(kernel: Kernel, draw: Draw) -> None:
     """Mends drawn sizes that a kernel does not take: a wrong class needs two."""
     sizes = draw.sizes
-    if _of(kernel, "in_c"):
+    if _of(kernel, "in_c") or _of(kernel, "out_c"):
         sizes |= window_sizes(draw)
     if _of(kernel, "d0"):
         order = draw.rng.permutation(3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import struct
@@ -9,23 +10,26 @@ import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
+from math import prod
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from image_networks import Builder, as_int8
+from image_networks import Builder, as_int8, inputs_for
 from model_files import assert_same_network, float_network, quantised
 from onnx import TensorProto, numpy_helper
 from test_onnx import N, build
-from tflite_files import File
+from tflite_files import File, with_changed_numbers
 
 from edgeff.errors import BadInput, EdgeffError, Unsupported
 from edgeff.exporters.onnx import to_onnx
 from edgeff.exporters.tflite import to_tflite
 from edgeff.importers import from_onnx, from_tflite, load
 from edgeff.importers.wire import check_expansion
+from edgeff.interpreter import Interpreter
 from edgeff.ir import Layer, Network
+from edgeff.lower import lower
 
 RNG = np.random.default_rng(3)
 FLOAT = float_network((8, 6, 3), normalise=True)
@@ -111,6 +115,22 @@ def test_damaged_files_are_loaded_or_refused(name: str) -> None:
     counts = Counter(outcome(read, copy) for copy in mutations(data, 600, seed=len(name)))
     assert counts["BadInput"] > 50
     assert sum(counts.values()) == 600
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if "tflite" in name])
+def test_well_formed_files_with_other_numbers_are_refused_or_run(name: str) -> None:
+    """What is loaded is written again and runs."""
+    rng, counts = np.random.default_rng(len(name)), Counter[str]()
+    for _ in range(250):
+        data = with_changed_numbers(FILES[name][0], rng)
+        counts[outcome(from_tflite, data)] += 1
+        with contextlib.suppress(BadInput, Unsupported):
+            network = from_tflite(data)
+            assert_same_network(network, from_tflite(to_tflite(network)))
+            if sum(prod(layer.shape) for layer in network) < 10_000:
+                Interpreter(lower(network)).predict(inputs_for(network, 2)[0])
+    assert min(counts.values()) >= 25
+    assert set(counts) == {"loaded", "BadInput", "Unsupported"}
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -140,11 +140,15 @@ def test_padding_has_a_name_where_tflite_has_one() -> None:
             for operator in model.subgraphs[0].operators
         ]
 
+    def window(name: str) -> Network:
+        input_shape, make = WINDOWS[name]
+        return chain(make, input_shape)
+
     same, valid = schema.Padding.SAME, schema.Padding.VALID
-    assert operators(chain(*reversed(WINDOWS["conv same"]))) == [("CONV_2D", same)]
-    assert operators(chain(*reversed(WINDOWS["conv valid"]))) == [("CONV_2D", valid)]
-    assert operators(chain(*reversed(WINDOWS["conv padded"]))) == [("PAD", None), ("CONV_2D", valid)]
-    assert operators(chain(*reversed(WINDOWS["max padded"]))) == [("PADV2", None), ("MAX_POOL_2D", valid)]
+    assert operators(window("conv same")) == [("CONV_2D", same)]
+    assert operators(window("conv valid")) == [("CONV_2D", valid)]
+    assert operators(window("conv padded")) == [("PAD", None), ("CONV_2D", valid)]
+    assert operators(window("max padded")) == [("PADV2", None), ("MAX_POOL_2D", valid)]
     row = [("RESHAPE", None), ("CONV_2D", same), ("RESHAPE", None)]
     assert operators(chain(lambda b: b.conv1d("c", 3, 4, 2, (1, 1)), (11, 2))) == row
 
@@ -160,6 +164,22 @@ def test_operator_versions_are_the_converters() -> None:
         "ADD": 2, "MAX_POOL_2D": 2, "MEAN": 2, "PAD": 2, "RELU6": 2, "SOFTMAX": 2, "TRANSPOSE": 2,
     }  # fmt: skip
     assert set(versions(network).values()) == {1}
+
+
+def test_a_batch_normalisation_is_folded_before_it_is_written() -> None:
+    builder = Builder((6, 6, 3))
+    builder.window("c", "conv2d", (3, 3), outputs=4, bias=False)
+    shape, values = (
+        builder.shape("c"),
+        {key: builder.rng.uniform(0.5, 2, 4).astype(np.float32) for key in ("weight", "bias", "mean", "variance")},
+    )
+    builder.add("b", "batch_norm", (), shape, values, eps=1e-3, momentum=0.99, activation="relu")
+    builder.dense("d", 3)
+    network = builder.network()
+    data, x = to_tflite(network), inputs_for(network, 5)
+    assert [(layer.op, layer.attrs["activation"]) for layer in from_tflite(data)] == [("conv2d", "relu"), ("dense", "none")]
+    # The scale is in the weights: float32 rounds elsewhere.
+    np.testing.assert_allclose(run_tflm(data, x), forward(network, parameters(network), x)["d"], rtol=1e-4, atol=1e-4)
 
 
 def test_an_average_with_padding_of_its_own_is_refused() -> None:

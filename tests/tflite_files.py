@@ -21,6 +21,10 @@ CODES = {
     "int64": TYPES.INT64,
     "float16": TYPES.FLOAT16,
 }
+VALID = schema.Padding.VALID
+IMAGE = (1, 6, 6, 2)
+Q: dict[str, Any] = {"scale": [0.05], "zero": 4}
+"""The scale of most activations of a ``Graph``."""
 
 
 @dataclass
@@ -92,11 +96,51 @@ class File:
         return bytes(builder.Output())
 
 
-VALID = schema.Padding.VALID
-RNG = np.random.default_rng(29)
-IMAGE = (1, 6, 6, 2)
-Q = {"scale": [0.05], "zero": 4}
-"""The scale of most activations here."""
+EXTREMES = (0, 1, -1, 2, 3, 7, 127, -128, 255, 1 << 15, 1 << 24, 2**31 - 1, -(2**31))
+INT32 = ("strideH", "strideW", "filterHeight", "filterWidth", "dilationHFactor", "dilationWFactor", "depthMultiplier", "quantizedDimension")
+UINT8 = ("builtinOptionsType", "builtinOptions2Type", "detailsType")
+UINT32 = ("buffer", "opcodeIndex", "externalBuffer", "largeCustomOptionsOffset", "largeCustomOptionsSize", "debugMetadataIndex")
+RANGES = dict.fromkeys(INT32, (-(2**31), 2**31 - 1)) | dict.fromkeys(UINT8, (0, 255)) | dict.fromkeys(UINT32, (0, 2**31 - 1))
+"""The least and largest number of a field; of the others int8's."""
+
+
+def numbers(record: Any) -> list[tuple[Any, str, int | None]]:
+    """Where the numbers of one of the schema's objects are: the object, the field, the index in a vector (the first eight)."""
+    places: list[tuple[Any, str, int | None]] = []
+    for key, value in vars(record).items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            places.append((record, key, None))
+        elif isinstance(value, np.ndarray):
+            places += [(record, key, index) for index in range(min(value.size, 8))]
+        else:
+            inner = value if isinstance(value, list) else [value]
+            places += [place for item in inner if hasattr(item, "__dict__") for place in numbers(item)]
+    return places
+
+
+def with_changed_numbers(data: bytes, rng: np.random.Generator) -> bytes:
+    """A well-formed flatbuffer with up to three numbers of its subgraph changed, sometimes with two operators exchanged."""
+    model = schema.ModelT.InitFromPackedBuf(data, 0)
+    graph = model.subgraphs[0]
+    for _ in range(int(rng.integers(1, 4))):
+        places = numbers(graph)
+        record, key, index = places[int(rng.integers(len(places)))]
+        old, extreme = getattr(record, key), EXTREMES[int(rng.integers(len(EXTREMES)))]
+        if index is not None:
+            old = old.copy()
+            old[index] = np.int64(extreme).astype(old.dtype) if rng.random() < 0.6 else old[index] + old.dtype.type(1)
+            setattr(record, key, old)
+        elif isinstance(old, int):
+            low, high = RANGES.get(key, (-128, 127))
+            setattr(record, key, min(max(extreme, low), high))
+        else:
+            setattr(record, key, float(extreme))
+    if rng.random() < 0.2:
+        first, second = rng.integers(len(graph.operators), size=2)
+        graph.operators[first], graph.operators[second] = graph.operators[second], graph.operators[first]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
 
 
 class Graph(File):
@@ -104,7 +148,7 @@ class Graph(File):
 
     def __init__(self, dtype: str = "int8", shape: tuple[int, ...] = IMAGE, **quant: Any) -> None:
         super().__init__()
-        self.dtype = dtype
+        self.dtype, self.rng = dtype, np.random.default_rng(29)
         self.x = self.image("x", shape, **quant)
 
     def image(self, name: str, shape: tuple[int, ...], **quant: Any) -> int:
@@ -133,12 +177,14 @@ class Graph(File):
         options = {"padding": VALID, "strideH": 1, "strideW": 1} | fields
         channels = weight[0] if name == "CONV_2D" else weight[3]
         if self.dtype == "int8":
-            w = {"data": RNG.integers(-127, 128, weight), "scale": [0.02]} | (weights or {})
-            b = {"data": RNG.integers(-500, 500, channels), "scale": [0.05 * 0.02]} | (biases or {})
+            w: dict[str, Any] = {"data": self.rng.integers(-127, 128, weight), "scale": [0.02]} | (weights or {})
+            b: dict[str, Any] = {"data": self.rng.integers(-500, 500, channels), "scale": [0.05 * 0.02]} | (biases or {})
             inputs = [x, self.tensor("w", weight, "int8", **w)] + ([self.tensor("b", (channels,), "int32", **b)] if bias else [])
         else:
-            w = {"data": RNG.normal(size=weight)} | (weights or {})
-            inputs = [x, self.tensor("w", weight, **w)] + ([self.tensor("b", (channels,), data=RNG.normal(size=channels))] if bias else [])
+            w = {"data": self.rng.normal(size=weight)} | (weights or {})
+            inputs = [x, self.tensor("w", weight, **w)] + (
+                [self.tensor("b", (channels,), data=self.rng.normal(size=channels))] if bias else []
+            )
         return self.op(
             name,
             inputs,

@@ -6,15 +6,12 @@ area under a curve of one class alone.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from edgeff import registry
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Network, Program
 from edgeff.networks import reproduces_input
-from edgeff.tasks import Data
 
 SHARES = ("accuracy", "auc")
 """The metrics between 0 and 1 of which more is better."""
@@ -22,7 +19,7 @@ SHARES = ("accuracy", "auc")
 
 def metric_of(task: str) -> str:
     """The metric of a registered task; accuracy for one that is not known here."""
-    return str(getattr(registry.tasks[task], "metric", "accuracy")) if task in registry.tasks else "accuracy"
+    return str(registry.tasks[task].metric) if task in registry.tasks else "accuracy"
 
 
 def real_outputs(program: Program, raw: Array) -> Array:
@@ -34,17 +31,21 @@ def real_outputs(program: Program, raw: Array) -> Array:
 
 
 def anomaly_scores(network: Network, x: Array, outputs: Array) -> Array:
-    """How unlike the normal class each sample is, (n,): for an autoencoder the mean squared error, else 1 - the first class's output."""
+    """How unlike the normal class (label 0) each sample is, (n,) float64.
+
+    Of an autoencoder the mean squared error; of a classifier what its best other class has above the normal one; a single output as it is.
+    """
     if reproduces_input(network):
         return np.asarray(((outputs - np.asarray(x, np.float32).reshape(outputs.shape)) ** 2).mean(axis=1, dtype=np.float64))
-    return 1.0 - np.asarray(outputs[:, 0], np.float64)
+    scores = np.asarray(outputs, np.float64)
+    return scores[:, 0] if scores.shape[1] == 1 else scores[:, 1:].max(axis=1) - scores[:, 0]
 
 
-def value(metric: str, network: Network, x: Array, outputs: Array, labels: Array, groups: Array | None = None) -> float:
+def measured(metric: str, network: Network, x: Array, outputs: Array, labels: Array, files: Array | None = None) -> float:
     """The metric of outputs (n, outputs) for samples x (n, *input shape) with labels (n,).
 
-    ``groups`` (n,) says which file a sample was cut from: an area under the curve is over files then, each by the mean of its samples'
-    scores. Label 0 is the normal class.
+    ``files`` (n,) says which recording a sample was cut from: an area under the curve is over recordings then, each by the mean of its
+    samples' scores. Raises BadInput for no samples, and for a curve of one class alone.
     """
     if not len(labels):
         raise BadInput("measuring a model", got="no samples", allowed="at least one")
@@ -52,11 +53,11 @@ def value(metric: str, network: Network, x: Array, outputs: Array, labels: Array
         return float((outputs.argmax(axis=1) == labels).mean())
     if metric == "mse":
         return float(((outputs - np.asarray(x, np.float32).reshape(outputs.shape)) ** 2).mean(dtype=np.float64))
-    scores, faulty = anomaly_scores(network, x, outputs), np.asarray(labels) != 0
-    if groups is not None:
-        _, first, place = np.unique(groups, return_index=True, return_inverse=True)
-        scores, faulty = np.bincount(place, scores) / np.bincount(place), faulty[first]
-    return auc(scores, faulty)
+    scores, positive = anomaly_scores(network, x, outputs), np.asarray(labels) == 1
+    if files is not None:
+        _, first, place = np.unique(files, return_index=True, return_inverse=True)
+        scores, positive = np.bincount(place, scores) / np.bincount(place), positive[first]
+    return auc(scores, positive)
 
 
 def auc(scores: Array, positive: Array) -> float:
@@ -73,10 +74,3 @@ def auc(scores: Array, positive: Array) -> float:
         raise BadInput("area under the curve", got="samples of one class", allowed="normal and other samples")
     ranks = rankdata(scores)
     return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * others))
-
-
-def of_data(metric: str, network: Network, data: Data, outputs: Array, part: str = "test") -> float:
-    """``value`` for a part of a task's data."""
-    chosen: Any = data
-    x, labels = getattr(chosen, f"x_{part}"), getattr(chosen, f"y_{part}")
-    return value(metric, network, x, outputs, labels, getattr(chosen, f"groups_{part}", None))

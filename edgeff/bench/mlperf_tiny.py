@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeff import registry
-from edgeff.bench.metrics import SHARES, metric_of, of_data, real_outputs
+from edgeff.bench.metrics import SHARES, measured, metric_of, real_outputs
 from edgeff.bench.models import BENCHMARKS, Benchmark, Weights, benchmark_of, weights, weights_tag
 from edgeff.boards import load_board, load_boards
 from edgeff.cost import cost
@@ -149,13 +149,13 @@ def _known_before_a_build(trace: Trace, deployment: Deployment) -> Trace:
     return replace(trace, memory=memory, infer=Cost(macs=known.infer_macs), learn=learn)
 
 
-def _measured(deployment: Deployment, host: HostTarget, data: Data, metric: str) -> float:
+def _test_value(deployment: Deployment, host: HostTarget, data: Data, metric: str) -> float:
     """The metric of the test part by the C on this machine."""
     rows = [
         real_outputs(deployment.program, host.predict_many(deployment.inputs(data.x_test[first : first + PREDICTED_AT_ONCE]))[1])
         for first in range(0, len(data.x_test), PREDICTED_AT_ONCE)
     ]
-    return of_data(metric, deployment.network, data, np.concatenate(rows))
+    return measured(metric, deployment.network, data.x_test, np.concatenate(rows), data.y_test, data.files_test)
 
 
 def _accuracy(trace: Trace, point: Point, deployment: Deployment, host: HostTarget, data: Data, progress: Progress) -> Trace:
@@ -163,7 +163,7 @@ def _accuracy(trace: Trace, point: Point, deployment: Deployment, host: HostTarg
     metric = metric_of(point.task)
     if metric not in SHARES or not len(data.x_test):
         return trace
-    value = _measured(deployment, host, data, metric)
+    value = _test_value(deployment, host, data, metric)
     if not point.rule:
         return replace(trace, accuracy={"float" if point.numeric == "float32" else "quantized": value})
     count = min(point.learned_samples, len(data.x_train))
@@ -172,7 +172,7 @@ def _accuracy(trace: Trace, point: Point, deployment: Deployment, host: HostTarg
     progress("learning", 0, count)
     order = np.random.default_rng([point.seed, 3]).permutation(len(data.x_train))[:count]
     host.learn_many(deployment.inputs(data.x_train[order]), _labels(deployment, data.y_train[order]))
-    after = _measured(deployment, host, data, metric)
+    after = _test_value(deployment, host, data, metric)
     accuracy = {"before": value, "after": after}
     return replace(
         trace, accuracy=accuracy, curve=((0, value), (count, after)), remarks=(*trace.remarks, f"learned from {count:,} samples")

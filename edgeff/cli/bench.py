@@ -26,9 +26,7 @@ MOST_WORKERS = 1024
 @click.argument("suite", default="digits")
 @click.option("--workers", type=Whole(1, MOST_WORKERS), default=1, show_default=True, help="Configurations that run at a time.")
 @click.option("--models", help="The folder of reference models, for mlperf-tiny. [default: EDGEFF_MODELS_DIR]")
-@click.option(
-    "--only", multiple=True, metavar="PATTERN", help="Run those whose names match, such as '*-int8-*'. Can be given several times."
-)
+@click.option("--only", multiple=True, metavar="PATTERN", help="Run those whose names match, such as '*-int8-*'; may be repeated.")
 @click.option("-o", "--out", type=OutputFolder(), help="The folder to write. [default: runs/SUITE]")
 @common
 def command(suite: str, workers: int, models: str | None, only: tuple[str, ...], out: Path | None, as_json: bool, seed: int | None) -> None:

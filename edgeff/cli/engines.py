@@ -1,4 +1,4 @@
-"""The ways to run a model: samples come in, the best class of each goes out.
+"""The ways to run a model: samples come in, the best class and the outputs of each go out.
 
 ``edgeff`` is the program run by the kernels' NumPy twins, ``c`` the same program as C on this machine. ``onnxruntime``, ``litert`` and
 ``tflm`` run the exported file. They know layers only: of a model whose rule predicts by probing they run the head.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,17 +19,31 @@ from edgeff.cli.terminal import Progress
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edgeff.deploy import Deployment
     from edgeff.ir import Array
 
-TFLM_ARENA_BYTES = 8 << 20
+AT_ONCE = 64
 
 
-def predictions(engine: str, model: Model, x: Array, progress: Progress) -> NDArray[np.int64]:
-    """The best class (n,) of each sample x (n, *input shape) float32.
+@dataclass(frozen=True)
+class Outcome:
+    """What an engine made of n samples: the best class of each (n,), and the real outputs (n, outputs)."""
+
+    best: NDArray[np.int64]
+    outputs: Array
+
+
+def outcome(engine: str, model: Model, x: Array, progress: Progress) -> Outcome:
+    """What ``engine`` makes of samples x (n, *input shape) float32.
 
     Raises MissingTool when the engine is not installed, Unsupported when it cannot run the model.
     """
-    return np.asarray(ENGINES[engine](model, x, progress), np.int64)
+    return ENGINES[engine](model, x, progress)
+
+
+def predictions(engine: str, model: Model, x: Array, progress: Progress) -> NDArray[np.int64]:
+    """The best class (n,) of each sample, as ``outcome``."""
+    return outcome(engine, model, x, progress).best
 
 
 def runs_head(engine: str, model: Model) -> bool:
@@ -36,46 +51,71 @@ def runs_head(engine: str, model: Model) -> bool:
     return model.probes and engine not in ("edgeff", "c")
 
 
-def _edgeff(model: Model, x: Array, progress: Progress) -> list[int]:
+def _edgeff(model: Model, x: Array, progress: Progress) -> Outcome:
     from edgeff.interpreter import Interpreter
 
     deployment = make_deployment(model, rule=None)
     executor, advance = Interpreter(deployment.program), _counted(len(x), progress)
-    found = []
-    for sample in deployment.inputs(x):
-        found.append(executor.predict(sample))
+    best, rows = [], []
+    for sample in x:
+        best.append(executor.predict(deployment.inputs(sample[None])[0]))
+        rows.append(executor.output().reshape(-1))
         advance()
-    return found
+    return _of_program(deployment, np.array(best), np.array(rows))
 
 
-def _c(model: Model, x: Array, _progress: Progress) -> Array:
+def _c(model: Model, x: Array, progress: Progress) -> Outcome:
     from edgeff.targets.host import HostTarget
 
     deployment = make_deployment(model, rule=None)
-    return HostTarget(deployment.program).predict_many(deployment.inputs(x))[0]
+    host = HostTarget(deployment.program)
+    parts = []
+    for first in range(0, max(len(x), 1), AT_ONCE):
+        parts.append(host.predict_many(deployment.inputs(x[first : first + AT_ONCE])))
+        progress(min(first + AT_ONCE, len(x)), len(x))
+    return _of_program(deployment, *(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _onnxruntime(model: Model, x: Array, _progress: Progress) -> Array:
+def _of_program(deployment: Deployment, best: Array, raw: Array) -> Outcome:
+    from edgeff.bench.metrics import real_outputs
+
+    return Outcome(np.asarray(best, np.int64), real_outputs(deployment.program, raw))
+
+
+def _onnxruntime(model: Model, x: Array, _progress: Progress) -> Outcome:
     from edgeff.verify.engines import onnxruntime
 
-    return onnxruntime(model.network, np.asarray(x, np.float32)).argmax(axis=1)
+    return _of_outputs(onnxruntime(model.network, np.asarray(x, np.float32)))
 
 
-def _litert(model: Model, x: Array, progress: Progress) -> Array:
+def _litert(model: Model, x: Array, progress: Progress) -> Outcome:
     from edgeff.exporters.tflite import to_tflite
     from edgeff.verify.engines import litert
 
-    return litert(to_tflite(model.network), _for_tflite(model, x), "BUILTIN_REF", _counted(len(x), progress)).argmax(axis=1)
+    raw = litert(to_tflite(model.network), _for_tflite(model, x), "BUILTIN_REF", _counted(len(x), progress))
+    return _of_tflite(model, raw)
 
 
-def _tflm(model: Model, x: Array, progress: Progress) -> Array:
+def _tflm(model: Model, x: Array, progress: Progress) -> Outcome:
     from edgeff.exporters.tflite import to_tflite
     from edgeff.verify.engines import tflm
 
-    return tflm(to_tflite(model.network), _for_tflite(model, x), _counted(len(x), progress)).argmax(axis=1)
+    return _of_tflite(model, tflm(to_tflite(model.network), _for_tflite(model, x), _counted(len(x), progress)))
 
 
-ENGINES: Mapping[str, Callable[[Model, Array, Progress], Array | list[int]]] = {
+def _of_tflite(model: Model, raw: Array) -> Outcome:
+    """Classes by the raw scores, of which the first largest counts; real outputs by the last layer's quantisation."""
+    quant = model.network.layers[-1].quant.get("output")
+    real = raw if quant is None else (np.asarray(raw, np.float64) - quant.zero_point) * quant.scale[0]
+    return _of_outputs(np.asarray(real, np.float32))
+
+
+def _of_outputs(outputs: Array) -> Outcome:
+    flat = outputs.reshape(len(outputs), -1)
+    return Outcome(flat.argmax(axis=1), flat)
+
+
+ENGINES: Mapping[str, Callable[[Model, Array, Progress], Outcome]] = {
     "edgeff": _edgeff,
     "onnxruntime": _onnxruntime,
     "litert": _litert,

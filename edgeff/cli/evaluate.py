@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from edgeff.cli.models import load_model, load_task, split_seed
 from edgeff.cli.options import OneOf, common
 from edgeff.cli.terminal import percent, print_json, print_note, print_table, progress
+from edgeff.errors import BadInput
+
+if TYPE_CHECKING:
+    from edgeff.tasks import Data
 
 ENGINES = ("edgeff", "onnxruntime", "litert", "tflm", "c")
 
@@ -18,20 +24,34 @@ ENGINES = ("edgeff", "onnxruntime", "litert", "tflm", "c")
 @click.option("--engine", type=OneOf("engine", ENGINES), default="edgeff", show_default=True, help="What runs the model.")
 @common
 def command(model: str, task: str, split: str, engine: str, as_json: bool, seed: int | None) -> None:
-    """Measure a model, float or int8, on a task.
+    """Measure a model, float or int8, on a task, by the task's metric.
 
     The data are split by the seed that the model was trained with, so that test data stay unseen.
     """
-    from edgeff.cli.engines import predictions, runs_head
+    from edgeff.bench.metrics import measured, metric_of
+    from edgeff.cli.engines import outcome, runs_head
 
     loaded = load_model(model)
     data = load_task(task, split_seed(loaded, task, seed), loaded.network)
-    x, labels = (data.x_test, data.y_test) if split == "test" else (data.x_train, data.y_train)
+    x, labels, files = (data.x_test, data.y_test, data.files_test) if split == "test" else (data.x_train, data.y_train, None)
+    if not len(x):
+        raise BadInput(f"the {split} part of task {task}", got="no samples on this machine", allowed="at least one", next_step=_why(data))
+    metric = metric_of(task)
     with progress(f"{engine} on {task}") as report:
-        value = float((predictions(engine, loaded, x, report) == labels).mean())
+        found = outcome(engine, loaded, x, report)
+    value = (
+        float((found.best == labels).mean()) if metric == "accuracy" else measured(metric, loaded.network, x, found.outputs, labels, files)
+    )
     if runs_head(engine, loaded):
         print_note(f"{engine} knows layers only: it runs the head of this model, not the probing of {loaded.rule}")
     if as_json:
-        print_json({"task": task, "metric": "accuracy", "value": value, "samples": len(x), "engine": engine})
-    else:
-        print_table(["task", "split", "engine", "samples", "accuracy"], [[task, split, engine, len(x), percent(value)]])
+        print_json({"task": task, "metric": metric, "value": value, "samples": len(x), "engine": engine})
+        return
+    shown = f"{value:.4g}" if metric == "mse" else f"{value:.3f}" if metric == "auc" else percent(value)
+    print_table(["task", "split", "engine", "samples", "AUC" if metric == "auc" else metric], [[task, split, engine, len(x), shown]])
+
+
+def _why(data: Data) -> str:
+    """What the data say of a part that is not there."""
+    said = [str(text) for text in data.metadata.values() if isinstance(text, str) and "none" in text]
+    return said[0] if said else "see docs/data.md"

@@ -25,7 +25,7 @@ from edgeff.ir import Array, MemoryPlan, Program
 from edgeff.kernels import FOLDER, Kernel
 from edgeff.plan import plan
 
-__all__ = ["SAVE_HEADER_BYTES", "Source", "write_c"]
+__all__ = ["SAVE_HEADER_BYTES", "Source", "write_c", "write_trace"]
 
 _DEFINED = re.compile(r"^(?!static\b)\w[\w ]*[ *](eff_\w+)\(", re.MULTILINE)
 _CALLED = re.compile(r"\b(eff_\w+)\(")
@@ -75,6 +75,16 @@ def write_c(
     for name, content in written.items():
         (folder / name).write_text(content, encoding="utf-8")
     return Source(folder, (*(folder / name for name in sorted(files)), folder / "model.c"), memory)
+
+
+def write_trace(program: Program, source: Source) -> tuple[Path, ...]:
+    """The C sources of a build of ``source``, what was written of ``program``, that can be watched call by call on the host.
+
+    ``eff_trace(out)`` runs inference on the input and copies the outputs of each call to ``out``, one behind the other.
+    """
+    trace = source.folder / "trace.c"
+    trace.write_text(Text(program, source.memory, "edgeff").trace(), encoding="utf-8")
+    return (*(path for path in source.sources if path.name != "model.c"), trace)
 
 
 def _check_folder(folder: Path) -> None:

@@ -167,6 +167,29 @@ int32_t eff_predict(void)
 }}
 {self._learning() if program.learn else ""}"""
 
+    def trace(self) -> str:
+        """``trace.c``, in the place of ``model.c`` on the host: the same calls, each followed by a copy of its outputs to ``out``."""
+        copied = {name: f"    memcpy(out, {self.pointers[name]}, {self.program.tensors[name].size_bytes});" for name in self.pointers}
+        lines = [
+            line
+            for call in self.program.infer
+            for line in (self._call(call), *(f"{copied[n]}\n    out += {self.program.tensors[n].size_bytes};" for n in call.outputs))
+        ]
+        return f"""\
+/* trace.c: {self.what()}.
+{written_by(self.command)}
+ */
+#include <string.h>
+#include "model.c"
+
+void eff_trace(uint8_t *out);
+
+void eff_trace(uint8_t *out)
+{{
+{chr(10).join(lines)}
+}}
+"""
+
     def _constants(self) -> Iterator[str]:
         for tensor in self.flash:
             if tensor.data is not None:

@@ -99,8 +99,8 @@ def _without_idle_bias(layer: Layer, entry: Mapping[str, Any]) -> Layer:
     bias = layer.params.get("bias")
     if bias is None or bias.any() or "bias" in entry.get("params", ["bias"]):
         return layer
-    params, quant = ({key: value for key, value in of.items() if key != "bias"} for of in (layer.params, layer.quant))
-    return replace(layer, params=params, quant=quant)
+    params = {key: array for key, array in layer.params.items() if key != "bias"}
+    return replace(layer, params=params, quant={key: quant for key, quant in layer.quant.items() if key != "bias"})
 
 
 def _refine_layer(layer: Layer, entry: Mapping[str, Any]) -> Layer:

@@ -163,6 +163,7 @@ class Views:
         shape = tuple(own[axis] for axis in total)
         if still(own, total):
             return self.assembly.reshape(self.beside(node, "reshape"), x, shape)
+        x = self.assembly.flat(node, x)
         key = (x.layer, own, total)
         if key not in self._transposed:
             place = self.beside(node, "transpose")

@@ -130,7 +130,11 @@ def eff_max_pool2d_input_gradient_f32(
     """d (in_h, in_w, in_c): every window adds delta to the first of its largest taps, in the order of (oy, ox) from 0."""
     place = (in_h, in_w, out_h, out_w, k_h, k_w, stride_h, stride_w, pad_h, pad_w)
     taps, inside = windows(x, *place), windows(np.ones(in_h * in_w, bool), *place)
-    best = np.where(inside, taps, -np.inf).reshape(out_h, out_w, in_c, -1).argmax(axis=3)
+    best, largest = np.full((out_h, out_w, in_c), -1), np.zeros((out_h, out_w, in_c), np.float32)
+    for tap in range(k_h * k_w):
+        ky, kx = divmod(tap, k_w)
+        better = inside[:, :, :, ky, kx] & ((best < 0) | (taps[:, :, :, ky, kx] > largest))
+        best, largest = np.where(better, tap, best), np.where(better, taps[:, :, :, ky, kx], largest)
     deltas = delta.reshape(out_h, out_w, in_c)
     sums = np.zeros((in_h, in_w, in_c), np.float32)
     for ky in reversed(range(k_h)):

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeff.ir import Array, Layer
 from edgeff.layers import LayerKind, gated
-from edgeff.layers.conv2d import Conv2d, geometry, lower_window, output_size
+from edgeff.layers.conv2d import Conv2d, geometry, lower_window, lower_window_gradient, lower_window_update, output_size
 from edgeff.registry import layers
 
 _IMAGE = Conv2d()
@@ -74,6 +74,14 @@ class Conv1d(LayerKind):
         out_c, taps, in_c = layer.params["weight"].shape
         attrs = geometry(as_image(layer), (1, *xs[0].shape)) | {"out_c": out_c}
         return lower_window(build, layer, "eff_conv2d", xs[0], attrs, taps * in_c)
+
+    def lower_update(self, build: Any, layer: Layer, delta: Any, x: Any) -> None:
+        attrs = geometry(as_image(layer), (1, *x.shape)) | {"out_c": layer.shape[1]}
+        lower_window_update(build, layer, "eff_conv2d", delta, x, attrs)
+
+    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+        attrs, w = geometry(as_image(layer), (1, *xs[0].shape)) | {"out_c": layer.shape[1]}, build.parameter(layer, "weight")
+        return lower_window_gradient(build, layer, "eff_conv2d", xs[0], [delta, w], attrs)
 
 
 layers.add("conv1d", Conv1d())

@@ -6,14 +6,16 @@ outside the image count for nothing. Dilation is 1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from math import sqrt
+from collections.abc import Mapping, Sequence
+from math import prod, sqrt
 from typing import Any
 
 import numpy as np
 
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Attr, Layer
+from edgeff.kernels.conv_learning import MOST_POSITIONS
+from edgeff.kernels.update import FRACTION_I8
 from edgeff.layers import LayerKind, activate, gated, windows
 from edgeff.layers.dense import check_bias
 from edgeff.registry import layers
@@ -88,6 +90,53 @@ def lower_window(build: Any, layer: Layer, name: str, x: Any, attrs: dict[str, A
     return y
 
 
+def lower_window_update(build: Any, layer: Layer, name: str, delta: Any, x: Any, attrs: dict[str, Attr]) -> None:
+    """Emits the update of a convolution's weight and bias in place by the kernel ``name``, from the gated delta and the input x."""
+    if delta.elements != prod(layer.shape):
+        raise Unsupported(f"learning in layer {layer.name!r}", got=f"{delta.elements} errors", allowed=f"{layer.shape}, one an output")
+    w, b, n = build.parameter(layer, "weight"), build.parameter(layer, "bias"), prod(layer.shape[:-1])
+    if build.numeric == "float32":
+        build.call(f"{name}_update_f32", [w], [delta, x, build.rate], attrs | {"lr": build.lr}, layer, "update")
+        if b is not None:
+            sizes: dict[str, Attr] = {"n": n, "out_c": layer.shape[-1], "lr": build.lr}
+            build.call("eff_conv_bias_update_f32", [b], [delta, build.rate], sizes, layer, "update")
+        return
+    if layer.quant["weight"].per_channel:
+        raise Unsupported(
+            f"learning in layer {layer.name!r}", got="per-channel weight scales", allowed="per-tensor", next_step="quantise with --per-tensor"
+        )
+    check_bias(layer, learning=True)
+    real = build.lr * delta.scale * x.scale / w.scale * 2.0**FRACTION_I8
+    multiplier, shift = build.fixed_point(real, f"the update of layer {layer.name!r}")
+    attrs = attrs | {
+        "a_zero": x.zero_point,
+        "multiplier": multiplier,
+        "shift": shift,
+        "stochastic": int(build.stochastic),
+        "key": build.key("rounding", layer.name),
+    }
+    build.call(f"{name}_update_i8", [w], [delta, x, build.rate, build.step], attrs, layer, "update")
+    if b is not None:
+        build.at_most(MOST_POSITIONS, n, f"the bias of layer {layer.name!r}")
+        multiplier, shift = build.fixed_point(build.lr * delta.scale / b.scale, f"the bias update of layer {layer.name!r}")
+        sizes = {"n": n, "out_c": layer.shape[-1], "multiplier": multiplier, "shift": shift}
+        build.call("eff_conv_bias_update_i32", [b], [delta, build.rate], sizes, layer, "update")
+
+
+def lower_window_gradient(build: Any, layer: Layer, name: str, x: Any, inputs: Sequence[Any], attrs: dict[str, Attr]) -> tuple[Any, ...]:
+    """Emits d loss / d x by the kernel ``name``, which reads ``inputs`` (the gated delta first); returns its value. float32 only."""
+    if build.numeric != "float32":
+        raise Unsupported(
+            f"the gradient through layer {layer.name!r}, {layer.op}",
+            got=build.numeric,
+            allowed="float32",
+            next_step="use a rule without a backward pass",
+        )
+    d = build.activation("gradient", x.shape, layer=layer.name)
+    build.call(f"{name}_input_gradient_f32", [d], inputs, attrs, layer, "backward")
+    return (d,)
+
+
 class Conv2d(LayerKind):
     """params: ``weight`` (C_out, KH, KW, C_in) and, with a bias, ``bias`` (C_out,)."""
 
@@ -128,6 +177,14 @@ class Conv2d(LayerKind):
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         out_c, k_h, k_w, in_c = layer.params["weight"].shape
         return lower_window(build, layer, "eff_conv2d", xs[0], geometry(layer, xs[0].shape) | {"out_c": out_c}, k_h * k_w * in_c)
+
+    def lower_update(self, build: Any, layer: Layer, delta: Any, x: Any) -> None:
+        attrs = geometry(layer, x.shape) | {"out_c": layer.shape[2]}
+        lower_window_update(build, layer, "eff_conv2d", delta, x, attrs)
+
+    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+        attrs, w = geometry(layer, xs[0].shape) | {"out_c": layer.shape[2]}, build.parameter(layer, "weight")
+        return lower_window_gradient(build, layer, "eff_conv2d", xs[0], [delta, w], attrs)
 
 
 class DepthwiseConv2d(LayerKind):
@@ -175,6 +232,14 @@ class DepthwiseConv2d(LayerKind):
         attrs = geometry(layer, xs[0].shape) | {"depth": int(layer.attrs["multiplier"])}
         k_h, k_w = window(layer)
         return lower_window(build, layer, "eff_depthwise_conv2d", xs[0], attrs, k_h * k_w)
+
+    def lower_update(self, build: Any, layer: Layer, delta: Any, x: Any) -> None:
+        attrs = geometry(layer, x.shape) | {"depth": int(layer.attrs["multiplier"])}
+        lower_window_update(build, layer, "eff_depthwise_conv2d", delta, x, attrs)
+
+    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+        attrs, w = geometry(layer, xs[0].shape) | {"depth": int(layer.attrs["multiplier"])}, build.parameter(layer, "weight")
+        return lower_window_gradient(build, layer, "eff_depthwise_conv2d", xs[0], [delta, w], attrs)
 
 
 layers.add("conv2d", Conv2d())

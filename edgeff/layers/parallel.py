@@ -1,22 +1,40 @@
 """Work over slices of a batch on all cores: NumPy lets go of the interpreter's lock, so threads do.
 
-Slices are a matter of sizes alone, and sums over them are added in order: results do not depend on the count of cores.
+Slices are a matter of sizes alone, and sums over them are added in one order: results do not depend on the count of cores.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
 from functools import cache
-from typing import Any, TypeVar
+from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-T = TypeVar("T")
-_kept = threading.local()
+Work = Callable[[slice], None]
+CACHED_BYTES = 1 << 18
+GROUPS = 8
+"""The most runs of slices that a sum has: more cores than these would not help it."""
+SMALLEST_RECYCLED_BYTES = 1 << 14
+
+
+class _Kept(threading.local):
+    """What a thread keeps between calls: its scratch arrays, and memory to use again where that is asked for."""
+
+    def __init__(self) -> None:
+        self.scratch: dict[Any, NDArray[Any]] = {}
+        self.recycled: dict[int, list[NDArray[np.uint8]]] | None = None
+
+
+_kept = _Kept()
 
 
 @cache
@@ -41,35 +59,94 @@ def slices(length: int, most: int) -> list[slice]:
     return [slice(first, min(first + step, length)) for first in range(0, length, step or 1)]
 
 
+def cached(*batches: NDArray[Any]) -> list[slice]:
+    """Slices along the first axis of arrays of one length that stay in the cache."""
+    return slices(len(batches[0]), CACHED_BYTES // max(sum(x.nbytes for x in batches) // max(len(batches[0]), 1), 1))
+
+
 def scratch(name: object, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     """An array of this thread under ``name``, made of zeros when first asked for in this shape and left as its last user left it after that."""
-    kept: dict[Any, NDArray[Any]] = _kept.__dict__
     key = (name, shape, dtype)
-    found = kept.get(key)
+    found = _kept.scratch.get(key)
     if found is None:
-        found = kept[key] = np.zeros(shape, dtype)
+        found = _kept.scratch[key] = np.zeros(shape, dtype)
     return found
 
 
-def _shares(work: Callable[[slice], T], parts: Sequence[slice]) -> Iterator[T]:
-    """``work`` of every slice, in order; each core takes one run of neighbours."""
-    if len(parts) < 2 or cores() < 2:
-        return map(work, parts)
-    runs = [parts[share] for share in slices(len(parts), -(-len(parts) // cores()))]
-    done = _pool().map(lambda run: [work(part) for part in run], runs)
-    return (made for run in done for made in run)
+def workspace(name: object, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """An array of this thread to write to: all of one ``name`` share the memory of the largest, so it lives until the next call."""
+    size = prod(shape)
+    found = _kept.scratch.get((name, dtype))
+    if found is None or found.size < size:
+        found = _kept.scratch[name, dtype] = np.empty(size, dtype)
+    return found[:size].reshape(shape)
 
 
-def each(work: Callable[[slice], None], parts: Sequence[slice]) -> None:
-    """Calls ``work`` on every slice."""
-    for _ in _shares(work, parts):
-        pass
+def _references(arrays: Sequence[object], index: int) -> int:
+    return sys.getrefcount(arrays[index])
+
+
+_UNUSED = _references([object()], 0)
+
+
+@contextmanager
+def recycling() -> Iterator[None]:
+    """Within it ``empty`` of this thread uses memory again that nobody refers to any more: fresh memory costs a page fault every 4 KB."""
+    before = _kept.recycled
+    _kept.recycled = {} if before is None else before
+    try:
+        yield
+    finally:
+        _kept.recycled = before
+
+
+def empty(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """An array of any content."""
+    size_bytes = prod(shape) * np.dtype(dtype).itemsize
+    if _kept.recycled is None or size_bytes < SMALLEST_RECYCLED_BYTES:
+        return np.empty(shape, dtype)
+    found = _kept.recycled.setdefault(size_bytes, [])
+    for index in range(len(found)):
+        if _references(found, index) == _UNUSED:
+            return found[index].view(dtype).reshape(shape)
+    found.append(np.empty(size_bytes, np.uint8))
+    return found[-1].view(dtype).reshape(shape)
+
+
+def _run(work: Callable[[Any], None], shares: Sequence[Any]) -> None:
+    """``work`` of every share, each on a core of its own; errors of the work are raised here."""
+    rest = [_pool().submit(copy_context().run, work, share) for share in shares[1:]]
+    try:
+        work(shares[0])
+    finally:
+        for future in rest:
+            future.result()
+
+
+def each(work: Work, parts: Sequence[slice]) -> None:
+    """Calls ``work`` on every slice; each core takes one run of neighbours."""
+
+    def share(run: Sequence[slice]) -> None:
+        for part in run:
+            work(part)
+
+    if parts:
+        _run(share, [parts[run] for run in slices(len(parts), -(-len(parts) // cores()))])
 
 
 def total(work: Callable[[slice], NDArray[Any]], parts: Sequence[slice]) -> NDArray[Any]:
-    """The sum of ``work`` over every slice, added in order."""
-    made = _shares(work, parts)
-    found = next(made)
-    for part in made:
-        found = found + part
-    return found
+    """The sum of ``work`` over one slice or more: sums over runs of neighbours, added in order."""
+    groups = [parts[run] for run in slices(len(parts), -(-len(parts) // GROUPS))]
+    sums: list[Any] = [None] * len(groups)
+
+    def share(run: slice) -> None:
+        for index in range(run.start, run.stop):
+            made = work(groups[index][0])
+            for part in groups[index][1:]:
+                made += work(part)
+            sums[index] = made
+
+    _run(share, slices(len(groups), -(-len(groups) // cores())))
+    for made in sums[1:]:
+        sums[0] += made
+    return np.asarray(sums[0])

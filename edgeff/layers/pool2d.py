@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
 from edgeff.layers import LayerKind, activate, gated, windows
-from edgeff.layers.conv2d import geometry, output_size, pads, stride, window
+from edgeff.layers.conv2d import geometry, lower_window_gradient, output_size, pads, stride, window
 from edgeff.registry import layers
 
 MOST_POSITIONS = 1 << 23
@@ -21,6 +22,7 @@ class Pool2d(LayerKind):
 
     keeps_quant = True
     kernel = ""
+    gradient_reads_input = False
     pool: Callable[..., Array]
     pool_gradient: Callable[..., Array]
 
@@ -41,6 +43,11 @@ class Pool2d(LayerKind):
         build.call(f"{self.kernel}_{build.suffix}", [y], [xs[0]], geometry(layer, xs[0].shape) | ends, layer)
         return y
 
+    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+        """The largest of a window is found again in its input."""
+        read = [delta, xs[0]] if self.gradient_reads_input else [delta]
+        return lower_window_gradient(build, layer, self.kernel, xs[0], read, geometry(layer, xs[0].shape))
+
 
 class AveragePool2d(Pool2d):
     """The mean of the taps inside the image."""
@@ -60,6 +67,7 @@ class MaxPool2d(Pool2d):
     op = "max_pool2d"
     summary = "the largest of each window"
     kernel = "eff_max_pool2d"
+    gradient_reads_input = True
     pool = staticmethod(windows.max_pool2d)
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
@@ -97,6 +105,10 @@ class GlobalAveragePool(LayerKind):
             attrs |= {"x_zero": x.zero_point, "y_zero": y.zero_point, "multiplier": (multiplier << bits) // n, "shift": shift - bits}
         build.call(f"eff_mean_{build.suffix}", [y], [x], attrs, layer)
         return y
+
+    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+        *places, channels = xs[0].shape
+        return lower_window_gradient(build, layer, "eff_mean", xs[0], [delta], {"n": prod(places), "in_c": channels})
 
 
 layers.add("average_pool2d", AveragePool2d())

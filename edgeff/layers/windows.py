@@ -7,13 +7,12 @@ them are added in order, so neither do the results.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from edgeff.layers.parallel import each, scratch, slices, total
+from edgeff.layers.parallel import cached, each, empty, scratch, slices, total, workspace
 
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
@@ -38,25 +37,31 @@ def output_size(shape: tuple[int, ...], kernel: Pair, stride: Pair, pads: Pads) 
 
 
 def _padded(x: Floats, pads: Pads, value: float = 0.0) -> Floats:
+    """x with ``value`` around it; a negative padding cuts off."""
     top, left, bottom, right = pads
     if not any(pads):
         return x
     batch, height, width, channels = x.shape
     shape = (batch, height + top + bottom, width + left + right, channels)
     padded = scratch(pads, shape, x.dtype) if value == 0.0 else np.full(shape, value, x.dtype)
-    padded[:, top : top + height, left : left + width] = x
+    inner = x[:, max(-top, 0) : height + min(bottom, 0), max(-left, 0) : width + min(right, 0)]
+    padded[:, max(top, 0) : max(top, 0) + inner.shape[1], max(left, 0) : max(left, 0) + inner.shape[2]] = inner
     return padded
 
 
 def _patches(x: Floats, kernel: Pair, stride: Pair, pads: Pads) -> Floats:
-    """The windows of x as rows (B * OH * OW, KH * KW * C)."""
+    """The windows of x as rows (B * OH * OW, KH * KW * C), to be used before the next call."""
+    channels = x.shape[3]
     if kernel == (1, 1) and not any(pads):
-        return np.ascontiguousarray(x[:, :: stride[0], :: stride[1]]).reshape(-1, x.shape[3])
-    padded, size = _padded(x, pads), output_size(x.shape, kernel, stride, pads)
+        return np.ascontiguousarray(x[:, :: stride[0], :: stride[1]]).reshape(-1, channels)
+    size = output_size(x.shape, kernel, stride, pads)
+    padded = np.ascontiguousarray(_padded(x, pads))
     image, row, column, item = padded.strides
-    rows = scratch("patches", (len(x), *size, *kernel, x.shape[3]), x.dtype)
-    np.copyto(rows, as_strided(padded, rows.shape, (image, row * stride[0], column * stride[1], row, column, item), writeable=False))
-    return rows.reshape(-1, kernel[0] * kernel[1] * x.shape[3])
+    shape = (len(x), *size, kernel[0], kernel[1] * channels)
+    windows: Floats = np.ndarray(shape, x.dtype, padded, 0, (image, row * stride[0], column * stride[1], row, item))
+    rows = workspace("patches", shape, x.dtype)
+    np.copyto(rows, windows)
+    return rows.reshape(-1, kernel[0] * kernel[1] * channels)
 
 
 def _images(shape: tuple[int, ...], kernel: Pair, size: Pair, item_bytes: int) -> list[slice]:
@@ -69,7 +74,7 @@ def conv2d(x: Floats, weight: Floats, stride: Pair, pads: Pads) -> Floats:
     kernel = weight.shape[1:3]
     size = output_size(x.shape, kernel, stride, pads)
     matrix = np.ascontiguousarray(weight.reshape(len(weight), -1).T)
-    y = np.empty((len(x), *size, len(weight)), x.dtype)
+    y = empty((len(x), *size, len(weight)), x.dtype)
 
     def work(part: slice) -> None:
         np.matmul(_patches(x[part], kernel, stride, pads), matrix, out=y[part].reshape(-1, len(weight)))
@@ -91,27 +96,142 @@ def conv2d_weight_gradient(delta: Floats, x: Floats, kernel: Pair, stride: Pair,
 
 def conv2d_input_gradient(delta: Floats, weight: Floats, x_shape: tuple[int, ...], stride: Pair, pads: Pads) -> Floats:
     """The gradient of x (B, H, W, C) from delta (B, OH, OW, C_out)."""
-    kernel = weight.shape[1:3]
-    if stride == (1, 1) and min(_mirrored(delta.shape, kernel, x_shape, pads)) >= 0:
-        flipped = np.ascontiguousarray(weight[:, ::-1, ::-1].transpose(3, 1, 2, 0))
-        return conv2d(delta, flipped, (1, 1), _mirrored(delta.shape, kernel, x_shape, pads))
-    made = np.empty(x_shape, delta.dtype)
-    matrix = weight.reshape(len(weight), -1)
+    made = empty(x_shape, delta.dtype)
+    outputs, channels = delta.shape[3], x_shape[3]
+    phases = _phases(x_shape, delta.shape, weight.shape[1:3], stride, pads)
+    matrices = [weight[:, p.taps[0], p.taps[1]].transpose(1, 2, 0, 3).reshape(-1, channels) for p in phases]
 
     def work(part: slice) -> None:
-        rows = delta[part].reshape(-1, len(weight)) @ matrix
-        windows = rows.reshape(*delta[part].shape[:3], *kernel, x_shape[3])
-        made[part] = _scattered([[windows[:, :, :, i, j] for j in range(kernel[1])] for i in range(kernel[0])], x_shape[1:], stride, pads)
+        for phase, matrix in zip(phases, matrices, strict=True):
+            out = made[part][:, phase.places[0], phase.places[1]]
+            if 0 in phase.kernel or outputs == 0:
+                out[:] = 0
+            elif stride == (1, 1):
+                np.matmul(_patches(delta[part], phase.kernel, (1, 1), phase.pads), matrix, out=out.reshape(-1, channels))
+            else:
+                out[:] = (_patches(delta[part], phase.kernel, (1, 1), phase.pads) @ matrix).reshape(out.shape)
 
-    each(work, _images(x_shape, kernel, delta.shape[1:3], delta.itemsize))
+    each(work, _images(x_shape, weight.shape[1:3], delta.shape[1:3], delta.itemsize))
     return made
 
 
-def _mirrored(delta_shape: tuple[int, ...], kernel: Pair, x_shape: tuple[int, ...], pads: Pads) -> Pads:
-    """The padding of delta that makes a convolution of stride 1 with the flipped kernel as large as x."""
-    before = kernel[0] - 1 - pads[0], kernel[1] - 1 - pads[1]
-    after = tuple(x_shape[1 + i] - delta_shape[1 + i] + kernel[i] - 1 - before[i] for i in (0, 1))
-    return before[0], before[1], after[0], after[1]
+class _Phase(NamedTuple):
+    """The places of x that lie alike in the stride: they get a convolution of stride 1 over delta with some of the taps, mirrored."""
+
+    places: tuple[slice, slice]
+    taps: tuple[slice, slice]
+    kernel: Pair
+    pads: Pads
+
+
+def _phases(x_shape: tuple[int, ...], delta_shape: tuple[int, ...], kernel: Pair, stride: Pair, pads: Pads) -> list[_Phase]:
+    """All phases of the gradient of x, that of place 0 first."""
+    axes = [_axis_phases(x_shape[1 + a], delta_shape[1 + a], kernel[a], stride[a], pads[a]) for a in (0, 1)]
+    return [
+        _Phase((v[0], h[0]), (v[1], h[1]), (v[2], h[2]), (v[3], h[3], v[4], h[4])) for v in axes[0] for h in axes[1]
+    ]
+
+
+def _axis_phases(length: int, outputs: int, kernel: int, stride: int, before: int) -> list[tuple[slice, slice, int, int, int]]:
+    """Along one axis: places, mirrored taps, their count, and the padding of delta before and after.
+
+    Place s q + r meets output o through tap i where s o + i - before = s q + r, so i = (r + before) mod s + s m and o = q + e - m.
+    """
+    found = []
+    for first in range(min(stride, length)):
+        tap, shift = (first + before) % stride, (first + before) // stride
+        taps = list(range(tap, kernel, stride))
+        places = len(range(first, length, stride))
+        mirrored = slice(taps[-1], taps[0] - 1 if taps[0] else None, -stride) if taps else slice(0, 0)
+        found.append((slice(first, None, stride), mirrored, len(taps), len(taps) - 1 - shift, places + shift - outputs))
+    return found
+
+
+def _taps(x: Floats, kernel: Pair, stride: Pair, pads: Pads, value: float = 0.0) -> list[list[Floats]]:
+    """For each place in the window the view (B, OH, OW, C) of what lies there; each of its rows lies in one piece."""
+    out_h, out_w = output_size(x.shape, kernel, stride, pads)
+    padded = _padded(x, pads, value)
+    columns = [padded]
+    if stride[1] > 1:
+        columns = [np.ascontiguousarray(padded[:, :, first :: stride[1]]) for first in range(min(stride[1], kernel[1]))]
+    return [
+        [
+            columns[j % stride[1]][:, i : i + (out_h - 1) * stride[0] + 1 : stride[0], j // stride[1] : j // stride[1] + out_w]
+            for j in range(kernel[1])
+        ]
+        for i in range(kernel[0])
+    ]
+
+
+def _repeated(x: Floats, multiplier: int) -> Floats:
+    return x if multiplier == 1 else np.repeat(x, multiplier, axis=3)
+
+
+def _widened(weight: Floats, width: int) -> Floats:
+    """The taps (KH, KW, C) for a whole row: (KH, KW, width, C)."""
+    return np.repeat(weight[:, :, None], width, axis=2)
+
+
+def _multiply_add(out: Floats, taps: list[list[Floats]], weight: Floats) -> None:
+    """out = the sum of the taps times their weights (KH, KW, OW, C)."""
+    product = workspace("product", out.shape, out.dtype)
+    pairs = [(tap, weight[i, j]) for i, row in enumerate(taps) for j, tap in enumerate(row)]
+    np.multiply(*pairs[0], out=out)
+    for tap, factor in pairs[1:]:
+        np.multiply(tap, factor, out=product)
+        out += product
+
+
+def depthwise_conv2d(x: Floats, weight: Floats, stride: Pair, pads: Pads, multiplier: int) -> Floats:
+    """x (B, H, W, C) by weight (KH, KW, C * multiplier) -> (B, OH, OW, C * multiplier)."""
+    kernel = weight.shape[:2]
+    y = empty((len(x), *output_size(x.shape, kernel, stride, pads), weight.shape[2]), x.dtype)
+    wide = _widened(weight, y.shape[2])
+
+    def work(part: slice) -> None:
+        _multiply_add(y[part], _taps(_repeated(x[part], multiplier), kernel, stride, pads), wide)
+
+    each(work, cached(x, y))
+    return y
+
+
+def depthwise_weight_gradient(delta: Floats, x: Floats, kernel: Pair, stride: Pair, pads: Pads, multiplier: int) -> Floats:
+    """The gradient of the weight (KH, KW, C * multiplier), summed over batch and positions."""
+
+    def work(part: slice) -> Floats:
+        taps, product = _taps(_repeated(x[part], multiplier), kernel, stride, pads), workspace("product", delta[part].shape, delta.dtype)
+        return np.array([[column_sums(np.multiply(tap, delta[part], out=product)) for tap in row] for row in taps])
+
+    return total(work, cached(x, delta))
+
+
+def column_sums(x: Floats) -> Floats:
+    """The sums over all axes but the last (C,), by BLAS over whole rows."""
+    rows = x.reshape(-1, *x.shape[-2:]) if x.ndim > 2 else x[:, None]
+    sums = np.ones(len(rows), x.dtype) @ rows.reshape(len(rows), -1)
+    return np.asarray(sums.reshape(rows.shape[1:]).sum(axis=0))
+
+
+def depthwise_input_gradient(delta: Floats, weight: Floats, x_shape: tuple[int, ...], stride: Pair, pads: Pads, multiplier: int) -> Floats:
+    """The gradient of x (B, H, W, C) from delta (B, OH, OW, C * multiplier)."""
+    made = empty((*x_shape[:3], delta.shape[3]), delta.dtype)
+    phases = _phases(x_shape, delta.shape, weight.shape[:2], stride, pads)
+    wide = _widened(weight, x_shape[2])
+
+    def work(part: slice) -> None:
+        for phase in phases:
+            out = made[part][:, phase.places[0], phase.places[1]]
+            if 0 in phase.kernel:
+                out[:] = 0
+            elif stride == (1, 1):
+                _multiply_add(out, _taps(delta[part], phase.kernel, (1, 1), phase.pads), wide[phase.taps])
+            else:
+                whole = workspace("phase", out.shape, out.dtype)
+                _multiply_add(whole, _taps(delta[part], phase.kernel, (1, 1), phase.pads), wide[phase.taps][:, :, : out.shape[2]])
+                out[:] = whole
+
+    each(work, cached(delta, made))
+    return made if multiplier == 1 else made.reshape(*x_shape, multiplier).sum(axis=4)
 
 
 def _scattered(taps: list[list[Floats]], shape: tuple[int, ...], stride: Pair, pads: Pads) -> Floats:
@@ -123,69 +243,6 @@ def _scattered(taps: list[list[Floats]], shape: tuple[int, ...], stride: Pair, p
         for j, values in enumerate(row):
             padded[:, i : i + (out_h - 1) * stride[0] + 1 : stride[0], j : j + (out_w - 1) * stride[1] + 1 : stride[1]] += values
     return padded[:, top : top + shape[0], left : left + shape[1]]
-
-
-def _taps(x: Floats, kernel: Pair, stride: Pair, pads: Pads, value: float = 0.0) -> list[list[Floats]]:
-    """For each place in the window the view (B, OH, OW, C) of what lies there."""
-    out_h, out_w = output_size(x.shape, kernel, stride, pads)
-    padded = _padded(x, pads, value)
-    return [
-        [
-            padded[:, i : i + (out_h - 1) * stride[0] + 1 : stride[0], j : j + (out_w - 1) * stride[1] + 1 : stride[1]]
-            for j in range(kernel[1])
-        ]
-        for i in range(kernel[0])
-    ]
-
-
-def _by_image(x: Floats) -> list[slice]:
-    return slices(len(x), PATCH_BYTES // max(x[:1].nbytes, 1))
-
-
-def depthwise_conv2d(x: Floats, weight: Floats, stride: Pair, pads: Pads, multiplier: int) -> Floats:
-    """x (B, H, W, C) by weight (KH, KW, C * multiplier) -> (B, OH, OW, C * multiplier)."""
-    kernel = weight.shape[:2]
-    y = np.empty((len(x), *output_size(x.shape, kernel, stride, pads), weight.shape[2]), x.dtype)
-
-    def work(part: slice) -> None:
-        out = y[part]
-        out[:] = 0
-        product = np.empty_like(out)
-        for i, row in enumerate(_taps(_repeated(x[part], multiplier), kernel, stride, pads)):
-            for j, tap in enumerate(row):
-                np.multiply(tap, weight[i, j], out=product)
-                out += product
-
-    each(work, _by_image(x))
-    return y
-
-
-def _repeated(x: Floats, multiplier: int) -> Floats:
-    return x if multiplier == 1 else np.repeat(x, multiplier, axis=3)
-
-
-def depthwise_weight_gradient(delta: Floats, x: Floats, kernel: Pair, stride: Pair, pads: Pads, multiplier: int) -> Floats:
-    """The gradient of the weight (KH, KW, C * multiplier), summed over batch and positions."""
-
-    def work(part: slice) -> Floats:
-        taps = _taps(_repeated(x[part], multiplier), kernel, stride, pads)
-        ones = np.ones(delta[part][..., 0].size, delta.dtype)
-        return np.array([[ones @ (tap * delta[part]).reshape(-1, delta.shape[3]) for tap in row] for row in taps])
-
-    return total(work, _by_image(x))
-
-
-def depthwise_input_gradient(delta: Floats, weight: Floats, x_shape: tuple[int, ...], stride: Pair, pads: Pads, multiplier: int) -> Floats:
-    """The gradient of x (B, H, W, C) from delta (B, OH, OW, C * multiplier)."""
-    made = np.empty(x_shape, delta.dtype)
-
-    def work(part: slice) -> None:
-        taps = [[delta[part] * tap for tap in row] for row in weight]
-        back = _scattered(taps, x_shape[1:], stride, pads)
-        made[part] = back if multiplier == 1 else back.reshape(*back.shape[:3], x_shape[3], multiplier).sum(axis=4)
-
-    each(work, _by_image(delta))
-    return made
 
 
 def _counts(shape: tuple[int, ...], pool: Pair, stride: Pair, pads: Pads, dtype: Any) -> Floats:

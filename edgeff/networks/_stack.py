@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from math import prod
 from typing import Any
 
 from edgeff.ir import Attr, Layer, Network
@@ -25,14 +27,19 @@ class Stack:
     def shape(self) -> tuple[int, ...]:
         return self.shapes[self.below]
 
-    def add(self, name: str, op: str, attrs: Mapping[str, Attr], inputs: tuple[str, ...] = (), channels: int = 0) -> str:
-        """Adds a layer that reads ``inputs``, by default the last one; ``channels`` where its parameters decide them. Returns its name."""
+    def add(
+        self, name: str, op: str, attrs: Mapping[str, Attr], inputs: tuple[str, ...] = (), shape: tuple[int, ...] = (), channels: int = 0
+    ) -> str:
+        """Adds a layer that reads ``inputs``, by default the last one. Returns its name.
+
+        ``shape`` or ``channels`` where the inputs do not decide the output's shape or its last axis.
+        """
         inputs = inputs or (self.below,)
-        wish = (*self.shapes[inputs[0]][:-1], channels) if channels else self.shapes[inputs[0]]
+        wish = shape or (*self.shapes[inputs[0]][:-1], channels or self.shapes[inputs[0]][-1])
         layer = Layer(name, op, inputs, wish, attrs)
-        shape = kind(layer).output_shape(layer, tuple(self.shapes[i] for i in inputs))
-        self.layers.append(Layer(name, op, inputs, shape, attrs))
-        self.shapes[name] = shape
+        made = kind(layer).output_shape(layer, tuple(self.shapes[i] for i in inputs))
+        self.layers.append(replace(layer, shape=made))
+        self.shapes[name] = made
         self.below = name
         return name
 
@@ -71,24 +78,20 @@ class Stack:
         pads = {"pad_top": 0, "pad_left": 0, "pad_bottom": 0, "pad_right": 0}
         return self.add(name, "average_pool2d", attrs | pads | {"activation": "none"})
 
+    def conv_1d(self, name: str, channels: int, kernel: int, stride: int) -> str:
+        """A convolution over a sequence with SAME padding, batch normalisation and ReLU."""
+        before, after = same_padding(self.shape[0], kernel, stride)
+        attrs = {"kernel": kernel, "stride": stride, "pad_left": before, "pad_right": after, "activation": "none", "bias": False}
+        self.add(name, "conv1d", attrs, channels=channels)
+        return self._normalised(name, "relu")
+
     def flatten(self, name: str = "flatten") -> str:
         """The last activation as a vector."""
-        size = 1
-        for length in self.shape:
-            size *= length
-        layer = Layer(name, "reshape", (self.below,), (size,))
-        self.layers.append(layer)
-        self.shapes[name] = layer.shape
-        self.below = name
-        return name
+        return self.add(name, "reshape", {}, shape=(prod(self.shape),))
 
     def dense(self, name: str, outputs: int, *, norm: bool = False, activation: str = "none") -> str:
-        """A dense layer with a bias, on request with batch normalisation before the activation."""
-        attrs: dict[str, Attr] = {"activation": "none" if norm else activation, "bias": not norm}
-        layer = Layer(name, "dense", (self.below,), (outputs,), attrs)
-        self.layers.append(layer)
-        self.shapes[name] = layer.shape
-        self.below = name
+        """A dense layer with a bias, or with batch normalisation before the activation."""
+        self.add(name, "dense", {"activation": "none" if norm else activation, "bias": not norm}, shape=(outputs,))
         return self._normalised(name, activation) if norm else name
 
     def network(self, name: str, metadata: Mapping[str, Any] | None = None) -> Network:

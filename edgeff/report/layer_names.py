@@ -20,7 +20,7 @@ def short_name(name: str, limit: int = MOST_CHARACTERS) -> str:
     >>> short_name("model/activation_1/Relu;model/batch_normalization_1/FusedBatchNormV3;model/conv2d_1/Conv2D1")
     'activation_1/Relu'
     """
-    first = name.split(";")[0]
+    first = name.split(";", maxsplit=1)[0]
     return shown("/".join(first.split("/")[-2:]) or name, limit)
 
 

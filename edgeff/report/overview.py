@@ -1,20 +1,23 @@
-"""Traces of several boards -> grids with one line a program and one column a board, and what could not run, with its reason.
+"""Traces of several boards -> grids with one line a program and one column a board; and what could not run, with its reason.
 
-A program is a network with a rule in a numeric; its bytes are those of the board where it takes most. A board that it does not fit has a
-dash, and its reason among the refusals.
+A program is a network with a rule in a numeric. Its bytes of RAM and flash are those of the board where it takes most. A board that it
+does not fit has a dash here and a reason among the refusals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from edgeff.bench.metrics import metric_of
-from edgeff.ir import Trace
+from edgeff.ir import Cost, Memory, Trace
 from edgeff.report.style import CONTROL, NO_RULE, shown
 
-UNKNOWN = "-"
 EVERY_BOARD = "every board"
+MILLISECONDS = "ms on"
+
+Program = Sequence[Trace]
+"""The traces of one program, a board each."""
 
 
 @dataclass(frozen=True)
@@ -28,17 +31,17 @@ class Heading:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table as texts; ``control`` says of each row whether it is the control."""
+    """A table as texts, None where nothing is known; ``control`` says of each row whether it is the control."""
 
     title: str
     headings: tuple[Heading, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[tuple[str | None, ...], ...]
     control: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Configurations that could not run for one and the same reason."""
+    """Configurations that could not run for one and the same reason; ``numerics`` and ``boards`` are lists in words."""
 
     task: str
     network: str
@@ -50,21 +53,27 @@ class Refusal:
 
 def has_several_boards(traces: Iterable[Trace]) -> bool:
     """Whether any program stands on more than one board."""
-    return any(len({trace.board for trace in members}) > 1 for members in _programs(traces))
+    return any(len({trace.board for trace in program}) > 1 for program in _programs(traces))
 
 
 def overview(traces: Sequence[Trace]) -> tuple[Grid, ...]:
     """The grids of inference and of a learning step, those of them that have a row."""
     boards = list(dict.fromkeys(trace.board or trace.target for trace in traces))
-    known = [members for members in _programs(traces) if any(_has_figures(trace) for trace in members)]
-    inference = [members for members in known if members[0].rule in NO_RULE]
-    learning = [members for members in known if members[0].rule not in NO_RULE]
-    many = len({trace.seed for trace in traces}) > 1
-    return tuple(_grid(title, members, boards, seeds=many) for title, members in _TITLES(inference, learning) if members)
+    known = [program for program in _programs(traces) if any(trace.infer.macs is not None or not trace.refused for trace in program)]
+    inference = [program for program in known if program[0].rule in NO_RULE]
+    learning = [program for program in known if program[0].rule not in NO_RULE]
+    found = []
+    if inference:
+        accuracy = [("accuracy, %", "", lambda p: _share(p, "float", "quantized"))]
+        found.append(_grid("Inference", inference, boards, accuracy, lambda trace: trace.infer))
+    if learning:
+        accuracy = [("accuracy, %", "before", lambda p: _share(p, "before")), ("accuracy, %", "learned", lambda p: _share(p, "after"))]
+        found.append(_grid("A learning step", learning, boards, accuracy, lambda trace: trace.learn))
+    return tuple(found)
 
 
 def refusals(traces: Iterable[Trace]) -> tuple[Refusal, ...]:
-    """What could not run, the numerics and boards of one reason on one line."""
+    """What could not run; numerics and boards that share a reason stand on one line."""
     found: dict[tuple[str, str, str, str], list[Trace]] = {}
     every: dict[tuple[str, str], set[str | None]] = {}
     for trace in traces:
@@ -72,16 +81,12 @@ def refusals(traces: Iterable[Trace]) -> tuple[Refusal, ...]:
         if trace.refused:
             reason = trace.refused.removeprefix(f"does not fit {trace.board}: ")
             found.setdefault((trace.task, trace.network, trace.rule, reason), []).append(trace)
-    return tuple(
-        Refusal(task, network, rule, ", ".join(numerics), _places(members, every[task, network]), reason)
-        for (task, network, rule, reason), members in found.items()
-        for numerics in [dict.fromkeys(trace.numeric for trace in members)]
-    )
-
-
-def _places(members: Sequence[Trace], every: set[str | None]) -> str:
-    boards = dict.fromkeys(trace.board or trace.target for trace in members)
-    return EVERY_BOARD if len(every) > 1 and every == {trace.board for trace in members} else ", ".join(boards)
+    lines = []
+    for (task, network, rule, reason), members in found.items():
+        boards = dict.fromkeys(trace.board or trace.target for trace in members)
+        places = EVERY_BOARD if len(boards) > 1 and {trace.board for trace in members} == every[task, network] else ", ".join(boards)
+        lines.append(Refusal(task, network, rule, ", ".join(dict.fromkeys(trace.numeric for trace in members)), places, reason))
+    return tuple(lines)
 
 
 def _programs(traces: Iterable[Trace]) -> list[list[Trace]]:
@@ -91,9 +96,62 @@ def _programs(traces: Iterable[Trace]) -> list[list[Trace]]:
     return [*found.values()]
 
 
-def _has_figures(trace: Trace) -> bool:
-    return trace.memory.arena_bytes is not None or not trace.refused
+Cell = Callable[[Program], str | None]
 
 
-def _TITLES(inference: list[list[Trace]], learning: list[list[Trace]]) -> tuple[tuple[str, list[list[Trace]]], ...]:  # noqa: N802
-    return (("Inference", inference), ("A learning step", learning))
+def _grid(
+    title: str, programs: Sequence[Program], boards: Sequence[str], accuracy: Sequence[tuple[str, str, Cell]], cost: Callable[[Trace], Cost]
+) -> Grid:
+    columns: list[tuple[Heading, Cell]] = [
+        (Heading("", "task", right=False), lambda p: shown(p[0].task, 16)),
+        (Heading("", "network", right=False), lambda p: shown(p[0].network, 24)),
+    ]
+    if any(program[0].rule not in NO_RULE for program in programs):
+        columns.append((Heading("", "rule", right=False), lambda p: shown(p[0].rule, 16)))
+    columns.append((Heading("", "numeric", right=False), lambda p: shown(p[0].numeric, 12)))
+    if len({program[0].seed for program in programs}) > 1:
+        columns.append((Heading("", "seed"), lambda p: str(p[0].seed)))
+    columns += [(Heading(group, short), cell) for group, short, cell in accuracy]
+    columns += [
+        (Heading("bytes", "weights"), lambda p: _most(p, lambda memory: memory.weight_bytes)),
+        (Heading("bytes", "arena"), lambda p: _most(p, lambda memory: memory.arena_bytes)),
+        (Heading("bytes", "RAM"), lambda p: _most(p, lambda memory: memory.total_ram_bytes)),
+        (Heading("bytes", "flash"), lambda p: _most(p, lambda memory: memory.flash_bytes)),
+    ]
+    columns += [(Heading(MILLISECONDS, shown(board, 24)), _milliseconds(board, cost)) for board in boards]
+    kept = [(heading, cell) for heading, cell in columns if heading.group != "accuracy, %" or any(cell(p) is not None for p in programs)]
+    rows = tuple(tuple(cell(program) for _, cell in kept) for program in programs)
+    return Grid(title, tuple(heading for heading, _ in kept), rows, tuple(program[0].rule == CONTROL for program in programs))
+
+
+def _milliseconds(board: str, cost: Callable[[Trace], Cost]) -> Cell:
+    def cell(program: Program) -> str | None:
+        found = next((cost(trace).latency_s for trace in program if (trace.board or trace.target) == board), None)
+        return None if found is None else three_digits(1000 * found)
+
+    return cell
+
+
+def _share(program: Program, *names: str) -> str | None:
+    """The first known of the accuracies ``names`` in per cent, with the metric's name where it is another one."""
+    for trace in program:
+        for name in names:
+            if (value := trace.accuracy.get(name)) is not None:
+                return f"{100 * value:.1f}{' (AUC)' if metric_of(trace.task) == 'auc' else ''}"
+    return None
+
+
+def _most(program: Program, part: Callable[[Memory], int | None]) -> str | None:
+    known = [value for trace in program if (value := part(trace.memory)) is not None]
+    return f"{max(known):,}" if known else None
+
+
+def three_digits(number: float) -> str:
+    """A figure with three digits that count, as people write it.
+
+    >>> three_digits(4612.3), three_digits(119.34), three_digits(0.14201), three_digits(0.0)
+    ('4,612', '119', '0.142', '0')
+    """
+    if abs(number) >= 100:
+        return f"{number:,.0f}"
+    return f"{number:#.3g}".rstrip(".") if number else "0"

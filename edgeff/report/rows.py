@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from edgeff.bench.metrics import metric_of
 from edgeff.ir import Trace
 from edgeff.report.evidence import KINDS, detail, figure_evidence
 from edgeff.report.evidence import kind as evidence_kind
@@ -101,10 +102,15 @@ FIGURES = (
 
 
 def figure_columns(group: Group) -> tuple[Column, ...]:
-    """The columns of figures that hold a known one; that of quantised accuracy is named after the numeric where there is one alone."""
+    """The columns of figures that hold a known one; that of quantised accuracy is named after the numeric where there is one alone.
+
+    Where the task's metric is the area under a curve, the columns of accuracy say so.
+    """
     numerics = {trace.numeric for trace in group.traces if trace.accuracy.get("quantized") is not None}
     name = shown(numerics.pop(), 12) if len(numerics) == 1 else ""
-    named = (replace(c, head=name, short=name) if name and c.head == "quantised" else c for c in FIGURES)
+    named = [replace(c, head=name, short=name) if name and c.head == "quantised" else c for c in FIGURES]
+    if metric_of(group.task) == "auc":
+        named = [replace(c, group=c.group.replace("accuracy", "AUC")) for c in named]
     return tuple(column for column in named if any(column.value(trace) is not None for trace in group.traces))
 
 
@@ -174,11 +180,14 @@ def evidence_by_kind(traces: Sequence[Trace]) -> dict[str, list[str]]:
     """Kind of evidence -> the figures of the traces that carry it, each with what its label adds: ``"ms (validated +-20 %)"``."""
     found: dict[str, list[str]] = {}
     for figure, words in _WORDS.items():
-        details: dict[str, set[str]] = {}
-        for label in {label for trace in traces if (label := figure_evidence(trace, figure))}:
-            word = evidence_kind(label) or "not stated"
-            details.setdefault(word, set()).add(shown(detail(label), 120))
-        for word, texts in details.items():
-            more = "; ".join(sorted(filter(None, texts)))
+        details: dict[str, dict[str, set[str]]] = {}
+        for trace in traces:
+            if label := figure_evidence(trace, figure):
+                word, text = evidence_kind(label) or "not stated", shown(detail(label), 120)
+                details.setdefault(word, {}).setdefault(text, set()).add(shown(trace.board or trace.target))
+        for word, places in details.items():
+            apart = len(places) > 1 and len(set.union(*places.values())) > 1
+            texts = (f"{text} on {', '.join(sorted(boards))}" if apart else text for text, boards in sorted(places.items()) if text)
+            more = "; ".join(texts)
             found.setdefault(word, []).append(f"{words} ({more})" if more else words)
     return {word: found[word] for word in (*KINDS, *sorted(found.keys() - set(KINDS))) if word in found}

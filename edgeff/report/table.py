@@ -1,21 +1,23 @@
 """Traces -> the table of results for a terminal or a pipe (rich) and as Markdown.
 
 The table is as wide as the console allows: groups of columns that do not fit go on in a second table under the first. A pipe gets plain
-text, and ASCII where its encoding has nothing else.
+text, and ASCII where its encoding has nothing else. Runs of one program on several boards share a line, a column a board; what could not
+run stands below with its reason.
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
 from rich.text import Text
 
 from edgeff.ir import Trace
+from edgeff.report.overview import Heading, has_several_boards, overview, refusals
 from edgeff.report.rows import Column, Group, cells, evidence_by_kind, figure_columns, groups, key_columns
-from edgeff.report.style import CONTROL, CONTROL_MEANING, shown
+from edgeff.report.style import CONTROL, CONTROL_MEANING, NO_RULE, shown
 
 _UNKNOWN = "-"
 _HEADINGS = {"accuracy, %": "accuracy %", "accuracy on the device, %": "on device %", "memory, bytes": "bytes"}
@@ -29,7 +31,7 @@ class _Part:
     """Columns under one heading with their cells; ``widths`` are those of the columns, ``width`` that of the part with its heading."""
 
     heading: str
-    columns: tuple[Column, ...]
+    columns: tuple[Column | Heading, ...]
     texts: tuple[tuple[str, ...], ...]
 
     @property
@@ -64,12 +66,28 @@ def table_lines(traces: Sequence[Trace], width: int, *, ascii_only: bool = False
     if not traces:
         return [Text("no runs")]
     lines: list[Text] = []
-    for group in groups(traces):
-        lines += [Text(_title(group), style="bold"), Text("")]
-        for parts, (inner, outer) in _blocks(group, width):
-            lines += [*_lines(group, parts, inner, " " * outer, "-" if ascii_only else "\N{BOX DRAWINGS LIGHT HORIZONTAL}"), Text("")]
+    stroke = "-" if ascii_only else "\N{BOX DRAWINGS LIGHT HORIZONTAL}"
+    for title, parts, control in _tables(traces):
+        lines += [Text(title, style="bold"), Text("")]
+        for block, (inner, outer) in _blocks(parts, width):
+            lines += [*_lines(block, control, inner, " " * outer, stroke), Text("")]
+    for line in refusal_lines(traces, width):
+        lines.append(Text(line))
     lines += [Text(line, style="dim") for line in notes(traces, width)]
     return [_ascii(line) for line in lines] if ascii_only else lines
+
+
+def refusal_lines(traces: Sequence[Trace], width: int = 10_000) -> list[str]:
+    """What could not run, a configuration and its reason a line, under a title; nothing where everything ran."""
+    found = refusals(traces)
+    if not found:
+        return []
+    lines = ["Did not run", ""]
+    for item in found:
+        rule = "inference" if item.rule in NO_RULE else shown(item.rule, 16)
+        place = f"{shown(item.network, 24)} ({shown(item.task, 16)}), {rule}, {shown(item.numerics)}, {shown(item.boards, 120)}"
+        lines += textwrap.wrap(f"{place}: {shown(item.reason, 300)}", max(width, 30), subsequent_indent="    ")
+    return [*lines, ""]
 
 
 def notes(traces: Sequence[Trace], width: int = 10_000) -> list[str]:
@@ -84,23 +102,38 @@ def _title(group: Group) -> str:
     return f"{group.title}, seed {group.seeds[0]}" if len(group.seeds) == 1 else group.title
 
 
-def _parts(group: Group) -> list[_Part]:
-    columns = (*key_columns(group), *figure_columns(group))
-    parts = []
-    for name in dict.fromkeys(column.group for column in columns):
-        members = tuple(column for column in columns if column.group == name)
-        parts.append(_Part(_HEADINGS.get(name, name), members, tuple(tuple(cells(c, group.traces, _UNKNOWN)) for c in members)))
-    return parts
+def _tables(traces: Sequence[Trace]) -> Iterator[tuple[str, list[_Part], list[bool]]]:
+    """The title of each table, its parts (the first names the rows), and of each row whether it is the control."""
+    if has_several_boards(traces):
+        for grid in overview(traces):
+            texts = tuple(zip(*grid.rows, strict=True))
+            names = dict.fromkeys(heading.group for heading in grid.headings)
+            yield grid.title, [_part(name, grid.headings, texts) for name in names], [*grid.control]
+        return
+    for group in groups(traces):
+        if not any(trace.infer.macs is not None or not trace.refused for trace in group.traces):
+            continue
+        columns = (*key_columns(group), *figure_columns(group))
+        cell_texts = tuple(tuple(cells(column, group.traces, _UNKNOWN)) for column in columns)
+        names = dict.fromkeys(column.group for column in columns)
+        yield _title(group), [_part(name, columns, cell_texts) for name in names], [trace.rule == CONTROL for trace in group.traces]
 
 
-def _blocks(group: Group, width: int) -> list[tuple[list[_Part], tuple[int, int]]]:
+def _part(name: str, columns: Sequence[Column | Heading], texts: Sequence[Sequence[str | None]]) -> _Part:
+    """The columns of one group of columns, with their cells."""
+    chosen = [index for index, column in enumerate(columns) if column.group == name]
+    written = tuple(tuple(_UNKNOWN if text is None else text for text in texts[index]) for index in chosen)
+    return _Part(_HEADINGS.get(name, name), tuple(columns[index] for index in chosen), written)
+
+
+def _blocks(parts: list[_Part], width: int) -> list[tuple[list[_Part], tuple[int, int]]]:
     """The parts of each table and its spacing: all in one where they fit, else packed part by part, each behind the names of the runs."""
-    keys, *parts = _parts(group)
+    keys, *others = parts
     for spacing in _SPACINGS:
-        if _width([keys, *parts], spacing) <= width:
-            return [([keys, *parts], spacing)]
+        if _width(parts, spacing) <= width:
+            return [(parts, spacing)]
     blocks: list[list[_Part]] = []
-    for part in parts:
+    for part in others:
         if not blocks or _width([*blocks[-1], part], _PACKED) > width:
             blocks.append([keys])
         blocks[-1].append(part)
@@ -112,16 +145,16 @@ def _width(parts: Sequence[_Part], spacing: tuple[int, int]) -> int:
     return sum(part.width(inner) for part in parts) + outer * (len(parts) - 1)
 
 
-def _lines(group: Group, parts: Sequence[_Part], inner: int, between: str, stroke: str) -> list[Text]:
+def _lines(parts: Sequence[_Part], control: Sequence[bool], inner: int, between: str, stroke: str) -> list[Text]:
     widths = [part.width(inner) for part in parts]
     headings = between.join(part.heading.center(width) for part, width in zip(parts, widths, strict=True))
     strokes = between.join((stroke if part.heading else " ") * width for part, width in zip(parts, widths, strict=True))
     heads = between.join(part.line([column.short for column in part.columns], inner) for part in parts)
     lines = [Text(headings.rstrip(), style="bold"), Text(strokes, style="dim"), Text(heads, style="bold")]
     lines.append(Text(stroke * sum((*widths, len(between) * (len(parts) - 1))), style="dim"))
-    for index, trace in enumerate(group.traces):
+    for index, italic in enumerate(control):
         text = between.join(part.row(index, inner) for part in parts)
-        lines.append(Text(text.rstrip(), style="italic" if trace.rule == CONTROL else ""))
+        lines.append(Text(text.rstrip(), style="italic" if italic else ""))
     return lines
 
 
@@ -132,13 +165,19 @@ def _ascii(line: Text) -> Text:
 def markdown_table(traces: Sequence[Trace]) -> str:
     """The same as Markdown, ending in a newline."""
     lines: list[str] = []
-    for group in groups(traces):
-        columns = (*key_columns(group), *figure_columns(group))
-        heads = [_escaped(f"{column.group}: {column.head}" if column.group else column.head) for column in columns]
-        texts = [[_escaped(cell) for cell in cells(column, group.traces, _UNKNOWN)] for column in columns]
+    for title, parts, _ in _tables(traces):
+        columns = [column for part in parts for column in part.columns]
+        heads = [_escaped(": ".join(filter(None, (column.group, _head(column))))) for column in columns]
         rules = ["---:" if column.right else "---" for column in columns]
-        lines += [f"**{_escaped(_title(group))}**", "", _row(heads), _row(rules), *(_row(row) for row in zip(*texts, strict=True)), ""]
+        rows = zip(*([_escaped(text) for text in texts] for part in parts for texts in part.texts), strict=True)
+        lines += [f"**{_escaped(title)}**", "", _row(heads), _row(rules), *(_row(row) for row in rows), ""]
+    refused = refusal_lines(traces)
+    lines += [f"**{refused[0]}**", "", *(f"- {_escaped(line)}" for line in refused[2:-1]), ""] if refused else []
     return "\n".join([*lines, *(f"{_escaped(' '.join(line.split()))}  " for line in notes(traces))]).rstrip() + "\n"
+
+
+def _head(column: Column | Heading) -> str:
+    return column.head if isinstance(column, Column) else column.short
 
 
 def _row(texts: Sequence[str]) -> str:

@@ -11,6 +11,19 @@ void host_predict_many(const eff_input_t *x, int32_t n, int32_t *best, eff_outpu
     }
 }
 
+#ifdef HOST_TRACE
+void eff_trace(uint8_t *out);
+
+/* What each call of inference makes, `bytes` a sample. */
+void host_trace_many(const eff_input_t *x, int32_t n, uint8_t *out, size_t bytes)
+{
+    for (int32_t i = 0; i < n; ++i) {
+        memcpy(eff_input(), x + (size_t)i * EFF_INPUTS, EFF_INPUTS * sizeof *x);
+        eff_trace(out + (size_t)i * bytes);
+    }
+}
+#endif
+
 #if EFF_HAS_LEARN
 /* `order` names the samples in turn; `states`, unless NULL, receives the first `state_bytes` of the arena after each step. */
 void host_learn_many(const eff_input_t *x, const int32_t *labels, const int32_t *order, int32_t n, uint8_t *states, size_t state_bytes)

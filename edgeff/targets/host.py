@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeff.errors import BadInput
-from edgeff.exporters.c import SAVE_HEADER_BYTES, Source, write_c
+from edgeff.exporters.c import SAVE_HEADER_BYTES, Source, write_c, write_trace
 from edgeff.interpreter import check_labels
 from edgeff.ir import Array, Program
 from edgeff.toolchains.host import host_shared_library
@@ -21,17 +21,18 @@ HARNESS = Path(__file__).with_name("host.c")
 class HostTarget:
     """Runs a program's C on this machine. The library lives in a temporary folder for as long as the target does.
 
-    Raises MissingTool without a compiler.
+    With ``traced`` the calls can be watched one by one. Raises MissingTool without a compiler.
     """
 
-    def __init__(self, program: Program, source: Source | None = None) -> None:
+    def __init__(self, program: Program, source: Source | None = None, *, traced: bool = False) -> None:
         self.program = program
         self._folder = tempfile.TemporaryDirectory(prefix="edgeff-host-")
         folder = Path(self._folder.name)
         self.source = source or write_c(program, folder / "c")
         self.memory = self.source.memory
         library = folder / "model.so"
-        host_shared_library([*self.source.sources, HARNESS], self.source.folder, library)
+        sources = write_trace(program, self.source) if traced else self.source.sources
+        host_shared_library([*sources, HARNESS], self.source.folder, library, ["HOST_TRACE"] if traced else [])
         self._c = ctypes.CDLL(str(library))
         self._c.eff_output.restype = ctypes.c_void_p
         self._arena = np.ctypeslib.as_array((ctypes.c_uint8 * self.memory.arena_bytes).in_dll(self._c, "eff_arena"))
@@ -57,6 +58,16 @@ class HostTarget:
         scores = np.empty((len(x), self._output.elements), self._output.dtype)
         self._c.host_predict_many(_address(x), ctypes.c_int32(len(x)), _address(best), _address(scores))
         return best, scores
+
+    def trace_many(self, x: Array) -> tuple[Array, ...]:
+        """What each call of inference made when it had run, of a target that is ``traced``: (n, elements) for every output of every call."""
+        x = self._samples(x)
+        tensors = [self.program.tensors[name] for call in self.program.infer for name in call.outputs]
+        ends = np.cumsum([0, *(tensor.size_bytes for tensor in tensors)])
+        raw = np.empty((len(x), ends[-1]), np.uint8)
+        self._c.host_trace_many(_address(x), ctypes.c_int32(len(x)), _address(raw), ctypes.c_size_t(ends[-1]))
+        places = zip(tensors, ends[:-1], ends[1:], strict=True)
+        return tuple(raw[:, first:end].copy().view(tensor.dtype) for tensor, first, end in places)
 
     def learn_many(self, x: Array, labels: Array, order: Array | None = None, trace: bool = False) -> NDArray[np.uint8] | None:
         """One learning step on each sample in ``order``, by default as they stand.

@@ -21,6 +21,7 @@ from edgeff.firmware import ARENA_SYMBOL, Firmware
 from edgeff.ir import Array, Board, Call
 from edgeff.targets.counting import counter
 from edgeff.targets.profile import Profile, profile_edges
+from edgeff.targets.tracing import CallTrace
 from edgeff.targets.watchdog import limit
 
 CORES = {
@@ -93,6 +94,16 @@ class UnicornTarget:
     def predict(self) -> int:
         """The best class for the input that was written; the scores are then in ``output``."""
         return self._command("predict")
+
+    def trace(self, places: Sequence[Sequence[tuple[int, int]]]) -> tuple[int, list[list[bytes]]]:
+        """The best class for the input that was written, as ``predict``, and what each call of inference left in the arena.
+
+        ``places`` names it for each call in turn: (offset, bytes). Raises CheckFailed when the firmware makes another number of calls.
+        """
+        arena = self._symbols[ARENA_SYMBOL].address
+        absolute = [[(arena + offset, size_bytes) for offset, size_bytes in call] for call in places]
+        trace = CallTrace(self._uc, self._symbols[_BODIES["predict"]], absolute)
+        return trace.run(self.predict), trace.seen
 
     def learn(self, label: int) -> None:
         """One training step on the input that was written. Raises Unsupported when the firmware was built without training."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,11 @@ from edgeff.registry import tasks as registry
 
 @dataclass(frozen=True)
 class Data:
-    """A split data set: x_* (n, *input shape) float32, y_* (n,) int64, the classes' names, and what the values mean."""
+    """A split data set: x_* (n, *input shape) float32, y_* (n,) int64, the classes' names, and what the values mean.
+
+    ``files_test`` (n,) says which recording a test sample is a part of, where a score belongs to a recording. A part that is not there is
+    empty, and the metadata say why.
+    """
 
     x_train: NDArray[np.float32]
     y_train: NDArray[np.int64]
@@ -23,6 +27,7 @@ class Data:
     y_test: NDArray[np.int64]
     classes: tuple[str, ...]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    files_test: NDArray[np.int64] | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -34,12 +39,22 @@ class Data:
 
 
 class Task:
-    """The contract of a task: ``load(seed)`` returns its data, split by the seed."""
+    """The contract of a task: ``load(seed)`` returns its data, split by the seed.
+
+    ``metric`` is what ``edgeff evaluate`` measures: ``accuracy``; ``auc``, the area under the ROC curve of telling label 1 (anomalous,
+    faulty) from 0; ``mse``. ``target`` is what a network learns to output: ``class``, or ``input`` for an autoencoder.
+    """
 
     name: str = ""
     summary: str = ""
     input_shape: tuple[int, ...] = ()
     classes: tuple[str, ...] = ()
+    metric: Literal["accuracy", "auc", "mse"] = "accuracy"
+    target: Literal["class", "input"] = "class"
+
+    def augment(self, x: Array, rng: np.random.Generator) -> Array:
+        """The samples x (n, *input shape) of a mini-batch as training shall see them; by default as they are."""
+        return x
 
     def load(self, seed: int = 0) -> Data:
         raise NotImplementedError

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import struct
 import wave
-from collections.abc import Iterator
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -83,17 +82,6 @@ def with_noise(clip: Array, noises: list[Array], rng: np.random.Generator, share
     return np.rint(np.clip(mixed, -1.0, 1.0) * np.float32(32767.0)).astype(np.int16)
 
 
-def shifted(clips: Array, rng: np.random.Generator, most: int) -> Array:
-    """Clips (B, n), each moved in time by up to ``most`` samples either way, zeros where nothing moves in."""
-    out = np.zeros_like(clips)
-    for row, by in enumerate(rng.integers(-most, most, len(clips), endpoint=True)):
-        if by >= 0:
-            out[row, by:] = clips[row, : clips.shape[1] - by]
-        else:
-            out[row, :by] = clips[row, -by:]
-    return out
-
-
 # ------------------------------------------------------------------ log-mel spectrograms
 
 
@@ -138,36 +126,3 @@ def stacked(spectrogram: Array, frames: int) -> Array:
     """Windows of ``frames`` neighbouring frames, each flattened frame after frame: (T, bands) -> (T - frames + 1, frames * bands)."""
     windows = np.lib.stride_tricks.sliding_window_view(spectrogram, frames, axis=0)
     return np.ascontiguousarray(windows.transpose(0, 2, 1)).reshape(len(windows), -1)
-
-
-def batches(count: int, size: int) -> Iterator[slice]:
-    """Slices of ``size`` that cover ``count`` items."""
-    yield from (slice(first, min(first + size, count)) for first in range(0, count, size))
-
-
-# ------------------------------------------------------------------ files
-
-
-def find(name: str) -> Path | None:
-    """The file or folder ``name`` in EDGEFF_DATA_DIR or in the cache; None where it is in neither."""
-    for variable in ("EDGEFF_DATA_DIR", "EDGEFF_CACHE_DIR"):
-        if folder := os.environ.get(variable):
-            path = Path(folder) / name
-            if path.exists():
-                return path
-    return None
-
-
-def arrays(path: Path, wanted: Mapping[str, tuple[str, int]]) -> dict[str, Array]:
-    """The named arrays of an .npz file; ``wanted`` maps each to its dtype and rank. Raises BadInput for anything else in their place."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in wanted}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        reason = f"no array {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
-        raise BadInput(f"data file {path}", got=reason, allowed=f"an .npz file with {', '.join(wanted)}") from None
-    for name, (dtype, rank) in wanted.items():
-        value = found[name]
-        if value.dtype.kind + str(value.dtype.itemsize) != dtype and value.dtype.kind != dtype or value.ndim != rank:
-            raise BadInput(f"data file {path}, {name}", got=f"{value.dtype} of shape {value.shape}", allowed=f"{dtype} of {rank} axes")
-    return found

@@ -1,13 +1,16 @@
 """Runs one program in edgeff's own executions: the NumPy twins, the C on the host, the C on an emulated core; all must agree to the bit.
 
-Samples are (n, inputs) in the program's input dtype; scores come back as (n, outputs), best classes as (n,) int32.
+Samples are (n, inputs) in the program's input dtype; scores come back as (n, outputs), best classes as (n,) int32, and what each kernel
+call left behind as (n, elements). On the host that is seen in a second build, which copies it aside between the calls; on the core in the
+firmware itself, which is halted between them.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +19,23 @@ from numpy.typing import NDArray
 from edgeff.errors import MissingTool
 from edgeff.exporters.c import write_c
 from edgeff.interpreter import Interpreter
-from edgeff.ir import Array, Board, MemoryPlan, Program
+from edgeff.ir import Array, Board, Call, MemoryPlan, Program, Tensor
 
 Advance = Callable[[], None]
+TIME_LIMIT_S = 600.0
+"""For one inference or learning step of an emulated core: a large float network on a core without an FPU takes half a minute."""
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """The scores and best classes of some samples; ``layers`` maps each layer to its outputs (n, elements), where they can be seen."""
+    """The scores and best classes of some samples, where there are classes.
+
+    ``calls`` holds the outputs (n, elements) of each kernel call, where they were looked at, and ``layers`` those that stand for a layer.
+    """
 
     scores: Array
     classes: NDArray[np.int32]
+    calls: tuple[Array, ...] = ()
     layers: Mapping[str, Array] = field(default_factory=dict)
 
 
@@ -38,20 +47,30 @@ class Learned:
     after: Results
 
 
+def outputs_of_calls(program: Program) -> tuple[tuple[Call, Tensor], ...]:
+    """Each call of inference with each tensor that it writes, in order."""
+    return tuple((call, program.tensors[name]) for call in program.infer for name in call.outputs)
+
+
 def twin_results(program: Program, x: Array, advance: Advance, twin: Interpreter | None = None) -> Results:
-    """By the NumPy twins, with every layer's output."""
-    twin = twin or Interpreter(program)
-    made = {program.tensors[call.outputs[0]].layer: call.outputs[0] for call in program.infer}
-    made.pop("", None)
-    scores, classes = [], []
-    layers: dict[str, list[Array]] = {name: [] for name in made}
-    for sample in x:
-        classes.append(twin.predict(sample))
-        scores.append(twin.output().reshape(-1))
-        for name, tensor in made.items():
-            layers[name].append(twin.tensor(tensor).reshape(-1))
+    """By the NumPy twins, with the outputs of every call and layer."""
+    runner = twin or Interpreter(program)
+    made = outputs_of_calls(program)
+    calls = tuple(np.empty((len(x), tensor.elements), tensor.dtype) for _, tensor in made)
+    scores = np.empty((len(x), program.tensors[program.output].elements), program.tensors[program.output].dtype)
+    classes = []
+    for number, sample in enumerate(x):
+        rows = iter(calls)
+
+        def keep(call: Call, rows: Iterator[Array] = rows, number: int = number) -> None:
+            for name in call.outputs:
+                next(rows)[number] = runner.tensor(name).reshape(-1)
+
+        classes.append(runner.predict(sample, keep))
+        scores[number] = runner.output().reshape(-1)
         advance()
-    return Results(np.array(scores), _classes(program, classes), {name: np.array(rows) for name, rows in layers.items()})
+    layers = {tensor.layer: values for (_, tensor), values in zip(made, calls, strict=True) if tensor.layer}
+    return Results(scores, _classes(program, classes), calls, layers)
 
 
 def twin_learning(program: Program, memory: MemoryPlan, x: Array, labels: Array, after: Array, advance: Advance) -> Learned:
@@ -68,20 +87,21 @@ def twin_learning(program: Program, memory: MemoryPlan, x: Array, labels: Array,
 
 
 class Host:
-    """The C as a shared library on this machine. Raises MissingTool without a compiler."""
+    """The C as a shared library on this machine; ``traced``: with what each call made. Raises MissingTool without a compiler."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, *, traced: bool = False) -> None:
         from edgeff.targets.host import HostTarget
 
-        self._target = HostTarget(program)
-        self._program = program
+        self._target = HostTarget(program, traced=traced)
+        self._program, self._traced = program, traced
 
     def results(self, x: Array, advance: Advance) -> Results:
         """Of the samples x."""
         classes, scores = self._target.predict_many(x)
+        calls = self._target.trace_many(x) if self._traced else ()
         for _ in x:
             advance()
-        return Results(scores, _classes(self._program, classes))
+        return Results(scores, _classes(self._program, classes), calls)
 
     def learning(self, x: Array, labels: Array, after: Array, advance: Advance) -> Learned:
         """One step on each sample of x in turn, then the results of the samples ``after``."""
@@ -94,10 +114,11 @@ class Host:
 class Emulated:
     """The C in a firmware on an emulated board, built by ``toolchain`` (a name) or by the first one that is installed.
 
-    Raises MissingTool without the emulator or a cross compiler, DoesNotFit when the firmware is too large for the board.
+    ``traced``: with what each call made. Raises MissingTool without the emulator or a cross compiler, DoesNotFit when the firmware is too
+    large for the board.
     """
 
-    def __init__(self, program: Program, board: Board, toolchain: str | None = None) -> None:
+    def __init__(self, program: Program, board: Board, toolchain: str | None = None, *, traced: bool = False) -> None:
         try:
             from edgeff.firmware import ARENA_SYMBOL, build
             from edgeff.targets.unicorn import UnicornTarget
@@ -106,18 +127,31 @@ class Emulated:
             raise MissingTool(f"{error.name} is not installed", next_step="pip install unicorn capstone pyelftools") from None
         with tempfile.TemporaryDirectory(prefix="edgeff-verify-") as folder:
             source = write_c(program, Path(folder) / "c")
-            self._target = UnicornTarget(build(source.folder, board, Path(folder) / "project", choose(board, toolchain)))
+            firmware = build(source.folder, board, Path(folder) / "project", choose(board, toolchain))
+        self._target = UnicornTarget(firmware, time_limit_s=TIME_LIMIT_S)
         self._program, self._persistent_bytes, self._arena = program, source.memory.persistent_bytes, ARENA_SYMBOL
+        self._places = [
+            [(source.memory.offsets[name], program.tensors[name].size_bytes) for name in call.outputs] for call in program.infer
+        ]
+        self._traced = traced
 
     def results(self, x: Array, advance: Advance) -> Results:
         """Of the samples x."""
         scores, classes = [], []
-        for sample in x:
+        made = outputs_of_calls(self._program) if self._traced else ()
+        calls = tuple(np.empty((len(x), tensor.elements), tensor.dtype) for _, tensor in made)
+        for number, sample in enumerate(x):
             self._target.write_input(sample)
-            classes.append(self._target.predict())
+            if self._traced:
+                best, seen = self._target.trace(self._places)
+                for values, raw in zip(calls, chain.from_iterable(seen), strict=True):
+                    values[number] = np.frombuffer(raw, values.dtype)
+            else:
+                best = self._target.predict()
+            classes.append(best)
             scores.append(self._target.output())
             advance()
-        return Results(np.array(scores), _classes(self._program, classes))
+        return Results(np.array(scores), _classes(self._program, classes), calls)
 
     def learning(self, x: Array, labels: Array, after: Array, advance: Advance) -> Learned:
         """One step on each sample of x in turn, then the results of the samples ``after``."""

@@ -1,4 +1,4 @@
-"""Accuracy learned on the device against total RAM: every run a mark, every rule a colour, the control hollow."""
+"""Accuracy against total RAM: every run a mark, every rule a colour, the control hollow; what learned on the device counts as learned."""
 
 from __future__ import annotations
 
@@ -10,21 +10,29 @@ from typing import Any
 from edgeff.ir import Trace
 from edgeff.report.figures.parts import Figure, axis, layout, legend, note, ordered_numerics, spread
 from edgeff.report.rows import control_accuracy, written
-from edgeff.report.style import CONTROL, MUTED, markup, numeric_mark, rule_look, shown
+from edgeff.report.style import CONTROL, MUTED, NO_RULE, markup, numeric_mark, rule_look
 
 _LOG_FROM = 20.0
 _MOST_NAMED = 24
 _CHARACTER = 6.8  # pixels of a character of a name
 
 
+def reached(run: Trace) -> float | None:
+    """The accuracy of what runs on the device: after learning, or, of a program that does not learn, as it was built."""
+    if run.rule not in NO_RULE:
+        return run.accuracy.get("after")
+    known = (run.accuracy.get(name) for name in ("after", "float" if run.numeric == "float32" else "quantized"))
+    return next((value for value in known if value is not None), None)
+
+
 def plottable(traces: Sequence[Trace]) -> list[Trace]:
-    """The runs whose total RAM and learned accuracy are both known."""
-    return [t for t in traces if t.memory.total_ram_bytes is not None and t.accuracy.get("after") is not None]
+    """The runs whose total RAM and accuracy are both known."""
+    return [t for t in traces if t.memory.total_ram_bytes is not None and reached(t) is not None]
 
 
 def _point(run: Trace) -> tuple[int, float]:
     """Where a run that is plottable stands: bytes and per cent."""
-    return run.memory.total_ram_bytes or 0, 100 * (run.accuracy.get("after") or 0.0)
+    return run.memory.total_ram_bytes or 0, 100 * (reached(run) or 0.0)
 
 
 def accuracy_against_ram(traces: Sequence[Trace]) -> Figure:
@@ -44,7 +52,7 @@ def accuracy_against_ram(traces: Sequence[Trace]) -> Figure:
         members = [i for i in drawn if runs[i].rule == rule]
         colour, _ = rule_look(rule)
         hollow = rule == CONTROL
-        name = markup(rule) + (" (control)" if hollow else "")
+        name = _rule_words(rule)
         data.append(
             {
                 "type": "scatter",
@@ -72,13 +80,14 @@ def accuracy_against_ram(traces: Sequence[Trace]) -> Figure:
         "total RAM: weights, activations and stack, bytes" + (" (logarithmic)" if frame.log else ""), tickformat=",d", range=list(frame.x)
     )
     notes, beyond = _names(runs, spots, frame) if named else ([], 0.0)
+    title = "accuracy, %" if any(run.rule in NO_RULE for run in runs) else "accuracy learned on the device, %"
     return {
         "data": data,
         "layout": layout(
             _Frame.height,
             margin={"l": 70, "r": 20 + beyond, "t": 40 if named else 64, "b": 60},
             xaxis=x | ({"type": "log", "dtick": "D2"} if frame.log else {"type": "linear"}),
-            yaxis=axis("accuracy learned on the device, %", type="linear", range=list(frame.y)),
+            yaxis=axis(title, type="linear", range=list(frame.y)),
             annotations=notes,
             showlegend=True,
             legend=legend(y=1.09),
@@ -117,6 +126,11 @@ class _Frame:
         return self.y[0] + pixels / (self.height - 100) * (self.y[1] - self.y[0])
 
 
+def _rule_words(rule: str) -> str:
+    """A rule's name in the picture, escaped."""
+    return "inference alone" if rule in NO_RULE else markup(rule, 18) + (" (control)" if rule == CONTROL else "")
+
+
 def _names(runs: Sequence[Trace], spots: Sequence[tuple[float, float]], frame: _Frame) -> tuple[list[Figure], float]:
     """The rules beside their marks, one text for marks that touch, and how many pixels they reach beyond the frame on the right."""
     clusters: list[list[int]] = []
@@ -137,10 +151,8 @@ def _names(runs: Sequence[Trace], spots: Sequence[tuple[float, float]], frame: _
         heights = spread([spots[c[0]][1] for c in column], 15.0, 6.0, frame.height - 106.0)
         for cluster, height in zip(column, heights, strict=True):
             rules = dict.fromkeys(runs[i].rule for i in cluster)
-            names = [shown(rule, 18) + (" (control)" if rule == CONTROL else "") for rule in rules]
-            text = ", ".join(
-                f'<span style="color:{rule_look(rule)[0]}">{markup(name)}</span>' for rule, name in zip(rules, names, strict=True)
-            )
+            names = [_rule_words(rule) for rule in rules]
+            text = ", ".join(f'<span style="color:{rule_look(rule)[0]}">{name}</span>' for rule, name in zip(rules, names, strict=True))
             right = max(cluster, key=lambda i: spots[i][0])
             x = _point(runs[right])[0]
             beyond = max(beyond, spots[right][0] + 12 + _CHARACTER * len(", ".join(names)) - frame.width)
@@ -201,8 +213,8 @@ def _numeric_lines(runs: Sequence[Trace]) -> list[Figure]:
 
 
 def _run_hover(run: Trace, traces: Sequence[Trace]) -> str:
-    after, control, memory = run.accuracy.get("after"), control_accuracy(run, traces), run.memory
-    lines = [f"<b>{markup(run.rule)}</b> {markup(run.numeric)}"]
+    after, control, memory = reached(run), control_accuracy(run, traces) if run.rule not in NO_RULE else None, run.memory
+    lines = [f"<b>{_rule_words(run.rule)}</b> {markup(run.numeric)}"]
     place = markup(run.board) if run.board else markup(run.target)
     lines.append(f"{markup(run.network)} on {markup(run.task)}, {place}, seed {run.seed}")
     if after is not None:

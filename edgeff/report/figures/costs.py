@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from edgeff.ir import CallCost, Trace
 from edgeff.report.figures.parts import Figure, axis, layout, legend, note
+from edgeff.report.layer_names import short_names
 from edgeff.report.rows import Group
 from edgeff.report.style import INK, markup, stage_colour, stage_order
 
@@ -28,7 +29,8 @@ def cost_by_layer(trace: Trace) -> Figure:
     """The layers of one run in the order of their first call, stacked by stage; what belongs to no layer is booked on the rule."""
     names = list(dict.fromkeys(call.name for call in (*trace.infer_layers, *trace.learn_layers)))
     names.sort(key=lambda name: name in {trace.rule, "infer"})
-    rows = [f"<i>{markup(name, 18)}: the rule</i>" if name == trace.rule else markup(name, 24) for name in names]
+    shorter = short_names(names, 24)
+    rows = [f"<i>{markup(name, 18)}: the rule</i>" if name == trace.rule else markup(shorter[name], 24) for name in names]
     panels = [
         (title, [tuple(call for call in calls if call.name == name) for name in names])
         for title, calls in (("inference", trace.infer_layers), ("learning step", trace.learn_layers))

@@ -12,6 +12,7 @@ from typing import Any
 
 from edgeff.ir import CallCost, Trace
 from edgeff.report.figures.parts import Figure, axis, layout, legend, note
+from edgeff.report.layer_names import short_name
 from edgeff.report.style import INK, MUTED, ROLES, RULE_LINE, STACK_COLOUR, markup, shown
 
 _DTYPE_SUFFIX = re.compile(r"(_(f32|i8|i16|i32))+$")
@@ -145,7 +146,8 @@ def _call_name(call: CallCost, rule: str) -> str:
     kernel = _DTYPE_SUFFIX.sub("", call.kernel.removeprefix("eff_"))
     if call.name == rule:
         return kernel
-    return call.name if call.name.startswith(kernel) else f"{call.name} {kernel}"
+    name = short_name(call.name)
+    return name if name.startswith(kernel) else f"{name} {kernel}"
 
 
 def _hover(stay: Mapping[str, Any], calls: Sequence[CallCost]) -> str:

@@ -64,7 +64,7 @@ def _listed(names: Iterable[str]) -> str:
 def _facts(traces: Sequence[Trace]) -> list[str]:
     """For a report of one group and one seed: the best run, the smallest that beats the control, those that do not beat it."""
     found = groups(traces)
-    runs = [trace for trace in plottable(traces) if trace.rule != CONTROL]
+    runs = [trace for trace in plottable(traces) if trace.rule not in {CONTROL, *NO_RULE}]
     if len(found) != 1 or len(found[0].seeds) != 1 or not runs:
         return []
     best = max(runs, key=lambda run: run.accuracy["after"] or 0.0)

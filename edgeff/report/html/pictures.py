@@ -18,7 +18,7 @@ from edgeff.report.figures import (
 )
 from edgeff.report.html.parts import Page, choice
 from edgeff.report.rows import groups
-from edgeff.report.style import CONTROL, ROLES, STATIC_COLOUR, shown
+from edgeff.report.style import CONTROL, NO_RULE, ROLES, STATIC_COLOUR, shown
 
 
 def accuracy_section(traces: Sequence[Trace], page: Page) -> str:
@@ -77,13 +77,15 @@ def costs_section(traces: Sequence[Trace], page: Page) -> str:
 
 
 def inside_section(traces: Sequence[Trace], page: Page) -> str:
-    """The memory map and the layers of one run at a time."""
-    options = []
+    """The memory map and the layers of one run at a time; of a program on several boards the first is shown, for the map is the same."""
+    options, seen = [], set()
     for group in groups(traces):
         for trace in group.traces:
-            if trace.memory_map or trace.infer_layers or trace.learn_layers:
+            program = (trace.task, trace.network, trace.rule, trace.numeric, trace.target, trace.seed)
+            if program not in seen and (trace.memory_map or trace.infer_layers or trace.learn_layers):
+                seen.add(program)
                 seed = f", seed {trace.seed}" if len(group.seeds) > 1 else ""
-                options.append((group.title, f"{shown(trace.rule)} {shown(trace.numeric)}{seed}", _run_panel(trace, page)))
+                options.append((group.title, f"{_run_name(trace)}{seed}", _run_panel(trace, page)))
     if not options:
         return ""
     if len({group for group, _, _ in options}) == 1:
@@ -92,8 +94,8 @@ def inside_section(traces: Sequence[Trace], page: Page) -> str:
 
 
 def _run_panel(trace: Trace, page: Page) -> str:
-    name = f"{shown(trace.rule)} {shown(trace.numeric)}"
-    parts = []
+    name = _run_name(trace)
+    parts = [f'<p class="muted small">{escape("; ".join(shown(remark, 200) for remark in trace.remarks))}.</p>'] if trace.remarks else []
     if trace.memory_map:
         picture = page.picture(memory_figure(trace), f"memory map, {name}")
         parts.append(f"""<h3>RAM, {escape(name)}</h3>{_proportions(trace)}<figure>{picture}</figure>
@@ -103,6 +105,10 @@ arena. Persistent part, scratch part and stack each have their own scale; the ba
         picture = page.picture(cost_by_layer(trace), f"cost by layer, {name}")
         parts.append(f"<h3>{_cost_words([trace])} by layer, {escape(name)}</h3><figure>{picture}</figure>")
     return "".join(parts)
+
+
+def _run_name(trace: Trace) -> str:
+    return f"{'inference' if trace.rule in NO_RULE else shown(trace.rule)} {shown(trace.numeric)}"
 
 
 def _has_control(traces: Sequence[Trace]) -> bool:

@@ -1,4 +1,7 @@
-"""The table of results on the page: one for each group of runs that may be compared, its columns sorted by a click."""
+"""The tables of results on the page: one for each group of runs that may be compared, its columns sorted by a click.
+
+Of several boards there is an overview first, a line a program and a column a board; what could not run comes last, with its reason.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,16 @@ from collections.abc import Sequence
 from html import escape
 
 from edgeff.ir import Trace
+from edgeff.report.overview import Grid, has_several_boards, overview, refusals
 from edgeff.report.rows import Column, Group, beyond_control, cells, evidence_kinds, figure_columns, groups, key_columns
-from edgeff.report.style import CONTROL, CONTROL_MEANING, UNKNOWN, rule_look
+from edgeff.report.style import CONTROL, CONTROL_MEANING, NO_RULE, UNKNOWN, markup, rule_look
 
 _FOLDED_FROM = 30
 
 
 def results(traces: Sequence[Trace]) -> str:
     """The section as HTML; of several groups each can be folded, and of many runs only the first group is open."""
-    found = groups(traces)
+    found = [group for group in groups(traces) if any(trace.infer.macs is not None or not trace.refused for trace in group.traces)]
     tables = [_table(group) for group in found]
     if len(found) > 1:
         closed = len(traces) > _FOLDED_FROM
@@ -24,7 +28,64 @@ def results(traces: Sequence[Trace]) -> str:
         ]
     control = f" {escape(CONTROL_MEANING[0].upper() + CONTROL_MEANING[1:])}." if any(t.rule == CONTROL for t in traces) else ""
     note = f"RAM total is static RAM and stack together. A dash is a figure that is not known.{control}"
-    return f'<section><h2>Results</h2><p class="muted small">{note}</p>{"".join(tables)}</section>'
+    return f'<section><h2>Results</h2><p class="muted small">{note}</p>{"".join(tables)}</section>' if tables else ""
+
+
+def boards_section(traces: Sequence[Trace]) -> str:
+    """The overview of several boards as HTML; empty for one board."""
+    if not has_several_boards(traces):
+        return ""
+    tables = "".join(f"<h3>{escape(grid.title)}</h3>{_grid(grid)}" for grid in overview(traces))
+    return f"""<section><h2>Boards</h2>
+<p class="muted small">RAM and flash are those of the board where the program takes most. A dash under a board: it does not fit, and how
+many bytes are missing stands under What did not run; elsewhere a dash is a figure that is not known.</p>{tables}</section>"""
+
+
+def refused_section(traces: Sequence[Trace]) -> str:
+    """What could not run, with its reason, as HTML; empty where everything ran."""
+    found = refusals(traces)
+    if not found:
+        return ""
+    heads = "".join(f'<th scope="col">{head}</th>' for head in ("Network", "Rule", "Numeric", "Board", "Reason"))
+    rows = "".join(
+        "<tr>"
+        + "".join(
+            f"<td>{markup(text, limit)}</td>"
+            for text, limit in (
+                (f"{item.network} on {item.task}", 60),
+                ("inference" if item.rule in NO_RULE else item.rule, 24),
+                (item.numerics, 60),
+                (item.boards, 200),
+                (item.reason, 400),
+            )
+        )
+        + "</tr>"
+        for item in found
+    )
+    return f"""<section><h2>What did not run</h2>
+<table class="plain"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></section>"""
+
+
+def _grid(grid: Grid) -> str:
+    names = list(dict.fromkeys(heading.group for heading in grid.headings))
+    counts = {name: sum(heading.group == name for heading in grid.headings) for name in names}
+    over = "".join(_over_cell(name, counts[name]) for name in names)
+    css = [
+        " ".join(filter(None, ["figure" if h.right else "", "first" if i and h.group != grid.headings[i - 1].group else ""]))
+        for i, h in enumerate(grid.headings)
+    ]
+    heads = "".join(f'<th scope="col" class="{c}">{markup(h.short)}</th>' for h, c in zip(grid.headings, css, strict=True))
+    rows = "".join(
+        f'<tr class="{"control" if control else ""}">'
+        + "".join(
+            f'<td class="{c}{" unknown" if text is None else ""}">{UNKNOWN if text is None else escape(text)}</td>'
+            for text, c in zip(row, css, strict=True)
+        )
+        + "</tr>"
+        for row, control in zip(grid.rows, grid.control, strict=True)
+    )
+    top = f'<thead><tr class="over">{over}</tr><tr class="heads">{heads}</tr></thead>'
+    return f'<div class="wide"><table class="results">{top}<tbody>{rows}</tbody></table></div>'
 
 
 def _columns(group: Group) -> tuple[Column, ...]:
@@ -40,7 +101,7 @@ def _columns(group: Group) -> tuple[Column, ...]:
 def _table(group: Group) -> str:
     columns = _columns(group)
     names = list(dict.fromkeys(column.group for column in columns))
-    over = "".join(_over(name, [c for c in columns if c.group == name]) for name in names)
+    over = "".join(_over_cell(name, sum(c.group == name for c in columns)) for name in names)
     heads = "".join(
         f'<th scope="col" class="{_css(columns, i)}"><button type="button">{escape(column.head)}</button></th>'
         for i, column in enumerate(columns)
@@ -59,10 +120,10 @@ def _table(group: Group) -> str:
     )
 
 
-def _over(name: str, columns: Sequence[Column]) -> str:
+def _over_cell(name: str, columns: int) -> str:
     if not name:
-        return f'<td colspan="{len(columns)}"></td>'
-    return f'<th colspan="{len(columns)}" scope="colgroup" class="first"><span class="heading">{escape(name)}</span></th>'
+        return f'<td colspan="{columns}"></td>'
+    return f'<th colspan="{columns}" scope="colgroup" class="first"><span class="heading">{escape(name)}</span></th>'
 
 
 def _kinds(column: Column, group: Group) -> str:

@@ -1,0 +1,119 @@
+"""Spoken digits (Free Spoken Digit Dataset, Jackson et al. 2018): 3,000 recordings at 8 kHz, 10 digits, 6 speakers, 50 takes of each.
+
+``fsdd`` has the official split: takes 0 to 4 are the test part (300), the others train (2,700); every speaker is in both. ``fsdd_<speaker>``
+leaves that speaker out of training and tests on him alone (2,500 / 500). A recording becomes one second: zeros behind a shorter one, the
+loudest second of a longer one (20 of them). Inputs are 49 frames x 10 coefficients, those of ``edgeff.layers.mfcc`` with ``FEATURES``, so a
+board computes the same bits from audio. Read from ``fsdd_8k_int16.npz`` or from the recordings folder of the data set's repository.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from edgeff.errors import BadInput
+from edgeff.ir import Array, Attr
+from edgeff.layers.mfcc import Recipe, coefficients
+from edgeff.registry import tasks as registry
+from edgeff.tasks import Data, Task
+from edgeff.tasks._audio import of_length, read_wav
+from edgeff.tasks._files import check_labels, local, need_local, read_arrays
+
+RATE = 8000
+SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
+TEST_TAKES = 5
+FILE = "fsdd_8k_int16.npz"
+FOLDER = "free-spoken-digit-dataset/recordings"
+SOURCE = "github.com/Jakobovski/free-spoken-digit-dataset, of which a clone does as well"
+ARRAYS: Mapping[str, tuple[str, tuple[int | None, ...]]] = {
+    "audio": ("int16", (None,)),
+    "offsets": ("int64", (None,)),
+    "rate": ("int32", ()),
+    "y": ("uint8", (None,)),
+    "speaker": ("uint8", (None,)),
+    "take": ("uint8", (None,)),
+    "speakers": ("U", (None,)),
+}
+
+# A floor of 1 under the bands (1e-6 in the recipe for keywords) makes the coefficients of silence 0, and hides the recordings' own noise
+# floors, which differ between speakers: a network of another five speakers then recognises far more of the sixth's digits.
+FEATURES: Mapping[str, Attr] = asdict(Recipe(rate=RATE, frame=240, hop=160, fft=256, low_hz=20.0, high_hz=4000.0, eps=1.0, gain=0.125))
+
+_NAME = re.compile(r"(\d)_([a-z]+)_(\d+)\.wav")
+
+
+class Fsdd(Task):
+    """One split of the spoken digits: the official one, or with ``speaker`` left out of training."""
+
+    input_shape = (49, 10, 1)
+    classes = tuple("0123456789")
+    features = FEATURES
+    samples = RATE
+
+    def __init__(self, speaker: str | None = None) -> None:
+        self.speaker = speaker
+        self.name = f"fsdd_{speaker}" if speaker else "fsdd"
+        split = f"tested on {speaker}, trained on the other five" if speaker else "takes 0 to 4 of each test"
+        self.summary = f"spoken digits, 49 x 10 MFCC, 10 classes, {split}"
+
+    def load(self, seed: int = 0) -> Data:
+        clips, digits, speakers, takes = _recordings()
+        x = coefficients(clips, Recipe(**FEATURES))  # type: ignore[arg-type]
+        test = speakers == SPEAKERS.index(self.speaker) if self.speaker else takes < TEST_TAKES
+        metadata = {
+            "inputs": "mel-frequency cepstral coefficients of one second",
+            "features": dict(FEATURES),
+            "samples": RATE,
+            "split": f"speaker {self.speaker} left out" if self.speaker else "takes 0 to 4 test",
+            "range": [float(x[~test].min()), float(x[~test].max())],
+        }
+        return Data(x[~test], digits[~test], x[test], digits[test], self.classes, metadata)
+
+
+def _recordings() -> tuple[Array, Array, Array, Array]:
+    """All recordings: clips (n, 8000) int16, digits (n,) int64, speakers (n,) as places in SPEAKERS, takes (n,)."""
+    if (folder := local(FOLDER)) is not None:
+        return _from_folder(folder)
+    return _from_arrays(need_local(FILE, "spoken digits", SOURCE))
+
+
+def _from_arrays(path: Path) -> tuple[Array, Array, Array, Array]:
+    found = read_arrays(path, ARRAYS)
+    offsets, count = found["offsets"], len(found["y"])
+    names = found["speakers"].tolist()
+    wrong = {
+        "offsets": not count or len(offsets) != count + 1 or offsets[0] != 0 or offsets[-1] != len(found["audio"]),
+        "lengths": bool((np.diff(offsets) < 1).any()),
+        "speakers": not set(names) <= set(SPEAKERS) or len(set(names)) != len(names),
+        "counts": {len(found[name]) for name in ("y", "speaker", "take")} != {count},
+        "rate": int(found["rate"]) != RATE,
+    }
+    if bad := [name for name, is_wrong in wrong.items() if is_wrong]:
+        raise BadInput(f"data file {path}", got=f"{bad[0]} that do not describe recordings", allowed="the arrays of docs/data.md")
+    check_labels(path, found["y"], 10)
+    check_labels(path, found["speaker"], len(names))
+    clips = np.stack([of_length(part, RATE) for part in np.split(found["audio"], offsets[1:-1])])
+    place = np.array([SPEAKERS.index(name) for name in names])
+    return clips, found["y"].astype(np.int64), place[found["speaker"]], found["take"].astype(np.int64)
+
+
+def _from_folder(folder: Path) -> tuple[Array, Array, Array, Array]:
+    rows = []
+    for path in sorted(folder.glob("*.wav")):
+        match = _NAME.fullmatch(path.name)
+        if match is None or match[2] not in SPEAKERS:
+            raise BadInput(f"recording {path.name}", allowed=f"<digit>_<speaker>_<take>.wav of {', '.join(SPEAKERS)}")
+        rows.append((of_length(read_wav(path, RATE), RATE), int(match[1]), SPEAKERS.index(match[2]), int(match[3])))
+    if not rows:
+        raise BadInput(f"folder {folder}", got="no wav files", allowed="the recordings of the data set", next_step=f"get them from {SOURCE}")
+    clips, digits, speakers, takes = zip(*rows, strict=True)
+    return np.stack(clips), np.array(digits), np.array(speakers), np.array(takes)
+
+
+for _speaker in (None, *SPEAKERS):
+    _task = Fsdd(_speaker)
+    registry.add(_task.name, _task)

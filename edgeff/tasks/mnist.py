@@ -1,0 +1,66 @@
+"""MNIST: 70,000 handwritten digits of 28x28 pixels (LeCun, Cortes & Burges)."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from edgeff.errors import BadInput
+from edgeff.ir import Array
+from edgeff.tasks import Data, Task, register
+from edgeff.tasks._files import Remote, check_labels, fetch, local, read_arrays
+
+FILE = "mnist.npz"
+MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+OFFICIAL = {
+    "x_train": Remote(f"{MIRROR}train-images-idx3-ubyte.gz", "md5:f68b3c2dcbeaaa9fbdd348bbdeb94873"),
+    "y_train": Remote(f"{MIRROR}train-labels-idx1-ubyte.gz", "md5:d53e105ee54ea40749a09fcbcd1e9432"),
+    "x_test": Remote(f"{MIRROR}t10k-images-idx3-ubyte.gz", "md5:9fb629c4189551a2d022fa330f9573f3"),
+    "y_test": Remote(f"{MIRROR}t10k-labels-idx1-ubyte.gz", "md5:ec29112dd5afa0611ce80d1b7f02629c"),
+}
+
+
+def read_idx(path: Path) -> Array:
+    """The uint8 array of a gzipped IDX file; BadInput for a damaged one."""
+    try:
+        with gzip.open(path) as file:
+            raw = file.read(64_000_000)
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadInput(f"data file {path}", got=str(error) or type(error).__name__, allowed="a gzipped IDX file") from None
+    axes = raw[3] if len(raw) > 4 else 0
+    shape = tuple(np.frombuffer(raw, ">i4", axes, 4).tolist()) if raw[:3] == b"\0\0\x08" and 1 <= axes <= 3 and len(raw) > 16 else ()
+    if not shape or min(shape) < 1 or int(np.prod(shape)) != len(raw) - 4 - 4 * axes:
+        raise BadInput(f"data file {path}", got=f"{len(raw)} bytes, shape {shape}", allowed="an IDX file of uint8")
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * axes).reshape(shape)
+
+
+@register
+class Mnist(Task):
+    """60,000 images to train on and 10,000 to test, (28, 28, 1), pixels / 255."""
+
+    name = "mnist"
+    summary = "28x28 handwritten digits, 10 classes"
+    input_shape = (28, 28, 1)
+    classes = tuple("0123456789")
+
+    def load(self, seed: int = 0) -> Data:
+        found = local(FILE)
+        if found is not None:
+            wanted: dict[str, tuple[str, tuple[int | None, ...]]] = {
+                f"{name}_{part}": ("uint8", (None, 28, 28) if name == "x" else (None,)) for name in "xy" for part in ("train", "test")
+            }
+            arrays, place = read_arrays(found, wanted), found
+        else:
+            paths = {name: fetch(remote, "the data set MNIST", FILE) for name, remote in OFFICIAL.items()}
+            arrays, place = {name: read_idx(path) for name, path in paths.items()}, paths["x_train"].parent
+        for part in ("train", "test"):
+            x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
+            if x.shape[1:] != (28, 28) or y.shape != x.shape[:1]:
+                raise BadInput(f"data file {place}", got=f"{x.shape} images, {y.shape} labels", allowed="(n, 28, 28) and (n,)")
+            check_labels(place, y, 10)
+        x_train, x_test = (np.divide(arrays[f"x_{p}"][..., None], 255, dtype=np.float32) for p in ("train", "test"))
+        y_train, y_test = (arrays[f"y_{p}"].astype(np.int64) for p in ("train", "test"))
+        return Data(x_train, y_train, x_test, y_test, self.classes, {"inputs": "pixels / 255", "range": [0.0, 1.0]})

@@ -1,0 +1,87 @@
+"""Visual wake words: is there a person in the picture? The pictures are the user's, in two folders or one file of arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from edgeff.errors import BadInput, MissingTool
+from edgeff.ir import Array
+from edgeff.tasks import Data, Task, register
+from edgeff.tasks._augment import flipped, moved
+from edgeff.tasks._files import check_labels, local, need_local, read_arrays
+
+SIDE = 96
+FILE = "vww.npz"
+FOLDERS = ("non_person", "person")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+TEST_SHARE = 0.1
+MOST_PIXELS = 1 << 26
+
+
+def read_picture(path: Path) -> Array:
+    """A picture as (96, 96, 3) uint8; MissingTool without Pillow, BadInput for a file that is no picture or too large."""
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError:
+        raise MissingTool("Pillow is not installed", next_step="pip install pillow, or give the pictures as vww.npz") from None
+    try:
+        with Image.open(path) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                raise BadInput(f"picture {path}", got=f"{picture.width}x{picture.height}", allowed=f"at most {MOST_PIXELS:,} pixels")
+            resized = picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+            return np.asarray(resized, np.uint8)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(f"picture {path}", got=str(error) or type(error).__name__, allowed=", ".join(SUFFIXES)) from None
+
+
+def read_folder(folder: Path) -> tuple[Array, Array]:
+    """All pictures below ``folder``/non_person and ``folder``/person, (n, 96, 96, 3) uint8, and their labels 0 and 1."""
+    found = [
+        (path, label) for label, name in enumerate(FOLDERS) for path in sorted((folder / name).glob("*")) if path.suffix.lower() in SUFFIXES
+    ]
+    if len({label for _, label in found}) < len(FOLDERS):
+        raise BadInput(f"folder {folder}", got=f"{len(found)} pictures", allowed=f"pictures in each of {' and '.join(FOLDERS)}")
+    return np.array([read_picture(path) for path, _ in found]), np.array([label for _, label in found], np.uint8)
+
+
+@register
+class VisualWakeWords(Task):
+    """Pictures (96, 96, 3) of pixels / 255; a tenth, drawn by the seed and stratified by class, is the test part.
+
+    The reference's set is made of COCO 2014 (github.com/mlcommons/tiny, visual_wake_words); its pictures are not edgeff's to give.
+    """
+
+    name = "vww"
+    summary = "person or none, 96x96 pictures of your own"
+    input_shape = (SIDE, SIDE, 3)
+    classes = FOLDERS
+
+    def load(self, seed: int = 0) -> Data:
+        folder = local("vww")
+        if folder is not None and folder.is_dir():
+            x, y = read_folder(folder)
+        else:
+            source = f"your pictures: a folder vww/ with {' and '.join(FOLDERS)}, or {FILE} with x (n, 96, 96, 3) and y (n,) of uint8"
+            path = need_local(FILE, "the visual wake words", source)
+            arrays = read_arrays(path, {"x": ("uint8", (None, SIDE, SIDE, 3)), "y": ("uint8", (None,))})
+            x, y = arrays["x"], arrays["y"]
+            check_labels(path, y, len(FOLDERS))
+            if len(x) != len(y):
+                raise BadInput(f"data file {path}", got=f"{len(x)} pictures and {len(y)} labels", allowed="one label a picture")
+        test = np.zeros(len(x), bool)
+        rng = np.random.default_rng([seed, 4])
+        for label in range(len(FOLDERS)):
+            mine = rng.permutation(np.flatnonzero(y == label))
+            test[mine[: max(round(TEST_SHARE * len(mine)), 1)]] = True
+        pixels = np.divide(x, 255, dtype=np.float32)
+        metadata = {"inputs": "pixels / 255", "range": [0.0, 1.0]}
+        labels = y.astype(np.int64)
+        return Data(pixels[~test], labels[~test], pixels[test], labels[test], self.classes, metadata)
+
+    def augment(self, x: Array, rng: np.random.Generator) -> Array:
+        """Rotated by up to 10 degrees, moved by up to 5 %, flipped left to right every second time (MLPerf Tiny)."""
+        return flipped(moved(x, rng, degrees=10.0, shift=0.05), rng)

@@ -1,0 +1,299 @@
+"""Learning through convolutions: both readings of a rule agree, every execution gives the same bits, and what is learned beats its control."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from exact_cases import digits
+from image_networks import Builder
+from kernel_cases import Case, run_c, run_twin
+from test_exact_learning import assert_same, no_news
+from test_kernels import library, same_bits  # noqa: F401 - library is a fixture
+from test_rule_contract import TOLERANCE, values_of
+
+from edgeff import registry
+from edgeff.boards import load_board
+from edgeff.cost import cost
+from edgeff.deploy import Deployment, deploy
+from edgeff.errors import Unsupported
+from edgeff.interpreter import Interpreter
+from edgeff.ir import Array, Network, Numeric
+from edgeff.kernels.conv_learning import MOST_POSITIONS
+from edgeff.layers import parameters
+from edgeff.layers.folding import fold
+from edgeff.lower import lower
+from edgeff.networks import initialised, structure
+from edgeff.networks._stack import Stack
+from edgeff.plan import plan
+from edgeff.quantize import quantize
+from edgeff.rules import Rule, Run
+from edgeff.targets.host import HostTarget
+from edgeff.verify import BOARDS
+from edgeff.verify.executions import Emulated, Host, twin_learning
+
+RULES = ("bp", "dfa", "frozen", "mempepita", "pepita")
+INTEGER_RULES = ("dfa", "frozen", "mempepita", "pepita")
+RATES = {"bp": 0.01, "dfa": 0.005, "frozen": 0.02, "mempepita": 0.005, "pepita": 0.005}
+
+
+def plain() -> Network:
+    """3x3x8 stride 2, 3x3x16 stride 2, dense: the smallest convolutional network worth training on digits."""
+    stack = Stack((8, 8, 1))
+    stack.conv("conv_1", 8, (3, 3), (2, 2), norm=False)
+    stack.conv("conv_2", 16, (3, 3), (2, 2), norm=False)
+    stack.dense("dense", 10)
+    stack.add("softmax", "softmax", {})
+    return initialised(stack.network("plain"), 0)
+
+
+def normalised() -> Network:
+    """A depthwise-separable block with batch normalisation, as in DS-CNN; folded, and its moving statistics away from 0 and 1."""
+    stack = Stack((8, 8, 1))
+    stack.conv("conv", 6, (4, 3), (2, 1))
+    stack.depthwise("depthwise", (3, 3), (1, 2))
+    stack.conv("pointwise", 7, (1, 1))
+    stack.average_pool("pool", (2, 2))
+    stack.flatten()
+    stack.dense("dense", 10)
+    stack.add("softmax", "softmax", {})
+    network = initialised(stack.network("normalised"), 0)
+    rng = np.random.default_rng(1)
+    for layer in network:
+        if layer.op == "batch_norm":
+            channels = len(layer.params["mean"])
+            layer.params["mean"][:] = rng.normal(scale=0.1, size=channels)
+            layer.params["variance"][:] = rng.uniform(0.5, 2.0, channels)
+            layer.params["bias"][:] = rng.normal(scale=0.1, size=channels)
+    return fold(network)
+
+
+def graph() -> Network:
+    """A skip connection around a convolution, both kinds of pools with windows that overlap and stick out, two depthwise outputs a channel."""
+    build = Builder((8, 8, 1), 3)
+    build.window("conv", "conv2d", (3, 3), pads=(1, 1, 1, 1), outputs=5, activation="relu")
+    build.window("inner", "conv2d", (3, 3), pads=(1, 1, 1, 1), outputs=5)
+    build.add("sum", "add", ("conv", "inner"), activation="relu")
+    build.window("largest", "max_pool2d", (3, 3), (2, 2), (1, 1, 1, 1))
+    build.window("depthwise", "depthwise_conv2d", (2, 3), (1, 1), (1, 1, 0, 1), multiplier=2, activation="relu")
+    build.window("average", "average_pool2d", (3, 2), (1, 2), (1, 0, 1, 1))
+    build.window("last", "conv2d", (2, 2), (2, 1), outputs=9, activation="relu", bias=False)
+    build.add("mean", "global_average_pool")
+    build.dense("dense", 10)
+    build.add("softmax", "softmax")
+    return scaled(build.network("graph"))
+
+
+def sequence() -> Network:
+    """Convolutions over the rows of a digit."""
+    build = Builder((8, 8), 4)
+    build.conv1d("conv_1", 3, 6, 1, (1, 1), "relu")
+    build.conv1d("conv_2", 2, 5, 3, (0, 1), "relu", bias=False)
+    build.dense("dense", 10)
+    build.add("softmax", "softmax")
+    return scaled(build.network("sequence"))
+
+
+def scaled(network: Network) -> Network:
+    """``network`` with the weights' deviation of fresh ones."""
+    for layer in network.trainable:
+        weight = layer.params["weight"]
+        fan_in = weight.size // layer.shape[-1] if layer.op != "depthwise_conv2d" else weight.shape[0] * weight.shape[1]
+        weight *= np.float32(np.sqrt(2.0 / fan_in))
+        if "bias" in layer.params:
+            layer.params["bias"] *= np.float32(0.1)
+    return network
+
+
+NETWORKS: dict[str, Callable[[], Network]] = {"plain": plain, "normalised": normalised, "graph": graph, "sequence": sequence}
+
+
+def learner(rule: str, numeric: Numeric, name: str, **options: Any) -> Deployment:
+    network = NETWORKS[name]()
+    x = digits().x_train.reshape(-1, *network.input_shape)
+    return deploy(network, x, rule=rule, numeric=numeric, changes={"lr": RATES[rule]}, **options)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("rule_name", RULES)
+def test_step_is_what_lower_says_of_convolutions(rule_name: str, name: str) -> None:
+    """Both from the same parameters, sample after sample along the way the twin goes; every parameter of every layer that learns."""
+    rule: Rule = registry.rules[rule_name]
+    deployment = learner(rule_name, "float32", name, seed=3)
+    network, program, settings = deployment.network, deployment.program, deployment.settings
+    run = Run(network, parameters(network, np.float64), settings, np.random.default_rng(0), seed=3)
+    rule.start(run)
+    twin, moved = Interpreter(program), set()
+    written = {t.name for t in program.by_role("variable")} - {"rate"}
+    assert written == {f"{layer.name}.{key}" for layer in rule.learns(network) for key in layer.params}
+    for number in range(8):
+        run.params, run.steps = values_of(program, twin, run.params), number
+        x, label = digits().x_train[number].reshape(network.input_shape), int(digits().y_train[number])
+        direction = rule.step(run, x[None].astype(np.float64), np.eye(10)[[label]])
+        twin.learn(x, label)
+        after = values_of(program, twin, run.params)
+        for layer, key in (tensor.split(".") for tensor in written):
+            before, expected = run.params[layer][key], -settings.lr * direction[layer][key]
+            error, largest = np.abs(after[layer][key] - before - expected).max(), np.abs(expected).max()
+            assert error <= TOLERANCE * largest + 2.0**-23 * np.abs(before).max(), f"step {number}, {layer}.{key}"
+            if largest > 1e-5:
+                moved.add(f"{layer}.{key}")
+    assert moved == written
+
+
+def executions(deployment: Deployment, steps: int, boards: tuple[str, ...]) -> None:
+    """The twin, the C on the host and on emulated boards: the same state after every step."""
+    program = deployment.program
+    x, labels = deployment.inputs(digits().x_train[:steps]), digits().y_train[:steps]
+    twin = twin_learning(program, plan(program), x, labels, x[:5], no_news)
+    assert_same(twin, Host(program).learning(x, labels, x[:5], no_news))
+    for board in boards:
+        assert_same(twin, Emulated(program, load_board(board)).learning(x, labels, x[:5], no_news))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_float32_steps_are_the_same_on_twin_host_and_core(rule: str) -> None:
+    executions(learner(rule, "float32", "graph"), 12, BOARDS[:1])
+
+
+@pytest.mark.parametrize("rule", INTEGER_RULES)
+def test_int8_steps_are_the_same_on_twin_host_and_core(rule: str) -> None:
+    executions(learner(rule, "int8", "graph"), 30, BOARDS[:1])
+
+
+@pytest.mark.parametrize(("rule", "numeric"), [("bp", "float32"), ("pepita", "int8")])
+def test_steps_are_the_same_on_a_core_without_fpu(rule: str, numeric: Numeric) -> None:
+    executions(learner(rule, numeric, "normalised"), 6, BOARDS[1:])
+
+
+@pytest.mark.parametrize("stochastic", [True, False])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_int8_steps_with_a_large_rate_are_the_same_on_twin_and_host(name: str, stochastic: bool) -> None:
+    """A rate that drives weights to the ends of their range."""
+    network = NETWORKS[name]()
+    x = digits().x_train.reshape(-1, *network.input_shape)
+    deployment = deploy(network, x, rule="pepita", numeric="int8", changes={"lr": 100.0}, stochastic=stochastic, seed=2**32 - 1)
+    executions(deployment, 30, ())
+    host = HostTarget(deployment.program)
+    host.learn_many(deployment.inputs(digits().x_train[:30]), digits().y_train[:30], np.arange(30))
+    weights = np.concatenate([host.tensor(t.name).reshape(-1) for t in deployment.program.by_role("variable") if t.dtype == "int8"])
+    assert (weights.min(), weights.max()) == (-127, 127)
+
+
+@pytest.mark.parametrize("name", ["plain", "graph"])
+@pytest.mark.parametrize("numeric", ["float32", "int8"])
+def test_mempepita_is_pepita_to_the_bit(numeric: Numeric, name: str) -> None:
+    states = []
+    for rule in ("pepita", "mempepita"):
+        deployment = learner(rule, numeric, name)
+        host = HostTarget(deployment.program)
+        host.learn_many(deployment.inputs(digits().x_train[:40]), digits().y_train[:40], np.arange(40))
+        states.append({t.name: host.tensor(t.name).tobytes() for t in deployment.program.by_role("variable")})
+    assert states[0] == states[1]
+
+
+def wide_case(depthwise: bool, height: int, width: int, fill: str) -> Case:
+    """An int8 update over many positions, its values at the ends of their ranges."""
+    rng = np.random.default_rng(height)
+    sizes = {"in_h": height + 1, "in_w": width, "in_c": 5, "out_h": height, "out_w": width, "k_h": 2, "k_w": 3}
+    sizes |= {"stride_h": 1, "stride_w": 1, "pad_h": 0, "pad_w": 1, "depth" if depthwise else "out_c": 1 if depthwise else 6}
+    channels = 5 if depthwise else 6
+    n_delta, n_a = height * width * channels, (height + 1) * width * 5
+    delta = np.full(n_delta, 32767, np.int16) if fill == "largest" else rng.choice([-32767, 32767], n_delta).astype(np.int16)
+    a = np.full(n_a, -128, np.int8) if fill == "largest" else rng.choice([-128, 127], n_a).astype(np.int8)
+    w = rng.integers(-127, 128, 6 * channels * (1 if depthwise else 5)).astype(np.int8)
+    attrs = sizes | {"a_zero": 127, "multiplier": 2**30, "shift": -4 if fill == "largest" else -7, "stochastic": 1, "key": 12345}
+    return Case([w], [delta, a, np.array([65536], np.uint32), np.array([7], np.uint32)], attrs)
+
+
+@pytest.mark.parametrize("fill", ["largest", "random"])
+@pytest.mark.parametrize(("height", "width"), [(1, 700), (40, 41), (1, 256), (300, 2)])
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_sums_beyond_32_bits_are_exact_in_twin_and_c(depthwise: bool, height: int, width: int, fill: str, library: Any) -> None:  # noqa: F811
+    item = registry.kernels["eff_depthwise_conv2d_update_i8" if depthwise else "eff_conv2d_update_i8"]
+    made = wide_case(depthwise, height, width, fill)
+    (twin,), (c,) = run_twin(item, made), run_c(getattr(library, item.name), item, made)
+    assert same_bits(twin, c)
+    assert not same_bits(twin, made.outputs[0])
+
+
+def test_a_bias_sums_the_most_positions_in_twin_and_c(library: Any) -> None:  # noqa: F811
+    item = registry.kernels["eff_conv_bias_update_i32"]
+    delta = np.stack([np.full(MOST_POSITIONS, 32767), np.full(MOST_POSITIONS, -32767)], axis=1).astype(np.int16).reshape(-1)
+    made = Case([np.zeros(2, np.int32)], [delta, np.array([65536], np.uint32)], {"n": MOST_POSITIONS, "out_c": 2, "multiplier": 2**30, "shift": -3})
+    (twin,), (c,) = run_twin(item, made), run_c(getattr(library, item.name), item, made)
+    assert twin.tolist() == [-(32767 * MOST_POSITIONS // 16), 32767 * MOST_POSITIONS // 16]
+    assert same_bits(twin, c)
+
+
+def test_stochastic_rounding_of_an_int8_update_is_unbiased() -> None:
+    """The mean change over many steps is the real one, far below one step of a weight; rounding to nearest never moves."""
+    item, rng = registry.kernels["eff_conv2d_update_i8"], np.random.default_rng(0)
+    delta, a = rng.integers(-40, 41, 4 * 4 * 3).astype(np.int16), rng.integers(-128, 128, 6 * 6 * 2).astype(np.int8)
+    sizes = {"in_h": 6, "in_w": 6, "in_c": 2, "out_h": 4, "out_w": 4, "out_c": 3, "k_h": 3, "k_w": 3, "stride_h": 1, "stride_w": 1}
+    attrs = sizes | {"pad_h": 0, "pad_w": 0, "a_zero": -20, "multiplier": 2**30, "shift": 8, "key": 99}
+    patches = np.lib.stride_tricks.sliding_window_view(a.reshape(6, 6, 2).astype(np.int64) + 20, (3, 3), (0, 1))
+    real = -np.einsum("hwcyx,hwo->oyxc", patches, delta.reshape(4, 4, 3)).reshape(-1) * 2.0 ** (30 - 31 + 8 - 22)
+    assert 0.05 < np.abs(real).max() < 0.5
+    steps, total = 4000, np.zeros(54)
+    for stochastic in (1, 0):
+        for step in range(steps if stochastic else 1):
+            w = np.zeros(54, np.int8)
+            item.run(w, delta, a, np.array([65536], np.uint32), np.array([step], np.uint32), **attrs, stochastic=stochastic)
+            total += w if stochastic else 0
+    assert not w.any()
+    deviation = np.sqrt(np.abs(real) * (1 - np.abs(real)) / steps)
+    assert (np.abs(total / steps - real) < 5 * deviation + 2.0**-9).all()  # eight bits of randomness
+
+
+def test_a_multiplication_is_counted_for_every_tap_of_every_pass() -> None:
+    """Forward, the gradients behind the first layer and the updates; the second pass of PEPITA, the third of MEMPEPITA, and the feedback."""
+    conv_1, conv_2, dense = 4 * 4 * 8 * 9, 2 * 2 * 16 * 9 * 8, 64 * 10
+    forward, feedback = conv_1 + conv_2 + dense, 64 * 10
+    expected = {
+        "bp": 2 * forward + conv_2 + dense,
+        "pepita": 3 * forward + feedback,
+        "mempepita": 4 * forward - dense + feedback,
+        "dfa": 2 * forward + 10 * (128 + 64),
+        "frozen": forward + dense,
+    }
+    assert {rule: cost(learner(rule, "float32", "plain").program).learn_macs for rule in RULES} == expected
+
+
+@functools.cache
+def arenas(numeric: Numeric) -> dict[str, int]:
+    network = initialised(structure("ds_cnn"), 0)
+    x = np.random.default_rng(0).normal(size=(2, *network.input_shape)).astype(np.float32)
+    rules = RULES if numeric == "float32" else INTEGER_RULES
+    return {rule: cost(deploy(network, x, rule=rule, numeric=numeric).program).memory.arena_bytes for rule in rules}
+
+
+def test_mempepita_keeps_half_of_what_back_propagation_keeps_in_ds_cnn() -> None:
+    """PEPITA itself stores the clean activations: it takes no less than back-propagation."""
+    assert arenas("float32")["mempepita"] < 0.55 * arenas("float32")["bp"]
+    assert arenas("float32")["pepita"] >= arenas("float32")["bp"]
+    assert arenas("int8")["mempepita"] < 0.55 * arenas("int8")["pepita"]
+
+
+@pytest.mark.parametrize("name", ["plain", "graph", "sequence"])
+def test_back_propagation_through_convolutions_in_int8_is_refused(name: str) -> None:
+    with pytest.raises(Unsupported, match=r"^the gradient through .*: got int8; allowed: float32; use a rule without a backward pass$"):
+        learner("bp", "int8", name)
+
+
+def test_convolutions_with_a_scale_a_channel_are_refused() -> None:
+    network = quantize(plain(), digits().x_train.reshape(-1, 8, 8, 1), per_channel=True)
+    with pytest.raises(Unsupported, match=r"^learning in layer 'conv_1': got per-channel weight scales; allowed: per-tensor"):
+        deploy(network, rule="pepita", numeric="int8")
+
+
+def test_an_error_of_another_size_than_the_last_convolution_is_refused() -> None:
+    build = Builder((8, 8, 1))
+    build.window("conv", "conv2d", (3, 3), outputs=10)
+    build.add("mean", "global_average_pool")
+    build.add("softmax", "softmax")
+    with pytest.raises(Unsupported, match=r"^learning in layer 'conv': got 10 errors; allowed: \(6, 6, 10\), one an output"):
+        lower(build.network(), "pepita")

@@ -1,0 +1,343 @@
+"""Convolutional ONNX files that others make: float ones compared with ONNX Runtime's output of the original."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import pytest
+from model_files import assert_same_network, run_onnx
+from test_onnx import N, build
+
+from edgeff.exporters.onnx import to_onnx
+from edgeff.importers import from_onnx
+from edgeff.ir import Array
+from edgeff.layers import forward, parameters
+
+RNG = np.random.default_rng(11)
+
+
+def draw(*shape: int) -> Array:
+    """Weights whose sums stay near 1."""
+    return (RNG.normal(size=shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A graph from "x" to "y", the shapes of both without the batch, and the layers that it must come to."""
+
+    nodes: list[onnx.NodeProto]
+    constants: dict[str, Array]
+    shape: tuple[int, ...]
+    output: tuple[int, ...]
+    layers: str
+    opset: int = 17
+
+    def data(self) -> bytes:
+        return build(self.nodes, self.constants, shape=["N", *self.shape], output_shape=["N", *self.output], opset=self.opset)
+
+
+def ints(*values: int) -> Array:
+    return np.array(values, np.int64)
+
+
+CONV = N("Conv", ["x", "w", "b"], ["c"], kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+PARAMETERS = {"w": draw(4, 3, 3, 3), "b": draw(4)}
+NORM = {"g": draw(4) + 2, "be": draw(4), "mu": draw(4), "va": np.abs(draw(4)) + 1}
+IMAGE = (3, 6, 5)
+
+
+def after_conv(*nodes: onnx.NodeProto, output: tuple[int, ...] = (4, 6, 5), layers: str = "", opset: int = 17, **constants: Array) -> Case:
+    """Nodes behind a convolution "c" (4, 6, 5) of the input (3, 6, 5)."""
+    return Case([CONV, *nodes], PARAMETERS | constants, IMAGE, output, f"transpose conv2d {layers}".strip(), opset)
+
+
+CASES: dict[str, Case] = {
+    "a classifier as PyTorch writes it": Case(
+        [
+            N("Conv", ["x", "w1"], ["c1"], kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[2, 2], dilations=[1, 1], group=1),
+            N("BatchNormalization", ["c1", "g", "be", "mu", "va"], ["n1"], epsilon=1e-3),
+            N("Clip", ["n1", "zero", "six"], ["r1"]),
+            N("Conv", ["r1", "wd", "bd"], ["d"], group=4, kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+            N("Relu", ["d"], ["rd"]),
+            N("Conv", ["rd", "wp", "bp"], ["p"], kernel_shape=[1, 1]),
+            N("Add", ["r1", "p"], ["s"]),
+            N("Relu", ["s"], ["rs"]),
+            N("MaxPool", ["rs"], ["m"], kernel_shape=[2, 2], strides=[2, 2]),
+            N("GlobalAveragePool", ["m"], ["a"]),
+            N("Flatten", ["a"], ["f"]),
+            N("Gemm", ["f", "wg", "bg"], ["l"], transB=1),
+            N("Softmax", ["l"], ["y"], axis=1),
+        ],
+        {
+            "w1": draw(4, 3, 3, 3),
+            "wd": draw(4, 1, 3, 3),
+            "bd": draw(4),
+            "wp": draw(4, 4, 1, 1),
+            "bp": draw(4),
+            "wg": draw(5, 4),
+            "bg": draw(5),
+            "zero": np.array(0, np.float32),
+            "six": np.array(6, np.float32),
+        }
+        | NORM,
+        (3, 9, 8),
+        (5,),
+        "transpose conv2d depthwise_conv2d conv2d add max_pool2d global_average_pool dense softmax",
+    ),
+    "a flattened image before a Gemm": after_conv(
+        N("Flatten", ["c"], ["f"]), N("Gemm", ["f", "v"], ["y"]), v=draw(120, 7), output=(7,), layers="dense"
+    ),
+    "a flattened image before a MatMul": after_conv(
+        N("Reshape", ["c", "s"], ["f"]), N("MatMul", ["f", "v"], ["y"]), s=ints(0, -1), v=draw(120, 7), output=(7,), layers="dense"
+    ),
+    "an image as the output": after_conv(N("Relu", ["c"], ["y"]), layers="transpose"),
+    "a flattened image as the output": after_conv(N("Flatten", ["c"], ["y"]), output=(120,), layers="transpose reshape"),
+    "one channel is reshaped and not transposed": Case(
+        [N("Conv", ["x", "w"], ["c"]), N("GlobalMaxPool", ["c"], ["m"]), N("Squeeze", ["m", "a"], ["y"])],
+        {"w": draw(4, 1, 3, 2), "a": ints(2, 3)},
+        (1, 7, 6),
+        (4,),
+        "reshape conv2d max_pool2d reshape",
+    ),
+    "features of a vector made an image": Case(
+        [
+            N("Reshape", ["x", "s"], ["i"]),
+            N("Conv", ["i", "w"], ["c"], strides=[2, 1]),
+            N("ReduceMean", ["c"], ["y"], axes=[2, 3], keepdims=0),
+        ],
+        {"s": ints(-1, 1, 7, 4), "w": draw(4, 1, 3, 2)},
+        (28,),
+        (4,),
+        "reshape conv2d global_average_pool",
+    ),
+    "transpositions as tf2onnx writes them": Case(
+        [
+            N("Transpose", ["x"], ["t"], perm=[0, 3, 1, 2]),
+            N("Conv", ["t", "w", "b"], ["c"], auto_pad="SAME_UPPER", strides=[2, 2]),
+            N("Relu", ["c"], ["r"]),
+            N("Transpose", ["r"], ["u"], perm=[0, 2, 3, 1]),
+            N("ReduceMean", ["u"], ["m"], axes=[1, 2], keepdims=0),
+            N("MatMul", ["m", "wm"], ["l"]),
+            N("Add", ["l", "bm"], ["y"]),
+        ],
+        PARAMETERS | {"wm": draw(4, 3), "bm": draw(3)},
+        (6, 5, 3),
+        (3,),
+        "conv2d global_average_pool dense",
+    ),
+    "a sum of two layouts": Case(
+        [
+            N("Transpose", ["x"], ["t"], perm=[0, 3, 1, 2]),
+            N("Conv", ["t", "w", "b"], ["c"], pads=[1, 1, 1, 1]),
+            N("Transpose", ["c"], ["u"], perm=[0, 2, 3, 1]),
+            N("Add", ["u", "x"], ["y"]),
+        ],
+        {"w": draw(3, 3, 3, 3), "b": draw(3)},
+        (6, 5, 3),
+        (6, 5, 3),
+        "conv2d add",
+    ),
+    "a sum of an image and of the same in another order": after_conv(
+        N("Transpose", ["c"], ["t"], perm=[0, 1, 3, 2]),
+        N("Transpose", ["t"], ["u"], perm=[0, 1, 3, 2]),
+        N("Relu", ["u"], ["r"]),
+        N("Add", ["r", "c"], ["s"]),
+        N("GlobalAveragePool", ["s"], ["y"]),
+        output=(4, 1, 1),
+        layers="relu add global_average_pool reshape",
+    ),
+    "batch normalisation and a constant added": after_conv(
+        N("BatchNormalization", ["c", *NORM], ["n"]),
+        N("Add", ["shift", "n"], ["s"]),
+        N("Mul", ["s", "factor"], ["t"]),
+        N("Sub", ["t", "mean"], ["u"]),
+        N("Relu", ["u"], ["r"]),
+        N("GlobalAveragePool", ["r"], ["y"]),
+        shift=draw(1, 4, 1, 1),
+        factor=np.array(0.5, np.float32),
+        mean=draw(4, 1, 1),
+        output=(4, 1, 1),
+        layers="global_average_pool reshape",
+        g=NORM["g"],
+        be=NORM["be"],
+        mu=NORM["mu"],
+        va=NORM["va"],
+    ),
+    "a bias added behind the convolution": Case(
+        [N("Conv", ["x", "w"], ["c"]), N("Add", ["c", "b"], ["a"]), N("GlobalAveragePool", ["a"], ["g"]), N("Flatten", ["g"], ["y"])],
+        {"w": draw(4, 3, 3, 3), "b": draw(4, 1, 1)},
+        IMAGE,
+        (4,),
+        "transpose conv2d global_average_pool",
+    ),
+    "zeros around an image": Case(
+        [
+            N("Pad", ["x", "p"], ["q"]),
+            N("Conv", ["q", "w"], ["c"], strides=[2, 2]),
+            N("GlobalAveragePool", ["c"], ["g"]),
+            N("Flatten", ["g"], ["y"]),
+        ],
+        {"p": ints(0, 0, 1, 0, 0, 0, 2, 1), "w": draw(4, 3, 3, 3)},
+        IMAGE,
+        (4,),
+        "transpose conv2d global_average_pool",
+    ),
+    "zeros around some axes of an image, channels last": Case(
+        [
+            N("Pad", ["x", "p", "", "axes"], ["q"]),
+            N("Transpose", ["q"], ["t"], perm=[0, 3, 1, 2]),
+            N("Conv", ["t", "w"], ["c"]),
+            N("GlobalAveragePool", ["c"], ["g"]),
+            N("Flatten", ["g"], ["y"]),
+        ],
+        {"p": ints(1, 0, 0, 2), "axes": ints(1, -2), "w": draw(4, 3, 3, 3)},
+        (6, 5, 3),
+        (4,),
+        "conv2d global_average_pool",
+        18,
+    ),
+    "zeros and ReLU6 as attributes": Case(
+        [
+            N("Pad", ["x"], ["q"], pads=[0, 0, 1, 1, 0, 0, 1, 1], mode="constant"),
+            N("Conv", ["q", "w"], ["c"]),
+            N("Clip", ["c"], ["r"], min=0.0, max=6.0),
+            N("Flatten", ["r"], ["f"]),
+            N("Gemm", ["f", "v", "b"], ["y"], transB=1),
+        ],
+        {"w": draw(2, 3, 3, 3), "v": draw(3, 60), "b": draw(3)},
+        IMAGE,
+        (3,),
+        "transpose conv2d dense",
+        9,
+    ),
+    "sequences": Case(
+        [
+            N("Conv", ["x", "w", "b"], ["c"], kernel_shape=[3], strides=[2], pads=[1, 0]),
+            N("Relu", ["c"], ["r"]),
+            N("Conv", ["r", "wd"], ["d"], group=4, auto_pad="SAME_LOWER"),
+            N("MaxPool", ["d"], ["m"], kernel_shape=[2], strides=[2]),
+            N("GlobalAveragePool", ["m"], ["g"]),
+            N("Flatten", ["g"], ["y"]),
+        ],
+        {"w": draw(4, 3, 3), "b": draw(4), "wd": draw(4, 1, 2)},
+        (3, 13),
+        (4,),
+        "transpose conv1d reshape depthwise_conv2d max_pool2d global_average_pool",
+    ),
+    "weights that nodes make": Case(
+        [
+            N("Transpose", ["k"], ["w"], perm=[3, 2, 0, 1]),
+            N("Reshape", ["flat", "s"], ["b"]),
+            N("Unsqueeze", ["b", "a"], ["b2"]),
+            N("Squeeze", ["b2", "a"], ["b1"]),
+            N("Conv", ["x", "w", "b1"], ["c"]),
+            N("ReduceMean", ["c", "axes"], ["y"], keepdims=0),
+        ],
+        {"k": draw(3, 3, 3, 4), "flat": draw(2, 2), "s": ints(-1), "a": ints(0), "axes": ints(-1, 2)},
+        IMAGE,
+        (4,),
+        "transpose conv2d global_average_pool",
+        18,
+    ),
+    "axes of length one that come and go": after_conv(
+        N("GlobalAveragePool", ["c"], ["g"]),
+        N("Squeeze", ["g", "a"], ["q"]),
+        N("Unsqueeze", ["q", "a"], ["u"]),
+        N("Conv", ["u", "v"], ["d"]),
+        N("Softmax", ["d"], ["p"], axis=1),
+        N("Reshape", ["p", "s"], ["y"]),
+        a=ints(2, 3),
+        v=draw(5, 4, 1, 1),
+        s=ints(0, 5),
+        output=(5,),
+        layers="global_average_pool reshape conv2d reshape softmax",
+    ),
+    "a convolution of one column, seen as a sequence": Case(
+        [
+            N("Conv", ["x", "w"], ["c"]),
+            N("Squeeze", ["c", "a"], ["q"]),
+            N("Unsqueeze", ["q", "a"], ["u"]),
+            N("Conv", ["u", "v"], ["d"]),
+            N("GlobalAveragePool", ["d"], ["g"]),
+            N("Flatten", ["g"], ["y"]),
+        ],
+        {"w": draw(4, 3, 3, 5), "a": ints(3), "v": draw(5, 4, 2, 1)},
+        IMAGE,
+        (5,),
+        "transpose conv2d conv2d global_average_pool",
+    ),
+    "a channel shuffle": after_conv(
+        N("Reshape", ["c", "s"], ["r"]),
+        N("Transpose", ["r"], ["t"], perm=[0, 2, 1, 3]),
+        N("Reshape", ["t", "back"], ["i"]),
+        N("GlobalAveragePool", ["i"], ["g"]),
+        N("Flatten", ["g"], ["y"]),
+        s=ints(0, 2, 2, 30),
+        back=ints(0, 4, 6, 5),
+        output=(4,),
+        layers="transpose reshape transpose reshape transpose global_average_pool",
+    ),
+}
+for pads in ("SAME_UPPER", "SAME_LOWER", "VALID"):
+    for step in (1, 2, 3):
+        CASES[f"{pads} in steps of {step}"] = Case(
+            [
+                N("Conv", ["x", "w"], ["c"], auto_pad=pads, strides=[step, 1]),
+                N("AveragePool", ["c"], ["p"], auto_pad=pads, kernel_shape=[2, 3]),
+                N("GlobalAveragePool", ["p"], ["g"]),
+                N("Flatten", ["g"], ["y"]),
+            ],
+            {"w": draw(4, 3, 2, 2)},
+            (3, 9, 6),
+            (4,),
+            "transpose conv2d average_pool2d global_average_pool",
+        )
+for kind in ("MaxPool", "AveragePool"):
+    for step in (1, 2, 3):
+        CASES[f"{kind} rounded up in steps of {step}"] = after_conv(
+            N(kind, ["c"], ["p"], kernel_shape=[3, 2], strides=[step, step], pads=[1, 0, 0, 1], ceil_mode=1),
+            N("Flatten", ["p"], ["f"]),
+            N("ReduceMean", ["p"], ["m"], axes=[2, 3]),
+            N("Flatten", ["m"], ["y"]),
+            output=(4,),
+            layers=f"{kind[:-4].lower()}_pool2d global_average_pool",
+        )
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_float_model_made_elsewhere_gives_the_same_numbers(name: str) -> None:
+    case = CASES[name]
+    model = onnx.load_from_string(case.data())
+    onnx.checker.check_model(model, full_check=True)
+    network = from_onnx(case.data())
+    assert " ".join(layer.op for layer in network) == case.layers
+    assert network.input_shape == case.shape
+    x = RNG.normal(size=(5, *case.shape)).astype(np.float32)
+    expected = run_onnx(model, x)
+    actual = forward(network, parameters(network), x)[network.layers[-1].name]
+    assert actual.shape == expected.shape
+    # Sums of float32 in another order, and batch normalisation folded into float32 weights.
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+    again = to_onnx(network)
+    np.testing.assert_allclose(run_onnx(again, x), expected, rtol=1e-4, atol=1e-5)
+    assert_same_network(network, from_onnx(again.SerializeToString()))
+
+
+def test_layers_keep_the_names_of_their_nodes() -> None:
+    nodes = [
+        N("Conv", ["x", "w"], ["c"], name="stem"),
+        N("Relu", ["c"], ["r"], name="act"),
+        N("MaxPool", ["r"], ["y"], name="pool", kernel_shape=[2, 2]),
+    ]
+    network = from_onnx(build(nodes, {"w": draw(2, 3, 1, 1)}, shape=["N", 3, 4, 4], output_shape=["N", 2, 3, 3]))
+    assert [layer.name for layer in network] == ["stem_transpose", "stem", "pool", "y_output_transpose"]
+    assert network["stem"].attrs["activation"] == "relu"
+
+
+def test_one_transposition_serves_all_who_read_the_image() -> None:
+    nodes = [N("Conv", ["x", "w"], ["a"]), N("Conv", ["x", "v"], ["b"]), N("Add", ["a", "b"], ["s"]), N("GlobalAveragePool", ["s"], ["y"])]
+    network = from_onnx(build(nodes, {"w": draw(2, 3, 1, 1), "v": draw(2, 3, 1, 1)}, shape=["N", 3, 4, 4], output_shape=["N", 2, 1, 1]))
+    assert Counter(layer.op for layer in network)["transpose"] == 1

@@ -1,0 +1,238 @@
+"""Quantised ONNX files that others make: every form of int8 and uint8, compared with ONNX Runtime's output of the original."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from model_files import assert_same_network, run_onnx
+from onnx import TensorProto
+from test_onnx import N, build
+from test_onnx_convolutions import integers, ours
+from test_onnx_foreign import draw
+
+from edgeff.exporters.onnx import to_onnx
+from edgeff.importers import from_onnx, load
+from edgeff.ir import Array, Network, Quant
+from edgeff.quantize import dequantise_array, quantise_array
+
+RNG = np.random.default_rng(5)
+MS = "com.microsoft"
+SHAPE = (3, 6, 5)
+
+
+def scale(value: float) -> Array:
+    return np.array(value, np.float32)
+
+
+def signed(dtype: Any, *shape: int) -> Array:
+    """Weights -127 to 127, the same for a shape; as uint8 with zero point 128."""
+    values = np.random.default_rng(shape).integers(-127, 128, shape)
+    return (values + 128 if dtype is np.uint8 else values).astype(dtype)
+
+
+def parts(dtype: Any) -> dict[str, Array]:
+    """Scales and zero points of x, y and w, which mean the same in int8 and in uint8."""
+    shift = 128 if dtype is np.uint8 else 0
+    zero = {name: np.array(value + shift, dtype) for name, value in {"xz": -3, "yz": 5, "wz": 0}.items()}
+    return zero | {"xs": scale(0.02), "ys": scale(0.03), "ws": scale(0.004)}
+
+
+X, Y, W = ["xs", "xz"], ["ys", "yz"], ["ws", "wz"]
+IN, OUT = N("QuantizeLinear", ["x", *X], ["q"]), N("DequantizeLinear", ["p", *Y], ["y"])
+
+
+def case(op: str, dtype: Any) -> tuple[list[onnx.NodeProto], dict[str, Array], tuple[int, ...]]:
+    """The nodes between the integers "q" and "p", their constants and the output's shape."""
+    own = parts(dtype)
+    image = {"w": signed(dtype, 4, 3, 3, 3), "b": np.arange(-2000, 2000, 1000, dtype=np.int32)}
+    if op == "QLinearConv":
+        return [N(op, ["q", *X, "w", *W, *Y, "b"], ["p"], pads=[1, 1, 1, 1])], own | image, (4, 6, 5)
+    if op == "QLinearConv, each channel":
+        each = {"ws": np.linspace(0.002, 0.006, 4, dtype=np.float32), "wz": np.full(4, own["wz"], dtype)}
+        return [N("QLinearConv", ["q", *X, "w", *W, *Y, "b"], ["p"], strides=[2, 1])], own | image | each, (4, 2, 3)
+    if op == "QLinearConv, depthwise":
+        weight = {"w": signed(dtype, 6, 1, 3, 3), "ws": np.linspace(0.002, 0.006, 6, dtype=np.float32), "wz": np.full(6, own["wz"], dtype)}
+        return [N("QLinearConv", ["q", *X, "w", *W, *Y], ["p"], group=3)], own | weight, (6, 4, 3)
+    if op == "QLinearMatMul":
+        nodes = [N("Flatten", ["q"], ["f"]), N(op, ["f", *X, "w", *W, *Y], ["p"])]
+        return (
+            nodes,
+            own | {"w": signed(dtype, 90, 7), "ws": np.linspace(0.001, 0.003, 7, dtype=np.float32), "wz": np.full(7, own["wz"], dtype)},
+            (7,),
+        )
+    if op == "QGemm":
+        nodes = [N("Flatten", ["q"], ["f"]), N(op, ["f", *X, "w", *W, "b", *Y], ["p"], domain=MS, transB=1)]
+        return nodes, own | {"w": signed(dtype, 7, 90), "b": np.arange(-3000, 4000, 1000, dtype=np.int32)}, (7,)
+    if op == "QLinearAdd":
+        nodes = [N("MaxPool", ["q"], ["m"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]), N(op, ["q", *X, "m", *X, *Y], ["p"], domain=MS)]
+        return nodes, own, SHAPE
+    if op == "QLinearAveragePool":
+        return [N(op, ["q", *X, *Y], ["p"], domain=MS, kernel_shape=[2, 2], strides=[2, 1])], own, (3, 3, 4)
+    if op == "QLinearAveragePool, one scale":
+        own |= {"ys": own["xs"], "yz": own["xz"]}
+        return [N("QLinearAveragePool", ["q", *X, *Y], ["p"], domain=MS, kernel_shape=[3, 2], pads=[1, 0, 1, 0])], own, (3, 6, 4)
+    if op == "QLinearAveragePool, whole image":
+        return [N("QLinearAveragePool", ["q", *X, *Y], ["p"], domain=MS, kernel_shape=[6, 5])], own, (3, 1, 1)
+    if op == "QLinearGlobalAveragePool":
+        return [N(op, ["q", *X, *Y], ["p"], domain=MS, channels_last=0)], own, (3, 1, 1)
+    if op == "QLinearGlobalAveragePool, channels last":
+        nodes = [
+            N("Transpose", ["q"], ["t"], perm=[0, 2, 3, 1]),
+            N("QLinearGlobalAveragePool", ["t", *X, *Y], ["p"], domain=MS, channels_last=1),
+        ]
+        return nodes, own, (1, 1, 3)
+    nodes = [N("Flatten", ["q"], ["f"]), N(op, ["f", *X, *Y], ["p"], domain=MS, axis=1, opset=13)]
+    return nodes, own | {"ys": scale(1 / 256), "yz": np.array(0 if dtype is np.uint8 else -128, dtype)}, (90,)
+
+
+OPERATORS = (
+    "QLinearConv",
+    "QLinearConv, each channel",
+    "QLinearConv, depthwise",
+    "QLinearMatMul",
+    "QGemm",
+    "QLinearAdd",
+    "QLinearAveragePool",
+    "QLinearAveragePool, one scale",
+    "QLinearAveragePool, whole image",
+    "QLinearGlobalAveragePool",
+    "QLinearGlobalAveragePool, channels last",
+    "QLinearSoftmax",
+)
+
+
+def same_numbers(data: bytes, network: Network, x: Array) -> None:
+    """Our integers against ONNX Runtime's of the original: one step for each operator that rounds."""
+    assert network.input_quant is not None
+    steps = quantise_array(x, network.input_quant, "int8")
+    expected = integers(network, run_onnx(onnx.load_from_string(data), dequantise_array(steps, network.input_quant)))
+    actual = ours(network, steps)[network.layers[-1].name].reshape(expected.shape)
+    assert len(set(actual.reshape(-1).tolist())) > 8
+    assert np.abs(actual - expected).max() <= 1
+
+
+def whole(op: str, dtype: Any) -> bytes:
+    """A model with float ends around the operator."""
+    nodes, constants, shape = case(op, dtype)
+    return build([IN, *nodes, OUT], constants, shape=["N", *SHAPE], output_shape=["N", *shape])
+
+
+@pytest.mark.parametrize("op", OPERATORS)
+def test_an_operator_with_scales_of_its_own_gives_the_same_numbers(op: str) -> None:
+    data = whole(op, np.uint8)
+    if op == "QGemm":  # ONNX Runtime has it for uint8 times int8 alone
+        nodes, constants, shape = case(op, np.uint8)
+        constants |= {"w": signed(np.int8, 7, 90), "wz": np.array(0, np.int8)}
+        data = build([IN, *nodes, OUT], constants, shape=["N", *SHAPE], output_shape=["N", *shape])
+    network = from_onnx(data)
+    assert network.numeric == "int8"
+    same_numbers(data, network, RNG.normal(size=(20, *SHAPE)).astype(np.float32))
+    assert_same_network(network, from_onnx(to_onnx(network).SerializeToString()))
+
+
+@pytest.mark.parametrize("op", OPERATORS)
+def test_int8_and_uint8_files_of_the_same_numbers_are_the_same_network(op: str) -> None:
+    assert_same_network(from_onnx(whole(op, np.uint8)), from_onnx(whole(op, np.int8)))
+
+
+LENET = [
+    N("Conv", ["x", "w1", "b1"], ["c1"], name="stem", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+    N("Relu", ["c1"], ["r1"], name="r1"),
+    N("MaxPool", ["r1"], ["m1"], name="halve", kernel_shape=[2, 2], strides=[2, 2]),
+    N("Conv", ["m1", "wd", "bd"], ["d1"], name="depthwise", kernel_shape=[3, 3], group=8, pads=[1, 1, 1, 1]),
+    N("Clip", ["d1", "low", "high"], ["k1"], name="clip"),
+    N("Conv", ["k1", "wp", "bp"], ["p1"], name="pointwise", kernel_shape=[1, 1]),
+    N("Add", ["p1", "m1"], ["a1"], name="skip"),
+    N("AveragePool", ["a1"], ["v1"], name="average", kernel_shape=[2, 2], strides=[2, 2]),
+    N("GlobalAveragePool", ["v1"], ["g1"], name="mean"),
+    N("Flatten", ["g1"], ["f1"], name="flat"),
+    N("Gemm", ["f1", "wg", "bg"], ["y"], name="classes", transB=1),
+]
+LENET_WEIGHTS: dict[str, Array] = {
+    "w1": draw(8, 3, 3, 3), "b1": draw(8), "wd": draw(8, 1, 3, 3), "bd": draw(8), "low": scale(0), "high": scale(6),
+    "wp": draw(8, 8, 1, 1), "bp": draw(8), "wg": draw(5, 8), "bg": draw(5),
+}  # fmt: skip
+CALIBRATION = np.random.default_rng(1).normal(size=(40, 3, 8, 8)).astype(np.float32)
+
+
+@pytest.mark.parametrize("form", ["QDQ", "QOperator"])
+@pytest.mark.parametrize("activation", ["QInt8", "QUInt8"])
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_a_network_quantised_by_onnx_runtime(form: str, activation: str, per_channel: bool, tmp_path: Path) -> None:
+    quantization = pytest.importorskip("onnxruntime.quantization")
+
+    class Samples(quantization.CalibrationDataReader):  # type: ignore[name-defined]
+        def __init__(self) -> None:
+            self.rows = iter(CALIBRATION)
+
+        def get_next(self) -> dict[str, Array] | None:
+            row = next(self.rows, None)
+            return None if row is None else {"x": row[None]}
+
+    (tmp_path / "float.onnx").write_bytes(build(LENET, LENET_WEIGHTS, shape=["N", 3, 8, 8], output_shape=["N", 5]))
+    quantization.quantize_static(
+        str(tmp_path / "float.onnx"),
+        str(tmp_path / "int8.onnx"),
+        Samples(),
+        quant_format=quantization.QuantFormat[form],
+        per_channel=per_channel,
+        activation_type=quantization.QuantType[activation],
+        weight_type=quantization.QuantType.QInt8,
+        extra_options={"WeightSymmetric": True},
+    )
+    network = load(tmp_path / "int8.onnx")
+    average = "average_pool2d" if form == "QDQ" else "depthwise_conv2d"  # there its scale changes
+    kinds = ["transpose", "conv2d", "max_pool2d", "depthwise_conv2d", "conv2d", "add", average, "global_average_pool", "dense"]
+    assert [layer.op for layer in network] == kinds
+    assert [layer.name.removesuffix("_quant") for layer in network][1:4] == ["stem", "halve", "depthwise"]
+    assert {layer.quant["weight"].per_channel for layer in network.layers[1:5] if layer.trainable} == {per_channel}
+    if (form, activation) == ("QOperator", "QInt8"):
+        return  # ONNX Runtime writes operators on int8 that it cannot run
+    theirs, again = run_onnx(onnx.load(tmp_path / "int8.onnx"), CALIBRATION), run_onnx(to_onnx(network), CALIBRATION)
+    # The same integers and scales in the same runtime; where it joins operators in one file alone, a tie may round the other way.
+    assert np.abs(theirs - again).max() <= 1.001 * network.layers[-1].quant["output"].scale[0]
+    assert np.mean(theirs != again) < 0.05
+
+
+def qdq(name: str, source: str, target: str, of: str) -> list[onnx.NodeProto]:
+    """A tensor sent through the integers of X or Y."""
+    scales = X if of == "x" else Y
+    return [N("QuantizeLinear", [source, *scales], [f"{name}.q"]), N("DequantizeLinear", [f"{name}.q", *scales], [target])]
+
+
+WEIGHT = [N("DequantizeLinear", ["w", *W], ["wf"])]
+FILTER = {"w": signed(np.int8, 4, 3, 3, 3)}
+
+
+def test_a_relu_and_a_transposition_between_integers_change_nothing() -> None:
+    nodes = [*qdq("a", "x", "xf", "x"), *WEIGHT, N("Conv", ["xf", "wf"], ["c"]), N("Relu", ["c"], ["r"]), *qdq("b", "r", "rf", "y"),
+             N("Transpose", ["rf"], ["t"], perm=[0, 2, 3, 1]), *qdq("d", "t", "tf", "y"), N("Flatten", ["tf"], ["y"])]  # fmt: skip
+    network = from_onnx(build(nodes, parts(np.int8) | FILTER, shape=["N", *SHAPE], output_shape=["N", 48]))
+    assert [(layer.op, layer.attrs.get("activation")) for layer in network] == [("transpose", None), ("conv2d", "relu"), ("reshape", None)]
+
+
+def test_a_change_of_scale_between_two_integer_tensors_is_a_layer() -> None:
+    nodes = [*qdq("a", "x", "xf", "x"), *WEIGHT, N("Conv", ["xf", "wf"], ["c"]), *qdq("b", "c", "cf", "y"), *qdq("d", "cf", "y", "x")]
+    data = build(nodes, parts(np.int8) | FILTER, shape=["N", *SHAPE], output_shape=["N", 4, 4, 3])
+    network = from_onnx(data)
+    assert [layer.op for layer in network] == ["transpose", "conv2d", "requantise", "transpose"]
+    assert network.layers[1].quant["output"] == Quant((float(np.float32(0.03)),), 5)
+    same_numbers(data, network, RNG.normal(size=(20, *SHAPE)).astype(np.float32))
+
+
+def test_an_integer_image_is_read() -> None:
+    """A graph that takes int8, as quantisers for accelerators write it."""
+    nodes = [
+        N("QLinearConv", ["x", *X, "w", *W, *Y], ["p"]),
+        N("MaxPool", ["p"], ["m"], kernel_shape=[2, 2]),
+        N("DequantizeLinear", ["m", *Y], ["y"]),
+    ]
+    network = from_onnx(
+        build(nodes, parts(np.int8) | FILTER, shape=["N", *SHAPE], output_shape=["N", 4, 3, 2], input_type=TensorProto.INT8)
+    )
+    assert network.input_quant == Quant((float(np.float32(0.02)),), -3)
+    assert [layer.op for layer in network] == ["transpose", "conv2d", "max_pool2d", "transpose"]
