@@ -81,3 +81,7 @@ class Interpreter:
     def tensor(self, name: str) -> Array:
         """A tensor's present value, a copy of its shape and dtype."""
         return self._arrays[name].copy()
+
+    def put(self, name: str, values: Array) -> None:
+        """Sets a tensor, in its own dtype."""
+        self._arrays[name].reshape(-1)[:] = values.reshape(-1)

@@ -19,10 +19,10 @@ from edgeff import registry
 from edgeff.errors import BadInput, Diverged
 from edgeff.ir import Array, Network
 from edgeff.layers import parameters, with_parameters
-from edgeff.networks import initialised
+from edgeff.networks import initialised, reproduces_input
 from edgeff.optimisers import OPTIMISERS
 from edgeff.rules import Rule, Run, Settings
-from edgeff.tasks import Data
+from edgeff.tasks import Data, Task
 
 WATCHED = 256
 MOST_SAMPLES_BYTES = 1 << 28
@@ -34,7 +34,7 @@ Augment = Callable[[Array, np.random.Generator], Array]
 class Trained:
     """A trained network and its run (for the rule's own way of predicting).
 
-    ``history``: the accuracy on the first 256 training samples after each epoch.
+    ``history``: the accuracy on the first 256 training samples after each epoch, or an autoencoder's mean squared error.
     """
 
     network: Network
@@ -50,6 +50,10 @@ class Trained:
 def accuracy(scores: Array, labels: Array) -> float:
     """The share of rows whose first largest score stands at the label."""
     return float(np.mean(scores.argmax(axis=1) == labels))
+
+
+def _watched(scores: Array, targets: Array, *, classes: bool) -> float:
+    return accuracy(scores, targets.argmax(axis=1)) if classes else float(np.mean((scores - targets) ** 2))
 
 
 def in_batches(rule: Rule, run: Run, x: Array) -> Array:
@@ -131,7 +135,7 @@ def fit(
                         got=f"largest weight {now:.3g}",
                         next_step=rule.divergence_hint,
                     )
-            history.append(accuracy(in_batches(rule, run, x[:WATCHED]), targets[:WATCHED].argmax(axis=1)))
+            history.append(_watched(in_batches(rule, run, x[:WATCHED]), targets[:WATCHED], classes=targets is not x))
             if progress:
                 progress(epoch + 1, settings.epochs)
     return Trained(with_parameters(network, run.params), run, rule, tuple(history))
@@ -147,9 +151,20 @@ def train(
     task: str = "",
     augment: Augment | None = None,
 ) -> Trained:
-    """``fit`` on a task's training part from fresh parameters; the network's metadata records the run."""
+    """``fit`` on a task's training part from fresh parameters; the network's metadata records the run.
+
+    Args: ``task``, the data's registered task: it says what the network learns to output and how samples are augmented, unless ``augment``
+    says so. Raises BadInput for data without a training part.
+    """
     rule: Rule = registry.rules[rule_name]
     settings = settings or rule.settings
+    item: Task | None = registry.tasks[task] if task in registry.tasks else None
+    if not len(data.x_train):
+        why = str(data.metadata.get("training", "none"))
+        raise BadInput(f"training on {task}", got=f"no training part ({why})", allowed="a task with samples to train on")
+    reproduces = item is not None and item.target == "input"
+    if reproduces and not reproduces_input(structure):
+        raise BadInput("network", got=structure.name, allowed="an autoencoder: as many outputs as inputs, no softmax", next_step="use fc_ae")
     network = rule.prepare(initialised(structure, seed), settings, seed)
     network = replace(
         network,
@@ -162,4 +177,6 @@ def train(
             "data": dict(data.metadata),
         },
     )
-    return fit(network, rule_name, data.x_train, data.targets(data.y_train), settings, seed, progress, augment)
+    augment = augment or (item.augment if item is not None else None)
+    targets = data.x_train if reproduces else data.targets(data.y_train)
+    return fit(network, rule_name, data.x_train, targets, settings, seed, progress, augment)

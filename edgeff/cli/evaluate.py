@@ -8,7 +8,7 @@ import click
 
 from edgeff.cli.models import load_model, load_task, split_seed
 from edgeff.cli.options import OneOf, common
-from edgeff.cli.terminal import percent, print_json, print_note, print_table, progress
+from edgeff.cli.terminal import measure_text, print_json, print_note, print_table, progress
 from edgeff.errors import BadInput
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ def command(model: str, task: str, split: str, engine: str, as_json: bool, seed:
     if as_json:
         print_json({"task": task, "metric": metric, "value": value, "samples": len(x), "engine": engine})
         return
-    shown = f"{value:.4g}" if metric == "mse" else f"{value:.3f}" if metric == "auc" else percent(value)
-    print_table(["task", "split", "engine", "samples", "AUC" if metric == "auc" else metric], [[task, split, engine, len(x), shown]])
+    print_table(["task", "split", "engine", "samples", "AUC" if metric == "auc" else metric], [[task, split, engine, len(x), measure_text(metric, value)]])
 
 
 def _why(data: Data) -> str:

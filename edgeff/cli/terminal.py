@@ -70,6 +70,11 @@ def shape_text(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape)) or "1"
 
 
+def measure_text(metric: str, value: float) -> str:
+    """A measured value as people read it: shares in per cent, areas under a curve with three digits, errors with four."""
+    return f"{value:.4g}" if metric == "mse" else f"{value:.3f}" if metric == "auc" else percent(value)
+
+
 def percent(share: float | None) -> str:
     """A share between 0 and 1 for people.
 

@@ -10,7 +10,7 @@ import click
 
 from edgeff.cli.options import Whole, changes, common, output_model
 from edgeff.cli.outputs import new_file
-from edgeff.cli.terminal import percent, print_json, print_line, print_table, progress
+from edgeff.cli.terminal import measure_text, print_json, print_line, print_table, progress
 
 MOST_EPOCHS = 1_000_000
 
@@ -19,7 +19,7 @@ MOST_EPOCHS = 1_000_000
 @click.argument("task")
 @click.option("--network", required=True, help="A dense list such as 64-32-10, or a registered network.")
 @click.option("--rule", required=True, help="The learning rule; see `edgeff list rules`.")
-@click.option("--epochs", type=Whole(1, MOST_EPOCHS), help="Passes over the training data. [default: the rule's]")
+@click.option("--epochs", type=Whole(1, MOST_EPOCHS), help="Passes over the training data. [default: the rule's; of bp, the network's]")
 @click.option("--loss", type=click.Choice(["cross-entropy", "mse"]), default="cross-entropy", show_default=True, help="mse: no softmax.")
 @click.option("--bias/--no-bias", default=False, show_default=True, help="Biases in the layers of a dense list.")
 @changes
@@ -42,27 +42,35 @@ def command(
     The accuracy on the test data is measured once, at the end.
     """
     from edgeff import registry
+    from edgeff.bench.metrics import measured, metric_of
+    from edgeff.cli.models import load_task
     from edgeff.exporters.onnx import write_onnx
-    from edgeff.networks import structure
-    from edgeff.train import accuracy, train
+    from edgeff.layers.folding import fold
+    from edgeff.networks import recipe, structure
+    from edgeff.train import train
 
     seed = seed or 0
-    settings = registry.rules[rule].settings.changed(dict(changes) | ({"epochs": str(epochs)} if epochs else {}))
-    plain = structure(network, softmax=loss == "cross-entropy", bias=bias)
-    data = registry.tasks[task].load(seed)
+    item, data = registry.tasks[task], load_task(task, seed)
+    settings = registry.rules[rule].settings
+    settings = replace(settings, **recipe(network)) if rule == "bp" else settings
+    settings = settings.changed(dict(changes) | ({"epochs": str(epochs)} if epochs else {}))
+    softmax = loss == "cross-entropy" and item.target == "class"
+    plain = structure(network, softmax=softmax, bias=bias, input_shape=data.input_shape, classes=len(data.classes))
     with progress(f"{rule} on {task}") as report:
         trained = train(data, plain, rule, settings, seed, report, task)
-    measured = {
-        "train": accuracy(trained.scores(data.x_train), data.y_train),
-        "test": accuracy(trained.scores(data.x_test), data.y_test),
-    }
-    model = replace(trained.network, metadata=dict(trained.network.metadata) | {"accuracy": measured})
+    metric = metric_of(task)
+    parts = {"train": (data.x_train, data.y_train, None), "test": (data.x_test, data.y_test, data.files_test)}
+    if metric == "auc" and item.target == "input":
+        del parts["train"]  # an autoencoder sees normal samples only
+    found = {name: measured(metric, trained.network, x, trained.scores(x), y, files) for name, (x, y, files) in parts.items()}
+    model = replace(trained.network, metadata=dict(trained.network.metadata) | {metric: found})
     with new_file(out) as path:
         write_onnx(model, path)
     if as_json:
         result = {"task": task, "network": network, "rule": rule, "seed": seed, "epochs": settings.epochs}
-        print_json(result | {"parameters": model.parameters, "accuracy": measured, "history": [*trained.history], "model": str(out)})
+        print_json(result | {"parameters": fold(model).parameters, metric: found, "history": [*trained.history], "model": str(out)})
         return
-    row = [task, network, rule, settings.epochs, seed, model.parameters, percent(measured["train"]), percent(measured["test"])]
-    print_table(["task", "network", "rule", "epochs", "seed", "parameters", "train accuracy", "test accuracy"], [row])
+    row = [task, network, rule, settings.epochs, seed, fold(model).parameters, *(measure_text(metric, value) for value in found.values())]
+    heads = ["task", "network", "rule", "epochs", "seed", "parameters", *(f"{name} {metric}" for name in found)]
+    print_table(heads, [row])
     print_line(f"wrote {out}")

@@ -120,6 +120,7 @@ def _convert(folder: Path, name: str) -> Mapping[str, Any]:
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         "CUDA_VISIBLE_DEVICES": "-1",
         "KERAS_BACKEND": "tensorflow",
+        "TMPDIR": str(folder),
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
     command = [sys.executable, "-c", "from edgeff.importers.keras_conversion import main; main()", name]

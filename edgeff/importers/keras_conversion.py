@@ -33,10 +33,10 @@ def main() -> None:
         answer = convert(Path(sys.argv[1]))
     except EdgeffError as error:
         answer = _refusal(error)
-    except MemoryError:
-        answer = _refusal(BadInput("Keras file", got=f"more than {MEMORY_BYTES} bytes of memory", allowed="a smaller model"))
     except Exception as error:  # noqa: BLE001 - Keras and TensorFlow raise all sorts of them
         text = str(error).strip().split("\n")[0]
+        if type(error).__name__ in ("MemoryError", "ResourceExhaustedError"):
+            text = f"more than {MEMORY_BYTES} bytes of memory needed"
         answer = _refusal(BadInput("Keras file", got=f"{type(error).__name__}: {text}", allowed="a model that TensorFlow converts"))
     Path("answer.json").write_text(json.dumps(answer), encoding="utf-8")
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Layer, Network, Numeric, Quant
+from edgeff.layers.parallel import cached, each, empty
 from edgeff.registry import layers as registry
 
 Params = dict[str, dict[str, Array]]
@@ -177,7 +178,13 @@ def gated(layer: Layer, delta: Array, y: Array) -> Array:
     activation = layer.attrs.get("activation", "none")
     if activation == "none":
         return delta
-    return delta * ((y > 0) & (y < 6) if activation == "relu6" else y > 0)
+    open_ = empty(delta.shape, delta.dtype)
+
+    def write(part: slice) -> None:
+        np.multiply(delta[part], (y[part] > 0) & (y[part] < 6) if activation == "relu6" else y[part] > 0, out=open_[part])
+
+    each(write, cached(delta, y))
+    return open_
 
 
 def require_finite(network: Network) -> None:

@@ -12,12 +12,9 @@ import numpy as np
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
-from edgeff.layers import LayerKind, activate
-from edgeff.layers.parallel import each, slices, total
+from edgeff.layers import LayerKind, activate, gated
+from edgeff.layers.parallel import cached, column_sums, each, empty, total, workspace
 from edgeff.registry import layers
-
-
-CACHED_BYTES = 1 << 18
 
 
 class BatchNorm(LayerKind):
@@ -38,26 +35,27 @@ class BatchNorm(LayerKind):
         return activate(layer, xs[0] * scale + shift)
 
     def forward_training(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> tuple[Array, Any]:
-        """The output, and the batch's mean and 1 / sqrt(variance + eps)."""
+        """The output, and the batch's mean, variance and 1 / sqrt(variance + eps)."""
         (x,) = xs
-        parts, channels = _cached(x), x.shape[-1]
-        count = x.size // channels
-        mean = total(lambda part: _column_sums(x[part]), parts) / np.asarray(count, x.dtype)
+        parts, wide = cached(x), _width(x.shape)
+        centre = _widened(column_sums(x[0][None]) / np.asarray(x[0].size // x.shape[-1], x.dtype), wide)
 
-        def squares(part: slice) -> Array:
-            centred = x[part] - mean
-            np.multiply(centred, centred, out=centred)
-            return _column_sums(centred)
+        def moments(part: slice) -> Array:
+            away = np.subtract(_rows(x[part], wide), centre, out=workspace("away", _rows(x[part], wide).shape, x.dtype))
+            first = column_sums(away)
+            np.multiply(away, away, out=away)
+            return np.stack([first, column_sums(away)])
 
-        variance = total(squares, parts) / np.asarray(count, x.dtype)
+        # sums of distances from the first sample's mean: E[d^2] - E[d]^2 loses no digits to a large mean
+        first, second = total(moments, parts) / np.asarray(x.size // x.shape[-1], x.dtype)
+        mean, variance = centre[0] + first, np.maximum(second - first * first, 0)
         inverse = 1.0 / np.sqrt(variance + np.asarray(layer.attrs["eps"], x.dtype))
-        scale = params["weight"] * inverse
-        shift = params["bias"] - mean * scale
-        y = np.empty_like(x)
+        scale, shift = _widened(params["weight"] * inverse, wide), _widened(params["bias"] - mean * params["weight"] * inverse, wide)
+        y = empty(x.shape, x.dtype)
 
         def write(part: slice) -> None:
-            out = y[part]
-            np.multiply(x[part], scale, out=out)
+            out = _rows(y[part], wide)
+            np.multiply(_rows(x[part], wide), scale, out=out)
             out += shift
             activate(layer, out)
 
@@ -69,31 +67,29 @@ class BatchNorm(LayerKind):
     ) -> tuple[tuple[Array, ...], dict[str, Array]]:
         """``dx = w s (d - mean(d) - n mean(d n))`` with n the normalised x and s = 1 / sqrt(v + eps)."""
         (x,), (mean, variance, inverse) = xs, saved
-        parts, channels = _cached(x), x.shape[-1]
-        count = np.asarray(x.size // channels, x.dtype)
-        dx = np.empty_like(x)
-        plain = layer.attrs.get("activation", "none") == "none"
+        parts, wide = cached(x), _width(x.shape)
+        count = np.asarray(x.size // x.shape[-1], x.dtype)
+        delta = gated(layer, delta, y)
+        dx = empty(x.shape, x.dtype)
+        centre = _widened(mean, wide)
 
         def sums(part: slice) -> Array:
-            gate = dx[part]
-            if plain:
-                gate[:] = delta[part]
-            else:
-                np.multiply(delta[part], _open(layer, y[part]), out=gate)
-            normal = x[part] - mean
-            normal *= gate
-            return np.stack([_column_sums(gate), _column_sums(normal)])
+            gate, away = _rows(delta[part], wide), workspace("away", _rows(x[part], wide).shape, x.dtype)
+            np.subtract(_rows(x[part], wide), centre, out=away)
+            np.multiply(away, gate, out=away)
+            return np.stack([column_sums(gate), column_sums(away)])
 
         first, second = total(sums, parts)
         second = second * inverse
         scale = params["weight"] * inverse
         slope = -scale * inverse * second / count
-        level = -scale * first / count - slope * mean
+        level = _widened(-scale * first / count - slope * mean, wide)
+        scale, slope = _widened(scale, wide), _widened(slope, wide)
 
         def write(part: slice) -> None:
-            out = dx[part]
-            out *= scale
-            rest = x[part] * slope
+            out, rest = _rows(dx[part], wide), workspace("away", _rows(x[part], wide).shape, x.dtype)
+            np.multiply(_rows(delta[part], wide), scale, out=out)
+            np.multiply(_rows(x[part], wide), slope, out=rest)
             rest += level
             out += rest
 
@@ -107,20 +103,19 @@ class BatchNorm(LayerKind):
         raise Unsupported(f"layer {layer.name!r}", got="batch normalisation in a program", allowed="a folded network (layers.folding.fold)")
 
 
-def _cached(x: Array) -> list[slice]:
-    """Slices of a batch that stay in the cache."""
-    return slices(len(x), CACHED_BYTES // max(x[:1].nbytes, 1))
+def _width(shape: tuple[int, ...]) -> int:
+    """How many positions of a row make one vector with their channels: NumPy is slow over a few channels at a time."""
+    return shape[-2] if len(shape) > 2 else 1
 
 
-def _column_sums(x: Array) -> Array:
-    """The sums over all axes but the last, by BLAS."""
-    rows = x.reshape(-1, x.shape[-1])
-    return np.asarray(np.ones(len(rows), x.dtype) @ rows)
+def _rows(x: Array, width: int) -> Array:
+    """x as (N, width, C)."""
+    return x.reshape(-1, width, x.shape[-1])
 
 
-def _open(layer: Layer, y: Array) -> Array:
-    """Where the activation function lets a gradient through."""
-    return (y > 0) & (y < 6) if layer.attrs["activation"] == "relu6" else y > 0
+def _widened(vector: Array, width: int) -> Array:
+    """A vector (C,) for every position: (width, C)."""
+    return np.repeat(vector[None], width, axis=0)
 
 
 def affine(layer: Layer, params: Mapping[str, Array]) -> tuple[Array, Array]:

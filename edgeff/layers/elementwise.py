@@ -6,12 +6,28 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
+import numpy as np
+
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
 from edgeff.kernels.elementwise import ADD_BITS
 from edgeff.layers import LayerKind, activate, gated
+from edgeff.layers.parallel import cached, each, empty
 from edgeff.registry import layers
+
+
+def sum_of(a: Array, c: Array, layer: Layer | None = None) -> Array:
+    """a + c through the layer's activation function, on all cores."""
+    y = empty(a.shape, a.dtype)
+
+    def write(part: slice) -> None:
+        np.add(a[part], c[part], out=y[part])
+        if layer is not None:
+            activate(layer, y[part])
+
+    each(write, cached(a, c, y))
+    return y
 
 
 def check_numeric(build: Any, layer: Layer) -> None:
@@ -27,7 +43,7 @@ class Add(LayerKind):
     summary = "the sum of two activations, optional ReLU or ReLU6"
 
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
-        return activate(layer, xs[0] + xs[1])
+        return sum_of(xs[0], xs[1], layer)
 
     def gate(self, layer: Layer, delta: Array, y: Array) -> Array:
         return gated(layer, delta, y)

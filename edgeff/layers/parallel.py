@@ -150,3 +150,10 @@ def total(work: Callable[[slice], NDArray[Any]], parts: Sequence[slice]) -> NDAr
     for made in sums[1:]:
         sums[0] += made
     return np.asarray(sums[0])
+
+
+def column_sums(x: NDArray[Any]) -> NDArray[Any]:
+    """The sums over all axes but the last (C,), by BLAS over whole rows."""
+    rows = x.reshape(-1, *x.shape[-2:]) if x.ndim > 2 else x[:, None]
+    sums = np.ones(len(rows), x.dtype) @ rows.reshape(len(rows), -1)
+    return np.asarray(sums.reshape(rows.shape[1:]).sum(axis=0))

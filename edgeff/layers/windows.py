@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeff.layers.parallel import cached, each, empty, scratch, slices, total, workspace
+from edgeff.layers.parallel import cached, column_sums, each, empty, scratch, slices, total, workspace
 
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
@@ -111,7 +111,7 @@ def conv2d_input_gradient(delta: Floats, weight: Floats, x_shape: tuple[int, ...
             else:
                 out[:] = (_patches(delta[part], phase.kernel, (1, 1), phase.pads) @ matrix).reshape(out.shape)
 
-    each(work, _images(x_shape, weight.shape[1:3], delta.shape[1:3], delta.itemsize))
+    each(work, _images(delta.shape, weight.shape[1:3], delta.shape[1:3], delta.itemsize))
     return made
 
 
@@ -203,13 +203,6 @@ def depthwise_weight_gradient(delta: Floats, x: Floats, kernel: Pair, stride: Pa
         return np.array([[column_sums(np.multiply(tap, delta[part], out=product)) for tap in row] for row in taps])
 
     return total(work, cached(x, delta))
-
-
-def column_sums(x: Floats) -> Floats:
-    """The sums over all axes but the last (C,), by BLAS over whole rows."""
-    rows = x.reshape(-1, *x.shape[-2:]) if x.ndim > 2 else x[:, None]
-    sums = np.ones(len(rows), x.dtype) @ rows.reshape(len(rows), -1)
-    return np.asarray(sums.reshape(rows.shape[1:]).sum(axis=0))
 
 
 def depthwise_input_gradient(delta: Floats, weight: Floats, x_shape: tuple[int, ...], stride: Pair, pads: Pads, multiplier: int) -> Floats:

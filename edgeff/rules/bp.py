@@ -7,6 +7,7 @@ from typing import Any
 
 from edgeff.ir import Array, Network
 from edgeff.layers import kind
+from edgeff.layers.elementwise import sum_of
 from edgeff.rules import Gradients, Rule, Run, Settings, register
 
 
@@ -44,7 +45,7 @@ class BackPropagation(Rule):
                 )
             for name, value in zip(layer.inputs, below, strict=False):
                 if name in reached:
-                    deltas[name] = deltas[name] + value if name in deltas else value
+                    deltas[name] = sum_of(deltas[name], value) if name in deltas else value
         return gradients
 
     def lower(self, build: Any) -> None:

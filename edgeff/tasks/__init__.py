@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeff.errors import BadInput
 from edgeff.ir import Array
 from edgeff.registry import tasks as registry
 
@@ -17,8 +18,9 @@ from edgeff.registry import tasks as registry
 class Data:
     """A split data set: x_* (n, *input shape) float32, y_* (n,) int64, the classes' names, and what the values mean.
 
-    ``files_test`` (n,) says which recording a test sample is a part of, where a score belongs to a recording. A part that is not there is
-    empty, and the metadata say why.
+    ``files_test`` (n,) says which recording a test sample is a part of, where a score belongs to a recording. The first training samples
+    stand for all, so that they can calibrate. A part that is not on this machine is empty, and ``metadata["training"]`` or
+    ``metadata["test"]`` says ``none: `` and how to get it.
     """
 
     x_train: NDArray[np.float32]
@@ -33,13 +35,20 @@ class Data:
     def input_shape(self) -> tuple[int, ...]:
         return self.x_train.shape[1:]
 
+    def need(self, part: Literal["train", "test"]) -> None:
+        """Raises BadInput, saying how to get them, where the samples of a part are not on this machine."""
+        if not len(self.x_train if part == "train" else self.x_test):
+            name = "training" if part == "train" else "test"
+            way = str(self.metadata.get(name, "")).removeprefix("none: ")
+            raise BadInput(f"the {name} part of the data", got="no samples", allowed="at least one", next_step=way or "see docs/data.md")
+
     def targets(self, labels: Array) -> Array:
         """One-hot rows (n, C) float32 of labels (n,)."""
         return np.eye(len(self.classes), dtype=np.float32)[labels]
 
 
 class Task:
-    """The contract of a task: ``load(seed)`` returns its data, split by the seed.
+    """The contract of a task: ``load(seed)`` returns its data, split by the seed where there is no official split.
 
     ``metric`` is what ``edgeff evaluate`` measures: ``accuracy``; ``auc``, the area under the ROC curve of telling label 1 (anomalous,
     faulty) from 0; ``mse``. ``target`` is what a network learns to output: ``class``, or ``input`` for an autoencoder.
@@ -53,7 +62,7 @@ class Task:
     target: Literal["class", "input"] = "class"
 
     def augment(self, x: Array, rng: np.random.Generator) -> Array:
-        """The samples x (n, *input shape) of a mini-batch as training shall see them; by default as they are."""
+        """The samples x (n, *input shape) of a mini-batch as training shall see them, drawn from ``rng`` alone; by default as they are."""
         return x
 
     def load(self, seed: int = 0) -> Data:

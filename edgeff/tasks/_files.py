@@ -1,37 +1,57 @@
 """Where the files of data sets come from: a folder of the user's, the cache, or the official download with its checksum.
 
-``EDGEFF_DATA_DIR`` names the user's folder, ``EDGEFF_CACHE_DIR`` the cache (by default the operating system's), ``EDGEFF_DATA_URL`` a mirror
-that holds the official files by name. A download counts only when it is complete and its checksum right; a partial one is thrown away.
-Files are read as untrusted: no pickle, and every array's dtype and shape is checked before it is used.
+``EDGEFF_DATA_DIR`` names the user's folder, ``EDGEFF_CACHE_DIR`` the cache (by default the operating system's) and ``EDGEFF_DATA_URL`` a
+server that holds the official files by name and is asked in place of the official ones. A download counts only when it is complete and
+its checksum right: it grows under another name, goes on where a broken connection left it, and is thrown away when it cannot be finished.
+Files are read as untrusted: no pickle, and the type, shape and size of an array are checked before its numbers are read.
 """
 
 from __future__ import annotations
 
 import os
+import struct
+import sys
+import tokenize
 import zipfile
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-from edgeff.errors import BadInput, MissingTool
+from edgeff.errors import BadInput
 from edgeff.ir import Array
 
 CONNECT_SECONDS, READ_SECONDS = 10, 60
+ATTEMPTS = 4
+"""Connections to one address: a new one goes on where one broke that had brought something."""
+CHUNK_BYTES = 1 << 16
+LARGEST_ARRAY_BYTES = 1 << 33
+
+Wanted = Mapping[str, tuple[str, tuple[int | None, ...]]]
 
 
 @dataclass(frozen=True)
 class Remote:
-    """An official file: its address and its checksum as ``algorithm:digest``."""
+    """An official file: its address, its checksum as ``algorithm:digest``, its size and the addresses of true copies."""
 
     url: str
     checksum: str
+    size_bytes: int = 0
+    mirrors: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         return self.url.rsplit("/", 1)[1]
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where to ask, in this order."""
+        server = os.environ.get("EDGEFF_DATA_URL")
+        return (f"{server.rstrip('/')}/{self.name}",) if server else (self.url, *self.mirrors)
 
 
 def data_folder() -> Path | None:
@@ -61,58 +81,136 @@ def local(name: str) -> Path | None:
 
 
 def need_local(name: str, what: str, source: str) -> Path:
-    """The file ``name`` of the user's folder; MissingTool with one line that says what it is and where it comes from."""
+    """The file ``name`` of the user's folder; BadInput with one line that says what it is and where it comes from."""
     found = local(name)
     if found is None:
-        raise _missing(name, what, f"{source}; put it into the folder that EDGEFF_DATA_DIR names")
+        folder = os.environ.get("EDGEFF_DATA_DIR")
+        where = f"no {name} in {folder}" if folder else f"no {name}, and EDGEFF_DATA_DIR names no folder"
+        raise BadInput(what, got=where, next_step=f"get it from {source}; put it into the folder that EDGEFF_DATA_DIR names")
     return found
 
 
-def fetch(remote: Remote, what: str, beside: str) -> Path:
-    """The official file, from the cache or downloaded; ``beside`` names the file of the user's folder that would do in its stead.
+# ------------------------------------------------------------------ downloads
 
-    Raises MissingTool, naming both ways, when it cannot be had.
+
+def at_hand(remote: Remote) -> Path | None:
+    """The official file where it needs no download: in the user's folder or in the cache; None where it is in neither.
+
+    Raises BadInput for a file of the user's with another checksum; one in the cache counts as absent.
     """
     import pooch
-    import requests
 
-    mirror = os.environ.get("EDGEFF_DATA_URL")
-    address = f"{mirror.rstrip('/')}/{remote.name}" if mirror else remote.url
-    downloader = pooch.HTTPDownloader(progressbar=_bar(remote.name), timeout=(CONNECT_SECONDS, READ_SECONDS))
+    algorithm, _, digest = remote.checksum.partition(":")
+    mine, cached = local(remote.name), cache_folder() / remote.name
+    if mine is not None and pooch.file_hash(str(mine), algorithm) != digest:
+        raise BadInput(f"data file {mine}", got="another checksum", allowed=remote.checksum, next_step="replace or remove it")
+    return mine or (cached if cached.is_file() and pooch.file_hash(str(cached), algorithm) == digest else None)
+
+
+def fetch(remote: Remote, what: str, beside: str) -> Path:
+    """The official file: the user's, from the cache, or downloaded into it with a progress bar.
+
+    Args:
+        remote: the file.
+        what: the data set, for messages.
+        beside: the file of the user's folder that would do in its stead, as said to a user.
+    Raises: BadInput, naming both ways to the data, when it cannot be had.
+    """
+    found = at_hand(remote)
+    if found is not None:
+        return found
+    import pooch
+
     pooch.get_logger().setLevel("ERROR")
-    try:
-        return Path(pooch.retrieve(address, remote.checksum, fname=remote.name, path=cache_folder(), downloader=downloader))
-    except requests.exceptions.RequestException as error:
-        found = f"no answer from {address} ({type(error).__name__})"
-        if isinstance(error, requests.exceptions.HTTPError) and error.response is not None:
-            found = f"HTTP {error.response.status_code} from {address}"
-    except ValueError:
-        found = f"another checksum than {remote.checksum} for what {address} sent"
-    except OSError as error:
-        found = f"{error.strerror or error} in {cache_folder()}"
-    way = f"connect to the network and repeat, or put {beside} into a folder and name it in EDGEFF_DATA_DIR"
-    raise MissingTool(f"{what}, {remote.name}: got {found}", next_step=way) from None
+    reasons = []
+    for address in remote.addresses:
+        download = _Download(remote)
+        try:
+            return Path(pooch.retrieve(address, remote.checksum, fname=remote.name, path=cache_folder(), downloader=download))
+        except ConnectionError as error:
+            reasons.append(f"{error} from {address}")
+        except ValueError:
+            reasons.append(f"another checksum than {remote.checksum} from {address}")
+        except OSError as error:
+            reasons.append(f"{error.strerror or error} in the cache {cache_folder()}")
+            break
+    size = f" ({remote.size_bytes / 1e6:,.1f} MB)" if remote.size_bytes else ""
+    way = f"connect to the network and repeat: it is downloaded{size}; or put {beside} into a folder and name that in EDGEFF_DATA_DIR"
+    raise BadInput(f"{what}, {remote.name}", got=" and ".join(reasons), next_step=way)
 
 
-def _missing(name: str, what: str, way: str) -> MissingTool:
-    folder = os.environ.get("EDGEFF_DATA_DIR")
-    where = f"is not in {folder}" if folder else "is not there, and EDGEFF_DATA_DIR names no folder"
-    return MissingTool(f"{what}: {name} {where}", next_step=f"get it from {way}")
+class _Download:
+    """What pooch calls to fill a file from an address; raises ConnectionError, saying why, when it cannot."""
+
+    def __init__(self, remote: Remote) -> None:
+        self.remote = remote
+
+    def __call__(self, url: str, output_file: str, _pooch: object) -> None:
+        bar = _bar(self.remote.name)
+        try:
+            reason = self._fill(url, Path(output_file), bar)
+        finally:
+            if bar:
+                bar.close()
+        if reason:
+            raise ConnectionError(reason)
+
+    def _fill(self, url: str, path: Path, bar: Any) -> str:
+        """Connects again where the last connection broke, and returns why the file is not complete; an empty text where it is."""
+        reason = ""
+        for _ in range(ATTEMPTS):
+            before = path.stat().st_size
+            reason = self._append(url, path, before, bar)
+            if not reason or path.stat().st_size <= before:
+                break
+        return reason
+
+    def _append(self, url: str, path: Path, before: int, bar: Any) -> str:
+        """One connection, which asks for what comes after the ``before`` bytes that are there."""
+        import requests
+        from urllib3.exceptions import HTTPError
+
+        # Not compressed on its way: what is resumed must be the bytes of the file itself.
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={before}-"} if before else {})
+        try:
+            with requests.get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)) as answer:
+                if not answer.ok:
+                    return f"HTTP {answer.status_code}"
+                goes_on = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {before}-")
+                length = answer.headers.get("Content-Length", "")
+                size = (before if goes_on else 0) + int(length) if length.isdecimal() else self.remote.size_bytes
+                if bar:
+                    bar.total = size
+                    bar.reset()
+                    bar.update(before if goes_on else 0)
+                with path.open("ab" if goes_on else "wb") as file:
+                    for chunk in answer.raw.stream(CHUNK_BYTES, decode_content=False):
+                        file.write(chunk)
+                        if bar:
+                            bar.update(len(chunk))
+                        if self.remote.size_bytes and file.tell() > self.remote.size_bytes:
+                            return f"more than the file's {self.remote.size_bytes:,} bytes"
+                    return "" if file.tell() >= size else f"a connection that broke after {file.tell():,} of {size:,} bytes"
+        except (requests.exceptions.Timeout, TimeoutError):
+            return "no answer in time"
+        except (requests.exceptions.RequestException, HTTPError) as error:
+            received = path.stat().st_size
+            return f"a connection that broke after {received:,} bytes" if received else f"no answer ({type(error).__name__})"
 
 
 def _bar(name: str) -> Any:
-    """A progress bar for pooch where somebody is looking, else nothing."""
-    import sys
-
+    """A progress bar for downloads where somebody is looking, else nothing."""
     if not sys.stderr.isatty():
         return False
+    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     class Bar:
-        """What pooch asks of a progress bar, shown by rich."""
+        """A bar with a total, shown by rich on stderr."""
 
         def __init__(self) -> None:
-            self.shown = Progress(TextColumn(name), BarColumn(), DownloadColumn(), TimeRemainingColumn(), transient=True)
+            columns = (TextColumn(name), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+            self.shown = Progress(*columns, console=Console(stderr=True), transient=True)
             self.task = self.shown.add_task(name, total=None)
             self.shown.start()
 
@@ -122,7 +220,7 @@ def _bar(name: str) -> Any:
 
         @total.setter
         def total(self, value: int) -> None:
-            self.shown.update(self.task, total=value)
+            self.shown.update(self.task, total=value or None)
 
         def update(self, count: int) -> None:
             self.shown.advance(self.task, count)
@@ -136,34 +234,55 @@ def _bar(name: str) -> Any:
     return Bar()
 
 
-Check = Callable[[Array], str]
+# ------------------------------------------------------------------ arrays
+
+_DAMAGES = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError)
+_MORE_DAMAGES = (tokenize.TokenError, SyntaxError, TypeError, OverflowError, MemoryError, IndexError)
 
 
-def read_arrays(path: Path, wanted: Mapping[str, tuple[str, tuple[int | None, ...]]]) -> dict[str, Array]:
+def read_arrays(path: Path, wanted: Wanted) -> dict[str, Array]:
     """Arrays of an .npz file by name.
 
     Args: ``wanted``, of each name its dtype and shape, None for any length; a dtype of ``"U"`` takes strings of any length.
-    Raises: BadInput, naming the file and the array, for anything else, pickled objects among it.
+    Raises: BadInput, naming the file and the array, for anything else, pickled objects and damaged files among it.
     """
-    found: dict[str, Array] = {}
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            for name, (dtype, shape) in wanted.items():
-                if name not in archive.files:
-                    raise BadInput(f"data file {path}", got=f"no array {name!r}", allowed=", ".join(wanted))
-                array = archive[name]
-                fits = array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape, strict=True))
-                if not fits or (array.dtype.kind if dtype == "U" else array.dtype.name) != dtype:
-                    any_length = tuple("n" if length is None else length for length in shape)
-                    raise BadInput(f"data file {path}, array {name!r}", got=f"{array.dtype} {array.shape}", allowed=f"{dtype} {any_length}")
-                found[name] = array
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        if isinstance(error, BadInput):
-            raise
-        raise BadInput(
-            f"data file {path}", got=str(error) or type(error).__name__, allowed="an .npz file without pickled objects"
-        ) from None
-    return found
+        with zipfile.ZipFile(path) as archive:
+            return {name: _read_array(path, archive, name, *fits) for name, fits in wanted.items()}
+    except BadInput:
+        raise
+    except (*_DAMAGES, *_MORE_DAMAGES) as error:
+        got = str(error) or type(error).__name__
+        raise BadInput(f"data file {path}", got=got, allowed="an .npz file without pickled objects") from None
+
+
+def _read_array(path: Path, archive: zipfile.ZipFile, name: str, dtype: str, shape: tuple[int | None, ...]) -> Array:
+    what = f"data file {path}, array {name!r}"
+    if f"{name}.npy" not in archive.namelist():
+        raise BadInput(what, got="no such array", allowed=f"{dtype} {_shape_text(shape)}")
+    entry = archive.getinfo(f"{name}.npy")
+    with archive.open(entry) as file:
+        found, found_dtype = _header(file)
+        fits = len(found) == len(shape) and all(want in (None, have) for want, have in zip(shape, found, strict=True))
+        if not fits or (found_dtype.kind if dtype == "U" else found_dtype.name) != dtype:
+            raise BadInput(what, got=f"{found_dtype} {found}", allowed=f"{dtype} {_shape_text(shape)}")
+        size = prod(found) * found_dtype.itemsize
+        if not 0 <= size <= min(LARGEST_ARRAY_BYTES, entry.file_size):
+            raise BadInput(what, got=f"{found} in {entry.file_size:,} bytes", allowed="as many numbers as its shape says")
+    with archive.open(entry) as file:
+        return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+
+
+def _shape_text(shape: tuple[int | None, ...]) -> str:
+    return f"({', '.join('n' if length is None else str(length) for length in shape)})"
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype that the header of an .npy file states."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype
 
 
 def check_labels(path: Path, labels: Array, classes: int) -> None:

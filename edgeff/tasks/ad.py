@@ -38,19 +38,20 @@ class Ad(Task):
 
     def load(self, seed: int = 0) -> Data:
         folder = need_local(FOLDER, "ToyADMOS's ToyCar", SOURCE)
-        x_train, y_train, files_train = windows_of(folder / "train")
+        x_train, y_train, files_train = windows_of(folder / "train", np.random.default_rng([seed, 4]))
         if y_train.any():
             raise BadInput(f"folder {folder / 'train'}", got="anomalies", allowed="normal sounds alone")
         x_test, y_test, files_test = windows_of(folder / "test")
-        counts = {"train": int(files_train[-1]) + 1, "test": int(files_test[-1]) + 1}
+        counts = {"train": int(files_train.max()) + 1, "test": int(files_test.max()) + 1}
         metadata = {"inputs": f"{FRAMES} frames of {BANDS} log-mel bands in dB", "files": counts}
         return Data(x_train, y_train, x_test, y_test, self.classes, metadata, files_test)
 
 
-def windows_of(folder: Path) -> tuple[Array, Array, Array]:
-    """The inputs (n, 640) float32 of a folder's files in the order of their names, labels (n,) int64, and the number of each one's file.
+def windows_of(folder: Path, rng: np.random.Generator | None = None) -> tuple[Array, Array, Array]:
+    """The inputs (n, 640) float32 of a folder's files, labels (n,) int64, and the number of each one's file in the order of their names.
 
-    Raises BadInput for a folder without wav files, for a name that does not say what it is, and for a file too short for one window.
+    Args: ``rng`` draws the order of the windows; without it they stand file after file.
+    Raises: BadInput for a folder without wav files, for a name that does not say what it is, and for a file too short for one window.
     """
     paths = sorted(folder.glob("*.wav"))
     if not paths:
@@ -66,9 +67,10 @@ def windows_of(folder: Path) -> tuple[Array, Array, Array]:
             raise BadInput(f"file {path}", got="too short for a window", allowed=f"at least {(FIRST + FRAMES - 1) * HOP / RATE:.2f} s")
         parts.append(frames)
     counts = np.array([len(frames) - FRAMES + 1 for frames in parts])
-    ends = np.cumsum(counts)
-    x = np.empty((int(ends[-1]), FRAMES * BANDS), np.float32)
-    for frames, end, count in zip(parts, ends, counts, strict=True):
-        x[end - count : end] = stacked(frames, FRAMES)
-    labels = np.array([path.name.startswith("anomaly_") for path in paths], np.int64)
-    return x, np.repeat(labels, counts), np.repeat(np.arange(len(paths)), counts)
+    places = np.arange(counts.sum()) if rng is None else rng.permutation(counts.sum())
+    x = np.empty((len(places), FRAMES * BANDS), np.float32)
+    labels, files = np.empty(len(places), np.int64), np.empty(len(places), np.int64)
+    for number, (path, frames, here) in enumerate(zip(paths, parts, np.split(places, np.cumsum(counts)[:-1]), strict=True)):
+        x[here] = stacked(frames, FRAMES)
+        labels[here], files[here] = path.name.startswith("anomaly_"), number
+    return x, labels, files

@@ -21,7 +21,7 @@ from edgeff.layers.mfcc import Recipe, coefficients
 from edgeff.registry import tasks as registry
 from edgeff.tasks import Data, Task
 from edgeff.tasks._audio import of_length, read_wav
-from edgeff.tasks._files import check_labels, local, need_local, read_arrays
+from edgeff.tasks._files import Wanted, check_labels, local, need_local, read_arrays
 
 RATE = 8000
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
@@ -29,7 +29,7 @@ TEST_TAKES = 5
 FILE = "fsdd_8k_int16.npz"
 FOLDER = "free-spoken-digit-dataset/recordings"
 SOURCE = "github.com/Jakobovski/free-spoken-digit-dataset, of which a clone does as well"
-ARRAYS: Mapping[str, tuple[str, tuple[int | None, ...]]] = {
+ARRAYS: Wanted = {
     "audio": ("int16", (None,)),
     "offsets": ("int64", (None,)),
     "rate": ("int32", ()),
@@ -64,14 +64,15 @@ class Fsdd(Task):
         clips, digits, speakers, takes = _recordings()
         x = coefficients(clips, Recipe(**FEATURES))  # type: ignore[arg-type]
         test = speakers == SPEAKERS.index(self.speaker) if self.speaker else takes < TEST_TAKES
+        train = np.random.default_rng([seed, 4]).permutation(np.flatnonzero(~test))
         metadata = {
             "inputs": "mel-frequency cepstral coefficients of one second",
             "features": dict(FEATURES),
             "samples": RATE,
             "split": f"speaker {self.speaker} left out" if self.speaker else "takes 0 to 4 test",
-            "range": [float(x[~test].min()), float(x[~test].max())],
+            "range": [float(x[train].min(initial=0.0)), float(x[train].max(initial=0.0))],
         }
-        return Data(x[~test], digits[~test], x[test], digits[test], self.classes, metadata)
+        return Data(x[train], digits[train], x[test], digits[test], self.classes, metadata)
 
 
 def _recordings() -> tuple[Array, Array, Array, Array]:

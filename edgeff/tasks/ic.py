@@ -32,7 +32,7 @@ class ImageClassification(Task):
             (x_train, y_train, _, _), metadata["images"] = load_images()
         except EdgeffError as error:
             x_train, y_train = np.empty((0, 32, 32, 3), np.uint8), np.empty(0, np.uint8)
-            metadata["images"] = f"none to train on: {error}"
+            metadata["training"] = f"none: {error}"
         return Data(
             x_train.astype(np.float32),
             y_train.astype(np.int64),

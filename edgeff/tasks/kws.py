@@ -25,7 +25,7 @@ from edgeff.kernels.mfcc import steps
 from edgeff.layers.mfcc import Recipe, coefficients
 from edgeff.tasks import Data, Task, register
 from edgeff.tasks._audio import of_length, read_wav, with_noise
-from edgeff.tasks._files import Remote, _bar, cache_folder, check_labels, fetch, local, need_local, read_arrays
+from edgeff.tasks._files import Remote, Wanted, _bar, cache_folder, check_labels, fetch, local, need_local, read_arrays
 
 RATE = 16_000
 WORDS = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes")
@@ -41,6 +41,7 @@ SOURCE = "MLPerf Tiny's kws01 samples (github.com/eembc/energyrunner, datasets/k
 ARCHIVE = Remote(
     "https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
     "sha256:af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
+    2_428_923_189,
 )
 NOISE, VALIDATION_NOISE = "_background_noise_", "running_tap.wav"
 LISTS = ("validation_list.txt", "testing_list.txt")
@@ -94,7 +95,7 @@ def how_to_get() -> str:
 
 
 def download() -> Path:
-    """Speech Commands v2, downloaded into the cache unless it is there. Raises MissingTool where it cannot be had."""
+    """Speech Commands v2, downloaded into the cache unless it is at hand. Raises BadInput where it cannot be had."""
     return fetch(ARCHIVE, "the training data of kws", ARCHIVE.name)
 
 
@@ -109,7 +110,7 @@ def _test_part() -> tuple[Array, Array, str]:
         integers = (steps(exact[..., 0], INPUT_SCALE, INPUT_ZERO, 1) + 128) % 256 - 128
         return *_checked(clips, found, integers, INPUT_SCALE, INPUT_ZERO), "features of MLPerf Tiny's 1,000 clips"
     path = need_local(FILE, "MLPerf Tiny's keywords", SOURCE)
-    wanted: dict[str, tuple[str, tuple[int | None, ...]]] = {
+    wanted: Wanted = {
         "x": ("int8", (None, 49, 10)),
         "y": ("uint8", (None,)),
         "classes": ("U", (len(CLASSES),)),
@@ -157,8 +158,9 @@ def _training_part(archive: Path, seed: int) -> tuple[Array, Array]:
 def read_speech_commands(archive: Path, seed: int) -> tuple[Array, Array]:
     """Inputs (n, 49, 10, 1) and labels (n,) of all clips that the archive's own lists neither test nor validate on, and of silence.
 
-    Silence is every half second of the noise recordings but the one kept for validation; noise is mixed into every clip. The archive is read
-    and never unpacked. Raises BadInput for a damaged one.
+    Silence is a second from every half second on of the noise recordings but the one kept for validation; noise is mixed into every clip as
+    ``with_noise`` does it, and the clips come in an order drawn from the seed. The archive is read and never unpacked. Raises BadInput for
+    a damaged one.
     """
     texts: dict[str, bytes] = {}
     noises: dict[str, Array] = {}
@@ -205,7 +207,8 @@ def read_speech_commands(archive: Path, seed: int) -> tuple[Array, Array]:
     flush()
     if bar:
         bar.close()
-    return np.concatenate(x), np.array(labels, np.int64)
+    order = np.random.default_rng([seed, 4]).permutation(len(labels))
+    return np.concatenate(x)[order], np.array(labels, np.int64)[order]
 
 
 def _members(archive: Path) -> Iterator[tuple[str, str, bytes]]:

@@ -1,43 +1,49 @@
 """Every execution of a network against every other: how many values differ, by how much, and whether that is allowed.
 
-The reference is the NumPy twins' result (``edgeff.interpreter``). Equal to the bit, always: the C on the host, the C on the emulated cores
-and, for int8, TFLite Micro. LiteRT's reference kernels equal, to the bit, a NumPy twin of *their* arithmetic (``explain``), which explains
-where they differ from edgeff. ONNX Runtime rescales in float: at most one step (LSB) a layer from the same inputs. Whole networks in LiteRT
-and ONNX Runtime are counted: behind a softmax one step of a logit can be many steps of a probability. Float networks in those libraries
-are held to a tolerance and never called exact.
+The reference is the NumPy twins' result (``edgeff.interpreter``). Equal to the bit, always: the C on the host and the C on the emulated
+cores, in their scores and in what every single kernel call makes, and for int8 the scores of TFLite Micro. LiteRT's reference kernels
+equal, to the bit, a NumPy twin of *their* arithmetic (``explain``), which explains where they differ from edgeff. ONNX Runtime rescales in
+float: at most one step (LSB) a layer from the same inputs. Whole networks in LiteRT and ONNX Runtime are counted: behind a softmax one step
+of a logit can be many steps of a probability. Float networks in those libraries are held to a tolerance and never called exact.
 
 With a rule, learning steps too: the weights and all other state, after each step, equal to the bit in the twins, on the host and on the
-emulated cores. What is not installed, or cannot take the network, is listed as skipped.
+emulated cores. What is not installed, or cannot take the network, is listed as skipped. An emulated core runs as many of the samples as a
+budget of multiply-accumulates allows, and its rows say of how many samples they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from functools import partial
 from math import prod
 
 import numpy as np
 
+from edgeff.cost import call_costs
 from edgeff.deploy import Deployment, deploy
 from edgeff.errors import BadInput, DoesNotFit, EdgeffError, MissingTool, Unsupported
-from edgeff.exporters.tflite import to_tflite
 from edgeff.ir import Array, Board, Network, Program
-from edgeff.plan import plan
-from edgeff.quantize import dequantise_array, quantise_array
-from edgeff.verify import engines
+from edgeff.networks import reproduces_input
 from edgeff.verify.comparison import Comparison, Skipped, Verification, compare
-from edgeff.verify.executions import Emulated, Host, Learned, Results, twin_learning, twin_results
-from edgeff.verify.explain import float_tolerance, litert_reference
+from edgeff.verify.executions import Emulated, Host, Results, outputs_of_calls, twin_results
+from edgeff.verify.learning import learning_rows
+from edgeff.verify.libraries import TWIN, Party, Rows, float_parties, integer_parties
 
-__all__ = ["BOARDS", "STEPS", "Comparison", "Skipped", "Verification", "compare", "verify"]
+__all__ = ["BOARDS", "HOST", "STEPS", "TWIN", "Comparison", "Skipped", "Verification", "compare", "verify"]
 
 BOARDS = ("nucleo_l4r5zi", "rpi_pico")
 """A Cortex-M4 with an FPU and a Cortex-M0+ without one: the boards when none is named."""
 STEPS = 20
-TWIN, HOST = "NumPy twin", "C on the host"
+HOST = "C on the host"
+BLOCK_BYTES = 1 << 26
+"""Of what the calls of inference make: samples are compared in blocks no larger than this."""
+EMULATED_MACS = 1 << 26
+"""What an emulated core is given to run by default, in multiply-accumulates: a few seconds."""
+SOFT_FLOAT = 16
+"""How many times as many instructions a float32 multiply-accumulate takes on a core without an FPU."""
 
 Progress = Callable[[str, int, int], None]
+Execution = Host | Emulated
 
 
 def verify(
@@ -48,6 +54,7 @@ def verify(
     rule: str | None = None,
     steps: int = STEPS,
     seed: int = 0,
+    emulated: int | None = None,
     progress: Progress | None = None,
 ) -> Verification:
     """The comparisons of the executions of ``network`` on ``inputs``. A forbidden difference is no error here: see ``Verification.check``.
@@ -59,6 +66,7 @@ def verify(
         rule: what learns on the inputs in turn, with labels drawn by ``seed``; None for inference alone.
         steps: the count of learning steps.
         seed: of the labels and of the rule's own randomness.
+        emulated: how many of the samples, from the first on, run on an emulated core; by default as EMULATED_MACS allows, at least one.
         progress: is called as ``progress(execution, done, total)``.
 
     Raises:
@@ -68,21 +76,77 @@ def verify(
     """
     from edgeff.boards import load_board
 
-    if steps < 1:
-        raise BadInput("learning steps", got=steps, allowed="1 or more")
+    for what, count in (("learning steps", steps), ("samples on an emulated core", emulated)):
+        if count is not None and count < 1:
+            raise BadInput(what, got=count, allowed="1 or more")
     boards = [item if isinstance(item, Board) else load_board(item) for item in ([board] if board else BOARDS)]
     findings = _Findings(progress, boards_may_be_small=board is None)
-    deployment = deploy(network, numeric=network.numeric, seed=seed)
-    x = _samples(deployment, inputs)
-    twin = twin_results(deployment.program, x, findings.advance(TWIN, len(x)))
-    makers: list[tuple[str, Callable[[Program], Host | Emulated]]] = [(HOST, Host)]
-    makers += [(f"C on {item.name} (emulated {item.core})", partial(Emulated, board=item)) for item in boards]
-    for name, make in makers:
-        findings.try_to(name, partial(_own_inference, findings, deployment.program, x, twin, name, make))
-    (_integers if network.numeric != "float32" else _floats)(findings, deployment, x, twin)
+    target = "input" if reproduces_input(network) else "class"
+    deployment = deploy(network, numeric=network.numeric, seed=seed, target=target)
+    program, x = deployment.program, _samples(deployment, inputs)
+    blocks = _blocks(program, x)
+    cores = {f"C on {item.name} (emulated {item.core})": item for item in boards}
+    parties: list[Party] = [(HOST, lambda: _own_rows(HOST, program, Host(program, traced=True), len(x), len(x)))]
+    for name, item in cores.items():
+        count = min(len(x), emulated or _emulated_samples(program, item))
+        parties.append((name, partial(_emulated_rows, name, program, item, count, len(x))))
+    parties += integer_parties(deployment) if network.numeric != "float32" else float_parties(deployment, blocks[0])
+    findings.compare(program, blocks, parties)
     if rule is not None:
-        _learning(findings, deploy(network, rule=rule, numeric=network.numeric, seed=seed), rule, inputs, steps, seed, makers)
-    return Verification(tuple(findings.comparisons), tuple(findings.skipped))
+        learner = deploy(network, rule=rule, numeric=network.numeric, seed=seed, target=target)
+        executions: dict[str, Callable[[Program], Execution]] = {HOST: Host}
+        executions |= {name: partial(Emulated, board=item) for name, item in cores.items()}
+        samples = _samples(learner, inputs)
+        for name, rows in learning_rows(learner, rule, samples, steps, seed, executions, findings.advance):
+            findings.try_to(name, rows)
+    return Verification(tuple(findings.comparisons.values()), tuple(findings.skipped))
+
+
+class _Findings:
+    """What was found so far: rows by what they compare, and who takes no part."""
+
+    def __init__(self, progress: Progress | None, *, boards_may_be_small: bool) -> None:
+        self.comparisons: dict[tuple[str, str, str], Comparison] = {}
+        self.skipped: list[Skipped] = []
+        self._progress = progress
+        self._absences: tuple[type[EdgeffError], ...] = (MissingTool, Unsupported, *([DoesNotFit] if boards_may_be_small else []))
+
+    def advance(self, what: str, total: int) -> Callable[[], None]:
+        """What an execution calls after each of ``total`` samples."""
+        done = 0
+
+        def count() -> None:
+            nonlocal done
+            done += 1
+            if self._progress:
+                self._progress(what, done, total)
+
+        return count
+
+    def compare(self, program: Program, blocks: list[Array], parties: list[Party]) -> None:
+        """The rows of every party over all blocks of samples; one that takes no part is listed with its reason."""
+        total = sum(map(len, blocks))
+        made: dict[str, Rows] = {}
+        for name, make in parties:
+            self.try_to(name, lambda name=name, make=make: made.update({name: make()}) or [])  # type: ignore[misc]
+        tell = {name: self.advance(name, total) for name in (TWIN, *made)}
+        for block in blocks:
+            twin = twin_results(program, block, tell[TWIN])
+            for name, rows in tuple(made.items()):
+                if not self.try_to(name, partial(rows, block, twin, tell[name])):
+                    del made[name]
+
+    def try_to(self, name: str, run: Callable[[], list[Comparison]]) -> bool:
+        """Whether an execution took part: its comparisons are kept, or the reason why there are none."""
+        try:
+            found = run()
+        except self._absences as error:
+            self.skipped.append(Skipped(name, str(error)))
+            return False
+        for row in found:
+            key = row.a, row.b, row.what
+            self.comparisons[key] = self.comparisons[key].with_more(row) if key in self.comparisons else row
+        return True
 
 
 class _Findings:

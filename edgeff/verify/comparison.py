@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, overload
 
 import numpy as np
@@ -40,6 +40,17 @@ class Comparison:
         if self.allowed is None or self.differing == 0:
             return True
         return self.allowed > 0 and self.max_difference is not None and self.max_difference <= self.allowed
+
+    def with_more(self, other: Comparison) -> Comparison:
+        """This row and that of further samples as one; both are of the same executions and of the same thing."""
+        sizes = (self.max_difference, other.max_difference)
+        return replace(
+            self,
+            elements=self.elements + other.elements,
+            differing=self.differing + other.differing,
+            max_difference=None if None in sizes else max(size for size in sizes if size is not None),
+            note=self.note or other.note,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """This row as ``edgeff verify --json`` prints it."""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -17,66 +18,106 @@ from edgeff.exporters.onnx import SESSION_ENTRIES, to_onnx
 from edgeff.ir import Array, Network
 
 Advance = Callable[[], None]
-ARENA_SLACK_BYTES = 1 << 20
+ARENA_BYTES = (1 << 20, 1 << 24, 1 << 28)
+"""TFLM's arena beyond four times the model: the next is tried where it refuses a model with one of them."""
 _REFUSALS = (RuntimeError, ValueError, TypeError, KeyError, NotImplementedError)
 
 
-def tflm(model: bytes, x: Array, advance: Advance) -> Array:
-    """The outputs (n, outputs) of TFLite Micro's interpreter for x (n, *input shape) in the model's input dtype."""
-    try:
-        from tflite_micro import runtime
-    except ImportError:
-        raise MissingTool("tflite_micro is not installed", next_step="pip install tflite-micro") from None
-    with _refusing("TFLM"):
-        with _quiet():
-            interpreter = runtime.Interpreter.from_bytes(model, arena_size=ARENA_SLACK_BYTES + 4 * len(model))
+class Tflm:
+    """A .tflite model in TFLite Micro's interpreter."""
+
+    def __init__(self, model: bytes) -> None:
+        try:
+            from tflite_micro import runtime
+        except ImportError:
+            raise MissingTool("tflite_micro is not installed", next_step="pip install tflite-micro") from None
+        with _refusing("TFLM"), _quiet():
+            for arena_bytes in ARENA_BYTES:
+                try:
+                    self._interpreter = runtime.Interpreter.from_bytes(model, arena_size=arena_bytes + 4 * len(model))
+                    break
+                except RuntimeError:
+                    if arena_bytes == ARENA_BYTES[-1]:
+                        raise
+
+    def __call__(self, x: Array, advance: Advance) -> Array:
+        """The outputs (n, *output shape) for x (n, *input shape) in the model's input dtype."""
         rows = []
-        for sample in x:
-            interpreter.set_input(sample[None], 0)
-            interpreter.invoke()
-            rows.append(np.array(interpreter.get_output(0)[0]))
-            advance()
-    return np.array(rows)
+        with _refusing("TFLM"):
+            for sample in x:
+                self._interpreter.set_input(sample[None], 0)
+                self._interpreter.invoke()
+                rows.append(np.array(self._interpreter.get_output(0)[0]))
+                advance()
+        return np.array(rows)
 
 
-def litert(model: bytes, x: Array, resolver: str, advance: Advance) -> Array:
-    """The outputs (n, outputs) of LiteRT with the kernels of ``resolver``.
+class Litert:
+    """A .tflite model in LiteRT with the kernels of ``resolver``.
 
     ``BUILTIN_REF`` are the reference kernels, ``BUILTIN`` what an application gets: the optimised ones and the XNNPACK delegate.
     """
-    try:
-        from ai_edge_litert import interpreter as library
-    except ImportError:
-        raise MissingTool("ai_edge_litert is not installed", next_step="pip install ai-edge-litert") from None
-    with _refusing("LiteRT"):
-        with _quiet():
-            interpreter = library.Interpreter(model_content=model, experimental_op_resolver_type=library.OpResolverType[resolver])
-            interpreter.allocate_tensors()
-        source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+
+    def __init__(self, model: bytes, resolver: str) -> None:
+        try:
+            from ai_edge_litert import interpreter as library
+        except ImportError:
+            raise MissingTool("ai_edge_litert is not installed", next_step="pip install ai-edge-litert") from None
+        with _refusing("LiteRT"), _quiet():
+            self._interpreter = library.Interpreter(model_content=model, experimental_op_resolver_type=library.OpResolverType[resolver])
+            self._interpreter.allocate_tensors()
+            self._source = self._interpreter.get_input_details()[0]["index"]
+            self._target = self._interpreter.get_output_details()[0]["index"]
+
+    def __call__(self, x: Array, advance: Advance) -> Array:
+        """The outputs (n, *output shape) for x (n, *input shape) in the model's input dtype."""
         rows = []
-        for sample in x:
-            interpreter.set_tensor(source, sample[None])
-            interpreter.invoke()
-            rows.append(interpreter.get_tensor(target)[0].copy())
-            advance()
-    return np.array(rows)
+        with _refusing("LiteRT"):
+            for sample in x:
+                self._interpreter.set_tensor(self._source, sample[None])
+                self._interpreter.invoke()
+                rows.append(self._interpreter.get_tensor(self._target)[0].copy())
+                advance()
+        return np.array(rows)
+
+
+class OnnxRuntime:
+    """An ONNX model (its bytes) in ONNX Runtime on the CPU, its int8 kernels held to exact products."""
+
+    def __init__(self, model: bytes) -> None:
+        try:
+            import onnxruntime as library
+        except ImportError:
+            raise MissingTool("onnxruntime is not installed", next_step="pip install onnxruntime") from None
+        state = library.capi.onnxruntime_pybind11_state
+        self._refusals = tuple(
+            getattr(state, name) for name in ("Fail", "InvalidArgument", "InvalidGraph", "NotImplemented", "RuntimeException")
+        )
+        with _refusing("ONNX Runtime", *self._refusals):
+            options = library.SessionOptions()
+            for key, value in SESSION_ENTRIES.items():
+                options.add_session_config_entry(key, value)
+            self._session: Any = library.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, inputs: Mapping[str, Array]) -> Array:
+        """The first output (n, *output shape) for the inputs by name, each (n, ..)."""
+        with _refusing("ONNX Runtime", *self._refusals):
+            return np.asarray(self._session.run(None, dict(inputs))[0])
+
+
+def tflm(model: bytes, x: Array, advance: Advance) -> Array:
+    """The outputs of TFLite Micro's interpreter, once: see ``Tflm``."""
+    return Tflm(model)(x, advance)
+
+
+def litert(model: bytes, x: Array, resolver: str, advance: Advance) -> Array:
+    """The outputs of LiteRT, once: see ``Litert``."""
+    return Litert(model, resolver)(x, advance)
 
 
 def onnxruntime(network: Network, x: Array) -> Array:
-    """The float32 outputs (n, *output shape) of ONNX Runtime on the network's ONNX form for x (n, *input shape) float32."""
-    try:
-        import onnxruntime as library
-    except ImportError:
-        raise MissingTool("onnxruntime is not installed", next_step="pip install onnxruntime") from None
-    model = to_onnx(network).SerializeToString()
-    state = library.capi.onnxruntime_pybind11_state
-    names = ("Fail", "InvalidArgument", "InvalidGraph", "NotImplemented", "RuntimeException")
-    with _refusing("ONNX Runtime", *(getattr(state, name) for name in names)):
-        options = library.SessionOptions()
-        for key, value in SESSION_ENTRIES.items():
-            options.add_session_config_entry(key, value)
-        session = library.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        return np.asarray(session.run(None, {session.get_inputs()[0].name: x})[0])
+    """The float32 outputs of ONNX Runtime on the network's ONNX form for x (n, *input shape) float32."""
+    return OnnxRuntime(to_onnx(network).SerializeToString())({"input": x})
 
 
 @contextmanager

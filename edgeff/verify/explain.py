@@ -1,19 +1,27 @@
 """What explains a difference: LiteRT's own arithmetic in NumPy, and the size of float32 rounding errors.
 
-LiteRT's reference kernels (BUILTIN_REF) sum a fully-connected layer in integers as everyone does, but rescale in floating point: the sum
-times ``double(s_x) double(s_w) / double(s_y)``, rounded once to the nearest integer, ties away from zero. Established with ai-edge-litert
-2.3.0 on 50,400 outputs placed at the borders between two integers: this arithmetic 0 differing; a 31-bit multiplier rounded once 2 (and
-every tie of a negative sum); s_x s_w in float32 1,110. Their softmax is TFLite's fixed-point scheme, the one of ``eff_softmax_i8``: on 22
-values where that and the optimised kernels' table of float exponentials disagree, BUILTIN_REF followed the first every time, the optimised
-kernels the second. Source: tflite/kernels/internal/reference/integer_ops/fully_connected.h and reference/softmax.h of LiteRT.
+How LiteRT's reference kernels (BUILTIN_REF) bring integers to the output's scale, operator by operator, established with ai-edge-litert
+2.3.0 on models of one operator whose sums stand at the borders between two outputs (tests/test_litert_rounding.py, docs/adr/0006):
+
+- FULLY_CONNECTED, in floating point and once: the sum times ``double(s_x) double(s_w) / double(s_y)``, rounded to the nearest integer, ties
+  away from zero. Of 59,204 outputs 0 differ; with a 31-bit multiplier rounded once 1,019, with edgeff's double rounding 8,597.
+- CONV_2D and DEPTHWISE_CONV_2D (per tensor and per channel), ADD, MEAN, QUANTIZE, RELU, RELU6: gemmlowp's double rounding with a 31-bit
+  multiplier, edgeff's and TFLM's own rule (docs/adr/0003). 0 differ; with one rounding up to 15 % of the outputs that decide.
+- MEAN: the multiplier of s_x / s_y times 2**floor(log2 n), divided by n and cut off; also where input and output have one scale.
+- AVERAGE_POOL_2D: the sum over the count, ties away from zero; MAX_POOL_2D, PAD, RESHAPE, TRANSPOSE: nothing to round.
+- SOFTMAX: TFLite's fixed-point scheme, the one of ``eff_softmax_i8``: on 22 values where that and the optimised kernels' table of float
+  exponentials disagree, BUILTIN_REF followed the first every time, the optimised kernels the second.
+
+So a twin of LiteRT differs from edgeff's in the dense layer alone. Source of the dense form: tflite/kernels/internal/reference/
+integer_ops/fully_connected.h of LiteRT.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from edgeff import registry
 from edgeff.errors import Unsupported
+from edgeff.interpreter import Interpreter
 from edgeff.ir import Array, Call, Network, Program, Quant
 from edgeff.layers import forward, parameters
 
@@ -23,26 +31,46 @@ FLOAT_FACTOR = 32.0
 FLOAT_FLOOR = 2.0**-20
 
 
+KERNELS = frozenset(
+    f"eff_{name}_i8"
+    for name in ("dense", "conv2d", "depthwise_conv2d", "average_pool2d", "max_pool2d", "mean", "add", "rescale", "transpose", "softmax")
+) | {"eff_argmax_i8"}
+"""The int8 kernels that stand for TFLite operators, and the one that finds the best class."""
+
+
 def litert_reference(program: Program, x: Array) -> Array:
     """What LiteRT's reference kernels compute for an int8 program of inference: (n, outputs) for x (n, inputs) int8.
 
     Raises Unsupported for a kernel that has no form in LiteRT.
     """
-    values: dict[str, Array] = {program.input: x}
     for call in program.infer:
-        if call.stage == "argmax":
-            continue
-        if call.kernel == "eff_dense_i8":
-            values[call.outputs[0]] = _dense(program, call, values)
-        elif call.kernel == "eff_softmax_i8":
-            rows = values[call.inputs[0]]
-            made = np.empty_like(rows)
-            for row, out in zip(rows, made, strict=True):
-                registry.kernels[call.kernel].run(out, row, **call.attrs)
-            values[call.outputs[0]] = made
-        else:
-            raise Unsupported(f"a twin of LiteRT for kernel {call.kernel}", got=call.layer, allowed="int8 dense and softmax")
-    return values[program.output]
+        if call.kernel not in KERNELS:
+            raise Unsupported(f"a twin of LiteRT for layer {call.layer!r}", got=call.kernel, allowed=", ".join(sorted(KERNELS)))
+    twin = _LitertReference(program)
+    made = np.empty((len(x), program.tensors[program.output].elements), np.int8)
+    for row, sample in zip(made, x, strict=True):
+        twin.predict(sample)
+        row[:] = twin.output().reshape(-1)
+    return made
+
+
+class _LitertReference(Interpreter):
+    """The twins, but a dense layer rescales as LiteRT's FULLY_CONNECTED."""
+
+    def run(self, call: Call) -> None:
+        if call.kernel != "eff_dense_i8":
+            super().run(call)
+            return
+        x, w, b, y = (self.program.tensors[name] if name else None for name in (*call.inputs[:3], *call.outputs))
+        if x is None or w is None or y is None or x.quant is None or w.quant is None or y.quant is None:
+            raise Unsupported(f"a twin of LiteRT for layer {call.layer!r}", got="a tensor without its scale", allowed="a quantised network")
+        weights = self.tensor(w.name).reshape(y.elements, x.elements).astype(np.int64)
+        sums = weights @ (self.tensor(x.name).reshape(-1).astype(np.int64) - x.quant.zero_point)
+        if b is not None:
+            sums = sums + self.tensor(b.name)
+        scaled = round_half_away(sums.astype(np.float64) * (_float32(x.quant) * _float32(w.quant) / _float32(y.quant)))
+        ends = int(call.attrs["y_min"]), int(call.attrs["y_max"])
+        self.put(y.name, np.clip(np.clip(scaled, -1024, 1024) + y.quant.zero_point, *ends))
 
 
 def round_half_away(v: Array) -> Array:
@@ -53,20 +81,6 @@ def round_half_away(v: Array) -> Array:
     """
     whole = np.trunc(v)
     return np.asarray(whole + np.sign(v) * (np.abs(v - whole) >= 0.5))
-
-
-def _dense(program: Program, call: Call, values: dict[str, Array]) -> Array:
-    x, w, b = (program.tensors[name] if name else None for name in call.inputs[:3])
-    y = program.tensors[call.outputs[0]]
-    if x is None or w is None or w.data is None or x.quant is None or w.quant is None or y.quant is None:
-        raise Unsupported(f"a twin of LiteRT for layer {call.layer!r}", got="a tensor without its scale", allowed="a quantised network")
-    weights = w.data.reshape(y.elements, x.elements).astype(np.int64)
-    sums = (values[x.name].astype(np.int64) - x.quant.zero_point) @ weights.T
-    if b is not None and b.data is not None:
-        sums = sums + b.data
-    scaled = round_half_away(sums.astype(np.float64) * (_float32(x.quant) * _float32(w.quant) / _float32(y.quant)))
-    low = call.attrs["y_min"]
-    return np.clip(np.clip(scaled, -1024, 1024) + y.quant.zero_point, int(low), 127).astype(np.int8)
 
 
 def _float32(quant: Quant) -> Array:

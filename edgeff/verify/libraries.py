@@ -1,0 +1,195 @@
+"""What TFLM, LiteRT and ONNX Runtime make of a network, beside what the NumPy twins make of it.
+
+A party is made of a program once and then compared on block after block of samples; making it may raise MissingTool or Unsupported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache, partial
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from edgeff.deploy import Deployment
+from edgeff.errors import BadInput, Unsupported
+from edgeff.exporters.onnx import to_onnx
+from edgeff.exporters.tflite import to_tflite
+from edgeff.ir import Array, Layer, Network, Quant
+from edgeff.quantize import dequantise_array, quantise_array
+from edgeff.verify.comparison import Comparison, compare
+from edgeff.verify.engines import Advance, Litert, OnnxRuntime, Tflm
+from edgeff.verify.executions import Results
+from edgeff.verify.explain import float_tolerance, litert_reference
+
+TWIN = "NumPy twin"
+LITERT_TWIN = "NumPy twin with LiteRT's rounding"
+Rows = Callable[[Array, Results, Advance], list[Comparison]]
+"""The comparisons of one block: samples (n, inputs) in the program's dtype, the twins' results, what to call after each sample."""
+Party = tuple[str, Callable[[], Rows]]
+
+
+def integer_parties(deployment: Deployment) -> list[Party]:
+    """Who runs an int8 network besides edgeff: the name of each, and what makes its comparisons."""
+    network, program = deployment.network, deployment.program
+    shape, classes = network.input_shape, program.classes
+    model = cache(lambda: to_tflite(network))
+
+    def exact_in_tflm() -> Rows:
+        run = Tflm(model())
+        return lambda x, twin, advance: [compare(TWIN, "TFLM", "scores", twin.scores, _flat(run(_shaped(x, shape), advance)))]
+
+    def explained_in_litert() -> Rows:
+        run, name = Litert(model(), "BUILTIN_REF"), "LiteRT reference"
+        note = "explained by the row above: FULLY_CONNECTED rescales in floating point and rounds once"
+
+        def rows(x: Array, twin: Results, advance: Advance) -> list[Comparison]:
+            made = _flat(run(_shaped(x, shape), advance))
+            explained = compare(LITERT_TWIN, name, "scores", litert_reference(program, x), made)
+            return [explained, *_counted(name, twin, made, classes, note)]
+
+        return rows
+
+    def counted_in_litert() -> Rows:
+        run, note = Litert(model(), "BUILTIN"), "optimised kernels and XNNPACK rescale in float32"
+        return lambda x, twin, advance: _counted("LiteRT default", twin, _flat(run(_shaped(x, shape), advance)), classes, note)
+
+    return [
+        ("TFLM", exact_in_tflm),
+        ("LiteRT reference", explained_in_litert),
+        ("LiteRT default", counted_in_litert),
+        ("ONNX Runtime", partial(_within_a_step_in_onnxruntime, deployment)),
+    ]
+
+
+def float_parties(deployment: Deployment, x: Array) -> list[Party]:
+    """Who runs a float network besides edgeff, within the tolerance that the samples x (n, inputs) give."""
+    network, classes = deployment.network, deployment.program.classes
+    shape = network.input_shape
+    allowed = float_tolerance(network, _shaped(x, shape))
+    model = cache(lambda: to_tflite(network))
+
+    def onnxruntime() -> Callable[[Array, Advance], Array]:
+        session = OnnxRuntime(to_onnx(network).SerializeToString())
+        return lambda samples, _: session({"input": samples})
+
+    def party(name: str, make: Callable[[], Callable[[Array, Advance], Array]]) -> Party:
+        def maker() -> Rows:
+            run, note = make(), "float sums in another order"
+            return lambda x, twin, advance: _counted(name, twin, _flat(run(_shaped(x, shape), advance)), classes, note, allowed)
+
+        return name, maker
+
+    return [
+        party("TFLM", lambda: Tflm(model())),
+        party("LiteRT reference", lambda: Litert(model(), "BUILTIN_REF")),
+        party("LiteRT default", lambda: Litert(model(), "BUILTIN")),
+        party("ONNX Runtime", onnxruntime),
+    ]
+
+
+def _shaped(x: Array, shape: tuple[int, ...]) -> Array:
+    return x.reshape(len(x), *shape)
+
+
+def _flat(made: Array) -> Array:
+    return made.reshape(len(made), -1)
+
+
+def _counted(name: str, twin: Results, made: Array, classes: int, note: str, allowed: float | None = None) -> list[Comparison]:
+    """The scores, and where there are classes how many samples have their largest score elsewhere (1 - top-1 agreement)."""
+    rows = [compare(TWIN, name, "scores", twin.scores, made, allowed, note)]
+    if classes:
+        rows.append(compare(TWIN, name, "best class", twin.scores.argmax(1), made.argmax(1), None, "counted only"))
+    return rows
+
+
+def _within_a_step_in_onnxruntime(deployment: Deployment) -> Rows:
+    network, classes = deployment.network, deployment.program.classes
+    whole = OnnxRuntime(to_onnx(network).SerializeToString())
+    alone = {layer.name: _Alone(network, layer) for layer in network}
+    source, target = network.input_quant, network.layers[-1].quant["output"]
+    if source is None:
+        raise BadInput("network", got="float32", allowed="a quantised network")
+
+    def rows(x: Array, twin: Results, _advance: Advance) -> list[Comparison]:
+        made = _flat(whole({"input": _shaped(dequantise_array(x, source), network.input_shape)}))
+        found = [alone[name].row(x, twin) for name in twin.layers]
+        note = "rescaled in float32, at most one step a layer"
+        return [*found, *_counted("ONNX Runtime", twin, quantise_array(made, target, network.numeric), classes, note)]
+
+    return rows
+
+
+class _Alone:
+    """One layer in ONNX Runtime, fed with what the twin fed it.
+
+    One step is allowed; a layer that TFLite has no int8 form for is counted only, for no standard sets its integers.
+    """
+
+    def __init__(self, network: Network, layer: Layer) -> None:
+        self._network, self._layer = network, layer
+        self._shapes = {"input": network.input_shape} | {item.name: item.shape for item in network}
+        quants = {"input": network.input_quant} | {item.name: item.quant.get("output") for item in network}
+        self._quants: list[Quant] = [quant for name in layer.inputs if (quant := quants[name]) is not None]
+        made = _single(network, layer, self._shapes[layer.inputs[0]], self._quants)
+        self._session = OnnxRuntime(_cut(to_onnx(made), _feeds(layer), [self._shapes[name] for name in layer.inputs]))
+        self._allowed: float | None = 1
+        self._note = "from the same inputs; rescaled in float32"
+        try:
+            to_tflite(made)
+        except Unsupported:
+            self._allowed, self._note = None, "from the same inputs; the layer's integer form is edgeff's own"
+
+    def row(self, x: Array, twin: Results) -> Comparison:
+        layer = self._layer
+        inputs = [_shaped(_value(self._network, name, x, twin), self._shapes[name]) for name in layer.inputs]
+        feeds: Mapping[str, Array] = {"input": dequantise_array(inputs[0], self._quants[0])}
+        if len(inputs) > 1:
+            feeds = dict(zip(_feeds(layer), inputs, strict=True))
+        made = quantise_array(_flat(self._session(feeds)), layer.quant["output"], self._network.numeric)
+        return compare(TWIN, "ONNX Runtime", f"outputs of layer {layer.name}", twin.layers[layer.name], made, self._allowed, self._note)
+
+
+def _value(network: Network, name: str, x: Array, twin: Results) -> Array:
+    """What the twin made of layer ``name``; one without a call of its own, such as a reshape, passes on what it reads."""
+    while name != "input" and name not in twin.layers:
+        name = network[name].inputs[0]
+    return x if name == "input" else twin.layers[name]
+
+
+def _feeds(layer: Layer) -> list[str]:
+    """The int8 tensors that a layer of several inputs is fed through."""
+    return [f"side_{number}.quantized" for number in range(len(layer.inputs))] if len(layer.inputs) > 1 else []
+
+
+def _single(network: Network, layer: Layer, shape: tuple[int, ...], quants: list[Quant]) -> Network:
+    """A network of ``layer`` alone; one of several inputs gets a change of scale before each, of which ``_cut`` leaves the tensor."""
+    if len(layer.inputs) == 1:
+        return replace(network, input_shape=shape, input_quant=quants[0], layers=(replace(layer, inputs=("input",)),))
+    names = tuple(f"side_{number}" for number in range(len(layer.inputs)))
+    sides = [Layer(name, "requantise", ("input",), shape, {}, {}, {"output": quant}) for name, quant in zip(names, quants, strict=True)]
+    return replace(network, input_shape=shape, input_quant=quants[0], layers=(*sides, replace(layer, name="layer", inputs=names)))
+
+
+def _cut(model: onnx.ModelProto, feeds: list[str], shapes: list[tuple[int, ...]]) -> bytes:
+    """``model`` reading the int8 tensors ``feeds`` (N, *shape) instead of its input, where there are any."""
+    if not feeds:
+        return model.SerializeToString()
+    graph = model.graph
+    makers = {output: node for node in graph.node for output in node.output}
+    waiting, needed = [value.name for value in graph.output], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name in makers and name not in feeds and name not in needed:
+            needed.add(name)
+            waiting.extend(makers[name].input)
+    kept = [node for node in graph.node if needed.intersection(node.output)]
+    del graph.node[:], graph.input[:], graph.value_info[:]
+    graph.node.extend(kept)
+    graph.input.extend(
+        helper.make_tensor_value_info(name, TensorProto.INT8, ["N", *shape]) for name, shape in zip(feeds, shapes, strict=True)
+    )
+    return model.SerializeToString()
