@@ -1,7 +1,7 @@
 """Optimisers: what a direction does to the parameters. They are the same for every rule.
 
-A direction maps layer -> parameter -> array; a parameter that is a moving average (``LayerKind.moving``) is moved towards the batch's value
-instead, and neither decays nor has a momentum.
+A direction maps layer -> parameter -> array. The parameters of a layer with moving averages (``LayerKind.moving``) do not decay, and the
+averages are not learned but moved towards what the batch says. ``weight_decay`` is added to the gradient (L2): Keras' ``l2(d)`` is 2 d here.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ class Optimiser:
         settings = self.run.settings
         for name, gradients in direction.items():
             layer = self.run.network[name]
+            moving = kind(layer).moving
             for parameter, gradient in gradients.items():
                 weight = self.run.params[name][parameter]
-                if parameter in kind(layer).moving:
+                if parameter in moving:
                     keep = np.asarray(layer.attrs["momentum"], weight.dtype)
                     weight += (1 - keep) * (gradient - weight)
                     continue
-                if settings.weight_decay:
+                if settings.weight_decay and not moving:
                     gradient = gradient + settings.weight_decay * weight
                 weight -= self.change((name, parameter), gradient, lr).astype(weight.dtype, copy=False)
         self.run.steps += 1

@@ -28,6 +28,8 @@ from edgeff.tasks import Data
 
 Progress = Callable[[str, int, int], None]
 PROGRESS_EVERY = 20
+COUNTING_LIMIT_S = 3600.0
+"""Wall time after which a profile is given up: a convolutional network in soft float takes minutes."""
 
 
 def quiet(_what: str, _done: int, _of: int) -> None:
@@ -131,7 +133,7 @@ def profile(
 ) -> Trace:
     """Counts one inference and one learning step on the emulated core: exact instructions and modelled cycles, by call and by function."""
     program = deployment.program
-    target = UnicornTarget(firmware, board)
+    target = UnicornTarget(firmware, board, time_limit_s=COUNTING_LIMIT_S)
     target.write_input(sample)
     inference = target.profile("predict", program.infer)
     infer, infer_rows = _measured(program, program.infer, inference)

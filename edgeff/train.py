@@ -19,6 +19,7 @@ from edgeff import registry
 from edgeff.errors import BadInput, Diverged
 from edgeff.ir import Array, Network
 from edgeff.layers import parameters, with_parameters
+from edgeff.layers.parallel import recycling
 from edgeff.networks import initialised, reproduces_input
 from edgeff.optimisers import OPTIMISERS
 from edgeff.rules import Rule, Run, Settings
@@ -44,7 +45,8 @@ class Trained:
 
     def scores(self, x: Array) -> Array:
         """The scores of the classes (n, C) for inputs x (n, *input shape)."""
-        return in_batches(self.rule, self.run, x)
+        with one_thread_each(self.network):
+            return in_batches(self.rule, self.run, x)
 
 
 def accuracy(scores: Array, labels: Array) -> float:
@@ -123,10 +125,11 @@ def fit(
     with np.errstate(over="ignore", invalid="ignore"), one_thread_each(network):
         for epoch in range(settings.epochs):
             order = run.rng.permutation(len(x))
-            for first in range(0, len(order), settings.batch):
-                index = order[first : first + settings.batch]
-                samples = augment(x[index], run.rng) if augment else x[index]
-                optimiser.apply(rule.step(run, samples, targets[index]), settings.rate(epoch))
+            with recycling():
+                for first in range(0, len(order), settings.batch):
+                    index = order[first : first + settings.batch]
+                    samples = augment(x[index], run.rng) if augment else x[index]
+                    optimiser.apply(rule.step(run, samples, targets[index]), settings.rate(epoch))
             for name, at_start in largest.items():
                 now = float(np.abs(run.params[name]["weight"]).max())
                 if not now <= 1000.0 * at_start:

@@ -22,6 +22,7 @@ from edgeff.targets.host import HostTarget
 from edgeff.verify import BOARDS, TWIN, Verification, verify
 from edgeff.verify.executions import Emulated
 from edgeff.verify.explain import litert_reference, round_half_away
+from edgeff.verify.libraries import LITERT_TWIN
 
 CASES = [
     pytest.param(bias, per_channel, id=f"{'bias' if bias else 'no bias'}, per {'channel' if per_channel else 'tensor'}")
@@ -53,12 +54,15 @@ def test_int8_has_zero_differing_bits(bias: bool, per_channel: bool) -> None:
     assert not found.skipped
     explained = next(row for row in found if row.a != TWIN)
     assert (explained.b, explained.elements, explained.differing, explained.allowed) == ("LiteRT reference", 13_600, 0, 0)
-    onnx = [row for row in found if row.b == "ONNX Runtime"]
-    assert [row.what for row in onnx] == ["outputs of layer dense_1", "outputs of layer dense_2", "outputs of layer softmax", "scores"]
-    for row in onnx[:-1]:
-        assert row.allowed == 1
-        assert row.differing < row.elements / 200
-    assert onnx[-1].allowed is None
+    assert explained.a == LITERT_TWIN
+    assert {(row.b, row.elements) for row in found if row.what == "outputs of each of 4 calls"} == {(name, 1360 * 53) for name in EXACT}
+    onnx = {row.what: row for row in found if row.b == "ONNX Runtime"}
+    layers = ["outputs of layer dense_1", "outputs of layer dense_2", "outputs of layer softmax"]
+    assert list(onnx) == [*layers, "scores", "best class"]
+    for what in layers:
+        assert onnx[what].allowed == 1
+        assert onnx[what].differing < onnx[what].elements / 200
+    assert onnx["scores"].allowed is onnx["best class"].allowed is None
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -66,8 +70,8 @@ def test_float_is_exact_in_our_own_executions_and_close_elsewhere(bias: bool) ->
     found = verify(float_classifier(bias), digits().x_test)
     found.check()
     assert exact_partners(found) == EXACT
-    others = [row for row in found if row.b in ("TFLM", "LiteRT reference", "LiteRT default", "ONNX Runtime")]
-    assert others
+    others = [row for row in found if row.b in ("TFLM", "LiteRT reference", "LiteRT default", "ONNX Runtime") and row.what == "scores"]
+    assert len(others) == 4
     for row in others:
         assert row.allowed is not None
         assert 0 < row.allowed < 1e-4

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import CommandLine
-from model_files import assert_same_network
 
 from edgeff.errors import BadInput, EdgeffError, MissingTool, Unsupported
 from edgeff.importers import from_keras, keras_conversion, load
@@ -78,16 +77,13 @@ def test_a_network_gives_keras_s_numbers_under_keras_s_names(saved: tuple[Path, 
     assert network.metadata["source"]["format"] == "keras"
     actual = forward(network, parameters(network), x)["head_softmax"]
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)  # float32 sums in another order, folded weights
-    assert_same_network(network, from_keras((folder / "a.h5").read_bytes()))
 
 
 @pytest.mark.slow
-def test_the_command_line_imports_a_keras_file(
-    saved: tuple[Path, Array, Array], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_line_imports_an_h5_file(saved: tuple[Path, Array, Array], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder, x, expected = saved
     cli, out = CommandLine(capsys), tmp_path / "m.onnx"
-    found = cli.ok("import", folder / "a.keras", "-o", out, "--json").json
+    found = cli.ok("import", folder / "a.h5", "-o", out, "--json").json
     assert [layer["name"] for layer in found["layers"]][:2] == ["first", "each"]
     network = load(out)
     np.testing.assert_allclose(forward(network, parameters(network), x)["head_softmax"], expected, rtol=1e-5, atol=1e-6)
@@ -97,7 +93,7 @@ def test_the_command_line_imports_a_keras_file(
 def test_an_operator_that_edgeff_has_not_is_named_as_keras_names_it(keras: Any, tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="tanh", name="bend")])
     model.save(tmp_path / "a.keras")
-    with pytest.raises(Unsupported, match="bend.*TANH") as caught:
+    with pytest.raises(Unsupported, match=r"bend.*TANH") as caught:
         load(tmp_path / "a.keras")
     assert "edgeff0" not in str(caught.value)
 
@@ -208,20 +204,32 @@ def test_a_file_past_the_limit_is_not_read(tmp_path: Path) -> None:
         from_keras(path)
 
 
+def _lambda(h5py: Any, file: Any) -> None:  # noqa: ARG001 - they share one signature
+    file.attrs["model_config"] = json.dumps(sequential(layer("Lambda")))
+
+
+def _weights_alone(h5py: Any, file: Any) -> None:  # noqa: ARG001
+    del file.attrs["model_config"]
+
+
+def _external_data(h5py: Any, file: Any) -> None:  # noqa: ARG001
+    file.create_dataset("w", (3,), "f4", external=[("/etc/passwd", 0, 12)])
+
+
+def _external_link(h5py: Any, file: Any) -> None:
+    file["w"] = h5py.ExternalLink("/etc/passwd", "/")
+
+
+def _terabyte(h5py: Any, file: Any) -> None:  # noqa: ARG001
+    file.create_dataset("w", (1 << 38,), "f4", chunks=(1 << 10,))
+
+
 H5: dict[str, tuple[type[EdgeffError], str, Callable[[Any, Any], None]]] = {
-    "a Lambda layer": (
-        Unsupported,
-        "class 'Lambda'",
-        lambda h5py, file: file.attrs.__setitem__("model_config", json.dumps(sequential(layer("Lambda")))),
-    ),
-    "weights alone": (Unsupported, "weights without a model", lambda h5py, file: file.create_dataset("w", data=np.zeros(3))),
-    "data in another file": (
-        Unsupported,
-        "HDF5 object '/w': got data in another file",
-        lambda h5py, file: file.create_dataset("w", (3,), "f4", external=[("/etc/passwd", 0, 12)]),
-    ),
-    "a link to another file": (Unsupported, "a link 'w'", lambda h5py, file: file.__setitem__("w", h5py.ExternalLink("/etc/passwd", "/"))),
-    "a terabyte of zeros": (BadInput, "bytes of weights", lambda h5py, file: file.create_dataset("w", (1 << 38,), "f4", chunks=(1 << 10,))),
+    "a Lambda layer": (Unsupported, "class 'Lambda'", _lambda),
+    "weights alone": (Unsupported, "weights without a model", _weights_alone),
+    "data in another file": (Unsupported, "HDF5 object '/w': got data in another file", _external_data),
+    "a link to another file": (Unsupported, "a link 'w'", _external_link),
+    "a terabyte of zeros": (BadInput, "bytes of weights", _terabyte),
 }
 
 
@@ -230,8 +238,7 @@ def test_a_hostile_h5_file_is_refused_before_keras_sees_it(name: str, keras: Any
     h5py = pytest.importorskip("h5py")
     kind, part, change = H5[name]
     with h5py.File(tmp_path / "model.h5", "w") as file:
-        if name != "weights alone":
-            file.attrs["model_config"] = json.dumps(sequential(DENSE))
+        file.attrs["model_config"] = json.dumps(sequential(DENSE))
         change(h5py, file)
     monkeypatch.setattr(keras.models, "load_model", None)
     with pytest.raises(kind) as caught:

@@ -14,13 +14,17 @@ from exact_cases import digits, float_classifier, int8_classifier, learner
 
 from edgeff import registry
 from edgeff.boards import load_board
+from edgeff.deploy import deploy
 from edgeff.errors import BadInput, CheckFailed, DoesNotFit, MissingTool
-from edgeff.ir import Board, Region
+from edgeff.ir import Board, Layer, Network, Quant, Region
+from edgeff.networks import initialised, structure
 from edgeff.quantize import quantize
 from edgeff.verify import HOST, TWIN, Comparison, Skipped, Verification, compare, engines, verify
+from edgeff.verify.executions import Emulated
 
 M4 = "nucleo_l4r5zi"
 SAMPLES = digits().x_test[:12]
+SAMPLES_I8 = np.arange(-64, 64, dtype=np.int8).reshape(2, 64)
 
 
 @pytest.fixture
@@ -58,6 +62,61 @@ def test_one_bit_in_float_fails(wrong_kernel: Any) -> None:
     failed = [row for row in verify(network, SAMPLES, board=M4) if not row.ok]
     assert {row.b for row in failed} >= {HOST, "TFLM"}
     assert all(row.max_difference == pytest.approx(1, abs=1e-3) for row in failed if row.what == "scores")
+
+
+def test_a_wrong_value_that_later_layers_hide_is_seen_and_named(wrong_kernel: Any) -> None:
+    """Two layers on, a step of 100 swallows the difference: the scores are equal, the calls are not."""
+    weight = np.eye(4, dtype=np.int8) * np.int8(100)
+    quant = {"weight": Quant((0.01,)), "output": Quant((1.0,), 0)}
+    dense = Layer("dense_1", "dense", ("input",), (4,), {"activation": "none"}, {"weight": weight}, quant)
+    coarse = Layer("coarse", "requantise", ("dense_1",), (4,), {}, {}, {"output": Quant((100.0,), 0)})
+    network = Network("hidden", (4,), (dense, coarse), Quant((1.0,), 0))
+    x = np.arange(12, dtype=np.int8).reshape(3, 4)
+    assert verify(network, x, board=M4).ok
+    wrong_kernel("eff_dense_i8")
+    rows = {(row.b, row.what): row for row in verify(network, x, board=M4)}
+    for name in (HOST, f"C on {M4} (emulated cortex-m4)"):
+        assert rows[name, "scores"].ok
+        calls = rows[name, "outputs of each of 2 calls"]
+        assert (calls.elements, calls.differing, calls.note, calls.ok) == (24, 3, "first in layer dense_1, eff_dense_i8", False)
+
+
+def test_a_firmware_with_another_count_of_calls_is_refused() -> None:
+    program = deploy(int8_classifier(True, False), numeric="int8").program
+    core = Emulated(program, load_board(M4), traced=True)
+    core.results(SAMPLES_I8[:1], lambda: None)
+    core._places.append([(0, 4)])
+    core._places.append([(0, 4)])
+    with pytest.raises(CheckFailed, match=r"calls in the firmware: got \d; allowed: 6, as in the program"):
+        core.results(SAMPLES_I8[:1], lambda: None)
+
+
+def test_an_emulated_core_runs_part_of_the_samples_and_says_so() -> None:
+    network = int8_classifier(True, False)
+    found = verify(network, SAMPLES, board=M4, emulated=3)
+    rows = [row for row in found if row.b == f"C on {M4} (emulated cortex-m4)"]
+    assert [(row.what, row.elements) for row in rows] == [
+        ("scores", 30),
+        ("best class", 3),
+        ("outputs of each of 4 calls", 3 * (32 + 10 + 10 + 1)),
+    ]
+    assert {row.note for row in rows} == {"the first 3 of 12 samples"}
+    with pytest.raises(BadInput, match="samples on an emulated core: got 0; allowed: 1 or more"):
+        verify(network, SAMPLES, board=M4, emulated=0)
+
+
+def test_samples_in_blocks_give_the_same_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = int8_classifier(True, True)
+    whole = verify(network, SAMPLES, board=M4, emulated=7)
+    monkeypatch.setattr("edgeff.verify.BLOCK_BYTES", 5 * (32 + 10 + 10 + 4))
+    assert verify(network, SAMPLES, board=M4, emulated=7) == whole
+
+
+def test_an_autoencoder_has_no_best_class() -> None:
+    network = quantize(initialised(structure("12-3-12", softmax=False), 0), digits().x_train.reshape(-1, 64)[:50, :12])
+    found = verify(network, digits().x_test.reshape(-1, 64)[:5, :12], board=M4)
+    found.check()
+    assert {row.what for row in found if row.b != "ONNX Runtime"} == {"scores", "outputs of each of 2 calls"}
 
 
 def test_a_wrong_update_is_named_by_step_and_tensor(wrong_kernel: Any) -> None:
@@ -169,7 +228,8 @@ def test_progress_is_told_of_each_execution() -> None:
     told: list[tuple[str, int, int]] = []
     verify(int8_classifier(True, False), SAMPLES, board=M4, progress=lambda *news: told.append(news))
     assert {what for what, done, total in told if done == total} >= {TWIN, HOST, "TFLM", "LiteRT reference", "LiteRT default"}
-    assert all(1 <= done <= total for _, done, total in told)
+    assert all(0 <= done <= total for _, done, total in told)
+    assert [done for what, done, _ in told if what == HOST] == list(range(len(SAMPLES) + 1))
 
 
 def test_equal_numbers_with_other_bits_differ() -> None:

@@ -38,6 +38,8 @@ SECONDS = 300
 _MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
 _MARK = re.compile(r"\bedgeff(\d{1,9})(?:_\d+)*(?![\w])")
 
+_OUTPUT = re.compile(r"StatefulPartitionedCall\w*(:\d+)?")
+
 
 def from_keras(source: Path | str | bytes) -> Network:
     """The network in a Keras file, given as a path or as its bytes.
@@ -72,8 +74,9 @@ def from_keras(source: Path | str | bytes) -> Network:
 
 def _whole_hdf5(data: bytes) -> bytes:
     """``data``, whose superblock must describe a file of this length (HDF5 file format specification 3.0, II.A)."""
-    version = data[8] if len(data) > 48 else 255
-    sizes, end = (data[13], data[40:48]) if version < 2 else (data[9], data[28:36])
+    head = data[:48].ljust(48, b"\0")
+    version = head[8]
+    sizes, end = (head[13], head[40:48]) if version < 2 else (head[9], head[28:36])
     if version > 3 or sizes != 8 or not 0 < int.from_bytes(end, "little") <= len(data):
         raise BadInput("Keras .h5 file", got="a damaged or truncated HDF5 file", allowed="a model saved by Keras")
     return data
@@ -143,8 +146,9 @@ def _convert(folder: Path, name: str) -> Mapping[str, Any]:
 
 
 def _spoken(text: str, keras: list[tuple[str, bool]]) -> str:
-    """``text`` with Keras's names for its layers."""
-    return _MARK.sub(lambda found: keras[int(found[1])][0] if int(found[1]) < len(keras) else found[0], text)
+    """``text`` with Keras's names for its layers; the converter calls the last one after the function that it made of the model."""
+    spoken = _MARK.sub(lambda found: keras[int(found[1])][0] if int(found[1]) < len(keras) else found[0], text)
+    return _OUTPUT.sub(lambda _: keras[-1][0], spoken)
 
 
 def _named(network: Network, keras: list[tuple[str, bool]]) -> Network:

@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 
 from edgeff.importers.conventions import check_finite, short
-from edgeff.importers.onnx_reading import Graph, Handler, Values, activation, constant, number, optional, present, real
+from edgeff.importers.onnx_reading import Graph, Handler, Values, activation, constant, flag, number, optional, present, real
 from edgeff.importers.onnx_views import Seen, View, channels_first, view
 from edgeff.importers.values import Activation, Constant, Moment, Node
 from edgeff.ir import Array
@@ -59,9 +59,9 @@ def gemm(graph: Graph, node: Node, x: View, weight: Constant, bias: Constant | N
     """Gemm with its attributes, on a tensor of one axis."""
     if x.shape is not None and len(x.shape) != 1:
         raise node.bad(f"an input of shape {x.shape}, without the batch axis", "one axis: put a Flatten before it")
-    if number(node, "transA", 0):
+    if flag(node, "transA"):
         raise node.unsupported("transA of 1", "transA 0")
-    if weight.array.ndim == 2 and number(node, "transB", 0):
+    if weight.array.ndim == 2 and flag(node, "transB"):
         weight = transposed(weight)
     weight = _scaled(graph, node, weight, number(node, "alpha", 1.0), "alpha")
     if bias is not None:
@@ -96,6 +96,8 @@ def _add(graph: Graph, node: Node, values: Values) -> Seen:
         return _affine(graph, node, x, np.ones(1), _by_channel(node, x, bias))
     if x.shape is not None and len(x.shape) > 1:
         bias = replace(bias, array=_by_channel(node, x, bias))
+    elif bias.array.ndim > 2:
+        raise node.bad(f"a bias of shape {bias.array.shape} for an input of shape {x.shape}", "one axis, or two with the batch")
     return x.like(graph.assembly.add_bias(node, x.x, bias))
 
 
@@ -117,6 +119,8 @@ def _by_channel(node: Node, x: View, value: Constant) -> Array:
     shape, array = x.shape, value.array
     if array.dtype != (np.float32 if value.quant is None else np.int32):
         raise node.unsupported(f"a constant of type {array.dtype}", "float32, or int32 with scales")
+    if shape is not None and array.ndim > len(shape) + 1:
+        raise node.unsupported(f"a constant of shape {array.shape} on an input of shape {shape}", f"at most {len(shape) + 1} axes")
     if array.size == 1:
         return array.reshape(1)
     if shape is None or x.reshaped is not None:
@@ -148,7 +152,7 @@ def _batch_normalization(graph: Graph, node: Node, values: Values) -> Seen:
         raise node.unsupported(
             "a quantised batch normalisation", "one folded into the convolution before it, before the model is quantised"
         )
-    if number(node, "training_mode", 0) or number(node, "spatial", 1) != 1:
+    if flag(node, "training_mode") or number(node, "spatial", 1) != 1:
         raise node.unsupported("batch normalisation in training, or by position", "training_mode 0, spatial 1")
     scale, bias, mean, variance = (part.array for part in parts)
     shapes = {part.array.shape for part in parts}

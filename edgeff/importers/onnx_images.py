@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgeff.importers.onnx_reading import Graph, Handler, Values, activation, constant, integers, number, optional, real, word
+from edgeff.importers.onnx_reading import Graph, Handler, Values, activation, constant, flag, integers, number, optional, real, word
 from edgeff.importers.onnx_views import Axes, Seen, View, channels_first, view
 from edgeff.importers.values import Activation, Constant, Moment, Node
 from edgeff.ir import Array
@@ -45,6 +45,9 @@ def _window(node: Node, sizes: Axes, kernel: Axes) -> tuple[Axes, Axes]:
         return strides, zeros + zeros
     if wish not in ("SAME_UPPER", "SAME_LOWER"):
         raise node.unsupported(f"auto_pad {wish!r}", "NOTSET, SAME_UPPER, SAME_LOWER, VALID")
+    gaps = [(-(-size // step) - 1) * step + taps - size for size, taps, step in zip(sizes, kernel, strides, strict=True)]
+    if min(gaps) < (-1 if "Conv" in node.operator else 0):
+        raise node.unsupported(f"auto_pad {wish} where strides of {strides} skip the last elements: runtimes disagree", "pads as numbers")
     both = [same_padding(*parts) for parts in zip(sizes, kernel, strides, strict=True)]
     before, after = tuple(int(pair[0]) for pair in both), tuple(int(pair[1]) for pair in both)
     return strides, before + after if wish == "SAME_UPPER" else after + before
@@ -114,16 +117,16 @@ def pool_window(node: Node, x: View, kind: str) -> tuple[Axes, Axes, Axes]:
     kernel = integers(node, "kernel_shape", (1,) * len(sizes), 1)
     strides, pads = _window(node, sizes, kernel)
     count = len(sizes)
-    if number(node, "ceil_mode", 0):
+    if flag(node, "ceil_mode"):
         after = []
         for size, taps, step, begin, end in zip(sizes, kernel, strides, pads[:count], pads[count:], strict=True):
             windows = -(-(size + begin + end - taps) // step)  # one less than the count; none may begin behind the image
             windows -= windows * step >= size + begin
             after.append(max(windows * step + taps - size - begin, end))
-        if number(node, "count_include_pad", 0) and tuple(after) != pads[count:]:
+        if flag(node, "count_include_pad") and tuple(after) != pads[count:]:
             raise node.unsupported("an average that counts its padding, with ceil_mode", "count_include_pad 0")
         pads = pads[:count] + tuple(after)
-    if kind == "average" and number(node, "count_include_pad", 0) and any(pads):
+    if kind == "average" and flag(node, "count_include_pad") and any(pads):
         raise node.unsupported(f"an average that counts its padding, {pads}", "count_include_pad 0")
     return kernel, strides, pads
 
@@ -143,7 +146,7 @@ def _average_pool(graph: Graph, node: Node, values: Values) -> Seen:
 
 
 def _max_pool(graph: Graph, node: Node, values: Values) -> Seen:
-    if number(node, "storage_order", 0):
+    if flag(node, "storage_order"):
         raise node.unsupported("storage_order 1", "0")
     x = activation(node, values[0])
     if x.x.integer and x.x.quant is None:
@@ -175,8 +178,8 @@ def _reduce_mean(graph: Graph, node: Node, values: Values) -> Seen:
     axes = node.attributes.get("axes")
     if values[1] is not None:
         axes = constant(node, values[1], "axes").array.reshape(-1)[:8].tolist()
-    keep = bool(number(node, "keepdims", 1))
-    if number(node, "noop_with_empty_axes", 0) or not isinstance(axes, list) or not all(isinstance(axis, int) for axis in axes):
+    keep = flag(node, "keepdims", 1)
+    if flag(node, "noop_with_empty_axes") or not isinstance(axes, list) or not all(isinstance(axis, int) for axis in axes):
         raise node.unsupported("a mean over axes that are not given", "the positions of an image, or the last axis")
     value = values[0]
     if isinstance(value, Moment):

@@ -11,7 +11,7 @@ from math import prod
 import numpy as np
 import onnx
 
-from edgeff.importers.onnx_reading import Graph, Handler, Values, activation, constant, number, present
+from edgeff.importers.onnx_reading import Graph, Handler, Values, activation, constant, flag, number, present
 from edgeff.importers.onnx_tensors import MAX_RANK, read_tensor
 from edgeff.importers.onnx_views import Axes, Seen, View
 from edgeff.importers.values import Constant, Node
@@ -28,7 +28,7 @@ def _flatten(graph: Graph, node: Node, values: Values) -> Seen:
 
 def _reshape(graph: Graph, node: Node, values: Values) -> Seen:
     target = constant(node, values[1], "shape").array
-    if target.dtype != np.int64 or target.ndim != 1 or not 1 <= target.size <= MAX_RANK or number(node, "allowzero", 0):
+    if target.dtype != np.int64 or target.ndim != 1 or not 1 <= target.size <= MAX_RANK or flag(node, "allowzero"):
         raise node.unsupported(f"a reshape to {target.dtype} {target.shape}", "a constant shape of 1 to 8 sizes, without allowzero")
     wish = target.tolist()
     if isinstance(values[0], Constant):

@@ -18,7 +18,7 @@ import onnx
 from edgeff.importers.conventions import MAX_ELEMENTS
 from edgeff.importers.onnx_dense import dense, gemm, softmax, total
 from edgeff.importers.onnx_images import WINDOW, convolution, global_average, pool, pool_window
-from edgeff.importers.onnx_reading import Graph, Handler, Values, activation, constant, number, optional, present, real
+from edgeff.importers.onnx_reading import Graph, Handler, Values, activation, constant, flag, number, optional, present, real
 from edgeff.importers.onnx_views import Seen, View
 from edgeff.importers.values import SCALE_BYTES, Constant, Node
 from edgeff.ir import Array, Quant
@@ -133,7 +133,7 @@ def _qlinear_matmul(graph: Graph, node: Node, values: Values) -> Seen:
 
 def _qgemm(graph: Graph, node: Node, values: Values) -> Seen:
     x = _float(graph, node, values[0], (values[1], values[2]))
-    weight = _weight(graph, node, values[3], (values[4], values[5]), 0 if number(node, "transB", 0) else 1)
+    weight = _weight(graph, node, values[3], (values[4], values[5]), 0 if flag(node, "transB") else 1)
     y = gemm(graph, node, x, weight, _bias(graph, node, values[6], x, weight))
     return y if values[7] is None else _quantise(graph, node, y, _activation_quant(graph, node, (values[7], values[8])))
 
@@ -146,14 +146,14 @@ def _qlinear_add(graph: Graph, node: Node, values: Values) -> Seen:
 def _first(graph: Graph, node: Node, x: View) -> View:
     """The input of a pool, channels first, whatever its attribute ``channels_last`` says."""
     rank = len(x.shape or ())
-    if not number(node, "channels_last", 0) or not rank:
+    if not flag(node, "channels_last") or not rank:
         return x
     return graph.views.transposed(graph.views.beside(node, "transpose"), x, (rank - 1, *range(rank - 1)))
 
 
 def _back(graph: Graph, node: Node, y: View) -> View:
     rank = len(y.shape or ())
-    if not number(node, "channels_last", 0) or not rank:
+    if not flag(node, "channels_last") or not rank:
         return y
     return graph.views.transposed(graph.views.beside(node, "back"), y, (*range(1, rank), 0))
 

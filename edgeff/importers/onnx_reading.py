@@ -102,6 +102,14 @@ def number(node: Node, name: str, default: float) -> float:
     return value
 
 
+def flag(node: Node, name: str, default: int = 0) -> bool:
+    """The attribute ``name``, which must be 0 or 1."""
+    value = number(node, name, default)
+    if value not in (0, 1):
+        raise node.bad(f"attribute {name} of {value:g}", "0 or 1")
+    return bool(value)
+
+
 def integers(node: Node, name: str, default: tuple[int, ...], low: int) -> tuple[int, ...]:
     """The attribute ``name``: as many ints as ``default``, each ``low`` or more and below 2**31."""
     value = node.attributes.get(name)

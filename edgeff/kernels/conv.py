@@ -25,10 +25,12 @@ def windows(
 
 
 def conv_macs(attrs: Mapping[str, Any]) -> int:
+    """The products of every window of a convolution, those with taps outside the image among them."""
     return int(attrs["out_h"] * attrs["out_w"] * attrs["out_c"] * attrs["k_h"] * attrs["k_w"] * attrs["in_c"])
 
 
 def depthwise_macs(attrs: Mapping[str, Any]) -> int:
+    """The products of every window of a depthwise convolution, those with taps outside the image among them."""
     return int(attrs["out_h"] * attrs["out_w"] * attrs["in_c"] * attrs["depth"] * attrs["k_h"] * attrs["k_w"])
 
 

@@ -21,10 +21,12 @@ def _macs(attrs: Mapping[str, Any]) -> int:
 
 
 def rate_of(rate: Array, lr: float) -> np.float32:
+    """The learning rate: ``lr`` times the word ``rate`` in units of 2**-16."""
     return np.float32(lr) * (rate[0].astype(np.float32) * np.float32(2.0**-16))
 
 
 def gain_of(delta: Array, multiplier: int, shift: int, rate: Array, limit: int) -> Array:
+    """The gain of integer gradients: requantised, saturated at +-limit, times ``rate`` in units of 2**-16, rounded to nearest."""
     gain = np.clip(requantise(delta, multiplier, shift), -limit, limit)
     return (gain * int(rate[0]) + 0x8000) >> 16
 

@@ -178,13 +178,13 @@ def gated(layer: Layer, delta: Array, y: Array) -> Array:
     activation = layer.attrs.get("activation", "none")
     if activation == "none":
         return delta
-    open_ = empty(delta.shape, delta.dtype)
+    through = empty(delta.shape, delta.dtype)
 
     def write(part: slice) -> None:
-        np.multiply(delta[part], (y[part] > 0) & (y[part] < 6) if activation == "relu6" else y[part] > 0, out=open_[part])
+        np.multiply(delta[part], (y[part] > 0) & (y[part] < 6) if activation == "relu6" else y[part] > 0, out=through[part])
 
     each(write, cached(delta, y))
-    return open_
+    return through
 
 
 def require_finite(network: Network) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
 from edgeff.layers import LayerKind, activate, gated
-from edgeff.layers.parallel import cached, column_sums, each, empty, total, workspace
+from edgeff.layers.parallel import cached, column_sums, each, empty, row_sum, total, workspace
 from edgeff.registry import layers
 
 
@@ -31,35 +32,29 @@ class BatchNorm(LayerKind):
         return {"weight": ones, "bias": zeros, "mean": zeros.copy(), "variance": ones.copy()}
 
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
-        scale, shift = affine(layer, params)
-        return activate(layer, xs[0] * scale + shift)
+        (x,), (scale, shift) = xs, affine(layer, params)
+        y, (rows, width) = empty(x.shape, x.dtype), _rows(x)
+        _affine_rows(_rows(y)[0], rows, np.tile(scale, width), np.tile(shift, width), cached(rows), layer)
+        return y
 
     def forward_training(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> tuple[Array, Any]:
         """The output, and the batch's mean, variance and 1 / sqrt(variance + eps)."""
         (x,) = xs
-        parts, wide = cached(x), _width(x.shape)
-        centre = _widened(column_sums(x[0][None]) / np.asarray(x[0].size // x.shape[-1], x.dtype), wide)
+        rows, width = _rows(x)
+        parts, count = cached(rows), np.asarray(x.size // x.shape[-1], x.dtype)
+        centre = np.tile(column_sums(x[:1]) / np.asarray(x[:1].size // x.shape[-1], x.dtype), width)
 
         def moments(part: slice) -> Array:
-            away = np.subtract(_rows(x[part], wide), centre, out=workspace("away", _rows(x[part], wide).shape, x.dtype))
-            first = column_sums(away)
-            np.multiply(away, away, out=away)
-            return np.stack([first, column_sums(away)])
+            away = np.subtract(rows[part], centre, out=workspace("away", rows[part].shape, x.dtype))
+            return np.stack([row_sum(away), row_sum(np.multiply(away, away, out=away))])
 
         # sums of distances from the first sample's mean: E[d^2] - E[d]^2 loses no digits to a large mean
-        first, second = total(moments, parts) / np.asarray(x.size // x.shape[-1], x.dtype)
-        mean, variance = centre[0] + first, np.maximum(second - first * first, 0)
+        first, second = total(moments, parts).reshape(2, width, -1).sum(axis=1) / count
+        mean, variance = centre[: x.shape[-1]] + first, np.maximum(second - first * first, 0)
         inverse = 1.0 / np.sqrt(variance + np.asarray(layer.attrs["eps"], x.dtype))
-        scale, shift = _widened(params["weight"] * inverse, wide), _widened(params["bias"] - mean * params["weight"] * inverse, wide)
+        scale = params["weight"] * inverse
         y = empty(x.shape, x.dtype)
-
-        def write(part: slice) -> None:
-            out = _rows(y[part], wide)
-            np.multiply(_rows(x[part], wide), scale, out=out)
-            out += shift
-            activate(layer, out)
-
-        each(write, parts)
+        _affine_rows(_rows(y)[0], rows, np.tile(scale, width), np.tile(params["bias"] - mean * scale, width), parts, layer)
         return y, (mean, variance, inverse)
 
     def backward(
@@ -67,55 +62,56 @@ class BatchNorm(LayerKind):
     ) -> tuple[tuple[Array, ...], dict[str, Array]]:
         """``dx = w s (d - mean(d) - n mean(d n))`` with n the normalised x and s = 1 / sqrt(v + eps)."""
         (x,), (mean, variance, inverse) = xs, saved
-        parts, wide = cached(x), _width(x.shape)
-        count = np.asarray(x.size // x.shape[-1], x.dtype)
-        delta = gated(layer, delta, y)
-        dx = empty(x.shape, x.dtype)
-        centre = _widened(mean, wide)
+        (rows, width), deltas = _rows(x), _rows(gated(layer, delta, y))[0]
+        parts, count = cached(rows), np.asarray(x.size // x.shape[-1], x.dtype)
+        centre = np.tile(mean, width)
 
         def sums(part: slice) -> Array:
-            gate, away = _rows(delta[part], wide), workspace("away", _rows(x[part], wide).shape, x.dtype)
-            np.subtract(_rows(x[part], wide), centre, out=away)
-            np.multiply(away, gate, out=away)
-            return np.stack([column_sums(gate), column_sums(away)])
+            away = np.subtract(rows[part], centre, out=workspace("away", rows[part].shape, x.dtype))
+            return np.stack([row_sum(deltas[part]), row_sum(np.multiply(away, deltas[part], out=away))])
 
-        first, second = total(sums, parts)
-        second = second * inverse
+        first, second = total(sums, parts).reshape(2, width, -1).sum(axis=1)
+        second *= inverse
+        size = np.asarray(len(x), x.dtype)
+        gradients = {"weight": second / size, "bias": first / size, "mean": mean, "variance": variance}
+        if not wanted:
+            return (), gradients
         scale = params["weight"] * inverse
         slope = -scale * inverse * second / count
-        level = _widened(-scale * first / count - slope * mean, wide)
-        scale, slope = _widened(scale, wide), _widened(slope, wide)
+        level = np.tile(-scale * first / count - slope * mean, width)
+        scale, slope = np.tile(scale, width), np.tile(slope, width)
+        dx = empty(x.shape, x.dtype)
+        made = _rows(dx)[0]
 
         def write(part: slice) -> None:
-            out, rest = _rows(dx[part], wide), workspace("away", _rows(x[part], wide).shape, x.dtype)
-            np.multiply(_rows(delta[part], wide), scale, out=out)
-            np.multiply(_rows(x[part], wide), slope, out=rest)
+            out, rest = made[part], workspace("away", rows[part].shape, x.dtype)
+            np.multiply(deltas[part], scale, out=out)
+            np.multiply(rows[part], slope, out=rest)
             rest += level
             out += rest
 
-        if wanted:
-            each(write, parts)
-        size = np.asarray(len(x), x.dtype)
-        gradients = {"weight": second / size, "bias": first / size, "mean": mean, "variance": variance}
-        return (dx,) if wanted else (), gradients
+        each(write, parts)
+        return (dx,), gradients
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         raise Unsupported(f"layer {layer.name!r}", got="batch normalisation in a program", allowed="a folded network (layers.folding.fold)")
 
 
-def _width(shape: tuple[int, ...]) -> int:
-    """How many positions of a row make one vector with their channels: NumPy is slow over a few channels at a time."""
-    return shape[-2] if len(shape) > 2 else 1
+def _rows(x: Array) -> tuple[Array, int]:
+    """x as (N, width * C) and the width, which is that of an image: NumPy is slow over a few channels at a time."""
+    width = x.shape[-2] if x.ndim > 2 else 1
+    return x.reshape(prod(x.shape[:-1]) // width, width * x.shape[-1]), width
 
 
-def _rows(x: Array, width: int) -> Array:
-    """x as (N, width, C)."""
-    return x.reshape(-1, width, x.shape[-1])
+def _affine_rows(y: Array, x: Array, scale: Array, shift: Array, parts: list[slice], layer: Layer) -> None:
+    """y = activation(scale x + shift) for rows (N, K), by vectors (K,)."""
 
+    def write(part: slice) -> None:
+        np.multiply(x[part], scale, out=y[part])
+        np.add(y[part], shift, out=y[part])
+        activate(layer, y[part])
 
-def _widened(vector: Array, width: int) -> Array:
-    """A vector (C,) for every position: (width, C)."""
-    return np.repeat(vector[None], width, axis=0)
+    each(write, parts)
 
 
 def affine(layer: Layer, params: Mapping[str, Array]) -> tuple[Array, Array]:

@@ -50,7 +50,7 @@ class Conv1d(LayerKind):
     def initial(self, layer: Layer, inputs: tuple[tuple[int, ...], ...], rng: np.random.Generator) -> dict[str, Array]:
         """``W ~ U(+-sqrt(6 / fan_in))``, bias zero."""
         made = _IMAGE.initial(
-            replace(as_image(layer), attrs=as_image(layer).attrs | {"bias": bool(layer.attrs.get("bias"))}),
+            replace(as_image(layer), attrs={**as_image(layer).attrs, "bias": bool(layer.attrs.get("bias"))}),
             tuple((1, *shape) for shape in inputs),
             rng,
         )

@@ -103,7 +103,10 @@ def lower_window_update(build: Any, layer: Layer, name: str, delta: Any, x: Any,
         return
     if layer.quant["weight"].per_channel:
         raise Unsupported(
-            f"learning in layer {layer.name!r}", got="per-channel weight scales", allowed="per-tensor", next_step="quantise with --per-tensor"
+            f"learning in layer {layer.name!r}",
+            got="per-channel weight scales",
+            allowed="per-tensor",
+            next_step="quantise with --per-tensor",
         )
     check_bias(layer, learning=True)
     real = build.lr * delta.scale * x.scale / w.scale * 2.0**FRACTION_I8

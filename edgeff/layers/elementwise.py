@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
 from edgeff.kernels.elementwise import ADD_BITS

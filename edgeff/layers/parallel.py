@@ -14,23 +14,26 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from functools import cache
 from math import prod
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+T = TypeVar("T")
 Work = Callable[[slice], None]
 CACHED_BYTES = 1 << 18
 GROUPS = 8
 """The most runs of slices that a sum has: more cores than these would not help it."""
+MOST_KEPT = 512
 SMALLEST_RECYCLED_BYTES = 1 << 14
 
 
 class _Kept(threading.local):
-    """What a thread keeps between calls: its scratch arrays, and memory to use again where that is asked for."""
+    """What a thread keeps between calls: its workspaces, and memory to use again where that is asked for."""
 
     def __init__(self) -> None:
-        self.scratch: dict[Any, NDArray[Any]] = {}
+        self.made: dict[Any, Any] = {}
+        self.workspaces: dict[Any, NDArray[Any]] = {}
         self.recycled: dict[int, list[NDArray[np.uint8]]] | None = None
 
 
@@ -64,21 +67,22 @@ def cached(*batches: NDArray[Any]) -> list[slice]:
     return slices(len(batches[0]), CACHED_BYTES // max(sum(x.nbytes for x in batches) // max(len(batches[0]), 1), 1))
 
 
-def scratch(name: object, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """An array of this thread under ``name``, made of zeros when first asked for in this shape and left as its last user left it after that."""
-    key = (name, shape, dtype)
-    found = _kept.scratch.get(key)
+def kept(key: Any, make: Callable[[], T]) -> T:
+    """What ``make`` returned in this thread the first time that it was asked for under ``key``; only the latest hundreds stay."""
+    found = _kept.made.get(key)
     if found is None:
-        found = _kept.scratch[key] = np.zeros(shape, dtype)
-    return found
+        if len(_kept.made) >= MOST_KEPT:
+            _kept.made.clear()
+        found = _kept.made[key] = make()
+    return cast(T, found)
 
 
 def workspace(name: object, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     """An array of this thread to write to: all of one ``name`` share the memory of the largest, so it lives until the next call."""
     size = prod(shape)
-    found = _kept.scratch.get((name, dtype))
+    found = _kept.workspaces.get((name, dtype))
     if found is None or found.size < size:
-        found = _kept.scratch[name, dtype] = np.empty(size, dtype)
+        found = _kept.workspaces[name, dtype] = np.empty(size, dtype)
     return found[:size].reshape(shape)
 
 
@@ -152,8 +156,12 @@ def total(work: Callable[[slice], NDArray[Any]], parts: Sequence[slice]) -> NDAr
     return np.asarray(sums[0])
 
 
+def row_sum(rows: NDArray[Any]) -> NDArray[Any]:
+    """The sum (K,) of rows (N, K), by BLAS."""
+    return np.asarray(np.ones(len(rows), rows.dtype) @ rows)
+
+
 def column_sums(x: NDArray[Any]) -> NDArray[Any]:
     """The sums over all axes but the last (C,), by BLAS over whole rows."""
-    rows = x.reshape(-1, *x.shape[-2:]) if x.ndim > 2 else x[:, None]
-    sums = np.ones(len(rows), x.dtype) @ rows.reshape(len(rows), -1)
-    return np.asarray(sums.reshape(rows.shape[1:]).sum(axis=0))
+    width = x.shape[-2] if x.ndim > 2 else 1
+    return np.asarray(row_sum(x.reshape(-1, width * x.shape[-1])).reshape(width, -1).sum(axis=0))

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeff.layers.parallel import cached, column_sums, each, empty, scratch, slices, total, workspace
+from edgeff.layers.parallel import cached, column_sums, each, empty, kept, slices, total, workspace
 
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
 Floats = NDArray[Any]
-PATCH_BYTES = 1 << 19
+PATCH_BYTES = 1 << 20
 
 
 def same_padding(size: int, kernel: int, stride: int) -> Pair:
@@ -36,32 +36,52 @@ def output_size(shape: tuple[int, ...], kernel: Pair, stride: Pair, pads: Pads) 
     return (shape[1] + top + bottom - kernel[0]) // stride[0] + 1, (shape[2] + left + right - kernel[1]) // stride[1] + 1
 
 
+def _inner(shape: tuple[int, ...], pads: Pads) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Where an image batch of ``shape`` lies in itself with padding, and what of it; a negative padding cuts off."""
+    (_, height, width, _), (top, left, bottom, right) = shape, pads
+    taken = slice(None), slice(max(-top, 0), height + min(bottom, 0)), slice(max(-left, 0), width + min(right, 0))
+    down, across = max(top, 0), max(left, 0)
+    return (slice(None), slice(down, down + taken[1].stop - taken[1].start), slice(across, across + taken[2].stop - taken[2].start)), taken
+
+
 def _padded(x: Floats, pads: Pads, value: float = 0.0) -> Floats:
-    """x with ``value`` around it; a negative padding cuts off."""
-    top, left, bottom, right = pads
+    """x with ``value`` around it, to be used before the next call."""
     if not any(pads):
         return x
-    batch, height, width, channels = x.shape
+    (batch, height, width, channels), (top, left, bottom, right) = x.shape, pads
     shape = (batch, height + top + bottom, width + left + right, channels)
-    padded = scratch(pads, shape, x.dtype) if value == 0.0 else np.full(shape, value, x.dtype)
-    inner = x[:, max(-top, 0) : height + min(bottom, 0), max(-left, 0) : width + min(right, 0)]
-    padded[:, max(top, 0) : max(top, 0) + inner.shape[1], max(left, 0) : max(left, 0) + inner.shape[2]] = inner
+    (place, taken), padded = _inner(x.shape, pads), kept(("padded", shape, pads, x.dtype, value), lambda: np.full(shape, value, x.dtype))
+    padded[place] = x[taken]
     return padded
+
+
+class _Gather:
+    """Gathers the windows of image batches of one shape as rows (B * OH * OW, KH * KW * C)."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, kernel: Pair, stride: Pair, pads: Pads) -> None:
+        (batch, height, width, channels), (top, left, bottom, right) = shape, pads
+        padded = np.zeros((batch, height + top + bottom, width + left + right, channels), dtype)
+        place, self.taken = _inner(shape, pads)
+        self.inside = padded[place]
+        gathered = (batch, *output_size(shape, kernel, stride, pads), kernel[0], kernel[1] * channels)
+        image, row, column, item = padded.strides
+        self.windows: Floats = np.ndarray(gathered, dtype, padded, 0, (image, row * stride[0], column * stride[1], row, item))
+        self.targets = workspace("patches", gathered, dtype)
+        self.rows = self.targets.reshape(-1, kernel[0] * kernel[1] * channels)
+
+    def __call__(self, x: Floats) -> Floats:
+        """The rows, to be used before the next call."""
+        np.copyto(self.inside, x[self.taken])
+        np.copyto(self.targets, self.windows)
+        return self.rows
 
 
 def _patches(x: Floats, kernel: Pair, stride: Pair, pads: Pads) -> Floats:
     """The windows of x as rows (B * OH * OW, KH * KW * C), to be used before the next call."""
-    channels = x.shape[3]
     if kernel == (1, 1) and not any(pads):
-        return np.ascontiguousarray(x[:, :: stride[0], :: stride[1]]).reshape(-1, channels)
-    size = output_size(x.shape, kernel, stride, pads)
-    padded = np.ascontiguousarray(_padded(x, pads))
-    image, row, column, item = padded.strides
-    shape = (len(x), *size, kernel[0], kernel[1] * channels)
-    windows: Floats = np.ndarray(shape, x.dtype, padded, 0, (image, row * stride[0], column * stride[1], row, item))
-    rows = workspace("patches", shape, x.dtype)
-    np.copyto(rows, windows)
-    return rows.reshape(-1, kernel[0] * kernel[1] * channels)
+        return np.ascontiguousarray(x[:, :: stride[0], :: stride[1]]).reshape(-1, x.shape[3])
+    geometry = (x.shape, x.dtype, kernel, stride, pads)
+    return kept(geometry, lambda: _Gather(*geometry))(x)
 
 
 def _images(shape: tuple[int, ...], kernel: Pair, size: Pair, item_bytes: int) -> list[slice]:

@@ -60,7 +60,7 @@ class HostTarget:
         return best, scores
 
     def trace_many(self, x: Array) -> tuple[Array, ...]:
-        """What each call of inference made when it had run, of a target that is ``traced``: (n, elements) for every output of every call."""
+        """What each call of inference made when it had run, (n, elements) for every output of every call; for a ``traced`` target."""
         x = self._samples(x)
         tensors = [self.program.tensors[name] for call in self.program.infer for name in call.outputs]
         ends = np.cumsum([0, *(tensor.size_bytes for tensor in tensors)])

@@ -1,7 +1,7 @@
-"""Looks at memory between the calls that an emulated core makes: the function that makes them comes in, what each call left behind goes out.
+"""Looks at memory between the calls that an emulated core makes: the function that makes them comes in, what each call left goes out.
 
-The firmware is the one that is measured and shipped: nothing is added to it. The core is watched where the code of the calling function goes
-on behind a call (a BL or BLX stands before that place), by a block hook on that function alone, so the kernels run at full speed.
+The firmware is the one that is measured and shipped: nothing is added to it. The core is watched where the calling function goes on behind
+a call (a BL or BLX stands before that place), by a block hook on that function alone, so the kernels run at full speed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Augmentation of images (n, H, W, C): pure functions of the samples and the generator."""
+"""Augmentation of images (n, H, W, C) float32: pure functions of the images and the generator."""
 
 from __future__ import annotations
 
@@ -8,21 +8,43 @@ from edgeff.ir import Array
 
 
 def flipped(x: Array, rng: np.random.Generator) -> Array:
-    """Each image left to right with probability 1/2."""
+    """Each image mirrored left to right with probability 1/2."""
     chosen = rng.random(len(x)) < 0.5
-    return np.where(chosen[:, None, None, None], x[:, :, ::-1], x)
+    out = x.copy()
+    out[chosen] = x[chosen, :, ::-1]
+    return out
 
 
 def moved(x: Array, rng: np.random.Generator, *, degrees: float, shift: float) -> Array:
-    """Each image rotated by up to +-``degrees`` about its centre and moved by up to +-``shift`` of its size along both axes.
+    """Each image turned by up to +-``degrees`` about its centre and moved by up to +-``shift`` of its size along both axes.
 
-    The nearest pixel is taken, what comes from outside is the pixel at the border (Keras' ImageDataGenerator with its nearest fill).
+    As Keras' ImageDataGenerator does it: uniform draws, bilinear interpolation, and the border's pixels repeated outside. Of whole pixels
+    nothing but the place changes: without angle and shift the images come back bit by bit.
     """
-    count, height, width, _ = x.shape
-    angle = np.deg2rad(rng.uniform(-degrees, degrees, count))[:, None, None]
-    down, right = (rng.uniform(-shift, shift, count)[:, None, None] * size for size in (height, width))
-    rows, columns = np.meshgrid(np.arange(height) - (height - 1) / 2, np.arange(width) - (width - 1) / 2, indexing="ij")
+    count, height, width, channels = x.shape
+    one = (count, 1, 1)
+    angle = np.deg2rad(rng.uniform(-degrees, degrees, one))
+    down, right = rng.uniform(-shift, shift, one) * height, rng.uniform(-shift, shift, one) * width
+    return shifted_and_turned(x, angle, down, right).reshape(count, height, width, channels)
+
+
+def shifted_and_turned(x: Array, angle: Array, down: Array, right: Array) -> Array:
+    """Bilinear samples of images (n, H, W, C) where each output pixel p reads R(angle) (p - centre + (down, right)) + centre.
+
+    Args: ``angle`` in radians, ``down`` and ``right`` in pixels, each (n, 1, 1).
+    """
+    count, height, width, channels = x.shape
+    middle = np.array([(height - 1) / 2, (width - 1) / 2])
+    rows = np.arange(height).reshape(1, -1, 1) - middle[0] + down
+    columns = np.arange(width).reshape(1, 1, -1) - middle[1] + right
     sine, cosine = np.sin(angle), np.cos(angle)
-    from_row = np.rint(rows * cosine - columns * sine + down + (height - 1) / 2).clip(0, height - 1).astype(np.intp)
-    from_column = np.rint(rows * sine + columns * cosine + right + (width - 1) / 2).clip(0, width - 1).astype(np.intp)
-    return np.asarray(x[np.arange(count)[:, None, None], from_row, from_column])
+    row = (cosine * rows - sine * columns + middle[0]).clip(0, height - 1)
+    column = (sine * rows + cosine * columns + middle[1]).clip(0, width - 1)
+    top, left = np.floor(row).astype(np.intp), np.floor(column).astype(np.intp)
+    lower, later = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
+    below, beside = ((place - whole).astype(np.float32)[..., None] for place, whole in ((row, top), (column, left)))
+    first = (np.arange(count) * (height * width)).reshape(-1, 1, 1)
+    pixels = x.reshape(-1, channels)
+    upper = pixels[first + top * width + left] * (1 - beside) + pixels[first + top * width + later] * beside
+    under = pixels[first + lower * width + left] * (1 - beside) + pixels[first + lower * width + later] * beside
+    return np.asarray(upper * (1 - below) + under * below)

@@ -1,4 +1,4 @@
-"""Anomalous machine sounds (ToyADMOS/ToyCar, as DCASE 2020 task 2 and MLPerf Tiny use it): normal sounds train, normal and broken ones test.
+"""Anomalous machine sounds (ToyADMOS/ToyCar, as in DCASE 2020 task 2 and MLPerf Tiny): normal ones train, normal and broken ones test.
 
 The data are the user's: ``ToyCar/train`` and ``ToyCar/test`` in EDGEFF_DATA_DIR, 16 kHz wav files called ``normal_*`` or ``anomaly_*``.
 Of each file's log-mel spectrogram (1024-point frames, hop 512, 128 bands, 10 log10 of the power) frames 50 to 249 count; an input is five

@@ -3,7 +3,7 @@
 Inputs are 49 frames x 10 mel-frequency cepstral coefficients (``edgeff.layers.mfcc`` with its defaults). The test part is the benchmark's
 1,000 clips: the official int8 features turned back into numbers, so that an int8 model reads the official bits, or the same made from the
 clips. Training reads Speech Commands v2 (Warden 2018; CC BY 4.0, 2.4 GB), which is on most machines not there: then the training part is
-empty and the metadata say how to get it. Background noise is mixed into the audio, as the recipe does it: before the features, once for each
+empty and the metadata say how to get it. Background noise is mixed into the audio, as in the recipe: before the features, once for each
 clip and seed, so it is no ``augment``. The features are computed once (some minutes) and kept in the cache.
 """
 
@@ -37,7 +37,7 @@ INPUT_SCALE, INPUT_ZERO = float(np.float32(0.5847029)), 83
 """The input quantisation of the reference model, in which those files are."""
 
 FILE, CLIPS = "mlperf_kws01_mfcc_int8.npz", "speech_commands_v2_test1000_16k_int16.npz"
-SOURCE = "MLPerf Tiny's kws01 samples (github.com/eembc/energyrunner, datasets/kws01) as int8 x (n, 49, 10), uint8 y, in_scale, in_zero_point"
+SOURCE = "MLPerf Tiny's kws01 samples (github.com/eembc/energyrunner, datasets/kws01) as the arrays of docs/data.md"
 ARCHIVE = Remote(
     "https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
     "sha256:af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",

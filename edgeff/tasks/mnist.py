@@ -1,9 +1,13 @@
-"""MNIST: 70,000 handwritten digits of 28x28 pixels (LeCun, Cortes & Burges)."""
+"""MNIST: 70,000 handwritten digits of 28x28 pixels (LeCun, Cortes & Burges 1998), the official 60,000 / 10,000.
+
+Read from ``mnist.npz`` in the user's folder, else from the four official IDX files.
+"""
 
 from __future__ import annotations
 
 import gzip
 import zlib
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +18,20 @@ from edgeff.tasks import Data, Task, register
 from edgeff.tasks._files import Remote, check_labels, fetch, local, read_arrays
 
 FILE = "mnist.npz"
-MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+# yann.lecun.com no longer gives the files away; these two are copies that PyTorch and TensorFlow read.
+SERVERS = ("https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist")
+
+
+def official(name: str, checksum: str, size_bytes: int) -> Remote:
+    """One of the official files."""
+    return Remote(f"{SERVERS[0]}/{name}", checksum, size_bytes, tuple(f"{server}/{name}" for server in SERVERS[1:]))
+
+
 OFFICIAL = {
-    "x_train": Remote(f"{MIRROR}train-images-idx3-ubyte.gz", "md5:f68b3c2dcbeaaa9fbdd348bbdeb94873"),
-    "y_train": Remote(f"{MIRROR}train-labels-idx1-ubyte.gz", "md5:d53e105ee54ea40749a09fcbcd1e9432"),
-    "x_test": Remote(f"{MIRROR}t10k-images-idx3-ubyte.gz", "md5:9fb629c4189551a2d022fa330f9573f3"),
-    "y_test": Remote(f"{MIRROR}t10k-labels-idx1-ubyte.gz", "md5:ec29112dd5afa0611ce80d1b7f02629c"),
+    "x_train": official("train-images-idx3-ubyte.gz", "md5:f68b3c2dcbeaaa9fbdd348bbdeb94873", 9_912_422),
+    "y_train": official("train-labels-idx1-ubyte.gz", "md5:d53e105ee54ea40749a09fcbcd1e9432", 28_881),
+    "x_test": official("t10k-images-idx3-ubyte.gz", "md5:9fb629c4189551a2d022fa330f9573f3", 1_648_877),
+    "y_test": official("t10k-labels-idx1-ubyte.gz", "md5:ec29112dd5afa0611ce80d1b7f02629c", 4_542),
 }
 
 
@@ -32,7 +44,7 @@ def read_idx(path: Path) -> Array:
         raise BadInput(f"data file {path}", got=str(error) or type(error).__name__, allowed="a gzipped IDX file") from None
     axes = raw[3] if len(raw) > 4 else 0
     shape = tuple(np.frombuffer(raw, ">i4", axes, 4).tolist()) if raw[:3] == b"\0\0\x08" and 1 <= axes <= 3 and len(raw) > 16 else ()
-    if not shape or min(shape) < 1 or int(np.prod(shape)) != len(raw) - 4 - 4 * axes:
+    if not shape or min(shape) < 1 or prod(shape) != len(raw) - 4 - 4 * axes:
         raise BadInput(f"data file {path}", got=f"{len(raw)} bytes, shape {shape}", allowed="an IDX file of uint8")
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * axes).reshape(shape)
 

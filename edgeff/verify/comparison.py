@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, overload
 
 import numpy as np
@@ -137,3 +138,10 @@ def compare(a: str, b: str, what: str, x: Array, y: Array, allowed: float | None
         raise CheckFailed(f"{a} against {b}, {what}", got=f"{y.dtype} {y.shape}", allowed=f"{x.dtype} {x.shape}")
     differing = int(np.count_nonzero(bits(x) != bits(y)))
     return Comparison(a, b, what, x.size, differing, largest_difference(x, y), allowed, note)
+
+
+def compare_all(a: str, b: str, what: str, values: Iterable[tuple[str, Array, Array]]) -> Comparison:
+    """The comparison of several pairs of arrays (name, a's, b's), to the bit, as one; the note names the first pair that differs."""
+    rows = [compare(a, b, what, x, y, note=name) for name, x, y in values]
+    named = [replace(row, note=f"first in {row.note}" if row.differing else "") for row in rows]
+    return reduce(Comparison.with_more, named, Comparison(a, b, what, 0, 0, 0, 0))

@@ -38,6 +38,11 @@ class Results:
     calls: tuple[Array, ...] = ()
     layers: Mapping[str, Array] = field(default_factory=dict)
 
+    def first(self, count: int) -> Results:
+        """Those of the first ``count`` samples."""
+        layers = {name: values[:count] for name, values in self.layers.items()}
+        return Results(self.scores[:count], self.classes[:count], tuple(values[:count] for values in self.calls), layers)
+
 
 @dataclass(frozen=True, slots=True)
 class Learned:

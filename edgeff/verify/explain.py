@@ -5,8 +5,9 @@ How LiteRT's reference kernels (BUILTIN_REF) bring integers to the output's scal
 
 - FULLY_CONNECTED, in floating point and once: the sum times ``double(s_x) double(s_w) / double(s_y)``, rounded to the nearest integer, ties
   away from zero. Of 59,204 outputs 0 differ; with a 31-bit multiplier rounded once 1,019, with edgeff's double rounding 8,597.
-- CONV_2D and DEPTHWISE_CONV_2D (per tensor and per channel), ADD, MEAN, QUANTIZE, RELU, RELU6: gemmlowp's double rounding with a 31-bit
-  multiplier, edgeff's and TFLM's own rule (docs/adr/0003). 0 differ; with one rounding up to 15 % of the outputs that decide.
+- CONV_2D and DEPTHWISE_CONV_2D (per tensor and per channel), ADD, MEAN, QUANTIZE, RELU: gemmlowp's double rounding with a 31-bit
+  multiplier, edgeff's and TFLM's own rule (docs/adr/0003). 0 differ; with one rounding up to 15 % of the outputs that decide. RELU6 in one
+  scale has nothing to round.
 - MEAN: the multiplier of s_x / s_y times 2**floor(log2 n), divided by n and cut off; also where input and output have one scale.
 - AVERAGE_POOL_2D: the sum over the count, ties away from zero; MAX_POOL_2D, PAD, RESHAPE, TRANSPOSE: nothing to round.
 - SOFTMAX: TFLite's fixed-point scheme, the one of ``eff_softmax_i8``: on 22 values where that and the optimised kernels' table of float

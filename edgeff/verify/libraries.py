@@ -6,10 +6,9 @@ A party is made of a program once and then compared on block after block of samp
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 
-import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
@@ -28,7 +27,15 @@ TWIN = "NumPy twin"
 LITERT_TWIN = "NumPy twin with LiteRT's rounding"
 Rows = Callable[[Array, Results, Advance], list[Comparison]]
 """The comparisons of one block: samples (n, inputs) in the program's dtype, the twins' results, what to call after each sample."""
-Party = tuple[str, Callable[[], Rows]]
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Somebody to compare the twins with: ``make`` gives its comparisons; ``samples`` is how many, from the first on, it takes (0: all)."""
+
+    name: str
+    make: Callable[[], Rows]
+    samples: int = 0
 
 
 def integer_parties(deployment: Deployment) -> list[Party]:
@@ -57,10 +64,10 @@ def integer_parties(deployment: Deployment) -> list[Party]:
         return lambda x, twin, advance: _counted("LiteRT default", twin, _flat(run(_shaped(x, shape), advance)), classes, note)
 
     return [
-        ("TFLM", exact_in_tflm),
-        ("LiteRT reference", explained_in_litert),
-        ("LiteRT default", counted_in_litert),
-        ("ONNX Runtime", partial(_within_a_step_in_onnxruntime, deployment)),
+        Party("TFLM", exact_in_tflm),
+        Party("LiteRT reference", explained_in_litert),
+        Party("LiteRT default", counted_in_litert),
+        Party("ONNX Runtime", partial(_within_a_step_in_onnxruntime, deployment)),
     ]
 
 
@@ -80,7 +87,7 @@ def float_parties(deployment: Deployment, x: Array) -> list[Party]:
             run, note = make(), "float sums in another order"
             return lambda x, twin, advance: _counted(name, twin, _flat(run(_shaped(x, shape), advance)), classes, note, allowed)
 
-        return name, maker
+        return Party(name, maker)
 
     return [
         party("TFLM", lambda: Tflm(model())),

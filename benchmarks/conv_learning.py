@@ -1,0 +1,58 @@
+"""Learning through convolutions on the device from fresh weights, one sample at a time, by the generated C: digits, three seeds.
+
+The network is 3x3x8 stride 2, 3x3x16 stride 2, dense 10. Each rule's settings are the best of a few trials on these same splits, the
+control's too (rule ``frozen``: random filters, only the dense layer learns). int8 PEPITA stands beside its round-to-nearest form.
+``python benchmarks/conv_learning.py`` -> ``benchmarks/results/conv_learning.json``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from results import collect
+
+from edgeff import registry
+from edgeff.deploy import deploy
+from edgeff.networks import initialised
+from edgeff.networks._stack import Stack
+from edgeff.simulate import learn_on_host
+from edgeff.targets.host import HostTarget
+
+EPOCHS, SEEDS = 30, 3
+KEYS: tuple[tuple[str, Any, str, dict[str, float]], ...] = (
+    ("bp", "float32", "none", {"lr": 0.01}),
+    ("dfa", "float32", "none", {"lr": 0.01, "feedback_scale": 1.0}),
+    ("pepita", "float32", "none", {"lr": 0.02, "feedback_scale": 0.1}),
+    ("frozen", "float32", "none", {"lr": 0.2}),
+    ("dfa", "int8", "stochastic", {"lr": 0.003, "feedback_scale": 1.0}),
+    ("pepita", "int8", "stochastic", {"lr": 0.02, "feedback_scale": 0.1}),
+    ("pepita", "int8", "nearest", {"lr": 0.02, "feedback_scale": 0.1}),
+    ("frozen", "int8", "stochastic", {"lr": 0.06}),
+)
+
+
+def network(seed: int) -> Any:
+    """The convolutional network with fresh weights."""
+    stack = Stack((8, 8, 1))
+    stack.conv("conv_1", 8, (3, 3), (2, 2), norm=False)
+    stack.conv("conv_2", 16, (3, 3), (2, 2), norm=False)
+    stack.dense("dense", 10)
+    stack.add("softmax", "softmax", {})
+    return initialised(stack.network("8x8x1-c8-c16-10"), seed)
+
+
+def measure(rule: str, numeric: Any, rounding: str, changes: dict[str, float]) -> dict[str, Any]:
+    """The test accuracies in per cent after the last epoch, a seed each."""
+    found = []
+    for seed in range(SEEDS):
+        data = registry.tasks["digits"].load(seed)
+        x = data.x_train.reshape(-1, 8, 8, 1)
+        deployment = deploy(network(seed), x, rule=rule, numeric=numeric, changes=changes, seed=seed, stochastic=rounding == "stochastic")
+        learned = learn_on_host(HostTarget(deployment.program), deployment, data, EPOCHS, seed, points=1)
+        found.append(round(100 * learned.after, 2))
+    return {"test": found, "mean": round(float(np.mean(found)), 2), "deviation": round(float(np.std(found, ddof=1)), 2), "epochs": EPOCHS}
+
+
+if __name__ == "__main__":
+    collect("conv_learning", KEYS, measure, SEEDS)

@@ -1,0 +1,67 @@
+"""Learning steps in edgeff's own executions: all state after each step, and the scores after the last, equal to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+
+import numpy as np
+
+from edgeff.deploy import Deployment
+from edgeff.ir import Array, Program
+from edgeff.plan import plan
+from edgeff.verify.comparison import Comparison, compare
+from edgeff.verify.executions import Advance, Emulated, Host, Learned, Results, twin_learning
+from edgeff.verify.libraries import TWIN
+
+SAMPLES_AFTER = 20
+
+
+def learning(
+    deployment: Deployment,
+    rule: str,
+    samples: Array,
+    steps: int,
+    seed: int,
+    executions: Mapping[str, Callable[[Program], Host | Emulated]],
+    advance: Callable[[str, int], Advance],
+) -> Iterator[tuple[str, Callable[[], list[Comparison]]]]:
+    """For each of ``executions``, by name, its name and what makes its comparisons with the twins.
+
+    ``steps`` steps of the rule run on the samples (n, inputs) in turn, with labels drawn by ``seed``; ``advance(name, total)`` gives what
+    is called after each step and prediction.
+    """
+    program = deployment.program
+    x = samples[np.arange(steps) % len(samples)]
+    labels = np.random.default_rng(seed).integers(0, max(program.classes, 1), steps)
+    after = samples[:SAMPLES_AFTER]
+    total = steps + len(after)
+    offsets = plan(program)
+    twin = twin_learning(program, offsets, x, labels, after, advance(f"{TWIN} learning", total))
+
+    def rows(name: str, make: Callable[[Program], Host | Emulated]) -> list[Comparison]:
+        other = make(program).learning(x, labels, after, advance(f"{name} learning", total))
+        what = f"state after each of {steps} steps of {rule} (bytes)"
+        states = compare(TWIN, name, what, twin.states, other.states, note=_where(program, offsets.offsets, twin, other))
+        return [states, *compare_results(TWIN, name, f" after {steps} steps of {rule}", twin.after, other.after)]
+
+    for name, make in executions.items():
+        yield f"{name} learning", partial(rows, name, make)
+
+
+def compare_results(a: str, b: str, when: str, x: Results, y: Results) -> list[Comparison]:
+    """Scores, and best classes where there are classes, to the bit."""
+    found = [compare(a, b, f"scores{when}", x.scores, y.scores)]
+    if x.classes.max(initial=-1) >= 0:
+        found.append(compare(a, b, f"best class{when}", x.classes, y.classes))
+    return found
+
+
+def _where(program: Program, offsets: Mapping[str, int], twin: Learned, other: Learned) -> str:
+    """The first step and the tensor in which two states differ; empty when they do not."""
+    found = np.argwhere(twin.states != other.states)
+    if not len(found):
+        return ""
+    step, byte = (int(v) for v in found[0])
+    inside = [t.name for t in program.by_role("variable", "state") if offsets[t.name] <= byte < offsets[t.name] + t.size_bytes]
+    return f"first in step {step + 1}, {inside[0] if inside else f'byte {byte}'}"
