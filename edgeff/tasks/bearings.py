@@ -95,7 +95,8 @@ class Bearings(Task):
     def inputs(self, cut: Array) -> Array:
         """What the network reads of windows (n, 1024) int16."""
         if self.features:
-            return coefficients(cut, Recipe(**self.features)).reshape(-1, *self.input_shape)  # type: ignore[arg-type]
+            made = coefficients(cut, Recipe(**self.features))  # type: ignore[arg-type]
+            return np.ascontiguousarray(made.reshape(-1, *self.input_shape))
         centred = cut - cut.mean(axis=1, keepdims=True)
         deviation = np.maximum(centred.std(axis=1, keepdims=True), 1.0)
         return (centred / deviation).astype(np.float32).reshape(-1, *self.input_shape)
@@ -113,7 +114,7 @@ def read_recordings(path: Path) -> list[tuple[Array, str, int]]:
     found = read_arrays(path, wanted)
     offsets, y, loads, names = found["offsets"], found["y"], found["load_hp"], found["classes"].tolist()
     shortest = 4 * WINDOW * NORMAL_RATE // RATE
-    bounds = (int(offsets[0]), int(offsets[-1])) if len(offsets) else (-1, -1)
+    bounds = (int(offsets[0]), int(offsets[-1])) if len(offsets) > 1 else (-1, -1)
     if bounds != (0, len(found["signal"])) or not len(offsets) - 1 == len(y) == len(loads) or int(np.diff(offsets).min()) < shortest:
         got, allowed = f"{len(y)} recordings that do not fit their offsets", f"one behind the other, each of {shortest:,} samples or more"
         raise BadInput(f"data file {path}", got=got, allowed=allowed)
