@@ -1,7 +1,7 @@
 """Optimisers: what a direction does to the parameters. They are the same for every rule.
 
-A direction maps layer -> parameter -> array. The parameters of a layer with moving averages (``LayerKind.moving``) do not decay, and the
-averages are not learned but moved towards what the batch says. ``weight_decay`` is added to the gradient (L2): Keras' ``l2(d)`` is 2 d here.
+A direction maps layer -> parameter -> array. In a layer with moving averages (``LayerKind.moving``) nothing decays, and the averages are not
+learned but moved towards what the batch says. ``weight_decay`` times the weight is added to the gradient (L2): Keras' ``l2(d)`` is 2 d here.
 """
 
 from __future__ import annotations
@@ -39,9 +39,8 @@ class Optimiser:
                     keep = np.asarray(layer.attrs["momentum"], weight.dtype)
                     weight += (1 - keep) * (gradient - weight)
                     continue
-                if settings.weight_decay and not moving:
-                    gradient = gradient + settings.weight_decay * weight
-                weight -= self.change((name, parameter), gradient, lr).astype(weight.dtype, copy=False)
+                decayed = gradient + settings.weight_decay * weight if settings.weight_decay and not moving else gradient
+                weight -= self.change((name, parameter), decayed, lr).astype(weight.dtype, copy=False)
         self.run.steps += 1
 
     def change(self, key: tuple[str, str], gradient: Array, lr: float) -> Array:

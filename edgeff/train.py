@@ -161,13 +161,15 @@ def train(
     """
     rule: Rule = registry.rules[rule_name]
     settings = settings or rule.settings
-    item: Task | None = registry.tasks[task] if task in registry.tasks else None
+    item: Task | None = registry.tasks.get(task)
     if not len(data.x_train):
         why = str(data.metadata.get("training", "none"))
         raise BadInput(f"training on {task}", got=f"no training part ({why})", allowed="a task with samples to train on")
     reproduces = item is not None and item.target == "input"
     if reproduces and not reproduces_input(structure):
-        raise BadInput("network", got=structure.name, allowed="an autoencoder: as many outputs as inputs, no softmax", next_step="use fc_ae")
+        raise BadInput(
+            "network", got=structure.name, allowed="an autoencoder: as many outputs as inputs, no softmax", next_step="use fc_ae"
+        )
     network = rule.prepare(initialised(structure, seed), settings, seed)
     network = replace(
         network,

@@ -70,7 +70,10 @@ def _windowed(graph: Graph, layer: Layer, x: int, shape: tuple[int, ...]) -> tup
 
 
 def _with_bias(layer: Layer, x: Quant | None) -> Layer:
-    """``layer``, with a bias of zeros where it has none: LiteRT runs no CONV_2D without one. The description tells that it is none."""
+    """``layer``, with a bias of zeros where it has none. The description tells that it is none.
+
+    LiteRT runs no CONV_2D without one, and its optimised DEPTHWISE_CONV_2D ends the process there.
+    """
     if "bias" in layer.params:
         return layer
     weight, channels = layer.quant.get("weight"), layer.shape[-1]
@@ -106,7 +109,7 @@ def _depthwise_conv2d(graph: Graph, layer: Layer) -> None:
     options |= {"dilationHFactor": 1, "dilationWFactor": 1, "depthMultiplier": layer.attrs["multiplier"]}
     quant = {key: replace(q, axis=3) if key == "weight" and q.per_channel else q for key, q in layer.quant.items()}
     lifted = replace(layer, params=dict(layer.params) | {"weight": layer.params["weight"][None]}, quant=quant)
-    inputs = [x, *graph.parameters(lifted)]
+    inputs = [x, *graph.parameters(_with_bias(lifted, graph.quants[layer.inputs[0]]))]
     graph.operator("DEPTHWISE_CONV_2D", inputs, graph.output(layer), "DepthwiseConv2DOptions", version=3 if graph.int8 else 1, **options)
 
 

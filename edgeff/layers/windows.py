@@ -1,8 +1,8 @@
 """Host mathematics of windows over images: convolutions by gathered patches and BLAS, depthwise convolutions and pools by shifted views.
 
-Images are (B, H, W, C), ``stride`` (h, w), ``pads`` (top, left, bottom, right); results have the dtype of x. A batch is worked off in slices
-that keep their patches in the cache, on all cores (``edgeff.layers.parallel``); slices do not depend on the count of cores, and sums over
-them are added in order, so neither do the results.
+Images are (B, H, W, C), ``stride`` (h, w), ``pads`` (top, left, bottom, right), ``kernel`` and ``pool`` (h, w); any float dtype comes in
+and the same goes out. A batch is worked off in slices that keep their patches in the cache, on all cores (``edgeff.layers.parallel``):
+slices are a matter of sizes alone and sums over them are added in one order, so results do not depend on the count of cores.
 """
 
 from __future__ import annotations
@@ -147,9 +147,7 @@ class _Phase(NamedTuple):
 def _phases(x_shape: tuple[int, ...], delta_shape: tuple[int, ...], kernel: Pair, stride: Pair, pads: Pads) -> list[_Phase]:
     """All phases of the gradient of x, that of place 0 first."""
     axes = [_axis_phases(x_shape[1 + a], delta_shape[1 + a], kernel[a], stride[a], pads[a]) for a in (0, 1)]
-    return [
-        _Phase((v[0], h[0]), (v[1], h[1]), (v[2], h[2]), (v[3], h[3], v[4], h[4])) for v in axes[0] for h in axes[1]
-    ]
+    return [_Phase((v[0], h[0]), (v[1], h[1]), (v[2], h[2]), (v[3], h[3], v[4], h[4])) for v in axes[0] for h in axes[1]]
 
 
 def _axis_phases(length: int, outputs: int, kernel: int, stride: int, before: int) -> list[tuple[slice, slice, int, int, int]]:
