@@ -1,7 +1,7 @@
-"""Networks trained by edgeff on the host from scratch, each with its control: shuffled labels, or hidden layers that stay as they were drawn.
+"""Networks trained by edgeff on the host from scratch, each with its controls: shuffled labels, and hidden layers that stay as drawn.
 
-``EDGEFF_DATA_DIR=.. python benchmarks/trained.py [--fresh]`` -> ``benchmarks/results/trained.json``. The test part is read once a run, by the
-float network and by its int8 form (calibrated on 200 training samples).
+``EDGEFF_DATA_DIR=.. python benchmarks/trained.py [--fresh]`` -> ``benchmarks/results/trained.json``. The test part is read once a run, by
+the float network and by its int8 form (calibrated on 200 training samples).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Optimisers: what a direction does to the parameters. They are the same for every rule.
 
-A direction maps layer -> parameter -> array. In a layer with moving averages (``LayerKind.moving``) nothing decays, and the averages are not
-learned but moved towards what the batch says. ``weight_decay`` times the weight is added to the gradient (L2): Keras' ``l2(d)`` is 2 d here.
+A direction maps layer -> parameter -> array. In a layer with moving averages (``LayerKind.moving``) nothing decays, and the averages are
+not learned but moved towards what the batch says. ``weight_decay`` times the weight is added to the gradient (L2): Keras' ``l2(d)`` is 2 d.
 """
 
 from __future__ import annotations

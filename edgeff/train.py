@@ -161,7 +161,7 @@ def train(
     """
     rule: Rule = registry.rules[rule_name]
     settings = settings or rule.settings
-    item: Task | None = registry.tasks.get(task)
+    item: Task | None = registry.tasks[task] if task in registry.tasks else None  # noqa: SIM401 (a registry refuses unknown names)
     if not len(data.x_train):
         why = str(data.metadata.get("training", "none"))
         raise BadInput(f"training on {task}", got=f"no training part ({why})", allowed="a task with samples to train on")

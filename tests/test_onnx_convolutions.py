@@ -19,6 +19,8 @@ from edgeff.exporters.onnx import SESSION_ENTRIES, to_onnx, write_onnx
 from edgeff.importers import from_onnx, load
 from edgeff.ir import Array, Attr, Layer, Network, Quant
 from edgeff.layers import forward, parameters
+from edgeff.layers.folding import fold
+from edgeff.networks import initialised, structure
 from edgeff.quantize import dequantise_array, quantise_array, quantize
 from edgeff.verify.executions import twin_results
 
@@ -69,13 +71,13 @@ def test_a_random_int8_network_runs_in_onnx_runtime_and_comes_back_exactly(seed:
 
 
 DIFFERING = {
-    "conv2d": 0.005,
-    "depthwise_conv2d": 0.02,
-    "conv1d": 0.005,
-    "dense": 0.005,
-    "average_pool2d": 0.1,
+    "conv2d": 0.007,
+    "depthwise_conv2d": 0.016,
+    "conv1d": 0.011,
+    "dense": 0.009,
+    "average_pool2d": 0.08,
     "max_pool2d": 0.0,
-    "global_average_pool": 0.2,
+    "global_average_pool": 0.38,
     "add": 0.0,
     "relu": 0.0,
     "requantise": 0.0,
@@ -84,7 +86,7 @@ DIFFERING = {
     "softmax": 0.001,
     "normalise": 0.002,
 }
-"""The largest share of outputs that may differ, by one step: at most three times what was counted when the exporter was written."""
+"""The largest share of outputs that may differ, by one step: three times what is counted here (``edgeff.exporters.onnx``)."""
 
 
 @pytest.mark.parametrize("op", DIFFERING)
@@ -146,6 +148,24 @@ def test_a_reference_network_goes_through_onnx_without_a_bit_changed(name: str, 
     model = to_onnx(network)
     onnx.checker.check_model(model, full_check=True)
     assert_same_network(network, from_onnx(model.SerializeToString()))
+
+
+@pytest.mark.parametrize("name", ["ds_cnn", "resnet8", "mobilenet_v1_025", "fc_ae"])
+def test_a_structure_with_batch_normalisation_is_written_folded(name: str) -> None:
+    network, rng = initialised(structure(name), 0), np.random.default_rng(0)
+    for layer in network.layers:
+        if layer.op == "batch_norm":
+            for values in layer.params.values():
+                values[:] = rng.uniform(0.5, 1.5, values.shape)
+    model = to_onnx(network)
+    onnx.checker.check_model(model, full_check=True)
+    folded = fold(network)
+    assert_same_network(folded, from_onnx(model.SerializeToString()))
+    assert "BatchNormalization" not in operators(network)
+    x = inputs_for(network, 2)
+    expected = forward(network, parameters(network), x)[network.layers[-1].name]
+    # Folded weights, and float32 sums in another order, through up to 30 layers.
+    np.testing.assert_allclose(run_onnx(model, x), expected, rtol=1e-3, atol=1e-4 * float(np.abs(expected).max()))
 
 
 def operators(network: Network) -> Counter[str]:

@@ -31,6 +31,13 @@ REFUSED: dict[str, Refused] = {
     "negative pads": ("pads", window(pads=[0, 0, -1, 0]), {"w": draw(4, 6, 3, 3)}),
     "huge pads": ("layer 'y'", window(pads=[2**30, 0, 2**30, 0]), {"w": draw(4, 6, 3, 3)}),
     "pads beside auto_pad": ("auto_pad SAME_UPPER", window(auto_pad="SAME_UPPER", pads=[1, 1, 1, 1]), {"w": draw(4, 6, 3, 3)}),
+    "auto_pad that leaves gaps": ("runtimes disagree", window(auto_pad="SAME_UPPER", strides=[7, 7]), {"w": draw(4, 6, 1, 1)}),
+    "a flag": ("ceil_mode of 2", [N("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], ceil_mode=2)], {}),
+    "a constant of more axes": (
+        "a constant of shape (1, 1, 4, 1, 1)",
+        [N("Conv", ["x", "w"], ["c"]), N("Add", ["c", "f"], ["y"])],
+        {"w": draw(4, 6, 1, 1), "f": draw(1, 1, 4, 1, 1)},
+    ),
     "auto_pad": ("auto_pad 'SAME'", window(auto_pad="SAME"), {"w": draw(4, 6, 3, 3)}),
     "kernel_shape": ("kernel_shape (2, 2)", window(kernel_shape=[2, 2]), {"w": draw(4, 6, 3, 3)}),
     "kernel larger than the image": ("windows of 9x3", window(), {"w": draw(4, 6, 9, 3)}),

@@ -47,7 +47,8 @@ def command(model: str, task: str, split: str, engine: str, as_json: bool, seed:
     if as_json:
         print_json({"task": task, "metric": metric, "value": value, "samples": len(x), "engine": engine})
         return
-    print_table(["task", "split", "engine", "samples", "AUC" if metric == "auc" else metric], [[task, split, engine, len(x), measure_text(metric, value)]])
+    row = [task, split, engine, len(x), measure_text(metric, value)]
+    print_table(["task", "split", "engine", "samples", "AUC" if metric == "auc" else metric], [row])
 
 
 def _why(data: Data) -> str:

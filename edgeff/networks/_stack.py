@@ -81,7 +81,14 @@ class Stack:
     def conv_1d(self, name: str, channels: int, kernel: int, stride: int) -> str:
         """A convolution over a sequence with SAME padding, batch normalisation and ReLU."""
         before, after = same_padding(self.shape[0], kernel, stride)
-        attrs = {"kernel": kernel, "stride": stride, "pad_left": before, "pad_right": after, "activation": "none", "bias": False}
+        attrs: dict[str, Attr] = {
+            "kernel": kernel,
+            "stride": stride,
+            "pad_left": before,
+            "pad_right": after,
+            "activation": "none",
+            "bias": False,
+        }
         self.add(name, "conv1d", attrs, channels=channels)
         return self._normalised(name, "relu")
 

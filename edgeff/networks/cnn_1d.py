@@ -7,7 +7,7 @@ from edgeff.networks._stack import Stack
 from edgeff.registry import networks
 
 RECIPE = {"optimiser": "adam", "lr": 1e-3, "batch": 64, "epochs": 10, "decay_epochs": (7,), "momentum": 0.0}
-"""Settings for training it with back-propagation on the host."""
+"""Settings of back-propagation on the host."""
 
 
 def cnn_1d(input_shape: tuple[int, ...] = (1024, 1), classes: int = 2) -> Network:

@@ -16,7 +16,7 @@ RECIPE = {
     "weight_decay": 1e-4,
     "momentum": 0.0,
 }
-"""Settings for training it with back-propagation on the host. MLPerf Tiny's: the learning rate is 5e-4, 1e-4 and 2e-5 from epochs 0, 12 and 24."""
+"""Settings of back-propagation on the host. MLPerf Tiny's: the learning rate is 5e-4, 1e-4 and 2e-5 from epochs 0, 12 and 24."""
 
 
 def ds_cnn(input_shape: tuple[int, ...] = (49, 10, 1), classes: int = 12) -> Network:

@@ -7,7 +7,7 @@ from edgeff.networks._stack import Stack
 from edgeff.registry import networks
 
 RECIPE = {"optimiser": "adam", "lr": 1e-3, "batch": 32, "epochs": 50, "decay": 0.5, "decay_epochs": (20, 30), "momentum": 0.0}
-"""Settings for training it with back-propagation on the host. MLPerf Tiny's rates 1e-3, 5e-4 and 2.5e-4 from epochs 0, 20 and 30."""
+"""Settings of back-propagation on the host. MLPerf Tiny's rates 1e-3, 5e-4 and 2.5e-4 from epochs 0, 20 and 30."""
 
 BLOCKS = ((16, 1), (32, 2), (32, 1), (64, 2), (64, 1), (128, 2), *((128, 1),) * 5, (256, 2), (256, 1))
 """Output channels and stride of each pair of a depthwise and a pointwise convolution."""

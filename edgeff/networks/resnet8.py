@@ -7,7 +7,7 @@ from edgeff.networks._stack import Stack
 from edgeff.registry import networks
 
 RECIPE = {"optimiser": "adam", "lr": 1e-3, "batch": 32, "epochs": 500, "decay": 0.99, "decay_epochs": (), "decay_every": 1, "momentum": 0.0}
-"""Settings for training it with back-propagation on the host. MLPerf Tiny's: the learning rate is 1e-3 * .99^epoch."""
+"""Settings of back-propagation on the host. MLPerf Tiny's: the learning rate is 1e-3 * .99^epoch."""
 
 
 def resnet8(input_shape: tuple[int, ...] = (32, 32, 3), classes: int = 10) -> Network:

@@ -113,7 +113,7 @@ def read_recordings(path: Path) -> list[tuple[Array, str, int]]:
     wanted = {"signal": ("int16", one), "offsets": ("int64", one), "y": ("uint8", one), "load_hp": ("uint8", one), "classes": ("U", one)}
     found = read_arrays(path, wanted)
     offsets, y, loads, names = found["offsets"], found["y"], found["load_hp"], found["classes"].tolist()
-    shortest = 4 * WINDOW * NORMAL_RATE // RATE
+    shortest = 6 * WINDOW * NORMAL_RATE // RATE  # of the normal one, a window behind the gap is left to test
     bounds = (int(offsets[0]), int(offsets[-1])) if len(offsets) > 1 else (-1, -1)
     if bounds != (0, len(found["signal"])) or not len(offsets) - 1 == len(y) == len(loads) or int(np.diff(offsets).min()) < shortest:
         got, allowed = f"{len(y)} recordings that do not fit their offsets", f"one behind the other, each of {shortest:,} samples or more"
