@@ -1,10 +1,13 @@
-"""ResNet-8 on the CIFAR-10 subset, trained by edgeff and by TensorFlow with one recipe on the same cores, epoch by epoch in turn.
+"""Host training beside TensorFlow's: the same networks, initial weights and mini-batches on the same cores, epoch by epoch in turn.
 
-``EDGEFF_DATA_DIR=.. python benchmarks/host_training.py [--epochs 16] [--seeds 3] [--fresh]`` -> ``benchmarks/results/host_training.json``;
-with ``--timing`` three epochs on a quiet machine -> ``benchmarks/results/host_speed.json``.
-Both see the same augmented pixels a mini-batch, Adam at 1e-3 * .99^epoch, batches of 32, weights from U(+-sqrt(6 / fan_in)) and batch norm
-with momentum .99. Every second epoch of the process is the other library's, so both times stand for the same machine in the same state. The
-test part is read once, at the end. TensorFlow is the extra ``tensorflow``.
+``EDGEFF_DATA_DIR=.. python benchmarks/host_training.py [--epochs 16] [--seeds 3] [--fresh]``: ResNet-8 on CIFAR-10 (the subset of 10,000
+images where it lies in the folder), test accuracies and seconds of an epoch -> ``benchmarks/results/host_training.json``. A row is a seed;
+those that are there already are kept. With ``--timing``: images a second of every registered network, on random samples and without
+augmentation -> ``benchmarks/results/host_speed.json``.
+
+Every second epoch of the process is the other library's, so both times stand for one machine in one state; a ratio is the median of the
+ratios of neighbours. The first epoch, in which TensorFlow compiles, does not count. TensorFlow runs as a user runs it: ``model.fit`` with
+two threads or as many as there are cores (XLA, which is slower here, is off). The test part is read once, at the end.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import argparse
 import os
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -23,75 +27,131 @@ import tensorflow as tf
 from results import collect
 
 from edgeff import registry
-from edgeff.networks import recipe, structure
-from edgeff.train import accuracy, train
+from edgeff.ir import Array, Layer, Network
+from edgeff.layers.conv2d import pads, stride, window
+from edgeff.layers.windows import same_padding
+from edgeff.networks import initialised, recipe, reproduces_input, structure
+from edgeff.train import Trained, accuracy, fit
 
-CLASSES = 10
-
-
-def keras_resnet8(seed: int) -> Any:
-    """The same network in Keras, initialised as edgeff's."""
-    layers = tf.keras.layers
-    draws = iter(range(1000 * seed, 1000 * seed + 100))
-
-    def conv(x: Any, channels: int, size: int, stride: int, *, norm: bool = True, relu: bool = True) -> Any:
-        weights = tf.keras.initializers.HeUniform(seed=next(draws))
-        x = layers.Conv2D(channels, size, strides=stride, padding="same", kernel_initializer=weights, use_bias=not norm)(x)
-        x = layers.BatchNormalization()(x) if norm else x
-        return layers.Activation("relu")(x) if relu else x
-
-    inputs = layers.Input((32, 32, 3))
-    x = conv(inputs, 16, 3, 1)
-    for number, channels in enumerate((16, 32, 64)):
-        stride = 2 if number else 1
-        main = conv(conv(x, channels, 3, stride), channels, 3, 1, relu=False)
-        skip = conv(x, channels, 1, stride, norm=False, relu=False) if number else x
-        x = layers.Activation("relu")(layers.add([skip, main]))
-    x = layers.Flatten()(layers.AveragePooling2D(8)(x))
-    weights = tf.keras.initializers.HeUniform(seed=next(draws))
-    return tf.keras.Model(inputs, layers.Dense(CLASSES, activation="softmax", kernel_initializer=weights)(x))
+TIMED_IMAGES = {"cnn_1d": 12_800, "ds_cnn": 3_000, "fc_ae": 51_200, "mobilenet_v1_025": 640, "resnet8": 2_560}
+TIMED_EPOCHS = 6
+Augment = Callable[[Array, np.random.Generator], Array]
 
 
-def measure(seed: int, epochs: int) -> dict[str, Any]:
+def keras_twin(network: Network) -> Any:
+    """The initialised network in Keras, with its parameters."""
+    values = {"input": tf.keras.layers.Input(network.input_shape)}
+    shapes = {"input": network.input_shape}
+    for layer in network:
+        made = keras_layer(layer, shapes[layer.inputs[0]])
+        xs = [values[name] for name in layer.inputs]
+        y = made(xs if len(xs) > 1 else xs[0])
+        if layer.params:
+            made.set_weights(keras_weights(layer, shapes[layer.inputs[0]]))
+        activation = layer.attrs.get("activation", "none")
+        values[layer.name] = y if activation == "none" else tf.keras.layers.Activation(activation)(y)
+        shapes[layer.name] = layer.shape
+    return tf.keras.Model(values["input"], values[network.layers[-1].name])
+
+
+def keras_layer(layer: Layer, shape: tuple[int, ...]) -> Any:
+    """The Keras layer that computes ``layer`` from an input of ``shape``, without its activation."""
+    keras, a, bias = tf.keras.layers, layer.attrs, "bias" in layer.params
+    if layer.op == "conv2d":
+        return keras.Conv2D(layer.shape[2], window(layer), stride(layer), padding(layer, shape), use_bias=bias)
+    if layer.op == "depthwise_conv2d":
+        return keras.DepthwiseConv2D(window(layer), stride(layer), padding(layer, shape), int(a["multiplier"]), use_bias=bias)
+    if layer.op == "conv1d":
+        same = (int(a["pad_left"]), int(a["pad_right"])) == same_padding(shape[0], int(a["kernel"]), int(a["stride"]))
+        return keras.Conv1D(layer.shape[1], int(a["kernel"]), int(a["stride"]), "same" if same else "valid", use_bias=bias)
+    if layer.op == "average_pool2d":
+        return keras.AveragePooling2D(window(layer), stride(layer), padding(layer, shape))
+    plain = {
+        "add": lambda: keras.Add(),
+        "batch_norm": lambda: keras.BatchNormalization(momentum=a["momentum"], epsilon=a["eps"]),
+        "dense": lambda: keras.Dense(layer.shape[0], use_bias=bias),
+        "reshape": lambda: keras.Reshape(layer.shape),
+        "softmax": lambda: keras.Softmax(),
+    }
+    return plain[layer.op]()
+
+
+def padding(layer: Layer, shape: tuple[int, ...]) -> str:
+    """Keras' name of the layer's padding."""
+    if not any(pads(layer)):
+        return "valid"
+    (top, bottom), (left, right) = (same_padding(shape[i], window(layer)[i], stride(layer)[i]) for i in (0, 1))
+    if pads(layer) != (top, left, bottom, right):
+        raise ValueError(f"Keras has no name for the padding of {layer.name}")
+    return "same"
+
+
+def keras_weights(layer: Layer, shape: tuple[int, ...]) -> list[Array]:
+    """The layer's parameters in Keras' order and layout."""
+    weight = layer.params["weight"]
+    if layer.op == "batch_norm":
+        return [layer.params[name] for name in ("weight", "bias", "mean", "variance")]
+    if layer.op == "depthwise_conv2d":
+        kernel = weight.reshape(*weight.shape[:2], shape[2], -1)
+    else:
+        kernel = np.moveaxis(weight, 0, -1)
+    return [kernel, *([layer.params["bias"]] if "bias" in layer.params else [])]
+
+
+def in_turn(network: Network, x: Array, targets: Array, settings: Any, seed: int, augment: Augment) -> tuple[Trained, Any, dict[str, Any]]:
+    """Trains the network with both libraries, an epoch each in turn; returns both results and the seconds of an epoch."""
+    model = keras_twin(network)
+    loss = "mse" if network.layers[-1].op != "softmax" else "categorical_crossentropy"
+    model.compile(tf.keras.optimizers.Adam(settings.lr), loss, jit_compile=False)
+    rng = np.random.default_rng([seed, 2])  # as edgeff's run: the same order and the same augmentation
+    seconds: dict[str, list[float]] = {"edgeff": [], "tensorflow": []}
+    started = time.perf_counter()
+
+    def keras_epoch(done: int, epochs: int) -> None:
+        nonlocal started
+        seconds["edgeff"].append(time.perf_counter() - started)
+        started = time.perf_counter()
+        order = rng.permutation(len(x))
+        batches = [order[first : first + settings.batch] for first in range(0, len(order), settings.batch)]
+        seen = np.concatenate([augment(x[index], rng) for index in batches])
+        model.optimizer.learning_rate.assign(settings.rate(done - 1))
+        model.fit(seen, targets[order], batch_size=settings.batch, shuffle=False, verbose=0)
+        seconds["tensorflow"].append(time.perf_counter() - started)
+        times = ", ".join(f"{name} {values[-1]:.2f} s" for name, values in seconds.items())
+        print(f"{network.name}, seed {seed}, epoch {done} of {epochs}: {times}", flush=True)
+        started = time.perf_counter()
+
+    trained = fit(network, "bp", x, targets, settings, seed, keras_epoch, augment)
+    ratios = [ours / theirs for ours, theirs in zip(seconds["edgeff"][1:], seconds["tensorflow"][1:], strict=True)]
+    figures = {f"epoch_s_{name}": round(statistics.median(values[1:]), 2) for name, values in seconds.items()}
+    figures |= {"ratio": round(statistics.median(ratios), 2), "ratios": [round(ratio, 2) for ratio in sorted(ratios)]}
+    figures |= {"images": len(x), "cores": len(os.sched_getaffinity(0)), "tensorflow": tf.__version__}
+    return trained, model, figures
+
+
+def learn(seed: int, epochs: int) -> dict[str, Any]:
     """Test accuracies in per cent, and the median seconds of an epoch, of both."""
     task = registry.tasks["cifar10"]
     data = task.load(seed)
     settings = replace(registry.rules["bp"].settings, **recipe("resnet8") | {"epochs": epochs})
-    model = keras_resnet8(seed)
-    model.compile(tf.keras.optimizers.Adam(settings.lr), "categorical_crossentropy")
-    targets = data.targets(data.y_train)
-    rng = np.random.default_rng([seed, 9])
-    seconds: dict[str, list[float]] = {"edgeff": [], "tensorflow": []}
-    started = time.perf_counter()
+    network = initialised(structure("resnet8"), seed)
+    trained, model, figures = in_turn(network, data.x_train, data.targets(data.y_train), settings, seed, task.augment)
+    ours, theirs = trained.scores(data.x_test), model.predict(data.x_test, batch_size=256, verbose=0)
+    figures |= {f"test_{name}": round(100 * accuracy(y, data.y_test), 2) for name, y in (("edgeff", ours), ("tensorflow", theirs))}
+    return {"epochs": epochs} | figures
 
-    def keras_epoch(done: int, _of: int) -> None:
-        """One epoch of TensorFlow behind each of edgeff's."""
-        nonlocal started
-        seconds["edgeff"].append(time.perf_counter() - started)
-        started = time.perf_counter()
-        model.optimizer.learning_rate.assign(settings.rate(done - 1))
-        order = rng.permutation(len(data.x_train))
-        for first in range(0, len(order), settings.batch):
-            index = order[first : first + settings.batch]
-            model.train_on_batch(task.augment(data.x_train[index], rng), targets[index])
-        seconds["tensorflow"].append(time.perf_counter() - started)
-        print(f"seed {seed}, epoch {done}: " + ", ".join(f"{name} {times[-1]:.1f} s" for name, times in seconds.items()), flush=True)
-        started = time.perf_counter()
 
-    trained = train(data, structure("resnet8"), "bp", settings, seed, keras_epoch, "cifar10", augment=task.augment)
-    times = {name: round(statistics.median(values[1:] or values), 2) for name, values in seconds.items()}
-    ratios = [ours / theirs for ours, theirs in zip(*seconds.values(), strict=True)][1:]
-    return {
-        "epochs": epochs,
-        "test_edgeff": round(100 * accuracy(trained.scores(data.x_test), data.y_test), 2),
-        "test_tensorflow": round(100 * accuracy(model.predict(data.x_test, batch_size=256, verbose=0), data.y_test), 2),
-        "epoch_s_edgeff": times["edgeff"],
-        "epoch_s_tensorflow": times["tensorflow"],
-        "ratio": round(statistics.median(ratios), 2) if ratios else None,
-        "images": len(data.x_train),
-        "cores": os.cpu_count(),
-        "tensorflow": tf.__version__,
-    }
+def images_per_second(name: str) -> dict[str, Any]:
+    """Images a second in training with the network's own recipe, of both."""
+    network = initialised(structure(name), 0)
+    settings = replace(registry.rules["bp"].settings, **recipe(name) | {"epochs": TIMED_EPOCHS})
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((TIMED_IMAGES[name], *network.input_shape), np.float32)
+    classes = network.layers[-1].shape[0]
+    targets = x if reproduces_input(network) else np.eye(classes, dtype=np.float32)[rng.integers(0, classes, len(x))]
+    _, _, figures = in_turn(network, x, targets, settings, 0, lambda samples, _rng: samples)
+    per_second = {f"images_s_{library}": round(len(x) / figures[f"epoch_s_{library}"]) for library in ("edgeff", "tensorflow")}
+    return {"batch": settings.batch} | per_second | figures
 
 
 if __name__ == "__main__":
@@ -102,6 +162,8 @@ if __name__ == "__main__":
     parser.add_argument("--fresh", action="store_true")
     arguments = parser.parse_args()
     if arguments.timing:
-        collect("host_speed", [(0, 3)], measure, 1)
+        collect("host_speed", [(name,) for name in registry.networks], images_per_second)
+    elif arguments.epochs < 2:
+        parser.error("--epochs: 2 or more, for the first is not timed")
     else:
-        collect("host_training", [(seed, arguments.epochs) for seed in range(arguments.seeds)], measure, arguments.seeds)
+        collect("host_training", [(seed, arguments.epochs) for seed in range(arguments.seeds)], learn, arguments.seeds)

@@ -1,8 +1,11 @@
-"""The command line, run in this process, and the models that its tests share."""
+"""The command line, run in this process or in one of its own, and the models that its tests share."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,8 @@ from typing import Any
 import pytest
 
 from edgeff.cli import run
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,12 @@ class CommandLine:
         ended = self(*arguments)
         assert ended.status == 0, ended.err
         return ended
+
+
+def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Python with ``arguments`` in a process of its own."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=env, timeout=120, check=False)
 
 
 def make_models(folder: Path) -> Path:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from command_line import CommandLine
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -53,3 +57,26 @@ def reference_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    """The command line, in this process."""
+    from command_line import CommandLine
+
+    return CommandLine(capsys)
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of small models, as ``make_models`` names them; nothing may be written into it."""
+    from command_line import make_models
+
+    return make_models(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, and the one commands run in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

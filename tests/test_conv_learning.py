@@ -310,7 +310,7 @@ def test_an_error_of_another_size_than_the_last_convolution_is_refused() -> None
 
 
 def learned(rule: str, numeric: Numeric, seed: int) -> tuple[float, float]:
-    """The test accuracy before and after 30 epochs by the C, a sample at a time, with settings chosen by a few trials on these splits."""
+    """The test accuracy before and after 30 epochs by the C, a sample at a time, with the settings of benchmarks/conv_learning.py."""
     settings: dict[tuple[str, Numeric], dict[str, float]] = {
         ("frozen", "float32"): {"lr": 0.2},
         ("frozen", "int8"): {"lr": 0.06},

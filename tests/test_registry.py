@@ -34,10 +34,18 @@ def plugin_folder(folder: Path, files: dict[str, str], monkeypatch: pytest.Monke
     monkeypatch.setenv("EDGEFF_PLUGIN_DIR", str(folder))
 
 
-@pytest.mark.parametrize("kind", ["rules", "tasks"])
-def test_one_file_is_one_entry(kind: str) -> None:
-    files = {path.stem for path in (PACKAGE / kind).glob("[!_]*.py")}
-    assert set(getattr(registry, kind)) == files
+def files_of(kind: str) -> set[str]:
+    return {path.stem for path in (PACKAGE / kind).glob("[!_]*.py")}
+
+
+def test_one_file_is_one_rule() -> None:
+    assert set(registry.rules) == files_of("rules")
+
+
+def test_one_file_is_one_data_set_whose_further_tasks_bear_its_name() -> None:
+    names, files = set(registry.tasks), files_of("tasks")
+    assert files <= names
+    assert {name.partition("_")[0] for name in names - files} <= files
 
 
 def test_every_layer_kind_is_registered_under_its_op() -> None:

@@ -37,7 +37,7 @@ def recordings(reference_data: Find, data_folder: Path) -> dict[str, Array]:
         return {name: file[name] for name in file.files}
 
 
-RAMP = 4 * 6 * bearings.WINDOW
+RAMP = 4 * 10 * bearings.WINDOW
 
 
 def made_up(**changed: Array) -> dict[str, Array]:

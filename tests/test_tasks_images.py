@@ -8,6 +8,7 @@ import io
 import struct
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,13 @@ from command_line import CommandLine
 from data_server import Site, serve
 from task_data import checked, digests, empty_folders, refusal, task
 
+from edgeff import registry
+from edgeff.importers import load
 from edgeff.ir import Array
+from edgeff.networks import structure
 from edgeff.tasks import cifar10, ic, mnist
 from edgeff.tasks._files import Remote
+from edgeff.train import train
 
 Find = Callable[[str], Path]
 
@@ -122,6 +127,26 @@ def test_a_folder_file_that_is_no_mnist_is_one_line(data_folder: Path, changed: 
     arrays = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test} | changed
     np.savez(data_folder / "mnist.npz", **arrays)  # type: ignore[arg-type]
     assert said in refusal(task("mnist").load)
+
+
+def test_a_dense_list_of_as_many_inputs_learns_images_as_it_learns_their_flat_form(
+    data_folder: Path, tmp_path: Path, cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (x_train, y_train), (x_test, y_test) = digits(60, 0), digits(20, 1)
+    np.savez(data_folder / "mnist.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    cli.ok("train", "mnist", "--network", "784-8-10", "--rule", "pepita", "--epochs", "2", "-o", "m.onnx")
+    data = task("mnist").load()
+    flat = replace(data, x_train=data.x_train.reshape(60, -1), x_test=data.x_test.reshape(20, -1))
+    settings = registry.rules["pepita"].settings.changed({"epochs": "2"})
+    expected = train(flat, structure("784-8-10"), "pepita", settings, 0).network
+    assert load("m.onnx").input_shape == (28, 28, 1)
+    for layer in expected.trainable:
+        assert np.array_equal(load("m.onnx")[layer.name].params["weight"], layer.params["weight"])
+    values = {
+        cli.ok("evaluate", "m.onnx", "mnist", "--engine", engine, "--json").json["value"] for engine in ("edgeff", "c", "onnxruntime")
+    }
+    assert len(values) == 1
 
 
 # ------------------------------------------------------------------ cifar10 and ic

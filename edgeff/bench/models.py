@@ -13,9 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from edgeff.errors import BadInput
 from edgeff.importers import load
 from edgeff.ir import Network, Numeric
+from edgeff.layers import kind
 from edgeff.networks import initialised, structure
 
 FOLDER_VARIABLE = "EDGEFF_MODELS_DIR"
@@ -104,6 +107,15 @@ def weights_tag(benchmark: Benchmark, numeric: Numeric, folder: Path | None) -> 
     """A part of a file name that is another one for other weights: the begin of their file's SHA-256, or ``fresh``."""
     file = model_file(benchmark, numeric, folder)
     return hashlib.sha256(file.read_bytes()).hexdigest()[:8] if file else "fresh"
+
+
+def with_fresh_head(network: Network, seed: int) -> Network:
+    """A float ``network`` whose last layer with weights has fresh ones from ``seed``: trained features, and a head that has to learn."""
+    head = network.trainable[-1]
+    shapes = {"input": network.input_shape} | {layer.name: layer.shape for layer in network}
+    wish = replace(head, attrs=dict(head.attrs) | {"bias": "bias" in head.params})
+    params = kind(head).initial(wish, tuple(shapes[name] for name in head.inputs), np.random.default_rng([seed, 1]))
+    return network.replacing({head.name: replace(head, params=params)})
 
 
 def numbered(network: Network) -> Network:

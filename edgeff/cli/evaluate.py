@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from edgeff.cli.models import load_model, load_task, split_seed
 from edgeff.cli.options import OneOf, common
 from edgeff.cli.terminal import measure_text, print_json, print_note, print_table, progress
-from edgeff.errors import BadInput
-
-if TYPE_CHECKING:
-    from edgeff.tasks import Data
 
 ENGINES = ("edgeff", "onnxruntime", "litert", "tflm", "c")
 
@@ -34,14 +28,12 @@ def command(model: str, task: str, split: str, engine: str, as_json: bool, seed:
     loaded = load_model(model)
     data = load_task(task, split_seed(loaded, task, seed), loaded.network)
     x, labels, files = (data.x_test, data.y_test, data.files_test) if split == "test" else (data.x_train, data.y_train, None)
-    if not len(x):
-        raise BadInput(f"the {split} part of task {task}", got="no samples on this machine", allowed="at least one", next_step=_why(data))
+    data.need("test" if split == "test" else "train")
     metric = metric_of(task)
     with progress(f"{engine} on {task}") as report:
         found = outcome(engine, loaded, x, report)
-    value = (
-        float((found.best == labels).mean()) if metric == "accuracy" else measured(metric, loaded.network, x, found.outputs, labels, files)
-    )
+    right = float((found.best == labels).mean())
+    value = right if metric == "accuracy" else measured(metric, loaded.network, x, found.outputs, labels, files)
     if runs_head(engine, loaded):
         print_note(f"{engine} knows layers only: it runs the head of this model, not the probing of {loaded.rule}")
     if as_json:
@@ -49,9 +41,3 @@ def command(model: str, task: str, split: str, engine: str, as_json: bool, seed:
         return
     row = [task, split, engine, len(x), measure_text(metric, value)]
     print_table(["task", "split", "engine", "samples", "AUC" if metric == "auc" else metric], [row])
-
-
-def _why(data: Data) -> str:
-    """What the data say of a part that is not there."""
-    said = [str(text) for text in data.metadata.values() if isinstance(text, str) and "none" in text]
-    return said[0] if said else "see docs/data.md"

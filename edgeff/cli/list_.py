@@ -35,7 +35,13 @@ def _tasks() -> list[Entry]:
     from edgeff.registry import tasks
 
     return [
-        {"name": name, "summary": task.summary, "input_shape": [*task.input_shape], "classes": len(task.classes)}
+        {
+            "name": name,
+            "summary": task.summary,
+            "input_shape": [*task.input_shape],
+            "classes": len(task.classes),
+            "metric": task.metric,
+        }
         for name, task in tasks.items()
     ]
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from edgeff.ir import Array
 
 SAMPLES = 64
+AUDIO = 3000
+"""The spread of random audio samples, int16."""
 MOST_BYTES = 1 << 30
 KEY = "x"
 
@@ -23,7 +25,7 @@ KEY = "x"
 @click.command("verify", epilog="Example: edgeff verify m.int8.onnx --board nucleo_l4r5zi")
 @click.argument("model")
 @click.option("--inputs", help="A .npz file with the array x (n, inputs). [default: test samples of the model's task, or random ones]")
-@click.option("--board", help="Run on this emulated board as well; see `edgeff list boards`.")
+@click.option("--board", help="The board to emulate; see `edgeff list boards`. [default: one with a Cortex-M4 and one with a Cortex-M0+]")
 @common
 def command(model: str, inputs: str | None, board: str | None, as_json: bool, seed: int | None) -> None:
     """Run a model in every way there is and compare the results; exit 1 on a difference that is not allowed."""
@@ -38,7 +40,7 @@ def command(model: str, inputs: str | None, board: str | None, as_json: bool, se
     if as_json:
         print_json(result.to_json())
     else:
-        keys = ("a", "b", "what", "elements", "differing", "max_difference", "allowed")
+        keys = ("a", "b", "what", "elements", "differing", "max_difference", "allowed", "note")
         rows = [[getattr(comparison, key) for key in keys] for comparison in result]
         print_line(f"{loaded.network.name}, {len(x)} samples")
         print_table([key.replace("_", " ") for key in keys], rows)
@@ -49,11 +51,20 @@ def command(model: str, inputs: str | None, board: str | None, as_json: bool, se
 
 
 def _samples(model: Model, seed: int | None) -> Array:
+    """Test samples of the model's task; else random ones over all of an integer input's range, or around 0."""
     import numpy as np
+
+    from edgeff.layers import raw_input
+    from edgeff.quantize import QMAX
 
     if model.task is not None:
         return load_task(model.task, _seed(model, seed), model.network).x_test[:SAMPLES]
-    return np.random.default_rng(_seed(model, seed)).random((SAMPLES, *model.network.input_shape), np.float32)
+    network, rng = model.network, np.random.default_rng(_seed(model, seed))
+    size = (SAMPLES, *network.input_shape)
+    if network.input_quant is None or raw_input(network):
+        return rng.standard_normal(size).astype(np.float32) * (AUDIO if raw_input(network) else 1)
+    most = QMAX[network.numeric]
+    return rng.integers(-most - (network.numeric == "int8"), most, size, endpoint=True).astype(network.numeric)
 
 
 def _seed(model: Model, seed: int | None) -> int:

@@ -98,6 +98,10 @@ class Relu(LayerKind):
             lower_rescale(build, layer, xs[0], y)
         return y
 
+    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+        """The delta itself: the gate has closed it already."""
+        return (delta,)
+
 
 def lower_rescale(build: Any, layer: Layer, x: Any, y: Any) -> None:
     """Emits y = x in y's scale, within the ends of the layer's activation."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeff.errors import BadInput
-from edgeff.ir import Array, Layer
+from edgeff.errors import BadInput, Unsupported
+from edgeff.ir import Array, Attr, Layer
 from edgeff.layers import LayerKind
 from edgeff.layers.elementwise import check_numeric
 from edgeff.registry import layers
@@ -46,6 +46,13 @@ def axes(layer: Layer) -> tuple[int, ...]:
     return tuple(int(part) for part in str(layer.attrs["perm"]).split(","))
 
 
+def exchange(layer: Layer, shape: tuple[int, ...]) -> dict[str, Attr]:
+    """The attributes of the transpose kernels for an input of ``shape``, which gets axes of 1 in front up to three."""
+    missing = 3 - len(shape)
+    sizes, order = (1,) * missing + tuple(shape), (*range(missing), *(axis + missing for axis in axes(layer)))
+    return {**{f"d{i}": size for i, size in enumerate(sizes)}, **{f"p{i}": axis for i, axis in enumerate(order)}}
+
+
 class Transpose(LayerKind):
     """attrs: ``perm``, the input's axes in their new order, as text: "1,2,0". At most three axes."""
 
@@ -69,11 +76,17 @@ class Transpose(LayerKind):
         check_numeric(build, layer)
         (x,) = xs
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
-        missing = 3 - len(x.shape)
-        sizes, order = (1,) * missing + tuple(x.shape), (*range(missing), *(axis + missing for axis in axes(layer)))
-        attrs = {f"d{i}": size for i, size in enumerate(sizes)} | {f"p{i}": axis for i, axis in enumerate(order)}
-        build.call(f"eff_transpose_{build.suffix}", [y], [x], attrs, layer)
+        build.call(f"eff_transpose_{build.suffix}", [y], [x], exchange(layer, x.shape), layer)
         return y
+
+    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+        """The axes back in their old order; float32 only."""
+        if build.numeric != "float32":
+            raise Unsupported(f"the gradient through layer {layer.name!r}, transpose", got=build.numeric, allowed="float32")
+        back = replace(layer, attrs={"perm": ",".join(str(int(axis)) for axis in np.argsort(axes(layer)))})
+        d = build.activation("gradient", xs[0].shape, layer=layer.name)
+        build.call("eff_transpose_f32", [d], [replace(delta, shape=layer.shape)], exchange(back, layer.shape), layer, "backward")
+        return (d,)
 
 
 layers.add("reshape", Reshape())

@@ -55,14 +55,20 @@ def structure(
 ) -> Network:
     """The structure called ``name``, without parameters.
 
-    A registered network is made for ``input_shape`` and ``classes``, by default those of its reference; a dense list says both itself, and
-    whether it has biases and a softmax is for the caller to say.
+    A registered network is made for ``input_shape`` and ``classes``, by default those of its reference. A dense list says both itself; it
+    takes an ``input_shape`` of as many elements, such as an image's, and whether it has biases and a softmax is for the caller to say.
+
+    >>> structure("784-10", input_shape=(28, 28, 1)).input_shape, structure("784-10", input_shape=(27, 28, 1)).input_shape
+    ((28, 28, 1), (784,))
     """
     if name in registry:
         wishes = {"input_shape": input_shape, "classes": classes}
         found: Network = registry[name](**{key: wish for key, wish in wishes.items() if wish is not None})
         return found
-    return dense_list(name, softmax=softmax, bias=bias)
+    listed = dense_list(name, softmax=softmax, bias=bias)
+    if input_shape is not None and (prod(input_shape),) == listed.input_shape:
+        return replace(listed, input_shape=tuple(input_shape))
+    return listed
 
 
 def recipe(name: str) -> Mapping[str, Any]:

@@ -1,11 +1,12 @@
 """Traces of several boards -> grids with one line a program and one column a board; and what could not run, with its reason.
 
-A program is a network with a rule in a numeric. Its bytes of RAM and flash are those of the board where it takes most. A board that it
-does not fit has a dash here and a reason among the refusals.
+A program is a network with a rule in a numeric. Its bytes of RAM and flash are those of the board where it takes most. On a board that it
+does not fit its time is unknown, and a grid says how many bytes are missing; what was refused for another reason is among the refusals.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from edgeff.report.style import CONTROL, NO_RULE, shown
 
 EVERY_BOARD = "every board"
 MILLISECONDS = "ms on"
+MISFITS = "Too large for a board"
+_MISSING = re.compile(r"([\d,]+) bytes of (RAM|flash) too few")
 
 Program = Sequence[Trace]
 """The traces of one program, a board each."""
@@ -56,10 +59,16 @@ def has_several_boards(traces: Iterable[Trace]) -> bool:
     return any(len({trace.board for trace in program}) > 1 for program in _programs(traces))
 
 
+def has_figures(trace: Trace) -> bool:
+    """Whether anything is known of a run: it ran, or was refused by a board alone."""
+    return not trace.refused or trace.infer.macs is not None
+
+
 def overview(traces: Sequence[Trace]) -> tuple[Grid, ...]:
     """The grids of inference and of a learning step, those of them that have a row."""
     boards = list(dict.fromkeys(trace.board or trace.target for trace in traces))
-    known = [program for program in _programs(traces) if any(trace.infer.macs is not None or not trace.refused for trace in program)]
+    programs = _programs(traces)
+    known = [program for program in programs if any(has_figures(trace) for trace in program)]
     inference = [program for program in known if program[0].rule in NO_RULE]
     learning = [program for program in known if program[0].rule not in NO_RULE]
     found = []
@@ -69,16 +78,26 @@ def overview(traces: Sequence[Trace]) -> tuple[Grid, ...]:
     if learning:
         accuracy = [("accuracy, %", "before", lambda p: _share(p, "before")), ("accuracy, %", "learned", lambda p: _share(p, "after"))]
         found.append(_grid("A learning step", learning, boards, accuracy, lambda trace: trace.learn))
+    large = [program for program in programs if any(missing(trace) for trace in program)]
+    if large:
+        found.append(_misfits(large, boards))
     return tuple(found)
 
 
+def missing(trace: Trace) -> tuple[tuple[int, str], ...]:
+    """The bytes that a board lacks for a run, each with its memory: ``((67608, "RAM"),)``; empty for a run that fits it."""
+    return tuple((int(size.replace(",", "")), kind) for size, kind in _MISSING.findall(trace.refused))
+
+
 def refusals(traces: Iterable[Trace]) -> tuple[Refusal, ...]:
-    """What could not run; numerics and boards that share a reason stand on one line."""
+    """What could not run, but for a board that is too small where ``overview`` says so; one line for all that share a reason."""
+    traces = [*traces]
+    told = has_several_boards(traces)
     found: dict[tuple[str, str, str, str], list[Trace]] = {}
     every: dict[tuple[str, str], set[str | None]] = {}
     for trace in traces:
         every.setdefault((trace.task, trace.network), set()).add(trace.board)
-        if trace.refused:
+        if trace.refused and not (told and missing(trace)):
             reason = trace.refused.removeprefix(f"does not fit {trace.board}: ")
             found.setdefault((trace.task, trace.network, trace.rule, reason), []).append(trace)
     lines = []
@@ -102,15 +121,7 @@ Cell = Callable[[Program], str | None]
 def _grid(
     title: str, programs: Sequence[Program], boards: Sequence[str], accuracy: Sequence[tuple[str, str, Cell]], cost: Callable[[Trace], Cost]
 ) -> Grid:
-    columns: list[tuple[Heading, Cell]] = [
-        (Heading("", "task", right=False), lambda p: shown(p[0].task, 16)),
-        (Heading("", "network", right=False), lambda p: shown(p[0].network, 24)),
-    ]
-    if any(program[0].rule not in NO_RULE for program in programs):
-        columns.append((Heading("", "rule", right=False), lambda p: shown(p[0].rule, 16)))
-    columns.append((Heading("", "numeric", right=False), lambda p: shown(p[0].numeric, 12)))
-    if len({program[0].seed for program in programs}) > 1:
-        columns.append((Heading("", "seed"), lambda p: str(p[0].seed)))
+    columns = _names(programs)
     columns += [(Heading(group, short), cell) for group, short, cell in accuracy]
     columns += [
         (Heading("bytes", "weights"), lambda p: _most(p, lambda memory: memory.weight_bytes)),
@@ -120,8 +131,41 @@ def _grid(
     ]
     columns += [(Heading(MILLISECONDS, shown(board, 24)), _milliseconds(board, cost)) for board in boards]
     kept = [(heading, cell) for heading, cell in columns if heading.group != "accuracy, %" or any(cell(p) is not None for p in programs)]
-    rows = tuple(tuple(cell(program) for _, cell in kept) for program in programs)
-    return Grid(title, tuple(heading for heading, _ in kept), rows, tuple(program[0].rule == CONTROL for program in programs))
+    return _filled(title, programs, kept)
+
+
+def _filled(title: str, programs: Sequence[Program], columns: Sequence[tuple[Heading, Cell]]) -> Grid:
+    rows = tuple(tuple(cell(program) for _, cell in columns) for program in programs)
+    return Grid(title, tuple(heading for heading, _ in columns), rows, tuple(program[0].rule == CONTROL for program in programs))
+
+
+def _names(programs: Sequence[Program]) -> list[tuple[Heading, Cell]]:
+    """The columns that say which program a line is of."""
+    columns: list[tuple[Heading, Cell]] = [
+        (Heading("", "task", right=False), lambda p: shown(p[0].task, 16)),
+        (Heading("", "network", right=False), lambda p: shown(p[0].network, 24)),
+    ]
+    if any(program[0].rule not in NO_RULE for program in programs):
+        columns.append((Heading("", "rule", right=False), lambda p: "inference" if p[0].rule in NO_RULE else shown(p[0].rule, 16)))
+    columns.append((Heading("", "numeric", right=False), lambda p: shown(p[0].numeric, 12)))
+    if len({program[0].seed for program in programs}) > 1:
+        columns.append((Heading("", "seed"), lambda p: str(p[0].seed)))
+    return columns
+
+
+def _misfits(programs: Sequence[Program], boards: Sequence[str]) -> Grid:
+    """How many bytes are missing where a program does not fit; nothing where it does."""
+
+    def cell(board: str) -> Cell:
+        def found(program: Program) -> str | None:
+            here = next((trace for trace in program if (trace.board or trace.target) == board), None)
+            if here is None:
+                return None
+            return ", ".join(f"{size:,} {kind}" for size, kind in missing(here)) or "fits"
+
+        return found
+
+    return _filled(MISFITS, programs, _names(programs) + [(Heading("bytes missing on", shown(board, 24)), cell(board)) for board in boards])
 
 
 def _milliseconds(board: str, cost: Callable[[Trace], Cost]) -> Cell:

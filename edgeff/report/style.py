@@ -13,7 +13,7 @@ from types import MappingProxyType
 from edgeff.errors import one_line
 
 CONTROL = "frozen"
-CONTROL_MEANING = "frozen is the control: hidden layers stay at their random start, only the last layer learns"
+CONTROL_MEANING = "frozen is the control: hidden layers stay as they start (fresh weights: random), only the last layer learns"
 NO_RULE = frozenset({"", "none"})
 UNKNOWN = "\N{EN DASH}"
 INK, MUTED, RULE_LINE, GRID = "#1f2328", "#5f6770", "#c9ced4", "#eceef0"

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from edgeff.ir import Trace
-from edgeff.report.overview import Heading, has_several_boards, overview, refusals
+from edgeff.report.overview import Heading, has_figures, has_several_boards, overview, refusals
 from edgeff.report.rows import Column, Group, cells, evidence_by_kind, figure_columns, groups, key_columns
 from edgeff.report.style import CONTROL, CONTROL_MEANING, NO_RULE, shown
 
@@ -86,7 +86,7 @@ def refusal_lines(traces: Sequence[Trace], width: int = 10_000) -> list[str]:
     for item in found:
         rule = "inference" if item.rule in NO_RULE else shown(item.rule, 16)
         place = f"{shown(item.network, 24)} ({shown(item.task, 16)}), {rule}, {shown(item.numerics)}, {shown(item.boards, 120)}"
-        lines += textwrap.wrap(f"{place}: {shown(item.reason, 300)}", max(width, 30), subsequent_indent="    ")
+        lines += textwrap.wrap(f"{place}: {shown(item.reason, 300)}", max(width, 30), subsequent_indent="    ", break_on_hyphens=False)
     return [*lines, ""]
 
 
@@ -111,7 +111,7 @@ def _tables(traces: Sequence[Trace]) -> Iterator[tuple[str, list[_Part], list[bo
             yield grid.title, [_part(name, grid.headings, texts) for name in names], [*grid.control]
         return
     for group in groups(traces):
-        if not any(trace.infer.macs is not None or not trace.refused for trace in group.traces):
+        if not any(has_figures(trace) for trace in group.traces):
             continue
         columns = (*key_columns(group), *figure_columns(group))
         cell_texts = tuple(tuple(cells(column, group.traces, _UNKNOWN)) for column in columns)

@@ -1,7 +1,7 @@
 """Looks at memory between the calls that an emulated core makes: the function that makes them comes in, what each call left goes out.
 
 The firmware is the one that is measured and shipped: nothing is added to it. The core is watched where the calling function goes on behind
-a call (a BL or BLX stands before that place), by a block hook on that function alone, so the kernels run at full speed.
+a block that ended in a call (BL or BLX), by a block hook on that function alone, so the kernels run at full speed.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from typing import Any
 from unicorn import unicorn_const
 from unicorn.unicorn_py3.unicorn import Uc
 
+from edgeff.cycles.model import decode
 from edgeff.errors import CheckFailed
 from edgeff.toolchains.elf import Symbol
 
 Places = Sequence[Sequence[tuple[int, int]]]
 """For each call in turn, what to look at: (address, bytes)."""
+CALLS = ("bl", "blx")
 
 
 class CallTrace:
@@ -26,6 +28,7 @@ class CallTrace:
         self.seen: list[list[bytes]] = []
         self._emulator, self._body, self._places = emulator, body, places
         self._returns = 0
+        self._behind_call: int | None = None
 
     def run(self, command: Callable[[], int]) -> int:
         """What ``command`` gives, which runs the function once. Raises CheckFailed when it makes another number of calls."""
@@ -43,9 +46,11 @@ class CallTrace:
             raise CheckFailed("calls in the firmware", got=self._returns, allowed=f"{len(self._places)}, as in the program")
         return answer
 
-    def _on_block(self, _emulator: Uc, address: int, _size: int, _data: Any) -> None:
-        if address != self._body.address and follows_call(self._read(address - 4, 4)):
+    def _on_block(self, _emulator: Uc, address: int, size_bytes: int, _data: Any) -> None:
+        if address == self._behind_call:
             self._look()
+        called = decode(self._read(address, size_bytes), address)[-1].name in CALLS
+        self._behind_call = address + size_bytes if called else None
 
     def _look(self) -> None:
         if self._returns < len(self._places):
@@ -54,14 +59,3 @@ class CallTrace:
 
     def _read(self, address: int, size_bytes: int) -> bytes:
         return bytes(self._emulator.mem_read(address, size_bytes))
-
-
-def follows_call(code: bytes) -> bool:
-    """Whether the 4 bytes of Thumb ``code`` end in a call: BL (4 bytes), or BLX of a register (2 bytes).
-
-    >>> follows_call(bytes.fromhex("00f001f8")), follows_call(bytes.fromhex("00bf9847")), follows_call(bytes.fromhex("00bf00bf"))
-    (True, True, False)
-    """
-    first, second = int.from_bytes(code[:2], "little"), int.from_bytes(code[2:], "little")
-    branch_with_link = first >> 11 == 0b11110 and second & 0xD000 == 0xD000
-    return branch_with_link or second & 0xFF87 == 0x4780

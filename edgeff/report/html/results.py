@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from html import escape
 
 from edgeff.ir import Trace
-from edgeff.report.overview import Grid, has_several_boards, overview, refusals
+from edgeff.report.overview import Grid, has_figures, has_several_boards, overview, refusals
 from edgeff.report.rows import Column, Group, beyond_control, cells, evidence_kinds, figure_columns, groups, key_columns
 from edgeff.report.style import CONTROL, CONTROL_MEANING, NO_RULE, UNKNOWN, markup, rule_look
 
@@ -18,7 +18,7 @@ _FOLDED_FROM = 30
 
 def results(traces: Sequence[Trace]) -> str:
     """The section as HTML; of several groups each can be folded, and of many runs only the first group is open."""
-    found = [group for group in groups(traces) if any(trace.infer.macs is not None or not trace.refused for trace in group.traces)]
+    found = [group for group in groups(traces) if any(has_figures(trace) for trace in group.traces)]
     tables = [_table(group) for group in found]
     if len(found) > 1:
         closed = len(traces) > _FOLDED_FROM
@@ -37,8 +37,8 @@ def boards_section(traces: Sequence[Trace]) -> str:
         return ""
     tables = "".join(f"<h3>{escape(grid.title)}</h3>{_grid(grid)}" for grid in overview(traces))
     return f"""<section><h2>Boards</h2>
-<p class="muted small">RAM and flash are those of the board where the program takes most. A dash under a board: it does not fit, and how
-many bytes are missing stands under What did not run; elsewhere a dash is a figure that is not known.</p>{tables}</section>"""
+<p class="muted small">RAM and flash are those of the board where the program takes most. Under a board a dash says that the program does
+not fit it; elsewhere it stands for a figure that is not known.</p>{tables}</section>"""
 
 
 def refused_section(traces: Sequence[Trace]) -> str:

@@ -1,0 +1,184 @@
+"""The commands that go on to C and to boards: export, verify, cost, build, profile, simulate."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import CommandLine
+from model_files import float_network
+
+from edgeff.boards import load_boards
+from edgeff.exporters.onnx import to_onnx
+from edgeff.importers import load
+from edgeff.toolchains import TOOLCHAINS
+from edgeff.toolchains.host import host_compiler
+
+C_FILES = {"edgeff.h", "main.c", "model.c", "model.h"}
+
+
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        ("float", ["--with-training"]),
+        ("float", ["--with-training", "--rule", "dfa", "--numeric", "int16", "--set", "lr=0.01"]),
+        ("int8", []),
+        ("ff", []),
+        ("ff", ["--with-training", "--numeric", "int8"]),
+    ],
+)
+def test_exported_c_checks_itself(cli: CommandLine, models: Path, folder: Path, model: str, options: list[str]) -> None:
+    result = cli.ok("export", models / f"{model}.onnx", "--to", "c", *options, "-o", "model_c", "--json").json
+    assert set(result["files"]) == {path.name for path in (folder / "model_c").iterdir()}
+    assert set(result["files"]) > C_FILES
+    sources = sorted(map(str, (folder / "model_c").glob("*.c")))
+    flags = ["-std=c99", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run([*host_compiler(), *flags, *sources, "-o", "check"], check=True, timeout=120)
+    checked = subprocess.run([str(folder / "check")], capture_output=True, text=True, check=False, timeout=60)
+    assert checked.stdout.splitlines()[-1] == "ok: every bit as in the reference"
+    text = (folder / "model_c" / "model.c").read_text(encoding="utf-8")
+    assert f"edgeff export {model}.onnx --to c" in text
+    assert str(folder) not in text
+
+
+def test_the_same_export_gives_the_same_bytes_and_keeps_other_files(cli: CommandLine, models: Path, folder: Path) -> None:
+    command = ("export", models / "float.onnx", "--to", "c", "--with-training", "-o")
+    cli.ok(*command, "a")
+    cli.ok(*command, "deep/er/b")
+    first = {path.name: path.read_bytes() for path in (folder / "a").iterdir()}
+    assert {path.name: path.read_bytes() for path in (folder / "deep/er/b").iterdir()} == first
+    (folder / "a" / "notes.txt").write_text("mine", encoding="utf-8")
+    cli.ok("export", models / "float.onnx", "--to", "c", "-o", "a")
+    names = {path.name for path in (folder / "a").iterdir()}
+    assert "notes.txt" in names
+    assert names - {"notes.txt"} < set(first)
+
+
+@pytest.mark.usefixtures("folder")
+def test_cost_is_that_of_the_firmware(cli: CommandLine, models: Path) -> None:
+    command = (models / "float.onnx", "--numeric", "int8", "--board", "nucleo_l4r5zi")
+    learn = cli.ok("cost", *command, "--rule", "pepita", "--json").json
+    infer = cli.ok("cost", *command, "--json").json
+    assert set(learn) == {"layers", "infer", "learn", "weight_bytes", "board"}
+    assert {tuple(layer) for layer in learn["layers"]} == {("name", "kernel", "shape", "macs", "weight_bytes", "activation_bytes")}
+    assert [layer["name"] for layer in learn["layers"]] == ["dense_1", "dense_2", "softmax"]
+    assert sum(layer["macs"] for layer in learn["layers"]) == learn["infer"]["macs"] == 64 * 16 + 16 * 10
+    assert sum(layer["weight_bytes"] for layer in learn["layers"]) == learn["weight_bytes"]
+    assert infer["learn"] == {"macs": None, "arena_bytes": None, "arena_lower_bound_bytes": None}
+    assert learn["learn"]["arena_lower_bound_bytes"] == learn["learn"]["arena_bytes"]
+    assert infer["infer"] == learn["infer"]
+    for rule, expected in (("pepita", learn["learn"]), (None, learn["infer"])):
+        options = ["--rule", rule] if rule else []
+        built = cli.ok("build", *command, *options, "-o", f"firmware_{rule}", "--json").json
+        assert built["memory"]["arena_bytes"] == expected["arena_bytes"]
+        assert Path(built["elf"]).read_bytes().startswith(b"\x7fELF")
+
+
+def test_cost_says_what_does_not_fit_and_what_would(cli: CommandLine, folder: Path) -> None:
+    large = float_network((64, 500, 10), bias=False)
+    (folder / "large.onnx").write_bytes(to_onnx(large).SerializeToString())
+    command = ("cost", "large.onnx", "--rule", "bp", "--board", "nucleo_f446re")
+    board = cli.ok(*command, "--json").json["board"]
+    assert (board["name"], board["fits"]) == ("nucleo_f446re", False)
+    assert f"does not fit nucleo_f446re: {-board['free_ram_bytes']:,} bytes of RAM too few" in cli.ok(*command).out
+    assert re.search(r"rules that would fit: .*frozen", board["summary"])
+
+
+def test_cost_of_a_network_by_its_name_on_every_board(cli: CommandLine) -> None:
+    command = ("cost", "resnet8", "--board", "all")
+    found = cli.ok(*command, "--json").json
+    assert found["infer"]["macs"] == 12_501_632
+    assert [layer["shape"] for layer in found["layers"]][0] == [32, 32, 16]
+    boards = {board["name"]: board for board in found["boards"]}
+    assert set(boards) == set(load_boards())
+    large = boards["nucleo_f446re"]
+    assert (large["fits"], boards["nucleo_l4r5zi"]["fits"]) == (False, True)
+    shown = cli.ok(*command).out
+    assert re.search(rf"nucleo_f446re +no +131,072 +{large['free_ram_bytes']:,} ", shown)
+    assert f"does not fit nucleo_f446re: {-large['free_ram_bytes']:,} bytes of RAM too few, of 131,072" in shown
+    assert cli.ok("cost", "resnet8", "--numeric", "int8", "--json").json["infer"]["arena_bytes"] == 49_152
+
+
+def test_cost_of_an_unknown_network_lists_the_known_ones(cli: CommandLine) -> None:
+    ended = cli("cost", "resnet9")
+    assert ended.status == 2
+    assert re.fullmatch(r"error: model: got 'resnet9', no such file or network; allowed: .*, ds_cnn, .*\n", ended.err)
+
+
+def test_an_autoencoder_learns_its_input(cli: CommandLine) -> None:
+    found = cli.ok("cost", "fc_ae", "--rule", "bp", "--numeric", "int8", "--json").json
+    assert (found["infer"]["macs"], found["infer"]["arena_bytes"]) == (264_192, 768)
+    assert found["learn"]["arena_bytes"] == found["learn"]["arena_lower_bound_bytes"]
+
+
+def test_build_gives_a_project_that_is_replaced_by_the_next(cli: CommandLine, models: Path, folder: Path) -> None:
+    command = ("build", models / "float.onnx", "--board", "rpi_pico", "-o", "project")
+    cli.ok(*command, "--rule", "pepita", "--train-layers", "dense_1,dense_2")
+    more = {path.name for path in (folder / "project").rglob("eff_*.c")}
+    cli.ok(*command)
+    assert {path.name for path in (folder / "project").rglob("eff_*.c")} < more
+    assert [path.name for path in folder.iterdir()] == ["project"]
+
+
+def test_profile_gives_a_run_with_layers(cli: CommandLine, models: Path) -> None:
+    command = ("profile", models / "float.onnx", "--board", "nucleo_l4r5zi", "--rule", "pepita", "--numeric", "int8")
+    entry = cli.ok(*command, "--json").json
+    check_run(entry, rule="pepita", numeric="int8")
+    for line in ("infer", "learn"):
+        assert {"name", "kernel", "macs", "instructions", "cycles"} <= set(entry[line]["layers"][0])
+        assert sum(layer["instructions"] for layer in entry[line]["layers"]) == entry[line]["instructions"]
+    assert f"{entry['learn']['instructions']:,}" in cli.ok(*command).out
+
+
+@pytest.mark.parametrize("toolchain", ["zig", "gcc"])
+def test_profile_says_which_compiler_built_what_it_counts(cli: CommandLine, toolchain: str) -> None:
+    if not TOOLCHAINS[toolchain].available():
+        pytest.skip(f"{toolchain} is not installed: {TOOLCHAINS[toolchain].how_to_get}")
+    shown = cli.ok("profile", "64-8-10", "--board", "nucleo_l4r5zi", "--numeric", "int8", "--toolchain", toolchain).out
+    assert f"inference of 64-8-10, int8, on nucleo_l4r5zi, built by {toolchain} " in shown
+    assert re.search(r"dense_1 +eff_dense_i8 +forward +8 +512 +[\d,]+ +\d+\.\d", shown)
+
+
+def test_simulate_learns_and_says_what_a_step_costs(cli: CommandLine, models: Path) -> None:
+    command = ("simulate", models / "float.onnx", "digits", "--board", "nucleo_l4r5zi", "--rule", "pepita", "--samples", "60")
+    entry = cli.ok(*command, "--json").json
+    check_run(entry, rule="pepita", numeric="float32")
+    accuracy = entry["accuracy"]
+    assert accuracy["float"] == accuracy["before"] == load(models / "float.onnx").metadata["accuracy"]["test"]
+    assert accuracy["quantized"] is None
+    assert accuracy["after"] > 0.5
+    assert cli.ok(*command, "--json").json == entry
+
+
+def check_run(entry: dict[str, Any], rule: str, numeric: str) -> None:
+    assert (entry["task"], entry["network"], entry["rule"], entry["numeric"]) == ("digits", "64-16-10", rule, numeric)
+    assert (entry["board"], entry["target"], entry["seed"]) == ("nucleo_l4r5zi", "unicorn", 3)
+    assert {"flash_bytes", "weight_bytes", "arena_bytes", "static_ram_bytes", "stack_bytes", "total_ram_bytes"} <= set(entry["memory"])
+    for line in ("infer", "learn"):
+        assert {"macs", "instructions", "cycles", "latency_s", "evidence"} <= set(entry[line])
+        assert entry[line]["instructions"] > entry[line]["macs"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_verify_compares_every_execution(cli: CommandLine, models: Path) -> None:
+    np.savez("x.npz", x=np.random.default_rng(0).random((3, 64)))
+    result = cli.ok("verify", models / "int8.onnx", "--inputs", "x.npz", "--board", "nucleo_l4r5zi", "--json").json
+    assert result["ok"] is True
+    keys = {"a", "b", "what", "elements", "differing", "max_difference", "allowed"}
+    assert all(keys <= set(comparison) for comparison in result["comparisons"])
+    assert any("nucleo_l4r5zi" in comparison["b"] for comparison in result["comparisons"])
+    assert any("steps of pepita" in comparison["what"] for comparison in result["comparisons"])
+
+
+def test_a_forbidden_difference_ends_in_1(cli: CommandLine, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgeff import verify
+
+    wrong = verify.Verification((verify.Comparison("NumPy twin", "C on the host", "scores", 640, 2, 3, 0),))
+    monkeypatch.setattr(verify, "verify", lambda *_args, **_options: wrong)
+    ended = cli("verify", models / "int8.onnx", "--json")
+    assert (ended.status, ended.json["ok"]) == (1, False)
+    assert re.fullmatch(r"error: 1 of 1 comparisons failed; NumPy twin against C on the host, scores: got 2 of 640 .*\n", ended.err)

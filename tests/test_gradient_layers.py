@@ -1,0 +1,46 @@
+"""Back-propagation through layers that only pass a gradient on: the lowered step against the host's, in float32."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgeff import registry
+from edgeff.interpreter import Interpreter
+from edgeff.ir import Layer, Network
+from edgeff.lower import lower
+from edgeff.networks import initialised
+from edgeff.train import start
+
+WINDOW = {"kernel_h": 2, "kernel_w": 3, "stride_h": 1, "stride_w": 1, "pad_top": 0, "pad_left": 1, "pad_bottom": 0, "pad_right": 1}
+
+
+def network(op: str, shape: tuple[int, ...], attrs: dict[str, str]) -> Network:
+    """conv - ``op`` - dense - softmax on (3, 4, 2)."""
+    layers = (
+        Layer("conv", "conv2d", ("input",), (2, 4, 3), WINDOW | {"activation": "none", "bias": True}),
+        Layer("middle", op, ("conv",), shape, attrs),
+        Layer("dense", "dense", ("middle",), (5,), {"activation": "none", "bias": True}),
+        Layer("softmax", "softmax", ("dense",), (5,)),
+    )
+    return initialised(Network("passes", (3, 4, 2), layers), 0)
+
+
+@pytest.mark.parametrize(
+    ("op", "shape", "attrs"),
+    [("relu", (2, 4, 3), {"activation": "relu"}), ("transpose", (3, 2, 4), {"perm": "2,0,1"}), ("reshape", (24,), {})],
+)
+def test_a_step_of_back_propagation_passes_it(op: str, shape: tuple[int, ...], attrs: dict[str, str]) -> None:
+    made = network(op, shape, attrs)
+    rule = registry.rules["bp"]
+    settings = rule.device_settings("float32")
+    x = np.random.default_rng(0).normal(size=(1, 3, 4, 2)).astype(np.float32)
+    run = start(made, rule, settings, 0)
+    expected = rule.step(run, x, np.eye(5, dtype=np.float32)[[2]])
+    core = Interpreter(lower(made, "bp", settings))
+    core.learn(x.reshape(-1), 2)
+    for layer in made.trainable:
+        for name, before in layer.params.items():
+            change = (before.astype(np.float64) - core.tensor(f"{layer.name}.{name}")) / settings.lr
+            np.testing.assert_allclose(change, expected[layer.name][name].astype(np.float64), atol=2e-5)
+            assert np.abs(change).max() > 1e-3
