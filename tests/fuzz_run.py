@@ -13,8 +13,10 @@ from typing import Any
 
 WORKER = Path(__file__).with_name("fuzz_worker.py")
 ROOT = WORKER.parents[1]
-GRACE_SECONDS = 20.0
+GRACE_SECONDS = 30.0
 """For one case before its process is ended: C code hears no timer of Python's."""
+START_SECONDS = 600.0
+"""For a process to begin, which makes the files that it mutates."""
 
 
 def outcomes(form: str, first: int, end: int) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -33,8 +35,9 @@ def _process(form: str, first: int, end: int) -> Iterator[tuple[int, dict[str, A
     environment = dict(os.environ) | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(WORKER), form, str(first), str(end)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True, encoding="utf-8") as process:
-        number = None
-        while line := _line(process):
+        number, wait = None, START_SECONDS
+        while line := _line(process, wait):
+            wait = GRACE_SECONDS
             if line.startswith("{"):
                 assert number is not None
                 yield number, json.loads(line)
@@ -46,9 +49,9 @@ def _process(form: str, first: int, end: int) -> Iterator[tuple[int, dict[str, A
         yield number, {"outcome": "ended", "seconds": GRACE_SECONDS, "mebibytes": 0, "failure": failure}
 
 
-def _line(process: subprocess.Popen[str]) -> str:
+def _line(process: subprocess.Popen[str], seconds: float) -> str:
     """The process's next line of output, empty at its end; it is ended where none comes in time."""
-    timer = threading.Timer(GRACE_SECONDS, process.kill)
+    timer = threading.Timer(seconds, process.kill)
     timer.start()
     try:
         assert process.stdout is not None

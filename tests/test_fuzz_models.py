@@ -11,6 +11,7 @@ from typing import Any
 import fuzz_onnx
 import fuzz_tflite
 import fuzz_worker
+import numpy as np
 import onnx
 import pytest
 from fuzz_corpus import corpus
@@ -81,6 +82,14 @@ def test_a_file_that_takes_too_long_is_seen(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr(fuzz_worker, "load", load)
     monkeypatch.setattr(fuzz_worker, "SECONDS", 0.05)
     assert fuzz_worker.outcome(b"", tmp_path / "model")["failure"] == "more than 0.05 s"
+
+
+def test_the_memory_that_a_file_takes_is_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for mebibytes in (300, 2):
+        monkeypatch.setattr(fuzz_worker, "load", lambda _, size=mebibytes << 20: np.full(size, 1, np.int8).nope)
+        found = fuzz_worker.outcome(b"", tmp_path / "model")
+        assert mebibytes - 2 <= found["mebibytes"] <= mebibytes + 20
+        assert found["failure"].startswith("AttributeError")
 
 
 def test_memory_beyond_the_limit_and_a_crash_are_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ class OnnxRuntime:
         self._refusals = tuple(
             getattr(state, name) for name in ("Fail", "InvalidArgument", "InvalidGraph", "NotImplemented", "RuntimeException")
         )
-        with _refusing("ONNX Runtime", *self._refusals):
+        with _refusing("ONNX Runtime", *self._refusals), _quiet():
             options = library.SessionOptions()
             for key, value in SESSION_ENTRIES.items():
                 options.add_session_config_entry(key, value)

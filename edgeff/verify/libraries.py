@@ -193,9 +193,12 @@ def _cut(model: onnx.ModelProto, feeds: list[str], shapes: list[tuple[int, ...]]
         if name in makers and name not in feeds and name not in needed:
             needed.add(name)
             waiting.extend(makers[name].input)
-    kept = [node for node in graph.node if needed.intersection(node.output)]
-    del graph.node[:], graph.input[:], graph.value_info[:]
-    graph.node.extend(kept)
+    nodes = [node for node in graph.node if needed.intersection(node.output)]
+    read = {name for node in nodes for name in node.input}
+    constants = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.node[:], graph.initializer[:], graph.input[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(constants)
     graph.input.extend(
         helper.make_tensor_value_info(name, TensorProto.INT8, ["N", *shape]) for name, shape in zip(feeds, shapes, strict=True)
     )
