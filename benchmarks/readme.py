@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mlperf_tiny import BOARD, CMSIS_NN, PUBLISHED_MS
 from results import load
 from speed import FC_AE, PEERS
 
@@ -115,7 +116,70 @@ def demo() -> str:
     return markdown_table(from_json(load("demo")))
 
 
-SECTIONS = {"accuracy": accuracy, "device_learning": device_learning, "speed": speed, "memory": memory, "demo": demo}
+TINY = {"ad": "FC-AE (AD)", "ic": "ResNet-8 (IC)", "kws": "DS-CNN (KWS)", "vww": "MobileNetV1 0.25 (VWW)"}
+
+
+def tiny(*begin: str) -> dict[tuple[str, ...], dict[str, Any]]:
+    """The rows of the MLPerf Tiny benchmark whose key begins so, by the rest of their key."""
+    rows = load("mlperf_tiny")["rows"]
+    return {tuple(row["key"][len(begin) :]): row for row in rows if tuple(row["key"][: len(begin)]) == begin}
+
+
+def mlperf_arena() -> str:
+    lines = []
+    for (task, _), row in tiny("arena").items():
+        ours, bound = row["arena"], row["lower_bound"]
+        lines.append(
+            [TINY[task], f"{ours:,}", f"{bound:,}", f"{ours / bound:.2f}", f"{row['tflm_total']:,}", f"{row['tflm_activations']:,}"]
+        )
+    return table(["int8, bytes", "edgeff: arena", "alive at once", "ratio", "TFLM: arena", "TFLM: of it activations"], lines)
+
+
+def mlperf_latency() -> str:
+    rows, names = tiny("latency"), [*PUBLISHED_MS["ad"]]
+    lines = []
+    for task, shown in TINY.items():
+        zig, gcc = rows[task, "int8", "zig"], rows[task, "int8", "gcc"]
+        found = [shown, f"{gcc['instructions']:,}", f"{zig['instructions']:,}", f"{gcc['ms']:.1f}", f"{zig['ms']:.1f}"]
+        lines.append([*found, *(f"{PUBLISHED_MS[task][name]:.1f}" for name in names)])
+    versions = {row["toolchain"].split()[0]: row["toolchain"] for row in rows.values()}
+    heads = [f"instructions, {versions['gcc']}", f"instructions, {versions['zig']}", "ms modelled, gcc", "ms modelled, zig"]
+    return table([f"int8, {BOARD}", *heads, *(f"ms published, {name}" for name in names)], lines)
+
+
+def mlperf_instructions() -> str:
+    rows = tiny("latency")
+    lines = []
+    for (task, layer), (what, theirs) in CMSIS_NN.items():
+        zig, gcc = (rows[task, "int8", name] for name in ("zig", "gcc"))
+        calls = {name: (macs, instructions) for name, _, macs, instructions in gcc["calls"]}
+        macs = calls[layer][0] if layer else gcc["macs"]
+        ours = [next(c[3] for c in row["calls"] if c[0] == layer) if layer else row["instructions"] for row in (gcc, zig)]
+        lines.append([what, f"{macs:,}", f"{theirs / macs:.2f}", *(f"{count / macs:.2f}" for count in ours)])
+    return table(["int8, instructions a MAC", "MACs", "CMSIS-NN, gcc", "edgeff, gcc", "edgeff, zig"], lines)
+
+
+def mlperf_boards() -> str:
+    rows = tiny("boards")
+    names = [name for name, value in next(iter(rows.values())).items() if isinstance(value, dict)]
+
+    def cell(found: dict[str, int]) -> str:
+        missing = [f"{-found[key]:,} {what}" for key, what in (("free_ram", "RAM"), ("free_flash", "flash")) if found[key] < 0]
+        return f"misses {', '.join(missing)}" if missing else "fits"
+
+    lines = [
+        [TINY[task], numeric, f"{row['arena']:,}", f"{row['constants']:,}", *(cell(row[name]) for name in names)]
+        for (task, numeric), row in rows.items()
+    ]
+    return table(["inference, bytes", "numeric", "arena", "constants", *names], lines, 2)
+
+
+SECTIONS = {"accuracy": accuracy, "device_learning": device_learning, "speed": speed, "memory": memory, "demo": demo} | {
+    "mlperf_arena": mlperf_arena,
+    "mlperf_latency": mlperf_latency,
+    "mlperf_instructions": mlperf_instructions,
+    "mlperf_boards": mlperf_boards,
+}
 
 
 def written(text: str) -> str:

@@ -92,7 +92,7 @@ def test_cost_of_a_network_by_its_name_on_every_board(cli: CommandLine) -> None:
     command = ("cost", "resnet8", "--board", "all")
     found = cli.ok(*command, "--json").json
     assert found["infer"]["macs"] == 12_501_632
-    assert [layer["shape"] for layer in found["layers"]][0] == [32, 32, 16]
+    assert found["layers"][0]["shape"] == [32, 32, 16]
     boards = {board["name"]: board for board in found["boards"]}
     assert set(boards) == set(load_boards())
     large = boards["nucleo_f446re"]

@@ -10,7 +10,7 @@ import click
 
 from edgeff.cli.export import example_samples
 from edgeff.cli.models import load_model, make_deployment
-from edgeff.cli.options import OutputFolder, changes, common, numeric
+from edgeff.cli.options import OutputFolder, changes, common, features, numeric
 from edgeff.cli.outputs import check_folder, new_folder
 from edgeff.cli.terminal import print_json, print_line, print_table
 from edgeff.cli.version import version
@@ -28,6 +28,7 @@ ELF = "firmware/firmware.elf"
 @click.option("--rule", help="What learns on the board; see `edgeff list rules`. [default: inference only]")
 @click.option("--train-layers", default="all", show_default=True, help="The layers that learn.")
 @numeric
+@features
 @click.option("--template", default="bare_metal", show_default=True, help="The kind of project; see `edgeff list templates`.")
 @changes
 @click.option("-o", "--out", type=OutputFolder(), required=True, help="The folder to write.")
@@ -39,6 +40,7 @@ def command(
     train_layers: str,
     numeric: str | None,
     calibrate: str | None,
+    features: str | None,
     template: str,
     changes: Sequence[tuple[str, str]],
     out: Path,
@@ -56,7 +58,7 @@ def command(
     check_folder(out, ELF)
     loaded = load_model(model)
     _check_layers(train_layers, loaded.network)
-    deployment = make_deployment(loaded, rule=rule, numeric=numeric, changes=changes, calibrate=calibrate, seed=seed)
+    deployment = make_deployment(loaded, rule=rule, numeric=numeric, changes=changes, calibrate=calibrate, seed=seed, features=features)
     samples, labels = example_samples(loaded, deployment, seed)
     pair = None if samples is None or labels is None else (samples, labels)
     with new_folder(out, ELF) as folder:

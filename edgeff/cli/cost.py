@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeff.cli.models import inference_only, load_model_or_network, make_deployment
-from edgeff.cli.options import changes, common, numeric
+from edgeff.cli.options import changes, common, features, numeric
 from edgeff.cli.terminal import print_json, print_line, print_table, shape_text
 from edgeff.errors import DoesNotFit
 
@@ -24,6 +24,7 @@ ALL = "all"
 @click.option("--rule", help="What learns; see `edgeff list rules`. [default: inference only]")
 @click.option("--board", help="Say whether it fits this board, or `all`; see `edgeff list boards`.")
 @numeric
+@features
 @changes
 @common
 def command(
@@ -32,6 +33,7 @@ def command(
     board: str | None,
     numeric: str | None,
     calibrate: str | None,
+    features: str | None,
     changes: Sequence[tuple[str, str]],
     as_json: bool,
     seed: int | None,
@@ -47,7 +49,7 @@ def command(
 
     machines = [*load_boards().values()] if board == ALL else [load_board(board)] if board else []
     loaded = load_model_or_network(model, seed)
-    deployment = make_deployment(loaded, rule=rule, numeric=numeric, changes=changes, calibrate=calibrate, seed=seed)
+    deployment = make_deployment(loaded, rule=rule, numeric=numeric, changes=changes, calibrate=calibrate, seed=seed, features=features)
     program = deployment.program
     whole, alone = cost(program), cost(inference_only(program))
     layers = layer_costs(program)

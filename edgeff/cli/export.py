@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeff.cli.models import Model, load_model, load_task, make_deployment
-from edgeff.cli.options import OneOf, changes, check_output_file, check_output_folder, common, numeric
+from edgeff.cli.options import OneOf, changes, check_output_file, check_output_folder, common, features, numeric
 from edgeff.cli.outputs import new_file, new_folder
 from edgeff.cli.terminal import print_json, print_line, print_note
 from edgeff.cli.version import version
@@ -31,6 +31,7 @@ EXAMPLE_SAMPLES = 4
 @click.option("--rule", help="The rule of the learning step. [default: the one the model was trained with]")
 @click.option("--board", help="Refuse C that does not fit this board; see `edgeff list boards`.")
 @numeric
+@features
 @changes
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The file, or for C the folder, to write.")
 @common
@@ -42,6 +43,7 @@ def command(
     board: str | None,
     numeric: str | None,
     calibrate: str | None,
+    features: str | None,
     changes: Sequence[tuple[str, str]],
     out: Path,
     as_json: bool,
@@ -50,14 +52,14 @@ def command(
     """Write a model as ONNX, TFLite or C99."""
     if form == "c":
         check_output_folder(out)
-        _c(load_model(model), model, with_training, rule, board, numeric, calibrate, changes, out, as_json, seed)
+        _c(load_model(model), model, with_training, rule, board, numeric, calibrate, features, changes, out, as_json, seed)
         return
     check_output_file(out, f".{form}")
     if with_training:
         raise Unsupported(
             f"training in {form}", got="--with-training", allowed="--to c", next_step=f"{form} holds inference alone: leave it out"
         )
-    options = {"--rule": rule, "--board": board, "--numeric": numeric, "--calibrate": calibrate, "--set": changes}
+    options = {"--rule": rule, "--board": board, "--numeric": numeric, "--calibrate": calibrate, "--features": features, "--set": changes}
     if given := [name for name, value in options.items() if value]:
         raise BadInput(
             f"option {given[0]}", got=f"an export to {form}", allowed="--to c", next_step="to change the numeric: `edgeff quantize`"
@@ -84,6 +86,7 @@ def _c(
     board: str | None,
     numeric: str | None,
     calibrate: str | None,
+    features: str | None,
     changes: Sequence[tuple[str, str]],
     out: Path,
     as_json: bool,
@@ -94,7 +97,7 @@ def _c(
 
     learns = _rule(model, with_training, rule)
     machine = load_board(board) if board else None
-    deployment = make_deployment(model, rule=learns, numeric=numeric, changes=changes, calibrate=calibrate, seed=seed)
+    deployment = make_deployment(model, rule=learns, numeric=numeric, changes=changes, calibrate=calibrate, seed=seed, features=features)
     if machine:
         from edgeff.simulate import require_fit
 
@@ -128,8 +131,11 @@ def _rule(model: Model, with_training: bool, rule: str | None) -> str | None:
 
 
 def example_samples(model: Model, deployment: Deployment, seed: int | None) -> tuple[Array | None, Array | None]:
-    """The first test samples of the model's task, in the program's dtype, and their labels; None where the task is not known."""
-    if model.task is None:
+    """The first test samples of the model's task, in the program's dtype, and their labels; None where the task is not known.
+
+    None too where the program starts from the raw samples of a task, which the loaded task has turned into features already.
+    """
+    if model.task is None or deployment.network.input_shape != model.network.input_shape:
         return None, None
     try:
         data = load_task(model.task, model.seed if seed is None else seed, model.network)

@@ -140,11 +140,12 @@ def make_deployment(
     calibrate: str | None = None,
     seed: int | None = None,
     data: Data | None = None,
+    features: str | None = None,
 ) -> Deployment:
     """``model`` as a program: what predicts and, with a ``rule``, learns.
 
     ``numeric`` is by default the model's own and ``seed`` the model's; ``changes`` are settings of the rule for the device, as texts.
-    A float model is quantised on ``data``, or on the task ``calibrate``, by default that of its metadata. Raises BadInput and Unsupported
+    With ``features``, the name of a task, it starts from the task's raw samples. A float model is quantised on ``data``, or on the task ``calibrate``, by default that of its metadata. Raises BadInput and Unsupported
     as ``edgeff.deploy.deploy`` does; BadInput for settings without a rule, or where there is nothing to calibrate on.
     """
     from edgeff import registry
@@ -171,7 +172,23 @@ def make_deployment(
     headroom = None if rule else Headroom()
     target = "input" if reproduces_input(model.network) else "class"
     made = deploy(model.network, x, rule=used, numeric=numbers, changes=chosen, seed=seed, headroom=headroom, target=target)
+    if features is not None:
+        network = _from_samples(made.network, features)
+        made = deploy(network, rule=used, numeric=numbers, changes=chosen, seed=seed, target=target)
     return made if rule or used is None else replace(made, program=inference_only(made.program))
+
+
+def _from_samples(network: Network, task: str) -> Network:
+    """``network`` behind the layer that computes the features of ``task`` from its raw samples; BadInput for a task without such."""
+    from edgeff import registry
+    from edgeff.layers.mfcc import with_features
+
+    item = registry.tasks[task]
+    attrs, samples = getattr(item, "features", None), getattr(item, "samples", None)
+    if attrs is None or samples is None:
+        names = [name for name, other in registry.tasks.items() if hasattr(other, "features")]
+        raise BadInput("option --features", got=repr(task), allowed=", ".join(names))
+    return with_features(network, attrs, samples)
 
 
 def _calibration(model: Model, numeric: str, calibrate: str | None, seed: int) -> Data:

@@ -169,6 +169,12 @@ def numeric(function: F) -> F:
     return function
 
 
+def features(function: F) -> F:
+    """A command with ``--features TASK``: the program starts from the task's raw samples."""
+    text = "Start from the raw samples of a task (int16 audio or vibration): the device computes its features itself."
+    return click.option("--features", metavar="TASK", help=text)(function)
+
+
 def output_model(function: F) -> F:
     """A command with ``-o``, the ONNX file it writes: ``out``."""
     return click.option("-o", "--out", type=OutputFile(".onnx"), required=True, help="The model to write, an ONNX file.")(function)

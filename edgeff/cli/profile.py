@@ -11,7 +11,7 @@ import click
 
 from edgeff.cli.export import example_samples
 from edgeff.cli.models import load_model_or_network, make_deployment
-from edgeff.cli.options import changes, common, numeric
+from edgeff.cli.options import changes, common, features, numeric
 from edgeff.cli.terminal import print_json, print_line, print_table, shape_text
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--board", required=True, help="The board; see `edgeff list boards`.")
 @click.option("--rule", help="What learns on the board; see `edgeff list rules`. [default: inference only]")
 @numeric
+@features
 @changes
 @click.option("--toolchain", help="The compiler: zig or gcc. [default: the first that is installed]")
 @common
@@ -32,6 +33,7 @@ def command(
     rule: str | None,
     numeric: str | None,
     calibrate: str | None,
+    features: str | None,
     changes: Sequence[tuple[str, str]],
     toolchain: str | None,
     as_json: bool,
@@ -51,10 +53,11 @@ def command(
     compiler = choose(machine, toolchain)
     loaded = load_model_or_network(model, seed)
     seed = loaded.seed if seed is None else seed
-    deployment = make_deployment(loaded, rule=rule, numeric=numeric, changes=changes, calibrate=calibrate, seed=seed)
+    deployment = make_deployment(loaded, rule=rule, numeric=numeric, changes=changes, calibrate=calibrate, seed=seed, features=features)
     samples, labels = example_samples(loaded, deployment, seed)
     if samples is None or labels is None:
-        samples = deployment.inputs(np.random.default_rng(seed).random((1, *loaded.network.input_shape), np.float32))
+        loudest = 1.0 if features is None else 8192.0
+        samples = deployment.inputs(loudest * np.random.default_rng(seed).random((1, *deployment.network.input_shape), np.float32))
         labels = np.zeros(1, np.int64)
     with tempfile.TemporaryDirectory(prefix="edgeff-profile-") as folder:
         firmware, _ = build_project(deployment, machine, Path(folder), toolchain=compiler)

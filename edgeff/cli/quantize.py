@@ -11,7 +11,7 @@ import click
 from edgeff.cli.models import Model, load_model, load_task
 from edgeff.cli.options import OneOf, common, output_model
 from edgeff.cli.outputs import new_file
-from edgeff.cli.terminal import percent, print_json, print_line, print_note, print_table, progress
+from edgeff.cli.terminal import measure_text, percent, print_json, print_line, print_note, print_table, progress
 from edgeff.errors import BadInput, Unsupported
 
 if TYPE_CHECKING:
@@ -26,15 +26,17 @@ WORRYING_LOSS = 0.05
 @click.argument("model")
 @click.option("--calibrate", required=True, metavar="TASK", help="The task whose training data give the ranges.")
 @click.option("--numeric", type=OneOf("numeric", ("int8", "int16")), default="int8", show_default=True, help="The integers.")
-@click.option("--per-channel/--per-tensor", default=False, help="Weight scales; only per-tensor ones can learn. [default: per-tensor]")
+@click.option("--per-channel/--per-tensor", default=None, help="Weight scales; only per-tensor ones can learn. [default: TFLite's]")
 @click.option("--rule", help="Leave room for learning by this rule on the device. [default: inference only]")
 @output_model
 @common
 def command(
-    model: str, calibrate: str, numeric: Any, per_channel: bool, rule: str | None, out: Path, as_json: bool, seed: int | None
+    model: str, calibrate: str, numeric: Any, per_channel: bool | None, rule: str | None, out: Path, as_json: bool, seed: int | None
 ) -> None:
     """Quantise a float model after its training, calibrated on a task's training data."""
-    from edgeff.cli.engines import predictions
+    from edgeff import registry
+    from edgeff.bench.metrics import SHARES, measured, metric_of
+    from edgeff.cli.engines import outcome
     from edgeff.exporters.onnx import write_onnx
     from edgeff.quantize import quantize
 
@@ -44,23 +46,34 @@ def command(
     loaded = load_model(model)
     data = load_task(calibrate, loaded.seed if seed is None else seed, loaded.network)
     room = _headroom(loaded, rule, numeric)
-    network = quantize(loaded.network, data.x_train[:CALIBRATION_SAMPLES], numeric, per_channel=per_channel, headroom=room)
+    learning = [layer.name for layer in registry.rules[rule].learns(loaded.network)] if rule else []
+    network = quantize(
+        loaded.network, data.x_train[:CALIBRATION_SAMPLES], numeric, per_channel=per_channel, headroom=room, learning=learning
+    )
     quantised = replace(loaded, network=network)
     with new_file(out) as path:
         write_onnx(network, path)
         x, labels = data.x_train[:CHECKED_SAMPLES], data.y_train[:CHECKED_SAMPLES]
+        metric = metric_of(calibrate)
+        if metric == "auc" and len(set(labels.tolist())) < 2:
+            metric = "mse"  # an autoencoder's training part is normal samples alone
+        found = {}
         with progress("checking") as report:
-            before = float((predictions("edgeff", loaded, x, report) == labels).mean())
-            after = float((predictions("edgeff", quantised, x, report) == labels).mean())
-    if before - after > WORRYING_LOSS:
-        print_note(f"quantising lost {percent(before - after)} of the training samples; calibrate on representative data")
-    measured = {"float": before, "quantized": after}
+            for name, each in (("float", loaded), ("quantized", quantised)):
+                made = outcome("edgeff", each, x, report)
+                share = metric == "accuracy"
+                found[name] = float((made.best == labels).mean()) if share else measured(metric, each.network, x, made.outputs, labels)
+    before, after = found["float"], found["quantized"]
+    if metric in SHARES and before - after > WORRYING_LOSS:
+        print_note(f"quantising lost {percent(before - after)} on the training samples; calibrate on representative data")
+    scales = {layer.quant["weight"].per_channel for layer in network.trainable}
+    kept = "per channel" if scales == {True} else "per tensor" if scales == {False} else "per channel, dense per tensor"
     if as_json:
-        result = {"task": calibrate, "numeric": numeric, "per_channel": per_channel, "samples": len(x), "accuracy": measured}
-        print_json(result | {"model": str(out)})
+        result = {"task": calibrate, "numeric": numeric, "weight_scales": kept, "per_channel": scales == {True}, "samples": len(x)}
+        print_json(result | {metric: found, "model": str(out)})
         return
-    headings = ["task", "numeric", "weight scales", f"float, {len(x)} training samples", f"{numeric}, the same samples"]
-    print_table(headings, [[calibrate, numeric, "per channel" if per_channel else "per tensor", percent(before), percent(after)]])
+    headings = ["task", "numeric", "weight scales", f"{metric} of float, {len(x)} training samples", f"of {numeric}, the same samples"]
+    print_table(headings, [[calibrate, numeric, kept, measure_text(metric, before), measure_text(metric, after)]])
     print_line(f"wrote {out}")
 
 

@@ -14,6 +14,7 @@ from edgeff.errors import BadInput
 
 if TYPE_CHECKING:
     from edgeff.ir import Array
+    from edgeff.verify import Verification
 
 SAMPLES = 64
 AUDIO = 3000
@@ -40,14 +41,28 @@ def command(model: str, inputs: str | None, board: str | None, as_json: bool, se
     if as_json:
         print_json(result.to_json())
     else:
-        keys = ("a", "b", "what", "elements", "differing", "max_difference", "allowed", "note")
-        rows = [[getattr(comparison, key) for key in keys] for comparison in result]
-        print_line(f"{loaded.network.name}, {len(x)} samples")
-        print_table([key.replace("_", " ") for key in keys], rows)
+        print_line(f"{loaded.network.name}, {len(x)} samples; what differs from the NumPy twins, which define the result")
+        headings = ("execution", "what", "elements", "differing", "max difference", "allowed", "note")
+        print_table(headings, _rows(result, [layer.name for layer in loaded.network]))
         for skipped in result.skipped:
             print_note(f"{skipped.name} did not take part: {skipped.reason}")
         print_line("ok: no difference that is not allowed" if result.ok else "not ok")
     result.check()
+
+
+def _rows(result: Verification, layers: list[str]) -> list[list[object]]:
+    """The comparisons for people: layers by their short names, and whom an execution is compared with where it is not the twins."""
+    from edgeff.report.layer_names import short_names
+    from edgeff.verify import TWIN
+
+    shorter = short_names(layers)
+    rows: list[list[object]] = []
+    for row in result:
+        head, _, layer = row.what.partition(" of layer ")
+        what = f"{head}, layer {shorter[layer]}" if layer in shorter else row.what
+        note = row.note if row.a == TWIN else f"against the {row.a}"
+        rows.append([row.b, what, row.elements, row.differing, row.max_difference, row.allowed, note])
+    return rows
 
 
 def _samples(model: Model, seed: int | None) -> Array:

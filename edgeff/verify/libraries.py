@@ -50,7 +50,7 @@ def integer_parties(deployment: Deployment) -> list[Party]:
 
     def explained_in_litert() -> Rows:
         run, name = Litert(model(), "BUILTIN_REF"), "LiteRT reference"
-        note = "explained by the row above: FULLY_CONNECTED rescales in floating point and rounds once"
+        note = "explained by the row above: its FULLY_CONNECTED rounds once"
 
         def rows(x: Array, twin: Results, advance: Advance) -> list[Comparison]:
             made = _flat(run(_shaped(x, shape), advance))
@@ -60,7 +60,7 @@ def integer_parties(deployment: Deployment) -> list[Party]:
         return rows
 
     def counted_in_litert() -> Rows:
-        run, note = Litert(model(), "BUILTIN"), "optimised kernels and XNNPACK rescale in float32"
+        run, note = Litert(model(), "BUILTIN"), "rescaled in float32"
         return lambda x, twin, advance: _counted("LiteRT default", twin, _flat(run(_shaped(x, shape), advance)), classes, note)
 
     return [
@@ -109,7 +109,7 @@ def _counted(name: str, twin: Results, made: Array, classes: int, note: str, all
     """The scores, and where there are classes how many samples have their largest score elsewhere (1 - top-1 agreement)."""
     rows = [compare(TWIN, name, "scores", twin.scores, made, allowed, note)]
     if classes:
-        rows.append(compare(TWIN, name, "best class", twin.scores.argmax(1), made.argmax(1), None, "counted only"))
+        rows.append(compare(TWIN, name, "best class", twin.scores.argmax(1), made.argmax(1), None))
     return rows
 
 
@@ -124,7 +124,7 @@ def _within_a_step_in_onnxruntime(deployment: Deployment) -> Rows:
     def rows(x: Array, twin: Results, _advance: Advance) -> list[Comparison]:
         made = _flat(whole({"input": _shaped(dequantise_array(x, source), network.input_shape)}))
         found = [alone[name].row(x, twin) for name in twin.layers]
-        note = "rescaled in float32, at most one step a layer"
+        note = "rescaled in float32"
         return [*found, *_counted("ONNX Runtime", twin, quantise_array(made, target, network.numeric), classes, note)]
 
     return rows
@@ -144,11 +144,11 @@ class _Alone:
         made = _single(network, layer, self._shapes[layer.inputs[0]], self._quants)
         self._session = OnnxRuntime(_cut(to_onnx(made), _feeds(layer), [self._shapes[name] for name in layer.inputs]))
         self._allowed: float | None = 1
-        self._note = "from the same inputs; rescaled in float32"
+        self._note = "from the same inputs"
         try:
             to_tflite(made)
         except Unsupported:
-            self._allowed, self._note = None, "from the same inputs; the layer's integer form is edgeff's own"
+            self._allowed, self._note = None, "from the same inputs; an integer form of edgeff's own"
 
     def row(self, x: Array, twin: Results) -> Comparison:
         layer = self._layer
