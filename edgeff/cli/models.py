@@ -144,9 +144,10 @@ def make_deployment(
 ) -> Deployment:
     """``model`` as a program: what predicts and, with a ``rule``, learns.
 
-    ``numeric`` is by default the model's own and ``seed`` the model's; ``changes`` are settings of the rule for the device, as texts.
-    With ``features``, the name of a task, it starts from the task's raw samples. A float model is quantised on ``data``, or on the task ``calibrate``, by default that of its metadata. Raises BadInput and Unsupported
-    as ``edgeff.deploy.deploy`` does; BadInput for settings without a rule, or where there is nothing to calibrate on.
+    ``numeric`` is by default the model's own and ``seed`` the model's; ``changes`` are settings of the rule for the device, as texts. With
+    ``features``, the name of a task, the program starts from the task's raw samples. A float model is quantised on ``data``, or on the task
+    ``calibrate``, by default that of its metadata. Raises BadInput and Unsupported as ``edgeff.deploy.deploy`` does; BadInput for settings
+    without a rule, or where there is nothing to calibrate on.
     """
     from edgeff import registry
     from edgeff.deploy import deploy
