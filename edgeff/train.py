@@ -1,13 +1,13 @@
 """Host training: rule + network + task -> trained network, fast (BLAS, batches), reproducible by its seed.
 
 The optimiser and the schedule are the same for every rule (``edgeff.optimisers``); a rule gives directions only. A run whose
-weights stop being finite, or grow a thousandfold, ends in ``Diverged`` with the cause the rule names.
+weights stop being finite, or grow a thousandfold, ends in ``Diverged`` with the cause the rule names. BLAS gets one thread: the cores work
+on slices of a batch instead (``edgeff.layers.parallel``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from math import prod
 from typing import Any
@@ -45,7 +45,7 @@ class Trained:
 
     def scores(self, x: Array) -> Array:
         """The scores of the classes (n, C) for inputs x (n, *input shape)."""
-        with one_thread_each(self.network):
+        with threadpool_limits(1, "blas"):
             return in_batches(self.rule, self.run, x)
 
 
@@ -64,16 +64,6 @@ def in_batches(rule: Rule, run: Run, x: Array) -> Array:
     if len(x) <= samples:
         return rule.scores(run, x)
     return np.concatenate([rule.scores(run, x[first : first + samples]) for first in range(0, len(x), samples)])
-
-
-@contextmanager
-def one_thread_each(network: Network) -> Iterator[None]:
-    """Leaves the cores to the slices of ``layers.windows`` where the network has images: one thread of BLAS in each."""
-    if all(len(layer.shape) == 1 for layer in network):
-        yield
-        return
-    with threadpool_limits(1, "blas"):
-        yield
 
 
 def start(network: Network, rule: Rule, settings: Settings, seed: int) -> Run:
@@ -122,7 +112,7 @@ def fit(
     largest = {layer.name: float(np.abs(run.params[layer.name]["weight"]).max()) or 1.0 for layer in network.trainable}
     optimiser = OPTIMISERS[settings.optimiser](run)
     history = []
-    with np.errstate(over="ignore", invalid="ignore"), one_thread_each(network):
+    with np.errstate(over="ignore", invalid="ignore"), threadpool_limits(1, "blas"):
         for epoch in range(settings.epochs):
             order = run.rng.permutation(len(x))
             with recycling():

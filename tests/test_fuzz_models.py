@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
 from collections import Counter
@@ -123,6 +124,19 @@ real.main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
     assert failures[1] == "the process ended with status -6"
     assert failures[2].startswith("MemoryError")  # the first case of the second process
     assert failures[3] == ""
+
+
+def test_a_reader_without_its_check_of_offsets_is_found_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The control: what the files above are refused for."""
+
+    def trusting(table: Table, form: struct.Struct, position: int) -> Any:
+        return form.unpack_from(table.data, position)[0]
+
+    files = [fuzz_worker.mutation("tflite", number) for number in range(CASES)]
+    monkeypatch.setattr(Table, "_read", trusting)
+    failures = [found["failure"] for data in files if (found := fuzz_worker.outcome(data, tmp_path / "model"))["failure"]]
+    assert len(failures) > CASES / 40
+    assert all(failure.startswith("error in") for failure in failures)
 
 
 def test_wire_fields_are_written_as_they_were_read() -> None:

@@ -163,13 +163,15 @@ def forward(network: Network, params: Params, x: Array) -> Activations:
 
 
 ACTIVATIONS = ("none", "relu", "relu6")
+SMALL = 1 << 12
 
 
 def activate(layer: Layer, y: Array) -> Array:
     """The layer's activation function applied to y, which may be overwritten."""
     activation = layer.attrs.get("activation", "none")
     if activation == "relu":
-        return np.maximum(y, 0, out=y)
+        # NumPy is slow over a scalar
+        return np.maximum(y, np.zeros(y.shape[-2:], y.dtype) if y.size > SMALL else 0, out=y)
     return np.clip(y, 0, 6, out=y) if activation == "relu6" else y
 
 

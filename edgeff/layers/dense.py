@@ -12,6 +12,7 @@ from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
 from edgeff.kernels.update import BIAS_LIMIT
 from edgeff.layers import LayerKind, activate, gated, kind
+from edgeff.layers.parallel import outer_sum, product
 from edgeff.registry import layers
 
 
@@ -62,7 +63,7 @@ class Dense(LayerKind):
 
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
         (x,) = xs
-        z = x.reshape(len(x), -1) @ params["weight"].T
+        z = product(x.reshape(len(x), -1), params["weight"].T)
         if "bias" in params:
             z = z + params["bias"]
         return activate(layer, z)
@@ -71,13 +72,13 @@ class Dense(LayerKind):
         return gated(layer, delta, y)
 
     def weight_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array, x: Array) -> dict[str, Array]:
-        gradients = {"weight": delta.T @ x.reshape(len(x), -1) / len(x)}
+        gradients = {"weight": outer_sum(delta, x.reshape(len(x), -1)) / len(x)}
         if "bias" in params:
             gradients["bias"] = delta.mean(axis=0)
         return gradients
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
-        return ((delta @ params["weight"]).reshape(xs[0].shape),)
+        return (product(delta, params["weight"]).reshape(xs[0].shape),)
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         (x,) = xs

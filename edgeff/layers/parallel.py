@@ -25,6 +25,7 @@ CACHED_BYTES = 1 << 18
 GROUPS = 8
 """The most runs of slices that a sum has: more cores than these would not help it."""
 MOST_KEPT = 512
+SMALLEST_PRODUCT = 1 << 21
 SMALLEST_RECYCLED_BYTES = 1 << 14
 
 
@@ -165,3 +166,30 @@ def column_sums(x: NDArray[Any]) -> NDArray[Any]:
     """The sums over all axes but the last (C,), by BLAS over whole rows."""
     width = x.shape[-2] if x.ndim > 2 else 1
     return np.asarray(row_sum(x.reshape(-1, width * x.shape[-1])).reshape(width, -1).sum(axis=0))
+
+
+def product(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+    """The matrix product of a (N, K) and b (K, M); where that is much, by rows of ``a`` on all cores."""
+    parts = slices(len(a), rows_of_work(b.shape[0] * b.shape[1]))
+    if len(parts) < 2:
+        return np.asarray(a @ b)
+    made = empty((len(a), b.shape[1]), np.result_type(a, b))
+
+    def work(part: slice) -> None:
+        np.matmul(a[part], b, out=made[part])
+
+    each(work, parts)
+    return made
+
+
+def outer_sum(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+    """a^T b (K, M) of a (N, K) and b (N, M); where that is much, by rows of both on all cores."""
+    parts = slices(len(a), rows_of_work(a.shape[1] * b.shape[1]))
+    if len(parts) < 2:
+        return np.asarray(a.T @ b)
+    return total(lambda part: np.asarray(a[part].T @ b[part]), parts)
+
+
+def rows_of_work(per_row: int) -> int:
+    """How many rows of ``per_row`` multiplications are worth a thread."""
+    return max(SMALLEST_PRODUCT // max(per_row, 1), 64)

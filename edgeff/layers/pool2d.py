@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
-from edgeff.layers import LayerKind, activate, gated, windows
+from edgeff.layers import LayerKind, activate, gated, pooling
 from edgeff.layers.conv2d import geometry, lower_window_gradient, output_size, pads, stride, window
 from edgeff.registry import layers
 
@@ -55,10 +55,10 @@ class AveragePool2d(Pool2d):
     op = "average_pool2d"
     summary = "the average of each window"
     kernel = "eff_average_pool2d"
-    pool = staticmethod(windows.average_pool2d)
+    pool = staticmethod(pooling.average_pool2d)
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
-        return (windows.average_pool2d_gradient(delta, xs[0].shape, window(layer), stride(layer), pads(layer)),)
+        return (pooling.average_pool2d_gradient(delta, xs[0].shape, window(layer), stride(layer), pads(layer)),)
 
 
 class MaxPool2d(Pool2d):
@@ -68,10 +68,10 @@ class MaxPool2d(Pool2d):
     summary = "the largest of each window"
     kernel = "eff_max_pool2d"
     gradient_reads_input = True
-    pool = staticmethod(windows.max_pool2d)
+    pool = staticmethod(pooling.max_pool2d)
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
-        return (windows.max_pool2d_gradient(delta, xs[0], window(layer), stride(layer), pads(layer)),)
+        return (pooling.max_pool2d_gradient(delta, xs[0], window(layer), stride(layer), pads(layer)),)
 
 
 class GlobalAveragePool(LayerKind):

@@ -1,7 +1,7 @@
-"""Host mathematics of windows over images: convolutions by gathered patches and BLAS, depthwise convolutions and pools by shifted views.
+"""Host mathematics of windows over images: convolutions by gathered patches and BLAS, depthwise convolutions by sums over views.
 
-Images are (B, H, W, C), ``stride`` (h, w), ``pads`` (top, left, bottom, right), ``kernel`` and ``pool`` (h, w); any float dtype comes in
-and the same goes out. A batch is worked off in slices that keep their patches in the cache, on all cores (``edgeff.layers.parallel``):
+Images are (B, H, W, C), ``stride`` (h, w), ``pads`` (top, left, bottom, right), ``kernel`` (h, w); any float dtype comes in and
+ the same goes out. A batch is worked off in slices that keep their patches in the cache, on all cores (``edgeff.layers.parallel``):
 slices are a matter of sizes alone and sums over them are added in one order, so results do not depend on the count of cores.
 """
 
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeff.layers.parallel import cached, column_sums, each, empty, kept, slices, total, workspace
+from edgeff.layers.parallel import cached, each, empty, kept, slices, total, workspace
 
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
@@ -42,17 +42,6 @@ def _inner(shape: tuple[int, ...], pads: Pads) -> tuple[tuple[slice, ...], tuple
     taken = slice(None), slice(max(-top, 0), height + min(bottom, 0)), slice(max(-left, 0), width + min(right, 0))
     down, across = max(top, 0), max(left, 0)
     return (slice(None), slice(down, down + taken[1].stop - taken[1].start), slice(across, across + taken[2].stop - taken[2].start)), taken
-
-
-def _padded(x: Floats, pads: Pads, value: float = 0.0) -> Floats:
-    """x with ``value`` around it, to be used before the next call."""
-    if not any(pads):
-        return x
-    (batch, height, width, channels), (top, left, bottom, right) = x.shape, pads
-    shape = (batch, height + top + bottom, width + left + right, channels)
-    (place, taken), padded = _inner(x.shape, pads), kept(("padded", shape, pads, x.dtype, value), lambda: np.full(shape, value, x.dtype))
-    padded[place] = x[taken]
-    return padded
 
 
 class _Gather:
@@ -165,49 +154,67 @@ def _axis_phases(length: int, outputs: int, kernel: int, stride: int, before: in
     return found
 
 
-def _taps(x: Floats, kernel: Pair, stride: Pair, pads: Pads, value: float = 0.0) -> list[list[Floats]]:
-    """For each place in the window the view (B, OH, OW, C) of what lies there; each of its rows lies in one piece."""
-    out_h, out_w = output_size(x.shape, kernel, stride, pads)
-    padded = _padded(x, pads, value)
-    columns = [padded]
-    if stride[1] > 1:
-        columns = [np.ascontiguousarray(padded[:, :, first :: stride[1]]) for first in range(min(stride[1], kernel[1]))]
-    return [
-        [
-            columns[j % stride[1]][:, i : i + (out_h - 1) * stride[0] + 1 : stride[0], j // stride[1] : j // stride[1] + out_w]
-            for j in range(kernel[1])
-        ]
-        for i in range(kernel[0])
-    ]
+class Windows:
+    """Shows the windows of image batches of one shape without gathering them, for sums over taps that leave the channels apart.
+
+    ``views`` has one array (B, OH, KH, KW / s, OW * C) for each phase of the horizontal stride s: whole rows lie in one piece.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, kernel: Pair, stride: Pair, pads: Pads, value: float = 0.0) -> None:
+        (batch, height, width, channels), (top, left, bottom, right) = shape, pads
+        out_h, out_w = output_size(shape, kernel, stride, pads)
+        padded = np.full((batch, height + top + bottom, width + left + right, channels), value, dtype)
+        place, self.taken = _inner(shape, pads)
+        self.inside = padded[place]
+        phases = [padded[:, :, first :: stride[1]] for first in range(min(stride[1], kernel[1]))]
+        columns = [padded] if stride[1] == 1 else [np.ascontiguousarray(phase) for phase in phases]
+        self.moves = [] if stride[1] == 1 else list(zip(columns, phases, strict=True))
+        self.views: list[Floats] = []
+        for first, column in enumerate(columns):
+            seen = (batch, out_h, kernel[0], len(range(first, kernel[1], stride[1])), out_w * channels)
+            image, row, pixel, item = column.strides
+            self.views.append(np.ndarray(seen, dtype, column, 0, (image, row * stride[0], row, pixel, item)))
+
+    def __call__(self, x: Floats) -> list[Floats]:
+        """The views, to be used before the next call."""
+        np.copyto(self.inside, x[self.taken])
+        for column, phase in self.moves:
+            np.copyto(column, phase)
+        return self.views
+
+
+def windows_of(x: Floats, kernel: Pair, stride: Pair, pads: Pads, value: float = 0.0) -> list[Floats]:
+    """The views of ``Windows`` of x, with ``value`` around it, to be used before the next call."""
+    geometry = (x.shape, x.dtype, kernel, stride, pads, value)
+    return kept(("windows", *geometry), lambda: Windows(*geometry))(x)
 
 
 def _repeated(x: Floats, multiplier: int) -> Floats:
     return x if multiplier == 1 else np.repeat(x, multiplier, axis=3)
 
 
-def _widened(weight: Floats, width: int) -> Floats:
-    """The taps (KH, KW, C) for a whole row: (KH, KW, width, C)."""
-    return np.repeat(weight[:, :, None], width, axis=2)
+def _widened(weight: Floats, width: int, stride: int) -> list[Floats]:
+    """The taps (KH, KW, C) for whole rows: (KH, KW / s, width * C) for each phase of the horizontal stride s."""
+    wide = np.tile(weight, (1, 1, width))
+    return [np.ascontiguousarray(wide[:, first::stride]) for first in range(min(stride, weight.shape[1]))]
 
 
-def _multiply_add(out: Floats, taps: list[list[Floats]], weight: Floats) -> None:
-    """out = the sum of the taps times their weights (KH, KW, OW, C)."""
-    product = workspace("product", out.shape, out.dtype)
-    pairs = [(tap, weight[i, j]) for i, row in enumerate(taps) for j, tap in enumerate(row)]
-    np.multiply(*pairs[0], out=out)
-    for tap, factor in pairs[1:]:
-        np.multiply(tap, factor, out=product)
-        out += product
+def _weighted(out: Floats, views: list[Floats], weights: list[Floats]) -> None:
+    """out (B, OH, OW, C) = the sum of all taps times their weights."""
+    rows = out.reshape(*out.shape[:2], -1)
+    np.einsum("nhijc,ijc->nhc", views[0], weights[0], out=rows)
+    for view, weight in zip(views[1:], weights[1:], strict=True):
+        rows += np.einsum("nhijc,ijc->nhc", view, weight, out=workspace("phase", rows.shape, rows.dtype))
 
 
 def depthwise_conv2d(x: Floats, weight: Floats, stride: Pair, pads: Pads, multiplier: int) -> Floats:
     """x (B, H, W, C) by weight (KH, KW, C * multiplier) -> (B, OH, OW, C * multiplier)."""
     kernel = weight.shape[:2]
     y = empty((len(x), *output_size(x.shape, kernel, stride, pads), weight.shape[2]), x.dtype)
-    wide = _widened(weight, y.shape[2])
+    wide = _widened(weight, y.shape[2], stride[1])
 
     def work(part: slice) -> None:
-        _multiply_add(y[part], _taps(_repeated(x[part], multiplier), kernel, stride, pads), wide)
+        _weighted(y[part], windows_of(_repeated(x[part], multiplier), kernel, stride, pads), wide)
 
     each(work, cached(x, y))
     return y
@@ -215,87 +222,38 @@ def depthwise_conv2d(x: Floats, weight: Floats, stride: Pair, pads: Pads, multip
 
 def depthwise_weight_gradient(delta: Floats, x: Floats, kernel: Pair, stride: Pair, pads: Pads, multiplier: int) -> Floats:
     """The gradient of the weight (KH, KW, C * multiplier), summed over batch and positions."""
+    width, outputs = delta.shape[2:]
 
     def work(part: slice) -> Floats:
-        taps, product = _taps(_repeated(x[part], multiplier), kernel, stride, pads), workspace("product", delta[part].shape, delta.dtype)
-        return np.array([[column_sums(np.multiply(tap, delta[part], out=product)) for tap in row] for row in taps])
+        views, rows = (
+            windows_of(_repeated(x[part], multiplier), kernel, stride, pads),
+            delta[part].reshape(-1, delta.shape[1], width * outputs),
+        )
+        sums = np.empty((*kernel, width * outputs), delta.dtype)
+        for first, view in enumerate(views):
+            sums[:, first :: stride[1]] = np.einsum("nhijc,nhc->ijc", view, rows)
+        return sums
 
-    return total(work, cached(x, delta))
+    return total(work, cached(x, delta)).reshape(*kernel, width, outputs).sum(axis=2)
 
 
 def depthwise_input_gradient(delta: Floats, weight: Floats, x_shape: tuple[int, ...], stride: Pair, pads: Pads, multiplier: int) -> Floats:
     """The gradient of x (B, H, W, C) from delta (B, OH, OW, C * multiplier)."""
     made = empty((*x_shape[:3], delta.shape[3]), delta.dtype)
     phases = _phases(x_shape, delta.shape, weight.shape[:2], stride, pads)
-    wide = _widened(weight, x_shape[2])
+    widths = [len(range(*phase.places[1].indices(x_shape[2]))) for phase in phases]
+    wide = [_widened(weight[phase.taps], width, 1) for phase, width in zip(phases, widths, strict=True)]
 
     def work(part: slice) -> None:
-        for phase in phases:
+        for phase, weights in zip(phases, wide, strict=True):
             out = made[part][:, phase.places[0], phase.places[1]]
             if 0 in phase.kernel:
                 out[:] = 0
-            elif stride == (1, 1):
-                _multiply_add(out, _taps(delta[part], phase.kernel, (1, 1), phase.pads), wide[phase.taps])
-            else:
-                whole = workspace("phase", out.shape, out.dtype)
-                _multiply_add(whole, _taps(delta[part], phase.kernel, (1, 1), phase.pads), wide[phase.taps][:, :, : out.shape[2]])
+                continue
+            whole = out if stride == (1, 1) else workspace("whole", out.shape, out.dtype)
+            _weighted(whole, windows_of(delta[part], phase.kernel, (1, 1), phase.pads), weights)
+            if whole is not out:
                 out[:] = whole
 
     each(work, cached(delta, made))
     return made if multiplier == 1 else made.reshape(*x_shape, multiplier).sum(axis=4)
-
-
-def _scattered(taps: list[list[Floats]], shape: tuple[int, ...], stride: Pair, pads: Pads) -> Floats:
-    """Each tap's values (B, OH, OW, C) added where the tap lies: (B, *shape)."""
-    top, left, bottom, right = pads
-    batch, out_h, out_w, channels = taps[0][0].shape
-    padded = np.zeros((batch, shape[0] + top + bottom, shape[1] + left + right, channels), taps[0][0].dtype)
-    for i, row in enumerate(taps):
-        for j, values in enumerate(row):
-            padded[:, i : i + (out_h - 1) * stride[0] + 1 : stride[0], j : j + (out_w - 1) * stride[1] + 1 : stride[1]] += values
-    return padded[:, top : top + shape[0], left : left + shape[1]]
-
-
-def _counts(shape: tuple[int, ...], pool: Pair, stride: Pair, pads: Pads, dtype: Any) -> Floats:
-    """How many taps of each window lie inside the image, (1, OH, OW, 1)."""
-    taps = _taps(np.ones((1, *shape[1:3], 1), dtype), pool, stride, pads)
-    return np.asarray(sum(tap for row in taps for tap in row))
-
-
-def average_pool2d(x: Floats, pool: Pair, stride: Pair, pads: Pads) -> Floats:
-    """The mean of each window's taps inside the image, (B, OH, OW, C)."""
-    taps = [tap for row in _taps(x, pool, stride, pads) for tap in row]
-    sums = taps[0].copy()
-    for tap in taps[1:]:
-        sums += tap
-    return np.asarray(sums / _counts(x.shape, pool, stride, pads, x.dtype))
-
-
-def average_pool2d_gradient(delta: Floats, x_shape: tuple[int, ...], pool: Pair, stride: Pair, pads: Pads) -> Floats:
-    """The gradient of x from delta (B, OH, OW, C)."""
-    share = delta / _counts(x_shape, pool, stride, pads, delta.dtype)
-    return _scattered([[share] * pool[1]] * pool[0], x_shape[1:], stride, pads)
-
-
-def max_pool2d(x: Floats, pool: Pair, stride: Pair, pads: Pads) -> Floats:
-    """The largest of each window's taps inside the image, (B, OH, OW, C)."""
-    taps = [tap for row in _taps(x, pool, stride, pads, -np.inf) for tap in row]
-    best = taps[0].copy()
-    for tap in taps[1:]:
-        np.maximum(best, tap, out=best)
-    return best
-
-
-def max_pool2d_gradient(delta: Floats, x: Floats, pool: Pair, stride: Pair, pads: Pads) -> Floats:
-    """The gradient of x from delta (B, OH, OW, C): all of it goes to the first largest tap of a window."""
-    taps = _taps(x, pool, stride, pads, -np.inf)
-    best = max_pool2d(x, pool, stride, pads)
-    free = np.ones(best.shape, bool)
-    sent: list[list[Floats]] = []
-    for row in taps:
-        sent.append([])
-        for tap in row:
-            here = free & (tap == best)
-            free &= ~here
-            sent[-1].append(delta * here)
-    return _scattered(sent, x.shape[1:], stride, pads)
