@@ -13,14 +13,14 @@ from published_sheet import EFFECTS, NAMES, PARTS, PRINTED, SHEET, network
 from edgeff.analytic.deviations import analyse
 from edgeff.analytic.pau_aymone import RULES
 from edgeff.cli.models import inference_only
-from edgeff.cli.program_figures import calibration_inputs, program_figures, require_learning
+from edgeff.cli.program_figures import program_figures, require_learning
 from edgeff.cost import call_costs, cost
 from edgeff.deploy import deploy
 from edgeff.errors import Unsupported
 from edgeff.exporters.onnx import write_onnx
 from edgeff.ir import Numeric
 from edgeff.layers.folding import fold
-from edgeff.networks import initialised, structure
+from edgeff.networks import initialised, random_inputs, structure
 
 # ---------------------------------------------------------------- our own programs beside it
 
@@ -29,7 +29,7 @@ from edgeff.networks import initialised, structure
 @pytest.mark.parametrize("numeric", ["float32", "int8"])
 def test_the_program_of_every_network_takes_the_sheets_macs_in_each_layer_with_weights(benchmark: str, numeric: Numeric) -> None:
     plain = fold(network(benchmark))
-    program = deploy(plain, calibration_inputs(plain, 0), numeric=numeric).program
+    program = deploy(plain, random_inputs(plain, 0), numeric=numeric).program
     of_layers: dict[str, int] = {}
     for call in call_costs(program, program.infer):
         of_layers[call.name] = of_layers.get(call.name, 0) + call.macs
@@ -70,10 +70,10 @@ def test_a_step_that_leaves_weights_as_they_are_has_no_figures() -> None:
         require_learning(replace(made, program=replace(made.program, tensors=frozen)), "pepita")
 
 
-def test_calibration_inputs_give_scores_of_order_one() -> None:
+def test_random_inputs_give_scores_of_order_one() -> None:
     plain = fold(network("VWW"))
-    assert calibration_inputs(plain, 0).shape == (2, 96, 96, 3)
-    scores = deploy(plain, calibration_inputs(plain, 0), numeric="int8").network["dense"].quant["output"]
+    assert random_inputs(plain, 0).shape == (2, 96, 96, 3)
+    scores = deploy(plain, random_inputs(plain, 0), numeric="int8").network["dense"].quant["output"]
     assert 1 / 255 <= scores.scale[0] <= 2 / 255
 
 

@@ -40,8 +40,14 @@ CASES: dict[str, tuple[str, str]] = {
         r"ONNX file: got no protobuf at byte \d+; allowed: an ONNX model; .*",
     ),
     "text": ("import text.txt -o o.onnx", r"ONNX file: got no protobuf at byte \d+; allowed: an ONNX model; .*"),
-    "JSON called ONNX": ("evaluate json.onnx digits", r"model file 'json\.onnx': got JSON text; allowed: \.onnx and \.tflite; .*"),
-    "a zip archive": ("import zip.keras -o o.onnx", r"model file 'zip\.keras': got a zip archive .*; allowed: \.onnx and \.tflite; .*"),
+    "JSON called ONNX": (
+        "evaluate json.onnx digits",
+        r"model file 'json\.onnx': got JSON text; allowed: \.onnx, \.tflite, \.keras and \.h5; .*",
+    ),
+    "a zip archive": (
+        "import zip.keras -o o.onnx",
+        r"model file 'zip\.keras': got a zip archive .*; allowed: \.onnx, \.tflite, \.keras and \.h5; .*",
+    ),
     "a NaN among the weights": (
         "import nan.onnx -o o.onnx",
         r"ONNX tensor 'w': got 1 NaN or infinite of 640 values; allowed: finite numbers",

@@ -19,6 +19,7 @@ from fuzz_corpus import corpus
 from fuzz_run import outcomes
 from fuzz_values import Draw
 
+from edgeff.errors import Unsupported
 from edgeff.importers import from_onnx, from_tflite
 from edgeff.importers.flatbuffer import Table
 
@@ -137,6 +138,15 @@ def test_a_reader_without_its_check_of_offsets_is_found_out(monkeypatch: pytest.
     failures = [found["failure"] for data in files if (found := fuzz_worker.outcome(data, tmp_path / "model"))["failure"]]
     assert len(failures) > CASES / 40
     assert all(failure.startswith("error in") for failure in failures)
+
+
+def test_an_attribute_that_refers_to_another_is_refused_by_name() -> None:
+    """Case 4770 of ONNX: the library raises for what only the body of a function may hold."""
+    model = onnx.load_from_string(next(data for group in corpus("onnx") for data in group if b"kernel_shape" in data))
+    node = next(node for node in model.graph.node if node.attribute)
+    node.attribute[0].ref_attr_name = "outer"
+    with pytest.raises(Unsupported, match=r"ONNX node \d+: got attribute '.*' that refers to 'outer'; allowed: attributes with a value"):
+        from_onnx(model.SerializeToString())
 
 
 def test_wire_fields_are_written_as_they_were_read() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from image_networks import as_int8, inputs_for
-from model_files import assert_same_network, run_onnx
+from model_files import assert_same_network, run_onnx, run_tflm
 from random_networks import one_layer, random_network
 from reference_files import need_reference_model
 
@@ -139,6 +140,21 @@ def test_each_layer_of_a_reference_network_is_within_one_step_of_ours(name: str)
     x = inputs_for(network, 6)
     for layer, difference in steps(network, x).items():
         assert difference.max() <= 1, layer
+
+
+@pytest.mark.parametrize(("name", "data"), [("kws_dscnn", "mlperf_kws01_mfcc_int8.npz"), ("ic_resnet8", "mlperf_ic01.npz")])
+def test_onnx_runtime_picks_the_class_of_the_integers_in_98_of_100_samples(
+    name: str, data: str, reference_data: Callable[[str], Path]
+) -> None:
+    """Differences of one step a layer add up; TFLM has the integers' classes (``test_tflite_convolutions``)."""
+    path = need_reference_model(f"{name}_int8.tflite")
+    network = load(path)
+    assert network.input_quant is not None
+    given = np.load(reference_data(data))["x"]
+    x = (given if given.dtype == np.int8 else given.astype(np.int16) - 128).astype(np.int8).reshape(-1, *network.input_shape)[:200]
+    expected = run_tflm(path.read_bytes(), x).argmax(axis=1)
+    actual = run_onnx(to_onnx(network), dequantise_array(x, network.input_quant)).argmax(axis=1)
+    assert np.mean(actual == expected) >= 0.98
 
 
 @pytest.mark.parametrize("name", ["kws_dscnn", "ic_resnet8", "vww_mobilenet025", "ad_fcae"])

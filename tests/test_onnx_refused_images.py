@@ -29,7 +29,13 @@ REFUSED: dict[str, Refused] = {
     "one stride": ("strides", window(strides=[1]), {"w": draw(4, 6, 3, 3)}),
     "strides that are no integers": ("strides", window(strides=[1.5, 1.5]), {"w": draw(4, 6, 3, 3)}),
     "negative pads": ("pads", window(pads=[0, 0, -1, 0]), {"w": draw(4, 6, 3, 3)}),
-    "huge pads": ("layer 'y'", window(pads=[2**30, 0, 2**30, 0]), {"w": draw(4, 6, 3, 3)}),
+    "huge pads": ("padded to (2147483656, 7)", window(pads=[2**30, 0, 2**30, 0]), {"w": draw(4, 6, 3, 3)}),
+    "a huge pool": ("padded to (16777223, 7)", [N("MaxPool", ["x"], ["y"], kernel_shape=[2**24, 1], auto_pad="SAME_UPPER")], {}),
+    "huge padding before a pool": (
+        "padded to",
+        [N("Pad", ["x", "p"], ["q"]), N("MaxPool", ["q"], ["y"], kernel_shape=[1, 1], strides=[2**24, 1])],
+        {"p": ints(0, 0, 2**24, 0, 0, 0, 0, 0)},
+    ),
     "pads beside auto_pad": ("auto_pad SAME_UPPER", window(auto_pad="SAME_UPPER", pads=[1, 1, 1, 1]), {"w": draw(4, 6, 3, 3)}),
     "auto_pad that leaves gaps": ("runtimes disagree", window(auto_pad="SAME_UPPER", strides=[7, 7]), {"w": draw(4, 6, 1, 1)}),
     "a flag": ("ceil_mode of 2", [N("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], ceil_mode=2)], {}),
@@ -64,6 +70,13 @@ REFUSED: dict[str, Refused] = {
     ),
     "mean of the channels": ("a mean over axes [1]", [N("ReduceMean", ["x"], ["y"], axes=[1])], {}),
     "mean of everything": ("axes that are not given", [N("ReduceMean", ["x"], ["y"])], {}),
+    "the batch as a size": (
+        "a reshape to [7, 6, 8, -1099511627776]",
+        [N("Shape", ["x"], ["s"]), N("Gather", ["s", "p"], ["c"]), N("Reshape", ["x", "c"], ["y"])],
+        {"p": ints(3, 1, 2, 0)},
+    ),
+    "an image gathered": ("a tensor that is computed", [N("Gather", ["x", "p"], ["y"])], {"p": ints(0)}),
+    "images joined": ("a part that is computed", [N("Concat", ["x", "x"], ["y"], axis=1)], {}),
     "sum of unlike shapes": ("a sum of", [N("GlobalAveragePool", ["x"], ["g"]), N("Add", ["x", "g"], ["y"])], {}),
     "factor of each row": (
         "a constant of shape (8, 1)",

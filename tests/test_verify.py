@@ -16,9 +16,11 @@ from edgeff import registry
 from edgeff.boards import load_board
 from edgeff.deploy import deploy
 from edgeff.errors import BadInput, CheckFailed, DoesNotFit, MissingTool
-from edgeff.ir import Board, Layer, Network, Quant, Region
+from edgeff.ir import Board, Layer, Network, Numeric, Quant, Region
+from edgeff.layers.mfcc import with_features
 from edgeff.networks import initialised, structure
 from edgeff.quantize import quantize
+from edgeff.tasks.kws import OFFICIAL
 from edgeff.verify import HOST, TWIN, Comparison, Skipped, Verification, compare, engines, verify
 from edgeff.verify.executions import Emulated
 
@@ -117,6 +119,26 @@ def test_an_autoencoder_has_no_best_class() -> None:
     found = verify(network, digits().x_test.reshape(-1, 64)[:5, :12], board=M4)
     found.check()
     assert {row.what for row in found if row.b != "ONNX Runtime"} == {"scores", "outputs of each of 2 calls"}
+
+
+@pytest.mark.parametrize("numeric", ["float32", "int8"])
+def test_a_network_that_starts_from_audio_is_exact_and_has_no_form_in_files(numeric: Numeric) -> None:
+    window = {"kernel_h": 49, "kernel_w": 10, "stride_h": 1, "stride_w": 1, "activation": "relu", "bias": True}
+    pads = dict.fromkeys(("pad_top", "pad_left", "pad_bottom", "pad_right"), 0)
+    layers = (
+        Layer("conv", "conv2d", ("input",), (1, 1, 4), window | pads),
+        Layer("dense_1", "dense", ("conv",), (3,), {"activation": "none"}),
+    )
+    network = initialised(Network("words", (49, 10, 1), layers), 0)
+    if numeric == "int8":
+        network = quantize(network, np.random.default_rng(0).normal(size=(9, 49, 10, 1)).astype(np.float32))
+    audio = (np.random.default_rng(1).normal(size=(3, 16_000)) * 3000).astype(np.int16)
+    found = verify(with_features(network, OFFICIAL, 16_000), audio, board=M4)
+    found.check()
+    calls = [row for row in found if row.what == "outputs of each of 4 calls"]
+    assert [row.b for row in calls] == [HOST, f"C on {M4} (emulated cortex-m4)"]
+    assert min(row.elements for row in calls) >= 3 * (490 + 4 + 3 + 1)
+    assert {item.name for item in found.skipped} == {"TFLM", "LiteRT reference", "LiteRT default", "ONNX Runtime"}
 
 
 def test_a_wrong_update_is_named_by_step_and_tensor(wrong_kernel: Any) -> None:

@@ -10,18 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from edgeff import registry
 from edgeff.cli.models import inference_only
 from edgeff.cost import cost
 from edgeff.deploy import deploy
 from edgeff.errors import EdgeffError, Unsupported
-from edgeff.layers import forward
+from edgeff.networks import random_inputs
 
 if TYPE_CHECKING:
     from edgeff.deploy import Deployment
-    from edgeff.ir import Array, Network, Numeric
+    from edgeff.ir import Network, Numeric
 
 NUMERICS: tuple[Numeric, ...] = ("int8", "float32")
 
@@ -42,7 +40,7 @@ class ProgramFigures:
 
 def program_figures(network: Network, rules: Sequence[str], seed: int, report: Callable[[str, int, int], None]) -> Iterator[ProgramFigures]:
     """The figures of ``network`` without a rule and with each of ``rules``; ``report(what, done, total)`` is told before each."""
-    x = calibration_inputs(network, seed) if network.input_quant is None else None
+    x = random_inputs(network, seed) if network.input_quant is None else None
     target = "class" if network.layers[-1].op == "softmax" else "input"
     numerics = NUMERICS if network.input_quant is None else (network.numeric,)
     configurations = [(numeric, rule) for numeric in numerics for rule in (None, *rules)]
@@ -58,17 +56,6 @@ def program_figures(network: Network, rules: Sequence[str], seed: int, report: C
         whole, alone = cost(deployment.program), cost(inference_only(deployment.program))
         learn = (whole.learn_macs, whole.memory.arena_bytes) if rule else (None, None)
         yield ProgramFigures(network.name, rule, numeric, whole.infer_macs, alone.memory.arena_bytes, *learn)
-
-
-def calibration_inputs(network: Network, seed: int) -> Array:
-    """Two random inputs (2, *input shape) float32 on which a network with fresh weights can be calibrated.
-
-    Without biases a ReLU network is homogeneous: inputs divided by its largest score give scores of order 1, as a trained one makes.
-    """
-    x = np.random.default_rng([seed, 2]).standard_normal((2, *network.input_shape)).astype(np.float32)
-    scores = network.layers[-1].inputs[0] if network.layers[-1].op == "softmax" else network.layers[-1].name
-    values = forward(network, {layer.name: dict(layer.params) for layer in network.trainable}, x)[scores]
-    return x / max(float(np.abs(values).max()), float(np.finfo(np.float32).tiny))
 
 
 def require_learning(deployment: Deployment, rule: str) -> None:

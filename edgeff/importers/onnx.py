@@ -138,6 +138,9 @@ def _read_node(context: Graph, proto: onnx.NodeProto, index: int) -> None:
         key, plain = text(attribute.name), attribute.type in _PLAIN
         if key in attributes:
             raise BadInput(f"ONNX node {index}", got=f"attribute {short(key)} twice", allowed="each once")
+        if attribute.ref_attr_name:
+            got = f"attribute {short(key)} that refers to {short(text(attribute.ref_attr_name))}"
+            raise Unsupported(f"ONNX node {index}", got=got, allowed="attributes with a value of their own")
         attributes[key] = onnx.helper.get_attribute_value(attribute) if plain else attribute
     outputs = [text(name) for name in proto.output]
     first = outputs[0] if outputs else ""

@@ -8,9 +8,11 @@ depthwise convolution, averages that count their padding.
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
+from edgeff.importers.conventions import MAX_ELEMENTS
 from edgeff.importers.onnx_reading import Graph, Handler, Values, activation, constant, flag, integers, number, optional, real, word
 from edgeff.importers.onnx_views import Axes, Seen, View, channels_first, view
 from edgeff.importers.values import Activation, Constant, Moment, Node
@@ -29,8 +31,22 @@ def _positions(node: Node, x: View) -> Axes:
     return x.shape[1:]
 
 
-def _window(node: Node, sizes: Axes, kernel: Axes) -> tuple[Axes, Axes]:
-    """The strides and pads (all before, then all after) of windows over axes of ``sizes``."""
+def _window(node: Node, x: View, kernel: Axes) -> tuple[Axes, Axes]:
+    """The strides and pads (all before, then all after) of windows over the positions of ``x``; with them it must not become too large."""
+    strides, pads = _strides_and_pads(node, _positions(node, x), kernel)
+    _check_padded(node, x, pads)
+    return strides, pads
+
+
+def _check_padded(node: Node, x: View, pads: Axes) -> None:
+    """Refuses padding that would make an image of a few bytes one of gigabytes."""
+    sizes = _positions(node, x)
+    padded = tuple(size + before + after for size, before, after in zip(sizes, pads, pads[len(sizes) :], strict=False))
+    if prod(padded) * (x.shape or (1,))[0] > MAX_ELEMENTS:
+        raise node.bad(f"an image of {x.shape} padded to {padded}", f"at most {MAX_ELEMENTS} elements with its padding")
+
+
+def _strides_and_pads(node: Node, sizes: Axes, kernel: Axes) -> tuple[Axes, Axes]:
     ones, zeros = (1,) * len(sizes), (0,) * len(sizes)
     dilations = integers(node, "dilations", ones, 1)
     if any(step != 1 and taps != 1 for step, taps in zip(dilations, kernel, strict=True)):
@@ -84,7 +100,7 @@ def convolution(graph: Graph, node: Node, x: View, weight: Constant, bias: Const
     kernel = integers(node, "kernel_shape", shape[2:], 1)
     if kernel != shape[2:]:
         raise node.bad(f"kernel_shape {kernel} for a weight of shape {shape}", f"{shape[2:]}")
-    strides, pads = _window(node, sizes, kernel)
+    strides, pads = _window(node, x, kernel)
     if weight.quant is not None and weight.quant.axis not in (None, 0):
         raise node.unsupported(f"scales along axis {weight.quant.axis} of the weight", "one, or one for each output: axis 0")
     group, channels = int(number(node, "group", 1)), (x.shape or (0,))[0]
@@ -115,7 +131,7 @@ def pool_window(node: Node, x: View, kind: str) -> tuple[Axes, Axes, Axes]:
     if "kernel_shape" not in node.attributes:
         raise node.bad("no kernel_shape", "the size of a window")
     kernel = integers(node, "kernel_shape", (1,) * len(sizes), 1)
-    strides, pads = _window(node, sizes, kernel)
+    strides, pads = _window(node, x, kernel)
     count = len(sizes)
     if flag(node, "ceil_mode"):
         after = []
@@ -126,6 +142,7 @@ def pool_window(node: Node, x: View, kind: str) -> tuple[Axes, Axes, Axes]:
         if flag(node, "count_include_pad") and tuple(after) != pads[count:]:
             raise node.unsupported("an average that counts its padding, with ceil_mode", "count_include_pad 0")
         pads = pads[:count] + tuple(after)
+        _check_padded(node, x, pads)
     if kind == "average" and flag(node, "count_include_pad") and any(pads):
         raise node.unsupported(f"an average that counts its padding, {pads}", "count_include_pad 0")
     return kernel, strides, pads

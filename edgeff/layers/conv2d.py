@@ -18,6 +18,7 @@ from edgeff.kernels.conv_learning import MOST_POSITIONS
 from edgeff.kernels.update import FRACTION_I8
 from edgeff.layers import LayerKind, activate, gated, windows
 from edgeff.layers.dense import check_bias
+from edgeff.layers.parallel import column_sums
 from edgeff.registry import layers
 
 Pair = tuple[int, int]
@@ -171,7 +172,7 @@ class Conv2d(LayerKind):
     def weight_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array, x: Array) -> dict[str, Array]:
         gradients = {"weight": windows.conv2d_weight_gradient(delta, x, window(layer), stride(layer), pads(layer)) / len(x)}
         if "bias" in params:
-            gradients["bias"] = delta.sum(axis=(0, 1, 2)) / len(x)
+            gradients["bias"] = column_sums(delta) / len(x)
         return gradients
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
@@ -224,7 +225,7 @@ class DepthwiseConv2d(LayerKind):
         depth = int(layer.attrs["multiplier"])
         gradients = {"weight": windows.depthwise_weight_gradient(delta, x, window(layer), stride(layer), pads(layer), depth) / len(x)}
         if "bias" in params:
-            gradients["bias"] = delta.sum(axis=(0, 1, 2)) / len(x)
+            gradients["bias"] = column_sums(delta) / len(x)
         return gradients
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:

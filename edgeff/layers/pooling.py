@@ -1,7 +1,7 @@
 """Host mathematics of pools over images (B, H, W, C): averages and largest values of windows, and their gradients.
 
-``pool`` and ``stride`` (h, w), ``pads`` (top, left, bottom, right); results have the dtype of x. Padding counts for nothing; every window has a
-tap inside the image.
+``pool`` and ``stride`` (h, w), ``pads`` (top, left, bottom, right); results have the dtype of x. Padding counts for nothing, and every
+window has a tap inside the image.
 """
 
 from __future__ import annotations

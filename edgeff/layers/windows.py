@@ -1,8 +1,8 @@
 """Host mathematics of windows over images: convolutions by gathered patches and BLAS, depthwise convolutions by sums over views.
 
-Images are (B, H, W, C), ``stride`` (h, w), ``pads`` (top, left, bottom, right), ``kernel`` (h, w); any float dtype comes in and
- the same goes out. A batch is worked off in slices that keep their patches in the cache, on all cores (``edgeff.layers.parallel``):
-slices are a matter of sizes alone and sums over them are added in one order, so results do not depend on the count of cores.
+Images are (B, H, W, C), ``stride`` and ``kernel`` (h, w), ``pads`` (top, left, bottom, right); any float dtype comes in and the same goes
+out. A batch is worked off in slices that keep their patches in the cache, on all cores (``edgeff.layers.parallel``): slices are a matter of
+sizes alone and sums over them are added in one order, so results do not depend on the count of cores.
 """
 
 from __future__ import annotations

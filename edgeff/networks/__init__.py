@@ -18,6 +18,8 @@ from edgeff.layers import forward, kind, parameters
 from edgeff.registry import networks as registry
 
 _DENSE = re.compile(r"\d+(-\d+)+")
+SMALLEST_SCORE = 1e-6
+"""Below it a network is dead rather than badly scaled."""
 WIDEST = 32_768
 MOST_WEIGHTS = 1 << 24
 """64 MB in float32, 30 times the flash of the largest board."""
@@ -97,7 +99,8 @@ def random_inputs(network: Network, seed: int, count: int = 2) -> Array:
     x = np.random.default_rng([seed, 2]).standard_normal((count, *network.input_shape)).astype(np.float32)
     scores = network.layers[-1].inputs[0] if network.layers[-1].op == "softmax" else network.layers[-1].name
     values = forward(network, parameters(network), x)[scores]
-    return x / max(float(np.abs(values).max()), float(np.finfo(np.float32).tiny))
+    largest = float(np.abs(values).max())
+    return x / largest if largest > SMALLEST_SCORE else x
 
 
 def reproduces_input(network: Network) -> bool:

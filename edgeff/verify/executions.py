@@ -74,7 +74,8 @@ def twin_results(program: Program, x: Array, advance: Advance, twin: Interpreter
         classes.append(runner.predict(sample, keep))
         scores[number] = runner.output().reshape(-1)
         advance()
-    layers = {tensor.layer: values for (_, tensor), values in zip(made, calls, strict=True) if tensor.layer}
+    first = [(tensor.layer, values) for (call, tensor), values in zip(made, calls, strict=True) if tensor.name == call.outputs[0]]
+    layers = {layer: values for layer, values in first if layer}
     return Results(scores, _classes(program, classes), calls, layers)
 
 

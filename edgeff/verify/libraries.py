@@ -75,7 +75,7 @@ def float_parties(deployment: Deployment, x: Array) -> list[Party]:
     """Who runs a float network besides edgeff, within the tolerance that the samples x (n, inputs) give."""
     network, classes = deployment.network, deployment.program.classes
     shape = network.input_shape
-    allowed = float_tolerance(network, _shaped(x, shape))
+    tolerance = cache(lambda: float_tolerance(network, _shaped(x, shape)))
     model = cache(lambda: to_tflite(network))
 
     def onnxruntime() -> Callable[[Array, Advance], Array]:
@@ -84,7 +84,7 @@ def float_parties(deployment: Deployment, x: Array) -> list[Party]:
 
     def party(name: str, make: Callable[[], Callable[[Array, Advance], Array]]) -> Party:
         def maker() -> Rows:
-            run, note = make(), "float sums in another order"
+            run, allowed, note = make(), tolerance(), "float sums in another order"
             return lambda x, twin, advance: _counted(name, twin, _flat(run(_shaped(x, shape), advance)), classes, note, allowed)
 
         return Party(name, maker)
