@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -174,11 +175,85 @@ def mlperf_boards() -> str:
     return table(["inference, bytes", "numeric", "arena", "constants", *names], lines, 2)
 
 
+def reference() -> str:
+    """The int8 reference models against every execution: differing values of all that were compared."""
+    columns = {
+        "C on the host": ("NumPy twin", "C on the host", ("scores", "outputs")),
+        "C on an emulated Cortex-M4": ("NumPy twin", "C on nucleo_l4r5zi", ("scores", "outputs")),
+        "TFLM": ("NumPy twin", "TFLM", ("scores",)),
+        "TFLM, file exported again": ("TFLM, the original file", "TFLM, exported by edgeff", ("scores",)),
+        "LiteRT reference, its rounding": ("NumPy twin with LiteRT's rounding", "LiteRT reference", ("scores",)),
+        "LiteRT reference, ours": ("NumPy twin", "LiteRT reference", ("scores",)),
+        "ONNX Runtime, layer by layer (at most 1)": ("NumPy twin", "ONNX Runtime", ("outputs",)),
+    }
+    lines = []
+    for row in load("reference_models")["rows"]:
+        model, numeric = row["key"]
+        if numeric != "int8":
+            continue
+        cells = []
+        for a, b, whats in columns.values():
+            found = [c for c in row["comparisons"] if c["a"] == a and c["b"].startswith(b) and c["what"].startswith(whats)]
+            cells.append(f"{sum(c['differing'] for c in found):,} of {sum(c['elements'] for c in found):,}")
+        lines.append([TINY[model.split("_", maxsplit=1)[0]], f"{row['samples']:,}", *cells])
+    return table(["int8, differing values", "inputs", *columns], lines)
+
+
+def trained() -> str:
+    rows = {tuple(row["key"]): row for row in load("trained")["rows"]}
+    names = {
+        "fsdd": "spoken digits (FSDD), official takes: accuracy %",
+        "bearings": "bearings (CWRU), normal or faulty: AUC, 100 = perfect",
+        "bearings_10": "bearings (CWRU), normal or which fault: accuracy %",
+    }
+    lines = []
+    for task, network in dict.fromkeys((key[0], key[1]) for key in rows):
+        plain = rows[task, network, ""]
+        controls = [spread(rows.get((task, network, control))) for control in ("shuffled labels", "frozen hidden layers")]
+        lines.append([names[task], network, str(plain["epochs"]), spread(plain), f"{plain['int8_mean']:.1f}", *controls])
+    return table(["trained from scratch, 3 seeds", "network", "epochs", "float32", "int8", "shuffled labels", "frozen hidden layers"], lines, 2)
+
+
+def host_training() -> str:
+    rows = load("host_training")["rows"]
+    lines = []
+    for name in ("edgeff", "tensorflow"):
+        found = [row[f"test_{name}"] for row in rows]
+        spread_of = {"mean": sum(found) / len(found), "deviation": statistics.stdev(found)}
+        lines.append([name, *(f"{value:.1f}" for value in found), spread(spread_of)])
+    epochs = rows[0]["key"][1]
+    return table([f"ResNet-8, {rows[0]['images']:,} images, {epochs} epochs: test %", *(f"seed {row['key'][0]}" for row in rows), "mean"], lines)
+
+
+def host_speed() -> str:
+    lines = []
+    for row in load("host_speed")["rows"]:
+        ours, theirs = (f"{row[f'images_s_{name}']:,}" for name in ("edgeff", "tensorflow"))
+        lines.append([row["key"][0], str(row["batch"]), ours, theirs, f"{row['ratio']:.2f}"])
+    return table(["training, samples a second", "batch", "edgeff", "TensorFlow", "time of edgeff / TensorFlow"], lines)
+
+
+def conv_learning() -> str:
+    rows = {(row["key"][0], row["key"][1], row["key"][2]): row for row in load("conv_learning")["rows"]}
+    names = {"bp": "BP", "dfa": "DFA", "pepita": "PEPITA", "frozen": "**frozen filters** (control)"}
+    lines = []
+    for rule, shown in names.items():
+        integer = next((row for key, row in rows.items() if key[:2] == (rule, "int8") and key[2] != "nearest"), None)
+        real = next((row for key, row in rows.items() if key[:2] == (rule, "float32")), None)
+        lines.append([shown, spread(real), spread(integer)])
+    return table(["conv 8 - conv 16 - dense 10 on digits, learned by the C, %", "float32", "int8"], lines)
+
+
 SECTIONS = {"accuracy": accuracy, "device_learning": device_learning, "speed": speed, "memory": memory, "demo": demo} | {
     "mlperf_arena": mlperf_arena,
     "mlperf_latency": mlperf_latency,
     "mlperf_instructions": mlperf_instructions,
     "mlperf_boards": mlperf_boards,
+    "reference": reference,
+    "trained": trained,
+    "host_training": host_training,
+    "host_speed": host_speed,
+    "conv_learning": conv_learning,
 }
 
 

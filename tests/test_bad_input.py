@@ -94,7 +94,7 @@ CASES: dict[str, tuple[str, str]] = {
         "build float.onnx --board rpi_pico --template zephyr -o o",
         r"unknown firmware template: got 'zephyr'; allowed: bare_metal",
     ),
-    "an unknown suite": ("bench everything", r"unknown suite: got 'everything'; allowed: digits"),
+    "an unknown suite": ("bench everything", r"unknown suite: got 'everything'; allowed: digits, mlperf-tiny"),
     "an unknown layer": (
         "build float.onnx --board rpi_pico --rule bp --train-layers head -o o",
         r"option --train-layers: got 'head'; allowed: all, or some of dense_1, dense_2",
@@ -106,13 +106,13 @@ CASES: dict[str, tuple[str, str]] = {
     # shapes
     "a dense list with a zero": (
         "train digits --network 64-0-10 --rule bp -o o.onnx",
-        r"network: got '64-0-10'; allowed: .* sizes 1 to 32,768",
+        r"network: got '64-0-10'; allowed: .* sizes 1 to 32,768, cnn_1d, .*resnet8",
     ),
     "a dense list of one": ("train digits --network 64 --rule bp -o o.onnx", r"network: got '64'; allowed: a dense list .*"),
     "a dense list with a gap": ("train digits --network 64--10 --rule bp -o o.onnx", r"network: got '64--10'; allowed: a dense list .*"),
     "a dense list too wide": (
         "train digits --network 64-99999999-10 --rule bp -o o.onnx",
-        r"network: got '64-99999999-10'; allowed: .* 1 to 32,768",
+        r"network: got '64-99999999-10'; allowed: .* 1 to 32,768, .*resnet8",
     ),
     "a dense list too large": (
         "train digits --network 64-32768-32768-10 --rule bp -o o.onnx",

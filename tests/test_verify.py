@@ -85,12 +85,12 @@ def test_a_wrong_value_that_later_layers_hide_is_seen_and_named(wrong_kernel: An
 
 def test_a_firmware_with_another_count_of_calls_is_refused() -> None:
     program = deploy(int8_classifier(True, False), numeric="int8").program
-    core = Emulated(program, load_board(M4), traced=True)
-    core.results(SAMPLES_I8[:1], lambda: None)
-    core._places.append([(0, 4)])
-    core._places.append([(0, 4)])
-    with pytest.raises(CheckFailed, match=r"calls in the firmware: got \d; allowed: 6, as in the program"):
-        core.results(SAMPLES_I8[:1], lambda: None)
+    core = Emulated(program, load_board(M4))
+    for calls in (2, 6):
+        trace = core._target.trace([[(0, 4)]] * calls)
+        core._target.write_input(SAMPLES_I8[0])
+        with pytest.raises(CheckFailed, match=rf"calls in the firmware: got [34]; allowed: {calls}, as in the program"):
+            trace.run(core._target.predict)
 
 
 def test_an_emulated_core_runs_part_of_the_samples_and_says_so() -> None:

@@ -15,6 +15,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,7 @@ CORE_SAMPLES = 1
 LABEL = 0
 """The label of the step that is compared and counted."""
 LEARNED_SAMPLES = 2000
+CURVE_POINTS = 5
 PREDICTED_AT_ONCE = 4096
 _OVERFLOW = re.compile(r"(\w+) is (\d+) bytes too small")
 
@@ -161,7 +163,7 @@ def _data(task: str, seed: int) -> tuple[Data | None, tuple[str, ...]]:
     try:
         data: Data = registry.tasks[task].load(seed)
     except (BadInput, Unsupported) as error:
-        return None, (f"accuracy is not known: {error}",)
+        return None, (f"accuracy is not known: {error.what} cannot be had on this machine",)
     return data, ()
 
 
@@ -182,13 +184,15 @@ def _with_accuracy(trace: Trace, point: Point, deployment: Deployment, host: Hos
     if point.rule not in CHOSEN or not count:
         reason = "there are no training samples" if not count else f"no settings of {point.rule} have been chosen for this network"
         return replace(trace, remarks=(*trace.remarks, f"learned accuracy is not known: {reason}"))
-    before = _test_value(deployment, host, data, metric_of(point.task))
     order = np.random.default_rng([point.seed, 3]).permutation(len(data.x_train))[:count]
-    labels = data.y_train[order] if deployment.target == "class" else np.zeros(count)
-    host.learn_many(deployment.inputs(data.x_train[order]), np.asarray(labels, np.int32))
-    after = _test_value(deployment, host, data, metric_of(point.task))
-    remarks = (*trace.remarks, f"learned from {count:,} samples")
-    return replace(trace, accuracy={"before": before, "after": after}, curve=((0, before), (count, after)), remarks=remarks)
+    curve = [(0, _test_value(deployment, host, data, metric_of(point.task)))]
+    for first, last in pairwise(sorted({count * share // CURVE_POINTS for share in range(CURVE_POINTS + 1)})):
+        part = order[first:last]
+        labels = data.y_train[part] if deployment.target == "class" else np.zeros(len(part))
+        host.learn_many(deployment.inputs(data.x_train[part]), np.asarray(labels, np.int32))
+        curve.append((last, _test_value(deployment, host, data, metric_of(point.task))))
+    accuracy = {"before": curve[0][1], "after": curve[-1][1]}
+    return replace(trace, accuracy=accuracy, curve=tuple(curve), remarks=(*trace.remarks, f"learned from {count:,} samples"))
 
 
 def _test_value(deployment: Deployment, host: HostTarget, data: Data, metric: str) -> float:

@@ -81,6 +81,8 @@ def _check_attributes(layer: Layer, shape: Shape, where: str) -> None:
         value, least = layer.attrs.get(name), 0 if name.startswith("pad") else 1
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_ELEMENTS:
             raise BadInput(f"{where}, {name}", got=value, allowed=f"a whole number, {least} to {MAX_ELEMENTS}")
+    if "pad_left" in INTEGERS.get(layer.op, ()):
+        _check_padded(layer, shape, where)
     if layer.op in ("average_pool2d", "max_pool2d"):
         _check_taps(layer, shape, where)
     if layer.op == "normalise":
@@ -91,6 +93,15 @@ def _check_attributes(layer: Layer, shape: Shape, where: str) -> None:
         _check_order(layer, shape, where)
     if layer.op == "label":
         _check_label(layer, shape, where)
+
+
+def _check_padded(layer: Layer, shape: Shape, where: str) -> None:
+    """Refuses an image that its padding makes too large: the host pads it in memory."""
+    pads = [int(layer.attrs.get(f"pad_{side}", 0)) for side in ("top", "bottom", "left", "right")]
+    height, width = (1, shape[0]) if len(shape) == 2 else shape[:2]
+    padded = (height + pads[0] + pads[1]) * (width + pads[2] + pads[3]) * shape[-1]
+    if padded > MAX_ELEMENTS:
+        raise BadInput(f"{where}, padding", got=f"{shape} padded to {padded} elements", allowed=f"at most {MAX_ELEMENTS}")
 
 
 def _check_taps(layer: Layer, shape: Shape, where: str) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from edgeff.bench.metrics import metric_of
 from edgeff.ir import Cost, Memory, Trace
+from edgeff.report.evidence import figure_evidence, kind
 from edgeff.report.style import CONTROL, NO_RULE, shown
 
 EVERY_BOARD = "every board"
@@ -25,21 +26,26 @@ Program = Sequence[Trace]
 
 @dataclass(frozen=True)
 class Heading:
-    """The head of a column: the group it stands in, its words, and whether it holds figures, which stand to the right."""
+    """The head of a column: the group it stands in, its words, whether it holds figures, which stand to the right, and of which kind."""
 
     group: str
     short: str
     right: bool = True
+    figure: str = ""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table as texts, None where nothing is known; ``control`` says of each row whether it is the control."""
+    """A table as texts, None where nothing is known; ``control`` says of each row whether it is the control.
+
+    ``evidence`` has the kinds of evidence of each column's figures.
+    """
 
     title: str
     headings: tuple[Heading, ...]
     rows: tuple[tuple[str | None, ...], ...]
     control: tuple[bool, ...]
+    evidence: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -122,21 +128,30 @@ def _grid(
     title: str, programs: Sequence[Program], boards: Sequence[str], accuracy: Sequence[tuple[str, str, Cell]], cost: Callable[[Trace], Cost]
 ) -> Grid:
     columns = _names(programs)
-    columns += [(Heading(group, short), cell) for group, short, cell in accuracy]
+    columns += [(Heading(group, short, figure="accuracy"), cell) for group, short, cell in accuracy]
     columns += [
-        (Heading("bytes", "weights"), lambda p: _most(p, lambda memory: memory.weight_bytes)),
-        (Heading("bytes", "arena"), lambda p: _most(p, lambda memory: memory.arena_bytes)),
-        (Heading("bytes", "RAM"), lambda p: _most(p, lambda memory: memory.total_ram_bytes)),
-        (Heading("bytes", "flash"), lambda p: _most(p, lambda memory: memory.flash_bytes)),
+        (Heading("bytes", "arena", figure="memory"), lambda p: _most(p, lambda memory: memory.arena_bytes)),
+        (Heading("bytes", "RAM", figure="memory"), lambda p: _most(p, lambda memory: memory.total_ram_bytes)),
+        (Heading("bytes", "flash", figure="memory"), lambda p: _most(p, lambda memory: memory.flash_bytes)),
     ]
-    columns += [(Heading(MILLISECONDS, shown(board, 24)), _milliseconds(board, cost)) for board in boards]
+    columns += [(Heading(MILLISECONDS, shown(board, 24), figure="cycles"), _milliseconds(board, cost)) for board in boards]
     kept = [(heading, cell) for heading, cell in columns if heading.group != "accuracy, %" or any(cell(p) is not None for p in programs)]
     return _filled(title, programs, kept)
 
 
 def _filled(title: str, programs: Sequence[Program], columns: Sequence[tuple[Heading, Cell]]) -> Grid:
     rows = tuple(tuple(cell(program) for _, cell in columns) for program in programs)
-    return Grid(title, tuple(heading for heading, _ in columns), rows, tuple(program[0].rule == CONTROL for program in programs))
+    every = [trace for program in programs for trace in program]
+    evidence = tuple(_kinds(heading, every) for heading, _ in columns)
+    return Grid(title, tuple(heading for heading, _ in columns), rows, tuple(program[0].rule == CONTROL for program in programs), evidence)
+
+
+def _kinds(heading: Heading, traces: Iterable[Trace]) -> tuple[str, ...]:
+    """The kinds of evidence of a column, each once; a column of one board asks its runs alone."""
+    if not heading.figure:
+        return ()
+    asked = (trace for trace in traces if heading.group != MILLISECONDS or shown(trace.board or trace.target, 24) == heading.short)
+    return tuple(sorted({found for trace in asked if (found := kind(figure_evidence(trace, heading.figure)))}))
 
 
 def _names(programs: Sequence[Program]) -> list[tuple[Heading, Cell]]:

@@ -11,7 +11,7 @@ from edgeff.bench.metrics import metric_of
 from edgeff.ir import Trace
 from edgeff.report.evidence import KINDS, detail, figure_evidence
 from edgeff.report.evidence import kind as evidence_kind
-from edgeff.report.style import CONTROL, shown
+from edgeff.report.style import CONTROL, NO_RULE, shown
 
 Value = str | int | float | None
 Form = Literal["text", "percent", "points", "count", "ms"]
@@ -82,7 +82,7 @@ def _place(trace: Trace) -> tuple[object, ...]:
 
 
 KEYS = (
-    Column("", "rule", "rule", "text", lambda t: t.rule or "none"),
+    Column("", "rule", "rule", "text", lambda t: "inference" if t.rule in NO_RULE else t.rule),
     Column("", "numeric", "numeric", "text", lambda t: t.numeric),
 )
 SEED = Column("", "seed", "seed", "count", lambda t: t.seed)

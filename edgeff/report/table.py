@@ -8,7 +8,7 @@ run stands below with its reason.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -69,8 +69,10 @@ def table_lines(traces: Sequence[Trace], width: int, *, ascii_only: bool = False
     stroke = "-" if ascii_only else "\N{BOX DRAWINGS LIGHT HORIZONTAL}"
     for title, parts, control in _tables(traces):
         lines += [Text(title, style="bold"), Text("")]
-        for block, (inner, outer) in _blocks(parts, width):
-            lines += [*_lines(block, control, inner, " " * outer, stroke), Text("")]
+        blocks = _blocks(parts, width)
+        for block, (inner, outer) in blocks:
+            kept = _known_rows(block) if len(blocks) > 1 else range(len(control))
+            lines += [*_lines(block, kept, control, inner, " " * outer, stroke), Text("")]
     for line in refusal_lines(traces, width):
         lines.append(Text(line))
     lines += [Text(line, style="dim") for line in notes(traces, width)]
@@ -110,9 +112,7 @@ def _tables(traces: Sequence[Trace]) -> Iterator[tuple[str, list[_Part], list[bo
             names = dict.fromkeys(heading.group for heading in grid.headings)
             yield grid.title, [_part(name, grid.headings, texts) for name in names], [*grid.control]
         return
-    for group in groups(traces):
-        if not any(has_figures(trace) for trace in group.traces):
-            continue
+    for group in groups([trace for trace in traces if has_figures(trace)]):
         columns = (*key_columns(group), *figure_columns(group))
         cell_texts = tuple(tuple(cells(column, group.traces, _UNKNOWN)) for column in columns)
         names = dict.fromkeys(column.group for column in columns)
@@ -140,21 +140,26 @@ def _blocks(parts: list[_Part], width: int) -> list[tuple[list[_Part], tuple[int
     return [(block, _PACKED) for block in blocks]
 
 
+def _known_rows(parts: Sequence[_Part]) -> list[int]:
+    """The rows of which a part behind the names knows anything: a table that goes on under another needs no lines of dashes."""
+    return [index for index in range(len(parts[0].texts[0])) if any(t[index] != _UNKNOWN for part in parts[1:] for t in part.texts)]
+
+
 def _width(parts: Sequence[_Part], spacing: tuple[int, int]) -> int:
     inner, outer = spacing
     return sum(part.width(inner) for part in parts) + outer * (len(parts) - 1)
 
 
-def _lines(parts: Sequence[_Part], control: Sequence[bool], inner: int, between: str, stroke: str) -> list[Text]:
+def _lines(parts: Sequence[_Part], rows: Iterable[int], control: Sequence[bool], inner: int, between: str, stroke: str) -> list[Text]:
     widths = [part.width(inner) for part in parts]
     headings = between.join(part.heading.center(width) for part, width in zip(parts, widths, strict=True))
     strokes = between.join((stroke if part.heading else " ") * width for part, width in zip(parts, widths, strict=True))
     heads = between.join(part.line([column.short for column in part.columns], inner) for part in parts)
     lines = [Text(headings.rstrip(), style="bold"), Text(strokes, style="dim"), Text(heads, style="bold")]
     lines.append(Text(stroke * sum((*widths, len(between) * (len(parts) - 1))), style="dim"))
-    for index, italic in enumerate(control):
+    for index in rows:
         text = between.join(part.row(index, inner) for part in parts)
-        lines.append(Text(text.rstrip(), style="italic" if italic else ""))
+        lines.append(Text(text.rstrip(), style="italic" if control[index] else ""))
     return lines
 
 

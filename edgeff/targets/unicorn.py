@@ -95,15 +95,14 @@ class UnicornTarget:
         """The best class for the input that was written; the scores are then in ``output``."""
         return self._command("predict")
 
-    def trace(self, places: Sequence[Sequence[tuple[int, int]]]) -> tuple[int, list[list[bytes]]]:
-        """The best class for the input that was written, as ``predict``, and what each call of inference left in the arena.
+    def trace(self, places: Sequence[Sequence[tuple[int, int]]]) -> CallTrace:
+        """What looks at the arena between the calls of inference: ``trace.run(target.predict)``.
 
-        ``places`` names it for each call in turn: (offset, bytes). Raises CheckFailed when the firmware makes another number of calls.
+        ``places`` says for each call in turn where it looks when the call has returned: (offset, bytes).
         """
         arena = self._symbols[ARENA_SYMBOL].address
         absolute = [[(arena + offset, size_bytes) for offset, size_bytes in call] for call in places]
-        trace = CallTrace(self._uc, self._symbols[_BODIES["predict"]], absolute)
-        return trace.run(self.predict), trace.seen
+        return CallTrace(self._uc, self._symbols[_BODIES["predict"]], absolute)
 
     def learn(self, label: int) -> None:
         """One training step on the input that was written. Raises Unsupported when the firmware was built without training."""

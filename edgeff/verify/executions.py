@@ -136,20 +136,18 @@ class Emulated:
             firmware = build(source.folder, board, Path(folder) / "project", choose(board, toolchain))
         self._target = UnicornTarget(firmware, time_limit_s=TIME_LIMIT_S)
         self._program, self._persistent_bytes, self._arena = program, source.memory.persistent_bytes, ARENA_SYMBOL
-        self._places = [
-            [(source.memory.offsets[name], program.tensors[name].size_bytes) for name in call.outputs] for call in program.infer
-        ]
-        self._traced = traced
+        places = [[(source.memory.offsets[name], program.tensors[name].size_bytes) for name in call.outputs] for call in program.infer]
+        self._trace = self._target.trace(places) if traced else None
 
     def results(self, x: Array, advance: Advance) -> Results:
         """Of the samples x."""
         scores, classes = [], []
-        made = outputs_of_calls(self._program) if self._traced else ()
+        made = outputs_of_calls(self._program) if self._trace else ()
         calls = tuple(np.empty((len(x), tensor.elements), tensor.dtype) for _, tensor in made)
         for number, sample in enumerate(x):
             self._target.write_input(sample)
-            if self._traced:
-                best, seen = self._target.trace(self._places)
+            if self._trace:
+                best, seen = self._trace.run(self._target.predict)
                 for values, raw in zip(calls, chain.from_iterable(seen), strict=True):
                     values[number] = np.frombuffer(raw, values.dtype)
             else:

@@ -40,6 +40,7 @@ def cost_by_layer(trace: Trace) -> Figure:
 
 def _stacked(rows: Sequence[str], panels: Sequence[tuple[str, Sequence[Sequence[CallCost]]]], what: str) -> Figure:
     """Horizontal bars, a row each and a panel each side by side on one scale; each bar ends in its total."""
+    panels = [panel for panel in panels if any(panel[1])] or panels[:1]
     unit = "instructions" if what == "instructions" else "multiply-accumulates"
     stages = sorted({call.stage for _, cost in panels for calls in cost for call in calls}, key=lambda s: (stage_order(s), s))
     inside, above, below = 26 * max(len(rows), 1), 62, 56

@@ -18,7 +18,7 @@ _FOLDED_FROM = 30
 
 def results(traces: Sequence[Trace]) -> str:
     """The section as HTML; of several groups each can be folded, and of many runs only the first group is open."""
-    found = [group for group in groups(traces) if any(has_figures(trace) for trace in group.traces)]
+    found = groups([trace for trace in traces if has_figures(trace)])
     tables = [_table(group) for group in found]
     if len(found) > 1:
         closed = len(traces) > _FOLDED_FROM
@@ -74,7 +74,11 @@ def _grid(grid: Grid) -> str:
         " ".join(filter(None, ["figure" if h.right else "", "first" if i and h.group != grid.headings[i - 1].group else ""]))
         for i, h in enumerate(grid.headings)
     ]
-    heads = "".join(f'<th scope="col" class="{c}">{markup(h.short)}</th>' for h, c in zip(grid.headings, css, strict=True))
+    heads = "".join(
+        f'<th scope="col" class="{c}">{markup(h.short).replace("_", "_<wbr>") if h.right else markup(h.short)}</th>'
+        for h, c in zip(grid.headings, css, strict=True)
+    )
+    kinds = "".join(f'<td class="{c}">{_badges(found)}</td>' for c, found in zip(css, grid.evidence, strict=True))
     rows = "".join(
         f'<tr class="{"control" if control else ""}">'
         + "".join(
@@ -84,7 +88,7 @@ def _grid(grid: Grid) -> str:
         + "</tr>"
         for row, control in zip(grid.rows, grid.control, strict=True)
     )
-    top = f'<thead><tr class="over">{over}</tr><tr class="heads">{heads}</tr></thead>'
+    top = f'<thead><tr class="over">{over}</tr><tr class="heads">{heads}</tr><tr class="kinds">{kinds}</tr></thead>'
     return f'<div class="wide"><table class="results">{top}<tbody>{rows}</tbody></table></div>'
 
 
@@ -127,7 +131,11 @@ def _over_cell(name: str, columns: int) -> str:
 
 
 def _kinds(column: Column, group: Group) -> str:
-    return " ".join(f'<span class="kind {kind}">{kind}</span>' for kind in evidence_kinds(column, group.traces))
+    return _badges(evidence_kinds(column, group.traces))
+
+
+def _badges(kinds: Sequence[str]) -> str:
+    return " ".join(f'<span class="kind {kind}">{kind}</span>' for kind in kinds)
 
 
 def _css(columns: Sequence[Column], index: int) -> str:
