@@ -211,7 +211,8 @@ def trained() -> str:
         plain = rows[task, network, ""]
         controls = [spread(rows.get((task, network, control))) for control in ("shuffled labels", "frozen hidden layers")]
         lines.append([names[task], network, str(plain["epochs"]), spread(plain), f"{plain['int8_mean']:.1f}", *controls])
-    return table(["trained from scratch, 3 seeds", "network", "epochs", "float32", "int8", "shuffled labels", "frozen hidden layers"], lines, 2)
+    heads = ["trained from scratch, 3 seeds", "network", "epochs", "float32", "int8", "shuffled labels", "frozen hidden layers"]
+    return table(heads, lines, 2)
 
 
 def host_training() -> str:
@@ -222,7 +223,8 @@ def host_training() -> str:
         spread_of = {"mean": sum(found) / len(found), "deviation": statistics.stdev(found)}
         lines.append([name, *(f"{value:.1f}" for value in found), spread(spread_of)])
     epochs = rows[0]["key"][1]
-    return table([f"ResNet-8, {rows[0]['images']:,} images, {epochs} epochs: test %", *(f"seed {row['key'][0]}" for row in rows), "mean"], lines)
+    what = f"ResNet-8, {rows[0]['images']:,} images, {epochs} epochs: test %"
+    return table([what, *(f"seed {row['key'][0]}" for row in rows), "mean"], lines)
 
 
 def host_speed() -> str:

@@ -87,11 +87,15 @@ def test_a_file_that_takes_too_long_is_seen(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_the_memory_that_a_file_takes_is_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def load(_path: Path) -> None:
+        size = np.full(mebibytes << 20, 1, np.int8).size
+        raise Unsupported("a file", got=size)
+
+    monkeypatch.setattr(fuzz_worker, "load", load)
     for mebibytes in (300, 2):
-        monkeypatch.setattr(fuzz_worker, "load", lambda _, size=mebibytes << 20: np.full(size, 1, np.int8).nope)
         found = fuzz_worker.outcome(b"", tmp_path / "model")
         assert mebibytes - 2 <= found["mebibytes"] <= mebibytes + 20
-        assert found["failure"].startswith("AttributeError")
+        assert found["failure"] == ""
 
 
 def test_memory_beyond_the_limit_and_a_crash_are_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -227,6 +227,7 @@ def test_the_suite_is_every_network_rule_numeric_and_board() -> None:
     assert {point.seed for point in found} == {3}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folder")
 def test_the_comparison_of_the_keyword_models(cli: CommandLine, data_of: Callable[[str], Data]) -> None:
     need_reference_model(MODELS["kws"])
@@ -267,6 +268,7 @@ def test_the_comparison_of_the_keyword_models(cli: CommandLine, data_of: Callabl
     assert "ds_cnn (kws), ff, int8, every board: rule ff: got layers of kind" in again.out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folder")
 def test_without_models_and_data_the_accuracy_is_unknown(cli: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("EDGEFF_MODELS_DIR", raising=False)

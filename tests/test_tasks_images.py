@@ -100,6 +100,7 @@ def test_mnist_is_downloaded_as_four_files_and_read_like_the_folders(data_folder
         gzip.compress(b"\0\0\x08\x03" + bytes(12)),
         gzip.compress(b"\0\0\x0d\x01abcdefgh"),
     ],
+    ids=["empty", "no gzip", "cut", "axes of zero", "another type"],
 )
 def test_a_damaged_idx_file_is_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.gz"

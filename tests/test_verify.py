@@ -16,7 +16,7 @@ from edgeff import registry
 from edgeff.boards import load_board
 from edgeff.deploy import deploy
 from edgeff.errors import BadInput, CheckFailed, DoesNotFit, MissingTool
-from edgeff.ir import Board, Layer, Network, Numeric, Quant, Region
+from edgeff.ir import Attr, Board, Layer, Network, Numeric, Quant, Region
 from edgeff.layers.mfcc import with_features
 from edgeff.networks import initialised, structure
 from edgeff.quantize import quantize
@@ -123,10 +123,10 @@ def test_an_autoencoder_has_no_best_class() -> None:
 
 @pytest.mark.parametrize("numeric", ["float32", "int8"])
 def test_a_network_that_starts_from_audio_is_exact_and_has_no_form_in_files(numeric: Numeric) -> None:
-    window = {"kernel_h": 49, "kernel_w": 10, "stride_h": 1, "stride_w": 1, "activation": "relu", "bias": True}
-    pads = dict.fromkeys(("pad_top", "pad_left", "pad_bottom", "pad_right"), 0)
+    window: dict[str, Attr] = {"kernel_h": 49, "kernel_w": 10, "stride_h": 1, "stride_w": 1, "activation": "relu", "bias": True}
+    window |= {f"pad_{side}": 0 for side in ("top", "left", "bottom", "right")}
     layers = (
-        Layer("conv", "conv2d", ("input",), (1, 1, 4), window | pads),
+        Layer("conv", "conv2d", ("input",), (1, 1, 4), window),
         Layer("dense_1", "dense", ("conv",), (3,), {"activation": "none"}),
     )
     network = initialised(Network("words", (49, 10, 1), layers), 0)

@@ -1,10 +1,10 @@
-/* conv_learning.c: convolutions learn in place, one sample at a time. A weight's gradient is the sum of delta * a over the positions whose tap
- * lies inside the image: it is formed in registers for a tile of output and input channels, applied, and never stored. */
+/* conv_learning.c: convolutions learn in place, one sample at a time. A weight's gradient is the sum of delta * a over the positions whose
+ * tap lies inside the image: it is formed in registers for a tile of output and input channels, applied, and never stored. */
 #include "edgeff.h"
 
 #define EFF_SAFE_POSITIONS 256 /* 256 * 32767 * 255 < 2^31: so many products of an int16 and an int8 sum up in 32 bits */
 
-/* The positions whose tap lies inside the image, as a walk over delta and a: rows and columns of them, and the steps from one to the next. */
+/* The positions whose tap lies inside the image, as a walk over delta and a: rows and columns of them, and the steps between them. */
 typedef struct {
     int32_t rows, columns, d_down, d_across, a_down, a_across;
 } eff_walk;
@@ -191,7 +191,8 @@ static inline void eff_change_weight_i8(int8_t *w, int32_t i, int64_t s, const e
     const int32_t gain = eff_gain(saturated, how->multiplier, how->shift, how->rate, EFF_BIAS_LIMIT);
     if (gain != 0) {
         const uint32_t bits = how->stochastic ? eff_draw(how->stream, (uint32_t)i >> 2) >> (8 * (i & 3)) & 0xFFu : 0u;
-        const int32_t r = how->stochastic ? (int32_t)(bits << (EFF_FRACTION_I8 - 8)) + (1 << (EFF_FRACTION_I8 - 9)) : 1 << (EFF_FRACTION_I8 - 1);
+        const int32_t drawn = (int32_t)(bits << (EFF_FRACTION_I8 - 8)) + (1 << (EFF_FRACTION_I8 - 9));
+        const int32_t r = how->stochastic ? drawn : 1 << (EFF_FRACTION_I8 - 1);
         w[i] = (int8_t)eff_clamp(w[i] - ((gain + r) >> EFF_FRACTION_I8), -127, 127);
     }
 }

@@ -127,10 +127,10 @@ void eff_depthwise_conv2d_i8(int8_t *y, const int8_t *x, const int8_t *w, const 
                              int32_t per_channel, int32_t x_zero, int32_t y_zero, int32_t y_min, int32_t y_max);
 
 /* ------------------------------------------------------------------ conv_learning.c
- * Learning in the convolutions of conv.c, one sample at a time, no gradient stored: w -= rate * lr * S in place, where S of a weight is the
- * sum of delta * a over the positions (oy, ox) whose tap lies inside the image; rate as in update.c. f32 sums in the order of (oy, ox), from
- * 0. i8: S is exact and saturates at 32 bits; the change (G + r) >> 22 with G = requantise(S) * rate, |G| < 2^30, r uniform (stochastic)
- * or one half (to nearest): byte i % 4 of draw i / 4 of the step's stream for weight i as it lies in w; w stays within +-127.
+ * Learning in the convolutions of conv.c, one sample at a time, no gradient stored: w -= rate * lr * S in place, where S of a weight is
+ * the sum of delta * a over the positions (oy, ox) whose tap lies inside the image; rate as in update.c. f32 sums from 0 in the order of
+ * (oy, ox). i8: S is exact and saturates at 32 bits; the change (G + r) >> 22 with G = requantise(S) * rate, |G| < 2^30, r uniform
+ * (stochastic) or one half (to nearest): byte i % 4 of draw i / 4 of the step's stream for weight i as it lies in w; w stays within +-127.
  * conv_bias_update: b -= rate * lr * (the sum of delta over n positions); i32: n <= 65,536. */
 void eff_conv2d_update_f32(float *w, const float *delta, const float *a, const uint32_t *rate, int32_t in_h, int32_t in_w, int32_t in_c,
                            int32_t out_h, int32_t out_w, int32_t out_c, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w,
@@ -288,11 +288,11 @@ void eff_set_label(int32_t *label, int32_t value);
 void eff_copy(void *y, const void *x, int32_t n_bytes);
 
 /* ------------------------------------------------------------------ mfcc.c
- * Mel-frequency cepstral coefficients of n samples, frames x coefficients: y = dct ln(mel |FFT(window x)| / max(x, 1) + eps). Frame f begins
- * at sample f hop. fft: a power of two from 4; frame <= fft; sine[3/4 fft], sine[k] = sin(2 pi k / fft); only bins 1 .. bins - 1 count,
- * bins <= fft / 2; spans: first bin and count of each band's weights, which stand in mel one band after the other; dct[coefficients][bands],
- * whose rows but the first sum to zero; eps >= 2^-126. scratch[fft + bands + coefficients] is the memory of one frame. i8: y / y_scale +
- * y_zero, rounded half away from zero or truncated, saturated or wrapped around; i16: rounded and saturated. */
+ * Mel-frequency cepstral coefficients of n samples, frames x coefficients: y = dct ln(mel |FFT(window x)| / max(x, 1) + eps). Frame f
+ * begins at sample f hop. fft: a power of two from 4; frame <= fft; sine[3/4 fft], sine[k] = sin(2 pi k / fft); only bins 1 .. bins - 1
+ * count, bins <= fft / 2; spans: first bin and count of each band's weights, which stand in mel one band after the other;
+ * dct[coefficients][bands], whose rows but the first sum to zero; eps >= 2^-126. scratch[fft + bands + coefficients] is the memory of one
+ * frame. i8: y / y_scale + y_zero, rounded half away from zero or truncated, saturated or wrapped around; i16: rounded and saturated. */
 void eff_mfcc_f32(float *y, float *scratch, const int16_t *x, const float *window, const float *sine, const float *mel,
                   const int32_t *spans, const float *dct, int32_t n, int32_t frames, int32_t frame, int32_t hop, int32_t fft, int32_t bins,
                   int32_t bands, int32_t coefficients, float eps);

@@ -1,5 +1,5 @@
-/* window_gradient.c: what convolutions and pools send back to their input image. A convolution's gradient is gathered pixel by pixel, so that
- * its sum stays in registers: of the taps that can reach a pixel only every stride-th does, with the positions going down. */
+/* window_gradient.c: what convolutions and pools send back to their input image. A convolution's gradient is gathered pixel by pixel, so
+ * that its sum stays in registers: of the taps that can reach a pixel only every stride-th does, with the positions going down. */
 #include "edgeff.h"
 
 void eff_conv2d_input_gradient_f32(float *d, const float *delta, const float *w, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h,
@@ -95,7 +95,8 @@ typedef struct {
 
 static inline eff_taps eff_taps_at(int32_t top, int32_t left, int32_t in_h, int32_t in_w, int32_t k_h, int32_t k_w)
 {
-    const eff_taps taps = {top < 0 ? 0 : top, top + k_h > in_h ? in_h : top + k_h, left < 0 ? 0 : left, left + k_w > in_w ? in_w : left + k_w};
+    const int32_t bottom = top + k_h > in_h ? in_h : top + k_h, right = left + k_w > in_w ? in_w : left + k_w;
+    const eff_taps taps = {top < 0 ? 0 : top, bottom, left < 0 ? 0 : left, right};
     return taps;
 }
 

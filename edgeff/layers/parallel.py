@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 T = TypeVar("T")
 Work = Callable[[slice], None]
-CACHED_BYTES = 1 << 18
+CACHED_BYTES = 1 << 20
 GROUPS = 8
 """The most runs of slices that a sum has: more cores than these would not help it."""
 MOST_KEPT = 512

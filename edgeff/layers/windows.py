@@ -17,7 +17,7 @@ from edgeff.layers.parallel import cached, each, empty, kept, slices, total, wor
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
 Floats = NDArray[Any]
-PATCH_BYTES = 1 << 20
+PATCH_BYTES = 1 << 21
 
 
 def same_padding(size: int, kernel: int, stride: int) -> Pair:
