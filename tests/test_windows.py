@@ -217,7 +217,7 @@ def test_results_have_the_dtype_of_the_images(dtype: Any) -> None:
 def test_results_do_not_depend_on_the_count_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.default_rng(0).normal(size=(37, 9, 8, 3)).astype(np.float32)
     monkeypatch.setattr(windows, "PATCH_BYTES", 20_000)
-    monkeypatch.setattr(parallel, "CACHED_BYTES", 5_000)
+    monkeypatch.setattr(parallel, "CACHED_BYTES", 2_000)
     found = []
     for cores in (1, 2, 3):
         monkeypatch.setattr(parallel, "cores", lambda cores=cores: cores)

@@ -13,7 +13,7 @@ RECIPE = {
     "epochs": 36,
     "decay": 0.2,
     "decay_epochs": (12, 24),
-    "weight_decay": 1e-4,
+    "weight_decay": 2e-4,
     "momentum": 0.0,
 }
 """Settings of back-propagation on the host. MLPerf Tiny's: the learning rate is 5e-4, 1e-4 and 2e-5 from epochs 0, 12 and 24."""
