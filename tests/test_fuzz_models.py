@@ -116,7 +116,7 @@ def load(path):
     if calls == 3 and int(sys.argv[2]) == 0:
         os.abort()
     if calls == 2:
-        bytearray(1 << 30)
+        bytearray(3 << 30)
     raise real.EdgeffError("refused")
 real.load = load
 real.main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
