@@ -30,7 +30,7 @@ from edgeff.errors import BadInput
 from edgeff.importers import load
 from edgeff.ir import Array, Network
 from edgeff.layers import forward, parameters
-from edgeff.networks import initialised, structure
+from edgeff.networks import initialised, random_inputs, structure
 from edgeff.plan import plan
 from edgeff.tasks import Data
 from edgeff.verify.engines import tflm
@@ -161,6 +161,15 @@ def test_a_fresh_head_leaves_the_other_layers_alone() -> None:
     assert changed["dense_2"].params.keys() == network["dense_2"].params.keys() == {"weight", "bias"}
     assert not np.array_equal(changed["dense_2"].params["weight"], network["dense_2"].params["weight"])
     assert np.array_equal(changed["dense_2"].params["weight"], with_fresh_head(network, 1)["dense_2"].params["weight"])
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("task", [benchmark.task for benchmark in BENCHMARKS])
+def test_random_inputs_of_a_quantised_model_fill_its_range(task: str) -> None:
+    """Its integer weights are no weights of a float network: run as such, they leave the range of floats."""
+    network = load(need_reference_model(benchmark_of(task).files["int8"][0]))
+    raw = deploy(network, numeric="int8").inputs(random_inputs(network, 0, 16))
+    assert (raw.min(), raw.max(), len(np.unique(raw))) == (-128, 127, 256)
 
 
 def test_other_weights_are_another_configuration(tmp_path: Path) -> None:

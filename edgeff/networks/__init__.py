@@ -92,11 +92,17 @@ def initialised(network: Network, seed: int) -> Network:
 
 
 def random_inputs(network: Network, seed: int, count: int = 2) -> Array:
-    """Random inputs (count, *input shape) float32 on which a network with fresh weights can be calibrated where there are no data.
+    """Random inputs (count, *input shape) float32 where there are no data: for a float network to be calibrated on, or to be run once.
 
-    Without biases a ReLU network is homogeneous: inputs divided by its largest score give scores of order 1, as a trained one makes.
+    Without biases a ReLU network is homogeneous: inputs divided by its largest score give scores of order 1, as a trained one makes. A
+    quantised network gets inputs from all over its range.
     """
-    x = np.random.default_rng([seed, 2]).standard_normal((count, *network.input_shape)).astype(np.float32)
+    rng = np.random.default_rng([seed, 2])
+    if network.input_quant is not None:
+        limits = np.iinfo(np.int16 if network.numeric == "int16" else np.int8)
+        raw = rng.integers(limits.min, limits.max, (count, *network.input_shape), endpoint=True)
+        return ((raw - network.input_quant.zero_point) * network.input_quant.scale[0]).astype(np.float32)
+    x = rng.standard_normal((count, *network.input_shape)).astype(np.float32)
     scores = network.layers[-1].inputs[0] if network.layers[-1].op == "softmax" else network.layers[-1].name
     values = forward(network, parameters(network), x)[scores]
     largest = float(np.abs(values).max())
