@@ -29,14 +29,16 @@ from edgeff.train import accuracy, train
 
 TASK, NETWORK, BOARD = "digits", "64-32-10", "nucleo_l4r5zi"
 EPOCHS = 40
+RULES = ("bp", "dfa", "ff", "frozen", "mempepita", "pepita")
+"""A few that stand for the others, with the baseline and the control; ``edgeff bench rules`` compares all."""
 
 
 def demo(out: Path, *, seed: int = 0, workers: int = 2, progress: Progress = quiet, command: str = "edgeff demo") -> list[Trace]:
-    """One trace a rule, in the registry's order; artefacts in ``out/<rule>``. ``workers`` rules at a time, each in a process of its own.
+    """One trace a rule, in the order of ``RULES``; artefacts in ``out/<rule>``. ``workers`` rules at a time, each in a process of its own.
 
     Raises CheckFailed when any two executions differ in a bit.
     """
-    names = list(registry.rules)
+    names = list(RULES)
     progress("training, building and learning with every rule", 0, len(names))
     traces: dict[str, Trace] = {}
     parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")

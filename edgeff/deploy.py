@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from edgeff import registry
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Headroom, Network, Numeric, Program
 from edgeff.layers import behind, kind, raw_input, split_input
@@ -16,7 +15,7 @@ from edgeff.layers.folding import fold
 from edgeff.layers.mfcc import audio_samples
 from edgeff.lower import lower
 from edgeff.quantize import quantise_array, quantize
-from edgeff.rules import Rule
+from edgeff.rules import Rule, find_rule
 
 CALIBRATION_SAMPLES = 200
 
@@ -65,11 +64,14 @@ def deploy(
         headroom: for quantisation; by default none for inference and the rule's own for learning.
     Raises: BadInput for settings, numbers or data that do not fit; Unsupported for what the rule or a layer cannot do on a device.
     """
-    item: Rule | None = registry.rules[rule] if rule else None
+    item: Rule | None = find_rule(rule) if rule else None
     raw_shape = network.input_shape
     first, network = split_input(fold(network))
+    if item is None or not item.side_branches:
+        network = network.upstream
     settings = None
     if item is not None:
+        item.check_device(numeric)
         settings = item.device_settings(numeric)
         if unknown := sorted(set(changes or {}) - {field.name for field in fields(settings)}):
             raise BadInput(f"unknown setting of rule {rule}", got=repr(unknown[0]), allowed=", ".join(f.name for f in fields(settings)))

@@ -129,6 +129,16 @@ class Network:
         return tuple(layer for layer in self.layers if layer.trainable)
 
     @property
+    def upstream(self) -> Network:
+        """This network without the layers that its output does not depend on: side branches, such as local classifiers."""
+        needed = {self.layers[-1].name}
+        for layer in reversed(self.layers):
+            if layer.name in needed:
+                needed.update(layer.inputs)
+        kept = tuple(layer for layer in self.layers if layer.name in needed)
+        return self if len(kept) == len(self.layers) else replace(self, layers=kept)
+
+    @property
     def parameters(self) -> int:
         """The count of weights and biases."""
         return sum(p.size for layer in self.layers for p in layer.params.values())

@@ -23,6 +23,7 @@ class Optimiser:
 
     def __init__(self, run: Run) -> None:
         self.run = run
+        self.layers = {layer.name: layer for layer in run.network}
         self.steps = 0
         self.state: dict[tuple[str, str], Any] = {}
 
@@ -31,11 +32,11 @@ class Optimiser:
         self.steps += 1
         settings = self.run.settings
         for name, gradients in direction.items():
-            layer = self.run.network[name]
-            moving = kind(layer).moving
+            layer = self.layers.get(name)
+            moving = kind(layer).moving if layer else ()
             for parameter, gradient in gradients.items():
                 weight = self.run.params[name][parameter]
-                if parameter in moving:
+                if layer and parameter in moving:
                     keep = np.asarray(layer.attrs["momentum"], weight.dtype)
                     weight += (1 - keep) * (gradient - weight)
                     continue

@@ -22,7 +22,7 @@ from edgeff.layers import parameters, with_parameters
 from edgeff.layers.parallel import recycling
 from edgeff.networks import initialised, reproduces_input
 from edgeff.optimisers import OPTIMISERS
-from edgeff.rules import Rule, Run, Settings
+from edgeff.rules import Rule, Run, Settings, find_rule
 from edgeff.tasks import Data, Task
 
 WATCHED = 256
@@ -92,7 +92,7 @@ def fit(
     epochs)`` is called after each epoch; ``augment(x, rng)`` changes the samples of each mini-batch.
     Raises: Diverged; BadInput for shapes that do not match.
     """
-    rule: Rule = registry.rules[rule_name]
+    rule = find_rule(rule_name)
     settings = settings or rule.settings
     if tuple(x.shape[1:]) != tuple(network.input_shape):
         raise BadInput(
@@ -114,12 +114,14 @@ def fit(
     history = []
     with np.errstate(over="ignore", invalid="ignore"), threadpool_limits(1, "blas"):
         for epoch in range(settings.epochs):
+            run.epoch, run.lr = epoch, settings.rate(epoch)
+            rule.begin_epoch(run, x, targets)
             order = run.rng.permutation(len(x))
             with recycling():
                 for first in range(0, len(order), settings.batch):
                     index = order[first : first + settings.batch]
                     samples = augment(x[index], run.rng) if augment else x[index]
-                    optimiser.apply(rule.step(run, samples, targets[index]), settings.rate(epoch))
+                    optimiser.apply(rule.step(run, samples, targets[index]), run.lr)
             for name, at_start in largest.items():
                 now = float(np.abs(run.params[name]["weight"]).max())
                 if not now <= 1000.0 * at_start:
@@ -131,6 +133,7 @@ def fit(
             history.append(_watched(in_batches(rule, run, x[:WATCHED]), targets[:WATCHED], classes=targets is not x))
             if progress:
                 progress(epoch + 1, settings.epochs)
+        rule.finished(run, x, targets)
     return Trained(with_parameters(network, run.params), run, rule, tuple(history))
 
 
@@ -149,7 +152,7 @@ def train(
     Args: ``task``, the data's registered task: it says what the network learns to output and how samples are augmented, unless ``augment``
     says so. Raises BadInput for data without a training part.
     """
-    rule: Rule = registry.rules[rule_name]
+    rule = find_rule(rule_name)
     settings = settings or rule.settings
     item: Task | None = registry.tasks[task] if task in registry.tasks else None  # noqa: SIM401 (a registry refuses unknown names)
     if not len(data.x_train):

@@ -14,9 +14,10 @@ from edgeff import registry
 from edgeff.boards import load_board
 from edgeff.deploy import deploy
 from edgeff.errors import CheckFailed
-from edgeff.ir import NUMERICS, Network, Numeric, Trace
+from edgeff.ir import Network, Numeric, Trace
 from edgeff.memory_map import memory_map
 from edgeff.networks import initialised, structure
+from edgeff.rules import find_rule
 from edgeff.simulate import Progress, agree_on_core, build_project, learn_on_host, predict_on_core, profile, quiet
 from edgeff.targets.host import HostTarget
 from edgeff.tasks import Data
@@ -85,7 +86,7 @@ def digits_suite(seeds: int = 5, epochs: int = 60, first_seed: int = 0) -> list[
     found = [
         Configuration("digits", "64-32-10", rule, numeric, "nucleo_l4r5zi", seed, epochs)
         for rule in registry.rules
-        for numeric in NUMERICS
+        for numeric in find_rule(rule).numerics
         for seed in chosen
     ]
     return found + [

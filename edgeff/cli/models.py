@@ -37,10 +37,9 @@ class Model:
     @property
     def predicts_by_rule(self) -> bool:
         """Whether the model's rule has a way of predicting of its own, which is not the network's forward pass."""
-        from edgeff import registry
-        from edgeff.rules import Rule
+        from edgeff.rules import find_rule
 
-        return self.rule is not None and type(registry.rules[self.rule]).lower_predict is not Rule.lower_predict
+        return self.rule is not None and find_rule(self.rule).predicts_by_rule
 
     @property
     def probes(self) -> bool:
@@ -52,12 +51,11 @@ class Model:
 
         Left out are those of the optimiser and those that the rule sets for a device of this numeric.
         """
-        from edgeff import registry
-        from edgeff.rules import Settings
+        from edgeff.rules import Settings, find_rule
 
         if rule != self.rule or not self.predicts_by_rule:
             return {}
-        item = registry.rules[rule]
+        item = find_rule(rule)
         own = (
             {field.name for field in fields(item.settings)} - {field.name for field in fields(Settings)} - set(item.device.get(numeric, {}))
         )
@@ -70,6 +68,7 @@ def load_model(path: str | Path) -> Model:
     """The model in the file at ``path``. Raises BadInput and Unsupported as ``edgeff.importers.load`` does."""
     from edgeff import registry
     from edgeff.importers import load
+    from edgeff.rules import is_rule
 
     network = load(path)
     known = network.metadata
@@ -77,7 +76,7 @@ def load_model(path: str | Path) -> Model:
     return Model(
         network,
         task if isinstance(task, str) and task in registry.tasks else None,
-        rule if isinstance(rule, str) and rule in registry.rules else None,
+        rule if isinstance(rule, str) and is_rule(rule) else None,
         seed if type(seed) is int and 0 <= seed <= LARGEST_SEED else 0,
         settings if isinstance(settings, Mapping) else {},
     )
@@ -149,10 +148,10 @@ def make_deployment(
     ``calibrate``, by default that of its metadata. Raises BadInput and Unsupported as ``edgeff.deploy.deploy`` does; BadInput for settings
     without a rule, or where there is nothing to calibrate on.
     """
-    from edgeff import registry
     from edgeff.deploy import deploy
     from edgeff.ir import Headroom
     from edgeff.networks import random_inputs, reproduces_input
+    from edgeff.rules import find_rule
 
     seed = model.seed if seed is None else seed
     numbers: Any = numeric or model.network.numeric
@@ -162,7 +161,7 @@ def make_deployment(
     chosen: dict[str, Any] = {}
     if used is not None:
         texts = dict(changes)
-        settings = registry.rules[used].device_settings(numbers).changed(texts)
+        settings = find_rule(used).device_settings(numbers).changed(texts)
         chosen = model.rule_settings(used, numbers) | {name: getattr(settings, name) for name in texts}
     x = None
     if numbers != "float32" and model.network.input_quant is None:

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgeff import registry
 from edgeff.cli.models import inference_only
 from edgeff.cost import cost
 from edgeff.deploy import deploy
 from edgeff.errors import EdgeffError, Unsupported
 from edgeff.networks import random_inputs
+from edgeff.rules import find_rule
 
 if TYPE_CHECKING:
     from edgeff.deploy import Deployment
@@ -61,7 +61,7 @@ def program_figures(network: Network, rules: Sequence[str], seed: int, report: C
 def require_learning(deployment: Deployment, rule: str) -> None:
     """Raises Unsupported, naming the kinds of layers, where the program holds weights as constants that the rule is to train."""
     variable, constant = ({tensor.layer for tensor in deployment.program.by_role(role)} for role in ("variable", "constant"))
-    left = [layer for layer in registry.rules[rule].learns(deployment.network) if layer.name in constant - variable]
+    left = [layer for layer in find_rule(rule).learns(deployment.network) if layer.name in constant - variable]
     if left:
         kinds = ", ".join(sorted({layer.op for layer in left}))
         raise Unsupported(f"learning by {rule} on a device", got=f"layers of kind {kinds}, which it leaves as they are")

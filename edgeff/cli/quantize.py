@@ -34,11 +34,11 @@ def command(
     model: str, calibrate: str, numeric: Any, per_channel: bool | None, rule: str | None, out: Path, as_json: bool, seed: int | None
 ) -> None:
     """Quantise a float model after its training, calibrated on a task's training data."""
-    from edgeff import registry
     from edgeff.bench.metrics import SHARES, measured, metric_of
     from edgeff.cli.engines import outcome
     from edgeff.exporters.onnx import write_onnx
     from edgeff.quantize import quantize
+    from edgeff.rules import find_rule
 
     if numeric == "int16":
         step = f"keep the float model and give --numeric {numeric} to export, build, profile or simulate"
@@ -46,7 +46,7 @@ def command(
     loaded = load_model(model)
     data = load_task(calibrate, loaded.seed if seed is None else seed, loaded.network)
     room = _headroom(loaded, rule, numeric)
-    learning = [layer.name for layer in registry.rules[rule].learns(loaded.network)] if rule else []
+    learning = [layer.name for layer in find_rule(rule).learns(loaded.network)] if rule else []
     network = quantize(
         loaded.network, data.x_train[:CALIBRATION_SAMPLES], numeric, per_channel=per_channel, headroom=room, learning=learning
     )
@@ -79,11 +79,11 @@ def command(
 
 def _headroom(model: Model, rule: str | None, numeric: Any) -> Headroom | None:
     """The room that a rule needs to learn, None without one."""
-    from edgeff import registry
+    from edgeff.rules import find_rule
 
     if rule is None:
         return None
-    item = registry.rules[rule]
+    item = find_rule(rule)
     if item.prepare_needed(model.network):
         step = f"train it by {rule}, or keep the float model and give --numeric {numeric} to `edgeff simulate`"
         raise BadInput(f"rule {rule}", got="a network without the layers it needs", allowed=f"a model trained by {rule}", next_step=step)

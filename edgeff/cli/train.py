@@ -47,11 +47,12 @@ def command(
     from edgeff.exporters.onnx import write_onnx
     from edgeff.layers.folding import fold
     from edgeff.networks import recipe, structure
+    from edgeff.rules import find_rule
     from edgeff.train import train
 
     seed = seed or 0
     item, data = registry.tasks[task], load_task(task, seed)
-    settings = registry.rules[rule].settings
+    settings = find_rule(rule).settings
     settings = replace(settings, **recipe(network)) if rule == "bp" else settings
     settings = settings.changed(dict(changes) | ({"epochs": str(epochs)} if epochs else {}))
     softmax = loss == "cross-entropy" and item.target == "class"

@@ -67,6 +67,22 @@ class LayerKind:
             next_step="use a layer-local rule",
         )
 
+    def jvp(
+        self,
+        layer: Layer,
+        params: Mapping[str, Array],
+        tangents: Mapping[str, Array],
+        dxs: tuple[Array, ...],
+        xs: tuple[Array, ...],
+        y: Array,
+    ) -> Array:
+        """The exact directional derivative of ``forward`` (forward mode): dy, (B, *shape), along tangents of parameters and inputs.
+
+        ``tangents`` has an array in a parameter's shape, or with the batch axis before it for a direction a sample, for those that move; {}
+        moves none. ``dxs`` are the tangents of the inputs xs, y the output ``forward`` gave for them.
+        """
+        raise Unsupported(f"layer kind {self.op!r}", got="a forward derivative", allowed="layers with one", next_step="use another rule")
+
     def forward_training(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> tuple[Array, Any]:
         """The layer's output while it trains, and what ``backward`` wants to see again; by default ``forward`` and nothing."""
         return self.forward(layer, params, *xs), None

@@ -10,12 +10,12 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from edgeff import registry
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Network, Program
 from edgeff.layers import require_finite
 from edgeff.lower.builder import Value
 from edgeff.lower.compose import Builder
+from edgeff.rules import find_rule
 
 __all__ = ["Builder", "Value", "lower"]
 
@@ -44,14 +44,17 @@ def lower(
         raise BadInput("seed", got=seed, allowed="0 to 4294967295")
     if target not in ("class", "input"):
         raise BadInput("target", got=repr(target), allowed="class, input")
-    item = registry.rules[rule] if rule else None
+    item = find_rule(rule) if rule else None
     if item is not None and settings is None:
         settings = item.device_settings(network.numeric)
+    if item is None or not item.side_branches:
+        network = network.upstream
     require_finite(network)
     build = Builder(network, rule, settings, seed, target, stochastic)
     if item is None:
         output = build.run(build.x)[network.layers[-1].name]
     else:
+        item.check_device(network.numeric)
         _check_learning(network, settings, target)
         output = item.lower_predict(build)
         build.begin("learn")

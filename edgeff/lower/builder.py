@@ -6,7 +6,8 @@ program changes, and so keeps in RAM, is known at the end: those that a call of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -48,6 +49,7 @@ class Lines:
         self.suffix = SUFFIX[self.numeric]
         self.layers = self.network.layers
         self.lr = float(getattr(settings, "lr", 0.0))
+        self.classes: int | None = None
         self.stochastic = stochastic
         self.target = target
         self._tensors: dict[str, Tensor] = {}
@@ -63,6 +65,20 @@ class Lines:
         if line not in self._starts:
             self._starts[line] = kind(self._first).lower(self, self._first, self._input) if self._first else self._input
         self.x = self._starts[line]
+
+    @contextmanager
+    def group(self, network: Network, settings: Any, x: Value, classes: int | None) -> Iterator[None]:
+        """Within it a rule sees a group of layers as its network, with its own settings, and x as its input.
+
+        ``classes`` is set for a group below another rule's, which has no head; elsewhere it is None.
+        """
+        kept = self.network, self.layers, self.settings, self.lr, self.x, self.classes
+        self.network, self.layers, self.settings, self.lr = network, network.layers, settings, float(settings.lr)
+        self.x, self.classes = x, classes
+        try:
+            yield
+        finally:
+            self.network, self.layers, self.settings, self.lr, self.x, self.classes = kept
 
     def _io(self, name: str, shape: tuple[int, ...], dtype: str, role: Role, quant: Quant | None) -> Value:
         return self._add(Tensor(name, shape, dtype, role, None, quant), quant.scale[0] if quant else 1.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from edgeff.errors import Unsupported
@@ -25,10 +27,10 @@ class Builder(Lines):
         y: Value = kind(layer).lower(self, layer, *xs)
         return y
 
-    def run(self, x: Value) -> dict[str, Value]:
-        """The whole network applied to x: every layer's value by name, with ``"input"``."""
+    def run(self, x: Value, layers: Sequence[Layer] | None = None) -> dict[str, Value]:
+        """``layers`` applied to x, by default those the output depends on: every layer's value by name, with ``"input"``."""
         values = {"input": x}
-        for layer in self.layers:
+        for layer in self.network.upstream if layers is None else layers:
             values[layer.name] = self.forward(layer, *(values[name] for name in layer.inputs))
         return values
 

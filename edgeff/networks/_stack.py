@@ -74,9 +74,16 @@ class Stack:
 
     def average_pool(self, name: str, pool: Pair) -> str:
         """The average of windows side by side, without padding."""
+        return self._pool(name, "average_pool2d", pool)
+
+    def max_pool(self, name: str, pool: Pair) -> str:
+        """The largest of windows side by side, without padding."""
+        return self._pool(name, "max_pool2d", pool)
+
+    def _pool(self, name: str, op: str, pool: Pair) -> str:
         attrs = {"pool_h": pool[0], "pool_w": pool[1], "stride_h": pool[0], "stride_w": pool[1]}
         pads = {"pad_top": 0, "pad_left": 0, "pad_bottom": 0, "pad_right": 0}
-        return self.add(name, "average_pool2d", attrs | pads | {"activation": "none"})
+        return self.add(name, op, attrs | pads | {"activation": "none"})
 
     def conv_1d(self, name: str, channels: int, kernel: int, stride: int) -> str:
         """A convolution over a sequence with SAME padding, batch normalisation and ReLU."""

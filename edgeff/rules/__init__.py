@@ -1,6 +1,7 @@
 """Learning rules, one a file.
 
-Each has two readings: ``step``, plain NumPy over a batch in the paper's notation, and ``lower``, its kernel calls.
+Each has two readings: ``step``, plain NumPy over a batch in the paper's notation, and ``lower``, its kernel calls. ``find_rule`` gives the
+rule of a name, or of a composition such as ``frozen:conv_2,pepita``.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from edgeff.errors import BadInput
-from edgeff.ir import Array, Headroom, Layer, Network, Numeric
+from edgeff.errors import BadInput, Unsupported
+from edgeff.ir import NUMERICS, Array, Headroom, Layer, Network, Numeric
 from edgeff.layers import Params, forward
 from edgeff.registry import rules as registry
 
@@ -113,7 +114,12 @@ def _parse(text: str, like: Any) -> Any:
 
 @dataclass
 class Run:
-    """A training run in progress: the structure, the parameters that ``step`` reads, what the rule keeps beside them, and the generator."""
+    """A training run in progress: the structure, the parameters that ``step`` reads, what the rule keeps beside them, and the generator.
+
+    ``lr`` is the present learning rate and ``epoch`` the present epoch, from 0. ``params`` may hold more than the network's parameters,
+    under names that are no layer's: the optimiser moves them alike, and they end with the run. ``classes`` is set where the network is a
+    group of layers without a head, which a ``local`` rule trains for that many classes; elsewhere it is None.
+    """
 
     network: Network
     params: Params
@@ -122,22 +128,29 @@ class Run:
     seed: int = 0
     steps: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
+    lr: float = 0.0
+    epoch: int = 0
+    classes: int | None = None
 
     @property
     def hidden(self) -> tuple[Layer, ...]:
-        """The trainable layers but the last."""
-        return self.network.trainable[:-1]
+        """The trainable layers but the head; a group without a head shows all it has, side branches too."""
+        return self.network.trainable if self.classes is not None else self.network.upstream.trainable[:-1]
 
     @property
     def last(self) -> Layer:
-        return self.network.trainable[-1]
+        """The head: the last layer with weights."""
+        return self.network.upstream.trainable[-1]
 
 
 class Rule:
     """The contract of a learning rule. Subclasses set the class attributes and write ``step`` and ``lower``.
 
     ``source`` names the paper; ``settings`` are the host's hyper-parameters; ``device`` maps a numeric to the changes for batch-1 learning
-    there.
+    there. ``numerics`` are those its step is lowered in, none for a rule of the host alone, and ``why_not`` says why the others are
+    missing. ``local``: no layer waits for an error from above it, so the rule can train the layers below another rule's
+    (``edgeff.rules._groups``). ``side_branches``: it trains layers that the output does not depend on, such as local classifiers; for other
+    rules such layers are left out. ``no_margin`` is the reason why the rule need not beat frozen hidden layers on 64-32-10; empty: it must.
     """
 
     name: str = ""
@@ -145,6 +158,11 @@ class Rule:
     source: str = ""
     settings: Settings = Settings()
     device: Mapping[str, Mapping[str, Any]] = {}
+    numerics: tuple[Numeric, ...] = NUMERICS
+    why_not: str = ""
+    local: bool = False
+    side_branches: bool = False
+    no_margin: str = ""
     divergence_hint: str = "lower the learning rate (--set lr=...)"
 
     def device_settings(self, numeric: Numeric) -> Any:
@@ -152,8 +170,12 @@ class Rule:
         plain = {"batch": 1, "momentum": 0.0, "dropout": 0.0, "weight_decay": 0.0, "decay": 0.95, "decay_steps": 1500}
         return replace(self.settings, **(plain | dict(self.device.get(numeric, {}))))
 
-    def prepare(self, network: Network, settings: Any, seed: int) -> Network:
-        """The network this rule trains, made from an initialised plain one; by default the same. What it adds is drawn from ``seed``."""
+    def prepare(self, network: Network, settings: Any, seed: int, classes: int | None = None) -> Network:
+        """The network this rule trains, made from an initialised plain one; by default the same. What it adds is drawn from ``seed``.
+
+        ``classes`` is given where the network is a group of layers below another rule's, without a head of its own: then a rule may only
+        add side branches, and keeps the names of the others.
+        """
         return network
 
     def prepare_needed(self, network: Network) -> bool:
@@ -163,6 +185,12 @@ class Rule:
     def start(self, run: Run) -> None:
         """Sets up what the rule keeps beside the parameters (feedback matrices) in ``run.extra``."""
 
+    def begin_epoch(self, run: Run, x: Array, t: Array) -> None:
+        """Called before each epoch with all training inputs x (n, ...) and targets t (n, C): what a rule does apart from its steps.
+
+        It may change ``run.extra`` and, where its source has it learn by itself, ``run.params``.
+        """
+
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
         """One step's direction for a batch x (B, D) and targets t (B, C): layer -> parameter -> array, averaged over the batch.
 
@@ -170,17 +198,36 @@ class Rule:
         """
         raise NotImplementedError
 
+    def finished(self, run: Run, x: Array, t: Array) -> None:
+        """Called once after the last epoch with all training inputs and targets, for what is fitted to a trained network."""
+
     def scores(self, run: Run, x: Array) -> Array:
         """The scores of the classes (B, C); the largest is the prediction."""
-        return forward(run.network, run.params, x)[run.network.layers[-1].name]
+        return forward(run.network.upstream, run.params, x)[run.network.layers[-1].name]
 
     def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
         """The room quantisation leaves for learning with this rule, in every range and around the inputs."""
         return Headroom(weights=4.0, hidden=4.0, output=16.0) if numeric == "int16" else Headroom(weights=2.0, hidden=2.0, output=8.0)
 
-    def learns(self, network: Network) -> tuple[Layer, ...]:
-        """The layers whose parameters this rule changes on a device; by default all that have any."""
+    def check_device(self, numeric: Numeric) -> None:
+        """Raises Unsupported where this rule's step is not lowered in ``numeric``."""
+        if numeric not in self.numerics:
+            allowed = ", ".join(self.numerics) or "training on the host"
+            raise Unsupported(
+                f"rule {self.name} on a device in {numeric}", got=self.why_not, allowed=allowed, next_step="see its page in docs/rules"
+            )
+
+    def learns(self, network: Network, *, head: bool = True) -> tuple[Layer, ...]:
+        """The layers whose parameters this rule changes on a device; by default all that have any.
+
+        Without a ``head`` the network is a group of layers below another rule's.
+        """
         return network.trainable
+
+    @property
+    def predicts_by_rule(self) -> bool:
+        """Whether the rule has a way of predicting of its own, which is not the network's forward pass."""
+        return type(self).lower_predict is not Rule.lower_predict
 
     def lower_predict(self, build: Any) -> Any:
         """Emits inference and returns the scores' value; by default the network's forward pass."""
@@ -189,6 +236,29 @@ class Rule:
     def lower(self, build: Any) -> None:
         """Emits one learning step on ``build.x`` and ``build.label`` through ``edgeff.lower.Builder``."""
         raise NotImplementedError
+
+
+def find_rule(name: str) -> Rule:
+    """The rule called ``name``, or the composition that it spells. Raises BadInput for anything else.
+
+    >>> find_rule("pepita").name, find_rule("frozen:dense_1,pepita").name
+    ('pepita', 'frozen:dense_1,pepita')
+    """
+    if ":" in name or "," in name:
+        from edgeff.rules._groups import composed
+
+        return composed(name)
+    found: Rule = registry[name]
+    return found
+
+
+def is_rule(name: str) -> bool:
+    """Whether ``find_rule`` knows the name."""
+    try:
+        find_rule(name)
+    except BadInput:
+        return False
+    return True
 
 
 def register(rule: type[Rule]) -> type[Rule]:

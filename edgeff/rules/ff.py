@@ -68,7 +68,7 @@ class ForwardForward(Rule):
         "int8": {"lr": 0.02, "theta": 2.0},
     }
 
-    def prepare(self, network: Network, settings: Any, seed: int) -> Network:
+    def prepare(self, network: Network, settings: Any, seed: int, classes: int | None = None) -> Network:
         """The network with ``label`` and ``normalise`` before its first layer, and ``normalise`` behind every hidden one.
 
         The first layer gets a column a class, drawn as its others were.

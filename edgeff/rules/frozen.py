@@ -18,18 +18,24 @@ class Frozen(Rule):
     summary = "control: only the last layer learns"
     source = "the control of rules such as PEPITA; random features, Rahimi & Recht 2007"
     settings = Settings(lr=0.1, epochs=100)
+    local = True
+    no_margin = "it is the control itself"
     device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.05}, "int16": {"lr": 0.05}, "int8": {"lr": 0.04}}
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
+        if run.classes is not None:
+            return {}
         h = forward(run.network, run.params, x)
         last = run.last
         delta = h[run.network.layers[-1].name] - t
         return {last.name: kind(last).weight_gradient(last, run.params[last.name], delta, h[last.inputs[0]])}
 
-    def learns(self, network: Network) -> tuple[Layer, ...]:
-        return network.trainable[-1:]
+    def learns(self, network: Network, *, head: bool = True) -> tuple[Layer, ...]:
+        return network.trainable[-1:] if head else ()
 
     def lower(self, build: Any) -> None:
+        if build.classes is not None:
+            return
         h = build.run(build.x)
         last = build.network.trainable[-1]
         build.update(last, build.error(h[build.layers[-1].name]), h[last.inputs[0]])

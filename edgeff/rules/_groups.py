@@ -1,0 +1,188 @@
+"""One network, several rules: a composition such as ``frozen:conv_2,pepita`` gives each group of layers a rule of its own.
+
+``RULE:LAYER`` takes the layers up to and including LAYER; the last rule, without a layer, takes the rest and its head. A rule below another
+one must be ``local``: no error comes down to it. The last rule sees the output of the groups below it as its input: it may be any rule,
+with its own preparation, and its error never passes the cut. A cut lies where all that follows reads that one layer alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+from math import prod
+from typing import Any, NamedTuple
+
+from edgeff import registry
+from edgeff.errors import BadInput
+from edgeff.ir import Array, Headroom, Layer, Network, Numeric
+from edgeff.layers import forward
+from edgeff.rules import Gradients, Rule, Run
+
+
+class Group(NamedTuple):
+    """A rule and the layers it trains, as a network of their own; ``cut`` is the layer whose output goes on, empty for the last group."""
+
+    rule: Rule
+    network: Network
+    cut: str
+
+
+@lru_cache
+def composed(name: str) -> Composed:
+    """The composition that ``name`` spells. Raises BadInput for a malformed one, an unknown rule, or one that cannot be below another."""
+    *below, last = (part.strip().partition(":") for part in name.split(","))
+    if last[1] or not all(layer for _, _, layer in below):
+        raise BadInput("composition of rules", got=repr(name), allowed="RULE:LAYER,..,RULE such as frozen:conv_2,pepita")
+    parts = [(registry.rules[rule], layer) for rule, _, layer in (*below, last)]
+    for rule, _ in parts[:-1]:
+        if not rule.local:
+            allowed = ", ".join(known for known in registry.rules if registry.rules[known].local)
+            raise BadInput(f"rule {rule.name} below another rule", got="a rule that waits for the network's error", allowed=allowed)
+    return Composed(name, tuple(parts))
+
+
+class Composed(Rule):
+    """The rules of a composition, each on its group. Settings are those of the last rule; the others keep their own but for the optimiser.
+
+    A direction of a group below is scaled by the ratio of its rule's learning rate to the last rule's, as they are by default, so that one
+    optimiser and one schedule serve all (Adam does not feel the ratio).
+    """
+
+    source = "each rule's own"
+
+    def __init__(self, name: str, parts: tuple[tuple[Rule, str], ...]) -> None:
+        tail = parts[-1][0]
+        self.name, self.parts, self.tail = name, parts, tail
+        self.summary = ", then ".join(f"{rule.name} up to {cut}" if cut else rule.name for rule, cut in parts)
+        self.settings, self.device, self.divergence_hint = tail.settings, tail.device, tail.divergence_hint
+        self.numerics = tuple(n for n in tail.numerics if all(n in rule.numerics for rule, _ in parts))
+        self.why_not = next((rule.why_not for rule, _ in parts if rule.why_not), "")
+        self.side_branches = any(rule.side_branches for rule, _ in parts)
+
+    def device_settings(self, numeric: Numeric) -> Any:
+        return self.tail.device_settings(numeric)
+
+    def groups(self, network: Network) -> list[Group]:
+        """The network taken apart at the cuts. Raises BadInput where a cut is no layer, or more than its output goes on."""
+        found, rest = [], network
+        for rule, cut in self.parts[:-1]:
+            below, rest = split(rest, cut)
+            found.append(Group(rule, below, cut))
+        return [*found, Group(self.tail, rest, "")]
+
+    def prepare(self, network: Network, settings: Any, seed: int, classes: int | None = None) -> Network:
+        classes = classes or prod(network.layers[-1].shape)
+        layers: list[Layer] = []
+        below = "input"
+        for rule, part, cut in self.groups(network):
+            made = rule.prepare(part, rule.settings if cut else settings, seed, classes if cut else None)
+            layers += [_reading(layer, {"input": below}) for layer in made]
+            below = cut
+        return replace(network, layers=tuple(layers))
+
+    def prepare_needed(self, network: Network) -> bool:
+        return any(rule.prepare_needed(part) for rule, part, _ in self.groups(network))
+
+    def start(self, run: Run) -> None:
+        classes = prod(run.network.layers[-1].shape)
+        run.extra["groups"] = [
+            (rule, cut, Run(part, run.params, rule.settings if cut else run.settings, run.rng, run.seed, classes=classes if cut else None))
+            for rule, part, cut in self.groups(run.network)
+        ]
+        for rule, _, part in run.extra["groups"]:
+            rule.start(part)
+
+    def _walk(self, run: Run, x: Array) -> Iterator[tuple[Rule, Run, Array, float]]:
+        """Each group's rule and run, what it reads, and the factor on its directions."""
+        for rule, cut, part in run.extra["groups"]:
+            part.params, part.steps, part.epoch = run.params, run.steps, run.epoch
+            factor = rule.settings.lr / self.tail.settings.lr if cut else 1.0
+            part.lr = factor * run.lr
+            yield rule, part, x, factor
+            if cut:
+                x = forward(up_to(part.network, cut), run.params, x)[cut]
+
+    def begin_epoch(self, run: Run, x: Array, t: Array) -> None:
+        for rule, part, seen, _ in self._walk(run, x):
+            rule.begin_epoch(part, seen, t)
+
+    def step(self, run: Run, x: Array, t: Array) -> Gradients:
+        made: Gradients = {}
+        for rule, part, seen, factor in self._walk(run, x):
+            for layer, direction in rule.step(part, seen, t).items():
+                made[layer] = direction if factor == 1.0 else {name: factor * value for name, value in direction.items()}
+        return made
+
+    def finished(self, run: Run, x: Array, t: Array) -> None:
+        for rule, part, seen, _ in self._walk(run, x):
+            rule.finished(part, seen, t)
+
+    def scores(self, run: Run, x: Array) -> Array:
+        *_, (rule, part, seen, _) = self._walk(run, x)
+        return rule.scores(part, seen)
+
+    def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
+        """The last rule's, but no margin around inputs that nothing modulates."""
+        return replace(self.tail.headroom(self.groups(network)[-1].network, settings, numeric), input_margin=0.0)
+
+    @property
+    def predicts_by_rule(self) -> bool:
+        return self.tail.predicts_by_rule
+
+    def learns(self, network: Network, *, head: bool = True) -> tuple[Layer, ...]:
+        return tuple(layer for rule, part, cut in self.groups(network) for layer in rule.learns(part, head=not cut))
+
+    def lower_predict(self, build: Any) -> Any:
+        return self._lower(build, learn=False)
+
+    def lower(self, build: Any) -> None:
+        self._lower(build, learn=True)
+
+    def _lower(self, build: Any, *, learn: bool) -> Any:
+        """Group by group: its output from the old weights first, then its learning."""
+        x, classes, scores = build.x, prod(build.network.layers[-1].shape), None
+        for rule, part, cut in self.groups(build.network):
+            settings = rule.device_settings(build.numeric) if cut else build.settings
+            with build.group(part, settings, x, classes if cut else None):
+                if cut:
+                    x = build.run(x, up_to(part, cut).layers)[cut]
+                if learn:
+                    rule.lower(build)
+                elif not cut:
+                    scores = rule.lower_predict(build)
+        return scores
+
+
+def up_to(network: Network, name: str) -> Network:
+    """The layers that the layer called ``name`` depends on, and itself, which is the output."""
+    index = [layer.name for layer in network].index(name)
+    return replace(network, layers=network.layers[: index + 1]).upstream
+
+
+def split(network: Network, cut: str) -> tuple[Network, Network]:
+    """The layers up to ``cut`` with their side branches, and those behind it, which read its output as ``"input"``."""
+    names = [layer.name for layer in network.upstream]
+    if cut not in names[:-1]:
+        raise BadInput(f"the cut of network {network.name!r}", got=repr(cut), allowed=", ".join(names[:-1]))
+    lower = {layer.name for layer in up_to(network, cut)} | {"input"}
+    main = {layer.name for layer in network.upstream}
+    for layer in network:
+        if layer.name not in main and all(name in lower for name in layer.inputs):
+            lower.add(layer.name)
+    above = [layer for layer in network if layer.name not in lower]
+    crossing = {name for layer in above for name in layer.inputs if name in lower} - {cut}
+    if crossing:
+        raise BadInput(
+            f"a cut of network {network.name!r} behind {cut!r}",
+            got=f"later layers that read {', '.join(sorted(crossing))}",
+            allowed=f"a cut where they read {cut!r} alone",
+        )
+    shape, quant = network[cut].shape, network[cut].quant.get("output")
+    behind = tuple(_reading(layer, {cut: "input"}) for layer in above)
+    part = replace(network, layers=tuple(layer for layer in network if layer.name in lower))
+    return part, replace(network, input_shape=shape, input_quant=quant, layers=behind)
+
+
+def _reading(layer: Layer, names: dict[str, str]) -> Layer:
+    return replace(layer, inputs=tuple(names.get(name, name) for name in layer.inputs))
