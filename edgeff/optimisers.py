@@ -6,12 +6,11 @@ not learned but moved towards what the batch says. ``weight_decay`` times the we
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from edgeff.ir import Array
 from edgeff.layers import kind
+from edgeff.layers.parallel import cached, each, workspace
 from edgeff.rules import Gradients, Run
 
 ADAM_MEAN, ADAM_SQUARE, ADAM_EPS = 0.9, 0.999, 1e-7
@@ -19,18 +18,19 @@ ADAM_MEAN, ADAM_SQUARE, ADAM_EPS = 0.9, 0.999, 1e-7
 
 
 class Optimiser:
-    """Applies directions to ``run.params`` in place; holds the state of one run."""
+    """Applies directions to ``run.params`` in place; holds the state of one run: ``keeps`` arrays in each parameter's shape."""
+
+    keeps = 0
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.layers = {layer.name: layer for layer in run.network}
         self.steps = 0
-        self.state: dict[tuple[str, str], Any] = {}
+        self.state: dict[tuple[str, str], list[Array]] = {}
 
     def apply(self, direction: Gradients, lr: float) -> None:
         """One step with learning rate ``lr``."""
         self.steps += 1
-        settings = self.run.settings
         for name, gradients in direction.items():
             layer = self.layers.get(name)
             moving = kind(layer).moving if layer else ()
@@ -40,37 +40,69 @@ class Optimiser:
                     keep = np.asarray(layer.attrs["momentum"], weight.dtype)
                     weight += (1 - keep) * (gradient - weight)
                     continue
-                decayed = gradient + settings.weight_decay * weight if settings.weight_decay and not moving else gradient
-                weight -= self.change((name, parameter), decayed, lr).astype(weight.dtype, copy=False)
+                decay = 0.0 if moving else self.run.settings.weight_decay
+                self._apply((name, parameter), weight, np.asarray(gradient), lr, decay)
         self.run.steps += 1
 
-    def change(self, key: tuple[str, str], gradient: Array, lr: float) -> Array:
-        """What is taken off the parameter ``key``."""
+    def _apply(self, key: tuple[str, str], weight: Array, gradient: Array, lr: float, decay: float) -> None:
+        """One step of one parameter, in slices that stay in the cache, on all cores."""
+        state = self.state.setdefault(key, [])
+        while len(state) < self.keeps:
+            state.append(np.zeros_like(weight))
+
+        def work(part: slice) -> None:
+            w, g = weight[part], workspace("gradient", weight[part].shape, weight.dtype)
+            if decay:
+                np.multiply(w, decay, out=g)
+                np.add(g, gradient[part], out=g, casting="same_kind")
+            else:
+                np.copyto(g, gradient[part], casting="same_kind")
+            self.move(w, g, [kept[part] for kept in state], lr)
+
+        each(work, cached(weight, gradient, *state))
+
+    def move(self, weight: Array, gradient: Array, state: list[Array], lr: float) -> None:
+        """Changes a slice of a weight, and of its state, in place; ``gradient`` (weight decay is in it) may be overwritten."""
         raise NotImplementedError
 
 
 class Sgd(Optimiser):
     """``V = momentum V + lr (g + weight_decay W)``, ``W -= V``."""
 
-    def change(self, key: tuple[str, str], gradient: Array, lr: float) -> Array:
-        change = lr * gradient
-        momentum = self.run.settings.momentum
-        if momentum:
-            change = self.state[key] = momentum * self.state.get(key, 0.0) + change
-        return np.asarray(change)
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self.keeps = int(run.settings.momentum > 0)
+
+    def move(self, weight: Array, gradient: Array, state: list[Array], lr: float) -> None:
+        gradient *= lr
+        if state:
+            velocity = state[0]
+            velocity *= self.run.settings.momentum
+            velocity += gradient
+            gradient = velocity
+        weight -= gradient
 
 
 class Adam(Optimiser):
     """``W -= lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps)`` with m and v the moving means of g and g^2."""
 
-    def change(self, key: tuple[str, str], gradient: Array, lr: float) -> Array:
-        if key not in self.state:
-            self.state[key] = np.zeros_like(gradient), np.zeros_like(gradient)
-        mean, square = self.state[key]
-        mean += (1 - ADAM_MEAN) * (gradient - mean)
-        square += (1 - ADAM_SQUARE) * (gradient * gradient - square)
-        rate = lr * np.sqrt(1 - ADAM_SQUARE**self.steps) / (1 - ADAM_MEAN**self.steps)
-        return np.asarray(np.asarray(rate, gradient.dtype) * mean / (np.sqrt(square) + np.asarray(ADAM_EPS, gradient.dtype)))
+    keeps = 2
+
+    def move(self, weight: Array, gradient: Array, state: list[Array], lr: float) -> None:
+        mean, square = state
+        change = workspace("change", weight.shape, weight.dtype)
+        np.subtract(gradient, mean, out=change)
+        change *= 1 - ADAM_MEAN
+        mean += change
+        gradient *= gradient
+        gradient -= square
+        gradient *= 1 - ADAM_SQUARE
+        square += gradient
+        np.sqrt(square, out=gradient)
+        gradient += ADAM_EPS
+        np.divide(mean, gradient, out=gradient)
+        gradient *= lr * np.sqrt(1 - ADAM_SQUARE**self.steps).item() / (1 - ADAM_MEAN**self.steps)
+        weight -= gradient
 
 
 OPTIMISERS: dict[str, type[Optimiser]] = {"adam": Adam, "sgd": Sgd}

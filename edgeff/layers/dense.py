@@ -72,9 +72,10 @@ class Dense(LayerKind):
         return gated(layer, delta, y)
 
     def weight_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array, x: Array) -> dict[str, Array]:
-        gradients = {"weight": outer_sum(delta, x.reshape(len(x), -1)) / len(x)}
+        share = delta / len(x)
+        gradients = {"weight": outer_sum(share, x.reshape(len(x), -1))}
         if "bias" in params:
-            gradients["bias"] = delta.mean(axis=0)
+            gradients["bias"] = share.sum(axis=0)
         return gradients
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:

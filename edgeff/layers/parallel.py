@@ -23,9 +23,9 @@ T = TypeVar("T")
 Work = Callable[[slice], None]
 CACHED_BYTES = 1 << 20
 GROUPS = 8
-"""The most runs of slices that a sum has: more cores than these would not help it."""
+"""The most runs of slices that a sum or a product has: more cores than these would not help it."""
 MOST_KEPT = 512
-SMALLEST_PRODUCT = 1 << 21
+SMALLEST_PRODUCT = 1 << 22
 SMALLEST_RECYCLED_BYTES = 1 << 14
 
 
@@ -169,27 +169,28 @@ def column_sums(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def product(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
-    """The matrix product of a (N, K) and b (K, M); where that is much, by rows of ``a`` on all cores."""
-    parts = slices(len(a), rows_of_work(b.shape[0] * b.shape[1]))
+    """The matrix product of a (N, K) and b (K, M); where that is much, by rows of ``a`` or columns of ``b`` on all cores."""
+    (rows, inner), columns = a.shape, b.shape[1]
+    parts = shares(max(rows, columns), rows * inner * columns)
     if len(parts) < 2:
         return np.asarray(a @ b)
-    made = empty((len(a), b.shape[1]), np.result_type(a, b))
+    made = empty((rows, columns), np.result_type(a, b))
 
     def work(part: slice) -> None:
-        np.matmul(a[part], b, out=made[part])
+        if rows >= columns:
+            np.matmul(a[part], b, out=made[part])
+        else:
+            np.matmul(a, b[:, part], out=made[:, part])
 
     each(work, parts)
     return made
 
 
 def outer_sum(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
-    """a^T b (K, M) of a (N, K) and b (N, M); where that is much, by rows of both on all cores."""
-    parts = slices(len(a), rows_of_work(a.shape[1] * b.shape[1]))
-    if len(parts) < 2:
-        return np.asarray(a.T @ b)
-    return total(lambda part: np.asarray(a[part].T @ b[part]), parts)
+    """a^T b (K, M) of a (N, K) and b (N, M); where that is much, by columns of ``a`` or ``b`` on all cores."""
+    return product(a.T, b)
 
 
-def rows_of_work(per_row: int) -> int:
-    """How many rows of ``per_row`` multiplications are worth a thread."""
-    return max(SMALLEST_PRODUCT // max(per_row, 1), 64)
+def shares(length: int, products: int) -> list[slice]:
+    """``length`` items in at most ``GROUPS`` slices, so few that each has enough of all the ``products`` to be worth a thread."""
+    return slices(length, -(-length // min(max(products // SMALLEST_PRODUCT, 1), GROUPS)))

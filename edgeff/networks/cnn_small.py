@@ -6,6 +6,9 @@ from edgeff.ir import Network
 from edgeff.networks._stack import Stack
 from edgeff.registry import networks
 
+RECIPE = {"optimiser": "adam", "lr": 1e-3, "batch": 32, "epochs": 20, "decay": 0.1, "decay_epochs": (14,), "momentum": 0.0}
+"""Settings of back-propagation on the host."""
+
 
 def cnn_small(input_shape: tuple[int, ...] = (28, 28, 1), classes: int = 10) -> Network:
     """Convolutions of 20, 40 and 80 channels, each followed by 2x2 max pooling, and a dense head.
