@@ -94,14 +94,18 @@ CASES: dict[str, tuple[str, str]] = {
         "build float.onnx --board rpi_pico --template zephyr -o o",
         r"unknown firmware template: got 'zephyr'; allowed: bare_metal",
     ),
-    "an unknown suite": ("bench everything", r"unknown suite: got 'everything'; allowed: digits, mlperf-tiny"),
+    "an unknown suite": ("bench everything", r"unknown suite: got 'everything'; allowed: digits, mlperf-tiny, rules"),
     "an unknown layer": (
         "build float.onnx --board rpi_pico --rule bp --train-layers head -o o",
         r"option --train-layers: got 'head'; allowed: all, or some of dense_1, dense_2",
     ),
-    "some layers only": (
-        "build float.onnx --board rpi_pico --rule bp --train-layers dense_2 -o o",
-        r"training of some layers only: got dense_2; allowed: all; .*frozen.*",
+    "the first layers only": (
+        "build float.onnx --board rpi_pico --rule bp --train-layers dense_1 -o o",
+        r"option --train-layers: got dense_1; allowed: the last layers, such as dense_2",
+    ),
+    "a composition of rules without a layer": (
+        "train digits --network 64-32-10 --rule frozen,bp -o o.onnx",
+        r"composition of rules: got 'frozen,bp'; allowed: RULE:LAYER,..,RULE such as frozen:conv_2,pepita",
     ),
     # shapes
     "a dense list with a zero": (

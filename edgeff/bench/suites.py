@@ -12,6 +12,7 @@ import joblib
 
 from edgeff.bench import mlperf_tiny
 from edgeff.bench.learning import digits_suite
+from edgeff.bench.rules import rule_points
 from edgeff.errors import BadInput
 from edgeff.ir import Trace
 
@@ -40,6 +41,7 @@ Suite = Callable[[Wishes], Sequence[Runnable]]
 SUITES: Mapping[str, Suite] = {
     "digits": lambda wishes: digits_suite(first_seed=wishes.seed),
     "mlperf-tiny": lambda wishes: mlperf_tiny.points(wishes.models, wishes.seed),
+    "rules": lambda wishes: rule_points(wishes.seed),
 }
 
 

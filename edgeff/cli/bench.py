@@ -30,7 +30,7 @@ MOST_WORKERS = 1024
 @click.option("-o", "--out", type=OutputFolder(), help="The folder to write. [default: runs/SUITE]")
 @common
 def command(suite: str, workers: int, models: str | None, only: tuple[str, ...], out: Path | None, as_json: bool, seed: int | None) -> None:
-    """Run every configuration of a suite (digits, mlperf-tiny) and put them into one report.
+    """Run every configuration of a suite (digits, mlperf-tiny, rules) and put them into one report.
 
     What is finished is kept at once: the same command again goes on from there. --seed is the first seed of each configuration.
     """

@@ -19,7 +19,7 @@ MOST_EPOCHS = 1_000_000
 @click.argument("task")
 @click.option("--network", required=True, help="A dense list such as 64-32-10, or a registered network.")
 @click.option("--rule", required=True, help="The learning rule; see `edgeff list rules`.")
-@click.option("--epochs", type=Whole(1, MOST_EPOCHS), help="Passes over the training data. [default: the rule's; of bp, the network's]")
+@click.option("--epochs", type=Whole(1, MOST_EPOCHS), help="Passes over the training data. [default: the network's, or the rule's]")
 @click.option("--loss", type=click.Choice(["cross-entropy", "mse"]), default="cross-entropy", show_default=True, help="mse: no softmax.")
 @click.option("--bias/--no-bias", default=False, show_default=True, help="Biases in the layers of a dense list.")
 @changes
@@ -53,7 +53,7 @@ def command(
     seed = seed or 0
     item, data = registry.tasks[task], load_task(task, seed)
     settings = find_rule(rule).settings
-    settings = replace(settings, **recipe(network)) if rule == "bp" else settings
+    settings = replace(settings, **recipe(network, rule))
     settings = settings.changed(dict(changes) | ({"epochs": str(epochs)} if epochs else {}))
     softmax = loss == "cross-entropy" and item.target == "class"
     plain = structure(network, softmax=softmax, bias=bias, input_shape=data.input_shape, classes=len(data.classes))

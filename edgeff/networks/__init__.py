@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from math import prod
@@ -73,9 +72,15 @@ def structure(
     return listed
 
 
-def recipe(name: str) -> Mapping[str, Any]:
-    """The settings that the network called ``name`` is trained with by back-propagation on the host; {} for a dense list."""
-    return dict(vars(sys.modules[registry[name].__module__]).get("RECIPE", {})) if name in registry else {}
+def recipe(name: str, rule: str = "bp") -> dict[str, Any]:
+    """The settings that ``rule`` trains the network called ``name`` with on the host, other than the rule's own; {} for a dense list.
+
+    A network's module has ``RECIPE`` for back-propagation and may have ``RECIPES`` for other rules.
+    """
+    if name not in registry:
+        return {}
+    module = vars(sys.modules[registry[name].__module__])
+    return dict(module.get("RECIPE", {}) if rule == "bp" else module.get("RECIPES", {}).get(rule, {}))
 
 
 def initialised(network: Network, seed: int) -> Network:

@@ -66,6 +66,8 @@ def figure_evidence(trace: Trace, figure: str) -> str | None:
         return f"{label} (share of the test samples)" if label else None
     if figure == "memory":
         label = trace_evidence(trace)["memory"]
+        if label and trace.memory.static_ram_bytes is None:
+            return f"{label} (arena as planned)"
         return _MEMORY_WORDS[label] if label else None
     for cost in (trace.learn, trace.infer):
         if getattr(cost, figure) is not None:

@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.text import Text
 
 from edgeff.ir import Trace
+from edgeff.report.comparison import comparisons, is_comparison
+from edgeff.report.comparison import grid as compared
 from edgeff.report.overview import Heading, has_figures, has_several_boards, overview, refusals
 from edgeff.report.rows import Column, Group, cells, evidence_by_kind, figure_columns, groups, key_columns
 from edgeff.report.style import CONTROL, CONTROL_MEANING, NO_RULE, shown
@@ -106,8 +108,8 @@ def _title(group: Group) -> str:
 
 def _tables(traces: Sequence[Trace]) -> Iterator[tuple[str, list[_Part], list[bool]]]:
     """The title of each table, its parts (the first names the rows), and of each row whether it is the control."""
-    if has_several_boards(traces):
-        for grid in overview(traces):
+    if has_several_boards(traces) or is_comparison(traces):
+        for grid in [compared(item) for item in comparisons(traces)] if is_comparison(traces) else overview(traces):
             texts = tuple(zip(*grid.rows, strict=True))
             names = dict.fromkeys(heading.group for heading in grid.headings)
             yield grid.title, [_part(name, grid.headings, texts) for name in names], [*grid.control]

@@ -146,16 +146,18 @@ class Run:
 class Rule:
     """The contract of a learning rule. Subclasses set the class attributes and write ``step`` and ``lower``.
 
-    ``source`` names the paper; ``settings`` are the host's hyper-parameters; ``device`` maps a numeric to the changes for batch-1 learning
-    there. ``numerics`` are those its step is lowered in, none for a rule of the host alone, and ``why_not`` says why the others are
-    missing. ``local``: no layer waits for an error from above it, so the rule can train the layers below another rule's
-    (``edgeff.rules._groups``). ``side_branches``: it trains layers that the output does not depend on, such as local classifiers; for other
-    rules such layers are left out. ``no_margin`` is the reason why the rule need not beat frozen hidden layers on 64-32-10; empty: it must.
+    ``source`` names the paper; ``stores`` says what a step keeps beside the weights; ``settings`` are the host's hyper-parameters;
+    ``device`` maps a numeric to the changes for batch-1 learning there. ``numerics`` are those its step is lowered in, none for a rule of
+    the host alone, and ``why_not`` says why the others are missing. ``local``: no layer waits for an error from above it, so the rule can
+    train the layers below another rule's (``edgeff.rules._groups``). ``side_branches``: it trains layers that the output does not depend
+    on, such as local classifiers; for other rules such layers are left out. ``no_margin`` is the reason why the rule need not beat frozen
+    hidden layers on 64-32-10; empty: it must.
     """
 
     name: str = ""
     summary: str = ""
     source: str = ""
+    stores: str = "the activations of one forward pass"
     settings: Settings = Settings()
     device: Mapping[str, Mapping[str, Any]] = {}
     numerics: tuple[Numeric, ...] = NUMERICS

@@ -18,6 +18,7 @@ class BackPropagation(Rule):
     name = "bp"
     summary = "back-propagation, the baseline"
     source = "Rumelhart, Hinton & Williams 1986"
+    stores = "all activations until the backward pass reaches them"
     settings = Settings(lr=0.05, batch=16, epochs=60, decay_epochs=(40, 54))
     device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.02}, "int16": {"lr": 0.02}, "int8": {"lr": 0.02}}
 

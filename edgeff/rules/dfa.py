@@ -24,6 +24,7 @@ class DirectFeedbackAlignment(Rule):
     name = "dfa"
     summary = "output error through fixed random matrices"
     source = "Nokland, NeurIPS 2016"
+    stores = "all activations until the output error is known"
     settings: Settings = FeedbackSettings(lr=0.02, batch=16, epochs=60, decay_epochs=(40, 54))
     device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.02}, "int16": {"lr": 0.02}, "int8": {"lr": 0.02}}
 

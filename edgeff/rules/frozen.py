@@ -17,6 +17,7 @@ class Frozen(Rule):
     name = "frozen"
     summary = "control: only the last layer learns"
     source = "the control of rules such as PEPITA; random features, Rahimi & Recht 2007"
+    stores = "the last layer's input"
     settings = Settings(lr=0.1, epochs=100)
     local = True
     no_margin = "it is the control itself"

@@ -17,6 +17,7 @@ class MemPepita(Pepita):
     name = "mempepita"
     summary = "PEPITA with recomputed clean activations"
     source = "Pau & Aymone 2023"
+    stores = "two layers' activations; F is generated"
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
         masks = self._masks(run, len(x))

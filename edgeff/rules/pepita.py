@@ -41,6 +41,7 @@ class Pepita(Rule):
     name = "pepita"
     summary = "error-modulated second forward pass"
     source = "Dellaferrera & Kreiman, ICML 2022"
+    stores = "all activations of the clean pass; F is generated"
     settings: Settings = PepitaSettings()
     device: Mapping[str, Mapping[str, Any]] = {
         "float32": {"lr": 0.04, "feedback_scale": 0.15},

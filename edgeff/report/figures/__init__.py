@@ -5,6 +5,7 @@ from edgeff.report.figures.costs import cost_by_layer, cost_by_run, metric
 from edgeff.report.figures.curves import learning_curves
 from edgeff.report.figures.memory import memory_figure, ram_parts
 from edgeff.report.figures.parts import Figure, ordered_numerics
+from edgeff.report.figures.rules import rules_compared
 
 __all__ = [
     "Figure",
@@ -17,4 +18,5 @@ __all__ = [
     "ordered_numerics",
     "plottable",
     "ram_parts",
+    "rules_compared",
 ]

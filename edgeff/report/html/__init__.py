@@ -20,7 +20,7 @@ from edgeff.report.html.header import header, title
 from edgeff.report.html.known import evidence, versions_footer
 from edgeff.report.html.parts import Page
 from edgeff.report.html.pictures import accuracy_section, costs_section, curves_section, inside_section
-from edgeff.report.html.results import boards_section, refused_section, results
+from edgeff.report.html.results import boards_section, comparison_section, refused_section, results
 from edgeff.report.record import Versions
 
 _FOLDER = Path(__file__).parent
@@ -31,7 +31,8 @@ def page(traces: Sequence[Trace], versions: Versions | None = None) -> str:
     parts = Page()
     sections = [header(traces)]
     if traces:
-        sections += [boards_section(traces), results(traces), refused_section(traces)]
+        compared = comparison_section(traces, parts)
+        sections += [compared or boards_section(traces) + results(traces), refused_section(traces)]
         sections += [accuracy_section(traces, parts), curves_section(traces, parts), costs_section(traces, parts)]
         sections += [inside_section(traces, parts), evidence(traces)]
     sections.append(versions_footer(versions or {}))

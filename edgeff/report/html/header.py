@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from edgeff.ir import Trace
+from edgeff.report.comparison import is_comparison
 from edgeff.report.figures import ordered_numerics, plottable
 from edgeff.report.rows import control_accuracy, groups
 from edgeff.report.style import CONTROL, NO_RULE, markup, shown
@@ -43,12 +44,13 @@ def _lede(traces: Sequence[Trace]) -> str:
     places = _listed(trace.board or "the host" for trace in traces)
     seeds = sorted({trace.seed for trace in traces})
     counted = f"{len(traces)} runs" if len(traces) > 1 else "One run"
+    learned = ", and of the generated C before and after it learned one sample at a time"
     return (
         f"{counted} of {_listed(trace.network for trace in traces)} on {_listed(trace.task for trace in traces)}{learning}, in "
         f"{_listed(ordered_numerics(traces))}, on {places} ({_listed(trace.target for trace in traces)}), "
         f"{'seed' if len(seeds) == 1 else 'seeds'} {_listed(map(str, seeds))}. "
-        "Accuracy is the share of the test samples answered right: of the network trained on the host, and of the generated C before and "
-        "after it learned one sample at a time."
+        "Accuracy is the share of the test samples answered right: of the network trained on the host"
+        f"{'' if is_comparison(traces) else learned}."
     )
 
 

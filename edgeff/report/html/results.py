@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from html import escape
 
 from edgeff.ir import Trace
+from edgeff.report.comparison import comparisons, grid, is_comparison
+from edgeff.report.figures import rules_compared
+from edgeff.report.html.parts import Page
 from edgeff.report.overview import Grid, has_figures, has_several_boards, overview, refusals
 from edgeff.report.rows import Column, Group, beyond_control, cells, evidence_kinds, figure_columns, groups, key_columns
 from edgeff.report.style import CONTROL, CONTROL_MEANING, NO_RULE, UNKNOWN, markup, rule_look
@@ -29,6 +32,22 @@ def results(traces: Sequence[Trace]) -> str:
     control = f" {escape(CONTROL_MEANING[0].upper() + CONTROL_MEANING[1:])}." if any(t.rule == CONTROL for t in traces) else ""
     note = f"RAM total is static RAM and stack together. A dash is a figure that is not known.{control}"
     return f'<section><h2>Results</h2><p class="muted small">{note}</p>{"".join(tables)}</section>' if tables else ""
+
+
+def comparison_section(traces: Sequence[Trace], page: Page) -> str:
+    """Rules trained on the host beside each other as HTML, a picture and a table for each network and task; empty for other traces."""
+    if not is_comparison(traces):
+        return ""
+    parts = []
+    for item in comparisons(traces):
+        picture = page.picture(rules_compared(item), f"accuracy by rule, {item.title}")
+        parts.append(f"<h3>{escape(item.title)}</h3><figure>{picture}</figure>{_grid(grid(item))}")
+    return f"""<section><h2>Rules compared</h2>
+<p>Test accuracy of the same network trained from the same initial weights by each rule: the mean over the seeds, one standard deviation to
+each side, and every seed as a faint mark. The dotted line is the control: random hidden layers, only the last layer learns.</p>
+<p class="muted small">Above frozen: the mean difference to the control of the same seed, in points. int8: the trained network quantised, by
+the generated C. RAM to learn: the arena of the rule's float32 program, weights that learn and activations; a dash: it runs on the host
+only.</p>{"".join(parts)}</section>"""
 
 
 def boards_section(traces: Sequence[Trace]) -> str:

@@ -1,0 +1,112 @@
+"""Rules beside each other: the same network on the same task by every rule, trained on the host, with what a step costs on a device.
+
+In comes one point: a task, a network, a rule and a seed. Out goes a trace with the test accuracy of the trained float network (by the
+rule's own way of predicting) and of its int8 form by the generated C, and the MACs and bytes of the rule's float32 program, exact, where it
+runs on a device. The first remark says what a step needs stored. A point that cannot run has a reason in one line instead.
+
+Every rule sees the same initial weights, split and inputs; images are standardised. The control is the rule ``frozen``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from edgeff import registry
+from edgeff.bench.metrics import measured, metric_of
+from edgeff.cost import cost
+from edgeff.deploy import deploy
+from edgeff.errors import BadInput, Diverged, Unsupported
+from edgeff.ir import Cost, Memory, Network, Trace
+from edgeff.networks import recipe, structure
+from edgeff.rules import Rule, find_rule
+from edgeff.targets.host import HostTarget
+from edgeff.tasks import Data, standardised
+from edgeff.train import Trained, train
+
+EVIDENCE = "exact (counted from the program)"
+SEEDS = 3
+COMPARED = (("digits", "64-32-10"), ("mnist", "cnn_small"), ("cifar10", "cnn_small"))
+
+
+@dataclass(frozen=True)
+class RulePoint:
+    """One point of the comparison; ``changes`` are settings of the rule other than those it has for the network."""
+
+    task: str
+    network: str
+    rule: str
+    seed: int = 0
+    changes: Mapping[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """A file name for this point."""
+        return f"{self.task}-{self.network}-{self.rule}-s{self.seed}"
+
+    def run(self) -> Trace:
+        """The trace of this point."""
+        return run(self)
+
+
+def rule_points(seed: int = 0) -> list[RulePoint]:
+    """Every rule on a small dense network and a small convolutional one, ``SEEDS`` seeds each."""
+    return [
+        RulePoint(task, network, rule, seed + number) for task, network in COMPARED for number in range(SEEDS) for rule in registry.rules
+    ]
+
+
+def run(point: RulePoint) -> Trace:
+    """The trace of ``point``; what the rule, the network or the task refuses is its ``refused``."""
+    rule = find_rule(point.rule)
+    trace = Trace(point.task, point.network, point.rule, "float32", None, "host", point.seed, remarks=(f"stores {rule.stores}",))
+    try:
+        data: Data = registry.tasks[point.task].load(point.seed)
+        data = standardised(data) if len(data.input_shape) > 1 else data
+        plain = structure(point.network, bias=True, input_shape=data.input_shape, classes=len(data.classes))
+        settings = replace(rule.settings, **recipe(point.network, point.rule) | dict(point.changes or {}))
+        trained = train(data, plain, point.rule, settings, point.seed, task=point.task)
+    except (BadInput, Unsupported, Diverged) as error:
+        return replace(trace, refused=str(error))
+    accuracy = {"float": test_metric(point.task, trained, data), "quantized": int8_metric(point.task, trained.network, rule, data)}
+    return with_costs(replace(trace, accuracy=accuracy), trained.network, rule)
+
+
+def test_metric(task: str, trained: Trained, data: Data) -> float:
+    """The task's metric on its test part, by the rule's own way of predicting."""
+    return measured(metric_of(task), trained.network, data.x_test, trained.scores(data.x_test), data.y_test, data.files_test)
+
+
+def int8_metric(task: str, network: Network, rule: Rule, data: Data) -> float | None:
+    """The same of the network quantised to int8 after training, by its C on this machine; None where no such program can be made."""
+    own = rule.name if rule.predicts_by_rule else None
+    try:
+        deployment = deploy(network, data.x_train, rule=own, numeric="int8", changes=dict(_predicting(rule, network)))
+    except Unsupported:
+        return None
+    best, _ = HostTarget(deployment.program).predict_many(deployment.inputs(data.x_test))
+    return float((best == data.y_test).mean()) if metric_of(task) == "accuracy" else None
+
+
+def _predicting(rule: Rule, network: Network) -> dict[str, Any]:
+    """The settings by which a rule with its own way of predicting predicts, from the run that the network's metadata records."""
+    if not rule.predicts_by_rule:
+        return {}
+    return {name: value for name, value in dict(network.metadata["settings"]).items() if name in ("predict", "theta")}
+
+
+def with_costs(trace: Trace, network: Network, rule: Rule) -> Trace:
+    """``trace`` with the exact costs of inference and, where it runs on a device, of a learning step in float32."""
+    infer = cost(deploy(network).program)
+    trace = replace(trace, infer=Cost(macs=infer.infer_macs, evidence=EVIDENCE), memory=Memory(weight_bytes=infer.weight_bytes))
+    try:
+        learn = cost(deploy(network, rule=rule.name).program)
+    except Unsupported as error:
+        return replace(trace, remarks=(*trace.remarks, f"no learning step on a device: {error}"))
+    return replace(
+        trace,
+        infer=Cost(macs=learn.infer_macs, evidence=EVIDENCE),
+        learn=Cost(macs=learn.learn_macs, evidence=EVIDENCE),
+        memory=Memory(weight_bytes=infer.weight_bytes, arena_bytes=learn.memory.arena_bytes),
+    )
