@@ -1,9 +1,9 @@
 """Host training beside PyTorch's: the same algorithm, sizes and cores, an epoch each in turn, so that both see one machine in one state.
 
-``python benchmarks/host_speed_rules.py [--fresh]`` installs a CPU build of PyTorch into ``build/torch``, for this comparison alone (pip takes
-it from the index that ``PIP_INDEX_URL`` names) -> ``benchmarks/results/host_speed_rules.json``. PEPITA 784-1024-10 and
-Forward-Forward 784-500-500 with its head, batch 64, 60,000 random samples, momentum .9. A ratio is the median of the ratios of neighbours;
-the first epoch of each does not count.
+``python benchmarks/host_speed_rules.py [--fresh]`` -> ``benchmarks/results/host_speed_rules.json``. It installs a CPU build of PyTorch into
+``build/torch``, for this comparison alone; pip takes it from the index that ``PIP_INDEX_URL`` names. PEPITA 784-1024-10 and Forward-Forward
+784-500-500 with its head, batch 64, 60,000 random samples, momentum .9. A ratio is the median of the ratios of neighbours; the first epoch
+of each does not count.
 """
 
 from __future__ import annotations
