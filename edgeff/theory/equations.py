@@ -12,8 +12,8 @@ Multiplied by any row f of ``edgeff.theory.order`` and averaged over x, with alp
     d Q_kl / d alpha = the same for f = w_l, + k and l exchanged, + eta^2 D_k D_l <g'(lambda_k) g'(lambda_l) e^2>
     d v_k / d alpha = -eta <g(lambda_k) e>
 
-T, S and C stay. The feedback's own equation is the one of D: it adapts with the weights, and as its rate is D_k times something bounded, D_k
-never changes its sign. ``e`` is a sum over g of the first K + M fields with weights ``u = (v, -v*)``, so all averages are I2, I3 and I4.
+T, S and C stay. The feedback's own equation is the one of D: it adapts with the weights, and as its rate is D_k times something bounded,
+D_k never changes its sign. ``e`` is a sum over g of the first K + M fields, with weights ``u = (v, -v*)``, so all is I2, I3 and I4.
 
 Sources: Saad & Solla (1995) for the method; Refinetti et al., ICML 2021, for fixed feedback; Srinivasan et al., ICLR 2024, for AFA. The
 scaling of F is ours: its overlaps with the weights are of order 1.
@@ -39,7 +39,7 @@ _RELATIVE, _ABSOLUTE = 1e-8, 1e-11
 
 @dataclass(frozen=True)
 class Curve:
-    """The order parameters at ``alphas`` (P,): ``overlaps`` (P, K + M + 1, K + M + 1), ``v`` (P, K), and of the teacher ``teacher_v`` (M,)."""
+    """The order parameters at ``alphas`` (P,): ``overlaps`` (P, K + M + 1, K + M + 1) and ``v`` (P, K); ``teacher_v`` (M,) stays."""
 
     alphas: Array
     overlaps: Array
@@ -57,9 +57,7 @@ class Curve:
         return np.array([alignment(o, v) for o, v in zip(self.overlaps, self.v, strict=True)])
 
 
-def rates(
-    overlaps: Array, v: Array, teacher_v: Array, lr: float, feedback: Feedback = "afa", scale: float = 0.0
-) -> tuple[Array, Array]:
+def rates(overlaps: Array, v: Array, teacher_v: Array, lr: float, feedback: Feedback = "afa", scale: float = 0.0) -> tuple[Array, Array]:
     """The derivatives by alpha of ``overlaps`` and of ``v``, in their shapes.
 
     ``feedback`` is what the hidden units get: ``afa`` D, ``bp`` v (gradient descent), ``frozen`` nothing (only v learns). ``scale`` adds

@@ -13,8 +13,8 @@ divided by s, its step is
     v_k      = eta (sum_j v_j D_j <g'_j e g_k> + D_k <g'_k e^2>)
 
 The second part of the drift always lengthens the feedback D (for f = F it is D_k C <g'_k e^2>): the modulated input holds F itself.
-As g''(u) = -u g'(u), all of these are closed: with the facts of ``edgeff.theory.gaussian``, < >_k and < >_kl the tilted measures and P their
-covariance,
+As g''(u) = -u g'(u), all of these are closed: with the facts of ``edgeff.theory.gaussian``, < >_k and < >_kl the tilted measures and P
+their covariance,
 
     <g''_k e^2 phi> = -<g'_k> (P_kf <e^2>_k + sum_cd P_kc P_fd <d^2 e^2 / dc dd>_k)
     <g''_k g'_l e^3> = -3 <g'_k g'_l> sum_c P_kc u_c <g'_c e^2>_kl

@@ -1,4 +1,6 @@
-"""Averages over jointly Gaussian fields of products of ``g(u) = erf(u / sqrt 2)``, in closed form (Saad & Solla, Phys. Rev. E 52, 4225, 1995).
+"""Averages over Gaussian fields of products of ``g(u) = erf(u / sqrt 2)``, in closed form.
+
+Source: Saad & Solla, Phys. Rev. E 52, 4225 (1995), derived here in another way.
 
 The fields have mean 0 and covariance C. Three facts give all averages:
 

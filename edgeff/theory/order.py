@@ -1,7 +1,7 @@
 """Order parameters: the overlaps of all weight vectors, which together with the second layers say all that matters when N is large.
 
-Rows of length N: the student's w_1 .. w_K, the teacher's u_1 .. u_M and the feedback vector F. For an input x with entries N(0, 1) the K + M + 1
-numbers (w_k . x, u_m . x, F . x) / sqrt(N) are Gaussian, and their covariance is the Gram matrix of the rows over N, here ``overlaps``:
+Rows of length N: the student's w_1 .. w_K, the teacher's u_1 .. u_M and the feedback vector F. For an input x with entries N(0, 1) the
+K + M + 1 numbers (w_k . x, u_m . x, F . x) / sqrt(N) are Gaussian; their covariance is the Gram matrix of the rows over N, ``overlaps``:
 
     [ Q    R    D ]    Q_kl = w_k . w_l / N    R_km = w_k . u_m / N    D_k = w_k . F / N, the feedback that hidden unit k gets
     [ R^T  T    S ]                            T_mn = u_m . u_n / N    S_m = u_m . F / N

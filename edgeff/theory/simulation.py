@@ -1,15 +1,16 @@
 """Finite networks that learn one sample at a time: AFA as its equations have it, and PEPITA as it is, with two forward passes.
 
-The rules are those of ``edgeff.theory.equations`` and ``edgeff.theory.first_order`` before any average or expansion. PEPITA here differs from
-``edgeff.rules.pepita`` in what the limit asks for: erf units and one linear output, a fresh sample at each step, no momentum and dropout, and
-a rate of the hidden layer that is 1/s of the output's, without which its learning would fade with s. The modulated input is ``x - s e F``;
-with ``x + s e F``, as the rule has it, F and -F change places and all else stays.
+The rules are those of ``edgeff.theory.equations`` and ``edgeff.theory.first_order`` before any average or expansion. PEPITA here differs
+from ``edgeff.rules.pepita`` in what the limit asks for: erf units and one linear output, a fresh sample at each step, no momentum and
+dropout, and a rate of the hidden layer that is 1/s of the output's, without which its learning would fade with s. The modulated input is
+``x - s e F / sqrt(N)``; with the plus sign that the rule has, F and -F change places and all else stays.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -26,7 +27,7 @@ _BATCH_BYTES = 8_000_000
 
 @dataclass(frozen=True)
 class Students:
-    """Students of as many seeds S, each with the teacher and feedback of its seed: ``rows`` (S, K + M + 1, n), w first, and ``v`` (S, K)."""
+    """Students of S seeds, each with its teacher and feedback: ``rows`` (S, K + M + 1, n), w first, ``v`` (S, K); ``scale`` s, AFA 0."""
 
     rows: Array
     v: Array
@@ -70,7 +71,7 @@ def simulate(
         raise BadInput("inputs of the network", got=n, allowed=f"{size} or more, for {size} independent vectors")
     if seeds < 1:
         raise BadInput("seeds", got=seeds, allowed="1 or more")
-    if len(steps) < 2 or steps[0] != 0 or any(b <= a for a, b in zip(steps, steps[1:], strict=False)):
+    if len(steps) < 2 or steps[0] != 0 or any(b <= a for a, b in pairwise(steps)):
         raise BadInput("steps to look at", got=f"{len(steps)} numbers", allowed="two or more, rising from 0")
     if any(not 0.0 <= scale <= 1e3 for scale in scales):
         raise BadInput("scale of the feedback", got=", ".join(map(str, scales)), allowed="0 to 1000")
