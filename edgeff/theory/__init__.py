@@ -2,7 +2,8 @@
 
 A two-layer student learns from a two-layer teacher, one fresh sample a step (``equations``). With N inputs and steps counted in N, the
 overlaps of its weights (``order``) follow ordinary differential equations as N grows, whose right-hand sides are Gaussian averages in
-closed form (``gaussian``). PEPITA at a vanishing scale of its feedback is AFA; what it does beyond is added to first order (``first_order``).
+closed form (``gaussian``). PEPITA at a vanishing scale of its feedback is AFA; what it does
+beyond is added to first order (``first_order``).
 ``simulation`` runs both rules at finite N, ``comparison`` puts the two side by side. docs/theory.md has the derivation.
 """
 

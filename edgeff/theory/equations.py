@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 from typing import Literal
 
 import numpy as np
@@ -35,6 +36,7 @@ from edgeff.theory.order import Start, alignment, generalisation_error
 
 Feedback = Literal["afa", "bp", "frozen"]
 _RELATIVE, _ABSOLUTE = 1e-8, 1e-11
+_LARGEST = 1e6  # an overlap of order 1 at the start that gets here is on its way to infinity
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def rates(overlaps: Array, v: Array, teacher_v: Array, lr: float, feedback: Feed
 
 
 def solve(start: Start, alphas: Sequence[float] | Array, lr: float, feedback: Feedback = "afa", scale: float = 0.0) -> Curve:
-    """The solution at ``alphas``, which rise from 0, by an explicit Runge-Kutta method of order 8 with a relative tolerance of 1e-8.
+    """The solution at ``alphas``, which rise from 0, by LSODA (it notices stiffness, of high rates) with a relative tolerance of 1e-8.
 
     Raises BadInput for times that do not rise from 0 or a learning rate that is not above 0, and Diverged when the solution does.
     """
@@ -91,15 +93,21 @@ def solve(start: Start, alphas: Sequence[float] | Array, lr: float, feedback: Fe
     check_rate(lr)
     size, teacher_v = len(start.overlaps), start.teacher_v
 
+    what = f"the equations of PEPITA to first order, at scale {scale / sqrt(2.0):g}" if scale else f"the equations of {feedback}"
+    diverged = Diverged(what, got=f"no solution up to alpha {times[-1]:g} at lr {lr:g}", next_step="lower --scale or --lr")
+
     def change(_alpha: float, state: Array) -> Array:
         of_overlaps, of_v = rates(state[: size**2].reshape(size, size), state[size**2 :], teacher_v, lr, feedback, scale)
-        return np.concatenate([of_overlaps.ravel(), of_v])
+        found: Array = np.concatenate([of_overlaps.ravel(), of_v])
+        if not np.isfinite(found).all() or np.abs(state).max() > _LARGEST:
+            raise diverged
+        return found
 
     begin = np.concatenate([start.overlaps.ravel(), start.v])
     with np.errstate(all="ignore"):
-        found = solve_ivp(change, (0.0, times[-1]), begin, "DOP853", times, rtol=_RELATIVE, atol=_ABSOLUTE)
+        found = solve_ivp(change, (0.0, times[-1]), begin, "LSODA", times, rtol=_RELATIVE, atol=_ABSOLUTE)
     if not found.success or not np.isfinite(found.y).all():
-        raise Diverged(f"the equations of {feedback}", got=f"no solution up to alpha {times[-1]:g} at lr {lr:g}", next_step="lower --lr")
+        raise diverged
     states = found.y.T
     return Curve(times, states[:, : size**2].reshape(-1, size, size), states[:, size**2 :], teacher_v)
 

@@ -86,16 +86,18 @@ def simulate(
         while done < stop:
             samples = np.stack([stream.standard_normal((min(batch, stop - done), n)) for stream in streams], axis=1)
             targets = _g(_fields_of_all(rows[:, hidden:-1], samples)) @ start.teacher_v
-            for x, target in zip(samples, targets, strict=True):
-                for s in all_students:
-                    s.learn(x, target, lr)
+            with np.errstate(all="ignore"):  # what is no longer finite is told at the next look
+                for x, target in zip(samples, targets, strict=True):
+                    for s in all_students:
+                        s.learn(x, target, lr)
             done += len(samples)
             if report:
                 report(done, steps[-1])
         for s, look in zip(all_students, looks, strict=True):
-            look.append((s.overlaps(), s.v.copy()))
+            with np.errstate(all="ignore"):
+                look.append((s.overlaps(), s.v.copy()))
             if not np.isfinite(look[-1][0]).all():
-                what = f"PEPITA at scale {s.scale:g}" if s.scale else "AFA"
+                what = f"PEPITA at scale {s.scale / _SQRT_2:g}" if s.scale else "AFA"
                 raise Diverged(what, got=f"no finite weights after {done:,} steps at lr {lr:g}", next_step="lower --lr or --scale")
     times = np.asarray(steps) / n
     return [
