@@ -76,13 +76,13 @@ def test_averages_equal_quadrature(start: Start) -> None:
     cov = start.overlaps[1:, 1:]  # one of the student, the teacher's and the feedback
     x, weights = quadrature(cov, 32)
     out, bend = g(x), slope(x)
-    near = {"rtol": 0.0, "atol": 1e-6}  # of the quadrature with 32 nodes a field
-    np.testing.assert_allclose(i2(cov), np.einsum("p,pc,pd->cd", weights, out, out), **near)
-    np.testing.assert_allclose(i3(cov, 2), np.einsum("p,pa,pb,pc->abc", weights, bend[:, :2], x, out, optimize=True), **near)
+    near = 1e-6  # of the quadrature with 32 nodes a field
+    np.testing.assert_allclose(i2(cov), np.einsum("p,pc,pd->cd", weights, out, out), rtol=0.0, atol=near)
+    np.testing.assert_allclose(i3(cov, 2), np.einsum("p,pa,pb,pc->abc", weights, bend[:, :2], x, out, optimize=True), rtol=0.0, atol=near)
     expected = np.einsum("p,pa,pb,pc,pd->abcd", weights, bend[:, :2], bend[:, :2], out, out, optimize=True)
-    np.testing.assert_allclose(i4(cov, 2), expected, **near)
+    np.testing.assert_allclose(i4(cov, 2), expected, rtol=0.0, atol=near)
     error = 0.5 * weights @ (out[:, :1] @ start.v[1:] - out[:, 1:3] @ start.teacher_v) ** 2
-    assert generalisation_error(cov, start.v[1:], start.teacher_v) == pytest.approx(error, abs=1e-6)
+    assert generalisation_error(cov, start.v[1:], start.teacher_v) == pytest.approx(error, abs=near)
 
 
 def test_rates_are_the_mean_of_a_step(start: Start, fields: tuple[Array, Array]) -> None:
