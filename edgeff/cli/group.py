@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "profile": "profile",
     "simulate": "simulate",
     "bench": "bench",
+    "theory": "theory",
     "report": "report",
     "doctor": "doctor",
 }
