@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent / "results"
-PACKAGES = ("numpy", "scikit-learn", "unicorn", "ziglang", "capstone")
+PACKAGES = ("numpy", "scipy", "scikit-learn", "unicorn", "ziglang", "capstone")
 
 
 def commit() -> str:

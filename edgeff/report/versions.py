@@ -5,7 +5,19 @@ from __future__ import annotations
 import platform
 from importlib import metadata
 
-_DISTRIBUTIONS = ("edgeff", "numpy", "onnx", "onnxruntime", "ai-edge-litert", "tflite-micro", "unicorn", "capstone", "ziglang", "plotly")
+_DISTRIBUTIONS = (
+    "edgeff",
+    "numpy",
+    "scipy",
+    "onnx",
+    "onnxruntime",
+    "ai-edge-litert",
+    "tflite-micro",
+    "unicorn",
+    "capstone",
+    "ziglang",
+    "plotly",
+)
 
 
 def installed_versions() -> dict[str, str | None]:
