@@ -6,14 +6,18 @@ that pass no gradient on.
 
 from edgeff.attack.gradients import LOSSES, Attacked, GradientCheck, check_gradient
 from edgeff.attack.perturb import fgsm, pgd
+from edgeff.attack.record import Attack, Carried, Run
 from edgeff.attack.sweep import Float32, Point, Settings, Sweep, float32_gradients, sweep, transfer
 
 __all__ = [
     "LOSSES",
+    "Attack",
     "Attacked",
+    "Carried",
     "Float32",
     "GradientCheck",
     "Point",
+    "Run",
     "Settings",
     "Sweep",
     "check_gradient",

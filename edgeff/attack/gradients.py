@@ -154,6 +154,7 @@ def check_gradient(
     y: Array,
     span: tuple[float, float],
     losses: tuple[str, ...] = tuple(LOSSES),
+    *,
     seed: int = 0,
     count: int = 8,
 ) -> GradientCheck:

@@ -1,7 +1,7 @@
 """FGSM and PGD within an L-infinity ball: samples and labels in, samples moved by at most epsilon out, in float64.
 
-``eps`` is in the inputs' own unit. What leaves the range of valid inputs is clipped to it; a sample that lies outside by itself (a task whose
-range is that of its training data) is not moved further out, and not back in by more than epsilon.
+``eps`` is in the inputs' own unit. What leaves the range of valid inputs is clipped to it; a sample that lies outside by itself (where a
+task's range is that of its training data) is not moved further out, and not back in by more than epsilon.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def pgd(
     """``steps`` steps along the sign of the gradient, each projected back into the bounds (Madry et al. 2018).
 
     Args: ``start``, from -1 to 1 in x's shape: where in the ball each sample starts, by default in its centre; ``until_wrong``, a sample
-    stays where it is answered wrong first: it counts as fooled then, and any further step is for nothing. A step is 2.5 eps / steps, so that
-    the way is long enough from any start to any end.
+    stays where it is answered wrong first: it is fooled then, and any further step is for nothing. A step is 2.5 eps / steps, so that every
+    end of the ball can be reached from every other.
     """
     x = np.asarray(x, np.float64)
     low, high = bounds(x, eps, span)

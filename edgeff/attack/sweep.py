@@ -62,8 +62,8 @@ class Float32:
 class Point:
     """Shares of samples answered right at one epsilon (a share of the range), each sample under the worst of the losses.
 
-    ``fgsm`` and ``pgd`` with float64 gradients, and the same of each loss alone; ``fgsm_float32`` with the float32 gradient through the
-    softmax; ``noise`` with every input moved by +-eps at random, which no gradient guides. A sample that PGD has fooled counts as fooled at
+    ``fgsm`` and ``pgd``, and the same of each loss alone; ``fgsm_float64`` and ``fgsm_float32``, FGSM of the cross-entropy alone by its
+    float64 gradient and by the float32 one through the softmax; ``noise``, every input moved by +-eps at random, which no gradient guides. A sample that PGD has fooled counts as fooled at
     every larger epsilon: what it was moved to is allowed there too.
     """
 
@@ -72,6 +72,7 @@ class Point:
     pgd: float
     fgsm_by_loss: Mapping[str, float]
     pgd_by_loss: Mapping[str, float]
+    fgsm_float64: float
     fgsm_float32: float
     noise: float
 
@@ -105,14 +106,13 @@ def sweep(attacked: Attacked, x: Array, y: Array, span: Span, settings: Settings
     """
     settings = settings or Settings()
     _need(x)
-    check = check_gradient(attacked, x[:CHECKED], y[:CHECKED], span, settings.losses, settings.seed)
+    check = check_gradient(attacked, x[:CHECKED], y[:CHECKED], span, settings.losses, seed=settings.seed)
     width, start = span[1] - span[0], settings.start(x.shape)
     signs = np.random.default_rng([settings.seed, 5]).integers(0, 2, x.shape) * 2 - 1
     natural, narrow = attacked.right(x, y), attacked.float32_gradient(x, y)
     gradients = {loss: attacked.gradient(x, y, loss) for loss in settings.losses}
     standing = {loss: natural.copy() for loss in settings.losses}
-    wide = gradients.get("cross-entropy")
-    compared = _compared(narrow, attacked.gradient(x, y) if wide is None else wide)
+    wide = gradients["cross-entropy"] if "cross-entropy" in gradients else attacked.gradient(x, y)
     points = []
     for index, share in enumerate(settings.epsilons):
         eps = share * width
@@ -131,13 +131,12 @@ def sweep(attacked: Attacked, x: Array, y: Array, span: Span, settings: Settings
                 _share(_every(standing)),
                 {loss: _share(right) for loss, right in after.items()},
                 {loss: _share(right) for loss, right in standing.items()},
-                _share(attacked.right(along(x, narrow, eps, span), y)),
-                _share(attacked.right(along(x, signs, eps, span), y)),
+                *(_share(attacked.right(along(x, direction, eps, span), y)) for direction in (wide, narrow, signs)),
             )
         )
         if progress:
             progress(index + 1, len(settings.epsilons))
-    return Sweep(len(x), _share(natural), compared, check, tuple(points))
+    return Sweep(len(x), _share(natural), _compared(narrow, wide), check, tuple(points))
 
 
 def transfer(

@@ -35,6 +35,11 @@ def page(traces: Sequence[Trace], versions: Versions | None = None) -> str:
         sections += [accuracy_section(traces, parts), curves_section(traces, parts), costs_section(traces, parts)]
         sections += [inside_section(traces, parts), evidence(traces)]
     sections.append(versions_footer(versions or {}))
+    return document(title(traces), sections, parts)
+
+
+def document(heading: str, sections: Sequence[str], parts: Page) -> str:
+    """A page called ``heading`` of sections of HTML, the empty ones left out, with the pictures that ``parts`` collected for them."""
     plotly, script = _plotly(), _asset("page.js")
     policy = (
         f"default-src 'none'; script-src {_fingerprint(plotly)} {_fingerprint(script)}; style-src 'unsafe-inline'; "
@@ -42,7 +47,7 @@ def page(traces: Sequence[Trace], versions: Versions | None = None) -> str:
     )
     return Template(_asset("template.html")).substitute(
         policy=escape(policy),
-        title=escape(title(traces)),
+        title=escape(heading),
         style=_asset("page.css"),
         content="\n".join(filter(None, sections)),
         figures=_inline_json(parts.figures),
