@@ -63,8 +63,8 @@ class Point:
     """Shares of samples answered right at one epsilon (a share of the range), each sample under the worst of the losses.
 
     ``fgsm`` and ``pgd``, and the same of each loss alone; ``fgsm_float64`` and ``fgsm_float32``, FGSM of the cross-entropy alone by its
-    float64 gradient and by the float32 one through the softmax; ``noise``, every input moved by +-eps at random, which no gradient guides. A sample that PGD has fooled counts as fooled at
-    every larger epsilon: what it was moved to is allowed there too.
+    float64 gradient and by the float32 one through the softmax; ``noise``, every input moved by +-eps at random, which no gradient guides.
+    A sample that PGD has fooled counts as fooled at every larger epsilon: what it was moved to is allowed there too.
     """
 
     epsilon: float

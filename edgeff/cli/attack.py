@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,9 +47,7 @@ class Shares(ParameterType):
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.argument("task")
 @click.option("--epsilons", type=Shares(), default="0.01,0.02,0.05,0.1,0.2,0.3", show_default=True, help="Shares of the inputs' range.")
-@click.option(
-    "--loss", type=OneOf("loss", (BOTH, *LOSSES)), default=BOTH, show_default=True, help="What is climbed; both: the worst of the two."
-)
+@click.option("--loss", type=OneOf("loss", (BOTH, *LOSSES)), default=BOTH, show_default=True, help="Both: the worst of the two.")
 @click.option("--steps", type=Whole(1, 10_000), default=20, show_default=True, help="Steps of PGD.")
 @click.option("--start", type=OneOf("start", ("random", "centre")), default="random", show_default=True, help="Where PGD starts.")
 @click.option("--samples", type=Whole(1, 1_000_000), default=1000, show_default=True, help="The most test samples, drawn by the seed.")
@@ -89,7 +88,7 @@ def command(
             data.need("test")
             attacked[name], span = _attacked(name, model), _range(task, data)
             parts[name] = x, y = _drawn(data, samples, settings.seed)
-            found = sweep(attacked[name], x, y, span, settings, lambda done, total, name=name: report(f"attacking {name}", done, total))
+            found = sweep(attacked[name], x, y, span, settings, partial(report, f"attacking {name}"))
             runs.append(Run(name, model.rule, model.seed, found))
         carried = []
         if transfer:
@@ -170,16 +169,20 @@ def _write(attack: Attack, out: Path) -> None:
 
 def _print(attack: Attack) -> None:
     losses, (low, high) = attack.settings.losses, attack.span
-    worst = "the worst of " if len(losses) > 1 else ""
-    print_line(
-        f"accuracy under attack on {attack.task}: {worst}{' and '.join(losses)}, float64 gradients; epsilon x the range {low:g} to {high:g}"
-    )
+    climbed = f"{'the worst of ' if len(losses) > 1 else ''}{' and '.join(losses)}"
+    print_line(f"accuracy under attack on {attack.task}: {climbed}, float64 gradients; epsilon times the range {low:g} to {high:g}")
     rows = [
-        [run.model, run.rule, point.epsilon, *map(percent, (run.sweep.natural, point.fgsm, point.pgd, point.fgsm_float32, point.noise))]
+        [
+            run.model,
+            run.rule,
+            point.epsilon,
+            *map(percent, (run.sweep.natural, point.fgsm, point.pgd, point.fgsm_float64, point.fgsm_float32, point.noise)),
+        ]
         for run in attack.runs
         for point in run.sweep.points
     ]
-    print_table(("model", "rule", "epsilon", "unmoved", "FGSM", "PGD", "FGSM, float32 gradient", "random signs"), rows)
+    alone = [f"cross-entropy FGSM, {dtype}" for dtype in ("float64", "float32")]
+    print_table(("model", "rule", "epsilon", "unmoved", "FGSM", "PGD", *alone, "random signs"), rows)
     print_line("the float32 gradient through the softmax beside the float64 one, and the check of that by finite differences")
     gradients = []
     for run in attack.runs:

@@ -14,7 +14,7 @@ MARKS = ("circle", "square", "diamond", "triangle-up", "x", "star")
 
 
 def accuracy_against_epsilon(attack: Attack) -> Figure:
-    """FGSM at the left and PGD at the right, from the unmoved samples on; dotted, what a float32 gradient would have made of FGSM."""
+    """FGSM at the left and PGD at the right, from the unmoved samples on; dotted, FGSM of the cross-entropy by a float32 gradient."""
     data: list[Figure] = []
     seen: Counter[str] = Counter()
     for run in attack.runs:
@@ -22,7 +22,7 @@ def accuracy_against_epsilon(attack: Attack) -> Figure:
         seen[run.rule or ""] += 1
         sweep = run.sweep
         data.append(_line(run, [point.fgsm for point in sweep.points], mark, "x", "FGSM"))
-        data.append(_line(run, [point.fgsm_float32 for point in sweep.points], mark, "x", "FGSM, float32 gradient", narrow=True))
+        data.append(_line(run, [point.fgsm_float32 for point in sweep.points], mark, "x", "FGSM of cross-entropy, float32", narrow=True))
         data.append(_line(run, [point.pgd for point in sweep.points], mark, "x2", "PGD"))
     data.append(_key())
     titles = {"xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom", "font": {"size": 13, "color": INK}}
@@ -30,15 +30,11 @@ def accuracy_against_epsilon(attack: Attack) -> Figure:
     furthest = attack.settings.epsilons[-1]
     axes = {}
     for suffix, domain in (("", [0.0, 0.47]), ("2", [0.53, 1.0])):
-        axes[f"xaxis{suffix}"] = axis(
-            "epsilon, a share of the inputs' range", domain=domain, anchor=f"y{suffix}", range=[0, 1.03 * furthest]
-        )
+        ends = {"domain": domain, "anchor": f"y{suffix}", "range": [0, 1.03 * furthest]}
+        axes[f"xaxis{suffix}"] = axis("epsilon, a share of the inputs' range", **ends)
         axes[f"yaxis{suffix}"] = axis("" if suffix else "accuracy, %", anchor=f"x{suffix}", range=[-2, 102])
-    place = legend(y=1.1)
-    return {
-        "data": data,
-        "layout": layout(480, annotations=notes, showlegend=True, legend=place, margin={"l": 60, "r": 10, "t": 70, "b": 60}) | axes,
-    }
+    more = {"annotations": notes, "showlegend": True, "legend": legend(y=1.1), "margin": {"l": 60, "r": 10, "t": 70, "b": 60}}
+    return {"data": data, "layout": layout(480, **more, **axes)}
 
 
 def _line(run: Run, shares: Sequence[float], mark: str, panel: str, what: str, *, narrow: bool = False) -> Figure:
@@ -68,7 +64,7 @@ def _key() -> Figure:
     return {
         "type": "scatter",
         "mode": "lines+markers",
-        "name": "FGSM with a float32 gradient",
+        "name": "FGSM of cross-entropy by a float32 gradient",
         "x": [None],
         "y": [None],
         "line": {"color": MUTED, "dash": "dot", "width": 1},

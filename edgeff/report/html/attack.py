@@ -55,7 +55,8 @@ def _figures(attack: Attack) -> str:
     ]
     return f"""<section><h2>Figures</h2>
 <p>In per cent. Cross-entropy: FGSM of that loss alone, by its float64 gradient and by the one through the softmax in float32, which loses
-its digits where the model is sure and flatters it. Random signs: every input moved by epsilon up or down at random; where an attack is no better, its gradient says nothing.</p>
+its digits where the model is sure and flatters it. Random signs: every input moved by epsilon up or down at random; where an attack is no
+better, its gradient says nothing.</p>
 {_table(heads, rows, 2)}</section>"""
 
 
