@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,24 +80,25 @@ def command(
     loaded = {name: load_model(path) for name, path in _names(models).items()}
     attacked: dict[str, Attacked] = {}
     parts: dict[str, tuple[Array, Array]] = {}
-    runs: list[Run] = []
     span = (0.0, 1.0)
+    for name, model in loaded.items():
+        data = load_task(task, split_seed(model, task, seed), model.network)
+        data.need("test")
+        attacked[name], span, parts[name] = _attacked(name, model), _range(task, data), _drawn(data, samples, settings.seed)
+    if transfer:
+        _need_shared(parts)
+    runs: list[Run] = []
+    carried: list[Carried] = []
     with stages() as report:
         for name, model in loaded.items():
-            data = load_task(task, split_seed(model, task, seed), model.network)
-            data.need("test")
-            attacked[name], span = _attacked(name, model), _range(task, data)
-            parts[name] = x, y = _drawn(data, samples, settings.seed)
-            found = sweep(attacked[name], x, y, span, settings, partial(report, f"attacking {name}"))
+            found = sweep(attacked[name], *parts[name], span, settings, partial(report, f"attacking {name}"))
             runs.append(Run(name, model.rule, model.seed, found))
-        carried = []
-        if transfer:
-            x, y = _shared(parts)
-            for index, (source, made_on) in enumerate(attacked.items()):
+        for index, (source, made_on) in enumerate(attacked.items()):
+            others = {name: other for name, other in attacked.items() if name != source}
+            for eps in transfer or ():
                 report("putting examples to other models", index, len(attacked))
-                for eps in transfer:
-                    answered = carry(made_on, {name: a for name, a in attacked.items() if name != source}, x, y, eps, span, settings)
-                    carried += [Carried(source, victim, eps, *shares) for victim, shares in answered.items()]
+                answered = carry(made_on, others, *parts[source], eps, span, settings)
+                carried += [Carried(source, victim, eps, *shares) for victim, shares in answered.items()]
     attack = Attack(task, span, settings, tuple(runs), tuple(carried))
     if out is not None:
         _write(attack, out)
@@ -148,15 +149,14 @@ def _drawn(data: Data, samples: int, seed: int) -> tuple[Array, Array]:
     return data.x_test[chosen], data.y_test[chosen]
 
 
-def _shared(parts: dict[str, tuple[Array, Array]]) -> tuple[Array, Array]:
-    """The samples that all models are measured on; BadInput where models split the data by seeds of their own."""
+def _need_shared(parts: Mapping[str, tuple[Array, Array]]) -> None:
+    """Raises BadInput where models are not measured on the same samples, as they split the data by seeds of their own."""
     import numpy as np
 
-    first, *others = parts.values()
-    if not all(x.shape == first[0].shape and np.array_equal(x, first[0]) for x, _ in others):
+    (first, _), *others = parts.values()
+    if not all(np.array_equal(x, first) for x, _ in others):
         step = "train them with one seed, or choose the split with --seed"
         raise BadInput("option --transfer", got="models whose test samples differ", allowed="the same test samples", next_step=step)
-    return first
 
 
 def _write(attack: Attack, out: Path) -> None:
