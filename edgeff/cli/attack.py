@@ -80,11 +80,15 @@ def command(
     loaded = {name: load_model(path) for name, path in _names(models).items()}
     attacked: dict[str, Attacked] = {}
     parts: dict[str, tuple[Array, Array]] = {}
-    span = (0.0, 1.0)
+    spans: dict[str, tuple[float, float]] = {}
     for name, model in loaded.items():
         data = load_task(task, split_seed(model, task, seed), model.network)
         data.need("test")
-        attacked[name], span, parts[name] = _attacked(name, model), _range(task, data), _drawn(data, samples, settings.seed)
+        attacked[name], spans[name], parts[name] = _attacked(name, model), _range(task, data), _drawn(data, samples, settings.seed)
+    span, *more = set(spans.values())
+    if more:
+        step = "train them with one seed, or choose the split with --seed"
+        raise BadInput(f"attacking on {task}", got="splits with other ranges of the inputs", allowed="one range", next_step=step)
     if transfer:
         _need_shared(parts)
     runs: list[Run] = []
