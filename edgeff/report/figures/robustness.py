@@ -14,19 +14,21 @@ MARKS = ("circle", "square", "diamond", "triangle-up", "x", "star")
 
 
 def accuracy_against_epsilon(attack: Attack) -> Figure:
-    """FGSM at the left and PGD at the right, from the unmoved samples on; dotted, FGSM of the cross-entropy by a float32 gradient."""
+    """FGSM of the cross-entropy at the left, dotted by its float32 gradient, and PGD at the right; both start from the unmoved samples."""
     data: list[Figure] = []
     seen: Counter[str] = Counter()
     for run in attack.runs:
         mark = MARKS[seen[run.rule or ""] % len(MARKS)]
         seen[run.rule or ""] += 1
         sweep = run.sweep
-        data.append(_line(run, [point.fgsm for point in sweep.points], mark, "x", "FGSM"))
-        data.append(_line(run, [point.fgsm_float32 for point in sweep.points], mark, "x", "FGSM of cross-entropy, float32", narrow=True))
+        data.append(_line(run, [point.fgsm_float64 for point in sweep.points], mark, "x", "FGSM"))
+        data.append(_line(run, [point.fgsm_float32 for point in sweep.points], mark, "x", "FGSM, float32 gradient", narrow=True))
         data.append(_line(run, [point.pgd for point in sweep.points], mark, "x2", "PGD"))
     data.append(_key())
     titles = {"xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom", "font": {"size": 13, "color": INK}}
-    notes = [note("<b>FGSM</b>", 0.0, 1.01, **titles), note("<b>PGD</b>", 0.53, 1.01, **titles)]
+    losses = attack.settings.losses
+    worst = f"the worst of {' and '.join(losses)}" if len(losses) > 1 else losses[0]
+    notes = [note("<b>FGSM of the cross-entropy</b>", 0.0, 1.01, **titles), note(f"<b>PGD</b>, {worst}", 0.53, 1.01, **titles)]
     furthest = attack.settings.epsilons[-1]
     axes = {}
     for suffix, domain in (("", [0.0, 0.47]), ("2", [0.53, 1.0])):
@@ -64,7 +66,7 @@ def _key() -> Figure:
     return {
         "type": "scatter",
         "mode": "lines+markers",
-        "name": "FGSM of cross-entropy by a float32 gradient",
+        "name": "by a float32 gradient",
         "x": [None],
         "y": [None],
         "line": {"color": MUTED, "dash": "dot", "width": 1},
