@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from edgeff.ir import Array, Network
+from edgeff.ir import Array, Layer, Network
 from edgeff.layers import kind
-from edgeff.layers.elementwise import sum_of
+from edgeff.layers.backward import walk_back
 from edgeff.rules import Gradients, Rule, Run, Settings, register
 
 
@@ -30,13 +30,9 @@ class BackPropagation(Rule):
             xs = tuple(h[name] for name in layer.inputs)
             h[layer.name], saved[layer.name] = kind(layer).forward_training(layer, run.params.get(layer.name, {}), *xs)
         gradients: Gradients = {}
-        reached = upstream_of_weights(network)
-        deltas = {last.name: h[network.layers[-1].name] - t}
-        for layer in reversed(network.layers[: network.layers.index(last) + 1]):
-            if layer.name not in deltas:
-                continue
-            params, xs, delta = run.params.get(layer.name, {}), tuple(h[name] for name in layer.inputs), deltas.pop(layer.name)
-            wanted = any(name in reached for name in layer.inputs)
+
+        def through(layer: Layer, delta: Array, wanted: bool) -> tuple[Array, ...]:
+            params, xs = run.params.get(layer.name, {}), tuple(h[name] for name in layer.inputs)
             if layer is last:
                 below = kind(layer).input_gradients(layer, params, delta, *xs) if wanted else ()
                 gradients[layer.name] = kind(layer).weight_gradient(layer, params, delta, xs[0])
@@ -44,28 +40,25 @@ class BackPropagation(Rule):
                 below, gradients[layer.name] = kind(layer).backward(
                     layer, params, delta, h[layer.name], xs, saved[layer.name], wanted=wanted
                 )
-            for name, value in zip(layer.inputs, below, strict=False):
-                if name in reached:
-                    deltas[name] = sum_of(deltas[name], value) if name in deltas else value
+            return below
+
+        walk_back(network, last.name, h[network.layers[-1].name] - t, upstream_of_weights(network), through)
         return gradients
 
     def lower(self, build: Any) -> None:
         h = build.run(build.x)
-        trained = build.network.trainable
-        deltas = {trained[-1].name: build.error(h[build.layers[-1].name])}
-        learning = upstream_of_weights(build.network)
-        for layer in reversed(build.layers[: build.layers.index(trained[-1]) + 1]):
-            if layer.name not in deltas:
-                continue
-            delta, xs = deltas.pop(layer.name), [h[name] for name in layer.inputs]
-            if layer is not trained[-1]:
+        last = build.network.trainable[-1]
+
+        def through(layer: Layer, delta: Any, wanted: bool) -> tuple[Any, ...]:
+            xs = [h[name] for name in layer.inputs]
+            if layer is not last:
                 build.gate(delta, h[layer.name], layer)
-            wanted = [name for name in layer.inputs if name in learning]
             below = build.input_gradients(layer, delta, *xs) if wanted else ()
             build.update(layer, delta, xs[0])
-            for name, value in zip(layer.inputs, below, strict=False):
-                if name in learning:
-                    deltas[name] = build.sum(deltas[name], value) if name in deltas else value
+            return tuple(below)
+
+        error = build.error(h[build.layers[-1].name])
+        walk_back(build.network, last.name, error, upstream_of_weights(build.network), through, build.sum)
 
 
 def upstream_of_weights(network: Network) -> set[str]:
