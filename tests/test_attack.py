@@ -17,6 +17,7 @@ from edgeff import registry
 from edgeff.attack import LOSSES, Attacked, Settings, check_gradient, fgsm, float32_gradients, pgd, sweep, transfer
 from edgeff.attack.perturb import along, bounds
 from edgeff.errors import BadInput, Unsupported
+from edgeff.exporters.onnx import write_onnx
 from edgeff.ir import Array, Layer, Network
 from edgeff.layers.backward import input_gradient
 from edgeff.networks import initialised, structure
@@ -233,7 +234,7 @@ def test_a_check_that_does_not_hold_ends_with_1(cli: CommandLine, models: Path) 
     [
         (("{models}/int8.onnx", "digits"), "attacking a model: got int8; allowed: a float model; attack it before it is quantised"),
         (("{models}/ff.onnx", "digits"), "attacking ff: got the prediction of ff, which no gradient reaches"),
-        (("{models}/float.onnx", "mnist"), "network input: got (64,)"),
+        (("narrow.onnx", "digits"), "network input: got (32,)"),
         (("{models}/float.onnx", "digits", "--epsilons", "0.1,x"), "option --epsilons: got '0.1,x'"),
         (("{models}/float.onnx", "digits", "--epsilons", "0"), "option --epsilons: got '0'"),
         (("{models}/float.onnx", "digits", "--steps", "0"), "option --steps: got '0'"),
@@ -245,6 +246,8 @@ def test_a_check_that_does_not_hold_ends_with_1(cli: CommandLine, models: Path) 
 )
 @pytest.mark.usefixtures("folder")
 def test_the_command_refuses_in_one_line(cli: CommandLine, models: Path, arguments: tuple[str, ...], message: str) -> None:
+    if "narrow.onnx" in arguments:
+        write_onnx(initialised(structure("32-8-10"), 0), Path("narrow.onnx"))
     if "other.onnx" in arguments:
         cli.ok("train", "digits", "--network", "64-8-10", "--rule", "bp", "--epochs", "1", "--seed", "4", "-o", "other.onnx")
     ended = cli("attack", *(argument.format(models=models) for argument in arguments))
