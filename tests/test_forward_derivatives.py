@@ -129,7 +129,9 @@ def test_a_networks_forward_derivative_is_its_central_difference(moving: str) ->
     still = moving in ("parameters", "one layer")
 
     def at(step: float) -> Activations:
-        there = {layer: {n: v + step * tangents[layer][n] if layer in tangents else v for n, v in vs.items()} for layer, vs in params.items()}
+        there = {
+            layer: {n: v + step * tangents[layer][n] if layer in tangents else v for n, v in vs.items()} for layer, vs in params.items()
+        }
         return forward(network, there, x if still else x + step * dx)
 
     values, found = jvp(network, params, tangents, x, None if still else dx)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from edgeff.ir import Array, Network
+from edgeff.ir import Array, Layer, Network
 from edgeff.layers import kind
 from edgeff.layers.elementwise import sum_of
 from edgeff.rules import Gradients, Rule, Run, Settings, register
@@ -18,8 +18,12 @@ class BackPropagation(Rule):
     name = "bp"
     summary = "back-propagation, the baseline"
     source = "Rumelhart, Hinton & Williams 1986"
-    settings = Settings(lr=0.05, batch=16, epochs=60, decay_epochs=(40, 54))
+    settings: Settings = Settings(lr=0.05, batch=16, epochs=60, decay_epochs=(40, 54))
     device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.02}, "int16": {"lr": 0.02}, "int8": {"lr": 0.02}}
+
+    def carriers(self, run: Run, layer: Layer) -> Mapping[str, Array]:
+        """The parameters that an error passes through on its way down: here the layer's own."""
+        return run.params.get(layer.name, {})
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
         network, last = run.network, run.last
@@ -34,7 +38,7 @@ class BackPropagation(Rule):
         for layer in reversed(network.layers[: network.layers.index(last) + 1]):
             if layer.name not in deltas:
                 continue
-            params, xs, delta = run.params.get(layer.name, {}), tuple(h[name] for name in layer.inputs), deltas.pop(layer.name)
+            params, xs, delta = self.carriers(run, layer), tuple(h[name] for name in layer.inputs), deltas.pop(layer.name)
             wanted = any(name in reached for name in layer.inputs)
             if layer is last:
                 below = kind(layer).input_gradients(layer, params, delta, *xs) if wanted else ()
@@ -48,6 +52,11 @@ class BackPropagation(Rule):
                     deltas[name] = sum_of(deltas[name], value) if name in deltas else value
         return gradients
 
+    def lower_below(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+        """Emits what the gated delta becomes on its way down, for each of the layer's inputs; returns the values."""
+        below: tuple[Any, ...] = build.input_gradients(layer, delta, *xs)
+        return below
+
     def lower(self, build: Any) -> None:
         h = build.run(build.x)
         trained = build.network.trainable
@@ -60,7 +69,7 @@ class BackPropagation(Rule):
             if layer is not trained[-1]:
                 build.gate(delta, h[layer.name], layer)
             wanted = [name for name in layer.inputs if name in learning]
-            below = build.input_gradients(layer, delta, *xs) if wanted else ()
+            below = self.lower_below(build, layer, delta, *xs) if wanted else ()
             build.update(layer, delta, xs[0])
             for name, value in zip(layer.inputs, below, strict=False):
                 if name in learning:
