@@ -22,7 +22,7 @@ CHOICES = {"projection": ("mean", "orthogonal"), "perturb": ("activities", "weig
 class ForwardGradientSettings(Settings):
     """``tangents``: k, the directions of a step. ``projection``: their ``mean``, or ``orthogonal`` (FROG).
 
-    ``perturb``: ``activities`` (each sample has directions of its own for the outputs of the hidden layers, before their activation function)
+    ``perturb``: ``activities`` (each sample has directions of its own, for the outputs of the hidden layers before their activation)
     or ``weights`` (a batch has them, for all parameters). ``distribution`` of a direction's entries: ``signs`` (+-1, of the counter-based
     generator) or ``normal`` (host only).
     """
@@ -54,7 +54,7 @@ class ForwardGradient(Rule):
     name = "forward_gradient"
     summary = "slopes along random directions, no backward pass"
     source = "Baydin et al. 2022; Ren et al., ICLR 2023; Flugel et al. 2024"
-    settings: Settings = ForwardGradientSettings(lr=0.02, batch=16, epochs=60, decay_epochs=(40, 54), tangents=1)
+    settings: Settings = ForwardGradientSettings(lr=0.005, batch=16, epochs=60, decay_epochs=(40, 54))
     device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.01, "distribution": "signs", "projection": "mean"}}
     numerics: tuple[Numeric, ...] = ("float32",)
     why_not = "directions of signs in float32 only"
@@ -90,7 +90,7 @@ class ForwardGradient(Rule):
             slopes.append(np.sum(e * moved[run.last.name].reshape(e.shape)) / np.asarray(len(x), e.dtype))
         places = [(layer, name) for layer, values in directions[0].items() for name in values]
         matrix = np.stack([np.concatenate([v[layer][name].reshape(-1) for layer, name in places]) for v in directions])
-        estimate = combined(matrix[None], np.array(slopes)[None], run.settings.projection)[0].astype(matrix.dtype)
+        estimate = combined(matrix[None], np.array(slopes)[None], run.settings.projection)[0]
         made: Gradients = {layer: {} for layer in directions[0]}
         ends = np.cumsum([directions[0][layer][name].size for layer, name in places])[:-1]
         for (layer, name), part in zip(places, np.split(estimate, ends), strict=True):
@@ -109,7 +109,7 @@ class ForwardGradient(Rule):
                 _, moved = jvp(run.network, run.params, {}, h["input"], shifts=u, values=h)
                 rows.append(np.concatenate([u[layer.name].reshape(batch, -1) for layer in layers], axis=1))
                 slopes.append(np.sum(e * moved[run.last.name].reshape(e.shape), axis=1))
-            estimate = combined(np.stack(rows, axis=1), np.stack(slopes, axis=1), run.settings.projection).astype(e.dtype)
+            estimate = combined(np.stack(rows, axis=1), np.stack(slopes, axis=1), run.settings.projection)
             parts = np.split(estimate, np.cumsum([prod(layer.shape) for layer in layers])[:-1], axis=1)
             deltas |= {layer.name: part.reshape(h[layer.name].shape) for layer, part in zip(layers, parts, strict=True)}
         return {
@@ -122,7 +122,7 @@ class ForwardGradient(Rule):
 
         Weights: nothing but the tangents is kept of it, for the step is made of signs alone. Activities: the activations are.
         """
-        if build.settings.distribution != "signs" or (build.settings.projection != "mean" and build.settings.tangents > 1):
+        if build.settings.distribution != "signs" or build.settings.projection != "mean":
             raise Unsupported(
                 "forward gradients on a device",
                 got=f"{build.settings.distribution} directions, their {build.settings.projection} combination",
@@ -164,6 +164,10 @@ class ForwardGradient(Rule):
         build.update(last, e, h[last.inputs[0]])
 
 
+DEPENDENT = 1e-10
+"""Of the largest eigenvalue of V^T V: smaller ones are rounding."""
+
+
 def direction(number: int) -> str:
     """The name of a step's direction: what its random stream is called."""
     return f"direction {number}"
@@ -172,8 +176,12 @@ def direction(number: int) -> str:
 def combined(matrix: Array, slopes: Array, projection: str) -> Array:
     """The estimates (B, n) from k directions each (B, k, n) and the slopes along them (B, k).
 
-    The orthogonal one, ``V (V^T V)^-1 s``, is the shortest vector with these slopes; directions that depend on others add nothing.
+    The orthogonal one, ``V (V^T V)^-1 s``, is the shortest vector with these slopes; in float64, for directions may depend on others.
     """
     if projection == "mean":
-        return np.asarray(np.einsum("bkn,bk->bn", matrix, slopes) / np.asarray(matrix.shape[1], matrix.dtype))
-    return np.asarray((np.linalg.pinv(matrix) @ slopes[:, :, None])[:, :, 0])
+        weights = slopes / np.asarray(matrix.shape[1], matrix.dtype)
+    else:
+        wide = matrix.astype(np.float64)
+        gram = wide @ wide.transpose(0, 2, 1)
+        weights = (np.linalg.pinv(gram, rcond=DEPENDENT, hermitian=True) @ slopes[:, :, None])[:, :, 0]
+    return np.asarray((weights[:, None] @ matrix)[:, 0], matrix.dtype)
