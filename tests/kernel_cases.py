@@ -32,7 +32,7 @@ DTYPES = {
 CTYPES = {"int32_t": ctypes.c_int32, "uint32_t": ctypes.c_uint32, "float": ctypes.c_float}
 FILLS = ("random", "largest", "smallest", "ends", "zero", "mixed")
 SIZES = ("n", "n_out", "n_in", "n_e", "classes")
-ONE = ("label", "wrong", "step", "rate", "best")
+ONE = ("label", "wrong", "step", "rate", "best", "s")
 BIAS_LIMIT = 2**30 - 1
 GUARD_BYTES = 32
 
@@ -82,6 +82,7 @@ def window_elements(kernel: Kernel, name: str, sizes: Mapping[str, int]) -> int:
     image, output = sizes["in_h"] * sizes["in_w"] * sizes["in_c"], sizes["out_h"] * sizes["out_w"] * channels
     return {
         "x": image,
+        "dx": image,
         "a": image,
         "d": image,
         "delta": output,
@@ -225,7 +226,7 @@ def pre_shift(kernel: Kernel, sizes: Mapping[str, int]) -> int:
     """The shift that the dense layer chooses."""
     if "gradient" in kernel.name:
         return max(accumulator_shift(sizes["n_out"]) - (8 if kernel.name.endswith("i8") else 0), 0)
-    return accumulator_shift(sizes["n_in"])
+    return max(accumulator_shift(sizes["n_in"]) - (8 if "tangent_i8" in kernel.name else 0), 0)
 
 
 def softmax_attrs(draw: Draw) -> dict[str, int]:

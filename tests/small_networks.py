@@ -13,7 +13,11 @@ from edgeff.networks import initialised, structure
 
 SMALL = "12-8-4"
 RULES = tuple(registry.rules)
-EVERY_PROGRAM = [(rule, numeric) for rule in (None, *RULES) for numeric in NUMERICS]
+EVERY_PROGRAM = [
+    (rule, numeric) for rule in (None, *RULES) for numeric in NUMERICS if rule is None or numeric in registry.rules[rule].numerics
+]
+AUTOENCODING = [rule for rule, numeric in EVERY_PROGRAM if rule and rule != "ff" and numeric == "int8"]
+"""The rules that learn to output their input, in int8."""
 
 
 def small(name: str = SMALL, *, softmax: bool = True, bias: bool = False) -> Network:

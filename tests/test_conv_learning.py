@@ -36,9 +36,9 @@ from edgeff.targets.host import HostTarget
 from edgeff.verify import BOARDS
 from edgeff.verify.executions import Emulated, Host, twin_learning
 
-RULES = ("bp", "dfa", "frozen", "mempepita", "pepita")
+RULES = ("afa", "bp", "dfa", "fa", "forward_gradient", "frozen", "mempepita", "pepita")
 INTEGER_RULES = ("dfa", "frozen", "mempepita", "pepita")
-RATES = {"bp": 0.01, "dfa": 0.005, "frozen": 0.02, "mempepita": 0.005, "pepita": 0.005}
+RATES = {"bp": 0.01, "fa": 0.01, "frozen": 0.02, "forward_gradient": 0.001} | dict.fromkeys(("afa", "dfa", "mempepita", "pepita"), 0.005)
 
 
 def plain_structure() -> Network:
@@ -159,7 +159,7 @@ def executions(deployment: Deployment, steps: int, boards: tuple[str, ...]) -> N
         assert_same(twin, Emulated(program, load_board(board)).learning(x, labels, x[:5], no_news))
 
 
-@pytest.mark.parametrize("rule", ["bp", "dfa", "mempepita", "pepita"])
+@pytest.mark.parametrize("rule", ["afa", "bp", "dfa", "fa", "forward_gradient", "mempepita", "pepita"])
 def test_float32_steps_are_the_same_on_twin_host_and_core(rule: str) -> None:
     executions(learner(rule, "float32", "graph"), 8, BOARDS[:1])
 
@@ -269,6 +269,9 @@ def test_a_multiplication_is_counted_for_every_tap_of_every_pass() -> None:
         "mempepita": 4 * forward - dense + feedback,
         "dfa": 2 * forward + 10 * (128 + 64),
         "frozen": forward + dense,
+        "fa": 2 * forward + conv_2 + dense,
+        "afa": 2 * forward + conv_1 + conv_2 + feedback,
+        "forward_gradient": 2 * forward + conv_2 + dense + 10,
     }
     assert {rule: cost(learner(rule, "float32", "plain").program).learn_macs for rule in RULES} == expected
 
@@ -286,6 +289,18 @@ def test_mempepita_keeps_half_of_what_back_propagation_keeps_in_ds_cnn() -> None
     assert arenas("float32")["mempepita"] < 0.55 * arenas("float32")["bp"]
     assert arenas("float32")["pepita"] >= arenas("float32")["bp"]
     assert arenas("int8")["mempepita"] < 0.55 * arenas("int8")["pepita"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("afa", r"^the tangent through layer 'conv_1', conv2d: got int8; allowed: float32; use another rule$"),
+        ("fa", r"^the gradient through layer 'conv_2', conv2d: got int8; allowed: float32; use a rule without a backward pass$"),
+    ],
+)
+def test_tangents_and_feedback_through_convolutions_in_int8_are_refused(rule: str, message: str) -> None:
+    with pytest.raises(Unsupported, match=message):
+        learner(rule, "int8", "plain")
 
 
 @pytest.mark.parametrize("name", ["plain", "graph", "sequence"])

@@ -1,4 +1,4 @@
-"""The rules' mathematics in float64: BP and Forward-Forward against finite differences, PEPITA against AFA, DFA against its formula."""
+"""The rules' mathematics in float64: BP and Forward-Forward against finite differences, PEPITA against AFA, others against formulae."""
 
 from __future__ import annotations
 
@@ -100,22 +100,6 @@ def test_the_gradient_check_sees_a_wrong_gradient() -> None:
         assert_close(registry.rules["bp"].step(run, x, t), gradients)
 
 
-def adaptive_feedback_alignment(run: Run, x: Array, t: Array, feedback: Array) -> Gradients:
-    """AFA (Srinivasan et al., ICLR 2024) for x + F e.
-
-    ``d_0 = -e F^T``, ``d_l = (d_{l-1} W_l^T) * relu'(z_l)``, ``g_l = d_l^T h_{l-1} / B``.
-    """
-    h = forward(run.network, run.params, x)
-    error = h[run.network.layers[-1].name] - t
-    delta = -error @ feedback.T
-    gradients: Gradients = {}
-    for layer in run.hidden:
-        delta = (delta @ run.params[layer.name]["weight"].T) * (h[layer.name] > 0)
-        gradients[layer.name] = {"weight": delta.T @ h[layer.inputs[0]] / len(x)}
-    gradients[run.last.name] = {"weight": error.T @ h[run.last.inputs[0]] / len(x)}
-    return gradients
-
-
 @pytest.mark.parametrize("rule", ["pepita", "mempepita"])
 def test_pepita_tends_to_afa_as_the_feedback_shrinks(rule: str) -> None:
     """To first order in F: the relative distance falls as F does, in the hidden layers and in the last one.
@@ -124,16 +108,45 @@ def test_pepita_tends_to_afa_as_the_feedback_shrinks(rule: str) -> None:
     """
     distances = []
     for scale in (1e-3, 1e-4, 1e-5):
-        run = start(rule, "9-8-7-4", bias=False, feedback_scale=scale)
+        run = start(rule, "9-8-7-4", bias=True, feedback_scale=scale)
         x, t = batch(run, 12)
-        pepita = registry.rules[rule].step(run, x, t)
-        afa = adaptive_feedback_alignment(run, x, t, run.extra["F"])
+        pepita, afa = registry.rules[rule].step(run, x, t), registry.rules["afa"].step(run, x, t)
         pairs = [(pepita[layer]["weight"], afa[layer]["weight"]) for layer in afa]
         distances.append([float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in pairs])
     for large, small in pairwise(distances):
         for a, b in zip(large, small, strict=True):
             assert b == pytest.approx(a / 10, rel=0.05)
     assert max(distances[-1]) < 1e-4
+
+
+def test_afa_carries_the_error_from_the_input_up() -> None:
+    run = start("afa", "9-8-7-4", bias=True, feedback_scale=0.3)
+    x, t = batch(run, 12)
+    gradients = registry.rules["afa"].step(run, x, t)
+    h = forward(run.network, run.params, x)
+    error = h["softmax"] - t
+    delta, below = -error @ run.extra["F"].T, "input"
+    for name in ("dense_1", "dense_2"):
+        delta = (delta @ run.params[name]["weight"].T) * (h[name] > 0)
+        assert np.allclose(gradients[name]["weight"], delta.T @ h[below] / 12, rtol=1e-12, atol=1e-15)
+        assert np.allclose(gradients[name]["bias"], delta.mean(axis=0), rtol=1e-12, atol=1e-15)
+        below = name
+    assert np.allclose(gradients["dense_3"]["weight"], error.T @ h["dense_2"] / 12, rtol=1e-12, atol=0)
+
+
+def test_fa_sends_each_layers_error_through_a_fixed_matrix() -> None:
+    run = start("fa", "9-8-7-4", bias=True, feedback_scale=2.0)
+    x, t = batch(run, 12)
+    gradients = registry.rules["fa"].step(run, x, t)
+    h = forward(run.network, run.params, x)
+    delta = h["softmax"] - t
+    for name, above, below in (("dense_3", "", "dense_2"), ("dense_2", "dense_3", "dense_1"), ("dense_1", "dense_2", "input")):
+        if above:
+            delta = (delta @ run.extra["B"][above]) * (h[name] > 0)
+        assert np.allclose(gradients[name]["weight"], delta.T @ h[below] / 12, rtol=1e-12, atol=1e-15)
+        assert np.allclose(gradients[name]["bias"], delta.mean(axis=0), rtol=1e-12, atol=1e-15)
+    assert set(run.extra["B"]) == {"dense_2", "dense_3"}
+    assert set(np.abs(run.extra["B"]["dense_2"]).ravel()) == {np.float32(2.0 * np.sqrt(2 / 8))}
 
 
 def test_mempepita_is_pepita() -> None:

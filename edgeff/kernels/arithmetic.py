@@ -6,6 +6,7 @@ Integers are computed in int64 and stay within the 32-bit ranges the C states.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,7 @@ def step_key(key: int, step: int) -> int:
     return int(mix(np.uint32(key) ^ mix(np.uint32((int(step) + GOLDEN) & 0xFFFFFFFF))))
 
 
+@lru_cache(maxsize=4096)
 def stream_key(seed: int, *names: str) -> int:
     """The key of the stream called ``names`` under ``seed``, a number of 32 bits."""
     key = int(mix(np.uint32(seed & 0xFFFFFFFF)))

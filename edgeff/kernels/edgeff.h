@@ -247,6 +247,26 @@ void eff_feedback_table_add_i8(int8_t *y, const int16_t *e, const int8_t *f, int
 void eff_feedback_table_add_i16(int16_t *y, const int16_t *e, const int8_t *f, int32_t n, int32_t n_e, int32_t multiplier, int32_t shift);
 void eff_feedback_table_delta_i16(int16_t *d, const int16_t *e, const int8_t *f, int32_t n, int32_t n_e, int32_t multiplier, int32_t shift);
 
+/* ------------------------------------------------------------------ tangent.c: forward derivatives
+ * dense_tangent: y = w dx, rounded by 2^pre_shift (2^pre_shift > n_in / 2^8 for i8, > n_in for i16, keeps the sum within 2^30) and
+ * requantised. max_pool2d_tangent: y = dx where the first of each window's largest taps of x lies. negate: d = -d; no -32768 in i16.
+ * Directions are +-1, others at every step: the sign of (j, k) is bit k % 32 of draw j * ceil(n_in / 32) + k / 32 of the step's stream of
+ * `key`; of a vector, row 0. signed_dense: y = V x, or y += V x when add, in the order of feedback_f32. signs: d = s v, or d += s v when
+ * add. dot: s = <a, c> from 0 in index order. signed_update: w -= rate * lr * s * V. */
+void eff_dense_tangent_i8(int16_t *y, const int16_t *dx, const int8_t *w, int32_t n_out, int32_t n_in, int32_t pre_shift,
+                          int32_t multiplier, int32_t shift);
+void eff_dense_tangent_i16(int16_t *y, const int16_t *dx, const int16_t *w, int32_t n_out, int32_t n_in, int32_t pre_shift,
+                           int32_t multiplier, int32_t shift);
+void eff_max_pool2d_tangent_f32(float *y, const float *dx, const float *x, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h,
+                                int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w);
+void eff_negate_f32(float *d, int32_t n);
+void eff_negate_i16(int16_t *d, int32_t n);
+void eff_signed_dense_f32(float *y, const float *x, const uint32_t *step, int32_t n_out, int32_t n_in, int32_t add, uint32_t key);
+void eff_signs_f32(float *d, const float *s, const uint32_t *step, int32_t n, int32_t add, uint32_t key);
+void eff_dot_f32(float *s, const float *a, const float *c, int32_t n);
+void eff_signed_update_f32(float *w, const float *s, const uint32_t *rate, const uint32_t *step, int32_t n_out, int32_t n_in, float lr,
+                           uint32_t key);
+
 /* ------------------------------------------------------------------ softmax.c
  * f32: in place allowed. i8: bit for bit TFLite's int8 softmax (output scale 1/256, zero point -128). i16: the same with 1/32768, 0. */
 void eff_softmax_f32(float *y, const float *x, int32_t n);

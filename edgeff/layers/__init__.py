@@ -19,6 +19,8 @@ from edgeff.registry import layers as registry
 
 Params = dict[str, dict[str, Array]]
 Activations = dict[str, Array]
+Named = Mapping[str, Array]
+Arrays = tuple[Array, ...]
 
 
 class LayerKind:
@@ -67,19 +69,12 @@ class LayerKind:
             next_step="use a layer-local rule",
         )
 
-    def jvp(
-        self,
-        layer: Layer,
-        params: Mapping[str, Array],
-        tangents: Mapping[str, Array],
-        dxs: tuple[Array, ...],
-        xs: tuple[Array, ...],
-        y: Array,
-    ) -> Array:
+    def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
         """The exact directional derivative of ``forward`` (forward mode): dy, (B, *shape), along tangents of parameters and inputs.
 
-        ``tangents`` has an array in a parameter's shape, or with the batch axis before it for a direction a sample, for those that move; {}
-        moves none. ``dxs`` are the tangents of the inputs xs, y the output ``forward`` gave for them.
+        ``tangents`` has an array in a parameter's shape for those that move; {} moves none. ``dxs`` are the tangents of the inputs xs, y
+        their output. Given what ``forward_training`` saved, it is the derivative of that (batch normalisation: through the batch's own
+        statistics), else that of ``forward`` (the moving ones).
         """
         raise Unsupported(f"layer kind {self.op!r}", got="a forward derivative", allowed="layers with one", next_step="use another rule")
 
@@ -114,6 +109,19 @@ class LayerKind:
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         """Emits d loss / d x for each input from the gated delta and the inputs' values; returns theirs."""
         raise Unsupported(f"layer kind {self.op!r}", got="a gradient through it on the device", next_step="use a layer-local rule")
+
+    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+        """Emits the tangent of the output before its activation function, parameters held still, and returns its value.
+
+        ``dxs`` are the tangents of the inputs' values xs, None for one that stands still; at least one moves. The value is the caller's to
+        change in place (a reshape of dxs aside).
+        """
+        raise Unsupported(
+            f"layer {layer.name!r}, {self.op}",
+            got=f"a forward derivative on the device in {build.numeric}",
+            allowed="layers with one",
+            next_step="use another rule",
+        )
 
     def calibrated_range(self, layer: Layer, low: float, high: float) -> tuple[float, float]:
         """The real range the quantised output must span, from the observed one."""
@@ -176,6 +184,37 @@ def forward(network: Network, params: Params, x: Array) -> Activations:
     for layer in network:
         values[layer.name] = kind(layer).forward(layer, params.get(layer.name, {}), *(values[name] for name in layer.inputs))
     return values
+
+
+def jvp(
+    network: Network,
+    params: Params,
+    tangents: Mapping[str, Mapping[str, Array]],
+    x: Array,
+    dx: Array | None = None,
+    *,
+    shifts: Mapping[str, Array] | None = None,
+    values: Activations | None = None,
+) -> tuple[Activations, Activations]:
+    """Every layer's output for a batch x, and its exact directional derivative: one pass beside the forward one (Wengert 1964).
+
+    Args: ``tangents``, layer -> parameter -> array in its shape, for parameters that move; ``dx`` (B, *input shape), None where the input
+    stands still; ``shifts``, layer -> (B, *shape), what moves its output besides, before the activation function; ``values``, what
+    ``forward`` returned, where that is known. Raises Unsupported for a layer that has no forward derivative and something moves.
+    """
+    values = forward(network, params, x) if values is None else values
+    moved: Activations = {} if dx is None else {"input": dx}
+    shifts = shifts or {}
+    for layer in network:
+        y, own = values[layer.name], tangents.get(layer.name, {})
+        if own or any(name in moved for name in layer.inputs):
+            xs = tuple(values[name] for name in layer.inputs)
+            dxs = tuple(moved[name] if name in moved else np.zeros_like(values[name]) for name in layer.inputs)
+            moved[layer.name] = kind(layer).jvp(layer, params.get(layer.name, {}), own, dxs, xs, y)
+        if layer.name in shifts:
+            shift = kind(layer).gate(layer, shifts[layer.name], y)
+            moved[layer.name] = moved[layer.name] + shift if layer.name in moved else shift
+    return values, {name: moved[name] if name in moved else np.zeros_like(value) for name, value in values.items()}
 
 
 ACTIVATIONS = ("none", "relu", "relu6")

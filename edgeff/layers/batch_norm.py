@@ -13,7 +13,7 @@ import numpy as np
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
-from edgeff.layers import LayerKind, activate, gated
+from edgeff.layers import Arrays, LayerKind, Named, activate, gated
 from edgeff.layers.parallel import cached, column_sums, each, empty, row_sum, total, workspace
 from edgeff.registry import layers
 
@@ -36,6 +36,37 @@ class BatchNorm(LayerKind):
         y, (rows, width) = empty(x.shape, x.dtype), _rows(x)
         _affine_rows(_rows(y)[0], rows, np.tile(scale, width), np.tile(shift, width), cached(rows), layer)
         return y
+
+    def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
+        """Through the moving statistics, those of ``forward``; ``backward`` goes through the batch's."""
+        return (delta * affine(layer, params)[0],)
+
+    def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
+        """``dy = (w dn + dw n + db) * activation'(z)`` for ``n = (x - m) s``, ``s = 1 / sqrt(v + eps)``.
+
+        Saved statistics are the batch's, which move with x: ``dn = s (dx - mean(dx)) - n mean(n s dx)``. The moving ones may have tangents.
+        """
+        (x,), (dx,) = xs, dxs
+        if saved is not None:
+            mean, _, inverse = saved
+            normal, slope = (x - mean) * inverse, inverse * dx
+            over = tuple(range(x.ndim - 1))
+            moved = slope - slope.mean(axis=over) - normal * (normal * slope).mean(axis=over)
+        else:
+            inverse = 1.0 / np.sqrt(params["variance"] + np.asarray(layer.attrs["eps"], x.dtype))
+            normal = (x - params["mean"]) * inverse
+            moved = inverse * (dx - tangents["mean"] if "mean" in tangents else dx)
+            if "variance" in tangents:
+                moved = moved - 0.5 * normal * (inverse * inverse * tangents["variance"])
+        dz = params["weight"] * moved
+        if "weight" in tangents:
+            dz += tangents["weight"] * normal
+        if "bias" in tangents:
+            dz += tangents["bias"]
+        return self.gate(layer, dz, y)
+
+    def gate(self, layer: Layer, delta: Array, y: Array) -> Array:
+        return gated(layer, delta, y)
 
     def forward_training(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> tuple[Array, Any]:
         """The output, and the batch's mean, variance and 1 / sqrt(variance + eps)."""

@@ -9,8 +9,16 @@ from typing import Any
 import numpy as np
 
 from edgeff.ir import Array, Layer
-from edgeff.layers import LayerKind, gated
-from edgeff.layers.conv2d import Conv2d, geometry, lower_window, lower_window_gradient, lower_window_update, output_size
+from edgeff.layers.conv2d import (
+    Conv2d,
+    geometry,
+    lower_window,
+    lower_window_gradient,
+    lower_window_tangent,
+    lower_window_update,
+    output_size,
+)
+from edgeff.layers.weighted import Weighted
 from edgeff.registry import layers
 
 _IMAGE = Conv2d()
@@ -37,7 +45,7 @@ def _lifted(params: Mapping[str, Array]) -> dict[str, Array]:
     return {name: p[:, None] if name == "weight" else p for name, p in params.items()}
 
 
-class Conv1d(LayerKind):
+class Conv1d(Weighted):
     """attrs: ``kernel stride pad_left pad_right activation``; params: ``weight`` (C_out, K, C_in) and, with a bias, ``bias`` (C_out,)."""
 
     op = "conv1d"
@@ -56,11 +64,8 @@ class Conv1d(LayerKind):
         )
         return {name: p[:, 0] if name == "weight" else p for name, p in made.items()}
 
-    def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
-        return _IMAGE.forward(as_image(layer), _lifted(params), xs[0][:, None])[:, 0]
-
-    def gate(self, layer: Layer, delta: Array, y: Array) -> Array:
-        return gated(layer, delta, y)
+    def product(self, layer: Layer, weight: Array, x: Array) -> Array:
+        return _IMAGE.product(as_image(layer), weight[:, None], x[:, None])[:, 0]
 
     def weight_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array, x: Array) -> dict[str, Array]:
         made = _IMAGE.weight_gradient(as_image(layer), _lifted(params), delta[:, None], x[:, None])
@@ -78,6 +83,10 @@ class Conv1d(LayerKind):
     def lower_update(self, build: Any, layer: Layer, delta: Any, x: Any) -> None:
         attrs = geometry(as_image(layer), (1, *x.shape)) | {"out_c": layer.shape[1]}
         lower_window_update(build, layer, "eff_conv2d", delta, x, attrs)
+
+    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+        attrs = geometry(as_image(layer), (1, *xs[0].shape)) | {"out_c": layer.shape[1], "relu": 0}
+        return lower_window_tangent(build, layer, "eff_conv2d_f32", dxs[0], [build.parameter(layer, "weight"), None], attrs)
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         attrs, w = geometry(as_image(layer), (1, *xs[0].shape)) | {"out_c": layer.shape[1]}, build.parameter(layer, "weight")

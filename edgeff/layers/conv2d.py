@@ -16,9 +16,10 @@ from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Attr, Layer
 from edgeff.kernels.conv_learning import MOST_POSITIONS
 from edgeff.kernels.update import FRACTION_I8
-from edgeff.layers import LayerKind, activate, gated, windows
+from edgeff.layers import windows
 from edgeff.layers.dense import check_bias
 from edgeff.layers.parallel import column_sums
+from edgeff.layers.weighted import Weighted
 from edgeff.registry import layers
 
 Pair = tuple[int, int]
@@ -141,7 +142,18 @@ def lower_window_gradient(build: Any, layer: Layer, name: str, x: Any, inputs: S
     return (d,)
 
 
-class Conv2d(LayerKind):
+def lower_window_tangent(build: Any, layer: Layer, kernel: str, dx: Any, rest: Sequence[Any], attrs: dict[str, Attr]) -> Any:
+    """Emits the tangent of a window layer by ``kernel``, which reads dx and then ``rest``; returns its value. float32 only."""
+    if build.numeric != "float32":
+        raise Unsupported(
+            f"the tangent through layer {layer.name!r}, {layer.op}", got=build.numeric, allowed="float32", next_step="use another rule"
+        )
+    dy = build.activation("tangent", layer.shape, layer=layer.name)
+    build.call(kernel, [dy], [dx, *rest], attrs, layer, "tangent")
+    return dy
+
+
+class Conv2d(Weighted):
     """params: ``weight`` (C_out, KH, KW, C_in) and, with a bias, ``bias`` (C_out,)."""
 
     op = "conv2d"
@@ -160,14 +172,8 @@ class Conv2d(LayerKind):
             params["bias"] = np.zeros(shape[0], np.float32)
         return params
 
-    def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
-        z = windows.conv2d(xs[0], params["weight"], stride(layer), pads(layer))
-        if "bias" in params:
-            z += params["bias"]
-        return activate(layer, z)
-
-    def gate(self, layer: Layer, delta: Array, y: Array) -> Array:
-        return gated(layer, delta, y)
+    def product(self, layer: Layer, weight: Array, x: Array) -> Array:
+        return windows.conv2d(x, weight, stride(layer), pads(layer))
 
     def weight_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array, x: Array) -> dict[str, Array]:
         gradients = {"weight": windows.conv2d_weight_gradient(delta, x, window(layer), stride(layer), pads(layer)) / len(x)}
@@ -186,12 +192,16 @@ class Conv2d(LayerKind):
         attrs = geometry(layer, x.shape) | {"out_c": layer.shape[2]}
         lower_window_update(build, layer, "eff_conv2d", delta, x, attrs)
 
+    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+        attrs = geometry(layer, xs[0].shape) | {"out_c": layer.shape[2]}
+        return lower_window_tangent(build, layer, "eff_conv2d_f32", dxs[0], [build.parameter(layer, "weight"), None], attrs | {"relu": 0})
+
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         attrs, w = geometry(layer, xs[0].shape) | {"out_c": layer.shape[2]}, build.parameter(layer, "weight")
         return lower_window_gradient(build, layer, "eff_conv2d", xs[0], [delta, w], attrs)
 
 
-class DepthwiseConv2d(LayerKind):
+class DepthwiseConv2d(Weighted):
     """attrs: also ``multiplier``, the outputs of each channel; params: ``weight`` (KH, KW, C * multiplier), ``bias`` (C * multiplier,)."""
 
     op = "depthwise_conv2d"
@@ -212,14 +222,8 @@ class DepthwiseConv2d(LayerKind):
             params["bias"] = np.zeros(channels, np.float32)
         return params
 
-    def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
-        z = windows.depthwise_conv2d(xs[0], params["weight"], stride(layer), pads(layer), int(layer.attrs["multiplier"]))
-        if "bias" in params:
-            z += params["bias"]
-        return activate(layer, z)
-
-    def gate(self, layer: Layer, delta: Array, y: Array) -> Array:
-        return gated(layer, delta, y)
+    def product(self, layer: Layer, weight: Array, x: Array) -> Array:
+        return windows.depthwise_conv2d(x, weight, stride(layer), pads(layer), int(layer.attrs["multiplier"]))
 
     def weight_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array, x: Array) -> dict[str, Array]:
         depth = int(layer.attrs["multiplier"])
@@ -240,6 +244,10 @@ class DepthwiseConv2d(LayerKind):
     def lower_update(self, build: Any, layer: Layer, delta: Any, x: Any) -> None:
         attrs = geometry(layer, x.shape) | {"depth": int(layer.attrs["multiplier"])}
         lower_window_update(build, layer, "eff_depthwise_conv2d", delta, x, attrs)
+
+    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+        attrs, w = geometry(layer, xs[0].shape) | {"depth": int(layer.attrs["multiplier"])}, build.parameter(layer, "weight")
+        return lower_window_tangent(build, layer, "eff_depthwise_conv2d_f32", dxs[0], [w, None], attrs | {"relu": 0})
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         attrs, w = geometry(layer, xs[0].shape) | {"depth": int(layer.attrs["multiplier"])}, build.parameter(layer, "weight")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod
+from math import prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,9 @@ import numpy as np
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
 from edgeff.kernels.update import BIAS_LIMIT
-from edgeff.layers import LayerKind, activate, gated, kind
+from edgeff.layers import kind
 from edgeff.layers.parallel import outer_sum, product
+from edgeff.layers.weighted import Weighted
 from edgeff.registry import layers
 
 
@@ -43,7 +44,7 @@ def check_bias(layer: Layer, *, learning: bool = False) -> None:
         raise Unsupported(f"the bias of layer {layer.name!r}", got=f"{largest:,} steps", allowed=f"at most {BIAS_LIMIT:,}")
 
 
-class Dense(LayerKind):
+class Dense(Weighted):
     """attrs: ``activation`` ("none", "relu" or "relu6"); params: ``weight`` (n_out, n_in) and, with a bias, ``bias`` (n_out,)."""
 
     op = "dense"
@@ -61,15 +62,8 @@ class Dense(LayerKind):
             params["bias"] = np.zeros(n_out, np.float32)
         return params
 
-    def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
-        (x,) = xs
-        z = product(x.reshape(len(x), -1), params["weight"].T)
-        if "bias" in params:
-            z = z + params["bias"]
-        return activate(layer, z)
-
-    def gate(self, layer: Layer, delta: Array, y: Array) -> Array:
-        return gated(layer, delta, y)
+    def product(self, layer: Layer, weight: Array, x: Array) -> Array:
+        return product(x.reshape(len(x), -1), weight.T)
 
     def weight_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array, x: Array) -> dict[str, Array]:
         share = delta / len(x)
@@ -137,6 +131,26 @@ class Dense(LayerKind):
             multiplier, shift = build.fixed_point(lr * delta.scale / b.scale, f"the bias update of layer {layer.name!r}")
             attrs = {"n": n_out, "multiplier": multiplier, "shift": shift}
             build.call("eff_bias_update_i32", [b], [delta, build.rate], attrs, layer, "update")
+
+    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+        """Integers: the output spans sqrt(n_in) times the largest product, beyond which sums of products of random signs seldom go."""
+        n_out, n_in = layer.params["weight"].shape
+        (dx,), w = dxs, build.parameter(layer, "weight")
+        sizes = {"n_out": n_out, "n_in": n_in}
+        if build.numeric == "float32":
+            dy = build.activation("tangent", (n_out,), layer=layer.name)
+            build.call("eff_dense_f32", [dy], [dx, w, None], sizes | {"relu": 0}, layer, "tangent")
+            return dy
+        if layer.quant["weight"].per_channel:
+            raise Unsupported(f"a tangent through layer {layer.name!r}", got="per-channel weight scales", allowed="per-tensor")
+        limit = 127 if build.numeric == "int8" else 32767
+        scale = sqrt(n_in) * limit * w.scale * dx.scale
+        dy = build.activation("tangent", (n_out,), dtype="int16", scale=scale, layer=layer.name)
+        pre_shift = max(accumulator_shift(n_in) - (8 if build.numeric == "int8" else 0), 0)
+        multiplier, shift = build.fixed_point(dx.scale * w.scale / scale * 2.0**pre_shift, f"the tangent through layer {layer.name!r}")
+        attrs = sizes | {"pre_shift": pre_shift, "multiplier": multiplier, "shift": shift}
+        build.call(f"eff_dense_tangent_{build.suffix}", [dy], [dx, w], attrs, layer, "tangent")
+        return dy
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         """Integers: the output spans the largest |d| that sums of |delta| <= 2 allow, so it cannot saturate behind a softmax."""

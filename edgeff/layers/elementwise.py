@@ -11,7 +11,7 @@ import numpy as np
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
 from edgeff.kernels.elementwise import ADD_BITS
-from edgeff.layers import LayerKind, activate, gated
+from edgeff.layers import Arrays, LayerKind, Named, activate, gated
 from edgeff.layers.parallel import cached, each, empty
 from edgeff.registry import layers
 
@@ -50,6 +50,9 @@ class Add(LayerKind):
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
         return delta, delta
 
+    def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
+        return self.gate(layer, sum_of(dxs[0], dxs[1]), y)
+
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         """int8 (TFLite): both sides brought to twice the larger input scale with 20 more bits."""
         check_numeric(build, layer)
@@ -68,6 +71,10 @@ class Add(LayerKind):
         attrs["multiplier"], attrs["shift"] = build.fixed_point(common / (2.0**ADD_BITS * y.scale), what)
         build.call("eff_add_i8", [y], [a, c], attrs, layer)
         return y
+
+    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+        a, c = dxs
+        return build.copy(c if a is None else a) if a is None or c is None else build.sum(a, c)
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         """Both inputs' gradient is the delta; the second gets a copy, for each is changed in place further down."""
@@ -89,6 +96,9 @@ class Relu(LayerKind):
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
         return (delta,)
 
+    def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
+        return self.gate(layer, dxs[0], y)
+
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         check_numeric(build, layer)
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
@@ -97,6 +107,9 @@ class Relu(LayerKind):
         else:
             lower_rescale(build, layer, xs[0], y)
         return y
+
+    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+        return build.copy(dxs[0])
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         """The delta itself: the gate has closed it already."""
@@ -121,6 +134,9 @@ class Requantise(LayerKind):
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
         return (delta,)
+
+    def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
+        return dxs[0]
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         check_numeric(build, layer)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgeff.ir import Array, Layer
-from edgeff.layers import LayerKind
+from edgeff.layers import Arrays, LayerKind, Named
 from edgeff.registry import layers
 
 ON, NEUTRAL = 1.0, 0.1
@@ -32,6 +32,12 @@ class Label(LayerKind):
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
         (x,) = xs
         return with_label(layer, x, None)
+
+    def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
+        return (delta[:, int(layer.attrs["classes"]) :].reshape(xs[0].shape),)
+
+    def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
+        return np.concatenate([np.zeros((len(y), int(layer.attrs["classes"])), y.dtype), dxs[0].reshape(len(y), -1)], axis=1)
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         (x,) = xs

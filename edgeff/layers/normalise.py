@@ -10,23 +10,28 @@ import numpy as np
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
-from edgeff.layers import LayerKind
+from edgeff.layers import Arrays, LayerKind, Named
 from edgeff.registry import layers
 
 WIDEST = 8.0
 
 
 class Normalise(LayerKind):
-    """attrs: ``eps``. Hides a layer's goodness from the next one (Hinton 2022). No gradient passes it: it serves layer-local rules."""
+    """attrs: ``eps``. Hides a layer's goodness from the next one (Hinton 2022). On a device no gradient passes it."""
 
     op = "normalise"
     summary = "x / rms(x)"
 
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
         (x,) = xs
-        flat = x.reshape(len(x), -1)
-        length = np.sqrt(np.mean(flat * flat, axis=1)) + np.asarray(layer.attrs["eps"], x.dtype)
-        return x / length.reshape((-1,) + (1,) * (x.ndim - 1))
+        return (x.reshape(len(x), -1) / (_rms(x) + np.asarray(layer.attrs["eps"], x.dtype))).reshape(x.shape)
+
+    def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
+        """The Jacobian ``(I - x x^T / (n r (r + eps))) / (r + eps)``, r the root mean square, is symmetric."""
+        return (_slope(xs[0], delta, layer),)
+
+    def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
+        return _slope(xs[0], dxs[0], layer)
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         (x,) = xs
@@ -49,6 +54,20 @@ class Normalise(LayerKind):
         """From 0 to min(sqrt(n), 8): no value of a non-negative vector can exceed sqrt(n) times its root mean square."""
         widest = min(sqrt(prod(layer.shape)), WIDEST)
         return (-widest if low < 0 else 0.0), widest
+
+
+def _rms(x: Array) -> Array:
+    """The root mean square of each sample, (B, 1)."""
+    flat = x.reshape(len(x), -1)
+    return np.asarray(np.sqrt(np.mean(flat * flat, axis=1, keepdims=True)))
+
+
+def _slope(x: Array, v: Array, layer: Layer) -> Array:
+    """The Jacobian at x times v; at x = 0, where it jumps, ``v / eps``."""
+    flat, along, r = x.reshape(len(x), -1), v.reshape(len(x), -1), _rms(x)
+    length = r + np.asarray(layer.attrs["eps"], x.dtype)
+    share = np.mean(flat * along, axis=1, keepdims=True) / np.where(r > 0, r * length, 1)
+    return ((along - flat * share) / length).reshape(x.shape)
 
 
 layers.add("normalise", Normalise())

@@ -10,8 +10,8 @@ import numpy as np
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
-from edgeff.layers import LayerKind, activate, gated, pooling
-from edgeff.layers.conv2d import geometry, lower_window_gradient, output_size, pads, stride, window
+from edgeff.layers import Arrays, LayerKind, Named, activate, gated, pooling
+from edgeff.layers.conv2d import geometry, lower_window_gradient, lower_window_tangent, output_size, pads, stride, window
 from edgeff.registry import layers
 
 MOST_POSITIONS = 1 << 23
@@ -35,6 +35,13 @@ class Pool2d(LayerKind):
     def gate(self, layer: Layer, delta: Array, y: Array) -> Array:
         return gated(layer, delta, y)
 
+    def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
+        return self.gate(layer, self.slope(layer, dxs[0], xs[0]), y)
+
+    def slope(self, layer: Layer, dx: Array, x: Array) -> Array:
+        """What the pool of x moves by along dx."""
+        return type(self).pool(dx, window(layer), stride(layer), pads(layer))
+
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         if build.numeric not in ("float32", "int8"):
             raise Unsupported(f"layer {layer.name!r}, {layer.op} in {build.numeric}", got=build.numeric, allowed="float32, int8")
@@ -42,6 +49,9 @@ class Pool2d(LayerKind):
         ends = build.relu(layer) if build.numeric == "float32" else build.ends(layer, y)
         build.call(f"{self.kernel}_{build.suffix}", [y], [xs[0]], geometry(layer, xs[0].shape) | ends, layer)
         return y
+
+    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+        return lower_window_tangent(build, layer, f"{self.kernel}_f32", dxs[0], [], geometry(layer, xs[0].shape) | {"relu": 0})
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         """The largest of a window is found again in its input."""
@@ -73,6 +83,13 @@ class MaxPool2d(Pool2d):
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
         return (pooling.max_pool2d_gradient(delta, xs[0], window(layer), stride(layer), pads(layer)),)
 
+    def slope(self, layer: Layer, dx: Array, x: Array) -> Array:
+        return pooling.max_pool2d_tangent(dx, x, window(layer), stride(layer), pads(layer))
+
+    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+        """The largest of a window is found again in its input."""
+        return lower_window_tangent(build, layer, "eff_max_pool2d_tangent_f32", dxs[0], [xs[0]], geometry(layer, xs[0].shape))
+
 
 class GlobalAveragePool(LayerKind):
     """(H, W, C) -> (C,). int8: one requantisation of the sum, TFLite's MEAN (the multiplier of s_x / s_y divided by H W, rounded down)."""
@@ -90,6 +107,9 @@ class GlobalAveragePool(LayerKind):
         _, height, width, _ = xs[0].shape
         return (np.broadcast_to(delta[:, None, None] / np.asarray(height * width, delta.dtype), xs[0].shape),)
 
+    def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
+        return self.forward(layer, params, *dxs)
+
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         (x,) = xs
         if build.numeric not in ("float32", "int8"):
@@ -105,6 +125,10 @@ class GlobalAveragePool(LayerKind):
             attrs |= {"x_zero": x.zero_point, "y_zero": y.zero_point, "multiplier": (multiplier << bits) // n, "shift": shift - bits}
         build.call(f"eff_mean_{build.suffix}", [y], [x], attrs, layer)
         return y
+
+    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+        *places, channels = xs[0].shape
+        return lower_window_tangent(build, layer, "eff_mean_f32", dxs[0], [], {"n": prod(places), "in_c": channels})
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         *places, channels = xs[0].shape

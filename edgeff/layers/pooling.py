@@ -99,3 +99,20 @@ def max_pool2d_gradient(delta: Floats, x: Floats, pool: Pair, stride: Pair, pads
 
     each(work, cached(delta, made))
     return made
+
+
+def max_pool2d_tangent(dx: Floats, x: Floats, pool: Pair, stride: Pair, pads: Pads) -> Floats:
+    """What the largest tap of each window moves by, (B, OH, OW, C): dx (B, H, W, C) at the first largest tap of x."""
+    best = max_pool2d(x, pool, stride, pads)
+    moved = empty(best.shape, dx.dtype)
+
+    def work(part: slice) -> None:
+        free, out = np.ones(best[part].shape, bool), moved[part]
+        out[:] = 0
+        for tap, d in zip(_taps(x[part], pool, stride, pads, -np.inf), _taps(dx[part], pool, stride, pads), strict=True):
+            here = free & (tap == best[part])
+            free &= ~here
+            np.copyto(out, d, where=here)
+
+    each(work, cached(x, dx, moved))
+    return moved

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Attr, Layer
-from edgeff.layers import LayerKind
+from edgeff.layers import Arrays, LayerKind, Named
 from edgeff.layers.elementwise import check_numeric
 from edgeff.registry import layers
 
@@ -34,8 +34,14 @@ class Reshape(LayerKind):
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
         return (delta.reshape(xs[0].shape),)
 
+    def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
+        return self.forward(layer, params, *dxs)
+
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         return replace(xs[0], shape=layer.shape)
+
+    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+        return replace(dxs[0], shape=layer.shape)
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         return (replace(delta, shape=xs[0].shape),)
@@ -72,12 +78,23 @@ class Transpose(LayerKind):
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
         return (delta.transpose(0, *(int(place) + 1 for place in np.argsort(axes(layer)))),)
 
+    def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
+        return self.forward(layer, params, *dxs)
+
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         check_numeric(build, layer)
         (x,) = xs
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
         build.call(f"eff_transpose_{build.suffix}", [y], [x], exchange(layer, x.shape), layer)
         return y
+
+    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+        """The same exchange; float32 only."""
+        if build.numeric != "float32":
+            raise Unsupported(f"the tangent through layer {layer.name!r}, transpose", got=build.numeric, allowed="float32")
+        dy = build.activation("tangent", layer.shape, layer=layer.name)
+        build.call("eff_transpose_f32", [dy], [dxs[0]], exchange(layer, xs[0].shape), layer, "tangent")
+        return dy
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         """The axes back in their old order; float32 only."""

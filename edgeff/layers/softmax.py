@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer, Numeric, Quant
-from edgeff.layers import LayerKind
+from edgeff.layers import Arrays, LayerKind, Named
 from edgeff.registry import layers
 
 INTEGER_BITS = 5
@@ -27,6 +27,13 @@ class Softmax(LayerKind):
         (x,) = xs
         powers = np.exp(x - x.max(axis=-1, keepdims=True))
         return powers / powers.sum(axis=-1, keepdims=True)
+
+    def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
+        """The Jacobian ``diag(y) - y y^T`` is symmetric."""
+        return (_slope(self.forward(layer, params, *xs), delta),)
+
+    def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
+        return _slope(y, dxs[0])
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         (x,) = xs
@@ -45,6 +52,11 @@ class Softmax(LayerKind):
 
     def fixed_quant(self, numeric: Numeric) -> Quant | None:
         return Quant((1 / 256,), -128) if numeric == "int8" else Quant((1 / 32768,), 0)
+
+
+def _slope(y: Array, v: Array) -> Array:
+    """``(diag(y) - y y^T) v``."""
+    return y * (v - (y * v).sum(axis=-1, keepdims=True))
 
 
 layers.add("softmax", Softmax())

@@ -11,10 +11,11 @@ from edgeff.ir import Attr, Layer, Quant
 from edgeff.kernels.arithmetic import feedback_signs
 from edgeff.layers import kind
 from edgeff.layers.label import NEUTRAL, ON
-from edgeff.lower.builder import Lines, Value
+from edgeff.lower.builder import Value
+from edgeff.lower.tangents import Tangents
 
 
-class Builder(Lines):
+class Builder(Tangents):
     """What a rule's ``lower`` is given.
 
     ``x`` is the input, ``label`` the class (int32), ``layers`` the network's layers in order, ``settings`` the rule's hyper-parameters,

@@ -49,11 +49,12 @@ _STAGES: Mapping[str, str] = MappingProxyType(
         "error": "#eedd88",
         "difference": "#bbcc33",
         "feedback": "#44bb99",
+        "tangent": "#99ddff",
         "backward": "#ffaabb",
         "update": "#ee8866",
     }
 )
-_OTHER_STAGES = ("#99ddff", "#aaaa00", "#b7a6d9", "#c2a58c")
+_OTHER_STAGES = ("#aaaa00", "#b7a6d9", "#c2a58c")
 ROLES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "variable": ("weights that learn", "#93a4ba"),
@@ -87,7 +88,7 @@ def stage_colour(stage: str) -> str:
 
 def stage_order(stage: str) -> int:
     """The place of a stage in a stack of bars: that of a step, others last."""
-    order = ("label", "forward", "error", "difference", "feedback", "backward", "update", "argmax")
+    order = ("label", "forward", "error", "difference", "feedback", "tangent", "backward", "update", "argmax")
     return order.index(stage) if stage in order else len(order)
 
 

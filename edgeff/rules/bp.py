@@ -19,8 +19,12 @@ class BackPropagation(Rule):
     summary = "back-propagation, the baseline"
     source = "Rumelhart, Hinton & Williams 1986"
     stores = "all activations until the backward pass reaches them"
-    settings = Settings(lr=0.05, batch=16, epochs=60, decay_epochs=(40, 54))
+    settings: Settings = Settings(lr=0.05, batch=16, epochs=60, decay_epochs=(40, 54))
     device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.02}, "int16": {"lr": 0.02}, "int8": {"lr": 0.02}}
+
+    def carriers(self, run: Run, layer: Layer) -> Mapping[str, Array]:
+        """The parameters that an error passes through on its way down: here the layer's own."""
+        return run.params.get(layer.name, {})
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
         network, last = run.network, run.last
@@ -32,7 +36,7 @@ class BackPropagation(Rule):
         gradients: Gradients = {}
 
         def through(layer: Layer, delta: Array, wanted: bool) -> tuple[Array, ...]:
-            params, xs = run.params.get(layer.name, {}), tuple(h[name] for name in layer.inputs)
+            params, xs = self.carriers(run, layer), tuple(h[name] for name in layer.inputs)
             if layer is last:
                 below = kind(layer).input_gradients(layer, params, delta, *xs) if wanted else ()
                 gradients[layer.name] = kind(layer).weight_gradient(layer, params, delta, xs[0])
@@ -45,6 +49,11 @@ class BackPropagation(Rule):
         walk_back(network, last.name, h[network.layers[-1].name] - t, upstream_of_weights(network), through)
         return gradients
 
+    def lower_below(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+        """Emits what the gated delta becomes on its way down, for each of the layer's inputs; returns the values."""
+        below: tuple[Any, ...] = build.input_gradients(layer, delta, *xs)
+        return below
+
     def lower(self, build: Any) -> None:
         h = build.run(build.x)
         last = build.network.trainable[-1]
@@ -53,7 +62,7 @@ class BackPropagation(Rule):
             xs = [h[name] for name in layer.inputs]
             if layer is not last:
                 build.gate(delta, h[layer.name], layer)
-            below = build.input_gradients(layer, delta, *xs) if wanted else ()
+            below = self.lower_below(build, layer, delta, *xs) if wanted else ()
             build.update(layer, delta, xs[0])
             return tuple(below)
 

@@ -1,0 +1,67 @@
+"""Adaptive feedback alignment: what PEPITA is to first order in F, one forward derivative (Srinivasan et al., ICLR 2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from edgeff.ir import Array
+from edgeff.kernels.arithmetic import feedback_signs, stream_key
+from edgeff.layers import forward, jvp, kind
+from edgeff.rules import Gradients, Rule, Run, Settings, register
+from edgeff.rules.pepita import PepitaSettings
+
+
+@register
+class AdaptiveFeedbackAlignment(Rule):
+    """``d_0 = -e F^T``, ``d_l = (d_{l-1} W_l^T) * relu'(z_l)``, ``g_l = d_l^T h_{l-1} / B``; the last layer learns from e.
+
+    d is the network's derivative along ``-F e`` at its input: ``h_l - h'_l`` of PEPITA to first order in F, which is PEPITA's very matrix.
+    So any layer with a forward derivative carries it, convolutions, pools and skips among them. Departure from the paper: F's entries are
+    +-s, as PEPITA's.
+    """
+
+    name = "afa"
+    summary = "PEPITA to first order: one forward derivative"
+    source = "Srinivasan, Mignacco, Sorbaro, Refinetti, Cooper, Kreiman & Dellaferrera, ICLR 2024"
+    settings: Settings = PepitaSettings(dropout=0.0)
+    device: Mapping[str, Mapping[str, Any]] = {
+        "float32": {"lr": 0.04, "feedback_scale": 0.15},
+        "int16": {"lr": 0.04, "feedback_scale": 0.15},
+        "int8": {"lr": 0.03, "feedback_scale": 0.2},
+    }
+    divergence_hint = "feedback_scale x lr is too large: lower one of them (--set feedback_scale=... --set lr=...)"
+
+    def start(self, run: Run) -> None:
+        n_in, n_out = prod(run.network.input_shape), prod(run.network.layers[-1].shape)
+        signs = feedback_signs(n_in, n_out, stream_key(run.seed, "feedback", "input"))
+        run.extra["F"] = signs * np.float64(run.settings.entry(n_in))
+
+    def step(self, run: Run, x: Array, t: Array) -> Gradients:
+        h = forward(run.network, run.params, x)
+        e = h[run.network.layers[-1].name] - t
+        _, d = jvp(run.network, run.params, {}, x, -(e @ run.extra["F"].T).reshape(x.shape), values=h)
+        gradients: Gradients = {}
+        for layer in run.network.trainable:
+            delta = e if layer is run.last else d[layer.name]
+            gradients[layer.name] = kind(layer).weight_gradient(layer, run.params[layer.name], delta, h[layer.inputs[0]])
+        return gradients
+
+    def lower(self, build: Any) -> None:
+        """A layer is updated as soon as its derivative is there: those behind it see the old weights of their own."""
+        h = build.run(build.x)
+        e = build.error(h[build.layers[-1].name])
+        last = build.network.trainable[-1]
+        build.update(last, e, h[last.inputs[0]])
+        build.negate(e)
+        settings, n = build.settings, build.x.elements
+        d = {"input": build.feedback("input", e, settings.entry(n), n=n, stored=settings.feedback == "stored")}
+        for layer in build.layers[: build.layers.index(last)]:
+            xs = tuple(h[name] for name in layer.inputs)
+            d[layer.name] = build.tangent(layer, tuple(d[name] for name in layer.inputs), xs)
+            build.gate(d[layer.name], h[layer.name], layer)
+            if layer.trainable:
+                build.update(layer, d[layer.name], xs[0])

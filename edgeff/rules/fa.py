@@ -1,0 +1,78 @@
+"""Feedback alignment: back-propagation whose errors come down through fixed random matrices (Lillicrap et al. 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from edgeff.ir import Array, Layer
+from edgeff.kernels.arithmetic import feedback_signs, stream_key
+from edgeff.layers import kind
+from edgeff.layers.dense import Dense
+from edgeff.rules import FeedbackSettings, Run, Settings, register
+from edgeff.rules.bp import BackPropagation, upstream_of_weights
+
+
+@register
+class FeedbackAlignment(BackPropagation):
+    """``d_L = o - t``, ``d_l = (d_{l+1} B_{l+1}) * relu'(z_l)``, ``g_l = d_l^T h_{l-1} / B``; B_l has the shape of W_l.
+
+    Departure from the paper: B_l has entries +-feedback_scale * sqrt(2 / fan-in), the deviation of fresh weights, so that one random bit
+    makes an entry: a device generates those of dense layers and stores nothing. Those of convolutions are stored beside the weights.
+    """
+
+    name = "fa"
+    summary = "back-propagation through fixed random matrices"
+    source = "Lillicrap et al., Nature Communications 2016"
+    settings: Settings = FeedbackSettings(lr=0.05, batch=16, epochs=60, decay_epochs=(40, 54))
+    device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.02}, "int16": {"lr": 0.02}, "int8": {"lr": 0.02}}
+
+    def start(self, run: Run) -> None:
+        above = upstream_of_weights(run.network)
+        run.extra["B"] = {
+            layer.name: feedback(layer, run.settings.feedback_scale, stream_key(run.seed, "feedback", layer.name))
+            for layer in run.network.trainable
+            if has_matrix(layer) and above.intersection(layer.inputs)
+        }
+
+    def carriers(self, run: Run, layer: Layer) -> Mapping[str, Array]:
+        params = super().carriers(run, layer)
+        return {**params, "weight": run.extra["B"][layer.name]} if layer.name in run.extra["B"] else params
+
+    def lower_below(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+        """Integers: behind the first matrix a delta spans sqrt(n) times its largest entry, which sums of random signs seldom leave."""
+        if not has_matrix(layer):
+            return super().lower_below(build, layer, delta, *xs)
+        if isinstance(kind(layer), Dense):
+            last = layer is build.network.trainable[-1]
+            largest = 2.0 if last else sqrt(delta.elements) * 32767 * delta.scale
+            entry, stored = scale_of(layer, build.settings.feedback_scale), build.settings.feedback == "stored"
+            return (build.feedback(layer.name, delta, entry, n=xs[0].elements, stored=stored, largest=largest),)
+        if build.numeric == "float32":
+            matrix = feedback(layer, build.settings.feedback_scale, build.key("feedback", layer.name))
+            layer = replace(layer, name=f"{layer.name}.feedback", params={"weight": matrix})
+        return super().lower_below(build, layer, delta, *xs)
+
+
+def has_matrix(layer: Layer) -> bool:
+    """Whether errors pass the layer through a weight that feedback can stand in for; batch normalisation's scale is none."""
+    return "weight" in layer.params and layer.params["weight"].ndim > 1
+
+
+def scale_of(layer: Layer, feedback_scale: float) -> float:
+    """The magnitude of an entry of B: ``feedback_scale * sqrt(2 / fan-in)``."""
+    weight = layer.params["weight"]
+    return feedback_scale * sqrt(2.0 * weight.shape[kind(layer).weight_axis] / weight.size)
+
+
+def feedback(layer: Layer, feedback_scale: float, key: int) -> Array:
+    """B in the shape of the layer's weight, float32: the generated matrix (fan-in, outputs), turned."""
+    weight, axis = layer.params["weight"], kind(layer).weight_axis
+    outputs = weight.shape[axis]
+    rest = tuple(size for at, size in enumerate(weight.shape) if at != axis)
+    signs = feedback_signs(weight.size // outputs, outputs, key).T.reshape(outputs, *rest)
+    return np.ascontiguousarray(np.moveaxis(signs, 0, axis) * np.float32(scale_of(layer, feedback_scale)))
