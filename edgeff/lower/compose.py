@@ -11,7 +11,7 @@ from edgeff.ir import Array, Attr, Layer, Quant
 from edgeff.kernels.arithmetic import feedback_signs
 from edgeff.layers import kind
 from edgeff.layers.label import NEUTRAL, ON
-from edgeff.lower.builder import Lines, Value
+from edgeff.lower.builder import SUFFIX, Lines, Value
 
 
 class Builder(Lines):
