@@ -1,8 +1,9 @@
 """PEPITA's published figures on MNIST: the rule, its variants and the rules beside it, by the papers' schedules.
 
 ``EDGEFF_DATA_DIR=.. python benchmarks/published_pepita.py [CONFIGURATION..] [--fresh]`` -> ``benchmarks/results/published_pepita.json``: a
-row is a configuration and a seed, and rows that are there already are kept. The test part is read once, at the end of a run. What the papers
-do not say was chosen on the last 10,000 training images: ``--choose`` -> ``benchmarks/results/published_pepita_choice.json``.
+row is a configuration and a seed, and rows that are there already are kept. The test part is read once, at the end of a run. What the
+papers do not say was chosen on the last 10,000 training images, after a few epochs on the first 20,000: ``--choose`` ->
+``benchmarks/results/published_pepita_choice.json``.
 
 Dellaferrera & Kreiman, ICML 2022; Srinivasan et al., ICLR 2024. Dense: 784-1024-10 without biases, W ~ U(+-sqrt(6 / fan_in)), F ~ .05
 U(+-sqrt(6 / D)), dropout keeps .9, momentum .9, batch 64, 100 epochs, eta .1, times .1 at epochs 60 and 90. Convolutional: batch 50, eta

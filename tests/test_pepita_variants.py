@@ -12,7 +12,7 @@ from test_rules_math import adaptive_feedback_alignment, batch, start
 from edgeff import registry
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Network
-from edgeff.layers import kind, parameters
+from edgeff.layers import parameters
 from edgeff.networks import initialised, structure
 from edgeff.networks._stack import Stack
 from edgeff.optimisers import OPTIMISERS
@@ -95,14 +95,16 @@ def test_plus_and_minus_are_adaptive_feedback_alignment_to_first_order() -> None
         for scale in (1e-4, 1e-5):
             run = start("pepita", "9-8-7-4", bias=False, feedback_scale=scale, **changes)
             x, t = batch(run, 12)
-            found, afa = PEPITA.step(run, x, t), adaptive_feedback_alignment(run, x, t, run.extra["F"])
+            found, expected = PEPITA.step(run, x, t), adaptive_feedback_alignment(run, x, t, run.extra["F"])
             if changes.get("hebbian"):
                 weights = [run.params[layer.name]["weight"] for layer in run.network.trainable]
                 h = layers_of(weights, x)
                 m = layers_of(weights, x + (h[-1] - t) @ run.extra["F"].T)
                 for index, layer in enumerate(run.hidden):
-                    afa[layer.name]["weight"] = afa[layer.name]["weight"] + outer(h[index + 1], h[index] - m[index])
-            distances.append(max(float(np.linalg.norm(found[n]["weight"] - g["weight"]) / np.linalg.norm(g["weight"])) for n, g in afa.items()))
+                    expected[layer.name]["weight"] += outer(h[index + 1], h[index] - m[index])
+            distances.append(
+                max(float(np.linalg.norm(found[n]["weight"] - g["weight"]) / np.linalg.norm(g["weight"])) for n, g in expected.items())
+            )
         assert distances[1] == pytest.approx(distances[0] / 10, rel=0.05)
         assert distances[1] < 1e-4
 
@@ -263,7 +265,10 @@ def test_mirroring_comes_first_and_then_every_few_epochs() -> None:
         ({"hebbian": "true", "output_pass": "1"}, "settings of PEPITA: got output_pass=1 in a Hebbian form"),
         ({"time_local": "true", "optimiser": "adam"}, "settings of PEPITA: got time_local with adam"),
         ({"distribution": "uniform"}, "settings of PEPITA: got a generated uniform F"),
-        ({"distribution": "uniform", "feedback": "stored", "mirror_every": "1"}, "settings of PEPITA: got a uniform F and weight mirroring"),
+        (
+            {"distribution": "uniform", "feedback": "stored", "mirror_every": "1"},
+            "settings of PEPITA: got a uniform F and weight mirroring",
+        ),
         ({"mirror_every": "-1"}, "setting mirror_every: got -1; allowed: 0 to "),
     ],
 )
@@ -286,4 +291,3 @@ def test_the_uniform_feedback_has_the_papers_deviation() -> None:
     assert np.abs(f).max() <= 0.05 * np.sqrt(6 / 784)
     assert f.std() == pytest.approx(0.05 * np.sqrt(2 / 784), rel=0.02)
     assert abs(f.mean()) < 0.02 * f.std() * 2
-

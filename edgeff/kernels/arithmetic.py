@@ -108,7 +108,7 @@ def feedback_signs(n: int, n_e: int, key: int) -> NDArray[np.int8]:
 
 def feedback_uniform(n: int, n_e: int, key: int) -> NDArray[np.float64]:
     """Uniform numbers from -1 to 1, shape (n, n_e), from draw ``d * n_e + c``: a feedback matrix that is stored."""
-    return draws(key, np.arange(n * n_e).reshape(n, n_e)) * 2.0**-31 - 1.0
+    return draws(key, np.arange(n * n_e).reshape(n, n_e)).astype(np.float64) * 2.0**-31 - 1.0
 
 
 def exp_q31(a: Any) -> Int:

@@ -56,18 +56,19 @@ class PepitaSettings(FeedbackSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, allowed in (
+        choices: tuple[tuple[str, tuple[object, ...]], ...] = (
             ("distribution", ("signs", "uniform")),
             ("modulation", ("plus", "minus")),
             ("positions", ("sum", "mean")),
             ("output_pass", (1, 2)),
-        ):
+        )
+        for name, allowed in choices:
             if getattr(self, name) not in allowed:
                 raise BadInput(f"setting {name}", got=repr(getattr(self, name)), allowed=", ".join(map(str, allowed)))
         for name, high in (("mirror_every", 10**6), ("mirror_first", 10**6), ("mirror_lr", 1e3), ("mirror_decay", 1.0)):
             if not 0 <= getattr(self, name) <= high:
                 raise BadInput(f"setting {name}", got=getattr(self, name), allowed=f"0 to {high:g}")
-        for refused, got, allowed in (
+        for refused, got, instead in (
             (self.hebbian and self.time_local, "hebbian and time_local", "one of them: time_local is the Hebbian form in two parts"),
             (self.two_terms and self.output_pass == 1, "output_pass=1 in a Hebbian form", "2: its last layer reads both passes"),
             (self.time_local and self.optimiser != "sgd", f"time_local with {self.optimiser}", "sgd: its first term is a plain step"),
@@ -75,7 +76,7 @@ class PepitaSettings(FeedbackSettings):
             (self.distribution == "uniform" and self.mirror_every, "a uniform F and weight mirroring", "one of them: mirroring makes F"),
         ):
             if refused:
-                raise BadInput("settings of PEPITA", got=got, allowed=allowed)
+                raise BadInput("settings of PEPITA", got=got, allowed=instead)
 
     @property
     def two_terms(self) -> bool:
@@ -102,9 +103,9 @@ class Pepita(Rule):
     """Pass 1: ``h_l``, ``o``, ``e = o - t``. Pass 2 from ``h'_0 = x + F e`` with the same weights and dropout masks.
 
     ``g_l = (h_l - h'_l)^T h'_{l-1} / B`` for hidden layers, ``g_L = (o' - t)^T h'_{L-1} / B``; Hebbian: ``g_l = (h_l^T h_{l-1} - h'_l^T
-    h'_{l-1}) / B``, ``g_L = (o^T h_{L-1} - t^T h'_{L-1}) / B``. A convolution's products are summed over its output positions (``positions``
-    = ``mean``: averaged, as the authors' programs do). ``h_l`` is a layer's output behind ReLU, dropout and normalisation. Departure from
-    the paper: F's entries are by default +-s with the paper's deviation, not uniform, so that one random bit makes an entry.
+    h'_{l-1}) / B``, ``g_L = (o^T h_{L-1} - t^T h'_{L-1}) / B``. A convolution's products are summed over its output positions
+    (``positions=mean``: averaged, as the authors' program does). ``h_l`` is a layer's output behind ReLU, dropout and normalisation.
+    Departure from the paper: F's entries are by default +-s with the paper's deviation, not uniform, so that one random bit makes an entry.
     """
 
     name = "pepita"
