@@ -31,7 +31,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "hebbian, minus": {"hebbian": True, "modulation": "minus"},
     "uniform": {"distribution": "uniform", "feedback": "stored"},
     "normalised": {"normalise": True},
-    "mean": {"positions": "mean"},
 }
 TIME_LOCAL: dict[str, dict[str, Any]] = {
     "time-local": {"time_local": True},

@@ -30,8 +30,7 @@ class PepitaSettings(FeedbackSettings):
     paper's ``uniform`` (s U(+-sqrt(6 / D)), on a device stored). ``modulation``: ``plus`` (x + F e) or ``minus`` (x - F e; the hidden
     layers' update changes its sign too). ``output_pass``: the pass, 1 or 2, whose error the last layer learns from. ``hebbian``: the
     difference of two Hebbian products. ``time_local``: the same, its first term applied before pass 2 runs. ``normalise``: a hidden layer's
-    output is divided by its root mean square. ``positions``: a convolution's update is the ``sum`` over its output positions, or their
-    ``mean``.
+    output is divided by its root mean square.
 
     Weight mirroring (``mirror_every`` above 0; host): ``mirror_first`` epochs of noise before the first epoch and one before every
     ``mirror_every``-th, with learning rate ``mirror_lr`` and decay ``mirror_decay`` a step.
@@ -47,7 +46,6 @@ class PepitaSettings(FeedbackSettings):
     hebbian: bool = False
     time_local: bool = False
     normalise: bool = False
-    positions: str = "sum"
     mirror_every: int = 0
     mirror_first: int = 2
     mirror_lr: float = 0.01
@@ -59,7 +57,6 @@ class PepitaSettings(FeedbackSettings):
         choices: tuple[tuple[str, tuple[object, ...]], ...] = (
             ("distribution", ("signs", "uniform")),
             ("modulation", ("plus", "minus")),
-            ("positions", ("sum", "mean")),
             ("output_pass", (1, 2)),
         )
         for name, allowed in choices:
@@ -103,9 +100,9 @@ class Pepita(Rule):
     """Pass 1: ``h_l``, ``o``, ``e = o - t``. Pass 2 from ``h'_0 = x + F e`` with the same weights and dropout masks.
 
     ``g_l = (h_l - h'_l)^T h'_{l-1} / B`` for hidden layers, ``g_L = (o' - t)^T h'_{L-1} / B``; Hebbian: ``g_l = (h_l^T h_{l-1} - h'_l^T
-    h'_{l-1}) / B``, ``g_L = (o^T h_{L-1} - t^T h'_{L-1}) / B``. A convolution's products are summed over its output positions
-    (``positions=mean``: averaged, as the authors' program does). ``h_l`` is a layer's output behind ReLU, dropout and normalisation.
-    Departure from the paper: F's entries are by default +-s with the paper's deviation, not uniform, so that one random bit makes an entry.
+    h'_{l-1}) / B``, ``g_L = (o^T h_{L-1} - t^T h'_{L-1}) / B``. A convolution's products are summed over its output positions.
+    ``h_l`` is a layer's output behind ReLU, dropout and normalisation. Departures: F's entries are by default +-s with the paper's
+    deviation, not uniform, so that one random bit makes an entry; the authors' program averages over a convolution's positions.
     """
 
     name = "pepita"
@@ -207,19 +204,15 @@ class Pepita(Rule):
             delta = (h if settings.output_pass == 1 else hm)[out] - t
         else:
             delta = h[out] - hm[out] if settings.modulation == "plus" else hm[out] - h[out]
-        return self._weight_gradient(run, layer, delta, hm[below])
+        return kind(layer).weight_gradient(layer, run.params[layer.name], delta, hm[below])
 
     def _first_term(self, run: Run, layer: Layer, h: Activations) -> dict[str, Array]:
         return self._product(run, layer, h[run.extra["compared"][layer.name]], h)
 
     def _product(self, run: Run, layer: Layer, y: Array, h: Activations) -> dict[str, Array]:
         """``+-y^T h_{l-1} / B``; the sign is the modulation's for a hidden layer."""
-        return self._weight_gradient(run, layer, y if layer is run.last else run.settings.sign * y, h[layer.inputs[0]])
-
-    def _weight_gradient(self, run: Run, layer: Layer, delta: Array, x: Array) -> dict[str, Array]:
-        if run.settings.positions == "mean" and len(layer.shape) > 1:
-            delta = delta / np.asarray(prod(layer.shape[:-1]), delta.dtype)
-        return kind(layer).weight_gradient(layer, run.params[layer.name], delta, x)
+        signed = y if layer is run.last or run.settings.modulation == "plus" else -y
+        return kind(layer).weight_gradient(layer, run.params[layer.name], signed, h[layer.inputs[0]])
 
     def check_lowering(self, build: Any) -> None:
         """Raises Unsupported for settings that a device cannot follow."""
@@ -262,10 +255,9 @@ class Pepita(Rule):
 
     def lower_product(self, build: Any, layer: Layer, y: Any, h: Mapping[str, Any], factor: float = 1.0) -> None:
         """Emits W -= lr factor (+-y^T h_{l-1}); the sign is the modulation's for a hidden layer."""
-        settings = build.settings
         if layer is not build.network.trainable[-1]:
-            factor *= settings.sign
-        build.update(layer, y, h[layer.inputs[0]], factor / self._positions(settings, layer))
+            factor *= build.settings.sign
+        build.update(layer, y, h[layer.inputs[0]], factor)
 
     def lower_hidden(self, build: Any, layer: Layer, h: Mapping[str, Any], hm: Mapping[str, Any]) -> None:
         """Emits the update of a hidden layer from the activations of both passes."""
@@ -276,7 +268,7 @@ class Pepita(Rule):
             self.lower_product(build, layer, hm[out], hm, -1.0)
             return
         a, c = (h, hm) if settings.modulation == "plus" else (hm, h)
-        build.update(layer, build.difference(a[out], c[out]), hm[layer.inputs[0]], 1.0 / self._positions(settings, layer))
+        build.update(layer, build.difference(a[out], c[out]), hm[layer.inputs[0]])
 
     def lower_last(self, build: Any, e: Any, h: Mapping[str, Any], hm: Mapping[str, Any]) -> None:
         """Emits the update of the last layer."""
@@ -287,11 +279,7 @@ class Pepita(Rule):
             e = build.error(build.zeros(h[output]))  # -t
         elif settings.output_pass == 2:
             e = build.error(hm[output])
-        build.update(last, e, hm[last.inputs[0]], 1.0 / self._positions(settings, last))
-
-    @staticmethod
-    def _positions(settings: Any, layer: Layer) -> int:
-        return prod(layer.shape[:-1]) if settings.positions == "mean" else 1
+        build.update(last, e, hm[last.inputs[0]])
 
 
 def difference(a: dict[str, Array], c: dict[str, Array]) -> dict[str, Array]:
