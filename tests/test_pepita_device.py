@@ -10,7 +10,7 @@ import pytest
 from exact_cases import digits
 from test_conv_learning import plain
 from test_exact_learning import assert_same, no_news, samples
-from test_rule_contract import TOLERANCE, values_of
+from test_rule_contract import TOLERANCE, right, values_of
 
 from edgeff import registry
 from edgeff.deploy import Deployment, deploy
@@ -21,6 +21,7 @@ from edgeff.layers import parameters
 from edgeff.networks import initialised, structure
 from edgeff.plan import plan
 from edgeff.rules import Run
+from edgeff.targets.host import HostTarget
 from edgeff.verify.executions import Host, twin_learning
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -136,3 +137,21 @@ def test_what_is_not_lowered_is_refused(rule: str, changes: dict[str, Any], line
     with pytest.raises(Unsupported) as caught:
         deploy(fresh("64-16-12-10"), rule=rule, changes=changes)
     assert str(caught.value).startswith(line)
+
+
+@pytest.mark.parametrize("numeric", NUMERICS)
+@pytest.mark.parametrize(
+    "changes", [{"hebbian": True}, {"time_local": True, "lr": 0.01, "feedback_scale": 0.3}], ids=["hebbian", "time-local"]
+)
+def test_the_forms_of_two_terms_learn_in_c_and_shuffled_labels_do_not(changes: dict[str, Any], numeric: Numeric) -> None:
+    network = initialised(structure("64-32-10"), 0)
+    deployment = deploy(network, digits().x_train, rule="pepita", numeric=numeric, changes=changes)
+    target = HostTarget(deployment.program)
+    x, unseen, found = deployment.inputs(digits().x_train), deployment.inputs(digits().x_test), []
+    for labels in (digits().y_train, np.random.default_rng(0).permutation(digits().y_train)):
+        target.init()
+        for epoch in range(5):
+            target.learn_many(x, labels, np.random.default_rng(epoch).permutation(len(x)))
+        found.append(right(target, unseen))
+    assert found[0] > 0.75
+    assert found[1] < 0.3

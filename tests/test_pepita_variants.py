@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_rule_contract import over_seeds
 from test_rules_math import adaptive_feedback_alignment, batch, start
 
 from edgeff import registry
@@ -18,6 +19,7 @@ from edgeff.networks._stack import Stack
 from edgeff.optimisers import OPTIMISERS
 from edgeff.rules import Run
 from edgeff.rules.pepita import EPS, PepitaSettings
+from edgeff.train import accuracy, train
 
 PEPITA = registry.rules["pepita"]
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -289,3 +291,26 @@ def test_the_uniform_feedback_has_the_papers_deviation() -> None:
     assert np.abs(f).max() <= 0.05 * np.sqrt(6 / 784)
     assert f.std() == pytest.approx(0.05 * np.sqrt(2 / 784), rel=0.02)
     assert abs(f.mean()) < 0.02 * f.std() * 2
+
+
+LEARNERS: dict[str, dict[str, Any]] = {
+    "minus": {"modulation": "minus"},
+    "first error": {"output_pass": 1},
+    "hebbian": {"hebbian": True},
+    "mirrored": {"mirror_every": 1},
+    "normalised": {"normalise": True},
+    "time-local": {"time_local": True, "lr": 0.01, "feedback_scale": 0.2},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", LEARNERS.values(), ids=LEARNERS)
+def test_a_variant_beats_frozen_hidden_layers_and_needs_the_labels(changes: dict[str, Any]) -> None:
+    settings, found = replace(PEPITA.settings, **changes), []
+    for seed in range(2):
+        data = registry.tasks["digits"].load(seed)
+        found.append(accuracy(train(data, structure("64-32-10"), "pepita", settings, seed=seed).scores(data.x_test), data.y_test))
+    assert sum(found) / 2 > over_seeds("frozen") + 0.03
+    shuffled = replace(data, y_train=np.random.default_rng(0).permutation(data.y_train))
+    blind = train(shuffled, structure("64-32-10"), "pepita", replace(settings, epochs=8), seed=1)
+    assert accuracy(blind.scores(data.x_test), data.y_test) < 0.3

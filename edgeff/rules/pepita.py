@@ -199,7 +199,10 @@ class Pepita(Rule):
         """The layer's direction from the activations of both passes; ``first``: the term that was applied already."""
         settings, below, out = run.settings, layer.inputs[0], run.extra["compared"][layer.name]
         if settings.two_terms:
-            return difference(first or self._first_term(run, layer, h), self._product(run, layer, t if layer is run.last else hm[out], hm))
+            made = first or self._first_term(run, layer, h)
+            for name, second in self._product(run, layer, t if layer is run.last else hm[out], hm).items():
+                made[name] -= second
+            return made
         if layer is run.last:
             delta = (h if settings.output_pass == 1 else hm)[out] - t
         else:
@@ -280,11 +283,6 @@ class Pepita(Rule):
         elif settings.output_pass == 2:
             e = build.error(hm[output])
         build.update(last, e, hm[last.inputs[0]])
-
-
-def difference(a: dict[str, Array], c: dict[str, Array]) -> dict[str, Array]:
-    """a - c, parameter by parameter."""
-    return {name: value - c[name] for name, value in a.items()}
 
 
 def compared(network: Network) -> dict[str, str]:
