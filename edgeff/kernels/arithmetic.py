@@ -108,6 +108,11 @@ def feedback_signs(n: int, n_e: int, key: int) -> NDArray[np.int8]:
     return (2 * bits.reshape(n, -1)[:, :n_e].astype(np.int8) - 1).astype(np.int8)
 
 
+def feedback_uniform(n: int, n_e: int, key: int) -> NDArray[np.float64]:
+    """Uniform numbers from -1 to 1, shape (n, n_e), from draw ``d * n_e + c``: a feedback matrix that is stored."""
+    return draws(key, np.arange(n * n_e).reshape(n, n_e)).astype(np.float64) * 2.0**-31 - 1.0
+
+
 def exp_q31(a: Any) -> Int:
     """exp of Q5.26 numbers <= 0, in Q0.31 (TFLite's fixed-point softmax)."""
     a = np.asarray(a, np.int64)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgeff.errors import Unsupported
-from edgeff.ir import Attr, Layer, Quant
+from edgeff.ir import Array, Attr, Layer, Quant
 from edgeff.kernels.arithmetic import feedback_signs
 from edgeff.layers import kind
 from edgeff.layers.label import NEUTRAL, ON
-from edgeff.lower.builder import Value
+from edgeff.lower.builder import SUFFIX, Value
 from edgeff.lower.tangents import Tangents
 
 
@@ -95,8 +95,31 @@ class Builder(Tangents):
         self.call("eff_add_f32", [y], [a, c], {"n": a.elements, "relu": 0}, stage="backward")
         return y
 
+    def zeros(self, like: Value) -> Value:
+        """A constant of zeros that means what ``like`` does."""
+        data = np.full(like.shape, like.zero_point, like.dtype)
+        return self.constant(f"{like.name}.zeros", data, self._tensors[like.name].quant)
+
+    def signed(self, a: Value, sign: float) -> Value:
+        """+a or -a as a delta: int16 in a's scale. Integers only."""
+        if sign > 0 and a.dtype == "int16":
+            return a
+        d = self.activation("signed", a.shape, dtype="int16", scale=a.scale)
+        attrs: dict[str, Attr] = {"n": a.elements}
+        for side, part in (("a", float(sign > 0)), ("c", float(sign < 0))):
+            attrs[f"{side}_multiplier"], attrs[f"{side}_shift"] = self.fixed_point(part, "a delta's scale")
+            if a.dtype == "int8":
+                attrs[f"{side}_zero"] = a.zero_point
+        self.call(f"eff_residual_{SUFFIX[a.dtype]}", [d], [a, a], attrs, stage="difference")
+        return d
+
     def update(self, layer: Layer, delta: Value, x: Value, factor: float = 1.0) -> None:
-        """The layer's parameters -= factor * lr * (gradient from delta and the layer's input x), in place."""
+        """The layer's parameters -= factor * lr * (gradient from delta and the layer's input x), in place.
+
+        An activation may stand for delta, and ``factor`` may be negative.
+        """
+        if self.numeric != "float32" and (factor < 0 or delta.dtype == "int8"):
+            delta, factor = self.signed(delta, factor), abs(factor)
         lr = self.lr
         self.lr = factor * lr
         kind(layer).lower_update(self, layer, delta, x)
@@ -108,22 +131,35 @@ class Builder(Tangents):
         self.call("eff_copy", [y], [x], {"n_bytes": self._tensors[x.name].size_bytes}, stage="feedback")
         return y
 
-    def _feedback_matrix(self, name: str, n: int, n_e: int, scale: float) -> Value:
-        """The stored feedback matrix: the generated one's very values, in flash (float32, or int8 signs with a scale)."""
-        signs = feedback_signs(n, n_e, self.key("feedback", name))
+    def _feedback_matrix(self, name: str, entries: Array, scale: float) -> Value:
+        """The feedback matrix ``scale * entries`` in flash (float32, or int8 in steps of scale / 127)."""
         if self.numeric == "float32":
-            return self.constant(f"{name}.feedback", signs.astype(np.float32) * np.float32(scale))
-        return self.constant(f"{name}.feedback", signs * np.int8(127), Quant((scale / 127,)))
+            return self.constant(f"{name}.feedback", entries.astype(np.float32) * np.float32(scale))
+        return self.constant(f"{name}.feedback", np.rint(127.0 * entries).astype(np.int8), Quant((scale / 127,)))
 
     def feedback(
-        self, name: str, e: Value, scale: float, *, onto: Value | None = None, n: int = 0, stored: bool = False, largest: float = 2.0
+        self,
+        name: str,
+        e: Value,
+        scale: float,
+        *,
+        onto: Value | None = None,
+        n: int = 0,
+        stored: bool = False,
+        entries: Array | None = None,
+        largest: float = 2.0,
     ) -> Value:
         """F e for the fixed matrix F of entries +-scale called ``name``: added onto a value in place, or (of n entries) as a new delta.
 
-        ``largest`` bounds sum |e|: an integer delta spans ``scale * largest``.
+        F is generated, or with ``stored`` the same in flash, or ``scale * entries`` in flash (n, e's elements; -1 to 1). ``scale`` may be
+        negative. ``largest`` bounds sum |e|: an integer delta spans ``scale * largest``.
         """
         n, n_e = onto.elements if onto else n, e.elements
-        f = self._feedback_matrix(name, n, n_e, scale) if stored else None
+        if self.numeric != "float32" and scale < 0:
+            e, scale = self.signed(e, scale), -scale
+        if stored and entries is None:
+            entries = feedback_signs(n, n_e, self.key("feedback", name))
+        f = None if entries is None else self._feedback_matrix(name, entries, scale)
         if self.numeric == "float32":
             y = onto or self.activation("delta", (n,))
             sizes: dict[str, Attr] = {"n": n, "n_e": n_e, "add": int(onto is not None)}
@@ -132,7 +168,7 @@ class Builder(Tangents):
             else:
                 self.call("eff_feedback_f32", [y], [e], sizes | {"key": self.key("feedback", name), "scale": scale}, stage="feedback")
             return y
-        if stored and n_e > 516:
+        if f is not None and n_e > 516:
             raise Unsupported(
                 "a stored feedback matrix in integers",
                 got=f"{n_e} errors",

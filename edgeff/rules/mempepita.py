@@ -4,49 +4,66 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgeff.errors import Unsupported
 from edgeff.ir import Array
-from edgeff.layers import kind
 from edgeff.rules import Gradients, Run, register
-from edgeff.rules.pepita import Pepita
+from edgeff.rules.pepita import Pepita, compared, ended
 
 
 @register
 class MemPepita(Pepita):
-    """Bit-identical to PEPITA, at three forwards' cost and a window of two layers' activations."""
+    """Bit-identical to PEPITA, at three forwards' cost and a window of two layers' activations.
+
+    Every variant but time-local learning, which keeps no clean activation in the first place.
+    """
 
     name = "mempepita"
     summary = "PEPITA with recomputed clean activations"
     source = "Pau & Aymone 2023"
     stores = "two layers' activations; F is generated"
 
+    def _check(self, settings: Any) -> None:
+        if settings.time_local:
+            raise Unsupported(
+                "time_local with mempepita", got="no clean activation to recompute", allowed="pepita", next_step="use --rule pepita"
+            )
+
+    def start(self, run: Run) -> None:
+        self._check(run.settings)
+        super().start(run)
+
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
-        masks = self._masks(run, len(x))
-        e = self._pass(run, x, masks)[run.network.layers[-1].name] - t
-        clean = {"input": x}
-        modulated = {"input": self._modulated(run, x, e)}
+        masks, out, last, output = self._masks(run, len(x)), run.extra["compared"], run.last, run.network.layers[-1].name
+        o = self._pass(run.network, run.params, x, masks)[output]
+        clean, modulated = {"input": x}, {"input": self._modulated(run, x, o - t)}
+        below_last = run.network.layers[: run.network.layers.index(last)]
         gradients: Gradients = {}
         for layer in run.network:
-            params, mask = run.params.get(layer.name, {}), masks.get(layer.name, 1.0)
-            clean[layer.name] = kind(layer).forward(layer, params, *(clean[name] for name in layer.inputs)) * mask
-            modulated[layer.name] = kind(layer).forward(layer, params, *(modulated[name] for name in layer.inputs)) * mask
-            if layer.trainable and layer is not run.last:
-                delta = clean[layer.name] - modulated[layer.name]
-                gradients[layer.name] = kind(layer).weight_gradient(layer, params, delta, modulated[layer.inputs[0]])
-        delta = modulated[run.network.layers[-1].name] - t
-        last = run.last
-        gradients[last.name] = kind(last).weight_gradient(last, run.params[last.name], delta, modulated[last.inputs[0]])
+            if layer in below_last:
+                clean[layer.name] = self._forward(layer, run.params, clean, masks)
+            modulated[layer.name] = self._forward(layer, run.params, modulated, masks)
+            for done in ended(run.network, out, layer):
+                if done is not last:
+                    gradients[done.name] = self._gradient(run, done, clean, modulated, t)
+        gradients[last.name] = self._gradient(run, last, clean | {output: o}, modulated, t)
         return gradients
 
     def lower(self, build: Any) -> None:
         """Both passes walk the layers together; a layer is updated after both have read its weights."""
-        e = build.error(build.run(build.x)[build.layers[-1].name])
-        trained = build.network.trainable
+        self._check(build.settings)
+        self.check_lowering(build)
+        h = build.run(build.x)
+        output, last, out = build.layers[-1].name, build.network.trainable[-1], compared(build.network)
+        e = build.error(h[output])
         clean, modulated = {"input": build.x}, {"input": self.modulate(build, e, build.copy(build.x))}
-        below_last = build.layers[: build.layers.index(trained[-1])]
+        below_last = build.layers[: build.layers.index(last)]
+        second = self._second(build.network, build.settings)
         for layer in build.layers:
             if layer in below_last:
                 clean[layer.name] = build.forward(layer, *(clean[name] for name in layer.inputs))
-            modulated[layer.name] = build.forward(layer, *(modulated[name] for name in layer.inputs))
-            if layer in trained[:-1]:
-                build.update(layer, build.difference(clean[layer.name], modulated[layer.name]), modulated[layer.inputs[0]])
-        build.update(trained[-1], build.error(modulated[build.layers[-1].name]), modulated[trained[-1].inputs[0]])
+            if layer in second:
+                modulated[layer.name] = build.forward(layer, *(modulated[name] for name in layer.inputs))
+            for done in ended(build.network, out, layer):
+                if done is not last:
+                    self.lower_hidden(build, done, clean, modulated)
+        self.lower_last(build, e, clean | {output: h[output]}, modulated)

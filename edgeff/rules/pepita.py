@@ -1,41 +1,108 @@
-"""PEPITA: the second forward pass sees an input modulated by the error of the first (Dellaferrera & Kreiman, ICML 2022)."""
+"""PEPITA: the second forward pass sees an input modulated by the error of the first (Dellaferrera & Kreiman, ICML 2022).
+
+Its variants (Srinivasan et al., ICLR 2024) are settings. The equations, measurements and departures: docs/rules/pepita.md.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import prod, sqrt
 from typing import Any, ClassVar
 
 import numpy as np
 
-from edgeff.ir import Array, Headroom, Network, Numeric
-from edgeff.kernels.arithmetic import feedback_signs, stream_key
-from edgeff.layers import Activations, kind
+from edgeff.errors import BadInput, Unsupported
+from edgeff.ir import Array, Headroom, Layer, Network, Numeric
+from edgeff.kernels.arithmetic import feedback_signs, feedback_uniform, stream_key
+from edgeff.layers import Activations, Params, kind
 from edgeff.rules import FeedbackSettings, Gradients, Rule, Run, Settings, register
+from edgeff.rules._mirroring import Mirror
+
+EPS = 1e-6
 
 
 @dataclass(frozen=True)
 class PepitaSettings(FeedbackSettings):
-    """``feedback_scale``: F is +-feedback_scale * sqrt(2 / D), the deviation of the paper's ``s U(+-sqrt(6 / D))`` at the same s."""
+    """Hyper-parameters of PEPITA; the defaults are the plain rule.
+
+    ``feedback_scale``: s of F, whose deviation is s sqrt(2 / D). ``distribution`` of its entries: ``signs`` (+-s sqrt(2 / D)) or the
+    paper's ``uniform`` (s U(+-sqrt(6 / D)), on a device stored). ``modulation``: ``plus`` (x + F e) or ``minus`` (x - F e; the hidden
+    layers' update changes its sign too). ``output_pass``: the pass, 1 or 2, whose error the last layer learns from. ``hebbian``: the
+    difference of two Hebbian products. ``time_local``: the same, its first term applied before pass 2 runs. ``normalise``: a hidden layer's
+    output is divided by its root mean square.
+
+    Weight mirroring (``mirror_every`` above 0; host): ``mirror_first`` epochs of noise before the first epoch and one before every
+    ``mirror_every``-th, with learning rate ``mirror_lr`` and decay ``mirror_decay`` a step.
+    """
 
     lr: float = 0.05
     batch: int = 16
     dropout: float = 0.1
     feedback_scale: float = 0.1
+    distribution: str = "signs"
+    modulation: str = "plus"
+    output_pass: int = 2
+    hebbian: bool = False
+    time_local: bool = False
+    normalise: bool = False
+    mirror_every: int = 0
+    mirror_first: int = 2
+    mirror_lr: float = 0.01
+    mirror_decay: float = 1e-4
     largest_scale: ClassVar[float] = 10.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        choices: tuple[tuple[str, tuple[object, ...]], ...] = (
+            ("distribution", ("signs", "uniform")),
+            ("modulation", ("plus", "minus")),
+            ("output_pass", (1, 2)),
+        )
+        for name, allowed in choices:
+            if getattr(self, name) not in allowed:
+                raise BadInput(f"setting {name}", got=repr(getattr(self, name)), allowed=", ".join(map(str, allowed)))
+        for name, high in (("mirror_every", 10**6), ("mirror_first", 10**6), ("mirror_lr", 1e3), ("mirror_decay", 1.0)):
+            if not 0 <= getattr(self, name) <= high:
+                raise BadInput(f"setting {name}", got=getattr(self, name), allowed=f"0 to {high:g}")
+        for refused, got, instead in (
+            (self.hebbian and self.time_local, "hebbian and time_local", "one of them: time_local is the Hebbian form in two parts"),
+            (self.two_terms and self.output_pass == 1, "output_pass=1 in a Hebbian form", "2: its last layer reads both passes"),
+            (self.time_local and self.optimiser != "sgd", f"time_local with {self.optimiser}", "sgd: its first term is a plain step"),
+            (self.distribution == "uniform" and self.feedback == "generated", "a generated uniform F", "feedback=stored, or signs"),
+            (self.distribution == "uniform" and self.mirror_every, "a uniform F and weight mirroring", "one of them: mirroring makes F"),
+        ):
+            if refused:
+                raise BadInput("settings of PEPITA", got=got, allowed=instead)
+
+    @property
+    def two_terms(self) -> bool:
+        """Whether the update is a difference of two Hebbian products."""
+        return self.hebbian or self.time_local
+
+    @property
+    def sign(self) -> float:
+        """Of the modulation, and so of the hidden layers' update: +1 or -1."""
+        return 1.0 if self.modulation == "plus" else -1.0
+
     def entry(self, n_in: int) -> float:
-        """The magnitude of an entry of F."""
-        return self.feedback_scale * sqrt(2.0 / n_in)
+        """The largest magnitude of an entry of F."""
+        return self.feedback_scale * sqrt((2.0 if self.distribution == "signs" else 6.0) / n_in)
+
+    def matrix(self, n_in: int, n_out: int, seed: int) -> Array:
+        """F in units of its largest entry (n_in, n_out): int8 signs, or float64 from -1 to 1."""
+        make = feedback_signs if self.distribution == "signs" else feedback_uniform
+        return np.asarray(make(n_in, n_out, stream_key(seed, "feedback", "input")))
 
 
 @register
 class Pepita(Rule):
-    """Pass 1: ``h_l``, ``o``, ``e = o - t``. Pass 2 from ``h'_0 = x + e F^T`` with the same weights and dropout masks.
+    """Pass 1: ``h_l``, ``o``, ``e = o - t``. Pass 2 from ``h'_0 = x + F e`` with the same weights and dropout masks.
 
-    ``g_l = (h_l - h'_l)^T h'_{l-1} / B`` for hidden layers, ``g_L = (o' - t)^T h'_{L-1} / B``. Departure from the paper: F's entries are
-    +-s with the paper's deviation, not uniform, so that one random bit makes an entry.
+    ``g_l = (h_l - h'_l)^T h'_{l-1} / B`` for hidden layers, ``g_L = (o' - t)^T h'_{L-1} / B``; Hebbian: ``g_l = (h_l^T h_{l-1} - h'_l^T
+    h'_{l-1}) / B``, ``g_L = (o^T h_{L-1} - t^T h'_{L-1}) / B``. A convolution's products are summed over its output positions.
+    ``h_l`` is a layer's output behind ReLU, dropout and normalisation. Departures: F's entries are by default +-s with the paper's
+    deviation, not uniform, so that one random bit makes an entry; the authors' program averages over a convolution's positions.
     """
 
     name = "pepita"
@@ -51,61 +118,181 @@ class Pepita(Rule):
 
     divergence_hint = "feedback_scale x lr is too large: lower one of them (--set feedback_scale=... --set lr=...)"
 
+    def prepare(self, network: Network, settings: Any, seed: int, classes: int | None = None) -> Network:
+        """With ``normalise``, the network with a ``normalise`` layer behind every hidden one; else the same."""
+        if not settings.normalise:
+            return network
+        layers: list[Layer] = []
+        renamed: dict[str, str] = {}
+        for layer in network:
+            layers.append(replace(layer, inputs=tuple(renamed.get(name, name) for name in layer.inputs)))
+            if layer.trainable and layer is not network.upstream.trainable[-1]:
+                renamed[layer.name] = f"{layer.name}_norm"
+                layers.append(Layer(f"{layer.name}_norm", "normalise", (layer.name,), layer.shape, {"eps": EPS}))
+        return replace(network, layers=tuple(layers))
+
     def start(self, run: Run) -> None:
-        n_in, n_out = prod(run.network.input_shape), prod(run.network.layers[-1].shape)
-        signs = feedback_signs(n_in, n_out, stream_key(run.seed, "feedback", "input"))
-        run.extra["F"] = signs * np.float64(run.settings.entry(n_in))
+        settings, network = run.settings, run.network
+        n_in, n_out = prod(network.input_shape), prod(network.layers[-1].shape)
+        if settings.mirror_every:
+            run.extra["mirror"] = mirror = Mirror(network, settings, settings.feedback_scale * sqrt(2.0 / n_in), run.rng)
+            run.extra["F"] = mirror.feedback()
+        else:
+            run.extra["F"] = settings.matrix(n_in, n_out, run.seed).astype(np.float32) * np.float32(settings.entry(n_in))
+        run.extra["compared"] = compared(network)
+
+    def begin_epoch(self, run: Run, x: Array, t: Array) -> None:
+        """Weight mirroring, where its time has come."""
+        if run.settings.mirror_every:
+            mirror: Mirror = run.extra["mirror"]
+            for _ in range(mirror.due(run.epoch)):
+                mirror.epoch(run.params, -(-len(x) // run.settings.batch))
+                run.extra["F"] = mirror.feedback()
 
     def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
         """As any rule's, and around the inputs the largest modulation: sum |e| <= 2 behind a softmax."""
         return replace(super().headroom(network, settings, numeric), input_margin=2.0 * settings.entry(prod(network.input_shape)))
 
     def _masks(self, run: Run, batch: int) -> dict[str, Array]:
-        """Inverted dropout of the hidden layers' outputs: 0 or 1 / keep, one mask for both passes."""
-        keep = 1.0 - run.settings.dropout
+        """Inverted dropout of the hidden layers' outputs: 0 or 1 / keep, float32, one mask for both passes."""
+        keep = np.float32(1.0 - run.settings.dropout)
         if keep == 1.0:
             return {}
-        return {layer.name: ((run.rng.random((batch, *layer.shape)) < keep) / keep).astype(np.float32) for layer in run.hidden}
+        return {layer.name: (run.rng.random((batch, *layer.shape), np.float32) < keep) * (1 / keep) for layer in run.hidden}
 
-    def _pass(self, run: Run, x: Array, masks: dict[str, Array]) -> Activations:
+    def _forward(self, layer: Layer, params: Params, h: Activations, masks: Mapping[str, Array]) -> Array:
+        y = kind(layer).forward(layer, params.get(layer.name, {}), *(h[name] for name in layer.inputs))
+        if layer.name in masks:
+            y *= masks[layer.name]
+        return y
+
+    def _pass(self, network: Iterable[Layer], params: Params, x: Array, masks: Mapping[str, Array]) -> Activations:
         h: Activations = {"input": x}
-        for layer in run.network:
-            h[layer.name] = kind(layer).forward(layer, run.params.get(layer.name, {}), *(h[name] for name in layer.inputs)) * masks.get(
-                layer.name, 1.0
-            )
+        for layer in network:
+            h[layer.name] = self._forward(layer, params, h, masks)
         return h
 
     def _modulated(self, run: Run, x: Array, e: Array) -> Array:
-        """``x + e F^T``, in x's shape."""
-        return (x.reshape(len(x), -1) + e @ run.extra["F"].T).reshape(x.shape)
+        """``x + F e`` or ``x - F e``, in x's shape."""
+        change = (e @ run.extra["F"].T).reshape(x.shape)
+        return x + change if run.settings.modulation == "plus" else x - change
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
-        output = run.network.layers[-1].name
-        masks = self._masks(run, len(x))
-        h = self._pass(run, x, masks)
-        e = h[output] - t
-        hm = self._pass(run, self._modulated(run, x, e), masks)
-        gradients: Gradients = {}
-        for layer in run.network.trainable:
-            delta = hm[output] - t if layer is run.last else h[layer.name] - hm[layer.name]
-            gradients[layer.name] = kind(layer).weight_gradient(layer, run.params[layer.name], delta, hm[layer.inputs[0]])
-        return gradients
+        masks, params = self._masks(run, len(x)), run.params
+        h = self._pass(run.network, params, x, masks)
+        o = h[run.network.layers[-1].name]
+        first: Gradients = {}
+        if run.settings.time_local:
+            first = {layer.name: self._first_term(run, layer, h) for layer in run.network.trainable}
+            moved = {layer: {name: params[layer][name] - run.lr * g for name, g in terms.items()} for layer, terms in first.items()}
+            params = {**params, **moved}
+        hm = self._pass(self._second(run.network, run.settings), params, self._modulated(run, x, o - t), masks)
+        return {layer.name: self._gradient(run, layer, h, hm, t, first.get(layer.name)) for layer in run.network.trainable}
+
+    def _second(self, network: Any, settings: Any) -> list[Layer]:
+        """The layers of pass 2: it stops below the last trainable one where no error of its own is wanted."""
+        layers = list(network.layers)
+        return layers if settings.output_pass == 2 and not settings.two_terms else layers[: layers.index(network.upstream.trainable[-1])]
+
+    def _gradient(
+        self, run: Run, layer: Layer, h: Activations, hm: Activations, t: Array, first: dict[str, Array] | None = None
+    ) -> dict[str, Array]:
+        """The layer's direction from the activations of both passes; ``first``: the term that was applied already."""
+        settings, below, out = run.settings, layer.inputs[0], run.extra["compared"][layer.name]
+        if settings.two_terms:
+            made = first or self._first_term(run, layer, h)
+            for name, second in self._product(run, layer, t if layer is run.last else hm[out], hm).items():
+                made[name] -= second
+            return made
+        if layer is run.last:
+            delta = (h if settings.output_pass == 1 else hm)[out] - t
+        else:
+            delta = h[out] - hm[out] if settings.modulation == "plus" else hm[out] - h[out]
+        return kind(layer).weight_gradient(layer, run.params[layer.name], delta, hm[below])
+
+    def _first_term(self, run: Run, layer: Layer, h: Activations) -> dict[str, Array]:
+        return self._product(run, layer, h[run.extra["compared"][layer.name]], h)
+
+    def _product(self, run: Run, layer: Layer, y: Array, h: Activations) -> dict[str, Array]:
+        """``+-y^T h_{l-1} / B``; the sign is the modulation's for a hidden layer."""
+        signed = y if layer is run.last or run.settings.modulation == "plus" else -y
+        return kind(layer).weight_gradient(layer, run.params[layer.name], signed, h[layer.inputs[0]])
+
+    def check_lowering(self, build: Any) -> None:
+        """Raises Unsupported for settings that a device cannot follow."""
+        if build.settings.mirror_every:
+            raise Unsupported("weight mirroring on a device", got="an F that follows the weights", allowed="mirror_every=0: a fixed F")
+        if build.settings.normalise and not any(layer.op == "normalise" for layer in build.layers):
+            raise Unsupported(
+                "normalise on a device", got="a network without the layers", allowed="one trained with them", next_step="train it first"
+            )
 
     def modulate(self, build: Any, e: Any, x: Any) -> Any:
-        """x += F e in place; returns x."""
-        return build.feedback("input", e, build.settings.entry(x.elements), onto=x, stored=build.settings.feedback == "stored")
+        """x += F e or x -= F e in place; returns x."""
+        settings = build.settings
+        entries = settings.matrix(x.elements, e.elements, build.seed) if settings.feedback == "stored" else None
+        return build.feedback("input", e, settings.sign * settings.entry(x.elements), onto=x, entries=entries)
 
     def lower(self, build: Any) -> None:
-        """The modulated input overwrites the clean one, unless that is the target.
+        """The modulated input overwrites the clean one, unless that is read again. Each layer is updated as soon as it can be.
 
-        A layer is updated as soon as its modulated activation is there.
+        Time-local learning keeps no clean activation; the Hebbian form keeps the clean input too.
         """
-        h = build.run(build.x)
-        e = build.error(h[build.layers[-1].name])
-        last = build.network.trainable[-1]
-        hm = {"input": self.modulate(build, e, build.copy(build.x) if build.target == "input" else build.x)}
+        self.check_lowering(build)
+        settings, out, last = build.settings, compared(build.network), build.network.trainable[-1]
+        output = build.layers[-1].name
+        h = {"input": build.x}
         for layer in build.layers:
+            h[layer.name] = build.forward(layer, *(h[name] for name in layer.inputs))
+            if settings.time_local:
+                for done in ended(build.network, out, layer):
+                    self.lower_product(build, done, h[out[done.name]], h)
+        e = build.error(h[output])
+        kept = build.target == "input" or settings.hebbian
+        hm = {"input": self.modulate(build, e, build.copy(build.x) if kept else build.x)}
+        for layer in self._second(build.network, settings):
             hm[layer.name] = build.forward(layer, *(hm[name] for name in layer.inputs))
-            if layer.trainable and layer is not last:
-                build.update(layer, build.difference(h[layer.name], hm[layer.name]), hm[layer.inputs[0]])
-        build.update(last, build.error(hm[build.layers[-1].name]), hm[last.inputs[0]])
+            for done in ended(build.network, out, layer):
+                if done is not last:
+                    self.lower_hidden(build, done, h, hm)
+        self.lower_last(build, e, h, hm)
+
+    def lower_product(self, build: Any, layer: Layer, y: Any, h: Mapping[str, Any], factor: float = 1.0) -> None:
+        """Emits W -= lr factor (+-y^T h_{l-1}); the sign is the modulation's for a hidden layer."""
+        if layer is not build.network.trainable[-1]:
+            factor *= build.settings.sign
+        build.update(layer, y, h[layer.inputs[0]], factor)
+
+    def lower_hidden(self, build: Any, layer: Layer, h: Mapping[str, Any], hm: Mapping[str, Any]) -> None:
+        """Emits the update of a hidden layer from the activations of both passes."""
+        settings, out = build.settings, compared(build.network)[layer.name]
+        if settings.two_terms:
+            if settings.hebbian:
+                self.lower_product(build, layer, h[out], h)
+            self.lower_product(build, layer, hm[out], hm, -1.0)
+            return
+        a, c = (h, hm) if settings.modulation == "plus" else (hm, h)
+        build.update(layer, build.difference(a[out], c[out]), hm[layer.inputs[0]])
+
+    def lower_last(self, build: Any, e: Any, h: Mapping[str, Any], hm: Mapping[str, Any]) -> None:
+        """Emits the update of the last layer."""
+        settings, last, output = build.settings, build.network.trainable[-1], build.layers[-1].name
+        if settings.two_terms:
+            if settings.hebbian:
+                self.lower_product(build, last, h[output], h)
+            e = build.error(build.zeros(h[output]))  # -t
+        elif settings.output_pass == 2:
+            e = build.error(hm[output])
+        build.update(last, e, hm[last.inputs[0]])
+
+
+def compared(network: Network) -> dict[str, str]:
+    """For each trainable layer the one whose output stands for it: its normalisation, for the last one the network's output, or itself."""
+    found = {layer.name: layer.name for layer in network.trainable}
+    found |= {layer.inputs[0]: layer.name for layer in network if layer.op == "normalise" and layer.inputs[0] in found}
+    return found | {network.upstream.trainable[-1].name: network.layers[-1].name}
+
+
+def ended(network: Network, out: Mapping[str, str], layer: Layer) -> list[Layer]:
+    """The trainable layers whose compared output is that of ``layer``."""
+    return [trained for trained in network.trainable if out[trained.name] == layer.name]
