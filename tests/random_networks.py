@@ -86,6 +86,7 @@ class Draw:
             "relu": {"activation": ("relu", "relu6")[self.below(2)]},
             "transpose": {"perm": ",".join(map(str, self.rng.permutation(len(shape))))},
             "normalise": {"eps": 1e-4},
+            "standardise": {"eps": 1e-4},
             "label": {"classes": 3, "neutral": 0.125},
         }
         return fixed.get(op, {}), shape
