@@ -31,13 +31,13 @@ class ScffSettings(Settings):
     the rate ``readout_lr``, with the share ``dropout`` of the features dropped.
     """
 
-    theta_positive: float = 4.0
-    theta_negative: float = 6.0
+    theta_positive: float = 8.0
+    theta_negative: float = 12.0
     sparsity: float = 1e-4
     readout: str = "all"
     head_rate: float = 1.0
-    readout_epochs: int = 20
-    readout_lr: float = 1e-3
+    readout_epochs: int = 60
+    readout_lr: float = 3e-3
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -98,11 +98,11 @@ class Scff(Rule):
     name = "scff"
     summary = "unsupervised, layer-local: a sample beside itself or another"
     source = "Chen, Liu, Laydevant & Grollier, Nature Communications 2025 (arXiv 2409.11593)"
-    settings: Settings = ScffSettings(lr=0.003, momentum=0.0, batch=100, epochs=20, decay=0.5, decay_epochs=(10, 15), optimiser="adam")
+    settings: Settings = ScffSettings(lr=0.003, momentum=0.0, batch=32, epochs=60, decay=0.5, decay_epochs=(30, 45), optimiser="adam")
     device: Mapping[str, Mapping[str, Any]] = {
-        "float32": {"lr": 0.02, "readout": "last", "optimiser": "sgd"},
-        "int16": {"lr": 0.02, "readout": "last", "optimiser": "sgd"},
-        "int8": {"lr": 0.02, "readout": "last", "optimiser": "sgd"},
+        "float32": {"lr": 0.005, "head_rate": 4.0, "readout": "last", "optimiser": "sgd"},
+        "int16": {"lr": 0.005, "head_rate": 4.0, "readout": "last", "optimiser": "sgd"},
+        "int8": {"lr": 0.005, "head_rate": 4.0, "readout": "last", "optimiser": "sgd"},
     }
 
     def prepare(self, network: Network, settings: Any, seed: int, classes: int | None = None) -> Network:
