@@ -105,6 +105,8 @@ def elements(kernel: Kernel, parameter: Parameter, sizes: Mapping[str, int]) -> 
         return 1 if name in ONE else sizes["out_c"] * (sizes["n"] if name == "delta" else 1)
     if _of(kernel, "d0"):
         return sizes["d0"] * sizes["d1"] * sizes["d2"]
+    if _of(kernel, "positions"):
+        return sizes["positions"] * sizes["channels"]
     if name in ONE:
         return 1
     if name == "scores":
@@ -204,6 +206,7 @@ def attribute(kernel: Kernel, parameter: Parameter, draw: Draw) -> int | float:
         "theta": lambda: draw.integer(0, 1000 * 2**16),
         "one": lambda: draw.integer(1, 32768),
         "gain": lambda: draw.integer(1, 2**31 - 1),
+        "sparsity": lambda: draw.integer(0, 32767),
         "period": lambda: draw.integer(0, 3),
         "factor": lambda: draw.integer(0, 2**16),
         "n_bytes": lambda: sizes["n"],
@@ -244,6 +247,8 @@ def sizes_of(kernel: Kernel, draw: Draw) -> None:
     if _of(kernel, "d0"):
         order = draw.rng.permutation(3)
         sizes |= {f"d{i}": draw.integer(1, 6) for i in range(3)} | {f"p{i}": int(order[i]) for i in range(3)}
+    if _of(kernel, "positions"):
+        sizes |= {"positions": draw.integer(1, 6), "channels": draw.integer(1, 40)}
     if _of(kernel, "wrong"):
         sizes["classes"] = max(sizes["classes"], 2)
     if "table" in kernel.name and not kernel.name.endswith("f32"):

@@ -87,6 +87,7 @@ class Draw:
             "transpose": {"perm": ",".join(map(str, self.rng.permutation(len(shape))))},
             "normalise": {"eps": 1e-4},
             "batch_norm": {**activation, "eps": 1e-3, "momentum": 0.9},
+            "standardise": {"eps": 1e-4},
             "label": {"classes": 3, "neutral": 0.125},
         }
         return fixed.get(op, {}), shape

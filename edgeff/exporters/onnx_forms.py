@@ -108,6 +108,11 @@ def _normalise(graph: Graph, layer: Layer) -> None:
     graph.finish(layer, "Div", [x, graph.step("Add", [root, eps], f"{layer.name}.divisor")])
 
 
+def _standardise(graph: Graph, layer: Layer) -> None:
+    ones = graph.constant(f"{layer.name}.ones", np.ones(layer.shape, np.float32))
+    graph.finish(layer, "LayerNormalization", [graph.read(layer.inputs[0]), ones], axis=1, epsilon=float(layer.attrs["eps"]))
+
+
 def _label(graph: Graph, layer: Layer) -> None:
     value = graph.constant(f"{layer.name}.neutral", np.array(layer.attrs["neutral"], np.float32))
     pads = graph.constant(f"{layer.name}.pads", np.array([0, layer.attrs["classes"], 0, 0], np.int64))
@@ -129,5 +134,6 @@ FORMS: dict[str, Callable[[Graph, Layer], None]] = {
     "requantise": _requantise,
     "reshape": _reshape,
     "softmax": _softmax,
+    "standardise": _standardise,
     "transpose": _transpose,
 }

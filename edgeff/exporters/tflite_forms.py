@@ -177,6 +177,11 @@ def _label(graph: Graph, layer: Layer) -> None:
     graph.operator("PADV2", [_source(graph, layer), rows, value], graph.output(layer), "PadV2Options")
 
 
+def _standardise(graph: Graph, layer: Layer) -> None:
+    where = f"layer {conventions.short(layer.name)}, standardise"
+    raise Unsupported(where, got="no operator of TFLite", allowed="other layers in TFLite files", next_step="write it as ONNX or C")
+
+
 def _float_only(layer: Layer) -> None:
     if layer.quant:
         where = f"layer {conventions.short(layer.name)}, {layer.op}"
@@ -198,5 +203,6 @@ FORMS: dict[str, Callable[[Graph, Layer], None]] = {
     "requantise": _requantise,
     "reshape": _reshape,
     "softmax": _softmax,
+    "standardise": _standardise,
     "transpose": _transpose,
 }

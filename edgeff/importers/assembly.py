@@ -63,6 +63,11 @@ class Assembly(Windows):
         x = self.exact(node, x)
         return self.made(node, "label", (x,), (before + (x.shape or ())[0],), {"classes": before, "neutral": neutral})
 
+    def standardise(self, node: Node, x: Activation, eps: float) -> Activation:
+        """A standardise layer over all elements of ``x``."""
+        x = self.exact(node, x)
+        return self.made(node, "standardise", (x,), x.shape or (), {"eps": eps})
+
     def square(self, node: Node, a: Value, b: Value) -> Moment:
         """u * u, the first step of a normalise layer."""
         if not isinstance(a, Activation) or not isinstance(b, Activation) or (a.layer, a.quant) != (b.layer, b.quant):

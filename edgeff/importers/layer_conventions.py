@@ -41,7 +41,20 @@ AXES: Mapping[str, int] = {
     "label": 1,
 }
 """The count of axes of an input, without the batch; any for the kinds that are not here."""
-OPS = (*INTEGERS, "global_average_pool", "dense", "add", "relu", "requantise", "reshape", "transpose", "softmax", "normalise", "label")
+OPS = (
+    *INTEGERS,
+    "global_average_pool",
+    "dense",
+    "add",
+    "relu",
+    "requantise",
+    "reshape",
+    "transpose",
+    "softmax",
+    "normalise",
+    "standardise",
+    "label",
+)
 WEIGHTED = ("dense", "conv2d", "depthwise_conv2d", "conv1d")
 
 
@@ -85,7 +98,7 @@ def _check_attributes(layer: Layer, shape: Shape, where: str) -> None:
         _check_padded(layer, shape, where)
     if layer.op in ("average_pool2d", "max_pool2d"):
         _check_taps(layer, shape, where)
-    if layer.op == "normalise":
+    if layer.op in ("normalise", "standardise"):
         eps = layer.attrs.get("eps")
         if isinstance(eps, bool) or not isinstance(eps, int | float) or not 0 <= eps < float(np.finfo(np.float32).max):
             raise BadInput(f"{where}, eps", got=eps, allowed="a finite number, 0 or more")

@@ -1,4 +1,4 @@
-"""ONNX operators of vectors: Gemm, MatMul, sums and products, Softmax, and the five nodes of a normalise layer.
+"""ONNX operators of vectors: Gemm, MatMul, sums and products, Softmax, LayerNormalization, and the five nodes of a normalise layer.
 
 A sum or product with a constant is part of the layer before it; a product of a tensor with itself begins a normalise layer; a sum of two
 tensors is an ``add``. A Gemm behind a Flatten of an image channels first gets its columns in the order of edgeff's image, so that nothing
@@ -168,6 +168,17 @@ def _batch_normalization(graph: Graph, node: Node, values: Values) -> Seen:
     return _affine(graph, node, x, factor, shift)
 
 
+def _layer_normalization(graph: Graph, node: Node, values: Values) -> Seen:
+    """A standardise layer: over all axes but the batch, without parameters of its own."""
+    x = graph.vector(node, values[0])
+    if x.shape is None or int(number(node, "axis", -1)) not in (1, -len(x.shape)):
+        raise node.unsupported(f"part of an input of shape {x.shape}, without the batch axis", "all axes but the batch")
+    scale, bias = constant(node, values[1], "scale").array, optional(node, values[2], "bias")
+    if (scale != 1).any() or (bias is not None and bias.array.any()):
+        raise node.unsupported("a scale or a bias", "a scale of ones, no bias")
+    return view(graph.assembly.standardise(node, x, number(node, "epsilon", 1e-5)))
+
+
 def softmax(graph: Graph, node: Node, x: View) -> View:
     """A softmax over all elements of ``x``, which lie along one axis."""
     shape = x.shape
@@ -223,6 +234,7 @@ HANDLERS = {
     "Clip": Handler(_clip, (1, 3), frozenset({"min", "max"})),
     "Div": Handler(_divide, (2, 2)),
     "Gemm": Handler(_gemm, (2, 3), frozenset({"alpha", "beta", "transA", "transB"})),
+    "LayerNormalization": Handler(_layer_normalization, (2, 3), frozenset({"axis", "epsilon", "stash_type"})),
     "MatMul": Handler(_matmul, (2, 2)),
     "Mul": Handler(_multiply, (2, 2)),
     "Relu": Handler(_relu, (1, 1)),

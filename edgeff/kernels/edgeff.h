@@ -298,6 +298,25 @@ void eff_goodness_f32(float *scores, const float *h, int32_t n, int32_t index, i
 void eff_goodness_i8(int32_t *scores, const int8_t *h, int32_t n, int32_t h_zero, int32_t index, int32_t add, int32_t multiplier,
                      int32_t shift);
 void eff_goodness_i16(int32_t *scores, const int16_t *h, int32_t n, int32_t index, int32_t add, int32_t multiplier, int32_t shift);
+int32_t eff_sigmoid_q15(int32_t x);      /* the logistic function of a number in units of 2^-16, in Q0.15 */
+float eff_sqrt_f32(float x);             /* correctly rounded; 0 below 2^-126 */
+uint32_t eff_sqrt_u64(uint64_t v);       /* the integer part of the root */
+
+/* ------------------------------------------------------------------ scff.c: self-contrastive Forward-Forward
+ * standardise: y = (x - mean x) / sqrt(variance x + eps). pair: y = (a + c) / 2, integers of one scale and zero point. scff_delta:
+ * d = channels / 8 d loss / d h of softplus(theta - G) + sparsity G (sign 1) or softplus(G - theta) (sign -1), G = 4 mean h^2 over the
+ * channels of each position; integers: theta in units of 2^-16, sparsity in Q0.15. */
+void eff_standardise_f32(float *y, const float *x, int32_t n, float eps);
+void eff_standardise_i8(int8_t *y, const int8_t *x, int32_t n, int32_t y_zero, int32_t gain);
+void eff_standardise_i16(int16_t *y, const int16_t *x, int32_t n, int32_t gain);
+void eff_pair_f32(float *y, const float *a, const float *c, int32_t n);
+void eff_pair_i8(int8_t *y, const int8_t *a, const int8_t *c, int32_t n);
+void eff_pair_i16(int16_t *y, const int16_t *a, const int16_t *c, int32_t n);
+void eff_scff_delta_f32(float *d, const float *h, int32_t positions, int32_t channels, float theta, int32_t sign, float sparsity);
+void eff_scff_delta_i8(int16_t *d, const int8_t *h, int32_t positions, int32_t channels, int32_t h_zero, int32_t multiplier, int32_t shift,
+                       int32_t theta, int32_t sign, int32_t sparsity);
+void eff_scff_delta_i16(int16_t *d, const int16_t *h, int32_t positions, int32_t channels, int32_t multiplier, int32_t shift, int32_t theta,
+                        int32_t sign, int32_t sparsity);
 
 /* ------------------------------------------------------------------ select.c: the index of the first largest value; copies */
 void eff_argmax_f32(int32_t *best, const float *x, int32_t n);

@@ -57,7 +57,7 @@ void eff_ff_delta_f32(float *d, const float *h, int32_t n, float theta, int32_t 
 }
 
 /* sigmoid of a number in units of 2^-16, in Q0.15 */
-static int32_t eff_sigmoid_q15(int32_t x)
+int32_t eff_sigmoid_q15(int32_t x)
 {
     const int32_t magnitude = x < 0 ? (x < -0x1FFFFF ? 0x1FFFFF : -x) : (x > 0x1FFFFF ? 0x1FFFFF : x);
     const int32_t upper = eff_reciprocal_q31(eff_exp_q31(-(magnitude * 1024)));
@@ -95,7 +95,7 @@ void eff_ff_delta_i16(int16_t *d, const int16_t *h, int32_t n, int32_t multiplie
 }
 
 /* The correctly rounded square root of a non-negative, finite, normal number, one bit of the mantissa at a time. */
-static float eff_sqrt_f32(float x)
+float eff_sqrt_f32(float x)
 {
     union {
         float value;
@@ -132,7 +132,7 @@ void eff_normalise_f32(float *y, const float *x, int32_t n, float eps)
     }
 }
 
-static uint32_t eff_sqrt_u64(uint64_t v)
+uint32_t eff_sqrt_u64(uint64_t v)
 {
     uint64_t root = 0;
     for (uint64_t bit = UINT64_C(1) << 62; bit != 0; bit >>= 2) {

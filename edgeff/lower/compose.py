@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgeff.errors import Unsupported
-from edgeff.ir import Array, Attr, Layer, Quant
+from edgeff.ir import Array, Attr, Layer, Quant, Tensor
 from edgeff.kernels.arithmetic import feedback_signs
 from edgeff.layers import kind
 from edgeff.layers.label import NEUTRAL, ON
@@ -242,6 +242,43 @@ class Builder(Tangents):
     def goodness(self, scores: Value, h: Value, index: int, add: bool) -> None:
         """scores[index] = mean(h^2), or += with ``add``."""
         self.call(f"eff_goodness_{self.suffix}", [scores], [h], self._goodness_attrs(h) | {"index": index, "add": int(add)}, stage="error")
+
+    def kept(self, name: str, like: Value) -> Value:
+        """What a program keeps from step to step under ``name``, zeros before the first one; of the shape and meaning of ``like``."""
+        return self._values.get(name) or self._add(
+            Tensor(name, like.shape, like.dtype, "state", None, self._tensors[like.name].quant), like.scale
+        )
+
+    def keep(self, state: Value, x: Value) -> None:
+        """state = x, for the next step."""
+        self.call("eff_copy", [state], [x], {"n_bytes": self._tensors[x.name].size_bytes}, stage="feedback")
+
+    def pair(self, a: Value, c: Value) -> Value:
+        """(a + c) / 2 for two tensors of one scale."""
+        y = self.activation("pair", a.shape, dtype=a.dtype, quant=self._tensors[a.name].quant)
+        self.call(f"eff_pair_{self.suffix}", [y], [a, c], {"n": a.elements})
+        return y
+
+    def scff_delta(self, h: Value, theta: float, sign: int, sparsity: float) -> Value:
+        """channels / 8 times d loss / d h of softplus(theta - G) + sparsity G (sign 1) or softplus(G - theta) (sign -1).
+
+        G = 4 mean(h^2) over the channels of each position.
+        """
+        channels = h.shape[-1]
+        sizes: dict[str, Attr] = {"positions": h.elements // channels, "channels": channels, "sign": sign}
+        if self.numeric == "float32":
+            d = self.activation("delta", (h.elements,))
+            self.call("eff_scff_delta_f32", [d], [h], sizes | {"theta": theta, "sparsity": sparsity}, stage="error")
+            return d
+        int8 = self.numeric == "int8"
+        self.at_most(33_000 if int8 else 131_071, channels, "the goodness of a layer")
+        d = self.activation("delta", (h.elements,), dtype="int16", scale=h.scale / (128.0 if int8 else 1.0))
+        sizes["multiplier"], sizes["shift"] = self.fixed_point(4.0 * h.scale**2 / channels * 2.0 ** (16 if int8 else 32), "the goodness")
+        if int8:
+            sizes["h_zero"] = h.zero_point
+        fixed: dict[str, Attr] = {"theta": round(theta * 2**16), "sparsity": round(sparsity * 2**15)}
+        self.call(f"eff_scff_delta_{self.suffix}", [d], [h], sizes | fixed, stage="error")
+        return d
 
     def advance(self, period: int, factor: float) -> None:
         """Ends a learning step: counts it, and scales the rate by ``factor`` after every ``period`` steps (0: never)."""

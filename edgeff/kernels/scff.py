@@ -1,0 +1,112 @@
+"""Self-contrastive Forward-Forward (Chen et al. 2025): standardisation, the pair of two samples, and the local loss's gradient."""
+
+from __future__ import annotations
+
+from math import isqrt
+
+import numpy as np
+
+from edgeff.ir import Array
+from edgeff.kernels import kernel
+from edgeff.kernels.arithmetic import exp_f32, requantise, sigmoid_q15, sum_in_order
+
+
+@kernel(macs=lambda a: 2 * a["n"])
+def eff_standardise_f32(y: Array, x: Array, n: int, eps: float) -> None:
+    """y = (x - mean(x)) / sqrt(variance(x) + eps)."""
+    centred = x - sum_in_order(x) / np.float32(n)
+    spread = sum_in_order(centred * centred) / np.float32(n) + np.float32(eps)
+    y[:] = centred / (np.sqrt(spread) if spread >= np.float32(2.0**-126) else np.float32(0.0))
+
+
+@kernel(macs=lambda a: 2 * a["n"])
+def eff_standardise_i8(y: Array, x: Array, n: int, y_zero: int, gain: int) -> None:
+    """y in steps of 2**24 / gain; mean and deviation in units of 2**-8 input steps, the deviation plus one. n <= 32,768."""
+    u = x.astype(np.int64) + 128
+    total, squares = int(u.sum()), int(np.dot(u, u))
+    factor = gain // (isqrt(((n * squares - total * total) << 16) // (n * n)) + 1)
+    centred = (u << 8) - (total * 256 + n // 2) // n
+    y[:] = np.clip(((centred * factor + (1 << 23)) >> 24) + y_zero, -128, 127)
+
+
+@kernel(macs=lambda a: 2 * a["n"])
+def eff_standardise_i16(y: Array, x: Array, n: int, gain: int) -> None:
+    """The int16 form: steps of 2**16 / gain, mean and deviation in input steps. n <= 32,768."""
+    u = x.astype(np.int64) + 32768
+    total, squares = int(u.sum()), int(np.dot(u, u))
+    factor = gain // (isqrt((n * squares - total * total) // (n * n)) + 1)
+    y[:] = np.clip(((u - (total + n // 2) // n) * factor + 0x8000) >> 16, -32767, 32767)
+
+
+@kernel(macs=lambda a: a["n"])
+def eff_pair_f32(y: Array, a: Array, c: Array, n: int) -> None:
+    """y = (a + c) / 2: what the tied halves of a layer see of a pair, but for a factor of 2."""
+    y[:] = (a + c) * np.float32(0.5)
+
+
+def _pair(y: Array, a: Array, c: Array) -> None:
+    y[:] = (a.astype(np.int64) + c.astype(np.int64) + 1) >> 1
+
+
+@kernel(macs=lambda a: a["n"])
+def eff_pair_i8(y: Array, a: Array, c: Array, n: int) -> None:
+    """The int8 form, all of one scale and zero point; ties upwards."""
+    _pair(y, a, c)
+
+
+@kernel(macs=lambda a: a["n"])
+def eff_pair_i16(y: Array, a: Array, c: Array, n: int) -> None:
+    """The int16 form."""
+    _pair(y, a, c)
+
+
+@kernel(macs=lambda a: 2 * a["positions"] * a["channels"])
+def eff_scff_delta_f32(d: Array, h: Array, positions: int, channels: int, theta: float, sign: int, sparsity: float) -> None:
+    """channels / 8 times d loss / d h for G = 4 mean(h^2) at each position.
+
+    The loss is softplus(theta - G) + sparsity G (sign 1) or softplus(G - theta) (sign -1).
+    """
+    f = np.float32
+    image = h.reshape(positions, channels)
+    sums = np.add.accumulate(image * image, axis=1, dtype=f)[:, -1]
+    goodness = f(4.0) * sums / f(channels)
+    s = f(-1.0 if sign < 0 else 1.0)
+    slope = f(1.0) / (f(1.0) + exp_f32(s * (goodness - f(theta))))
+    factor = slope if sign < 0 else f(sparsity) - slope
+    d[:] = (factor[:, None] * image).reshape(-1)
+
+
+def _factors(squares: Array, multiplier: int, shift: int, theta: int, sign: int, sparsity: int) -> Array:
+    """In Q0.15, one a position."""
+    goodness = np.clip(requantise(squares, multiplier, shift), 0, 1 << 30)
+    slope = sigmoid_q15(goodness - theta if sign < 0 else theta - goodness)
+    return np.asarray(slope if sign < 0 else sparsity - slope)[:, None]
+
+
+@kernel(macs=lambda a: 2 * a["positions"] * a["channels"])
+def eff_scff_delta_i8(
+    d: Array,
+    h: Array,
+    positions: int,
+    channels: int,
+    h_zero: int,
+    multiplier: int,
+    shift: int,
+    theta: int,
+    sign: int,
+    sparsity: int,
+) -> None:
+    """The int8 form, d in int16 with the scale s_h / 128; G and theta in units of 2**-16, sparsity in Q0.15. channels <= 33,000."""
+    image = h.astype(np.int64).reshape(positions, channels) - h_zero
+    factors = _factors((image * image).sum(axis=1), multiplier, shift, theta, sign, sparsity)
+    d[:] = ((factors * image + 128) >> 8).reshape(-1)
+
+
+@kernel(macs=lambda a: 2 * a["positions"] * a["channels"])
+def eff_scff_delta_i16(
+    d: Array, h: Array, positions: int, channels: int, multiplier: int, shift: int, theta: int, sign: int, sparsity: int
+) -> None:
+    """The int16 form, d with the scale s_h; the sum of squares enters in units of 2**16."""
+    image = h.astype(np.int64).reshape(positions, channels)
+    factors = _factors((image * image).sum(axis=1) >> 16, multiplier, shift, theta, sign, sparsity)
+    d[:] = ((factors * image + (1 << 14)) >> 15).reshape(-1)

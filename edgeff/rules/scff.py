@@ -1,0 +1,254 @@
+"""Self-contrastive Forward-Forward: each layer learns, without labels, to tell a sample beside itself from two different ones beside
+each other (Chen et al. 2025).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from edgeff.errors import BadInput, Unsupported
+from edgeff.ir import Array, Headroom, Layer, Network, Numeric
+from edgeff.layers import Activations, forward, kind
+from edgeff.layers.standardise import EPS
+from edgeff.rules import Gradients, Rule, Run, Settings, register
+from edgeff.rules._readout import fit_readout
+
+KINDS = ("conv1d", "conv2d", "dense", "depthwise_conv2d")
+CHUNK = 1000
+
+
+@dataclass(frozen=True)
+class ScffSettings(Settings):
+    """``theta_positive``, ``theta_negative``: the thresholds th1, th2 of the goodness; ``sparsity``: lambda.
+
+    ``readout``: the head reads ``all`` hidden layers or the ``last``. ``head_rate``: its learning rate, as a multiple of the others', while
+    it learns beside them. On the host it is then fitted to the finished features: ``readout_epochs`` passes of Adam (0: not at all) from
+    the rate ``readout_lr``, with the share ``dropout`` of the features dropped.
+    """
+
+    theta_positive: float = 8.0
+    theta_negative: float = 12.0
+    sparsity: float = 1e-4
+    readout: str = "all"
+    head_rate: float = 1.0
+    readout_epochs: int = 60
+    readout_lr: float = 3e-3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.readout not in ("all", "last"):
+            raise BadInput("setting readout", got=repr(self.readout), allowed="all, last")
+        for name, low, high in (
+            ("theta_positive", 0.0, 1e3),
+            ("theta_negative", 0.0, 1e3),
+            ("sparsity", 0.0, 0.99),
+            ("head_rate", 0.0, 1e3),
+            ("readout_lr", 0.0, 1e3),
+            ("readout_epochs", 0, 100_000),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise BadInput(f"setting {name}", got=getattr(self, name), allowed=f"{low:g} to {high:g}")
+
+
+def _sigmoid(v: Array) -> Array:
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * v)))
+
+
+def hidden_layers(network: Network) -> tuple[Layer, ...]:
+    """The layers with weights below other ones: those that learn without labels. The others are the read-outs."""
+    below: set[str] = set()
+    for layer in reversed(network.layers):
+        if layer.trainable or layer.name in below:
+            below.update(layer.inputs)
+    return tuple(layer for layer in network.trainable if layer.name in below)
+
+
+def _readouts(network: Network) -> tuple[Layer, ...]:
+    hidden = {layer.name for layer in hidden_layers(network)}
+    return tuple(layer for layer in network.trainable if layer.name not in hidden)
+
+
+def _walk(network: Network) -> tuple[Layer, ...]:
+    """The layers up to the last hidden one that the read-outs have no part in."""
+    last = hidden_layers(network)[-1].name
+    return replace(network, layers=network.layers[: [layer.name for layer in network].index(last) + 1]).upstream.layers
+
+
+@register
+class Scff(Rule):
+    """Positive ``[z_i ; z_i]``, negative ``[z_i ; z_j]`` with j another sample, z the standardised input; the halves of the first layer's
+    weights are tied, ``a = W (z_1 + z_2) + 2 b``. Goodness ``G = mean(relu(a)^2)`` over the channels of each position; loss
+    ``softplus(th1 - G+) + softplus(G- - th2) + lambda G+``, averaged over the positions, layer by layer. The head, softmax regression, reads
+    all hidden layers, standardised, and is the only one that sees labels.
+
+    With ``m = (z_1 + z_2) / 2``, ``a = 2 (W m + b)``: a pass of a pair is a pass of its mean, and ``G = 4 mean(h^2)`` for the layer's own
+    output h; the network of a single sample has the paper's features but for a factor of 2 that standardisation takes away. The
+    direction is the loss's gradient times channels / 8, so that one learning rate serves every width. On a device, and for a mini-batch of
+    one, j is the sample before (at first a sample of zeros).
+
+    Departures: ReLU everywhere, no triangle activation; all layers learn at once, with one pair of thresholds and G = 4 mean(h^2) in each,
+    not one after the other with settings of their own; no augmentation; L2, not decoupled, weight decay.
+    """
+
+    name = "scff"
+    summary = "unsupervised, layer-local: a sample beside itself or another"
+    source = "Chen, Liu, Laydevant & Grollier, Nature Communications 2025 (arXiv 2409.11593)"
+    settings: Settings = ScffSettings(lr=0.003, momentum=0.0, batch=32, epochs=60, decay=0.5, decay_epochs=(30, 45), optimiser="adam")
+    device: Mapping[str, Mapping[str, Any]] = {
+        "float32": {"lr": 0.005, "head_rate": 4.0, "readout": "last", "optimiser": "sgd"},
+        "int16": {"lr": 0.005, "head_rate": 4.0, "readout": "last", "optimiser": "sgd"},
+        "int8": {"lr": 0.005, "head_rate": 4.0, "readout": "last", "optimiser": "sgd"},
+    }
+
+    def prepare(self, network: Network, settings: Any, seed: int, classes: int | None = None) -> Network:
+        """The network with ``standardise`` before every layer with weights and, for ``readout`` ``all``, a read-out of each hidden layer.
+
+        The read-outs' outputs are added to the head's.
+        """
+        _check(network)
+        shapes = {"input": network.input_shape} | {layer.name: layer.shape for layer in network}
+        head = network.trainable[-1]
+        rng = np.random.default_rng([seed, 5])
+        layers: list[Layer] = []
+        readouts: list[Layer] = []
+        renamed: dict[str, str] = {}
+        for layer in network:
+            (below,) = layer.inputs
+            source = renamed.get(below, below)
+            if layer.trainable:
+                source = f"{below}_std"
+                layers.append(Layer(source, "standardise", (renamed.get(below, below),), shapes[below], {"eps": EPS}))
+                if settings.readout == "all" and layer not in (network.trainable[0], head):
+                    made = _readout(f"readout_{len(readouts) + 1}", source, prod(shapes[below]), head, rng)
+                    readouts.append(made)
+            layers.append(replace(layer, inputs=(source,)))
+            if layer is head:
+                total = head.name
+                for number, made in enumerate(readouts, 1):
+                    layers.append(made)
+                    layers.append(Layer(f"sum_{number}", "add", (total, made.name), head.shape, {"activation": "none"}))
+                    total = f"sum_{number}"
+                renamed[head.name] = total
+        return replace(network, layers=tuple(layers))
+
+    def prepare_needed(self, network: Network) -> bool:
+        return not any(layer.op == "standardise" for layer in network)
+
+    def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
+        """Weights and activations grow until the goodness passes the threshold."""
+        return Headroom(weights=6.0, hidden=6.0, output=16.0) if numeric == "int16" else Headroom(weights=3.0, hidden=4.0, output=8.0)
+
+    def step(self, run: Run, x: Array, t: Array) -> Gradients:
+        settings, network = run.settings, run.network
+        hidden = hidden_layers(network)
+        up = forward(network, run.params, x)
+        first = network.layers[0].name
+        down: Activations = {first: 0.5 * (up[first] + self._others(run, up[first]))}
+        gradients: Gradients = {}
+        for layer in _walk(network)[1:]:
+            params = run.params.get(layer.name, {})
+            down[layer.name] = kind(layer).forward(layer, params, *(down[name] for name in layer.inputs))
+            if layer in hidden:
+                rises = self._delta(layer, up[layer.name], settings.theta_positive, 1, settings.sparsity)
+                falls = self._delta(layer, down[layer.name], settings.theta_negative, -1, 0.0)
+                below = layer.inputs[0]
+                parts = [kind(layer).weight_gradient(layer, params, d, h[below]) for d, h in ((rises, up), (falls, down))]
+                gradients[layer.name] = {name: parts[0][name] + parts[1][name] for name in parts[0]}
+        error = settings.head_rate * (up[network.layers[-1].name] - t)
+        for layer in _readouts(network):
+            gradients[layer.name] = kind(layer).weight_gradient(layer, run.params[layer.name], error, up[layer.inputs[0]])
+        return gradients
+
+    def _others(self, run: Run, z: Array) -> Array:
+        """Another sample for each: the batch turned round by a drawn number of places; for a batch of one the sample before it."""
+        previous = run.extra.get("previous")
+        run.extra["previous"] = z[-1:].copy()
+        if len(z) > 1:
+            return np.roll(z, int(run.rng.integers(1, len(z))), axis=0)
+        return np.zeros_like(z) if previous is None else previous
+
+    @staticmethod
+    def _delta(layer: Layer, h: Array, theta: float, sign: int, sparsity: float) -> Array:
+        """channels / 8 times d loss / d h for one half of the loss."""
+        goodness = 4.0 * np.mean(h * h, axis=-1, keepdims=True)
+        slope = _sigmoid(sign * (theta - goodness))
+        return (slope if sign < 0 else sparsity - slope) * h / np.asarray(prod(layer.shape[:-1]), h.dtype)
+
+    def finished(self, run: Run, x: Array, t: Array) -> None:
+        """Fits the read-outs to the features of all training samples, which are kept in memory: (n, features) float32."""
+        settings, heads = run.settings, _readouts(run.network)
+        if not settings.readout_epochs:
+            return
+        read = [np.empty((len(x), prod(run.network[head.inputs[0]].shape)), np.float32) for head in heads]
+        for first in range(0, len(x), CHUNK):
+            h = forward(run.network, run.params, x[first : first + CHUNK])
+            for features, head in zip(read, heads, strict=True):
+                features[first : first + CHUNK] = h[head.inputs[0]].reshape(-1, features.shape[1])
+        fit_readout(
+            [run.params[head.name] for head in heads],
+            read,
+            t.reshape(len(t), -1),
+            epochs=settings.readout_epochs,
+            lr=settings.readout_lr,
+            batch=settings.batch,
+            dropout=settings.dropout,
+            softmax=run.network.layers[-1].op == "softmax",
+            rng=run.rng,
+        )
+
+    # ---------------------------------------------------------------- on the device
+
+    def lower(self, build: Any) -> None:
+        """The single sample's pass first, for the read-outs; then layer by layer the pair's, and both updates.
+
+        Values of the first pass stay until their layer has learned.
+        """
+        settings, network = build.settings, build.network
+        hidden, up = hidden_layers(network), build.run(build.x)
+        error = build.error(up[network.layers[-1].name])
+        for layer in _readouts(network):
+            build.update(layer, error, up[layer.inputs[0]], settings.head_rate)
+        first = network.layers[0].name
+        previous = build.kept("previous", up[first])
+        down = {first: build.pair(up[first], previous)}
+        build.keep(previous, up[first])
+        for layer in _walk(network)[1:]:
+            down[layer.name] = build.forward(layer, *(down[name] for name in layer.inputs))
+            if layer in hidden:
+                rises = build.scff_delta(up[layer.name], settings.theta_positive, 1, settings.sparsity)
+                falls = build.scff_delta(down[layer.name], settings.theta_negative, -1, 0.0)
+                share, below = 1.0 / prod(layer.shape[:-1]), layer.inputs[0]
+                build.update(layer, rises, up[below], share)
+                build.update(layer, falls, down[below], share)
+
+
+def _check(network: Network) -> None:
+    """Raises Unsupported for what is no chain of layers with ReLU that ends in a dense head."""
+    trainable = network.trainable
+    if len(trainable) < 2:
+        raise Unsupported("rule scff", got="a network without a hidden layer", allowed="at least one hidden layer and the head")
+    if kinds := sorted({layer.op for layer in trainable} - set(KINDS)):
+        raise Unsupported("rule scff", got=f"layers of kind {', '.join(kinds)}", allowed=", ".join(KINDS), next_step="use another rule")
+    read = [name for layer in network for name in layer.inputs]
+    if len(read) != len(set(read)) or any(len(layer.inputs) != 1 for layer in network):
+        raise Unsupported("rule scff", got="a network that branches", allowed="one layer behind the other", next_step="use another rule")
+    if bent := [layer.name for layer in trainable[:-1] if layer.attrs.get("activation") == "relu6"]:
+        raise Unsupported(f"rule scff on layer {bent[0]!r}", got="ReLU6", allowed="ReLU", next_step="train with ReLU")
+    head, tail = trainable[-1], network.layers[network.layers.index(trainable[-1]) + 1 :]
+    if head.op != "dense" or head.attrs.get("activation") != "none" or [layer.op for layer in tail] not in ([], ["softmax"]):
+        got = f"a head {head.op} with {', '.join(layer.op for layer in tail) or 'nothing'} behind it"
+        raise Unsupported("rule scff", got=got, allowed="a dense head without activation, and a softmax or nothing behind it")
+
+
+def _readout(name: str, source: str, features: int, head: Layer, rng: np.random.Generator) -> Layer:
+    """A read-out of ``features`` like the head, drawn as a dense layer is."""
+    limit = np.sqrt(6.0 / features)
+    params = {"weight": rng.uniform(-limit, limit, (head.shape[0], features)).astype(np.float32)}
+    if "bias" in head.params:
+        params["bias"] = np.zeros(head.shape[0], np.float32)
+    return Layer(name, "dense", (source,), head.shape, dict(head.attrs), params)
