@@ -279,6 +279,18 @@ void eff_goodness_i8(int32_t *scores, const int8_t *h, int32_t n, int32_t h_zero
                      int32_t shift);
 void eff_goodness_i16(int32_t *scores, const int16_t *h, int32_t n, int32_t index, int32_t add, int32_t multiplier, int32_t shift);
 
+/* ------------------------------------------------------------------ competitive.c: channel-wise competitive Forward-Forward
+ * h[n][in_c] has min(classes, in_c) groups of channels, class c that of c % groups. channel_goodness: scores[c] = the group's mean square
+ * over the mean of all groups', or += when add; i8 in units of 2^-16. competitive_delta: d loss / d h of the cross-entropy of
+ * softmax(sharpness * goodness); scratch[2 * groups]; i8: d in steps of 2 sharpness groups / (n in_c 2^15 s_h), sharpness in units of
+ * 2^-8. */
+void eff_channel_goodness_f32(float *scores, const float *h, int32_t n, int32_t in_c, int32_t classes, int32_t add);
+void eff_channel_goodness_i8(int32_t *scores, const int8_t *h, int32_t n, int32_t in_c, int32_t classes, int32_t h_zero, int32_t add);
+void eff_competitive_delta_f32(float *d, float *scratch, const float *h, const int32_t *label, int32_t n, int32_t in_c, int32_t classes,
+                               float sharpness);
+void eff_competitive_delta_i8(int16_t *d, int32_t *scratch, const int8_t *h, const int32_t *label, int32_t n, int32_t in_c,
+                              int32_t classes, int32_t h_zero, int32_t sharpness);
+
 /* ------------------------------------------------------------------ select.c: the index of the first largest value; copies */
 void eff_argmax_f32(int32_t *best, const float *x, int32_t n);
 void eff_argmax_i8(int32_t *best, const int8_t *x, int32_t n);
