@@ -153,7 +153,7 @@ void eff_conv_bias_update_i32(int32_t *b, const int16_t *delta, const uint32_t *
 /* ------------------------------------------------------------------ window_gradient.c
  * What the windows of conv.c and pool.c send back to their input: d[iy][ix][c] = the sum over all windows of delta * w, in the order of
  * (ky, kx, o); or every window in the order of (oy, ox) adds delta / (its taps inside the image) to each of them (average), or delta to the
- * first of its largest taps (max). mean: d[i][c] = delta[c] / n. */
+ * first of its largest taps (max). mean: d[i][c] = delta[c] / n. i8: the average without its division, saturated. */
 void eff_conv2d_input_gradient_f32(float *d, const float *delta, const float *w, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h,
                                    int32_t out_w, int32_t out_c, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w,
                                    int32_t pad_h, int32_t pad_w);
@@ -163,6 +163,9 @@ void eff_depthwise_conv2d_input_gradient_f32(float *d, const float *delta, const
 void eff_average_pool2d_input_gradient_f32(float *d, const float *delta, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h,
                                            int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h,
                                            int32_t pad_w);
+void eff_average_pool2d_input_gradient_i8(int16_t *d, const int16_t *delta, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h,
+                                          int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h,
+                                          int32_t pad_w);
 void eff_max_pool2d_input_gradient_f32(float *d, const float *delta, const float *x, int32_t in_h, int32_t in_w, int32_t in_c,
                                        int32_t out_h, int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w,
                                        int32_t pad_h, int32_t pad_w);

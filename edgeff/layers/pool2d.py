@@ -61,6 +61,17 @@ class AveragePool2d(Pool2d):
         return (pooling.average_pool2d_gradient(delta, xs[0].shape, window(layer), stride(layer), pads(layer)),)
 
 
+    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+        """int8: the division by a window's taps is in the scale of the gradient, so all windows must have as many."""
+        if build.numeric != "int8":
+            return super().lower_input_gradients(build, layer, delta, *xs)
+        if any(pads(layer)):
+            raise Unsupported(f"the gradient through layer {layer.name!r} in int8", got="a pool with padding", allowed="none")
+        d = build.activation("gradient", xs[0].shape, dtype="int16", scale=delta.scale / prod(window(layer)), layer=layer.name)
+        build.call("eff_average_pool2d_input_gradient_i8", [d], [delta], geometry(layer, xs[0].shape), layer, "backward")
+        return (d,)
+
+
 class MaxPool2d(Pool2d):
     """The largest of the taps inside the image."""
 
