@@ -88,9 +88,13 @@ def macs(layer: Layer) -> int:
     return layer.params["weight"].size * prod(layer.shape[:-1]) if layer.trainable and layer.op != "batch_norm" else 0
 
 
-def walk(layers: Sequence[Layer], run: Run, x: Array) -> Iterator[tuple[Layer, Activations]]:
+Start = Array | Mapping[str, Array]
+"""The inputs x of a batch, or all that is known before the first of the layers to compute, by name."""
+
+
+def walk(layers: Sequence[Layer], run: Run, x: Start) -> Iterator[tuple[Layer, Activations]]:
     """Each layer with all activations so far."""
-    h: Activations = {"input": x}
+    h: Activations = dict(x) if isinstance(x, Mapping) else {"input": x}
     for layer in layers:
         h[layer.name] = kind(layer).forward(layer, run.params.get(layer.name, {}), *(h[name] for name in layer.inputs))
         yield layer, h
@@ -99,13 +103,13 @@ def walk(layers: Sequence[Layer], run: Run, x: Array) -> Iterator[tuple[Layer, A
 Local = Callable[[Block, Array], Array]
 
 
-def step_blocks(run: Run, layers: Sequence[Layer], parts: Sequence[Block], x: Array, local: Local) -> tuple[Gradients, Activations]:
+def step_blocks(run: Run, layers: Sequence[Layer], parts: Sequence[Block], x: Start, local: Local) -> tuple[Gradients, Activations]:
     """The directions of all blocks for a batch x, and the activations of ``layers``, which hold the blocks.
 
     ``local(block, h)`` is a sample's d loss / d h at the block's end h, (B, ..).
     """
     owner = {layer.name: block for block in parts for layer in block.layers}
-    h: Activations = {"input": x}
+    h: Activations = dict(x) if isinstance(x, Mapping) else {"input": x}
     saved: dict[str, Any] = {}
     gradients: Gradients = {}
     for layer in layers:
@@ -138,29 +142,38 @@ def backward(run: Run, block: Block, h: Activations, saved: Mapping[str, Any], d
     return gradients
 
 
-def lower_blocks(
-    build: Any, layers: Sequence[Layer], parts: Sequence[Block], local: Callable[[Block, dict[str, Any]], Any]
-) -> dict[str, Any]:
-    """Emits ``layers`` and the learning of all blocks in them, each block's as soon as its end is computed; returns the values."""
+Deltas = Callable[[Block, Sequence[Mapping[str, Any]]], Sequence[Any]]
+
+
+def lower_blocks(build: Any, layers: Sequence[Layer], parts: Sequence[Block], local: Deltas, *starts: Mapping[str, Any]) -> dict[str, Any]:
+    """Emits ``layers`` and the learning of all blocks in them, each block's as soon as its end is computed; returns the first pass's values.
+
+    There is a pass for each of ``starts``, which hold the values known before the first layer; by default one that starts at the input.
+    ``local(block, passes)`` emits d loss / d the block's end of each pass from its values.
+    """
     ends = {block.end.name: block for block in parts}
-    values = {"input": build.x}
+    passes = [dict(start) for start in starts] or [{"input": build.x}]
     for layer in layers:
-        values[layer.name] = build.forward(layer, *(values[name] for name in layer.inputs))
+        for values in passes:
+            values[layer.name] = build.forward(layer, *(values[name] for name in layer.inputs))
         if layer.name in ends:
-            lower_backward(build, ends[layer.name], values, local(ends[layer.name], values))
-    return values
+            lower_backward(build, ends[layer.name], passes, local(ends[layer.name], passes))
+    return passes[0]
 
 
-def lower_backward(build: Any, block: Block, values: Mapping[str, Any], delta: Any) -> None:
-    """Emits the way of ``delta``, d loss / d the block's end, back through the block, and the updates."""
-    deltas, learning = {block.end.name: delta}, block.learning
+def lower_backward(build: Any, block: Block, passes: Sequence[Mapping[str, Any]], ends: Sequence[Any]) -> None:
+    """Emits the way of d loss / d the block's end back through the block, and the updates: all passes see the old weights."""
+    deltas, learning = [{block.end.name: end} for end in ends], block.learning
     for layer in reversed(block.layers):
-        if layer.name not in deltas:
+        if layer.name not in deltas[0]:
             continue
-        here, xs = deltas.pop(layer.name), [values[name] for name in layer.inputs]
-        build.gate(here, values[layer.name], layer)
-        below = build.input_gradients(layer, here, *xs) if any(name in learning for name in layer.inputs) else ()
-        build.update(layer, here, xs[0])
-        for name, value in zip(layer.inputs, below, strict=False):
-            if name in learning:
-                deltas[name] = build.sum(deltas[name], value) if name in deltas else value
+        heres = [own.pop(layer.name) for own in deltas]
+        wanted = any(name in learning for name in layer.inputs)
+        for values, own, here in zip(passes, deltas, heres, strict=True):
+            build.gate(here, values[layer.name], layer)
+            below = build.input_gradients(layer, here, *(values[name] for name in layer.inputs)) if wanted else ()
+            for name, value in zip(layer.inputs, below, strict=False):
+                if name in learning:
+                    own[name] = build.sum(own[name], value) if name in own else value
+        for values, here in zip(passes, heres, strict=True):
+            build.update(layer, here, values[layer.inputs[0]])

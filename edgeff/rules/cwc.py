@@ -101,6 +101,10 @@ class Competitive(Rule):
     why_not = "its goodness has kernels for float32 and int8"
     local = True
 
+    def parts(self, layers: Sequence[Layer], settings: Any, *, head: bool) -> tuple[Block, ...]:
+        """What learns by itself: each layer with weights, but the head where there is one."""
+        return blocks(layers, 1, head=head)
+
     def prepare(self, network: Network, settings: Any, seed: int, classes: int | None = None) -> Network:
         """The network, which must be a classifier, with batch normalisation behind its convolutions for the time of training.
 
@@ -113,7 +117,7 @@ class Competitive(Rule):
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
         layers, sharpness = run.network.upstream.layers, run.settings.sharpness
-        parts = blocks(layers, head=run.classes is None)
+        parts = self.parts(layers, run.settings, head=run.classes is None)
         if run.classes is not None:
             return step_blocks(run, below(layers, parts), parts, x, lambda _, h: competitive_delta(h, t, sharpness))[0]
         gradients, h = step_blocks(run, layers, parts, x, lambda _, h: competitive_delta(h, t, sharpness))
@@ -124,7 +128,7 @@ class Competitive(Rule):
     def layer_scores(self, run: Run, x: Array) -> Iterator[tuple[str, Array, int]]:
         """After each layer its name, the sum of the goodness so far (B, C), and the multiply-accumulates of a sample so far."""
         layers, classes = run.network.upstream.layers, run.classes or prod(run.network.layers[-1].shape)
-        parts = blocks(layers, head=run.classes is None)
+        parts = self.parts(layers, run.settings, head=run.classes is None)
         ends = {block.end.name for block in parts}
         scores, spent = np.zeros((len(x), classes), x.dtype), 0
         for layer, h in walk(below(layers, parts), run, x):
@@ -147,7 +151,7 @@ class Competitive(Rule):
         require_classes(build.network, self.name, build.target)
         if build.settings.predict == "head":
             return super().lower_predict(build)
-        parts = blocks(build.layers)
+        parts = self.parts(build.layers, build.settings, head=True)
         values = build.run(build.x, below(build.layers, parts))
         scores = build.scores(prod(build.layers[-1].shape))
         build.at_most(16, len(parts), "the sum of the hidden layers' goodness")
@@ -158,10 +162,11 @@ class Competitive(Rule):
     def lower(self, build: Any) -> None:
         """Layer by layer its activation from the old weights, then its update; last the head, where it predicts."""
         classes, sharpness = build.classes or prod(build.layers[-1].shape), build.settings.sharpness
-        parts, headed = blocks(build.layers, head=build.classes is None), build.classes is None and build.settings.predict == "head"
+        parts = self.parts(build.layers, build.settings, head=build.classes is None)
+        headed = build.classes is None and build.settings.predict == "head"
 
-        def local(block: Block, values: dict[str, Any]) -> Any:
-            return build.competitive_delta(values[block.end.name], block.end, classes, sharpness)
+        def local(block: Block, passes: Sequence[Mapping[str, Any]]) -> list[Any]:
+            return [build.competitive_delta(values[block.end.name], block.end, classes, sharpness) for values in passes]
 
         values = lower_blocks(build, build.layers if headed else below(build.layers, parts), parts, local)
         if headed:

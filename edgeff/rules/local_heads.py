@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -97,11 +97,11 @@ class LocalHeads(Rule):
         """Block by block its activations and its head's error from the old weights, then the way back and the updates."""
         parts, layers = headed_blocks(build.network)
 
-        def error(block: Block, values: dict[str, Any]) -> Any:
-            scores = values[block.end.name]
+        def error(block: Block, passes: Sequence[Mapping[str, Any]]) -> list[Any]:
+            scores = passes[0][block.end.name]
             for layer in behind(build.network, block):
                 scores = build.forward(layer, scores)
-            return build.error(scores)
+            return [build.error(scores)]
 
         lower_blocks(build, layers, parts, error)
 
