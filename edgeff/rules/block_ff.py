@@ -114,6 +114,13 @@ class BlockForwardForward(Competitive):
             return super().headroom(network, settings, numeric)
         return Headroom(weights=3.0, hidden=4.0, output=6.0)
 
+    def _check(self, build: Any) -> None:
+        """Raises Unsupported where the network has no place for labels."""
+        require_classes(build.network, self.name, build.target)
+        if build.settings.goodness == "labels" and not any(layer.op == "label" for layer in build.network):
+            got, way = "a network without a layer for labels", "train a dense one with it, or set goodness=groups"
+            raise Unsupported(f"rule {self.name}", got=got, allowed="goodness=labels in a network made for them", next_step=way)
+
     def _labelled(self, run: Run, x: Array, labels: Array | None) -> Activations:
         """What is known before the layer behind ``label``: x (B, ..) and the labels (B,), or the neutral one, written before it."""
         return {"input": x, "label": with_label(run.network["label"], x, labels)}
@@ -150,9 +157,9 @@ class BlockForwardForward(Competitive):
     # ---------------------------------------------------------------- on the device
 
     def lower_predict(self, build: Any) -> Any:
+        self._check(build)
         if build.settings.predict == "head" or build.settings.goodness == "groups":
             return super().lower_predict(build)
-        require_classes(build.network, self.name, build.target)
         parts, classes = self.parts(build.layers, build.settings, head=True), prod(build.layers[-1].shape)
         build.at_most(16, len(parts), "the sum of the blocks' goodness")
         scores, number = build.scores(classes), build.class_number(0)
