@@ -129,13 +129,13 @@ def quantize(
     low, high = observed_range(x, "minmax", percentile)
     input_quant = SAMPLES if raw_input(network) else affine(low - room.input_margin, high + room.input_margin, numeric)
     quants = {"input": input_quant}
-    last = network.trainable[-1].name if network.trainable else ""
+    outputs = {layer.inputs[0] for layer in network if layer.op == "softmax"} | {layer.name for layer in network.trainable[-1:]}
     layers: dict[str, Layer] = {}
     for layer in network:
         item = kind(layer)
         output = quants[layer.inputs[0]] if item.keeps_quant else item.fixed_quant(numeric)
         if output is None:
-            factor = room.output if layer.name == last else room.hidden
+            factor = room.output if layer.name in outputs else room.hidden
             low, high = item.calibrated_range(layer, *observed_range(values[layer.name], method, percentile))
             output = affine(low * (factor if layer.trainable else 1.0), high * (factor if layer.trainable else 1.0), numeric)
         quants[layer.name] = output

@@ -99,6 +99,9 @@ def elements(kernel: Kernel, parameter: Parameter, sizes: Mapping[str, int]) -> 
     name = parameter.name
     if _of(kernel, "in_h") and name not in ONE:
         return window_elements(kernel, name, sizes)
+    if _of(kernel, "in_c", "classes") and name not in ONE:
+        groups = min(sizes["in_c"], sizes["classes"])
+        return {"scores": sizes["classes"], "scratch": 2 * groups}.get(name, sizes["n"] * sizes["in_c"])
     if _of(kernel, "n", "in_c"):
         return sizes["in_c"] * (sizes["n"] if name in ("x", "d") else 1)
     if _of(kernel, "n", "out_c"):
@@ -207,6 +210,7 @@ def attribute(kernel: Kernel, parameter: Parameter, draw: Draw) -> int | float:
         "one": lambda: draw.integer(1, 32768),
         "gain": lambda: draw.integer(1, 2**31 - 1),
         "sparsity": lambda: draw.integer(0, 32767),
+        "sharpness": lambda: draw.integer(1, 2**15),
         "period": lambda: draw.integer(0, 3),
         "factor": lambda: draw.integer(0, 2**16),
         "n_bytes": lambda: sizes["n"],

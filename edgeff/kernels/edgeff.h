@@ -153,7 +153,7 @@ void eff_conv_bias_update_i32(int32_t *b, const int16_t *delta, const uint32_t *
 /* ------------------------------------------------------------------ window_gradient.c
  * What the windows of conv.c and pool.c send back to their input: d[iy][ix][c] = the sum over all windows of delta * w, in the order of
  * (ky, kx, o); or every window in the order of (oy, ox) adds delta / (its taps inside the image) to each of them (average), or delta to the
- * first of its largest taps (max). mean: d[i][c] = delta[c] / n. */
+ * first of its largest taps (max). mean: d[i][c] = delta[c] / n. i8: the average without its division, saturated. */
 void eff_conv2d_input_gradient_f32(float *d, const float *delta, const float *w, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h,
                                    int32_t out_w, int32_t out_c, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w,
                                    int32_t pad_h, int32_t pad_w);
@@ -163,6 +163,9 @@ void eff_depthwise_conv2d_input_gradient_f32(float *d, const float *delta, const
 void eff_average_pool2d_input_gradient_f32(float *d, const float *delta, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h,
                                            int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h,
                                            int32_t pad_w);
+void eff_average_pool2d_input_gradient_i8(int16_t *d, const int16_t *delta, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h,
+                                          int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h,
+                                          int32_t pad_w);
 void eff_max_pool2d_input_gradient_f32(float *d, const float *delta, const float *x, int32_t in_h, int32_t in_w, int32_t in_c,
                                        int32_t out_h, int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w,
                                        int32_t pad_h, int32_t pad_w);
@@ -317,6 +320,18 @@ void eff_scff_delta_i8(int16_t *d, const int8_t *h, int32_t positions, int32_t c
                        int32_t theta, int32_t sign, int32_t sparsity);
 void eff_scff_delta_i16(int16_t *d, const int16_t *h, int32_t positions, int32_t channels, int32_t multiplier, int32_t shift, int32_t theta,
                         int32_t sign, int32_t sparsity);
+
+/* ------------------------------------------------------------------ competitive.c: channel-wise competitive Forward-Forward
+ * h[n][in_c] has min(classes, in_c) groups of channels, class c that of c % groups. channel_goodness: scores[c] = the group's mean square
+ * over the mean of all groups', or += when add; i8 in units of 2^-16. competitive_delta: d loss / d h of the cross-entropy of
+ * softmax(sharpness * goodness); scratch[2 * groups]; i8: d in steps of 2 sharpness groups / (n in_c 2^15 s_h), sharpness in units of
+ * 2^-8. */
+void eff_channel_goodness_f32(float *scores, const float *h, int32_t n, int32_t in_c, int32_t classes, int32_t add);
+void eff_channel_goodness_i8(int32_t *scores, const int8_t *h, int32_t n, int32_t in_c, int32_t classes, int32_t h_zero, int32_t add);
+void eff_competitive_delta_f32(float *d, float *scratch, const float *h, const int32_t *label, int32_t n, int32_t in_c, int32_t classes,
+                               float sharpness);
+void eff_competitive_delta_i8(int16_t *d, int32_t *scratch, const int8_t *h, const int32_t *label, int32_t n, int32_t in_c,
+                              int32_t classes, int32_t h_zero, int32_t sharpness);
 
 /* ------------------------------------------------------------------ select.c: the index of the first largest value; copies */
 void eff_argmax_f32(int32_t *best, const float *x, int32_t n);

@@ -123,6 +123,29 @@ void eff_average_pool2d_input_gradient_f32(float *d, const float *delta, int32_t
     }
 }
 
+void eff_average_pool2d_input_gradient_i8(int16_t *d, const int16_t *delta, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h,
+                                          int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h,
+                                          int32_t pad_w)
+{
+    for (int32_t iy = 0; iy < in_h; ++iy) {
+        const int32_t oy0 = (iy + pad_h) / stride_h, ky0 = iy + pad_h - oy0 * stride_h;
+        for (int32_t ix = 0; ix < in_w; ++ix) {
+            const int32_t ox0 = (ix + pad_w) / stride_w, kx0 = ix + pad_w - ox0 * stride_w;
+            for (int32_t c = 0; c < in_c; ++c) {
+                int32_t sum = 0;
+                for (int32_t ky = ky0, oy = oy0; ky < k_h && oy >= 0; ky += stride_h, --oy) {
+                    for (int32_t kx = kx0, ox = ox0; oy < out_h && kx < k_w && ox >= 0; kx += stride_w, --ox) {
+                        if (ox < out_w) {
+                            sum += delta[(oy * out_w + ox) * in_c + c];
+                        }
+                    }
+                }
+                *d++ = (int16_t)eff_clamp(sum, -32767, 32767);
+            }
+        }
+    }
+}
+
 void eff_max_pool2d_input_gradient_f32(float *d, const float *delta, const float *x, int32_t in_h, int32_t in_w, int32_t in_c,
                                        int32_t out_h, int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w,
                                        int32_t pad_h, int32_t pad_w)

@@ -1,7 +1,7 @@
-"""What convolutions and pools send back to their input: gradients with respect to an image, float32.
+"""What convolutions and pools send back to their input: gradients with respect to an image.
 
 In comes delta (out_h, out_w, out_c) behind the layer's activation function, and the weights or the image that decided; out goes d, the
-gradient (in_h, in_w, in_c). Integers are refused at lowering: rules without a backward pass learn in int8.
+gradient (in_h, in_w, in_c). All are float32 but the average pool's, which a local head in integers needs (``_i8``: between int8 layers).
 """
 
 from __future__ import annotations
@@ -108,6 +108,36 @@ def eff_average_pool2d_input_gradient_f32(
             across, x = positions_inside(kx, stride_w, pad_w, in_w, out_w)
             sums[y, x] += shares[down, across]
     d[:] = sums.reshape(-1)
+
+
+@kernel()
+def eff_average_pool2d_input_gradient_i8(
+    d: Array,
+    delta: Array,
+    in_h: int,
+    in_w: int,
+    in_c: int,
+    out_h: int,
+    out_w: int,
+    k_h: int,
+    k_w: int,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+) -> None:
+    """d (in_h, in_w, in_c): the sum of delta over the windows that hold a tap, saturated; both int16.
+
+    Without padding every window has as many taps, and the division by them is in the scale of d.
+    """
+    deltas = delta.reshape(out_h, out_w, in_c).astype(np.int64)
+    sums = np.zeros((in_h, in_w, in_c), np.int64)
+    for ky in range(k_h):
+        down, y = positions_inside(ky, stride_h, pad_h, in_h, out_h)
+        for kx in range(k_w):
+            across, x = positions_inside(kx, stride_w, pad_w, in_w, out_w)
+            sums[y, x] += deltas[down, across]
+    d[:] = np.clip(sums, -32767, 32767).reshape(-1)
 
 
 @kernel()

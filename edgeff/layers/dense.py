@@ -153,7 +153,7 @@ class Dense(Weighted):
         return dy
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
-        """Integers: the output spans the largest |d| that sums of |delta| <= 2 allow, so it cannot saturate behind a softmax."""
+        """Integers: the output spans the largest |d| that a sum of |delta| up to ``build.largest_error`` allows; 2 behind a softmax."""
         n_out, n_in = layer.params["weight"].shape
         w = build.parameter(layer, "weight")
         sizes = {"n_out": n_out, "n_in": n_in}
@@ -162,7 +162,7 @@ class Dense(Weighted):
             build.call("eff_input_gradient_f32", [d], [delta, w], sizes, layer, "backward")
             return (d,)
         limit = 127 if build.numeric == "int8" else 32767
-        scale = 2.0 * limit * w.scale / 32767
+        scale = build.largest_error * limit * w.scale / 32767
         d = build.activation("gradient", (n_in,), dtype="int16", scale=scale, layer=layer.name)
         pre_shift = max(accumulator_shift(n_out) - (8 if build.numeric == "int8" else 0), 0)
         multiplier, shift = build.fixed_point(delta.scale * w.scale / scale * 2.0**pre_shift, f"the gradient through layer {layer.name!r}")

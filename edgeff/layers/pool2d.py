@@ -71,6 +71,17 @@ class AveragePool2d(Pool2d):
         return (pooling.average_pool2d_gradient(delta, xs[0].shape, window(layer), stride(layer), pads(layer)),)
 
 
+    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+        """int8: the division by a window's taps is in the scale of the gradient, so all windows must have as many."""
+        if build.numeric != "int8":
+            return super().lower_input_gradients(build, layer, delta, *xs)
+        if any(pads(layer)):
+            raise Unsupported(f"the gradient through layer {layer.name!r} in int8", got="a pool with padding", allowed="none")
+        d = build.activation("gradient", xs[0].shape, dtype="int16", scale=delta.scale / prod(window(layer)), layer=layer.name)
+        build.call("eff_average_pool2d_input_gradient_i8", [d], [delta], geometry(layer, xs[0].shape), layer, "backward")
+        return (d,)
+
+
 class MaxPool2d(Pool2d):
     """The largest of the taps inside the image."""
 
@@ -131,7 +142,15 @@ class GlobalAveragePool(LayerKind):
         return lower_window_tangent(build, layer, "eff_mean_f32", dxs[0], [], {"n": prod(places), "in_c": channels})
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+        """int8: the one window of an average pool, its division in the scale of the gradient."""
         *places, channels = xs[0].shape
+        if build.numeric == "int8":
+            n = prod(places)
+            d = build.activation("gradient", xs[0].shape, dtype="int16", scale=delta.scale / n, layer=layer.name)
+            whole = {"in_h": n, "in_w": 1, "in_c": channels, "out_h": 1, "out_w": 1, "k_h": n, "k_w": 1}
+            attrs = whole | {"stride_h": 1, "stride_w": 1, "pad_h": 0, "pad_w": 0}
+            build.call("eff_average_pool2d_input_gradient_i8", [d], [delta], attrs, layer, "backward")
+            return (d,)
         return lower_window_gradient(build, layer, "eff_mean", xs[0], [delta], {"n": prod(places), "in_c": channels})
 
 

@@ -50,6 +50,7 @@ class Lines:
         self.layers = self.network.layers
         self.lr = float(getattr(settings, "lr", 0.0))
         self.classes: int | None = None
+        self.largest_error = 2.0  # bounds sum |delta| at the start of a backward pass, for the range of integer gradients
         self.stochastic = stochastic
         self.target = target
         self._tensors: dict[str, Tensor] = {}

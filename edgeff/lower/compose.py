@@ -9,6 +9,7 @@ import numpy as np
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Attr, Layer, Quant, Tensor
 from edgeff.kernels.arithmetic import feedback_signs
+from edgeff.kernels.competitive import MOST_GROUPS, MOST_SQUARES
 from edgeff.layers import kind
 from edgeff.layers.label import NEUTRAL, ON
 from edgeff.lower.builder import SUFFIX, Value
@@ -279,6 +280,29 @@ class Builder(Tangents):
         fixed: dict[str, Attr] = {"theta": round(theta * 2**16), "sparsity": round(sparsity * 2**15)}
         self.call(f"eff_scff_delta_{self.suffix}", [d], [h], sizes | fixed, stage="error")
         return d
+
+    def channel_goodness(self, scores: Value, h: Value, layer: Layer, add: bool) -> None:
+        """scores (classes,) = each class's share of the energy of h (kernels.competitive), or += with ``add``."""
+        attrs = self._group_sizes(h, scores.elements) | {"add": int(add)}
+        self.call(f"eff_channel_goodness_{self.suffix}", [scores], [h], attrs, layer, "error")
+
+    def competitive_delta(self, h: Value, layer: Layer, classes: int, sharpness: float) -> Value:
+        """d loss / d h of the competition of h's channels for ``classes`` classes (kernels.competitive)."""
+        attrs, groups, whole = self._group_sizes(h, classes), min(h.shape[-1], classes), self.numeric == "float32"
+        scale = None if whole else 2.0 * sharpness * groups / (h.elements * 2.0**15 * h.scale)
+        d = self.activation("delta", h.shape, dtype="float32" if whole else "int16", scale=scale)
+        scratch = self.activation("scratch", (2 * groups,), dtype="float32" if whole else "int32")
+        attrs["sharpness"] = sharpness if whole else max(round(sharpness * 2**8), 1)
+        self.call(f"eff_competitive_delta_{self.suffix}", [d, scratch], [h, self.label], attrs, layer, "error")
+        return d
+
+    def _group_sizes(self, h: Value, classes: int) -> dict[str, Attr]:
+        channels = h.shape[-1]
+        n, groups = h.elements // channels, min(channels, classes)
+        self.at_most(MOST_SQUARES, n * -(-channels // groups), "the goodness of a group of channels")
+        self.at_most(MOST_GROUPS, groups, "the classes that channels compete for")
+        attrs: dict[str, Attr] = {"n": n, "in_c": channels, "classes": classes}
+        return attrs | ({} if self.numeric == "float32" else {"h_zero": h.zero_point})
 
     def advance(self, period: int, factor: float) -> None:
         """Ends a learning step: counts it, and scales the rate by ``factor`` after every ``period`` steps (0: never)."""

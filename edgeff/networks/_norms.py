@@ -1,0 +1,36 @@
+"""Batch normalisation put behind convolutions that have none: for training alone, since folding takes it out again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from edgeff.ir import Layer, Network
+from edgeff.layers import kind
+
+CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "conv1d")
+
+
+def with_norms(network: Network) -> Network:
+    """Initialised ``network`` with a batch_norm behind every convolution but the head that has none; it takes over the activation.
+
+    ``layers.folding.fold`` gives back the structure of ``network``, with a bias in each of these layers. The layer called NAME is followed by
+    NAME_norm; its own bias, which batch normalisation would take out, is dropped.
+    """
+    layers: list[Layer] = []
+    head = network.trainable[-1].name if network.trainable else ""
+    renamed: dict[str, str] = {}
+    normed = {name for layer in network if layer.op == "batch_norm" for name in layer.inputs}
+    for layer in network:
+        layer = replace(layer, inputs=tuple(renamed.get(name, name) for name in layer.inputs))
+        if layer.op not in CONVOLUTIONS or layer.name in {*normed, head}:
+            layers.append(layer)
+            continue
+        attrs = {"eps": 1e-3, "momentum": 0.99, "activation": layer.attrs.get("activation", "none")}
+        norm = Layer(f"{layer.name}_norm", "batch_norm", (layer.name,), layer.shape, attrs)
+        bare = {name: value for name, value in layer.params.items() if name != "bias"}
+        layers.append(replace(layer, attrs={**layer.attrs, "activation": "none"}, params=bare))
+        layers.append(replace(norm, params=kind(norm).initial(norm, (layer.shape,), np.random.default_rng(0))))
+        renamed[layer.name] = norm.name
+    return replace(network, layers=tuple(layers))

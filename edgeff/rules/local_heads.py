@@ -1,0 +1,156 @@
+"""Local heads: each block of layers learns from the error of a small classifier of its own (Nokland & Eidnes 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from edgeff.errors import BadInput
+from edgeff.ir import Array, Attr, Layer, Network
+from edgeff.layers import kind
+from edgeff.layers.conv2d import output_size
+from edgeff.rules import Gradients, Rule, Run, Settings, register
+from edgeff.rules._blocks import Block, blocks, checked, lower_blocks, macs, require_classes, step_blocks, walk
+
+HEAD, POOL, SCORES = "_head", "_head_pool", "_head_scores"
+"""How the names of a local head's layers end: they are called after the layer they read."""
+
+
+@dataclass(frozen=True)
+class LocalHeadSettings(Settings):
+    """``block``: how many layers with weights share a head. ``pool``: the side of the grid, at least, that a head averages an image to."""
+
+    block: int = 1
+    pool: int = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("block", "pool"):
+            if not 1 <= getattr(self, name) <= 10_000:
+                raise BadInput(f"setting {name}", got=getattr(self, name), allowed="1 to 10000")
+
+
+@register
+class LocalHeads(Rule):
+    """A head is the average over windows of the block's output, at least ``pool`` x ``pool`` of them, a dense layer and a softmax; its error
+    ``p - t`` walks back through the head and its block and no further. The last block has the network's own head. With one block for all
+    layers this is back-propagation; with one layer a block it is decoupled greedy learning (Belilovsky et al. 2020), all layers at once.
+
+    Heads are side branches of the network, called after the layers they read; a network is deployed without them unless it goes on
+    learning by this rule. Departure: of Nokland & Eidnes' two losses this is the predictive one; their similarity matching loss compares
+    the samples of a batch, and a device has one at a time.
+    """
+
+    name = "local_heads"
+    summary = "each block learns from a small classifier of its own"
+    source = "Nokland & Eidnes, ICML 2019; Belilovsky, Eickenberg & Oyallon, ICML 2020"
+    settings: Settings = LocalHeadSettings(lr=0.05, batch=16, epochs=60, decay_epochs=(40, 54))
+    device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.02}, "int16": {"lr": 0.02}, "int8": {"lr": 0.02}}
+    local = True
+    side_branches = True
+
+    def prepare(self, network: Network, settings: Any, seed: int, classes: int | None = None) -> Network:
+        """The network with a head beside every block but the last; with all of them headed where it is a group without a head."""
+        if classes is None:
+            require_classes(network, self.name)
+        rng = np.random.default_rng([seed, 5])
+        parts = blocks(network.layers, settings.block, head=classes is None)
+        ends = [block.end.name for block in (parts if classes is not None else parts[:-1])]
+        layers: list[Layer] = []
+        for layer in network:
+            layers.append(layer)
+            if layer.name in ends:
+                layers += local_head(layer, classes or prod(network.layers[-1].shape), settings.pool, rng)
+        return replace(network, layers=tuple(layers))
+
+    def prepare_needed(self, network: Network) -> bool:
+        """Whether there is more than one layer below the head and no local head yet."""
+        return len(network.trainable) > 2 and not any(layer.name.endswith(HEAD) for layer in network)
+
+    def step(self, run: Run, x: Array, t: Array) -> Gradients:
+        parts, layers = headed_blocks(run.network)
+        return step_blocks(run, layers, parts, x, lambda block, logits: probabilities(run.network, block, logits) - t)[0]
+
+    def layer_scores(self, run: Run, x: Array) -> Iterator[tuple[str, Array, int]]:
+        """After each block its name, that is its last layer's, its head's probabilities (B, C), and a sample's multiply-accumulates so far.
+
+        What a head costs is counted with its block, and is not part of what later blocks cost.
+        """
+        parts, layers = headed_blocks(run.network)
+        ends = {block.end.name: block for block in parts}
+        main, spent, beside = {layer.name for layer in run.network.upstream}, 0, 0
+        for layer, h in walk(layers, run, x):
+            spent += macs(layer) if layer.name in main else 0
+            beside = 0 if layer.name in main else macs(layer)
+            if layer.name in ends:
+                yield layer.name.removesuffix(HEAD), probabilities(run.network, ends[layer.name], h[layer.name]), spent + beside
+
+    def lower_predict(self, build: Any) -> Any:
+        require_classes(build.network, self.name, build.target)
+        return super().lower_predict(build)
+
+    def lower(self, build: Any) -> None:
+        """Block by block its activations and its head's error from the old weights, then the way back and the updates."""
+        parts, layers = headed_blocks(build.network)
+
+        def error(block: Block, passes: Sequence[Mapping[str, Any]]) -> list[Any]:
+            scores = passes[0][block.end.name]
+            for layer in behind(build.network, block):
+                scores = build.forward(layer, scores)
+            return [build.error(scores)]
+
+        lower_blocks(build, layers, parts, error)
+
+
+def local_head(layer: Layer, classes: int, pool: int, rng: np.random.Generator) -> list[Layer]:
+    """The layers of a new head beside ``layer``: for an image an average pool, then a dense layer with a bias, then the softmax."""
+    made, below, shape = [], layer.name, layer.shape
+    if len(shape) == 3 and (max(shape[0] // pool, 1), max(shape[1] // pool, 1)) != (1, 1):
+        side = {"h": max(shape[0] // pool, 1), "w": max(shape[1] // pool, 1)}
+        attrs: dict[str, Attr] = {f"{what}_{axis}": length for what in ("pool", "stride") for axis, length in side.items()}
+        attrs |= {f"pad_{edge}": 0 for edge in ("top", "left", "bottom", "right")} | {"activation": "none"}
+        pooled = Layer(f"{layer.name}{POOL}", "average_pool2d", (below,), shape, attrs)
+        pooled = replace(pooled, shape=(*output_size(pooled, *shape[:2]), shape[2]))
+        made, below, shape = [pooled], pooled.name, pooled.shape
+    dense = Layer(f"{layer.name}{HEAD}", "dense", (below,), (classes,), {"activation": "none", "bias": True})
+    params = kind(dense).initial(dense, (shape,), rng)
+    made.append(replace(dense, attrs={"activation": "none"}, params=params))
+    return [*made, Layer(f"{layer.name}{SCORES}", "softmax", (dense.name,), (classes,))]
+
+
+def headed_blocks(network: Network) -> tuple[tuple[Block, ...], tuple[Layer, ...]]:
+    """The blocks, each with its head, and the layers to compute in order, up to the last logits.
+
+    The blocks end in dense layers: those of the local heads and, unless the network is a group, its own head.
+    """
+    found: list[Block] = []
+    part: list[Layer] = []
+    for layer in network:
+        if not layer.name.endswith(SCORES):
+            part.append(layer)
+        if layer.name.endswith(HEAD):
+            found.append(checked(Block(tuple(part))))
+            part = []
+    weighted = [index for index, layer in enumerate(part) if layer.trainable]
+    if weighted:
+        found.append(checked(Block(tuple(part[: weighted[-1] + 1]))))
+    return tuple(found), tuple(layer for block in found for layer in block.layers)
+
+
+def behind(network: Network, block: Block) -> tuple[Layer, ...]:
+    """What makes probabilities of the block's logits: the layers after them, one after the other."""
+    if block.end.name.endswith(HEAD):
+        return (network[f"{block.end.name.removesuffix(HEAD)}{SCORES}"],)
+    layers = network.upstream.layers
+    return layers[layers.index(block.end) + 1 :]
+
+
+def probabilities(network: Network, block: Block, logits: Array) -> Array:
+    """The block's scores of the classes (B, C)."""
+    for layer in behind(network, block):
+        logits = kind(layer).forward(layer, {}, logits)
+    return logits
