@@ -31,7 +31,7 @@ DTYPES = {
 }
 CTYPES = {"int32_t": ctypes.c_int32, "uint32_t": ctypes.c_uint32, "float": ctypes.c_float}
 FILLS = ("random", "largest", "smallest", "ends", "zero", "mixed")
-SIZES = ("n", "n_out", "n_in", "n_e", "classes")
+SIZES = ("n", "n_out", "n_in", "n_e", "classes", "places")
 ONE = ("label", "wrong", "step", "rate", "best", "s")
 BIAS_LIMIT = 2**30 - 1
 GUARD_BYTES = 32
@@ -114,10 +114,8 @@ def elements(kernel: Kernel, parameter: Parameter, sizes: Mapping[str, int]) -> 
         return 1
     if name == "scores":
         return sizes["classes"]
-    if name == "y" and _of(kernel, "classes"):
-        return sizes["classes"] + sizes["n"]
-    if "embed" in kernel.name and name == "y":
-        return sizes["classes"] + sizes["n"]
+    if _of(kernel, "places"):
+        return sizes["places"] * (sizes["n"] + (sizes["classes"] if name == "y" else 0))
     if _of(kernel, "n_bytes"):
         return sizes["n"]
     if _of(kernel, "n_out", "n_in"):

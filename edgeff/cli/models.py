@@ -157,7 +157,7 @@ def make_deployment(
     numbers: Any = numeric or model.network.numeric
     if rule is None and tuple(changes):
         raise BadInput("option --set", got="no rule", allowed="settings of a rule", next_step="name it: --rule R")
-    used = rule or (model.rule if model.predicts_by_rule else None)
+    used = rule or (model.rule if model.probes else None)
     chosen: dict[str, Any] = {}
     if used is not None:
         texts = dict(changes)

@@ -102,7 +102,8 @@ def _softmax(graph: Graph, layer: Layer) -> None:
 def _normalise(graph: Graph, layer: Layer) -> None:
     x = graph.read(layer.inputs[0])
     square = graph.step("Mul", [x, x], f"{layer.name}.square")
-    mean = graph.step("ReduceMean", [square], f"{layer.name}.mean", axes=[-1], keepdims=1)
+    axes = list(range(1, len(layer.shape) + 1)) if len(layer.shape) > 1 else [-1]
+    mean = graph.step("ReduceMean", [square], f"{layer.name}.mean", axes=axes, keepdims=1)
     root = graph.step("Sqrt", [mean], f"{layer.name}.root")
     eps = graph.constant(f"{layer.name}.eps", np.array(layer.attrs["eps"], np.float32))
     graph.finish(layer, "Div", [x, graph.step("Add", [root, eps], f"{layer.name}.divisor")])
@@ -115,8 +116,9 @@ def _standardise(graph: Graph, layer: Layer) -> None:
 
 def _label(graph: Graph, layer: Layer) -> None:
     value = graph.constant(f"{layer.name}.neutral", np.array(layer.attrs["neutral"], np.float32))
-    pads = graph.constant(f"{layer.name}.pads", np.array([0, layer.attrs["classes"], 0, 0], np.int64))
-    graph.finish(layer, "Pad", [graph.read(layer.inputs[0], "flat"), pads, value], mode="constant")
+    axes = len(layer.shape)
+    pads = graph.constant(f"{layer.name}.pads", np.array([*[0] * axes, layer.attrs["classes"], *[0] * (axes + 1)], np.int64))
+    graph.finish(layer, "Pad", [graph.read(layer.inputs[0], "flat" if axes == 1 else "plain"), pads, value], mode="constant")
 
 
 FORMS: dict[str, Callable[[Graph, Layer], None]] = {

@@ -162,19 +162,23 @@ def _normalise(graph: Graph, layer: Layer) -> None:
     _float_only(layer)
     x = _source(graph, layer)
     square = graph.operator("MUL", [x, x], graph.between(layer, "square", layer.shape, None), "MulOptions")
-    axis = graph.constant(f"{layer.name}.axis", np.array([1], np.int32))
-    mean = graph.operator("MEAN", [square, axis], graph.between(layer, "mean", (1,), None), "ReducerOptions", keepDims=True)
-    root = graph.operator("SQRT", [mean], graph.between(layer, "root", (1,), None))
+    one = (1,) * len(layer.shape)
+    axis = graph.constant(f"{layer.name}.axis", np.arange(1, len(one) + 1, dtype=np.int32))
+    mean = graph.operator("MEAN", [square, axis], graph.between(layer, "mean", one, None), "ReducerOptions", keepDims=True)
+    root = graph.operator("SQRT", [mean], graph.between(layer, "root", one, None))
     eps = graph.constant(f"{layer.name}.eps", np.array([layer.attrs["eps"]], np.float32))
-    divisor = graph.operator("ADD", [root, eps], graph.between(layer, "divisor", (1,), None), "AddOptions")
+    divisor = graph.operator("ADD", [root, eps], graph.between(layer, "divisor", one, None), "AddOptions")
     graph.operator("DIV", [x, divisor], graph.output(layer), "DivOptions")
 
 
 def _label(graph: Graph, layer: Layer) -> None:
     _float_only(layer)
-    rows = graph.constant(f"{layer.name}.pads", np.array([[0, 0], [layer.attrs["classes"], 0]], np.int32))
+    x, before = _source(graph, layer), graph.shapes[layer.inputs[0]]
+    if len(before) > len(layer.shape):
+        x = graph.reshape(x, layer, "flat", (prod(before),), graph.quants[layer.inputs[0]])
+    rows = graph.constant(f"{layer.name}.pads", np.array([[0, 0]] * len(layer.shape) + [[layer.attrs["classes"], 0]], np.int32))
     value = graph.constant(f"{layer.name}.neutral", np.array([layer.attrs["neutral"]], np.float32))
-    graph.operator("PADV2", [_source(graph, layer), rows, value], graph.output(layer), "PadV2Options")
+    graph.operator("PADV2", [x, rows, value], graph.output(layer), "PadV2Options")
 
 
 def _standardise(graph: Graph, layer: Layer) -> None:

@@ -55,13 +55,14 @@ class Assembly(Windows):
         return self.keeping_quant(self.made(node, "transpose", (x,), shape, {"perm": ",".join(map(str, perm))}), x)
 
     def label(self, node: Node, x: Activation, before: int, after: int, neutral: float) -> Activation:
-        """A label layer with its neutral entries: constants before the elements of ``x``."""
-        if x.shape is None or len(x.shape) != 1 or after or not 1 <= before <= conventions.MAX_ELEMENTS:
-            raise node.unsupported(f"padding of {x.shape} by {before} and {after}", "constants before the elements of the one axis")
+        """A label layer with its neutral entries: constants before the elements of the last axis of ``x``."""
+        if x.shape is None or after or not 1 <= before <= conventions.MAX_ELEMENTS:
+            raise node.unsupported(f"padding of {x.shape} by {before} and {after}", "constants before the elements of the last axis")
         if not np.isfinite(neutral):
             raise node.bad(f"the padding {neutral}", "a finite number")
-        x = self.exact(node, x)
-        return self.made(node, "label", (x,), (before + (x.shape or ())[0],), {"classes": before, "neutral": neutral})
+        x = self.exact(node, x) if len(x.shape) > 1 else self.flat(node, x)
+        *places, last = x.shape or (0,)
+        return self.made(node, "label", (x,), (*places, before + last), {"classes": before, "neutral": neutral})
 
     def standardise(self, node: Node, x: Activation, eps: float) -> Activation:
         """A standardise layer over all elements of ``x``."""
@@ -86,7 +87,5 @@ class Assembly(Windows):
             raise node.unsupported("a division outside the one known pattern", "u / (sqrt(mean(u * u)) + eps)")
         if (divisor.of.layer, divisor.of.quant) != (x.layer, x.quant):
             raise node.unsupported("a division by the norm of another tensor", "u / (sqrt(mean(u * u)) + eps)")
-        if x.shape is None or len(x.shape) != 1:
-            raise node.unsupported(f"an input of shape {x.shape}, without the batch axis", "one axis")
         x = self.exact(node, x)
         return self.made(node, "normalise", (x,), x.shape or (), {"eps": divisor.eps})

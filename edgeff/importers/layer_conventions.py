@@ -37,8 +37,6 @@ AXES: Mapping[str, int] = {
     "max_pool2d": 3,
     "global_average_pool": 3,
     "softmax": 1,
-    "normalise": 1,
-    "label": 1,
 }
 """The count of axes of an input, without the batch; any for the kinds that are not here."""
 OPS = (
@@ -136,10 +134,9 @@ def _check_order(layer: Layer, shape: Shape, where: str) -> None:
 
 def _check_label(layer: Layer, shape: Shape, where: str) -> None:
     classes = layer.attrs.get("classes")
-    if isinstance(classes, bool) or not isinstance(classes, int) or layer.shape != (classes + prod(shape),) or classes < 1:
-        raise BadInput(
-            f"{where}, classes", got=f"{classes} for {shape} to {layer.shape}", allowed="1 or more, that many more outputs than inputs"
-        )
+    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1 or layer.shape != kind(layer).output_shape(layer, (shape,)):
+        allowed = "1 or more, that many more outputs or channels than its input has"
+        raise BadInput(f"{where}, classes", got=f"{classes} for {shape} to {layer.shape}", allowed=allowed)
     for name in ("on", "neutral"):
         value = layer.attrs.get(name, 0.0)
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float(np.finfo(np.float32).max):

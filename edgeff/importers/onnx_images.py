@@ -200,8 +200,8 @@ def _reduce_mean(graph: Graph, node: Node, values: Values) -> Seen:
         raise node.unsupported("a mean over axes that are not given", "the positions of an image, or the last axis")
     value = values[0]
     if isinstance(value, Moment):
-        if axes not in ([1], [-1]) or not keep:
-            raise node.unsupported("a mean over other axes", "the last axis, kept")
+        if not value.over_all(axes) or not keep:
+            raise node.unsupported("a mean over other axes", "all axes but the batch, kept")
         return graph.assembly.step(node, value, "square", "mean")
     x = real(node, value)
     rank = len(_positions(node, x)) + 1
@@ -217,7 +217,10 @@ def _reduce_mean(graph: Graph, node: Node, values: Values) -> Seen:
 
 
 def _pad(graph: Graph, node: Node, values: Values) -> Seen:
-    """Zeros around an image, or the neutral label before a vector; the pads are an attribute before opset 11."""
+    """Zeros around an image, or the neutral label before a vector; the pads are an attribute before opset 11.
+
+    Before the channels of an image the neutral label may be zeros as well: it is one where edgeff's own description says so.
+    """
     x = real(node, values[0])
     if word(node, "mode", "constant") != "constant" or x.shape is None:
         raise node.unsupported("padding with other than a constant", "mode constant")
@@ -230,6 +233,8 @@ def _pad(graph: Graph, node: Node, values: Values) -> Seen:
         raise node.unsupported(f"pads {pads} along the batch axis", "0 there")
     if rank == 2:
         return view(graph.assembly.label(node, graph.views.plain(node, x), before[1], after[1], neutral))
+    if graph.described.get(node.name) == "label" and not any(before[:-1] + after):
+        return view(graph.assembly.label(node, graph.views.plain(node, x), before[-1], 0, neutral))
     if neutral != 0:
         raise node.unsupported(f"padding with {neutral:g} around an image", "0")
     first = not (before[1] or after[1]) and (not x.straight or bool(before[-1] or after[-1]))

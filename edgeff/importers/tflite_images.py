@@ -84,8 +84,8 @@ def _pool(kind: str) -> Any:
 def _mean(assembly: Assembly, node: Node, values: Values, output: Tensor) -> Value:
     constant, keep = node.constant(values[1], "axis").array, bool(node.attributes.get("keep_dims"))
     if isinstance(values[0], Moment):
-        if constant.reshape(-1).tolist() not in ([1], [-1]) or not keep:
-            raise node.unsupported("a mean over other axes", "the last axis, kept")
+        if not values[0].over_all(constant.reshape(-1)[:8].tolist()) or not keep:
+            raise node.unsupported("a mean over other axes", "all axes but the batch, kept")
         return assembly.step(node, values[0], "square", "mean")
     x = node.activation(values[0])
     rank = 1 + len(x.shape or ())
@@ -106,8 +106,8 @@ def _pad(assembly: Assembly, node: Node, values: Values, output: Tensor) -> Valu
     rank = 1 + len(x.shape or ())
     if constant.shape != (rank, 2) or constant.dtype not in (np.int32, np.int64) or rank > 8:
         raise node.bad(f"pads {constant.dtype} {constant.shape} for an input of {rank} axes", f"int32 ({rank}, 2)")
-    if rank == 2 and not any(pads[:2]):
-        return assembly.label(node, node.real(x), pads[2], pads[3], 0.0 if values[2] is None else node.scalar(values[2], "padding"))
+    if (rank == 2 or node.name in assembly.described) and not any(pads[:-2]):
+        return assembly.label(node, node.real(x), pads[-2], pads[-1], 0.0 if values[2] is None else node.scalar(values[2], "padding"))
     if rank not in (3, 4) or any(pads[:2] + pads[-2:]):
         raise node.unsupported(f"pads {pads}", "zeros around (H, W) of (batch, H, W, C) or L of (batch, L, C)")
     lowest = values[2] is not None and _is_lowest(node, x, node.constant(values[2], "padding").array)

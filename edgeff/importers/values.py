@@ -6,7 +6,7 @@ place: it hands out its inputs as the kind they must be, and makes the refusals.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,11 @@ class Moment:
     step: str
     of: Activation
     eps: float = 0.0
+
+    def over_all(self, axes: Sequence[int]) -> bool:
+        """Whether ``axes`` are all of the tensor's but the batch: then the mean is that of a sample."""
+        rank = len(self.of.shape or ())
+        return sorted(axis + rank + 1 if axis < 0 else axis for axis in axes) == list(range(1, rank + 1))
 
 
 Value = Activation | Constant | Moment

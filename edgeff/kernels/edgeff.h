@@ -280,15 +280,17 @@ int32_t eff_reciprocal_q31(int32_t a);   /* 1 / (1 + a), a in [0, 1), Q0.31 */
 float eff_exp_f32(float x);              /* |relative error| < 2^-22; 0 below -87, clamped above 88 */
 
 /* ------------------------------------------------------------------ forward.c: Forward-Forward
- * embed_label: y = the label's `classes` entries (off, but on at the label; a negative label: all neutral), then the n entries of x.
+ * embed_label: at each of the places of x, y = the label's `classes` entries (off, but on at the label; a negative label: all neutral), then
+ * the n entries of x: one place for a vector, H x W for an image.
  * wrong_label: uniform over the classes other than label. ff_delta: d loss / d h of n / 2 softplus(sign (theta - mean h^2)), sign +1 for
  * positive data; theta in units of 2^-16 and requantised goodness for integers. normalise: y = x / rms(x).
  * goodness: scores[index] = mean h^2, or += when add. */
-void eff_embed_label_f32(float *y, const float *x, const int32_t *label, int32_t classes, int32_t n, float on, float off, float neutral);
-void eff_embed_label_i8(int8_t *y, const int8_t *x, const int32_t *label, int32_t classes, int32_t n, int32_t on, int32_t off,
-                        int32_t neutral);
-void eff_embed_label_i16(int16_t *y, const int16_t *x, const int32_t *label, int32_t classes, int32_t n, int32_t on, int32_t off,
-                         int32_t neutral);
+void eff_embed_label_f32(float *y, const float *x, const int32_t *label, int32_t places, int32_t classes, int32_t n, float on, float off,
+                         float neutral);
+void eff_embed_label_i8(int8_t *y, const int8_t *x, const int32_t *label, int32_t places, int32_t classes, int32_t n, int32_t on,
+                        int32_t off, int32_t neutral);
+void eff_embed_label_i16(int16_t *y, const int16_t *x, const int32_t *label, int32_t places, int32_t classes, int32_t n, int32_t on,
+                         int32_t off, int32_t neutral);
 void eff_wrong_label(int32_t *wrong, const int32_t *label, const uint32_t *step, int32_t classes, uint32_t key);
 void eff_ff_delta_f32(float *d, const float *h, int32_t n, float theta, int32_t sign);
 void eff_ff_delta_i8(int16_t *d, const int8_t *h, int32_t n, int32_t h_zero, int32_t multiplier, int32_t shift, int32_t theta,

@@ -10,16 +10,18 @@ import numpy as np
 
 from edgeff.ir import Array, Layer
 from edgeff.layers import Arrays, LayerKind, Named
+from edgeff.layers.parallel import empty
 from edgeff.registry import layers
 
 ON, NEUTRAL = 1.0, 0.1
 
 
 class Label(LayerKind):
-    """attrs: ``classes``; ``on``, the entry of the label (1.0); ``neutral``, each entry when there is none (0.1). Output: classes + inputs.
+    """attrs: ``classes``; ``on``, the entry of the label (1.0); ``neutral``, each entry when there is none (0.1).
 
-    As a layer of a plain forward pass it writes the neutral label; a rule writes labels with ``with_label``. Quantised, it keeps its
-    input's scale.
+    Output: a vector of classes + inputs; or, where the layer's shape has the axes of its input (H, W, C), an image of classes + C channels,
+    so that a convolution sees the label everywhere. As a layer of a plain forward pass it writes the neutral label; a rule writes labels
+    with ``with_label``. Quantised, it keeps its input's scale.
     """
 
     op = "label"
@@ -27,33 +29,40 @@ class Label(LayerKind):
     keeps_quant = True
 
     def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
-        return (int(layer.attrs["classes"]) + prod(inputs[0]),)
+        (shape,) = inputs
+        classes = int(layer.attrs["classes"])
+        return (*shape[:-1], classes + shape[-1]) if len(layer.shape) == len(shape) else (classes + prod(shape),)
 
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
         (x,) = xs
-        return with_label(layer, x, None)
+        return with_label(layer, x, np.full(len(x), -1))
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
-        return (delta[:, int(layer.attrs["classes"]) :].reshape(xs[0].shape),)
+        return (delta[..., int(layer.attrs["classes"]) :].reshape(xs[0].shape),)
 
     def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
-        return np.concatenate([np.zeros((len(y), int(layer.attrs["classes"])), y.dtype), dxs[0].reshape(len(y), -1)], axis=1)
+        entries = np.zeros((*y.shape[:-1], int(layer.attrs["classes"])), y.dtype)
+        return np.concatenate([entries, dxs[0].reshape(*y.shape[:-1], -1)], axis=-1)
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         (x,) = xs
         return build.embed(layer, x, build.class_number(-1))
 
 
-def with_label(layer: Layer, x: Array, labels: Array | None) -> Array:
-    """x (B, D) with the one-hot labels (B,) in ``classes`` more columns before it; None writes the neutral label."""
-    classes = int(layer.attrs["classes"])
-    flat = x.reshape(len(x), -1)
-    if labels is None:
-        entries = np.full((len(x), classes), layer.attrs.get("neutral", NEUTRAL), flat.dtype)
-    else:
-        entries = np.zeros((len(x), classes), flat.dtype)
-        entries[np.arange(len(x)), labels] = layer.attrs.get("on", ON)
-    return np.concatenate([entries, flat], axis=1)
+def with_label(layer: Layer, x: Array, labels: Array) -> Array:
+    """x (B, ...) with ``classes`` more entries before it at each place, one-hot for the labels (B,); a negative one writes the neutral label.
+
+    Labels (k B,) write k copies of x, one behind the other: rows (k B, *layer.shape).
+    """
+    classes, copies = int(layer.attrs["classes"]), len(labels) // len(x)
+    places = prod(layer.shape[:-1])
+    made = empty((len(labels), places, layer.shape[-1]), x.dtype)
+    made.reshape(copies, len(x), places, -1)[..., classes:] = x.reshape(len(x), places, -1)
+    entries = np.zeros((classes + 1, classes), x.dtype)
+    np.fill_diagonal(entries, layer.attrs.get("on", ON))
+    entries[-1] = layer.attrs.get("neutral", NEUTRAL)
+    made[..., :classes] = entries[labels][:, None]
+    return made.reshape(len(labels), *layer.shape)
 
 
 layers.add("label", Label())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
@@ -195,11 +196,13 @@ class Builder(Tangents):
         return int(np.clip(round(real / x.scale) + x.zero_point, low, high))
 
     def embed(self, layer: Layer, x: Value, label: Value) -> Value:
-        """The output of a ``label`` layer: the label's entries, then x; a negative label gives the neutral entries."""
-        classes, n = int(layer.attrs["classes"]), x.elements
-        y = self.activation(layer.name, (classes + n,), quant=self._tensors[x.name].quant, layer=layer.name)
+        """The output of a ``label`` layer: the label's entries, then x, at each place; a negative label gives the neutral entries."""
+        classes, places = int(layer.attrs["classes"]), prod(layer.shape[:-1])
+        n = x.elements // places
+        y = self.activation(layer.name, layer.shape, quant=self._tensors[x.name].quant, layer=layer.name)
         real = {"on": float(layer.attrs.get("on", ON)), "off": 0.0, "neutral": float(layer.attrs.get("neutral", NEUTRAL))}
-        attrs: dict[str, Attr] = {"classes": classes, "n": n, **{name: self._quantised(x, value) for name, value in real.items()}}
+        entries = {name: self._quantised(x, value) for name, value in real.items()}
+        attrs: dict[str, Attr] = {"places": places, "classes": classes, "n": n, **entries}
         self.call(f"eff_embed_label_{self.suffix}", [y], [x, label], attrs, layer, "label")
         return y
 

@@ -6,9 +6,10 @@ rule of a name, or of a composition such as ``frozen:conv_2,pepita``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar
+from math import cos, pi
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from edgeff.registry import rules as registry
 
 Gradients = dict[str, dict[str, Array]]
 OPTIMISERS = ("sgd", "adam")
+SCHEDULES = ("steps", "linear", "cosine")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Settings:
 
     ``lr`` learning rate; ``momentum``; ``batch``; ``epochs``; ``dropout`` share of hidden activations dropped; ``weight_decay``; ``decay``
     the factor on the learning rate, at each of the ``decay_epochs`` (host; empty: not), after every ``decay_every`` epochs (host, 0: never)
-    or after every ``decay_steps`` steps (device, 0: never); ``optimiser`` (host): ``sgd`` or ``adam``.
+    or after every ``decay_steps`` steps (device, 0: never); ``optimiser`` (host): ``sgd`` or ``adam``; ``schedule`` (host): ``steps``, the
+    decay as said; ``linear``, the full rate for the first half of the epochs and then a straight line to 0; ``cosine``, half a cosine to 0.
     """
 
     lr: float = 0.1
@@ -41,6 +44,7 @@ class Settings:
     decay_every: int = 0
     decay_steps: int = 0
     optimiser: str = "sgd"
+    schedule: str = "steps"
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -54,6 +58,8 @@ class Settings:
                 raise BadInput(f"setting {name}", got=getattr(self, name), allowed=f"{low:g} to {high:g}")
         if self.optimiser not in OPTIMISERS:
             raise BadInput("setting optimiser", got=repr(self.optimiser), allowed=", ".join(OPTIMISERS))
+        if self.schedule not in SCHEDULES:
+            raise BadInput("setting schedule", got=repr(self.schedule), allowed=", ".join(SCHEDULES))
         if self.decay_every < 0:
             raise BadInput("setting decay_every", got=self.decay_every, allowed="0 or more")
         for name in ("batch", "epochs"):
@@ -61,7 +67,15 @@ class Settings:
                 raise BadInput(f"setting {name}", got=getattr(self, name), allowed="1 or more")
 
     def rate(self, epoch: int) -> float:
-        """The learning rate of an epoch on the host, counted from 0."""
+        """The learning rate of an epoch on the host, counted from 0.
+
+        >>> [Settings(lr=1.0, epochs=4, schedule="linear").rate(epoch) for epoch in range(4)]
+        [1.0, 1.0, 1.0, 0.5]
+        """
+        if self.schedule == "linear":
+            return self.lr * min(1.0, 2.0 * (self.epochs - epoch) / self.epochs)
+        if self.schedule == "cosine":
+            return self.lr * 0.5 * (1.0 + cos(pi * epoch / self.epochs))
         passed = sum(epoch >= at for at in self.decay_epochs) + (epoch // self.decay_every if self.decay_every else 0)
         return self.lr * self.decay**passed
 
@@ -143,6 +157,16 @@ class Run:
         return self.network.upstream.trainable[-1]
 
 
+class LayerScores(NamedTuple):
+    """What a network says after the layer called ``layer``: the scores of the classes (B, C) from all layers so far, and the
+    multiply-accumulates spent on a sample so far.
+    """
+
+    layer: str
+    scores: Array
+    macs: int
+
+
 class Rule:
     """The contract of a learning rule. Subclasses set the class attributes and write ``step`` and ``lower``.
 
@@ -206,6 +230,13 @@ class Rule:
     def scores(self, run: Run, x: Array) -> Array:
         """The scores of the classes (B, C); the largest is the prediction."""
         return forward(run.network.upstream, run.params, x)[run.network.layers[-1].name]
+
+    def layer_scores(self, run: Run, x: Array) -> Iterator[LayerScores] | None:
+        """The scores of x (B, ...) layer after layer, as far as the caller reads on; the last are those of ``scores``.
+
+        None where only the whole network predicts. ``edgeff.early_exit`` stops reading where a sample is sure.
+        """
+        return None
 
     def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
         """The room quantisation leaves for learning with this rule, in every range and around the inputs."""

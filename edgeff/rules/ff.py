@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -11,19 +11,41 @@ import numpy as np
 
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Headroom, Layer, Network, Numeric
-from edgeff.kernels.arithmetic import draws, step_key, stream_key
+from edgeff.kernels.arithmetic import step_key, stream_key
 from edgeff.layers import kind
 from edgeff.layers.label import with_label
-from edgeff.rules import Gradients, Rule, Run, Settings, register
+from edgeff.rules import Gradients, LayerScores, Rule, Run, Settings, register
+from edgeff.rules._goodness import (
+    goodness,
+    likely_wrong,
+    local_delta,
+    macs_of,
+    mixtures,
+    parts,
+    peer_pull,
+    places_of,
+    uniform_wrong,
+)
+from edgeff.rules._labelled import prepared
 
-EPS = 1e-4
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "predict": ("probe", "head"),
+    "goodness": ("mean", "sum"),
+    "negatives": ("uniform", "hard", "mixed"),
+    "probe_reads": ("all", "but_first"),
+    "head_reads": ("last", "but_first"),
+}
 
 
 @dataclass(frozen=True)
 class ForwardForwardSettings(Settings):
     """``theta``: the threshold of the mean squared activation. ``on``: the label's entry; ``neutral``: each entry for the head.
 
-    ``predict``: ``probe`` or ``head``. ``head_rate``: the head's learning rate as a multiple of the others'.
+    ``goodness``: the logistic function sees the ``mean`` of the squares minus theta, or with ``sum`` n times that (Hinton). ``negatives``:
+    wrong labels drawn ``uniform``, or ``hard``, in proportion to the head's softmax; or ``mixed``, no labels at all but mixtures of two
+    samples. ``peer``: the strength of peer normalisation (Hinton: .03). ``predict``: ``probe`` or ``head``; ``probe_reads`` and
+    ``head_reads``: of which hidden layers each reads, ``all``, all ``but_first`` (Hinton) or the ``last``. ``head_rate``: the head's
+    learning rate as a multiple of the others'.
     """
 
     theta: float = 20.0
@@ -31,31 +53,38 @@ class ForwardForwardSettings(Settings):
     neutral: float = 0.1
     predict: str = "probe"
     head_rate: float = 10.0
+    goodness: str = "mean"
+    negatives: str = "uniform"
+    peer: float = 0.0
+    probe_reads: str = "all"
+    head_reads: str = "last"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.predict not in ("probe", "head"):
-            raise BadInput("setting predict", got=repr(self.predict), allowed="probe, head")
+        for name, words in WORDS.items():
+            if getattr(self, name) not in words:
+                raise BadInput(f"setting {name}", got=repr(getattr(self, name)), allowed=", ".join(words))
         if not 0.0 < self.theta <= 1000.0:
             raise BadInput("setting theta", got=self.theta, allowed="above 0, at most 1000")
+        if not 0.0 <= self.peer <= 1000.0:
+            raise BadInput("setting peer", got=self.peer, allowed="0 to 1000")
         for name in ("on", "neutral"):
             if not -1000.0 <= getattr(self, name) <= 1000.0:
                 raise BadInput(f"setting {name}", got=getattr(self, name), allowed="-1000 to 1000")
-
-
-def _sigmoid(v: Array) -> Array:
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * v)))
+        if self.negatives == "mixed" and self.predict == "probe":
+            raise BadInput("setting predict", got="probe with negatives=mixed", allowed="head: there is no label in the input to probe")
 
 
 @register
 class ForwardForward(Rule):
-    """Goodness ``G_l = mean(h_l^2)``; loss ``n / 2 softplus(theta - G)`` on positive and ``n / 2 softplus(G - theta)`` on negative data,
-    layer by layer; the factor makes ``d loss / d h = -+sigmoid h``, so one learning rate serves every width n.
+    """Goodness ``G_l = mean(h_l^2)`` over units and places; loss ``n / 2 softplus(theta - G)`` on positive and ``n / 2 softplus(G - theta)``
+    on negative data, layer by layer; the factor, the count of units or channels, makes ``d loss / d h = -+sigmoid h`` (over the count of
+    places), so one learning rate serves every width.
 
-    The label is C more inputs before the data; the negative carries another label, drawn uniformly. The next layer sees
-    ``h / (rms(h) + eps)``. Prediction probes all C labels and sums the goodness of every hidden layer, or a softmax head reads the last
-    hidden layer of a neutral label. Departures: the label is written beside the image, not over its border; the first layer's input is
-    normalised too; the head reads the last hidden layer only; no peer normalisation.
+    The label is C more inputs before the data, and C more channels of an image; the negative carries another label. The next layer with
+    weights sees ``h / (rms(h) + eps)``, behind the pooling where there is any. Prediction probes all C labels and sums the goodness of the
+    hidden layers, or a softmax head reads hidden layers of a neutral label. Departures: the label is written beside the image, not over its
+    border; the first layer's input is normalised too; by default no peer normalisation, and the head reads the last hidden layer.
     """
 
     name = "ff"
@@ -63,144 +92,152 @@ class ForwardForward(Rule):
     source = "Hinton 2022"
     settings: Settings = ForwardForwardSettings(lr=0.0025, batch=20, epochs=150, decay=0.3, decay_epochs=(90, 135))
     device: Mapping[str, Mapping[str, Any]] = {
-        "float32": {"lr": 0.02, "theta": 2.0},
-        "int16": {"lr": 0.02, "theta": 2.0},
-        "int8": {"lr": 0.02, "theta": 2.0},
+        numeric: {"lr": 0.02, "theta": 2.0, "goodness": "mean", "negatives": "uniform", "peer": 0.0}
+        for numeric in ("float32", "int16", "int8")
     }
 
     def prepare(self, network: Network, settings: Any, seed: int, classes: int | None = None) -> Network:
-        """The network with ``label`` and ``normalise`` before its first layer, and ``normalise`` behind every hidden one.
+        """The network with ``label`` and ``normalise`` before its first layer, and ``normalise`` before every other layer with weights.
 
-        The first layer gets a column a class, drawn as its others were.
+        The first layer gets weights for the label, drawn as its others were; with ``head_reads="but_first"`` the head gets a part for each
+        hidden layer it reads, and their sums.
         """
-        if len(network.trainable) < 2:
-            raise Unsupported("rule ff", got="a network without a hidden layer", allowed="at least one hidden layer and the head")
-        if kinds := sorted({layer.op for layer in network.trainable} - {"dense"}):
-            raise Unsupported("rule ff", got=f"layers of kind {', '.join(kinds)}", allowed="dense", next_step="use another rule")
-        classes, inputs = prod(network.layers[-1].shape), prod(network.input_shape)
-        attrs = {"classes": classes, "on": settings.on, "neutral": settings.neutral}
-        layers = [
-            Layer("label", "label", ("input",), (classes + inputs,), attrs),
-            Layer("label_norm", "normalise", ("label",), (classes + inputs,), {"eps": EPS}),
-        ]
-        renamed = {"input": "label_norm"}
-        for layer in network:
-            params = dict(layer.params)
-            if layer is network.trainable[0]:
-                limit = np.sqrt(6.0 / (classes + inputs))
-                columns = np.random.default_rng([seed, 4]).uniform(-limit, limit, (len(params["weight"]), classes))
-                params["weight"] = np.concatenate([columns.astype(np.float32), params["weight"]], axis=1)
-            layers.append(replace(layer, inputs=tuple(renamed.get(name, name) for name in layer.inputs), params=params))
-            if layer.trainable and layer is not network.trainable[-1]:
-                renamed[layer.name] = f"{layer.name}_norm"
-                layers.append(Layer(f"{layer.name}_norm", "normalise", (layer.name,), layer.shape, {"eps": EPS}))
-        return replace(network, layers=tuple(layers))
+        return prepared(network, settings, seed)
 
     def prepare_needed(self, network: Network) -> bool:
-        return not any(layer.op == "label" for layer in network)
+        return not any(layer.op == "normalise" for layer in network)
 
     def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
         """Goodness grows until it stands around theta, so weights and hidden activations need more room than with other rules."""
         return Headroom(weights=6.0, hidden=8.0, output=16.0) if numeric == "int16" else Headroom(weights=3.0, hidden=4.0, output=6.0)
 
-    def _hidden_pass(self, run: Run, x: Array, labels: Array | None) -> dict[str, Array]:
-        """The activations up to the head's input, with the labels (B,) or the neutral one written in."""
-        h = {"input": x}
-        for layer in run.network:
-            if layer is run.last:
-                break
-            below = h[layer.inputs[0]]
-            is_label = layer.op == "label"
-            h[layer.name] = (
-                with_label(layer, below, labels) if is_label else kind(layer).forward(layer, run.params.get(layer.name, {}), below)
-            )
-        return h
+    def start(self, run: Run) -> None:
+        if run.settings.peer:
+            hidden = parts(run.network).hidden
+            run.extra["peers"] = {layer.name: np.zeros(layer.shape[-1], run.params[layer.name]["weight"].dtype) for layer in hidden}
+
+    # ---------------------------------------------------------------- on the host
+
+    def _forward(self, run: Run, layers: tuple[Layer, ...], h: dict[str, Array], labels: Array) -> None:
+        """The activations of ``layers``, added to h; labels (k B,) make k copies of the rows, a negative one is neutral."""
+        for layer in layers:
+            xs = [h[name] for name in layer.inputs]
+            if layer.op == "label":
+                h[layer.name] = with_label(layer, xs[0], labels)
+            else:
+                h[layer.name] = kind(layer).forward(layer, run.params.get(layer.name, {}), *xs)
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
-        settings, classes = run.settings, t.shape[1]
-        labels = t.argmax(axis=1)
+        """Positives, negatives and (for the head) neutral samples go through the layers as one batch; hard negatives need the head first."""
+        settings, part, count = run.settings, parts(run.network), len(x)
+        labels, none = t.argmax(axis=1), np.full(len(x), -1)
         key = step_key(stream_key(run.seed, "negative"), run.steps)
-        other = (draws(key, np.arange(len(x))).astype(np.uint64) * np.uint64(classes - 1) >> np.uint64(32)).astype(np.int64)
-        positive = self._hidden_pass(run, x, labels)
-        negative = self._hidden_pass(run, x, other + (other >= labels))
+        if settings.negatives == "hard":
+            neutral = {"input": x}
+            self._forward(run, part.below + part.above, neutral, none)
+            h = {"input": x}
+            self._forward(run, part.below, h, np.concatenate([labels, likely_wrong(key, labels, neutral[run.network.layers[-1].name])]))
+        else:
+            if settings.negatives == "mixed":
+                h, rows = {"input": np.concatenate([x, mixtures(x, run.rng)])}, slice(count)
+                self._forward(run, part.below, h, none)
+            else:
+                h, rows = {"input": x}, slice(2 * count, None)
+                self._forward(run, part.below, h, np.concatenate([labels, uniform_wrong(key, labels, t.shape[1]), none]))
+            neutral = {name: values[rows] for name, values in h.items() if name != "input"}
+            self._forward(run, part.above, neutral, none)
         gradients: Gradients = {}
-        for layer in run.hidden:
-            parts = []
-            for h, sign in ((positive, 1.0), (negative, -1.0)):
-                y = h[layer.name]
-                goodness = np.mean(y * y, axis=1, keepdims=True)
-                delta = -sign * _sigmoid(sign * (settings.theta - goodness)) * y
-                parts.append(kind(layer).weight_gradient(layer, run.params[layer.name], delta, h[layer.inputs[0]]))
-            gradients[layer.name] = {name: parts[0][name] + parts[1][name] for name in parts[0]}
-        below = self._hidden_pass(run, x, None)[run.last.inputs[0]]
-        gradients[run.last.name] = kind(run.last).weight_gradient(
-            run.last, run.params[run.last.name], settings.head_rate * (self._head(run, below) - t), below
-        )
+        for layer in part.hidden:
+            y = h[layer.name][: 2 * count]
+            delta = local_delta(y, settings.theta, y.shape[-1] if settings.goodness == "sum" else 1)
+            if settings.peer:
+                delta[:count] += peer_pull(run.extra["peers"][layer.name], y[:count], settings.peer)
+            gradients[layer.name] = kind(layer).weight_gradient(layer, run.params[layer.name], delta, h[layer.inputs[0]][: 2 * count])
+        error = np.asarray(settings.head_rate, x.dtype) * (neutral[run.network.layers[-1].name] - t)
+        for head in part.heads:
+            gradients[head.name] = kind(head).weight_gradient(head, run.params[head.name], error, neutral[head.inputs[0]])
         return gradients
 
-    def _head(self, run: Run, below: Array) -> Array:
-        h = below
-        for layer in run.network.layers[run.network.layers.index(run.last) :]:
-            h = kind(layer).forward(layer, run.params.get(layer.name, {}), h)
-        return h
-
     def scores(self, run: Run, x: Array) -> Array:
-        classes = prod(run.network.layers[-1].shape)
         if run.settings.predict == "head":
-            return self._head(run, self._hidden_pass(run, x, None)[run.last.inputs[0]])
-        scores = np.zeros((len(x), classes))
-        for label in range(classes):
-            h = self._hidden_pass(run, x, np.full(len(x), label))
-            scores[:, label] = sum(np.mean(h[layer.name] ** 2, axis=1) for layer in run.hidden)
+            return super().scores(run, x)
+        below, read = self._probed(run.network, run.settings)
+        scores = np.zeros((len(x), prod(run.network.layers[-1].shape)), x.dtype)
+        for label in range(scores.shape[1]):
+            h = {"input": x}
+            self._forward(run, below, h, np.full(len(x), label))
+            scores[:, label] = sum(goodness(h[layer.name]) for layer in read)
         return scores
 
+    def layer_scores(self, run: Run, x: Array) -> Iterator[LayerScores] | None:
+        """Where it probes: the sums of goodness after each hidden layer that is read, all labels going up side by side."""
+        return None if run.settings.predict == "head" else self._layer_scores(run, x)
+
+    def _layer_scores(self, run: Run, x: Array) -> Iterator[LayerScores]:
+        below, read = self._probed(run.network, run.settings)
+        classes = prod(run.network.layers[-1].shape)
+        h, labels, macs = {"input": x}, np.repeat(np.arange(classes), len(x)), 0
+        scores = np.zeros((len(x), classes), x.dtype)
+        for layer in below:
+            self._forward(run, (layer,), h, labels)
+            h = {layer.name: h[layer.name]}
+            macs += classes * macs_of(layer)
+            if layer in read:
+                scores = scores + goodness(h[layer.name]).reshape(classes, -1).T
+                macs += classes * prod(layer.shape)
+                yield LayerScores(layer.name, scores, macs)
+
+    def _probed(self, network: Network, settings: Any) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:
+        """The layers to go through when probing, and those of them whose goodness counts."""
+        part = parts(network)
+        skipped = 1 if settings.probe_reads == "but_first" and len(part.hidden) > 1 else 0
+        return part.below, part.hidden[skipped:]
+
     # ---------------------------------------------------------------- on the device
-
-    def _walk(self, build: Any) -> list[Layer]:
-        """The layers before the head, the last normalisation left out unless the head reads it."""
-        last = build.network.trainable[-1]
-        walked = list(build.layers[: build.layers.index(last)])
-        return walked if build.settings.predict == "head" else walked[:-1]
-
-    def _classes(self, build: Any) -> int:
-        return prod(build.layers[-1].shape)
 
     def lower_predict(self, build: Any) -> Any:
         if build.target == "input":
             raise Unsupported("rule ff", got="a network that reproduces its input", allowed="a classifier", next_step="use another rule")
-        build.at_most(16, len([layer for layer in self._walk(build) if layer.trainable]), "the sum of the hidden layers' goodness")
         if build.settings.predict == "head":
             return build.run(build.x)[build.layers[-1].name]
-        classes = self._classes(build)
+        below, read = self._probed(build.network, build.settings)
+        build.at_most(16, len(read), "the sum of the hidden layers' goodness")
+        classes = prod(build.layers[-1].shape)
         scores = build.scores(classes)
         number = build.class_number(0)
         for label in range(classes):
             if label:
                 build.class_number(label, into=number)
-            h, first = build.x, True
-            for layer in self._walk(build):
+            h = build.x
+            for layer in below:
                 h = build.embed(layer, h, number) if layer.op == "label" else build.forward(layer, h)
-                if layer.trainable:
-                    build.goodness(scores, h, label, add=not first)
-                    first = False
+                if layer in read:
+                    build.goodness(scores, h, label, add=layer is not read[0])
         return scores
 
     def lower(self, build: Any) -> None:
         """The head first, where it predicts; then layer by layer both activations with the old weights and both updates."""
-        settings = build.settings
+        settings, part = build.settings, parts(build.network)
+        for name, value in (("goodness", "mean"), ("negatives", "uniform"), ("peer", 0.0)):
+            if getattr(settings, name) != value:
+                raise Unsupported(f"{name} of rule ff on a device", got=getattr(settings, name), allowed=value, next_step=f"--set {name}={value}")
+        if not any(layer.op == "label" for layer in part.below):
+            raise Unsupported("rule ff on a device", got="a network that reads no label", allowed="one trained with negatives=uniform or hard")
         if settings.predict == "head":
             h = build.run(build.x)
-            last = build.network.trainable[-1]
-            build.update(last, build.error(h[build.layers[-1].name]), h[last.inputs[0]], settings.head_rate)
-        wrong = build.wrong_label(self._classes(build))
+            error = build.error(h[build.layers[-1].name])
+            for head in part.heads:
+                build.update(head, error, h[head.inputs[0]], settings.head_rate)
+        wrong = build.wrong_label(prod(build.layers[-1].shape))
         positive = negative = build.x
-        for layer in self._walk(build):
+        for layer in part.below:
             if layer.op == "label":
                 positive, negative = build.embed(layer, build.x, build.label), build.embed(layer, build.x, wrong)
                 continue
             up, down = build.forward(layer, positive), build.forward(layer, negative)
             if layer.trainable:
                 delta_up, delta_down = build.ff_delta(up, settings.theta, 1), build.ff_delta(down, settings.theta, -1)
-                build.update(layer, delta_up, positive)
-                build.update(layer, delta_down, negative)
+                factor = 1.0 / prod(layer.shape[:-1])
+                build.update(layer, delta_up, positive, factor)
+                build.update(layer, delta_down, negative, factor)
             positive, negative = up, down

@@ -1,0 +1,93 @@
+"""A plain network made ready for goodness: the label before its inputs, normalisation before its weights, a head on its hidden layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from edgeff.errors import Unsupported
+from edgeff.ir import Array, Layer, Network
+
+EPS = 1e-4
+LEARNING = ("dense", "conv2d", "depthwise_conv2d", "conv1d")
+BETWEEN = ("max_pool2d", "average_pool2d", "global_average_pool", "reshape", "softmax")
+
+
+def check(network: Network) -> None:
+    """Raises Unsupported for a network that cannot learn by goodness: a chain of layers with ReLU and a dense head, no normalisation."""
+    first, *_, head = network.trainable if len(network.trainable) > 1 else (None, None)
+    if first is None or head is None:
+        raise Unsupported("rule ff", got="a network without a hidden layer", allowed="at least one hidden layer and the head")
+    refused = sorted({layer.op for layer in network} - {*LEARNING, *BETWEEN})
+    if refused or head.op != "dense" or first.op == "depthwise_conv2d" or first.inputs != ("input",):
+        got = f"layers of kind {', '.join(refused)}" if refused else f"{first.op} first, behind {first.inputs[0]}, and {head.op} last"
+        allowed = f"a chain of {', '.join(LEARNING + BETWEEN)}: weights first (not depthwise), a dense head last"
+        raise Unsupported("rule ff", got=got, allowed=allowed, next_step="use another rule")
+    for layer in network.trainable[:-1]:
+        if layer.attrs.get("activation") != "relu":
+            raise Unsupported(f"rule ff, layer {layer.name!r}", got=f"activation {layer.attrs.get('activation')}", allowed="relu")
+
+
+def _uniform(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int) -> Array:
+    """``U(+-sqrt(6 / fan_in))``, as the layers draw theirs."""
+    limit = np.sqrt(6.0 / fan_in)
+    return rng.uniform(-limit, limit, shape).astype(np.float32)
+
+
+def prepared(network: Network, settings: Any, seed: int) -> Network:
+    """``network`` with ``label`` (unless ``negatives`` are ``mixed``) and ``normalise`` first, and ``normalise`` before all other weights.
+
+    The first layer gets weights for the label before its others. With ``head_reads="but_first"`` the head gets one more part for each hidden
+    layer between the first and the last, and their sums.
+    """
+    check(network)
+    classes, shape = prod(network.layers[-1].shape), network.input_shape
+    layers: list[Layer] = []
+    below = "input"
+    if settings.negatives != "mixed":
+        flat = network.trainable[0].op == "dense"
+        shape = (classes + prod(shape),) if flat else (*shape[:-1], classes + shape[-1])
+        attrs = {"classes": classes, "on": settings.on, "neutral": settings.neutral}
+        layers.append(Layer("label", "label", (below,), shape, attrs))
+        below = "label"
+    layers.append(Layer(f"{below}_norm", "normalise", (below,), shape, {"eps": EPS}))
+    renamed = {"input": layers[-1].name}
+    shapes = {layer.name: layer.shape for layer in network}
+    read: list[str] = []
+    for layer in network:
+        source = layer.inputs[0]
+        if layer.trainable and source != "input":
+            layers.append(Layer(f"{source}_norm", "normalise", (source,), shapes[source], {"eps": EPS}))
+            renamed[source] = layers[-1].name
+            read.append(renamed[source])
+        params = _with_label_weights(layer, classes, seed) if layer is network.trainable[0] and below == "label" else layer.params
+        layers.append(replace(layer, inputs=(renamed.get(source, source),), params=params))
+        if layer is network.trainable[-1] and settings.head_reads == "but_first":
+            parts = _more_heads(layer, read[1:-1], layers, seed)
+            layers += parts
+            renamed[layer.name] = layers[-1].name
+    return replace(network, layers=tuple(layers))
+
+
+def _with_label_weights(layer: Layer, classes: int, seed: int) -> Mapping[str, Array]:
+    """The first layer's parameters with weights (..., classes) before those on its last axis, its inputs or input channels."""
+    weight = layer.params["weight"]
+    shape = (*weight.shape[:-1], classes)
+    columns = _uniform(np.random.default_rng([seed, 4]), shape, prod(weight.shape[1:-1]) * (classes + weight.shape[-1]))
+    return {**layer.params, "weight": np.concatenate([columns, weight], axis=-1)}
+
+
+def _more_heads(head: Layer, sources: list[str], layers: list[Layer], seed: int) -> list[Layer]:
+    """Linear readers of ``sources``, each followed by its sum with what is before it; the first of them adds to ``head``."""
+    rng, made, total = np.random.default_rng([seed, 5]), list[Layer](), head.name
+    sizes = {layer.name: prod(layer.shape) for layer in layers}
+    for source in sources:
+        weight = _uniform(rng, (head.shape[0], sizes[source]), sizes[source])
+        part = Layer(f"{head.name}_{source}", "dense", (source,), head.shape, {"activation": "none"}, {"weight": weight})
+        made += [part, Layer(f"{part.name}_sum", "add", (total, part.name), head.shape, {"activation": "none"})]
+        total = made[-1].name
+    return made
