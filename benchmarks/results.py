@@ -42,12 +42,14 @@ def load(name: str) -> dict[str, Any]:
 def collect(
     name: str, keys: Iterable[tuple[Any, ...]], measure: Callable[..., dict[str, Any]], seeds: int | None = None
 ) -> list[dict[str, Any]]:
-    """The rows of ``measure(*key)`` for every key, saved after each; a row whose key is in the file is not measured again."""
+    """The rows of ``measure(*key)`` for every key, saved after each.
+
+    A row whose key is in the file is not measured again, and rows of other keys stay in it.
+    """
     old = {} if "--fresh" in sys.argv else {json.dumps(row["key"]): row for row in load(name).get("rows", [])}
     rows: list[dict[str, Any]] = []
-    for key in keys:
-        text = json.dumps(list(key))
-        row = old.get(text)
+    for text, key in {json.dumps(list(key)): key for key in keys}.items():
+        row = old.pop(text, None)
         if row is None:
             row = {"key": list(key)} | measure(*key) | {"commit": commit()}
             print(name, *key, {k: v for k, v in row.items() if k not in ("key", "commit")}, flush=True)
@@ -56,7 +58,7 @@ def collect(
             "command": f"python benchmarks/{name}.py",
             "seeds": seeds,
             "versions": {package: version(package) for package in PACKAGES},
-            "rows": rows,
+            "rows": [*rows, *old.values()],
         }
         FOLDER.mkdir(exist_ok=True)
         (FOLDER / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
