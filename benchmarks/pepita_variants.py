@@ -1,7 +1,7 @@
 """PEPITA's variants beside the frozen control on 64-32-10: 8x8 digits, five seeds, on the host and one sample at a time by the generated C.
 
-``python benchmarks/pepita_variants.py`` -> ``benchmarks/results/pepita_variants.json``; a row is a variant and where it learns. Settings are
-the rule's own but for what the row says; time-local's rate and scale were chosen on the last sixth of the training part.
+``python benchmarks/pepita_variants.py`` -> ``benchmarks/results/pepita_variants.json``; a row is a variant and where it learns. Settings
+are the rule's own but for what the row says; time-local's rate and scale were chosen on the last sixth of the training part.
 """
 
 from __future__ import annotations
