@@ -199,12 +199,23 @@ def test_mempepita_is_pepita_to_the_bit_in_every_variant(kind_of_network: str, c
     assert found[0] == found[1]
 
 
-def mirrored(name: str = "30-20-10", **changes: Any) -> Run:
+def mirrored(rule: str = "pepita", **changes: Any) -> Run:
     settings = replace(PEPITA.settings, mirror_every=2, dropout=0.0, **changes)
-    network = initialised(structure(name), 0)
+    network = initialised(structure("30-20-10"), 0)
     run = Run(network, parameters(network), settings, np.random.default_rng(0), seed=1)
-    PEPITA.start(run)
+    registry.rules[rule].start(run)
     return run
+
+
+def test_mempepita_is_pepita_to_the_bit_with_mirrors() -> None:
+    found = []
+    for rule in ("pepita", "mempepita"):
+        run = mirrored(rule)
+        x, t = (part.astype(np.float32) for part in batch(run, 40))
+        registry.rules[rule].begin_epoch(run, x, t)
+        step = registry.rules[rule].step(run, x, t)
+        found.append([step[layer.name]["weight"].tobytes() for layer in run.network.trainable])
+    assert found[0] == found[1]
 
 
 def test_mirrors_learn_from_noise_as_the_equation_says() -> None:
