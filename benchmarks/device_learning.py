@@ -36,6 +36,6 @@ if __name__ == "__main__":
     keys = [
         (rule, numeric, "none" if numeric == "float32" else "stochastic")
         for rule in registry.rules
-        for numeric in ("float32", "int16", "int8")
+        for numeric in registry.rules[rule].numerics
     ]
     collect("device_learning", [*keys, ("pepita", "int8", "nearest"), ("bp", "int8", "nearest")], measure, SEEDS)

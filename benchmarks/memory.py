@@ -52,7 +52,10 @@ def measure(network: str, rule: str, numeric: Any, board_name: str) -> dict[str,
 
 
 if __name__ == "__main__":
-    keys = [("64-32-10", rule, numeric, "nucleo_l4r5zi") for numeric in ("float32", "int16", "int8") for rule in registry.rules]
-    keys += [("64-32-10", rule, "int8", "rpi_pico") for rule in registry.rules]
-    keys += [(AUTOENCODER, rule, numeric, "mps2_an386") for numeric in ("float32", "int8") for rule in registry.rules if rule != "ff"]
+    rules = {
+        numeric: [rule for rule in registry.rules if numeric in registry.rules[rule].numerics] for numeric in ("float32", "int16", "int8")
+    }
+    keys = [("64-32-10", rule, numeric, "nucleo_l4r5zi") for numeric in rules for rule in rules[numeric]]
+    keys += [("64-32-10", rule, "int8", "rpi_pico") for rule in rules["int8"]]
+    keys += [(AUTOENCODER, rule, numeric, "mps2_an386") for numeric in ("float32", "int8") for rule in rules[numeric] if rule != "ff"]
     collect("memory", keys, measure)

@@ -252,7 +252,7 @@ void eff_feedback_table_delta_i16(int16_t *d, const int16_t *e, const int8_t *f,
 
 /* ------------------------------------------------------------------ tangent.c: forward derivatives
  * dense_tangent: y = w dx, rounded by 2^pre_shift (2^pre_shift > n_in / 2^8 for i8, > n_in for i16, keeps the sum within 2^30) and
- * requantised. max_pool2d_tangent: y = dx where the first of each window's largest taps of x lies. negate: d = -d; no -32768 in i16.
+ * requantised. max_pool2d_tangent: y = dx where the first of each window's largest taps of x lies. minus: d = -d; no -32768 in i16.
  * Directions are +-1, others at every step: the sign of (j, k) is bit k % 32 of draw j * ceil(n_in / 32) + k / 32 of the step's stream of
  * `key`; of a vector, row 0. signed_dense: y = V x, or y += V x when add, in the order of feedback_f32. signs: d = s v, or d += s v when
  * add. dot: s = <a, c> from 0 in index order. signed_update: w -= rate * lr * s * V. */
@@ -262,8 +262,8 @@ void eff_dense_tangent_i16(int16_t *y, const int16_t *dx, const int16_t *w, int3
                            int32_t multiplier, int32_t shift);
 void eff_max_pool2d_tangent_f32(float *y, const float *dx, const float *x, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h,
                                 int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w);
-void eff_negate_f32(float *d, int32_t n);
-void eff_negate_i16(int16_t *d, int32_t n);
+void eff_minus_f32(float *d, int32_t n);
+void eff_minus_i16(int16_t *d, int32_t n);
 void eff_signed_dense_f32(float *y, const float *x, const uint32_t *step, int32_t n_out, int32_t n_in, int32_t add, uint32_t key);
 void eff_signs_f32(float *d, const float *s, const uint32_t *step, int32_t n, int32_t add, uint32_t key);
 void eff_dot_f32(float *s, const float *a, const float *c, int32_t n);

@@ -54,14 +54,14 @@ void eff_max_pool2d_tangent_f32(float *y, const float *dx, const float *x, int32
     }
 }
 
-void eff_negate_f32(float *d, int32_t n)
+void eff_minus_f32(float *d, int32_t n)
 {
     for (int32_t k = 0; k < n; ++k) {
         d[k] = -d[k];
     }
 }
 
-void eff_negate_i16(int16_t *d, int32_t n)
+void eff_minus_i16(int16_t *d, int32_t n)
 {
     for (int32_t k = 0; k < n; ++k) {
         d[k] = (int16_t)-d[k];

@@ -73,13 +73,13 @@ def eff_max_pool2d_tangent_f32(
 
 
 @kernel()
-def eff_negate_f32(d: Array, n: int) -> None:
+def eff_minus_f32(d: Array, n: int) -> None:
     """d = -d in place."""
     d[:] = -d
 
 
 @kernel()
-def eff_negate_i16(d: Array, n: int) -> None:
+def eff_minus_i16(d: Array, n: int) -> None:
     """d = -d in place; d is not -32768."""
     d[:] = -d
 

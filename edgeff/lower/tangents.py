@@ -23,7 +23,7 @@ class Tangents(Lines):
 
     def negate(self, d: Value) -> None:
         """d = -d in place."""
-        self.call(f"eff_negate_{'f32' if d.dtype == 'float32' else 'i16'}", [d], [], {"n": d.elements}, stage="feedback")
+        self.call(f"eff_minus_{'f32' if d.dtype == 'float32' else 'i16'}", [d], [], {"n": d.elements}, stage="feedback")
 
     def number(self, value: float) -> Value:
         """A float32 constant of shape (1,)."""
