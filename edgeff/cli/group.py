@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, str] = {
     "import": "import_",
     "quantize": "quantize",
     "evaluate": "evaluate",
+    "early-exit": "early_exit",
     "export": "export",
     "verify": "verify",
     "cost": "cost",

@@ -44,6 +44,24 @@ class Whole(ParameterType):
         return number
 
 
+class Decimal(ParameterType):
+    """A finite number from ``low`` to ``high``."""
+
+    name = "number"
+
+    def __init__(self, low: float, high: float) -> None:
+        self.low, self.high = low, high
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            number = float("nan")
+        if not self.low <= number <= self.high:
+            raise BadInput(f"option {_shown(param)}", got=repr(value), allowed=f"{self.low:g} to {self.high:g}")
+        return number
+
+
 class OneOf(ParameterType):
     """One of a few words; ``what`` they are called."""
 
