@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = {
     "quantize": "quantize",
     "evaluate": "evaluate",
     "attack": "attack",
+    "early-exit": "early_exit",
     "export": "export",
     "verify": "verify",
     "cost": "cost",

@@ -46,6 +46,15 @@ class Model:
         """Whether the rule's prediction is another one than that of the network's last layer, the head."""
         return self.predicts_by_rule and self.settings.get("predict") != "head"
 
+    def trained_settings(self) -> Any:
+        """The settings of the model's rule that it was trained with; those that the file does not tell are the rule's own."""
+        from edgeff.rules import find_rule
+
+        settings = find_rule(str(self.rule)).settings
+        known = {field.name: getattr(settings, field.name) for field in fields(settings)}
+        told = {name: tuple(value) if isinstance(value, list) else value for name, value in self.settings.items() if name in known}
+        return replace(settings, **{name: value for name, value in told.items() if isinstance(value, type(known[name]))})
+
     def rule_settings(self, rule: str, numeric: str) -> dict[str, Any]:
         """The settings by which the model predicts, for a device that goes on with the model's own ``rule``; {} for any other rule.
 
