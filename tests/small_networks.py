@@ -13,7 +13,8 @@ from edgeff.networks import initialised, structure
 
 SMALL = "12-8-4"
 RULES = tuple(registry.rules)
-EVERY_PROGRAM = [(rule, numeric) for rule in (None, *RULES) for numeric in NUMERICS]
+EVERY_PROGRAM = [(rule, numeric) for rule in (None, *RULES) for numeric in NUMERICS if rule is None or numeric in registry.rules[rule].numerics]
+LOWERED = [rule for rule in RULES if registry.rules[rule].numerics]
 
 
 def small(name: str = SMALL, *, softmax: bool = True, bias: bool = False) -> Network:
