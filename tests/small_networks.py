@@ -16,6 +16,7 @@ RULES = tuple(registry.rules)
 EVERY_PROGRAM = [
     (rule, numeric) for rule in (None, *RULES) for numeric in NUMERICS if rule is None or numeric in registry.rules[rule].numerics
 ]
+LOWERED = [rule for rule in RULES if registry.rules[rule].numerics]
 AUTOENCODING = [rule for rule, numeric in EVERY_PROGRAM if rule and rule != "ff" and numeric == "int8"]
 """The rules that learn to output their input, in int8."""
 
