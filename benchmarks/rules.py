@@ -1,6 +1,6 @@
 """Every rule beside every other: the suite of ``edgeff bench rules``, a point a row, for the README's tables.
 
-``EDGEFF_DATA_DIR=.. python benchmarks/rules.py [TASK ..] [--fresh]`` -> ``benchmarks/results/rules.json``. All rules of one seed come before
+``EDGEFF_DATA_DIR=.. python benchmarks/rules.py [TASK ..] [--fresh]`` -> ``benchmarks/results/rules.json``. All rules of a seed come before
 the next seed, so that a sweep that is stopped has whole comparisons. The settings are the rules' own for 64-32-10, and ``RECIPES`` of
 ``edgeff/networks/cnn_small.py``, which says how they were chosen. The test part is read once a row.
 """

@@ -108,6 +108,8 @@ def fit(
             allowed=f"the task's {targets.shape[1:]}",
             next_step="choose a network that fits the task",
         )
+    if settings.dropout and not rule.drops_out:
+        raise BadInput(f"setting dropout of rule {rule_name}", got=settings.dropout, allowed=0.0, next_step="leave it out, or use pepita")
     run = start(network, rule, settings, seed)
     largest = {layer.name: float(np.abs(run.params[layer.name]["weight"]).max()) or 1.0 for layer in network.trainable}
     optimiser = OPTIMISERS[settings.optimiser](run)

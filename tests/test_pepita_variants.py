@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from test_rule_contract import over_seeds
-from test_rules_math import adaptive_feedback_alignment, batch, start
+from test_rules_math import batch, start
 
 from edgeff import registry
 from edgeff.errors import BadInput, Unsupported
@@ -96,7 +96,7 @@ def test_plus_and_minus_are_adaptive_feedback_alignment_to_first_order() -> None
         for scale in (1e-4, 1e-5):
             run = start("pepita", "9-8-7-4", bias=False, feedback_scale=scale, **changes)
             x, t = batch(run, 12)
-            found, expected = PEPITA.step(run, x, t), adaptive_feedback_alignment(run, x, t, run.extra["F"])
+            found, expected = PEPITA.step(run, x, t), registry.rules["afa"].step(run, x, t)
             if changes.get("hebbian"):
                 weights = [run.params[layer.name]["weight"] for layer in run.network.trainable]
                 h = layers_of(weights, x)

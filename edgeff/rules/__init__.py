@@ -172,10 +172,10 @@ class Rule:
 
     ``source`` names the paper; ``stores`` says what a step keeps beside the weights; ``settings`` are the host's hyper-parameters;
     ``device`` maps a numeric to the changes for batch-1 learning there. ``numerics`` are those its step is lowered in, none for a rule of
-    the host alone, and ``why_not`` says why the others are missing. ``local``: no layer waits for an error from above it, so the rule can
-    train the layers below another rule's (``edgeff.rules._groups``). ``side_branches``: it trains layers that the output does not depend
-    on, such as local classifiers; for other rules such layers are left out. ``no_margin`` is the reason why the rule need not beat frozen
-    hidden layers on 64-32-10; empty: it must.
+    the host alone, and ``why_not`` says why the others are missing. ``drops_out``: its step has dropout on the host. ``local``: no layer
+    waits for an error from above it, so the rule can train the layers below another rule's (``edgeff.rules._groups``). ``side_branches``:
+    it trains layers that the output does not depend on, such as local classifiers; for other rules such layers are left out.
+    ``no_margin`` is the reason why the rule need not beat frozen hidden layers on 64-32-10; empty: it must.
     """
 
     name: str = ""
@@ -186,6 +186,7 @@ class Rule:
     device: Mapping[str, Mapping[str, Any]] = {}
     numerics: tuple[Numeric, ...] = NUMERICS
     why_not: str = ""
+    drops_out: bool = False
     local: bool = False
     side_branches: bool = False
     no_margin: str = ""

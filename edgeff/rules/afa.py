@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod
+from math import prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,12 @@ import numpy as np
 from edgeff.ir import Array
 from edgeff.kernels.arithmetic import feedback_signs, stream_key
 from edgeff.layers import forward, jvp, kind
-from edgeff.rules import Gradients, Rule, Run, Settings, register
-from edgeff.rules.pepita import PepitaSettings
+from edgeff.rules import FeedbackSettings, Gradients, Rule, Run, Settings, register
+
+
+def entry(settings: Any, n_in: int) -> float:
+    """The magnitude of an entry of F, as PEPITA's."""
+    return float(settings.feedback_scale * sqrt(2.0 / n_in))
 
 
 @register
@@ -27,7 +31,8 @@ class AdaptiveFeedbackAlignment(Rule):
     name = "afa"
     summary = "PEPITA to first order: one forward derivative"
     source = "Srinivasan, Mignacco, Sorbaro, Refinetti, Cooper, Kreiman & Dellaferrera, ICLR 2024"
-    settings: Settings = PepitaSettings(dropout=0.0)
+    stores = "all activations of one pass; F is generated"
+    settings: Settings = FeedbackSettings(lr=0.05, batch=16, feedback_scale=0.1)
     device: Mapping[str, Mapping[str, Any]] = {
         "float32": {"lr": 0.04, "feedback_scale": 0.15},
         "int16": {"lr": 0.04, "feedback_scale": 0.15},
@@ -38,7 +43,7 @@ class AdaptiveFeedbackAlignment(Rule):
     def start(self, run: Run) -> None:
         n_in, n_out = prod(run.network.input_shape), prod(run.network.layers[-1].shape)
         signs = feedback_signs(n_in, n_out, stream_key(run.seed, "feedback", "input"))
-        run.extra["F"] = signs * np.float64(run.settings.entry(n_in))
+        run.extra["F"] = signs * np.float64(entry(run.settings, n_in))
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
         h = forward(run.network, run.params, x)
@@ -58,7 +63,7 @@ class AdaptiveFeedbackAlignment(Rule):
         build.update(last, e, h[last.inputs[0]])
         build.negate(e)
         settings, n = build.settings, build.x.elements
-        d = {"input": build.feedback("input", e, settings.entry(n), n=n, stored=settings.feedback == "stored")}
+        d = {"input": build.feedback("input", e, entry(settings, n), n=n, stored=settings.feedback == "stored")}
         for layer in build.layers[: build.layers.index(last)]:
             xs = tuple(h[name] for name in layer.inputs)
             d[layer.name] = build.tangent(layer, tuple(d[name] for name in layer.inputs), xs)

@@ -220,9 +220,13 @@ class ForwardForward(Rule):
         settings, part = build.settings, parts(build.network)
         for name, value in (("goodness", "mean"), ("negatives", "uniform"), ("peer", 0.0)):
             if getattr(settings, name) != value:
-                raise Unsupported(f"{name} of rule ff on a device", got=getattr(settings, name), allowed=value, next_step=f"--set {name}={value}")
+                raise Unsupported(
+                    f"{name} of rule ff on a device", got=getattr(settings, name), allowed=value, next_step=f"--set {name}={value}"
+                )
         if not any(layer.op == "label" for layer in part.below):
-            raise Unsupported("rule ff on a device", got="a network that reads no label", allowed="one trained with negatives=uniform or hard")
+            raise Unsupported(
+                "rule ff on a device", got="a network that reads no label", allowed="one trained with negatives=uniform or hard"
+            )
         if settings.predict == "head":
             h = build.run(build.x)
             error = build.error(h[build.layers[-1].name])

@@ -109,6 +109,7 @@ class Pepita(Rule):
     summary = "error-modulated second forward pass"
     source = "Dellaferrera & Kreiman, ICML 2022"
     stores = "all activations of the clean pass; F is generated"
+    drops_out = True
     settings: Settings = PepitaSettings()
     device: Mapping[str, Mapping[str, Any]] = {
         "float32": {"lr": 0.04, "feedback_scale": 0.15},

@@ -120,7 +120,9 @@ class Phyll(Rule):
         for layer in run.network.layers[: run.network.layers.index(run.last)]:
             below = h[layer.inputs[0]]
             written = layer.op == "label"
-            h[layer.name] = with_label(layer, below, labels) if written else kind(layer).forward(layer, run.params.get(layer.name, {}), below)
+            h[layer.name] = (
+                with_label(layer, below, labels) if written else kind(layer).forward(layer, run.params.get(layer.name, {}), below)
+            )
         return h
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
@@ -141,7 +143,9 @@ class Phyll(Rule):
             gradients[layer.name] = {name: parts[0][name] + parts[1][name] for name in parts[0]}
         if run.settings.predict == "head":
             below = self._pass(run, x, None)[run.last.inputs[0]]
-            gradients[run.last.name] = kind(run.last).weight_gradient(run.last, run.params[run.last.name], self._head(run, below) - t, below)
+            gradients[run.last.name] = kind(run.last).weight_gradient(
+                run.last, run.params[run.last.name], self._head(run, below) - t, below
+            )
         return gradients
 
     def _head(self, run: Run, below: Array) -> Array:
