@@ -1,6 +1,6 @@
-"""Writes the README's tables from ``benchmarks/results/*.json``, between their markers.
+"""Writes the tables of the README and of docs/rules/README.md from ``benchmarks/results/*.json``, between their markers.
 
-``--check`` exits 1 when the README is not what it would write.
+``--check`` exits 1 when a page is not what it would write.
 """
 
 from __future__ import annotations
@@ -10,17 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import readme_rules
 from mlperf_tiny import BOARD, CMSIS_NN, PUBLISHED_MS
+from readme_rules import table
 from results import load
 from speed import FC_AE, PEERS
 
-README = Path(__file__).parents[1] / "README.md"
-
-
-def table(head: list[str], rows: list[list[str]], left: int = 1) -> str:
-    """A Markdown table; the columns after the first ``left`` are right-aligned."""
-    rule = ["---" if index < left else "---:" for index in range(len(head))]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", ROOT / "docs" / "rules" / "README.md")
 
 
 def spread(row: dict[str, Any] | None) -> str:
@@ -250,11 +247,12 @@ SECTIONS = {"accuracy": accuracy, "device_learning": device_learning, "speed": s
     "trained": trained,
     "host_training": host_training,
     "conv_learning": conv_learning,
+    **readme_rules.SECTIONS,
 }
 
 
 def written(text: str) -> str:
-    """The README's text with every section between ``<!-- begin:NAME -->`` and ``<!-- end:NAME -->`` made anew."""
+    """A page's text with every section between ``<!-- begin:NAME -->`` and ``<!-- end:NAME -->`` made anew."""
     for name, make in SECTIONS.items():
         text = re.sub(
             rf"(<!-- begin:{name} -->\n).*?(<!-- end:{name} -->)", lambda m, make=make: m[1] + make() + "\n" + m[2], text, flags=re.DOTALL
@@ -263,8 +261,9 @@ def written(text: str) -> str:
 
 
 if __name__ == "__main__":
-    before = README.read_text(encoding="utf-8")
-    after = written(before)
-    if "--check" in sys.argv:
-        sys.exit("README.md is not what benchmarks/readme.py writes: run it" if before != after else 0)
-    README.write_text(after, encoding="utf-8")
+    for page in PAGES:
+        before = page.read_text(encoding="utf-8")
+        after = written(before)
+        if "--check" in sys.argv and before != after:
+            sys.exit(f"{page.relative_to(ROOT)} is not what benchmarks/readme.py writes: run it")
+        page.write_text(after, encoding="utf-8")
