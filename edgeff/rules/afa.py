@@ -27,7 +27,7 @@ class AdaptiveFeedbackAlignment(Rule):
     name = "afa"
     summary = "PEPITA to first order: one forward derivative"
     source = "Srinivasan, Mignacco, Sorbaro, Refinetti, Cooper, Kreiman & Dellaferrera, ICLR 2024"
-    settings: Settings = PepitaSettings(lr=0.1, feedback_scale=0.2, dropout=0.0)
+    settings: Settings = PepitaSettings(dropout=0.0)
     device: Mapping[str, Mapping[str, Any]] = {
         "float32": {"lr": 0.04, "feedback_scale": 0.15},
         "int16": {"lr": 0.04, "feedback_scale": 0.15},
