@@ -13,8 +13,10 @@ from edgeff.networks import initialised, structure
 
 SMALL = "12-8-4"
 RULES = tuple(registry.rules)
-EVERY_PROGRAM = [(rule, numeric) for rule in (None, *RULES) for numeric in NUMERICS if rule is None or numeric in registry.rules[rule].numerics]
-LOWERED = [rule for rule in RULES if registry.rules[rule].numerics]
+LOWERED = tuple(rule for rule in RULES if registry.rules[rule].numerics)
+"""The rules that a device can run in some numeric."""
+EVERY_PROGRAM = [(None, numeric) for numeric in NUMERICS]
+EVERY_PROGRAM += [(rule, numeric) for rule in LOWERED for numeric in NUMERICS if numeric in registry.rules[rule].numerics]
 
 
 def small(name: str = SMALL, *, softmax: bool = True, bias: bool = False) -> Network:

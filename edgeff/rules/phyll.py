@@ -15,6 +15,7 @@ from edgeff.layers import Activations, kind
 from edgeff.layers.label import with_label
 from edgeff.layers.physical import find_map
 from edgeff.layers.standardise import EPS
+from edgeff.networks import reproduces_input
 from edgeff.rules import Gradients, Rule, Run, Settings, register
 from edgeff.rules._readout import fit_readout
 
@@ -91,6 +92,8 @@ class Phyll(Rule):
             raise Unsupported("rule phyll", got="a network without a hidden layer", allowed="at least one hidden layer and the head")
         if kinds := sorted({layer.op for layer in network} - {"dense", "softmax", "reshape"}):
             raise Unsupported("rule phyll", got=f"layers of kind {', '.join(kinds)}", allowed="dense", next_step="use another rule")
+        if reproduces_input(network):
+            raise Unsupported("rule phyll", got="a network that reproduces its input", allowed="a classifier", next_step="use another rule")
         head, labels = trainable[-1], prod(network.layers[-1].shape)
         width = labels + prod(network.input_shape)
         layers = [Layer("label", "label", ("input",), (width,), {"classes": labels, "on": settings.on, "neutral": settings.neutral})]
