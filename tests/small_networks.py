@@ -15,7 +15,7 @@ SMALL = "12-8-4"
 RULES = tuple(registry.rules)
 LOWERED = tuple(rule for rule in RULES if registry.rules[rule].numerics)
 """The rules that a device can run in some numeric."""
-EVERY_PROGRAM = [(None, numeric) for numeric in NUMERICS]
+EVERY_PROGRAM: list[tuple[str | None, Numeric]] = [(None, numeric) for numeric in NUMERICS]
 EVERY_PROGRAM += [(rule, numeric) for rule in LOWERED for numeric in NUMERICS if numeric in registry.rules[rule].numerics]
 
 

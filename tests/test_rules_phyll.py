@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from exact_cases import digits
 from test_rules_math import assert_close, labelled, numerical_gradient, start
 
 from edgeff import registry
@@ -32,12 +31,12 @@ def camera(x: Array, outputs: int, seed: int) -> Array:
     return np.minimum(np.floor(4.0 * MAPS["speckle"](x, outputs, seed)), 15.0)
 
 
-def short(x: Array, outputs: int, seed: int) -> Array:
+def short(x: Array, outputs: int, _seed: int) -> Array:
     """One output too few."""
     return np.zeros((len(x), outputs - 1))
 
 
-def broken(x: Array, outputs: int, seed: int) -> Array:
+def broken(x: Array, outputs: int, _seed: int) -> Array:
     """No numbers."""
     return np.full((len(x), outputs), np.nan)
 

@@ -76,7 +76,8 @@ def test_a_direction_is_the_gradient_of_the_papers_loss(name: str) -> None:
     def pair(layer: Layer, z_1: Array, z_2: Array) -> Array:
         """The tied halves before the activation."""
         alone = replace(layer, attrs={**layer.attrs, "activation": "none"})
-        return sum(kind(alone).forward(alone, run.params[layer.name], z) for z in (z_1, z_2))
+        one, two = (kind(alone).forward(alone, run.params[layer.name], z) for z in (z_1, z_2))
+        return one + two
 
     z = standard(x)
     seen = {1: (z, z), -1: (z, z[others])}

@@ -113,7 +113,9 @@ class Physical(LayerKind):
         return y.astype(x.dtype)
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
-        raise Unsupported(f"layer {layer.name!r}", got="a gradient through a physical map", allowed="forward runs", next_step="use rule phyll")
+        raise Unsupported(
+            f"layer {layer.name!r}", got="a gradient through a physical map", allowed="forward runs", next_step="use rule phyll"
+        )
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         raise Unsupported(f"layer {layer.name!r}", got="a physical map", allowed="layers that a device can compute")

@@ -24,10 +24,11 @@ SMALL = 1e-8
 
 @dataclass(frozen=True)
 class PhyllSettings(Settings):
-    """``map``: the physical system, ``speckle``, ``cavity``, ``oscillators`` or a function ``module:function`` (``edgeff.layers.physical``).
+    """``map``: ``speckle``, ``cavity``, ``oscillators`` or a function ``module:function`` (``edgeff.layers.physical``).
 
-    ``expansion``: the outputs of a map, as a multiple of its inputs. ``theta``: the sharpness of the loss. ``on``: the label's entry; ``neutral``: each entry for the head. ``predict``: ``probe`` or
-    ``head``; the head is fitted after the last epoch: ``readout_epochs`` passes of Adam from the rate ``readout_lr``.
+    ``expansion``: the outputs of a map, as a multiple of its inputs. ``theta``: the sharpness of the loss. ``on``: the label's entry;
+    ``neutral``: each entry for the head. ``predict``: ``probe`` or ``head``; the head is fitted after the last epoch: ``readout_epochs``
+    passes of Adam from the rate ``readout_lr``, with the share ``dropout`` of what it reads dropped.
     """
 
     map: str = "speckle"
@@ -122,8 +123,8 @@ class Phyll(Rule):
         h: Activations = {"input": x}
         for layer in run.network.layers[: run.network.layers.index(run.last)]:
             below = h[layer.inputs[0]]
-            written = layer.op == "label"
-            h[layer.name] = with_label(layer, below, labels) if written else kind(layer).forward(layer, run.params.get(layer.name, {}), below)
+            params = run.params.get(layer.name, {})
+            h[layer.name] = with_label(layer, below, labels) if layer.op == "label" else kind(layer).forward(layer, params, below)
         return h
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
@@ -143,8 +144,8 @@ class Phyll(Rule):
             ]
             gradients[layer.name] = {name: parts[0][name] + parts[1][name] for name in parts[0]}
         if run.settings.predict == "head":
-            below = self._pass(run, x, None)[run.last.inputs[0]]
-            gradients[run.last.name] = kind(run.last).weight_gradient(run.last, run.params[run.last.name], self._head(run, below) - t, below)
+            read, last = self._pass(run, x, None)[run.last.inputs[0]], run.last
+            gradients[last.name] = kind(last).weight_gradient(last, run.params[last.name], self._head(run, read) - t, read)
         return gradients
 
     def _head(self, run: Run, below: Array) -> Array:

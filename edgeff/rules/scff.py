@@ -83,8 +83,8 @@ def _walk(network: Network) -> tuple[Layer, ...]:
 class Scff(Rule):
     """Positive ``[z_i ; z_i]``, negative ``[z_i ; z_j]`` with j another sample, z the standardised input; the halves of the first layer's
     weights are tied, ``a = W (z_1 + z_2) + 2 b``. Goodness ``G = mean(relu(a)^2)`` over the channels of each position; loss
-    ``softplus(th1 - G+) + softplus(G- - th2) + lambda G+``, averaged over the positions, layer by layer. The head, softmax regression, reads
-    the last hidden layer, or all of them, standardised, and is the only one that sees labels.
+    ``softplus(th1 - G+) + softplus(G- - th2) + lambda G+``, averaged over the positions, layer by layer. The head, softmax regression on
+    the last hidden layer or on all of them, standardised, is the only one that sees labels.
 
     With ``m = (z_1 + z_2) / 2``, ``a = 2 (W m + b)``: a pass of a pair is a pass of its mean, and ``G = 4 mean(h^2)`` for the layer's own
     output h; the network of a single sample has the paper's features but for a factor of 2 that standardisation takes away. The
