@@ -6,6 +6,7 @@ In come the read-outs' parameters, which are changed in place, and their feature
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 import numpy as np
 
 from edgeff.ir import Array
