@@ -86,6 +86,7 @@ DIFFERING = {
     "transpose": 0.0,
     "softmax": 0.001,
     "normalise": 0.002,
+    "standardise": 0.003,
 }
 """The largest share of outputs that may differ, by one step: three times what is counted here (``edgeff.exporters.onnx``)."""
 

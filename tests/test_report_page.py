@@ -163,7 +163,7 @@ def test_curves_of_several_seeds_are_a_mean_with_a_band() -> None:
     assert (max(band["y"]), line["x"]) == (90.0, [0, 250, 1437])
 
 
-@pytest.mark.parametrize("rule", list(registry.rules))
+@pytest.mark.parametrize("rule", [name for name, rule in registry.rules.items() if "float32" in rule.numerics])
 def test_the_memory_map_of_every_rule_is_its_plan(rule: str) -> None:
     run = planned(rule)
     stays = run.memory_map

@@ -45,8 +45,9 @@ def command(
     from edgeff.bench.metrics import measured, metric_of
     from edgeff.cli.models import load_task
     from edgeff.exporters.onnx import write_onnx
+    from edgeff.importers import conventions
     from edgeff.layers.folding import fold
-    from edgeff.networks import recipe, structure
+    from edgeff.networks import initialised, recipe, structure
     from edgeff.rules import find_rule
     from edgeff.train import train
 
@@ -57,6 +58,7 @@ def command(
     settings = settings.changed(dict(changes) | ({"epochs": str(epochs)} if epochs else {}))
     softmax = loss == "cross-entropy" and item.target == "class"
     plain = structure(network, softmax=softmax, bias=bias, input_shape=data.input_shape, classes=len(data.classes))
+    conventions.check(fold(find_rule(rule).prepare(initialised(plain, seed), settings, seed)))  # before training: that it can be written
     with progress(f"{rule} on {task}") as report:
         trained = train(data, plain, rule, settings, seed, report, task)
     metric = metric_of(task)

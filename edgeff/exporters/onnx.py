@@ -14,7 +14,7 @@ Established with ONNX Runtime 1.32 on 64,000 outputs of a 64-32 layer: on an x86
 in 16 bits that saturate, and a per-channel layer came out wrong in 1,308 outputs, by up to 29 steps (per tensor: 0). With the session
 entry SESSION_ENTRIES none differed from exact arithmetic, per tensor and per channel. It rescales in float, so a difference of one step an
 operator from the integer contract stays possible. Counted on random layers that read the same integers, each difference one step:
-max_pool2d, add, relu, requantise, reshape, transpose 0; softmax .03 %, normalise .1 %, conv2d .2 %, dense .3 %, conv1d .4 %,
+max_pool2d, add, relu, requantise, reshape, transpose 0; softmax .03 %, normalise, standardise .1 %, conv2d .2 %, dense .3 %, conv1d .4 %,
 depthwise_conv2d .6 %, average_pool2d 2.8 % (ties to even, TFLite's away from zero), global_average_pool 13 % (TFLite's factor is rounded
 down). Through whole networks they add up: the best class is that of the integers in 993 of 1,000 samples of MLPerf Tiny's KWS, in 197 of
 200 of its IC (``tests/test_onnx_convolutions.py``).

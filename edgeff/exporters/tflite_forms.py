@@ -181,7 +181,7 @@ def _label(graph: Graph, layer: Layer) -> None:
     graph.operator("PADV2", [x, rows, value], graph.output(layer), "PadV2Options")
 
 
-def _standardise(graph: Graph, layer: Layer) -> None:
+def _standardise(_graph: Graph, layer: Layer) -> None:
     where = f"layer {conventions.short(layer.name)}, standardise"
     raise Unsupported(where, got="no operator of TFLite", allowed="other layers in TFLite files", next_step="write it as ONNX or C")
 

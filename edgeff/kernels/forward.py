@@ -20,9 +20,7 @@ def _embed(y: Array, x: Array, label: Array, places: int, classes: int, on: floa
 
 
 @kernel()
-def eff_embed_label_f32(
-    y: Array, x: Array, label: Array, places: int, classes: int, n: int, on: float, off: float, neutral: float
-) -> None:
+def eff_embed_label_f32(y: Array, x: Array, label: Array, places: int, classes: int, n: int, on: float, off: float, neutral: float) -> None:
     """y (places, classes + n) = at each place the label's entries, ``off`` but ``on`` at the label (a negative label: all ``neutral``),
     then x (places, n).
     """

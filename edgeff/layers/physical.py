@@ -20,8 +20,8 @@ from edgeff.layers import LayerKind
 from edgeff.registry import layers
 
 Map = Callable[[Array, int, int], Array]
-ROUND_TRIPS, REFLECTED, PUMP = 4, 0.9, 2.0
-TIME_STEP, TIME_STEPS, DAMPING, STIFFENING, COUPLING = 0.25, 12, 0.2, 1.0, 0.5
+ROUND_TRIPS, REFLECTED, PUMP = 3, 0.9, 2.0
+TIME_STEP, TIME_STEPS, DAMPING, STIFFENING, COUPLING, STRONGEST = 0.25, 12, 0.2, 1.0, 0.5, 3.0
 
 
 @lru_cache(maxsize=32)
@@ -38,15 +38,15 @@ def speckle(x: Array, outputs: int, seed: int) -> Array:
 
 
 def cavity(x: Array, outputs: int, seed: int) -> Array:
-    """The intensities in a cavity of coupled modes with a saturable gain, after four round trips.
+    """The intensities in a cavity of coupled modes with a saturable gain, after three round trips.
 
-    ``psi <- A x + r U (g psi / (1 + |psi|^2))`` from psi = 0, with A scattering the drive in and U, unitary, mixing the modes.
+    ``psi <- A x + r U (g psi / (1 + |psi|^2))`` from psi = A x, with A scattering the drive in and U, unitary, mixing the modes.
     """
     drive = x @ scattering(x.shape[1], outputs, seed).T
     mixing = _mixing(outputs, seed)
-    psi = np.zeros_like(drive)
-    for _ in range(ROUND_TRIPS):
-        psi = drive + np.float32(REFLECTED * PUMP) * (psi / (1 + psi.real**2 + psi.imag**2)) @ mixing.T
+    psi = drive
+    for _ in range(ROUND_TRIPS - 1):
+        psi = drive + REFLECTED * PUMP * (psi / (1 + psi.real**2 + psi.imag**2)) @ mixing.T
     return psi.real**2 + psi.imag**2
 
 
@@ -59,15 +59,16 @@ def _mixing(modes: int, seed: int) -> Array:
 def oscillators(x: Array, outputs: int, seed: int) -> Array:
     """The displacements of a chain of coupled Duffing oscillators that a constant force drives from rest, after 12 steps of 0.25.
 
-    ``q'' = B x - d q' - q - s q^3 + k (q_{i-1} - 2 q_i + q_{i+1})``, the ends free, symplectic Euler; B couples the inputs in.
+    ``q'' = f - d q' - q - s q^3 + k (q_{i-1} - 2 q_i + q_{i+1})``, the ends free, symplectic Euler; ``f = F tanh(B x / F)``: B couples the
+    inputs in through actuators that saturate.
     """
-    force = x @ (np.float32(2.0) * scattering(x.shape[1], outputs, seed).real.astype(x.dtype)).T
+    force = STRONGEST * np.tanh(x @ scattering(x.shape[1], outputs, seed).real.astype(x.dtype).T * (2.0 / STRONGEST))
     q, speed = np.zeros_like(force), np.zeros_like(force)
     for _ in range(TIME_STEPS):
         stretch = np.diff(q, axis=1, prepend=q[:, :1], append=q[:, -1:])
-        pull = np.float32(COUPLING) * (stretch[:, 1:] - stretch[:, :-1])
-        speed = speed + np.float32(TIME_STEP) * (force + pull - np.float32(DAMPING) * speed - q - np.float32(STIFFENING) * q * q * q)
-        q = q + np.float32(TIME_STEP) * speed
+        pull = COUPLING * (stretch[:, 1:] - stretch[:, :-1])
+        speed = speed + TIME_STEP * (force + pull - DAMPING * speed - q - STIFFENING * q * q * q)
+        q = q + TIME_STEP * speed
     return q
 
 
@@ -112,7 +113,9 @@ class Physical(LayerKind):
         return y.astype(x.dtype)
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
-        raise Unsupported(f"layer {layer.name!r}", got="a gradient through a physical map", allowed="forward runs", next_step="use rule phyll")
+        raise Unsupported(
+            f"layer {layer.name!r}", got="a gradient through a physical map", allowed="forward runs", next_step="use rule phyll"
+        )
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         raise Unsupported(f"layer {layer.name!r}", got="a physical map", allowed="layers that a device can compute")

@@ -6,7 +6,6 @@ In come the read-outs' parameters, which are changed in place, and their feature
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -50,7 +49,7 @@ def fit_readout(
     features dropped from each mini-batch; ``softmax``: cross-entropy behind one, else half the squared error. Costs an epoch 2 C multiply-
     accumulates a feature and sample.
     """
-    optimisers: list[dict[str, Any]] = [{name: _Adam(value) for name, value in own.items()} for own in params]
+    optimisers: list[dict[str, _Adam]] = [{name: _Adam(value) for name, value in own.items()} for own in params]
     keep, total, done = 1.0 - dropout, epochs * -(-len(t) // batch), 0
     for _ in range(epochs):
         order = rng.permutation(len(t))
@@ -59,14 +58,16 @@ def fit_readout(
             seen = [each[index] for each in features]
             if dropout:
                 seen = [each * ((rng.random(each.shape, np.float32) < keep) / np.float32(keep)) for each in seen]
-            y = sum(product(each, own["weight"].T) + own.get("bias", 0.0) for each, own in zip(seen, params, strict=True))
+            y = np.zeros_like(t, shape=(len(index), t.shape[1]))
+            for each, own in zip(seen, params, strict=True):
+                y += product(each, own["weight"].T) + own.get("bias", 0.0)
             if softmax:
                 y = np.exp(y - y.max(axis=1, keepdims=True))
                 y /= y.sum(axis=1, keepdims=True)
             error = (y - t[index]) / np.float32(len(index))
             rate = lr * (1.0 - done / total)
-            for each, own in zip(seen, optimisers, strict=True):
-                own["weight"].apply(outer_sum(error, each), rate)
-                if "bias" in own:
-                    own["bias"].apply(error.sum(axis=0), rate)
+            for each, optimiser in zip(seen, optimisers, strict=True):
+                optimiser["weight"].apply(outer_sum(error, each), rate)
+                if "bias" in optimiser:
+                    optimiser["bias"].apply(error.sum(axis=0), rate)
             done += 1

@@ -15,6 +15,7 @@ from edgeff.layers import Activations, kind
 from edgeff.layers.label import with_label
 from edgeff.layers.physical import find_map
 from edgeff.layers.standardise import EPS
+from edgeff.networks import reproduces_input
 from edgeff.rules import Gradients, Rule, Run, Settings, register
 from edgeff.rules._readout import fit_readout
 
@@ -23,10 +24,11 @@ SMALL = 1e-8
 
 @dataclass(frozen=True)
 class PhyllSettings(Settings):
-    """``map``: the physical system, ``speckle``, ``cavity``, ``oscillators`` or a function ``module:function`` (``edgeff.layers.physical``).
+    """``map``: ``speckle``, ``cavity``, ``oscillators`` or a function ``module:function`` (``edgeff.layers.physical``).
 
-    ``expansion``: the outputs of a map, as a multiple of its inputs. ``theta``: the sharpness of the loss. ``on``: the label's entry; ``neutral``: each entry for the head. ``predict``: ``probe`` or
-    ``head``; the head is fitted after the last epoch: ``readout_epochs`` passes of Adam from the rate ``readout_lr``.
+    ``expansion``: the outputs of a map, as a multiple of its inputs. ``theta``: the sharpness of the loss. ``on``: the label's entry;
+    ``neutral``: each entry for the head. ``predict``: ``probe`` or ``head``; the head is fitted after the last epoch: ``readout_epochs``
+    passes of Adam from the rate ``readout_lr``, with the share ``dropout`` of what it reads dropped.
     """
 
     map: str = "speckle"
@@ -91,6 +93,8 @@ class Phyll(Rule):
             raise Unsupported("rule phyll", got="a network without a hidden layer", allowed="at least one hidden layer and the head")
         if kinds := sorted({layer.op for layer in network} - {"dense", "softmax", "reshape"}):
             raise Unsupported("rule phyll", got=f"layers of kind {', '.join(kinds)}", allowed="dense", next_step="use another rule")
+        if reproduces_input(network):
+            raise Unsupported("rule phyll", got="a network that reproduces its input", allowed="a classifier", next_step="use another rule")
         head, labels = trainable[-1], prod(network.layers[-1].shape)
         width = labels + prod(network.input_shape)
         layers = [Layer("label", "label", ("input",), (width,), {"classes": labels, "on": settings.on, "neutral": settings.neutral})]
@@ -116,13 +120,12 @@ class Phyll(Rule):
 
     def _pass(self, run: Run, x: Array, labels: Array | None) -> Activations:
         """The activations up to the head's input, with the labels (B,) or the neutral one written in."""
+        labels = np.full(len(x), -1) if labels is None else labels
         h: Activations = {"input": x}
         for layer in run.network.layers[: run.network.layers.index(run.last)]:
             below = h[layer.inputs[0]]
-            written = layer.op == "label"
-            h[layer.name] = (
-                with_label(layer, below, labels) if written else kind(layer).forward(layer, run.params.get(layer.name, {}), below)
-            )
+            params = run.params.get(layer.name, {})
+            h[layer.name] = with_label(layer, below, labels) if layer.op == "label" else kind(layer).forward(layer, params, below)
         return h
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
@@ -142,10 +145,8 @@ class Phyll(Rule):
             ]
             gradients[layer.name] = {name: parts[0][name] + parts[1][name] for name in parts[0]}
         if run.settings.predict == "head":
-            below = self._pass(run, x, None)[run.last.inputs[0]]
-            gradients[run.last.name] = kind(run.last).weight_gradient(
-                run.last, run.params[run.last.name], self._head(run, below) - t, below
-            )
+            read, last = self._pass(run, x, None)[run.last.inputs[0]], run.last
+            gradients[last.name] = kind(last).weight_gradient(last, run.params[last.name], self._head(run, read) - t, read)
         return gradients
 
     def _head(self, run: Run, below: Array) -> Array:

@@ -26,7 +26,7 @@ CHUNK = 1000
 class ScffSettings(Settings):
     """``theta_positive``, ``theta_negative``: the thresholds th1, th2 of the goodness; ``sparsity``: lambda.
 
-    ``readout``: the head reads ``all`` hidden layers or the ``last``. ``head_rate``: its learning rate, as a multiple of the others', while
+    ``readout``: the head reads the ``last`` hidden layer or ``all``. ``head_rate``: its learning rate, as a multiple of the others', while
     it learns beside them. On the host it is then fitted to the finished features: ``readout_epochs`` passes of Adam (0: not at all) from
     the rate ``readout_lr``, with the share ``dropout`` of the features dropped.
     """
@@ -34,15 +34,15 @@ class ScffSettings(Settings):
     theta_positive: float = 8.0
     theta_negative: float = 12.0
     sparsity: float = 1e-4
-    readout: str = "all"
+    readout: str = "last"
     head_rate: float = 1.0
     readout_epochs: int = 60
     readout_lr: float = 3e-3
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.readout not in ("all", "last"):
-            raise BadInput("setting readout", got=repr(self.readout), allowed="all, last")
+        if self.readout not in ("last", "all"):
+            raise BadInput("setting readout", got=repr(self.readout), allowed="last, all")
         for name, low, high in (
             ("theta_positive", 0.0, 1e3),
             ("theta_negative", 0.0, 1e3),
@@ -83,8 +83,8 @@ def _walk(network: Network) -> tuple[Layer, ...]:
 class Scff(Rule):
     """Positive ``[z_i ; z_i]``, negative ``[z_i ; z_j]`` with j another sample, z the standardised input; the halves of the first layer's
     weights are tied, ``a = W (z_1 + z_2) + 2 b``. Goodness ``G = mean(relu(a)^2)`` over the channels of each position; loss
-    ``softplus(th1 - G+) + softplus(G- - th2) + lambda G+``, averaged over the positions, layer by layer. The head, softmax regression, reads
-    all hidden layers, standardised, and is the only one that sees labels.
+    ``softplus(th1 - G+) + softplus(G- - th2) + lambda G+``, averaged over the positions, layer by layer. The head, softmax regression on
+    the last hidden layer or on all of them, standardised, is the only one that sees labels.
 
     With ``m = (z_1 + z_2) / 2``, ``a = 2 (W m + b)``: a pass of a pair is a pass of its mean, and ``G = 4 mean(h^2)`` for the layer's own
     output h; the network of a single sample has the paper's features but for a factor of 2 that standardisation takes away. The
@@ -100,9 +100,9 @@ class Scff(Rule):
     source = "Chen, Liu, Laydevant & Grollier, Nature Communications 2025 (arXiv 2409.11593)"
     settings: Settings = ScffSettings(lr=0.003, momentum=0.0, batch=32, epochs=60, decay=0.5, decay_epochs=(30, 45), optimiser="adam")
     device: Mapping[str, Mapping[str, Any]] = {
-        "float32": {"lr": 0.005, "head_rate": 4.0, "readout": "last", "optimiser": "sgd"},
-        "int16": {"lr": 0.005, "head_rate": 4.0, "readout": "last", "optimiser": "sgd"},
-        "int8": {"lr": 0.005, "head_rate": 4.0, "readout": "last", "optimiser": "sgd"},
+        "float32": {"lr": 0.005, "head_rate": 4.0, "optimiser": "sgd"},
+        "int16": {"lr": 0.005, "head_rate": 4.0, "optimiser": "sgd"},
+        "int8": {"lr": 0.005, "head_rate": 4.0, "optimiser": "sgd"},
     }
 
     def prepare(self, network: Network, settings: Any, seed: int, classes: int | None = None) -> Network:
