@@ -169,6 +169,15 @@ class Lines:
         """The random stream of a call site: a function of the seed and the names alone."""
         return stream_key(self.seed, *names)
 
+    @contextmanager
+    def seeded(self, seed: int) -> Iterator[None]:
+        """Within it random streams are those of another seed, such as one that all runs of a rule share."""
+        kept, self.seed = self.seed, seed
+        try:
+            yield
+        finally:
+            self.seed = kept
+
     def fixed_point(self, real: float, what: str) -> tuple[int, int]:
         """A real factor >= 0 as a multiplier and a shift. Unsupported when it is 2**30 or more: the scales are too far apart."""
         if not 0 <= real < 2.0**30:
