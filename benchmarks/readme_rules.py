@@ -71,7 +71,101 @@ def host_speed_rules() -> str:
     return table(["an epoch of 60,000 samples", "edgeff, s", "PyTorch, s", "edgeff / PyTorch, median", "epochs between"], lines)
 
 
+PEPITA = {
+    "bp": "BP",
+    "dfa": "DFA",
+    "pepita": "PEPITA",
+    "pepita+wd": "PEPITA, weight decay",
+    "pepita+wm": "PEPITA, weight mirroring",
+    "pepita+wd+wm": "PEPITA, weight decay and mirroring",
+    "pepita+norm+wm": "PEPITA, normalised, mirroring",
+    "pepita conv": "PEPITA, conv 32 5x5",
+    "frozen": "**frozen hidden layer** (control)",
+    "frozen conv": "**frozen filters** (control)",
+}
+
+
+def published() -> str:
+    """The published figures on MNIST beside ours: accuracy in per cent, seeds and schedule."""
+    lines = []
+    found = rows_by("published_pepita")
+    for name, shown in PEPITA.items():
+        rows = found.get(name, [])
+        if rows:
+            paper = rows[0]["published"]
+            network = f"{rows[0]['network']}, {rows[0]['settings']['epochs']} epochs"
+            ours = [row["test"] for row in rows]
+            lines.append([shown, network, "-" if paper is None else f"{paper:.2f}", mean_of(ours, 2), str(len(ours))])
+    tests = [row for row in load("published_ff").get("rows", []) if row["key"][0] == "test"]
+    if tests:
+        network = f"{tests[0]['network']}, 40 epochs"
+        for shown, key in (
+            ("FF, probing all labels", "probe_error"),
+            ("FF, softmax head", "head_error"),
+            ("FF, LightFF's early exit", "early_exit_error"),
+        ):
+            paper = "98.64; 98.55" if key == "probe_error" else "-"
+            lines.append([shown, network, paper, mean_of([100 - row[key] for row in tests], 2), str(len(tests))])
+    rows = [row for row in load("published_scff").get("rows", []) if row["key"][0] == "mnist" and "-" in row["key"][1]]
+    for rule, shown, paper in (
+        ("scff", "SCFF, linear read-out", "98.70"),
+        ("frozen", "**frozen hidden layers**, the same read-out (control)", "-"),
+    ):
+        ours = [row["test"] for row in rows if row["key"][2] == rule]
+        if ours:
+            network = f"{rows[0]['key'][1]}, {max(row['epochs'] for row in rows)} epochs"
+            lines.append([shown, network, paper, mean_of(ours, 2), str(len(ours))])
+    rows = load("published_cwc").get("rows", [])
+    if rows:
+        lines += cwc_lines(rows)
+    return table(["MNIST, test accuracy %", "here", "published", "edgeff", "seeds"], lines, 2)
+
+
+def cwc_lines(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """CwC's lines of the table, of its goodness and of its head."""
+    return [["CwC", str(rows[0].get("network", "")), "99.42", mean_of([row["test"] for row in rows], 2), str(len(rows))]]
+
+
+def attack() -> str:
+    """Accuracy under PGD by epsilon, of PEPITA and of back-propagation stopped at PEPITA's natural accuracy."""
+    rows = load("attack").get("rows", [])
+    names = {"pepita": "PEPITA", "bp, stopped": "BP, stopped at PEPITA's accuracy", "bp": "BP, 20 epochs", "frozen": "**frozen** (control)"}
+    shown = [0.02, 0.05, 0.1]
+    lines = []
+    for name, words in names.items():
+        models = [row["models"][name] for row in rows if name in row["models"]]
+        if models:
+            cells = [mean_of([100 * model["natural"] for model in models])]
+            for epsilon in shown:
+                points = [point for model in models for point in model["points"] if point["epsilon"] == epsilon]
+                cells.append(mean_of([100 * point["pgd"] for point in points]))
+            lines.append([words, *cells])
+    return table(["784-1024-10 on MNIST, accuracy %", "natural", *(f"PGD {epsilon}" for epsilon in shown)], lines)
+
+
+def theory() -> str:
+    """The largest relative error of the equations over the whole curve, and how far PEPITA is from AFA."""
+    lines = []
+    for row in load("theory").get("rows", []):
+        n, hidden, teacher, start = row["key"]
+        afa, near = row["largest"]["afa 0"], row["largest"]["pepita 0.05"]
+        far, tiny = near["beyond_afa"], row["largest"]["pepita 0.005"]["beyond_afa"]
+        cells = [100 * value for value in (afa["relative_error"], near["relative_error"], far, tiny)]
+        lines.append([f"N = {n:,}, student {hidden}, teacher {teacher}, start {start}", *(f"{value:.1f}" for value in cells)])
+    heads = [
+        "largest over the curve, %",
+        "AFA from its equations",
+        "PEPITA from its first-order equations",
+        "PEPITA .05 from AFA",
+        "PEPITA .005 from AFA",
+    ]
+    return table(heads, lines)
+
+
 SECTIONS = {
+    "published": published,
+    "attack": attack,
+    "theory": theory,
     "rules_list": rules_list,
     "rules_digits": lambda: compared("digits"),
     "rules_mnist": lambda: compared("mnist"),
