@@ -3,7 +3,7 @@
 20 epochs of mini-batches of 16. Learning rates were chosen on the last sixth of the training part: what a mean of k directions bears grows
 with k, what a projection bears hardly. The test set is read once a run. A row is one seed.
 
-``python benchmarks/forward_gradients.py`` -> ``benchmarks/results/forward_gradients.json``; about five minutes on one core.
+``python benchmarks/forward_gradients.py`` -> ``benchmarks/results/forward_gradients.json``; about three minutes of one core.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class ForwardGradient(Rule):
     settings: Settings = ForwardGradientSettings(lr=0.005, batch=16, epochs=60, decay_epochs=(40, 54))
     device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.01, "distribution": "signs", "projection": "mean"}}
     numerics: tuple[Numeric, ...] = ("float32",)
-    why_not = "directions of signs in float32 only"
+    why_not = "directions and slopes have float32 kernels alone"
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
         h = forward(run.network, run.params, x)
