@@ -85,11 +85,13 @@ def fit(
     seed: int = 0,
     progress: Progress | None = None,
     augment: Augment | None = None,
+    watch: Callable[[Run], None] | None = None,
 ) -> Trained:
     """Trains initialised ``network`` on x (n, *input shape) float32 and targets (n, C), or x itself as the target of an autoencoder.
 
     Args: ``settings``, by default the rule's for the host; ``seed``, for the order of samples, masks and feedback; ``progress(epoch,
-    epochs)`` is called after each epoch; ``augment(x, rng)`` changes the samples of each mini-batch.
+    epochs)`` is called after each epoch; ``augment(x, rng)`` changes the samples of each mini-batch; ``watch(run)`` looks at the run after
+    each epoch.
     Raises: Diverged; BadInput for shapes that do not match.
     """
     rule = find_rule(rule_name)
@@ -133,6 +135,8 @@ def fit(
                         next_step=rule.divergence_hint,
                     )
             history.append(_watched(in_batches(rule, run, x[:WATCHED]), targets[:WATCHED], classes=targets is not x))
+            if watch:
+                watch(run)
             if progress:
                 progress(epoch + 1, settings.epochs)
         rule.finished(run, x, targets)

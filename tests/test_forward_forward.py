@@ -1,0 +1,261 @@
+"""Forward-Forward beyond the contract: convolutions, the options of its settings, and what it refuses."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from exact_cases import digits
+from test_conv_learning import executions, sequence
+from test_rule_contract import TOLERANCE, values_of
+from test_rules_math import assert_close, numerical_gradient
+
+from edgeff import registry
+from edgeff.boards import load_board
+from edgeff.cost import cost
+from edgeff.deploy import Deployment, deploy
+from edgeff.errors import BadInput, Unsupported
+from edgeff.exporters.onnx import write_onnx
+from edgeff.exporters.tflite import to_tflite
+from edgeff.importers import load
+from edgeff.importers.tflite import from_tflite
+from edgeff.interpreter import Interpreter
+from edgeff.ir import Array, Network, Numeric
+from edgeff.kernels.arithmetic import step_key, stream_key
+from edgeff.layers import forward, parameters
+from edgeff.networks import initialised, structure
+from edgeff.networks._stack import Stack
+from edgeff.quantize import quantize
+from edgeff.rules import Run
+from edgeff.rules._goodness import PEER_KEEP, goodness, likely_wrong, mixtures, parts, uniform_wrong
+from edgeff.tasks import Data
+from edgeff.train import accuracy, fit
+from edgeff.verify import BOARDS
+
+FF = registry.rules["ff"]
+
+
+def small_images(side: int = 8, channels: tuple[int, int] = (6, 10)) -> Network:
+    """Two convolutions with ReLU, each followed by pooling, and a dense head."""
+    stack = Stack((side, side, 1))
+    for number, count in enumerate(channels, 1):
+        stack.conv(f"conv_{number}", count, (3, 3), norm=False)
+        stack.max_pool(f"pool_{number}", (2, 2))
+    stack.flatten()
+    stack.dense("dense", 10)
+    stack.add("softmax", "softmax", {})
+    return initialised(stack.network("small_images"), 0)
+
+
+def run_of(network: Network, dtype: Any = np.float64, **changes: Any) -> Run:
+    settings = replace(FF.settings, **changes)
+    prepared = FF.prepare(network, settings, 11)
+    run = Run(prepared, parameters(prepared, dtype), settings, np.random.default_rng(5), seed=11)
+    FF.start(run)
+    return run
+
+
+def inputs(network: Network, count: int, seed: int = 9) -> tuple[Array, Array]:
+    rng = np.random.default_rng(seed)
+    return rng.uniform(size=(count, *network.input_shape)), np.eye(10)[rng.integers(0, 10, count)]
+
+
+@pytest.mark.parametrize("kind", ["mean", "sum"])
+def test_a_convolution_follows_the_gradient_of_its_own_loss(kind: str) -> None:
+    """channels / 2 s (softplus(s (theta - G+)) + softplus(s (G- - theta))), G the mean over channels and positions."""
+    run = run_of(small_images(4, (3, 2)), goodness=kind, theta=1.3)
+    x, t = inputs(run.network, 5)
+    labels = t.argmax(axis=1)
+    gradients = FF.step(run, x, t)
+    wrong = uniform_wrong(step_key(stream_key(run.seed, "negative"), 0), labels, 10)
+    h = {"input": x}
+    FF._forward(run, parts(run.network).below, h, np.concatenate([labels, wrong]))
+    for layer in parts(run.network).hidden:
+        below = h[layer.inputs[0]]
+        channels = layer.shape[-1]
+        sharpness = channels if kind == "sum" else 1
+
+        def loss(layer: Any = layer, below: Array = below, sharpness: int = sharpness, channels: int = channels) -> float:
+            alone = Network("one", below.shape[1:], (replace(layer, inputs=("input",)),))
+            pull = sharpness * (goodness(forward(alone, run.params, below)[layer.name]) - run.settings.theta)
+            return float(channels / 2 / sharpness * (np.logaddexp(0, -pull[:5]) + np.logaddexp(0, pull[5:])).mean())
+
+        assert_close(numerical_gradient(loss, {layer.name: run.params[layer.name]}), {layer.name: gradients[layer.name]})
+
+
+def test_peer_normalisation_is_the_gradient_of_the_spread_of_mean_activities() -> None:
+    """strength / 2 (1 - keep) sum (m - mean m)^2 in layers whose units are all on; the ReLU does not gate it by definition."""
+    network = initialised(structure("9-5-4-10", bias=True), 3)
+    plain, peers = (run_of(network, peer=peer) for peer in (0.0, 0.7))
+    x, t = inputs(network, 6)
+    for run in (plain, peers):
+        for layer in parts(run.network).hidden:
+            run.params[layer.name]["bias"] = np.linspace(9.0, 12.0, layer.shape[0])
+    started = np.linspace(0.0, 2.0, 5)
+    peers.extra["peers"]["dense_1"][:] = started
+    difference = FF.step(peers, x, t)["dense_1"]
+    difference = {name: value - FF.step(plain, x, t)["dense_1"][name] for name, value in difference.items()}
+    layer = parts(plain.network).hidden[0]
+    h = {"input": x}
+    FF._forward(plain, parts(plain.network).below, h, t.argmax(axis=1))
+
+    def loss() -> float:
+        alone = Network("one", h["label_norm"].shape[1:], (replace(layer, inputs=("input",)),))
+        y = forward(alone, plain.params, h["label_norm"])["dense_1"]
+        assert (y > 0).all()
+        means = PEER_KEEP * started + (1 - PEER_KEEP) * y.mean(axis=0)
+        return float(0.7 / 2 / (1 - PEER_KEEP) * np.sum((means - means.mean()) ** 2))
+
+    expected = numerical_gradient(loss, {"dense_1": plain.params["dense_1"]})
+    assert_close(expected, {"dense_1": difference})
+
+
+def test_a_peer_revives_a_unit_that_is_always_off() -> None:
+    moves = []
+    for peer in (0.5, 0.0):
+        run = run_of(initialised(structure("9-5-10", bias=True), 3), peer=peer)
+        run.params["dense_1"]["bias"][2] = -100.0
+        moves.append(FF.step(run, *inputs(run.network, 6))["dense_1"]["bias"][2])
+    assert moves[0] < 0.0  # descent raises it
+    assert moves[1] == 0.0
+
+
+@pytest.mark.parametrize("draw", ["uniform", "hard"])
+def test_a_wrong_label_is_never_the_right_one(draw: str) -> None:
+    """Uniform over the others, or in proportion to the scores; even where all chance lies on the right one."""
+    labels = np.repeat(np.arange(4), 20_000)
+    scores = np.array([[0.0, 0.6, 0.3, 0.1], [0.2, 0.2, 0.2, 0.4], [0.0, 0.0, 1.0, 0.0], [0.25, 0.5, 0.25, 0.0]])
+    wrong = uniform_wrong(123, labels, 4) if draw == "uniform" else likely_wrong(123, labels, scores[labels])
+    assert (wrong != labels).all()
+    for label in range(4):
+        chance = np.ones(4) if draw == "uniform" else scores[label] + 1e-9
+        chance[label] = 0.0
+        found = np.bincount(wrong[labels == label], minlength=4) / 20_000
+        assert np.abs(found - chance / chance.sum()).max() < 5 * np.sqrt(0.25 / 20_000)  # five deviations of a share
+
+
+def test_a_mixture_takes_every_pixel_from_one_of_two_images_in_large_regions() -> None:
+    x = np.zeros((50, 28, 28, 2)) + np.arange(1, 51)[:, None, None, None]
+    mixed = mixtures(x, np.random.default_rng(0))
+    own = mixed == x
+    assert (own[..., 0] == own[..., 1]).all()
+    for image, number in zip(mixed, range(1, 51), strict=True):
+        assert len(set(np.unique(image)) - {number}) == 1
+    assert 0.4 < own.mean() < 0.6
+    border = np.mean(own[:, 1:] != own[:, :-1])
+    assert border < 0.15  # bits without blurring change at every second pixel
+
+
+def conv_deployment(numeric: Numeric, make: Any = small_images, **changes: Any) -> Deployment:
+    network = make()
+    x = digits().x_train.reshape(-1, *network.input_shape)
+    return deploy(network, x, rule="ff", numeric=numeric, changes=changes, seed=3)
+
+
+@pytest.mark.parametrize("make", [small_images, sequence, lambda: initialised(structure("64-20-12-11-10", bias=True), 0)])
+@pytest.mark.parametrize("predict", ["probe", "head"])
+def test_step_is_what_lower_says(make: Any, predict: str) -> None:
+    """Of convolutions, and of a head on several hidden layers; sample after sample along the way the twin goes."""
+    deployment = conv_deployment("float32", make, predict=predict, head_reads="but_first", probe_reads="but_first")
+    network, program, settings = deployment.network, deployment.program, deployment.settings
+    run = Run(network, parameters(network, np.float64), settings, np.random.default_rng(0), seed=3)
+    twin = Interpreter(program)
+    written = {t.name for t in program.by_role("variable")} - {"rate"}
+    learning = network.trainable if predict == "head" else parts(network).hidden
+    assert written == {f"{layer.name}.{key}" for layer in learning for key in layer.params}
+    for number in range(6):
+        run.params, run.steps = values_of(program, twin, run.params), number
+        x, label = digits().x_train[number].reshape(network.input_shape), int(digits().y_train[number])
+        direction = FF.step(run, x[None].astype(np.float64), np.eye(10)[[label]])
+        twin.learn(x, label)
+        after = values_of(program, twin, run.params)
+        for layer, key in (tensor.split(".") for tensor in written):
+            before, expected = run.params[layer][key], -settings.lr * direction[layer][key]
+            error, largest = np.abs(after[layer][key] - before - expected).max(), np.abs(expected).max()
+            assert error <= TOLERANCE * largest + 2.0**-23 * np.abs(before).max(), f"step {number}, {layer}.{key}"
+
+
+@pytest.mark.parametrize("numeric", ["float32", "int8"])
+def test_convolutions_learn_the_same_bits_on_twin_host_and_core(numeric: Numeric) -> None:
+    executions(conv_deployment(numeric), 8, BOARDS[:1])
+
+
+@pytest.mark.parametrize("make", [small_images, lambda: initialised(structure("64-20-12-10"), 0)])
+def test_layer_scores_end_in_the_rules_scores_and_in_the_macs_of_the_program(make: Any) -> None:
+    deployment = conv_deployment("float32", make)
+    run = Run(deployment.network, parameters(deployment.network, np.float64), deployment.settings, np.random.default_rng(0))
+    x = digits().x_test[:7].reshape(-1, *run.network.input_shape).astype(np.float64)
+    *_, last = FF.layer_scores(run, x)
+    assert np.abs(last.scores - FF.scores(run, x)).max() < 1e-12 * last.scores.max()  # products of other shapes add in another order
+    assert last.macs == cost(deployment.program).infer_macs
+
+
+@pytest.mark.parametrize("changes", [{}, {"head_reads": "but_first"}, {"negatives": "mixed", "predict": "head"}])
+@pytest.mark.parametrize("make", [small_images, lambda: initialised(structure("64-9-8-7-10", input_shape=(8, 8, 1)), 0)])
+def test_a_network_of_images_survives_its_files(make: Any, changes: dict[str, str], tmp_path: Path) -> None:
+    network = FF.prepare(make(), replace(FF.settings, on=0.75, **changes), 0)
+    float_file = tmp_path / "m.onnx"
+    for each, path in ((network, float_file), (quantize(network, inputs(network, 4)[0].astype(np.float32)), tmp_path / "q.onnx")):
+        write_onnx(each, path)
+        assert described(load(path)) == described(each)
+    assert described(from_tflite(to_tflite(network))) == described(network)
+
+
+def described(network: Network) -> list[Any]:
+    return [
+        (layer.name, layer.op, layer.inputs, layer.shape, dict(layer.attrs), {key: value.tobytes() for key, value in layer.params.items()})
+        for layer in network
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("goodness", "sum"), ("negatives", "hard"), ("peer", 0.03)], ids=["goodness", "negatives", "peer"]
+)
+def test_what_only_the_host_does_is_refused_on_a_device(name: str, value: Any) -> None:
+    with pytest.raises(Unsupported, match=rf"^{name} of rule ff on a device: got {value}; allowed: \S+; --set {name}="):
+        conv_deployment("float32", **{name: value})
+
+
+def test_a_network_without_labels_learns_on_the_host_alone() -> None:
+    network = run_of(small_images(), negatives="mixed", predict="head").network
+    with pytest.raises(Unsupported, match=r"^rule ff on a device: got a network that reads no label"):
+        deploy(network, rule="ff")
+    with pytest.raises(BadInput, match=r"^setting predict: got probe with negatives=mixed"):
+        replace(FF.settings, negatives="mixed")
+
+
+def test_networks_that_are_no_chain_of_relus_are_refused() -> None:
+    for name, got in (("resnet8", "layers of kind add, batch_norm"), ("fc_ae", "layers of kind batch_norm")):
+        with pytest.raises(Unsupported, match=rf"^rule ff: got {got}; allowed: a chain of"):
+            FF.prepare(initialised(structure(name), 0), FF.settings, 0)
+    stack = Stack((8, 8, 1))
+    stack.conv("conv", 4, (3, 3), norm=False, activation="relu6")
+    stack.dense("dense", 10)
+    with pytest.raises(Unsupported, match=r"^rule ff, layer 'conv': got activation relu6; allowed: relu$"):
+        FF.prepare(initialised(stack.network("six"), 0), FF.settings, 0)
+
+
+def test_a_schedule_cools_down() -> None:
+    rates = {name: [replace(FF.settings, lr=1.0, epochs=4, schedule=name).rate(epoch) for epoch in range(4)] for name in ("linear", "cosine")}
+    assert rates["linear"] == [1.0, 1.0, 1.0, 0.5]
+    assert rates["cosine"] == pytest.approx([1.0, 0.8535534, 0.5, 0.1464466], abs=1e-6)
+    with pytest.raises(BadInput, match=r"^setting schedule: got 'cubic'; allowed: steps, linear, cosine$"):
+        replace(FF.settings, schedule="cubic")
+
+
+@functools.cache
+def images() -> Data:
+    data = digits()
+    return replace(data, x_train=data.x_train.reshape(-1, 8, 8, 1), x_test=data.x_test.reshape(-1, 8, 8, 1))
+
+
+def learned(labels: Array, **changes: Any) -> float:
+    """The test accuracy of small convolutions after a few epochs."""
+    settings = replace(FF.settings, **{"epochs": 25, "lr": 0.02, "theta": 2.0, "batch": 20, "decay_epochs": ()} | changes)
+    network = FF.prepare(small_images(8, (8, 12)), settings, 0)
+    trained = fit(network, "ff", images().x_train, images().targets(labels), settings)
+    return accuracy(trained.scores(images().x_test), images().y_test)
