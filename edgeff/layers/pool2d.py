@@ -85,6 +85,15 @@ class MaxPool2d(Pool2d):
         return (pooling.max_pool2d_gradient(delta, xs[0], window(layer), stride(layer), pads(layer)),)
 
 
+    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+        """int8: the gradient keeps the scale of delta."""
+        if build.numeric != "int8":
+            return super().lower_input_gradients(build, layer, delta, *xs)
+        d = build.activation("gradient", xs[0].shape, dtype="int16", scale=delta.scale, layer=layer.name)
+        build.call("eff_max_pool2d_input_gradient_i8", [d], [delta, xs[0]], geometry(layer, xs[0].shape), layer, "backward")
+        return (d,)
+
+
 class GlobalAveragePool(LayerKind):
     """(H, W, C) -> (C,). int8: one requantisation of the sum, TFLite's MEAN (the multiplier of s_x / s_y divided by H W, rounded down)."""
 
