@@ -337,6 +337,8 @@ def learned(rule: str, numeric: Numeric, seed: int) -> tuple[float, float]:
         ("dfa", "int8"): {"lr": 0.003, "feedback_scale": 1.0},
         ("pepita", "float32"): {"lr": 0.02, "feedback_scale": 0.1},
         ("pepita", "int8"): {"lr": 0.02, "feedback_scale": 0.1},
+        ("cwc", "int8"): {"lr": 0.01, "head_rate": 4.0},
+        ("local_heads", "int8"): {"lr": 0.006, "decay": 0.8},
     }
     data, network = registry.tasks["digits"].load(seed), initialised(plain_structure(), seed)
     changes = settings[rule, numeric]

@@ -196,15 +196,17 @@ class Drafts:
         return replace(self.quantise(node, x, quant), integer=False)
 
     def finish(self, name: str, output: Value | None, metadata: Mapping[str, Any]) -> Network:
-        """The Network that ends in ``output``, without the layers it does not depend on. Raises BadInput or Unsupported as
-        ``conventions.check`` does.
+        """The Network that ends in ``output``, without the layers it does not depend on, but for side branches that edgeff's own description
+        lists. Raises BadInput or Unsupported as ``conventions.check`` does.
         """
         if not isinstance(output, Activation) or output.layer == "input":
             raise BadInput(
                 f"output of model {short(name)}", got="a tensor that no layer makes", allowed="the output of a supported operator"
             )
         output = self.exact(Node(output.view or "output", "output", {}, ()), output)
-        needed, queue = {output.layer}, [output.layer]
+        before = list(self._drafts)[: list(self._drafts).index(output.layer)]
+        queue = [output.layer, *(key for key in before if key in self.described)]
+        needed = set(queue)
         while queue:
             for read in self._drafts[queue.pop()].reads:
                 if read.layer != "input" and read.layer not in needed:

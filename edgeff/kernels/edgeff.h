@@ -169,6 +169,9 @@ void eff_average_pool2d_input_gradient_i8(int16_t *d, const int16_t *delta, int3
 void eff_max_pool2d_input_gradient_f32(float *d, const float *delta, const float *x, int32_t in_h, int32_t in_w, int32_t in_c,
                                        int32_t out_h, int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w,
                                        int32_t pad_h, int32_t pad_w);
+void eff_max_pool2d_input_gradient_i8(int16_t *d, const int16_t *delta, const int8_t *x, int32_t in_h, int32_t in_w, int32_t in_c,
+                                      int32_t out_h, int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w,
+                                      int32_t pad_h, int32_t pad_w);
 void eff_mean_input_gradient_f32(float *d, const float *delta, int32_t n, int32_t in_c);
 
 /* ------------------------------------------------------------------ pool.c

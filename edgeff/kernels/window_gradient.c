@@ -170,6 +170,30 @@ void eff_max_pool2d_input_gradient_f32(float *d, const float *delta, const float
     }
 }
 
+void eff_max_pool2d_input_gradient_i8(int16_t *d, const int16_t *delta, const int8_t *x, int32_t in_h, int32_t in_w, int32_t in_c,
+                                      int32_t out_h, int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w,
+                                      int32_t pad_h, int32_t pad_w)
+{
+    for (int32_t i = 0; i < in_h * in_w * in_c; ++i) {
+        d[i] = 0;
+    }
+    for (int32_t oy = 0; oy < out_h; ++oy) {
+        for (int32_t ox = 0; ox < out_w; ++ox) {
+            const eff_taps taps = eff_taps_at(oy * stride_h - pad_h, ox * stride_w - pad_w, in_h, in_w, k_h, k_w);
+            for (int32_t c = 0; c < in_c; ++c) {
+                int32_t best = (taps.y0 * in_w + taps.x0) * in_c + c;
+                for (int32_t iy = taps.y0; iy < taps.y1; ++iy) {
+                    for (int32_t ix = taps.x0; ix < taps.x1; ++ix) {
+                        const int32_t at = (iy * in_w + ix) * in_c + c;
+                        best = x[at] > x[best] ? at : best;
+                    }
+                }
+                d[best] = (int16_t)eff_clamp(d[best] + *delta++, -32767, 32767);
+            }
+        }
+    }
+}
+
 void eff_mean_input_gradient_f32(float *d, const float *delta, int32_t n, int32_t in_c)
 {
     for (int32_t i = 0; i < n; ++i) {

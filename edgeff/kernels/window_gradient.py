@@ -1,7 +1,8 @@
 """What convolutions and pools send back to their input: gradients with respect to an image.
 
 In comes delta (out_h, out_w, out_c) behind the layer's activation function, and the weights or the image that decided; out goes d, the
-gradient (in_h, in_w, in_c). All are float32 but the average pool's, which a local head in integers needs (``_i8``: between int8 layers).
+gradient (in_h, in_w, in_c). All are float32; those of pools, which a local head needs,
+also go between int8 layers (``_i8``).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import numpy as np
 from edgeff.ir import Array
 from edgeff.kernels import kernel
 from edgeff.kernels.conv import conv_macs, depthwise_macs, windows
+from edgeff.kernels.conv_learning import taps_inside
 
 
 def positions_inside(tap: int, stride: int, pad: int, size: int, out: int) -> tuple[slice, slice]:
@@ -173,6 +175,37 @@ def eff_max_pool2d_input_gradient_f32(
             across, columns = positions_inside(kx, stride_w, pad_w, in_w, out_w)
             chosen = best[down, across] == ky * k_w + kx
             sums[y, columns] = np.where(chosen, sums[y, columns] + deltas[down, across], sums[y, columns])
+    d[:] = sums.reshape(-1)
+
+
+@kernel()
+def eff_max_pool2d_input_gradient_i8(
+    d: Array,
+    delta: Array,
+    x: Array,
+    in_h: int,
+    in_w: int,
+    in_c: int,
+    out_h: int,
+    out_w: int,
+    k_h: int,
+    k_w: int,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+) -> None:
+    """d (in_h, in_w, in_c): every window adds delta to the first of its largest taps, saturated, in the order of (oy, ox); both int16."""
+    image, sums = x.reshape(in_h, in_w, in_c), np.zeros((in_h, in_w, in_c), np.int64)
+    deltas, channels = delta.reshape(out_h, out_w, in_c), np.arange(in_c)
+    for oy in range(out_h):
+        _, y = taps_inside(oy, stride_h, pad_h, k_h, in_h)
+        for ox in range(out_w):
+            _, across = taps_inside(ox, stride_w, pad_w, k_w, in_w)
+            taps = image[y, across]
+            rows, columns = np.divmod(taps.reshape(-1, in_c).argmax(axis=0), taps.shape[1])
+            here = (y.start + rows, across.start + columns, channels)
+            sums[here] = np.clip(sums[here] + deltas[oy, ox], -32767, 32767)
     d[:] = sums.reshape(-1)
 
 

@@ -101,6 +101,15 @@ class MaxPool2d(Pool2d):
         return lower_window_tangent(build, layer, "eff_max_pool2d_tangent_f32", dxs[0], [xs[0]], geometry(layer, xs[0].shape))
 
 
+    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+        """int8: the gradient keeps the scale of delta."""
+        if build.numeric != "int8":
+            return super().lower_input_gradients(build, layer, delta, *xs)
+        d = build.activation("gradient", xs[0].shape, dtype="int16", scale=delta.scale, layer=layer.name)
+        build.call("eff_max_pool2d_input_gradient_i8", [d], [delta, xs[0]], geometry(layer, xs[0].shape), layer, "backward")
+        return (d,)
+
+
 class GlobalAveragePool(LayerKind):
     """(H, W, C) -> (C,). int8: one requantisation of the sum, TFLite's MEAN (the multiplier of s_x / s_y divided by H W, rounded down)."""
 

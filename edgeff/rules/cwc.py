@@ -96,7 +96,7 @@ class Competitive(Rule):
     summary = "channels of a layer compete for the classes"
     source = "Papachristodoulou, Kyrkou, Timotheou & Theocharides, AAAI 2024"
     settings: Settings = CompetitiveSettings(lr=0.01, batch=16, epochs=60, decay_epochs=(40, 54))
-    device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.02}, "int8": {"lr": 0.02}}
+    device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.005, "head_rate": 4.0}, "int8": {"lr": 0.01, "head_rate": 4.0}}
     numerics = ("float32", "int8")
     why_not = "its goodness has kernels for float32 and int8"
     local = True

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgeff.errors import BadInput
-from edgeff.ir import Array, Attr, Layer, Network
+from edgeff.ir import Array, Attr, Headroom, Layer, Network, Numeric
 from edgeff.layers import kind
 from edgeff.layers.conv2d import output_size
 from edgeff.rules import Gradients, Rule, Run, Settings, register
@@ -49,7 +49,7 @@ class LocalHeads(Rule):
     summary = "each block learns from a small classifier of its own"
     source = "Nokland & Eidnes, ICML 2019; Belilovsky, Eickenberg & Oyallon, ICML 2020"
     settings: Settings = LocalHeadSettings(lr=0.05, batch=16, epochs=60, decay_epochs=(40, 54))
-    device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.02}, "int16": {"lr": 0.02}, "int8": {"lr": 0.02}}
+    device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.02}, "int16": {"lr": 0.02}, "int8": {"lr": 0.006, "decay": 0.8}}
     local = True
     side_branches = True
 
@@ -70,6 +70,10 @@ class LocalHeads(Rule):
     def prepare_needed(self, network: Network) -> bool:
         """Whether there is more than one layer below the head and no local head yet."""
         return len(network.trainable) > 2 and not any(layer.name.endswith(HEAD) for layer in network)
+
+    def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
+        """In int8 finer weights, as gradients walk back through them, and more room for logits, whose saturation ends the learning."""
+        return Headroom(weights=1.5, hidden=2.0, output=16.0) if numeric == "int8" else super().headroom(network, settings, numeric)
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
         parts, layers = headed_blocks(run.network)
