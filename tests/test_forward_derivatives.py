@@ -14,8 +14,8 @@ from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer, Network
 from edgeff.layers import Activations, Params, forward, jvp, kind
 
-WITHOUT = {"mfcc"}
-"""Kinds without a forward pass in float."""
+WITHOUT = {"mfcc", "physical"}
+"""Kinds without a forward pass in float, or whose inside is unknown."""
 OPS = sorted(set(registry.layers) - WITHOUT)
 STEP = 1e-6
 CLOSE = 1e-7

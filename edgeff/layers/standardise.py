@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
-from edgeff.layers import LayerKind
+from edgeff.layers import Arrays, LayerKind, Named
 from edgeff.registry import layers
 
 EPS = 1e-5
@@ -20,7 +20,7 @@ MOST = 32_768
 class Standardise(LayerKind):
     """attrs: ``eps``. ``y = (x - mean(x)) / sqrt(variance(x) + eps)``, over the whole sample: ONNX's LayerNormalization without parameters.
 
-    No gradient passes it: it serves layer-local rules. A constant input gives zeros.
+    It serves layer-local rules. A constant input gives zeros. Its derivative is symmetric, so one formula carries errors and tangents.
     """
 
     op = "standardise"
@@ -33,6 +33,20 @@ class Standardise(LayerKind):
         variance = np.einsum("bn,bn->b", centred, centred) / np.asarray(centred.shape[1], x.dtype)
         centred /= np.sqrt(variance + np.asarray(layer.attrs["eps"], x.dtype))[:, None]
         return centred.reshape(x.shape)
+
+    def _derivative(self, layer: Layer, v: Array, x: Array) -> Array:
+        """``(v - mean(v) - y mean(y v)) / sqrt(variance + eps)``, in x's shape."""
+        flat, v = x.reshape(len(x), -1), v.reshape(len(x), -1)
+        deviation = np.sqrt(flat.var(axis=1, keepdims=True) + np.asarray(layer.attrs["eps"], x.dtype))
+        y = (flat - flat.mean(axis=1, keepdims=True)) / deviation
+        through = v - v.mean(axis=1, keepdims=True) - y * np.mean(y * v, axis=1, keepdims=True)
+        return np.asarray(through / deviation).reshape(x.shape)
+
+    def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
+        return (self._derivative(layer, delta, xs[0]),)
+
+    def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
+        return self._derivative(layer, dxs[0], xs[0])
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         (x,) = xs
