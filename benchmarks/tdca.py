@@ -1,7 +1,8 @@
 """What a meta-trained top-down network is worth: TDCA beside its untrained twin, DFA, BP and frozen hidden layers.
 
 ``[EDGEFF_DATA_DIR=..] python benchmarks/tdca.py [--fresh]`` -> ``benchmarks/results/tdca.json``, about 3 minutes on one core. A row is a
-seed. ``test`` rows train on digits and read the test part once. Each variant's factor on its credits (feedback_scale) is chosen before, by
+seed. ``lessons`` rows train on synthetic tasks of the kind that the shipped network was evolved on, none of them among those; ``test`` rows
+train on digits and read the test part once. Each variant's factor on its credits (feedback_scale) is chosen before, by
 the loss on the last sixth of the training part, so that a better size of step alone does not count as better credit. ``own`` rows evolve a
 top-down network on one half of digits' training part (seed 0) and train with it on the other half, on other seeds. ``mnist`` rows, where
 the data lie in the folder, train 784-64-10 on 5,000 images for three epochs, with the learning rate chosen on the last sixth of them; the
@@ -26,7 +27,7 @@ from edgeff import registry
 from edgeff.ir import Array
 from edgeff.networks import initialised, structure
 from edgeff.rules import find_rule
-from edgeff.rules._tdca_training import MetaSettings, drawn_from, meta_train
+from edgeff.rules._tdca_training import MetaSettings, drawn_from, meta_train, synthetic
 from edgeff.rules._top_down import write
 from edgeff.train import accuracy, fit
 
@@ -79,6 +80,10 @@ def validation(variant: str, network: str, epochs: int, scale: float, seed: int)
 
 def row(kind: str, network: str, epochs: int, variant: str, seed: int) -> dict[str, Any]:
     """One row; see the module's docstring."""
+    if kind == "lessons":
+        lesson = synthetic(np.random.default_rng([1_000, seed]))
+        trained = run(variant, network, epochs, 1.0, seed, lesson.x, lesson.y)
+        return measured(trained, lesson.x_validation, lesson.y_validation)
     if kind == "own":
         data = registry.tasks["digits"].load(0)
         half = len(data.x_train) // 2
@@ -122,6 +127,8 @@ def own(half: int) -> str:
 
 def keys() -> Iterable[tuple[Any, ...]]:
     """The rows, in order."""
+    for variant in list(VARIANTS)[:5]:
+        yield from (("lessons", NETWORKS[0], SHORT, variant, seed) for seed in range(2 * SEEDS))
     for network in NETWORKS:
         for epochs in (SHORT, FULL) if network == NETWORKS[0] else (SHORT,):
             for variant in VARIANTS if network == NETWORKS[0] else list(VARIANTS)[:4]:
