@@ -60,7 +60,6 @@ class AveragePool2d(Pool2d):
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
         return (pooling.average_pool2d_gradient(delta, xs[0].shape, window(layer), stride(layer), pads(layer)),)
 
-
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         """int8: the division by a window's taps is in the scale of the gradient, so all windows must have as many."""
         if build.numeric != "int8":
@@ -83,7 +82,6 @@ class MaxPool2d(Pool2d):
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
         return (pooling.max_pool2d_gradient(delta, xs[0], window(layer), stride(layer), pads(layer)),)
-
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         """int8: the gradient keeps the scale of delta."""
