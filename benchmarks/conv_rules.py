@@ -67,9 +67,8 @@ def calibrated(network: Network, x: Array) -> Network:
     for layer in network:
         xs = tuple(values[name] for name in layer.inputs)
         values[layer.name], saved = kind(layer).forward_training(layer, layer.params, *xs)
-        if layer.op == "batch_norm":
-            layer = replace(layer, params={**layer.params, "mean": saved[0], "variance": saved[1]})
-        layers.append(layer)
+        fitted = {"mean": saved[0], "variance": saved[1]} if layer.op == "batch_norm" else {}
+        layers.append(replace(layer, params={**layer.params, **fitted}))
     return replace(network, layers=tuple(layers))
 
 

@@ -261,7 +261,7 @@ def test_stochastic_rounding_of_an_int8_update_is_unbiased() -> None:
 
 
 def test_a_multiplication_is_counted_for_every_tap_of_every_pass() -> None:
-    """Forward, the gradients behind the first layer and the updates; PEPITA's second pass, MEMPEPITA's third, the feedback; goodness and heads."""
+    """Forward, the gradients behind the first layer and the updates; PEPITA's second pass, MEMPEPITA's third, feedback, heads."""
     conv_1, conv_2, dense = 4 * 4 * 8 * 9, 2 * 2 * 16 * 9 * 8, 64 * 10
     forward, feedback = conv_1 + conv_2 + dense, 64 * 10
     expected = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from exact_cases import digits
-from test_conv_learning import learned, plain, values_of
-from test_rule_contract import TOLERANCE
+from test_conv_learning import learned, plain
+from test_rule_contract import TOLERANCE, values_of
 
 from edgeff import registry
 from edgeff.deploy import deploy
@@ -60,9 +59,14 @@ def batch(network: Network, count: int = 6) -> tuple[Array, Array]:
     return x, np.eye(10)[digits().y_train[:count]]
 
 
+def changed(rule: Rule, **changes: Any) -> Any:
+    """The rule's settings with changes of its own kind."""
+    return replace(rule.settings, **changes)
+
+
 def running(rule: Rule, network: Network, **changes: Any) -> Run:
     """The rule's run on ``network``, in float64, its biases away from 0, where blank pixels would stand on the corner of a ReLU."""
-    settings = replace(rule.settings, **changes)
+    settings = changed(rule, **changes)
     made = rule.prepare(network, settings, 0)
     run = Run(made, parameters(made, np.float64), settings, np.random.default_rng(0), seed=3)
     for layer in run.params:
@@ -226,7 +230,7 @@ def test_groups_share_out_the_channels_and_classes_share_groups() -> None:
 @pytest.mark.parametrize("numeric", ["float32", "int8"])
 def test_a_networks_local_heads_survive_its_file_and_its_deployment_without_them(numeric: Numeric, tmp_path: Path) -> None:
     rule = find_rule("local_heads")
-    network = rule.prepare(pooled(), replace(rule.settings, pool=2), 0)
+    network = rule.prepare(pooled(), changed(rule, pool=2), 0)
     assert {"conv_1_head_pool", "conv_1_head", "conv_1_head_scores"} <= {layer.name for layer in network}
     images = digits().x_train.reshape(-1, 8, 8, 1)
     if numeric == "int8":
@@ -272,7 +276,9 @@ def test_int8_gradients_of_a_local_head_and_through_pools_are_the_float_ones() -
             layer = quantised[call.layer]
             delta, a = (real_values(program, twin, name) for name in call.inputs[:2])
             shape = program.tensors[call.inputs[1]].shape
-            made_here = conv2d_weight_gradient(delta.reshape(1, *layer.shape), a.reshape(1, *shape), window(layer), stride(layer), pads(layer))
+            made_here = conv2d_weight_gradient(
+                delta.reshape(1, *layer.shape), a.reshape(1, *shape), window(layer), stride(layer), pads(layer)
+            )
             gradients[layer.name] = gradients.get(layer.name, 0.0) + made_here
             wanted[layer.name] = wanted.get(layer.name, 0.0) + expected[layer.name]["weight"]
     assert gradients.keys() == {"conv_1", "conv_2"}
@@ -295,21 +301,21 @@ COMPOSITIONS = ["cwc:conv_1,bp", "local_heads:conv_1,frozen", "local_heads:conv_
 @pytest.mark.parametrize("rule_name", COMPOSITIONS)
 def test_a_local_rule_below_another_steps_as_its_program_does(rule_name: str) -> None:
     rule, x = find_rule(rule_name), digits().x_train.reshape(-1, 8, 8, 1)
-    settings = replace(rule.settings, batch_norm=False) if rule_name.endswith("cwc") else rule.settings
+    settings = changed(rule, batch_norm=False) if rule_name.endswith("cwc") else rule.settings
     deployment = deploy(rule.prepare(plain(), settings, 0), x, rule=rule_name, seed=3)
     network, program = deployment.network, deployment.program
     run = Run(network, parameters(network, np.float64), deployment.settings, np.random.default_rng(0), seed=3)
     rule.start(run)
     twin, written = Interpreter(program), {t.name for t in program.by_role("variable")} - {"rate"}
     assert written == {f"{layer.name}.{key}" for layer in rule.learns(network) for key in layer.params}
-    rates = {}
+    rates: dict[str, float] = {}
     for part, group, cut in rule.groups(network):  # type: ignore[attr-defined]
         rates |= {layer.name: (part.device_settings("float32") if cut else deployment.settings).lr for layer in group.trainable}
     for number in range(4):
         run.params, run.steps = values_of(program, twin, run.params), number
         label = int(digits().y_train[number])
-        parts = {}
-        for part, own, seen, _ in rule._walk(run, x[number : number + 1].astype(np.float64)):  # type: ignore[attr-defined]  # noqa: SLF001
+        parts: Gradients = {}
+        for part, own, seen, _ in rule._walk(run, x[number : number + 1].astype(np.float64)):  # type: ignore[attr-defined]
             own.settings = part.device_settings("float32") if own.classes else deployment.settings
             parts |= part.step(own, seen, np.eye(10)[[label]])
         twin.learn(x[number], label)
@@ -372,15 +378,19 @@ def test_labels_of_blockwise_forward_forward_have_no_place_in_an_image() -> None
         deploy(plain(), rule="block_ff")
     assert deploy(plain(), rule="block_ff", changes={"goodness": "groups"}).program.learn
     with pytest.raises(BadInput, match=r"setting goodness: got 'pairs'; allowed: labels, groups"):
-        replace(rule.settings, goodness="pairs")
+        changed(rule, goodness="pairs")
 
 
 def test_local_rules_learn_through_convolutions_on_the_host_and_shuffled_labels_do_not() -> None:
     data = registry.tasks["digits"].load(0)
     data = replace(data, x_train=data.x_train.reshape(-1, 8, 8, 1), x_test=data.x_test.reshape(-1, 8, 8, 1))
     shuffled = replace(data, y_train=np.random.default_rng(0).permutation(data.y_train))
-    for rule_name, changes in (("cwc", {}), ("local_heads", {"lr": 0.01}), ("block_ff", {"goodness": "groups", "lr": 0.01, "head_rate": 1.0})):
-        settings = replace(find_rule(rule_name).settings, epochs=10, batch=16, **changes)
+    for rule_name, changes in (
+        ("cwc", {}),
+        ("local_heads", {"lr": 0.01}),
+        ("block_ff", {"goodness": "groups", "lr": 0.01, "head_rate": 1.0}),
+    ):
+        settings = changed(find_rule(rule_name), epochs=10, batch=16, **changes)
         learned_, control = (
             accuracy(train(each, pooled(), rule_name, settings).scores(data.x_test), data.y_test) for each in (data, shuffled)
         )

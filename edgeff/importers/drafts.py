@@ -196,8 +196,8 @@ class Drafts:
         return replace(self.quantise(node, x, quant), integer=False)
 
     def finish(self, name: str, output: Value | None, metadata: Mapping[str, Any]) -> Network:
-        """The Network that ends in ``output``, without the layers it does not depend on, but for side branches that edgeff's own description
-        lists. Raises BadInput or Unsupported as ``conventions.check`` does.
+        """The Network that ends in ``output``, without the layers it does not depend on; side branches that edgeff's own description lists
+        stay. Raises BadInput or Unsupported as ``conventions.check`` does.
         """
         if not isinstance(output, Activation) or output.layer == "input":
             raise BadInput(

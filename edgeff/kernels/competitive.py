@@ -1,7 +1,7 @@
 """Channel-wise competitive Forward-Forward (Papachristodoulou et al., AAAI 2024): each class's share of an activation's energy.
 
-An activation h (n positions, in_c channels) is cut along its channels into K = min(classes, in_c) groups, the first in_c % K of them one
-channel larger; class c belongs to group c % K. With G_j the mean square of group j, its goodness is r_j = K G_j / sum(G), a number without a
+An activation h (n positions, in_c channels) is cut along its channels into K = min(classes, in_c) groups, the first in_c % K one channel
+larger; class c belongs to group c % K. With G_j the mean square of group j, its goodness is r_j = K G_j / sum(G), a number without a
 scale, and the loss of a sample the cross-entropy of softmax(sharpness r) and its group.
 """
 

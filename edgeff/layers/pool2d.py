@@ -100,7 +100,6 @@ class MaxPool2d(Pool2d):
         """The largest of a window is found again in its input."""
         return lower_window_tangent(build, layer, "eff_max_pool2d_tangent_f32", dxs[0], [xs[0]], geometry(layer, xs[0].shape))
 
-
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         """int8: the gradient keeps the scale of delta."""
         if build.numeric != "int8":

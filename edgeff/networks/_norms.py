@@ -15,15 +15,15 @@ CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "conv1d")
 def with_norms(network: Network) -> Network:
     """Initialised ``network`` with a batch_norm behind every convolution but the head that has none; it takes over the activation.
 
-    ``layers.folding.fold`` gives back the structure of ``network``, with a bias in each of these layers. The layer called NAME is followed by
-    NAME_norm; its own bias, which batch normalisation would take out, is dropped.
+    ``layers.folding.fold`` gives back the structure of ``network``, with a bias in each of these layers. The layer called NAME is followed
+    by NAME_norm; its own bias, which batch normalisation would take out, is dropped.
     """
     layers: list[Layer] = []
     head = network.trainable[-1].name if network.trainable else ""
     renamed: dict[str, str] = {}
     normed = {name for layer in network if layer.op == "batch_norm" for name in layer.inputs}
-    for layer in network:
-        layer = replace(layer, inputs=tuple(renamed.get(name, name) for name in layer.inputs))
+    for plain in network:
+        layer = replace(plain, inputs=tuple(renamed.get(name, name) for name in plain.inputs))
         if layer.op not in CONVOLUTIONS or layer.name in {*normed, head}:
             layers.append(layer)
             continue

@@ -146,7 +146,7 @@ Deltas = Callable[[Block, Sequence[Mapping[str, Any]]], Sequence[Any]]
 
 
 def lower_blocks(build: Any, layers: Sequence[Layer], parts: Sequence[Block], local: Deltas, *starts: Mapping[str, Any]) -> dict[str, Any]:
-    """Emits ``layers`` and the learning of all blocks in them, each block's as soon as its end is computed; returns the first pass's values.
+    """Emits ``layers`` and the learning of their blocks, each block's as soon as its end is computed; returns the first pass's values.
 
     There is a pass for each of ``starts``, which hold the values known before the first layer; by default one that starts at the input.
     ``local(block, passes)`` emits d loss / d the block's end of each pass from its values.

@@ -77,7 +77,7 @@ class BlockForwardForward(Competitive):
         return blocks(layers, settings.block, head=head)
 
     def prepare(self, network: Network, settings: Any, seed: int, classes: int | None = None) -> Network:
-        """With labels: ``label`` and ``normalise`` before the first layer, which gets a column a class, and ``normalise`` behind each block."""
+        """With labels: ``label`` and ``normalise`` before the first layer, which gets a column a class; ``normalise`` behind each block."""
         if settings.goodness == "groups":
             return super().prepare(network, settings, seed, classes)
         require_classes(network, self.name)

@@ -20,9 +20,9 @@ from edgeff.rules._blocks import Block, blocks, lower_blocks, macs, require_clas
 
 @dataclass(frozen=True)
 class CompetitiveSettings(Settings):
-    """``sharpness``: what goodness is multiplied by before the softmax. ``predict``: ``head``, the network's own output, or ``goodness``, the
-    sum over the layers. ``head_rate``: the head's learning rate as a multiple of the others'. ``batch_norm``: whether convolutions that have
-    none get one while they train on the host.
+    """``sharpness``: what goodness is multiplied by before the softmax. ``predict``: ``head``, the network's own output, or ``goodness``,
+    the sum over the layers. ``head_rate``: the head's learning rate as a multiple of the others'. ``batch_norm``: whether convolutions that
+    have none get it while they train on the host.
     """
 
     sharpness: float = 3.0
@@ -67,7 +67,7 @@ def competitive_loss(h: Array, t: Array, sharpness: float) -> Array:
 
 
 def competitive_delta(h: Array, t: Array, sharpness: float) -> Array:
-    """d loss / d h of ``competitive_loss``, in h's shape: ``2 k / (n_j m) (e_j - sum(e r) / K) h`` with e = p - t and n_j values a group."""
+    """d loss / d h of ``competitive_loss``: ``2 k / (n_j m) (e_j - sum(e r) / K) h`` with e = p - t and n_j values in group j."""
     relative, mean = goodness(h, t.shape[1])
     logits = sharpness * relative
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -36,8 +36,8 @@ class LocalHeadSettings(Settings):
 
 @register
 class LocalHeads(Rule):
-    """A head is the average over windows of the block's output, at least ``pool`` x ``pool`` of them, a dense layer and a softmax; its error
-    ``p - t`` walks back through the head and its block and no further. The last block has the network's own head. With one block for all
+    """A head averages its block's output over windows, at least ``pool`` x ``pool`` of them, and has a dense layer and a softmax; its error
+    ``p - t`` walks back through the head and the block and no further. The last block has the network's own head. With one block for all
     layers this is back-propagation; with one layer a block it is decoupled greedy learning (Belilovsky et al. 2020), all layers at once.
 
     Heads are side branches of the network, called after the layers they read; a network is deployed without them unless it goes on
