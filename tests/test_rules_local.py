@@ -342,12 +342,12 @@ def test_early_predictions_are_those_of_the_layers_and_say_what_they_cost() -> N
     network = plain()
     x, _ = batch(network)
     run = running(find_rule("local_heads"), network)
-    found = list(find_rule("local_heads").layer_scores(run, x))  # type: ignore[attr-defined]
+    found = [*(find_rule("local_heads").layer_scores(run, x) or ())]
     conv_1, conv_2 = 4 * 4 * 8 * 9, 2 * 2 * 16 * 9 * 8
     assert [(name, spent) for name, _, spent in found] == [("conv_1", conv_1 + 1280), ("dense", conv_1 + conv_2 + 640)]
     assert np.array_equal(found[-1][1], find_rule("local_heads").scores(run, x))
     run = running(find_rule("cwc"), network, batch_norm=False, predict="goodness")
-    found = list(find_rule("cwc").layer_scores(run, x))  # type: ignore[attr-defined]
+    found = [*(find_rule("cwc").layer_scores(run, x) or ())]
     assert [(name, spent) for name, _, spent in found] == [("conv_1", conv_1 + 128), ("conv_2", conv_1 + conv_2 + 128 + 64)]
     assert np.array_equal(found[-1][1], find_rule("cwc").scores(run, x))
     first = goodness(forward(network, run.params, x)["conv_1"], 10)[0]

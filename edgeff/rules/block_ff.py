@@ -123,7 +123,7 @@ class BlockForwardForward(Competitive):
 
     def _labelled(self, run: Run, x: Array, labels: Array | None) -> Activations:
         """What is known before the layer behind ``label``: x (B, ..) and the labels (B,), or the neutral one, written before it."""
-        return {"input": x, "label": with_label(run.network["label"], x, labels)}
+        return {"input": x, "label": with_label(run.network["label"], x, np.full(len(x), -1) if labels is None else labels)}
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
         if run.settings.goodness == "groups":

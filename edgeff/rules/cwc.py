@@ -14,7 +14,7 @@ from edgeff.ir import Array, Layer, Network
 from edgeff.kernels.competitive import LEAST_ENERGY, spans
 from edgeff.layers import kind
 from edgeff.networks._norms import with_norms
-from edgeff.rules import Gradients, Rule, Run, Settings, register
+from edgeff.rules import Gradients, LayerScores, Rule, Run, Settings, register
 from edgeff.rules._blocks import Block, blocks, lower_blocks, macs, require_classes, step_blocks, walk
 
 
@@ -125,7 +125,7 @@ class Competitive(Rule):
         gradients[run.last.name] = kind(run.last).weight_gradient(run.last, run.params[run.last.name], error, h[run.last.inputs[0]])
         return gradients
 
-    def layer_scores(self, run: Run, x: Array) -> Iterator[tuple[str, Array, int]]:
+    def layer_scores(self, run: Run, x: Array) -> Iterator[LayerScores]:
         """After each layer its name, the sum of the goodness so far (B, C), and the multiply-accumulates of a sample so far."""
         layers, classes = run.network.upstream.layers, run.classes or prod(run.network.layers[-1].shape)
         parts = self.parts(layers, run.settings, head=run.classes is None)
@@ -137,7 +137,7 @@ class Competitive(Rule):
                 relative, _ = goodness(h[layer.name], classes)
                 scores = scores + relative[:, np.arange(classes) % relative.shape[1]]
                 spent += prod(layer.shape)
-                yield layer.name, scores, spent
+                yield LayerScores(layer.name, scores, spent)
 
     def scores(self, run: Run, x: Array) -> Array:
         if run.settings.predict == "head":

@@ -13,7 +13,7 @@ from edgeff.errors import BadInput
 from edgeff.ir import Array, Attr, Headroom, Layer, Network, Numeric
 from edgeff.layers import kind
 from edgeff.layers.conv2d import output_size
-from edgeff.rules import Gradients, Rule, Run, Settings, register
+from edgeff.rules import Gradients, LayerScores, Rule, Run, Settings, register
 from edgeff.rules._blocks import Block, blocks, checked, lower_blocks, macs, require_classes, step_blocks, walk
 
 HEAD, POOL, SCORES = "_head", "_head_pool", "_head_scores"
@@ -79,7 +79,7 @@ class LocalHeads(Rule):
         parts, layers = headed_blocks(run.network)
         return step_blocks(run, layers, parts, x, lambda block, logits: probabilities(run.network, block, logits) - t)[0]
 
-    def layer_scores(self, run: Run, x: Array) -> Iterator[tuple[str, Array, int]]:
+    def layer_scores(self, run: Run, x: Array) -> Iterator[LayerScores]:
         """After each block its name, that is its last layer's, its head's probabilities (B, C), and a sample's multiply-accumulates so far.
 
         What a head costs is counted with its block, and is not part of what later blocks cost.
@@ -91,7 +91,8 @@ class LocalHeads(Rule):
             spent += macs(layer) if layer.name in main else 0
             beside = 0 if layer.name in main else macs(layer)
             if layer.name in ends:
-                yield layer.name.removesuffix(HEAD), probabilities(run.network, ends[layer.name], h[layer.name]), spent + beside
+                name, chances = layer.name.removesuffix(HEAD), probabilities(run.network, ends[layer.name], h[layer.name])
+                yield LayerScores(name, chances, spent + beside)
 
     def lower_predict(self, build: Any) -> Any:
         require_classes(build.network, self.name, build.target)
