@@ -1,26 +1,29 @@
 """Every rule beside every other: the suite of ``edgeff bench rules``, a point a row, for the README's tables.
 
-``EDGEFF_DATA_DIR=.. python benchmarks/rules.py [TASK ..] [--fresh]`` -> ``benchmarks/results/rules.json``. All rules of a seed come before
+``EDGEFF_DATA_DIR=.. python benchmarks/rules.py [TASK|RULE ..] [--fresh]`` -> ``benchmarks/results/rules.json``. All rules of a seed come before
 the next seed, so that a sweep that is stopped has whole comparisons. The settings are the rules' own for 64-32-10, and ``RECIPES`` of
-``edgeff/networks/cnn_small.py``, which says how they were chosen. The test part is read once a row.
+``edgeff/networks/cnn_small.py``, which says how they were chosen: ``--validate TASK NETWORK RULE [key=value ..]`` prints the
+accuracy on the last sixth of the training part. The test part is read once a row.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from typing import Any
 
 from results import collect
 
-from edgeff.bench.rules import COMPARED, SEEDS, RulePoint, rule_points
+from edgeff.bench.rules import COMPARED, SEEDS, RulePoint, rule_points, test_metric, trained_on
 from edgeff.report.record import run_json
+from edgeff.rules import find_rule
 
 
 def measure(task: str, network: str, rule: str, seed: int) -> dict[str, Any]:
     """The point's trace as in ``report.json``, without what is unknown, and the seconds it took."""
     started = time.perf_counter()
-    run = run_json(RulePoint(task, network, rule, seed).run())
+    run = run_json(RulePoint(task, network, rule, seed, COMPARED[task, network]).run())
     return {"run": known(run), "seconds": round(time.perf_counter() - started)}
 
 
@@ -30,7 +33,22 @@ def known(value: dict[str, Any]) -> dict[str, Any]:
     return {key: item for key, item in made.items() if item not in (None, {}, [])} | {k: None for k in ("board",) if k in value}
 
 
+def validate(task: str, network: str, rule: str, *words: str) -> float:
+    """The accuracy on the last sixth of the training part, the rest trained on with seed 0 and settings ``key=value``."""
+    texts = dict(word.split("=") for word in words)
+    changed = find_rule(rule).settings.changed(texts)
+    point = RulePoint(task, network, rule, 0, COMPARED[task, network] | {key: getattr(changed, key) for key in texts})
+    data = point.data()
+    cut = len(data.x_train) * 5 // 6
+    held = {"x_test": data.x_train[cut:], "y_test": data.y_train[cut:], "x_train": data.x_train[:cut], "y_train": data.y_train[:cut]}
+    return test_metric(task, trained_on(part := replace(data, **held), point), part)
+
+
 if __name__ == "__main__":
-    tasks = [argument for argument in sys.argv[1:] if not argument.startswith("-")] or [task for task, _ in COMPARED]
-    keys = [(point.task, point.network, point.rule, point.seed) for point in rule_points() if point.task in tasks]
-    collect("rules", keys, measure, SEEDS)
+    if sys.argv[1:2] == ["--validate"]:
+        sys.exit(f"{validate(*sys.argv[2:]):.4f}")
+    wanted = {argument for argument in sys.argv[1:] if not argument.startswith("-")}
+    points = rule_points()
+    tasks, rules = {point.task for point in points} & wanted, {point.rule for point in points} & wanted
+    chosen = [p for p in points if (not tasks or p.task in tasks) and (not rules or p.rule in rules)]
+    collect("rules", [(point.task, point.network, point.rule, point.seed) for point in chosen], measure, SEEDS)

@@ -4,13 +4,15 @@ In comes one point: a task, a network, a rule and a seed. Out goes a trace with 
 rule's own way of predicting) and of its int8 form by the generated C, and the MACs and bytes of the rule's float32 program, exact, where it
 runs on a device. The first remark says what a step needs stored. A point that cannot run has a reason in one line instead.
 
-Every rule sees the same initial weights, split and inputs; images are standardised. The control is the rule ``frozen``.
+Every rule sees the same initial weights, split and inputs; images are standardised. The control is the rule ``frozen``. ``bp+norm`` and
+``frozen+norm`` have batch normalisation behind their convolutions while they train, as ``cwc`` brings it; it folds away afterwards, and the
+frozen one has the statistics of a few hundred training samples.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from edgeff import registry
@@ -19,15 +21,23 @@ from edgeff.cost import cost
 from edgeff.deploy import deploy
 from edgeff.errors import BadInput, Diverged, Unsupported
 from edgeff.ir import Cost, Memory, Network, Trace
-from edgeff.networks import recipe, structure
+from edgeff.networks import initialised, recipe, structure
+from edgeff.networks._norms import calibrated, with_norms
 from edgeff.rules import Rule, find_rule
 from edgeff.targets.host import HostTarget
 from edgeff.tasks import Data, standardised
-from edgeff.train import Trained, train
+from edgeff.train import Trained, fit, train
 
 EVIDENCE = "exact (counted from the program)"
 SEEDS = 3
-COMPARED = (("digits", "64-32-10"), ("mnist", "cnn_small"), ("cifar10", "cnn_small"))
+NORM = "+norm"
+NORMALISED = ("bp" + NORM, "frozen" + NORM)
+COMPARED: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("digits", "64-32-10"): {},
+    ("mnist", "cnn_small"): {"epochs": 3, "decay_epochs": (2,)},
+    ("cifar10", "cnn_small"): {},
+}
+"""The tasks and networks, with settings that all rules share there: 60,000 images of MNIST make fewer epochs."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,11 @@ class RulePoint:
         """A file name for this point."""
         return f"{self.task}-{self.network}-{self.rule}-s{self.seed}"
 
+    def data(self) -> Data:
+        """The task's data for this seed; images are standardised."""
+        found: Data = registry.tasks[self.task].load(self.seed)
+        return standardised(found) if len(found.input_shape) > 1 else found
+
     def run(self) -> Trace:
         """The trace of this point."""
         return run(self)
@@ -53,24 +68,37 @@ class RulePoint:
 def rule_points(seed: int = 0) -> list[RulePoint]:
     """Every rule on a small dense network and a small convolutional one, ``SEEDS`` seeds each."""
     return [
-        RulePoint(task, network, rule, seed + number) for task, network in COMPARED for number in range(SEEDS) for rule in registry.rules
+        RulePoint(task, network, rule, seed + number, changes)
+        for (task, network), changes in COMPARED.items()
+        for number in range(SEEDS)
+        for rule in (*registry.rules, *(NORMALISED if network in registry.networks else ()))
     ]
 
 
 def run(point: RulePoint) -> Trace:
     """The trace of ``point``; what the rule, the network or the task refuses is its ``refused``."""
-    rule = find_rule(point.rule)
+    rule = find_rule(point.rule.removesuffix(NORM))
     trace = Trace(point.task, point.network, point.rule, "float32", None, "host", point.seed, remarks=(f"stores {rule.stores}",))
     try:
-        data: Data = registry.tasks[point.task].load(point.seed)
-        data = standardised(data) if len(data.input_shape) > 1 else data
-        plain = structure(point.network, bias=True, input_shape=data.input_shape, classes=len(data.classes))
-        settings = replace(rule.settings, **recipe(point.network, point.rule) | dict(point.changes or {}))
-        trained = train(data, plain, point.rule, settings, point.seed, task=point.task)
+        data = point.data()
+        trained = trained_on(data, point)
     except (BadInput, Unsupported, Diverged) as error:
         return replace(trace, refused=str(error))
     accuracy = {"float": test_metric(point.task, trained, data), "quantized": int8_metric(point.task, trained.network, rule, data)}
     return with_costs(replace(trace, accuracy=accuracy), trained.network, rule)
+
+
+def trained_on(data: Data, point: RulePoint) -> Trained:
+    """The point's network trained on ``data``."""
+    rule = find_rule(point.rule.removesuffix(NORM))
+    settings = replace(rule.settings, **recipe(point.network, rule.name) | dict(point.changes or {}))
+    plain = structure(point.network, bias=True, input_shape=data.input_shape, classes=len(data.classes))
+    if not point.rule.endswith(NORM):
+        return train(data, plain, rule.name, settings, point.seed, task=point.task)
+    network = with_norms(initialised(plain, point.seed))
+    network = calibrated(network, data.x_train) if rule.name == "frozen" else network
+    network = replace(network, metadata={"settings": asdict(settings)})
+    return fit(network, rule.name, data.x_train, data.targets(data.y_train), settings, point.seed)
 
 
 def test_metric(task: str, trained: Trained, data: Data) -> float:

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgeff.ir import Layer, Network
+from edgeff.ir import Array, Layer, Network
 from edgeff.layers import kind
 
+CALIBRATED_ON = 500
 CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "conv1d")
 
 
@@ -33,4 +34,15 @@ def with_norms(network: Network) -> Network:
         layers.append(replace(layer, attrs={**layer.attrs, "activation": "none"}, params=bare))
         layers.append(replace(norm, params=kind(norm).initial(norm, (layer.shape,), np.random.default_rng(0))))
         renamed[layer.name] = norm.name
+    return replace(network, layers=tuple(layers))
+
+
+def calibrated(network: Network, x: Array) -> Network:
+    """``network`` whose batch normalisation has the statistics of the first samples of x: what frozen filters cannot learn."""
+    values, layers = {"input": x[:CALIBRATED_ON]}, []
+    for layer in network:
+        xs = tuple(values[name] for name in layer.inputs)
+        values[layer.name], saved = kind(layer).forward_training(layer, layer.params, *xs)
+        fitted = {"mean": saved[0], "variance": saved[1]} if layer.op == "batch_norm" else {}
+        layers.append(replace(layer, params={**layer.params, **fitted}))
     return replace(network, layers=tuple(layers))
