@@ -1,9 +1,9 @@
 """Every rule beside every other: the suite of ``edgeff bench rules``, a point a row, for the README's tables.
 
-``EDGEFF_DATA_DIR=.. python benchmarks/rules.py [TASK|RULE ..] [--fresh]`` -> ``benchmarks/results/rules.json``. All rules of a seed come before
-the next seed, so that a sweep that is stopped has whole comparisons. The settings are the rules' own for 64-32-10, and ``RECIPES`` of
-``edgeff/networks/cnn_small.py``, which says how they were chosen: ``--validate TASK NETWORK RULE [key=value ..]`` prints the
-accuracy on the last sixth of the training part. The test part is read once a row.
+``EDGEFF_DATA_DIR=.. python benchmarks/rules.py [TASK|RULE ..] [--fresh]`` -> ``benchmarks/results/rules.json``. All rules of a seed come
+before the next seed, so that a sweep that is stopped has whole comparisons. Settings are the rules' own for 64-32-10, and ``RECIPES`` of
+``edgeff/networks/cnn_small.py``, which says how they were chosen; ``--validate TASK NETWORK RULE [key=value ..]`` prints the accuracy on
+the last sixth of the training part. The test part is read once a row.
 """
 
 from __future__ import annotations
