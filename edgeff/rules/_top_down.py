@@ -65,11 +65,13 @@ def unpacked(flat: Array) -> TopDown:
 
 
 def random_top_down(seed: int) -> TopDown:
-    """A network that was never trained, where meta-training starts: entries of the feedback matrix it makes have the deviation of DFA's."""
+    """A network that was never trained, where meta-training starts: DFA by a random matrix whose entries have the deviation of DFA's.
+
+    U and V are random with orthogonal columns (Saxe et al. 2014): products of Gaussian ones pass some errors on far weaker than others.
+    """
     rng = np.random.default_rng([seed, 4])
-    u = rng.standard_normal((UNITS, CODE)) / sqrt(CODE)
-    v = rng.standard_normal((CREDITS, UNITS)) / sqrt(UNITS)
-    return TopDown(u.astype(np.float32), np.zeros(UNITS, np.float32), v.astype(np.float32))
+    u, v = (np.linalg.qr(rng.standard_normal(shape))[0] for shape in ((UNITS, CODE), (CREDITS, UNITS)))
+    return TopDown(u.astype(np.float32), np.zeros(UNITS, np.float32), (v * sqrt(CREDITS / UNITS)).astype(np.float32))
 
 
 def error_code(classes: int) -> Array:
