@@ -13,7 +13,9 @@ from edgeff.networks import initialised, structure
 
 SMALL = "12-8-4"
 RULES = tuple(registry.rules)
-EVERY_PROGRAM = [(rule, numeric) for rule in (None, *RULES) for numeric in NUMERICS]
+OF_CLASSES = ("block_ff", "cwc", "ff", "local_heads")
+"""The rules that learn classes and nothing else."""
+EVERY_PROGRAM = [(rule, numeric) for rule in (None, *RULES) for numeric in (registry.rules[rule].numerics if rule else NUMERICS)]
 
 
 def small(name: str = SMALL, *, softmax: bool = True, bias: bool = False) -> Network:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_networks import EVERY_PROGRAM, RULES, deployed, samples, small
+from small_networks import EVERY_PROGRAM, OF_CLASSES, RULES, deployed, samples, small
 
 from edgeff import registry
 from edgeff.errors import BadInput, EdgeffError, Unsupported
@@ -169,7 +169,7 @@ def test_the_widest_int8_layer_and_the_largest_bias_fit() -> None:
     assert lower(one_layer(32_769)).infer
 
 
-@pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "ff"])
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule not in OF_CLASSES])
 def test_an_autoencoder_learns_without_labels(rule: str) -> None:
     deployment = deployed(rule, "int8", small("12-8-12", softmax=False), target="input")
     program = deployment.program
