@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from command_line import CommandLine
 from test_rules_math import assert_close, labelled, numerical_gradient, start
 
 from edgeff import registry
@@ -182,9 +184,16 @@ def test_settings_out_of_range_are_refused(changes: dict[str, str], line: str) -
         RULE.settings.changed(changes)
 
 
-def test_a_device_width_of_the_map_is_its_expansion() -> None:
+def test_the_width_of_a_map_is_its_expansion() -> None:
     made = RULE.prepare(initialised(structure("9-8-4"), 0), replace(RULE.settings, expansion=3), 0)
     assert made["physical_1"].shape == (39,)
     assert made["dense_1"].params["weight"].shape == (8, 39)
     run = Run(made, parameters(made), RULE.settings, np.random.default_rng(0))
     assert RULE.step(run, np.ones((2, 9), np.float32), np.eye(4, dtype=np.float32)[:2])["dense_1"]["weight"].dtype == np.float32
+
+
+def test_the_command_line_refuses_before_it_trains(cli: CommandLine, folder: Path) -> None:
+    ended = cli("train", "digits", "--network", "64-8-10", "--rule", "phyll", "--epochs", "100000", "-o", "m.onnx")
+    assert ended.status == 2
+    assert ended.err.strip().startswith("error: layer 'physical_1': got kind 'physical'; allowed: conv2d")
+    assert not list(folder.iterdir())
