@@ -1,9 +1,9 @@
 """What a meta-trained top-down network is worth: TDCA beside its untrained twin, DFA, BP and frozen hidden layers.
 
 ``[EDGEFF_DATA_DIR=..] python benchmarks/tdca.py [--fresh]`` -> ``benchmarks/results/tdca.json``, about 3 minutes on one core. A row is a
-seed. Data: ``lessons``, synthetic tasks of the kind that the shipped network was evolved on, none of them among those; ``digits``; ``own``,
-where a top-down network is evolved on one half of digits' training part and used on the other half, on other seeds; ``mnist``, where it lies
-in the folder, 5,000 images.
+seed. Data: ``lessons``, synthetic tasks of the kind that the shipped network was evolved on, none of them among those; ``digits``;
+``own``, where a top-down network is evolved on one half of digits' training part and used on the other half, on other seeds; ``mnist``,
+where it lies in the folder, 5,000 images.
 
 Each variant's factor on its credits (feedback_scale), or on MNIST on its learning rate, is chosen before by the loss on the last sixth of
 the training samples, so that a better size of step alone does not count as better credit. The test part is read once.
@@ -11,6 +11,7 @@ the training samples, so that a better size of step alone does not count as bett
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 import tempfile
@@ -24,6 +25,7 @@ import numpy as np
 from results import collect
 
 from edgeff import registry
+from edgeff.errors import Diverged
 from edgeff.ir import Array
 from edgeff.networks import initialised, structure
 from edgeff.rules import find_rule
@@ -81,7 +83,11 @@ def best_factor(data: str, variant: str, network: str, epochs: int) -> float:
     def loss(factor: float, seed: int) -> float:
         x, y, _, _ = parts(data, seed)
         cut = len(x) * 5 // 6
-        return float(measured(run(data, variant, network, epochs, factor, seed, x[:cut], y[:cut]), x[cut:], y[cut:])["loss"])
+        try:
+            trained = run(data, variant, network, epochs, factor, seed, x[:cut], y[:cut])
+        except Diverged:
+            return math.inf
+        return float(measured(trained, x[cut:], y[cut:])["loss"])
 
     losses = {factor: statistics.mean(loss(factor, seed) for seed in range(3)) for factor in (RATES if data == "mnist" else SCALES)}
     return min(losses, key=lambda factor: losses[factor])
