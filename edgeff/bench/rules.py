@@ -12,7 +12,7 @@ frozen one has the statistics of a few hundred training samples.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from edgeff import registry
@@ -23,7 +23,7 @@ from edgeff.errors import BadInput, Diverged, Unsupported
 from edgeff.ir import Cost, Memory, Network, Trace
 from edgeff.networks import initialised, recipe, structure
 from edgeff.networks._norms import calibrated, with_norms
-from edgeff.rules import Rule, find_rule
+from edgeff.rules import Rule, Settings, find_rule
 from edgeff.targets.host import HostTarget
 from edgeff.tasks import Data, standardised
 from edgeff.train import Trained, fit, train
@@ -110,18 +110,17 @@ def int8_metric(task: str, network: Network, rule: Rule, data: Data) -> float | 
     """The same of the network quantised to int8 after training, by its C on this machine; None where no such program can be made."""
     own = rule.name if rule.predicts_by_rule else None
     try:
-        deployment = deploy(network, data.x_train, rule=own, numeric="int8", changes=dict(_predicting(rule, network)))
+        deployment = deploy(network, data.x_train, rule=own, numeric="int8", changes=_own_settings(rule, network) if own else None)
     except Unsupported:
         return None
     best, _ = HostTarget(deployment.program).predict_many(deployment.inputs(data.x_test))
     return float((best == data.y_test).mean()) if metric_of(task) == "accuracy" else None
 
 
-def _predicting(rule: Rule, network: Network) -> dict[str, Any]:
-    """The settings by which a rule with its own way of predicting predicts, from the run that the network's metadata records."""
-    if not rule.predicts_by_rule:
-        return {}
-    return {name: value for name, value in dict(network.metadata["settings"]).items() if name in ("predict", "theta")}
+def _own_settings(rule: Rule, network: Network) -> dict[str, Any]:
+    """The settings of the run that the network's metadata records, but those that every rule has: what the rule itself is."""
+    own = {field.name for field in fields(rule.settings)} - {field.name for field in fields(Settings)}
+    return {name: value for name, value in dict(network.metadata["settings"]).items() if name in own}
 
 
 def with_costs(trace: Trace, network: Network, rule: Rule) -> Trace:
@@ -129,7 +128,7 @@ def with_costs(trace: Trace, network: Network, rule: Rule) -> Trace:
     infer = cost(deploy(network).program)
     trace = replace(trace, infer=Cost(macs=infer.infer_macs, evidence=EVIDENCE), memory=Memory(weight_bytes=infer.weight_bytes))
     try:
-        learn = cost(deploy(network, rule=rule.name).program)
+        learn = cost(deploy(network, rule=rule.name, changes=_own_settings(rule, network)).program)
     except Unsupported as error:
         return replace(trace, remarks=(*trace.remarks, f"no learning step on a device: {error}"))
     return replace(

@@ -95,6 +95,7 @@ class Competitive(Rule):
     name = "cwc"
     summary = "channels of a layer compete for the classes"
     source = "Papachristodoulou, Kyrkou, Timotheou & Theocharides, AAAI 2024"
+    stores = "two layers' activations at a time"
     settings: Settings = CompetitiveSettings(lr=0.01, batch=16, epochs=60, decay_epochs=(40, 54))
     device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.005, "head_rate": 4.0}, "int8": {"lr": 0.01, "head_rate": 4.0}}
     numerics = ("float32", "int8")

@@ -48,6 +48,7 @@ class LocalHeads(Rule):
     name = "local_heads"
     summary = "each block learns from a small classifier of its own"
     source = "Nokland & Eidnes, ICML 2019; Belilovsky, Eickenberg & Oyallon, ICML 2020"
+    stores = "one block's activations at a time"
     settings: Settings = LocalHeadSettings(lr=0.05, batch=16, epochs=60, decay_epochs=(40, 54))
     device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.02}, "int16": {"lr": 0.02}, "int8": {"lr": 0.006, "decay": 0.8}}
     local = True

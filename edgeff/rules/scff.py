@@ -99,6 +99,7 @@ class Scff(Rule):
     summary = "unsupervised, layer-local: a sample beside itself or another"
     drops_out = True
     source = "Chen, Liu, Laydevant & Grollier, Nature Communications 2025 (arXiv 2409.11593)"
+    stores = "two layers' activations, and the sample before"
     settings: Settings = ScffSettings(lr=0.003, momentum=0.0, batch=32, epochs=60, decay=0.5, decay_epochs=(30, 45), optimiser="adam")
     device: Mapping[str, Mapping[str, Any]] = {
         "float32": {"lr": 0.005, "head_rate": 4.0, "optimiser": "sgd"},
