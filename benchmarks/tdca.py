@@ -1,6 +1,6 @@
 """What a meta-trained top-down network is worth: TDCA beside its untrained twin, DFA, BP and frozen hidden layers.
 
-``[EDGEFF_DATA_DIR=..] python benchmarks/tdca.py [--fresh]`` -> ``benchmarks/results/tdca.json``, about 3 minutes on one core. A row is a
+``[EDGEFF_DATA_DIR=..] python benchmarks/tdca.py [--fresh]`` -> ``benchmarks/results/tdca.json``, about 4 minutes on one core. A row is a
 seed. Data: ``lessons``, synthetic tasks of the kind that the shipped network was evolved on, none of them among those; ``digits``;
 ``own``, where a top-down network is evolved on one half of digits' training part and used on the other half, on other seeds; ``mnist``,
 where it lies in the folder, 5,000 images.
