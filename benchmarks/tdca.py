@@ -7,6 +7,7 @@ where it lies in the folder, 5,000 images.
 
 Each variant's factor on its credits (feedback_scale), or on MNIST on its learning rate, is chosen before by the loss on the last sixth of
 the training samples, so that a better size of step alone does not count as better credit. The test part is read once.
+``tdca_sizes.json`` compares the shipped network with random ones on 40 unseen synthetic tasks, size of credits by size.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ from edgeff.errors import Diverged
 from edgeff.ir import Array
 from edgeff.networks import initialised, structure
 from edgeff.rules import find_rule
-from edgeff.rules._tdca_training import MetaSettings, drawn_from, meta_train, synthetic
-from edgeff.rules._top_down import write
+from edgeff.rules._tdca_training import MetaSettings, begin, drawn_from, inner_losses, inner_settings, meta_train, synthetic
+from edgeff.rules._top_down import SHIPPED, random_top_down, read, unpacked, write
 from edgeff.train import Trained, accuracy, fit
 
 VARIANTS = {"meta": "tdca", "random": "tdca", "dfa": "dfa", "bp": "bp", "frozen": "frozen", "shuffled": "tdca", "own": "tdca"}
@@ -40,6 +41,7 @@ NETWORKS = ("64-32-10", "64-16-10", "64-64-10", "64-16-12-10")
 SHORT, FULL = 6, 60
 SEEDS = 5
 LESSONS = 40
+SIZES = (1.0, 1.4, 2.0)
 
 
 def run(data: str, variant: str, network: str, epochs: int, factor: float, seed: int, x: Array, y: Array) -> Trained:
@@ -125,8 +127,32 @@ def keys() -> Iterable[tuple[Any, ...]]:
         yield from (("mnist", "784-64-10", 3, variant, seed) for variant in controls for seed in range(3))
 
 
+def sizes(seed: int) -> dict[str, Any]:
+    """The inner losses on one unseen lesson: as shipped, where it began, and the mean of six random networks by the factor on their credits."""
+    random = [random_top_down(10 + n) for n in range(6)]
+    networks = [read(SHIPPED), begin(0).network, *(replace(each, U=np.float32(factor) * each.U) for factor in SIZES for each in random)]
+    population = unpacked(np.stack([each.flat() for each in networks]))
+    lesson = synthetic(np.random.default_rng([3_000, seed]))
+    losses = inner_losses(population, lesson, 32, inner_settings(SHORT), 7_000 + seed)
+    means = losses[2:].reshape(len(SIZES), len(random)).mean(axis=1)
+    names = ["meta", "start", *(f"random x {factor:g}" for factor in SIZES)]
+    return {name: round(float(loss), 4) for name, loss in zip(names, [*losses[:2], *means], strict=True)}
+
+
 def main() -> None:
     """Collects the rows and prints the means, and each variant's paired difference from TDCA as shipped."""
+    compared = collect("tdca_sizes", [(seed,) for seed in range(LESSONS)], sizes, seeds=LESSONS)
+    for name in (key for key in compared[0] if key not in ("key", "commit")):
+        ahead = [each[name] - each["meta"] for each in compared]
+        error = statistics.stdev(ahead) / math.sqrt(len(ahead))
+        print(
+            "sizes",
+            name,
+            f"loss {statistics.mean(each[name] for each in compared):.4f};",
+            f"meta is ahead by {statistics.mean(ahead):.4f}",
+            end="",
+        )
+        print(f" (standard error {error:.4f})")
     rows = collect("tdca", keys(), row, seeds=SEEDS)
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for found in rows:
