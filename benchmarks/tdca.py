@@ -128,7 +128,7 @@ def keys() -> Iterable[tuple[Any, ...]]:
 
 
 def sizes(seed: int) -> dict[str, Any]:
-    """The inner losses on one unseen lesson: as shipped, where it began, and the mean of six random networks by the factor on their credits."""
+    """The inner losses on one unseen lesson: as shipped, where it began, and six random ones' mean by the factor on their credits."""
     random = [random_top_down(10 + n) for n in range(6)]
     networks = [read(SHIPPED), begin(0).network, *(replace(each, U=np.float32(factor) * each.U) for factor in SIZES for each in random)]
     population = unpacked(np.stack([each.flat() for each in networks]))
