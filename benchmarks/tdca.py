@@ -1,12 +1,13 @@
 """What a meta-trained top-down network is worth: TDCA beside its untrained twin, DFA, BP and frozen hidden layers.
 
-``[EDGEFF_DATA_DIR=..] python benchmarks/tdca.py [--fresh]`` -> ``benchmarks/results/tdca.json``, about 3 minutes on one core. A row is a
+``[EDGEFF_DATA_DIR=..] python benchmarks/tdca.py [--fresh]`` -> ``benchmarks/results/tdca.json``, about 5 minutes on one core. A row is a
 seed. Data: ``lessons``, synthetic tasks of the kind that the shipped network was evolved on, none of them among those; ``digits``;
 ``own``, where a top-down network is evolved on one half of digits' training part and used on the other half, on other seeds; ``mnist``,
 where it lies in the folder, 5,000 images.
 
 Each variant's factor on its credits (feedback_scale), or on MNIST on its learning rate, is chosen before by the loss on the last sixth of
 the training samples, so that a better size of step alone does not count as better credit. The test part is read once.
+``tdca_sizes.json`` compares the shipped network with random ones on 40 unseen synthetic tasks, size of credits by size.
 """
 
 from __future__ import annotations
@@ -29,16 +30,18 @@ from edgeff.errors import Diverged
 from edgeff.ir import Array
 from edgeff.networks import initialised, structure
 from edgeff.rules import find_rule
-from edgeff.rules._tdca_training import MetaSettings, drawn_from, meta_train, synthetic
-from edgeff.rules._top_down import write
+from edgeff.rules._tdca_training import MetaSettings, begin, drawn_from, inner_losses, inner_settings, meta_train, synthetic
+from edgeff.rules._top_down import SHIPPED, random_top_down, read, unpacked, write
 from edgeff.train import Trained, accuracy, fit
 
 VARIANTS = {"meta": "tdca", "random": "tdca", "dfa": "dfa", "bp": "bp", "frozen": "frozen", "shuffled": "tdca", "own": "tdca"}
-SCALES = (0.5, 1.0, 2.0, 4.0)
+SCALES = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
 RATES = (1.0, 0.3, 0.1, 0.03)
 NETWORKS = ("64-32-10", "64-16-10", "64-64-10", "64-16-12-10")
 SHORT, FULL = 6, 60
 SEEDS = 5
+LESSONS = 40
+SIZES = (1.0, 1.4, 2.0)
 
 
 def run(data: str, variant: str, network: str, epochs: int, factor: float, seed: int, x: Array, y: Array) -> Trained:
@@ -76,7 +79,7 @@ def parts(data: str, seed: int) -> tuple[Array, Array, Array, Array]:
 
 @cache
 def best_factor(data: str, variant: str, network: str, epochs: int) -> float:
-    """The factor of the smallest validation loss, mean of three seeds; 1 where there is none to choose."""
+    """The factor of the smallest validation loss, mean of five seeds; 1 where there is none to choose."""
     if data != "mnist" and VARIANTS[variant] not in ("tdca", "dfa"):
         return 1.0
 
@@ -89,7 +92,7 @@ def best_factor(data: str, variant: str, network: str, epochs: int) -> float:
             return math.inf
         return float(measured(trained, x[cut:], y[cut:])["loss"])
 
-    losses = {factor: statistics.mean(loss(factor, seed) for seed in range(3)) for factor in (RATES if data == "mnist" else SCALES)}
+    losses = {factor: statistics.mean(loss(factor, seed) for seed in range(5)) for factor in (RATES if data == "mnist" else SCALES)}
     return min(losses, key=lambda factor: losses[factor])
 
 
@@ -114,7 +117,7 @@ def own() -> str:
 def keys() -> Iterable[tuple[Any, ...]]:
     """The rows, in order."""
     controls = ("meta", "random", "dfa", "bp", "frozen")
-    yield from (("lessons", NETWORKS[0], SHORT, variant, seed) for variant in controls for seed in range(2 * SEEDS))
+    yield from (("lessons", NETWORKS[0], SHORT, variant, seed) for variant in controls for seed in range(LESSONS))
     for epochs in (SHORT, FULL):
         yield from (("digits", NETWORKS[0], epochs, variant, seed) for variant in (*controls, "shuffled") for seed in range(SEEDS))
     for network in NETWORKS[1:]:
@@ -124,8 +127,32 @@ def keys() -> Iterable[tuple[Any, ...]]:
         yield from (("mnist", "784-64-10", 3, variant, seed) for variant in controls for seed in range(3))
 
 
+def sizes(seed: int) -> dict[str, Any]:
+    """The inner losses on one unseen lesson: as shipped, where it began, and six random ones' mean by the factor on their credits."""
+    random = [random_top_down(10 + n) for n in range(6)]
+    networks = [read(SHIPPED), begin(0).network, *(replace(each, U=np.float32(factor) * each.U) for factor in SIZES for each in random)]
+    population = unpacked(np.stack([each.flat() for each in networks]))
+    lesson = synthetic(np.random.default_rng([3_000, seed]))
+    losses = inner_losses(population, lesson, 32, inner_settings(SHORT), 7_000 + seed)
+    means = losses[2:].reshape(len(SIZES), len(random)).mean(axis=1)
+    names = ["meta", "start", *(f"random x {factor:g}" for factor in SIZES)]
+    return {name: round(float(loss), 4) for name, loss in zip(names, [*losses[:2], *means], strict=True)}
+
+
 def main() -> None:
     """Collects the rows and prints the means, and each variant's paired difference from TDCA as shipped."""
+    compared = collect("tdca_sizes", [(seed,) for seed in range(LESSONS)], sizes, seeds=LESSONS)
+    for name in (key for key in compared[0] if key not in ("key", "commit")):
+        ahead = [each[name] - each["meta"] for each in compared]
+        error = statistics.stdev(ahead) / math.sqrt(len(ahead))
+        print(
+            "sizes",
+            name,
+            f"loss {statistics.mean(each[name] for each in compared):.4f};",
+            f"meta is ahead by {statistics.mean(ahead):.4f}",
+            end="",
+        )
+        print(f" (standard error {error:.4f})")
     rows = collect("tdca", keys(), row, seeds=SEEDS)
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for found in rows:
@@ -134,11 +161,13 @@ def main() -> None:
         accuracies = [100 * each["accuracy"] for each in found]
         shipped = [100 * each["accuracy"] for each in groups[(*key[:3], "meta")]]
         behind = [a - b for a, b in zip(shipped, accuracies, strict=True)]
+        losses = [a["loss"] - b["loss"] for a, b in zip(groups[(*key[:3], "meta")], found, strict=True)]
         print(
             *key,
             f"{statistics.mean(accuracies):.2f} +- {statistics.stdev(accuracies):.2f} %,",
             f"loss {statistics.mean(each['loss'] for each in found):.4f}, factor {found[0]['factor']:g};",
             f"meta is ahead by {statistics.mean(behind):.2f} +- {statistics.stdev(behind):.2f}",
+            f"and in loss by {-statistics.mean(losses):.4f} +- {statistics.stdev(losses):.4f}",
         )
 
 
