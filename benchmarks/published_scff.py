@@ -27,15 +27,15 @@ from edgeff.train import accuracy, train
 MLP = "784-2000-2000-10"
 SETTINGS: dict[tuple[str, str], dict[str, Any]] = {
     ("mnist", MLP): {
-        "epochs": 5,
-        "decay_epochs": (3, 4),
-        "batch": 200,
+        "epochs": 12,
+        "decay_epochs": (6, 9),
+        "batch": 100,
         "theta_positive": 4.0,
         "theta_negative": 6.0,
         "readout": "all",
-        "readout_epochs": 15,
+        "readout_epochs": 20,
         "readout_lr": 1e-3,
-        "dropout": 0.2,
+        "dropout": 0.1,
     },
     ("mnist", "cnn_small"): {
         "lr": 0.001,
