@@ -51,18 +51,16 @@ class Optimiser:
             state.append(np.zeros_like(weight))
 
         def work(part: slice) -> None:
-            w, g = weight[part], workspace("gradient", weight[part].shape, weight.dtype)
+            w, g = weight[part], gradient[part]
             if decay:
-                np.multiply(w, decay, out=g)
+                g = np.multiply(w, decay, out=workspace("decayed", w.shape, w.dtype))
                 np.add(g, gradient[part], out=g, casting="same_kind")
-            else:
-                np.copyto(g, gradient[part], casting="same_kind")
             self.move(w, g, [kept[part] for kept in state], lr)
 
         each(work, cached(weight, gradient, *state))
 
     def move(self, weight: Array, gradient: Array, state: list[Array], lr: float) -> None:
-        """Changes a slice of a weight, and of its state, in place; ``gradient`` (weight decay is in it) may be overwritten."""
+        """Changes a slice of a weight, and of its state, in place by the slice of the gradient, which has weight decay in it."""
         raise NotImplementedError
 
 
@@ -74,13 +72,13 @@ class Sgd(Optimiser):
         self.keeps = int(run.settings.momentum > 0)
 
     def move(self, weight: Array, gradient: Array, state: list[Array], lr: float) -> None:
-        gradient *= lr
+        change = np.multiply(gradient, lr, out=workspace("change", weight.shape, weight.dtype), casting="same_kind")
         if state:
             velocity = state[0]
             velocity *= self.run.settings.momentum
-            velocity += gradient
-            gradient = velocity
-        weight -= gradient
+            velocity += change
+            change = velocity
+        weight -= change
 
 
 class Adam(Optimiser):
@@ -91,18 +89,18 @@ class Adam(Optimiser):
     def move(self, weight: Array, gradient: Array, state: list[Array], lr: float) -> None:
         mean, square = state
         change = workspace("change", weight.shape, weight.dtype)
-        np.subtract(gradient, mean, out=change)
+        np.subtract(gradient, mean, out=change, casting="same_kind")
         change *= 1 - ADAM_MEAN
         mean += change
-        gradient *= gradient
-        gradient -= square
-        gradient *= 1 - ADAM_SQUARE
-        square += gradient
-        np.sqrt(square, out=gradient)
-        gradient += ADAM_EPS
-        np.divide(mean, gradient, out=gradient)
-        gradient *= lr * np.sqrt(1 - ADAM_SQUARE**self.steps).item() / (1 - ADAM_MEAN**self.steps)
-        weight -= gradient
+        np.multiply(gradient, gradient, out=change, casting="same_kind")
+        change -= square
+        change *= 1 - ADAM_SQUARE
+        square += change
+        np.sqrt(square, out=change)
+        change += ADAM_EPS
+        np.divide(mean, change, out=change)
+        change *= lr * np.sqrt(1 - ADAM_SQUARE**self.steps).item() / (1 - ADAM_MEAN**self.steps)
+        weight -= change
 
 
 OPTIMISERS: dict[str, type[Optimiser]] = {"adam": Adam, "sgd": Sgd}

@@ -59,7 +59,8 @@ class Normalise(LayerKind):
 def _rms(x: Array) -> Array:
     """The root mean square of each sample, (B, 1)."""
     flat = x.reshape(len(x), -1)
-    return np.asarray(np.sqrt(np.mean(flat * flat, axis=1, keepdims=True)))
+    squares = np.einsum("bn,bn->b", flat, flat)
+    return np.asarray(np.sqrt(squares / np.asarray(flat.shape[1], x.dtype))[:, None])
 
 
 def _slope(x: Array, v: Array, layer: Layer) -> Array:

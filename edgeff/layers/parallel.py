@@ -24,6 +24,7 @@ Work = Callable[[slice], None]
 CACHED_BYTES = 1 << 20
 GROUPS = 8
 """The most runs of slices that a sum or a product has: more cores than these would not help it."""
+SHARES, BLOCK = 4, 32
 MOST_KEPT = 512
 SMALLEST_PRODUCT = 1 << 22
 SMALLEST_RECYCLED_BYTES = 1 << 14
@@ -192,5 +193,10 @@ def outer_sum(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
 
 
 def shares(length: int, products: int) -> list[slice]:
-    """``length`` items in at most ``GROUPS`` slices, so few that each has enough of all the ``products`` to be worth a thread."""
-    return slices(length, -(-length // min(max(products // SMALLEST_PRODUCT, 1), GROUPS)))
+    """``length`` items in at most ``SHARES`` slices, so few that each has enough of all the ``products`` to be worth a thread.
+
+    Slices are whole ``BLOCK``s, the last one but for the rest: BLAS works in blocks, and is slow at their borders.
+    """
+    most = -(-length // min(max(products // SMALLEST_PRODUCT, 1), SHARES))
+    step = -(-most // BLOCK) * BLOCK
+    return [slice(first, min(first + step, length)) for first in range(0, length, step)]
