@@ -112,8 +112,9 @@ class ForwardForward(Rule):
         return Headroom(weights=6.0, hidden=8.0, output=16.0) if numeric == "int16" else Headroom(weights=3.0, hidden=4.0, output=6.0)
 
     def start(self, run: Run) -> None:
+        run.extra["parts"] = parts(run.network)
         if run.settings.peer:
-            hidden = parts(run.network).hidden
+            hidden = run.extra["parts"].hidden
             run.extra["peers"] = {layer.name: np.zeros(layer.shape[-1], run.params[layer.name]["weight"].dtype) for layer in hidden}
 
     # ---------------------------------------------------------------- on the host
@@ -129,7 +130,7 @@ class ForwardForward(Rule):
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
         """Positives, negatives and (for the head) neutral samples go through the layers as one batch; hard negatives need the head first."""
-        settings, part, count = run.settings, parts(run.network), len(x)
+        settings, part, count = run.settings, run.extra["parts"], len(x)
         labels, none = t.argmax(axis=1), np.full(len(x), -1)
         key = step_key(stream_key(run.seed, "negative"), run.steps)
         if settings.negatives == "hard":
