@@ -23,7 +23,6 @@ from edgeff.rules._goodness import (
     mixtures,
     parts,
     peer_pull,
-    places_of,
     uniform_wrong,
 )
 from edgeff.rules._labelled import prepared
