@@ -1,9 +1,9 @@
 """Early exit: a sample climbs the layers of a network only until the scores so far are sure of a class (LightFF; Aminifar et al. 2024).
 
-It serves any rule whose layers predict alone (``Rule.layer_scores``). After each layer but the last a sample's margin, the best class's score
-minus the second best one's, is held against that layer's threshold. Thresholds are fitted on training data: the mean minus the standard
-deviation of the margins of the training samples that the scores so far classify rightly. The walk itself is given samples and thresholds and
-nothing else: no label can reach its decision.
+It serves any rule whose layers predict alone (``Rule.layer_scores``). After each layer but the last a sample's margin, the best class's
+score minus the second best one's, is held against that layer's threshold. Thresholds are fitted on training data: the mean minus the
+standard deviation of the margins of the training samples that the scores so far classify rightly. The walk itself is given samples and
+thresholds and nothing else: no label can reach its decision.
 """
 
 from __future__ import annotations
@@ -74,8 +74,10 @@ def walk(rule: Rule, run: Run, x: Array, thresholds: Thresholds, progress: Progr
     Whole batches are computed on the host, and the last layer for comparison; ``macs`` counts what a device that stops would do.
     """
     parts = [_walk(steps, thresholds.margins) for _, steps in _walks(rule, run, x, progress)]
-    columns = [np.concatenate([getattr(part, name) for part in parts]) for name in ("predicted", "layers", "macs", "full")]
-    return Walk(*columns, parts[0].full_macs)
+    predicted, layers, macs, full = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("predicted", "layers", "macs", "full")
+    )
+    return Walk(predicted, layers, macs, full, parts[0].full_macs)
 
 
 def _walk(steps: Iterator[LayerScores], limits: tuple[float, ...]) -> Walk:

@@ -15,7 +15,6 @@ from test_rule_contract import TOLERANCE, values_of
 from test_rules_math import assert_close, numerical_gradient
 
 from edgeff import registry
-from edgeff.boards import load_board
 from edgeff.cost import cost
 from edgeff.deploy import Deployment, deploy
 from edgeff.errors import BadInput, Unsupported
@@ -240,7 +239,8 @@ def test_networks_that_are_no_chain_of_relus_are_refused() -> None:
 
 
 def test_a_schedule_cools_down() -> None:
-    rates = {name: [replace(FF.settings, lr=1.0, epochs=4, schedule=name).rate(epoch) for epoch in range(4)] for name in ("linear", "cosine")}
+    made = {name: replace(FF.settings, lr=1.0, epochs=4, schedule=name) for name in ("linear", "cosine")}
+    rates = {name: [settings.rate(epoch) for epoch in range(4)] for name, settings in made.items()}
     assert rates["linear"] == [1.0, 1.0, 1.0, 0.5]
     assert rates["cosine"] == pytest.approx([1.0, 0.8535534, 0.5, 0.1464466], abs=1e-6)
     with pytest.raises(BadInput, match=r"^setting schedule: got 'cubic'; allowed: steps, linear, cosine$"):

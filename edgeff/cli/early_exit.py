@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from edgeff.cli.models import load_model, load_task, split_seed
@@ -49,7 +51,7 @@ def command(model: str, task: str, deviations: float, as_json: bool, seed: int |
         done = walk(rule, run, data.x_test, limits, report)
     exits = np.bincount(done.layers - 1, minlength=len(limits.layers))
     right = done.predicted == data.y_test
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": name,
             "threshold": float(limits.margins[index]) if index < len(limits.margins) and np.isfinite(limits.margins[index]) else None,
@@ -58,7 +60,7 @@ def command(model: str, task: str, deviations: float, as_json: bool, seed: int |
         }
         for index, name in enumerate(limits.layers)
     ]
-    found = {
+    found: dict[str, Any] = {
         "task": task,
         "rule": loaded.rule,
         "samples": len(right),

@@ -50,7 +50,7 @@ class Label(LayerKind):
 
 
 def with_label(layer: Layer, x: Array, labels: Array) -> Array:
-    """x (B, ...) with ``classes`` more entries before it at each place, one-hot for the labels (B,); a negative one writes the neutral label.
+    """x (B, ...) with ``classes`` more entries before it at each place, one-hot for the labels (B,); a negative one is neutral.
 
     Labels (k B,) write k copies of x, one behind the other: rows (k B, *layer.shape).
     """

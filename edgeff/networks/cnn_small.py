@@ -23,8 +23,8 @@ RECIPES = {
     "block_ff": _ADAM | {"lr": 3e-3, "goodness": "groups", "block": 2, "predict": "head", "head_rate": 1.0},
     "scff": {"lr": 1e-3, "epochs": 10, "decay_epochs": (5, 8), "batch": 100, "readout_epochs": 20, "readout_lr": 1e-3, "dropout": 0.2},
 }
-"""Settings of the other rules, for standardised images: the best of two to four rates by the accuracy on the last sixth of CIFAR-10's subset
-after 3 to 6 epochs; of PEPITA the best of ten pairs of rate and scale (Adam, or its usual scale, leaves it at 13 to 17 %). Those of ``fa``,
+"""Settings of the other rules, for standardised images: the best of two to four rates by the accuracy on the last sixth of CIFAR-10's
+subset after 3 to 6 epochs; of PEPITA the best of ten pairs of rate and scale (Adam, or its usual scale, leaves it at 13 to 17 %). Those of ``fa``,
 ``afa`` and ``forward_gradient`` are a neighbour's, untried."""
 
 

@@ -76,8 +76,8 @@ def likely_wrong(key: int, labels: Array, scores: Array) -> Array:
 def mixtures(x: Array, rng: np.random.Generator) -> Array:
     """Negatives without labels: each sample of x (B, ...) mixed with another one by a mask of large regions (Hinton 2022, section 3.2).
 
-    The mask is random bits, blurred BLURS times by [1/4, 1/2, 1/4] along each axis of the image (H, W, C), or along a vector, and cut at the
-    median 1/2. Beyond the border lies the opposite one.
+    The mask is random bits, blurred BLURS times by [1/4, 1/2, 1/4] along each axis of the image (H, W, C), or along a vector, and cut at
+    the median 1/2. Beyond the border lies the opposite one.
     """
     axes = tuple(range(1, max(x.ndim - 1, 2)))
     mask = rng.integers(0, 2, x.shape[: len(axes) + 1]).astype(np.float32)

@@ -41,8 +41,8 @@ def _uniform(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int) -> A
 def prepared(network: Network, settings: Any, seed: int) -> Network:
     """``network`` with ``label`` (unless ``negatives`` are ``mixed``) and ``normalise`` first, and ``normalise`` before all other weights.
 
-    The first layer gets weights for the label before its others. With ``head_reads="but_first"`` the head gets one more part for each hidden
-    layer between the first and the last, and their sums.
+    The first layer gets weights for the label before its others. With ``head_reads="but_first"`` the head gets one more part for each
+    hidden layer between the first and the last, and their sums.
     """
     check(network)
     classes, shape = prod(network.layers[-1].shape), network.input_shape

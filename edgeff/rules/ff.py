@@ -76,8 +76,8 @@ class ForwardForwardSettings(Settings):
 
 @register
 class ForwardForward(Rule):
-    """Goodness ``G_l = mean(h_l^2)`` over units and places; loss ``n / 2 softplus(theta - G)`` on positive and ``n / 2 softplus(G - theta)``
-    on negative data, layer by layer; the factor, the count of units or channels, makes ``d loss / d h = -+sigmoid h`` (over the count of
+    """Goodness ``G_l = mean(h_l^2)`` over units and places; loss ``n / 2 softplus(theta - G)`` on positive and
+    ``n / 2 softplus(G - theta)`` on negative data, layer by layer; the factor, the count of units or channels, makes ``d loss / d h = -+sigmoid h`` (over the count of
     places), so one learning rate serves every width.
 
     The label is C more inputs before the data, and C more channels of an image; the negative carries another label. The next layer with
@@ -128,7 +128,7 @@ class ForwardForward(Rule):
                 h[layer.name] = kind(layer).forward(layer, run.params.get(layer.name, {}), *xs)
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
-        """Positives, negatives and (for the head) neutral samples go through the layers as one batch; hard negatives need the head first."""
+        """Positives, negatives and (for the head) neutral samples go through as one batch; hard negatives need the head first."""
         settings, part, count = run.settings, run.extra["parts"], len(x)
         labels, none = t.argmax(axis=1), np.full(len(x), -1)
         key = step_key(stream_key(run.seed, "negative"), run.steps)
