@@ -1,9 +1,9 @@
 """Forward-Forward on MNIST beside the published figures: test error of a supervised, permutation-invariant network.
 
-Hinton 2022 gives 1.36 % for 4 x 2000 units, the best known public reimplementation 1.45 % for 3 x 1000. Here 784-500-500-10 with the
-label in ten more inputs, hard negatives, peer normalisation and a linear cool-down. Settings were chosen on the last 10,000 training images: the row
-``validation`` shows that run and its curve. The rows ``test`` train on all 60,000 images; their curve is the training error of the first
-10,000, and the test set is read once, after the last epoch. A row is one seed: a run can be stopped and taken up again between rows.
+Hinton 2022 gives 1.36 % for 4 x 2000 units, the best known public reimplementation 1.45 % for 3 x 1000. Here 784-500-500-10 with the label
+in ten more inputs, hard negatives, peer normalisation and a linear cool-down. Settings were chosen on the last 10,000 training images: the
+row ``validation`` shows that run and its curve. The rows ``test`` train on all 60,000 images; their curve is the training error of the
+first 10,000, and the test set is read once, after the last epoch. A row is one seed: a run can be stopped and taken up again between rows.
 ``python benchmarks/published_ff.py [--seeds 3]`` -> ``benchmarks/results/published_ff.json``, about 4 minutes of one core a row.
 """
 

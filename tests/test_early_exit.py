@@ -31,7 +31,7 @@ class Told(Rule):
 
     name = "told"
 
-    def layer_scores(self, run: Run, x: Array) -> Iterator[LayerScores] | None:
+    def layer_scores(self, run: Run, x: Array) -> Iterator[LayerScores] | None:  # noqa: ARG002
         return iter([LayerScores(f"layer_{number}", x[:, number], 10 * (number + 1)) for number in range(x.shape[1])])
 
 
@@ -139,7 +139,7 @@ def test_no_training_samples_are_refused() -> None:
 def test_the_command_says_what_was_saved(cli: CommandLine, tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     write_onnx(trained().network, path)
-    found = cli.json("early-exit", str(path), "digits")
+    found = cli.ok("early-exit", str(path), "digits", "--json").json
     data, run = digits(), trained().run
     walked = walk(FF, run, data.x_test, fit_thresholds(FF, run, data.x_train, data.y_train))
     assert found["accuracy"] == float((walked.predicted == data.y_test).mean())

@@ -24,8 +24,8 @@ RECIPES = {
     "scff": {"lr": 1e-3, "epochs": 10, "decay_epochs": (5, 8), "batch": 100, "readout_epochs": 20, "readout_lr": 1e-3, "dropout": 0.2},
 }
 """Settings of the other rules, for standardised images: the best of two to four rates by the accuracy on the last sixth of CIFAR-10's
-subset after 3 to 6 epochs; of PEPITA the best of ten pairs of rate and scale (Adam, or its usual scale, leaves it at 13 to 17 %). Those of ``fa``,
-``afa`` and ``forward_gradient`` are a neighbour's, untried."""
+subset after 3 to 6 epochs; of PEPITA the best of ten pairs of rate and scale (Adam, or its usual scale, leaves it at 13 to 17 %). Those of
+``fa``, ``afa`` and ``forward_gradient`` are a neighbour's, untried."""
 
 
 def cnn_small(input_shape: tuple[int, ...] = (28, 28, 1), classes: int = 10) -> Network:

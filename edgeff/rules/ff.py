@@ -76,9 +76,9 @@ class ForwardForwardSettings(Settings):
 
 @register
 class ForwardForward(Rule):
-    """Goodness ``G_l = mean(h_l^2)`` over units and places; loss ``n / 2 softplus(theta - G)`` on positive and
-    ``n / 2 softplus(G - theta)`` on negative data, layer by layer; the factor, the count of units or channels, makes ``d loss / d h = -+sigmoid h`` (over the count of
-    places), so one learning rate serves every width.
+    """Goodness ``G_l = mean(h_l^2)`` over units and places; loss ``n / 2 softplus(theta - G)`` on positive and ``n / 2 softplus(G -
+    theta)`` on negative data, layer by layer; the factor, the count of units or channels, makes ``d loss / d h = -+sigmoid h`` (over the
+    count of places), so one learning rate serves every width.
 
     The label is C more inputs before the data, and C more channels of an image; the negative carries another label. The next layer with
     weights sees ``h / (rms(h) + eps)``, behind the pooling where there is any. Prediction probes all C labels and sums the goodness of the
