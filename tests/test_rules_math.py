@@ -207,7 +207,7 @@ def test_forward_forward_is_the_gradient_of_each_layers_own_loss() -> None:
     assert (wrong != labels).all()
     gradients = registry.rules["ff"].step(run, x, np.eye(4)[labels])
     for layer in run.hidden:
-        sides = [registry.rules["ff"]._hidden_pass(run, x, chosen) for chosen in (labels, wrong)]
+        sides = [labelled(run, x, chosen) for chosen in (labels, wrong)]
         inputs = [side[layer.inputs[0]] for side in sides]
 
         def loss(layer: Any = layer, inputs: list[Array] = inputs) -> float:

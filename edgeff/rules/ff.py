@@ -129,7 +129,7 @@ class ForwardForward(Rule):
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
         """Positives, negatives and (for the head) neutral samples go through as one batch; hard negatives need the head first."""
-        settings, part, count = run.settings, run.extra["parts"], len(x)
+        settings, part, count = run.settings, run.extra.get("parts") or parts(run.network), len(x)
         labels, none = t.argmax(axis=1), np.full(len(x), -1)
         key = step_key(stream_key(run.seed, "negative"), run.steps)
         if settings.negatives == "hard":
