@@ -74,7 +74,7 @@ def test_random_inputs_give_scores_of_order_one() -> None:
     plain = fold(network("VWW"))
     assert random_inputs(plain, 0).shape == (2, 96, 96, 3)
     scores = deploy(plain, random_inputs(plain, 0), numeric="int8").network["dense"].quant["output"]
-    assert 1 / 255 <= scores.scale[0] <= 2 / 255
+    assert 0.9999 / 255 <= scores.scale[0] <= 2 / 255  # float32: the largest score is 1 but for rounding
 
 
 # ---------------------------------------------------------------- the command

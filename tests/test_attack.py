@@ -176,9 +176,9 @@ def test_what_cannot_be_attacked_is_refused() -> None:
     x, y = some(network)
     with pytest.raises(Unsupported, match="outputs"):
         Attacked(initialised(structure("8-3-8", softmax=False), 0))
-    forward_forward = registry.rules["ff"].prepare(initialised(structure("12-8-4"), 0), registry.rules["ff"].settings, 0)
-    with pytest.raises(Unsupported, match="gradient through it"):
-        Attacked(forward_forward).gradient(x, y)
+    physical = registry.rules["phyll"].prepare(initialised(structure("12-8-4"), 0), registry.rules["phyll"].settings, 0)
+    with pytest.raises(Unsupported, match="gradient"):
+        Attacked(physical).gradient(x, y)
     with pytest.raises(BadInput, match="no samples"):
         sweep(Attacked(network), x[:0], y[:0], SPAN)
     for wrong in ((), (0.0,), (0.2, 0.1), (0.1, 0.1), (1.5,), (float("nan"),)):

@@ -58,7 +58,7 @@ def test_every_command_has_the_common_options_and_an_example(name: str) -> None:
 
 def sections() -> dict[str, str]:
     """The documentation of each command by its name."""
-    parts = re.split(r"^## edgeff (\w+)$", DOCUMENTATION.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    parts = re.split(r"^## edgeff ([\w-]+)$", DOCUMENTATION.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 

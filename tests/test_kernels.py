@@ -71,7 +71,7 @@ def test_the_twin_is_the_c_for_single_elements(name: str, fill: str, library: ct
 def test_the_twin_is_the_c_for_a_wide_layer(name: str, library: ctypes.CDLL) -> None:
     item = registry.kernels[name]
     for seed, fill in enumerate(FILLS):
-        sizes = {"n": 1000, "n_out": 33, "n_in": 1000, "n_e": 130, "classes": 100, "per_channel": 1}
+        sizes = {"n": 1000, "n_out": 33, "n_in": 1000, "n_e": 130, "classes": 100, "places": 3, "per_channel": 1}
         check(library, item, case(item, Draw(np.random.default_rng(seed), fill, sizes)))
 
 

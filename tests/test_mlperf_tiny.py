@@ -245,7 +245,7 @@ def test_the_comparison_of_the_keyword_models(cli: CommandLine, data_of: Callabl
     patterns = (
         "kws-*-inference-int8-[nr]*",
         "kws-*-frozen-*-int8-nucleo_l4r5zi-*",
-        "kws-*-ff-*-int8-*",
+        "kws-*-phyll-*-int8-*",
         "vww-*-inference-float32-*f446re*",
     )
     command = ["bench", "mlperf-tiny", "--models", FOLDER, *(word for pattern in patterns for word in ("--only", pattern))]
@@ -263,8 +263,8 @@ def test_the_comparison_of_the_keyword_models(cli: CommandLine, data_of: Callabl
     assert learns["learn"]["instructions"] > learns["infer"]["instructions"]
     assert learns["accuracy"] == dict.fromkeys(("float", "quantized", "before", "after"))
     assert "learned accuracy is not known: there are no training samples" in learns["remarks"]
-    refused = by["kws", "ff", "nucleo_l4r5zi"]
-    assert refused["refused"].startswith("rule ff: got layers of kind conv2d, depthwise_conv2d")
+    refused = by["kws", "phyll", "nucleo_l4r5zi"]
+    assert refused["refused"].startswith("rule phyll on a device in int8: got ")
     assert refused["infer"]["macs"] is None
     large = by["vww", "none", "nucleo_f446re"]
     assert large["refused"] == "does not fit nucleo_f446re: 92,184 bytes of RAM too few and 319,112 bytes of flash too few"

@@ -283,7 +283,7 @@ int32_t eff_reciprocal_q31(int32_t a);   /* 1 / (1 + a), a in [0, 1), Q0.31 */
 float eff_exp_f32(float x);              /* |relative error| < 2^-22; 0 below -87, clamped above 88 */
 
 /* ------------------------------------------------------------------ forward.c: Forward-Forward
- * embed_label: at each of the places of x, y = the label's `classes` entries (off, but on at the label; a negative label: all neutral), then
+ * embed_label: at each of the places of x, y = the label's `classes` entries (off, on at the label; a negative label: all neutral), then
  * the n entries of x: one place for a vector, H x W for an image.
  * wrong_label: uniform over the classes other than label. ff_delta: d loss / d h of n / 2 softplus(sign (theta - mean h^2)), sign +1 for
  * positive data; theta in units of 2^-16 and requantised goodness for integers. normalise: y = x / rms(x).
