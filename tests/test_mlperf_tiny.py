@@ -274,7 +274,7 @@ def test_the_comparison_of_the_keyword_models(cli: CommandLine, data_of: Callabl
     assert json.loads(Path("runs/mlperf-tiny/report.json").read_text(encoding="utf-8"))["runs"] == runs
     assert re.search(r"kws +ds_cnn +int8 +90\.1 ", again.out)
     assert "92,184 RAM, 319,112 flash" in again.out
-    assert "ds_cnn (kws), ff, int8, every board: rule ff: got layers of kind" in again.out
+    assert "ds_cnn (kws), phyll, int8, every board: rule phyll on a device in int8: got" in again.out
 
 
 @pytest.mark.slow
