@@ -72,3 +72,10 @@ def test_what_cannot_be_has_its_reason() -> None:
     made = RulePoint("digits", "64-32-10", "pepita", 0, {"epochs": 2, "lr": 900.0, "feedback_scale": 9.0}).run()
     assert "diverged" in made.refused
     assert made.accuracy == {}
+
+
+def test_a_rule_of_the_host_alone_has_no_costs_of_a_step() -> None:
+    made = RulePoint("digits", "64-32-10", "phyll", 0, {"epochs": 1}).run()
+    assert made.accuracy["float"] is not None
+    assert (made.accuracy["quantized"], made.learn.macs, made.memory.arena_bytes) == (None, None, None)
+    assert "no learning step on a device" in made.remarks[1]

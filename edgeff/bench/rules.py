@@ -124,10 +124,10 @@ def _own_settings(rule: Rule, network: Network) -> dict[str, Any]:
 
 
 def with_costs(trace: Trace, network: Network, rule: Rule) -> Trace:
-    """``trace`` with the exact costs of inference and, where it runs on a device, of a learning step in float32."""
-    infer = cost(deploy(network).program)
-    trace = replace(trace, infer=Cost(macs=infer.infer_macs, evidence=EVIDENCE), memory=Memory(weight_bytes=infer.weight_bytes))
+    """``trace`` with the exact costs of inference and of a learning step in float32, where they run on a device."""
     try:
+        infer = cost(deploy(network).program)
+        trace = replace(trace, infer=Cost(macs=infer.infer_macs, evidence=EVIDENCE), memory=Memory(weight_bytes=infer.weight_bytes))
         learn = cost(deploy(network, rule=rule.name, changes=_own_settings(rule, network)).program)
     except Unsupported as error:
         return replace(trace, remarks=(*trace.remarks, f"no learning step on a device: {error}"))
