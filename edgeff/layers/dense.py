@@ -12,7 +12,7 @@ from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
 from edgeff.kernels.update import BIAS_LIMIT
 from edgeff.layers import kind
-from edgeff.layers.parallel import outer_sum, product
+from edgeff.layers.parallel import empty, outer_sum, product
 from edgeff.layers.weighted import Weighted
 from edgeff.registry import layers
 
@@ -66,7 +66,7 @@ class Dense(Weighted):
         return product(x.reshape(len(x), -1), weight.T)
 
     def weight_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array, x: Array) -> dict[str, Array]:
-        share = delta / len(x)
+        share = np.divide(delta, len(x), out=empty(delta.shape, delta.dtype))
         gradients = {"weight": outer_sum(share, x.reshape(len(x), -1))}
         if "bias" in params:
             gradients["bias"] = share.sum(axis=0)

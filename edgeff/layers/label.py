@@ -49,6 +49,15 @@ class Label(LayerKind):
         return build.embed(layer, x, build.class_number(-1))
 
 
+def entries(layer: Layer, dtype: Any) -> Array:
+    """The label's inputs (classes + 1, classes), a row a label; the last row is the neutral one, which -1 points at."""
+    classes = int(layer.attrs["classes"])
+    entries = np.zeros((classes + 1, classes), dtype)
+    np.fill_diagonal(entries, layer.attrs.get("on", ON))
+    entries[-1] = layer.attrs.get("neutral", NEUTRAL)
+    return entries
+
+
 def with_label(layer: Layer, x: Array, labels: Array) -> Array:
     """x (B, ...) with ``classes`` more entries before it at each place, one-hot for the labels (B,); a negative one is neutral.
 
@@ -58,10 +67,7 @@ def with_label(layer: Layer, x: Array, labels: Array) -> Array:
     places = prod(layer.shape[:-1])
     made = empty((len(labels), places, layer.shape[-1]), x.dtype)
     made.reshape(copies, len(x), places, -1)[..., classes:] = x.reshape(len(x), places, -1)
-    entries = np.zeros((classes + 1, classes), x.dtype)
-    np.fill_diagonal(entries, layer.attrs.get("on", ON))
-    entries[-1] = layer.attrs.get("neutral", NEUTRAL)
-    made[..., :classes] = entries[labels][:, None]
+    made[..., :classes] = entries(layer, x.dtype)[labels][:, None]
     return made.reshape(len(labels), *layer.shape)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
 from edgeff.layers import Arrays, LayerKind, Named
+from edgeff.layers.parallel import empty
 from edgeff.registry import layers
 
 WIDEST = 8.0
@@ -24,7 +25,8 @@ class Normalise(LayerKind):
 
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
         (x,) = xs
-        return (x.reshape(len(x), -1) / (_rms(x) + np.asarray(layer.attrs["eps"], x.dtype))).reshape(x.shape)
+        length = _rms(x) + np.asarray(layer.attrs["eps"], x.dtype)
+        return np.divide(x, length.reshape(-1, *(1,) * (x.ndim - 1)), out=empty(x.shape, x.dtype))
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
         """The Jacobian ``(I - x x^T / (n r (r + eps))) / (r + eps)``, r the root mean square, is symmetric."""

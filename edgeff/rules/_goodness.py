@@ -12,6 +12,7 @@ import numpy as np
 
 from edgeff.ir import Array, Layer, Network
 from edgeff.kernels.arithmetic import draws
+from edgeff.layers.parallel import empty
 
 PEER_KEEP = 0.9
 """The share of a unit's running mean activity that a step keeps (Hinton's own code)."""
@@ -44,7 +45,7 @@ def local_delta(h: Array, theta: float, sharpness: float) -> Array:
     half = len(h) // 2
     slope = np.concatenate([-sigmoid(-sharpness * pull[:half]), sigmoid(sharpness * pull[half:])])
     slope *= np.asarray(2.0 / places_of(h), h.dtype)
-    return np.asarray(h * slope.reshape(-1, *(1,) * (h.ndim - 1)))
+    return np.multiply(h, slope.reshape(-1, *(1,) * (h.ndim - 1)), out=empty(h.shape, h.dtype))
 
 
 def peer_pull(means: Array, h: Array, strength: float) -> Array:

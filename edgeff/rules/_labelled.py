@@ -1,9 +1,12 @@
-"""A plain network made ready for goodness: the label before its inputs, normalisation before its weights, a head on its hidden layers."""
+"""A plain network made ready for goodness: the label before its inputs, normalisation before its weights, a head on its hidden layers.
+
+And its first layers' passes under many labels, at the cost of one (``Labelled``).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -11,6 +14,9 @@ import numpy as np
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer, Network
+from edgeff.layers import activate
+from edgeff.layers.label import entries, with_label
+from edgeff.layers.parallel import empty, outer_sum, product
 
 EPS = 1e-4
 LEARNING = ("dense", "conv2d", "depthwise_conv2d", "conv1d")
@@ -91,3 +97,59 @@ def _more_heads(head: Layer, sources: list[str], layers: list[Layer], seed: int)
         made += [part, Layer(f"{part.name}_sum", "add", (total, part.name), head.shape, {"activation": "none"})]
         total = made[-1].name
     return made
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What the layers before a dense one make of x (B, D) under labels (k B,): the rows ``[label, x] / length``, never written out.
+
+    Weights are multiplied by x once for all k copies, and so is their gradient. ``length`` is (k B, 1).
+    """
+
+    layer: Layer
+    x: Array
+    labels: Array
+    length: Array
+
+    @classmethod
+    def of(cls, layer: Layer, x: Array, labels: Array) -> Labelled | Array:
+        """The output of a ``label`` layer; an image is written out."""
+        if len(layer.shape) > 1:
+            return with_label(layer, x, labels)
+        return cls(layer, x.reshape(len(x), -1), labels, np.ones((len(labels), 1), x.dtype))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: slice) -> Labelled:
+        """Some of the copies of x: ``rows`` begins and ends between them."""
+        return replace(self, labels=self.labels[rows], length=self.length[rows])
+
+    @property
+    def entries(self) -> Array:
+        """(classes + 1, classes): the label's entries, the neutral one's last."""
+        return entries(self.layer, self.x.dtype)
+
+    def through(self, layer: Layer, params: Mapping[str, Array]) -> Labelled | Array:
+        """The output of ``layer``, a normalisation or a dense layer, of these rows."""
+        if layer.op == "normalise":
+            squares = np.einsum("bn,bn->b", self.x, self.x) + (self.entries**2).sum(axis=1)[self.labels].reshape(-1, len(self.x))
+            rms = np.sqrt(squares / self.x.dtype.type(self.layer.shape[0])).reshape(-1, 1)
+            return replace(self, length=rms + self.x.dtype.type(layer.attrs["eps"]))
+        classes, weight = self.entries.shape[1], params["weight"]
+        y = empty((len(self), len(weight)), self.x.dtype)
+        np.take(self.entries @ weight[:, :classes].T, self.labels, axis=0, out=y, mode="wrap")
+        y.reshape(-1, len(self.x), len(weight))[:] += product(self.x, weight[:, classes:].T)
+        y /= self.length
+        if "bias" in params:
+            y += params["bias"]
+        return activate(layer, y)
+
+    def weight_gradient(self, delta: Array, params: Mapping[str, Array]) -> dict[str, Array]:
+        """``delta^T rows / (k B)`` for delta (k B, n_out) of a dense layer, and its bias' gradient."""
+        classes = self.entries.shape[1]
+        share = delta / (self.length * len(self))
+        made = np.empty((delta.shape[1], classes + self.x.shape[1]), delta.dtype)
+        made[:, :classes] = share.T @ self.entries[self.labels]
+        made[:, classes:] = outer_sum(share.reshape(-1, len(self.x), delta.shape[1]).sum(axis=0), self.x)
+        return {"weight": made} | ({"bias": delta.mean(axis=0)} if "bias" in params else {})

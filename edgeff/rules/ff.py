@@ -13,7 +13,6 @@ from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Headroom, Layer, Network, Numeric
 from edgeff.kernels.arithmetic import step_key, stream_key
 from edgeff.layers import kind
-from edgeff.layers.label import with_label
 from edgeff.rules import Gradients, LayerScores, Rule, Run, Settings, register
 from edgeff.rules._goodness import (
     goodness,
@@ -25,7 +24,7 @@ from edgeff.rules._goodness import (
     peer_pull,
     uniform_wrong,
 )
-from edgeff.rules._labelled import prepared
+from edgeff.rules._labelled import Labelled, prepared
 
 WORDS: Mapping[str, tuple[str, ...]] = {
     "predict": ("probe", "head"),
@@ -118,14 +117,16 @@ class ForwardForward(Rule):
 
     # ---------------------------------------------------------------- on the host
 
-    def _forward(self, run: Run, layers: tuple[Layer, ...], h: dict[str, Array], labels: Array) -> None:
+    def _forward(self, run: Run, layers: tuple[Layer, ...], h: dict[str, Any], labels: Array) -> None:
         """The activations of ``layers``, added to h; labels (k B,) make k copies of the rows, a negative one is neutral."""
         for layer in layers:
-            xs = [h[name] for name in layer.inputs]
+            x, params = h[layer.inputs[0]], run.params.get(layer.name, {})
             if layer.op == "label":
-                h[layer.name] = with_label(layer, xs[0], labels)
+                h[layer.name] = Labelled.of(layer, x, labels)
+            elif isinstance(x, Labelled):
+                h[layer.name] = x.through(layer, params)
             else:
-                h[layer.name] = kind(layer).forward(layer, run.params.get(layer.name, {}), *xs)
+                h[layer.name] = kind(layer).forward(layer, params, *(h[name] for name in layer.inputs))
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
         """Positives, negatives and (for the head) neutral samples go through as one batch; hard negatives need the head first."""
@@ -152,7 +153,11 @@ class ForwardForward(Rule):
             delta = local_delta(y, settings.theta, y.shape[-1] if settings.goodness == "sum" else 1)
             if settings.peer:
                 delta[:count] += peer_pull(run.extra["peers"][layer.name], y[:count], settings.peer)
-            gradients[layer.name] = kind(layer).weight_gradient(layer, run.params[layer.name], delta, h[layer.inputs[0]][: 2 * count])
+            seen, params = h[layer.inputs[0]][: 2 * count], run.params[layer.name]
+            labelled = isinstance(seen, Labelled)
+            gradients[layer.name] = (
+                seen.weight_gradient(delta, params) if labelled else kind(layer).weight_gradient(layer, params, delta, seen)
+            )
         error = np.asarray(settings.head_rate, x.dtype) * (neutral[run.network.layers[-1].name] - t)
         for head in part.heads:
             gradients[head.name] = kind(head).weight_gradient(head, run.params[head.name], error, neutral[head.inputs[0]])
