@@ -12,17 +12,18 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
-import numpy as np
 from results import collect
 
 from edgeff import registry
-from edgeff.ir import Array, Network
+from edgeff.ir import Network
 from edgeff.networks import initialised
 from edgeff.networks._stack import Stack
 from edgeff.rules import find_rule
 from edgeff.tasks import Data, standardised
+from edgeff.tasks._augment import shifted
 from edgeff.train import accuracy, fit
 
 SEEDS, PAPER_ERROR = 3, 0.58
@@ -41,14 +42,6 @@ def network() -> Network:
     return stack.network("cwc_mnist")
 
 
-def moved(x: Array, rng: np.random.Generator) -> Array:
-    """The images, each moved by up to a pixel in both directions; what comes in repeats the edge."""
-    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
-    rows, columns = rng.integers(0, 3, (2, len(x), 1))
-    places = np.arange(len(x))[:, None, None], (rows + np.arange(28))[:, :, None], (columns + np.arange(28))[:, None, :]
-    return np.ascontiguousarray(padded[places])
-
-
 def learn(data: Data, seed: int, **changes: Any) -> dict[str, Any]:
     """The errors in per cent on the test part, by the head and by the goodness up to each layer."""
     rule = find_rule("cwc")
@@ -59,7 +52,7 @@ def learn(data: Data, seed: int, **changes: Any) -> dict[str, Any]:
     def progress(epoch: int, epochs: int) -> None:
         print(f"seed {seed}, epoch {epoch} of {epochs}, {time.perf_counter() - started:.0f} s", flush=True)
 
-    trained = fit(made, "cwc", data.x_train, data.targets(data.y_train), settings, seed, progress, moved)
+    trained = fit(made, "cwc", data.x_train, data.targets(data.y_train), settings, seed, progress, partial(shifted, most=1))
     errors = {name: round(100 - 100 * accuracy(s, data.y_test), 2) for name, s, _ in rule.layer_scores(trained.run, data.x_test)}
     return {
         "test_error": round(100 - 100 * accuracy(trained.scores(data.x_test), data.y_test), 2),

@@ -54,11 +54,12 @@ class Builder:
         *,
         outputs: int = 0,
         multiplier: int = 1,
+        groups: int = 1,
         activation: str = "none",
         bias: bool = True,
         inputs: Iterable[str] = (),
     ) -> str:
-        """A convolution or pool; ``outputs`` channels of a conv2d, ``multiplier`` of a depthwise one."""
+        """A convolution or pool; ``outputs`` channels and ``groups`` of a conv2d, ``multiplier`` of a depthwise one."""
         sources = tuple(inputs) or (self.last,)
         channels = self.shape(sources[0])[2]
         what = "pool" if op.endswith("pool2d") else "kernel"
@@ -66,7 +67,9 @@ class Builder:
         attrs |= dict(zip(PADS, pads, strict=True)) | {"activation": activation}
         if op == "depthwise_conv2d":
             attrs["multiplier"], outputs = multiplier, channels * multiplier
-        shapes = {"conv2d": (outputs, *size, channels), "depthwise_conv2d": (*size, outputs)}
+        if groups > 1:
+            attrs["groups"] = groups
+        shapes = {"conv2d": (outputs, *size, channels // groups), "depthwise_conv2d": (*size, outputs)}
         params = self.weights(shapes[op], outputs, bias) if op in shapes else {}
         return self.add(name, op, sources, (0, 0, outputs or channels), params, **attrs)
 

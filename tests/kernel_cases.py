@@ -64,9 +64,12 @@ def _of(kernel: Kernel, *names: str) -> bool:
     return all(any(p.name == name for p in kernel.parameters) for name in names)
 
 
-def window_sizes(draw: Draw) -> dict[str, int]:
+def window_sizes(draw: Draw, kernel: Kernel) -> dict[str, int]:
     """The geometry of a window kernel: every window has a tap inside the image."""
     sizes = {"in_c": draw.integer(1, 9), "out_c": draw.integer(1, 9), "depth": draw.integer(1, 3)}
+    if _of(kernel, "groups"):
+        sizes["groups"] = draw.integer(1, 4)
+        sizes |= {"in_c": sizes["groups"] * draw.integer(1, 5), "out_c": sizes["groups"] * draw.integer(1, 9)}
     for axis in ("h", "w"):
         length, taps, stride = draw.integer(1, 7), draw.integer(1, 4), draw.integer(1, 3)
         pad = draw.integer(0, taps - 1)
@@ -86,7 +89,7 @@ def window_elements(kernel: Kernel, name: str, sizes: Mapping[str, int]) -> int:
         "a": image,
         "d": image,
         "delta": output,
-        "w": taps * channels * (sizes["in_c"] if _of(kernel, "out_c") else 1),
+        "w": taps * channels * (sizes["in_c"] // sizes.get("groups", 1) if _of(kernel, "out_c") else 1),
         "y": output,
         "b": channels,
         "multiplier": channels if sizes["per_channel"] else 1,
@@ -245,7 +248,7 @@ def sizes_of(kernel: Kernel, draw: Draw) -> None:
     """Mends drawn sizes that a kernel does not take: a wrong class needs two."""
     sizes = draw.sizes
     if _of(kernel, "in_c") or _of(kernel, "out_c"):
-        sizes |= window_sizes(draw)
+        sizes |= window_sizes(draw, kernel)
     if _of(kernel, "d0"):
         order = draw.rng.permutation(3)
         sizes |= {f"d{i}": draw.integer(1, 6) for i in range(3)} | {f"p{i}": int(order[i]) for i in range(3)}

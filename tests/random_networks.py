@@ -65,7 +65,9 @@ class Draw:
         """The attributes, and the shape as far as the attributes do not give it."""
         activation: dict[str, Attr] = {"activation": ("none", "relu", "relu6")[self.below(3)]}
         if op == "conv2d":
-            return self._window("kernel", shape) | activation, (0, 0, self.below(7, 1))
+            groups = self._divisor(shape[2])
+            cut: dict[str, Attr] = {"groups": groups} if groups > 1 else {}
+            return self._window("kernel", shape) | activation | cut, (0, 0, groups * self.below(max(7 // groups, 1) + 1, 1))
         if op == "depthwise_conv2d":
             return self._window("kernel", shape) | activation | {"multiplier": self.below(3, 1)}, shape
         if op.endswith("pool2d"):

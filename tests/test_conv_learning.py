@@ -78,13 +78,14 @@ def normalised() -> Network:
 
 
 def graph() -> Network:
-    """A skip connection around a convolution, pools whose windows overlap and stick out, two depthwise outputs a channel."""
+    """A skip connection around a convolution, pools whose windows overlap and stick out, two depthwise outputs a channel, two groups."""
     build = Builder((8, 8, 1), 3)
     build.window("conv", "conv2d", (3, 3), pads=(1, 1, 1, 1), outputs=5, activation="relu")
     build.window("inner", "conv2d", (3, 3), pads=(1, 1, 1, 1), outputs=5)
     build.add("sum", "add", ("conv", "inner"), activation="relu")
     build.window("largest", "max_pool2d", (3, 3), (2, 2), (1, 1, 1, 1))
     build.window("depthwise", "depthwise_conv2d", (2, 3), (1, 1), (1, 1, 0, 1), multiplier=2, activation="relu")
+    build.window("grouped", "conv2d", (2, 2), pads=(1, 0, 0, 1), outputs=14, groups=2, activation="relu")
     build.window("average", "average_pool2d", (3, 2), (1, 2), (1, 0, 1, 1))
     build.window("last", "conv2d", (2, 2), (2, 1), outputs=9, activation="relu", bias=False)
     build.add("mean", "global_average_pool")

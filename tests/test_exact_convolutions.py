@@ -64,7 +64,21 @@ def sequence(builder: Builder) -> None:
     builder.dense("logits", 4)
 
 
-RICH: dict[str, tuple[tuple[int, ...], Callable[[Builder], None]]] = {"image": ((11, 10, 3), image), "sequence": ((17, 4), sequence)}
+def groups(builder: Builder) -> None:
+    """Groups of one channel and of several, of outputs that fill registers and that do not, and a window that pads."""
+    builder.window("stem", "conv2d", (3, 3), (2, 1), (1, 1, 0, 1), outputs=12, activation="relu")
+    builder.window("two", "conv2d", (3, 2), (1, 2), (1, 0, 1, 1), outputs=14, groups=2, activation="relu6")
+    builder.window("point", "conv2d", (1, 1), outputs=21, groups=7, bias=False)
+    builder.window("each", "conv2d", (2, 2), outputs=42, groups=21, activation="relu")
+    builder.add("pooled", "global_average_pool")
+    builder.dense("logits", 5)
+
+
+RICH: dict[str, tuple[tuple[int, ...], Callable[[Builder], None]]] = {
+    "image": ((11, 10, 3), image),
+    "sequence": ((17, 4), sequence),
+    "groups": ((9, 8, 3), groups),
+}
 
 
 @functools.cache

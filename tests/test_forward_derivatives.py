@@ -104,6 +104,7 @@ def graph() -> tuple[Network, Params, Array]:
     build.add("sum", "add", ("conv", "inner"), activation="relu")
     build.window("largest", "max_pool2d", (2, 2), (2, 2))
     build.window("depthwise", "depthwise_conv2d", (2, 2), multiplier=2, activation="relu")
+    build.window("grouped", "conv2d", (1, 1), outputs=6, groups=2, activation="relu")
     build.add("mean", "global_average_pool")
     build.dense("dense", 3)
     build.add("softmax", "softmax")

@@ -213,6 +213,18 @@ CASES: dict[str, Case] = {
         "transpose conv2d dense",
         9,
     ),
+    "groups": Case(
+        [
+            N("Conv", ["x", "w"], ["c"], pads=[1, 1, 0, 0]),
+            N("Conv", ["c", "g", "b"], ["d"], group=3, strides=[1, 2]),
+            N("GlobalAveragePool", ["d"], ["m"]),
+            N("Flatten", ["m"], ["y"]),
+        ],
+        {"w": draw(6, 3, 3, 3), "g": draw(9, 2, 2, 2), "b": draw(9)},
+        IMAGE,
+        (9,),
+        "transpose conv2d conv2d global_average_pool",
+    ),
     "sequences": Case(
         [
             N("Conv", ["x", "w", "b"], ["c"], kernel_shape=[3], strides=[2], pads=[1, 0]),

@@ -23,7 +23,9 @@ def window(**changes: Any) -> list[onnx.NodeProto]:
 
 
 REFUSED: dict[str, Refused] = {
-    "groups": ("3 groups for 6 channels", window(group=3), {"w": draw(6, 2, 3, 3)}),
+    "groups": ("in 4 groups", window(group=4), {"w": draw(8, 2, 3, 3)}),
+    "groups that share no outputs": ("in 3 groups", window(group=3), {"w": draw(4, 2, 3, 3)}),
+    "no groups": ("in 0 groups", window(group=0), {"w": draw(4, 6, 3, 3)}),
     "dilation": ("a dilation of (2, 1)", window(dilations=[2, 1]), {"w": draw(4, 6, 3, 3)}),
     "stride 0": ("strides", window(strides=[0, 1]), {"w": draw(4, 6, 3, 3)}),
     "one stride": ("strides", window(strides=[1]), {"w": draw(4, 6, 3, 3)}),

@@ -30,6 +30,7 @@ WINDOWS: dict[str, tuple[tuple[int, int, int], Maker]] = {
     "conv padded": ((6, 6, 2), lambda b: b.window("c", "conv2d", (3, 3), (2, 2), (1, 1, 1, 1), outputs=3)),
     "conv padded far": ((3, 4, 2), lambda b: b.window("c", "conv2d", (2, 2), (2, 3), (4, 0, 3, 5), outputs=3, activation="relu")),
     "conv as large as its input": ((4, 6, 2), lambda b: b.window("c", "conv2d", (4, 6), outputs=3)),
+    "conv in groups": ((5, 6, 6), lambda b: b.window("c", "conv2d", (3, 2), (1, 2), (1, 0, 1, 0), outputs=9, groups=3, activation="relu")),
     "conv of one pixel": ((1, 1, 1), lambda b: b.window("c", "conv2d", (1, 1), outputs=1)),
     "depthwise": ((6, 7, 4), lambda b: b.window("c", "depthwise_conv2d", (3, 3), (1, 1), (1, 1, 1, 1), activation="relu")),
     "depthwise multiplied": ((5, 5, 3), lambda b: b.window("c", "depthwise_conv2d", (3, 2), (2, 1), multiplier=3, activation="relu6")),

@@ -93,7 +93,7 @@ def sizes(name: str, options: str, step: int = 1, **fields: Any) -> Make:
 
 CASES: dict[str, tuple[type[EdgeffError], str, Make]] = {
     "dilation": (Unsupported, "dilation_h of 2", conv((1, 2, 2, 3), dilationWFactor=2, dilationHFactor=2)),
-    "groups": (Unsupported, "2 input channels for a weight of shape (4, 3, 3, 1)", conv((1, 4, 4, 4), weight=(4, 3, 3, 1))),
+    "groups": (BadInput, "2 input channels for a weight of shape (5, 3, 3, 1)", conv((1, 4, 3, 5), weight=(5, 3, 3, 1))),
     "stride 0": (BadInput, "strides of 0x1", conv(strideH=0)),
     "stride -1": (BadInput, "strides of 1x-1", conv(strideW=-1)),
     "kernel too large": (BadInput, "windows of 7x3 by strides of 1x1 in an image of 6x6", conv((1, 1, 4, 3), weight=(3, 7, 3, 2))),

@@ -98,7 +98,8 @@ def trained_on(data: Data, point: RulePoint) -> Trained:
     network = with_norms(initialised(plain, point.seed))
     network = calibrated(network, data.x_train) if rule.name == "frozen" else network
     network = replace(network, metadata={"settings": asdict(settings)})
-    return fit(network, rule.name, data.x_train, data.targets(data.y_train), settings, point.seed)
+    augment = registry.tasks[point.task].augment
+    return fit(network, rule.name, data.x_train, data.targets(data.y_train), settings, point.seed, augment=augment)
 
 
 def test_metric(task: str, trained: Trained, data: Data) -> float:

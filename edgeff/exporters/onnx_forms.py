@@ -33,9 +33,10 @@ def _window(layer: Layer, name: str) -> dict[str, Any]:
 
 
 def _conv2d(graph: Graph, layer: Layer) -> None:
-    weight = layer.params["weight"].transpose(0, 3, 1, 2)  # (C_out, KH, KW, C_in) -> (C_out, C_in, KH, KW)
+    weight = layer.params["weight"].transpose(0, 3, 1, 2)  # (C_out, KH, KW, C_in / groups) -> (C_out, C_in / groups, KH, KW)
     x = graph.read(layer.inputs[0], "channels_first")
-    graph.finish(layer, "Conv", [x, *_parameters(graph, layer, weight)], "channels_first", **_window(layer, "kernel"))
+    attributes = _window(layer, "kernel") | ({"group": int(layer.attrs["groups"])} if layer.attrs.get("groups", 1) != 1 else {})
+    graph.finish(layer, "Conv", [x, *_parameters(graph, layer, weight)], "channels_first", **attributes)
 
 
 def _depthwise_conv2d(graph: Graph, layer: Layer) -> None:

@@ -88,7 +88,7 @@ def _check_attributes(layer: Layer, shape: Shape, where: str) -> None:
         if activation not in _ACTIVATIONS or (layer.op, activation) == ("relu", "none"):
             allowed = _ACTIVATIONS if layer.op != "relu" else _ACTIVATIONS[1:]
             raise Unsupported(f"{where}, activation", got=activation, allowed=", ".join(allowed))
-    for name in INTEGERS.get(layer.op, ()):
+    for name in (*INTEGERS.get(layer.op, ()), *(("groups",) if layer.op == "conv2d" and "groups" in layer.attrs else ())):
         value, least = layer.attrs.get(name), 0 if name.startswith("pad") else 1
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_ELEMENTS:
             raise BadInput(f"{where}, {name}", got=value, allowed=f"a whole number, {least} to {MAX_ELEMENTS}")
@@ -151,7 +151,9 @@ def _weight_shape(layer: Layer, shape: Shape) -> Shape:
     if layer.op == "conv1d":
         return (outputs, int(attrs["kernel"]), shape[1])
     window = int(attrs["kernel_h"]), int(attrs["kernel_w"])
-    return (outputs, *window, shape[2]) if layer.op == "conv2d" else (*window, shape[2] * int(attrs["multiplier"]))
+    if layer.op == "conv2d":
+        return (outputs, *window, shape[2] // int(attrs.get("groups", 1)))
+    return (*window, shape[2] * int(attrs["multiplier"]))
 
 
 def _check_parameters(layer: Layer, shape: Shape, quantised: bool, where: str) -> None:

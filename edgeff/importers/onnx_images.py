@@ -1,8 +1,8 @@
 """ONNX operators of images and sequences: convolutions, pools, means over all positions, zeros around an image.
 
 Tensors are channels first, (C, H, W) or (C, L), and weights (C_out, C_in / group, KH, KW) or (C_out, C_in / group, K); edgeff's are
-channels last. Padding may be given or asked for (``auto_pad``), and comes out as numbers. Refused: dilation, groups other than one and the
-depthwise convolution, averages that count their padding.
+channels last. Padding may be given or asked for (``auto_pad``), and comes out as numbers. Refused: dilation, averages that
+count their padding.
 """
 
 from __future__ import annotations
@@ -106,18 +106,18 @@ def convolution(graph: Graph, node: Node, x: View, weight: Constant, bias: Const
     group, channels = int(number(node, "group", 1)), (x.shape or (0,))[0]
     array = weight.array if len(sizes) == 2 else weight.array[:, :, None]
     image, stride, sides = _as_image(graph, node, x), _two(strides, 1), _four(pads)
-    if group == channels and shape[1] == 1 and (group > 1 or graph.described.get(node.name) == "depthwise_conv2d"):
+    written = graph.described.get(node.name, "depthwise_conv2d" if group > 1 else "conv2d")
+    if group == channels and shape[1] == 1 and written == "depthwise_conv2d":
         if shape[0] % group:
             raise node.bad(f"a weight of shape {shape} in {group} groups", "as many outputs for each group")
         quant = weight.quant if weight.quant is None or weight.quant.axis is None else replace(weight.quant, axis=2)
         depthwise = Constant(array[:, 0].transpose(1, 2, 0), quant)
         y = graph.assembly.depthwise_conv2d(node, image, depthwise, bias, stride, sides, shape[0] // group)
-    elif group == 1:
-        if shape[1] != channels:
-            raise node.bad(f"a weight of shape {shape} for an input of shape {x.shape}", f"{channels} input channels")
-        y = graph.assembly.conv2d(node, image, Constant(array.transpose(0, 2, 3, 1), weight.quant), bias, stride, sides)
     else:
-        raise node.unsupported(f"{group} groups for {channels} channels and a weight of shape {shape}", "1, or one for each input channel")
+        if group < 1 or shape[1] * group != channels or shape[0] % group:
+            got = f"a weight of shape {shape} in {group} groups for an input of shape {x.shape}"
+            raise node.bad(got, f"{channels} input channels in all, and as many outputs for each group")
+        y = graph.assembly.conv2d(node, image, Constant(array.transpose(0, 2, 3, 1), weight.quant), bias, stride, sides)
     return _as_tensor(graph, node, y, len(sizes) + 1)
 
 

@@ -3,7 +3,7 @@
 In go activations (H, W, C) and weights as edgeff holds them; out come layers with explicit padding. A padding node is no layer: its zeros
 become the padding of the window that reads them, which is exact for a convolution always and for a maximum where no element is negative;
 padding with the lowest number of the type is exact for a maximum always.
-A convolution over an image of one row that is a sequence in another shape is a ``conv1d``. Refused: groups, windows that do not fit, zeros
+A convolution over an image of one row that is a sequence in another shape is a ``conv1d``. Refused: windows that do not fit, zeros
 before an average (it would count them).
 """
 
@@ -30,7 +30,7 @@ class Windows(Weighted):
         Args:
             node: for names and refusals.
             x: (H, W, C_in), zeros around it included.
-            weight: (C_out, KH, KW, C_in), float32, or int8 with one scale or scales along axis 0.
+            weight: (C_out, KH, KW, C_in / groups), float32, or int8 with one scale or scales along axis 0.
             bias: (C_out,) or a shape that broadcasts to it; int32 with scales beside an int8 weight.
             stride: (vertical, horizontal).
             pads: (top, left, bottom, right), beside the zeros around ``x``.
@@ -39,12 +39,14 @@ class Windows(Weighted):
             raise node.bad(f"a weight of shape {weight.array.shape}", "(C_out, KH, KW, C_in), none of them 0")
         size_out, k_h, k_w, size_in = weight.array.shape
         x, pads = self._image(node, x, pads)
-        if x.shape is not None and x.shape[2] != size_in:
-            raise node.unsupported(
-                f"{x.shape[2]} input channels for a weight of shape {weight.array.shape}", "one group: as many channels in both"
-            )
-        sequence = self._sequence(x, (k_h, k_w), pads)
+        groups = 1 if x.shape is None else x.shape[2] // size_in
+        if x.shape is not None and (x.shape[2] != groups * size_in or groups < 1 or size_out % groups):
+            got = f"{x.shape[2]} input channels for a weight of shape {weight.array.shape}"
+            raise node.bad(got, "as many channels in both, or groups of them that share out the outputs evenly")
+        sequence = self._sequence(x, (k_h, k_w), pads) if groups == 1 else None
         attrs, shape = _window(node, x, "kernel", (k_h, k_w), stride, pads)
+        if groups > 1:
+            attrs["groups"] = groups
         if sequence is None:
             return self.weighted(node, "conv2d", self.exact(node, x), (weight, bias), (*shape, size_out), attrs)
         axis, source = sequence

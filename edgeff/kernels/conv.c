@@ -122,6 +122,101 @@ void eff_conv2d_i8(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b
     }
 }
 
+void eff_grouped_conv2d_f32(float *y, const float *x, const float *w, const float *b, int32_t in_h, int32_t in_w, int32_t in_c,
+                            int32_t out_h, int32_t out_w, int32_t out_c, int32_t groups, int32_t k_h, int32_t k_w, int32_t stride_h,
+                            int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t relu)
+{
+    const int32_t seen = in_c / groups, made = out_c / groups, row = k_w * seen, filter = k_h * row;
+    for (int32_t oy = 0; oy < out_h; ++oy) {
+        const int32_t top = oy * stride_h - pad_h, ky0 = eff_first_tap(top), ky1 = eff_last_tap(top, k_h, in_h);
+        for (int32_t ox = 0; ox < out_w; ++ox) {
+            const int32_t left = ox * stride_w - pad_w, kx0 = eff_first_tap(left), kx1 = eff_last_tap(left, k_w, in_w);
+            for (int32_t group = 0, oc = 0; group < groups; ++group) {
+                const float *image = x + group * seen;
+                const int32_t last = oc + made;
+                for (; oc + 4 <= last; oc += 4) {
+                    float s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f;
+                    if (b) {
+                        s0 = b[oc], s1 = b[oc + 1], s2 = b[oc + 2], s3 = b[oc + 3];
+                    }
+                    for (int32_t ky = ky0; ky < ky1; ++ky) {
+                        const float *p = image + ((top + ky) * in_w + left + kx0) * in_c;
+                        const float *w0 = w + oc * filter + ky * row + kx0 * seen, *w1 = w0 + filter, *w2 = w1 + filter, *w3 = w2 + filter;
+                        for (int32_t taps = kx1 - kx0; taps > 0; --taps, p += in_c, w0 += seen, w1 += seen, w2 += seen, w3 += seen) {
+                            for (int32_t c = 0; c < seen; ++c) {
+                                EFF_TAP(float, c, p[c]);
+                            }
+                        }
+                    }
+                    y[0] = eff_activate_f32(s0, relu);
+                    y[1] = eff_activate_f32(s1, relu);
+                    y[2] = eff_activate_f32(s2, relu);
+                    y[3] = eff_activate_f32(s3, relu);
+                    y += 4;
+                }
+                for (; oc < last; ++oc) {
+                    float s = b ? b[oc] : 0.0f;
+                    for (int32_t ky = ky0; ky < ky1; ++ky) {
+                        const float *p = image + ((top + ky) * in_w + left + kx0) * in_c, *v = w + oc * filter + ky * row + kx0 * seen;
+                        for (int32_t taps = kx1 - kx0; taps > 0; --taps, p += in_c, v += seen) {
+                            for (int32_t c = 0; c < seen; ++c) {
+                                s += v[c] * p[c];
+                            }
+                        }
+                    }
+                    *y++ = eff_activate_f32(s, relu);
+                }
+            }
+        }
+    }
+}
+
+void eff_grouped_conv2d_i8(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b, const int32_t *multiplier, const int32_t *shift,
+                           int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t out_c, int32_t groups,
+                           int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w,
+                           int32_t per_channel, int32_t x_zero, int32_t y_zero, int32_t y_min, int32_t y_max)
+{
+    const int32_t seen = in_c / groups, made = out_c / groups, row = k_w * seen, filter = k_h * row;
+    for (int32_t oy = 0; oy < out_h; ++oy) {
+        const int32_t top = oy * stride_h - pad_h, ky0 = eff_first_tap(top), ky1 = eff_last_tap(top, k_h, in_h);
+        for (int32_t ox = 0; ox < out_w; ++ox) {
+            const int32_t left = ox * stride_w - pad_w, kx0 = eff_first_tap(left), kx1 = eff_last_tap(left, k_w, in_w);
+            for (int32_t group = 0, oc = 0; group < groups; ++group) {
+                const int8_t *image = x + group * seen;
+                const int32_t last = oc + made;
+                while (oc < last) {
+                    const int32_t lanes = oc + 4 <= last ? 4 : 1;
+                    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+                    for (int32_t ky = ky0; ky < ky1; ++ky) {
+                        const int8_t *p = image + ((top + ky) * in_w + left + kx0) * in_c;
+                        const int8_t *w0 = w + oc * filter + ky * row + kx0 * seen;
+                        if (lanes == 4) {
+                            const int8_t *w1 = w0 + filter, *w2 = w1 + filter, *w3 = w2 + filter;
+                            for (int32_t taps = kx1 - kx0; taps > 0; --taps, p += in_c, w0 += seen, w1 += seen, w2 += seen, w3 += seen) {
+                                for (int32_t c = 0; c < seen; ++c) {
+                                    EFF_TAP(int32_t, c, p[c] - x_zero);
+                                }
+                            }
+                        } else {
+                            for (int32_t taps = kx1 - kx0; taps > 0; --taps, p += in_c, w0 += seen) {
+                                for (int32_t c = 0; c < seen; ++c) {
+                                    s0 += w0[c] * (p[c] - x_zero);
+                                }
+                            }
+                        }
+                    }
+                    const int32_t sums[4] = {s0, s1, s2, s3};
+                    for (int32_t lane = 0; lane < lanes; ++lane, ++oc) {
+                        const int32_t channel = per_channel ? oc : 0;
+                        const int32_t s = eff_requantise(sums[lane] + (b ? b[oc] : 0), multiplier[channel], shift[channel]);
+                        *y++ = (int8_t)eff_clamp(eff_clamp(s, -1024, 1024) + y_zero, y_min, y_max);
+                    }
+                }
+            }
+        }
+    }
+}
+
 void eff_depthwise_conv2d_f32(float *y, const float *x, const float *w, const float *b, int32_t in_h, int32_t in_w, int32_t in_c,
                               int32_t depth, int32_t out_h, int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w,
                               int32_t pad_h, int32_t pad_w, int32_t relu)

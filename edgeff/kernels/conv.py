@@ -29,6 +29,16 @@ def conv_macs(attrs: Mapping[str, Any]) -> int:
     return int(attrs["out_h"] * attrs["out_w"] * attrs["out_c"] * attrs["k_h"] * attrs["k_w"] * attrs["in_c"])
 
 
+def grouped_macs(attrs: Mapping[str, Any]) -> int:
+    """The products of every window of a grouped convolution, those with taps outside the image among them."""
+    return conv_macs(attrs) // int(attrs["groups"])
+
+
+def channels_of(group: int, groups: int, channels: int) -> slice:
+    """The channels of a group: ``channels`` are cut into ``groups`` runs of one length."""
+    return slice(group * channels // groups, (group + 1) * channels // groups)
+
+
 def depthwise_macs(attrs: Mapping[str, Any]) -> int:
     """The products of every window of a depthwise convolution, those with taps outside the image among them."""
     return int(attrs["out_h"] * attrs["out_w"] * attrs["in_c"] * attrs["depth"] * attrs["k_h"] * attrs["k_w"])
@@ -105,6 +115,79 @@ def eff_conv2d_i8(
     if b is not None:
         sums = sums + b
     y[:] = np.clip(np.clip(requantise(sums, multiplier, shift), -1024, 1024) + y_zero, y_min, y_max).reshape(-1)
+
+
+@kernel(macs=grouped_macs)
+def eff_grouped_conv2d_f32(
+    y: Array,
+    x: Array,
+    w: Array,
+    b: Array | None,
+    in_h: int,
+    in_w: int,
+    in_c: int,
+    out_h: int,
+    out_w: int,
+    out_c: int,
+    groups: int,
+    k_h: int,
+    k_w: int,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+    relu: int,
+) -> None:
+    """float32: as ``eff_conv2d_f32`` of each group; w (out_c, k_h, k_w, in_c / groups)."""
+    image, made, weights = x.reshape(in_h, in_w, in_c), y.reshape(out_h, out_w, out_c), w.reshape(out_c, -1)
+    window = (k_h, k_w, stride_h, stride_w, pad_h, pad_w, relu)
+    for group in range(groups):
+        seen, outputs = channels_of(group, groups, in_c), channels_of(group, groups, out_c)
+        part = np.empty((out_h, out_w, out_c // groups), np.float32)
+        sizes = (in_h, in_w, in_c // groups, out_h, out_w, out_c // groups)
+        own = None if b is None else b[outputs]
+        eff_conv2d_f32(part.reshape(-1), image[..., seen].reshape(-1), weights[outputs].reshape(-1), own, *sizes, *window)
+        made[..., outputs] = part
+
+
+@kernel(macs=grouped_macs)
+def eff_grouped_conv2d_i8(
+    y: Array,
+    x: Array,
+    w: Array,
+    b: Array | None,
+    multiplier: Array,
+    shift: Array,
+    in_h: int,
+    in_w: int,
+    in_c: int,
+    out_h: int,
+    out_w: int,
+    out_c: int,
+    groups: int,
+    k_h: int,
+    k_w: int,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+    per_channel: int,
+    x_zero: int,
+    y_zero: int,
+    y_min: int,
+    y_max: int,
+) -> None:
+    """int8: as ``eff_conv2d_i8`` of each group; w (out_c, k_h, k_w, in_c / groups)."""
+    image, made, weights = x.reshape(in_h, in_w, in_c), y.reshape(out_h, out_w, out_c), w.reshape(out_c, -1)
+    window = (k_h, k_w, stride_h, stride_w, pad_h, pad_w, per_channel, x_zero, y_zero, y_min, y_max)
+    for group in range(groups):
+        seen, outputs = channels_of(group, groups, in_c), channels_of(group, groups, out_c)
+        part = np.empty((out_h, out_w, out_c // groups), np.int8)
+        scales = (multiplier[outputs], shift[outputs]) if per_channel else (multiplier, shift)
+        sizes = (in_h, in_w, in_c // groups, out_h, out_w, out_c // groups)
+        own = None if b is None else b[outputs]
+        eff_conv2d_i8(part.reshape(-1), image[..., seen].reshape(-1), weights[outputs].reshape(-1), own, *scales, *sizes, *window)
+        made[..., outputs] = part
 
 
 @kernel(macs=depthwise_macs)

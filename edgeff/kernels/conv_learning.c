@@ -94,17 +94,18 @@ static float eff_inner_1_f32(const float *d, const float *p, const eff_walk *wal
     return s;
 }
 
-void eff_conv2d_update_f32(float *w, const float *delta, const float *a, const uint32_t *rate, int32_t in_h, int32_t in_w, int32_t in_c,
-                           int32_t out_h, int32_t out_w, int32_t out_c, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w,
-                           int32_t pad_h, int32_t pad_w, float lr)
+/* The update of a grouped convolution; an ordinary one has one group. */
+static inline void eff_update_groups_f32(float *w, const float *delta, const float *a, const uint32_t *rate, int32_t in_h, int32_t in_w,
+                                         int32_t in_c, int32_t out_h, int32_t out_w, int32_t out_c, int32_t groups, int32_t k_h,
+                                         int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, float lr)
 {
     const float eta = eff_rate_f32(rate, lr);
-    const int32_t filter = k_h * k_w * in_c;
+    const int32_t seen = in_c / groups, made = out_c / groups, filter = k_h * k_w * seen;
     eff_walk walk = {0, 0, out_w * out_c, out_c, stride_h * in_w * in_c, stride_w * in_c};
     for (int32_t ky = 0; ky < k_h; ++ky) {
         const int32_t oy = eff_first_position(ky, stride_h, pad_h);
         walk.rows = eff_last_position(ky, stride_h, pad_h, in_h, out_h) - oy;
-        for (int32_t kx = 0; kx < k_w; ++kx, w += in_c) {
+        for (int32_t kx = 0; kx < k_w; ++kx, w += seen) {
             const int32_t ox = eff_first_position(kx, stride_w, pad_w);
             walk.columns = eff_last_position(kx, stride_w, pad_w, in_w, out_w) - ox;
             if (walk.rows <= 0 || walk.columns <= 0) {
@@ -112,34 +113,51 @@ void eff_conv2d_update_f32(float *w, const float *delta, const float *a, const u
             }
             const float *d = delta + (oy * out_w + ox) * out_c;
             const float *p = a + ((oy * stride_h + ky - pad_h) * in_w + ox * stride_w + kx - pad_w) * in_c;
-            int32_t oc = 0;
-            for (; oc + 4 <= out_c; oc += 4) {
-                float s[16];
-                int32_t c = 0;
-                for (; c + 4 <= in_c; c += 4) {
-                    eff_outer_4x4_f32(s, d + oc, p + c, &walk);
-                    for (int32_t j = 0; j < 4; ++j) {
-                        float *v = w + (oc + j) * filter + c;
-                        v[0] -= eta * s[4 * j];
-                        v[1] -= eta * s[4 * j + 1];
-                        v[2] -= eta * s[4 * j + 2];
-                        v[3] -= eta * s[4 * j + 3];
+            for (int32_t group = 0, oc = 0; group < groups; ++group, p += seen) {
+                const int32_t last = oc + made;
+                for (; oc + 4 <= last; oc += 4) {
+                    float s[16];
+                    int32_t c = 0;
+                    for (; c + 4 <= seen; c += 4) {
+                        eff_outer_4x4_f32(s, d + oc, p + c, &walk);
+                        for (int32_t j = 0; j < 4; ++j) {
+                            float *v = w + (oc + j) * filter + c;
+                            v[0] -= eta * s[4 * j];
+                            v[1] -= eta * s[4 * j + 1];
+                            v[2] -= eta * s[4 * j + 2];
+                            v[3] -= eta * s[4 * j + 3];
+                        }
+                    }
+                    for (; c < seen; ++c) {
+                        eff_outer_4x1_f32(s, d + oc, p + c, &walk);
+                        for (int32_t j = 0; j < 4; ++j) {
+                            w[(oc + j) * filter + c] -= eta * s[j];
+                        }
                     }
                 }
-                for (; c < in_c; ++c) {
-                    eff_outer_4x1_f32(s, d + oc, p + c, &walk);
-                    for (int32_t j = 0; j < 4; ++j) {
-                        w[(oc + j) * filter + c] -= eta * s[j];
+                for (; oc < last; ++oc) {
+                    for (int32_t c = 0; c < seen; ++c) {
+                        w[oc * filter + c] -= eta * eff_inner_1_f32(d + oc, p + c, &walk);
                     }
-                }
-            }
-            for (; oc < out_c; ++oc) {
-                for (int32_t c = 0; c < in_c; ++c) {
-                    w[oc * filter + c] -= eta * eff_inner_1_f32(d + oc, p + c, &walk);
                 }
             }
         }
     }
+}
+
+void eff_conv2d_update_f32(float *w, const float *delta, const float *a, const uint32_t *rate, int32_t in_h, int32_t in_w, int32_t in_c,
+                           int32_t out_h, int32_t out_w, int32_t out_c, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w,
+                           int32_t pad_h, int32_t pad_w, float lr)
+{
+    eff_update_groups_f32(w, delta, a, rate, in_h, in_w, in_c, out_h, out_w, out_c, 1, k_h, k_w, stride_h, stride_w, pad_h, pad_w, lr);
+}
+
+void eff_grouped_conv2d_update_f32(float *w, const float *delta, const float *a, const uint32_t *rate, int32_t in_h, int32_t in_w,
+                                   int32_t in_c, int32_t out_h, int32_t out_w, int32_t out_c, int32_t groups, int32_t k_h, int32_t k_w,
+                                   int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, float lr)
+{
+    eff_update_groups_f32(w, delta, a, rate, in_h, in_w, in_c, out_h, out_w, out_c, groups, k_h, k_w, stride_h, stride_w, pad_h, pad_w,
+                          lr);
 }
 
 void eff_depthwise_conv2d_update_f32(float *w, const float *delta, const float *a, const uint32_t *rate, int32_t in_h, int32_t in_w,
@@ -266,13 +284,13 @@ static int64_t eff_inner_1_i8(const int16_t *delta, const int8_t *a, int32_t a_z
     return s;
 }
 
-void eff_conv2d_update_i8(int8_t *w, const int16_t *delta, const int8_t *a, const uint32_t *rate, const uint32_t *step, int32_t in_h,
-                          int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t out_c, int32_t k_h, int32_t k_w,
-                          int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t a_zero, int32_t multiplier,
-                          int32_t shift, int32_t stochastic, uint32_t key)
+/* The update of a grouped convolution; an ordinary one has one group. */
+static inline void eff_update_groups_i8(int8_t *w, const int16_t *delta, const int8_t *a, int32_t in_h, int32_t in_w, int32_t in_c,
+                                        int32_t out_h, int32_t out_w, int32_t out_c, int32_t groups, int32_t k_h, int32_t k_w,
+                                        int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t a_zero,
+                                        const eff_change *how)
 {
-    const eff_change how = {*rate, eff_step_key(key, *step), multiplier, shift, stochastic};
-    const int32_t filter = k_h * k_w * in_c;
+    const int32_t seen = in_c / groups, made = out_c / groups, filter = k_h * k_w * seen;
     eff_walk walk = {0, 0, out_w * out_c, out_c, stride_h * in_w * in_c, stride_w * in_c};
     for (int32_t ky = 0; ky < k_h; ++ky) {
         const int32_t oy = eff_first_position(ky, stride_h, pad_h);
@@ -285,33 +303,55 @@ void eff_conv2d_update_i8(int8_t *w, const int16_t *delta, const int8_t *a, cons
             }
             const int16_t *d = delta + (oy * out_w + ox) * out_c;
             const int8_t *p = a + ((oy * stride_h + ky - pad_h) * in_w + ox * stride_w + kx - pad_w) * in_c;
-            int32_t oc = 0, i = (ky * k_w + kx) * in_c;
-            for (; oc + 4 <= out_c; oc += 4, i += 4 * filter) {
-                int64_t s[4];
-                int32_t c = 0;
-                for (; c + 2 <= in_c; c += 2) {
-                    for (int32_t j = 0; j < 4; j += 2) {
-                        eff_outer_2x2_i8(s, d + oc + j, p + c, a_zero, &walk);
-                        eff_change_weight_i8(w, i + j * filter + c, s[0], &how);
-                        eff_change_weight_i8(w, i + j * filter + c + 1, s[1], &how);
-                        eff_change_weight_i8(w, i + (j + 1) * filter + c, s[2], &how);
-                        eff_change_weight_i8(w, i + (j + 1) * filter + c + 1, s[3], &how);
+            int32_t i = (ky * k_w + kx) * seen;
+            for (int32_t group = 0, oc = 0; group < groups; ++group, p += seen) {
+                const int32_t last = oc + made;
+                for (; oc + 4 <= last; oc += 4, i += 4 * filter) {
+                    int64_t s[4];
+                    int32_t c = 0;
+                    for (; c + 2 <= seen; c += 2) {
+                        for (int32_t j = 0; j < 4; j += 2) {
+                            eff_outer_2x2_i8(s, d + oc + j, p + c, a_zero, &walk);
+                            eff_change_weight_i8(w, i + j * filter + c, s[0], how);
+                            eff_change_weight_i8(w, i + j * filter + c + 1, s[1], how);
+                            eff_change_weight_i8(w, i + (j + 1) * filter + c, s[2], how);
+                            eff_change_weight_i8(w, i + (j + 1) * filter + c + 1, s[3], how);
+                        }
+                    }
+                    for (; c < seen; ++c) {
+                        eff_outer_4x1_i8(s, d + oc, p + c, a_zero, &walk);
+                        for (int32_t j = 0; j < 4; ++j) {
+                            eff_change_weight_i8(w, i + j * filter + c, s[j], how);
+                        }
                     }
                 }
-                for (; c < in_c; ++c) {
-                    eff_outer_4x1_i8(s, d + oc, p + c, a_zero, &walk);
-                    for (int32_t j = 0; j < 4; ++j) {
-                        eff_change_weight_i8(w, i + j * filter + c, s[j], &how);
+                for (; oc < last; ++oc, i += filter) {
+                    for (int32_t c = 0; c < seen; ++c) {
+                        eff_change_weight_i8(w, i + c, eff_inner_1_i8(d + oc, p + c, a_zero, &walk), how);
                     }
-                }
-            }
-            for (; oc < out_c; ++oc, i += filter) {
-                for (int32_t c = 0; c < in_c; ++c) {
-                    eff_change_weight_i8(w, i + c, eff_inner_1_i8(d + oc, p + c, a_zero, &walk), &how);
                 }
             }
         }
     }
+}
+
+void eff_conv2d_update_i8(int8_t *w, const int16_t *delta, const int8_t *a, const uint32_t *rate, const uint32_t *step, int32_t in_h,
+                          int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t out_c, int32_t k_h, int32_t k_w,
+                          int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t a_zero, int32_t multiplier,
+                          int32_t shift, int32_t stochastic, uint32_t key)
+{
+    const eff_change how = {*rate, eff_step_key(key, *step), multiplier, shift, stochastic};
+    eff_update_groups_i8(w, delta, a, in_h, in_w, in_c, out_h, out_w, out_c, 1, k_h, k_w, stride_h, stride_w, pad_h, pad_w, a_zero, &how);
+}
+
+void eff_grouped_conv2d_update_i8(int8_t *w, const int16_t *delta, const int8_t *a, const uint32_t *rate, const uint32_t *step,
+                                  int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t out_c, int32_t groups,
+                                  int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w,
+                                  int32_t a_zero, int32_t multiplier, int32_t shift, int32_t stochastic, uint32_t key)
+{
+    const eff_change how = {*rate, eff_step_key(key, *step), multiplier, shift, stochastic};
+    eff_update_groups_i8(w, delta, a, in_h, in_w, in_c, out_h, out_w, out_c, groups, k_h, k_w, stride_h, stride_w, pad_h, pad_w, a_zero,
+                         &how);
 }
 
 void eff_depthwise_conv2d_update_i8(int8_t *w, const int16_t *delta, const int8_t *a, const uint32_t *rate, const uint32_t *step,

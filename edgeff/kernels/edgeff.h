@@ -108,8 +108,9 @@ void eff_dense_i16(int16_t *y, const int16_t *x, const int16_t *w, const int32_t
                    int32_t n_out, int32_t n_in, int32_t per_channel, int32_t pre_shift, int32_t y_min);
 
 /* ------------------------------------------------------------------ conv.c
- * Images are [h][w][c]; w is [out_c][k_h][k_w][in_c] (conv2d) or [k_h][k_w][in_c * depth] (depthwise: output channel c * depth + q reads
- * input channel c). Taps outside the image count for nothing; pad_h and pad_w are the rows above and the columns left of it. f32 sums from
+ * Images are [h][w][c]; w is [out_c][k_h][k_w][in_c] (conv2d), [out_c][k_h][k_w][in_c / groups] (grouped: in_c and out_c are cut into so
+ * many runs of channels, and each reads its own) or [k_h][k_w][in_c * depth] (depthwise: output channel c * depth + q reads input channel
+ * c). Taps outside the image count for nothing; pad_h and pad_w are the rows above and the columns left of it. f32 sums from
  * b in the order of (ky, kx, c). i8: TFLite 8-bit specification, k_h * k_w * in_c <= 32,768 and |b| < 2^30. */
 void eff_conv2d_f32(float *y, const float *x, const float *w, const float *b, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h,
                     int32_t out_w, int32_t out_c, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h,
@@ -118,6 +119,13 @@ void eff_conv2d_i8(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b
                    int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t out_c, int32_t k_h, int32_t k_w,
                    int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t per_channel, int32_t x_zero, int32_t y_zero,
                    int32_t y_min, int32_t y_max);
+void eff_grouped_conv2d_f32(float *y, const float *x, const float *w, const float *b, int32_t in_h, int32_t in_w, int32_t in_c,
+                            int32_t out_h, int32_t out_w, int32_t out_c, int32_t groups, int32_t k_h, int32_t k_w, int32_t stride_h,
+                            int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t relu);
+void eff_grouped_conv2d_i8(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b, const int32_t *multiplier, const int32_t *shift,
+                           int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t out_c, int32_t groups,
+                           int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w,
+                           int32_t per_channel, int32_t x_zero, int32_t y_zero, int32_t y_min, int32_t y_max);
 void eff_depthwise_conv2d_f32(float *y, const float *x, const float *w, const float *b, int32_t in_h, int32_t in_w, int32_t in_c,
                               int32_t depth, int32_t out_h, int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w,
                               int32_t pad_h, int32_t pad_w, int32_t relu);
@@ -139,6 +147,13 @@ void eff_conv2d_update_i8(int8_t *w, const int16_t *delta, const int8_t *a, cons
                           int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t out_c, int32_t k_h, int32_t k_w,
                           int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t a_zero, int32_t multiplier,
                           int32_t shift, int32_t stochastic, uint32_t key);
+void eff_grouped_conv2d_update_f32(float *w, const float *delta, const float *a, const uint32_t *rate, int32_t in_h, int32_t in_w,
+                                   int32_t in_c, int32_t out_h, int32_t out_w, int32_t out_c, int32_t groups, int32_t k_h, int32_t k_w,
+                                   int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, float lr);
+void eff_grouped_conv2d_update_i8(int8_t *w, const int16_t *delta, const int8_t *a, const uint32_t *rate, const uint32_t *step,
+                                  int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t out_c, int32_t groups,
+                                  int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w,
+                                  int32_t a_zero, int32_t multiplier, int32_t shift, int32_t stochastic, uint32_t key);
 void eff_depthwise_conv2d_update_f32(float *w, const float *delta, const float *a, const uint32_t *rate, int32_t in_h, int32_t in_w,
                                      int32_t in_c, int32_t depth, int32_t out_h, int32_t out_w, int32_t k_h, int32_t k_w,
                                      int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, float lr);
@@ -157,6 +172,9 @@ void eff_conv_bias_update_i32(int32_t *b, const int16_t *delta, const uint32_t *
 void eff_conv2d_input_gradient_f32(float *d, const float *delta, const float *w, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h,
                                    int32_t out_w, int32_t out_c, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w,
                                    int32_t pad_h, int32_t pad_w);
+void eff_grouped_conv2d_input_gradient_f32(float *d, const float *delta, const float *w, int32_t in_h, int32_t in_w, int32_t in_c,
+                                           int32_t out_h, int32_t out_w, int32_t out_c, int32_t groups, int32_t k_h, int32_t k_w,
+                                           int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w);
 void eff_depthwise_conv2d_input_gradient_f32(float *d, const float *delta, const float *w, int32_t in_h, int32_t in_w, int32_t in_c,
                                              int32_t depth, int32_t out_h, int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h,
                                              int32_t stride_w, int32_t pad_h, int32_t pad_w);

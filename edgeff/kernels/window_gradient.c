@@ -2,48 +2,66 @@
  * that its sum stays in registers: of the taps that can reach a pixel only every stride-th does, with the positions going down. */
 #include "edgeff.h"
 
-void eff_conv2d_input_gradient_f32(float *d, const float *delta, const float *w, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h,
-                                   int32_t out_w, int32_t out_c, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w,
-                                   int32_t pad_h, int32_t pad_w)
+/* The gradient of a grouped convolution; an ordinary one has one group. */
+static inline void eff_groups_input_gradient_f32(float *d, const float *delta, const float *w, int32_t in_h, int32_t in_w, int32_t in_c,
+                                                 int32_t out_h, int32_t out_w, int32_t out_c, int32_t groups, int32_t k_h, int32_t k_w,
+                                                 int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w)
 {
-    const int32_t row = k_w * in_c, filter = k_h * row;
+    const int32_t seen = in_c / groups, made = out_c / groups, row = k_w * seen, filter = k_h * row;
     for (int32_t iy = 0; iy < in_h; ++iy) {
         const int32_t oy0 = (iy + pad_h) / stride_h, ky0 = iy + pad_h - oy0 * stride_h;
         for (int32_t ix = 0; ix < in_w; ++ix) {
             const int32_t ox0 = (ix + pad_w) / stride_w, kx0 = ix + pad_w - ox0 * stride_w;
-            int32_t c = 0;
-            for (; c + 4 <= in_c; c += 4, d += 4) {
-                float s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f;
-                for (int32_t ky = ky0, oy = oy0; ky < k_h && oy >= 0; ky += stride_h, --oy) {
-                    for (int32_t kx = kx0, ox = ox0; oy < out_h && kx < k_w && ox >= 0; kx += stride_w, --ox) {
-                        if (ox >= out_w) {
-                            continue;
-                        }
-                        const float *p = delta + (oy * out_w + ox) * out_c, *v = w + ky * row + kx * in_c + c;
-                        for (int32_t left = out_c; left > 0; --left, v += filter) {
-                            const float e = *p++;
-                            s0 += e * v[0];
-                            s1 += e * v[1];
-                            s2 += e * v[2];
-                            s3 += e * v[3];
-                        }
-                    }
-                }
-                d[0] = s0, d[1] = s1, d[2] = s2, d[3] = s3;
-            }
-            for (; c < in_c; ++c) {
-                float s = 0.0f;
-                for (int32_t ky = ky0, oy = oy0; ky < k_h && oy >= 0; ky += stride_h, --oy) {
-                    for (int32_t kx = kx0, ox = ox0; oy < out_h && kx < k_w && ox >= 0; kx += stride_w, --ox) {
-                        for (int32_t o = 0; ox < out_w && o < out_c; ++o) {
-                            s += delta[(oy * out_w + ox) * out_c + o] * w[o * filter + ky * row + kx * in_c + c];
+            for (int32_t group = 0; group < groups; ++group) {
+                const float *taken = delta + group * made, *weights = w + group * made * filter;
+                int32_t c = 0;
+                for (; c + 4 <= seen; c += 4, d += 4) {
+                    float s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f;
+                    for (int32_t ky = ky0, oy = oy0; ky < k_h && oy >= 0; ky += stride_h, --oy) {
+                        for (int32_t kx = kx0, ox = ox0; oy < out_h && kx < k_w && ox >= 0; kx += stride_w, --ox) {
+                            if (ox >= out_w) {
+                                continue;
+                            }
+                            const float *p = taken + (oy * out_w + ox) * out_c, *v = weights + ky * row + kx * seen + c;
+                            for (int32_t left = made; left > 0; --left, v += filter) {
+                                const float e = *p++;
+                                s0 += e * v[0];
+                                s1 += e * v[1];
+                                s2 += e * v[2];
+                                s3 += e * v[3];
+                            }
                         }
                     }
+                    d[0] = s0, d[1] = s1, d[2] = s2, d[3] = s3;
                 }
-                *d++ = s;
+                for (; c < seen; ++c) {
+                    float s = 0.0f;
+                    for (int32_t ky = ky0, oy = oy0; ky < k_h && oy >= 0; ky += stride_h, --oy) {
+                        for (int32_t kx = kx0, ox = ox0; oy < out_h && kx < k_w && ox >= 0; kx += stride_w, --ox) {
+                            for (int32_t o = 0; ox < out_w && o < made; ++o) {
+                                s += taken[(oy * out_w + ox) * out_c + o] * weights[o * filter + ky * row + kx * seen + c];
+                            }
+                        }
+                    }
+                    *d++ = s;
+                }
             }
         }
     }
+}
+
+void eff_conv2d_input_gradient_f32(float *d, const float *delta, const float *w, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h,
+                                   int32_t out_w, int32_t out_c, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w,
+                                   int32_t pad_h, int32_t pad_w)
+{
+    eff_groups_input_gradient_f32(d, delta, w, in_h, in_w, in_c, out_h, out_w, out_c, 1, k_h, k_w, stride_h, stride_w, pad_h, pad_w);
+}
+
+void eff_grouped_conv2d_input_gradient_f32(float *d, const float *delta, const float *w, int32_t in_h, int32_t in_w, int32_t in_c,
+                                           int32_t out_h, int32_t out_w, int32_t out_c, int32_t groups, int32_t k_h, int32_t k_w,
+                                           int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w)
+{
+    eff_groups_input_gradient_f32(d, delta, w, in_h, in_w, in_c, out_h, out_w, out_c, groups, k_h, k_w, stride_h, stride_w, pad_h, pad_w);
 }
 
 void eff_depthwise_conv2d_input_gradient_f32(float *d, const float *delta, const float *w, int32_t in_h, int32_t in_w, int32_t in_c,

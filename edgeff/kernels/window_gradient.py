@@ -11,7 +11,7 @@ import numpy as np
 
 from edgeff.ir import Array
 from edgeff.kernels import kernel
-from edgeff.kernels.conv import conv_macs, depthwise_macs, windows
+from edgeff.kernels.conv import channels_of, conv_macs, depthwise_macs, grouped_macs, windows
 from edgeff.kernels.conv_learning import taps_inside
 
 
@@ -52,6 +52,35 @@ def eff_conv2d_input_gradient_f32(
             for o in range(out_c):
                 sums[y, x] += deltas[down, across, o, None] * weights[o, ky, kx]
     d[:] = sums.reshape(-1)
+
+
+@kernel(macs=grouped_macs)
+def eff_grouped_conv2d_input_gradient_f32(
+    d: Array,
+    delta: Array,
+    w: Array,
+    in_h: int,
+    in_w: int,
+    in_c: int,
+    out_h: int,
+    out_w: int,
+    out_c: int,
+    groups: int,
+    k_h: int,
+    k_w: int,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+) -> None:
+    """As ``eff_conv2d_input_gradient_f32`` of each group; w (out_c, k_h, k_w, in_c / groups)."""
+    image, deltas, weights = d.reshape(in_h, in_w, in_c), delta.reshape(out_h, out_w, out_c), w.reshape(out_c, -1)
+    for group in range(groups):
+        seen, outputs = channels_of(group, groups, in_c), channels_of(group, groups, out_c)
+        sizes = (in_h, in_w, in_c // groups, out_h, out_w, out_c // groups, k_h, k_w, stride_h, stride_w, pad_h, pad_w)
+        part = np.empty((in_h, in_w, in_c // groups), np.float32)
+        eff_conv2d_input_gradient_f32(part.reshape(-1), deltas[..., outputs].reshape(-1), weights[outputs].reshape(-1), *sizes)
+        image[..., seen] = part
 
 
 @kernel(macs=depthwise_macs)

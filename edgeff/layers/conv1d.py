@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeff.ir import Array, Layer
+from edgeff.ir import Array, Attr, Layer
 from edgeff.layers.conv2d import (
     Conv2d,
     geometry,
@@ -75,22 +75,23 @@ class Conv1d(Weighted):
         (made,) = _IMAGE.input_gradients(as_image(layer), _lifted(params), delta[:, None], xs[0][:, None])
         return (made[:, 0],)
 
+    def _lowered(self, layer: Layer, x: Any) -> tuple[str, dict[str, Attr]]:
+        """The kernel's name without its suffix, and its attributes, for an input x."""
+        return "eff_conv2d", geometry(as_image(layer), (1, *x.shape)) | {"out_c": layer.shape[1]}
+
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
-        out_c, taps, in_c = layer.params["weight"].shape
-        attrs = geometry(as_image(layer), (1, *xs[0].shape)) | {"out_c": out_c}
-        return lower_window(build, layer, "eff_conv2d", xs[0], attrs, taps * in_c)
+        return lower_window(build, layer, *self._lowered(layer, xs[0]), xs[0], layer.params["weight"][0].size)
 
     def lower_update(self, build: Any, layer: Layer, delta: Any, x: Any) -> None:
-        attrs = geometry(as_image(layer), (1, *x.shape)) | {"out_c": layer.shape[1]}
-        lower_window_update(build, layer, "eff_conv2d", delta, x, attrs)
+        lower_window_update(build, layer, *self._lowered(layer, x), delta, x)
 
     def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
-        attrs = geometry(as_image(layer), (1, *xs[0].shape)) | {"out_c": layer.shape[1], "relu": 0}
-        return lower_window_tangent(build, layer, "eff_conv2d_f32", dxs[0], [build.parameter(layer, "weight"), None], attrs)
+        name, attrs = self._lowered(layer, xs[0])
+        return lower_window_tangent(build, layer, f"{name}_f32", attrs | {"relu": 0}, dxs[0], [build.parameter(layer, "weight"), None])
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
-        attrs, w = geometry(as_image(layer), (1, *xs[0].shape)) | {"out_c": layer.shape[1]}, build.parameter(layer, "weight")
-        return lower_window_gradient(build, layer, "eff_conv2d", xs[0], [delta, w], attrs)
+        name, attrs = self._lowered(layer, xs[0])
+        return lower_window_gradient(build, layer, name, attrs, xs[0], [delta, build.parameter(layer, "weight")])
 
 
 layers.add("conv1d", Conv1d())

@@ -1,6 +1,6 @@
-"""Convolutions over images (H, W, C): the ordinary and the depthwise one.
+"""Convolutions over images (H, W, C): the ordinary, the grouped and the depthwise one.
 
-Attributes of both: ``kernel_h kernel_w stride_h stride_w pad_top pad_left pad_bottom pad_right activation``. Padding is explicit; taps
+Attributes of all: ``kernel_h kernel_w stride_h stride_w pad_top pad_left pad_bottom pad_right activation``. Padding is explicit; taps
 outside the image count for nothing. Dilation is 1.
 """
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Attr, Layer
+from edgeff.kernels.conv import channels_of
 from edgeff.kernels.conv_learning import MOST_POSITIONS
 from edgeff.kernels.update import FRACTION_I8
 from edgeff.layers import windows
@@ -75,7 +76,7 @@ def geometry(layer: Layer, shape: tuple[int, ...]) -> dict[str, Attr]:
     }
 
 
-def lower_window(build: Any, layer: Layer, name: str, x: Any, attrs: dict[str, Attr], taps: int) -> Any:
+def lower_window(build: Any, layer: Layer, name: str, attrs: dict[str, Attr], x: Any, taps: int) -> Any:
     """Emits the call of the convolution kernel ``name`` with ``attrs``, a window of ``taps`` products; returns the output's value."""
     if build.numeric not in ("float32", "int8"):
         raise Unsupported(f"layer {layer.name!r}, {layer.op} in {build.numeric}", got=build.numeric, allowed="float32, int8")
@@ -92,7 +93,7 @@ def lower_window(build: Any, layer: Layer, name: str, x: Any, attrs: dict[str, A
     return y
 
 
-def lower_window_update(build: Any, layer: Layer, name: str, delta: Any, x: Any, attrs: dict[str, Attr]) -> None:
+def lower_window_update(build: Any, layer: Layer, name: str, attrs: dict[str, Attr], delta: Any, x: Any) -> None:
     """Emits the update of a convolution's weight and bias in place by the kernel ``name``, from the gated delta and the input x."""
     if delta.elements != prod(layer.shape):
         raise Unsupported(f"learning in layer {layer.name!r}", got=f"{delta.elements} errors", allowed=f"{layer.shape}, one an output")
@@ -128,7 +129,7 @@ def lower_window_update(build: Any, layer: Layer, name: str, delta: Any, x: Any,
         build.call("eff_conv_bias_update_i32", [b], [delta, build.rate], sizes, layer, "update")
 
 
-def lower_window_gradient(build: Any, layer: Layer, name: str, x: Any, inputs: Sequence[Any], attrs: dict[str, Attr]) -> tuple[Any, ...]:
+def lower_window_gradient(build: Any, layer: Layer, name: str, attrs: dict[str, Attr], x: Any, inputs: Sequence[Any]) -> tuple[Any, ...]:
     """Emits d loss / d x by the kernel ``name``, which reads ``inputs`` (the gated delta first); returns its value. float32 only."""
     if build.numeric != "float32":
         raise Unsupported(
@@ -142,7 +143,7 @@ def lower_window_gradient(build: Any, layer: Layer, name: str, x: Any, inputs: S
     return (d,)
 
 
-def lower_window_tangent(build: Any, layer: Layer, kernel: str, dx: Any, rest: Sequence[Any], attrs: dict[str, Attr]) -> Any:
+def lower_window_tangent(build: Any, layer: Layer, kernel: str, attrs: dict[str, Attr], dx: Any, rest: Sequence[Any]) -> Any:
     """Emits the tangent of a window layer by ``kernel``, which reads dx and then ``rest``; returns its value. float32 only."""
     if build.numeric != "float32":
         raise Unsupported(
@@ -154,18 +155,25 @@ def lower_window_tangent(build: Any, layer: Layer, kernel: str, dx: Any, rest: S
 
 
 class Conv2d(Weighted):
-    """params: ``weight`` (C_out, KH, KW, C_in) and, with a bias, ``bias`` (C_out,)."""
+    """attrs: also ``groups``, 1 where there is none; params: ``weight`` (C_out, KH, KW, C_in / groups) and, with a bias, ``bias`` (C_out,).
+
+    C_in and C_out are cut into ``groups`` runs of channels, and each run of outputs reads its own run of inputs.
+    """
 
     op = "conv2d"
-    summary = "2-D convolution, optional bias and ReLU or ReLU6"
+    summary = "2-D convolution, optional groups, bias and ReLU or ReLU6"
     per_channel = True
 
     def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+        groups = _groups(layer)
+        if inputs[0][2] % groups or layer.shape[2] % groups:
+            got = f"{groups} groups for {inputs[0][2]} input and {layer.shape[2]} output channels"
+            raise BadInput(f"layer {layer.name!r}", got=got, allowed="a count that divides both")
         return (*output_size(layer, *inputs[0][:2]), layer.shape[2])
 
     def initial(self, layer: Layer, inputs: tuple[tuple[int, ...], ...], rng: np.random.Generator) -> dict[str, Array]:
         """``W ~ U(+-sqrt(6 / fan_in))`` (He et al. 2015), bias zero."""
-        shape = (layer.shape[2], *window(layer), inputs[0][2])
+        shape = (layer.shape[2], *window(layer), inputs[0][2] // _groups(layer))
         limit = sqrt(6.0 / (shape[1] * shape[2] * shape[3]))
         params: dict[str, Array] = {"weight": rng.uniform(-limit, limit, shape).astype(np.float32)}
         if layer.attrs.get("bias"):
@@ -173,32 +181,56 @@ class Conv2d(Weighted):
         return params
 
     def product(self, layer: Layer, weight: Array, x: Array) -> Array:
-        return windows.conv2d(x, weight, stride(layer), pads(layer))
+        place = stride(layer), pads(layer)
+        parts = [windows.conv2d(x[..., seen], weight[made], *place) for seen, made in _cuts(layer, x.shape[3])]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=3)
 
     def weight_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array, x: Array) -> dict[str, Array]:
-        gradients = {"weight": windows.conv2d_weight_gradient(delta, x, window(layer), stride(layer), pads(layer)) / len(x)}
+        place = window(layer), stride(layer), pads(layer)
+        cuts = _cuts(layer, x.shape[3])
+        parts = [windows.conv2d_weight_gradient(delta[..., made], x[..., seen], *place) / len(x) for seen, made in cuts]
+        gradients = {"weight": parts[0] if len(parts) == 1 else np.concatenate(parts)}
         if "bias" in params:
             gradients["bias"] = column_sums(delta) / len(x)
         return gradients
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
-        return (windows.conv2d_input_gradient(delta, params["weight"], xs[0].shape, stride(layer), pads(layer)),)
+        place, shape = (stride(layer), pads(layer)), xs[0].shape
+        parts = [
+            windows.conv2d_input_gradient(delta[..., made], params["weight"][made], (*shape[:3], seen.stop - seen.start), *place)
+            for seen, made in _cuts(layer, shape[3])
+        ]
+        return (parts[0] if len(parts) == 1 else np.concatenate(parts, axis=3),)
+
+    def _lowered(self, layer: Layer, x: Any) -> tuple[str, dict[str, Attr]]:
+        """The kernel's name without its suffix, and its attributes, for an input x."""
+        attrs = geometry(layer, x.shape) | {"out_c": layer.shape[2]}
+        groups = _groups(layer)
+        return ("eff_conv2d", attrs) if groups == 1 else ("eff_grouped_conv2d", attrs | {"groups": groups})
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
-        out_c, k_h, k_w, in_c = layer.params["weight"].shape
-        return lower_window(build, layer, "eff_conv2d", xs[0], geometry(layer, xs[0].shape) | {"out_c": out_c}, k_h * k_w * in_c)
+        return lower_window(build, layer, *self._lowered(layer, xs[0]), xs[0], layer.params["weight"][0].size)
 
     def lower_update(self, build: Any, layer: Layer, delta: Any, x: Any) -> None:
-        attrs = geometry(layer, x.shape) | {"out_c": layer.shape[2]}
-        lower_window_update(build, layer, "eff_conv2d", delta, x, attrs)
+        lower_window_update(build, layer, *self._lowered(layer, x), delta, x)
 
     def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
-        attrs = geometry(layer, xs[0].shape) | {"out_c": layer.shape[2]}
-        return lower_window_tangent(build, layer, "eff_conv2d_f32", dxs[0], [build.parameter(layer, "weight"), None], attrs | {"relu": 0})
+        name, attrs = self._lowered(layer, xs[0])
+        return lower_window_tangent(build, layer, f"{name}_f32", attrs | {"relu": 0}, dxs[0], [build.parameter(layer, "weight"), None])
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
-        attrs, w = geometry(layer, xs[0].shape) | {"out_c": layer.shape[2]}, build.parameter(layer, "weight")
-        return lower_window_gradient(build, layer, "eff_conv2d", xs[0], [delta, w], attrs)
+        name, attrs = self._lowered(layer, xs[0])
+        return lower_window_gradient(build, layer, name, attrs, xs[0], [delta, build.parameter(layer, "weight")])
+
+
+def _groups(layer: Layer) -> int:
+    return int(layer.attrs.get("groups", 1))
+
+
+def _cuts(layer: Layer, channels: int) -> list[tuple[slice, slice]]:
+    """The input and output channels of each group, for an input of so many ``channels``."""
+    groups, outputs = _groups(layer), layer.shape[2]
+    return [(channels_of(group, groups, channels), channels_of(group, groups, outputs)) for group in range(groups)]
 
 
 class DepthwiseConv2d(Weighted):
@@ -236,22 +268,23 @@ class DepthwiseConv2d(Weighted):
         depth = int(layer.attrs["multiplier"])
         return (windows.depthwise_input_gradient(delta, params["weight"], xs[0].shape, stride(layer), pads(layer), depth),)
 
+    def _lowered(self, layer: Layer, x: Any) -> tuple[str, dict[str, Attr]]:
+        """The kernel's name without its suffix, and its attributes, for an input x."""
+        return "eff_depthwise_conv2d", geometry(layer, x.shape) | {"depth": int(layer.attrs["multiplier"])}
+
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
-        attrs = geometry(layer, xs[0].shape) | {"depth": int(layer.attrs["multiplier"])}
-        k_h, k_w = window(layer)
-        return lower_window(build, layer, "eff_depthwise_conv2d", xs[0], attrs, k_h * k_w)
+        return lower_window(build, layer, *self._lowered(layer, xs[0]), xs[0], prod(window(layer)))
 
     def lower_update(self, build: Any, layer: Layer, delta: Any, x: Any) -> None:
-        attrs = geometry(layer, x.shape) | {"depth": int(layer.attrs["multiplier"])}
-        lower_window_update(build, layer, "eff_depthwise_conv2d", delta, x, attrs)
+        lower_window_update(build, layer, *self._lowered(layer, x), delta, x)
 
     def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
-        attrs, w = geometry(layer, xs[0].shape) | {"depth": int(layer.attrs["multiplier"])}, build.parameter(layer, "weight")
-        return lower_window_tangent(build, layer, "eff_depthwise_conv2d_f32", dxs[0], [w, None], attrs | {"relu": 0})
+        name, attrs = self._lowered(layer, xs[0])
+        return lower_window_tangent(build, layer, f"{name}_f32", attrs | {"relu": 0}, dxs[0], [build.parameter(layer, "weight"), None])
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
-        attrs, w = geometry(layer, xs[0].shape) | {"depth": int(layer.attrs["multiplier"])}, build.parameter(layer, "weight")
-        return lower_window_gradient(build, layer, "eff_depthwise_conv2d", xs[0], [delta, w], attrs)
+        name, attrs = self._lowered(layer, xs[0])
+        return lower_window_gradient(build, layer, name, attrs, xs[0], [delta, build.parameter(layer, "weight")])
 
 
 layers.add("conv2d", Conv2d())

@@ -51,12 +51,12 @@ class Pool2d(LayerKind):
         return y
 
     def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
-        return lower_window_tangent(build, layer, f"{self.kernel}_f32", dxs[0], [], geometry(layer, xs[0].shape) | {"relu": 0})
+        return lower_window_tangent(build, layer, f"{self.kernel}_f32", geometry(layer, xs[0].shape) | {"relu": 0}, dxs[0], [])
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         """The largest of a window is found again in its input."""
         read = [delta, xs[0]] if self.gradient_reads_input else [delta]
-        return lower_window_gradient(build, layer, self.kernel, xs[0], read, geometry(layer, xs[0].shape))
+        return lower_window_gradient(build, layer, self.kernel, geometry(layer, xs[0].shape), xs[0], read)
 
 
 class AveragePool2d(Pool2d):
@@ -98,7 +98,7 @@ class MaxPool2d(Pool2d):
 
     def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
         """The largest of a window is found again in its input."""
-        return lower_window_tangent(build, layer, "eff_max_pool2d_tangent_f32", dxs[0], [xs[0]], geometry(layer, xs[0].shape))
+        return lower_window_tangent(build, layer, "eff_max_pool2d_tangent_f32", geometry(layer, xs[0].shape), dxs[0], [xs[0]])
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         """int8: the gradient keeps the scale of delta."""
@@ -146,7 +146,7 @@ class GlobalAveragePool(LayerKind):
 
     def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
         *places, channels = xs[0].shape
-        return lower_window_tangent(build, layer, "eff_mean_f32", dxs[0], [], {"n": prod(places), "in_c": channels})
+        return lower_window_tangent(build, layer, "eff_mean_f32", {"n": prod(places), "in_c": channels}, dxs[0], [])
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         """int8: the one window of an average pool, its division in the scale of the gradient."""
@@ -158,7 +158,7 @@ class GlobalAveragePool(LayerKind):
             attrs = whole | {"stride_h": 1, "stride_w": 1, "pad_h": 0, "pad_w": 0}
             build.call("eff_average_pool2d_input_gradient_i8", [d], [delta], attrs, layer, "backward")
             return (d,)
-        return lower_window_gradient(build, layer, "eff_mean", xs[0], [delta], {"n": prod(places), "in_c": channels})
+        return lower_window_gradient(build, layer, "eff_mean", {"n": prod(places), "in_c": channels}, xs[0], [delta])
 
 
 layers.add("average_pool2d", AveragePool2d())

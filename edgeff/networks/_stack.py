@@ -61,9 +61,20 @@ class Stack:
             "pad_right": right,
         }
 
-    def conv(self, name: str, channels: int, kernel: Pair, stride: Pair = (1, 1), *, norm: bool = True, activation: str = "relu") -> str:
+    def conv(
+        self,
+        name: str,
+        channels: int,
+        kernel: Pair,
+        stride: Pair = (1, 1),
+        *,
+        groups: int = 1,
+        norm: bool = True,
+        activation: str = "relu",
+    ) -> str:
         """A convolution with SAME padding, then batch normalisation (or a bias instead), then the activation."""
         attrs: dict[str, Any] = self._window(kernel, stride) | {"activation": "none" if norm else activation, "bias": not norm}
+        attrs |= {"groups": groups} if groups > 1 else {}
         self.add(name, "conv2d", attrs, channels=channels)
         return self._normalised(name, activation) if norm else self.below
 

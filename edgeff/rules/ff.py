@@ -154,10 +154,10 @@ class ForwardForward(Rule):
             if settings.peer:
                 delta[:count] += peer_pull(run.extra["peers"][layer.name], y[:count], settings.peer)
             seen, params = h[layer.inputs[0]][: 2 * count], run.params[layer.name]
-            labelled = isinstance(seen, Labelled)
-            gradients[layer.name] = (
-                seen.weight_gradient(delta, params) if labelled else kind(layer).weight_gradient(layer, params, delta, seen)
-            )
+            if isinstance(seen, Labelled):
+                gradients[layer.name] = seen.weight_gradient(delta, params)
+            else:
+                gradients[layer.name] = kind(layer).weight_gradient(layer, params, delta, seen)
         error = np.asarray(settings.head_rate, x.dtype) * (neutral[run.network.layers[-1].name] - t)
         for head in part.heads:
             gradients[head.name] = kind(head).weight_gradient(head, run.params[head.name], error, neutral[head.inputs[0]])

@@ -15,6 +15,15 @@ def flipped(x: Array, rng: np.random.Generator) -> Array:
     return out
 
 
+def shifted(x: Array, rng: np.random.Generator, most: int) -> Array:
+    """Each image moved by whole pixels, up to ``most`` of them along both axes; what comes in repeats the border."""
+    _, height, width, _ = x.shape
+    padded = np.pad(x, ((0, 0), (most, most), (most, most), (0, 0)), mode="edge")
+    down, right = rng.integers(0, 2 * most + 1, (2, len(x), 1))
+    images = np.arange(len(x))[:, None, None]
+    return np.ascontiguousarray(padded[images, (down + np.arange(height))[:, :, None], (right + np.arange(width))[:, None, :]])
+
+
 def moved(x: Array, rng: np.random.Generator, *, degrees: float, shift: float) -> Array:
     """Each image turned by up to +-``degrees`` about its centre and moved by up to +-``shift`` of its size along both axes.
 

@@ -34,7 +34,19 @@ FLOAT_FLOOR = 2.0**-20
 
 KERNELS = frozenset(
     f"eff_{name}_i8"
-    for name in ("dense", "conv2d", "depthwise_conv2d", "average_pool2d", "max_pool2d", "mean", "add", "rescale", "transpose", "softmax")
+    for name in (
+        "dense",
+        "conv2d",
+        "grouped_conv2d",
+        "depthwise_conv2d",
+        "average_pool2d",
+        "max_pool2d",
+        "mean",
+        "add",
+        "rescale",
+        "transpose",
+        "softmax",
+    )
 ) | {"eff_argmax_i8"}
 """The int8 kernels that stand for TFLite operators, and the one that finds the best class."""
 
