@@ -25,12 +25,14 @@ from edgeff.importers.tflite import from_tflite
 from edgeff.interpreter import Interpreter
 from edgeff.ir import Array, Network, Numeric
 from edgeff.kernels.arithmetic import step_key, stream_key
-from edgeff.layers import forward, parameters
+from edgeff.layers import forward, kind, parameters
+from edgeff.layers.label import with_label
 from edgeff.networks import initialised, structure
 from edgeff.networks._stack import Stack
 from edgeff.quantize import quantize
 from edgeff.rules import Run
 from edgeff.rules._goodness import PEER_KEEP, goodness, likely_wrong, mixtures, parts, uniform_wrong
+from edgeff.rules._labelled import Labelled
 from edgeff.tasks import Data
 from edgeff.train import accuracy, fit
 from edgeff.verify import BOARDS
@@ -259,3 +261,21 @@ def learned(labels: Array, **changes: Any) -> float:
     network = FF.prepare(small_images(8, (8, 12)), settings, 0)
     trained = fit(network, "ff", images().x_train, images().targets(labels), settings)
     return accuracy(trained.scores(images().x_test), images().y_test)
+
+
+def test_rows_under_many_labels_are_those_that_are_written_out() -> None:
+    """The shared products of label, normalisation and dense layer beside the layers' own; the gradient of some copies alone."""
+    run = run_of(initialised(structure("12-5-3", bias=True), 0))
+    label, norm, dense = run.network.layers[:3]
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=(4, 12)), np.concatenate([[0, 1, 2, 1], [2, 2, 0, 0], [-1] * 4])
+    params, delta = run.params[dense.name], rng.normal(size=(8, 5))
+    params["bias"][:] = rng.normal(size=5)
+    rows = kind(norm).forward(norm, {}, with_label(label, x, labels))
+    shared = Labelled.of(label, x, labels).through(norm, {})
+    assert isinstance(shared, Labelled)
+    np.testing.assert_allclose(shared.through(dense, params), kind(dense).forward(dense, params, rows), rtol=1e-12)
+    made, expected = shared[:8].weight_gradient(delta, params), kind(dense).weight_gradient(dense, params, delta, rows[:8])
+    assert made.keys() == expected.keys() == {"weight", "bias"}
+    for name, value in expected.items():
+        np.testing.assert_allclose(made[name], value, rtol=1e-11, atol=1e-12)

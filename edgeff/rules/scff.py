@@ -92,7 +92,7 @@ class Scff(Rule):
     one, j is the sample before (at first a sample of zeros).
 
     Departures: ReLU everywhere, no triangle activation; all layers learn at once, with one pair of thresholds and G = 4 mean(h^2) in each,
-    not one after the other with settings of their own; no augmentation; L2, not decoupled, weight decay.
+    not one after the other with settings of their own; both halves of a positive are one augmented view; L2, not decoupled, weight decay.
     """
 
     name = "scff"
