@@ -8,7 +8,9 @@ papers do not say was chosen on the last 10,000 training images, after a few epo
 Dellaferrera & Kreiman, ICML 2022; Srinivasan et al., ICLR 2024. Dense: 784-1024-10 without biases, W ~ U(+-sqrt(6 / fan_in)), F ~ .05
 U(+-sqrt(6 / D)), dropout keeps .9, momentum .9, batch 64, 100 epochs, eta .1, times .1 at epochs 60 and 90. Convolutional: batch 50, eta
 .01, times .1 at epochs 10, 30 and 60, no dropout (the authors' program). Departures: with weight mirroring F starts as a product of normal
-matrices; the convolution's update is a sum over positions; BP, DFA and the frozen control have no dropout.
+matrices; the convolution's update is a sum over positions; BP, DFA and the frozen control have no dropout; the decay is 3e-5 where the paper
+has 1e-4 (100 epochs on the first 50,000 images, accuracy on the rest: 0 97.82, 1e-5 97.85, 3e-5 97.89; 1e-4 ends with 97.0 on the test part,
+and 97.4 on what it was trained on: ``pepita+wd1e-4+wm``).
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ SEEDS, TRIED, HELD_OUT, CURVE = 3, 20_000, 10_000, (1, 2, 5, 10, 20, 30, 40, 50,
 DENSE = "784-1024-10"
 SCHEDULE = {"lr": 0.1, "batch": 64, "momentum": 0.9, "epochs": 100, "decay": 0.1, "decay_epochs": (60, 90)}
 F = {"feedback_scale": 0.05, "feedback": "stored", "distribution": "uniform"}
-DECAY = {"weight_decay": 1e-4}
+DECAY = {"weight_decay": 3e-5}
 MIRROR = {"feedback_scale": 0.05, "mirror_first": 2, "mirror_every": 1}
 PEPITA: dict[str, Any] = SCHEDULE | F | {"dropout": 0.1}
 MIRRORED: dict[str, Any] = SCHEDULE | MIRROR | {"dropout": 0.1}
@@ -38,6 +40,7 @@ CONV: dict[str, Any] = PEPITA | {"lr": 0.01, "batch": 50, "dropout": 0.0, "decay
 CONFIGURATIONS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
     "pepita": ("pepita", DENSE, PEPITA),
     "pepita+wd+wm": ("pepita", DENSE, MIRRORED | DECAY),
+    "pepita+wd1e-4+wm": ("pepita", DENSE, MIRRORED | {"weight_decay": 1e-4}),
     "bp": ("bp", DENSE, SCHEDULE),
     "dfa": ("dfa", DENSE, SCHEDULE | {"lr": 0.03}),
     "pepita+wm": ("pepita", DENSE, MIRRORED),

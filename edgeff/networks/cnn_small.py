@@ -21,11 +21,13 @@ RECIPES = {
     "cwc": _ADAM | {"lr": 3e-3},
     "local_heads": _ADAM | {"lr": 2e-3},
     "block_ff": _ADAM | {"lr": 3e-3, "goodness": "groups", "block": 2, "predict": "head", "head_rate": 1.0},
+    "ff": _ADAM | {"lr": 3e-3, "theta": 2.0, "predict": "head", "head_reads": "but_first", "head_rate": 1.0, "negatives": "hard"},
     "scff": {"lr": 1e-3, "epochs": 10, "decay_epochs": (5, 8), "batch": 100, "readout_epochs": 20, "readout_lr": 1e-3, "dropout": 0.2},
 }
 """Settings of the other rules, for standardised images: the best of two to four rates by the accuracy on the last sixth of CIFAR-10's
 subset after 3 to 6 epochs. PEPITA's best of ten pairs of rate and scale, .001 and .02, diverges in the seventh epoch of ten, so its rate
-is lower (Adam, or its usual scale, leaves it at 13 to 17 %). Those of ``fa``, ``afa`` and ``forward_gradient`` are a neighbour's, untried.
+is lower (Adam, or its usual scale, leaves it at 13 to 17 %). Forward-Forward after 3 epochs: hard negatives 46.2, uniform ones 44.0, a head
+on the last layer alone 40.3, probing 21.7, negatives without labels 37.3; frozen filters 42.9. Those of ``fa``, ``afa`` and ``forward_gradient`` are a neighbour's, untried.
 """
 
 
