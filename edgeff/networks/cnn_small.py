@@ -27,7 +27,8 @@ RECIPES = {
 """Settings of the other rules, for standardised images: the best of two to four rates by the accuracy on the last sixth of CIFAR-10's
 subset after 3 to 6 epochs. PEPITA's best of ten pairs of rate and scale, .001 and .02, diverges in the seventh epoch of ten, so its rate
 is lower (Adam, or its usual scale, leaves it at 13 to 17 %). Forward-Forward after 3 epochs: hard negatives 46.2, uniform ones 44.0, a head
-on the last layer alone 40.3, probing 21.7, negatives without labels 37.3; frozen filters 42.9. Those of ``fa``, ``afa`` and ``forward_gradient`` are a neighbour's, untried.
+on the last layer alone 40.3, probing 21.7, negatives without labels 37.3; frozen filters 42.9. Those of ``fa``, ``afa`` and
+``forward_gradient`` are a neighbour's, untried.
 """
 
 
