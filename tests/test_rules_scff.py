@@ -58,11 +58,11 @@ def started(network: Network, **changes: Any) -> Run:
     return Run(made, params, settings, rng, seed=3)
 
 
-@pytest.mark.parametrize("name", ["9-8-7-4", "pooled"])
-def test_a_direction_is_the_gradient_of_the_papers_loss(name: str) -> None:
+@pytest.mark.parametrize(("name", "goodness"), [("9-8-7-4", "place"), ("pooled", "place"), ("pooled", "sample")])
+def test_a_direction_is_the_gradient_of_the_papers_loss(name: str, goodness: str) -> None:
     """``softplus(th1 - G+) + softplus(G- - th2) + lambda G+`` of ``a = W (z_1 + z_2) + 2 b``, times channels / 8, in one layer alone."""
     network = pooled() if name == "pooled" else initialised(structure(name, bias=True), 3)
-    run = started(network, theta_positive=1.5, theta_negative=2.5, sparsity=0.2, readout="all")
+    run = started(network, theta_positive=1.5, theta_negative=2.5, sparsity=0.2, readout="all", goodness=goodness)
     rng = np.random.default_rng(2)
     x, t = rng.normal(size=(5, *network.input_shape)), np.eye(network.layers[-1].shape[0])[[0, 1, 2, 0, 1]]
     run.rng = np.random.default_rng(7)
@@ -86,7 +86,8 @@ def test_a_direction_is_the_gradient_of_the_papers_loss(name: str) -> None:
     for layer in hidden_layers(run.network):
 
         def loss(layer: Layer = layer, seen: dict[int, tuple[Array, Array]] = seen) -> float:
-            up, down = (np.mean(np.maximum(pair(layer, *seen[sign]), 0) ** 2, axis=-1) for sign in (1, -1))
+            squares = [np.maximum(pair(layer, *seen[sign]), 0) ** 2 for sign in (1, -1)]
+            up, down = (np.mean(each, axis=-1 if goodness == "place" else tuple(range(1, each.ndim))) for each in squares)
             terms = np.logaddexp(0, 1.5 - up) + np.logaddexp(0, down - 2.5) + 0.2 * up
             return float(layer.shape[-1] / 8 * terms.mean())
 
@@ -127,14 +128,15 @@ def test_a_step_of_one_sample_pairs_it_with_the_one_before() -> None:
         assert np.allclose(singly[i], (rise * up).T @ z[i : i + 1] + (fall * down).T @ m, rtol=1e-9, atol=1e-12)
 
 
-def conv_learner(name: str, numeric: Numeric) -> Deployment:
+def conv_learner(name: str, numeric: Numeric, goodness: str) -> Deployment:
     network = {"plain": plain, "normalised": normalised}[name]()
-    return deploy(network, digits().x_train.reshape(-1, *network.input_shape), rule="scff", numeric=numeric, seed=3)
+    x = digits().x_train.reshape(-1, *network.input_shape)
+    return deploy(network, x, rule="scff", numeric=numeric, seed=3, changes={"goodness": goodness})
 
 
-@pytest.mark.parametrize("name", ["plain", "normalised"])
-def test_step_is_what_lower_says_of_convolutions(name: str) -> None:
-    deployment = conv_learner(name, "float32")
+@pytest.mark.parametrize(("name", "goodness"), [("plain", "place"), ("normalised", "place"), ("plain", "sample")])
+def test_step_is_what_lower_says_of_convolutions(name: str, goodness: str) -> None:
+    deployment = conv_learner(name, "float32", goodness)
     network, program, settings = deployment.network, deployment.program, deployment.settings
     run = Run(network, parameters(network, np.float64), settings, np.random.default_rng(0), seed=3)
     twin, moved = Interpreter(program), set()
@@ -155,9 +157,10 @@ def test_step_is_what_lower_says_of_convolutions(name: str) -> None:
     assert moved == written
 
 
+@pytest.mark.parametrize("goodness", ["place", "sample"])
 @pytest.mark.parametrize("numeric", ["float32", "int8"])
-def test_convolutions_learn_the_same_on_twin_and_host(numeric: Numeric) -> None:
-    executions(conv_learner("plain", numeric), 20, ())
+def test_convolutions_learn_the_same_on_twin_and_host(numeric: Numeric, goodness: str) -> None:
+    executions(conv_learner("plain", numeric, goodness), 20, ())
 
 
 def learned(net: Network, seed: int, **changes: Any) -> float:
@@ -247,6 +250,7 @@ def test_networks_that_do_not_fit_are_refused(network: Any, line: str) -> None:
     ("changes", "line"),
     [
         ({"readout": "first"}, r"^setting readout: got 'first'; allowed: last, all$"),
+        ({"goodness": "mean"}, r"^setting goodness: got 'mean'; allowed: place, sample$"),
         ({"theta_positive": "-1"}, r"^setting theta_positive: got -1.0; allowed: 0 to 1000$"),
         ({"sparsity": "1"}, r"^setting sparsity: got 1.0; allowed: 0 to 0.99$"),
         ({"readout_epochs": "-1"}, r"^setting readout_epochs: got -1; allowed: 0 to 100000$"),

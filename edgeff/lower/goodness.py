@@ -89,12 +89,11 @@ class Goodness(Lines):
         self.call(f"eff_pair_{self.suffix}", [y], [a, c], {"n": a.elements})
         return y
 
-    def scff_delta(self, h: Value, theta: float, sign: int, sparsity: float) -> Value:
+    def scff_delta(self, h: Value, channels: int, theta: float, sign: int, sparsity: float) -> Value:
         """channels / 8 times d loss / d h of softplus(theta - G) + sparsity G (sign 1) or softplus(G - theta) (sign -1).
 
-        G = 4 mean(h^2) over the channels of each position.
+        G = 4 mean(h^2) over runs of ``channels`` values: those of a position, or all.
         """
-        channels = h.shape[-1]
         sizes: dict[str, Attr] = {"positions": h.elements // channels, "channels": channels, "sign": sign}
         if self.numeric == "float32":
             d = self.activation("delta", (h.elements,))

@@ -24,7 +24,8 @@ CHUNK = 1000
 
 @dataclass(frozen=True)
 class ScffSettings(Settings):
-    """``theta_positive``, ``theta_negative``: the thresholds th1, th2 of the goodness; ``sparsity``: lambda.
+    """``theta_positive``, ``theta_negative``: the thresholds th1, th2 of the goodness; ``sparsity``: lambda. ``goodness``: over the channels
+    of each ``place`` (the paper), each with a loss of its own, or over the whole ``sample``, which has one.
 
     ``readout``: the head reads the ``last`` hidden layer or ``all``. ``head_rate``: its learning rate, as a multiple of the others', while
     it learns beside them. On the host it is then fitted to the finished features: ``readout_epochs`` passes of Adam (0: not at all) from
@@ -34,6 +35,7 @@ class ScffSettings(Settings):
     theta_positive: float = 8.0
     theta_negative: float = 12.0
     sparsity: float = 1e-4
+    goodness: str = "place"
     readout: str = "last"
     head_rate: float = 1.0
     readout_epochs: int = 60
@@ -41,8 +43,9 @@ class ScffSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.readout not in ("last", "all"):
-            raise BadInput("setting readout", got=repr(self.readout), allowed="last, all")
+        for name, words in (("readout", ("last", "all")), ("goodness", ("place", "sample"))):
+            if getattr(self, name) not in words:
+                raise BadInput(f"setting {name}", got=repr(getattr(self, name)), allowed=", ".join(words))
         for name, low, high in (
             ("theta_positive", 0.0, 1e3),
             ("theta_negative", 0.0, 1e3),
@@ -82,7 +85,7 @@ def _walk(network: Network) -> tuple[Layer, ...]:
 @register
 class Scff(Rule):
     """Positive ``[z_i ; z_i]``, negative ``[z_i ; z_j]`` with j another sample, z the standardised input; the halves of the first layer's
-    weights are tied, ``a = W (z_1 + z_2) + 2 b``. Goodness ``G = mean(relu(a)^2)`` over the channels of each position; loss
+    weights are tied, ``a = W (z_1 + z_2) + 2 b``. Goodness ``G = mean(relu(a)^2)`` over the channels of each position (or all values); loss
     ``softplus(th1 - G+) + softplus(G- - th2) + lambda G+``, averaged over the positions, layer by layer. The head, softmax regression on
     the last hidden layer or on all of them, standardised, is the only one that sees labels.
 
@@ -156,8 +159,8 @@ class Scff(Rule):
             params = run.params.get(layer.name, {})
             down[layer.name] = kind(layer).forward(layer, params, *(down[name] for name in layer.inputs))
             if layer in hidden:
-                rises = self._delta(layer, up[layer.name], settings.theta_positive, 1, settings.sparsity)
-                falls = self._delta(layer, down[layer.name], settings.theta_negative, -1, 0.0)
+                rises = self._delta(settings, up[layer.name], settings.theta_positive, 1, settings.sparsity)
+                falls = self._delta(settings, down[layer.name], settings.theta_negative, -1, 0.0)
                 below = layer.inputs[0]
                 parts = [kind(layer).weight_gradient(layer, params, d, h[below]) for d, h in ((rises, up), (falls, down))]
                 gradients[layer.name] = {name: parts[0][name] + parts[1][name] for name in parts[0]}
@@ -175,11 +178,12 @@ class Scff(Rule):
         return np.zeros_like(z) if previous is None else previous
 
     @staticmethod
-    def _delta(layer: Layer, h: Array, theta: float, sign: int, sparsity: float) -> Array:
-        """channels / 8 times d loss / d h for one half of the loss."""
-        goodness = 4.0 * np.mean(h * h, axis=-1, keepdims=True)
+    def _delta(settings: Any, h: Array, theta: float, sign: int, sparsity: float) -> Array:
+        """channels / 8 times d loss / d h (B, .., channels) for one half of the loss."""
+        over = -1 if settings.goodness == "place" else tuple(range(1, h.ndim))
+        goodness = 4.0 * np.mean(h * h, axis=over, keepdims=True)
         slope = _sigmoid(sign * (theta - goodness))
-        return (slope if sign < 0 else sparsity - slope) * h / np.asarray(prod(layer.shape[:-1]), h.dtype)
+        return (slope if sign < 0 else sparsity - slope) * h / np.asarray(prod(h.shape[1:-1]), h.dtype)
 
     def finished(self, run: Run, x: Array, t: Array) -> None:
         """Fits the read-outs to the features of all training samples, which are kept in memory: (n, features) float32."""
@@ -222,8 +226,9 @@ class Scff(Rule):
         for layer in _walk(network)[1:]:
             down[layer.name] = build.forward(layer, *(down[name] for name in layer.inputs))
             if layer in hidden:
-                rises = build.scff_delta(up[layer.name], settings.theta_positive, 1, settings.sparsity)
-                falls = build.scff_delta(down[layer.name], settings.theta_negative, -1, 0.0)
+                channels = layer.shape[-1] if settings.goodness == "place" else prod(layer.shape)
+                rises = build.scff_delta(up[layer.name], channels, settings.theta_positive, 1, settings.sparsity)
+                falls = build.scff_delta(down[layer.name], channels, settings.theta_negative, -1, 0.0)
                 share, below = 1.0 / prod(layer.shape[:-1]), layer.inputs[0]
                 build.update(layer, rises, up[below], share)
                 build.update(layer, falls, down[below], share)
