@@ -15,7 +15,7 @@ from typing import Any
 
 from results import collect
 
-from edgeff.bench.rules import COMPARED, SEEDS, RulePoint, rule_points, test_metric, trained_on
+from edgeff.bench.rules import SEEDS, RulePoint, changes_of, rule_points, test_metric, trained_on
 from edgeff.report.record import run_json
 from edgeff.rules import find_rule
 
@@ -23,7 +23,7 @@ from edgeff.rules import find_rule
 def measure(task: str, network: str, rule: str, seed: int) -> dict[str, Any]:
     """The point's trace as in ``report.json``, without what is unknown, and the seconds it took."""
     started = time.perf_counter()
-    run = run_json(RulePoint(task, network, rule, seed, COMPARED[task, network]).run())
+    run = run_json(RulePoint(task, network, rule, seed, changes_of(task, network, rule)).run())
     return {"run": known(run), "seconds": round(time.perf_counter() - started)}
 
 
@@ -37,7 +37,7 @@ def validate(task: str, network: str, rule: str, *words: str) -> float:
     """The accuracy on the last sixth of the training part, the rest trained on with seed 0 and settings ``key=value``."""
     texts = dict(word.split("=") for word in words)
     changed = find_rule(rule).settings.changed(texts)
-    point = RulePoint(task, network, rule, 0, COMPARED[task, network] | {key: getattr(changed, key) for key in texts})
+    point = RulePoint(task, network, rule, 0, changes_of(task, network, rule) | {key: getattr(changed, key) for key in texts})
     data = point.data()
     cut = len(data.x_train) * 5 // 6
     held = {"x_test": data.x_train[cut:], "y_test": data.y_train[cut:], "x_train": data.x_train[:cut], "y_train": data.y_train[:cut]}

@@ -24,8 +24,8 @@ CHUNK = 1000
 
 @dataclass(frozen=True)
 class ScffSettings(Settings):
-    """``theta_positive``, ``theta_negative``: the thresholds th1, th2 of the goodness; ``sparsity``: lambda. ``goodness``: over the channels
-    of each ``place`` (the paper), each with a loss of its own, or over the whole ``sample``, which has one.
+    """``theta_positive``, ``theta_negative``: the thresholds th1, th2 of the goodness; ``sparsity``: lambda. ``goodness``: over the
+    channels of each ``place`` (the paper), each with a loss of its own, or over the whole ``sample``, which has one.
 
     ``readout``: the head reads the ``last`` hidden layer or ``all``. ``head_rate``: its learning rate, as a multiple of the others', while
     it learns beside them. On the host it is then fitted to the finished features: ``readout_epochs`` passes of Adam (0: not at all) from
