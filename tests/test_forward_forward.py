@@ -272,10 +272,30 @@ def test_rows_under_many_labels_are_those_that_are_written_out() -> None:
     params, delta = run.params[dense.name], rng.normal(size=(8, 5))
     params["bias"][:] = rng.normal(size=5)
     rows = kind(norm).forward(norm, {}, with_label(label, x, labels))
-    shared = Labelled.of(label, x, labels).through(norm, {})
+    plain = Labelled.of(label, x, labels)
+    assert isinstance(plain, Labelled)
+    shared = plain.through(norm, {})
     assert isinstance(shared, Labelled)
-    np.testing.assert_allclose(shared.through(dense, params), kind(dense).forward(dense, params, rows), rtol=1e-12)
+    np.testing.assert_allclose(np.asarray(shared.through(dense, params)), kind(dense).forward(dense, params, rows), rtol=1e-12)
     made, expected = shared[:8].weight_gradient(delta, params), kind(dense).weight_gradient(dense, params, delta, rows[:8])
     assert made.keys() == expected.keys() == {"weight", "bias"}
     for name, value in expected.items():
         np.testing.assert_allclose(made[name], value, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("make", [small_images, lambda: initialised(structure("64-12-10"), 0)])
+def test_a_hidden_rate_of_0_leaves_hidden_layers_as_they_were_drawn(make: Any) -> None:
+    """On the host and on a device, where the step then has the head's pass alone."""
+    network = make()
+    settings = replace(FF.settings, hidden_rate=0.0, epochs=1, predict="head", head_reads="last")
+    x = digits().x_train[:64].reshape(-1, *network.input_shape)
+    made = FF.prepare(network, settings, 0)
+    trained = fit(made, "ff", x, np.eye(10, dtype=np.float32)[digits().y_train[:64]], settings, 0).network
+    for layer in trained.trainable:
+        kept = layer.params["weight"].tobytes() == made[layer.name].params["weight"].tobytes()
+        assert kept == (layer.name != trained.trainable[-1].name)
+    changes = {"hidden_rate": 0.0, "predict": "head"}
+    program = deploy(network, x, rule="ff", numeric="float32", changes=changes).program
+    assert {call.layer for call in program.learn if "update" in call.kernel} == {trained.trainable[-1].name}
+    with pytest.raises(BadInput, match=r"^setting hidden_rate: got -1.0; allowed: 0 to 1000$"):
+        FF.settings.changed({"hidden_rate": "-1"})

@@ -6,7 +6,8 @@ runs on a device. The first remark says what a step needs stored. A point that c
 
 Every rule sees the same initial weights, split and inputs; images are standardised. The control is the rule ``frozen``. ``bp+norm`` and
 ``frozen+norm`` have batch normalisation behind their convolutions while they train, as ``cwc`` brings it; it folds away afterwards, and the
-frozen one has the statistics of a few hundred training samples.
+frozen one has the statistics of a few hundred training samples. ``frozen+ff`` is Forward-Forward's network and head on hidden layers that
+stay as they were drawn.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from edgeff.bench.metrics import measured, metric_of
 from edgeff.cost import cost
 from edgeff.deploy import deploy
 from edgeff.errors import BadInput, Diverged, Unsupported
-from edgeff.ir import Cost, Memory, Network, Trace
+from edgeff.ir import Cost, Memory, Network, Numeric, Trace
 from edgeff.networks import initialised, recipe, structure
 from edgeff.networks._norms import calibrated, with_norms
 from edgeff.rules import Rule, Settings, find_rule
@@ -31,7 +32,12 @@ from edgeff.train import Trained, fit, train
 EVIDENCE = "exact (counted from the program)"
 SEEDS = 3
 NORM = "+norm"
-NORMALISED = ("bp" + NORM, "frozen" + NORM)
+VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "bp" + NORM: ("bp", {}),
+    "frozen" + NORM: ("frozen", {}),
+    "frozen+ff": ("ff", {"hidden_rate": 0.0}),
+}
+"""What else is compared on convolutional networks: by its name its rule, and settings."""
 COMPARED: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("digits", "64-32-10"): {},
     ("mnist", "cnn_small"): {"epochs": 3, "decay_epochs": (2,)},
@@ -44,7 +50,7 @@ OWN: Mapping[tuple[str, str, str], Mapping[str, Any]] = {("mnist", "cnn_small", 
 
 def changes_of(task: str, network: str, rule: str) -> dict[str, Any]:
     """The settings of a compared point that are not the rule's for the network."""
-    return {**COMPARED[task, network], **OWN.get((task, network, rule), {})}
+    return {**COMPARED[task, network], **OWN.get((task, network, rule), {}), **VARIANTS.get(rule, ("", {}))[1]}
 
 
 @dataclass(frozen=True)
@@ -78,13 +84,13 @@ def rule_points(seed: int = 0) -> list[RulePoint]:
         RulePoint(task, network, rule, seed + number, changes_of(task, network, rule))
         for task, network in COMPARED
         for number in range(SEEDS)
-        for rule in (*registry.rules, *(NORMALISED if network in registry.networks else ()))
+        for rule in (*registry.rules, *(VARIANTS if network in registry.networks else ()))
     ]
 
 
 def run(point: RulePoint) -> Trace:
     """The trace of ``point``; what the rule, the network or the task refuses is its ``refused``."""
-    rule = find_rule(point.rule.removesuffix(NORM))
+    rule = rule_of(point)
     trace = Trace(point.task, point.network, point.rule, "float32", None, "host", point.seed, remarks=(f"stores {rule.stores}",))
     try:
         data = point.data()
@@ -95,9 +101,14 @@ def run(point: RulePoint) -> Trace:
     return with_costs(replace(trace, accuracy=accuracy), trained.network, rule)
 
 
+def rule_of(point: RulePoint) -> Rule:
+    """The rule, or that of the variant."""
+    return find_rule(VARIANTS[point.rule][0] if point.rule in VARIANTS else point.rule)
+
+
 def trained_on(data: Data, point: RulePoint) -> Trained:
     """The point's network trained on ``data``."""
-    rule = find_rule(point.rule.removesuffix(NORM))
+    rule = rule_of(point)
     settings = replace(rule.settings, **recipe(point.network, rule.name) | dict(point.changes or {}))
     plain = structure(point.network, bias=True, input_shape=data.input_shape, classes=len(data.classes))
     if not point.rule.endswith(NORM):
@@ -118,16 +129,17 @@ def int8_metric(task: str, network: Network, rule: Rule, data: Data) -> float | 
     """The same of the network quantised to int8 after training, by its C on this machine; None where no such program can be made."""
     own = rule.name if rule.predicts_by_rule else None
     try:
-        deployment = deploy(network, data.x_train, rule=own, numeric="int8", changes=_own_settings(rule, network) if own else None)
+        changes = _own_settings(rule, network, "int8") if own else None
+        deployment = deploy(network, data.x_train, rule=own, numeric="int8", changes=changes)
     except Unsupported:
         return None
     best, _ = HostTarget(deployment.program).predict_many(deployment.inputs(data.x_test))
     return float((best == data.y_test).mean()) if metric_of(task) == "accuracy" else None
 
 
-def _own_settings(rule: Rule, network: Network) -> dict[str, Any]:
-    """The settings of the run that the network's metadata records, but those that every rule has: what the rule itself is."""
-    own = {field.name for field in fields(rule.settings)} - {field.name for field in fields(Settings)}
+def _own_settings(rule: Rule, network: Network, numeric: Numeric) -> dict[str, Any]:
+    """The settings of the run that the network's metadata records, but those that every rule has or a device has its own of."""
+    own = {field.name for field in fields(rule.settings)} - {field.name for field in fields(Settings)} - set(rule.device.get(numeric, {}))
     return {name: value for name, value in dict(network.metadata["settings"]).items() if name in own}
 
 
@@ -136,7 +148,7 @@ def with_costs(trace: Trace, network: Network, rule: Rule) -> Trace:
     try:
         infer = cost(deploy(network).program)
         trace = replace(trace, infer=Cost(macs=infer.infer_macs, evidence=EVIDENCE), memory=Memory(weight_bytes=infer.weight_bytes))
-        learn = cost(deploy(network, rule=rule.name, changes=_own_settings(rule, network)).program)
+        learn = cost(deploy(network, rule=rule.name, changes=_own_settings(rule, network, "float32")).program)
     except Unsupported as error:
         return replace(trace, remarks=(*trace.remarks, f"no learning step on a device: {error}"))
     return replace(

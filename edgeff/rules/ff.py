@@ -43,7 +43,7 @@ class ForwardForwardSettings(Settings):
     wrong labels drawn ``uniform``, or ``hard``, in proportion to the head's softmax; or ``mixed``, no labels at all but mixtures of two
     samples. ``peer``: the strength of peer normalisation (Hinton: .03). ``predict``: ``probe`` or ``head``; ``probe_reads`` and
     ``head_reads``: of which hidden layers each reads, ``all``, all ``but_first`` (Hinton) or the ``last``. ``head_rate``: the head's
-    learning rate as a multiple of the others'.
+    learning rate as a multiple of ``lr``; ``hidden_rate``: the hidden layers', where 0 is the control.
     """
 
     theta: float = 20.0
@@ -51,6 +51,7 @@ class ForwardForwardSettings(Settings):
     neutral: float = 0.1
     predict: str = "probe"
     head_rate: float = 10.0
+    hidden_rate: float = 1.0
     goodness: str = "mean"
     negatives: str = "uniform"
     peer: float = 0.0
@@ -66,6 +67,8 @@ class ForwardForwardSettings(Settings):
             raise BadInput("setting theta", got=self.theta, allowed="above 0, at most 1000")
         if not 0.0 <= self.peer <= 1000.0:
             raise BadInput("setting peer", got=self.peer, allowed="0 to 1000")
+        if not 0.0 <= self.hidden_rate <= 1000.0:
+            raise BadInput("setting hidden_rate", got=self.hidden_rate, allowed="0 to 1000")
         for name in ("on", "neutral"):
             if not -1000.0 <= getattr(self, name) <= 1000.0:
                 raise BadInput(f"setting {name}", got=getattr(self, name), allowed="-1000 to 1000")
@@ -153,6 +156,8 @@ class ForwardForward(Rule):
             delta = local_delta(y, settings.theta, y.shape[-1] if settings.goodness == "sum" else 1)
             if settings.peer:
                 delta[:count] += peer_pull(run.extra["peers"][layer.name], y[:count], settings.peer)
+            if settings.hidden_rate != 1.0:
+                delta *= np.asarray(settings.hidden_rate, delta.dtype)
             seen, params = h[layer.inputs[0]][: 2 * count], run.params[layer.name]
             if isinstance(seen, Labelled):
                 gradients[layer.name] = seen.weight_gradient(delta, params)
@@ -237,6 +242,8 @@ class ForwardForward(Rule):
             error = build.error(h[build.layers[-1].name])
             for head in part.heads:
                 build.update(head, error, h[head.inputs[0]], settings.head_rate)
+        if not settings.hidden_rate:
+            return
         wrong = build.wrong_label(prod(build.layers[-1].shape))
         positive = negative = build.x
         for layer in part.below:
@@ -246,7 +253,7 @@ class ForwardForward(Rule):
             up, down = build.forward(layer, positive), build.forward(layer, negative)
             if layer.trainable:
                 delta_up, delta_down = build.ff_delta(up, settings.theta, 1), build.ff_delta(down, settings.theta, -1)
-                factor = 1.0 / prod(layer.shape[:-1])
+                factor = settings.hidden_rate / prod(layer.shape[:-1])
                 build.update(layer, delta_up, positive, factor)
                 build.update(layer, delta_down, negative, factor)
             positive, negative = up, down
