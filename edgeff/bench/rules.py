@@ -6,8 +6,8 @@ runs on a device. The first remark says what a step needs stored. A point that c
 
 Every rule sees the same initial weights, split and inputs; images are standardised. The control is the rule ``frozen``. ``bp+norm`` and
 ``frozen+norm`` have batch normalisation behind their convolutions while they train, as ``cwc`` brings it; it folds away afterwards, and the
-frozen one has the statistics of a few hundred training samples. ``frozen+ff`` is Forward-Forward's network and head on hidden layers that
-stay as they were drawn.
+frozen one has the statistics of a few hundred training samples. ``frozen+ff`` and ``frozen+scff`` are the networks and heads of
+those rules on hidden layers that stay as they were drawn.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "bp" + NORM: ("bp", {}),
     "frozen" + NORM: ("frozen", {}),
     "frozen+ff": ("ff", {"hidden_rate": 0.0}),
+    "frozen+scff": ("scff", {"lr": 0.0, "epochs": 1, "decay_epochs": ()}),
 }
 """What else is compared on convolutional networks: by its name its rule, and settings."""
 COMPARED: Mapping[tuple[str, str], Mapping[str, Any]] = {
