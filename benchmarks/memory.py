@@ -21,6 +21,8 @@ from edgeff.plan import plan
 from edgeff.simulate import build_project, model_constants, profile
 
 AUTOENCODER = "640-128-128-8-128-128-640"
+REPRODUCING = ("afa", "bp", "dfa", "fa", "frozen", "mempepita", "pepita")
+"""The rules that train an autoencoder."""
 
 
 def measure(network: str, rule: str, numeric: Any, board_name: str) -> dict[str, Any]:
@@ -57,5 +59,7 @@ if __name__ == "__main__":
     }
     keys = [("64-32-10", rule, numeric, "nucleo_l4r5zi") for numeric in rules for rule in rules[numeric]]
     keys += [("64-32-10", rule, "int8", "rpi_pico") for rule in rules["int8"]]
-    keys += [(AUTOENCODER, rule, numeric, "mps2_an386") for numeric in ("float32", "int8") for rule in rules[numeric] if rule != "ff"]
+    keys += [
+        (AUTOENCODER, rule, numeric, "mps2_an386") for numeric in ("float32", "int8") for rule in rules[numeric] if rule in REPRODUCING
+    ]
     collect("memory", keys, measure)
