@@ -100,13 +100,12 @@ def test_peer_normalisation_is_the_gradient_of_the_spread_of_mean_activities() -
     peers.extra["peers"]["dense_1"][:] = started
     difference = FF.step(peers, x, t)["dense_1"]
     difference = {name: value - FF.step(plain, x, t)["dense_1"][name] for name, value in difference.items()}
-    layer = parts(plain.network).hidden[0]
-    h = {"input": x}
-    FF._forward(plain, parts(plain.network).below, h, t.argmax(axis=1))
+    label, norm, layer = plain.network.layers[:3]
+    rows = kind(norm).forward(norm, {}, with_label(label, x, t.argmax(axis=1)))
 
     def loss() -> float:
-        alone = Network("one", h["label_norm"].shape[1:], (replace(layer, inputs=("input",)),))
-        y = forward(alone, plain.params, h["label_norm"])["dense_1"]
+        alone = Network("one", rows.shape[1:], (replace(layer, inputs=("input",)),))
+        y = forward(alone, plain.params, rows)["dense_1"]
         assert (y > 0).all()
         means = PEER_KEEP * started + (1 - PEER_KEEP) * y.mean(axis=0)
         return float(0.7 / 2 / (1 - PEER_KEEP) * np.sum((means - means.mean()) ** 2))

@@ -13,6 +13,7 @@ from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Headroom, Layer, Network, Numeric
 from edgeff.kernels.arithmetic import step_key, stream_key
 from edgeff.layers import kind
+from edgeff.layers.parallel import slices
 from edgeff.rules import Gradients, LayerScores, Rule, Run, Settings, register
 from edgeff.rules._goodness import (
     goodness,
@@ -171,12 +172,9 @@ class ForwardForward(Rule):
     def scores(self, run: Run, x: Array) -> Array:
         if run.settings.predict == "head":
             return super().scores(run, x)
-        below, read = self._probed(run.network, run.settings)
         scores = np.zeros((len(x), prod(run.network.layers[-1].shape)), x.dtype)
-        for label in range(scores.shape[1]):
-            h = {"input": x}
-            self._forward(run, below, h, np.full(len(x), label))
-            scores[:, label] = sum(goodness(h[layer.name]) for layer in read)
+        for part in slices(len(x), -(-len(x) // scores.shape[1])):  # under all labels no more rows than x has
+            *_, (_, scores[part], _) = self._layer_scores(run, x[part])
         return scores
 
     def layer_scores(self, run: Run, x: Array) -> Iterator[LayerScores] | None:
