@@ -235,7 +235,7 @@ def test_feedback_alignment_with_the_networks_own_weights_is_back_propagation() 
     run, x, t = on_graph("fa")
     other = registry.rules["fa"].step(run, x, t)
     assert {layer: matrix.shape for layer, matrix in run.extra["B"].items()} == {
-        layer: run.params[layer]["weight"].shape for layer in ("inner", "depthwise", "dense")
+        layer: run.params[layer]["weight"].shape for layer in ("inner", "depthwise", "grouped", "dense")
     }
     run.extra["B"] = {layer: run.params[layer]["weight"] for layer in run.extra["B"]}
     found, expected = registry.rules["fa"].step(run, x, t), BP.step(run, x, t)
