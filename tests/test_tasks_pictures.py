@@ -14,7 +14,7 @@ from task_data import checked, digests, empty_folders, refusal, task
 from edgeff.errors import MissingTool
 from edgeff.ir import Array
 from edgeff.tasks import vww
-from edgeff.tasks._augment import flipped, moved, shifted_and_turned
+from edgeff.tasks._augment import flipped, moved, shifted, shifted_and_turned
 
 IMAGES = ("mnist", "cifar10", "ic", "vww")
 
@@ -148,6 +148,18 @@ def test_a_flip_mirrors_about_every_second_image_and_no_other() -> None:
     assert (mirrored ^ kept).all()
     assert 150 < mirrored.sum() < 250
     assert np.array_equal(x, before)
+
+
+def test_shifts_by_whole_pixels_repeat_the_border_and_reach_every_place() -> None:
+    image = np.arange(20, dtype=np.float32).reshape(1, 4, 5, 1)
+    found = shifted(np.repeat(image, 400, axis=0), np.random.default_rng(0), 1)
+    expected = set()
+    for down in (-1, 0, 1):
+        for right in (-1, 0, 1):
+            rows, columns = np.clip(np.arange(4) + down, 0, 3), np.clip(np.arange(5) + right, 0, 4)
+            expected.add(image[0][rows][:, columns].tobytes())
+    assert {each.tobytes() for each in found} == expected
+    assert shifted(image, np.random.default_rng(0), 0).tobytes() == image.tobytes()
 
 
 @pytest.mark.parametrize("name", IMAGES)
