@@ -15,6 +15,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
+from held_out import held_out
 from results import collect
 
 from edgeff import registry
@@ -70,16 +71,10 @@ def measure(seed: int) -> dict[str, Any]:
 
 def validate(epochs: str, *words: str) -> None:
     """Prints the errors on the last 10,000 training images of one seed."""
-    data = registry.tasks["mnist"].load(0)
-    held = {
-        "x_test": data.x_train[50_000:],
-        "y_test": data.y_train[50_000:],
-        "x_train": data.x_train[:50_000],
-        "y_train": data.y_train[:50_000],
-    }
+    data = held_out(registry.tasks["mnist"].load(0))
     given = dict(word.split("=") for word in words)
     changed = replace(find_rule("cwc").settings, **SETTINGS).changed(given)
-    print(learn(standardised(replace(data, **held)), 0, **{"epochs": int(epochs)} | {key: getattr(changed, key) for key in given}))
+    print(learn(standardised(data), 0, **{"epochs": int(epochs)} | {key: getattr(changed, key) for key in given}))
 
 
 if __name__ == "__main__":

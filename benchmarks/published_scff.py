@@ -20,11 +20,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from held_out import held_out
 from results import collect, load
 
 from edgeff import registry
+from edgeff.bench.rules import VARIANTS
 from edgeff.networks import structure
-from edgeff.tasks import Data
 from edgeff.tasks._augment import shifted
 from edgeff.train import accuracy, train
 
@@ -69,19 +70,13 @@ MOST_PIXELS = 2
 RULES = {MLP: ("scff", "frozen", "unmoved"), "cnn_small": ("scff", "frozen")}
 
 
-def held_out(data: Data) -> Data:
-    """The training part without its last sixth, and that sixth in the place of the test part."""
-    n = len(data.x_train) * 5 // 6
-    return replace(data, x_train=data.x_train[:n], y_train=data.y_train[:n], x_test=data.x_train[n:], y_test=data.y_train[n:])
-
-
 def measure(task: str, name: str, rule: str, seed: int, *, validate: bool = False) -> dict[str, Any]:
     """The accuracy of one seed and its schedule; ``rule`` is scff, frozen or unmoved."""
     data = registry.tasks[task].load(seed)
     data = held_out(data) if validate else data
     settings = replace(registry.rules["scff"].settings, **SETTINGS[task, name])
     if rule == "frozen":
-        settings = replace(settings, lr=0.0, epochs=1, decay_epochs=())
+        settings = replace(settings, **VARIANTS["frozen+scff"][1])
     if rule == "unmoved":
         settings = replace(settings, **UNMOVED)
     augment = partial(shifted, most=MOST_PIXELS) if rule == "scff" and name == MLP else None

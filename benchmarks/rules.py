@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import replace
 from typing import Any
 
+from held_out import held_out
 from results import collect
 
 from edgeff.bench.rules import SEEDS, RulePoint, changes_of, rule_points, test_metric, trained_on
@@ -38,10 +38,8 @@ def validate(task: str, network: str, rule: str, *words: str) -> float:
     texts = dict(word.split("=") for word in words)
     changed = find_rule(rule).settings.changed(texts)
     point = RulePoint(task, network, rule, 0, changes_of(task, network, rule) | {key: getattr(changed, key) for key in texts})
-    data = point.data()
-    cut = len(data.x_train) * 5 // 6
-    held = {"x_test": data.x_train[cut:], "y_test": data.y_train[cut:], "x_train": data.x_train[:cut], "y_train": data.y_train[:cut]}
-    return test_metric(task, trained_on(part := replace(data, **held), point), part)
+    data = held_out(point.data())
+    return test_metric(task, trained_on(data, point), data)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import numpy as np
 
 from edgeff.exporters.onnx_graph import Graph
 from edgeff.ir import Array, Layer
+from edgeff.layers.conv2d import groups
 
 
 def _parameters(graph: Graph, layer: Layer, weight: Array | None = None) -> list[str]:
@@ -35,7 +36,7 @@ def _window(layer: Layer, name: str) -> dict[str, Any]:
 def _conv2d(graph: Graph, layer: Layer) -> None:
     weight = layer.params["weight"].transpose(0, 3, 1, 2)  # (C_out, KH, KW, C_in / groups) -> (C_out, C_in / groups, KH, KW)
     x = graph.read(layer.inputs[0], "channels_first")
-    attributes = _window(layer, "kernel") | ({"group": int(layer.attrs["groups"])} if layer.attrs.get("groups", 1) != 1 else {})
+    attributes = _window(layer, "kernel") | ({"group": groups(layer)} if groups(layer) != 1 else {})
     graph.finish(layer, "Conv", [x, *_parameters(graph, layer, weight)], "channels_first", **attributes)
 
 

@@ -15,6 +15,7 @@ from edgeff.errors import BadInput, Unsupported
 from edgeff.importers.checks import MAX_ELEMENTS, check_finite, short
 from edgeff.ir import Layer
 from edgeff.layers import kind
+from edgeff.layers.conv2d import groups
 
 Shape = tuple[int, ...]
 
@@ -152,7 +153,7 @@ def _weight_shape(layer: Layer, shape: Shape) -> Shape:
         return (outputs, int(attrs["kernel"]), shape[1])
     window = int(attrs["kernel_h"]), int(attrs["kernel_w"])
     if layer.op == "conv2d":
-        return (outputs, *window, shape[2] // int(attrs.get("groups", 1)))
+        return (outputs, *window, shape[2] // groups(layer))
     return (*window, shape[2] * int(attrs["multiplier"]))
 
 

@@ -34,9 +34,10 @@ def grouped_macs(attrs: Mapping[str, Any]) -> int:
     return conv_macs(attrs) // int(attrs["groups"])
 
 
-def channels_of(group: int, groups: int, channels: int) -> slice:
-    """The channels of a group: ``channels`` are cut into ``groups`` runs of one length."""
-    return slice(group * channels // groups, (group + 1) * channels // groups)
+def group_channels(groups: int, in_c: int, out_c: int) -> list[tuple[slice, slice]]:
+    """The input and output channels of each group: both are cut into ``groups`` runs of one length."""
+    seen, made = in_c // groups, out_c // groups
+    return [(slice(seen * group, seen * (group + 1)), slice(made * group, made * (group + 1))) for group in range(groups)]
 
 
 def depthwise_macs(attrs: Mapping[str, Any]) -> int:
@@ -141,8 +142,7 @@ def eff_grouped_conv2d_f32(
     """float32: as ``eff_conv2d_f32`` of each group; w (out_c, k_h, k_w, in_c / groups)."""
     image, made, weights = x.reshape(in_h, in_w, in_c), y.reshape(out_h, out_w, out_c), w.reshape(out_c, -1)
     window = (k_h, k_w, stride_h, stride_w, pad_h, pad_w, relu)
-    for group in range(groups):
-        seen, outputs = channels_of(group, groups, in_c), channels_of(group, groups, out_c)
+    for seen, outputs in group_channels(groups, in_c, out_c):
         part = np.empty((out_h, out_w, out_c // groups), np.float32)
         sizes = (in_h, in_w, in_c // groups, out_h, out_w, out_c // groups)
         own = None if b is None else b[outputs]
@@ -180,8 +180,7 @@ def eff_grouped_conv2d_i8(
     """int8: as ``eff_conv2d_i8`` of each group; w (out_c, k_h, k_w, in_c / groups)."""
     image, made, weights = x.reshape(in_h, in_w, in_c), y.reshape(out_h, out_w, out_c), w.reshape(out_c, -1)
     window = (k_h, k_w, stride_h, stride_w, pad_h, pad_w, per_channel, x_zero, y_zero, y_min, y_max)
-    for group in range(groups):
-        seen, outputs = channels_of(group, groups, in_c), channels_of(group, groups, out_c)
+    for seen, outputs in group_channels(groups, in_c, out_c):
         part = np.empty((out_h, out_w, out_c // groups), np.int8)
         scales = (multiplier[outputs], shift[outputs]) if per_channel else (multiplier, shift)
         sizes = (in_h, in_w, in_c // groups, out_h, out_w, out_c // groups)

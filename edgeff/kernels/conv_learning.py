@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeff.ir import Array
 from edgeff.kernels import kernel
-from edgeff.kernels.conv import channels_of, conv_macs, depthwise_macs, grouped_macs, windows
+from edgeff.kernels.conv import conv_macs, depthwise_macs, group_channels, grouped_macs, windows
 from edgeff.kernels.update import BIAS_LIMIT, FRACTION_I8, gain_of, rate_of, rounding_of
 
 MOST_POSITIONS = 65_536
@@ -118,8 +118,7 @@ def eff_grouped_conv2d_update_f32(
 ) -> None:
     """As ``eff_conv2d_update_f32`` of each group; w (out_c, k_h, k_w, in_c / groups)."""
     image, deltas, weights = a.reshape(in_h, in_w, in_c), delta.reshape(out_h, out_w, out_c), w.reshape(out_c, -1)
-    for group in range(groups):
-        seen, outputs = channels_of(group, groups, in_c), channels_of(group, groups, out_c)
+    for seen, outputs in group_channels(groups, in_c, out_c):
         sizes = (in_h, in_w, in_c // groups, out_h, out_w, out_c // groups, k_h, k_w, stride_h, stride_w, pad_h, pad_w)
         own = weights[outputs].reshape(-1)
         eff_conv2d_update_f32(own, deltas[..., outputs].reshape(-1), image[..., seen].reshape(-1), rate, *sizes, lr)
@@ -155,10 +154,10 @@ def eff_grouped_conv2d_update_i8(
     """As ``eff_conv2d_update_i8``, each group from its own channels of a; w (out_c, k_h, k_w, in_c / groups)."""
     image, deltas = a.reshape(in_h, in_w, in_c).astype(np.float64) - a_zero, delta.reshape(-1, out_c).astype(np.float64)
     sums = []
-    for group in range(groups):
-        taps = windows(image[..., channels_of(group, groups, in_c)], in_h, in_w, out_h, out_w, k_h, k_w, stride_h, stride_w, pad_h, pad_w)
+    for seen, outputs in group_channels(groups, in_c, out_c):
+        taps = windows(image[..., seen], in_h, in_w, out_h, out_w, k_h, k_w, stride_h, stride_w, pad_h, pad_w)
         rows = taps.transpose(0, 1, 3, 4, 2).reshape(out_h * out_w, -1)
-        sums.append((deltas[:, channels_of(group, groups, out_c)].T @ rows).astype(np.int64).reshape(-1))
+        sums.append((deltas[:, outputs].T @ rows).astype(np.int64).reshape(-1))
     w[:] = _changed_i8(w, np.concatenate(sums), rate, step, multiplier, shift, stochastic, key)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgeff.ir import Array
 from edgeff.kernels import kernel
-from edgeff.kernels.conv import channels_of, conv_macs, depthwise_macs, grouped_macs, windows
+from edgeff.kernels.conv import conv_macs, depthwise_macs, group_channels, grouped_macs, windows
 from edgeff.kernels.conv_learning import taps_inside
 
 
@@ -75,8 +75,7 @@ def eff_grouped_conv2d_input_gradient_f32(
 ) -> None:
     """As ``eff_conv2d_input_gradient_f32`` of each group; w (out_c, k_h, k_w, in_c / groups)."""
     image, deltas, weights = d.reshape(in_h, in_w, in_c), delta.reshape(out_h, out_w, out_c), w.reshape(out_c, -1)
-    for group in range(groups):
-        seen, outputs = channels_of(group, groups, in_c), channels_of(group, groups, out_c)
+    for seen, outputs in group_channels(groups, in_c, out_c):
         sizes = (in_h, in_w, in_c // groups, out_h, out_w, out_c // groups, k_h, k_w, stride_h, stride_w, pad_h, pad_w)
         part = np.empty((in_h, in_w, in_c // groups), np.float32)
         eff_conv2d_input_gradient_f32(part.reshape(-1), deltas[..., outputs].reshape(-1), weights[outputs].reshape(-1), *sizes)

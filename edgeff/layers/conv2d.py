@@ -14,7 +14,7 @@ import numpy as np
 
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Attr, Layer
-from edgeff.kernels.conv import channels_of
+from edgeff.kernels.conv import group_channels
 from edgeff.kernels.conv_learning import MOST_POSITIONS
 from edgeff.kernels.update import FRACTION_I8
 from edgeff.layers import windows
@@ -42,6 +42,11 @@ def window(layer: Layer) -> Pair:
     """The size (h, w) of a convolution's kernel or of a pool."""
     name = "kernel" if "kernel_h" in layer.attrs else "pool"
     return int(layer.attrs[f"{name}_h"]), int(layer.attrs[f"{name}_w"])
+
+
+def groups(layer: Layer) -> int:
+    """The count of groups of a conv2d; 1 where it says nothing."""
+    return int(layer.attrs.get("groups", 1))
 
 
 def output_size(layer: Layer, height: int, width: int) -> Pair:
@@ -165,15 +170,15 @@ class Conv2d(Weighted):
     per_channel = True
 
     def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
-        groups = _groups(layer)
-        if inputs[0][2] % groups or layer.shape[2] % groups:
-            got = f"{groups} groups for {inputs[0][2]} input and {layer.shape[2]} output channels"
+        count = groups(layer)
+        if inputs[0][2] % count or layer.shape[2] % count:
+            got = f"{count} groups for {inputs[0][2]} input and {layer.shape[2]} output channels"
             raise BadInput(f"layer {layer.name!r}", got=got, allowed="a count that divides both")
         return (*output_size(layer, *inputs[0][:2]), layer.shape[2])
 
     def initial(self, layer: Layer, inputs: tuple[tuple[int, ...], ...], rng: np.random.Generator) -> dict[str, Array]:
         """``W ~ U(+-sqrt(6 / fan_in))`` (He et al. 2015), bias zero."""
-        shape = (layer.shape[2], *window(layer), inputs[0][2] // _groups(layer))
+        shape = (layer.shape[2], *window(layer), inputs[0][2] // groups(layer))
         limit = sqrt(6.0 / (shape[1] * shape[2] * shape[3]))
         params: dict[str, Array] = {"weight": rng.uniform(-limit, limit, shape).astype(np.float32)}
         if layer.attrs.get("bias"):
@@ -205,8 +210,7 @@ class Conv2d(Weighted):
     def _lowered(self, layer: Layer, x: Any) -> tuple[str, dict[str, Attr]]:
         """The kernel's name without its suffix, and its attributes, for an input x."""
         attrs = geometry(layer, x.shape) | {"out_c": layer.shape[2]}
-        groups = _groups(layer)
-        return ("eff_conv2d", attrs) if groups == 1 else ("eff_grouped_conv2d", attrs | {"groups": groups})
+        return ("eff_conv2d", attrs) if groups(layer) == 1 else ("eff_grouped_conv2d", attrs | {"groups": groups(layer)})
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         return lower_window(build, layer, *self._lowered(layer, xs[0]), xs[0], layer.params["weight"][0].size)
@@ -223,14 +227,9 @@ class Conv2d(Weighted):
         return lower_window_gradient(build, layer, name, attrs, xs[0], [delta, build.parameter(layer, "weight")])
 
 
-def _groups(layer: Layer) -> int:
-    return int(layer.attrs.get("groups", 1))
-
-
 def _cuts(layer: Layer, channels: int) -> list[tuple[slice, slice]]:
     """The input and output channels of each group, for an input of so many ``channels``."""
-    groups, outputs = _groups(layer), layer.shape[2]
-    return [(channels_of(group, groups, channels), channels_of(group, groups, outputs)) for group in range(groups)]
+    return group_channels(groups(layer), channels, layer.shape[2])
 
 
 class DepthwiseConv2d(Weighted):
