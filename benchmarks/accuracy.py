@@ -12,7 +12,7 @@ from results import collect
 
 from edgeff import registry
 from edgeff.networks import structure
-from edgeff.train import accuracy, train
+from edgeff.train.loop import accuracy, train
 
 NETWORKS = ("64-32-10", "64-256-10", "64-128-128-10")
 SEEDS = 5

@@ -19,12 +19,12 @@ from results import collect
 from threadpoolctl import threadpool_limits
 
 from edgeff import registry
-from edgeff.attack import Attacked, Settings, sweep, transfer
 from edgeff.ir import Array, Network
-from edgeff.layers import with_parameters
 from edgeff.networks import initialised, structure
-from edgeff.optimisers import OPTIMISERS
-from edgeff.train import accuracy, fit, start
+from edgeff.ops import with_parameters
+from edgeff.studies.attack import Attacked, Settings, sweep, transfer
+from edgeff.train.loop import accuracy, fit, start
+from edgeff.train.optimisers import OPTIMISERS
 
 NETWORK, TRAINED, KEPT, TESTED, LOOK = "784-1024-10", 10_000, 2_000, 1_000, 10
 EPSILONS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2)

@@ -15,11 +15,11 @@ import numpy as np
 from results import collect
 
 from edgeff import registry
-from edgeff.deploy import deploy
+from edgeff.device.simulate import learn_on_host
+from edgeff.device.targets.host import HostTarget
 from edgeff.networks import initialised
 from edgeff.networks._stack import Stack
-from edgeff.simulate import learn_on_host
-from edgeff.targets.host import HostTarget
+from edgeff.program.deploy import deploy
 
 EPOCHS, SEEDS = 30, 3
 KEYS: tuple[tuple[str, Any, str, dict[str, float]], ...] = (

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from results import FOLDER
 
-from edgeff.demo import demo
+from edgeff.bench.demo import demo
 from edgeff.report import to_json
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ import numpy as np
 from results import collect
 
 from edgeff import registry
-from edgeff.deploy import deploy
+from edgeff.device.simulate import learn_on_host
+from edgeff.device.targets.host import HostTarget
 from edgeff.networks import initialised, structure
-from edgeff.simulate import learn_on_host
-from edgeff.targets.host import HostTarget
+from edgeff.program.deploy import deploy
 
 NETWORK, EPOCHS, SEEDS = "64-32-10", 60, 5
 

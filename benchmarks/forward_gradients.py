@@ -15,7 +15,7 @@ from results import collect
 
 from edgeff import registry
 from edgeff.networks import structure
-from edgeff.train import accuracy, train
+from edgeff.train.loop import accuracy, train
 
 SEEDS = 3
 DIRECTIONS = {"activities": (1, 4, 16), "weights": (1, 4, 16, 64)}

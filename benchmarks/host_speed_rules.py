@@ -22,7 +22,7 @@ from results import collect
 
 from edgeff.networks import initialised, structure
 from edgeff.rules import find_rule
-from edgeff.train import fit
+from edgeff.train.loop import fit
 
 EPOCHS = 7
 VERSION = "2.13.0"

@@ -28,10 +28,10 @@ from results import collect
 
 from edgeff import registry
 from edgeff.ir import Array, Layer, Network
-from edgeff.layers.conv2d import pads, stride, window
-from edgeff.layers.windows import same_padding
 from edgeff.networks import initialised, recipe, reproduces_input, structure
-from edgeff.train import Trained, accuracy, fit
+from edgeff.ops.conv2d import pads, stride, window
+from edgeff.ops.windows import same_padding
+from edgeff.train.loop import Trained, accuracy, fit
 
 TIMED_IMAGES = {"cnn_1d": 12_800, "ds_cnn": 3_000, "fc_ae": 51_200, "mobilenet_v1_025": 640, "resnet8": 2_560}
 TIMED_EPOCHS = 6

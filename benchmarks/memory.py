@@ -14,11 +14,11 @@ import numpy as np
 from results import collect
 
 from edgeff import registry
-from edgeff.boards import load_board
-from edgeff.deploy import deploy
+from edgeff.device.boards import load_board
+from edgeff.device.simulate import build_project, model_constants, profile
 from edgeff.networks import initialised, structure
-from edgeff.plan import plan
-from edgeff.simulate import build_project, model_constants, profile
+from edgeff.program.deploy import deploy
+from edgeff.program.plan import plan
 
 AUTOENCODER = "640-128-128-8-128-128-640"
 REPRODUCING = ("afa", "bp", "dfa", "fa", "frozen", "mempepita", "pepita")

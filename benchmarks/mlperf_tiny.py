@@ -21,15 +21,15 @@ from results import collect
 
 from edgeff import registry
 from edgeff.bench.models import BENCHMARKS, Benchmark, benchmark_of, model_file, weights
-from edgeff.boards import load_board, load_boards
-from edgeff.deploy import Deployment, deploy
+from edgeff.device.boards import load_board, load_boards
+from edgeff.device.simulate import build_project, fits, profile
+from edgeff.device.targets.host import HostTarget
+from edgeff.device.toolchains import TOOLCHAINS
 from edgeff.ir import Array, Numeric
 from edgeff.networks import reproduces_input
-from edgeff.plan import plan
-from edgeff.simulate import build_project, fits, profile
-from edgeff.targets.host import HostTarget
+from edgeff.program.deploy import Deployment, deploy
+from edgeff.program.plan import plan
 from edgeff.tasks import Data
-from edgeff.toolchains import TOOLCHAINS
 from edgeff.verify.engines import tflm
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

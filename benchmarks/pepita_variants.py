@@ -13,12 +13,12 @@ import numpy as np
 from results import collect
 
 from edgeff import registry
-from edgeff.deploy import deploy
+from edgeff.device.simulate import learn_on_host
+from edgeff.device.targets.host import HostTarget
 from edgeff.errors import Diverged
 from edgeff.networks import initialised, structure
-from edgeff.simulate import learn_on_host
-from edgeff.targets.host import HostTarget
-from edgeff.train import accuracy, train
+from edgeff.program.deploy import deploy
+from edgeff.train.loop import accuracy, train
 
 NETWORK, SEEDS, DEVICE_EPOCHS = "64-32-10", 5, 30
 HOST: tuple[tuple[str, dict[str, Any]], ...] = (

@@ -25,7 +25,7 @@ from edgeff.networks._stack import Stack
 from edgeff.rules import find_rule
 from edgeff.tasks import Data, standardised
 from edgeff.tasks._augment import shifted
-from edgeff.train import accuracy, fit
+from edgeff.train.loop import accuracy, fit
 
 SEEDS, PAPER_ERROR = 3, 0.58
 SETTINGS: dict[str, Any] = {"optimiser": "adam", "lr": 0.003, "batch": 64, "epochs": 20, "decay": 0.3, "decay_epochs": (12, 16, 18)}

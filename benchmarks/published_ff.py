@@ -17,11 +17,11 @@ from typing import Any
 from results import collect
 
 from edgeff import registry
-from edgeff.early_exit import fit_thresholds, walk
 from edgeff.ir import Array
 from edgeff.networks import initialised, structure
 from edgeff.rules import Run, find_rule
-from edgeff.train import Trained, accuracy, fit
+from edgeff.studies.early_exit import fit_thresholds, walk
+from edgeff.train.loop import Trained, accuracy, fit
 
 NETWORK = "784-500-500-10"
 HELD_OUT = 10_000

@@ -26,7 +26,7 @@ from results import collect
 from edgeff import registry
 from edgeff.networks import structure
 from edgeff.tasks import Data
-from edgeff.train import Trained, accuracy, train
+from edgeff.train.loop import Trained, accuracy, train
 
 SEEDS, TRIED, HELD_OUT, CURVE = 3, 20_000, 10_000, (1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
 DENSE = "784-1024-10"

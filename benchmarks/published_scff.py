@@ -27,7 +27,7 @@ from edgeff import registry
 from edgeff.bench.rules import VARIANTS
 from edgeff.networks import structure
 from edgeff.tasks._augment import shifted
-from edgeff.train import accuracy, train
+from edgeff.train.loop import accuracy, train
 
 MLP = "784-2000-2000-10"
 SETTINGS: dict[tuple[str, str], dict[str, Any]] = {

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from results import collect
 
-from edgeff.exporters.tflite import to_tflite
-from edgeff.importers import from_tflite
+from edgeff.formats import from_tflite
+from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Array, Network
-from edgeff.quantize import dequantise_array
+from edgeff.program.quantize import dequantise_array
 from edgeff.verify import compare, verify
 from edgeff.verify.engines import Tflm
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from results import collect
 
-from edgeff.boards import load_board
-from edgeff.deploy import deploy
+from edgeff.device.boards import load_board
+from edgeff.device.simulate import build_project, profile
 from edgeff.networks import initialised, structure
-from edgeff.simulate import build_project, profile
+from edgeff.program.deploy import deploy
 
 FC_AE = "640-128-128-128-128-8-128-128-128-128-640"
 PEERS = {

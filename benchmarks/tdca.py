@@ -32,7 +32,7 @@ from edgeff.networks import initialised, structure
 from edgeff.rules import find_rule
 from edgeff.rules._tdca_training import MetaSettings, begin, drawn_from, inner_losses, inner_settings, meta_train, synthetic
 from edgeff.rules._top_down import SHIPPED, random_top_down, read, unpacked, write
-from edgeff.train import Trained, accuracy, fit
+from edgeff.train.loop import Trained, accuracy, fit
 
 VARIANTS = {"meta": "tdca", "random": "tdca", "dfa": "dfa", "bp": "bp", "frozen": "frozen", "shuffled": "tdca", "own": "tdca"}
 SCALES = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)

@@ -12,7 +12,7 @@ from typing import Any
 from results import collect
 
 from edgeff.cli.theory import entry
-from edgeff.theory import compare
+from edgeff.studies.theory import compare
 
 SEEDS = 10
 DEFAULT = (1000, 2, 2, 0)

@@ -14,12 +14,12 @@ from results import collect
 
 from edgeff import registry
 from edgeff.bench.metrics import measured, real_outputs
-from edgeff.deploy import deploy
+from edgeff.device.targets.host import HostTarget
 from edgeff.ir import Array, Network
 from edgeff.networks import recipe, structure
-from edgeff.targets.host import HostTarget
+from edgeff.program.deploy import deploy
 from edgeff.tasks import Data
-from edgeff.train import train
+from edgeff.train.loop import train
 
 RUNS = (("fsdd", "ds_cnn"), ("bearings", "20-32-2"), ("bearings_10", "20-32-10"))
 SEEDS = 3

@@ -1,7 +1,7 @@
-"""Discovery of everything that can be added as one file: rules, kernels, layers, tasks and networks.
+"""Discovery of everything that can be added as one file: rules, kernels, operators, tasks and networks.
 
 A thing registers itself when its module is imported. Modules come from edgeff's own packages, from the entry points of installed
-distributions (groups ``edgeff.rules``, ``edgeff.kernels``, ``edgeff.layers``, ``edgeff.tasks``, ``edgeff.networks``) and from the folders
+distributions (groups ``edgeff.rules``, ``edgeff.kernels``, ``edgeff.ops``, ``edgeff.tasks``, ``edgeff.networks``) and from the folders
 named in ``EDGEFF_PLUGIN_DIR`` (as in ``PATH``), whose every ``*.py`` is imported once. A name registered twice by different objects is
 refused.
 """
@@ -129,6 +129,6 @@ def load_plugin(path: Path) -> None:
 
 rules: Registry[Any] = Registry("rule", "edgeff.rules")
 kernels: Registry[Any] = Registry("kernel", "edgeff.kernels")
-layers: Registry[Any] = Registry("layer", "edgeff.layers")
+ops: Registry[Any] = Registry("operator", "edgeff.ops")
 tasks: Registry[Any] = Registry("task", "edgeff.tasks")
 networks: Registry[Any] = Registry("network", "edgeff.networks")

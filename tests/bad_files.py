@@ -12,8 +12,8 @@ import onnx
 from model_files import dense, float_network
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeff.exporters.onnx import to_onnx
-from edgeff.exporters.tflite import to_tflite
+from edgeff.formats.onnx.writer import to_onnx
+from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Array, Layer, Network
 from edgeff.resources import boards_folder
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from edgeff import registry
-from edgeff.deploy import Deployment, deploy
 from edgeff.ir import Array, Network, Numeric
 from edgeff.networks import initialised, structure
-from edgeff.quantize import quantise_array, quantize
+from edgeff.program.deploy import Deployment, deploy
+from edgeff.program.quantize import quantise_array, quantize
 from edgeff.tasks import Data
-from edgeff.train import train
+from edgeff.train.loop import train
 
 
 @functools.cache

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgeff.boards import load_board
-from edgeff.firmware import Firmware, build
+from edgeff.device.boards import load_board
+from edgeff.device.firmware import Firmware, build
+from edgeff.device.toolchains import TOOLCHAINS
 from edgeff.ir import Board, Call, Region
-from edgeff.toolchains import TOOLCHAINS
 
 TINY = Path(__file__).parent / "data" / "tiny_model"
 BOARDS = ("nucleo_l4r5zi", "rpi_pico")

@@ -17,10 +17,10 @@ from test_onnx_quantised import OPERATORS, whole
 from tflite_files import Graph, pool
 
 from edgeff.errors import EdgeffError
-from edgeff.exporters.onnx import to_onnx
-from edgeff.exporters.tflite import to_tflite
-from edgeff.importers import from_tflite
-from edgeff.importers.tflite_schema import schema
+from edgeff.formats import from_tflite
+from edgeff.formats.onnx.writer import to_onnx
+from edgeff.formats.tflite.schema import schema
+from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Network
 
 REFERENCE = ("kws_dscnn", "ic_resnet8", "vww_mobilenet025", "ad_fcae")

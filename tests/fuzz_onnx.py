@@ -12,7 +12,7 @@ import onnx
 from fuzz_values import Draw
 from google.protobuf.descriptor import FieldDescriptor
 
-from edgeff.importers.onnx_nodes import HANDLERS
+from edgeff.formats.onnx.nodes import HANDLERS
 
 DEEPER = {"graph": 12, "node": 5, "attribute": 4, "initializer": 3, "opset_import": 1, "metadata_props": 2}
 """How much likelier a field is entered than another."""

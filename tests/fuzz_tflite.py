@@ -15,9 +15,9 @@ from fuzz_corpus import packed
 from fuzz_values import Draw
 
 from edgeff.errors import EdgeffError
-from edgeff.importers import from_tflite
-from edgeff.importers.flatbuffer import Table
-from edgeff.importers.tflite_schema import names_of, schema
+from edgeff.formats import from_tflite
+from edgeff.formats.tflite.flatbuffer import Table
+from edgeff.formats.tflite.schema import names_of, schema
 
 DEEPER = {"subgraphs": 12, "tensors": 3, "operators": 4, "quantization": 4, "builtinOptions": 5, "operatorCodes": 2}
 """How much likelier a field is entered than another."""

@@ -26,11 +26,11 @@ import numpy as np
 from fuzz_corpus import corpus
 from fuzz_values import Draw
 
-from edgeff.cost import cost
-from edgeff.deploy import deploy
 from edgeff.errors import EdgeffError
-from edgeff.importers import load
-from edgeff.interpreter import Interpreter
+from edgeff.formats import load
+from edgeff.program.cost import cost
+from edgeff.program.deploy import deploy
+from edgeff.program.interpreter import Interpreter
 
 FORMS: dict[str, Callable[[bytes, Draw], bytes]] = {"tflite": fuzz_tflite.mutated, "onnx": fuzz_onnx.mutated}
 SEED = 3

@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 
 from edgeff.ir import Array, Attr, Layer, Network, Quant
-from edgeff.layers import kind
+from edgeff.ops import kind
 
 PADS = ("pad_top", "pad_left", "pad_bottom", "pad_right")
 

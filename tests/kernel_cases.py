@@ -17,9 +17,9 @@ import numpy as np
 from edgeff.ir import Array
 from edgeff.kernels import Kernel, Parameter
 from edgeff.kernels.arithmetic import multiplier_and_shift
-from edgeff.layers.dense import accumulator_shift
-from edgeff.layers.mfcc import Recipe, tables
-from edgeff.layers.mfcc import sizes as audio_sizes
+from edgeff.ops.dense import accumulator_shift
+from edgeff.ops.mfcc import Recipe, tables
+from edgeff.ops.mfcc import sizes as audio_sizes
 
 DTYPES = {
     "float": np.float32,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeff.exporters.onnx import SESSION_ENTRIES
+from edgeff.formats.onnx.writer import SESSION_ENTRIES
 from edgeff.ir import Array, Attr, Layer, Network, Quant
 
 METADATA: dict[str, Any] = {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from edgeff.analytic.deviations import BENCHMARKS
 from edgeff.ir import Network
 from edgeff.networks import initialised, structure
+from edgeff.studies.analytic.deviations import BENCHMARKS
 
 # The published sheet: training MACs, inference MACs, activation bytes in training, parameters (https://doi.org/10.1109/COINS57856.2023.10189239).
 SHEET = {

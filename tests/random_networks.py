@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgeff.ir import Attr, Layer, Network
-from edgeff.layers import kind
+from edgeff.ops import kind
 
 IMAGE = (
     "conv2d",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgeff.deploy import deploy
 from edgeff.ir import CallCost, Cost, Memory, Trace
-from edgeff.memory_map import memory_map
 from edgeff.networks import initialised, structure
-from edgeff.plan import plan
+from edgeff.program.deploy import deploy
+from edgeff.program.memory_map import memory_map
+from edgeff.program.plan import plan
 
 VERSIONS = {"edgeff": "0.1.0", "unicorn": None}
 EVIDENCE = "instructions exact (emulated), cycles modelled, validated +-20 %"

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from edgeff import registry
-from edgeff.deploy import Deployment, deploy
 from edgeff.ir import NUMERICS, Array, Network, Numeric
 from edgeff.networks import initialised, structure
+from edgeff.program.deploy import Deployment, deploy
 
 SMALL = "12-8-4"
 RULES = tuple(registry.rules)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from published_sheet import EFFECTS, NAMES, PARTS, SHEET, network
 
-from edgeff.analytic.deviations import Analysis, analyse
-from edgeff.analytic.geometry import counts
-from edgeff.analytic.pau_aymone import Figures, entry, figures, parts
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Attr, Layer, Network
+from edgeff.studies.analytic.deviations import Analysis, analyse
+from edgeff.studies.analytic.geometry import counts
+from edgeff.studies.analytic.pau_aymone import Figures, entry, figures, parts
 
 
 def published(benchmark: str) -> Analysis:

@@ -10,17 +10,17 @@ import pytest
 from command_line import CommandLine
 from published_sheet import EFFECTS, NAMES, PARTS, PRINTED, SHEET, network
 
-from edgeff.analytic.deviations import analyse
-from edgeff.analytic.pau_aymone import RULES
 from edgeff.cli.models import inference_only
 from edgeff.cli.program_figures import program_figures, require_learning
-from edgeff.cost import call_costs, cost
-from edgeff.deploy import deploy
 from edgeff.errors import Unsupported
-from edgeff.exporters.onnx import write_onnx
+from edgeff.formats.onnx.writer import write_onnx
 from edgeff.ir import Numeric
-from edgeff.layers.folding import fold
 from edgeff.networks import initialised, random_inputs, structure
+from edgeff.ops.folding import fold
+from edgeff.program.cost import call_costs, cost
+from edgeff.program.deploy import deploy
+from edgeff.studies.analytic.deviations import analyse
+from edgeff.studies.analytic.pau_aymone import RULES
 
 # ---------------------------------------------------------------- our own programs beside it
 

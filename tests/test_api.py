@@ -10,11 +10,11 @@ from types import ModuleType
 import pytest
 
 import edgeff
-from edgeff import _HOMES, STAGES
+from edgeff import _HOMES, ROOMS
 
 
-@pytest.mark.parametrize("name", STAGES)
-def test_every_stage_is_a_module(name: str) -> None:
+@pytest.mark.parametrize("name", ROOMS)
+def test_every_room_is_a_module(name: str) -> None:
     assert isinstance(getattr(edgeff, name), ModuleType)
 
 
@@ -24,8 +24,8 @@ def test_every_name_comes_from_its_home() -> None:
         for name in names:
             assert getattr(edgeff, name) is getattr(module, name)
     assert sorted(name for names in _HOMES.values() for name in names) == edgeff.__all__
-    assert not set(edgeff.__all__) & set(STAGES)
-    assert {*edgeff.__all__, *STAGES} <= set(dir(edgeff))
+    assert not set(edgeff.__all__) & set(ROOMS)
+    assert {*edgeff.__all__, *ROOMS} <= set(dir(edgeff))
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

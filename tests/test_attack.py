@@ -14,14 +14,14 @@ from command_line import CommandLine
 from image_networks import Builder
 
 from edgeff import registry
-from edgeff.attack import LOSSES, Attacked, Settings, check_gradient, fgsm, float32_gradients, pgd, sweep, transfer
-from edgeff.attack.perturb import along, bounds
 from edgeff.errors import BadInput, Unsupported
-from edgeff.exporters.onnx import write_onnx
+from edgeff.formats.onnx.writer import write_onnx
 from edgeff.ir import Array, Layer, Network
-from edgeff.layers.backward import input_gradient
 from edgeff.networks import initialised, structure
-from edgeff.train import train
+from edgeff.ops.backward import input_gradient
+from edgeff.studies.attack import LOSSES, Attacked, Settings, check_gradient, fgsm, float32_gradients, pgd, sweep, transfer
+from edgeff.studies.attack.perturb import along, bounds
+from edgeff.train.loop import train
 
 SPAN = (0.0, 1.0)
 
@@ -70,7 +70,7 @@ def test_the_gradient_is_that_of_finite_differences(network: Network, loss: str)
 @pytest.fixture
 def wrong_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gradients that are too large by a thousandth."""
-    monkeypatch.setattr("edgeff.attack.gradients.input_gradient", lambda *arguments: 1.001 * input_gradient(*arguments))
+    monkeypatch.setattr("edgeff.studies.attack.gradients.input_gradient", lambda *arguments: 1.001 * input_gradient(*arguments))
 
 
 @pytest.mark.usefixtures("wrong_gradient")
@@ -82,7 +82,7 @@ def test_a_wrong_gradient_does_not_stand_the_check() -> None:
 
 
 def test_a_kink_is_not_conclusive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeff.attack.gradients.JITTER", 0.0)
+    monkeypatch.setattr("edgeff.studies.attack.gradients.JITTER", 0.0)
     weight = np.array([[1.0], [-1.0]], np.float32)
     layers = (
         Layer("relu", "relu", ("input",), (1,), {"activation": "relu"}),

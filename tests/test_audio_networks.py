@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeff.boards import load_board
-from edgeff.deploy import deploy
+from edgeff.device.boards import load_board
+from edgeff.device.targets.host import HostTarget
 from edgeff.errors import BadInput, EdgeffError, Unsupported
-from edgeff.interpreter import Interpreter
 from edgeff.ir import NUMERICS, Array, Layer, Network, Numeric, Quant
-from edgeff.layers import SAMPLES, forward, raw_input, split_input
-from edgeff.layers.mfcc import Recipe, coefficients, with_features
-from edgeff.lower import lower
 from edgeff.networks import initialised, structure
-from edgeff.quantize import quantize
-from edgeff.targets.host import HostTarget
+from edgeff.ops import SAMPLES, forward, raw_input, split_input
+from edgeff.ops.mfcc import Recipe, coefficients, with_features
+from edgeff.program.deploy import deploy
+from edgeff.program.interpreter import Interpreter
+from edgeff.program.lower import lower
+from edgeff.program.quantize import quantize
 from edgeff.verify.executions import Emulated
 
 SMALL = {"rate": 8000, "frame": 120, "hop": 100, "fft": 128, "bands": 12, "coefficients": 5, "high_hz": 4000.0}
@@ -180,8 +180,8 @@ def test_an_mfcc_that_does_not_read_the_audio_is_refused() -> None:
 
 
 def test_formats_without_such_a_layer_say_so() -> None:
-    from edgeff.exporters.onnx import to_onnx
-    from edgeff.exporters.tflite import to_tflite
+    from edgeff.formats.onnx.writer import to_onnx
+    from edgeff.formats.tflite.writer import to_tflite
 
     network = with_features(small_network(), SMALL, SMALL_SAMPLES)
     for export in (to_onnx, to_tflite):

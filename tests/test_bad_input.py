@@ -10,7 +10,7 @@ import pytest
 from bad_files import HOSTILE_NAMES, make_bad_files
 from command_line import CommandLine, make_models
 
-from edgeff.toolchains.host import host_compiler
+from edgeff.device.toolchains.host import host_compiler
 
 TRAIN = "train digits --network 64-10 --rule bp"
 NPZ = r"allowed: a \.npz file with one array 'x' of numbers, shape \(n, 64\)"

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from edgeff.boards import load_board, load_boards
-from edgeff.cycles import model_for
+from edgeff.device.boards import load_board, load_boards
+from edgeff.device.cores import model_for
+from edgeff.device.targets.unicorn import CORES
+from edgeff.device.toolchains import TOOLCHAINS
 from edgeff.errors import BadInput
 from edgeff.resources import boards_folder, templates_folder
-from edgeff.targets.unicorn import CORES
-from edgeff.toolchains import TOOLCHAINS
 
 PICO = (boards_folder() / "rpi_pico.toml").read_text(encoding="utf-8")
 

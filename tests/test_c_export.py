@@ -16,18 +16,18 @@ import pytest
 from small_networks import AUTOENCODING, EVERY_PROGRAM, deployed, samples, small
 
 from edgeff import registry
-from edgeff.deploy import Deployment
+from edgeff.codegen.folder import SAVE_HEADER_BYTES, kernel_files, write_c
+from edgeff.codegen.names import WIDEST_LINE, comment, identifiers, initialiser, literal
+from edgeff.codegen.state import fingerprint, saved
+from edgeff.device.targets.host import HostTarget
+from edgeff.device.toolchains.host import host_compiler
 from edgeff.errors import BadInput
-from edgeff.exporters.c import SAVE_HEADER_BYTES, kernel_files, write_c
-from edgeff.exporters.c_names import WIDEST_LINE, comment, identifiers, initialiser, literal
-from edgeff.exporters.c_state import fingerprint, saved
-from edgeff.interpreter import Interpreter
 from edgeff.ir import Array, Layer, Network, Numeric, Program
 from edgeff.kernels import Kernel
-from edgeff.plan import plan
-from edgeff.quantize import quantize
-from edgeff.targets.host import HostTarget
-from edgeff.toolchains.host import host_compiler
+from edgeff.program.deploy import Deployment
+from edgeff.program.interpreter import Interpreter
+from edgeff.program.plan import plan
+from edgeff.program.quantize import quantize
 
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1"]
@@ -170,7 +170,7 @@ def test_long_arrays_stand_in_columns() -> None:
 def test_the_text_is_the_same_in_every_process_and_fits_the_page(rule: str | None, numeric: Numeric, tmp_path: Path) -> None:
     source = write_c(deployed(rule, numeric).program, tmp_path / "here")
     script = (
-        "import sys; from pathlib import Path; from edgeff.exporters.c import write_c; from small_networks import deployed; "
+        "import sys; from pathlib import Path; from edgeff.codegen.folder import write_c; from small_networks import deployed; "
         f"write_c(deployed({rule!r}, {numeric!r}).program, Path(sys.argv[1]))"
     )
     for seed in ("1", "2"):
@@ -349,8 +349,8 @@ void eff_negate_f32(float *y, const float *x, int32_t n)
     "run.py": """
 import sys
 from pathlib import Path
-from edgeff.exporters.c import write_c
-from edgeff.lower import Builder
+from edgeff.codegen.folder import write_c
+from edgeff.program.lower import Builder
 from small_networks import small
 
 build = Builder(small(), None, None, 0, "class", True)

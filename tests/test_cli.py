@@ -16,11 +16,11 @@ import click
 import pytest
 from command_line import ROOT, CommandLine, process
 
-import edgeff.exporters.onnx
-import edgeff.train
+import edgeff.formats.onnx.writer
+import edgeff.train.loop
 from edgeff.cli import run
 from edgeff.cli.group import COMMANDS, State, group
-from edgeff.simulate import build_project
+from edgeff.device.simulate import build_project
 
 DOCUMENTATION = ROOT / "docs" / "commands.md"
 COMMON = {"--json", "--seed", "--debug"}
@@ -96,7 +96,7 @@ def test_an_unexpected_exception_is_one_line(cli: CommandLine, folder: Path, mon
     def broken(*_arguments: object, **_options: object) -> None:
         raise ZeroDivisionError("division\nby zero")
 
-    monkeypatch.setattr(edgeff.train, "train", broken)
+    monkeypatch.setattr(edgeff.train.loop, "train", broken)
     ended = cli("train", "digits", "--network", "64-8-10", "--rule", "bp", "-o", "m.onnx")
     line = "error: unexpected ZeroDivisionError: division\\nby zero; run it again with --debug and report what that prints\n"
     assert (ended.status, ended.err) == (2, line)
@@ -114,7 +114,7 @@ def test_a_file_appears_whole_or_not_at_all(
         raise raised
 
     Path("m.onnx").write_bytes(b"earlier")
-    monkeypatch.setattr(edgeff.exporters.onnx, "write_onnx", half)
+    monkeypatch.setattr(edgeff.formats.onnx.writer, "write_onnx", half)
     ended = cli("export", models / "float.onnx", "--to", "onnx", "-o", "m.onnx")
     assert ended.status == status
     assert len(ended.err.splitlines()) == 1
@@ -128,7 +128,7 @@ def test_an_interrupted_build_leaves_nothing(cli: CommandLine, models: Path, fol
         build_project(*arguments, **options)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("edgeff.simulate.build_project", interrupted)
+    monkeypatch.setattr("edgeff.device.simulate.build_project", interrupted)
     ended = cli("build", models / "float.onnx", "--board", "rpi_pico", "-o", "a/b/c")
     assert (ended.status, ended.err) == (130, "error: interrupted: nothing unfinished was kept\n")
     assert list(folder.iterdir()) == []

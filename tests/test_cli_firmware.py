@@ -12,11 +12,11 @@ import pytest
 from command_line import CommandLine
 from model_files import float_network
 
-from edgeff.boards import load_boards
-from edgeff.exporters.onnx import to_onnx
-from edgeff.importers import load
-from edgeff.toolchains import TOOLCHAINS
-from edgeff.toolchains.host import host_compiler
+from edgeff.device.boards import load_boards
+from edgeff.device.toolchains import TOOLCHAINS
+from edgeff.device.toolchains.host import host_compiler
+from edgeff.formats import load
+from edgeff.formats.onnx.writer import to_onnx
 
 C_FILES = {"edgeff.h", "main.c", "model.c", "model.h"}
 

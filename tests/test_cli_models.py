@@ -16,7 +16,7 @@ from edgeff.cli.engines import ENGINES as RUNNERS
 from edgeff.cli.evaluate import ENGINES
 from edgeff.cli.list_ import KINDS
 from edgeff.cli.options import NUMERICS
-from edgeff.importers import load
+from edgeff.formats import load
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from exact_cases import digits
 
-from edgeff.deploy import deploy
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Layer, Network
-from edgeff.layers import forward, parameters
 from edgeff.networks import initialised, structure
+from edgeff.ops import forward, parameters
+from edgeff.program.deploy import deploy
 from edgeff.rules import Run, find_rule
 from edgeff.rules._groups import split
-from edgeff.train import fit, train
+from edgeff.train.loop import fit, train
 
 
 def started(name: str, network: Network) -> Run:

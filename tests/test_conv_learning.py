@@ -16,23 +16,23 @@ from test_kernels import library, same_bits  # noqa: F401 - library is a fixture
 from test_rule_contract import TOLERANCE, values_of
 
 from edgeff import registry
-from edgeff.boards import load_board
-from edgeff.cost import cost
-from edgeff.deploy import Deployment, deploy
+from edgeff.device.boards import load_board
+from edgeff.device.simulate import learn_on_host
+from edgeff.device.targets.host import HostTarget
 from edgeff.errors import Unsupported
-from edgeff.interpreter import Interpreter
 from edgeff.ir import Network, Numeric
 from edgeff.kernels.conv_learning import MOST_POSITIONS
-from edgeff.layers import parameters
-from edgeff.layers.folding import fold
-from edgeff.lower import lower
 from edgeff.networks import initialised, structure
 from edgeff.networks._stack import Stack
-from edgeff.plan import plan
-from edgeff.quantize import quantize
+from edgeff.ops import parameters
+from edgeff.ops.folding import fold
+from edgeff.program.cost import cost
+from edgeff.program.deploy import Deployment, deploy
+from edgeff.program.interpreter import Interpreter
+from edgeff.program.lower import lower
+from edgeff.program.plan import plan
+from edgeff.program.quantize import quantize
 from edgeff.rules import Rule, Run
-from edgeff.simulate import learn_on_host
-from edgeff.targets.host import HostTarget
 from edgeff.verify import BOARDS
 from edgeff.verify.executions import Emulated, Host, twin_learning
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgeff.cycles import model_for
-from edgeff.cycles.model import count_instructions, decode
+from edgeff.device.cores import model_for
+from edgeff.device.cores.model import count_instructions, decode
 from edgeff.errors import Unsupported
 
 # One instruction a case: its encoding, what it is, and its cycles on the M4 when it falls through and when it branches.

@@ -9,10 +9,10 @@ import pytest
 from small_networks import EVERY_PROGRAM, deployed, samples, small
 
 from edgeff import registry
-from edgeff.deploy import CALIBRATION_SAMPLES, deploy
 from edgeff.errors import BadInput, EdgeffError, Unsupported
 from edgeff.ir import Headroom, Numeric
-from edgeff.quantize import quantise_array, quantize
+from edgeff.program.deploy import CALIBRATION_SAMPLES, deploy
+from edgeff.program.quantize import quantise_array, quantize
 
 
 @pytest.mark.parametrize(("rule", "numeric"), EVERY_PROGRAM)

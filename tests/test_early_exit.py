@@ -15,13 +15,13 @@ from command_line import CommandLine
 from exact_cases import digits
 
 from edgeff import registry
-from edgeff.early_exit import Thresholds, fit_thresholds, margins, walk
 from edgeff.errors import BadInput, Unsupported
-from edgeff.exporters.onnx import write_onnx
+from edgeff.formats.onnx.writer import write_onnx
 from edgeff.ir import Array
 from edgeff.networks import initialised, structure
 from edgeff.rules import LayerScores, Rule, Run
-from edgeff.train import Trained, accuracy, start, train
+from edgeff.studies.early_exit import Thresholds, fit_thresholds, margins, walk
+from edgeff.train.loop import Trained, accuracy, start, train
 
 FF = registry.rules["ff"]
 

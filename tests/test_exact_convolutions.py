@@ -11,14 +11,14 @@ from image_networks import Builder, as_int8, inputs_for
 from random_networks import random_network
 from reference_files import need_reference_model
 
-from edgeff.boards import load_board
-from edgeff.deploy import deploy
+from edgeff.device.boards import load_board
 from edgeff.errors import Unsupported
-from edgeff.exporters.tflite import to_tflite
-from edgeff.importers import load
+from edgeff.formats import load
+from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Array, Network
-from edgeff.lower import lower
-from edgeff.quantize import quantize
+from edgeff.program.deploy import deploy
+from edgeff.program.lower import lower
+from edgeff.program.quantize import quantize
 from edgeff.verify import BOARDS, HOST, TWIN, Verification, compare, verify
 from edgeff.verify.engines import Litert, Tflm
 from edgeff.verify.executions import Emulated, Host, Results, twin_results

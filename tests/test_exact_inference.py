@@ -10,15 +10,15 @@ from exact_cases import digits, digits_and_extremes, float_classifier, int8_clas
 from model_files import run_litert, run_tflm
 from reference_files import need_reference_model
 
-from edgeff.boards import load_board
-from edgeff.deploy import deploy
-from edgeff.exporters.tflite import to_tflite
-from edgeff.importers import from_tflite
-from edgeff.interpreter import Interpreter
+from edgeff.device.boards import load_board
+from edgeff.device.targets.host import HostTarget
+from edgeff.formats import from_tflite
+from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import NUMERICS, Array, Layer, Network, Numeric, Quant
 from edgeff.kernels.arithmetic import multiplier_and_shift, requantise
 from edgeff.networks import initialised, structure
-from edgeff.targets.host import HostTarget
+from edgeff.program.deploy import deploy
+from edgeff.program.interpreter import Interpreter
 from edgeff.verify import BOARDS, TWIN, Verification, verify
 from edgeff.verify.executions import Emulated
 from edgeff.verify.explain import litert_reference, round_half_away

@@ -7,13 +7,13 @@ import pytest
 from exact_cases import digits, learner
 
 from edgeff import registry
-from edgeff.boards import load_board
-from edgeff.deploy import Deployment, deploy
-from edgeff.interpreter import Interpreter
+from edgeff.device.boards import load_board
+from edgeff.device.toolchains import TOOLCHAINS
 from edgeff.ir import NUMERICS, Array, Numeric
 from edgeff.networks import initialised, structure
-from edgeff.plan import plan
-from edgeff.toolchains import TOOLCHAINS
+from edgeff.program.deploy import Deployment, deploy
+from edgeff.program.interpreter import Interpreter
+from edgeff.program.plan import plan
 from edgeff.verify import BOARDS
 from edgeff.verify.executions import Emulated, Host, Learned, twin_learning
 

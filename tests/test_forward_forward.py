@@ -15,26 +15,26 @@ from test_rule_contract import TOLERANCE, values_of
 from test_rules_math import assert_close, numerical_gradient
 
 from edgeff import registry
-from edgeff.cost import cost
-from edgeff.deploy import Deployment, deploy
 from edgeff.errors import BadInput, Unsupported
-from edgeff.exporters.onnx import write_onnx
-from edgeff.exporters.tflite import to_tflite
-from edgeff.importers import load
-from edgeff.importers.tflite import from_tflite
-from edgeff.interpreter import Interpreter
+from edgeff.formats import load
+from edgeff.formats.onnx.writer import write_onnx
+from edgeff.formats.tflite.reader import from_tflite
+from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Array, Network, Numeric
 from edgeff.kernels.arithmetic import step_key, stream_key
-from edgeff.layers import forward, kind, parameters
-from edgeff.layers.label import with_label
 from edgeff.networks import initialised, structure
 from edgeff.networks._stack import Stack
-from edgeff.quantize import quantize
+from edgeff.ops import forward, kind, parameters
+from edgeff.ops.label import with_label
+from edgeff.program.cost import cost
+from edgeff.program.deploy import Deployment, deploy
+from edgeff.program.interpreter import Interpreter
+from edgeff.program.quantize import quantize
 from edgeff.rules import Run
 from edgeff.rules._goodness import PEER_KEEP, goodness, likely_wrong, mixtures, parts, uniform_wrong
 from edgeff.rules._labelled import Labelled
 from edgeff.tasks import Data
-from edgeff.train import accuracy, fit
+from edgeff.train.loop import accuracy, fit
 from edgeff.verify import BOARDS
 
 FF = registry.rules["ff"]

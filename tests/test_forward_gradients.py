@@ -15,15 +15,15 @@ from test_rule_contract import TOLERANCE, values_of
 from test_rules_math import batch, start
 
 from edgeff import registry
-from edgeff.boards import load_board
-from edgeff.cost import cost
-from edgeff.deploy import Deployment, deploy
+from edgeff.device.boards import load_board
 from edgeff.errors import BadInput, Unsupported
-from edgeff.interpreter import Interpreter
 from edgeff.ir import Array
-from edgeff.layers import parameters
 from edgeff.networks import initialised, structure
-from edgeff.plan import plan
+from edgeff.ops import parameters
+from edgeff.program.cost import cost
+from edgeff.program.deploy import Deployment, deploy
+from edgeff.program.interpreter import Interpreter
+from edgeff.program.plan import plan
 from edgeff.rules import Gradients, Run
 from edgeff.verify import BOARDS
 from edgeff.verify.executions import Emulated, Host, twin_learning

@@ -20,8 +20,8 @@ from fuzz_run import outcomes
 from fuzz_values import Draw
 
 from edgeff.errors import Unsupported
-from edgeff.importers import from_onnx, from_tflite
-from edgeff.importers.flatbuffer import Table
+from edgeff.formats import from_onnx, from_tflite
+from edgeff.formats.tflite.flatbuffer import Table
 
 CASES = 160
 

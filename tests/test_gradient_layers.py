@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from edgeff import registry
-from edgeff.interpreter import Interpreter
 from edgeff.ir import Layer, Network
-from edgeff.lower import lower
 from edgeff.networks import initialised
-from edgeff.train import start
+from edgeff.program.interpreter import Interpreter
+from edgeff.program.lower import lower
+from edgeff.train.loop import start
 
 WINDOW = {"kernel_h": 2, "kernel_w": 3, "stride_h": 1, "stride_w": 1, "pad_top": 0, "pad_left": 1, "pad_bottom": 0, "pad_right": 1}
 

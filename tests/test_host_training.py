@@ -12,13 +12,13 @@ from image_networks import Builder
 from edgeff import registry
 from edgeff.errors import BadInput, Diverged, Unsupported
 from edgeff.ir import Array, Layer, Network
-from edgeff.layers import forward, kind, parallel, parameters
-from edgeff.layers.folding import fold
 from edgeff.networks import initialised, recipe, structure
-from edgeff.optimisers import OPTIMISERS
+from edgeff.ops import forward, kind, parallel, parameters
+from edgeff.ops.folding import fold
 from edgeff.rules import Run, Settings
 from edgeff.tasks import Data
-from edgeff.train import MOST_SAMPLES_BYTES, accuracy, fit, in_batches, start, train
+from edgeff.train.loop import MOST_SAMPLES_BYTES, accuracy, fit, in_batches, start, train
+from edgeff.train.optimisers import OPTIMISERS
 
 BP = registry.rules["bp"]
 NORM: dict[str, Any] = {"eps": 1e-3, "momentum": 0.9}
@@ -305,7 +305,7 @@ def test_scores_of_many_samples_are_those_of_a_few() -> None:
     x = np.random.default_rng(0).random((40, 8, 8, 1), np.float32)
     whole = in_batches(BP, run, x)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("edgeff.train.MOST_SAMPLES_BYTES", 4 * 3 * sum(int(np.prod(layer.shape)) for layer in network))
+        patch.setattr("edgeff.train.loop.MOST_SAMPLES_BYTES", 4 * 3 * sum(int(np.prod(layer.shape)) for layer in network))
         few = in_batches(BP, run, x)
     assert MOST_SAMPLES_BYTES > 1 << 20
     np.testing.assert_allclose(few, whole, rtol=0, atol=1e-6)  # BLAS chooses its order by the count of rows

@@ -23,13 +23,13 @@ from test_onnx import N, build
 from tflite_files import File, with_changed_numbers
 
 from edgeff.errors import BadInput, EdgeffError, Unsupported
-from edgeff.exporters.onnx import to_onnx
-from edgeff.exporters.tflite import to_tflite
-from edgeff.importers import from_onnx, from_tflite, load
-from edgeff.importers.wire import check_expansion
-from edgeff.interpreter import Interpreter
+from edgeff.formats import from_onnx, from_tflite, load
+from edgeff.formats.onnx.wire import check_expansion
+from edgeff.formats.onnx.writer import to_onnx
+from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Layer, Network
-from edgeff.lower import lower
+from edgeff.program.interpreter import Interpreter
+from edgeff.program.lower import lower
 
 RNG = np.random.default_rng(3)
 FLOAT = float_network((8, 6, 3), normalise=True)

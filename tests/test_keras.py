@@ -17,10 +17,11 @@ import pytest
 from command_line import CommandLine
 
 from edgeff.errors import BadInput, EdgeffError, MissingTool, Unsupported
-from edgeff.importers import from_keras, keras_conversion, load
-from edgeff.importers.keras_config import check_configuration
+from edgeff.formats import from_keras, load
+from edgeff.formats.keras import conversion as keras_conversion
+from edgeff.formats.keras.config import check_configuration
 from edgeff.ir import Array
-from edgeff.layers import forward, parameters
+from edgeff.ops import forward, parameters
 
 QUICK = 1.0
 """Seconds for a refusal that needs no TensorFlow."""
@@ -252,6 +253,6 @@ def test_a_process_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(BadInput, match="Keras file") as caught:
         from_keras(archive(sequential(DENSE)))  # a model without weights
     assert str(caught.value).isprintable()
-    monkeypatch.setattr("edgeff.importers.keras.SECONDS", 0.01)
+    monkeypatch.setattr("edgeff.formats.keras.reader.SECONDS", 0.01)
     with pytest.raises(BadInput, match=r"did not end in 0\.01 s"):
         from_keras(archive(sequential(DENSE)))

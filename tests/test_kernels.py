@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from kernel_cases import FILLS, SIZES, Case, Draw, case, run_c, run_twin
 
 from edgeff import registry
+from edgeff.device.toolchains.host import host_shared_library
 from edgeff.errors import EdgeffError
 from edgeff.ir import Array
 from edgeff.kernels import FOLDER, Kernel, kernel, prototypes
-from edgeff.toolchains.host import host_shared_library
 
 HEADER = FOLDER / "edgeff.h"
 KERNELS = sorted(registry.kernels)

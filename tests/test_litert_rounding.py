@@ -14,13 +14,13 @@ from image_networks import Builder
 from model_files import run_litert, run_tflm
 from tflite_files import File
 
-from edgeff.exporters.tflite import to_tflite
-from edgeff.importers.tflite_schema import schema
-from edgeff.interpreter import Interpreter
+from edgeff.formats.tflite.schema import schema
+from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Array, Attr, Layer, Network, Quant
 from edgeff.kernels.arithmetic import multiplier_and_shift, requantise
-from edgeff.layers.windows import same_padding
-from edgeff.lower import lower
+from edgeff.ops.windows import same_padding
+from edgeff.program.interpreter import Interpreter
+from edgeff.program.lower import lower
 from edgeff.verify.explain import litert_reference, round_half_away
 
 pytest.importorskip("tflite_micro", reason="tflite-micro is not installed")

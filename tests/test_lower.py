@@ -11,12 +11,12 @@ from small_networks import AUTOENCODING, EVERY_PROGRAM, deployed, samples, small
 
 from edgeff import registry
 from edgeff.errors import BadInput, EdgeffError, Unsupported
-from edgeff.interpreter import Interpreter
 from edgeff.ir import Headroom, Layer, Network, Numeric
 from edgeff.kernels import check_attrs
-from edgeff.lower import Builder, lower
 from edgeff.networks import initialised, structure
-from edgeff.quantize import quantize
+from edgeff.program.interpreter import Interpreter
+from edgeff.program.lower import Builder, lower
+from edgeff.program.quantize import quantize
 
 LEARNING = [(rule, numeric) for rule, numeric in EVERY_PROGRAM if rule]
 

@@ -12,18 +12,18 @@ import pytest
 from firmware_cases import EACH_BUILD
 from reference_files import need_reference_model
 
-from edgeff.boards import load_board
-from edgeff.deploy import deploy
-from edgeff.importers import from_tflite
-from edgeff.interpreter import Interpreter
+from edgeff.device.boards import load_board
+from edgeff.device.targets.host import HostTarget
+from edgeff.device.toolchains.host import host_shared_library
+from edgeff.formats import from_tflite
 from edgeff.ir import Array, Layer, Network, Program, Quant
 from edgeff.kernels import FOLDER
 from edgeff.kernels.mfcc import _complex_fft, bit_reversed, ln_f32
-from edgeff.layers import SAMPLES
-from edgeff.layers.mfcc import Recipe, coefficients, mel_weights, tables, with_features
-from edgeff.targets.host import HostTarget
+from edgeff.ops import SAMPLES
+from edgeff.ops.mfcc import Recipe, coefficients, mel_weights, tables, with_features
+from edgeff.program.deploy import deploy
+from edgeff.program.interpreter import Interpreter
 from edgeff.tasks.kws import OFFICIAL
-from edgeff.toolchains.host import host_shared_library
 from edgeff.verify.executions import Emulated
 
 

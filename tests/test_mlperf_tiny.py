@@ -22,16 +22,16 @@ from edgeff import registry
 from edgeff.bench.metrics import auc, measured
 from edgeff.bench.mlperf_tiny import Point, points
 from edgeff.bench.models import BENCHMARKS, benchmark_of, models_folder, numbered, weights, weights_tag, with_fresh_head
-from edgeff.boards import load_boards
 from edgeff.cli.engines import outcome
 from edgeff.cli.models import load_model
-from edgeff.deploy import deploy
+from edgeff.device.boards import load_boards
 from edgeff.errors import BadInput
-from edgeff.importers import load
+from edgeff.formats import load
 from edgeff.ir import Array, Network
-from edgeff.layers import forward, parameters
 from edgeff.networks import initialised, random_inputs, structure
-from edgeff.plan import plan
+from edgeff.ops import forward, parameters
+from edgeff.program.deploy import deploy
+from edgeff.program.plan import plan
 from edgeff.tasks import Data
 from edgeff.verify.engines import tflm
 

@@ -12,10 +12,10 @@ import pytest
 from model_files import METADATA, assert_same_arrays, assert_same_network, dense, float_network, forward, quantised, run_onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeff import layers
+from edgeff import ops
 from edgeff.errors import BadInput, EdgeffError, Unsupported
-from edgeff.exporters.onnx import to_onnx, write_onnx
-from edgeff.importers import from_onnx, load
+from edgeff.formats import from_onnx, load
+from edgeff.formats.onnx.writer import to_onnx, write_onnx
 from edgeff.ir import Array, Layer, Network, Quant
 
 RNG = np.random.default_rng(7)
@@ -206,7 +206,7 @@ def test_dense_models_made_elsewhere(case: str) -> None:
     network = from_onnx(data)
     x = RNG.normal(size=(20, 4)).astype(np.float32)
     expected = run_onnx(onnx.load_from_string(data), x)
-    made = layers.forward(network, layers.parameters(network), x)[network.layers[-1].name]
+    made = ops.forward(network, ops.parameters(network), x)[network.layers[-1].name]
     np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-6)
     assert network.numeric == "float32"
     assert network.metadata["source"] == {"format": "onnx", "producer": "elsewhere"}

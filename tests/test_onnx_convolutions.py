@@ -15,14 +15,14 @@ from model_files import assert_same_network, run_onnx, run_tflm
 from random_networks import one_layer, random_network
 from reference_files import need_reference_model
 
-from edgeff.deploy import deploy
-from edgeff.exporters.onnx import SESSION_ENTRIES, to_onnx, write_onnx
-from edgeff.importers import from_onnx, load
+from edgeff.formats import from_onnx, load
+from edgeff.formats.onnx.writer import SESSION_ENTRIES, to_onnx, write_onnx
 from edgeff.ir import Array, Attr, Layer, Network, Quant
-from edgeff.layers import forward, parameters
-from edgeff.layers.folding import fold
 from edgeff.networks import initialised, structure
-from edgeff.quantize import dequantise_array, quantise_array, quantize
+from edgeff.ops import forward, parameters
+from edgeff.ops.folding import fold
+from edgeff.program.deploy import deploy
+from edgeff.program.quantize import dequantise_array, quantise_array, quantize
 from edgeff.verify.executions import twin_results
 
 
@@ -88,7 +88,7 @@ DIFFERING = {
     "normalise": 0.002,
     "standardise": 0.003,
 }
-"""The largest share of outputs that may differ, by one step: three times what is counted here (``edgeff.exporters.onnx``)."""
+"""The largest share of outputs that may differ, by one step: three times what is counted here (``edgeff.formats.onnx.writer``)."""
 
 
 @pytest.mark.parametrize("op", DIFFERING)

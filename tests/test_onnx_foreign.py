@@ -11,10 +11,10 @@ import pytest
 from model_files import assert_same_network, run_onnx
 from test_onnx import N, build
 
-from edgeff.exporters.onnx import to_onnx
-from edgeff.importers import from_onnx
+from edgeff.formats import from_onnx
+from edgeff.formats.onnx.writer import to_onnx
 from edgeff.ir import Array
-from edgeff.layers import forward, parameters
+from edgeff.ops import forward, parameters
 
 RNG = np.random.default_rng(11)
 

@@ -20,11 +20,11 @@ from test_onnx_foreign import CASES
 from test_onnx_quantised import LENET, LENET_WEIGHTS, OPERATORS, whole
 
 from edgeff.errors import EdgeffError
-from edgeff.exporters.onnx import to_onnx
-from edgeff.importers import from_onnx
-from edgeff.importers.onnx_nodes import HANDLERS
+from edgeff.formats import from_onnx
+from edgeff.formats.onnx.nodes import HANDLERS
+from edgeff.formats.onnx.writer import to_onnx
 from edgeff.ir import Array, Network
-from edgeff.layers import forward, parameters
+from edgeff.ops import forward, parameters
 
 SECONDS, BYTES = 5.0, 1 << 30
 EXTREMES = (0, 1, -1, 2, 3, 7, 127, 128, 255, -2, 2**15, 2**24, 2**31 - 1, -(2**31), 2**31, 2**32, 2**63 - 1, -(2**63))

@@ -14,10 +14,10 @@ from test_onnx import N, build
 from test_onnx_convolutions import integers, ours
 from test_onnx_foreign import draw
 
-from edgeff.exporters.onnx import to_onnx
-from edgeff.importers import from_onnx, load
+from edgeff.formats import from_onnx, load
+from edgeff.formats.onnx.writer import to_onnx
 from edgeff.ir import Array, Network, Quant
-from edgeff.quantize import dequantise_array, quantise_array
+from edgeff.program.quantize import dequantise_array, quantise_array
 
 RNG = np.random.default_rng(5)
 MS = "com.microsoft"

@@ -12,7 +12,7 @@ from test_onnx_foreign import NORM, draw, ints
 from test_onnx_quantised import FILTER, IN, MS, OUT, SHAPE, W, X, Y, parts, qdq
 
 from edgeff.errors import BadInput, EdgeffError, Unsupported
-from edgeff.importers import from_onnx
+from edgeff.formats import from_onnx
 from edgeff.ir import Array
 
 Refused = tuple[str, list[onnx.NodeProto], dict[str, Array]]

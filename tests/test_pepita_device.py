@@ -13,15 +13,15 @@ from test_exact_learning import assert_same, no_news, samples
 from test_rule_contract import TOLERANCE, right, values_of
 
 from edgeff import registry
-from edgeff.deploy import Deployment, deploy
+from edgeff.device.targets.host import HostTarget
 from edgeff.errors import Unsupported
-from edgeff.interpreter import Interpreter
 from edgeff.ir import NUMERICS, Network, Numeric
-from edgeff.layers import parameters
 from edgeff.networks import initialised, structure
-from edgeff.plan import plan
+from edgeff.ops import parameters
+from edgeff.program.deploy import Deployment, deploy
+from edgeff.program.interpreter import Interpreter
+from edgeff.program.plan import plan
 from edgeff.rules import Run
-from edgeff.targets.host import HostTarget
 from edgeff.verify.executions import Host, twin_learning
 
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -13,13 +13,13 @@ from test_rules_math import batch, start
 from edgeff import registry
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Network
-from edgeff.layers import parameters
 from edgeff.networks import initialised, structure
 from edgeff.networks._stack import Stack
-from edgeff.optimisers import OPTIMISERS
+from edgeff.ops import parameters
 from edgeff.rules import Run
 from edgeff.rules.pepita import EPS, PepitaSettings
-from edgeff.train import accuracy, train
+from edgeff.train.loop import accuracy, train
+from edgeff.train.optimisers import OPTIMISERS
 
 PEPITA = registry.rules["pepita"]
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from small_networks import EVERY_PROGRAM, deployed
 
 from edgeff import registry
-from edgeff.cost import cost
-from edgeff.deploy import deploy
 from edgeff.errors import Unsupported
 from edgeff.ir import Call, MemoryPlan, Numeric, Program, Role, Tensor
-from edgeff.memory_map import memory_map
 from edgeff.networks import initialised, random_inputs, reproduces_input, structure
-from edgeff.plan import ALIGNMENT, ARENA_ALIGNMENT, _place, aligned, plan
+from edgeff.program.cost import cost
+from edgeff.program.deploy import deploy
+from edgeff.program.memory_map import memory_map
+from edgeff.program.plan import ALIGNMENT, ARENA_ALIGNMENT, _place, aligned, plan
 
 ROLES: tuple[Role, ...] = ("label", "activation", "activation", "activation", "state", "variable", "constant")
 DTYPES = ("int8", "int16", "float32")

@@ -19,7 +19,7 @@ from math import prod
 import numpy as np
 
 from edgeff.kernels.arithmetic import feedback_signs, stream_key
-from edgeff.layers import forward, kind
+from edgeff.ops import forward, kind
 from edgeff.rules import Rule, Settings, register
 
 
@@ -64,12 +64,12 @@ from pathlib import Path
 import numpy as np
 
 from edgeff import registry
-from edgeff.boards import load_board
-from edgeff.deploy import deploy
-from edgeff.exporters.c import write_c
+from edgeff.device.boards import load_board
+from edgeff.program.deploy import deploy
+from edgeff.codegen.folder import write_c
 from edgeff.networks import initialised, structure
-from edgeff.targets.host import HostTarget
-from edgeff.train import accuracy, train
+from edgeff.device.targets.host import HostTarget
+from edgeff.train.loop import accuracy, train
 from edgeff.verify.executions import Emulated, twin_learning
 
 data = registry.tasks["digits"].load(0)

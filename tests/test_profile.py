@@ -11,15 +11,15 @@ import pytest
 from firmware_cases import EACH_BUILD, EACH_TOOLCHAIN, INFER, LEARN, TINY, build_tiny, built, inputs
 from unicorn import arm_const, unicorn_const
 
-import edgeff.targets.unicorn as emulated
-from edgeff.boards import load_board
+import edgeff.device.targets.unicorn as emulated
+from edgeff.device.boards import load_board
+from edgeff.device.firmware import write_project
+from edgeff.device.targets.counting import NativeCounter, PythonCounter
+from edgeff.device.targets.unicorn import UnicornTarget
+from edgeff.device.toolchains import TOOLCHAINS
+from edgeff.device.toolchains.elf import read_elf
 from edgeff.errors import CheckFailed
-from edgeff.firmware import write_project
 from edgeff.ir import Board, Region
-from edgeff.targets.counting import NativeCounter, PythonCounter
-from edgeff.targets.unicorn import UnicornTarget
-from edgeff.toolchains import TOOLCHAINS
-from edgeff.toolchains.elf import read_elf
 
 
 @pytest.mark.parametrize(("board", "toolchain"), EACH_BUILD)

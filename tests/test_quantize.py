@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_networks import samples, small
 
-from edgeff.deploy import Deployment
 from edgeff.errors import BadInput
-from edgeff.interpreter import Interpreter
 from edgeff.ir import Array, Headroom, Network, Numeric, Quant
-from edgeff.layers import forward, parameters
-from edgeff.lower import lower
-from edgeff.quantize import QMAX, affine, dequantise_array, quantise_array, quantize
+from edgeff.ops import forward, parameters
+from edgeff.program.deploy import Deployment
+from edgeff.program.interpreter import Interpreter
+from edgeff.program.lower import lower
+from edgeff.program.quantize import QMAX, affine, dequantise_array, quantise_array, quantize
 
 REALS = st.floats(-(2.0**100), 2.0**100, width=32)
 NUMBERS: tuple[Numeric, ...] = ("int8", "int16")

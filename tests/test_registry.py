@@ -49,8 +49,8 @@ def test_one_file_is_one_data_set_whose_further_tasks_bear_its_name() -> None:
 
 
 def test_every_layer_kind_is_registered_under_its_op() -> None:
-    assert all(item.op == name for name, item in registry.layers.items())
-    assert {"dense", "softmax", "normalise"} <= set(registry.layers)
+    assert all(item.op == name for name, item in registry.ops.items())
+    assert {"dense", "softmax", "normalise"} <= set(registry.ops)
 
 
 def test_names_come_in_alphabetical_order(colours: Registry[Any]) -> None:

@@ -14,14 +14,14 @@ import pytest
 from exact_cases import digits, learner
 
 from edgeff import registry
-from edgeff.interpreter import Interpreter
+from edgeff.device.targets.host import HostTarget
 from edgeff.ir import NUMERICS, Array, Numeric, Program
-from edgeff.layers import Params, parameters
-from edgeff.lower import lower
 from edgeff.networks import initialised, structure
+from edgeff.ops import Params, parameters
+from edgeff.program.interpreter import Interpreter
+from edgeff.program.lower import lower
 from edgeff.rules import Rule, Run, find_rule
-from edgeff.targets.host import HostTarget
-from edgeff.train import accuracy, train
+from edgeff.train.loop import accuracy, train
 
 RULES = sorted(registry.rules)
 COMPOSED = ["frozen:dense_1,bp", "frozen:dense_1,pepita"]

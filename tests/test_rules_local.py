@@ -14,29 +14,29 @@ from test_conv_learning import learned, plain
 from test_rule_contract import TOLERANCE, values_of
 
 from edgeff import registry
-from edgeff.deploy import deploy
+from edgeff.device.simulate import learn_on_host
+from edgeff.device.targets.host import HostTarget
 from edgeff.errors import BadInput, Unsupported
-from edgeff.exporters.onnx import write_onnx
-from edgeff.importers.onnx import from_onnx
-from edgeff.interpreter import Interpreter
+from edgeff.formats.onnx.reader import from_onnx
+from edgeff.formats.onnx.writer import write_onnx
 from edgeff.ir import Array, Network, Numeric, Program
 from edgeff.kernels.arithmetic import draws, step_key, stream_key
 from edgeff.kernels.competitive import spans
-from edgeff.layers import forward, kind, parameters
-from edgeff.layers.conv2d import pads, stride, window
-from edgeff.layers.folding import fold
-from edgeff.layers.windows import conv2d_weight_gradient
-from edgeff.lower import lower
 from edgeff.networks import initialised, structure
 from edgeff.networks._norms import with_norms
 from edgeff.networks._stack import Stack
-from edgeff.quantize import quantise_array, quantize
+from edgeff.ops import forward, kind, parameters
+from edgeff.ops.conv2d import pads, stride, window
+from edgeff.ops.folding import fold
+from edgeff.ops.windows import conv2d_weight_gradient
+from edgeff.program.deploy import deploy
+from edgeff.program.interpreter import Interpreter
+from edgeff.program.lower import lower
+from edgeff.program.quantize import quantise_array, quantize
 from edgeff.rules import Gradients, Rule, Run, find_rule
 from edgeff.rules._blocks import blocks
 from edgeff.rules.cwc import competitive_loss, goodness
-from edgeff.simulate import learn_on_host
-from edgeff.targets.host import HostTarget
-from edgeff.train import accuracy, train
+from edgeff.train.loop import accuracy, train
 
 
 def pooled() -> Network:

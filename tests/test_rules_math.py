@@ -12,9 +12,9 @@ import pytest
 from edgeff import registry
 from edgeff.ir import Array, Network
 from edgeff.kernels.arithmetic import draws, step_key, stream_key
-from edgeff.layers import Params, forward, kind, parameters
-from edgeff.layers.label import with_label
 from edgeff.networks import initialised, structure
+from edgeff.ops import Params, forward, kind, parameters
+from edgeff.ops.label import with_label
 from edgeff.rules import Gradients, Run
 
 STEP = 1e-6

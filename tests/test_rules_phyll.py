@@ -13,16 +13,16 @@ from test_rules_math import assert_close, labelled, numerical_gradient, start
 
 from edgeff import registry
 from edgeff.errors import BadInput, Unsupported
-from edgeff.exporters.onnx import to_onnx
-from edgeff.exporters.tflite import to_tflite
+from edgeff.formats.onnx.writer import to_onnx
+from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Array, Layer, Network
 from edgeff.kernels.arithmetic import draws, step_key, stream_key
-from edgeff.layers import forward, kind, parameters
-from edgeff.layers.physical import MAPS, Physical, find_map
-from edgeff.lower import lower
 from edgeff.networks import initialised, structure
+from edgeff.ops import forward, kind, parameters
+from edgeff.ops.physical import MAPS, Physical, find_map
+from edgeff.program.lower import lower
 from edgeff.rules import Run
-from edgeff.train import accuracy, train
+from edgeff.train.loop import accuracy, train
 
 RULE = registry.rules["phyll"]
 HERE = __name__

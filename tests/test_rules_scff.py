@@ -14,23 +14,23 @@ from test_rule_contract import TOLERANCE, values_of
 from test_rules_math import assert_close, numerical_gradient
 
 from edgeff import registry
-from edgeff.deploy import Deployment, deploy
+from edgeff.device.targets.host import HostTarget
 from edgeff.errors import BadInput, Unsupported
-from edgeff.exporters.onnx import to_onnx
-from edgeff.exporters.tflite import to_tflite
-from edgeff.importers.onnx import from_onnx
-from edgeff.interpreter import Interpreter
+from edgeff.formats.onnx.reader import from_onnx
+from edgeff.formats.onnx.writer import to_onnx
+from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Array, Layer, Network, Numeric
-from edgeff.layers import forward, kind, parameters
-from edgeff.layers.standardise import EPS
 from edgeff.networks import initialised, structure
 from edgeff.networks._stack import Stack
-from edgeff.quantize import quantize
+from edgeff.ops import forward, kind, parameters
+from edgeff.ops.standardise import EPS
+from edgeff.program.deploy import Deployment, deploy
+from edgeff.program.interpreter import Interpreter
+from edgeff.program.quantize import quantize
 from edgeff.rules import Run
 from edgeff.rules.scff import hidden_layers
-from edgeff.targets.host import HostTarget
 from edgeff.tasks import Data
-from edgeff.train import accuracy, train
+from edgeff.train.loop import accuracy, train
 
 RULE = registry.rules["scff"]
 

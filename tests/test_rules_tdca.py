@@ -12,8 +12,8 @@ import pytest
 from exact_cases import digits
 
 from edgeff.errors import BadInput
-from edgeff.layers import parameters
 from edgeff.networks import initialised, structure
+from edgeff.ops import parameters
 from edgeff.rules import Run, find_rule
 from edgeff.rules._tdca_training import (
     Lesson,
@@ -27,7 +27,7 @@ from edgeff.rules._tdca_training import (
     synthetic,
 )
 from edgeff.rules._top_down import SHIPPED, TopDown, diffusion, error_code, random_top_down, read, top_down, unpacked, write
-from edgeff.train import fit
+from edgeff.train.loop import fit
 
 SHORT = MetaSettings(generations=8, pairs=4, runs=1, epochs=1, sigma=0.05, lr=0.03)
 

@@ -13,13 +13,13 @@ from task_data import checked, digests, empty_folders, refusal, task
 
 from edgeff import registry
 from edgeff.bench.metrics import auc
-from edgeff.deploy import deploy
+from edgeff.device.targets.host import HostTarget
 from edgeff.ir import Array
-from edgeff.layers.mfcc import with_features
 from edgeff.networks import initialised, structure
-from edgeff.targets.host import HostTarget
+from edgeff.ops.mfcc import with_features
+from edgeff.program.deploy import deploy
 from edgeff.tasks import Task, bearings
-from edgeff.train import accuracy, train
+from edgeff.train.loop import accuracy, train
 
 Find = Callable[[str], Path]
 

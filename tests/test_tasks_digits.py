@@ -12,11 +12,11 @@ import pytest
 from audio_files import empty_folders, refusal, wav_bytes
 
 from edgeff import registry
-from edgeff.deploy import deploy
+from edgeff.device.targets.host import HostTarget
 from edgeff.ir import Array
-from edgeff.layers.mfcc import with_features
 from edgeff.networks import initialised, structure
-from edgeff.targets.host import HostTarget
+from edgeff.ops.mfcc import with_features
+from edgeff.program.deploy import deploy
 from edgeff.tasks import Data, fsdd
 from edgeff.tasks._audio import of_length
 

@@ -18,12 +18,12 @@ from data_server import Site, serve
 from task_data import checked, digests, empty_folders, refusal, task
 
 from edgeff import registry
-from edgeff.importers import load
+from edgeff.formats import load
 from edgeff.ir import Array
 from edgeff.networks import structure
 from edgeff.tasks import cifar10, ic, mnist
 from edgeff.tasks._files import Remote
-from edgeff.train import train
+from edgeff.train.loop import train
 
 Find = Callable[[str], Path]
 

@@ -16,8 +16,8 @@ from command_line import CommandLine
 
 from edgeff import registry
 from edgeff.ir import Array, Quant
-from edgeff.layers.mfcc import Recipe, coefficients
-from edgeff.quantize import quantise_array
+from edgeff.ops.mfcc import Recipe, coefficients
+from edgeff.program.quantize import quantise_array
 from edgeff.tasks import ad, fsdd, kws
 from edgeff.tasks._audio import of_length
 

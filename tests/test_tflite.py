@@ -15,10 +15,10 @@ from test_onnx import HOSTILE_NAMES
 from tflite_files import File
 
 from edgeff.errors import BadInput, EdgeffError, Unsupported
-from edgeff.exporters.onnx import to_onnx
-from edgeff.exporters.tflite import to_tflite, write_tflite
-from edgeff.importers import from_onnx, from_tflite, load
-from edgeff.importers.tflite_schema import schema
+from edgeff.formats import from_onnx, from_tflite, load
+from edgeff.formats.onnx.writer import to_onnx
+from edgeff.formats.tflite.schema import schema
+from edgeff.formats.tflite.writer import to_tflite, write_tflite
 from edgeff.ir import Array, Layer, Network, Quant
 
 RNG = np.random.default_rng(11)

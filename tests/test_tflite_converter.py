@@ -12,9 +12,9 @@ from model_files import assert_same_network, run_litert, run_tflm
 from test_tflite_convolutions import executed
 
 from edgeff.errors import Unsupported
-from edgeff.exporters.tflite import to_tflite
-from edgeff.importers import from_tflite
-from edgeff.importers.tflite_schema import names_of, schema
+from edgeff.formats import from_tflite
+from edgeff.formats.tflite.schema import names_of, schema
+from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Array, Network
 
 pytestmark = pytest.mark.slow

@@ -12,13 +12,13 @@ from model_files import assert_same_network, run_litert, run_tflm
 from reference_files import need_reference_model
 
 from edgeff.errors import Unsupported
-from edgeff.exporters.tflite import to_tflite
-from edgeff.importers import from_tflite, load
-from edgeff.importers.tflite_schema import names_of, schema
-from edgeff.interpreter import Interpreter
+from edgeff.formats import from_tflite, load
+from edgeff.formats.tflite.schema import names_of, schema
+from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Array, Layer, Network, Quant
-from edgeff.layers import forward, parameters
-from edgeff.lower import lower
+from edgeff.ops import forward, parameters
+from edgeff.program.interpreter import Interpreter
+from edgeff.program.lower import lower
 
 Maker = Callable[[Builder], object]
 

@@ -10,10 +10,10 @@ from test_tflite_convolutions import executed
 from tflite_files import IMAGE, VALID, Graph, pool
 
 from edgeff.errors import BadInput, Unsupported
-from edgeff.exporters.onnx import to_onnx
-from edgeff.exporters.tflite import to_tflite
-from edgeff.importers import from_tflite
-from edgeff.importers.tflite_schema import schema
+from edgeff.formats import from_tflite
+from edgeff.formats.onnx.writer import to_onnx
+from edgeff.formats.tflite.schema import schema
+from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Network, Quant
 
 RNG = np.random.default_rng(29)

@@ -10,8 +10,8 @@ import pytest
 from tflite_files import IMAGE, Graph, pool
 
 from edgeff.errors import BadInput, EdgeffError, Unsupported
-from edgeff.importers import from_tflite
-from edgeff.importers.tflite_schema import schema
+from edgeff.formats import from_tflite
+from edgeff.formats.tflite.schema import schema
 
 FUSED = schema.ActivationFunctionType
 SAME = schema.Padding.SAME

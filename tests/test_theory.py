@@ -12,10 +12,10 @@ from edgeff.cli.theory import entry
 from edgeff.errors import BadInput, Diverged
 from edgeff.ir import Array
 from edgeff.report.figures.theory import beyond_figure
-from edgeff.theory import Comparison, Start, compare, generalisation_error, random_start, rates, simulate, solve
-from edgeff.theory.first_order import first_order
-from edgeff.theory.gaussian import i2, i3, i4
-from edgeff.theory.simulation import Students, vectors
+from edgeff.studies.theory import Comparison, Start, compare, generalisation_error, random_start, rates, simulate, solve
+from edgeff.studies.theory.first_order import first_order
+from edgeff.studies.theory.gaussian import i2, i3, i4
+from edgeff.studies.theory.simulation import Students, vectors
 
 LR = 0.8
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from firmware_cases import EACH_BUILD, EACH_TOOLCHAIN, TINY, build_tiny, with_memory
 
-from edgeff.boards import load_board
+from edgeff.device.boards import load_board
+from edgeff.device.firmware import build, load_templates, measure, write_project
+from edgeff.device.toolchains import TOOLCHAINS, choose
+from edgeff.device.toolchains.elf import read_elf
+from edgeff.device.toolchains.host import host_shared_library
+from edgeff.device.toolchains.protocol import run
 from edgeff.errors import BadInput, DoesNotFit, EdgeffError, MissingTool
-from edgeff.firmware import build, load_templates, measure, write_project
 from edgeff.resources import templates_folder
-from edgeff.toolchains import TOOLCHAINS, choose
-from edgeff.toolchains.elf import read_elf
-from edgeff.toolchains.host import host_shared_library
-from edgeff.toolchains.protocol import run
 
 ARENA_BYTES = 156
 TEMPLATE = load_templates()["bare_metal"]

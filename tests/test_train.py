@@ -13,7 +13,7 @@ from edgeff import registry
 from edgeff.errors import BadInput, Diverged
 from edgeff.networks import initialised, structure
 from edgeff.tasks import Data
-from edgeff.train import Trained, accuracy, fit, train
+from edgeff.train.loop import Trained, accuracy, fit, train
 
 NETWORK = "64-32-10"
 EPOCHS = 12

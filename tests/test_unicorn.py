@@ -9,11 +9,11 @@ import pytest
 from firmware_cases import BOARDS, EACH_BUILD, INFER, LEARN, TINY, build_tiny, built, inputs, with_memory
 from unicorn import arm_const, unicorn_const
 
-from edgeff.boards import load_board
+from edgeff.device.boards import load_board
+from edgeff.device.targets.unicorn import UnicornTarget
+from edgeff.device.toolchains.host import host_shared_library
 from edgeff.errors import BadInput, EdgeffError, Unsupported
 from edgeff.ir import Board, Region
-from edgeff.targets.unicorn import UnicornTarget
-from edgeff.toolchains.host import host_shared_library
 
 
 @pytest.fixture(scope="session")

@@ -13,13 +13,13 @@ import pytest
 from exact_cases import digits, float_classifier, int8_classifier, learner
 
 from edgeff import registry
-from edgeff.boards import load_board
-from edgeff.deploy import deploy
+from edgeff.device.boards import load_board
 from edgeff.errors import BadInput, CheckFailed, DoesNotFit, MissingTool
 from edgeff.ir import Attr, Board, Layer, Network, Numeric, Quant, Region
-from edgeff.layers.mfcc import with_features
 from edgeff.networks import initialised, structure
-from edgeff.quantize import quantize
+from edgeff.ops.mfcc import with_features
+from edgeff.program.deploy import deploy
+from edgeff.program.quantize import quantize
 from edgeff.tasks.kws import OFFICIAL
 from edgeff.verify import HOST, TWIN, Comparison, Skipped, Verification, compare, engines, verify
 from edgeff.verify.executions import Emulated
@@ -236,7 +236,7 @@ def test_a_named_board_that_is_too_small_is_refused() -> None:
 
 
 def test_the_usual_boards_may_be_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgeff.boards.load_board", lambda name: small(load_board(name)))
+    monkeypatch.setattr("edgeff.device.boards.load_board", lambda name: small(load_board(name)))
     found = verify(float_classifier(True), SAMPLES)
     assert [item.name for item in found.skipped] == [
         "C on nucleo_l4r5zi (emulated cortex-m4)",

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgeff.layers import parallel, pooling, windows
+from edgeff.ops import parallel, pooling, windows
 
 Floats = NDArray[Any]
 STEP = 1e-5

@@ -9,7 +9,7 @@ from typing import Any
 import flatbuffers
 import numpy as np
 
-from edgeff.importers.tflite_schema import schema
+from edgeff.formats.tflite.schema import schema
 from edgeff.ir import Array
 
 TYPES = schema.TensorType

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from edgeff import registry
-from edgeff.boards import load_board
-from edgeff.deploy import deploy
+from edgeff.device.boards import load_board
+from edgeff.device.simulate import Progress, agree_on_core, build_project, learn_on_host, predict_on_core, profile, quiet
+from edgeff.device.targets.host import HostTarget
 from edgeff.errors import CheckFailed
 from edgeff.ir import Network, Numeric, Trace
-from edgeff.memory_map import memory_map
 from edgeff.networks import initialised, structure
+from edgeff.program.deploy import deploy
+from edgeff.program.memory_map import memory_map
 from edgeff.rules import find_rule
-from edgeff.simulate import Progress, agree_on_core, build_project, learn_on_host, predict_on_core, profile, quiet
-from edgeff.targets.host import HostTarget
 from edgeff.tasks import Data
 
 

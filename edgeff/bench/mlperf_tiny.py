@@ -23,16 +23,16 @@ import numpy as np
 from edgeff import registry
 from edgeff.bench.metrics import SHARES, measured, metric_of, real_outputs
 from edgeff.bench.models import BENCHMARKS, Benchmark, benchmark_of, weights, weights_tag, with_fresh_head
-from edgeff.boards import load_board, load_boards
-from edgeff.cost import cost
-from edgeff.deploy import Deployment, deploy
+from edgeff.device.boards import load_board, load_boards
+from edgeff.device.simulate import build_project, fits, profile
+from edgeff.device.targets.host import HostTarget
+from edgeff.device.targets.unicorn import UnicornTarget
 from edgeff.errors import BadInput, CheckFailed, DoesNotFit, Unsupported
 from edgeff.ir import Array, Board, Cost, Memory, Numeric, Trace
-from edgeff.memory_map import memory_map
 from edgeff.networks import random_inputs, reproduces_input
-from edgeff.simulate import build_project, fits, profile
-from edgeff.targets.host import HostTarget
-from edgeff.targets.unicorn import UnicornTarget
+from edgeff.program.cost import cost
+from edgeff.program.deploy import Deployment, deploy
+from edgeff.program.memory_map import memory_map
 from edgeff.tasks import Data
 
 NUMERICS: tuple[Numeric, ...] = ("int8", "float32")

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from edgeff.errors import BadInput
-from edgeff.importers import load
+from edgeff.formats import load
 from edgeff.ir import Network, Numeric
-from edgeff.layers import kind
 from edgeff.networks import initialised, structure
+from edgeff.ops import kind
 
 FOLDER_VARIABLE = "EDGEFF_MODELS_DIR"
 

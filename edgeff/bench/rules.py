@@ -18,16 +18,16 @@ from typing import Any
 
 from edgeff import registry
 from edgeff.bench.metrics import measured, metric_of
-from edgeff.cost import cost
-from edgeff.deploy import deploy
+from edgeff.device.targets.host import HostTarget
 from edgeff.errors import BadInput, Diverged, Unsupported
 from edgeff.ir import Cost, Memory, Network, Numeric, Trace
 from edgeff.networks import initialised, recipe, structure
 from edgeff.networks._norms import calibrated, with_norms
+from edgeff.program.cost import cost
+from edgeff.program.deploy import deploy
 from edgeff.rules import Rule, Settings, find_rule
-from edgeff.targets.host import HostTarget
 from edgeff.tasks import Data, standardised
-from edgeff.train import Trained, fit, train
+from edgeff.train.loop import Trained, fit, train
 
 EVIDENCE = "exact (counted from the program)"
 SEEDS = 3

@@ -14,9 +14,9 @@ from edgeff.cli.options import common
 from edgeff.cli.terminal import print_json, print_line, print_table, stages
 
 if TYPE_CHECKING:
-    from edgeff.analytic.deviations import Analysis
     from edgeff.cli.program_figures import ProgramFigures
     from edgeff.ir import Network
+    from edgeff.studies.analytic.deviations import Analysis
 
 FILES = (".onnx", ".tflite", ".keras", ".h5")
 
@@ -32,9 +32,9 @@ def command(networks: Sequence[str], corrected: bool, by_layer: bool, as_json: b
     NETWORK: a registered network, a dense list such as 64-32-10 or a model file. By default the four networks of the publication, whose
     figures are then the published ones to the last digit.
     """
-    from edgeff.analytic.deviations import BENCHMARKS, analyse
-    from edgeff.analytic.pau_aymone import RULES, SOURCE
     from edgeff.cli.program_figures import program_figures
+    from edgeff.studies.analytic.deviations import BENCHMARKS, analyse
+    from edgeff.studies.analytic.pau_aymone import RULES, SOURCE
 
     names = networks or tuple(BENCHMARKS)
     loaded = [_network(name, seed or 0) for name in names]
@@ -53,8 +53,8 @@ def command(networks: Sequence[str], corrected: bool, by_layer: bool, as_json: b
 
 def _network(name: str, seed: int) -> Network:
     """The network that ``name`` names, with parameters and its batch normalisation folded; that of a file is called as the file."""
-    from edgeff.layers.folding import fold
     from edgeff.networks import initialised, structure
+    from edgeff.ops.folding import fold
 
     if name.lower().endswith(FILES):
         return fold(replace(load_model(name).network, name=Path(name).stem))
@@ -84,7 +84,7 @@ def sheet_entry(analysis: Analysis) -> dict[str, Any]:
 
 
 def _deviations(analysis: Analysis) -> list[dict[str, Any]]:
-    from edgeff.analytic.deviations import DEVIATIONS
+    from edgeff.studies.analytic.deviations import DEVIATIONS
 
     return [
         {"name": d.name, "kind": d.kind, "text": d.text, "effect": dict(analysis.effects[d.name])}
@@ -114,7 +114,7 @@ def _full_label(analysis: Analysis) -> str:
 
 
 def _print_sheet(analyses: Sequence[Analysis]) -> None:
-    from edgeff.analytic.pau_aymone import RULES, SOURCE
+    from edgeff.studies.analytic.pau_aymone import RULES, SOURCE
 
     found = [(a, deviation) for a in analyses for deviation in _deviations(a)]
     print_line(f"By the conventions of {SOURCE}{', as in the published sheet' if found else ''}")
@@ -149,7 +149,7 @@ def _print_sheet(analyses: Sequence[Analysis]) -> None:
 
 def _effect(effect: Mapping[str, int]) -> str:
     """What a deviation adds, for people: the last part of each figure's name, and the rules it is the same for."""
-    from edgeff.analytic.pau_aymone import RULES
+    from edgeff.studies.analytic.pau_aymone import RULES
 
     grouped: dict[tuple[str, int], list[str]] = {}
     for name, value in effect.items():
@@ -166,7 +166,7 @@ def _print_layers(analyses: Sequence[Analysis]) -> None:
 
 
 def _print_programs(analyses: Sequence[Analysis], programs: Sequence[Sequence[ProgramFigures]]) -> None:
-    from edgeff.analytic.pau_aymone import RULES
+    from edgeff.studies.analytic.pau_aymone import RULES
 
     print_line("edgeff's own programs, exact, beside the sheet; the arena of a device that learns holds its weights")
     numerics = [*dict.fromkeys(found.numeric for several in programs for found in several)]

@@ -16,13 +16,13 @@ from edgeff.cli.terminal import percent, print_json, print_line, print_table, st
 from edgeff.errors import BadInput, CheckFailed, Unsupported
 
 if TYPE_CHECKING:
-    from edgeff.attack import Attack
     from edgeff.ir import Array
+    from edgeff.studies.attack import Attack
     from edgeff.tasks import Data
 
 BOTH = "both"
 LOSSES = ("cross-entropy", "margin")
-"""Those of ``edgeff.attack``, which is not imported here because it needs numpy."""
+"""Those of ``edgeff.studies.attack``, which is not imported here because it needs numpy."""
 
 
 class Shares(ParameterType):
@@ -71,8 +71,8 @@ def command(
 
     Accuracies are those of each sample under the worst of the losses. Ends with exit status 1 where the check of a gradient does not hold.
     """
-    from edgeff.attack import Attack, Attacked, Carried, Run, Settings, sweep
-    from edgeff.attack import transfer as carry
+    from edgeff.studies.attack import Attack, Attacked, Carried, Run, Settings, sweep
+    from edgeff.studies.attack import transfer as carry
 
     if transfer and len(models) < 2:
         raise BadInput("option --transfer", got="one model", allowed="two or more")
@@ -126,7 +126,7 @@ def _names(models: Sequence[str]) -> dict[str, str]:
 
 
 def _attacked(name: str, model: Model) -> Any:
-    from edgeff.attack import Attacked
+    from edgeff.studies.attack import Attacked
 
     if model.probes:
         step = "attack a model that predicts by its last layer"

@@ -51,8 +51,8 @@ def command(
 
     The ELF's memory is compared with the plan, byte for byte.
     """
-    from edgeff.boards import load_board
-    from edgeff.simulate import build_project
+    from edgeff.device.boards import load_board
+    from edgeff.device.simulate import build_project
 
     machine = load_board(board)
     check_folder(out, ELF)

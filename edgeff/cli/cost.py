@@ -13,8 +13,8 @@ from edgeff.cli.terminal import print_json, print_line, print_table, shape_text
 from edgeff.errors import DoesNotFit
 
 if TYPE_CHECKING:
-    from edgeff.deploy import Deployment
     from edgeff.ir import Board, MemoryPlan, Program
+    from edgeff.program.deploy import Deployment
 
 ALL = "all"
 
@@ -43,8 +43,8 @@ def command(
     MODEL is a file, or the name of a network, which then has fresh weights. The figures are exact: those of the firmware that
     `edgeff build` makes.
     """
-    from edgeff.boards import load_board, load_boards
-    from edgeff.cost import cost
+    from edgeff.device.boards import load_board, load_boards
+    from edgeff.program.cost import cost
     from edgeff.report.layer_names import short_names
 
     machines = [*load_boards().values()] if board == ALL else [load_board(board)] if board else []
@@ -92,7 +92,7 @@ def _ratio(memory: MemoryPlan) -> str:
 
 def layer_costs(program: Program) -> list[dict[str, Any]]:
     """One entry for each layer of inference: its kernel, the shape and bytes of its output, its MACs (of all its calls), its weights."""
-    from edgeff.cost import call_costs, layer_bytes
+    from edgeff.program.cost import call_costs, layer_bytes
 
     entries: dict[str, dict[str, Any]] = {}
     known = {tensor.layer for tensor in program.tensors.values()}
@@ -121,7 +121,7 @@ def board_fit(deployment: Deployment, board: Board, memory: MemoryPlan) -> dict[
 
     Of flash only the constants are known before a build: code comes on top.
     """
-    from edgeff.simulate import fits, require_fit
+    from edgeff.device.simulate import fits, require_fit
 
     free, flash = -fits(deployment.program, board), board.flash_bytes - memory.flash_bytes
     found = {

@@ -22,7 +22,7 @@ def command(out: Path, as_json: bool, seed: int | None) -> None:
 
     Ends in a table and a report.html.
     """
-    from edgeff.demo import demo
+    from edgeff.bench.demo import demo
     from edgeff.report import print_table, run_json, write_report
 
     check_folder(out, REPORT)

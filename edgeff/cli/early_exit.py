@@ -32,9 +32,9 @@ def command(model: str, task: str, deviations: float, as_json: bool, seed: int |
     import numpy as np
     from threadpoolctl import threadpool_limits
 
-    from edgeff.early_exit import fit_thresholds, walk
     from edgeff.rules import find_rule
-    from edgeff.train import start
+    from edgeff.studies.early_exit import fit_thresholds, walk
+    from edgeff.train.loop import start
 
     loaded = load_model(model)
     if loaded.rule is None:

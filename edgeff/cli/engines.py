@@ -19,8 +19,8 @@ from edgeff.cli.terminal import Progress
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from edgeff.deploy import Deployment
     from edgeff.ir import Array
+    from edgeff.program.deploy import Deployment
 
 AT_ONCE = 64
 
@@ -52,7 +52,7 @@ def runs_head(engine: str, model: Model) -> bool:
 
 
 def _edgeff(model: Model, x: Array, progress: Progress) -> Outcome:
-    from edgeff.interpreter import Interpreter
+    from edgeff.program.interpreter import Interpreter
 
     deployment = make_deployment(model, rule=None)
     executor, advance = Interpreter(deployment.program), _counted(len(x), progress)
@@ -65,7 +65,7 @@ def _edgeff(model: Model, x: Array, progress: Progress) -> Outcome:
 
 
 def _c(model: Model, x: Array, progress: Progress) -> Outcome:
-    from edgeff.targets.host import HostTarget
+    from edgeff.device.targets.host import HostTarget
 
     deployment = make_deployment(model, rule=None)
     host = HostTarget(deployment.program)
@@ -89,7 +89,7 @@ def _onnxruntime(model: Model, x: Array, _progress: Progress) -> Outcome:
 
 
 def _litert(model: Model, x: Array, progress: Progress) -> Outcome:
-    from edgeff.exporters.tflite import to_tflite
+    from edgeff.formats.tflite.writer import to_tflite
     from edgeff.verify.engines import litert
 
     raw = litert(to_tflite(model.network), _for_tflite(model, x), "BUILTIN_REF", _counted(len(x), progress))
@@ -97,7 +97,7 @@ def _litert(model: Model, x: Array, progress: Progress) -> Outcome:
 
 
 def _tflm(model: Model, x: Array, progress: Progress) -> Outcome:
-    from edgeff.exporters.tflite import to_tflite
+    from edgeff.formats.tflite.writer import to_tflite
     from edgeff.verify.engines import tflm
 
     return _of_tflite(model, tflm(to_tflite(model.network), _for_tflite(model, x), _counted(len(x), progress)))
@@ -131,7 +131,7 @@ def _counted(total: int, progress: Progress) -> Callable[[], None]:
 
 
 def _for_tflite(model: Model, x: Array) -> Array:
-    from edgeff.quantize import quantise_array
+    from edgeff.program.quantize import quantise_array
 
     samples, quant = np.asarray(x, np.float32), model.network.input_quant
     return samples if quant is None else quantise_array(samples, quant, model.network.numeric)

@@ -17,8 +17,8 @@ from edgeff.cli.version import version
 from edgeff.errors import BadInput, Unsupported
 
 if TYPE_CHECKING:
-    from edgeff.deploy import Deployment
     from edgeff.ir import Array
+    from edgeff.program.deploy import Deployment
 
 FORMATS = ("onnx", "tflite", "c")
 EXAMPLE_SAMPLES = 4
@@ -68,8 +68,8 @@ def command(
 
 
 def _file(model: Model, form: str, out: Path, as_json: bool) -> None:
-    from edgeff.exporters.onnx import write_onnx
-    from edgeff.exporters.tflite import write_tflite
+    from edgeff.formats.onnx.writer import write_onnx
+    from edgeff.formats.tflite.writer import write_tflite
 
     with new_file(out) as path:
         (write_onnx if form == "onnx" else write_tflite)(model.network, path)
@@ -92,14 +92,14 @@ def _c(
     as_json: bool,
     seed: int | None,
 ) -> None:
-    from edgeff.boards import load_board
-    from edgeff.exporters.c import write_c
+    from edgeff.codegen.folder import write_c
+    from edgeff.device.boards import load_board
 
     learns = _rule(model, with_training, rule)
     machine = load_board(board) if board else None
     deployment = make_deployment(model, rule=learns, numeric=numeric, changes=changes, calibrate=calibrate, seed=seed, features=features)
     if machine:
-        from edgeff.simulate import require_fit
+        from edgeff.device.simulate import require_fit
 
         require_fit(deployment, machine)
     samples, labels = example_samples(model, deployment, seed)

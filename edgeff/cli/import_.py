@@ -18,8 +18,8 @@ from edgeff.cli.terminal import print_json, print_line, print_table, shape_text
 @common
 def command(file: str, out: Path, as_json: bool, seed: int | None) -> None:  # noqa: ARG001 - every command takes a seed
     """Read a .tflite, .onnx, .keras or .h5 file and write it in the form that all other commands take."""
-    from edgeff.exporters.onnx import write_onnx
-    from edgeff.importers import load
+    from edgeff.formats import load
+    from edgeff.formats.onnx.writer import write_onnx
     from edgeff.report.layer_names import short_names
 
     network = load(file)

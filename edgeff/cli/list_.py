@@ -47,7 +47,7 @@ def _tasks() -> list[Entry]:
 
 
 def _boards() -> list[Entry]:
-    from edgeff.boards import load_boards
+    from edgeff.device.boards import load_boards
 
     return [
         {
@@ -68,7 +68,7 @@ def _targets() -> list[Entry]:
 
 
 def _templates() -> list[Entry]:
-    from edgeff.firmware import load_templates
+    from edgeff.device.firmware import load_templates
 
     return [
         {"name": t.name, "summary": t.summary, "ram_bytes": t.ram_bytes, "stack_bytes": t.stack_bytes} for t in load_templates().values()

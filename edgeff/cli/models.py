@@ -15,8 +15,8 @@ from edgeff.cli.terminal import print_note
 from edgeff.errors import BadInput
 
 if TYPE_CHECKING:
-    from edgeff.deploy import Deployment
     from edgeff.ir import Network, Program
+    from edgeff.program.deploy import Deployment
     from edgeff.tasks import Data
 
 
@@ -74,9 +74,9 @@ class Model:
 
 
 def load_model(path: str | Path) -> Model:
-    """The model in the file at ``path``. Raises BadInput and Unsupported as ``edgeff.importers.load`` does."""
+    """The model in the file at ``path``. Raises BadInput and Unsupported as ``edgeff.formats.load`` does."""
     from edgeff import registry
-    from edgeff.importers import load
+    from edgeff.formats import load
     from edgeff.rules import is_rule
 
     network = load(path)
@@ -154,12 +154,12 @@ def make_deployment(
 
     ``numeric`` is by default the model's own and ``seed`` the model's; ``changes`` are settings of the rule for the device, as texts. With
     ``features``, the name of a task, the program starts from the task's raw samples. A float model is quantised on ``data``, or on the task
-    ``calibrate``, by default that of its metadata. Raises BadInput and Unsupported as ``edgeff.deploy.deploy`` does; BadInput for settings
+    ``calibrate``, by default that of its metadata. Raises BadInput and Unsupported as ``edgeff.deploy`` does; BadInput for settings
     without a rule, or where there is nothing to calibrate on.
     """
-    from edgeff.deploy import deploy
     from edgeff.ir import Headroom
     from edgeff.networks import random_inputs, reproduces_input
+    from edgeff.program.deploy import deploy
     from edgeff.rules import find_rule
 
     seed = model.seed if seed is None else seed
@@ -190,7 +190,7 @@ def make_deployment(
 def _from_samples(network: Network, task: str) -> Network:
     """``network`` behind the layer that computes the features of ``task`` from its raw samples; BadInput for a task without such."""
     from edgeff import registry
-    from edgeff.layers.mfcc import with_features
+    from edgeff.ops.mfcc import with_features
 
     item = registry.tasks[task]
     attrs, samples = getattr(item, "features", None), getattr(item, "samples", None)

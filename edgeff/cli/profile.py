@@ -45,9 +45,9 @@ def command(
     """
     import numpy as np
 
-    from edgeff.boards import load_board
-    from edgeff.simulate import build_project, profile
-    from edgeff.toolchains import choose
+    from edgeff.device.boards import load_board
+    from edgeff.device.simulate import build_project, profile
+    from edgeff.device.toolchains import choose
 
     machine = load_board(board)
     compiler = choose(machine, toolchain)

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgeff.cli.models import inference_only
-from edgeff.cost import cost
-from edgeff.deploy import deploy
 from edgeff.errors import EdgeffError, Unsupported
 from edgeff.networks import random_inputs
+from edgeff.program.cost import cost
+from edgeff.program.deploy import deploy
 from edgeff.rules import find_rule
 
 if TYPE_CHECKING:
-    from edgeff.deploy import Deployment
     from edgeff.ir import Network, Numeric
+    from edgeff.program.deploy import Deployment
 
 NUMERICS: tuple[Numeric, ...] = ("int8", "float32")
 

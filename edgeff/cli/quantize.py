@@ -36,8 +36,8 @@ def command(
     """Quantise a float model after its training, calibrated on a task's training data."""
     from edgeff.bench.metrics import SHARES, measured, metric_of
     from edgeff.cli.engines import outcome
-    from edgeff.exporters.onnx import write_onnx
-    from edgeff.quantize import quantize
+    from edgeff.formats.onnx.writer import write_onnx
+    from edgeff.program.quantize import quantize
     from edgeff.rules import find_rule
 
     if numeric == "int16":

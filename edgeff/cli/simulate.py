@@ -38,9 +38,9 @@ def command(
     seed: int | None,
 ) -> None:
     """Let a model learn on the emulated board: accuracy on all test samples before and after, and the cost of a step."""
-    from edgeff.boards import load_board
     from edgeff.cli.engines import predictions
-    from edgeff.simulate import build_project, simulate
+    from edgeff.device.boards import load_board
+    from edgeff.device.simulate import build_project, simulate
 
     machine = load_board(board)
     loaded = load_model(model)

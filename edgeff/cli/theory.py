@@ -13,7 +13,7 @@ from edgeff.cli.outputs import new_file
 from edgeff.cli.terminal import print_json, print_line, print_table, progress
 
 if TYPE_CHECKING:
-    from edgeff.theory import Comparison
+    from edgeff.studies.theory import Comparison
 
 SHOWN = 11
 MOST_INPUTS, MOST_SEEDS, MOST_UNITS = 100_000, 1_000, 16
@@ -46,7 +46,7 @@ def command(
     A two-layer student learns from a teacher by adaptive feedback alignment (AFA), and by PEPITA at some scales of its feedback. With very
     many inputs the generalisation error follows differential equations; it is measured on networks with N inputs.
     """
-    from edgeff.theory import PUBLISHED_SCALE, compare
+    from edgeff.studies.theory import PUBLISHED_SCALE, compare
 
     chosen = tuple(dict.fromkeys(scales)) or (PUBLISHED_SCALE, PUBLISHED_SCALE / 10)
     with progress("AFA and PEPITA, simulated") as report:

@@ -44,12 +44,12 @@ def command(
     from edgeff import registry
     from edgeff.bench.metrics import measured, metric_of
     from edgeff.cli.models import load_task
-    from edgeff.exporters.onnx import write_onnx
-    from edgeff.importers import conventions
-    from edgeff.layers.folding import fold
+    from edgeff.formats import conventions
+    from edgeff.formats.onnx.writer import write_onnx
     from edgeff.networks import initialised, recipe, structure
+    from edgeff.ops.folding import fold
     from edgeff.rules import find_rule
-    from edgeff.train import train
+    from edgeff.train.loop import train
 
     seed = seed or 0
     item, data = registry.tasks[task], load_task(task, seed)

@@ -30,7 +30,7 @@ KEY = "x"
 @common
 def command(model: str, inputs: str | None, board: str | None, as_json: bool, seed: int | None) -> None:
     """Run a model in every way there is and compare the results; exit 1 on a difference that is not allowed."""
-    from edgeff.boards import load_board
+    from edgeff.device.boards import load_board
     from edgeff.verify import verify
 
     loaded = load_model(model)
@@ -69,8 +69,8 @@ def _samples(model: Model, seed: int | None) -> Array:
     """Test samples of the model's task; else random ones over all of an integer input's range, or around 0."""
     import numpy as np
 
-    from edgeff.layers import raw_input
-    from edgeff.quantize import QMAX
+    from edgeff.ops import raw_input
+    from edgeff.program.quantize import QMAX
 
     if model.task is not None:
         return load_task(model.task, _seed(model, seed), model.network).x_test[:SAMPLES]

@@ -2,7 +2,7 @@
 
 All in float32 with one order of operations, so that NumPy and C give the same bits: the FFT is a complex one of half the length (radix 2,
 decimation in time), sums run in index order, the logarithm is a polynomial. ``features`` computes any number of clips at once; the twins
-call it for one. The tables come from ``edgeff.layers.mfcc``.
+call it for one. The tables come from ``edgeff.ops.mfcc``.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Layer, Network
-from edgeff.layers import forward, kind, parameters
+from edgeff.ops import forward, kind, parameters
 from edgeff.registry import networks as registry
 
 _DENSE = re.compile(r"\d+(-\d+)+")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgeff.ir import Array, Layer, Network
-from edgeff.layers import kind
+from edgeff.ops import kind
 
 CALIBRATED_ON = 500
 CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "conv1d")

@@ -8,8 +8,8 @@ from math import prod
 from typing import Any
 
 from edgeff.ir import Attr, Layer, Network
-from edgeff.layers import kind
-from edgeff.layers.windows import same_padding
+from edgeff.ops import kind
+from edgeff.ops.windows import same_padding
 
 Pair = tuple[int, int]
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import NUMERICS, Array, Headroom, Layer, Network, Numeric
-from edgeff.layers import Params, forward
+from edgeff.ops import Params, forward
 from edgeff.registry import rules as registry
 
 Gradients = dict[str, dict[str, Array]]
@@ -221,7 +221,7 @@ class Rule:
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
         """One step's direction for a batch x (B, D) and targets t (B, C): layer -> parameter -> array, averaged over the batch.
 
-        ``edgeff.train`` applies it (learning rate, momentum, decay). ``run.params`` is read and never written.
+        ``edgeff.train.loop`` applies it (learning rate, momentum, decay). ``run.params`` is read and never written.
         """
         raise NotImplementedError
 
@@ -235,7 +235,7 @@ class Rule:
     def layer_scores(self, run: Run, x: Array) -> Iterator[LayerScores] | None:
         """The scores of x (B, ...) layer after layer, as far as the caller reads on; the last are those of ``scores``.
 
-        None where only the whole network predicts. ``edgeff.early_exit`` stops reading where a sample is sure.
+        None where only the whole network predicts. ``edgeff.studies.early_exit`` stops reading where a sample is sure.
         """
         return None
 
@@ -268,7 +268,7 @@ class Rule:
         return build.run(build.x)[build.layers[-1].name]
 
     def lower(self, build: Any) -> None:
-        """Emits one learning step on ``build.x`` and ``build.label`` through ``edgeff.lower.Builder``."""
+        """Emits one learning step on ``build.x`` and ``build.label`` through ``edgeff.program.lower.Builder``."""
         raise NotImplementedError
 
 

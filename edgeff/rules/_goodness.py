@@ -12,7 +12,7 @@ import numpy as np
 
 from edgeff.ir import Array, Layer, Network
 from edgeff.kernels.arithmetic import draws
-from edgeff.layers.parallel import empty
+from edgeff.ops.parallel import empty
 
 PEER_KEEP = 0.9
 """The share of a unit's running mean activity that a step keeps (Hinton's own code)."""

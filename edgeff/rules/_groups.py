@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from edgeff import registry
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Headroom, Layer, Network, Numeric
-from edgeff.layers import forward
+from edgeff.ops import forward
 from edgeff.rules import Gradients, Rule, Run
 
 

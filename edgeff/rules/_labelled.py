@@ -14,9 +14,9 @@ import numpy as np
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer, Network
-from edgeff.layers import activate
-from edgeff.layers.label import entries, with_label
-from edgeff.layers.parallel import empty, outer_sum, product
+from edgeff.ops import activate
+from edgeff.ops.label import entries, with_label
+from edgeff.ops.parallel import empty, outer_sum, product
 
 EPS = 1e-4
 LEARNING = ("dense", "conv2d", "depthwise_conv2d", "conv1d")

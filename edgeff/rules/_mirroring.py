@@ -16,7 +16,7 @@ import numpy as np
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer, Network
-from edgeff.layers import Params, kind
+from edgeff.ops import Params, kind
 
 NOISE = np.float32(0.1)
 BETWEEN = ("normalise", "relu", "reshape", "softmax")

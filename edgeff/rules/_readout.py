@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgeff.ir import Array
-from edgeff.layers.parallel import outer_sum, product
+from edgeff.ops.parallel import outer_sum, product
 
 MEAN, SQUARE, SMALL = 0.9, 0.999, 1e-8
 """Adam's (Kingma & Ba 2015)."""

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from edgeff.ir import Array
-from edgeff.layers import parameters
 from edgeff.networks import initialised, structure
+from edgeff.ops import parameters
 from edgeff.rules import Settings, find_rule
 from edgeff.rules._top_down import TopDown, diffusion, error_code, random_top_down, unpacked
 
@@ -100,7 +100,7 @@ def inner_settings(epochs: int, source: str = "meta") -> Settings:
 def inner_losses(networks: TopDown, lesson: Lesson, hidden: int, settings: Settings, seed: int) -> Array:
     """The cross-entropy (P,) on the validation part after training by each of P top-down networks.
 
-    It is what ``edgeff.train.fit`` does, P at once: the bottom-up network D-hidden-C, its initial weights and the order of samples are
+    It is what ``edgeff.train.loop.fit`` does, P at once: the bottom-up network D-hidden-C, its initial weights and the order of samples are
     those of ``fit`` with ``seed``.
     """
     population, inputs, classes = len(networks.U), lesson.x.shape[1], lesson.classes

@@ -12,8 +12,8 @@ import numpy as np
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Headroom, Layer, Network, Numeric
 from edgeff.kernels.arithmetic import draws, step_key, stream_key
-from edgeff.layers import Activations, kind
-from edgeff.layers.label import with_label
+from edgeff.ops import Activations, kind
+from edgeff.ops.label import with_label
 from edgeff.rules import Gradients, Run, Settings, register
 from edgeff.rules._blocks import Block, blocks, lower_blocks, require_classes, step_blocks, walk
 from edgeff.rules.cwc import Competitive, CompetitiveSettings, below

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgeff.ir import Array, Layer, Network
-from edgeff.layers import kind
-from edgeff.layers.backward import walk_back
+from edgeff.ops import kind
+from edgeff.ops.backward import walk_back
 from edgeff.rules import Gradients, Rule, Run, Settings, register
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeff.ir import Array
 from edgeff.kernels.arithmetic import feedback_signs, stream_key
-from edgeff.layers import forward, kind
+from edgeff.ops import forward, kind
 from edgeff.rules import FeedbackSettings, Gradients, Rule, Run, Settings, register
 
 

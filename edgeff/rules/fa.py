@@ -11,8 +11,8 @@ import numpy as np
 
 from edgeff.ir import Array, Layer
 from edgeff.kernels.arithmetic import feedback_signs, stream_key
-from edgeff.layers import kind
-from edgeff.layers.dense import Dense
+from edgeff.ops import kind
+from edgeff.ops.dense import Dense
 from edgeff.rules import FeedbackSettings, Run, Settings, register
 from edgeff.rules.bp import BackPropagation, upstream_of_weights
 

@@ -12,8 +12,8 @@ import numpy as np
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Headroom, Layer, Network, Numeric
 from edgeff.kernels.arithmetic import step_key, stream_key
-from edgeff.layers import kind
-from edgeff.layers.parallel import slices
+from edgeff.ops import kind
+from edgeff.ops.parallel import slices
 from edgeff.rules import Gradients, LayerScores, Rule, Run, Settings, register
 from edgeff.rules._goodness import (
     goodness,

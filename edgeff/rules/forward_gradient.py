@@ -12,7 +12,7 @@ import numpy as np
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Numeric
 from edgeff.kernels.arithmetic import feedback_signs, step_key, stream_key
-from edgeff.layers import Activations, Params, forward, jvp, kind
+from edgeff.ops import Activations, Params, forward, jvp, kind
 from edgeff.rules import Gradients, Rule, Run, Settings, register
 
 CHOICES = {"projection": ("mean", "orthogonal"), "perturb": ("activities", "weights"), "distribution": ("signs", "normal")}

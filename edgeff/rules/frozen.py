@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgeff.ir import Array, Layer, Network
-from edgeff.layers import forward, kind
+from edgeff.ops import forward, kind
 from edgeff.rules import Gradients, Rule, Run, Settings, register
 
 

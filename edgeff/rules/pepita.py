@@ -15,7 +15,7 @@ import numpy as np
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Headroom, Layer, Network, Numeric
 from edgeff.kernels.arithmetic import feedback_signs, feedback_uniform, stream_key
-from edgeff.layers import Activations, Params, kind
+from edgeff.ops import Activations, Params, kind
 from edgeff.rules import FeedbackSettings, Gradients, Rule, Run, Settings, register
 from edgeff.rules._mirroring import Mirror
 

@@ -11,11 +11,11 @@ import numpy as np
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Layer, Network, Numeric
 from edgeff.kernels.arithmetic import draws, step_key, stream_key
-from edgeff.layers import Activations, kind
-from edgeff.layers.label import with_label
-from edgeff.layers.physical import find_map
-from edgeff.layers.standardise import EPS
 from edgeff.networks import reproduces_input
+from edgeff.ops import Activations, kind
+from edgeff.ops.label import with_label
+from edgeff.ops.physical import find_map
+from edgeff.ops.standardise import EPS
 from edgeff.rules import Gradients, Rule, Run, Settings, register
 from edgeff.rules._readout import fit_readout
 
@@ -24,7 +24,7 @@ SMALL = 1e-8
 
 @dataclass(frozen=True)
 class PhyllSettings(Settings):
-    """``map``: ``speckle``, ``cavity``, ``oscillators`` or a function ``module:function`` (``edgeff.layers.physical``).
+    """``map``: ``speckle``, ``cavity``, ``oscillators`` or a function ``module:function`` (``edgeff.ops.physical``).
 
     ``expansion``: the outputs of a map, as a multiple of its inputs. ``theta``: the sharpness of the loss. ``on``: the label's entry;
     ``neutral``: each entry for the head. ``predict``: ``probe`` or ``head``; the head is fitted after the last epoch: ``readout_epochs``

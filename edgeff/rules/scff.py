@@ -13,8 +13,8 @@ import numpy as np
 
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Headroom, Layer, Network, Numeric
-from edgeff.layers import Activations, forward, kind
-from edgeff.layers.standardise import EPS
+from edgeff.ops import Activations, forward, kind
+from edgeff.ops.standardise import EPS
 from edgeff.rules import Gradients, Rule, Run, Settings, register
 from edgeff.rules._readout import fit_readout
 

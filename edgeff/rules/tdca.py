@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from edgeff.ir import Array, Quant
-from edgeff.layers import forward, kind
-from edgeff.layers.dense import accumulator_shift
+from edgeff.ops import forward, kind
+from edgeff.ops.dense import accumulator_shift
 from edgeff.rules import FeedbackSettings, Gradients, Rule, Run, Settings, register
 from edgeff.rules._top_down import CODE, CODE_NAME, CREDITS, SEED, TopDown, diffusion, diffusion_name, error_code, top_down
 

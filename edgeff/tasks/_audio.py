@@ -1,6 +1,6 @@
 """What the audio tasks share: wav files read with suspicion, clips of one length, noise mixed in, and log-mel spectrograms.
 
-The coefficients of the speech tasks are those of ``edgeff.layers.mfcc``, so training reads to the bit what a board computes from audio. The
+The coefficients of the speech tasks are those of ``edgeff.ops.mfcc``, so training reads to the bit what a board computes from audio. The
 spectrograms of anomaly detection follow librosa's defaults (McFee et al. 2015), which made the reference's features: centred frames between
 zeros, periodic Hann window, Slaney's mel scale with bands of equal area. Refused, in one line that names the file: wav files that are
 not 16-bit PCM of one channel, damaged, of another rate or too long.

@@ -1,7 +1,7 @@
 """Bearing faults from vibration: the drive-end recordings of Case Western Reserve University at 12 kHz, one normal and nine faults.
 
 Inputs are 20 mel-frequency cepstral coefficients of a window of 1,024 samples (85 ms, 2.5 turns of the shaft): the layer of
-``edgeff.layers.mfcc`` with ``FEATURES``, so a board computes the same bits from its sensor's int16 samples. ``bearings_raw`` gives the
+``edgeff.ops.mfcc`` with ``FEATURES``, so a board computes the same bits from its sensor's int16 samples. ``bearings_raw`` gives the
 window itself, for networks of 1-D convolutions. Neither changes with the sensor's gain: a window is divided by its largest sample before
 its coefficients are computed, and a raw one by its standard deviation. Read from ``cwru_de12k_int16.npz``; refused: a file without a normal
 recording, with recordings too short to be cut, or without all nine faults at loads of 0 hp and above.
@@ -21,7 +21,7 @@ import numpy as np
 
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Attr
-from edgeff.layers.mfcc import Recipe, coefficients
+from edgeff.ops.mfcc import Recipe, coefficients
 from edgeff.registry import tasks as registry
 from edgeff.tasks import Data, Task
 from edgeff.tasks._files import check_labels, need_local, read_arrays

@@ -2,7 +2,7 @@
 
 ``fsdd`` has the official split: takes 0 to 4 are the test part (300), the others train (2,700); every speaker is in both. A task called
 ``fsdd_<speaker>`` leaves that speaker out of training and tests on him alone (2,500 / 500). A recording becomes one second: zeros behind a
-shorter one, the loudest second of a longer one (20 of them). Inputs are 49 frames x 10 coefficients, those of ``edgeff.layers.mfcc`` with
+shorter one, the loudest second of a longer one (20 of them). Inputs are 49 frames x 10 coefficients, those of ``edgeff.ops.mfcc`` with
 ``FEATURES``, so a board computes the same bits from audio. Read from ``fsdd_8k_int16.npz`` or from a clone of the data set's repository.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Attr
-from edgeff.layers.mfcc import Recipe, coefficients
+from edgeff.ops.mfcc import Recipe, coefficients
 from edgeff.registry import tasks as registry
 from edgeff.tasks import Data, Task
 from edgeff.tasks._audio import of_length, read_wav

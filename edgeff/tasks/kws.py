@@ -1,6 +1,6 @@
 """Keyword spotting as MLPerf Tiny has it: ten commands, silence and unknown words, from one second of speech at 16 kHz.
 
-Inputs are 49 frames x 10 mel-frequency cepstral coefficients (``edgeff.layers.mfcc`` with its defaults). The test part is the benchmark's
+Inputs are 49 frames x 10 mel-frequency cepstral coefficients (``edgeff.ops.mfcc`` with its defaults). The test part is the benchmark's
 1,000 clips: the official int8 features turned back into numbers, so that an int8 model reads the official bits, or the same made from the
 clips. Training reads Speech Commands v2 (Warden 2018; CC BY 4.0, 2.4 GB), which is on most machines not there: then the training part is
 empty and the metadata say how to get it. Background noise is mixed into the audio, as in the recipe: before the features, once for each
@@ -22,7 +22,7 @@ import numpy as np
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Attr
 from edgeff.kernels.mfcc import steps
-from edgeff.layers.mfcc import Recipe, coefficients
+from edgeff.ops.mfcc import Recipe, coefficients
 from edgeff.tasks import Data, Task, register
 from edgeff.tasks._audio import of_length, read_wav, with_noise
 from edgeff.tasks._files import Remote, Wanted, _bar, cache_folder, check_labels, fetch, local, need_local, read_arrays

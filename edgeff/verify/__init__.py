@@ -1,6 +1,6 @@
 """Every execution of a network against every other: how many values differ, by how much, and whether that is allowed.
 
-The reference is the NumPy twins' result (``edgeff.interpreter``). Equal to the bit, always: the C on the host and the C on the emulated
+The reference is the NumPy twins' result (``edgeff.Interpreter``). Equal to the bit, always: the C on the host and the C on the emulated
 cores, in their scores and in what every single kernel call makes, and for int8 the scores of TFLite Micro. LiteRT's reference kernels
 equal, to the bit, a NumPy twin of *their* arithmetic (``explain``), which explains where they differ from edgeff. ONNX Runtime rescales in
 float: at most one step (LSB) a layer from the same inputs. Whole networks in LiteRT and ONNX Runtime are counted: behind a softmax one step
@@ -21,11 +21,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from edgeff.cost import call_costs
-from edgeff.deploy import Deployment, deploy
 from edgeff.errors import BadInput, DoesNotFit, EdgeffError, MissingTool, Unsupported
 from edgeff.ir import Array, Board, Network, Program
 from edgeff.networks import reproduces_input
+from edgeff.program.cost import call_costs
+from edgeff.program.deploy import Deployment, deploy
 from edgeff.verify.comparison import Comparison, Skipped, Verification, compare, compare_all
 from edgeff.verify.executions import Emulated, Host, Results, outputs_of_calls, twin_results
 from edgeff.verify.learning import compare_results, learning
@@ -77,7 +77,7 @@ def verify(
         DoesNotFit: when a named board is too small.
         EdgeffError: for whatever lowering refuses.
     """
-    from edgeff.boards import load_board
+    from edgeff.device.boards import load_board
 
     for what, count in (("learning steps", steps), ("samples on an emulated core", emulated)):
         if count is not None and count < 1:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from edgeff.errors import MissingTool, Unsupported
-from edgeff.exporters.onnx import SESSION_ENTRIES, to_onnx
+from edgeff.formats.onnx.writer import SESSION_ENTRIES, to_onnx
 from edgeff.ir import Array, Network
 
 Advance = Callable[[], None]

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeff.codegen.folder import write_c
 from edgeff.errors import MissingTool
-from edgeff.exporters.c import write_c
-from edgeff.interpreter import Interpreter
 from edgeff.ir import Array, Board, Call, MemoryPlan, Program, Tensor
+from edgeff.program.interpreter import Interpreter
 
 Advance = Callable[[], None]
 TIME_LIMIT_S = 600.0
@@ -96,7 +96,7 @@ class Host:
     """The C as a shared library on this machine; ``traced``: with what each call made. Raises MissingTool without a compiler."""
 
     def __init__(self, program: Program, *, traced: bool = False) -> None:
-        from edgeff.targets.host import HostTarget
+        from edgeff.device.targets.host import HostTarget
 
         self._target = HostTarget(program, traced=traced)
         self._program, self._traced = program, traced
@@ -126,9 +126,9 @@ class Emulated:
 
     def __init__(self, program: Program, board: Board, toolchain: str | None = None, *, traced: bool = False) -> None:
         try:
-            from edgeff.firmware import ARENA_SYMBOL, build
-            from edgeff.targets.unicorn import UnicornTarget
-            from edgeff.toolchains import choose
+            from edgeff.device.firmware import ARENA_SYMBOL, build
+            from edgeff.device.targets.unicorn import UnicornTarget
+            from edgeff.device.toolchains import choose
         except ImportError as error:
             raise MissingTool(f"{error.name} is not installed", next_step="pip install unicorn capstone pyelftools") from None
         with tempfile.TemporaryDirectory(prefix="edgeff-verify-") as folder:

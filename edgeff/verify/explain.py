@@ -22,9 +22,9 @@ from __future__ import annotations
 import numpy as np
 
 from edgeff.errors import Unsupported
-from edgeff.interpreter import Interpreter
 from edgeff.ir import Array, Call, Network, Program, Quant
-from edgeff.layers import forward, parameters
+from edgeff.ops import forward, parameters
+from edgeff.program.interpreter import Interpreter
 
 # Sums in another order have rounding errors of the same size, not the same errors; no more than this many times as large.
 FLOAT_FACTOR = 32.0

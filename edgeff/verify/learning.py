@@ -7,9 +7,9 @@ from functools import partial
 
 import numpy as np
 
-from edgeff.deploy import Deployment
 from edgeff.ir import Array, Program
-from edgeff.plan import plan
+from edgeff.program.deploy import Deployment
+from edgeff.program.plan import plan
 from edgeff.verify.comparison import Comparison, compare
 from edgeff.verify.executions import Advance, Emulated, Host, Learned, Results, twin_learning
 from edgeff.verify.libraries import TWIN

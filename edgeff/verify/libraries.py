@@ -12,12 +12,12 @@ from functools import cache, partial
 import onnx
 from onnx import TensorProto, helper
 
-from edgeff.deploy import Deployment
 from edgeff.errors import BadInput, Unsupported
-from edgeff.exporters.onnx import to_onnx
-from edgeff.exporters.tflite import to_tflite
+from edgeff.formats.onnx.writer import to_onnx
+from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Array, Layer, Network, Quant
-from edgeff.quantize import dequantise_array, quantise_array
+from edgeff.program.deploy import Deployment
+from edgeff.program.quantize import dequantise_array, quantise_array
 from edgeff.verify.comparison import Comparison, compare
 from edgeff.verify.engines import Advance, Litert, OnnxRuntime, Tflm
 from edgeff.verify.executions import Results

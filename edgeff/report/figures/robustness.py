@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from edgeff.attack import Attack, Run
 from edgeff.report.figures.parts import Figure, axis, layout, legend, note
 from edgeff.report.style import INK, MUTED, markup, rule_look
+from edgeff.studies.attack import Attack, Run
 
 MARKS = ("circle", "square", "diamond", "triangle-up", "x", "star")
 """Tell models of one rule apart, which share its colour."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from edgeff.ir import Array
 from edgeff.report.figures.parts import Figure, axis, layout, legend
 from edgeff.report.style import rule_look
-from edgeff.theory.comparison import Comparison, Line
+from edgeff.studies.theory.comparison import Comparison, Line
 
 _ALPHA = "α, samples over inputs"
 _TINTS = ("#d55e00", "#e69f00", "#cc79a7", "#009e73")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from edgeff.attack import Attack
-from edgeff.attack.gradients import TOLERANCE
 from edgeff.report.figures.robustness import accuracy_against_epsilon
 from edgeff.report.html import document
 from edgeff.report.html.known import versions_footer
 from edgeff.report.html.parts import Page
 from edgeff.report.record import Versions
 from edgeff.report.style import UNKNOWN, markup, shown
+from edgeff.studies.attack import Attack
+from edgeff.studies.attack.gradients import TOLERANCE
 
 
 def attack_page(attack: Attack, versions: Versions | None = None) -> str:

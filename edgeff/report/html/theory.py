@@ -9,7 +9,7 @@ from edgeff.report.html import document
 from edgeff.report.html.known import versions_footer
 from edgeff.report.html.parts import Page
 from edgeff.report.record import Versions
-from edgeff.theory.comparison import Comparison
+from edgeff.studies.theory.comparison import Comparison
 
 TITLE = "Learning from the top down: equations and simulation"
 

@@ -1,0 +1,1 @@
+"""Program -> C99 sources that any compiler builds."""

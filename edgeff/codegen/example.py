@@ -1,0 +1,77 @@
+"""Program + memory plan + samples -> the text of ``main.c``, an example that checks itself against the kernels' NumPy twins."""
+
+from __future__ import annotations
+
+from edgeff.codegen.names import initialiser
+from edgeff.codegen.source import written_by
+from edgeff.codegen.state import saved
+from edgeff.ir import Array, MemoryPlan, Program
+from edgeff.program.interpreter import Interpreter
+
+
+def example(program: Program, memory: MemoryPlan, samples: Array, labels: Array, command: str) -> str:
+    """``main.c``: predicts on the samples and learns them, and compares with what the twins compute.
+
+    Args: ``samples`` (n, inputs) of the program's input dtype, n >= 1; ``labels`` (n,), classes where there are classes.
+    """
+    target = Interpreter(program)
+    best = [max(target.predict(sample), 0) for sample in samples]
+    scores = target.output()
+    tensor_in, tensor_out = program.tensors[program.input], program.tensors[program.output]
+    rows = "".join(f"    {initialiser(sample, tensor_in.dtype, 4)},\n" for sample in samples)
+    learning_data = learning = ""
+    if program.learn:
+        for sample, label in zip(samples, labels, strict=True):
+            target.learn(sample, int(label))
+        values = {tensor.name: target.tensor(tensor.name) for tensor in program.by_role("variable", "state")}
+        check_sum = ", ".join(f"0x{byte:02x}" for byte in saved(program, memory, values)[-4:])
+        learning_data = f"""
+/* The class each sample is then learned as, and the last four bytes of the state saved after that: its check sum. */
+static const int32_t labels[SAMPLES] = {{{", ".join(str(int(label)) for label in labels)}}};
+static const uint8_t check_sum[4] = {{{check_sum}}};
+"""
+        learning = """
+    static uint8_t saved[EFF_SAVE_BYTES];
+    for (int i = 0; i < SAMPLES; ++i) {
+        memcpy(eff_input(), samples[i], sizeof samples[i]);
+        failures += eff_learn(labels[i]) != 0;
+    }
+    eff_save(saved);
+    const int same = memcmp(saved + EFF_SAVE_BYTES - sizeof check_sum, check_sum, sizeof check_sum) == 0;
+    printf("learned %d samples: the weights are %s\\n", SAMPLES, same ? "as expected" : "not as expected");
+    failures += !same || eff_restore(saved) != 0;
+"""
+    return f"""\
+/* main.c: an example that checks itself: `cc *.c && ./a.out`. Leave it out of a firmware.
+{written_by(command)}
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "model.h"
+
+#define SAMPLES {len(samples)}
+
+static const eff_input_t samples[SAMPLES][EFF_INPUTS] = {{
+{rows}}};
+
+/* The class of each sample, and the scores of the last one. */
+static const int32_t classes[SAMPLES] = {{{", ".join(map(str, best))}}};
+static const eff_output_t scores[EFF_OUTPUTS] = {initialiser(scores, tensor_out.dtype)};
+{learning_data}
+int main(void)
+{{
+    int failures = 0;
+    eff_init();
+    for (int i = 0; i < SAMPLES; ++i) {{
+        memcpy(eff_input(), samples[i], sizeof samples[i]);
+        const int32_t best = eff_predict();
+        printf("sample %d: class %ld, expected %ld\\n", i, (long)best, (long)classes[i]);
+        failures += best != classes[i];
+    }}
+    failures += memcmp(eff_output(), scores, sizeof scores) != 0;
+{learning}
+    puts(failures ? "FAILED: the C differs from the reference" : "ok: every bit as in the reference");
+    return failures != 0;
+}}
+"""

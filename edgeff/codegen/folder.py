@@ -1,0 +1,141 @@
+"""Program -> a folder of C99 that any compiler builds with ``cc *.c``.
+
+It holds the kernels the program uses, its constants, one arena and two flat lists of calls. ``model.h`` is the interface (init, input,
+predict, output, learn, save, restore), ``main.c`` an example that checks itself against values computed by the NumPy twins. No malloc, no
+stdio outside ``main.c``; the arena's layout is the memory plan's. Refused: a folder that holds C of something else.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from edgeff import registry
+from edgeff.codegen.example import example
+from edgeff.codegen.source import Text
+from edgeff.codegen.state import SAVE_HEADER_BYTES
+from edgeff.errors import BadInput
+from edgeff.ir import Array, MemoryPlan, Program
+from edgeff.kernels import FOLDER, Kernel
+from edgeff.program.plan import plan
+
+__all__ = ["SAVE_HEADER_BYTES", "Source", "write_c", "write_trace"]
+
+_DEFINED = re.compile(r"^(?!static\b)\w[\w ]*[ *](eff_\w+)\(", re.MULTILINE)
+_CALLED = re.compile(r"\b(eff_\w+)\(")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What was written: the folder, the C sources a build needs without the example, and the memory plan they follow."""
+
+    folder: Path
+    sources: tuple[Path, ...]
+    memory: MemoryPlan
+
+
+def write_c(
+    program: Program, folder: Path, *, samples: Array | None = None, labels: Array | None = None, command: str = "edgeff"
+) -> Source:
+    """Writes the C of ``program`` into ``folder`` (made if missing) and returns what was written.
+
+    An earlier export in the folder is replaced; files of other names stay.
+
+    Args:
+        program: what to write.
+        folder: where to.
+        samples: (n, inputs) of the program's input dtype, for the example; by default four seeded random ones.
+        labels: (n,), what the example learns them as; by default seeded random classes.
+        command: what the files' heads say made them.
+    Raises: BadInput when the folder holds C files of something else, or samples and labels do not fit.
+    """
+    folder = Path(folder)
+    _check_folder(folder)
+    samples, labels = _samples(program, samples, labels)
+    memory = plan(program)
+    text = Text(program, memory, command)
+    files = kernel_files(text.kernels.values())
+    headers = {path.with_suffix(".h").name: path.with_suffix(".h") for path in files.values() if path.with_suffix(".h").exists()}
+    written = {
+        "model.h": text.header(),
+        "model.c": text.source(sorted(headers)),
+        "main.c": example(program, memory, samples, labels, command),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in {f"eff_{item.source.name}" for item in registry.kernels.values()} - set(files):
+        (folder / name).unlink(missing_ok=True)
+    for name, path in {**files, **headers, "edgeff.h": FOLDER / "edgeff.h"}.items():
+        shutil.copyfile(path, folder / name)
+    for name, content in written.items():
+        (folder / name).write_text(content, encoding="utf-8")
+    return Source(folder, (*(folder / name for name in sorted(files)), folder / "model.c"), memory)
+
+
+def write_trace(program: Program, source: Source) -> tuple[Path, ...]:
+    """The C sources of a build of ``source``, what was written of ``program``, that can be watched call by call on the host.
+
+    ``eff_trace(out)`` runs inference on the input and copies the outputs of each call to ``out``, one behind the other.
+    """
+    trace = source.folder / "trace.c"
+    trace.write_text(Text(program, source.memory, "edgeff").trace(), encoding="utf-8")
+    return (*(path for path in source.sources if path.name != "model.c"), trace)
+
+
+def _check_folder(folder: Path) -> None:
+    """Raises BadInput unless ``folder`` is missing, free of C or an earlier export."""
+    if folder.exists() and not folder.is_dir():
+        raise BadInput("output folder", got=str(folder), allowed="a folder or a new name")
+    header = folder / "model.h"
+    if header.is_file() and "not for editing." in header.read_text(encoding="utf-8", errors="replace")[:600]:
+        return
+    foreign = sorted(path.name for pattern in ("*.c", "*.h") for path in folder.glob(pattern))
+    if foreign:
+        raise BadInput(
+            f"output folder {folder}",
+            got=f"other C files ({foreign[0]})",
+            allowed="an empty folder or an earlier export",
+            next_step="choose another folder",
+        )
+
+
+def _samples(program: Program, samples: Array | None, labels: Array | None) -> tuple[Array, Array]:
+    """The example's samples and labels, seeded random ones where None is given."""
+    tensor = program.tensors[program.input]
+    rng = np.random.default_rng(0)
+    if samples is None:
+        size = (4, tensor.elements)
+        samples = rng.random(size, np.float32) if tensor.dtype == "float32" else rng.integers(-128, 128, size).astype(tensor.dtype)
+    if labels is None:
+        labels = rng.integers(0, max(program.classes, 1), len(samples))
+    if len(samples) == 0 or len(samples) != len(labels):
+        raise BadInput("samples of the example", got=f"{len(samples)} with {len(labels)} labels", allowed="at least one, and a label each")
+    return samples, labels
+
+
+def kernel_files(kernels: Iterable[Kernel]) -> dict[str, Path]:
+    """The C files of ``kernels`` by the name they get, with those of edgeff's own whose functions they call.
+
+    Raises BadInput when two kernels' files would get one name.
+    """
+    files: dict[str, Path] = {}
+    waiting = sorted({item.source for item in kernels})
+    while waiting:
+        path = waiting.pop()
+        known = files.setdefault(f"eff_{path.name}", path)
+        if known != path:
+            raise BadInput(f"kernel file {path}", got=f"the name of {known}", allowed="one file a name", next_step="rename one of the two")
+        called = set(_CALLED.findall(path.read_text(encoding="utf-8")))
+        waiting += sorted({home for name, home in _homes().items() if name in called} - set(files.values()))
+    return files
+
+
+@cache
+def _homes() -> dict[str, Path]:
+    """Where each C function of edgeff's own is defined."""
+    return {name: path for path in sorted(FOLDER.glob("*.c")) for name in _DEFINED.findall(path.read_text(encoding="utf-8"))}

@@ -1,0 +1,304 @@
+"""Program + memory plan -> the text of ``model.h`` and ``model.c``.
+
+``model.c`` is constants, one arena whose map is the plan's, and two flat lists of calls; comments give each layer's name, shape and cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import cast
+
+from edgeff import registry
+from edgeff.codegen.names import comment, identifiers, initialiser, literal, statement
+from edgeff.codegen.state import SAVE_AND_RESTORE, SAVE_HEADER_BYTES, fingerprint
+from edgeff.ir import Call, MemoryPlan, Program, Tensor
+from edgeff.kernels import Kernel
+from edgeff.program.plan import flash_tensors
+
+C_TYPES = {"float32": "float", "int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "uint32": "uint32_t"}
+ATTR_TYPES = {"float": "float32", "int32_t": "int32", "uint32_t": "uint32"}
+
+
+def written_by(command: str) -> str:
+    """The line of a generated file's head that says which command made it."""
+    return f" * Written by {comment(command)}; not for editing."
+
+
+def shape(tensor: Tensor) -> str:
+    """``32x64``."""
+    return "x".join(map(str, tensor.shape))
+
+
+def rule_off(title: str) -> str:
+    """A comment that begins a part of a file."""
+    return f"/* ------------------------------------------------------------------ {title} */"
+
+
+class Text:
+    """The text of one program. ``kernels`` are those it calls, by name; ``command`` is what the files' heads say made them."""
+
+    def __init__(self, program: Program, memory: MemoryPlan, command: str) -> None:
+        self.program, self.memory, self.command = program, memory, command
+        self.flash = flash_tensors(program)
+        self.constants = identifiers([t.name for t in self.flash], "eff_k_")
+        self.in_arena = sorted(
+            (program.tensors[name] for name in memory.offsets),
+            key=lambda t: (memory.offsets[t.name], memory.lifetimes.get(t.name, ())),
+        )
+        self.pointers = identifiers([t.name for t in self.in_arena], "t_")
+        names = [call.kernel for call in (*program.infer, *program.learn)]
+        if program.by_role("variable"):
+            names.append("eff_copy")
+        if program.label:
+            names.append("eff_set_label")
+        self.kernels: dict[str, Kernel] = {name: registry.kernels[name] for name in names}
+
+    def what(self) -> str:
+        learns = f", learns by {self.program.rule}" if self.program.learn else ""
+        return comment(f"{self.program.name}, {self.program.numeric}{learns}")
+
+    # ---------------------------------------------------------------- model.h
+
+    def header(self) -> str:
+        """``model.h``: the interface."""
+        program, memory = self.program, self.memory
+        tensor_in, tensor_out = program.tensors[program.input], program.tensors[program.output]
+        scratch = memory.arena_bytes - memory.persistent_bytes
+        defines = [
+            ("EFF_INPUTS", f"{tensor_in.elements}", "elements of the input"),
+            ("EFF_OUTPUTS", f"{tensor_out.elements}", "elements of the scores"),
+            ("EFF_CLASSES", f"{program.classes}", "0 when the output is no class"),
+            ("EFF_HAS_LEARN", f"{int(bool(program.learn))}", "0: inference only, eff_learn is absent"),
+            *_quantisation(tensor_in, "INPUT"),
+            *_quantisation(tensor_out, "OUTPUT"),
+        ]
+        return f"""\
+/* model.h: {self.what()}.
+{written_by(self.command)}
+ *
+ * Call eff_init once. Before every eff_predict or eff_learn fill eff_input(): the arena is reused, so the input does not survive a call.
+ */
+#ifndef EFF_MODEL_H
+#define EFF_MODEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+{_defines(defines)}
+
+/* The one static arena: {memory.persistent_bytes:,} bytes of weights and state, then {scratch:,} shared by the activations. */
+#define EFF_ARENA_BYTES {memory.arena_bytes}u
+extern uint64_t eff_arena[EFF_ARENA_BYTES / 8u];
+
+typedef {C_TYPES[tensor_in.dtype]} eff_input_t;
+typedef {C_TYPES[tensor_out.dtype]} eff_output_t;
+
+void eff_init(void);                  /* the weights as they were exported, the state at zero */
+eff_input_t *eff_input(void);
+const eff_output_t *eff_output(void); /* the scores: valid after eff_predict, until the input is filled again */
+int32_t eff_predict(void);            /* the best class, or 0 where there are none */
+{self._learning_interface() if program.learn else ""}
+/* The calls themselves, one after the other; {"eff_predict and eff_learn run" if program.learn else "eff_predict runs"} them. */
+void eff_infer_calls(void);
+{"void eff_learn_calls(void);" + chr(10) if program.learn else ""}
+#endif
+"""
+
+    def _learning_interface(self) -> str:
+        label = "The label is a class, 0 to EFF_CLASSES - 1." if self.program.label else "The label is ignored: the target is the input."
+        answer = "Returns 0, or -1 for a label that is no class\n * (nothing is changed then)." if self.program.label else "Returns 0."
+        return f"""
+/* One training step on the input, batch 1. {label} {answer} */
+int eff_learn(int32_t label);
+
+/* What was learned, to survive a reset. eff_save writes EFF_SAVE_BYTES to the buffer and returns their count; eff_restore returns 0, or -1
+ * for bytes that are damaged or of another model (nothing is changed then). */
+#define EFF_SAVE_BYTES {SAVE_HEADER_BYTES + self.memory.persistent_bytes}u
+size_t eff_save(uint8_t *buffer);
+int eff_restore(const uint8_t *buffer);
+"""
+
+    # ---------------------------------------------------------------- model.c
+
+    def source(self, headers: Sequence[str] = ()) -> str:
+        """``model.c``: constants, arena, calls. ``headers`` are those of kernels from outside edgeff, included after ``edgeff.h``."""
+        program, memory = self.program, self.memory
+        includes = "\n".join(f'#include "{name}"' for name in ("model.h", "edgeff.h", *headers))
+        return f"""\
+/* model.c: {self.what()}.
+{written_by(self.command)}
+ *
+ * Flash: {memory.flash_bytes:,} bytes of constants. RAM: {memory.arena_bytes:,} bytes, the arena.
+ */
+{includes}
+
+{rule_off("constants, in flash")}
+
+{"".join(self._constants())}\
+{rule_off("the arena")}
+
+/* Weights and state stay. The others share the space behind them, each from its first to its last call in a list. */
+uint64_t eff_arena[EFF_ARENA_BYTES / 8u];
+
+#define EFF_AT(offset) ((void *)((uint8_t *)eff_arena + (offset)))
+
+{self._map()}
+
+void eff_init(void)
+{{
+{self._initial()}}}
+
+eff_input_t *eff_input(void) {{ return {self.pointers[program.input]}; }}
+
+const eff_output_t *eff_output(void) {{ return {self.pointers[program.output]}; }}
+
+{rule_off("inference")}
+
+EFF_NOINLINE void eff_infer_calls(void)
+{{
+{self._calls(program.infer)}
+}}
+
+int32_t eff_predict(void)
+{{
+    eff_infer_calls();
+    {self._best()}
+}}
+{self._learning() if program.learn else ""}"""
+
+    def trace(self) -> str:
+        """``trace.c``, in the place of ``model.c`` on the host: the same calls, each followed by a copy of its outputs to ``out``."""
+        copied = {name: f"    memcpy(out, {self.pointers[name]}, {self.program.tensors[name].size_bytes});" for name in self.pointers}
+        lines = [
+            line
+            for call in self.program.infer
+            for line in (self._call(call), *(f"{copied[n]}\n    out += {self.program.tensors[n].size_bytes};" for n in call.outputs))
+        ]
+        return f"""\
+/* trace.c: {self.what()}.
+{written_by(self.command)}
+ */
+#include <string.h>
+#include "model.c"
+
+void eff_trace(uint8_t *out);
+
+void eff_trace(uint8_t *out)
+{{
+{chr(10).join(lines)}
+}}
+"""
+
+    def _constants(self) -> Iterator[str]:
+        for tensor in self.flash:
+            if tensor.data is not None:
+                about = [comment(tensor.name), shape(tensor)]
+                if tensor.quant is not None:
+                    about.append(
+                        f"in steps of {tensor.quant.scale[0]:.6g}" if tensor.quant.axis is None else "each row in steps of its own"
+                    )
+                if tensor.role == "variable":
+                    about.append("the initial value")
+                declaration = f"static const {C_TYPES[tensor.dtype]} {self.constants[tensor.name]}[{tensor.elements}]"
+                yield f"/* {', '.join(about)} */\n{declaration} = {initialiser(tensor.data, tensor.dtype)};\n\n"
+
+    def _map(self) -> str:
+        """The arena's defines, in columns: pointer, offset, bytes and life."""
+        places = [f"(({C_TYPES[t.dtype]} *)EFF_AT({self.memory.offsets[t.name]}))" for t in self.in_arena]
+        texts = [f"{t.size_bytes:,} bytes, {self._life(t)}" for t in self.in_arena]
+        return _defines(list(zip(self.pointers.values(), places, texts, strict=True)))
+
+    def _life(self, tensor: Tensor) -> str:
+        """The shape of what stays; the calls, numbered from 1 in each list, that need what shares its space."""
+        inference = len(self.program.infer)
+        spans = [
+            f"infer {first + 1} to {last + 1}" if first < inference else f"learn {first - inference + 1} to {last - inference + 1}"
+            for first, last in self.memory.lifetimes.get(tensor.name, ())
+        ]
+        return ", ".join(spans) or shape(tensor)
+
+    def _initial(self) -> str:
+        copied = [
+            statement("eff_copy", [self.pointers[t.name], self.constants[t.name], str(t.size_bytes)])
+            for t in self.program.by_role("variable")
+        ]
+        zeroed = [f"    {self.pointers[t.name]}[{i}] = 0;" for t in self.program.by_role("state") for i in range(t.elements)]
+        return "".join(f"{line}\n" for line in (*copied, *zeroed))
+
+    def _best(self) -> str:
+        if self.program.prediction is None:
+            return "return 0;"
+        return f"const int32_t *best = {self.pointers[self.program.prediction]};\n    return *best;"
+
+    def _calls(self, calls: Sequence[Call]) -> str:
+        """The calls in order, under a comment for each run of calls of one layer and stage: name, shape and cost."""
+        out: list[str] = []
+        for (layer, stage), group in groupby(calls, key=lambda call: (call.layer, call.stage)):
+            run = list(group)
+            macs = sum(self.kernels[call.kernel].macs(call.attrs) for call in run)
+            out.append(f"    /* {comment(layer)}, {stage}: {self._shapes(run[0])}{f', {macs:,} MACs' if macs else ''} */")
+            out.extend(self._call(call) for call in run)
+        return "\n".join(out)
+
+    def _shapes(self, call: Call) -> str:
+        """What a call makes, and in a forward pass of what."""
+        made = shape(self.program.tensors[call.outputs[0]])
+        return f"{shape(self.program.tensors[call.inputs[0]])} -> {made}" if call.stage == "forward" and call.inputs[0] else made
+
+    def _call(self, call: Call) -> str:
+        arguments = [self._argument(name) for name in (*call.outputs, *call.inputs)]
+        arguments += [literal(cast("float", call.attrs[p.name]), ATTR_TYPES[p.ctype]) for p in self.kernels[call.kernel].attrs]
+        return statement(call.kernel, arguments)
+
+    def _argument(self, name: str) -> str:
+        if not name:
+            return "NULL"
+        return self.pointers.get(name) or self.constants[name]
+
+    def _learning(self) -> str:
+        label = "    (void)label;\n"
+        if self.program.label:
+            label = f"""\
+    if (label < 0 || label >= EFF_CLASSES) {{
+        return -1;
+    }}
+    eff_set_label({self.pointers[self.program.label]}, label);
+"""
+        return f"""
+{rule_off(f"one learning step: {comment(self.program.rule)}")}
+
+EFF_NOINLINE void eff_learn_calls(void)
+{{
+{self._calls(self.program.learn)}
+}}
+
+int eff_learn(int32_t label)
+{{
+{label}    eff_learn_calls();
+    return 0;
+}}
+
+{rule_off("save and restore: model number, length, payload, CRC-32")}
+
+#define EFF_MODEL_NUMBER  UINT32_C(0x{fingerprint(self.program, self.memory):08X})
+#define EFF_PAYLOAD_BYTES {self.memory.persistent_bytes}u
+
+{SAVE_AND_RESTORE}"""
+
+
+def _defines(rows: Sequence[tuple[str, str, str]]) -> str:
+    """``#define`` lines of (name, value, comment) in three columns."""
+    names, values = max(len(name) for name, _, _ in rows), max(len(value) for _, value, _ in rows)
+    return "\n".join(f"#define {name:{names}} {value:{values}} /* {text} */" for name, value, text in rows)
+
+
+def _quantisation(tensor: Tensor, name: str) -> list[tuple[str, str, str]]:
+    """The defines that say what one step of a quantised input or output means; none for float."""
+    if tensor.quant is None:
+        return []
+    scale = tensor.quant.scale[0]
+    return [
+        (f"EFF_{name}_SCALE", literal(scale, "float32"), f"{scale:.9g}: real = scale * (value - zero point)"),
+        (f"EFF_{name}_ZERO_POINT", f"({tensor.quant.zero_point})", f"the {name.lower()} that means 0"),
+    ]

@@ -1,0 +1,42 @@
+"""Cycles of the Cortex-M0+ by the technical reference manual (Arm DDI 0484, table 3-1), with the single-cycle multiplier.
+
+No board was measured against it. Left out: flash wait states (on an RP2040, misses of the flash cache) and the single-cycle I/O port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgeff.device.cores.model import Instruction
+
+_FIXED = {"bl": 3, "bx": 2, "blx": 2, "mrs": 3, "msr": 3, "dmb": 3, "dsb": 3, "isb": 3}
+
+
+class CortexM0Plus:
+    """The Cortex-M0+ with the single-cycle multiplier, at zero wait states."""
+
+    core = "cortex-m0plus"
+    evidence = "modelled, unvalidated"
+    notes = "Arm DDI 0484 table 3-1, zero wait states, single-cycle multiplier; compared with no board"
+
+    def cycles(self, block: Sequence[Instruction], taken: bool) -> int:
+        """The cycles of one pass through ``block``."""
+        total = sum(_cycles(instruction) for instruction in block)
+        # The table gives a conditional branch 1 cycle, and 2 when it is taken; the other branches have their whole cost already.
+        return total + (1 if taken and block[-1].name == "b" else 0)
+
+
+def _cycles(instruction: Instruction) -> int:
+    name = instruction.name
+    if name in _FIXED:
+        return _FIXED[name]
+    if name == "pop" and instruction.branch:
+        return 3 + instruction.listed
+    if name in {"push", "pop"} or name.startswith(("ldm", "stm")):
+        return 1 + instruction.listed
+    if name.startswith(("ldr", "str")):
+        return 2
+    return 2 if instruction.branch and name != "b" else 1
+
+
+MODEL = CortexM0Plus()

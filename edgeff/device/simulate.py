@@ -1,0 +1,270 @@
+"""A deployment on an emulated board: built, checked, counted, and learning from samples the host feeds it.
+
+The ELF's memory is checked against the plan, and instructions are counted call by call. Whole epochs run as the same C on the host, which
+the emulated core equals to the bit; ``agree_on_core`` proves it on the first steps of every run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeff import registry
+from edgeff.codegen.folder import Source, write_c
+from edgeff.device.firmware import Firmware, build, load_templates
+from edgeff.device.targets.host import HostTarget
+from edgeff.device.targets.profile import Profile
+from edgeff.device.targets.unicorn import UnicornTarget
+from edgeff.errors import BadInput, CheckFailed, DoesNotFit, Unsupported
+from edgeff.ir import Array, Board, Call, CallCost, Cost, Memory, Program, Trace
+from edgeff.program.cost import call_costs, weight_bytes
+from edgeff.program.deploy import Deployment, deploy
+from edgeff.program.plan import plan
+from edgeff.tasks import Data
+
+Progress = Callable[[str, int, int], None]
+PROGRESS_EVERY = 20
+COUNTING_LIMIT_S = 3600.0
+"""Wall time after which a profile is given up: a convolutional network in soft float takes minutes."""
+
+
+def quiet(_what: str, _done: int, _of: int) -> None:
+    """A progress callback that shows nothing."""
+
+
+def fits(program: Program, board: Board, template: str = "bare_metal") -> int:
+    """By how many bytes of RAM the program misses the board; 0 or less where it fits.
+
+    Static RAM and the template's stack are counted, before any build.
+    """
+    templates = load_templates()
+    if template not in templates:
+        raise BadInput("unknown firmware template", got=repr(template), allowed=", ".join(templates))
+    frame = templates[template]
+    return plan(program).arena_bytes + frame.ram_bytes + frame.stack_bytes - board.ram_bytes
+
+
+def rules_that_fit(deployment: Deployment, board: Board, template: str = "bare_metal") -> list[str]:
+    """The other rules by which the deployment's network could learn on the board, as far as its RAM goes."""
+    found = []
+    for name in registry.rules:
+        if name != deployment.program.rule:
+            try:
+                other = deploy(deployment.network, rule=name, numeric=deployment.network.numeric, target=deployment.target)
+            except Unsupported:
+                continue
+            if fits(other.program, board, template) <= 0:
+                found.append(name)
+    return found
+
+
+def require_fit(deployment: Deployment, board: Board, template: str = "bare_metal") -> None:
+    """Raises DoesNotFit, with the bytes missing and the rules that would fit, when the program's RAM exceeds the board's."""
+    missing = fits(deployment.program, board, template)
+    if missing <= 0:
+        return
+    rule, advice = deployment.program.rule, "choose a smaller network, int8 or another board"
+    if rule:
+        others = rules_that_fit(deployment, board, template)
+        advice = f"rules that would fit: {', '.join(others)}" if others else f"no rule would fit: {advice}"
+    raise DoesNotFit(
+        f"{deployment.program.name} with {rule or 'inference only'} on {board.name}",
+        got=f"{missing:,} bytes of RAM too few",
+        next_step=advice,
+    )
+
+
+def build_project(
+    deployment: Deployment,
+    board: Board,
+    out: Path,
+    *,
+    template: str = "bare_metal",
+    toolchain: Any = None,
+    samples: tuple[Array, Array] | None = None,
+    command: str = "edgeff",
+) -> tuple[Firmware, Source]:
+    """The firmware project of a deployment in ``out``, built, with the ELF's memory checked against the plan.
+
+    ``out/generated`` holds the C, ``out/firmware`` the project.
+    Raises: DoesNotFit before building; CheckFailed when the ELF is not what the plan predicted, byte for byte.
+    """
+    require_fit(deployment, board, template)
+    x, labels = samples if samples is not None else (None, None)
+    source = write_c(deployment.program, out / "generated", samples=x, labels=labels, command=command)
+    firmware = build(source.folder, board, out / "firmware", toolchain=toolchain, template=template)
+    predicted = {
+        "arena": (source.memory.arena_bytes, firmware.arena_bytes),
+        "static RAM": (source.memory.arena_bytes + firmware.template.ram_bytes, firmware.static_ram_bytes),
+        "constants": (source.memory.flash_bytes, model_constants(firmware)),
+    }
+    for what, (planned, found) in predicted.items():
+        if planned != found:
+            raise CheckFailed(
+                f"{what} of {deployment.program.name} on {board.name}",
+                got=f"{found:,} bytes in the ELF",
+                allowed=f"the planned {planned:,}",
+            )
+    return firmware, source
+
+
+def model_constants(firmware: Firmware) -> int:
+    """The bytes of the model's constants by their symbols in the ELF."""
+    return sum(size for name, size in firmware.symbol_bytes.items() if name.startswith("eff_k_"))
+
+
+def memory_of(firmware: Firmware, program: Program, stack_bytes: int | None) -> Memory:
+    """The memory figures of a built firmware."""
+    return Memory(firmware.flash_bytes, weight_bytes(program), firmware.arena_bytes, firmware.static_ram_bytes, stack_bytes)
+
+
+def _measured(program: Program, calls: Sequence[Call], profile: Profile) -> tuple[Cost, tuple[CallCost, ...]]:
+    static = call_costs(program, calls)
+    rows = tuple(replace(s, instructions=c.instructions, cycles=c.cycles) for s, c in zip(static, profile.calls, strict=True))
+    return profile.cost(sum(s.macs for s in static)), rows
+
+
+def profile(
+    deployment: Deployment, board: Board, firmware: Firmware, sample: Array, label: int = 0, task: str = "", seed: int = 0
+) -> Trace:
+    """Counts one inference and one learning step on the emulated core: exact instructions and modelled cycles, by call and by function."""
+    program = deployment.program
+    target = UnicornTarget(firmware, board, time_limit_s=COUNTING_LIMIT_S)
+    target.write_input(sample)
+    inference = target.profile("predict", program.infer)
+    infer, infer_rows = _measured(program, program.infer, inference)
+    learn, functions = Cost(), dict(inference.functions)
+    learn_rows: tuple[CallCost, ...] = ()
+    if program.learn:
+        target.write_input(sample)
+        step = target.profile("learn", program.learn, label=label)
+        learn, learn_rows = _measured(program, program.learn, step)
+        functions = dict(step.functions)
+    return Trace(
+        task=task,
+        network=program.name,
+        rule=program.rule or "none",
+        numeric=program.numeric,
+        board=board.name,
+        target="unicorn",
+        seed=seed,
+        memory=memory_of(firmware, program, target.stack_bytes),
+        infer=infer,
+        learn=learn,
+        infer_layers=infer_rows,
+        learn_layers=learn_rows,
+        functions=functions,
+    )
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What came of learning on a device: accuracy before and after, and the curve as (samples seen, accuracy) pairs."""
+
+    before: float
+    after: float
+    curve: tuple[tuple[int, float], ...]
+
+
+def learn_on_host(
+    host: HostTarget, deployment: Deployment, data: Data, epochs: int, seed: int, points: int = 20, progress: Progress = quiet
+) -> Learned:
+    """Epochs of exact device learning by the C on this machine; the test set is read for the curve, never for a decision."""
+    x, x_test = deployment.inputs(data.x_train), deployment.inputs(data.x_test)
+    labels = data.y_train.astype(np.int32)
+    rng = np.random.default_rng([seed, 3])
+
+    def score() -> float:
+        return float(np.mean(host.predict_many(x_test)[0] == data.y_test))
+
+    host.init()
+    curve = [(0, score())]
+    every = max(1, epochs // points)
+    for epoch in range(1, epochs + 1):
+        host.learn_many(x, labels, rng.permutation(len(x)))
+        if epoch % every == 0 or epoch == epochs:
+            curve.append((epoch * len(x), score()))
+        progress("learning", epoch, epochs)
+    return Learned(curve[0][1], curve[-1][1], tuple(curve))
+
+
+def learn_on_core(core: UnicornTarget, x: Array, labels: Array, order: Array, progress: Progress = quiet) -> None:
+    """Feeds the core the samples of x in ``order``, one learning step each."""
+    for count, index in enumerate(order, 1):
+        core.write_input(x[index])
+        core.learn(int(labels[index]))
+        if count % PROGRESS_EVERY == 0 or count == len(order):
+            progress("learning on the core", count, len(order))
+
+
+def predict_on_core(core: UnicornTarget, x: Array, stage: str, progress: Progress = quiet) -> Array:
+    """The classes (n,) that the core gives to the samples x (n, inputs)."""
+    found = np.empty(len(x), np.int64)
+    for index, sample in enumerate(x):
+        core.write_input(sample)
+        found[index] = core.predict()
+        if (index + 1) % PROGRESS_EVERY == 0 or index + 1 == len(x):
+            progress(stage, index + 1, len(x))
+    return found
+
+
+def simulate(
+    deployment: Deployment,
+    data: Data,
+    board: Board,
+    firmware: Firmware,
+    *,
+    samples: int = 1437,
+    seed: int = 0,
+    task: str = "",
+    progress: Progress = quiet,
+) -> Trace:
+    """Learning on the emulated core: it is fed ``samples`` training samples in a seeded order.
+
+    It is evaluated on the whole test set before and after. The trace has the exact cost of one step and one inference (profiled on a core
+    of its own) beside the accuracies.
+    """
+    x, x_test = deployment.inputs(data.x_train), deployment.inputs(data.x_test)
+    rng = np.random.default_rng([seed, 3])
+    order = np.concatenate([rng.permutation(len(x)) for _ in range(-(-samples // len(x)))])[:samples] if samples else np.empty(0, int)
+    core = UnicornTarget(firmware, board, time_limit_s=3600.0)
+    before = float(np.mean(predict_on_core(core, x_test, "evaluating before", progress) == data.y_test))
+    after = None
+    if deployment.program.learn:
+        learn_on_core(core, x, data.y_train, order, progress)
+        after = float(np.mean(predict_on_core(core, x_test, "evaluating after", progress) == data.y_test))
+    trace = profile(deployment, board, firmware, x_test[0], int(data.y_test[0]), task, seed)
+    curve = ((0, before), (len(order), after)) if after is not None else ()
+    return replace(trace, accuracy={"float": None, "quantized": None, "before": before, "after": after}, curve=curve)
+
+
+def agree_on_core(
+    deployment: Deployment,
+    host: HostTarget,
+    firmware: Firmware,
+    board: Board,
+    data: Data,
+    samples: int,
+    seed: int,
+    progress: Progress = quiet,
+) -> UnicornTarget:
+    """The emulated core after ``samples`` learning steps. Raises CheckFailed when its state then differs from the host's in any byte."""
+    x = deployment.inputs(data.x_train)
+    order = np.random.default_rng([seed, 3]).permutation(len(x))[:samples]
+    core = UnicornTarget(firmware, board, time_limit_s=3600.0)
+    learn_on_core(core, x, data.y_train, order, progress)
+    host.init()
+    host.learn_many(x, data.y_train, order)
+    size = host.memory.persistent_bytes
+    here, there = host.arena()[:size], np.frombuffer(core.read_arena()[:size], np.uint8)
+    if differing := int(np.count_nonzero(here != there)):
+        raise CheckFailed(
+            f"{deployment.program.rule} on {board.name}",
+            got=f"{differing} of {size} bytes that differ from the host's C after {samples} steps",
+            allowed="0",
+        )
+    return core

@@ -1,0 +1,134 @@
+"""The host target: the generated C as a shared library, called through ctypes. Whole epochs of exact on-device learning take seconds."""
+
+from __future__ import annotations
+
+import ctypes
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeff.codegen.folder import SAVE_HEADER_BYTES, Source, write_c, write_trace
+from edgeff.device.toolchains.host import host_shared_library
+from edgeff.errors import BadInput
+from edgeff.ir import Array, Program
+from edgeff.program.interpreter import check_labels
+
+HARNESS = Path(__file__).with_name("host.c")
+
+
+class HostTarget:
+    """Runs a program's C on this machine. The library lives in a temporary folder for as long as the target does.
+
+    With ``traced`` the calls can be watched one by one. Raises MissingTool without a compiler.
+    """
+
+    def __init__(self, program: Program, source: Source | None = None, *, traced: bool = False) -> None:
+        self.program = program
+        self._folder = tempfile.TemporaryDirectory(prefix="edgeff-host-")
+        folder = Path(self._folder.name)
+        self.source = source or write_c(program, folder / "c")
+        self.memory = self.source.memory
+        library = folder / "model.so"
+        sources = write_trace(program, self.source) if traced else self.source.sources
+        host_shared_library([*sources, HARNESS], self.source.folder, library, ["HOST_TRACE"] if traced else [])
+        self._c = ctypes.CDLL(str(library))
+        self._c.eff_output.restype = ctypes.c_void_p
+        self._arena = np.ctypeslib.as_array((ctypes.c_uint8 * self.memory.arena_bytes).in_dll(self._c, "eff_arena"))
+        self._input, self._output = program.tensors[program.input], program.tensors[program.output]
+        self.init()
+
+    def init(self) -> None:
+        """Weights and state as after reset."""
+        self._c.eff_init()
+
+    def _samples(self, x: Array) -> Array:
+        x = np.ascontiguousarray(x)
+        if x.dtype != self._input.dtype or x.size % self._input.elements:
+            raise BadInput(
+                "input", got=f"{x.dtype} of shape {x.shape}", allowed=f"{self._input.dtype}, a multiple of {self._input.elements}"
+            )
+        return x.reshape(-1, self._input.elements)
+
+    def predict_many(self, x: Array) -> tuple[NDArray[np.int32], Array]:
+        """The best classes (n,) int32 and the scores (n, outputs) for inputs x (n, inputs) of the program's input dtype."""
+        x = self._samples(x)
+        best = np.empty(len(x), np.int32)
+        scores = np.empty((len(x), self._output.elements), self._output.dtype)
+        self._c.host_predict_many(_address(x), ctypes.c_int32(len(x)), _address(best), _address(scores))
+        return best, scores
+
+    def trace_many(self, x: Array) -> tuple[Array, ...]:
+        """What each call of inference made when it had run, (n, elements) for every output of every call; for a ``traced`` target."""
+        x = self._samples(x)
+        tensors = [self.program.tensors[name] for call in self.program.infer for name in call.outputs]
+        ends = np.cumsum([0, *(tensor.size_bytes for tensor in tensors)])
+        raw = np.empty((len(x), ends[-1]), np.uint8)
+        self._c.host_trace_many(_address(x), ctypes.c_int32(len(x)), _address(raw), ctypes.c_size_t(ends[-1]))
+        places = zip(tensors, ends[:-1], ends[1:], strict=True)
+        return tuple(raw[:, first:end].copy().view(tensor.dtype) for tensor, first, end in places)
+
+    def learn_many(self, x: Array, labels: Array, order: Array | None = None, trace: bool = False) -> NDArray[np.uint8] | None:
+        """One learning step on each sample in ``order``, by default as they stand.
+
+        Returns with ``trace`` the persistent bytes after each step, (n, bytes) uint8. Raises BadInput for labels or an order out of range,
+        and for a program that does not learn.
+        """
+        check_labels(self.program, np.asarray(labels))
+        x, labels = self._samples(x), np.ascontiguousarray(labels, np.int32)
+        if len(x) != len(labels):
+            raise BadInput("labels", got=len(labels), allowed=f"{len(x)}, one a sample")
+        order = np.ascontiguousarray(np.arange(len(x)) if order is None else order, np.int32)
+        if len(order) and not 0 <= order.min() <= order.max() < len(x):
+            raise BadInput("order of samples", got=f"{order.min()} to {order.max()}", allowed=f"0 to {len(x) - 1}")
+        size = self.memory.persistent_bytes
+        states = np.empty((len(order), size), np.uint8) if trace else None
+        address = _address(states) if states is not None else None
+        self._c.host_learn_many(_address(x), _address(labels), _address(order), ctypes.c_int32(len(order)), address, ctypes.c_size_t(size))
+        return states
+
+    def predict(self, x: Array) -> int:
+        """The best class for one input."""
+        return int(self.predict_many(x)[0][0])
+
+    def output(self) -> Array:
+        """The scores after the last prediction."""
+        address = self._c.eff_output()
+        raw = ctypes.string_at(address, self._output.size_bytes)
+        return np.frombuffer(raw, self._output.dtype).copy()
+
+    def learn(self, x: Array, label: int = 0) -> None:
+        """One learning step."""
+        self.learn_many(x, np.array([label]))
+
+    def save(self) -> bytes:
+        """What was learned, in the form that ``eff_restore`` takes on any target. Raises BadInput for a program that does not learn."""
+        check_labels(self.program, np.empty(0))
+        buffer = np.empty(self.memory.persistent_bytes + SAVE_HEADER_BYTES, np.uint8)
+        self._c.eff_save.restype = ctypes.c_size_t
+        written = self._c.eff_save(_address(buffer))
+        return buffer[:written].tobytes()
+
+    def restore(self, saved: bytes) -> None:
+        """Takes back what ``save`` wrote. Raises BadInput for bytes that are damaged or of another model; nothing is changed then."""
+        check_labels(self.program, np.empty(0))
+        size = self.memory.persistent_bytes + SAVE_HEADER_BYTES
+        if len(saved) != size or self._c.eff_restore(saved) != 0:
+            raise BadInput("saved state", got=f"{len(saved)} bytes, damaged or of another model", allowed=f"the {size} bytes of a save")
+
+    def arena(self) -> NDArray[np.uint8]:
+        """A copy of the arena's bytes."""
+        return self._arena.copy()
+
+    def tensor(self, name: str) -> Array:
+        """The present value of a variable or state tensor."""
+        tensor = self.program.tensors[name]
+        if tensor.role == "constant" and tensor.data is not None:
+            return tensor.data
+        first = self.memory.offsets[name]
+        return self._arena[first : first + tensor.size_bytes].view(tensor.dtype).reshape(tensor.shape).copy()
+
+
+def _address(values: Array) -> ctypes.c_void_p:
+    return values.ctypes.data_as(ctypes.c_void_p)

@@ -1,0 +1,45 @@
+"""Compiles C for the machine that edgeff runs on: sources come in, a shared library goes out.
+
+The flags are those of the boards as far as results go (``C_FLAGS``); ``-march=native`` is not among them, so that no machine fuses a
+multiply and an add.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgeff.device.toolchains.protocol import C_FLAGS, run
+from edgeff.device.toolchains.zig import executable
+from edgeff.errors import MissingTool
+
+
+def host_compiler() -> list[str]:
+    """The command of the host's C compiler: ``$CC``, else cc, gcc or clang, else ``zig cc``.
+
+    Raises MissingTool when ``$CC`` does not exist, or when there is none.
+    """
+    if chosen := shlex.split(os.environ.get("CC", "")):
+        if shutil.which(chosen[0]) is None:
+            raise MissingTool("the compiler that CC names is not installed", got=repr(chosen[0]), next_step="unset CC")
+        return chosen
+    for name in ("cc", "gcc", "clang"):
+        if program := shutil.which(name):
+            return [program]
+    if zig := executable():
+        return [str(zig), "cc", "-fno-sanitize=all"]
+    raise MissingTool("no C compiler is installed", allowed="cc, gcc, clang, zig", next_step="pip install ziglang")
+
+
+def host_shared_library(sources: Sequence[Path], include: Path, out: Path, defines: Sequence[str] = ()) -> None:
+    """Compiles ``sources`` into the shared library ``out``; ``defines`` are macros as in ``NAME`` or ``NAME=value``.
+
+    Raises MissingTool without a compiler, EdgeffError with the compiler's first error.
+    """
+    files = [str(source.resolve()) for source in sources]
+    macros = [f"-D{define}" for define in defines]
+    command = [*host_compiler(), *C_FLAGS, *macros, "-fPIC", "-shared", f"-I{include.resolve()}", *files, "-o", str(out.resolve())]
+    run(command, out.resolve().parent)

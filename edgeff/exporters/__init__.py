@@ -1,1 +1,0 @@
-"""Networks and programs -> files: ONNX (the format on disk), TFLite, C."""

@@ -1,0 +1,47 @@
+"""Model files made by edgeff or by others -> Network.
+
+``load`` looks at the content, not at the suffix. Files are untrusted: whatever they hold, the answer is a Network that keeps the
+conventions or one line of refusal, in bounded time and memory.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeff.errors import Unsupported
+from edgeff.formats.conventions import short
+from edgeff.formats.files import MAX_FILE_BYTES, read_file
+from edgeff.formats.keras.reader import ARCHIVE, HDF5, from_keras, is_keras_archive
+from edgeff.formats.onnx.reader import from_onnx
+from edgeff.formats.tflite.reader import IDENTIFIER, from_tflite
+from edgeff.ir import Network
+
+__all__ = ["MAX_FILE_BYTES", "from_keras", "from_onnx", "from_tflite", "load", "read_file"]
+
+_FOREIGN = (
+    (ARCHIVE, "a zip archive that is no .keras file (.npz or PyTorch)"),
+    (b"\x80\x02", "a pickle"),
+    (b"{", "JSON text"),
+)
+
+
+def load(path: Path | str) -> Network:
+    """The network in the file at ``path`` (.onnx, .tflite, .keras or .h5, found by content).
+
+    Raises BadInput for a missing, oversized or damaged file and for values that are not finite; Unsupported for operators without a layer
+    of ours; MissingTool for a Keras file without TensorFlow.
+    """
+    data = read_file(Path(path))
+    if data[4:8] == IDENTIFIER:
+        return from_tflite(data)
+    if data.startswith(HDF5) or (data.startswith(ARCHIVE) and is_keras_archive(data)):
+        return from_keras(data)
+    for magic, kind in _FOREIGN:
+        if data.startswith(magic):
+            raise Unsupported(
+                f"model file {short(path)}",
+                got=kind,
+                allowed=".onnx, .tflite, .keras and .h5",
+                next_step="convert it with the tool that made it",
+            )
+    return from_onnx(data)

@@ -1,0 +1,39 @@
+"""What a network must keep to be written to a file or read from one.
+
+In goes a Network; nothing comes out but a refusal: layers whose attributes, parameters or shapes do not fit their inputs
+(``layer_conventions``), numbers that are not finite, quantisation outside the TFLite 8-bit specification (``quant_conventions``), names a
+file cannot hold. Writers ask before they write, readers after they have read. A batch normalisation is folded before either asks.
+"""
+
+from __future__ import annotations
+
+from edgeff.errors import Unsupported
+from edgeff.formats.checks import MAX_ELEMENTS, MAX_NAME_CHARACTERS, check_finite, check_name, check_shape, short
+from edgeff.formats.layer_conventions import OPS, check_layer
+from edgeff.formats.quant_conventions import check_quant, check_quants
+from edgeff.ir import Network, Quant
+
+__all__ = ["MAX_ELEMENTS", "MAX_NAME_CHARACTERS", "OPS", "check", "check_finite", "check_name", "check_shape", "short"]
+
+
+def check(network: Network, *, bias_scale_unused: bool = False) -> None:
+    """Returns nothing; raises BadInput or Unsupported with the layer's name when ``network`` breaks a convention (cost: one pass over the
+    parameters). ``bias_scale_unused``: see ``quant_conventions.check_quants``.
+    """
+    if network.numeric == "int16":
+        raise Unsupported(f"network {short(network.name)}", got="int16 parameters", allowed="float32 and int8 in model files")
+    check_name(network.name, "network", empty_allowed=True)
+    check_shape(network.input_shape, "input")
+    quantised = network.input_quant is not None
+    if network.input_quant is not None:
+        check_quant(network.input_quant, "input", -128, 127)
+    shapes: dict[str, tuple[int, ...]] = {"input": network.input_shape}
+    quants: dict[str, Quant] = {} if network.input_quant is None else {"input": network.input_quant}
+    for layer in network:
+        check_name(layer.name, "layer")
+        check_shape(layer.shape, f"layer {short(layer.name)}")
+        check_layer(layer, tuple(shapes[name] for name in layer.inputs), quantised=quantised)
+        check_quants(layer, tuple(quants[name] for name in layer.inputs) if quantised else None, bias_scale_unused=bias_scale_unused)
+        shapes[layer.name] = layer.shape
+        if quantised:
+            quants[layer.name] = layer.quant["output"]

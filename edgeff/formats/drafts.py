@@ -1,0 +1,269 @@
+"""Layers on their way from a foreign graph into a Network: scales and activation functions may still come in later nodes.
+
+In goes what ``assembly`` decides, node by node; out comes the Network. Here are the scales (quantise and dequantise nodes are no layers at
+all but the scales of the layer before them), the shapes (a reshape is a layer only where its reader needs the shape) and the ReLUs that
+melt into the layer before them. Refused: a change of scale that no node asks for, a model quantised in part, padding that no window reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from edgeff.errors import BadInput, Unsupported
+from edgeff.formats import conventions
+from edgeff.formats.conventions import short
+from edgeff.formats.values import Activation, Constant, Node, Value
+from edgeff.ir import Array, Attr, Layer, Network, Quant
+
+MAX_PARAMETER_BYTES = 1 << 29
+"""Of all layers together: a hostile graph may name one constant in thousands of layers."""
+FUSES = frozenset({"dense", "conv1d", "conv2d", "depthwise_conv2d", "average_pool2d", "max_pool2d", "add", "relu"})
+"""The kinds that have an activation function of their own."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """A layer that is not finished; ``reads`` are its inputs as they were read."""
+
+    name: str
+    op: str
+    reads: tuple[Activation, ...]
+    shape: tuple[int, ...]
+    attrs: dict[str, Attr]
+    params: dict[str, Array] = field(default_factory=dict)
+    quant: dict[str, Quant] = field(default_factory=dict)
+
+
+class Drafts:
+    """The drafts by name, in topological order; ``finish`` makes the Network.
+
+    ``described`` holds the names of the layers that edgeff's own description of the file lists: a reshape, transpose or ReLU of such a name
+    stays a layer of its own. ``dequantised`` counts the int8 weights that became float32. ``bias_scale_unused`` says that in this format a
+    bias has the scale of its products, whatever scale is written beside it (see ``conventions.check``).
+    """
+
+    def __init__(self, input_shape: tuple[int, ...] | None, *, bias_scale_unused: bool = False) -> None:
+        self.input_shape = input_shape
+        self.input_quant: Quant | None = None
+        self.described: frozenset[str] = frozenset()
+        self.bias_scale_unused = bias_scale_unused
+        self.dequantised = 0
+        self._drafts: dict[str, Draft] = {}
+        self._reshaped: dict[tuple[str, tuple[int, ...]], Draft] = {}
+        self._next_suffix: dict[str, int] = {}
+        self._parameter_bytes = 0
+
+    def charge(self, size_bytes: int) -> None:
+        """Returns nothing; to be called before a parameter is copied: raises BadInput once all copies together pass MAX_PARAMETER_BYTES."""
+        self._parameter_bytes += size_bytes
+        if self._parameter_bytes > MAX_PARAMETER_BYTES:
+            raise BadInput("parameters of all layers", got=f"more than {MAX_PARAMETER_BYTES} bytes", allowed="fewer or smaller layers")
+
+    def draft(self, name: str, op: str, reads: tuple[Activation, ...], shape: tuple[int, ...], attrs: dict[str, Attr]) -> Draft:
+        """A new draft called ``name``, with a number where that is taken. ``reads`` are settled (see ``exact``)."""
+        base = name = name or op
+        conventions.check_name(base, "node")
+        conventions.check_shape(shape, f"layer {short(name)}")
+        while name == "input" or name in self._drafts:
+            self._next_suffix[base] = self._next_suffix.get(base, 0) + 1
+            name = f"{base}_{self._next_suffix[base]}"
+        draft = self._drafts[name] = Draft(name, op, reads, shape, attrs)
+        return draft
+
+    def made(self, node: Node, op: str, reads: tuple[Activation, ...], shape: tuple[int, ...], attrs: dict[str, Attr]) -> Activation:
+        """The output of a new draft without parameters."""
+        draft = self.draft(node.name, op, reads, shape, attrs)
+        return Activation(draft.name, draft.shape)
+
+    def keeping_quant(self, y: Activation, x: Activation) -> Activation:
+        """``y``, made by a layer that only picks, moves or averages the numbers of ``x``, in the scale of ``x``."""
+        if x.quant is None:
+            return y
+        self._drafts[y.layer].quant["output"] = x.quant
+        return replace(y, quant=x.quant, integer=x.integer)
+
+    def parameter(self, node: Node, draft: Draft, key: str, value: Constant) -> None:
+        """Returns nothing; ``draft`` has the parameter now, in a copy of its own."""
+        wanted = "float32" if value.quant is None else {"weight": "int8", "bias": "int32"}[key]
+        if value.array.dtype != wanted:
+            raise node.unsupported(
+                f"a {key} of type {value.array.dtype}", f"float32, or {'int8' if key == 'weight' else 'int32'} with scales"
+            )
+        draft.params[key] = np.array(value.array, order="C")
+        if value.quant is not None:
+            draft.quant[key] = value.quant
+
+    def flat(self, node: Node, x: Activation) -> Activation:
+        """``x`` for a reader that takes the elements in C order and no interest in their shape."""
+        x = self._settled(x)
+        if x.pads:
+            raise node.unsupported(f"padding around its input, {x.pads}", "padding that a convolution or maximum reads")
+        return x
+
+    def exact(self, node: Node, x: Activation) -> Activation:
+        """``x`` for a reader that needs its shape: behind a reshape layer where the layer's own shape is another one."""
+        x = self.flat(node, x)
+        if x.shape is None:
+            raise node.unsupported("an input of unknown shape", "a model whose input has a shape")
+        if x.shape == self._own_shape(x):
+            return replace(x, view="")
+        return self._reshape_layer(x.view or f"{node.name}_reshape", x)
+
+    def elementwise(self, node: Node, op: str, x: Activation, attrs: dict[str, Attr]) -> Activation:
+        """A layer that maps each element, zero to zero: the shape and zeros in which ``x`` is seen stay."""
+        x = self._settled(x)
+        own = self._own_shape(x)
+        if x.pads and x.lowest:
+            raise node.unsupported("padding with the lowest number around its input", "one that a maximum reads")
+        if own is None:
+            raise node.unsupported("an input of unknown shape", "a model whose input has a shape")
+        y = self.made(node, op, (replace(x, shape=own, view="", pads=()),), own, attrs)
+        return replace(x, layer=y.layer, quant=None, shared=False)
+
+    def reshape(self, node: Node, x: Activation, shape: tuple[int, ...]) -> Activation:
+        """``x`` seen with another shape of as many elements, which costs nothing in C order."""
+        before = x.shape
+        if before is None or prod(before) != prod(shape):
+            raise node.unsupported(
+                f"a reshape from {before} to {shape}, without the batch axis", "the same count of elements for each sample"
+            )
+        if node.name in self.described:
+            x = self.exact(node, x)
+            return self._reshape_layer(node.name, replace(x, shape=shape))
+        if not x.pads:
+            return replace(x, shape=shape, view=node.name)
+        sizes = [(size, pad) for size, pad in zip(before, x.pads, strict=True) if size != 1]
+        if [size for size, _ in sizes] != [size for size in shape if size != 1]:
+            raise node.unsupported(f"a reshape of zeros and elements from {before} to {shape}", "padding that a convolution reads")
+        rest = iter(sizes)
+        return replace(x, shape=shape, view=node.name, pads=tuple((0, 0) if size == 1 else next(rest)[1] for size in shape))
+
+    def fuse(self, y: Activation, activation: str) -> Activation | None:
+        """``y`` with an activation function ("relu", "relu6") that its layer takes on, None where it cannot."""
+        draft = self._drafts.get(y.layer)
+        if draft is None or draft.op not in FUSES:
+            return None
+        current = draft.attrs["activation"]
+        if current == activation or (activation, current) == ("relu", "relu6"):
+            return y
+        if y.shared:
+            return None
+        draft.attrs["activation"] = activation
+        return y
+
+    def relu(self, node: Node, x: Activation, activation: str = "relu") -> Activation:
+        """``x`` behind a ReLU ("relu") or ReLU6 ("relu6") node: part of the layer before it where only this node reads that, else a layer.
+
+        On a tensor already quantised it is exact in the layer before it too, at unchanged scale: max(q, zero point) and
+        min(.., zero point + 6 / scale). Whether the scale changes only the next node tells; till then it is a draft of its own.
+        """
+        if x.quant is None and node.name not in self.described and (fused := self.fuse(x, activation)) is not None:
+            return fused
+        return self.elementwise(node, "relu", x, {"activation": activation})
+
+    def requantise(self, node: Node, x: Activation, quant: Quant) -> Activation:
+        """The quantised ``x`` in another scale, by a layer of its own."""
+        if x.quant is None:
+            raise node.bad("a float tensor to requantise", "int8")
+        if x.quant == quant and node.name not in self.described:
+            return replace(x, integer=True)
+        return self.quantise(node, self.elementwise(node, "requantise", x, {}), quant)
+
+    def quantise(self, node: Node, x: Activation, quant: Quant) -> Activation:
+        """``x`` as int8: sets the scale of the layer before, or agrees with it."""
+        x = self._merged(x, quant)
+        known = self.input_quant if x.layer == "input" else self._drafts[x.layer].quant.get("output")
+        if known is None:
+            if x.layer == "input":
+                self.input_quant = quant
+            else:
+                self._drafts[x.layer].quant["output"] = quant
+        elif known != quant:
+            raise node.unsupported(
+                f"a change of scale from {known.scale[0]:g} to {quant.scale[0]:g}", "one scale and zero point for each layer's output"
+            )
+        return replace(x, quant=quant, integer=True)
+
+    def dequantise(self, node: Node, x: Activation, quant: Quant) -> Activation:
+        """``x`` as float again; the integer input of a graph gets its scale here."""
+        if not x.integer:
+            raise node.bad("a float tensor to dequantise", "int8 or uint8")
+        return replace(self.quantise(node, x, quant), integer=False)
+
+    def finish(self, name: str, output: Value | None, metadata: Mapping[str, Any]) -> Network:
+        """The Network that ends in ``output``, without the layers it does not depend on; side branches that edgeff's own description lists
+        stay. Raises BadInput or Unsupported as ``conventions.check`` does.
+        """
+        if not isinstance(output, Activation) or output.layer == "input":
+            raise BadInput(
+                f"output of model {short(name)}", got="a tensor that no layer makes", allowed="the output of a supported operator"
+            )
+        output = self.exact(Node(output.view or "output", "output", {}, ()), output)
+        before = list(self._drafts)[: list(self._drafts).index(output.layer)]
+        queue = [output.layer, *(key for key in before if key in self.described)]
+        needed = set(queue)
+        while queue:
+            for read in self._drafts[queue.pop()].reads:
+                if read.layer != "input" and read.layer not in needed:
+                    needed.add(read.layer)
+                    queue.append(read.layer)
+        drafts = [draft for key, draft in self._drafts.items() if key in needed]
+        quantised = self.input_quant is not None
+        for draft in drafts:
+            if any((read.quant is not None) != quantised for read in draft.reads) or ("output" in draft.quant) != quantised:
+                raise Unsupported(
+                    f"layer {short(draft.name)}",
+                    got="a model that is quantised in part",
+                    allowed="every layer float32, or every layer int8",
+                )
+        if self.input_shape is None:
+            raise BadInput(f"input of model {short(name)}", got="no shape", allowed="(batch, elements..)")
+        layers = tuple(Layer(d.name, d.op, tuple(read.layer for read in d.reads), d.shape, d.attrs, d.params, d.quant) for d in drafts)
+        network = Network(name, self.input_shape, layers, self.input_quant, metadata)
+        conventions.check(network, bias_scale_unused=self.bias_scale_unused)
+        return network
+
+    def _own_shape(self, x: Activation) -> tuple[int, ...] | None:
+        return self.input_shape if x.layer == "input" else self._drafts[x.layer].shape
+
+    def _reshape_layer(self, name: str, x: Activation) -> Activation:
+        """``x`` behind a reshape layer to its shape, one for all who read it so."""
+        shape = x.shape or ()
+        draft = self._reshaped.get((x.layer, shape))
+        if draft is None or name in self.described:
+            draft = self.draft(name, "reshape", (replace(x, shape=self._own_shape(x), view=""),), shape, {})
+            self._reshaped[x.layer, shape] = draft
+            if x.quant is not None:
+                draft.quant["output"] = x.quant
+        return replace(x, layer=draft.name, view="")
+
+    def _merged(self, x: Activation, quant: Quant) -> Activation:
+        """``x``, about to get the scale ``quant``: a ReLU draft that changes no scale goes into the layer before it, and a change of scale
+        before a ReLU into the ReLU (both round once, and clamp after it).
+        """
+        draft = self._drafts.get(x.layer)
+        if draft is None or draft.op != "relu" or "output" in draft.quant or draft.reads[0].quant != quant:
+            return x
+        (before,) = draft.reads
+        source = self._drafts.get(before.layer)
+        if source is not None and source.op == "requantise" and not before.shared and source.name not in self.described:
+            draft.reads = source.reads
+            return x
+        return self._melted(x, draft)
+
+    def _settled(self, x: Activation) -> Activation:
+        """``x``, about to be read: a ReLU draft on a quantised tensor that got no scale of its own keeps that of the layer before it."""
+        draft = self._drafts.get(x.layer)
+        if draft is None or draft.op != "relu" or "output" in draft.quant or draft.reads[0].quant is None:
+            return x
+        return self._melted(x, draft)
+
+    def _melted(self, x: Activation, draft: Draft) -> Activation:
+        (before,) = draft.reads
+        fused = None if draft.name in self.described else self.fuse(before, str(draft.attrs["activation"]))
+        return x if fused is None else replace(x, layer=fused.layer, quant=fused.quant, shared=x.shared or fused.shared)

@@ -1,0 +1,1 @@
+"""Keras files, read through TensorFlow's own converter."""

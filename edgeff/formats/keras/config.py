@@ -1,0 +1,73 @@
+"""The configuration of a Keras model, read as JSON before Keras sees it.
+
+In goes the text of a ``config.json`` or of the attribute ``model_config``; nothing comes out but a refusal. A configuration may name any
+class or function of any module, which Keras would import and call: here every name must be in one of the lists below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from edgeff.errors import BadInput, Unsupported
+from edgeff.formats import description
+from edgeff.formats.conventions import short
+
+LAYERS = (
+    "Activation", "Add", "AveragePooling1D", "AveragePooling2D", "BatchNormalization", "Conv1D", "Conv2D", "Dense", "DepthwiseConv2D",
+    "Dropout", "Flatten", "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "InputLayer",
+    "MaxPooling1D", "MaxPooling2D", "Permute", "ReLU", "Reshape", "SeparableConv2D", "Softmax", "SpatialDropout1D", "SpatialDropout2D",
+    "ZeroPadding1D", "ZeroPadding2D",
+)  # fmt: skip
+KERNELS = ("Conv1D", "Conv2D", "Dense", "DepthwiseConv2D", "SeparableConv2D")
+MODELS = ("Functional", "Model", "Sequential")
+_PARTS = frozenset({
+    "Constant", "DTypePolicy", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity", "L1", "L1L2", "L2", "LecunNormal",
+    "LecunUniform", "MaxNorm", "MinMaxNorm", "NonNeg", "Ones", "Orthogonal", "Policy", "RandomNormal", "RandomUniform", "TensorShape",
+    "TruncatedNormal", "UnitNorm", "VarianceScaling", "Zeros", "__keras_tensor__", "__tuple__",
+})  # fmt: skip
+"""Initialisers, regularisers, constraints and types."""
+_MAX_VALUES = 1_000_000
+
+
+def parsed(text: str | bytes, what: str) -> dict[str, Any]:
+    """The JSON object that ``text`` holds; BadInput for anything else."""
+    return description.from_json(text, what)
+
+
+def check_configuration(configuration: Mapping[str, Any]) -> None:
+    """Returns nothing; raises Unsupported for a class outside the lists, with the name of its layer, and BadInput for what is no model."""
+    if configuration.get("class_name") not in MODELS:
+        raise Unsupported("Keras file", got=f"a {short(configuration.get('class_name'))}", allowed=", ".join(MODELS))
+    pending: list[tuple[object, str]] = [(configuration, "model")]
+    for count in range(_MAX_VALUES):
+        if not pending:
+            return
+        value, where = pending.pop()
+        if isinstance(value, Mapping):
+            where = _checked_class(value, where)
+            pending.extend((part, where) for part in value.values())
+        elif isinstance(value, list):
+            pending.extend((part, where) for part in value)
+        if len(pending) + count > _MAX_VALUES:
+            break
+    raise BadInput("Keras file", got=f"a configuration of more than {_MAX_VALUES} values", allowed="a smaller model")
+
+
+def _checked_class(value: Mapping[str, Any], where: str) -> str:
+    """The name of the layer that ``value`` describes, else ``where``; refuses a class or module that is not listed."""
+    if "class_name" not in value:
+        return where
+    kind, module, registered = value["class_name"], value.get("module"), value.get("registered_name")
+    inner = value.get("config")
+    name = inner.get("name", value.get("name")) if isinstance(inner, Mapping) else None
+    if kind in LAYERS or kind in MODELS:
+        where = f"Keras layer {short(name)}"
+    elif kind not in _PARTS:
+        layer = where if name is None else f"Keras layer {short(name)}"
+        raise Unsupported(layer, got=f"class {short(kind)}", allowed=", ".join(LAYERS))
+    if module is not None and module != "keras" and not str(module).startswith("keras."):
+        raise Unsupported(where, got=f"class {short(kind)} of module {short(module)}", allowed="Keras's own")
+    if registered is not None and registered != kind:
+        raise Unsupported(where, got=f"the registered object {short(registered)}", allowed="Keras's own classes")
+    return where

@@ -1,0 +1,224 @@
+"""An ONNX graph under construction: nodes, initialisers, and in which layouts each tensor of the network exists.
+
+A form asks for a layer's output in the layout its operator reads; what does not exist yet in that layout is converted on demand, once. The
+conversion is a Transpose, or a Reshape where it moves no data (one channel, or one position). Operators over images work channels first
+(N, C, H, W), so a run of them needs no conversion in between; everything else, the input and the output of the model stand as in the
+network, channels last.
+
+In an int8 network each tensor exists as integers first (QuantizeLinear behind the operator); a conversion moves the integers, and a
+DequantizeLinear stands before each operator that reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import prod
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from edgeff.formats.names import Names
+from edgeff.ir import Array, Layer, Network, Quant
+
+Layout = Literal["plain", "channels_first", "flat"]
+"""``plain`` as in the network; ``channels_first`` with the last axis before the others; ``flat`` one axis in C order."""
+
+
+class Graph:
+    """The nodes and initialisers made so far."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.names = Names(network)
+        self.nodes: list[onnx.NodeProto] = []
+        self.initialisers: list[onnx.TensorProto] = []
+        self.infos: list[onnx.ValueInfoProto] = []
+        self._shapes = {"input": network.input_shape} | {layer.name: layer.shape for layer in network}
+        self._quants = {"input": network.input_quant} | {layer.name: layer.quant.get("output") for layer in network}
+        self._floats: dict[tuple[str, Layout], str] = {}
+        self._integers: dict[tuple[str, Layout], str] = {}
+        self._scales: dict[str, list[str]] = {}
+        self._limits: list[str] = []
+        self._named: set[str] = set()
+        self._last = network.layers[-1].name
+        if network.input_quant is None:
+            self._floats["input", "plain"] = "input"
+        else:
+            self._quantise("input", "plain", "input")
+
+    def node(self, operator: str, inputs: list[str], output: str, name: str, **attributes: Any) -> str:
+        """The name of the output of a new node."""
+        self.nodes.append(helper.make_node(operator, inputs, [output], name=name, **attributes))
+        return output
+
+    def step(self, operator: str, inputs: list[str], wish: str, **attributes: Any) -> str:
+        """The name of the output of a new node that is called after its output."""
+        return self.node(operator, inputs, self.names.claim(wish), self.names.claim(f"{wish}_node"), **attributes)
+
+    def constant(self, wish: str, array: Array) -> str:
+        """The name of a new initialiser; its bytes are the array's."""
+        name = self.names.claim(wish)
+        self.initialisers.append(onnx.numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name))
+        return name
+
+    def shape(self, name: str, layout: Layout = "plain") -> tuple[int, ...]:
+        """The shape, without the batch axis, of a layer's output (or of ``"input"``) in a layout."""
+        shape = self._shapes[name]
+        if layout == "flat":
+            return (prod(shape),)
+        return (shape[-1], *shape[:-1]) if layout == "channels_first" else shape
+
+    def elementwise(self, names: Iterable[str]) -> Layout:
+        """The layout for an operator that minds none: channels first where one of its inputs exists so."""
+        held = self._integers if self.network.input_quant is not None else self._floats
+        return "channels_first" if any((name, "channels_first") in held for name in names) else "plain"
+
+    def read(self, name: str, layout: Layout = "plain") -> str:
+        """The float tensor that holds the output of layer ``name`` (or ``"input"``) in ``layout``."""
+        if len(self._shapes[name]) == 1:
+            layout = "plain"
+        key = (name, layout)
+        if self.network.input_quant is None:
+            return self._held(self._floats, name, layout)
+        if key not in self._floats:
+            integers = self._held(self._integers, name, layout)
+            self._floats[key] = self._float_name(name, layout)
+            wish = self.names.claim(f"{name}.dequantize")
+            self.node("DequantizeLinear", [integers, *self._activation_scales(name)], self._floats[key], wish)
+            self._note(name, layout, self._floats[key])
+        return self._floats[key]
+
+    def finish(
+        self, layer: Layer, operator: str, inputs: list[str], layout: Layout = "plain", *, fused: str = "", **attributes: Any
+    ) -> None:
+        """Makes the output of ``layer`` in ``layout``: one operator and the layer's activation, or ``fused`` where the operator is it
+        already; an int8 layer's output goes through int8.
+        """
+        activation = fused or layer.attrs.get("activation", "none")
+        quantised = self._quants[layer.name] is not None
+        last = self.names.claim(f"{layer.name}.real") if quantised else self._float_name(layer.name, layout)
+        first = last if activation == "none" else self.names.claim(f"{layer.name}.linear")
+        self.node(operator, inputs, first, layer.name, **attributes)
+        if activation == "relu":
+            self.node("Relu", [first], last, self.names.claim(f"{layer.name}.relu"))
+        elif activation == "relu6":
+            self.node("Clip", [first, *self.clip_limits()], last, self.names.claim(f"{layer.name}.relu6"))
+        if quantised:
+            self._quantise(layer.name, layout, last)
+        else:
+            self._floats[layer.name, layout] = last
+            self._note(layer.name, layout, last)
+
+    def move(self, layer: Layer, operator: str, source: tuple[str, Layout], constants: tuple[str, ...] = (), **attributes: Any) -> None:
+        """Makes the output of ``layer``, which only moves the data of its input: of the integers in an int8 network."""
+        held = self._integers if self._quants[layer.name] is not None else self._floats
+        target = self._name(held, layer.name, "plain")
+        self.node(operator, [self._held(held, *source), *constants], target, layer.name, **attributes)
+        held[layer.name, "plain"] = target
+        if held is self._floats:
+            self._note(layer.name, "plain", target)
+
+    def pooled(self, layer: Layer, operator: str, source: str) -> None:
+        """Makes the output of ``layer``, (C,), with an operator that gives (N, C, 1, 1)."""
+        inputs = [self.read(source, "channels_first")]
+        made = self.node(operator, inputs, self.names.claim(f"{layer.name}.pooled"), layer.name)
+        held = self._floats
+        if self._quants[layer.name] is not None:
+            held = self._integers
+            made = self._quantised(layer.name, made, self.names.claim(f"{layer.name}.pooled_quantized"))
+        target = self._name(held, layer.name, "plain")
+        held[layer.name, "plain"] = self.node("Flatten", [made], target, self.names.claim(f"{layer.name}.flatten"), axis=1)
+        if held is self._floats:
+            self._note(layer.name, "plain", target)
+
+    def parameter(self, layer: Layer, key: str, array: Array | None = None) -> str:
+        """The name of the float tensor of a parameter; ``array`` is the parameter as ONNX wants it, with its outputs on axis 0."""
+        wish = f"{layer.name}.{key}"
+        stored = self.constant(wish, layer.params[key] if array is None else array)
+        quant = layer.quant.get(key)
+        if quant is None:
+            return stored
+        scales = self.scales(wish, quant, zero_point=key == "weight")
+        axis = {} if quant.axis is None else {"axis": 0}
+        return self.node(
+            "DequantizeLinear", [stored, *scales], self.names.claim(f"{wish}.float"), self.names.claim(f"{wish}.dequantize"), **axis
+        )
+
+    def scales(self, wish: str, quant: Quant, zero_point: bool) -> list[str]:
+        """The names of a scale and, on demand, an int8 zero point: scalars, or vectors for a per-channel weight."""
+        shape = () if quant.axis is None else (len(quant.scale),)
+        names = [self.constant(f"{wish}.scale", np.array(quant.scale, np.float32).reshape(shape))]
+        if zero_point:
+            names.append(self.constant(f"{wish}.zero_point", np.full(shape, quant.zero_point, np.int8)))
+        return names
+
+    def output(self) -> str:
+        """The name of the float tensor that is the model's output: the last layer's, as the network has it."""
+        return self.read(self._last)
+
+    def _activation_scales(self, name: str) -> list[str]:
+        quant = self._quants[name]
+        assert quant is not None  # noqa: S101 - only int8 networks come here
+        if name not in self._scales:
+            self._scales[name] = self.scales(name, quant, zero_point=True)
+        return self._scales[name]
+
+    def clip_limits(self) -> list[str]:
+        """The names of the two constants of ReLU6."""
+        if not self._limits:
+            self._limits = [self.constant(f"relu6.{end}", np.array(value, np.float32)) for end, value in (("min", 0.0), ("max", 6.0))]
+        return self._limits
+
+    def _quantise(self, name: str, layout: Layout, source: str) -> None:
+        self._integers[name, layout] = self._quantised(name, source, self._name(self._integers, name, layout))
+
+    def _quantised(self, name: str, source: str, target: str) -> str:
+        wish = self.names.claim(f"{name}.quantize")
+        return self.node("QuantizeLinear", [source, *self._activation_scales(name)], target, wish)
+
+    def _float_name(self, name: str, layout: Layout) -> str:
+        """Layers keep their names: the tensor they make first is called so, and of the last layer the one in the network's layout."""
+        if name == "input":
+            return self.names.claim("input.dequantized" if layout == "plain" else f"input.{layout}")
+        own = layout == "plain" if name == self._last else name not in self._named
+        self._named.add(name)
+        return name if own else self.names.claim(f"{name}.{layout}")
+
+    def _name(self, held: dict[tuple[str, Layout], str], name: str, layout: Layout) -> str:
+        if held is self._floats:
+            return self._float_name(name, layout)
+        return self.names.claim(f"{name}.quantized" if layout == "plain" else f"{name}.quantized.{layout}")
+
+    def _held(self, held: dict[tuple[str, Layout], str], name: str, layout: Layout) -> str:
+        """The tensor among ``held`` (floats or integers) with the output of ``name`` in ``layout``, converted on demand."""
+        key = (name, layout)
+        if key in held:
+            return held[key]
+        shape = self._shapes[name]
+        still = shape[-1] == 1 or prod(shape[:-1]) == 1
+        if layout == "flat" and (name, "plain") not in held and not still:
+            self._held(held, name, "plain")
+        source = "plain" if (name, "plain") in held else "channels_first"
+        target = self._name(held, name, layout)
+        node = self.names.claim(f"{target}.layout")
+        tensor = held[name, source]  # type: ignore[index]
+        if layout == "flat":
+            self.node("Flatten", [tensor], target, node, axis=1)
+        elif still:
+            sizes = self.constant(f"{target}.shape", np.array([0, *self.shape(name, layout)], np.int64))
+            self.node("Reshape", [tensor, sizes], target, node)
+        else:
+            rank = len(shape)
+            perm = [0, rank, *range(1, rank)] if layout == "channels_first" else [0, *range(2, rank + 1), 1]
+            self.node("Transpose", [tensor], target, node, perm=perm)
+        held[key] = target
+        if held is self._floats:
+            self._note(name, layout, target)
+        return target
+
+    def _note(self, name: str, layout: Layout, tensor: str) -> None:
+        """Writes down the type and shape of a float tensor that holds a layer's output; the model's output has its own place."""
+        if name != "input" and tensor != self._last:
+            self.infos.append(helper.make_tensor_value_info(tensor, TensorProto.FLOAT, ["N", *self.shape(name, layout)]))

@@ -1,0 +1,177 @@
+"""ONNX -> Network: our own files exactly, and dense and convolutional models made elsewhere.
+
+In goes a path or the bytes of a model; out comes a Network, float32 or int8 (from QDQ form, or from the operators that hold their own
+scales). Read are the operators of onnx_nodes. The input keeps the shape it has in the file, without its first axis, the batch: an image
+channels first is transposed by a layer of its own where something reads it as an image.
+
+Refused: external data, functions, sparse tensors, operators outside the list, several inputs or outputs, nodes out of order (a cycle among
+them), values that are not finite, a model quantised in part. The bytes are untrusted; see ``wire`` for the bound on memory.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from edgeff.errors import BadInput, Unsupported, one_line
+from edgeff.formats import description
+from edgeff.formats.assembly import Assembly
+from edgeff.formats.conventions import short
+from edgeff.formats.files import read_file
+from edgeff.formats.onnx.nodes import HANDLERS
+from edgeff.formats.onnx.reading import Graph
+from edgeff.formats.onnx.tensors import DTYPES, read_tensor, text
+from edgeff.formats.onnx.views import Seen, View, view
+from edgeff.formats.onnx.wire import check_expansion
+from edgeff.formats.values import Activation, Constant, Node
+from edgeff.ir import Network
+
+OPSETS = range(7, onnx.defs.onnx_opset_version() + 1)
+"""Before 7, Gemm and Add broadcast by attributes."""
+DOMAINS = ("", "ai.onnx")
+MAX_NODES = 10_000
+
+
+def from_onnx(source: Path | str | bytes) -> Network:
+    """The network in an ONNX model, given as a path or as its bytes; float weights bit for bit. Errors as in the module's docstring."""
+    model = _parse(source if isinstance(source, bytes) else read_file(Path(source)))
+    graph = model.graph
+    properties = {text(entry.key): text(entry.value) for entry in model.metadata_props}
+    metadata = _metadata(model, properties)
+    name, output = text(graph.name), text(graph.output[0].name)
+    tensors, assembly = _tensors(graph)
+    reads = Counter(text(name) for node in graph.node for name in node.input)
+    reads.update([output])
+    described: dict[str, Any] = {}
+    if "edgeff.network" in properties:
+        described = description.from_json(properties["edgeff.network"], "edgeff.network in the ONNX file")
+    context = Graph(assembly, tensors, reads, _opset(model), _layer_kinds(described))
+    assembly.described = frozenset(context.described)
+    for index, node in enumerate(graph.node):
+        _read_node(context, node, index)
+    last = context.tensors.get(output)
+    made = context.views.plain(Node(f"{output}_output", "output", {}, ()), last) if isinstance(last, View) else last
+    network = assembly.finish(name, made, metadata)
+    return description.refine(network, described) if "edgeff.network" in properties else network
+
+
+def _layer_kinds(described: Mapping[str, Any]) -> dict[str, str]:
+    """The kind of each layer in edgeff's own description; what is malformed counts as not described (``description.refine`` refuses it)."""
+    layers = described.get("layers")
+    entries = [entry for entry in layers if isinstance(entry, dict)] if isinstance(layers, list) else []
+    pairs = [(entry.get("name"), entry.get("op")) for entry in entries]
+    return {name: op for name, op in pairs if isinstance(name, str) and isinstance(op, str)}
+
+
+def _parse(data: bytes) -> onnx.ModelProto:
+    what = "ONNX file"
+    check_expansion(data, onnx.ModelProto.DESCRIPTOR, what)
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInput(what, got=f"protobuf that does not parse ({error})", allowed="an ONNX model") from error
+    graph = model.graph
+    if not graph.node:
+        raise BadInput(what, got="no graph with nodes", allowed="an ONNX model")
+    if len(graph.node) > MAX_NODES:
+        raise Unsupported(what, got=f"{len(graph.node)} nodes", allowed=f"at most {MAX_NODES}")
+    if model.functions or graph.sparse_initializer:
+        raise Unsupported(what, got="local functions or sparse tensors", allowed="plain operators and dense tensors")
+    if len(graph.output) != 1:
+        raise Unsupported(what, got=f"{len(graph.output)} outputs", allowed="1")
+    return model
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    versions = [entry.version for entry in model.opset_import if entry.domain in DOMAINS]
+    if len(versions) != 1 or versions[0] not in OPSETS:
+        raise Unsupported("ONNX opset", got=versions, allowed=f"one of {OPSETS.start} to {OPSETS.stop - 1}")
+    return int(versions[0])
+
+
+def _metadata(model: onnx.ModelProto, properties: Mapping[str, str]) -> dict[str, Any]:
+    if "edgeff.metadata" in properties:
+        return description.from_json(properties["edgeff.metadata"], "edgeff.metadata in the ONNX file")
+    return {"source": {"format": "onnx", "producer": one_line(f"{text(model.producer_name)} {text(model.producer_version)}".strip(), 80)}}
+
+
+def _tensors(graph: onnx.GraphProto) -> tuple[dict[str, Seen], Assembly]:
+    """The tensors known before any node: initialisers and the one input."""
+    tensors: dict[str, Seen] = {}
+    for proto in graph.initializer:
+        name = text(proto.name)
+        if not name or name in tensors:
+            raise BadInput(f"ONNX initialiser {short(name)}", got="a name used twice" if name else "no name", allowed="unique names")
+        tensors[name] = Constant(read_tensor(proto))
+    inputs = [value for value in graph.input if text(value.name) not in tensors]
+    if len(inputs) != 1:
+        raise Unsupported("ONNX graph", got=f"{len(inputs)} inputs", allowed="1")
+    value = inputs[0]
+    where = f"ONNX input {short(text(value.name))}"
+    kind = value.type.tensor_type
+    if kind.elem_type not in DTYPES or DTYPES[kind.elem_type] not in ("float32", "int8", "uint8"):
+        raise Unsupported(where, got=f"element type {kind.elem_type}", allowed="float32, int8, uint8")
+    shape: tuple[int, ...] | None = None
+    if kind.HasField("shape"):
+        sizes = [axis.dim_value if axis.HasField("dim_value") else None for axis in kind.shape.dim]
+        features = sizes[1:]
+        if not features or any(size is not None and size < 1 for size in sizes):
+            raise Unsupported(where, got=f"shape {sizes}", allowed="(batch, elements..)")
+        known = [size for size in features if size is not None]
+        shape = tuple(known) if len(known) == len(features) and prod(known) < 1 << 31 else None
+    assembly = Assembly(shape)
+    tensors[text(value.name)] = view(Activation("input", shape, integer=DTYPES[kind.elem_type] != "float32"))
+    return tensors, assembly
+
+
+def _read_node(context: Graph, proto: onnx.NodeProto, index: int) -> None:
+    """Puts the node's output into ``context.tensors``."""
+    attributes: dict[str, Any] = {}
+    for attribute in proto.attribute:
+        key, plain = text(attribute.name), attribute.type in _PLAIN
+        if key in attributes:
+            raise BadInput(f"ONNX node {index}", got=f"attribute {short(key)} twice", allowed="each once")
+        if attribute.ref_attr_name:
+            got = f"attribute {short(key)} that refers to {short(text(attribute.ref_attr_name))}"
+            raise Unsupported(f"ONNX node {index}", got=got, allowed="attributes with a value of their own")
+        attributes[key] = onnx.helper.get_attribute_value(attribute) if plain else attribute
+    outputs = [text(name) for name in proto.output]
+    first = outputs[0] if outputs else ""
+    operator, domain = text(proto.op_type), text(proto.domain)
+    node = Node(text(proto.name) or first or f"node_{index}", operator, attributes, tuple(sorted(HANDLERS)))
+    handler = HANDLERS.get(operator)
+    if handler is None or handler.domain != ("" if domain in DOMAINS else domain):
+        raise node.unsupported("an operator edgeff has no layer for" if domain in DOMAINS else f"domain {short(domain)}")
+    unknown = sorted(set(attributes) - handler.attributes)
+    if unknown:
+        raise node.unsupported(f"attribute {short(unknown[0])}", f"attributes {', '.join(sorted(handler.attributes)) or 'none'}")
+    names = [text(name) for name in proto.input]
+    while names and not names[-1]:
+        names.pop()
+    low, high = handler.inputs
+    if not low <= len(names) <= high:
+        raise node.bad(f"{len(names)} inputs", f"{low} to {high}")
+    if not first or first in context.tensors:
+        raise node.bad(f"output {short(first)}", "a name that no earlier tensor has")
+    for extra in outputs[1:]:
+        if extra and context.reads[extra]:
+            raise node.unsupported(f"a second output {short(extra)} that is used", "one output")
+    values: list[Seen | None] = []
+    for name in names:
+        if name and name not in context.tensors:
+            raise node.bad(f"input {short(name)} that no earlier node makes", "nodes in topological order, without a cycle")
+        values.append(context.get(name) if name else None)
+    values += [None] * (high - len(values))
+    context.tensors[first] = handler.read(context, node, values)
+
+
+_PLAIN = frozenset(
+    {onnx.AttributeProto.FLOAT, onnx.AttributeProto.INT, onnx.AttributeProto.STRING, onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS}
+)

@@ -1,0 +1,116 @@
+"""A TFLite subgraph under construction: tensors, operators and buffers, and the file they become."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgeff.formats.names import Names
+from edgeff.formats.tflite.packing import pack
+from edgeff.formats.tflite.reader import METADATA_NAME
+from edgeff.formats.tflite.schema import schema
+from edgeff.ir import Array, Layer, Network, Quant
+
+_DTYPES = {"float32": schema.TensorType.FLOAT32, "int8": schema.TensorType.INT8, "int32": schema.TensorType.INT32}
+
+
+class Graph:
+    """The tensors, operators and buffers made so far; ``indices`` maps a layer (or "input") to its output's tensor, ``shapes`` to its shape
+    without the batch axis and ``quants`` to its scale.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.names = Names(network)
+        self.buffers: list[bytes] = [b""]  # buffer 0 is empty by the schema's rule
+        self.tensors: list[Any] = []
+        self.operators: list[Any] = []
+        self.codes: dict[tuple[int, int], int] = {}
+        self.int8 = network.input_quant is not None
+        self.shapes = {"input": network.input_shape} | {layer.name: layer.shape for layer in network}
+        self.quants = {"input": network.input_quant} | {layer.name: layer.quant.get("output") for layer in network}
+        self.indices = {"input": self.activation("input", network.input_shape, network.input_quant)}
+
+    def _tensor(self, name: str, shape: tuple[int, ...], dtype: str, buffer: int, quant: Quant | None) -> Any:
+        tensor = schema.TensorT()
+        tensor.name, tensor.shape, tensor.type, tensor.buffer = name, np.array(shape, np.int32), _DTYPES[dtype], buffer
+        if quant is not None:
+            tensor.quantization = schema.QuantizationParametersT()
+            tensor.quantization.scale = np.array(quant.scale, np.float32)
+            tensor.quantization.zeroPoint = np.full(len(quant.scale), quant.zero_point, np.int64)
+            tensor.quantization.quantizedDimension = quant.axis or 0
+        self.tensors.append(tensor)
+        return tensor
+
+    def activation(self, name: str, shape: tuple[int, ...], quant: Quant | None) -> int:
+        """The index of a new tensor (1, *shape), of float32 or int8 as the network is."""
+        tensor = self._tensor(name, (1, *shape), "int8" if self.int8 else "float32", 0, quant)
+        tensor.shapeSignature = np.array((-1, *shape), np.int32)
+        return len(self.tensors) - 1
+
+    def between(self, layer: Layer, what: str, shape: tuple[int, ...], quant: Quant | None) -> int:
+        """The index of a new tensor that is called ``layer.what``: a step before or behind the layer's operator."""
+        return self.activation(self.names.claim(f"{layer.name}.{what}"), shape, quant)
+
+    def constant(self, wish: str, array: Array, quant: Quant | None = None) -> int:
+        """The index of a new tensor with data."""
+        self.buffers.append(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+        self._tensor(self.names.claim(wish), array.shape, array.dtype.name, len(self.buffers) - 1, quant)
+        return len(self.tensors) - 1
+
+    def parameters(self, layer: Layer) -> list[int]:
+        """The indices of the layer's weight and, where it has one, bias."""
+        keys = [key for key in ("weight", "bias") if key in layer.params]
+        return [self.constant(f"{layer.name}.{key}", layer.params[key], layer.quant.get(key)) for key in keys]
+
+    def operator(
+        self, name: str, inputs: list[int], output: int, options_name: str = "", *, version: int | None = None, **options: Any
+    ) -> int:
+        """The output of a new operator; ``options`` are the fields of its options table. Its version is by default 1 for float, 2 for int8,
+        as for most operators.
+        """
+        key = getattr(schema.BuiltinOperator, name), version or (2 if self.int8 else 1)
+        code = self.codes.setdefault(key, len(self.codes))
+        operator = schema.OperatorT()
+        operator.opcodeIndex, operator.inputs, operator.outputs = code, np.array(inputs, np.int32), np.array([output], np.int32)
+        if options_name:
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, options_name)
+            operator.builtinOptions = getattr(schema, options_name + "T")()
+            for field, value in options.items():
+                setattr(operator.builtinOptions, field, value)
+        self.operators.append(operator)
+        return output
+
+    def reshape(self, source: int, layer: Layer, what: str, shape: tuple[int, ...], quant: Quant | None) -> int:
+        """The index of the tensor ``source`` in another shape, called ``layer.what``."""
+        return self.reshaped(source, self.between(layer, what, shape, quant), f"{layer.name}.{what}.shape", shape)
+
+    def reshaped(self, source: int, output: int, wish: str, shape: tuple[int, ...]) -> int:
+        """``output``, made of ``source`` by a RESHAPE to (1, *shape)."""
+        to = self.constant(wish, np.array((1, *shape), np.int32))
+        return self.operator("RESHAPE", [source, to], output, "ReshapeOptions", version=1, newShape=[1, *shape])
+
+    def output(self, layer: Layer, shape: tuple[int, ...] | None = None) -> int:
+        """The index of the tensor that ``layer`` makes, of the layer's shape unless ``shape`` is given."""
+        self.indices[layer.name] = self.activation(layer.name, layer.shape if shape is None else shape, layer.quant.get("output"))
+        return self.indices[layer.name]
+
+    def finish(self, metadata: bytes) -> bytes:
+        """The file."""
+        subgraph = schema.SubGraphT()
+        subgraph.name, subgraph.tensors, subgraph.operators = self.network.name, self.tensors, self.operators
+        subgraph.inputs = np.array([self.indices["input"]], np.int32)
+        subgraph.outputs = np.array([self.indices[self.network.layers[-1].name]], np.int32)
+        model = schema.ModelT()
+        model.version, model.description, model.subgraphs = 3, "edgeff", [subgraph]
+        model.operatorCodes = []
+        for builtin, version in self.codes:
+            code = schema.OperatorCodeT()
+            # Readers older than 2020 know the one-byte field alone; 127 stands there for all later operators.
+            code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, min(builtin, 127), version
+            model.operatorCodes.append(code)
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = METADATA_NAME, len(self.buffers)
+        model.metadata = [entry]
+        return pack(model, [*self.buffers, metadata])

@@ -1,0 +1,105 @@
+"""What every TFLite operator's reader is given and shares: tensors, the table's entries, fused activations and the operands of a weight.
+
+Shapes of values are without the batch axis, those of tensors with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgeff.formats.assembly import Assembly
+from edgeff.formats.checks import check_finite, short
+from edgeff.formats.tflite.flatbuffer import Table
+from edgeff.formats.tflite.schema import names_of, schema
+from edgeff.formats.values import Activation, Constant, Node, Value
+from edgeff.ir import Quant
+
+_ACTIVATIONS = names_of(schema.ActivationFunctionType)
+_FUSED = {"NONE": "none", "RELU": "relu", "RELU6": "relu6"}
+
+Values = list[Value | None]
+Options = Callable[[Table], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor's entry in the subgraph; ``shape`` with the batch axis, ``buffer`` the number of its data (0: none)."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    quant: Quant | None
+    buffer: int
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """How to read an operator: the function, the least and largest count of inputs, its options as attributes."""
+
+    read: Callable[[Assembly, Node, Values, Tensor], Value]
+    inputs: tuple[int, int]
+    options_type: int
+    options: Options = lambda table: {}
+
+
+def fused_option(table: Table, slot: int = 0) -> dict[str, Any]:
+    """The fused activation's name as an attribute; its number where it has none."""
+    number = int(table.number(slot, "int8"))
+    return {"fused_activation_function": _ACTIVATIONS.get(number, number)}
+
+
+def fused(assembly: Assembly, node: Node, y: Activation) -> Activation:
+    """``y``, which the node has just made, with the node's fused activation."""
+    activation = _FUSED[only_fused(node, *_FUSED)]
+    if activation == "none":
+        return y
+    made = assembly.fuse(y, activation)
+    if made is None:
+        raise node.unsupported(f"a fused activation on the output of layer {short(y.layer)}", "NONE")
+    return made
+
+
+def only_fused(node: Node, *allowed: str) -> str:
+    """The name of the fused activation, which must be one of ``allowed``."""
+    name = str(node.attributes.get("fused_activation_function", "NONE"))
+    if name not in allowed:
+        raise node.unsupported(f"fused activation {name}", ", ".join(allowed))
+    return name
+
+
+def operands(assembly: Assembly, node: Node, values: Values) -> tuple[Activation, Constant, Constant | None]:
+    """Input, weight and bias. An int8 weight on a float input ("hybrid", dynamic range) is dequantised."""
+    x, weight = node.activation(values[0]), node.constant(values[1], "weight")
+    bias = None if values[2] is None else node.constant(values[2], "bias")
+    if weight.array.dtype == np.int8 and weight.quant is not None and not x.integer:
+        weight = dequantised(assembly, node, weight)
+    if x.integer != (weight.array.dtype == np.int8):
+        raise node.unsupported(
+            f"an input of {'int8' if x.integer else 'float32'} and a weight of {weight.array.dtype}",
+            "both float32 or both int8 with scales",
+        )
+    if not x.integer:
+        weight, bias = Constant(weight.array), None if bias is None else Constant(bias.array)
+    return x, weight, bias
+
+
+def dequantised(assembly: Assembly, node: Node, constant: Constant) -> Constant:
+    """An int8 constant as float32, (q - zero point) * scale with one rounding; counted in ``assembly.dequantised``."""
+    array, quant = constant.array, constant.quant
+    if quant is None or array.dtype != np.int8:
+        raise node.unsupported(f"a constant of {array.dtype} to dequantise", "int8 with scales")
+    along = [1] * array.ndim
+    if quant.axis is not None:
+        if not 0 <= quant.axis < array.ndim or array.shape[quant.axis] != len(quant.scale):
+            raise node.bad(f"{len(quant.scale)} scales along axis {quant.axis} of {array.shape}", "one scale, or one for each channel")
+        along[quant.axis] = len(quant.scale)
+    assembly.charge(4 * array.size)
+    with np.errstate(over="ignore"):
+        real = (array.astype(np.float32) - np.float32(quant.zero_point)) * np.array(quant.scale, np.float32).reshape(along)
+    check_finite(real, f"node {short(node.name)}, a dequantised constant")
+    assembly.dequantised += 1
+    return Constant(real.astype(np.float32, copy=False))

@@ -1,0 +1,271 @@
+"""TFLite -> Network: our own files exactly, and dense and convolutional models made elsewhere.
+
+In go the bytes of a model; out comes a Network, float32 or int8. Read are the operators of ``tflite_nodes`` and ``tflite_images``: dense
+layers, convolutions and pools (dilation 1; fused NONE, RELU or RELU6; with or without a bias; int8 per tensor or per channel), sums of two
+activations, means over an image, ReLUs, SOFTMAX, what moves data, QUANTIZE and DEQUANTIZE, and the five operators of a normalise layer.
+Layers are called as the tensors they make, for TFLite operators have no names. uint8 inputs of a QUANTIZE with zero point z become int8
+with z - 128, the same numbers. int8 weights in float models ("hybrid", dynamic range) become float32, and ``metadata["source"]`` counts
+them.
+
+Refused: everything else by name, among it sparse or block-wise tensors, several subgraphs, inputs or outputs, tensors whose shape is not
+the one their operator makes, buffers outside the flatbuffer. The bytes are untrusted: ``flatbuffer`` checks each offset, this module each
+index, shape and length before it takes a view. Source: tensorflow/lite/schema.fbs, version 3.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeff.errors import BadInput, Unsupported, one_line
+from edgeff.formats import description
+from edgeff.formats.assembly import Assembly
+from edgeff.formats.conventions import check_finite, short
+from edgeff.formats.files import read_file
+from edgeff.formats.tflite.flatbuffer import Table, damaged, root
+from edgeff.formats.tflite.nodes import HANDLERS
+from edgeff.formats.tflite.operators import Tensor
+from edgeff.formats.tflite.schema import names_of, schema
+from edgeff.formats.values import SCALE_BYTES, Activation, Constant, Node, Value
+from edgeff.ir import Network, Quant
+
+IDENTIFIER = b"TFL3"
+METADATA_NAME = "edgeff"
+MAX_OPERATORS = 10_000
+
+_OPERATORS = names_of(schema.BuiltinOperator)
+_TYPES = names_of(schema.TensorType)
+_DTYPES = {
+    schema.TensorType.FLOAT32: "float32",
+    schema.TensorType.INT8: "int8",
+    schema.TensorType.UINT8: "uint8",
+    schema.TensorType.INT32: "int32",
+}
+
+
+def from_tflite(source: Path | str | bytes) -> Network:
+    """The network in a TFLite model, given as a path or as its bytes; weights bit for bit. Errors as in the module's docstring."""
+    data = source if isinstance(source, bytes) else read_file(Path(source))
+    if data[4:8] != IDENTIFIER:
+        raise BadInput("TFLite file", got=f"identifier {data[4:8]!r}", allowed=str(IDENTIFIER), next_step="is it another kind of file?")
+    model = root(data, "the model")
+    if model.number(0, "uint32") != 3:
+        raise Unsupported("TFLite file", got=f"schema version {model.number(0, 'uint32')}", allowed="3")
+    reader = _Reader(model)
+    described = reader.description()
+    metadata: Any = described.get("metadata") if described is not None else None
+    if not isinstance(metadata, dict):
+        metadata = {"source": {"format": "tflite", "producer": one_line(model.string(3), 80)}}
+    layers = described.get("network") if described is not None else None
+    if not isinstance(layers, dict):
+        return reader.network(metadata)
+    reader.assembly.described = description.layer_names(layers)
+    return description.refine(reader.network(metadata), layers)
+
+
+class _Reader:
+    """One subgraph with its tensors, read as they are asked for."""
+
+    def __init__(self, model: Table) -> None:
+        self.model = model
+        self.buffers = model.tables(4)
+        self.codes = model.tables(1)
+        subgraphs = model.tables(2)
+        if len(subgraphs) != 1:
+            raise Unsupported("TFLite file", got=f"{len(subgraphs)} subgraphs", allowed="1")
+        self.graph = model.at(subgraphs[0], "subgraph 0")
+        self.places = self.graph.tables(0)
+        self.operators = self.graph.tables(3)
+        if len(self.operators) > MAX_OPERATORS:
+            raise Unsupported("TFLite file", got=f"{len(self.operators)} operators", allowed=f"at most {MAX_OPERATORS}")
+        self.known: dict[int, Tensor] = {}
+        self.values: dict[int, Value] = {}
+        self.assembly = Assembly(None, bias_scale_unused=True)
+
+    def description(self) -> dict[str, Any] | None:
+        """The JSON that edgeff wrote, None in a file made elsewhere."""
+        for number, place in enumerate(self.model.tables(6)):
+            entry = self.model.at(place, f"metadata {number}")
+            if entry.string(0) == METADATA_NAME:
+                data = self._buffer(int(entry.number(1, "uint32")), "metadata")
+                return description.from_json(data.tobytes(), "edgeff's metadata in the TFLite file")
+        return None
+
+    def network(self, metadata: dict[str, Any]) -> Network:
+        source, target = self._only(1, "inputs"), self._only(2, "outputs")
+        entry = self.tensor(source)
+        if entry.dtype not in ("float32", "int8", "uint8") or len(entry.shape) < 2 or self._has_data(entry):
+            raise Unsupported(
+                f"TFLite input {short(entry.name)}",
+                got=f"{entry.dtype} {entry.shape}",
+                allowed="float32, int8 or uint8, (batch, elements..)",
+            )
+        self.assembly.input_shape = entry.shape[1:]
+        start = Activation("input", entry.shape[1:], integer=entry.dtype != "float32")
+        if entry.quant is not None and entry.dtype != "float32":
+            start = self.assembly.quantise(Node("input", "input", {}, ()), start, entry.quant)
+        self.values[source] = start
+        operators = [self._operator(number) for number in range(len(self.operators))]
+        rows = [(operator, operator.array(1, "int32"), operator.array(2, "int32")) for operator in operators]
+        reads: Counter[int] = Counter([target])
+        for operator, inputs, _ in rows:
+            if self._code(int(operator.number(0, "uint32")))[0] != schema.BuiltinOperator.SHAPE:
+                reads.update(inputs.tolist())
+        for number, (operator, inputs, outputs) in enumerate(rows):
+            self._read_operator(operator, number, inputs.tolist(), outputs.tolist(), reads)
+        if self.assembly.dequantised and isinstance(origin := metadata.get("source"), dict):
+            origin["dequantised_weights"] = self.assembly.dequantised
+        return self.assembly.finish(self.graph.string(4), self.values.get(target), metadata)
+
+    def _operator(self, number: int) -> Table:
+        operator = self.graph.at(self.operators[number], f"operator {number}")
+        for slot, what in ((1, "inputs"), (2, "outputs")):
+            if len(operator.array(slot, "int32")) > 8:
+                raise Unsupported(f"TFLite operator {number}", got=f"more than 8 {what}", allowed="at most 8")
+        return operator
+
+    def _read_operator(self, operator: Table, number: int, inputs: list[int], outputs: list[int], reads: Counter[int]) -> None:
+        """Puts the value of the operator's output tensor into ``values``."""
+        code, custom = self._code(int(operator.number(0, "uint32")))
+        name = _OPERATORS.get(code, f"number {code}") + (f" {custom}" if custom else "")
+        if len(outputs) != 1:
+            raise Unsupported(
+                f"TFLite operator {number}, {short(name)}", got=f"{len(outputs)} outputs", allowed=", ".join(sorted(HANDLERS))
+            )
+        output = self.tensor(outputs[0])
+        handler = HANDLERS.get(name)
+        options = operator.table(4, f"options of operator {number}")
+        attributes = {}
+        if handler is not None and options is not None:
+            if operator.number(3, "uint8") != handler.options_type:
+                raise damaged(f"operator {number}, {name}", f"options of type {operator.number(3, 'uint8')}")
+            attributes = handler.options(options)
+        node = Node(output.name or f"operator_{number}", name, attributes, tuple(sorted(HANDLERS)))
+        if handler is None:
+            raise node.unsupported("an operator edgeff has no layer for")
+        if outputs[0] in self.values or self._has_data(output):
+            raise node.bad("an output tensor that is already made", "a tensor of its own for each operator")
+        low, high = handler.inputs
+        if not low <= len(inputs) <= high:
+            raise node.bad(f"{len(inputs)} inputs", f"{low} to {high}")
+        if any(index in self.known and self.known[index].dtype == "uint8" for index in inputs) and name not in ("QUANTIZE", "DEQUANTIZE"):
+            raise node.unsupported("a uint8 tensor", "float32 and int8; uint8 at the ends, through QUANTIZE")
+        values = [None if index == -1 else self._value(node, index, reads) for index in inputs] + [None] * (high - len(inputs))
+        made = handler.read(self.assembly, node, values, output)
+        self.values[outputs[0]] = self._typed(node, _shaped(node, made, output), output) if isinstance(made, Activation) else made
+
+    def _typed(self, node: Node, made: Activation, output: Tensor) -> Activation:
+        """The operator's output as the type of its tensor says: int8 tensors carry the layer's scale."""
+        if output.dtype == "float32":
+            if made.integer:
+                raise node.bad("an integer result in a float tensor", "DEQUANTIZE between them")
+            return made
+        if output.quant is None or output.dtype not in (("int8", "uint8") if node.operator == "QUANTIZE" else ("int8",)):
+            raise node.unsupported(f"an output of type {output.dtype}", "float32, or int8 with a scale")
+        return self.assembly.quantise(node, made, output.quant)
+
+    def _value(self, node: Node, index: int, reads: Counter[int]) -> Value:
+        value = self.values.get(index)
+        if value is None:
+            tensor = self.tensor(index)
+            if not self._has_data(tensor):
+                raise node.bad(
+                    f"input {short(tensor.name)} that no earlier operator makes", "operators in topological order, without a cycle"
+                )
+            value = self.values[index] = self._constant(tensor)
+        if isinstance(value, Activation) and reads[index] > 1:
+            return replace(value, shared=True)
+        return value
+
+    def tensor(self, index: int) -> Tensor:
+        """Tensor number ``index`` of the subgraph: name, type, shape, scales; no data yet."""
+        if index in self.known:
+            return self.known[index]
+        if not 0 <= index < len(self.places):
+            raise damaged("a tensor's number", f"{index} of {len(self.places)}")
+        table = self.graph.at(self.places[index], f"tensor {index}")
+        name = table.string(3)
+        self.assembly.charge(len(name))
+        where = f"TFLite tensor {short(name)}"
+        kind = int(table.number(1, "int8"))
+        if kind not in _DTYPES:
+            raise Unsupported(where, got=f"element type {_TYPES.get(kind, kind)}", allowed=", ".join(_DTYPES.values()))
+        if table.has(6) or table.number(10, "uint32") or table.number(5, "bool"):
+            raise Unsupported(where, got="a sparse, external or variable tensor", allowed="a dense tensor in the file")
+        sizes = table.array(0, "int32")
+        if len(sizes) > 8 or any(size < 1 for size in sizes) or prod(sizes.tolist()) >= 1 << 31:
+            raise BadInput(where, got=f"shape {sizes[:8].tolist()}", allowed="at most 8 axes of 1 element or more")
+        shape = tuple(sizes.tolist())
+        tensor = Tensor(name, _DTYPES[kind], shape, self._quant(table, where, _DTYPES[kind]), int(table.number(2, "uint32")))
+        self.known[index] = tensor
+        return tensor
+
+    def _quant(self, table: Table, where: str, dtype: str) -> Quant | None:
+        quantisation = table.table(4, f"scales of {where}")
+        scales = quantisation.array(2, "float32") if quantisation is not None else np.zeros(0, np.float32)
+        if quantisation is None or not len(scales):
+            return None
+        self.assembly.charge(SCALE_BYTES * len(scales))
+        if quantisation.number(4, "uint8"):
+            raise Unsupported(where, got="custom or block-wise quantisation", allowed="one scale, or one for each channel")
+        zeros = quantisation.array(3, "int64")
+        if len(zeros) not in (0, 1, len(scales)) or np.any(zeros != zeros[:1]):
+            raise Unsupported(
+                where, got=f"{len(scales)} scales and {len(zeros)} zero points", allowed="as many of both; one value of zero point"
+            )
+        check_finite(scales, f"{where}, scales")
+        zero_point = int(zeros[0]) if len(zeros) else 0
+        axis = int(quantisation.number(6, "int32")) if len(scales) > 1 else None
+        return Quant(tuple(scales.tolist()), zero_point - (128 if dtype == "uint8" else 0), axis)
+
+    def _constant(self, tensor: Tensor) -> Constant:
+        where = f"TFLite tensor {short(tensor.name)}"
+        data = self._buffer(tensor.buffer, where)
+        dtype = np.dtype(tensor.dtype)
+        if len(data) != prod(tensor.shape) * dtype.itemsize:
+            raise BadInput(
+                where, got=f"{len(data)} bytes of data", allowed=f"{prod(tensor.shape) * dtype.itemsize} for {dtype} {tensor.shape}"
+            )
+        self.assembly.charge(len(data))
+        array = np.frombuffer(data.data, dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(tensor.shape)
+        check_finite(array, where)
+        return Constant(array, tensor.quant if tensor.dtype in ("int8", "int32") else None)
+
+    def _has_data(self, tensor: Tensor) -> bool:
+        return tensor.buffer != 0 and len(self._buffer(tensor.buffer, f"tensor {short(tensor.name)}")) > 0
+
+    def _buffer(self, index: int, where: str) -> NDArray[Any]:
+        if index >= len(self.buffers):
+            raise damaged(where, f"buffer {index} of {len(self.buffers)}")
+        buffer = self.model.at(self.buffers[index], f"buffer {index}")
+        if int(buffer.number(1, "uint64")) > 1:
+            raise Unsupported(where, got="data outside the flatbuffer", allowed="data inside it")
+        return buffer.array(0, "uint8")
+
+    def _code(self, index: int) -> tuple[int, str]:
+        if index >= len(self.codes):
+            raise damaged("an operator's code", f"{index} of {len(self.codes)}")
+        code = self.model.at(self.codes[index], f"operator code {index}")
+        return max(int(code.number(0, "int8")), int(code.number(3, "int32"))), code.string(1)
+
+    def _only(self, slot: int, what: str) -> int:
+        indices = self.graph.array(slot, "int32")
+        if len(indices) != 1:
+            raise Unsupported("TFLite file", got=f"{len(indices)} {what}", allowed="1")
+        return int(indices[0])
+
+
+def _shaped(node: Node, made: Activation, output: Tensor) -> Activation:
+    """The operator's output in the shape its tensor has, which may have other axes of size 1 alone."""
+    shape = output.shape[1:]
+    if made.shape == shape:
+        return made
+    if made.pads or [size for size in made.shape or () if size != 1] != [size for size in shape if size != 1]:
+        raise node.bad(f"an output of shape {output.shape}", f"(batch, {', '.join(map(str, made.shape or ()))})")
+    return replace(made, shape=shape, view=f"{node.name}_view")

@@ -1,0 +1,127 @@
+"""What the tensors of a foreign graph are while it is read, and where in the graph we are.
+
+A tensor is a layer's output (Activation), data of the file (Constant) or a step of a pattern of several nodes (Moment). A Node names the
+place: it hands out its inputs as the kind they must be, and makes the refusals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgeff.errors import BadInput, Unsupported, one_line
+from edgeff.formats.conventions import short
+from edgeff.ir import Array, Quant
+
+SCALE_BYTES = 32
+"""Of one scale in a Quant: a Python float and its place in the tuple."""
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """A tensor that depends on the input: the output of ``layer`` (or ``"input"``), without the batch axis; ``shape`` None is not known
+    yet.
+
+    ``shape`` is what the graph says: where the layer's own differs, ``view`` names the node that changed it. ``pads`` are zeros around the
+    layer's output, (before, after) for each axis of ``shape``, which counts them; ``lowest``: not zeros but the lowest number of the type,
+    which a maximum does not see. ``quant`` is set once a quantise node has been passed,
+    ``integer`` while the tensor itself holds integers, ``shared`` when several nodes read it.
+    """
+
+    layer: str
+    shape: tuple[int, ...] | None
+    quant: Quant | None = None
+    integer: bool = False
+    shared: bool = False
+    view: str = ""
+    pads: tuple[tuple[int, int], ...] = ()
+    lowest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A tensor of the file: int8 or int32 with ``quant`` where the graph gives it scales."""
+
+    array: Array
+    quant: Quant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A step on the way to u / (sqrt(mean(u^2)) + eps): ``step`` is square, mean, root or divisor."""
+
+    step: str
+    of: Activation
+    eps: float = 0.0
+
+    def over_all(self, axes: Sequence[int]) -> bool:
+        """Whether ``axes`` are all of the tensor's but the batch: then the mean is that of a sample."""
+        rank = len(self.of.shape or ())
+        return sorted(axis + rank + 1 if axis < 0 else axis for axis in axes) == list(range(1, rank + 1))
+
+
+Value = Activation | Constant | Moment
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Where we are in a graph, for names and for refusals; ``supported`` lists the operators of the format."""
+
+    name: str
+    operator: str
+    attributes: Mapping[str, Any]
+    supported: tuple[str, ...]
+
+    def unsupported(self, why: str, allowed: str = "") -> Unsupported:
+        """The refusal of what edgeff has no layer for."""
+        shown = ", ".join(f"{one_line(key, 24)}={_shown(value)}" for key, value in sorted(self.attributes.items())[:8]) or "none"
+        got = f"{why} (attributes: {shown})"
+        return Unsupported(
+            f"node {short(self.name)}, operator {short(self.operator)}", got=got, allowed=allowed or ", ".join(self.supported)
+        )
+
+    def bad(self, got: object, allowed: str) -> BadInput:
+        """The refusal of a node that contradicts its format or itself."""
+        return BadInput(f"node {short(self.name)}, operator {short(self.operator)}", got=got, allowed=allowed)
+
+    def activation(self, value: Value | None) -> Activation:
+        """``value``, which must be a layer's output."""
+        if not isinstance(value, Activation):
+            raise self.unsupported("a constant or an intermediate where a layer's output belongs")
+        return value
+
+    def real(self, value: Value | None) -> Activation:
+        """``value``, which must be a layer's output in float."""
+        x = self.activation(value)
+        if x.integer:
+            raise self.unsupported("an integer tensor that is not dequantised", "float tensors, or integers after they are dequantised")
+        return x
+
+    def constant(self, value: Value | None, what: str) -> Constant:
+        """``value``, which must be in the file."""
+        if not isinstance(value, Constant):
+            raise self.unsupported(f"a {what} that is computed", f"a constant {what}")
+        return value
+
+    def present(self, value: Value | None) -> Value:
+        """``value``, which must not be an absent optional input."""
+        if value is None:
+            raise self.bad("an absent input", "a tensor")
+        return value
+
+    def scalar(self, value: Value | None, what: str) -> float:
+        """``value``, which must be one float32."""
+        array = self.constant(value, what).array
+        if array.size != 1 or array.dtype != np.float32:
+            raise self.unsupported(f"a {what} of {array.dtype} {array.shape}", "one float32")
+        return float(array.reshape(-1)[0])
+
+
+def _shown(value: Any) -> str:
+    """An attribute's value in at most 24 characters, without printing all of a large one first."""
+    if isinstance(value, list | tuple | bytes):
+        return one_line(str(value[:8]), 24)
+    return one_line(str(value), 24) if isinstance(value, bool | int | float | str) else "(tensor or graph)"

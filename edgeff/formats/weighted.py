@@ -1,0 +1,107 @@
+"""Layers with weights in a foreign graph: dense layers, and what later nodes add to a layer's weights.
+
+In go an activation, a weight and a bias, float32 or int8 with scales; out comes a draft's output. A constant added behind a layer is its
+bias, a batch normalisation behind it scales its weights. Refused: a layer quantised in part, sums and factors that are no part of a layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+
+from edgeff.formats.conventions import check_finite, short
+from edgeff.formats.drafts import Draft, Drafts
+from edgeff.formats.values import Activation, Constant, Node
+from edgeff.ir import Array, Attr
+
+_OUTPUT_AXIS = {"dense": 0, "conv1d": 0, "conv2d": 0, "depthwise_conv2d": 2}
+"""The axis of a weight that counts outputs."""
+
+
+class Weighted(Drafts):
+    """Drafts that know weights."""
+
+    def dense(self, node: Node, x: Activation, weight: Constant, bias: Constant | None) -> Activation:
+        """A dense layer; ``weight`` is (n_out, n_in), ``bias`` broadcasts to (n_out,). A float layer takes a float input, an int8 layer a
+        quantised one.
+        """
+        if weight.array.ndim != 2 or 0 in weight.array.shape:
+            raise node.bad(f"a weight of shape {weight.array.shape}", "(n_out, n_in), none of them 0")
+        n_out, n_in = weight.array.shape
+        x = self.flat(node, x)
+        if x.shape is None and x.layer == "input":
+            x = replace(x, shape=(n_in,))
+            self.input_shape = (n_in,)
+        if x.shape is None or prod(x.shape) != n_in:
+            raise node.bad(f"an input of shape {x.shape} for a weight of shape {weight.array.shape}", f"{n_in} input elements")
+        return self.weighted(node, "dense", x, (weight, bias), (n_out,), {"activation": "none"})
+
+    def weighted(
+        self,
+        node: Node,
+        op: str,
+        x: Activation,
+        parameters: tuple[Constant, Constant | None],
+        shape: tuple[int, ...],
+        attrs: dict[str, Attr],
+    ) -> Activation:
+        """The output of a new draft with a weight and perhaps a bias, whose shapes the caller has checked."""
+        weight, bias = parameters
+        if (x.quant is None) != (weight.quant is None):
+            raise node.unsupported("an input and a weight of which one is quantised", "both float32, or both int8 with scales")
+        self.charge(weight.array.nbytes)
+        draft = self.draft(node.name, op, (x,), shape, attrs)
+        self.parameter(node, draft, "weight", weight)
+        y = Activation(draft.name, draft.shape)
+        return y if bias is None else self.add_bias(node, y, bias)
+
+    def add_bias(self, node: Node, x: Activation, bias: Constant) -> Activation:
+        """The dense or convolution before, with a bias: the Add of MatMul + Add. ``bias`` holds one number, or one for each channel along
+        its last axis.
+        """
+        draft = self._own(x)
+        if draft is None or "bias" in draft.params:
+            raise node.unsupported(
+                "an addition that is no bias", "the one constant added to the output of a MatMul or Conv that no other node reads"
+            )
+        shape, channels = bias.array.shape, draft.shape[-1]
+        if bias.array.size != 1 and (shape[-1:] != (channels,) or bias.array.size != channels):
+            raise node.bad(f"a bias of shape {shape}", f"{(channels,)}")
+        if (bias.quant is None) != ("weight" not in draft.quant):
+            raise node.unsupported("a weight and a bias of which one is quantised", "both float32, or int8 and int32 with scales")
+        self.parameter(node, draft, "bias", replace(bias, array=np.broadcast_to(bias.array.reshape(-1), (channels,))))
+        return x
+
+    def affine(self, node: Node, x: Activation, scale: Array, shift: Array) -> Activation:
+        """The dense or convolution before, its outputs y now y * scale + shift, both float of shape (C,): a batch normalisation.
+
+        Computed in float64 and rounded once to float32. Unsupported behind a quantised layer or an activation function, or where others
+        read y.
+        """
+        draft = self._own(x)
+        if draft is None or draft.quant:
+            raise node.unsupported(
+                "a scale and shift that no layer before it can take on", "one behind a float dense or convolution that no other node reads"
+            )
+        channels = draft.shape[-1]
+        if scale.shape not in ((), (1,), (channels,)) or shift.shape not in ((), (1,), (channels,)):
+            raise node.bad(f"scales {scale.shape} and shifts {shift.shape}", f"{(channels,)}")
+        factor, shift = (np.broadcast_to(np.asarray(values, np.float64), (channels,)) for values in (scale, shift))
+        weight, axis = draft.params["weight"], _OUTPUT_AXIS[draft.op]
+        along = [1] * weight.ndim
+        along[axis] = channels
+        with np.errstate(over="ignore", invalid="ignore"):
+            draft.params["weight"] = (weight * factor.reshape(along)).astype(np.float32)
+            draft.params["bias"] = (draft.params.get("bias", np.zeros(1)) * factor + shift).astype(np.float32)
+        for key, array in draft.params.items():
+            check_finite(array, f"node {short(node.name)}, {key} times the scale")
+        return x
+
+    def _own(self, x: Activation) -> Draft | None:
+        """The draft of a layer with weights that a node may still change: x is its output, unquantised, read by that node alone."""
+        draft = self._drafts.get(x.layer)
+        if draft is None or draft.op not in _OUTPUT_AXIS or draft.attrs["activation"] != "none":
+            return None
+        return None if x.quant is not None or x.pads or x.shared or (x.shape or (0,))[-1] != draft.shape[-1] else draft

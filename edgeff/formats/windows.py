@@ -1,0 +1,165 @@
+"""Windows over images in a foreign graph: convolutions, pools, and the zeros around what they read.
+
+In go activations (H, W, C) and weights as edgeff holds them; out come layers with explicit padding. A padding node is no layer: its zeros
+become the padding of the window that reads them, which is exact for a convolution always and for a maximum where no element is negative;
+padding with the lowest number of the type is exact for a maximum always.
+A convolution over an image of one row that is a sequence in another shape is a ``conv1d``. Refused: windows that do not fit, zeros
+before an average (it would count them).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edgeff.formats.drafts import Draft
+from edgeff.formats.values import Activation, Constant, Node
+from edgeff.formats.weighted import Weighted
+from edgeff.ir import Attr
+
+Pair = tuple[int, int]
+Pads = tuple[int, int, int, int]
+_KEEP_SIGN = frozenset({"average_pool2d", "max_pool2d", "global_average_pool", "reshape", "transpose", "requantise"})
+
+
+class Windows(Weighted):
+    """Drafts that know windows."""
+
+    def conv2d(self, node: Node, x: Activation, weight: Constant, bias: Constant | None, stride: Pair, pads: Pads) -> Activation:
+        """A convolution of dilation 1.
+
+        Args:
+            node: for names and refusals.
+            x: (H, W, C_in), zeros around it included.
+            weight: (C_out, KH, KW, C_in / groups), float32, or int8 with one scale or scales along axis 0.
+            bias: (C_out,) or a shape that broadcasts to it; int32 with scales beside an int8 weight.
+            stride: (vertical, horizontal).
+            pads: (top, left, bottom, right), beside the zeros around ``x``.
+        """
+        if weight.array.ndim != 4 or 0 in weight.array.shape:
+            raise node.bad(f"a weight of shape {weight.array.shape}", "(C_out, KH, KW, C_in), none of them 0")
+        size_out, k_h, k_w, size_in = weight.array.shape
+        x, pads = self._image(node, x, pads)
+        groups = 1 if x.shape is None else x.shape[2] // size_in
+        if x.shape is not None and (x.shape[2] != groups * size_in or groups < 1 or size_out % groups):
+            got = f"{x.shape[2]} input channels for a weight of shape {weight.array.shape}"
+            raise node.bad(got, "as many channels in both, or groups of them that share out the outputs evenly")
+        sequence = self._sequence(x, (k_h, k_w), pads) if groups == 1 else None
+        attrs, shape = _window(node, x, "kernel", (k_h, k_w), stride, pads)
+        if groups > 1:
+            attrs["groups"] = groups
+        if sequence is None:
+            return self.weighted(node, "conv2d", self.exact(node, x), (weight, bias), (*shape, size_out), attrs)
+        axis, source = sequence
+        attrs = {"kernel": (k_h, k_w)[axis], "stride": stride[axis], "pad_left": pads[axis], "pad_right": pads[2 + axis]}
+        row = Constant(weight.array.reshape(size_out, (k_h, k_w)[axis], size_in), weight.quant)
+        y = self.weighted(node, "conv1d", source, (row, bias), (shape[axis], size_out), attrs | {"activation": "none"})
+        return replace(y, shape=(*shape, size_out), view=f"{node.name}_image")
+
+    def depthwise_conv2d(
+        self, node: Node, x: Activation, weight: Constant, bias: Constant | None, stride: Pair, pads: Pads, multiplier: int
+    ) -> Activation:
+        """A convolution of each channel alone: output channel c * multiplier + q reads input channel c.
+
+        As ``conv2d``, but ``weight`` is (KH, KW, C_in * multiplier), its scales one or along axis 2.
+        """
+        if weight.array.ndim != 3 or 0 in weight.array.shape:
+            raise node.bad(f"a weight of shape {weight.array.shape}", "(KH, KW, C_out), none of them 0")
+        k_h, k_w, size_out = weight.array.shape
+        x, pads = self._image(node, x, pads)
+        if x.shape is not None and (multiplier < 1 or x.shape[2] * multiplier != size_out):
+            raise node.bad(f"{x.shape[2]} input channels, multiplier {multiplier}, a weight of {size_out}", "input channels * multiplier")
+        attrs, shape = _window(node, x, "kernel", (k_h, k_w), stride, pads)
+        attrs["multiplier"] = multiplier
+        return self.weighted(node, "depthwise_conv2d", self.exact(node, x), (weight, bias), (*shape, size_out), attrs)
+
+    def pool2d(self, node: Node, kind: str, x: Activation, size: Pair, stride: Pair, pads: Pads) -> Activation:
+        """The "average" or "max" over windows of ``size`` (h, w); taps outside the image count for nothing."""
+        if x.pads and kind != "max":
+            raise node.unsupported("an average over padding around its input", "an average over the elements of the image")
+        if x.pads and not x.lowest and not self._never_negative(x):
+            raise node.unsupported(
+                "a maximum over zeros around elements that may be negative", "zeros where no element is negative, as behind a ReLU"
+            )
+        x, pads = self._image(node, replace(x, lowest=False), pads)
+        attrs, shape = _window(node, x, "pool", size, stride, pads)
+        x = self.exact(node, x)
+        return self.keeping_quant(self.made(node, f"{kind}_pool2d", (x,), (*shape, (x.shape or ())[2]), attrs), x)
+
+    def global_average_pool(self, node: Node, x: Activation) -> Activation:
+        """The mean of each channel: (H, W, C) -> (C,)."""
+        x = self.exact(node, x)
+        if x.shape is None or len(x.shape) != 3:
+            raise node.unsupported(f"a mean over an input of shape {x.shape}, without the batch axis", "(H, W, C)")
+        return self.made(node, "global_average_pool", (x,), x.shape[2:], {})
+
+    def pad(self, node: Node, x: Activation, pads: tuple[int, ...], *, lowest: bool = False) -> Activation:
+        """``x`` with zeros around it, for the window that reads it: ``pads`` is (top, left, bottom, right) for an image (H, W, C), (left,
+        right) for a sequence (L, C). ``lowest``: with the lowest number of the type in place of zeros, for a maximum.
+        """
+        if x.shape is None or len(x.shape) not in (2, 3) or len(pads) != 2 * (len(x.shape) - 1):
+            raise node.unsupported(f"zeros around an input of shape {x.shape}, without the batch axis", "(H, W, C) or (L, C)")
+        if min(pads) < 0:
+            raise node.bad(f"the padding {pads}", "0 or more")
+        if x.pads and x.lowest != lowest:
+            raise node.unsupported("padding around padding with another number", "one number")
+        axes = len(x.shape) - 1
+        new = (*zip(pads[:axes], pads[axes:], strict=True), (0, 0))
+        old = x.pads or ((0, 0),) * len(x.shape)
+        shape = tuple(size + before + after for size, (before, after) in zip(x.shape, new, strict=True))
+        total = tuple((a + c, b + d) for (a, b), (c, d) in zip(old, new, strict=True))
+        return replace(x, shape=shape, pads=total if any(map(any, total)) else (), lowest=lowest)
+
+    def _image(self, node: Node, x: Activation, pads: Pads) -> tuple[Activation, Pads]:
+        """``x`` as (H, W, C) without zeros around it, and those among ``pads``."""
+        if x.shape is None or len(x.shape) != 3:
+            raise node.unsupported(f"an input of shape {x.shape}, without the batch axis", "(H, W, C)")
+        if min(pads) < 0:
+            raise node.bad(f"the padding {pads}", "0 or more")
+        if not x.pads:
+            return x, pads
+        (top, bottom), (left, right), channels = x.pads
+        if any(channels) or x.lowest:
+            raise node.unsupported("padding of its input that is none with zeros around an image", "zeros around (H, W)")
+        height, width, depth = x.shape
+        inner = (height - top - bottom, width - left - right, depth)
+        return replace(x, shape=inner, pads=()), (pads[0] + top, pads[1] + left, pads[2] + bottom, pads[3] + right)
+
+    def _sequence(self, x: Activation, kernel: Pair, pads: Pads) -> tuple[int, Activation] | None:
+        """The axis that counts and the sequence (L, C) where ``x`` is one that is seen as an image of one row or column."""
+        x = self._settled(x)
+        own = self._own_shape(x)
+        if own is None or len(own) != 2 or x.shape is None:
+            return None
+        for axis in (1, 0):
+            other = 1 - axis
+            if x.shape[other] == kernel[other] == 1 and (x.shape[axis], x.shape[2]) == own and not pads[other] + pads[2 + other]:
+                return axis, replace(x, shape=own, view="")
+        return None
+
+    def _never_negative(self, x: Activation) -> bool:
+        """Whether no element of ``x`` is below zero: behind a ReLU, or where int8 has no number for it."""
+        if x.quant is not None and x.quant.zero_point == -128:
+            return True
+        draft = self._drafts.get(x.layer)
+        while draft is not None and draft.op in _KEEP_SIGN and not _clamped(draft):
+            draft = self._drafts.get(draft.reads[0].layer)
+        return draft is not None and _clamped(draft)
+
+
+def _clamped(draft: Draft) -> bool:
+    return draft.attrs.get("activation") in ("relu", "relu6")
+
+
+def _window(node: Node, x: Activation, what: str, size: Pair, stride: Pair, pads: Pads) -> tuple[dict[str, Attr], Pair]:
+    """The attributes of a window, and the output's height and width; refuses one that does not fit."""
+    height, width, _ = x.shape or (0, 0, 0)
+    padded = height + pads[0] + pads[2], width + pads[1] + pads[3]
+    if min(size) < 1 or min(stride) < 1 or any(k > n for k, n in zip(size, padded, strict=True)):
+        raise node.bad(
+            f"windows of {size[0]}x{size[1]} by strides of {stride[0]}x{stride[1]} in an image of {padded[0]}x{padded[1]}",
+            "a size and strides of 1 or more, no larger than the padded image",
+        )
+    shape = (padded[0] - size[0]) // stride[0] + 1, (padded[1] - size[1]) // stride[1] + 1
+    names = (f"{what}_h", f"{what}_w", "stride_h", "stride_w", "pad_top", "pad_left", "pad_bottom", "pad_right")
+    attrs: dict[str, Attr] = dict(zip(names, (*size, *stride, *pads), strict=True))
+    return attrs | {"activation": "none"}, shape

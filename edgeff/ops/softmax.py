@@ -1,0 +1,62 @@
+"""The softmax over a vector of logits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from edgeff.errors import Unsupported
+from edgeff.ir import Array, Layer, Numeric, Quant
+from edgeff.ops import Arrays, LayerKind, Named
+from edgeff.registry import ops
+
+INTEGER_BITS = 5
+LARGEST = 4095
+
+
+class Softmax(LayerKind):
+    """No parameters. Quantised, its output has a fixed scale: int8 1/256 and zero point -128 (TFLite), int16 1/32768 and 0."""
+
+    op = "softmax"
+    summary = "exp(x) / sum(exp(x))"
+
+    def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
+        (x,) = xs
+        powers = np.exp(x - x.max(axis=-1, keepdims=True))
+        return powers / powers.sum(axis=-1, keepdims=True)
+
+    def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
+        """The Jacobian ``diag(y) - y y^T`` is symmetric."""
+        return (_slope(self.forward(layer, params, *xs), delta),)
+
+    def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
+        return _slope(y, dxs[0])
+
+    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+        (x,) = xs
+        n = layer.shape[0]
+        y = build.activation(layer.name, (n,), quant=layer.quant.get("output"), layer=layer.name)
+        attrs: dict[str, int] = {"n": n}
+        if build.numeric != "float32":
+            build.at_most(LARGEST, n, f"softmax {layer.name!r}")
+            multiplier, shift = build.fixed_point(min(x.scale * 2.0 ** (31 - INTEGER_BITS), 2.0**31 - 1), f"softmax {layer.name!r}")
+            if shift < 0:
+                raise Unsupported(f"softmax {layer.name!r}", got=f"logits in steps of {x.scale:.3g}", allowed="2**-27 or more")
+            largest = (2**INTEGER_BITS - 1) * 2.0 ** (31 - INTEGER_BITS) / 2.0**shift
+            attrs |= {"multiplier": multiplier, "shift": shift, "diff_min": -math.floor(largest)}
+        build.call(f"eff_softmax_{build.suffix}", [y], [x], attrs, layer)
+        return y
+
+    def fixed_quant(self, numeric: Numeric) -> Quant | None:
+        return Quant((1 / 256,), -128) if numeric == "int8" else Quant((1 / 32768,), 0)
+
+
+def _slope(y: Array, v: Array) -> Array:
+    """``(diag(y) - y y^T) v``."""
+    return y * (v - (y * v).sum(axis=-1, keepdims=True))
+
+
+ops.add("softmax", Softmax())

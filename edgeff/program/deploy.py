@@ -1,0 +1,112 @@
+"""Network + task + rule + numeric -> the program a board runs: quantised with room to learn, lowered, its inputs in the program's dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from edgeff.errors import BadInput, Unsupported
+from edgeff.ir import Array, Headroom, Network, Numeric, Program
+from edgeff.ops import behind, kind, raw_input, split_input
+from edgeff.ops.folding import fold
+from edgeff.ops.mfcc import audio_samples
+from edgeff.program.lower import lower
+from edgeff.program.quantize import quantise_array, quantize
+from edgeff.rules import Rule, find_rule
+
+CALIBRATION_SAMPLES = 200
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A program, the (possibly quantised) network it came from, the settings of its learning step and what it learns to output."""
+
+    program: Program
+    network: Network
+    settings: Any
+    target: str = "class"
+
+    def inputs(self, x: Array) -> Array:
+        """Samples x (n, *input shape) float32, or int16 audio, in the program's input dtype, (n, inputs)."""
+        flat = np.asarray(x, np.float32).reshape(len(x), -1)
+        if raw_input(self.network):
+            return audio_samples(flat)
+        quant = self.network.input_quant
+        return flat if quant is None else quantise_array(flat, quant, self.network.numeric)
+
+
+def deploy(
+    network: Network,
+    x: Array | None = None,
+    *,
+    rule: str | None = None,
+    numeric: Numeric = "float32",
+    changes: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    target: str = "class",
+    stochastic: bool = True,
+    headroom: Headroom | None = None,
+) -> Deployment:
+    """The deployment of ``network``.
+
+    Args:
+        network: float, or quantised already in ``numeric``.
+        x: calibration samples (n, *input shape), needed to quantise; the first 200 are used.
+        rule: what learns on the device, None for inference only.
+        numeric: what the program computes in.
+        changes: settings of the rule other than its defaults for a device.
+        seed: of generated feedback, rounding and negatives, 0 to 2**32 - 1.
+        target: ``"class"`` (a label) or ``"input"`` (an autoencoder).
+        stochastic: rounding of integer updates; False rounds to nearest.
+        headroom: for quantisation; by default none for inference and the rule's own for learning.
+    Raises: BadInput for settings, numbers or data that do not fit; Unsupported for what the rule or a layer cannot do on a device.
+    """
+    item: Rule | None = find_rule(rule) if rule else None
+    raw_shape = network.input_shape
+    first, network = split_input(fold(network))
+    if item is None or not item.side_branches:
+        network = network.upstream
+    settings = None
+    if item is not None:
+        item.check_device(numeric)
+        settings = item.device_settings(numeric)
+        if unknown := sorted(set(changes or {}) - {field.name for field in fields(settings)}):
+            raise BadInput(f"unknown setting of rule {rule}", got=repr(unknown[0]), allowed=", ".join(f.name for f in fields(settings)))
+        settings = replace(settings, **(changes or {}))
+        if item.prepare_needed(network):
+            if network.input_quant is not None:
+                raise Unsupported(
+                    f"rule {rule}",
+                    got="a quantised network without the layers it needs",
+                    allowed=f"one trained by {rule}",
+                    next_step="start from the float model",
+                )
+            network = item.prepare(network, settings, seed)
+    if numeric != "float32" and network.input_quant is None:
+        if x is None:
+            raise BadInput(
+                "quantisation",
+                got="no calibration data",
+                allowed="samples of the task",
+                next_step="name the task, or quantise first (edgeff quantize)",
+            )
+        if headroom is None:
+            headroom = item.headroom(network, settings, numeric) if item else Headroom()
+        learning = [layer.name for layer in item.learns(network)] if item else []
+        samples = np.asarray(x)[:CALIBRATION_SAMPLES]
+        read = samples if first is None else kind(first).forward(first, {}, samples)
+        network = quantize(network, read, numeric, headroom=headroom, learning=learning)
+    if network.numeric != numeric:
+        raise BadInput(
+            "numeric",
+            got=f"{numeric} for a model that is {network.numeric}",
+            allowed=network.numeric,
+            next_step="start from the float model",
+        )
+    if first is not None:
+        network = behind(first, network, raw_shape)
+    program = lower(network, rule, settings, seed=seed, target=target, stochastic=stochastic)
+    return Deployment(program, network, settings, target)

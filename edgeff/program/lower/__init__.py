@@ -1,0 +1,74 @@
+"""Network + rule + numeric -> Program: the straight lines of kernel calls that everything else runs, costs, plans or prints.
+
+A rule composes calls through a ``Builder`` and never sees the numeric: the builder picks the kernel's variant and turns real factors into
+multipliers and shifts. Refused: momentum and dropout on the device, per-channel weights that shall learn, factors that leave the
+fixed-point range, sums that could leave 32 bits.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from edgeff.errors import BadInput, Unsupported
+from edgeff.ir import Network, Program
+from edgeff.ops import require_finite
+from edgeff.program.lower.builder import Value
+from edgeff.program.lower.compose import Builder
+from edgeff.rules import find_rule
+
+__all__ = ["Builder", "Value", "lower"]
+
+
+def lower(
+    network: Network,
+    rule: str | None = None,
+    settings: Any = None,
+    *,
+    seed: int = 0,
+    target: str = "class",
+    stochastic: bool = True,
+) -> Program:
+    """The program of ``network``: inference alone, or with one learning step of ``rule`` (batch 1, plain gradient descent).
+
+    Args:
+        network: float32, or quantised by ``edgeff.program.quantize``; its numeric is the program's.
+        rule: a registered rule, None for inference only.
+        settings: the rule's hyper-parameters, by default those for a device of this numeric.
+        seed: of generated feedback, rounding and negatives, 0 to 2**32 - 1.
+        target: ``"class"`` (a label) or ``"input"`` (an autoencoder).
+        stochastic: rounding of integer updates; False rounds to nearest.
+    Raises: Unsupported for momentum, dropout, or what a layer kind cannot do; BadInput for parameters that are NaN or infinite.
+    """
+    if not 0 <= seed < 2**32:
+        raise BadInput("seed", got=seed, allowed="0 to 4294967295")
+    if target not in ("class", "input"):
+        raise BadInput("target", got=repr(target), allowed="class, input")
+    item = find_rule(rule) if rule else None
+    if item is not None and settings is None:
+        settings = item.device_settings(network.numeric)
+    if item is None or not item.side_branches:
+        network = network.upstream
+    require_finite(network)
+    build = Builder(network, rule, settings, seed, target, stochastic)
+    if item is None:
+        output = build.run(build.x)[network.layers[-1].name]
+    else:
+        item.check_device(network.numeric)
+        _check_learning(network, settings, target)
+        output = item.lower_predict(build)
+        build.begin("learn")
+        item.lower(build)
+        build.advance(int(getattr(settings, "decay_steps", 0)), float(getattr(settings, "decay", 1.0)))
+    return build.program(output, classes=target == "class" and output.elements > 1)
+
+
+def _check_learning(network: Network, settings: Any, target: str) -> None:
+    """Raises Unsupported for what no rule can learn on a device."""
+    for name in ("momentum", "dropout", "weight_decay"):
+        if found := getattr(settings, name, 0.0):
+            raise Unsupported(f"{name} on a device", got=found, allowed=0.0, next_step=f"set {name}=0 for the device")
+    if not network.trainable:
+        raise Unsupported(f"learning with {network.name!r}", got="no layer with weights", allowed="at least one")
+    if target == "class" and prod(network.layers[-1].shape) < 2:
+        raise Unsupported(f"learning classes with {network.name!r}", got="one output", allowed="one output a class, at least two")

@@ -1,0 +1,246 @@
+"""The two lines of a program under construction: tensors, calls, random streams and fixed-point factors.
+
+A call is checked against its kernel's prototype when it is added; a factor that leaves the fixed-point range is refused. Which parameters a
+program changes, and so keeps in RAM, is known at the end: those that a call of ``learn`` writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from edgeff import registry
+from edgeff.errors import BadInput, Unsupported
+from edgeff.ir import Array, Attr, Call, Layer, Network, Numeric, Program, Quant, Role, Tensor
+from edgeff.kernels import check_attrs
+from edgeff.kernels.arithmetic import multiplier_and_shift, stream_key
+from edgeff.ops import ACTIVATIONS, kind, raw_input, split_input
+
+SUFFIX: Mapping[str, str] = {"float32": "f32", "int16": "i16", "int8": "i8", "int32": "i32"}
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A tensor as a rule sees it: its name, shape and dtype, and for integers the meaning of one step."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float = 1.0
+    zero_point: int = 0
+
+    @property
+    def elements(self) -> int:
+        return prod(self.shape)
+
+
+class Lines:
+    """The calls of ``infer`` and ``learn``, and the tensors they use; ``rule`` is None for inference only."""
+
+    def __init__(self, network: Network, rule: str | None, settings: Any, seed: int, target: str, stochastic: bool) -> None:
+        self.numeric: Numeric = network.numeric
+        self._first, self.network = split_input(network)
+        self.rule_name, self.settings, self.seed = rule or "infer", settings, seed
+        self.suffix = SUFFIX[self.numeric]
+        self.layers = self.network.layers
+        self.lr = float(getattr(settings, "lr", 0.0))
+        self.classes: int | None = None
+        self.largest_error = 2.0  # bounds sum |delta| at the start of a backward pass, for the range of integer gradients
+        self.stochastic = stochastic
+        self.target = target
+        self._tensors: dict[str, Tensor] = {}
+        self._values: dict[str, Value] = {}
+        self._lines: dict[str, list[Call]] = {"infer": [], "learn": []}
+        self._input = self._io("input", network.input_shape, raw_input(network) or self.numeric, "input", network.input_quant)
+        self._starts: dict[str, Value] = {}
+        self.begin("infer")
+
+    def begin(self, line: str) -> None:
+        """From here on calls go to ``infer`` or ``learn``; each of them first turns raw samples, where that is the input, into ``x``."""
+        self._line = line
+        if line not in self._starts:
+            self._starts[line] = kind(self._first).lower(self, self._first, self._input) if self._first else self._input
+        self.x = self._starts[line]
+
+    @contextmanager
+    def group(self, network: Network, settings: Any, x: Value, classes: int | None) -> Iterator[None]:
+        """Within it a rule sees a group of layers as its network, with its own settings, and x as its input.
+
+        ``classes`` is set for a group below another rule's, which has no head; elsewhere it is None.
+        """
+        kept = self.network, self.layers, self.settings, self.lr, self.x, self.classes
+        self.network, self.layers, self.settings, self.lr = network, network.layers, settings, float(settings.lr)
+        self.x, self.classes = x, classes
+        try:
+            yield
+        finally:
+            self.network, self.layers, self.settings, self.lr, self.x, self.classes = kept
+
+    def _io(self, name: str, shape: tuple[int, ...], dtype: str, role: Role, quant: Quant | None) -> Value:
+        return self._add(Tensor(name, shape, dtype, role, None, quant), quant.scale[0] if quant else 1.0)
+
+    def _add(self, tensor: Tensor, scale: float = 1.0) -> Value:
+        self._tensors[tensor.name] = tensor
+        value = Value(tensor.name, tensor.shape, tensor.dtype, scale, tensor.quant.zero_point if tensor.quant else 0)
+        self._values[tensor.name] = value
+        return value
+
+    @property
+    def label(self) -> Value:
+        """The class of the sample, int32 of shape (1,), written by the caller of ``learn``."""
+        return self._values.get("label") or self._io("label", (1,), "int32", "label", None)
+
+    @property
+    def step(self) -> Value:
+        """The count of steps so far, uint32 of shape (1,)."""
+        return self._values.get("step") or self._add(Tensor("step", (1,), "uint32", "state"))
+
+    @property
+    def rate(self) -> Value:
+        """What the learning rate is multiplied by now, uint32 in units of 2**-16, shape (1,)."""
+        one = np.array([1 << 16], np.uint32)
+        return self._values.get("rate") or self._add(Tensor("rate", (1,), "uint32", "variable", one))
+
+    def activation(
+        self,
+        name: str,
+        shape: Sequence[int],
+        *,
+        dtype: str | None = None,
+        quant: Quant | None = None,
+        scale: float | None = None,
+        layer: str = "",
+    ) -> Value:
+        """A new tensor in the arena, named after ``name`` and unique.
+
+        Its dtype is the numeric's unless given, its meaning that of ``quant`` or ``scale``.
+        """
+        base = f"{self._line}.{name}"
+        unique, count = base, 1
+        while unique in self._tensors:
+            count += 1
+            unique = f"{base}.{count}"
+        if scale is not None and quant is None:
+            quant = Quant((scale,), 0)
+        tensor = Tensor(unique, tuple(shape), dtype or self.numeric, "activation", None, quant, layer)
+        return self._add(tensor, quant.scale[0] if quant else 1.0)
+
+    def constant(self, name: str, data: Array, quant: Quant | None = None, layer: str = "") -> Value:
+        """An array in flash; the same name gives the same tensor, and is refused for another array."""
+        if name in self._values:
+            known = self._tensors[name].data
+            if known is None or (known is not data and not np.array_equal(known, data)):
+                raise BadInput(f"constant {name!r}", got="two arrays", allowed="one array a name")
+            return self._values[name]
+        return self._add(Tensor(name, data.shape, str(data.dtype), "constant", data, quant, layer), quant.scale[0] if quant else 1.0)
+
+    def parameter(self, layer: Layer, name: str) -> Value | None:
+        """The value of a layer's parameter, None where it has none (a missing bias). It stays in flash unless some call writes it."""
+        if name not in layer.params:
+            return None
+        return self.constant(f"{layer.name}.{name}", layer.params[name], layer.quant.get(name), layer.name)
+
+    def call(
+        self,
+        kernel: str,
+        outputs: Sequence[Value],
+        inputs: Sequence[Value | None],
+        attrs: Mapping[str, Attr],
+        layer: Layer | None = None,
+        stage: str = "forward",
+    ) -> None:
+        """Emits one call; an absent input is None. Attributes are checked against the kernel's prototype."""
+        item = registry.kernels[kernel]
+        check_attrs(item, attrs)
+        ordered = {p.name: attrs[p.name] for p in item.attrs}
+        names = tuple(v.name if v is not None else "" for v in inputs)
+        if len(outputs) + len(names) != len(item.pointers):
+            raise BadInput(f"call of {kernel}", got=f"{len(outputs) + len(names)} tensors", allowed=f"{len(item.pointers)}")
+        self._lines[self._line].append(
+            Call(kernel, tuple(v.name for v in outputs), names, ordered, layer.name if layer else self.rule_name, stage)
+        )
+
+    def key(self, *names: str) -> int:
+        """The random stream of a call site: a function of the seed and the names alone."""
+        return stream_key(self.seed, *names)
+
+    @contextmanager
+    def seeded(self, seed: int) -> Iterator[None]:
+        """Within it random streams are those of another seed, such as one that all runs of a rule share."""
+        kept, self.seed = self.seed, seed
+        try:
+            yield
+        finally:
+            self.seed = kept
+
+    def fixed_point(self, real: float, what: str) -> tuple[int, int]:
+        """A real factor >= 0 as a multiplier and a shift. Unsupported when it is 2**30 or more: the scales are too far apart."""
+        if not 0 <= real < 2.0**30:
+            raise Unsupported(
+                what, got=f"a rescaling factor of {real:.3g}", allowed="[0, 2**30)", next_step="calibrate on representative data"
+            )
+        return multiplier_and_shift(real)
+
+    def at_most(self, most: int, terms: int, what: str) -> None:
+        """Raises Unsupported for integer sums of more terms than their accumulator holds; float32 has no such bound."""
+        if self.numeric != "float32" and terms > most:
+            raise Unsupported(
+                f"{what} in {self.numeric}", got=f"{terms:,} elements", allowed=f"at most {most:,}", next_step="float32 has no such bound"
+            )
+
+    def relu(self, layer: Layer) -> dict[str, Attr]:
+        """The layer's activation function as the float32 kernels take it: ``relu``."""
+        return {"relu": ACTIVATIONS.index(str(layer.attrs.get("activation", "none")))}
+
+    def ends(self, layer: Layer, y: Value) -> dict[str, Attr]:
+        """The layer's activation function as the int8 kernels take it: ``y_min`` and ``y_max`` of the output y (TFLite)."""
+        activation = str(layer.attrs.get("activation", "none"))
+        six = np.float32(6.0) / np.float32(y.scale)
+        return {
+            "y_min": -128 if activation == "none" else y.zero_point,
+            "y_max": min(127, y.zero_point + int(np.floor(float(min(six, np.float32(1e6))) + 0.5))) if activation == "relu6" else 127,
+        }
+
+    def multipliers(self, layer: Layer, x_scale: float, y_scale: float, factor: float) -> tuple[Value, Value, bool]:
+        """The requantisation of a layer's sums by ``x_scale * w_scale * factor / y_scale``.
+
+        Two int32 constants, multipliers and shifts, and whether they are per channel.
+        """
+        quant = layer.quant["weight"]
+        reals = x_scale * quant.scales() / y_scale * factor
+        pairs = [self.fixed_point(float(real), f"requantisation of layer {layer.name!r}") for real in reals]
+        multiplier = self.constant(f"{layer.name}.multiplier", np.array([m for m, _ in pairs], np.int32), layer=layer.name)
+        shift = self.constant(f"{layer.name}.shift", np.array([s for _, s in pairs], np.int32), layer=layer.name)
+        return multiplier, shift, quant.per_channel
+
+    def program(self, output: Value, classes: bool) -> Program:
+        """The finished program; parameters that a call writes become variables, the others stay constants."""
+        self.begin("infer")
+        prediction = None
+        if classes:
+            prediction = self.activation("prediction", (1,), dtype="int32")
+            self.call(f"eff_argmax_{SUFFIX[output.dtype]}", [prediction], [output], {"n": output.elements}, stage="argmax")
+        written = {name for call in self._lines["learn"] for name in call.outputs}
+        tensors = {
+            name: replace(tensor, role="variable") if tensor.role == "constant" and name in written else tensor
+            for name, tensor in self._tensors.items()
+        }
+        return Program(
+            name=self.network.name,
+            rule=self.rule_name if self._lines["learn"] else "",
+            numeric=self.numeric,
+            tensors=tensors,
+            infer=tuple(self._lines["infer"]),
+            learn=tuple(self._lines["learn"]),
+            input=self._input.name,
+            output=output.name,
+            prediction=prediction.name if prediction else None,
+            label="label" if "label" in tensors else None,
+            seed=self.seed,
+            metadata=dict(self.network.metadata),
+        )

@@ -1,0 +1,192 @@
+"""What rules compose: each method of ``Builder`` is one step of a rule's mathematics, in whatever numeric the network has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgeff.errors import Unsupported
+from edgeff.ir import Array, Attr, Layer, Quant
+from edgeff.kernels.arithmetic import feedback_signs
+from edgeff.ops import kind
+from edgeff.program.lower.builder import SUFFIX, Value
+from edgeff.program.lower.goodness import Goodness
+from edgeff.program.lower.tangents import Tangents
+
+
+class Builder(Goodness, Tangents):
+    """What a rule's ``lower`` is given.
+
+    ``x`` is the input, ``label`` the class (int32), ``layers`` the network's layers in order, ``settings`` the rule's hyper-parameters,
+    ``target`` ``"class"`` or ``"input"``. Each method emits kernel calls into the current line: the rule never sees the numeric, whose
+    kernels, multipliers and shifts are chosen here.
+    """
+
+    def forward(self, layer: Layer, *xs: Value) -> Value:
+        """The layer applied to its inputs."""
+        y: Value = kind(layer).lower(self, layer, *xs)
+        return y
+
+    def run(self, x: Value, layers: Sequence[Layer] | None = None) -> dict[str, Value]:
+        """``layers`` applied to x, by default those the output depends on: every layer's value by name, with ``"input"``."""
+        values = {"input": x}
+        for layer in self.network.upstream if layers is None else layers:
+            values[layer.name] = self.forward(layer, *(values[name] for name in layer.inputs))
+        return values
+
+    def error(self, output: Value) -> Value:
+        """e = o - t: against the label's one-hot vector, or against the input where the network reproduces it."""
+        n = output.elements
+        if self.target == "input":
+            return self.residual(output, self.x)
+        if self.numeric == "float32":
+            e = self.activation("error", (n,))
+            self.call("eff_error_f32", [e], [output, self.label], {"n": n}, stage="error")
+            return e
+        e = self.activation("error", (n,), dtype="int16", scale=output.scale)
+        attrs = {"n": n, "one": round(1.0 / output.scale)} | ({"p_zero": output.zero_point} if self.numeric == "int8" else {})
+        self.call(f"eff_error_{self.suffix}", [e], [output, self.label], attrs, stage="error")
+        return e
+
+    def residual(self, a: Value, c: Value) -> Value:
+        """a - c for tensors of different scales."""
+        n = a.elements
+        if self.numeric == "float32":
+            return self.difference(a, c)
+        scale = 2.0 * max(a.scale, c.scale) / (128.0 if self.numeric == "int8" else 1.0)
+        d = self.activation("error", (n,), dtype="int16", scale=scale)
+        attrs: dict[str, Attr] = {"n": n}
+        for side, value in (("a", a), ("c", c)):
+            attrs[f"{side}_multiplier"], attrs[f"{side}_shift"] = self.fixed_point(value.scale / scale, "the error's scale")
+            if self.numeric == "int8":
+                attrs[f"{side}_zero"] = value.zero_point
+        self.call(f"eff_residual_{self.suffix}", [d], [a, c], attrs, stage="error")
+        return d
+
+    def difference(self, a: Value, c: Value) -> Value:
+        """a - c for two activations of one layer (one scale)."""
+        n = a.elements
+        d = self.activation("difference", (n,), dtype="float32" if self.numeric == "float32" else "int16", scale=a.scale)
+        self.call(f"eff_difference_{self.suffix}", [d], [a, c], {"n": n}, stage="difference")
+        return d
+
+    def gate(self, delta: Value, h: Value, layer: Layer) -> None:
+        """delta *= relu'(h) in place, where the layer has a ReLU."""
+        activation = layer.attrs.get("activation", "none")
+        if activation == "relu6":
+            raise Unsupported(f"the gradient through layer {layer.name!r}", got="ReLU6", allowed="ReLU", next_step="train with ReLU")
+        if activation == "relu":
+            attrs = {"n": h.elements} | ({"h_zero": h.zero_point} if self.numeric == "int8" else {})
+            self.call(f"eff_relu_gate_{self.suffix}", [delta], [h], attrs, layer, "backward")
+
+    def input_gradients(self, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
+        """d loss / d x for each of the layer's inputs."""
+        deltas: tuple[Value, ...] = kind(layer).lower_input_gradients(self, layer, delta, *xs)
+        return deltas
+
+    def sum(self, a: Value, c: Value) -> Value:
+        """a + c: what two readers of one activation send back to it. float32 only."""
+        if self.numeric != "float32":
+            raise Unsupported(
+                "a gradient through a skip connection", got=self.numeric, allowed="float32", next_step="use a rule without a backward pass"
+            )
+        y = self.activation("gradient", a.shape)
+        self.call("eff_add_f32", [y], [a, c], {"n": a.elements, "relu": 0}, stage="backward")
+        return y
+
+    def zeros(self, like: Value) -> Value:
+        """A constant of zeros that means what ``like`` does."""
+        data = np.full(like.shape, like.zero_point, like.dtype)
+        return self.constant(f"{like.name}.zeros", data, self._tensors[like.name].quant)
+
+    def signed(self, a: Value, sign: float) -> Value:
+        """+a or -a as a delta: int16 in a's scale. Integers only."""
+        if sign > 0 and a.dtype == "int16":
+            return a
+        d = self.activation("signed", a.shape, dtype="int16", scale=a.scale)
+        attrs: dict[str, Attr] = {"n": a.elements}
+        for side, part in (("a", float(sign > 0)), ("c", float(sign < 0))):
+            attrs[f"{side}_multiplier"], attrs[f"{side}_shift"] = self.fixed_point(part, "a delta's scale")
+            if a.dtype == "int8":
+                attrs[f"{side}_zero"] = a.zero_point
+        self.call(f"eff_residual_{SUFFIX[a.dtype]}", [d], [a, a], attrs, stage="difference")
+        return d
+
+    def update(self, layer: Layer, delta: Value, x: Value, factor: float = 1.0) -> None:
+        """The layer's parameters -= factor * lr * (gradient from delta and the layer's input x), in place.
+
+        An activation may stand for delta, and ``factor`` may be negative.
+        """
+        if self.numeric != "float32" and (factor < 0 or delta.dtype == "int8"):
+            delta, factor = self.signed(delta, factor), abs(factor)
+        lr = self.lr
+        self.lr = factor * lr
+        kind(layer).lower_update(self, layer, delta, x)
+        self.lr = lr
+
+    def copy(self, x: Value) -> Value:
+        """A copy of x."""
+        y = self.activation("copy", x.shape, dtype=x.dtype, quant=self._tensors[x.name].quant)
+        self.call("eff_copy", [y], [x], {"n_bytes": self._tensors[x.name].size_bytes}, stage="feedback")
+        return y
+
+    def _feedback_matrix(self, name: str, entries: Array, scale: float) -> Value:
+        """The feedback matrix ``scale * entries`` in flash (float32, or int8 in steps of scale / 127)."""
+        if self.numeric == "float32":
+            return self.constant(f"{name}.feedback", entries.astype(np.float32) * np.float32(scale))
+        return self.constant(f"{name}.feedback", np.rint(127.0 * entries).astype(np.int8), Quant((scale / 127,)))
+
+    def feedback(
+        self,
+        name: str,
+        e: Value,
+        scale: float,
+        *,
+        onto: Value | None = None,
+        n: int = 0,
+        stored: bool = False,
+        entries: Array | None = None,
+        largest: float = 2.0,
+    ) -> Value:
+        """F e for the fixed matrix F of entries +-scale called ``name``: added onto a value in place, or (of n entries) as a new delta.
+
+        F is generated, or with ``stored`` the same in flash, or ``scale * entries`` in flash (n, e's elements; -1 to 1). ``scale`` may be
+        negative. ``largest`` bounds sum |e|: an integer delta spans ``scale * largest``.
+        """
+        n, n_e = onto.elements if onto else n, e.elements
+        if self.numeric != "float32" and scale < 0:
+            e, scale = self.signed(e, scale), -scale
+        if stored and entries is None:
+            entries = feedback_signs(n, n_e, self.key("feedback", name))
+        f = None if entries is None else self._feedback_matrix(name, entries, scale)
+        if self.numeric == "float32":
+            y = onto or self.activation("delta", (n,))
+            sizes: dict[str, Attr] = {"n": n, "n_e": n_e, "add": int(onto is not None)}
+            if f is not None:
+                self.call("eff_feedback_table_f32", [y], [e, f], sizes, stage="feedback")
+            else:
+                self.call("eff_feedback_f32", [y], [e], sizes | {"key": self.key("feedback", name), "scale": scale}, stage="feedback")
+            return y
+        if f is not None and n_e > 516:
+            raise Unsupported(
+                "a stored feedback matrix in integers",
+                got=f"{n_e} errors",
+                allowed="at most 516",
+                next_step="generate it (feedback=generated)",
+            )
+        self.at_most(65_536, n_e, f"the feedback {name!r}")
+        y = onto or self.activation("delta", (n,), dtype="int16", scale=scale * largest / 32767)
+        step = f.scale if f is not None else scale
+        multiplier, shift = self.fixed_point(step * e.scale / y.scale, f"the feedback {name!r}")
+        attrs: dict[str, Attr] = {"n": n, "n_e": n_e, "multiplier": multiplier, "shift": shift}
+        what = f"add_{self.suffix}" if onto else "delta_i16"
+        if f is not None:
+            self.call(f"eff_feedback_table_{what}", [y], [e, f], attrs, stage="feedback")
+        else:
+            self.call(f"eff_feedback_{what}", [y], [e], attrs | {"key": self.key("feedback", name)}, stage="feedback")
+        return y
+
+    def advance(self, period: int, factor: float) -> None:
+        """Ends a learning step: counts it, and scales the rate by ``factor`` after every ``period`` steps (0: never)."""
+        self.call("eff_advance", [self.step, self.rate], [], {"period": period, "factor": round(factor * 2**16)}, stage="update")

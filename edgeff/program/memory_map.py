@@ -1,0 +1,37 @@
+"""A program's memory, tensor by tensor over its calls, for pictures and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from edgeff.ir import MemoryPlan, Program
+from edgeff.program.plan import aligned
+
+
+def memory_map(program: Program, memory: MemoryPlan) -> tuple[Mapping[str, Any], ...]:
+    """One entry for each tensor in the arena and each span of its life: ``tensor, role, layer, line, offset, size_bytes, first, last``.
+
+    ``line`` is ``persistent``, ``infer`` or ``learn``; ``first`` and ``last`` number the calls, ``learn`` counted on from ``infer``.
+    """
+    calls = len(program.infer) + len(program.learn)
+    entries: list[Mapping[str, Any]] = []
+    for name, offset in memory.offsets.items():
+        tensor = program.tensors[name]
+        persistent = tensor.role in ("variable", "state")
+        spans = ((0, max(calls - 1, 0)),) if persistent else memory.lifetimes[name]
+        for first, last in spans:
+            line = "persistent" if persistent else "infer" if first < len(program.infer) else "learn"
+            entries.append(
+                {
+                    "tensor": name,
+                    "role": tensor.role,
+                    "layer": tensor.layer,
+                    "line": line,
+                    "offset": offset,
+                    "size_bytes": aligned(tensor.size_bytes),
+                    "first": first,
+                    "last": last,
+                }
+            )
+    return tuple(entries)

@@ -1,0 +1,150 @@
+"""Calibration and quantisation of a float network to int8 (TFLite 8-bit specification) or int16 (symmetric).
+
+Observed ranges come from running the float network on calibration data, in float64: rounded to the float32 of a scale they are the same on
+every machine, whatever order its BLAS adds in. ``Headroom`` widens them for a network that is going to learn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from edgeff.errors import BadInput
+from edgeff.ir import Array, Headroom, Layer, Network, Numeric, Quant
+from edgeff.ops import SAMPLES, forward, kind, parameters, raw_input, require_finite
+from edgeff.ops.dense import accumulator_shift
+from edgeff.ops.folding import fold
+
+QMAX: Mapping[str, int] = {"int8": 127, "int16": 32767}
+DTYPE: Mapping[str, type] = {"int8": np.int8, "int16": np.int16}
+SMALLEST = float(np.finfo(np.float32).tiny)
+
+
+def affine(low: float, high: float, numeric: Numeric) -> Quant:
+    """The quantisation that spans [low, high] and 0: int8 asymmetric with zero nudged onto an integer, int16 symmetric with zero point 0.
+
+    Scales are float32 values, as files hold them.
+    """
+    low, high = min(float(low), 0.0), max(float(high), 0.0)
+    if numeric == "int16":
+        widest = max(-low, high) or 1.0
+        return Quant((max(float(np.float32(widest / 32767)), SMALLEST),), 0)
+    scale = max(float(np.float32(((high - low) or 1.0) / 255)), SMALLEST)
+    return Quant((scale,), int(np.clip(round(-128 - low / scale), -128, 127)))
+
+
+def float32_scales(values: Array) -> Array:
+    """Positive scales as files hold them: rounded to float32, none below the smallest normal number; float64 of the same shape."""
+    return np.maximum(values.astype(np.float32).astype(np.float64), SMALLEST)
+
+
+def observed_range(values: Array, method: str, percentile: float) -> tuple[float, float]:
+    """The range of the calibration values: their extremes, or the two-sided ``percentile`` (99.9 keeps 99.9 % of them)."""
+    if method == "minmax":
+        return float(values.min()), float(values.max())
+    tail = (100.0 - percentile) / 2
+    low, high = np.percentile(values, [tail, 100.0 - tail])
+    return float(low), float(high)
+
+
+def quantise_array(values: Array, quant: Quant, numeric: Numeric) -> Array:
+    """round(values / scale) + zero point, saturated; ties to even. Float values of any shape -> int8 or int16."""
+    limit = QMAX[numeric]
+    scaled = np.rint(np.asarray(values, np.float64) / quant.scale[0]) + quant.zero_point
+    return np.clip(scaled, -limit - (numeric == "int8"), limit).astype(DTYPE[numeric])
+
+
+def dequantise_array(values: Array, quant: Quant) -> Array:
+    """The real numbers, float32."""
+    return ((values.astype(np.float64) - quant.zero_point) * quant.scale[0]).astype(np.float32)
+
+
+def _weights(layer: Layer, x_scale: float, numeric: Numeric, axis: int | None, room: float) -> tuple[dict[str, Array], dict[str, Quant]]:
+    """The parameters of ``layer`` in integers and their scales: one along each slice of ``axis`` of the weight, or (None) one in all."""
+    weight = layer.params["weight"].astype(np.float64)
+    others = tuple(i for i in range(weight.ndim) if i != axis)
+    largest: Array = np.abs(weight).max(axis=others) if axis is not None else np.abs(weight).max(keepdims=True).reshape(1)
+    scales = float32_scales(np.where(largest > 0, largest, 1.0) * room / QMAX[numeric])
+    q = np.rint(weight / np.expand_dims(scales, others) if axis is not None else weight / scales[0])
+    params: dict[str, Array] = {"weight": np.clip(q, -QMAX[numeric], QMAX[numeric]).astype(DTYPE[numeric])}
+    quants = {"weight": Quant(tuple(scales.tolist()), 0, axis)}
+    if "bias" in layer.params:
+        factor = 2.0 ** accumulator_shift(weight.size // len(layer.params["bias"])) if numeric == "int16" else 1.0
+        bias_scales = float32_scales(x_scale * scales * factor)
+        bias = np.rint(layer.params["bias"].astype(np.float64) / bias_scales)
+        params["bias"] = np.clip(bias, -(2**30) + 1, 2**30 - 1).astype(np.int32)
+        quants["bias"] = Quant(tuple(bias_scales.tolist()), 0, None if axis is None else 0)
+    return params, quants
+
+
+def quantize(
+    network: Network,
+    x: Array,
+    numeric: Numeric = "int8",
+    *,
+    per_channel: bool | None = None,
+    method: str = "minmax",
+    percentile: float = 99.9,
+    headroom: Headroom | None = None,
+    learning: Collection[str] = (),
+) -> Network:
+    """``network`` in integers, its batch normalisation folded into the layers before it.
+
+    Args:
+        network: float32.
+        x: the calibration data, (n, *input shape) float32.
+        numeric: ``"int8"`` or ``"int16"``.
+        per_channel: one weight scale an output of a layer instead of one a layer (such a layer cannot learn on the device); None: as TFLite
+            does, for convolutions alone.
+        method: ``"minmax"``, or ``"percentile"``.
+        percentile: the share of the observed values that a range keeps, in (50, 100] per cent.
+        headroom: None for a network that will only infer.
+        learning: the layers that are going to learn; their weights have one scale a layer.
+    Raises: BadInput for a network that is quantised already or holds NaN, an empty or non-finite calibration set, or options out of range.
+    """
+    room = headroom or Headroom()
+    if network.input_quant is not None:
+        raise BadInput(
+            "quantise",
+            got=f"a network that is {network.numeric} already",
+            allowed="a float32 network",
+            next_step="start from the float model",
+        )
+    if numeric not in QMAX:
+        raise BadInput("numeric", got=repr(numeric), allowed="int8, int16")
+    if method not in ("minmax", "percentile") or not 50.0 < percentile <= 100.0:
+        raise BadInput("calibration", got=f"{method} {percentile:g}", allowed="minmax, or percentile above 50 and at most 100")
+    x = np.asarray(x, np.float32)
+    if x.ndim != 1 + len(network.input_shape) or x.shape[1:] != tuple(network.input_shape) or len(x) == 0:
+        raise BadInput("calibration data", got=f"shape {x.shape}", allowed=f"(n, {', '.join(map(str, network.input_shape))}) with n >= 1")
+    if not np.isfinite(x).all():
+        raise BadInput(
+            "calibration data", got=f"{np.count_nonzero(~np.isfinite(x))} values that are NaN or infinite", allowed="finite values"
+        )
+    require_finite(network)
+    network = fold(network)
+    values = forward(network, parameters(network, np.float64), x.astype(np.float64))
+    low, high = observed_range(x, "minmax", percentile)
+    input_quant = SAMPLES if raw_input(network) else affine(low - room.input_margin, high + room.input_margin, numeric)
+    quants = {"input": input_quant}
+    outputs = {layer.inputs[0] for layer in network if layer.op == "softmax"} | {layer.name for layer in network.trainable[-1:]}
+    layers: dict[str, Layer] = {}
+    for layer in network:
+        item = kind(layer)
+        output = quants[layer.inputs[0]] if item.keeps_quant else item.fixed_quant(numeric)
+        if output is None:
+            factor = room.output if layer.name in outputs else room.hidden
+            low, high = item.calibrated_range(layer, *observed_range(values[layer.name], method, percentile))
+            output = affine(low * (factor if layer.trainable else 1.0), high * (factor if layer.trainable else 1.0), numeric)
+        quants[layer.name] = output
+        params: dict[str, Array] = {}
+        own: dict[str, Quant] = {}
+        if layer.trainable:
+            split = item.per_channel if per_channel is None else per_channel
+            axis = item.weight_axis if split and layer.name not in learning else None
+            params, own = _weights(layer, quants[layer.inputs[0]].scale[0], numeric, axis, room.weights)
+        layers[layer.name] = replace(layer, params=params, quant=own | {"output": output})
+    metadata = dict(network.metadata) | {"calibration": {"method": method, "samples": len(x), "per_channel": bool(per_channel)}}
+    return network.replacing(layers, input_quant=input_quant, metadata=metadata)

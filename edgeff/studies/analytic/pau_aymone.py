@@ -1,0 +1,193 @@
+"""Training memory and multiply-accumulates by the conventions of Pau & Aymone (COINS 2023) and of the spreadsheet published with the paper.
+
+In comes a network with parameters; out go, for back-propagation, Forward-Forward, PEPITA and MEMPEPITA, the MACs of a training step and of
+an inference, and the bytes of activations and parameters. Every figure follows from the geometry. Where the sheet departs from its own
+conventions is a named deviation (``deviations``); ``corrected=True`` leaves them out. Refused: layers without a formula.
+
+Batch size 1, one byte a parameter and an activation, batch normalisation folded away.
+
+MACs. f, forward: taps on the padding count, a pool takes its window, an addition 1 a value, the softmax with its two converters 19 a value.
+b, backward: f behind the first layer with weights, without additions and softmax. w, weight update: f of the layers with weights.
+Goodness and normalisation: each 1 for every value that a layer with weights makes. Error: 1 for every output. F, projection of the error
+onto the input: 1 an entry. BP = f + b + w + error; PEPITA = 2f + w + error + F; MEMPEPITA = 3f + w + error + F. Forward-Forward has no
+softmax and takes 2 (f + w + goodness + normalisation) to learn and f + goodness + normalisation a class to predict.
+
+Bytes. BP and PEPITA keep the input, what any layer with weights reads and makes, and the softmax, four bytes a value. Forward-Forward keeps
+the input and, of the layer for which that is most, what it reads, what it makes and the skip connections around it. MEMPEPITA keeps no
+input, but the larger of what that layer reads and makes and the skip connections twice. A depthwise convolution reads a padded copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import prod
+
+from edgeff.errors import BadInput
+from edgeff.ir import Network
+from edgeff.studies.analytic.geometry import Count, counts
+
+SOURCE = "Pau & Aymone, Suitability of Forward-Forward and PEPITA Learning to MLCommons-Tiny Benchmarks, IEEE COINS 2023"
+RULES: Mapping[str, str] = {"bp": "BP", "ff": "FF", "pepita": "PEPITA", "mempepita": "MEMPEPITA"}
+SOFTMAX_MACS = 19
+"""A value of the softmax, with the converters before and behind it: the same in all three published networks that have one."""
+SOFTMAX_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a network counts for: the figures are sums over these, and a deviation of the sheet is a change of one of them.
+
+    By layer: ``positions`` of the output that cost MACs, ``goodness`` MACs, and ``kept`` bytes while BP or PEPITA trains.
+    """
+
+    layers: tuple[Count, ...]
+    inputs: int
+    positions: Mapping[str, int]
+    goodness: Mapping[str, int]
+    kept: Mapping[str, int]
+
+    @property
+    def outputs(self) -> int:
+        return self.layers[-1].values
+
+    @property
+    def softmax(self) -> bool:
+        return self.layers[-1].op == "softmax"
+
+    def macs(self, layer: Count) -> int:
+        return SOFTMAX_MACS * layer.values if layer.op == "softmax" else self.positions[layer.name] * layer.macs_per_position
+
+
+@dataclass(frozen=True)
+class LayerMacs:
+    """MACs of one layer: forward, backward, weight update and goodness (its normalisation takes as many as its goodness)."""
+
+    name: str
+    op: str
+    forward: int
+    backward: int
+    update: int
+    goodness: int
+
+
+@dataclass(frozen=True)
+class Parts:
+    """MACs of the parts of a training step; ``softmax`` is the part of ``forward`` that Forward-Forward goes without."""
+
+    forward: int
+    backward: int
+    update: int
+    goodness: int
+    normalisation: int
+    projection: int
+    error: int
+    softmax: int
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a rule takes: MACs of a training step and of an inference, bytes of activations and parameters while it trains."""
+
+    train_macs: int
+    infer_macs: int
+    activation_bytes: int
+    parameter_bytes: int
+
+    @property
+    def ram_bytes(self) -> int:
+        return self.activation_bytes + self.parameter_bytes
+
+
+def entry(network: Network) -> Entry:
+    """What ``network`` counts for by the conventions. Raises Unsupported for a layer without a formula, BadInput where none has weights."""
+    layers = counts(network)
+    if not any(layer.learns for layer in layers):
+        raise BadInput(f"network {network.name!r} in an analytic table", got="no layer with weights", allowed="at least one")
+    inputs = prod(network.input_shape)
+    values = {"input": inputs} | {layer.name: layer.values for layer in layers}
+    kept = {"input": inputs}
+    for layer in layers:
+        if layer.learns:
+            kept |= {name: values[name] for name in (*layer.inputs, layer.name)}
+        elif layer.op == "softmax":
+            kept[layer.name] = SOFTMAX_BYTES * layer.values
+    positions = {layer.name: layer.positions for layer in layers}
+    return Entry(layers, inputs, positions, {layer.name: layer.values for layer in layers if layer.learns}, kept)
+
+
+def layer_macs(entry: Entry) -> tuple[LayerMacs, ...]:
+    """The MACs of every layer, in order."""
+    found: list[LayerMacs] = []
+    below = False  # whether a layer with weights stands below, so that a gradient must go further down
+    for layer in entry.layers:
+        forward = entry.macs(layer)
+        backward = forward if below and layer.op not in ("add", "softmax") else 0
+        update = forward if layer.learns else 0
+        found.append(LayerMacs(layer.name, layer.op, forward, backward, update, entry.goodness.get(layer.name, 0)))
+        below |= layer.learns
+    return tuple(found)
+
+
+def parts(entry: Entry) -> Parts:
+    """The sums over the layers, and what the whole network takes once."""
+    layers = layer_macs(entry)
+    goodness = sum(layer.goodness for layer in layers)
+    return Parts(
+        forward=sum(layer.forward for layer in layers),
+        backward=sum(layer.backward for layer in layers),
+        update=sum(layer.update for layer in layers),
+        goodness=goodness,
+        normalisation=goodness,
+        projection=entry.inputs * entry.outputs,
+        error=entry.outputs,
+        softmax=sum(layer.forward for layer in layers if layer.op == "softmax"),
+    )
+
+
+def figures(entry: Entry) -> dict[str, Figures]:
+    """The figures of each of ``RULES``."""
+    p = parts(entry)
+    plain = p.forward - p.softmax
+    train = {
+        "bp": p.forward + p.backward + p.update + p.error,
+        "ff": 2 * (plain + p.update + p.goodness + p.normalisation),
+        "pepita": 2 * p.forward + p.update + p.error + p.projection,
+        "mempepita": 3 * p.forward + p.update + p.error + p.projection,
+    }
+    passes = entry.outputs if entry.softmax else 1
+    infer = dict.fromkeys(RULES, p.forward) | {"ff": passes * (plain + p.goodness + p.normalisation)}
+    whole = sum(entry.kept.values())
+    windows = [*_windows(entry)]
+    activations = {
+        "bp": whole,
+        "ff": entry.kept["input"] + max(w.read + w.made + w.skipped for w in windows if w.op != "softmax"),
+        "pepita": whole,
+        "mempepita": max(w.read + w.made + w.larger + 2 * w.skipped for w in windows),
+    }
+    parameters = sum(layer.parameters for layer in entry.layers)
+    return {rule: Figures(train[rule], infer[rule], activations[rule], parameters) for rule in RULES}
+
+
+@dataclass(frozen=True)
+class _Window:
+    """The bytes in use while a layer is computed: what it reads and makes, the larger of both without padding, and the skip connections."""
+
+    op: str
+    read: int
+    made: int
+    larger: int
+    skipped: int
+
+
+def _windows(entry: Entry) -> Iterable[_Window]:
+    values = {"input": entry.kept["input"]} | {layer.name: layer.values for layer in entry.layers}
+    last_use = {name: index for index, layer in enumerate(entry.layers) for name in layer.inputs}
+    made = ["input"]
+    for index, layer in enumerate(entry.layers):
+        main, *others = layer.inputs
+        around = {*others, *(name for name in made if last_use.get(name, -1) > index)} - {main}
+        read = layer.padded_values if layer.op == "depthwise_conv2d" else values[main]
+        out = layer.values * (SOFTMAX_BYTES if layer.op == "softmax" else 1)
+        yield _Window(layer.op, read, out, max(values[main], out), sum(values[name] for name in around))
+        made.append(layer.name)

@@ -1,0 +1,186 @@
+"""Host training: rule + network + task -> trained network, fast (BLAS, batches), reproducible by its seed.
+
+The optimiser and the schedule are the same for every rule (``edgeff.train.optimisers``); a rule gives directions only. A run whose
+weights stop being finite, or grow a thousandfold, ends in ``Diverged`` with the cause the rule names. BLAS gets one thread: the cores work
+on slices of a batch instead (``edgeff.ops.parallel``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from edgeff import registry
+from edgeff.errors import BadInput, Diverged
+from edgeff.ir import Array, Network
+from edgeff.networks import initialised, reproduces_input
+from edgeff.ops import parameters, with_parameters
+from edgeff.ops.parallel import recycling
+from edgeff.rules import Rule, Run, Settings, find_rule
+from edgeff.tasks import Data, Task
+from edgeff.train.optimisers import OPTIMISERS
+
+WATCHED = 256
+MOST_SAMPLES_BYTES = 1 << 28
+Progress = Callable[[int, int], None]
+Augment = Callable[[Array, np.random.Generator], Array]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network and its run (for the rule's own way of predicting).
+
+    ``history``: the accuracy on the first 256 training samples after each epoch, or an autoencoder's mean squared error.
+    """
+
+    network: Network
+    run: Run
+    rule: Rule
+    history: tuple[float, ...]
+
+    def scores(self, x: Array) -> Array:
+        """The scores of the classes (n, C) for inputs x (n, *input shape)."""
+        with threadpool_limits(1, "blas"):
+            return in_batches(self.rule, self.run, x)
+
+
+def accuracy(scores: Array, labels: Array) -> float:
+    """The share of rows whose first largest score stands at the label."""
+    return float(np.mean(scores.argmax(axis=1) == labels))
+
+
+def _watched(scores: Array, targets: Array, *, classes: bool) -> float:
+    return accuracy(scores, targets.argmax(axis=1)) if classes else float(np.mean((scores - targets) ** 2))
+
+
+def in_batches(rule: Rule, run: Run, x: Array) -> Array:
+    """The scores (n, C) of x (n, *input shape), a few samples at a time: large sets of images need no more memory than small ones."""
+    samples = max(MOST_SAMPLES_BYTES // max(sum(prod(layer.shape) for layer in run.network) * 4, 1), 1)
+    if len(x) <= samples:
+        return rule.scores(run, x)
+    return np.concatenate([rule.scores(run, x[first : first + samples]) for first in range(0, len(x), samples)])
+
+
+def start(network: Network, rule: Rule, settings: Settings, seed: int) -> Run:
+    """A run at its first step: float32 parameters copied from ``network``, the rule's own state set up from ``seed``."""
+    run = Run(network, parameters(network), settings, np.random.default_rng([seed, 2]), seed)
+    rule.start(run)
+    for name, value in run.extra.items():
+        if isinstance(value, np.ndarray):
+            run.extra[name] = value.astype(np.float32)
+    return run
+
+
+def fit(
+    network: Network,
+    rule_name: str,
+    x: Array,
+    targets: Array,
+    settings: Any = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    augment: Augment | None = None,
+    watch: Callable[[Run], None] | None = None,
+) -> Trained:
+    """Trains initialised ``network`` on x (n, *input shape) float32 and targets (n, C), or x itself as the target of an autoencoder.
+
+    Args: ``settings``, by default the rule's for the host; ``seed``, for the order of samples, masks and feedback; ``progress(epoch,
+    epochs)`` is called after each epoch; ``augment(x, rng)`` changes the samples of each mini-batch; ``watch(run)`` looks at the run after
+    each epoch.
+    Raises: Diverged; BadInput for shapes that do not match.
+    """
+    rule = find_rule(rule_name)
+    settings = settings or rule.settings
+    if tuple(x.shape[1:]) != tuple(network.input_shape):
+        raise BadInput(
+            "network input",
+            got=f"{network.input_shape}",
+            allowed=f"the task's {tuple(x.shape[1:])}",
+            next_step="choose a network that fits the task",
+        )
+    if targets.shape[1:] != network.layers[-1].shape:
+        raise BadInput(
+            "network output",
+            got=f"{network.layers[-1].shape}",
+            allowed=f"the task's {targets.shape[1:]}",
+            next_step="choose a network that fits the task",
+        )
+    if settings.dropout and not rule.drops_out:
+        raise BadInput(f"setting dropout of rule {rule_name}", got=settings.dropout, allowed=0.0, next_step="leave it out, or use pepita")
+    run = start(network, rule, settings, seed)
+    largest = {layer.name: float(np.abs(run.params[layer.name]["weight"]).max()) or 1.0 for layer in network.trainable}
+    optimiser = OPTIMISERS[settings.optimiser](run)
+    history = []
+    with np.errstate(over="ignore", invalid="ignore"), threadpool_limits(1, "blas"):
+        for epoch in range(settings.epochs):
+            run.epoch, run.lr = epoch, settings.rate(epoch)
+            rule.begin_epoch(run, x, targets)
+            order = run.rng.permutation(len(x))
+            with recycling():
+                for first in range(0, len(order), settings.batch):
+                    index = order[first : first + settings.batch]
+                    samples = augment(x[index], run.rng) if augment else x[index]
+                    optimiser.apply(rule.step(run, samples, targets[index]), run.lr)
+            for name, at_start in largest.items():
+                now = float(np.abs(run.params[name]["weight"]).max())
+                if not now <= 1000.0 * at_start:
+                    raise Diverged(
+                        f"training with {rule_name} diverged in epoch {epoch + 1}, layer {name!r}",
+                        got=f"largest weight {now:.3g}",
+                        next_step=rule.divergence_hint,
+                    )
+            history.append(_watched(in_batches(rule, run, x[:WATCHED]), targets[:WATCHED], classes=targets is not x))
+            if watch:
+                watch(run)
+            if progress:
+                progress(epoch + 1, settings.epochs)
+        rule.finished(run, x, targets)
+    return Trained(with_parameters(network, run.params), run, rule, tuple(history))
+
+
+def train(
+    data: Data,
+    structure: Network,
+    rule_name: str,
+    settings: Any = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    task: str = "",
+    augment: Augment | None = None,
+) -> Trained:
+    """``fit`` on a task's training part from fresh parameters; the network's metadata records the run.
+
+    Args: ``task``, the data's registered task: it says what the network learns to output and how samples are augmented, unless ``augment``
+    says so. Raises BadInput for data without a training part.
+    """
+    rule = find_rule(rule_name)
+    settings = settings or rule.settings
+    item: Task | None = registry.tasks[task] if task in registry.tasks else None  # noqa: SIM401 (a registry refuses unknown names)
+    if not len(data.x_train):
+        why = str(data.metadata.get("training", "none"))
+        raise BadInput(f"training on {task}", got=f"no training part ({why})", allowed="a task with samples to train on")
+    reproduces = item is not None and item.target == "input"
+    if reproduces and not reproduces_input(structure):
+        raise BadInput(
+            "network", got=structure.name, allowed="an autoencoder: as many outputs as inputs, no softmax", next_step="use fc_ae"
+        )
+    network = rule.prepare(initialised(structure, seed), settings, seed)
+    network = replace(
+        network,
+        metadata={
+            "task": task,
+            "rule": rule_name,
+            "settings": asdict(settings),
+            "seed": seed,
+            "classes": list(data.classes),
+            "data": dict(data.metadata),
+        },
+    )
+    augment = augment or (item.augment if item is not None else None)
+    targets = data.x_train if reproduces else data.targets(data.y_train)
+    return fit(network, rule_name, data.x_train, targets, settings, seed, progress, augment)
