@@ -29,7 +29,7 @@ from results import collect
 from edgeff import registry
 from edgeff.ir import Array, Layer, Network
 from edgeff.networks import initialised, recipe, reproduces_input, structure
-from edgeff.ops.conv2d import pads, stride, window
+from edgeff.ops.window import pads, stride, window
 from edgeff.ops.windows import same_padding
 from edgeff.train.loop import Trained, accuracy, fit
 

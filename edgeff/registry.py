@@ -33,8 +33,8 @@ class Registry(Mapping[str, T], Generic[T]):
     1
     """
 
-    def __init__(self, kind: str, package: str | None) -> None:
-        self.kind, self.package = kind, package
+    def __init__(self, kind: str, package: str | None, others: tuple[str, ...] = ()) -> None:
+        self.kind, self.package, self.others = kind, package, others
         self._items: dict[str, T] = {}
         self._loaded = package is None
         self._folders = ""
@@ -56,7 +56,9 @@ class Registry(Mapping[str, T], Generic[T]):
         if not self._loaded and self.package is not None:
             self._loaded = True  # from the start: what is imported may look things up itself
             try:
-                self._import(self.package)
+                for name in (self.package, *self.others):
+                    _import(name)
+                self._import_distributions(self.package)
             except BaseException:
                 self._loaded = False
                 raise
@@ -69,12 +71,8 @@ class Registry(Mapping[str, T], Generic[T]):
                     load_plugin(path)
             self._folders = folders
 
-    def _import(self, name: str) -> None:
-        """Imports every public module of the package ``name``, and what other distributions declare for it."""
-        package = importlib.import_module(name)
-        for module in pkgutil.iter_modules(package.__path__):
-            if not module.name.startswith("_"):
-                importlib.import_module(f"{name}.{module.name}")
+    def _import_distributions(self, name: str) -> None:
+        """Imports what other distributions declare for the package ``name``."""
         for entry in entry_points(group=name):
             try:
                 entry.load()
@@ -104,6 +102,16 @@ class Registry(Mapping[str, T], Generic[T]):
         return name in self._items
 
 
+def _import(name: str) -> None:
+    """Imports every public module of the package ``name``, and the module ``kernel`` of those that are packages themselves."""
+    package = importlib.import_module(name)
+    for module in pkgutil.iter_modules(package.__path__):
+        if not module.name.startswith("_"):
+            found = importlib.import_module(f"{name}.{module.name}")
+            if module.ispkg and any(inner.name == "kernel" for inner in pkgutil.iter_modules(found.__path__)):
+                importlib.import_module(f"{name}.{module.name}.kernel")
+
+
 def _home(item: object) -> str:
     """Where an object was defined: the module of a function or class, else of the object's type."""
     return str(getattr(item, "__module__", type(item).__module__))
@@ -128,7 +136,7 @@ def load_plugin(path: Path) -> None:
 
 
 rules: Registry[Any] = Registry("rule", "edgeff.rules")
-kernels: Registry[Any] = Registry("kernel", "edgeff.kernels")
+kernels: Registry[Any] = Registry("kernel", "edgeff.kernels", ("edgeff.ops", "edgeff.rules.words"))
 ops: Registry[Any] = Registry("operator", "edgeff.ops")
 tasks: Registry[Any] = Registry("task", "edgeff.tasks")
 networks: Registry[Any] = Registry("network", "edgeff.networks")

@@ -16,7 +16,7 @@ import pytest
 from small_networks import AUTOENCODING, EVERY_PROGRAM, deployed, samples, small
 
 from edgeff import registry
-from edgeff.codegen.folder import SAVE_HEADER_BYTES, kernel_files, write_c
+from edgeff.codegen.folder import SAVE_HEADER_BYTES, kernel_files, shared_headers, write_c
 from edgeff.codegen.names import WIDEST_LINE, comment, identifiers, initialiser, literal
 from edgeff.codegen.state import fingerprint, saved
 from edgeff.device.targets.host import HostTarget
@@ -99,7 +99,9 @@ def sanitized_kernels() -> list[str]:
     """Every kernel as an object file, built once."""
     folder = Path(_FOLDER.name) / "kernels"
     folder.mkdir()
-    sources = sorted({str(item.source) for item in registry.kernels.values()})
+    sources = kernel_files(registry.kernels.values())
+    for name, path in {**sources, **shared_headers(sources.values())}.items():
+        shutil.copyfile(path, folder / name)
     subprocess.run([*host_compiler(), *STRICT, *SANITIZERS, "-c", *sources], cwd=folder, check=True, timeout=300)
     return sorted(map(str, folder.glob("*.o")))
 
@@ -313,7 +315,7 @@ def test_a_program_for_inference_neither_learns_nor_saves() -> None:
 
 def test_kernels_bring_what_they_call() -> None:
     forward = registry.kernels["eff_normalise_f32"]
-    assert set(kernel_files([forward])) == {"eff_forward.c", "eff_softmax.c"}
+    assert set(kernel_files([forward])) == {"eff_normalise.c"}
     assert set(kernel_files([registry.kernels["eff_dense_i8"]])) == {"eff_dense.c"}
 
 
@@ -321,7 +323,7 @@ def test_two_kernel_files_of_one_name_are_refused(tmp_path: Path) -> None:
     dense = registry.kernels["eff_dense_f32"]
     shutil.copyfile(dense.source, tmp_path / "dense.c")
     other = Kernel("other", tmp_path / "dense.c", dense.parameters, dense.run, dense.macs)
-    with pytest.raises(BadInput, match=r"^kernel file .*dense.c: got the name of .*dense.c; allowed: one file a name"):
+    with pytest.raises(BadInput, match=r"^kernel file .*dense.c: got the name of .*dense/kernel.c; allowed: one file a name"):
         kernel_files([dense, other])
 
 

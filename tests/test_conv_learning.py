@@ -21,7 +21,7 @@ from edgeff.device.simulate import learn_on_host
 from edgeff.device.targets.host import HostTarget
 from edgeff.errors import Unsupported
 from edgeff.ir import Network, Numeric
-from edgeff.kernels.conv_learning import MOST_POSITIONS
+from edgeff.kernels.updates import MOST_POSITIONS
 from edgeff.networks import initialised, structure
 from edgeff.networks._stack import Stack
 from edgeff.ops import parameters

@@ -17,7 +17,7 @@ from edgeff import registry
 from edgeff.device.toolchains.host import host_shared_library
 from edgeff.errors import EdgeffError
 from edgeff.ir import Array
-from edgeff.kernels import FOLDER, Kernel, kernel, prototypes
+from edgeff.kernels import FOLDER, PACKAGE, Kernel, kernel, own_sources, prototypes
 
 HEADER = FOLDER / "edgeff.h"
 KERNELS = sorted(registry.kernels)
@@ -27,7 +27,7 @@ KERNELS = sorted(registry.kernels)
 def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     """All kernels as one library of the host."""
     out = tmp_path_factory.mktemp("kernels") / "kernels.so"
-    host_shared_library(sorted(FOLDER.glob("*.c")), FOLDER, out)
+    host_shared_library(own_sources(), FOLDER, out)
     return ctypes.CDLL(str(out))
 
 
@@ -76,14 +76,13 @@ def test_the_twin_is_the_c_for_a_wide_layer(name: str, library: ctypes.CDLL) -> 
 
 
 def test_every_prototype_has_a_twin_and_every_twin_a_prototype() -> None:
-    own = {name for name in registry.kernels if registry.kernels[name].source.parent == FOLDER}
+    own = {name for name in registry.kernels if registry.kernels[name].source.is_relative_to(PACKAGE)}
     assert set(prototypes(HEADER)) == own
 
 
 def test_every_c_file_stands_beside_its_twins() -> None:
-    sources = {path.stem for path in FOLDER.glob("*.c")}
-    twins = {registry.kernels[name].source.stem for name in registry.kernels if registry.kernels[name].source.parent == FOLDER}
-    assert sources == twins
+    twins = {registry.kernels[name].source for name in registry.kernels}
+    assert {path for path in twins if path.is_relative_to(PACKAGE)} == set(own_sources())
 
 
 @pytest.mark.parametrize("name", KERNELS)

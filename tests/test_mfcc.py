@@ -18,9 +18,9 @@ from edgeff.device.toolchains.host import host_shared_library
 from edgeff.formats import from_tflite
 from edgeff.ir import Array, Layer, Network, Program, Quant
 from edgeff.kernels import FOLDER
-from edgeff.kernels.mfcc import _complex_fft, bit_reversed, ln_f32
 from edgeff.ops import SAMPLES
 from edgeff.ops.mfcc import Recipe, coefficients, mel_weights, tables, with_features
+from edgeff.ops.mfcc.kernel import _complex_fft, bit_reversed, ln_f32
 from edgeff.program.deploy import deploy
 from edgeff.program.interpreter import Interpreter
 from edgeff.tasks.kws import OFFICIAL

@@ -21,13 +21,12 @@ from edgeff.formats.onnx.reader import from_onnx
 from edgeff.formats.onnx.writer import write_onnx
 from edgeff.ir import Array, Network, Numeric, Program
 from edgeff.kernels.arithmetic import draws, step_key, stream_key
-from edgeff.kernels.competitive import spans
 from edgeff.networks import initialised, structure
 from edgeff.networks._norms import with_norms
 from edgeff.networks._stack import Stack
 from edgeff.ops import forward, kind, parameters
-from edgeff.ops.conv2d import pads, stride, window
 from edgeff.ops.folding import fold
+from edgeff.ops.window import pads, stride, window
 from edgeff.ops.windows import conv2d_weight_gradient
 from edgeff.program.deploy import deploy
 from edgeff.program.interpreter import Interpreter
@@ -36,6 +35,7 @@ from edgeff.program.quantize import quantise_array, quantize
 from edgeff.rules import Gradients, Rule, Run, find_rule
 from edgeff.rules._blocks import blocks
 from edgeff.rules.cwc import competitive_loss, goodness
+from edgeff.rules.words.competition import spans
 from edgeff.train.loop import accuracy, train
 
 

@@ -22,13 +22,14 @@ from edgeff.codegen.source import Text
 from edgeff.codegen.state import SAVE_HEADER_BYTES
 from edgeff.errors import BadInput
 from edgeff.ir import Array, MemoryPlan, Program
-from edgeff.kernels import FOLDER, Kernel
+from edgeff.kernels import FOLDER, Kernel, own_sources, source_name
 from edgeff.program.plan import plan
 
 __all__ = ["SAVE_HEADER_BYTES", "Source", "write_c", "write_trace"]
 
 _DEFINED = re.compile(r"^(?!static\b)\w[\w ]*[ *](eff_\w+)\(", re.MULTILINE)
 _CALLED = re.compile(r"\b(eff_\w+)\(")
+_INCLUDED = re.compile(r'^#include "(\w+\.h)"', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,9 @@ def write_c(
         "main.c": example(program, memory, samples, labels, command),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    for name in {f"eff_{item.source.name}" for item in registry.kernels.values()} - set(files):
+    for name in {item.file for item in registry.kernels.values()} - set(files):
         (folder / name).unlink(missing_ok=True)
-    for name, path in {**files, **headers, "edgeff.h": FOLDER / "edgeff.h"}.items():
+    for name, path in {**files, **headers, **shared_headers(files.values())}.items():
         shutil.copyfile(path, folder / name)
     for name, content in written.items():
         (folder / name).write_text(content, encoding="utf-8")
@@ -127,7 +128,7 @@ def kernel_files(kernels: Iterable[Kernel]) -> dict[str, Path]:
     waiting = sorted({item.source for item in kernels})
     while waiting:
         path = waiting.pop()
-        known = files.setdefault(f"eff_{path.name}", path)
+        known = files.setdefault(source_name(path), path)
         if known != path:
             raise BadInput(f"kernel file {path}", got=f"the name of {known}", allowed="one file a name", next_step="rename one of the two")
         called = set(_CALLED.findall(path.read_text(encoding="utf-8")))
@@ -135,7 +136,19 @@ def kernel_files(kernels: Iterable[Kernel]) -> dict[str, Path]:
     return files
 
 
+def shared_headers(files: Iterable[Path]) -> dict[str, Path]:
+    """The headers of edgeff's own that ``files`` include, directly or through one another, by name; ``edgeff.h`` always."""
+    headers = {"edgeff.h": FOLDER / "edgeff.h"}
+    waiting = list(files)
+    while waiting:
+        for name in _INCLUDED.findall(waiting.pop().read_text(encoding="utf-8")):
+            if name not in headers and (FOLDER / name).exists():
+                headers[name] = FOLDER / name
+                waiting.append(FOLDER / name)
+    return headers
+
+
 @cache
 def _homes() -> dict[str, Path]:
     """Where each C function of edgeff's own is defined."""
-    return {name: path for path in sorted(FOLDER.glob("*.c")) for name in _DEFINED.findall(path.read_text(encoding="utf-8"))}
+    return {name: path for path in own_sources() for name in _DEFINED.findall(path.read_text(encoding="utf-8"))}

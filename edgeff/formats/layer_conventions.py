@@ -15,7 +15,7 @@ from edgeff.errors import BadInput, Unsupported
 from edgeff.formats.checks import MAX_ELEMENTS, check_finite, short
 from edgeff.ir import Layer
 from edgeff.ops import kind
-from edgeff.ops.conv2d import groups
+from edgeff.ops.window import groups
 
 Shape = tuple[int, ...]
 

@@ -1,5 +1,8 @@
 """Kernels: each a C function and its exact NumPy twin, side by side in one pair of files, with its rule of cost.
 
+An operator's kernels stand in its folder (``ops/<op>/kernel.c`` and ``kernel.py``), those of the words that several rules say in
+``rules/words``, what belongs to neither here, with the arithmetic that all of them share.
+
 ``edgeff.h`` is the only place where a signature is written. A twin has the C function's name and parameter names; it receives the output
 arrays first and writes into them, as the C does. Registering a twin without a prototype, or with other parameters, is refused, and a test
 refuses a prototype without a twin.
@@ -20,6 +23,7 @@ from edgeff.ir import Attr
 from edgeff.registry import kernels as registry
 
 FOLDER = Path(__file__).parent
+PACKAGE = FOLDER.parent
 SCALARS: Mapping[str, type] = {"int32_t": int, "uint32_t": int, "float": float}
 LARGEST_FLOAT = 3.4028234e38
 _PROTOTYPE = re.compile(r"^void (eff_\w+)\(([^)]*)\);", re.MULTILINE)
@@ -45,12 +49,28 @@ class Kernel:
     macs: Callable[[Mapping[str, Any]], int]
 
     @property
+    def file(self) -> str:
+        """The name of its C file in an export: ``eff_dense.c`` for ``dense/kernel.c``, ``eff_select.c`` for ``select.c``."""
+        return source_name(self.source)
+
+    @property
     def attrs(self) -> tuple[Parameter, ...]:
         return tuple(p for p in self.parameters if p.kind == "attr")
 
     @property
     def pointers(self) -> tuple[Parameter, ...]:
         return tuple(p for p in self.parameters if p.kind != "attr")
+
+
+def source_name(source: Path) -> str:
+    """The name of a kernel's C file in an export."""
+    return f"eff_{source.parent.name if source.stem == 'kernel' else source.stem}.c"
+
+
+@lru_cache(maxsize=1)
+def own_sources() -> tuple[Path, ...]:
+    """Every C file of edgeff's own kernels."""
+    return tuple(sorted((*PACKAGE.glob("ops/*/kernel.c"), *PACKAGE.glob("rules/words/*.c"), *FOLDER.glob("*.c"))))
 
 
 @lru_cache

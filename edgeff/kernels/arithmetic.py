@@ -113,6 +113,16 @@ def feedback_uniform(n: int, n_e: int, key: int) -> NDArray[np.float64]:
     return draws(key, np.arange(n * n_e).reshape(n, n_e)).astype(np.float64) * 2.0**-31 - 1.0
 
 
+def saturate16(v: Any) -> Any:
+    """Integers limited to +-32767, in the dtype they have."""
+    return np.clip(v, -32767, 32767)
+
+
+def sum_of_squares(v: NDArray[Any]) -> int:
+    """The exact sum of the squares of a vector of integers."""
+    return int(np.dot(v, v))
+
+
 def exp_q31(a: Any) -> Int:
     """exp of Q5.26 numbers <= 0, in Q0.31 (TFLite's fixed-point softmax)."""
     a = np.asarray(a, np.int64)

@@ -33,6 +33,8 @@ typedef char eff_assert_binary32[sizeof(float) == 4 ? 1 : -1];
 
 static inline int32_t eff_clamp(int32_t v, int32_t lo, int32_t hi) { return v < lo ? lo : v > hi ? hi : v; }
 
+static inline int16_t eff_saturate_i16(int32_t v) { return (int16_t)eff_clamp(v, -32767, 32767); }
+
 /* round(a * b / 2^31), ties upwards; a and b not both INT32_MIN */
 static inline int32_t eff_high_mul(int32_t a, int32_t b) { return (int32_t)(((int64_t)a * b + (1 << 30)) >> 31); }
 

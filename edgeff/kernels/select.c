@@ -1,4 +1,4 @@
-/* select.c: the best class, and plain copies. */
+/* The best class, and plain copies. */
 #include "edgeff.h"
 
 void eff_argmax_f32(int32_t *best, const float *x, int32_t n)

@@ -7,7 +7,7 @@ from typing import Any
 
 from edgeff.ir import Array, Layer, Network
 from edgeff.ops import Activations, Params, kind
-from edgeff.ops.elementwise import sum_of
+from edgeff.ops.add import sum_of
 
 Through = Callable[[Layer, Any, bool], Sequence[Any]]
 

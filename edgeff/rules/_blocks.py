@@ -14,7 +14,7 @@ from typing import Any
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer, Network
 from edgeff.ops import Activations, kind
-from edgeff.ops.elementwise import sum_of
+from edgeff.ops.add import sum_of
 from edgeff.rules import Gradients, Run
 
 FOLLOWING = ("batch_norm", "relu", "add")

@@ -11,11 +11,11 @@ import numpy as np
 
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Layer, Network
-from edgeff.kernels.competitive import LEAST_ENERGY, spans
 from edgeff.networks._norms import with_norms
 from edgeff.ops import kind
 from edgeff.rules import Gradients, LayerScores, Rule, Run, Settings, register
 from edgeff.rules._blocks import Block, blocks, lower_blocks, macs, require_classes, step_blocks, walk
+from edgeff.rules.words.competition import LEAST_ENERGY, spans
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Attr, Headroom, Layer, Network, Numeric
 from edgeff.ops import kind
-from edgeff.ops.conv2d import output_size
+from edgeff.ops.window import output_size
 from edgeff.rules import Gradients, LayerScores, Rule, Run, Settings, register
 from edgeff.rules._blocks import Block, blocks, checked, lower_blocks, macs, require_classes, step_blocks, walk
 

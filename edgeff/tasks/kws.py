@@ -21,8 +21,8 @@ import numpy as np
 
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Attr
-from edgeff.kernels.mfcc import steps
 from edgeff.ops.mfcc import Recipe, coefficients
+from edgeff.ops.mfcc.kernel import steps
 from edgeff.tasks import Data, Task, register
 from edgeff.tasks._audio import of_length, read_wav, with_noise
 from edgeff.tasks._files import Remote, Wanted, _bar, cache_folder, check_labels, fetch, local, need_local, read_arrays

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgeff.formats.onnx.graph import Graph
 from edgeff.ir import Array, Layer
-from edgeff.ops.conv2d import groups
+from edgeff.ops.window import groups
 
 
 def _parameters(graph: Graph, layer: Layer, weight: Array | None = None) -> list[str]:

@@ -19,8 +19,8 @@ from edgeff.formats.tflite.graph import Graph
 from edgeff.formats.tflite.schema import schema
 from edgeff.ir import Layer, Quant
 from edgeff.ops.conv1d import as_image
-from edgeff.ops.conv2d import pads, stride, window
-from edgeff.ops.shape import axes
+from edgeff.ops.transpose import axes
+from edgeff.ops.window import pads, stride, window
 from edgeff.ops.windows import same_padding
 
 _FUSED = {name.lower(): getattr(schema.ActivationFunctionType, name) for name in ("NONE", "RELU", "RELU6")}

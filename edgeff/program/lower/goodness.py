@@ -7,9 +7,9 @@ from math import prod
 import numpy as np
 
 from edgeff.ir import Attr, Layer, Tensor
-from edgeff.kernels.competitive import MOST_GROUPS, MOST_SQUARES
 from edgeff.ops.label import NEUTRAL, ON
 from edgeff.program.lower.builder import Lines, Value
+from edgeff.rules.words.competition import MOST_GROUPS, MOST_SQUARES
 
 
 class Goodness(Lines):

@@ -1,0 +1,47 @@
+/* Windows over [h][w][c] images: which taps lie inside. */
+#ifndef EFF_WINDOWS_H
+#define EFF_WINDOWS_H
+
+#include "edgeff.h"
+
+/* The taps first..last - 1 of a window that lie inside an image of `size`, when tap 0 lies at `start`. */
+static inline int32_t eff_first_tap(int32_t start) { return start < 0 ? -start : 0; }
+
+static inline int32_t eff_last_tap(int32_t start, int32_t taps, int32_t size) { return start + taps > size ? size - start : taps; }
+
+/* Input i times its weight of each of the four output channels; `value` is a float or an integer without its zero point. */
+#define EFF_TAP(type, i, value) \
+    do { \
+        const type v = (value); \
+        s0 += w0[i] * v; \
+        s1 += w1[i] * v; \
+        s2 += w2[i] * v; \
+        s3 += w3[i] * v; \
+    } while (0)
+
+/* One window: its first tap inside the image and how many rows and columns of taps lie there. */
+typedef struct {
+    int32_t first, rows, columns;
+} eff_window;
+
+static inline eff_window eff_window_at(int32_t top, int32_t left, int32_t in_h, int32_t in_w, int32_t k_h, int32_t k_w)
+{
+    const int32_t y0 = top < 0 ? 0 : top, y1 = top + k_h > in_h ? in_h : top + k_h;
+    const int32_t x0 = left < 0 ? 0 : left, x1 = left + k_w > in_w ? in_w : left + k_w;
+    const eff_window window = {y0 * in_w + x0, y1 - y0, x1 - x0};
+    return window;
+}
+
+/* The taps of a window that lie inside the image: the first and the one past the last, in rows and in columns of the image. */
+typedef struct {
+    int32_t y0, y1, x0, x1;
+} eff_taps;
+
+static inline eff_taps eff_taps_at(int32_t top, int32_t left, int32_t in_h, int32_t in_w, int32_t k_h, int32_t k_w)
+{
+    const int32_t bottom = top + k_h > in_h ? in_h : top + k_h, right = left + k_w > in_w ? in_w : left + k_w;
+    const eff_taps taps = {top < 0 ? 0 : top, bottom, left < 0 ? 0 : left, right};
+    return taps;
+}
+
+#endif

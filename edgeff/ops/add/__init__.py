@@ -1,0 +1,78 @@
+"""The sum of two activations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from edgeff.ir import Array, Layer
+from edgeff.ops import Arrays, LayerKind, Named, activate, gated
+from edgeff.ops.add.kernel import ADD_BITS
+from edgeff.ops.numerics import check_numeric
+from edgeff.ops.parallel import cached, each, empty
+from edgeff.registry import ops
+
+
+def sum_of(a: Array, c: Array, layer: Layer | None = None) -> Array:
+    """a + c through the layer's activation function, on all cores."""
+    y = empty(a.shape, a.dtype)
+
+    def write(part: slice) -> None:
+        np.add(a[part], c[part], out=y[part])
+        if layer is not None:
+            activate(layer, y[part])
+
+    each(write, cached(a, c, y))
+    return y
+
+
+class Add(LayerKind):
+    """attrs: ``activation``. The sum of two activations of one shape: what a skip connection ends in."""
+
+    op = "add"
+    summary = "the sum of two activations, optional ReLU or ReLU6"
+
+    def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
+        return sum_of(xs[0], xs[1], layer)
+
+    def gate(self, layer: Layer, delta: Array, y: Array) -> Array:
+        return gated(layer, delta, y)
+
+    def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
+        return delta, delta
+
+    def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
+        return self.gate(layer, sum_of(dxs[0], dxs[1]), y)
+
+    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+        """int8 (TFLite): both sides brought to twice the larger input scale with 20 more bits."""
+        check_numeric(build, layer)
+        a, c = xs
+        y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
+        n = prod(layer.shape)
+        if build.numeric == "float32":
+            build.call("eff_add_f32", [y], [a, c], {"n": n} | build.relu(layer), layer)
+            return y
+        attrs = {"n": n, "y_zero": y.zero_point} | build.ends(layer, y)
+        common = 2.0 * max(a.scale, c.scale)
+        what = f"requantisation of layer {layer.name!r}"
+        for side, value in (("a", a), ("c", c)):
+            attrs[f"{side}_multiplier"], attrs[f"{side}_shift"] = build.fixed_point(value.scale / common, what)
+            attrs[f"{side}_zero"] = value.zero_point
+        attrs["multiplier"], attrs["shift"] = build.fixed_point(common / (2.0**ADD_BITS * y.scale), what)
+        build.call("eff_add_i8", [y], [a, c], attrs, layer)
+        return y
+
+    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+        a, c = dxs
+        return build.copy(c if a is None else a) if a is None or c is None else build.sum(a, c)
+
+    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+        """Both inputs' gradient is the delta; the second gets a copy, for each is changed in place further down."""
+        return delta, build.copy(delta)
+
+
+ops.add("add", Add())

@@ -1,0 +1,92 @@
+/* The average of each window, and its gradient. */
+#include "edgeff.h"
+#include "eff_windows.h"
+
+void eff_average_pool2d_f32(float *y, const float *x, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t k_h,
+                            int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t relu)
+{
+    for (int32_t oy = 0; oy < out_h; ++oy) {
+        for (int32_t ox = 0; ox < out_w; ++ox) {
+            const eff_window at = eff_window_at(oy * stride_h - pad_h, ox * stride_w - pad_w, in_h, in_w, k_h, k_w);
+            const float count = (float)(at.rows * at.columns);
+            for (int32_t c = 0; c < in_c; ++c) {
+                float s = 0.0f;
+                for (int32_t ky = 0; ky < at.rows; ++ky) {
+                    const float *p = x + (at.first + ky * in_w) * in_c + c;
+                    for (int32_t kx = 0; kx < at.columns; ++kx) {
+                        s += p[kx * in_c];
+                    }
+                }
+                *y++ = eff_activate_f32(s / count, relu);
+            }
+        }
+    }
+}
+
+void eff_average_pool2d_i8(int8_t *y, const int8_t *x, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t k_h,
+                           int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t y_min, int32_t y_max)
+{
+    for (int32_t oy = 0; oy < out_h; ++oy) {
+        for (int32_t ox = 0; ox < out_w; ++ox) {
+            const eff_window at = eff_window_at(oy * stride_h - pad_h, ox * stride_w - pad_w, in_h, in_w, k_h, k_w);
+            const int32_t count = at.rows * at.columns;
+            for (int32_t c = 0; c < in_c; ++c) {
+                int32_t s = 0;
+                for (int32_t ky = 0; ky < at.rows; ++ky) {
+                    const int8_t *p = x + (at.first + ky * in_w) * in_c + c;
+                    for (int32_t kx = 0; kx < at.columns; ++kx) {
+                        s += p[kx * in_c];
+                    }
+                }
+                s = s > 0 ? (s + count / 2) / count : (s - count / 2) / count;
+                *y++ = (int8_t)eff_clamp(s, y_min, y_max);
+            }
+        }
+    }
+}
+
+void eff_average_pool2d_input_gradient_f32(float *d, const float *delta, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h,
+                                           int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h,
+                                           int32_t pad_w)
+{
+    for (int32_t i = 0; i < in_h * in_w * in_c; ++i) {
+        d[i] = 0.0f;
+    }
+    for (int32_t oy = 0; oy < out_h; ++oy) {
+        for (int32_t ox = 0; ox < out_w; ++ox) {
+            const eff_taps taps = eff_taps_at(oy * stride_h - pad_h, ox * stride_w - pad_w, in_h, in_w, k_h, k_w);
+            const float count = (float)((taps.y1 - taps.y0) * (taps.x1 - taps.x0));
+            for (int32_t c = 0; c < in_c; ++c) {
+                const float share = *delta++ / count;
+                for (int32_t y = taps.y0; y < taps.y1; ++y) {
+                    for (int32_t x = taps.x0; x < taps.x1; ++x) {
+                        d[(y * in_w + x) * in_c + c] += share;
+                    }
+                }
+            }
+        }
+    }
+}
+
+void eff_average_pool2d_input_gradient_i8(int16_t *d, const int16_t *delta, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h,
+                                          int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h,
+                                          int32_t pad_w)
+{
+    for (int32_t iy = 0; iy < in_h; ++iy) {
+        const int32_t oy0 = (iy + pad_h) / stride_h, ky0 = iy + pad_h - oy0 * stride_h;
+        for (int32_t ix = 0; ix < in_w; ++ix) {
+            const int32_t ox0 = (ix + pad_w) / stride_w, kx0 = ix + pad_w - ox0 * stride_w;
+            for (int32_t c = 0; c < in_c; ++c) {
+                int32_t sum = 0;
+                for (int32_t ky = ky0, oy = oy0; ky < k_h && oy >= 0; ky += stride_h, --oy) {
+                    for (int32_t kx = kx0, ox = ox0; oy < out_h && kx < k_w && ox >= 0; kx += stride_w, --ox) {
+                        if (ox < out_w) {
+                            sum += delta[(oy * out_w + ox) * in_c + c];
+                        }
+                    }
+                }
+                *d++ = (int16_t)eff_clamp(sum, -32767, 32767);
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+"""The dense layer, ``y = activation(W x + b)``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod, sqrt
+from typing import Any
+
+import numpy as np
+
+from edgeff.errors import Unsupported
+from edgeff.ir import Array, Layer
+from edgeff.kernels.updates import BIAS_LIMIT
+from edgeff.ops import kind
+from edgeff.ops.parallel import empty, outer_sum, product
+from edgeff.ops.weighted import Weighted
+from edgeff.registry import ops
+
+
+def accumulator_shift(terms: int) -> int:
+    """The rounding shift that keeps a 64-bit sum of ``terms`` products of 16-bit numbers within 2**30 (int16 layers).
+
+    >>> accumulator_shift(64)
+    7
+    """
+    return terms.bit_length()
+
+
+def check_bias(layer: Layer, *, learning: bool = False) -> None:
+    """Raises Unsupported when an integer bias could carry a sum out of 32 bits.
+
+    Any bias up to BIAS_LIMIT is safe whatever the weights become. A larger one (TFLite's converter gives dead channels 2**30 and a little)
+    is taken where |b| + 255 sum |w| of its channel stays below 2**31, but not with weights that are going to change.
+    """
+    bias = layer.params.get("bias")
+    if bias is None or (largest := int(np.abs(bias.astype(np.int64)).max())) <= BIAS_LIMIT:
+        return
+    weight = np.moveaxis(np.abs(layer.params["weight"].astype(np.int64)), kind(layer).weight_axis, 0).reshape(len(bias), -1)
+    if (
+        learning
+        or layer.params["weight"].dtype != np.int8
+        or int((np.abs(bias.astype(np.int64)) + 255 * weight.sum(axis=1)).max()) >= 2**31
+    ):
+        raise Unsupported(f"the bias of layer {layer.name!r}", got=f"{largest:,} steps", allowed=f"at most {BIAS_LIMIT:,}")
+
+
+class Dense(Weighted):
+    """attrs: ``activation`` ("none", "relu" or "relu6"); params: ``weight`` (n_out, n_in) and, with a bias, ``bias`` (n_out,)."""
+
+    op = "dense"
+    summary = "fully connected, optional bias and ReLU or ReLU6"
+
+    def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+        return layer.shape
+
+    def initial(self, layer: Layer, inputs: tuple[tuple[int, ...], ...], rng: np.random.Generator) -> dict[str, Array]:
+        """``W ~ U(+-sqrt(6 / fan_in))`` (He et al. 2015; the set-up of PEPITA), bias zero."""
+        n_in, n_out = prod(inputs[0]), layer.shape[0]
+        limit = np.sqrt(6.0 / n_in)
+        params: dict[str, Array] = {"weight": rng.uniform(-limit, limit, (n_out, n_in)).astype(np.float32)}
+        if layer.attrs.get("bias"):
+            params["bias"] = np.zeros(n_out, np.float32)
+        return params
+
+    def product(self, layer: Layer, weight: Array, x: Array) -> Array:
+        return product(x.reshape(len(x), -1), weight.T)
+
+    def weight_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array, x: Array) -> dict[str, Array]:
+        share = np.divide(delta, len(x), out=empty(delta.shape, delta.dtype))
+        gradients = {"weight": outer_sum(share, x.reshape(len(x), -1))}
+        if "bias" in params:
+            gradients["bias"] = share.sum(axis=0)
+        return gradients
+
+    def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
+        return (product(delta, params["weight"]).reshape(xs[0].shape),)
+
+    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+        (x,) = xs
+        n_out, n_in = layer.params["weight"].shape
+        if build.numeric == "int8":
+            build.at_most(32_768, n_in, f"layer {layer.name!r}")
+        w, b = build.parameter(layer, "weight"), build.parameter(layer, "bias")
+        y = build.activation(layer.name, (n_out,), quant=layer.quant.get("output"), layer=layer.name)
+        if build.numeric == "float32":
+            build.call("eff_dense_f32", [y], [x, w, b], {"n_out": n_out, "n_in": n_in} | build.relu(layer), layer)
+            return y
+        check_bias(layer)
+        pre_shift = accumulator_shift(n_in) if build.numeric == "int16" else 0
+        multiplier, shift, per_channel = build.multipliers(layer, x.scale, y.scale, 2.0**pre_shift)
+        attrs = {"n_out": n_out, "n_in": n_in, "per_channel": int(per_channel)}
+        if build.numeric == "int8":
+            attrs |= {"x_zero": x.zero_point, "y_zero": y.zero_point} | build.ends(layer, y)
+            build.call("eff_dense_i8", [y], [x, w, b, multiplier, shift], attrs, layer)
+        else:
+            if layer.attrs["activation"] == "relu6":
+                raise Unsupported(f"layer {layer.name!r} in int16", got="ReLU6", allowed="ReLU or none")
+            attrs |= {"pre_shift": pre_shift, "y_min": 0 if layer.attrs["activation"] == "relu" else -32767}
+            build.call("eff_dense_i16", [y], [x, w, b, multiplier, shift], attrs, layer)
+        return y
+
+    def lower_update(self, build: Any, layer: Layer, delta: Any, x: Any) -> None:
+        n_out, n_in = layer.params["weight"].shape
+        w, b = build.parameter(layer, "weight"), build.parameter(layer, "bias")
+        lr, sizes = build.lr, {"n_out": n_out, "n_in": n_in}
+        if build.numeric == "float32":
+            build.call("eff_dense_update_f32", [w], [delta, x, build.rate], sizes | {"lr": lr}, layer, "update")
+            if b is not None:
+                build.call("eff_bias_update_f32", [b], [delta, build.rate], {"n": n_out, "lr": lr}, layer, "update")
+            return
+        if layer.quant["weight"].per_channel:
+            raise Unsupported(
+                f"learning in layer {layer.name!r}",
+                got="per-channel weight scales",
+                allowed="per-tensor",
+                next_step="quantise with --per-tensor",
+            )
+        fraction = {"int8": 22, "int16": 16}[build.numeric]
+        multiplier, shift = build.fixed_point(lr * delta.scale * x.scale / w.scale * 2.0**fraction, f"the update of layer {layer.name!r}")
+        attrs = sizes | {
+            "multiplier": multiplier,
+            "shift": shift,
+            "stochastic": int(build.stochastic),
+            "key": build.key("rounding", layer.name),
+        }
+        if build.numeric == "int8":
+            attrs["a_zero"] = x.zero_point
+        build.call(f"eff_dense_update_{build.suffix}", [w], [delta, x, build.rate, build.step], attrs, layer, "update")
+        if b is not None:
+            check_bias(layer, learning=True)
+            multiplier, shift = build.fixed_point(lr * delta.scale / b.scale, f"the bias update of layer {layer.name!r}")
+            attrs = {"n": n_out, "multiplier": multiplier, "shift": shift}
+            build.call("eff_bias_update_i32", [b], [delta, build.rate], attrs, layer, "update")
+
+    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+        """Integers: the output spans sqrt(n_in) times the largest product, beyond which sums of products of random signs seldom go."""
+        n_out, n_in = layer.params["weight"].shape
+        (dx,), w = dxs, build.parameter(layer, "weight")
+        sizes = {"n_out": n_out, "n_in": n_in}
+        if build.numeric == "float32":
+            dy = build.activation("tangent", (n_out,), layer=layer.name)
+            build.call("eff_dense_f32", [dy], [dx, w, None], sizes | {"relu": 0}, layer, "tangent")
+            return dy
+        if layer.quant["weight"].per_channel:
+            raise Unsupported(f"a tangent through layer {layer.name!r}", got="per-channel weight scales", allowed="per-tensor")
+        limit = 127 if build.numeric == "int8" else 32767
+        scale = sqrt(n_in) * limit * w.scale * dx.scale
+        dy = build.activation("tangent", (n_out,), dtype="int16", scale=scale, layer=layer.name)
+        pre_shift = max(accumulator_shift(n_in) - (8 if build.numeric == "int8" else 0), 0)
+        multiplier, shift = build.fixed_point(dx.scale * w.scale / scale * 2.0**pre_shift, f"the tangent through layer {layer.name!r}")
+        attrs = sizes | {"pre_shift": pre_shift, "multiplier": multiplier, "shift": shift}
+        build.call(f"eff_dense_tangent_{build.suffix}", [dy], [dx, w], attrs, layer, "tangent")
+        return dy
+
+    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+        """Integers: the output spans the largest |d| that a sum of |delta| up to ``build.largest_error`` allows; 2 behind a softmax."""
+        n_out, n_in = layer.params["weight"].shape
+        w = build.parameter(layer, "weight")
+        sizes = {"n_out": n_out, "n_in": n_in}
+        if build.numeric == "float32":
+            d = build.activation("gradient", (n_in,), layer=layer.name)
+            build.call("eff_input_gradient_f32", [d], [delta, w], sizes, layer, "backward")
+            return (d,)
+        limit = 127 if build.numeric == "int8" else 32767
+        scale = build.largest_error * limit * w.scale / 32767
+        d = build.activation("gradient", (n_in,), dtype="int16", scale=scale, layer=layer.name)
+        pre_shift = max(accumulator_shift(n_out) - (8 if build.numeric == "int8" else 0), 0)
+        multiplier, shift = build.fixed_point(delta.scale * w.scale / scale * 2.0**pre_shift, f"the gradient through layer {layer.name!r}")
+        attrs = sizes | {"pre_shift": pre_shift, "multiplier": multiplier, "shift": shift}
+        build.call(f"eff_input_gradient_{build.suffix}", [d], [delta, w], attrs, layer, "backward")
+        return (d,)
+
+
+ops.add("dense", Dense())

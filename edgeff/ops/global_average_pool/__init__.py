@@ -1,0 +1,72 @@
+"""The mean of each channel over the image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from edgeff.errors import Unsupported
+from edgeff.ir import Array, Layer
+from edgeff.ops import Arrays, LayerKind, Named
+from edgeff.ops.window import lower_window_gradient, lower_window_tangent
+from edgeff.registry import ops
+
+MOST_POSITIONS = 1 << 23
+
+
+class GlobalAveragePool(LayerKind):
+    """(H, W, C) -> (C,). int8: one requantisation of the sum, TFLite's MEAN (the multiplier of s_x / s_y divided by H W, rounded down)."""
+
+    op = "global_average_pool"
+    summary = "the mean of each channel"
+
+    def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+        return (inputs[0][-1],)
+
+    def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
+        return np.asarray(xs[0].mean(axis=(1, 2), dtype=xs[0].dtype))
+
+    def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
+        _, height, width, _ = xs[0].shape
+        return (np.broadcast_to(delta[:, None, None] / np.asarray(height * width, delta.dtype), xs[0].shape),)
+
+    def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
+        return self.forward(layer, params, *dxs)
+
+    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+        (x,) = xs
+        if build.numeric not in ("float32", "int8"):
+            raise Unsupported(f"layer {layer.name!r}, {layer.op} in {build.numeric}", got=build.numeric, allowed="float32, int8")
+        height, width, channels = x.shape
+        n = height * width
+        build.at_most(MOST_POSITIONS, n, f"layer {layer.name!r}")
+        y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
+        attrs = {"n": n, "in_c": channels}
+        if build.numeric == "int8":
+            multiplier, shift = build.fixed_point(x.scale / y.scale, f"requantisation of layer {layer.name!r}")
+            bits = max(min(n.bit_length() - 1, 31 + shift), 0)
+            attrs |= {"x_zero": x.zero_point, "y_zero": y.zero_point, "multiplier": (multiplier << bits) // n, "shift": shift - bits}
+        build.call(f"eff_mean_{build.suffix}", [y], [x], attrs, layer)
+        return y
+
+    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+        *places, channels = xs[0].shape
+        return lower_window_tangent(build, layer, "eff_mean_f32", {"n": prod(places), "in_c": channels}, dxs[0], [])
+
+    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+        """int8: the one window of an average pool, its division in the scale of the gradient."""
+        *places, channels = xs[0].shape
+        if build.numeric == "int8":
+            n = prod(places)
+            d = build.activation("gradient", xs[0].shape, dtype="int16", scale=delta.scale / n, layer=layer.name)
+            whole = {"in_h": n, "in_w": 1, "in_c": channels, "out_h": 1, "out_w": 1, "k_h": n, "k_w": 1}
+            attrs = whole | {"stride_h": 1, "stride_w": 1, "pad_h": 0, "pad_w": 0}
+            build.call("eff_average_pool2d_input_gradient_i8", [d], [delta], attrs, layer, "backward")
+            return (d,)
+        return lower_window_gradient(build, layer, "eff_mean", {"n": prod(places), "in_c": channels}, xs[0], [delta])
+
+
+ops.add("global_average_pool", GlobalAveragePool())

@@ -1,0 +1,231 @@
+/* Mel-frequency cepstral coefficients, so that a board can start from audio. Frame by frame: window, real FFT through a complex one
+ * of half the length, magnitudes, mel bands, logarithm, cosine transform. The working memory is that of one frame. */
+#include "edgeff.h"
+
+typedef struct {
+    const float *window, *sine, *mel, *dct;
+    const int32_t *spans;
+    int32_t frame, fft, bins, bands, coefficients;
+    float gain, eps;
+} eff_mfcc_tables;
+
+/* The correctly rounded square root of a finite number >= 0; what is below the normal numbers counts as 0. The digit-by-digit loop is the
+ * definition; VSQRT gives the same bits. */
+static float eff_root_f32(float x)
+{
+    union {
+        float value;
+        uint32_t bits;
+    } v = {x};
+    if (v.bits < UINT32_C(0x00800000)) {
+        return 0.0f;
+    }
+#if defined(__GNUC__) && defined(__ARM_FP) && (__ARM_FP & 4)
+    __asm__("vsqrt.f32 %0, %1" : "=t"(v.value) : "t"(x));
+#else
+    const int32_t exponent = (int32_t)(v.bits >> 23) - 127;
+    uint32_t rest = (v.bits & UINT32_C(0x7FFFFF)) | UINT32_C(0x800000);
+    rest <<= exponent & 1 ? 2 : 1;
+    uint32_t root = 0;
+    uint32_t sum = 0;
+    for (uint32_t bit = UINT32_C(1) << 24; bit != 0; bit >>= 1) {
+        if (sum + bit <= rest) {
+            sum += bit;
+            rest -= sum;
+            sum += bit;
+            root += bit;
+        }
+        rest <<= 1;
+    }
+    v.bits = ((root + (root & 1u)) >> 1) + ((uint32_t)((exponent - (exponent & 1)) / 2 + 126) << 23);
+#endif
+    return v.value;
+}
+
+/* The natural logarithm of a normal number > 0 (the polynomial of Cephes' logf); |relative error| < 2^-22. */
+static float eff_ln_f32(float x)
+{
+    union {
+        float value;
+        uint32_t bits;
+    } v = {x};
+    int32_t exponent = (int32_t)(v.bits >> 23) - 126;
+    v.bits = (v.bits & UINT32_C(0x7FFFFF)) | UINT32_C(0x3F000000);
+    float m = v.value;
+    if (m < 0.707106781f) {
+        exponent -= 1;
+        m = m + m;
+    }
+    m -= 1.0f;
+    const float e = (float)exponent;
+    const float z = m * m;
+    float p = 7.0376836292e-2f;
+    p = p * m - 1.1514610310e-1f;
+    p = p * m + 1.1676998740e-1f;
+    p = p * m - 1.2420140846e-1f;
+    p = p * m + 1.4249322787e-1f;
+    p = p * m - 1.6668057665e-1f;
+    p = p * m + 2.0000714765e-1f;
+    p = p * m - 2.4999993993e-1f;
+    p = p * m + 3.3333331174e-1f;
+    p = p * m * z;
+    p = p + e * -2.12194440e-4f;
+    p = p - 0.5f * z;
+    return (m + p) + e * 0.693359375f;
+}
+
+/* z[fft]: the windowed frame as fft / 2 complex numbers (even sample, odd sample), in bit-reversed order. */
+static void eff_load_frame(float *z, const int16_t *x, const float *window, int32_t frame, int32_t fft)
+{
+    int32_t reversed = 0;
+    for (int32_t k = 0; k < fft; k += 2) {
+        z[2 * reversed] = k < frame ? (float)x[k] * window[k] : 0.0f;
+        z[2 * reversed + 1] = k + 1 < frame ? (float)x[k + 1] * window[k + 1] : 0.0f;
+        int32_t bit = fft >> 2;
+        for (; reversed & bit; bit >>= 1) {
+            reversed ^= bit;
+        }
+        reversed |= bit;
+    }
+}
+
+/* The complex FFT of fft / 2 numbers in place, radix 2, decimation in time; sine[k] = sin(2 pi k / fft), k < 3/4 fft. */
+static void eff_complex_fft(float *z, const float *sine, int32_t fft)
+{
+    const float *cosine = sine + fft / 4;
+    for (int32_t half = 2; half < fft; half *= 2) {
+        for (int32_t i = 0; i < fft; i += 2 * half) {
+            float *a = z + i;
+            float *b = a + half;
+            const float re = b[0], im = b[1];
+            b[0] = a[0] - re;
+            b[1] = a[1] - im;
+            a[0] = a[0] + re;
+            a[1] = a[1] + im;
+        }
+        for (int32_t j = 2; j < half; j += 2) {
+            const float c = cosine[j * (fft / (2 * half))], s = sine[j * (fft / (2 * half))];
+            for (int32_t i = j; i < fft; i += 2 * half) {
+                float *a = z + i;
+                float *b = a + half;
+                const float re = b[0] * c + b[1] * s, im = b[1] * c - b[0] * s;
+                b[0] = a[0] - re;
+                b[1] = a[1] - im;
+                a[0] = a[0] + re;
+                a[1] = a[1] + im;
+            }
+        }
+    }
+}
+
+/* Twice the magnitudes of the real FFT's bins 1 .. bins - 1 (bins <= fft / 2), bin k at z[2 k]: bins k and fft / 2 - k come from the same
+ * two numbers. The other entries of z keep what they hold. */
+static void eff_magnitudes(float *z, const float *sine, int32_t fft, int32_t bins)
+{
+    for (int32_t k = 1; k <= fft / 4; ++k) {
+        const int32_t m = fft / 2 - k;
+        const float c = sine[k + fft / 4], s = sine[k];
+        const float even_re = z[2 * k] + z[2 * m], even_im = z[2 * k + 1] - z[2 * m + 1];
+        const float odd_re = z[2 * k + 1] + z[2 * m + 1], odd_im = z[2 * m] - z[2 * k];
+        const float re = c * odd_re + s * odd_im, im = c * odd_im - s * odd_re;
+        if (m < bins) {
+            z[2 * m] = eff_root_f32((even_re - re) * (even_re - re) + (even_im - im) * (even_im - im));
+        }
+        if (k < bins) {
+            z[2 * k] = eff_root_f32((even_re + re) * (even_re + re) + (even_im + im) * (even_im + im));
+        }
+    }
+}
+
+static EFF_NOINLINE void eff_mfcc_frame(float *y, float *scratch, const int16_t *x, const eff_mfcc_tables *t)
+{
+    eff_load_frame(scratch, x, t->window, t->frame, t->fft);
+    eff_complex_fft(scratch, t->sine, t->fft);
+    eff_magnitudes(scratch, t->sine, t->fft, t->bins);
+    float *logs = scratch + t->fft;
+    const float *weight = t->mel;
+    for (int32_t b = 0; b < t->bands; ++b) {
+        const float *bin = scratch + 2 * t->spans[2 * b];
+        float sum = 0.0f;
+        for (int32_t k = 0; k < t->spans[2 * b + 1]; ++k) {
+            sum += bin[2 * k] * *weight++;
+        }
+        logs[b] = eff_ln_f32(sum * t->gain + t->eps);
+    }
+    float first = 0.0f;
+    for (int32_t b = 0; b < t->bands; ++b) {
+        first += logs[b] * t->dct[b];
+    }
+    y[0] = first;
+    /* Each further row of cosines sums to zero: taking the differences to one band changes nothing but the rounding, and makes the
+     * coefficients of a silent frame exactly zero. */
+    const float base = logs[0];
+    for (int32_t b = 0; b < t->bands; ++b) {
+        logs[b] -= base;
+    }
+    for (int32_t c = 1; c < t->coefficients; ++c) {
+        float sum = 0.0f;
+        for (int32_t b = 0; b < t->bands; ++b) {
+            sum += logs[b] * t->dct[c * t->bands + b];
+        }
+        y[c] = sum;
+    }
+}
+
+/* What brings the largest sample (at least 1) to 1, and twice a magnitude to a magnitude. */
+static float eff_peak_gain(const int16_t *x, int32_t n)
+{
+    int32_t largest = 1;
+    for (int32_t k = 0; k < n; ++k) {
+        largest = x[k] > largest ? x[k] : largest;
+    }
+    return 0.5f / (float)largest;
+}
+
+static int32_t eff_mfcc_step(float v, float scale, int32_t zero, int32_t truncate)
+{
+    float t = v / scale + (float)zero;
+    if (!truncate) {
+        t += t < 0.0f ? -0.5f : 0.5f;
+    }
+    return (int32_t)(t > 1.0e9f ? 1.0e9f : t < -1.0e9f ? -1.0e9f : t);
+}
+
+void eff_mfcc_f32(float *y, float *scratch, const int16_t *x, const float *window, const float *sine, const float *mel,
+                  const int32_t *spans, const float *dct, int32_t n, int32_t frames, int32_t frame, int32_t hop, int32_t fft, int32_t bins,
+                  int32_t bands, int32_t coefficients, float eps)
+{
+    const eff_mfcc_tables t = {window, sine, mel, dct, spans, frame, fft, bins, bands, coefficients, eff_peak_gain(x, n), eps};
+    for (int32_t f = 0; f < frames; ++f) {
+        eff_mfcc_frame(y + f * coefficients, scratch, x + f * hop, &t);
+    }
+}
+
+void eff_mfcc_i8(int8_t *y, float *scratch, const int16_t *x, const float *window, const float *sine, const float *mel,
+                 const int32_t *spans, const float *dct, int32_t n, int32_t frames, int32_t frame, int32_t hop, int32_t fft, int32_t bins,
+                 int32_t bands, int32_t coefficients, float eps, float y_scale, int32_t y_zero, int32_t truncate, int32_t wrap)
+{
+    const eff_mfcc_tables t = {window, sine, mel, dct, spans, frame, fft, bins, bands, coefficients, eff_peak_gain(x, n), eps};
+    float *row = scratch + fft + bands;
+    for (int32_t f = 0; f < frames; ++f) {
+        eff_mfcc_frame(row, scratch, x + f * hop, &t);
+        for (int32_t c = 0; c < coefficients; ++c) {
+            const int32_t v = eff_mfcc_step(row[c], y_scale, y_zero, truncate);
+            y[f * coefficients + c] = (int8_t)(wrap ? ((v + 128) & 255) - 128 : eff_clamp(v, -128, 127));
+        }
+    }
+}
+
+void eff_mfcc_i16(int16_t *y, float *scratch, const int16_t *x, const float *window, const float *sine, const float *mel,
+                  const int32_t *spans, const float *dct, int32_t n, int32_t frames, int32_t frame, int32_t hop, int32_t fft, int32_t bins,
+                  int32_t bands, int32_t coefficients, float eps, float y_scale)
+{
+    const eff_mfcc_tables t = {window, sine, mel, dct, spans, frame, fft, bins, bands, coefficients, eff_peak_gain(x, n), eps};
+    float *row = scratch + fft + bands;
+    for (int32_t f = 0; f < frames; ++f) {
+        eff_mfcc_frame(row, scratch, x + f * hop, &t);
+        for (int32_t c = 0; c < coefficients; ++c) {
+            y[f * coefficients + c] = (int16_t)eff_clamp(eff_mfcc_step(row[c], y_scale, 0, 0), -32767, 32767);
+        }
+    }
+}

@@ -1,0 +1,265 @@
+"""Mel-frequency cepstral coefficients of an int16 audio clip: window, real FFT, magnitudes, mel bands, logarithm, cosine transform.
+
+All in float32 with one order of operations, so that NumPy and C give the same bits: the FFT is a complex one of half the length (radix 2,
+decimation in time), sums run in index order, the logarithm is a polynomial. ``features`` computes any number of clips at once; the twins
+call it for one. The tables come from ``edgeff.ops.mfcc``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from edgeff.ir import Array
+from edgeff.kernels import kernel
+
+CLIPS_AT_ONCE = 16
+
+
+SMALLEST_NORMAL = np.float32(2.0**-126)
+
+
+LN_COEFFICIENTS = (
+    -1.1514610310e-1,
+    1.1676998740e-1,
+    -1.2420140846e-1,
+    1.4249322787e-1,
+    -1.6668057665e-1,
+    2.0000714765e-1,
+    -2.4999993993e-1,
+    3.3333331174e-1,
+)
+
+
+def ln_f32(x: Array) -> Array:
+    """The natural logarithm of normal float32 numbers > 0 by the C's polynomial, bit for bit; any shape."""
+    f = np.float32
+    bits = np.asarray(x, f).view(np.uint32)
+    exponent = (bits >> np.uint32(23)).astype(np.int32) - 126
+    m = ((bits & np.uint32(0x7FFFFF)) | np.uint32(0x3F000000)).view(f)
+    low = m < f(0.707106781)
+    e = (exponent - low).astype(f)
+    m = np.where(low, m + m, m) - f(1.0)
+    z = m * m
+    p = np.full_like(m, f(7.0376836292e-2))
+    for c in LN_COEFFICIENTS:
+        p = p * m + f(c)
+    p = p * m * z
+    p = p + e * f(-2.12194440e-4)
+    p = p - f(0.5) * z
+    out: Array = (m + p) + e * f(0.693359375)
+    return out
+
+
+def _root(x: Array) -> Array:
+    return np.where(x < SMALLEST_NORMAL, np.float32(0.0), np.sqrt(x))
+
+
+def _complex_fft(re: Array, im: Array, sine: Array, fft: int) -> None:
+    """The FFT along axis 0, in place: re and im (fft / 2, columns), in bit-reversed order before it."""
+    columns, half = re.shape[1], 1
+    while half < fft // 2:
+        k = np.arange(half) * (fft // (2 * half))
+        c, s = sine[k + fft // 4][:, None], sine[k][:, None]
+        blocks = [part.reshape(-1, 2, half, columns) for part in (re, im)]
+        (a_re, b_re), (a_im, b_im) = ((part[:, 0], part[:, 1]) for part in blocks)
+        t_re, t_im = b_re * c + b_im * s, b_im * c - b_re * s
+        t_re[:, 0], t_im[:, 0] = b_re[:, 0], b_im[:, 0]
+        b_re[:], b_im[:] = a_re - t_re, a_im - t_im
+        a_re += t_re
+        a_im += t_im
+        half *= 2
+
+
+def _magnitudes(re: Array, im: Array, sine: Array, fft: int, bins: int) -> None:
+    """Writes twice the magnitudes of bins 1 .. bins - 1 into re (fft / 2, columns)."""
+    k = np.arange(1, fft // 4 + 1)
+    m = fft // 2 - k
+    c, s = sine[k + fft // 4][:, None], sine[k][:, None]
+    even_re, even_im = re[k] + re[m], im[k] - im[m]
+    odd_re, odd_im = im[k] + im[m], re[m] - re[k]
+    t_re, t_im = c * odd_re + s * odd_im, c * odd_im - s * odd_re
+    upper, lower = m < bins, k < bins
+    difference_re, difference_im = (even_re - t_re)[upper], (even_im - t_im)[upper]
+    re[m[upper]] = _root(difference_re * difference_re + difference_im * difference_im)
+    sum_re, sum_im = (even_re + t_re)[lower], (even_im + t_im)[lower]
+    re[k[lower]] = _root(sum_re * sum_re + sum_im * sum_im)
+
+
+def _in_order(products: Array) -> Array:
+    """The float32 sums along axis 0 from zero in index order, each addition rounded."""
+    start = np.zeros((1, *products.shape[1:]), np.float32)
+    return np.add.accumulate(np.concatenate([start, products]), axis=0, dtype=np.float32)[-1]
+
+
+def bit_reversed(count: int) -> Array:
+    """The numbers 0 .. count - 1 with their bits reversed; ``count`` a power of two.
+
+    >>> bit_reversed(8).tolist()
+    [0, 4, 2, 6, 1, 5, 3, 7]
+    """
+    order = np.zeros(1, np.int64)
+    while len(order) < count:
+        order = np.concatenate([2 * order, 2 * order + 1])
+    return order
+
+
+def _frames(x: Array, gain: Array, tables: Mapping[str, Array], sizes: Mapping[str, Any]) -> tuple[Array, Array]:
+    """Coefficients (C, columns) and working memory (fft + bands, columns) of windowless frames x (columns, frame) int16."""
+    fft, frame, bands, eps = sizes["fft"], sizes["frame"], sizes["bands"], np.float32(sizes["eps"])
+    sine, spans = tables["sine"], tables["spans"].reshape(-1, 2)
+    samples = np.zeros((fft, len(x)), np.float32)
+    np.multiply(x.T.astype(np.float32), tables["window"][:, None], out=samples[:frame])
+    order = bit_reversed(fft // 2)
+    re, im = samples[2 * order], samples[2 * order + 1]
+    _complex_fft(re, im, sine, fft)
+    _magnitudes(re, im, sine, fft, sizes["bins"])
+    logs, start = np.empty((bands, len(x)), np.float32), 0
+    for band, (first, count) in enumerate(spans.tolist()):
+        logs[band] = _in_order(re[first : first + count] * tables["mel"][start : start + count, None])
+        start += count
+    logs = ln_f32(logs * gain + eps)
+    dct = tables["dct"].reshape(-1, bands)
+    y = np.empty((len(dct), len(x)), np.float32)
+    y[0] = _in_order(logs * dct[0][:, None])
+    logs -= logs[0].copy()
+    for row in range(1, len(dct)):
+        y[row] = _in_order(logs * dct[row][:, None])
+    memory = np.concatenate([np.stack([re, im], axis=1).reshape(fft, -1), logs])
+    return y, memory
+
+
+def _clips(x: Array, tables: Mapping[str, Array], sizes: Mapping[str, Any]) -> tuple[Array, Array]:
+    """Coefficients (B, frames, C) of clips x (B, n), and the working memory after the last frame."""
+    frames, frame, hop = sizes["frames"], sizes["frame"], sizes["hop"]
+    every = np.lib.stride_tricks.sliding_window_view(x, frame, axis=1)[:, : (frames - 1) * hop + 1 : hop]
+    largest = np.maximum(x.max(axis=1), 1).astype(np.float32)
+    gain = np.repeat(np.float32(0.5) / largest, frames)
+    y, memory = _frames(every.reshape(-1, frame), gain, tables, sizes)
+    return y.T.reshape(len(x), frames, -1), memory[:, -1]
+
+
+def features(x: Array, tables: Mapping[str, Array], sizes: Mapping[str, Any]) -> Array:
+    """The float32 coefficients of clips, (B, frames, C), to the bit those of ``eff_mfcc_f32``.
+
+    Args:
+        x: (B, n) int16.
+        tables: window, sine, mel, spans and dct, flat (see ``edgeff.h``).
+        sizes: frames, frame, hop, fft, bins, bands and eps.
+    """
+    parts = [_clips(x[first : first + CLIPS_AT_ONCE], tables, sizes)[0] for first in range(0, len(x), CLIPS_AT_ONCE)]
+    return np.concatenate(parts) if parts else np.empty((0, sizes["frames"], len(tables["dct"]) // sizes["bands"]), np.float32)
+
+
+def steps(y: Array, y_scale: float, y_zero: int, truncate: int) -> Array:
+    """float32 coefficients in steps of the integer form, int64 before saturation or wrapping."""
+    f = np.float32
+    t = y / f(y_scale) + f(y_zero)
+    if not truncate:
+        t = t + np.where(t < 0, f(-0.5), f(0.5))
+    return np.trunc(np.clip(t, f(-1.0e9), f(1.0e9))).astype(np.int64)
+
+
+def _one(scratch: Array, x: Array, tables: Mapping[str, Array], sizes: Mapping[str, Any]) -> Array:
+    y, memory = _clips(x[None], tables, sizes)
+    scratch[: len(memory)] = memory
+    return y[0]
+
+
+def _multiplications(attrs: Mapping[str, Any]) -> int:
+    """Of one clip: the windows, the butterflies that turn, the split into bins, the magnitudes, two bands a bin and the transform."""
+    half, a = attrs["fft"] // 2, attrs
+    stages = half.bit_length() - 1
+    butterflies = stages * half // 2 - (half - 1)
+    frame = a["frame"] + 4 * butterflies + 4 * (half // 2) + 4 * (a["bins"] - 1) + a["coefficients"] * a["bands"]
+    return int(attrs["frames"] * frame)
+
+
+@kernel(macs=_multiplications)
+def eff_mfcc_f32(
+    y: Array,
+    scratch: Array,
+    x: Array,
+    window: Array,
+    sine: Array,
+    mel: Array,
+    spans: Array,
+    dct: Array,
+    n: int,
+    frames: int,
+    frame: int,
+    hop: int,
+    fft: int,
+    bins: int,
+    bands: int,
+    coefficients: int,
+    eps: float,
+) -> None:
+    """x (n,) int16 -> y (frames, coefficients) float32; ``scratch`` keeps the last frame's working memory."""
+    tables = {"window": window, "sine": sine, "mel": mel, "spans": spans, "dct": dct}
+    sizes = {"frames": frames, "frame": frame, "hop": hop, "fft": fft, "bins": bins, "bands": bands, "eps": eps}
+    y[:] = _one(scratch, x, tables, sizes).reshape(-1)
+
+
+@kernel(macs=_multiplications)
+def eff_mfcc_i8(
+    y: Array,
+    scratch: Array,
+    x: Array,
+    window: Array,
+    sine: Array,
+    mel: Array,
+    spans: Array,
+    dct: Array,
+    n: int,
+    frames: int,
+    frame: int,
+    hop: int,
+    fft: int,
+    bins: int,
+    bands: int,
+    coefficients: int,
+    eps: float,
+    y_scale: float,
+    y_zero: int,
+    truncate: int,
+    wrap: int,
+) -> None:
+    """The same in int8: y / y_scale + y_zero, rounded half away from zero or truncated, saturated or wrapped around."""
+    tables = {"window": window, "sine": sine, "mel": mel, "spans": spans, "dct": dct}
+    sizes = {"frames": frames, "frame": frame, "hop": hop, "fft": fft, "bins": bins, "bands": bands, "eps": eps}
+    values = _one(scratch, x, tables, sizes)
+    scratch[fft + bands :] = values[-1]
+    v = steps(values, y_scale, y_zero, truncate).reshape(-1)
+    y[:] = ((v + 128) & 255) - 128 if wrap else np.clip(v, -128, 127)
+
+
+@kernel(macs=_multiplications)
+def eff_mfcc_i16(
+    y: Array,
+    scratch: Array,
+    x: Array,
+    window: Array,
+    sine: Array,
+    mel: Array,
+    spans: Array,
+    dct: Array,
+    n: int,
+    frames: int,
+    frame: int,
+    hop: int,
+    fft: int,
+    bins: int,
+    bands: int,
+    coefficients: int,
+    eps: float,
+    y_scale: float,
+) -> None:
+    """The same in int16: y / y_scale, rounded half away from zero and saturated at +-32767."""
+    tables = {"window": window, "sine": sine, "mel": mel, "spans": spans, "dct": dct}
+    sizes = {"frames": frames, "frame": frame, "hop": hop, "fft": fft, "bins": bins, "bands": bands, "eps": eps}
+    values = _one(scratch, x, tables, sizes)
+    scratch[fft + bands :] = values[-1]
+    y[:] = np.clip(steps(values, y_scale, 0, 0), -32767, 32767).reshape(-1)

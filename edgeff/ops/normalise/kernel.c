@@ -1,0 +1,83 @@
+/* Y = x / rms(x). */
+#include "edgeff.h"
+
+/* The correctly rounded square root of a non-negative, finite, normal number, one bit of the mantissa at a time. */
+float eff_sqrt_f32(float x)
+{
+    union {
+        float value;
+        uint32_t bits;
+    } v = {x};
+    if (v.bits < UINT32_C(0x00800000)) {
+        return 0.0f;
+    }
+    const int32_t exponent = (int32_t)(v.bits >> 23) - 127;
+    uint64_t rest = (uint64_t)((v.bits & UINT32_C(0x7FFFFF)) | UINT32_C(0x800000)) << (exponent & 1 ? 26 : 25);
+    uint64_t root = 0;
+    for (uint64_t bit = UINT64_C(1) << 50; bit != 0; bit >>= 2) {
+        if (rest >= root + bit) {
+            rest -= root + bit;
+            root = (root >> 1) + bit;
+        } else {
+            root >>= 1;
+        }
+    }
+    root = (root + 1) >> 1;
+    v.bits = ((uint32_t)((exponent - (exponent & 1)) / 2 + 127) << 23) + ((uint32_t)root - UINT32_C(0x800000));
+    return v.value;
+}
+
+void eff_normalise_f32(float *y, const float *x, int32_t n, float eps)
+{
+    float sum = 0.0f;
+    for (int32_t k = 0; k < n; ++k) {
+        sum += x[k] * x[k];
+    }
+    const float length = eff_sqrt_f32(sum / (float)n) + eps;
+    for (int32_t k = 0; k < n; ++k) {
+        y[k] = x[k] / length;
+    }
+}
+
+uint32_t eff_sqrt_u64(uint64_t v)
+{
+    uint64_t root = 0;
+    for (uint64_t bit = UINT64_C(1) << 62; bit != 0; bit >>= 2) {
+        if (v >= root + bit) {
+            v -= root + bit;
+            root = (root >> 1) + bit;
+        } else {
+            root >>= 1;
+        }
+    }
+    return (uint32_t)root;
+}
+
+/* The root mean square is taken in units of 2^-8 input steps; the one that is added is the eps of the integer form. gain = 2^24 / s_y;
+ * n <= 33,000. */
+void eff_normalise_i8(int8_t *y, const int8_t *x, int32_t n, int32_t x_zero, int32_t y_zero, int32_t gain)
+{
+    int32_t sum = 0;
+    for (int32_t k = 0; k < n; ++k) {
+        sum += (x[k] - x_zero) * (x[k] - x_zero);
+    }
+    const int32_t factor = gain / (int32_t)(eff_sqrt_u64(((uint64_t)sum << 16) / (uint32_t)n) + 1u);
+    for (int32_t k = 0; k < n; ++k) {
+        const int64_t v = ((int64_t)(x[k] - x_zero) * factor + 0x8000) >> 16;
+        y[k] = (int8_t)eff_clamp((int32_t)(v > 1024 ? 1024 : v < -1024 ? -1024 : v) + y_zero, -128, 127);
+    }
+}
+
+/* The root mean square in input steps, plus one; gain = 2^16 / s_y. */
+void eff_normalise_i16(int16_t *y, const int16_t *x, int32_t n, int32_t gain)
+{
+    int64_t sum = 0;
+    for (int32_t k = 0; k < n; ++k) {
+        sum += (int32_t)x[k] * x[k];
+    }
+    const int32_t factor = gain / (int32_t)(eff_sqrt_u64((uint64_t)sum / (uint32_t)n) + 1u);
+    for (int32_t k = 0; k < n; ++k) {
+        const int64_t v = ((int64_t)x[k] * factor + 0x8000) >> 16;
+        y[k] = (int16_t)(v > 32767 ? 32767 : v < -32767 ? -32767 : v);
+    }
+}

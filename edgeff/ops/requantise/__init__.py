@@ -1,0 +1,46 @@
+"""Another scale in int8, nothing in float."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+from edgeff.ir import Array, Layer
+from edgeff.ops import Arrays, LayerKind, Named
+from edgeff.ops.numerics import check_numeric
+from edgeff.registry import ops
+
+
+def lower_rescale(build: Any, layer: Layer, x: Any, y: Any) -> None:
+    """Emits y = x in y's scale, within the ends of the layer's activation."""
+    multiplier, shift = build.fixed_point(x.scale / y.scale, f"requantisation of layer {layer.name!r}")
+    attrs = {"n": prod(layer.shape), "x_zero": x.zero_point, "y_zero": y.zero_point, "multiplier": multiplier, "shift": shift}
+    build.call("eff_rescale_i8", [y], [x], attrs | build.ends(layer, y), layer)
+
+
+class Requantise(LayerKind):
+    """Nothing in float; in int8 the same numbers in another scale (TFLite's QUANTIZE between two int8 tensors)."""
+
+    op = "requantise"
+    summary = "another scale in int8, nothing in float"
+
+    def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
+        return xs[0]
+
+    def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
+        return (delta,)
+
+    def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
+        return dxs[0]
+
+    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+        check_numeric(build, layer)
+        if build.numeric == "float32":
+            return xs[0]
+        y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
+        lower_rescale(build, layer, xs[0], y)
+        return y
+
+
+ops.add("requantise", Requantise())

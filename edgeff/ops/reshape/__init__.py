@@ -1,0 +1,47 @@
+"""The same elements in another shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+from edgeff.errors import BadInput
+from edgeff.ir import Array, Layer
+from edgeff.ops import Arrays, LayerKind, Named
+from edgeff.registry import ops
+
+
+class Reshape(LayerKind):
+    """The same elements in C order as an activation of the layer's shape."""
+
+    op = "reshape"
+    summary = "another shape of the same elements"
+    keeps_quant = True
+
+    def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+        if prod(layer.shape) != prod(inputs[0]):
+            raise BadInput(f"layer {layer.name!r}", got=f"{inputs[0]} as {layer.shape}", allowed="as many elements")
+        return layer.shape
+
+    def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
+        return xs[0].reshape(len(xs[0]), *layer.shape)
+
+    def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
+        return (delta.reshape(xs[0].shape),)
+
+    def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
+        return self.forward(layer, params, *dxs)
+
+    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+        return replace(xs[0], shape=layer.shape)
+
+    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+        return replace(dxs[0], shape=layer.shape)
+
+    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+        return (replace(delta, shape=xs[0].shape),)
+
+
+ops.add("reshape", Reshape())

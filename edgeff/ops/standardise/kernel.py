@@ -1,0 +1,38 @@
+"""Y = (x - mean x) / sqrt(variance x + eps)."""
+
+from __future__ import annotations
+
+from math import isqrt
+
+import numpy as np
+
+from edgeff.ir import Array
+from edgeff.kernels import kernel
+from edgeff.kernels.arithmetic import sum_in_order
+
+
+@kernel(macs=lambda a: 2 * a["n"])
+def eff_standardise_f32(y: Array, x: Array, n: int, eps: float) -> None:
+    """y = (x - mean(x)) / sqrt(variance(x) + eps)."""
+    centred = x - sum_in_order(x) / np.float32(n)
+    spread = sum_in_order(centred * centred) / np.float32(n) + np.float32(eps)
+    y[:] = centred / (np.sqrt(spread) if spread >= np.float32(2.0**-126) else np.float32(0.0))
+
+
+@kernel(macs=lambda a: 2 * a["n"])
+def eff_standardise_i8(y: Array, x: Array, n: int, y_zero: int, gain: int) -> None:
+    """y in steps of 2**24 / gain; mean and deviation in units of 2**-8 input steps, the deviation plus one. n <= 32,768."""
+    u = x.astype(np.int64) + 128
+    total, squares = int(u.sum()), int(np.dot(u, u))
+    factor = gain // (isqrt(((n * squares - total * total) << 16) // (n * n)) + 1)
+    centred = (u << 8) - (total * 256 + n // 2) // n
+    y[:] = np.clip(((centred * factor + (1 << 23)) >> 24) + y_zero, -128, 127)
+
+
+@kernel(macs=lambda a: 2 * a["n"])
+def eff_standardise_i16(y: Array, x: Array, n: int, gain: int) -> None:
+    """The int16 form: steps of 2**16 / gain, mean and deviation in input steps. n <= 32,768."""
+    u = x.astype(np.int64) + 32768
+    total, squares = int(u.sum()), int(np.dot(u, u))
+    factor = gain // (isqrt((n * squares - total * total) // (n * n)) + 1)
+    y[:] = np.clip(((u - (total + n // 2) // n) * factor + 0x8000) >> 16, -32767, 32767)

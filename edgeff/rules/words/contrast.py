@@ -1,0 +1,83 @@
+"""Self-contrastive Forward-Forward (Chen et al. 2025): pairs of samples, the local loss."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeff.ir import Array
+from edgeff.kernels import kernel
+from edgeff.kernels.arithmetic import exp_f32, requantise, sigmoid_q15
+
+
+@kernel(macs=lambda a: a["n"])
+def eff_pair_f32(y: Array, a: Array, c: Array, n: int) -> None:
+    """y = (a + c) / 2: what the tied halves of a layer see of a pair, but for a factor of 2."""
+    y[:] = (a + c) * np.float32(0.5)
+
+
+def _pair(y: Array, a: Array, c: Array) -> None:
+    y[:] = (a.astype(np.int64) + c.astype(np.int64) + 1) >> 1
+
+
+@kernel(macs=lambda a: a["n"])
+def eff_pair_i8(y: Array, a: Array, c: Array, n: int) -> None:
+    """The int8 form, all of one scale and zero point; ties upwards."""
+    _pair(y, a, c)
+
+
+@kernel(macs=lambda a: a["n"])
+def eff_pair_i16(y: Array, a: Array, c: Array, n: int) -> None:
+    """The int16 form."""
+    _pair(y, a, c)
+
+
+@kernel(macs=lambda a: 2 * a["positions"] * a["channels"])
+def eff_scff_delta_f32(d: Array, h: Array, positions: int, channels: int, theta: float, sign: int, sparsity: float) -> None:
+    """channels / 8 times d loss / d h for G = 4 mean(h^2) at each position.
+
+    The loss is softplus(theta - G) + sparsity G (sign 1) or softplus(G - theta) (sign -1).
+    """
+    f = np.float32
+    image = h.reshape(positions, channels)
+    sums = np.add.accumulate(image * image, axis=1, dtype=f)[:, -1]
+    goodness = f(4.0) * sums / f(channels)
+    s = f(-1.0 if sign < 0 else 1.0)
+    slope = f(1.0) / (f(1.0) + exp_f32(s * (goodness - f(theta))))
+    factor = slope if sign < 0 else f(sparsity) - slope
+    d[:] = (factor[:, None] * image).reshape(-1)
+
+
+def _factors(squares: Array, multiplier: int, shift: int, theta: int, sign: int, sparsity: int) -> Array:
+    """In Q0.15, one a position."""
+    goodness = np.clip(requantise(squares, multiplier, shift), 0, 1 << 30)
+    slope = sigmoid_q15(goodness - theta if sign < 0 else theta - goodness)
+    return np.asarray(slope if sign < 0 else sparsity - slope)[:, None]
+
+
+@kernel(macs=lambda a: 2 * a["positions"] * a["channels"])
+def eff_scff_delta_i8(
+    d: Array,
+    h: Array,
+    positions: int,
+    channels: int,
+    h_zero: int,
+    multiplier: int,
+    shift: int,
+    theta: int,
+    sign: int,
+    sparsity: int,
+) -> None:
+    """The int8 form, d in int16 with the scale s_h / 128; G and theta in units of 2**-16, sparsity in Q0.15. channels <= 33,000."""
+    image = h.astype(np.int64).reshape(positions, channels) - h_zero
+    factors = _factors((image * image).sum(axis=1), multiplier, shift, theta, sign, sparsity)
+    d[:] = ((factors * image + 128) >> 8).reshape(-1)
+
+
+@kernel(macs=lambda a: 2 * a["positions"] * a["channels"])
+def eff_scff_delta_i16(
+    d: Array, h: Array, positions: int, channels: int, multiplier: int, shift: int, theta: int, sign: int, sparsity: int
+) -> None:
+    """The int16 form, d with the scale s_h; the sum of squares enters in units of 2**16."""
+    image = h.astype(np.int64).reshape(positions, channels)
+    factors = _factors((image * image).sum(axis=1) >> 16, multiplier, shift, theta, sign, sparsity)
+    d[:] = ((factors * image + (1 << 14)) >> 15).reshape(-1)

@@ -1,0 +1,64 @@
+/* Errors and differences. */
+#include "edgeff.h"
+
+void eff_difference_f32(float *d, const float *a, const float *c, int32_t n)
+{
+    for (int32_t k = 0; k < n; ++k) {
+        d[k] = a[k] - c[k];
+    }
+}
+
+void eff_difference_i8(int16_t *d, const int8_t *a, const int8_t *c, int32_t n)
+{
+    for (int32_t k = 0; k < n; ++k) {
+        d[k] = (int16_t)(a[k] - c[k]);
+    }
+}
+
+void eff_difference_i16(int16_t *d, const int16_t *a, const int16_t *c, int32_t n)
+{
+    for (int32_t k = 0; k < n; ++k) {
+        d[k] = eff_saturate_i16((int32_t)a[k] - c[k]);
+    }
+}
+
+void eff_residual_i8(int16_t *d, const int8_t *a, const int8_t *c, int32_t n, int32_t a_zero, int32_t a_multiplier, int32_t a_shift,
+                     int32_t c_zero, int32_t c_multiplier, int32_t c_shift)
+{
+    for (int32_t k = 0; k < n; ++k) {
+        const int32_t left = eff_saturate_i16(eff_requantise(a[k] - a_zero, a_multiplier, a_shift));
+        const int32_t right = eff_saturate_i16(eff_requantise(c[k] - c_zero, c_multiplier, c_shift));
+        d[k] = eff_saturate_i16(left - right);
+    }
+}
+
+void eff_residual_i16(int16_t *d, const int16_t *a, const int16_t *c, int32_t n, int32_t a_multiplier, int32_t a_shift,
+                      int32_t c_multiplier, int32_t c_shift)
+{
+    for (int32_t k = 0; k < n; ++k) {
+        const int32_t left = eff_saturate_i16(eff_requantise(a[k], a_multiplier, a_shift));
+        const int32_t right = eff_saturate_i16(eff_requantise(c[k], c_multiplier, c_shift));
+        d[k] = eff_saturate_i16(left - right);
+    }
+}
+
+void eff_error_f32(float *e, const float *p, const int32_t *label, int32_t n)
+{
+    for (int32_t c = 0; c < n; ++c) {
+        e[c] = c == *label ? p[c] - 1.0f : p[c];
+    }
+}
+
+void eff_error_i8(int16_t *e, const int8_t *p, const int32_t *label, int32_t n, int32_t p_zero, int32_t one)
+{
+    for (int32_t c = 0; c < n; ++c) {
+        e[c] = eff_saturate_i16(p[c] - p_zero - (c == *label ? one : 0));
+    }
+}
+
+void eff_error_i16(int16_t *e, const int16_t *p, const int32_t *label, int32_t n, int32_t one)
+{
+    for (int32_t c = 0; c < n; ++c) {
+        e[c] = eff_saturate_i16(p[c] - (c == *label ? one : 0));
+    }
+}
