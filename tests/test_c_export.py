@@ -36,14 +36,14 @@ HOSTILE = ("a */ system(", 'b"\n#error "', "int", "\\", "c/*", "??/", "\u202e\x1
 _FOLDER = tempfile.TemporaryDirectory(prefix="edgeff-tests-c-")
 
 
-def compiled(folder: Path, *options: str, files: list[str] | None = None) -> str:
-    """What the example of ``folder`` prints, built from ``files``, by default from all its C."""
-    sources = files or sorted(map(str, folder.glob("*.c")))
-    command = [*host_compiler(), *options, *sources, "-o", str(folder / "example")]
+def compiled(folder: Path, *options: str, files: list[str] | None = None, example: str = "main.c") -> str:
+    """What the example of ``folder`` prints, built from ``files``, by default from all its C, and the example."""
+    sources = [*(files or sorted(map(str, folder.glob("*.c")))), str(folder / "example" / example)]
+    command = [*host_compiler(), *options, f"-I{folder}", *sources, "-o", str(folder / "a.out")]
     built = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert built.returncode == 0, built.stderr
     environment = os.environ | {"ASAN_OPTIONS": "detect_leaks=0"}
-    ran = subprocess.run([str(folder / "example")], capture_output=True, text=True, timeout=60, check=False, env=environment)
+    ran = subprocess.run([str(folder / "a.out")], capture_output=True, text=True, timeout=60, check=False, env=environment)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
 
@@ -85,8 +85,8 @@ def variants() -> list[tuple[str, Deployment]]:
 def sanitizers_missing() -> str:
     """Why the host's compiler cannot build with ASan and UBSan; empty when it can."""
     folder = Path(_FOLDER.name) / "sanitizers"
-    folder.mkdir()
-    (folder / "main.c").write_text("int main(void) { return 0; }\n", encoding="utf-8")
+    (folder / "example").mkdir(parents=True)
+    (folder / "example" / "main.c").write_text("int main(void) { return 0; }\n", encoding="utf-8")
     try:
         compiled(folder, *SANITIZERS)
     except AssertionError:
@@ -117,8 +117,7 @@ def test_the_c_is_clean_under_sanitizers_at_the_extremes(name: str, deployment: 
     program = (deployment if isinstance(deployment, Deployment) else deployed(*deployment)).program
     x = extremes(program)
     write_c(program, tmp_path, samples=x, labels=np.arange(len(x)) % max(program.classes, 1))
-    own = [str(tmp_path / "model.c"), str(tmp_path / "main.c")]
-    printed = compiled(tmp_path, *STRICT, *SANITIZERS, files=[*own, *sanitized_kernels()])
+    printed = compiled(tmp_path, *STRICT, *SANITIZERS, files=[str(tmp_path / "model.c"), *sanitized_kernels()])
     assert printed.splitlines()[-1] == LAST_LINE, name
 
 
@@ -136,7 +135,7 @@ def hostile() -> Network:
 def test_no_name_breaks_the_c(tmp_path: Path) -> None:
     write_c(deployed("pepita", "int8", hostile()).program, tmp_path, command="edgeff */ \\\n#error")
     assert compiled(tmp_path, *STRICT).splitlines()[-1] == LAST_LINE
-    for path in tmp_path.glob("m*.[ch]"):
+    for path in tmp_path.rglob("m*.[ch]"):
         assert path.read_text(encoding="utf-8").isascii()
 
 
@@ -179,11 +178,11 @@ def test_the_text_is_the_same_in_every_process_and_fits_the_page(rule: str | Non
         path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)  # noqa: PTH109
         environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": path}
         subprocess.run([sys.executable, "-c", script, str(tmp_path / seed)], check=True, timeout=60, env=environment)
-    for path_here in source.folder.iterdir():
+    for path_here in filter(Path.is_file, source.folder.rglob("*")):
         text = path_here.read_text(encoding="utf-8")
         assert max(map(len, text.splitlines())) <= 140
         assert "\n\n\n" not in text
-        assert all((tmp_path / seed / path_here.name).read_text(encoding="utf-8") == text for seed in ("1", "2"))
+        assert all((tmp_path / seed / path_here.relative_to(source.folder)).read_text(encoding="utf-8") == text for seed in ("1", "2"))
 
 
 def test_the_calls_are_the_programs_in_order(tmp_path: Path) -> None:
@@ -215,9 +214,19 @@ def test_an_earlier_export_is_replaced_and_other_files_stay(tmp_path: Path) -> N
         (tmp_path / name).write_text("", encoding="utf-8")
     write_c(deployed(None, "float32").program, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
-        *("app.c", "app.h", "notes.txt", "edgeff.h", "main.c", "model.c", "model.h"),
+        *("app.c", "app.h", "notes.txt", "edgeff.h", "example", "model.c", "model.h"),
         *("eff_dense.c", "eff_select.c", "eff_softmax.c"),
     }
+
+
+def test_the_example_that_version_0_1_put_among_the_sources_goes_and_a_main_of_the_users_own_stays(tmp_path: Path) -> None:
+    write_c(deployed(None, "float32").program, tmp_path)
+    (tmp_path / "example" / "main.c").rename(tmp_path / "main.c")
+    write_c(deployed(None, "float32").program, tmp_path)
+    assert not (tmp_path / "main.c").exists()
+    (tmp_path / "main.c").write_text("int main(void) { return 0; }\n", encoding="utf-8")
+    write_c(deployed(None, "float32").program, tmp_path)
+    assert (tmp_path / "main.c").exists()
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,12 @@ from edgeff.device.toolchains.host import host_compiler
 from edgeff.formats import load
 from edgeff.formats.onnx.writer import to_onnx
 
-C_FILES = {"edgeff.h", "main.c", "model.c", "model.h"}
+C_FILES = {"edgeff.h", "example/main.c", "model.c", "model.h"}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below ``folder`` by its path."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(
@@ -33,10 +38,10 @@ C_FILES = {"edgeff.h", "main.c", "model.c", "model.h"}
 )
 def test_exported_c_checks_itself(cli: CommandLine, models: Path, folder: Path, model: str, options: list[str]) -> None:
     result = cli.ok("export", models / f"{model}.onnx", "--to", "c", *options, "-o", "model_c", "--json").json
-    assert set(result["files"]) == {path.name for path in (folder / "model_c").iterdir()}
+    assert set(result["files"]) == set(contents(folder / "model_c"))
     assert set(result["files"]) > C_FILES
-    sources = sorted(map(str, (folder / "model_c").glob("*.c")))
-    flags = ["-std=c99", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
+    sources = [*sorted(map(str, (folder / "model_c").glob("*.c"))), str(folder / "model_c" / "example" / "main.c")]
+    flags = ["-std=c99", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", f"-I{folder / 'model_c'}"]
     subprocess.run([*host_compiler(), *flags, *sources, "-o", "check"], check=True, timeout=120)
     checked = subprocess.run([str(folder / "check")], capture_output=True, text=True, check=False, timeout=60)
     assert checked.stdout.splitlines()[-1] == "ok: every bit as in the reference"
@@ -49,13 +54,39 @@ def test_the_same_export_gives_the_same_bytes_and_keeps_other_files(cli: Command
     command = ("export", models / "float.onnx", "--to", "c", "--with-training", "-o")
     cli.ok(*command, "a")
     cli.ok(*command, "deep/er/b")
-    first = {path.name: path.read_bytes() for path in (folder / "a").iterdir()}
-    assert {path.name: path.read_bytes() for path in (folder / "deep/er/b").iterdir()} == first
+    first = contents(folder / "a")
+    assert contents(folder / "deep/er/b") == first
     (folder / "a" / "notes.txt").write_text("mine", encoding="utf-8")
     cli.ok("export", models / "float.onnx", "--to", "c", "-o", "a")
-    names = {path.name for path in (folder / "a").iterdir()}
+    names = set(contents(folder / "a"))
     assert "notes.txt" in names
     assert names - {"notes.txt"} < set(first)
+
+
+def test_models_of_other_prefixes_share_a_folder_in_any_order(cli: CommandLine, models: Path, folder: Path) -> None:
+    wake = ("export", models / "int8.onnx", "--to", "c", "--prefix", "wake_", "-o")
+    gesture = ("export", models / "float.onnx", "--to", "c", "--with-training", "--prefix", "gesture_", "-o")
+    for command in (wake, gesture):
+        cli.ok(*command, "a")
+        cli.ok(*command, "b" if command is wake else "c")
+    for command in (gesture, wake, gesture):
+        cli.ok(*command, "d")
+    alone = contents(folder / "b") | contents(folder / "c")
+    assert contents(folder / "a") == contents(folder / "d") == alone
+    for name in ("wake_", "gesture_"):
+        sources = [*sorted(map(str, (folder / "a").glob("*.c"))), str(folder / "a" / "example" / f"{name}main.c")]
+        subprocess.run([*host_compiler(), "-std=c99", "-Werror", f"-I{folder / 'a'}", *sources, "-o", "check"], check=True, timeout=120)
+        checked = subprocess.run([str(folder / "check")], capture_output=True, text=True, check=False, timeout=60)
+        assert checked.stdout.splitlines()[-1] == "ok: every bit as in the reference"
+
+
+@pytest.mark.parametrize("prefix", ["", "1x", "a-b", "_a", "a__b", "eff_x_", "EFF_", "wa ke", "é_", "a" * 32, "x;"])
+def test_a_prefix_that_c_cannot_take_is_refused(cli: CommandLine, models: Path, folder: Path, prefix: str) -> None:
+    refused = cli("export", models / "int8.onnx", "--to", "c", "--prefix", prefix, "-o", "a")
+    assert refused.status == 2
+    assert "prefix: got" in refused.err
+    assert "name it after the model" in refused.err
+    assert not (folder / "a").exists()
 
 
 @pytest.mark.usefixtures("folder")

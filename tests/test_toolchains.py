@@ -94,6 +94,24 @@ def test_the_project_builds_by_hand_to_the_same_memory(toolchain: str, tmp_path:
     )
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed: apt-get install make")
+@pytest.mark.skipif(not TOOLCHAINS["gcc"].available(), reason="arm-none-eabi-gcc is not installed: apt-get install gcc-arm-none-eabi")
+def test_make_takes_another_toolchain_and_needs_no_python(tmp_path: Path) -> None:
+    project = write_project(TINY, load_board("rpi_pico"), tmp_path, TOOLCHAINS["zig"])
+    gcc = shutil.which("arm-none-eabi-gcc")
+    make = shutil.which("make")
+    assert gcc
+    assert make
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for tool in (gcc, make, "/bin/sh"):
+        (tools / Path(tool).name).symlink_to(tool)
+    subprocess.run([make, "TOOLCHAIN=gcc"], cwd=project, check=True, capture_output=True, env={"PATH": str(tools)})
+    assert (project / "firmware.elf").is_file()
+    refused = subprocess.run([make, "-B", "TOOLCHAIN=armcc"], cwd=project, check=False, capture_output=True, text=True)
+    assert "TOOLCHAIN is armcc; allowed: zig, gcc" in refused.stderr
+
+
 def test_the_project_leaves_the_hosts_example_out_and_holds_no_template_syntax(tmp_path: Path) -> None:
     project = write_project(TINY, load_board("rpi_pico"), tmp_path)
     assert not (project / "model" / "main.c").exists()

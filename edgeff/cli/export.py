@@ -29,6 +29,7 @@ EXAMPLE_SAMPLES = 4
 @click.option("--to", "form", type=OneOf("format", FORMATS), required=True, help="What to write.")
 @click.option("--with-training", is_flag=True, help="With the learning step; C only.")
 @click.option("--rule", help="The rule of the learning step. [default: the one the model was trained with]")
+@click.option("--prefix", help="What the C's names begin with, so that models share a firmware: wake_ gives wake_init. [default: eff_]")
 @click.option("--board", help="Refuse C that does not fit this board; see `edgeff list boards`.")
 @numeric
 @features
@@ -40,6 +41,7 @@ def command(
     form: str,
     with_training: bool,
     rule: str | None,
+    prefix: str | None,
     board: str | None,
     numeric: str | None,
     calibrate: str | None,
@@ -52,14 +54,22 @@ def command(
     """Write a model as ONNX, TFLite or C99."""
     if form == "c":
         check_output_folder(out)
-        _c(load_model(model), model, with_training, rule, board, numeric, calibrate, features, changes, out, as_json, seed)
+        _c(load_model(model), model, with_training, rule, prefix, board, numeric, calibrate, features, changes, out, as_json, seed)
         return
     check_output_file(out, f".{form}")
     if with_training:
         raise Unsupported(
             f"training in {form}", got="--with-training", allowed="--to c", next_step=f"{form} holds inference alone: leave it out"
         )
-    options = {"--rule": rule, "--board": board, "--numeric": numeric, "--calibrate": calibrate, "--features": features, "--set": changes}
+    options = {
+        "--rule": rule,
+        "--prefix": prefix,
+        "--board": board,
+        "--numeric": numeric,
+        "--calibrate": calibrate,
+        "--features": features,
+        "--set": changes,
+    }
     if given := [name for name, value in options.items() if value]:
         raise BadInput(
             f"option {given[0]}", got=f"an export to {form}", allowed="--to c", next_step="to change the numeric: `edgeff quantize`"
@@ -83,6 +93,7 @@ def _c(
     file: str,
     with_training: bool,
     rule: str | None,
+    prefix: str | None,
     board: str | None,
     numeric: str | None,
     calibrate: str | None,
@@ -93,8 +104,12 @@ def _c(
     seed: int | None,
 ) -> None:
     from edgeff.codegen.folder import write_c
+    from edgeff.codegen.names import PREFIX, check_prefix, file_prefix
+    from edgeff.codegen.neighbours import MODEL, carry_over, check_folder, remove_stale
     from edgeff.device.boards import load_board
 
+    prefix = check_prefix(PREFIX if prefix is None else prefix)
+    check_folder(out, prefix)
     learns = _rule(model, with_training, rule)
     machine = load_board(board) if board else None
     deployment = make_deployment(model, rule=learns, numeric=numeric, changes=changes, calibrate=calibrate, seed=seed, features=features)
@@ -103,15 +118,19 @@ def _c(
 
         require_fit(deployment, machine)
     samples, labels = example_samples(model, deployment, seed)
-    with new_folder(out, "model.h") as folder:
-        source = write_c(deployment.program, folder, samples=samples, labels=labels, command=_command(file, with_training, learns, numeric))
-        names = sorted(path.name for path in folder.iterdir())
+    command = _command(file, with_training, learns, file_prefix(prefix), numeric)
+    with new_folder(out, MODEL) as folder:
+        carry_over(out, folder, prefix)
+        source = write_c(deployment.program, folder, samples=samples, labels=labels, prefix=prefix, command=command)
+        names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    remove_stale(out, names)
     memory = source.memory
     result = {"to": "c", "path": str(out), "rule": learns, "numeric": deployment.program.numeric, "files": names}
     figures = {"arena_bytes": memory.arena_bytes, "constant_bytes": memory.flash_bytes}
     what = f"learns by {learns}" if learns else "inference only"
     line = f"wrote {out}: {deployment.program.numeric}, {what}, arena {memory.arena_bytes:,} bytes, constants {memory.flash_bytes:,} bytes"
-    _done(result | figures, f"{line}; `cc {out}/*.c && ./a.out` checks it", as_json)
+    check = f"cc -I{out} {out}/*.c {out}/example/{file_prefix(prefix)}main.c && ./a.out"
+    _done(result | figures, f"{line}; `{check}` checks it", as_json)
 
 
 def _rule(model: Model, with_training: bool, rule: str | None) -> str | None:
@@ -144,10 +163,11 @@ def example_samples(model: Model, deployment: Deployment, seed: int | None) -> t
     return deployment.inputs(data.x_test[:EXAMPLE_SAMPLES]), data.y_test[:EXAMPLE_SAMPLES]
 
 
-def _command(file: str, with_training: bool, rule: str | None, numeric: str | None) -> str:
+def _command(file: str, with_training: bool, rule: str | None, prefix: str, numeric: str | None) -> str:
     """The command as the header of the C states it: without folders, so that the same model gives the same bytes everywhere."""
     words = ["edgeff", "export", Path(file).name, "--to", "c"]
     words += ["--with-training", "--rule", str(rule)] if with_training else []
+    words += ["--prefix", prefix] if prefix else []
     words += ["--numeric", numeric] if numeric else []
     return f"edgeff {version()}: {shlex.join(words)}"
 

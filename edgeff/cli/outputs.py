@@ -38,7 +38,8 @@ def new_file(path: Path) -> Iterator[Path]:
 def new_folder(path: Path, marker: str) -> Iterator[Path]:
     """A temporary folder for what shall be in ``path``: its files are moved there when the block ends, or removed when it fails.
 
-    A folder that exists must be empty or hold ``marker``, the file by which an earlier output is known; its other files stay as they are.
+    A folder that exists must be empty or hold ``marker``, the file (or pattern of files) by which an earlier output is known; its other
+    files stay as they are.
     Raises BadInput otherwise, or when it cannot be written.
     """
     final = path.resolve()
@@ -62,7 +63,7 @@ def new_folder(path: Path, marker: str) -> Iterator[Path]:
 
 def check_folder(path: Path, marker: str) -> None:
     """Returns nothing; raises BadInput when the folder ``path`` holds files but not ``marker``."""
-    if path.is_dir() and not (path / marker).exists() and (others := sorted(entry.name for entry in path.iterdir())):
+    if path.is_dir() and not any(path.glob(marker)) and (others := sorted(entry.name for entry in path.iterdir())):
         raise BadInput(
             f"output folder '{path}'",
             got=f"other files ({others[0]!r})",

@@ -1,16 +1,16 @@
-"""Program + memory plan + samples -> the text of ``main.c``, an example that checks itself against the kernels' NumPy twins."""
+"""Program + memory plan + samples -> the text of ``example/main.c``, which checks the C against the kernels' NumPy twins."""
 
 from __future__ import annotations
 
 from edgeff.codegen.names import initialiser
-from edgeff.codegen.source import written_by
+from edgeff.codegen.source import LICENCE, written_by
 from edgeff.codegen.state import saved
 from edgeff.ir import Array, MemoryPlan, Program
 from edgeff.program.interpreter import Interpreter
 
 
 def example(program: Program, memory: MemoryPlan, samples: Array, labels: Array, command: str) -> str:
-    """``main.c``: predicts on the samples and learns them, and compares with what the twins compute.
+    """``example/main.c``: predicts on the samples and learns them, and compares with what the twins compute.
 
     Args: ``samples`` (n, inputs) of the program's input dtype, n >= 1; ``labels`` (n,), classes where there are classes.
     """
@@ -42,7 +42,8 @@ static const uint8_t check_sum[4] = {{{check_sum}}};
     failures += !same || eff_restore(saved) != 0;
 """
     return f"""\
-/* main.c: an example that checks itself: `cc *.c && ./a.out`. Leave it out of a firmware.
+{LICENCE}
+/* An example that checks itself on a computer. In the folder above: `cc -I. *.c example/main.c && ./a.out`
 {written_by(command)}
  */
 #include <stdio.h>

@@ -1,13 +1,13 @@
-"""Program -> a folder of C99 that any compiler builds with ``cc *.c``.
+"""Program -> a folder of C99 that any compiler builds.
 
 It holds the kernels the program uses, its constants, one arena and two flat lists of calls. ``model.h`` is the interface (init, input,
-predict, output, learn, save, restore), ``main.c`` an example that checks itself against values computed by the NumPy twins. No malloc, no
-stdio outside ``main.c``; the arena's layout is the memory plan's. Refused: a folder that holds C of something else.
+predict, output, learn, save, restore); ``example/main.c``, apart from what a firmware takes, checks the C against values computed by the
+NumPy twins. No malloc, no stdio outside the example; the arena's layout is the memory plan's. Models whose names begin with prefixes of
+their own share a folder, and the kernels in it. Refused: a folder that holds C of something else.
 """
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,8 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeff import registry
 from edgeff.codegen.example import example
+from edgeff.codegen.names import PREFIX, check_prefix, file_prefix, names_in, prefixed
+from edgeff.codegen.neighbours import check_folder, check_shared, needed_by, neighbours, remove_stale
+from edgeff.codegen.scan import called, defined, included
 from edgeff.codegen.source import Text
 from edgeff.codegen.state import SAVE_HEADER_BYTES
 from edgeff.errors import BadInput
@@ -26,10 +28,6 @@ from edgeff.kernels import FOLDER, Kernel, own_sources, source_name
 from edgeff.program.plan import plan
 
 __all__ = ["SAVE_HEADER_BYTES", "Source", "write_c", "write_trace"]
-
-_DEFINED = re.compile(r"^(?!static\b)\w[\w ]*[ *](eff_\w+)\(", re.MULTILINE)
-_CALLED = re.compile(r"\b(eff_\w+)\(")
-_INCLUDED = re.compile(r'^#include "(\w+\.h)"', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -42,40 +40,52 @@ class Source:
 
 
 def write_c(
-    program: Program, folder: Path, *, samples: Array | None = None, labels: Array | None = None, command: str = "edgeff"
+    program: Program,
+    folder: Path,
+    *,
+    samples: Array | None = None,
+    labels: Array | None = None,
+    prefix: str = PREFIX,
+    command: str = "edgeff",
 ) -> Source:
     """Writes the C of ``program`` into ``folder`` (made if missing) and returns what was written.
 
-    An earlier export in the folder is replaced; files of other names stay.
+    An earlier export of that prefix is replaced; files of other names stay, and so do models of other prefixes.
 
     Args:
         program: what to write.
         folder: where to.
         samples: (n, inputs) of the program's input dtype, for the example; by default four seeded random ones.
         labels: (n,), what the example learns them as; by default seeded random classes.
+        prefix: what the names of the model begin with: with ``wake_`` ``wake_init`` and so on stand in ``wake_model.h``.
         command: what the files' heads say made them.
-    Raises: BadInput when the folder holds C files of something else, or samples and labels do not fit.
+    Raises: BadInput for a prefix that C cannot take, when the folder holds C files of something else or a model that needs kernels of
+    another version of edgeff, and when samples and labels do not fit.
     """
     folder = Path(folder)
-    _check_folder(folder)
+    stem = file_prefix(check_prefix(prefix))
+    check_folder(folder, prefix)
     samples, labels = _samples(program, samples, labels)
     memory = plan(program)
     text = Text(program, memory, command)
     files = kernel_files(text.kernels.values())
     headers = {path.with_suffix(".h").name: path.with_suffix(".h") for path in files.values() if path.with_suffix(".h").exists()}
+    copied = {**files, **headers, **shared_headers(files.values())}
+    header = text.header()
     written = {
-        "model.h": text.header(),
-        "model.c": text.source(sorted(headers)),
-        "main.c": example(program, memory, samples, labels, command),
+        f"{stem}model.h": header,
+        f"{stem}model.c": text.source(sorted(headers)),
+        f"example/{stem}main.c": example(program, memory, samples, labels, command),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in {item.file for item in registry.kernels.values()} - set(files):
-        (folder / name).unlink(missing_ok=True)
-    for name, path in {**files, **headers, **shared_headers(files.values())}.items():
+    needed = needed_by(neighbours(folder, prefix))
+    check_shared(copied, needed)
+    remove_stale(folder, copied, needed)
+    (folder / "example").mkdir(parents=True, exist_ok=True)
+    for name, path in copied.items():
         shutil.copyfile(path, folder / name)
     for name, content in written.items():
-        (folder / name).write_text(content, encoding="utf-8")
-    return Source(folder, (*(folder / name for name in sorted(files)), folder / "model.c"), memory)
+        (folder / name).write_text(prefixed(content, prefix, names_in(header)), encoding="utf-8")
+    return Source(folder, (*(folder / name for name in sorted(files)), folder / f"{stem}model.c"), memory)
 
 
 def write_trace(program: Program, source: Source) -> tuple[Path, ...]:
@@ -86,23 +96,6 @@ def write_trace(program: Program, source: Source) -> tuple[Path, ...]:
     trace = source.folder / "trace.c"
     trace.write_text(Text(program, source.memory, "edgeff").trace(), encoding="utf-8")
     return (*(path for path in source.sources if path.name != "model.c"), trace)
-
-
-def _check_folder(folder: Path) -> None:
-    """Raises BadInput unless ``folder`` is missing, free of C or an earlier export."""
-    if folder.exists() and not folder.is_dir():
-        raise BadInput("output folder", got=str(folder), allowed="a folder or a new name")
-    header = folder / "model.h"
-    if header.is_file() and "not for editing." in header.read_text(encoding="utf-8", errors="replace")[:600]:
-        return
-    foreign = sorted(path.name for pattern in ("*.c", "*.h") for path in folder.glob(pattern))
-    if foreign:
-        raise BadInput(
-            f"output folder {folder}",
-            got=f"other C files ({foreign[0]})",
-            allowed="an empty folder or an earlier export",
-            next_step="choose another folder",
-        )
 
 
 def _samples(program: Program, samples: Array | None, labels: Array | None) -> tuple[Array, Array]:
@@ -131,8 +124,8 @@ def kernel_files(kernels: Iterable[Kernel]) -> dict[str, Path]:
         known = files.setdefault(source_name(path), path)
         if known != path:
             raise BadInput(f"kernel file {path}", got=f"the name of {known}", allowed="one file a name", next_step="rename one of the two")
-        called = set(_CALLED.findall(path.read_text(encoding="utf-8")))
-        waiting += sorted({home for name, home in _homes().items() if name in called} - set(files.values()))
+        names = called(path.read_text(encoding="utf-8"))
+        waiting += sorted({home for name, home in _homes().items() if name in names} - set(files.values()))
     return files
 
 
@@ -141,7 +134,7 @@ def shared_headers(files: Iterable[Path]) -> dict[str, Path]:
     headers = {"edgeff.h": FOLDER / "edgeff.h"}
     waiting = list(files)
     while waiting:
-        for name in _INCLUDED.findall(waiting.pop().read_text(encoding="utf-8")):
+        for name in included(waiting.pop().read_text(encoding="utf-8")):
             if name not in headers and (FOLDER / name).exists():
                 headers[name] = FOLDER / name
                 waiting.append(FOLDER / name)
@@ -151,4 +144,4 @@ def shared_headers(files: Iterable[Path]) -> dict[str, Path]:
 @cache
 def _homes() -> dict[str, Path]:
     """Where each C function of edgeff's own is defined."""
-    return {name: path for path in own_sources() for name in _DEFINED.findall(path.read_text(encoding="utf-8"))}
+    return {name: path for path in own_sources() for name in defined(path.read_text(encoding="utf-8"))}

@@ -1,4 +1,4 @@
-"""Names, texts and numbers as C: identifiers and comments that a user's names cannot break, literals that keep every bit."""
+"""Names, texts and numbers as C: identifiers and comments that a user's names cannot break, literals that keep every bit, prefixes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,58 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from edgeff.errors import BadInput
 from edgeff.ir import Array
 
 LONGEST = 48
 WIDEST_LINE = 132
+PREFIX = "eff_"
+"""What the names of a model begin with where no other prefix is asked for. Those of kernels always begin with it."""
+
+_PREFIX = re.compile(r"(?!_|(?i:eff_))(?!.*__)[A-Za-z_][A-Za-z0-9_]{0,30}")
+_NAME = re.compile(r"\b(eff|EFF)_(\w+)|\bmodel(?=\.[ch]\b)")
+
+
+def check_prefix(prefix: str) -> str:
+    """``prefix``, which can begin the names of a model: ``eff_`` or the beginning of a C identifier that no compiler and no kernel claims.
+
+    Raises BadInput otherwise.
+    """
+    if prefix != PREFIX and not _PREFIX.fullmatch(prefix):
+        raise BadInput(
+            "prefix",
+            got=repr(prefix),
+            allowed="up to 31 letters, digits and single _, a letter first, not eff_...",
+            next_step="name it after the model, with a _ at its end: wake_",
+        )
+    return prefix
+
+
+def file_prefix(prefix: str) -> str:
+    """What the names of a model's files begin with: nothing for ``eff_``, whose header is ``model.h``."""
+    return "" if prefix == PREFIX else prefix
+
+
+def names_in(text: str) -> set[str]:
+    """Every name in C text that begins with ``eff_`` or ``EFF_``."""
+    return {match.group() for match in _NAME.finditer(text) if match.group(1)}
+
+
+def prefixed(text: str, prefix: str, names: set[str]) -> str:
+    """C text whose ``names``, and whose ``model.c`` and ``model.h``, begin with ``prefix``; macros with ``prefix`` in capitals.
+
+    >>> prefixed('#include "model.h" /* eff_clamp, EFF_INPUTS */', "wake_", {"EFF_INPUTS"})
+    '#include "wake_model.h" /* eff_clamp, WAKE_INPUTS */'
+    """
+
+    def change(match: re.Match[str]) -> str:
+        if match.group(1) is None:
+            return file_prefix(prefix) + match.group()
+        if match.group() not in names:
+            return match.group()
+        return (prefix if match.group(1) == "eff" else prefix.upper()) + match.group(2)
+
+    return _NAME.sub(change, text)
 
 
 def identifiers(names: Iterable[str], prefix: str) -> dict[str, str]:

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import cast
 
+import numpy as np
+
 from edgeff import registry
 from edgeff.codegen.names import comment, identifiers, initialiser, literal, statement
 from edgeff.codegen.state import SAVE_AND_RESTORE, SAVE_HEADER_BYTES, fingerprint
@@ -18,6 +20,8 @@ from edgeff.program.plan import flash_tensors
 
 C_TYPES = {"float32": "float", "int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "uint32": "uint32_t"}
 ATTR_TYPES = {"float": "float32", "int32_t": "int32", "uint32_t": "uint32"}
+LICENCE = "/* SPDX-License-Identifier: Apache-2.0 */"
+"""The first line of every file: of the code, that is; the numbers in it are the model's, and whoever trained it says what may be done."""
 
 
 def written_by(command: str) -> str:
@@ -74,6 +78,7 @@ class Text:
             *_quantisation(tensor_out, "OUTPUT"),
         ]
         return f"""\
+{LICENCE}
 /* model.h: {self.what()}.
 {written_by(self.command)}
  *
@@ -85,9 +90,15 @@ class Text:
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
 {_defines(defines)}
 
-/* The one static arena: {memory.persistent_bytes:,} bytes of weights and state, then {scratch:,} shared by the activations. */
+/* The one static arena: {memory.persistent_bytes:,} bytes of weights and state, then {scratch:,} shared by the activations. It lies where
+ * the linker puts data, or in the section that EFF_ARENA_SECTION names when model.c is compiled: -DEFF_ARENA_SECTION='".bss.ccm"' (GCC
+ * spends flash on a section whose name does not begin with .bss). Nothing has to zero it: eff_init writes all that counts. */
 #define EFF_ARENA_BYTES {memory.arena_bytes}u
 extern uint64_t eff_arena[EFF_ARENA_BYTES / 8u];
 
@@ -102,6 +113,10 @@ int32_t eff_predict(void);            /* the best class, or 0 where there are no
 /* The calls themselves, one after the other; {"eff_predict and eff_learn run" if program.learn else "eff_predict runs"} them. */
 void eff_infer_calls(void);
 {"void eff_learn_calls(void);" + chr(10) if program.learn else ""}
+#ifdef __cplusplus
+}}
+#endif
+
 #endif
 """
 
@@ -126,6 +141,7 @@ int eff_restore(const uint8_t *buffer);
         program, memory = self.program, self.memory
         includes = "\n".join(f'#include "{name}"' for name in ("model.h", "edgeff.h", *headers))
         return f"""\
+{LICENCE}
 /* model.c: {self.what()}.
 {written_by(self.command)}
  *
@@ -138,8 +154,14 @@ int eff_restore(const uint8_t *buffer);
 {"".join(self._constants())}\
 {rule_off("the arena")}
 
-/* Weights and state stay. The others share the space behind them, each from its first to its last call in a list. */
-uint64_t eff_arena[EFF_ARENA_BYTES / 8u];
+#ifdef EFF_ARENA_SECTION
+#define EFF_PLACE __attribute__((section(EFF_ARENA_SECTION)))
+#else
+#define EFF_PLACE
+#endif
+
+/* Weights and state stay. The others share the space after them, each from its first to its last call in a list. */
+EFF_PLACE uint64_t eff_arena[EFF_ARENA_BYTES / 8u];
 
 #define EFF_AT(offset) ((void *)((uint8_t *)eff_arena + (offset)))
 
@@ -176,6 +198,7 @@ int32_t eff_predict(void)
             for line in (self._call(call), *(f"{copied[n]}\n    out += {self.program.tensors[n].size_bytes};" for n in call.outputs))
         ]
         return f"""\
+{LICENCE}
 /* trace.c: {self.what()}.
 {written_by(self.command)}
  */
@@ -294,11 +317,14 @@ def _defines(rows: Sequence[tuple[str, str, str]]) -> str:
 
 
 def _quantisation(tensor: Tensor, name: str) -> list[tuple[str, str, str]]:
-    """The defines that say what one step of a quantised input or output means; none for float."""
+    """The defines that say what one step of a quantised input or output means; none for float.
+
+    The scale is decimal, since C++ before C++17 has no hexadecimal floats; nine digits keep every bit.
+    """
     if tensor.quant is None:
         return []
-    scale = tensor.quant.scale[0]
+    scale = f"{np.float32(tensor.quant.scale[0]):#.9g}f"
     return [
-        (f"EFF_{name}_SCALE", literal(scale, "float32"), f"{scale:.9g}: real = scale * (value - zero point)"),
+        (f"EFF_{name}_SCALE", scale, "real = scale * (value - zero point)"),
         (f"EFF_{name}_ZERO_POINT", f"({tensor.quant.zero_point})", f"the {name.lower()} that means 0"),
     ]

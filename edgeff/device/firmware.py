@@ -27,7 +27,6 @@ else:
     import tomli as tomllib
 
 ARENA_SYMBOL = "eff_arena"
-_EXAMPLE = "main.c"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +95,9 @@ def load_templates() -> dict[str, Template]:
 def build(c_folder: Path, board: Board, out: Path, toolchain: Toolchain | None = None, template: str = "bare_metal") -> Firmware:
     """The firmware of the generated C in ``c_folder`` for ``board``, with its project written to the folder ``out``.
 
-    ``toolchain`` defaults to the first installed one that the board has flags for. The folder's ``main.c``, an example for the host, is
-    left out. Raises BadInput when ``c_folder`` holds no model or the template is unknown, DoesNotFit when flash or RAM is too small,
-    MissingTool without a compiler and EdgeffError with the compiler's first error.
+    ``toolchain`` defaults to the first installed one that the board has flags for. Raises BadInput when ``c_folder`` holds no
+    model or the template is unknown, DoesNotFit when flash or RAM is too small, MissingTool without a compiler and EdgeffError with the
+    compiler's first error.
     """
     project = write_project(c_folder, board, out, toolchain, template)
     used = toolchain or choose(board)
@@ -150,8 +149,7 @@ def _copy_model(c_folder: Path, model: Path) -> None:
     for old in (*model.glob("*.c"), *model.glob("*.h")):
         old.unlink()
     for source in sorted([*c_folder.glob("*.c"), *c_folder.glob("*.h")]):
-        if source.name != _EXAMPLE:
-            shutil.copyfile(source, model / source.name)
+        shutil.copyfile(source, model / source.name)
 
 
 def _render(template: Template, board: Board, toolchain: Toolchain, out: Path) -> None:
