@@ -8,10 +8,14 @@ void eff_conv2d_f32(float *y, const float *x, const float *w, const float *b, in
                     int32_t pad_w, int32_t relu)
 {
     const int32_t row = k_w * in_c, filter = k_h * row;
-    for (int32_t oy = 0; oy < out_h; ++oy) {
+    const int32_t backwards = eff_backwards(y, x);
+    for (int32_t down = 0; down < out_h; ++down) {
+        const int32_t oy = eff_visited(down, out_h, backwards);
         const int32_t top = oy * stride_h - pad_h, ky0 = eff_first_tap(top), ky1 = eff_last_tap(top, k_h, in_h);
-        for (int32_t ox = 0; ox < out_w; ++ox) {
+        for (int32_t across = 0; across < out_w; ++across) {
+            const int32_t ox = eff_visited(across, out_w, backwards);
             const int32_t left = ox * stride_w - pad_w, kx0 = eff_first_tap(left), kx1 = eff_last_tap(left, k_w, in_w);
+            float *to = y + (oy * out_w + ox) * out_c;
             const int32_t run = (kx1 - kx0) * in_c;
             int32_t oc = 0;
             for (; oc + 4 <= out_c; oc += 4) {
@@ -34,11 +38,11 @@ void eff_conv2d_f32(float *y, const float *x, const float *w, const float *b, in
                         EFF_TAP(float, i, p[i]);
                     }
                 }
-                y[0] = eff_activate_f32(s0, relu);
-                y[1] = eff_activate_f32(s1, relu);
-                y[2] = eff_activate_f32(s2, relu);
-                y[3] = eff_activate_f32(s3, relu);
-                y += 4;
+                to[0] = eff_activate_f32(s0, relu);
+                to[1] = eff_activate_f32(s1, relu);
+                to[2] = eff_activate_f32(s2, relu);
+                to[3] = eff_activate_f32(s3, relu);
+                to += 4;
             }
             for (; oc < out_c; ++oc) {
                 float s = b ? b[oc] : 0.0f;
@@ -48,7 +52,7 @@ void eff_conv2d_f32(float *y, const float *x, const float *w, const float *b, in
                         s += v[i] * p[i];
                     }
                 }
-                *y++ = eff_activate_f32(s, relu);
+                *to++ = eff_activate_f32(s, relu);
             }
         }
     }
@@ -60,10 +64,14 @@ void eff_conv2d_i8(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b
                    int32_t y_min, int32_t y_max)
 {
     const int32_t row = k_w * in_c, filter = k_h * row;
-    for (int32_t oy = 0; oy < out_h; ++oy) {
+    const int32_t backwards = eff_backwards(y, x);
+    for (int32_t down = 0; down < out_h; ++down) {
+        const int32_t oy = eff_visited(down, out_h, backwards);
         const int32_t top = oy * stride_h - pad_h, ky0 = eff_first_tap(top), ky1 = eff_last_tap(top, k_h, in_h);
-        for (int32_t ox = 0; ox < out_w; ++ox) {
+        for (int32_t across = 0; across < out_w; ++across) {
+            const int32_t ox = eff_visited(across, out_w, backwards);
             const int32_t left = ox * stride_w - pad_w, kx0 = eff_first_tap(left), kx1 = eff_last_tap(left, k_w, in_w);
+            int8_t *to = y + (oy * out_w + ox) * out_c;
             const int32_t run = (kx1 - kx0) * in_c;
             for (int32_t oc = 0; oc < out_c; oc += 4) {
                 const int32_t lanes = out_c - oc < 4 ? out_c - oc : 4;
@@ -101,7 +109,7 @@ void eff_conv2d_i8(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b
                 for (int32_t lane = 0; lane < lanes; ++lane) {
                     const int32_t channel = per_channel ? oc + lane : 0;
                     const int32_t s = eff_requantise(sums[lane] + (b ? b[oc + lane] : 0), multiplier[channel], shift[channel]);
-                    *y++ = (int8_t)eff_clamp(eff_clamp(s, -1024, 1024) + y_zero, y_min, y_max);
+                    *to++ = (int8_t)eff_clamp(eff_clamp(s, -1024, 1024) + y_zero, y_min, y_max);
                 }
             }
         }
@@ -113,10 +121,14 @@ void eff_grouped_conv2d_f32(float *y, const float *x, const float *w, const floa
                             int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t relu)
 {
     const int32_t seen = in_c / groups, made = out_c / groups, row = k_w * seen, filter = k_h * row;
-    for (int32_t oy = 0; oy < out_h; ++oy) {
+    const int32_t backwards = eff_backwards(y, x);
+    for (int32_t down = 0; down < out_h; ++down) {
+        const int32_t oy = eff_visited(down, out_h, backwards);
         const int32_t top = oy * stride_h - pad_h, ky0 = eff_first_tap(top), ky1 = eff_last_tap(top, k_h, in_h);
-        for (int32_t ox = 0; ox < out_w; ++ox) {
+        for (int32_t across = 0; across < out_w; ++across) {
+            const int32_t ox = eff_visited(across, out_w, backwards);
             const int32_t left = ox * stride_w - pad_w, kx0 = eff_first_tap(left), kx1 = eff_last_tap(left, k_w, in_w);
+            float *to = y + (oy * out_w + ox) * out_c;
             for (int32_t group = 0, oc = 0; group < groups; ++group) {
                 const float *image = x + group * seen;
                 const int32_t last = oc + made;
@@ -134,11 +146,11 @@ void eff_grouped_conv2d_f32(float *y, const float *x, const float *w, const floa
                             }
                         }
                     }
-                    y[0] = eff_activate_f32(s0, relu);
-                    y[1] = eff_activate_f32(s1, relu);
-                    y[2] = eff_activate_f32(s2, relu);
-                    y[3] = eff_activate_f32(s3, relu);
-                    y += 4;
+                    to[0] = eff_activate_f32(s0, relu);
+                    to[1] = eff_activate_f32(s1, relu);
+                    to[2] = eff_activate_f32(s2, relu);
+                    to[3] = eff_activate_f32(s3, relu);
+                    to += 4;
                 }
                 for (; oc < last; ++oc) {
                     float s = b ? b[oc] : 0.0f;
@@ -150,7 +162,7 @@ void eff_grouped_conv2d_f32(float *y, const float *x, const float *w, const floa
                             }
                         }
                     }
-                    *y++ = eff_activate_f32(s, relu);
+                    *to++ = eff_activate_f32(s, relu);
                 }
             }
         }
@@ -163,10 +175,14 @@ void eff_grouped_conv2d_i8(int8_t *y, const int8_t *x, const int8_t *w, const in
                            int32_t per_channel, int32_t x_zero, int32_t y_zero, int32_t y_min, int32_t y_max)
 {
     const int32_t seen = in_c / groups, made = out_c / groups, row = k_w * seen, filter = k_h * row;
-    for (int32_t oy = 0; oy < out_h; ++oy) {
+    const int32_t backwards = eff_backwards(y, x);
+    for (int32_t down = 0; down < out_h; ++down) {
+        const int32_t oy = eff_visited(down, out_h, backwards);
         const int32_t top = oy * stride_h - pad_h, ky0 = eff_first_tap(top), ky1 = eff_last_tap(top, k_h, in_h);
-        for (int32_t ox = 0; ox < out_w; ++ox) {
+        for (int32_t across = 0; across < out_w; ++across) {
+            const int32_t ox = eff_visited(across, out_w, backwards);
             const int32_t left = ox * stride_w - pad_w, kx0 = eff_first_tap(left), kx1 = eff_last_tap(left, k_w, in_w);
+            int8_t *to = y + (oy * out_w + ox) * out_c;
             for (int32_t group = 0, oc = 0; group < groups; ++group) {
                 const int8_t *image = x + group * seen;
                 const int32_t last = oc + made;
@@ -195,7 +211,7 @@ void eff_grouped_conv2d_i8(int8_t *y, const int8_t *x, const int8_t *w, const in
                     for (int32_t lane = 0; lane < lanes; ++lane, ++oc) {
                         const int32_t channel = per_channel ? oc : 0;
                         const int32_t s = eff_requantise(sums[lane] + (b ? b[oc] : 0), multiplier[channel], shift[channel]);
-                        *y++ = (int8_t)eff_clamp(eff_clamp(s, -1024, 1024) + y_zero, y_min, y_max);
+                        *to++ = (int8_t)eff_clamp(eff_clamp(s, -1024, 1024) + y_zero, y_min, y_max);
                     }
                 }
             }

@@ -8,10 +8,14 @@ void eff_depthwise_conv2d_f32(float *y, const float *x, const float *w, const fl
                               int32_t pad_h, int32_t pad_w, int32_t relu)
 {
     const int32_t out_c = in_c * depth;
-    for (int32_t oy = 0; oy < out_h; ++oy) {
+    const int32_t backwards = eff_backwards(y, x);
+    for (int32_t down = 0; down < out_h; ++down) {
+        const int32_t oy = eff_visited(down, out_h, backwards);
         const int32_t top = oy * stride_h - pad_h, ky0 = eff_first_tap(top), ky1 = eff_last_tap(top, k_h, in_h);
-        for (int32_t ox = 0; ox < out_w; ++ox) {
+        for (int32_t across = 0; across < out_w; ++across) {
+            const int32_t ox = eff_visited(across, out_w, backwards);
             const int32_t left = ox * stride_w - pad_w, kx0 = eff_first_tap(left), kx1 = eff_last_tap(left, k_w, in_w);
+            float *to = y + (oy * out_w + ox) * out_c;
             int32_t c = 0;
             for (; depth == 1 && c + 4 <= in_c; c += 4) {
                 float s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f;
@@ -27,11 +31,11 @@ void eff_depthwise_conv2d_f32(float *y, const float *x, const float *w, const fl
                         s3 += v[3] * p[3];
                     }
                 }
-                y[0] = eff_activate_f32(s0, relu);
-                y[1] = eff_activate_f32(s1, relu);
-                y[2] = eff_activate_f32(s2, relu);
-                y[3] = eff_activate_f32(s3, relu);
-                y += 4;
+                to[0] = eff_activate_f32(s0, relu);
+                to[1] = eff_activate_f32(s1, relu);
+                to[2] = eff_activate_f32(s2, relu);
+                to[3] = eff_activate_f32(s3, relu);
+                to += 4;
             }
             int32_t oc = c;
             for (; c < in_c; ++c) {
@@ -43,7 +47,7 @@ void eff_depthwise_conv2d_f32(float *y, const float *x, const float *w, const fl
                             s += *v * *p;
                         }
                     }
-                    *y++ = eff_activate_f32(s, relu);
+                    *to++ = eff_activate_f32(s, relu);
                 }
             }
         }
@@ -56,10 +60,14 @@ void eff_depthwise_conv2d_i8(int8_t *y, const int8_t *x, const int8_t *w, const 
                              int32_t per_channel, int32_t x_zero, int32_t y_zero, int32_t y_min, int32_t y_max)
 {
     const int32_t out_c = in_c * depth;
-    for (int32_t oy = 0; oy < out_h; ++oy) {
+    const int32_t backwards = eff_backwards(y, x);
+    for (int32_t down = 0; down < out_h; ++down) {
+        const int32_t oy = eff_visited(down, out_h, backwards);
         const int32_t top = oy * stride_h - pad_h, ky0 = eff_first_tap(top), ky1 = eff_last_tap(top, k_h, in_h);
-        for (int32_t ox = 0; ox < out_w; ++ox) {
+        for (int32_t across = 0; across < out_w; ++across) {
+            const int32_t ox = eff_visited(across, out_w, backwards);
             const int32_t left = ox * stride_w - pad_w, kx0 = eff_first_tap(left), kx1 = eff_last_tap(left, k_w, in_w);
+            int8_t *to = y + (oy * out_w + ox) * out_c;
             int32_t c = 0;
             for (; depth == 1 && c + 4 <= in_c; c += 4) {
                 int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
@@ -77,7 +85,7 @@ void eff_depthwise_conv2d_i8(int8_t *y, const int8_t *x, const int8_t *w, const 
                 for (int32_t lane = 0; lane < 4; ++lane) {
                     const int32_t channel = per_channel ? c + lane : 0;
                     const int32_t s = eff_requantise(sums[lane] + (b ? b[c + lane] : 0), multiplier[channel], shift[channel]);
-                    *y++ = (int8_t)eff_clamp(eff_clamp(s, -1024, 1024) + y_zero, y_min, y_max);
+                    *to++ = (int8_t)eff_clamp(eff_clamp(s, -1024, 1024) + y_zero, y_min, y_max);
                 }
             }
             int32_t oc = c;
@@ -93,7 +101,7 @@ void eff_depthwise_conv2d_i8(int8_t *y, const int8_t *x, const int8_t *w, const 
                     }
                     const int32_t channel = per_channel ? oc : 0;
                     s = eff_requantise(s, multiplier[channel], shift[channel]);
-                    *y++ = (int8_t)eff_clamp(eff_clamp(s, -1024, 1024) + y_zero, y_min, y_max);
+                    *to++ = (int8_t)eff_clamp(eff_clamp(s, -1024, 1024) + y_zero, y_min, y_max);
                 }
             }
         }

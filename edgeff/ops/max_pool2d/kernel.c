@@ -5,9 +5,13 @@
 void eff_max_pool2d_f32(float *y, const float *x, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t k_h,
                         int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t relu)
 {
-    for (int32_t oy = 0; oy < out_h; ++oy) {
-        for (int32_t ox = 0; ox < out_w; ++ox) {
+    const int32_t backwards = eff_backwards(y, x);
+    for (int32_t down = 0; down < out_h; ++down) {
+        const int32_t oy = eff_visited(down, out_h, backwards);
+        for (int32_t across = 0; across < out_w; ++across) {
+            const int32_t ox = eff_visited(across, out_w, backwards);
             const eff_window at = eff_window_at(oy * stride_h - pad_h, ox * stride_w - pad_w, in_h, in_w, k_h, k_w);
+            float *to = y + (oy * out_w + ox) * in_c;
             for (int32_t c = 0; c < in_c; ++c) {
                 float best = x[at.first * in_c + c];
                 for (int32_t ky = 0; ky < at.rows; ++ky) {
@@ -16,7 +20,7 @@ void eff_max_pool2d_f32(float *y, const float *x, int32_t in_h, int32_t in_w, in
                         best = p[kx * in_c] > best ? p[kx * in_c] : best;
                     }
                 }
-                *y++ = eff_activate_f32(best, relu);
+                *to++ = eff_activate_f32(best, relu);
             }
         }
     }
@@ -25,9 +29,13 @@ void eff_max_pool2d_f32(float *y, const float *x, int32_t in_h, int32_t in_w, in
 void eff_max_pool2d_i8(int8_t *y, const int8_t *x, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t k_h,
                        int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t y_min, int32_t y_max)
 {
-    for (int32_t oy = 0; oy < out_h; ++oy) {
-        for (int32_t ox = 0; ox < out_w; ++ox) {
+    const int32_t backwards = eff_backwards(y, x);
+    for (int32_t down = 0; down < out_h; ++down) {
+        const int32_t oy = eff_visited(down, out_h, backwards);
+        for (int32_t across = 0; across < out_w; ++across) {
+            const int32_t ox = eff_visited(across, out_w, backwards);
             const eff_window at = eff_window_at(oy * stride_h - pad_h, ox * stride_w - pad_w, in_h, in_w, k_h, k_w);
+            int8_t *to = y + (oy * out_w + ox) * in_c;
             for (int32_t c = 0; c < in_c; ++c) {
                 int32_t best = -128;
                 for (int32_t ky = 0; ky < at.rows; ++ky) {
@@ -36,7 +44,7 @@ void eff_max_pool2d_i8(int8_t *y, const int8_t *x, int32_t in_h, int32_t in_w, i
                         best = p[kx * in_c] > best ? p[kx * in_c] : best;
                     }
                 }
-                *y++ = (int8_t)eff_clamp(best, y_min, y_max);
+                *to++ = (int8_t)eff_clamp(best, y_min, y_max);
             }
         }
     }
