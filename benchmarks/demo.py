@@ -13,10 +13,14 @@ from pathlib import Path
 from results import FOLDER
 
 from edgeff.bench.demo import demo
+from edgeff.ir import LineCost
 from edgeff.report import to_json
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         traces = demo(Path(folder))
-    lean = [replace(t, infer_layers=(), learn_layers=(), functions={}, curve=(), memory_map=(), artifacts={}) for t in traces]
+    lean = [
+        replace(t, lines={name: LineCost(line.cost) for name, line in t.lines.items()}, functions={}, curve=(), memory_map=(), artifacts={})
+        for t in traces
+    ]
     (FOLDER / "demo.json").write_text(json.dumps(to_json(lean), indent=1) + "\n", encoding="utf-8")

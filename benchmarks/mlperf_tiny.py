@@ -130,7 +130,7 @@ def latency(deployment: Deployment, task: str, toolchain: str) -> dict[str, Any]
         "evidence": infer.evidence,
         "flash": trace.memory.flash_bytes,
         "stack": trace.memory.stack_bytes,
-        "calls": [[call.name, call.kernel, call.macs, call.instructions] for call in trace.infer_layers],
+        "calls": [[call.name, call.kernel, call.macs, call.instructions] for call in trace.line("infer").calls],
     }
 
 

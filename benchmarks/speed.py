@@ -55,7 +55,7 @@ def measure(network: str, rule: str) -> dict[str, Any]:
         traces = [profile(deployment, board, firmware, deployment.inputs(x)[0], 3) for _ in range(5)]
     first = traces[0]
     same = all(trace.learn == first.learn and trace.infer == first.infer for trace in traces)
-    sums = sum(c.instructions or 0 for c in first.learn_layers) == first.learn.instructions
+    sums = sum(c.instructions or 0 for c in first.line("learn").calls) == first.learn.instructions
     return {
         "inference": {"instructions": first.infer.instructions, "cycles": first.infer.cycles},
         "step": {"instructions": first.learn.instructions, "cycles": first.learn.cycles},
@@ -63,7 +63,7 @@ def measure(network: str, rule: str) -> dict[str, Any]:
         "calls_sum_to_total": sums,
         "toolchain": firmware.toolchain,
         "ram_beyond_weights": deployment_ram(first),
-        "calls": [[c.name, c.kernel, c.instructions] for c in first.learn_layers],
+        "calls": [[c.name, c.kernel, c.instructions] for c in first.line("learn").calls],
     }
 
 

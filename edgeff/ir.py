@@ -191,29 +191,83 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
-    """A network, a rule and a numeric lowered to two straight lines of kernel calls: ``infer`` and ``learn`` (empty without a rule).
+class Line:
+    """A straight line of kernel calls that runs as a whole.
 
-    ``output`` holds the scores of the classes after ``infer`` and ``prediction`` (int32, shape (1,)) the best one, where there are classes.
+    The caller writes the tensors ``arguments`` before it, and may read ``results`` after it until the next line runs.
+    """
+
+    name: str
+    calls: tuple[Call, ...]
+    arguments: tuple[str, ...] = ()
+    results: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A network, a rule and a numeric lowered to named lines of kernel calls over common tensors.
+
+    Every program has the line ``infer``: its argument is the input, its results are the scores and, where there are classes, the best one
+    (int32, shape (1,)). A program that learns has the line ``learn``, one learning step, whose arguments are the input and, where classes
+    are learned, the label. There may be further lines. Calls are numbered through all lines in turn.
     """
 
     name: str
     rule: str
     numeric: Numeric
     tensors: Mapping[str, Tensor]
-    infer: tuple[Call, ...]
-    learn: tuple[Call, ...]
-    input: str
-    output: str
-    prediction: str | None = None
-    label: str | None = None
+    lines: Mapping[str, Line]
     seed: int = 0
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def infer(self) -> tuple[Call, ...]:
+        """The calls of an inference."""
+        return self.lines["infer"].calls
+
+    @property
+    def learn(self) -> tuple[Call, ...]:
+        """The calls of a learning step; none where nothing learns."""
+        return self.lines["learn"].calls if "learn" in self.lines else ()
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """The calls of all lines in turn."""
+        return tuple(call for line in self.lines.values() for call in line.calls)
+
+    @property
+    def input(self) -> str:
+        """The tensor that holds a sample."""
+        return self.lines["infer"].arguments[0]
+
+    @property
+    def output(self) -> str:
+        """The tensor that holds the scores after ``infer``."""
+        return self.lines["infer"].results[0]
+
+    @property
+    def prediction(self) -> str | None:
+        """The tensor that holds the best class after ``infer``; None where there are no classes."""
+        results = self.lines["infer"].results
+        return results[1] if len(results) > 1 else None
+
+    @property
+    def label(self) -> str | None:
+        """The tensor that holds the sample's class; None where no line reads one."""
+        return next((tensor.name for tensor in self.by_role("label")), None)
 
     @property
     def classes(self) -> int:
         """The count of classes, 0 where the output is no class."""
         return self.tensors[self.output].elements if self.prediction else 0
+
+    def place(self, position: int) -> tuple[str, int]:
+        """The line that the call numbered ``position`` belongs to, and its number in that line."""
+        for line in self.lines.values():
+            if position < len(line.calls):
+                return line.name, position
+            position -= len(line.calls)
+        raise IndexError(position)
 
     def by_role(self, *roles: Role) -> tuple[Tensor, ...]:
         return tuple(t for t in self.tensors.values() if t.role in roles)
@@ -226,7 +280,7 @@ class MemoryPlan:
     The one static arena begins with what persists (variables, then state; ``persistent_bytes``) and goes on with the scratch part, where
     lifetimes share the space. ``offsets`` maps each RAM tensor to its offset from the arena's start. ``flash_bytes`` counts the constants
     and the initial values of variables (no code). ``lower_bound_bytes`` is persistent + the largest set of scratch tensors alive at once.
-    ``infer_bytes`` and ``learn_bytes`` are the scratch peaks of the two halves.
+    ``line_bytes`` are the scratch peaks of the lines; ``lifetimes`` are spans of calls, numbered through all lines in turn.
     """
 
     arena_bytes: int
@@ -234,8 +288,7 @@ class MemoryPlan:
     flash_bytes: int
     offsets: Mapping[str, int]
     lower_bound_bytes: int
-    infer_bytes: int
-    learn_bytes: int
+    line_bytes: Mapping[str, int]
     lifetimes: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
 
@@ -276,7 +329,7 @@ class Board:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one ``infer`` or one ``learn`` takes; unknown is None, never 0."""
+    """What one run of a line takes; unknown is None, never 0."""
 
     macs: int | None = None
     instructions: int | None = None
@@ -295,6 +348,14 @@ class CallCost:
     macs: int
     instructions: int | None = None
     cycles: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LineCost:
+    """What a line takes, as a whole and by call."""
+
+    cost: Cost = field(default_factory=Cost)
+    calls: tuple[CallCost, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +379,7 @@ class Memory:
 class Trace:
     """One configuration with what is known of it: an entry of the ``runs`` list of ``report.json``.
 
+    ``lines`` holds the cost of every line of the program of which something is known.
     ``refused`` says in one line why a configuration could not run, and is empty for one that did; ``remarks`` say what a reader has to know
     of the figures, such as where the weights come from.
     """
@@ -331,13 +393,29 @@ class Trace:
     seed: int
     accuracy: Mapping[str, float | None] = field(default_factory=dict)
     memory: Memory = field(default_factory=Memory)
-    infer: Cost = field(default_factory=Cost)
-    learn: Cost = field(default_factory=Cost)
-    infer_layers: tuple[CallCost, ...] = ()
-    learn_layers: tuple[CallCost, ...] = ()
+    lines: Mapping[str, LineCost] = field(default_factory=dict)
     functions: Mapping[str, int] = field(default_factory=dict)
     curve: tuple[tuple[int, float], ...] = ()
     memory_map: tuple[Mapping[str, Any], ...] = ()
     artifacts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     refused: str = ""
     remarks: tuple[str, ...] = ()
+
+    def line(self, name: str) -> LineCost:
+        """What is known of a line: nothing, where the program does not have it."""
+        return self.lines.get(name, LineCost())
+
+    @property
+    def infer(self) -> Cost:
+        """The cost of an inference."""
+        return self.line("infer").cost
+
+    @property
+    def learn(self) -> Cost:
+        """The cost of a learning step."""
+        return self.line("learn").cost
+
+    @property
+    def calls(self) -> tuple[CallCost, ...]:
+        """The costs of the calls of all lines in turn."""
+        return tuple(call for line in self.lines.values() for call in line.calls)

@@ -65,7 +65,7 @@ def outcome(data: bytes, path: Path) -> dict[str, Any]:
             network = load(path)
             stage = "loaded"
             program = deploy(network, numeric=network.numeric).program
-            if cost(program).infer_macs <= RUN_MACS and prod(network.input_shape) <= RUN_MACS:
+            if cost(program).macs("infer") <= RUN_MACS and prod(network.input_shape) <= RUN_MACS:
                 entry = program.tensors[program.input]
                 Interpreter(program).predict(np.zeros(entry.elements, entry.dtype))
             stage = "lowered"

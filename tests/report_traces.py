@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgeff.ir import CallCost, Cost, Memory, Trace
+from edgeff.ir import CallCost, Cost, LineCost, Memory, Trace
 from edgeff.networks import initialised, structure
 from edgeff.program.deploy import deploy
 from edgeff.program.memory_map import memory_map
@@ -66,10 +66,10 @@ def trace(rule: str = "pepita", numeric: str = "int8", *, after: float = 0.9125,
         seed=seed,
         accuracy={"float": 0.9611, "quantized": 0.9583, "before": 0.0528, "after": after},
         memory=Memory(8280, 2384, ram_bytes - 24, ram_bytes, 152),
-        infer=Cost(2048, 13_528, 14_110, 14_110 / 120e6, EVIDENCE),
-        learn=Cost(4096, 37_885, 39_210, 39_210 / 120e6, EVIDENCE),
-        infer_layers=infer,
-        learn_layers=learn,
+        lines={
+            "infer": LineCost(Cost(2048, 13_528, 14_110, 14_110 / 120e6, EVIDENCE), infer),
+            "learn": LineCost(Cost(4096, 37_885, 39_210, 39_210 / 120e6, EVIDENCE), learn),
+        },
         functions={"eff_dense_i8": 13_425, "eff_dense_update_i8": 24_261},
         curve=((0, 0.0528), (250, 0.6417), (1437, after)),
         memory_map=stays,
@@ -106,10 +106,14 @@ def hostile() -> Trace:
         numeric=HOSTILE,
         board=HOSTILE,
         target=HOSTILE,
-        infer=replace(base.infer, evidence=HOSTILE),
-        learn=replace(base.learn, evidence=f"instructions {HOSTILE}, cycles modelled {HOSTILE}"),
-        infer_layers=(CallCost(HOSTILE, HOSTILE, HOSTILE, 1, 1, 1),),
-        learn_layers=(CallCost(HOSTILE, HOSTILE, HOSTILE, 1, 1, 1), CallCost("2020-01-01", "%{y}", "$x$", 1, None, None)),
+        lines={
+            "infer": LineCost(replace(base.infer, evidence=HOSTILE), (CallCost(HOSTILE, HOSTILE, HOSTILE, 1, 1, 1),)),
+            "learn": LineCost(
+                replace(base.learn, evidence=f"instructions {HOSTILE}, cycles modelled {HOSTILE}"),
+                (CallCost(HOSTILE, HOSTILE, HOSTILE, 1, 1, 1), CallCost("2020-01-01", "%{y}", "$x$", 1, None, None)),
+            ),
+            HOSTILE: LineCost(Cost(1, evidence=HOSTILE), (CallCost(HOSTILE, HOSTILE, HOSTILE, 1, 1, 1),)),
+        },
         functions={HOSTILE: 1},
         memory_map=tuple(dict(stay) | {"tensor": HOSTILE, "role": HOSTILE, "layer": HOSTILE} for stay in base.memory_map),
         artifacts={HOSTILE: {"path": HOSTILE, "sha256": "0" * 64}},
@@ -120,10 +124,13 @@ def planned(rule: str) -> Trace:
     """A run whose memory map and arena are those of a real program."""
     program = deploy(initialised(structure("12-8-3"), 0), rule=rule).program
     memory = plan(program)
+    base = trace(rule, "float32")
     return replace(
-        trace(rule, "float32"),
+        base,
         memory=Memory(None, None, memory.arena_bytes, memory.arena_bytes + 24, 160),
-        infer_layers=tuple(CallCost(call.layer, call.kernel, call.stage, 0) for call in program.infer),
-        learn_layers=tuple(CallCost(call.layer, call.kernel, call.stage, 0) for call in program.learn),
+        lines={
+            line.name: LineCost(base.line(line.name).cost, tuple(CallCost(call.layer, call.kernel, call.stage, 0) for call in line.calls))
+            for line in program.lines.values()
+        },
         memory_map=memory_map(program, memory),
     )

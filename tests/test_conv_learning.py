@@ -277,7 +277,7 @@ def test_a_multiplication_is_counted_for_every_tap_of_every_pass() -> None:
         "cwc": 2 * forward + 2 * (128 + 64),
         "local_heads": 2 * forward + dense + 3 * 128 * 10,
     }
-    assert {rule: cost(learner(rule, "float32", "plain").program).learn_macs for rule in RULES} == expected
+    assert {rule: cost(learner(rule, "float32", "plain").program).macs("learn") for rule in RULES} == expected
 
 
 @functools.cache

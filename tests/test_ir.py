@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgeff.errors import BadInput
-from edgeff.ir import Board, Layer, Memory, Network, Program, Quant, Region, Tensor
+from edgeff.ir import Board, Layer, Line, Memory, Network, Program, Quant, Region, Tensor
 
 DENSE = Layer("dense", "dense", ("input",), (2,), {"activation": "none"}, {"weight": np.ones((2, 3), np.float32)})
 SOFTMAX = Layer("softmax", "softmax", ("dense",), (2,))
@@ -83,9 +83,9 @@ def test_a_program_has_classes_where_it_has_a_prediction() -> None:
         "y": Tensor("y", (2,), "int8", "activation"),
         "best": Tensor("best", (1,), "int32", "activation"),
     }
-    program = Program("p", "", "int8", tensors, (), (), "x", "y")
+    program = Program("p", "", "int8", tensors, {"infer": Line("infer", (), ("x",), ("y",))})
     assert program.classes == 0
-    assert replace(program, prediction="best").classes == 2
+    assert replace(program, lines={"infer": Line("infer", (), ("x",), ("y", "best"))}).classes == 2
     assert [t.name for t in program.by_role("input", "activation")] == ["x", "y", "best"]
 
 

@@ -12,7 +12,7 @@ from small_networks import EVERY_PROGRAM, deployed
 
 from edgeff import registry
 from edgeff.errors import Unsupported
-from edgeff.ir import Call, MemoryPlan, Numeric, Program, Role, Tensor
+from edgeff.ir import Call, Line, MemoryPlan, Numeric, Program, Role, Tensor
 from edgeff.networks import initialised, random_inputs, reproduces_input, structure
 from edgeff.program.cost import cost
 from edgeff.program.deploy import deploy
@@ -25,7 +25,7 @@ DTYPES = ("int8", "int16", "float32")
 
 @st.composite
 def programs(draw: st.DrawFn) -> Program:
-    """Programs of up to fourteen tensors and two lines of up to eight calls; nothing about them makes sense but who touches what."""
+    """Programs of up to fourteen tensors and up to three lines of eight calls; nothing about them makes sense but who touches what."""
     tensors = {
         "x": Tensor("x", (draw(st.integers(1, 40)),), draw(st.sampled_from(DTYPES)), "input"),
         "y": Tensor("y", (draw(st.integers(1, 40)),), draw(st.sampled_from(DTYPES)), "activation"),
@@ -34,24 +34,25 @@ def programs(draw: st.DrawFn) -> Program:
         name = f"t{index}"
         tensors[name] = Tensor(name, (draw(st.integers(1, 40)),), draw(st.sampled_from(DTYPES)), draw(st.sampled_from(ROLES)))
     names = st.lists(st.sampled_from(sorted(tensors)), min_size=1, max_size=3, unique=True)
-    lines = [
-        tuple(Call("k", tuple(draw(names)), tuple(draw(names)), {}, "layer") for _ in range(draw(st.integers(low, 8)))) for low in (1, 0)
-    ]
-    return Program("p", "r", "int8", tensors, lines[0], lines[1], "x", "y")
+    caller = {name for name, tensor in tensors.items() if tensor.role in ("input", "label")}
+    lines = {}
+    for name, low in (("infer", 1), ("learn", 0), ("further", 0))[: draw(st.integers(1, 3))]:
+        calls = tuple(Call("k", tuple(draw(names)), tuple(draw(names)), {}, "layer") for _ in range(draw(st.integers(low, 8))))
+        results = ("y",) if name == "infer" else tuple(draw(st.lists(st.sampled_from(sorted(tensors)), max_size=2, unique=True)))
+        lines[name] = Line(name, calls, ("x", *sorted(caller - {"x"})), results)
+    return Program("p", "r", "int8", tensors, lines)
 
 
 def alive(program: Program) -> list[set[str]]:
-    """The tensors of the scratch part that each call of both lines needs, from the definition."""
+    """The tensors of the scratch part that each call of every line needs, from the definition."""
     found = []
-    for line in (program.infer, program.learn):
-        touched = [{*call.outputs, *call.inputs} for call in line]
-        for position in range(len(line)):
+    for line in program.lines.values():
+        touched = [{*call.outputs, *call.inputs} for call in line.calls]
+        for position in range(len(line.calls)):
             before, after = set().union(*touched[: position + 1]), set().union(*touched[position:])
             needed = before & after
-            for tensor in program.by_role("input", "label"):  # the caller writes them before the line begins
-                needed |= {tensor.name} & after
-            if line is program.infer:  # the caller reads it after the line has ended
-                needed |= {program.output} & before
+            needed |= {*line.arguments} & after  # the caller writes them before the line begins
+            needed |= {*line.results} & before  # the caller reads them after the line has ended
             found.append(needed & {tensor.name for tensor in program.by_role("input", "label", "activation")})
     return found
 
@@ -73,7 +74,7 @@ def check(program: Program, memory: MemoryPlan) -> None:
         assert memory.offsets[a] + sizes[a] <= memory.offsets[b] or memory.offsets[b] + sizes[b] <= memory.offsets[a]
     assert memory.arena_bytes % ARENA_ALIGNMENT == memory.persistent_bytes % ARENA_ALIGNMENT == 0
     assert memory.arena_bytes >= max(memory.lower_bound_bytes, ARENA_ALIGNMENT)
-    assert memory.persistent_bytes + max(memory.infer_bytes, memory.learn_bytes) <= memory.arena_bytes
+    assert memory.persistent_bytes + max(memory.line_bytes.values()) <= memory.arena_bytes
     assert memory.flash_bytes == sum(t.size_bytes for t in program.by_role("constant", "variable"))
 
 
@@ -102,21 +103,23 @@ def test_real_programs(rule: str | None, numeric: str) -> None:
 def test_inputs_live_from_the_start_and_the_output_to_the_end() -> None:
     tensors = {name: Tensor(name, (8,), "int8", role) for name, role in (("x", "input"), ("a", "activation"), ("y", "activation"))}  # type: ignore[arg-type]
     calls = (Call("k", ("y",), (), {}, "l"), Call("k", ("a",), ("x",), {}, "l"), Call("k", ("a",), (), {}, "l"))
-    memory = plan(Program("p", "", "int8", tensors, calls, (), "x", "y"))
+    memory = plan(Program("p", "", "int8", tensors, {"infer": Line("infer", calls, ("x",), ("y",))}))
     assert memory.lifetimes == {"x": ((0, 1),), "a": ((1, 2),), "y": ((0, 2),)}
     assert memory.arena_bytes == memory.lower_bound_bytes == 24
 
 
 def test_the_two_lines_share_their_space() -> None:
     tensors = {name: Tensor(name, (16,), "int8", role) for name, role in (("x", "input"), ("y", "activation"), ("d", "activation"))}  # type: ignore[arg-type]
-    program = Program("p", "r", "int8", tensors, (Call("k", ("y",), ("x",), {}, "l"),), (Call("k", ("d",), ("x",), {}, "l"),), "x", "y")
+    infer = Line("infer", (Call("k", ("y",), ("x",), {}, "l"),), ("x",), ("y",))
+    learn = Line("learn", (Call("k", ("d",), ("x",), {}, "l"),), ("x",))
+    program = Program("p", "r", "int8", tensors, {"infer": infer, "learn": learn})
     memory = plan(program)
-    assert (memory.arena_bytes, memory.infer_bytes, memory.learn_bytes) == (32, 32, 32)
+    assert (memory.arena_bytes, memory.line_bytes) == (32, {"infer": 32, "learn": 32})
     assert memory.offsets["y"] == memory.offsets["d"]
 
 
 def test_an_empty_program_has_an_arena() -> None:
-    program = Program("p", "", "int8", {"x": Tensor("x", (1,), "int8", "input")}, (), (), "x", "x")
+    program = Program("p", "", "int8", {"x": Tensor("x", (1,), "int8", "input")}, {"infer": Line("infer", (), ("x",), ("x",))})
     assert plan(program).arena_bytes == ARENA_ALIGNMENT
 
 
@@ -156,7 +159,7 @@ def chain(sizes: Sequence[int], stays: Sequence[tuple[int, int]]) -> Program:
         for call in range(first, last + 1):
             used[call].append(f"t{i}")
     calls = tuple(Call("k", tuple(names) or ("x",), (), {}, "l") for names in used)
-    return Program("p", "", "int8", tensors, calls, (), "x", "x")
+    return Program("p", "", "int8", tensors, {"infer": Line("infer", calls, ("x",), ("x",))})
 
 
 def test_a_plan_that_no_greedy_order_finds_is_found() -> None:

@@ -28,7 +28,7 @@ def test_counts_add_up_and_are_the_same_in_five_runs(board: str, toolchain: str)
     for _ in range(5):
         target = UnicornTarget(built(board, toolchain))
         target.write_input(inputs(1)[0])
-        inference = target.profile("predict", INFER)
+        inference = target.profile("infer", INFER)
         target.write_input(inputs(1)[0])
         profiles.append((inference, target.profile("learn", LEARN, label=1)))
     assert all(pair == profiles[0] for pair in profiles)
@@ -47,7 +47,7 @@ def test_the_counter_in_c_counts_what_the_one_in_python_does(board: str, toolcha
     for counter in (NativeCounter, PythonCounter):
         monkeypatch.setattr(emulated, "counter", counter)
         target = UnicornTarget(built(board, toolchain))
-        found.append([target.profile("learn", LEARN), target.profile("predict", INFER)])
+        found.append([target.profile("learn", LEARN), target.profile("infer", INFER)])
     assert found[0] == found[1]
 
 
@@ -86,9 +86,9 @@ def test_counts_equal_those_of_qemu(toolchain: str, tmp_path: Path) -> None:
     board = Board(**{**values, "name": "mps2_an386", "regions": regions})
     target = UnicornTarget(build_tiny(board, toolchain, tmp_path / "ours"))
     counted = {}
-    for what, calls in (("predict", INFER), ("learn", LEARN)):
+    for what, calls in (("infer", INFER), ("learn", LEARN)):
         target.write_input(np.array([0.5, -1, 0.25, 2], np.float32))
-        counted[what] = target.profile(what, calls).instructions  # type: ignore[arg-type]
+        counted[what] = target.profile(what, calls).instructions
 
     project = write_project(TINY, board, tmp_path / "alone", TOOLCHAINS[toolchain])
     (project / "main.c").write_text(
@@ -104,7 +104,7 @@ def test_counts_equal_those_of_qemu(toolchain: str, tmp_path: Path) -> None:
     places = [int(place, 16) for place in re.findall(r"^Trace.*?\[[0-9a-f]+/([0-9a-f]+)/", log.read_text(encoding="utf-8"), re.MULTILINE)]
     symbols = read_elf(elf).symbols
     kernels = [s for s in symbols.values() if re.fullmatch(r"eff_(dense|argmax|error|back|update)_f32|eff_\w+_calls", s.name)]
-    for what, body in (("predict", "eff_infer_calls"), ("learn", "eff_learn_calls")):
+    for what, body in (("infer", "eff_infer_calls"), ("learn", "eff_learn_calls")):
         run = places[places.index(symbols[body].address) :]
         inside = [any(s.address <= place < s.address + s.size_bytes for s in kernels) for place in run]
         assert counted[what] == inside.index(False)
@@ -112,8 +112,8 @@ def test_counts_equal_those_of_qemu(toolchain: str, tmp_path: Path) -> None:
 
 def test_another_number_of_calls_than_the_programs_is_refused() -> None:
     target = UnicornTarget(built("rpi_pico", "zig"))
-    with pytest.raises(CheckFailed, match="calls of predict in the firmware: got 3; allowed: 6"):
-        target.profile("predict", LEARN)
+    with pytest.raises(CheckFailed, match="calls of infer in the firmware: got 3; allowed: 6"):
+        target.profile("infer", LEARN)
     assert target.predict() in (0, 1)
 
 

@@ -16,7 +16,7 @@ from report_traces import VERSIONS, hostile, planned, several, trace, unknown
 from rich.console import Console
 
 from edgeff.errors import BadInput
-from edgeff.ir import Cost, Memory, Trace
+from edgeff.ir import CallCost, Cost, LineCost, Memory, Trace
 from edgeff.report import (
     from_json,
     markdown_table,
@@ -123,7 +123,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         (changed("runs.0.curve.0", [1]), "runs.0.curve.0"),
         (changed("runs.0.curve.0", [0.5, 0.5]), "curve"),
         (changed("runs.0.curve.0", [1, 7.0]), "curve"),
-        (changed("runs.0.memory_map.0.line", "train"), "runs.0.memory_map.0.line"),
+        (changed("runs.0.memory_map.0.line", "train"), "runs.0: memory_map.0.line is 'train'"),
         (changed("runs.0.memory_map.3.last", 0), "first is 2"),
         (changed("runs.0.artifacts.firmware.sha256", "../../etc/passwd"), "sha256"),
         (changed("runs.0.board", "\n\x1b[31m" * 2000), "runs.0.board"),
@@ -175,8 +175,10 @@ def test_several_reports_are_read_one_after_the_other_and_name_each_version(tmp_
 
 
 def test_every_field_of_a_trace_is_in_its_json() -> None:
-    inside = {"infer_layers": "infer", "learn_layers": "learn"}
-    assert {inside.get(field.name, field.name) for field in fields(Trace)} <= run_json(trace()).keys()
+    more = replace(trace(), lines=dict(trace().lines) | {"embed": LineCost(Cost(7), (CallCost("a", "k", "forward", 7),))})
+    assert {field.name for field in fields(Trace)} <= run_json(more).keys()
+    assert from_json(to_json([more], VERSIONS)) == [more]
+    assert "lines" not in run_json(trace())
 
 
 # ---------------------------------------------------------------- the folder
@@ -252,7 +254,7 @@ def test_a_terminal_gets_styles_and_an_ascii_pipe_gets_ascii() -> None:
 
 
 def test_unknown_figures_are_dashes_and_unknown_columns_are_left_out() -> None:
-    text = printed([replace(trace("bp"), learn=Cost(), memory=Memory(8280)), trace("ff")], 120)
+    text = printed([replace(trace("bp"), lines={"infer": trace().line("infer")}, memory=Memory(8280)), trace("ff")], 120)
     assert re.search(r"bp +int8 .* 8,280 +- +- +- +- +13,528", text)
     assert "stack" not in printed([unknown()], 100)
     assert printed([], 80) == "no runs\n"
@@ -288,7 +290,7 @@ def test_evidence_is_said_by_kind() -> None:
         ],
         "modelled": ["ms (validated +-20 %)"],
     }
-    measured = replace(trace(), target="serial", learn=replace(trace().learn, evidence="measured"))
+    measured = replace(trace(), target="serial", lines={"learn": LineCost(replace(trace().learn, evidence="measured"))})
     assert "ms" in evidence_by_kind([measured])["measured"]
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from report_traces import trace
 
-from edgeff.ir import Cost, Memory, Trace
+from edgeff.ir import Cost, LineCost, Memory, Trace
 from edgeff.report import from_json, markdown_table, page, table_lines, to_json
 from edgeff.report.figures import cost_by_layer, plottable
 from edgeff.report.layer_names import short_name, short_names
@@ -24,23 +24,24 @@ def run(board: str, rule: str = "none", numeric: str = "int8", ms: float | None 
     """A run of ds_cnn on one board."""
     cost = Cost(2_656_768, 16_000_000, 21_000_000, None if ms is None else ms / 1000, evidence)
     accuracy = {"quantized": 0.901} if rule == "none" else {"before": 0.12, "after": 0.775}
+    base = trace(rule, numeric)
+    known = ("infer",) if rule == "none" else ("infer", "learn")
     return replace(
-        trace(rule, numeric),
+        base,
         task="kws",
         network="ds_cnn",
         board=board,
         accuracy=accuracy,
         memory=Memory(flash, 28_984, 16_000, 16_024, 388),
-        infer=cost,
-        learn=Cost() if rule == "none" else cost,
+        lines={name: LineCost(cost, base.line(name).calls) for name in known},
         curve=(),
     )
 
 
 def refused(board: str, rule: str, numeric: str, reason: str, *, known: bool = False) -> Trace:
     """A configuration that could not run; ``known``: its program is known all the same."""
-    blank = replace(run(board, rule, numeric), accuracy={}, memory=Memory(), infer=Cost(), learn=Cost(), infer_layers=(), learn_layers=())
-    filled = replace(blank, memory=Memory(arena_bytes=221_184), infer=Cost(macs=7)) if known else blank
+    blank = replace(run(board, rule, numeric), accuracy={}, memory=Memory(), lines={})
+    filled = replace(blank, memory=Memory(arena_bytes=221_184), lines={"infer": LineCost(Cost(macs=7))}) if known else blank
     return replace(filled, refused=reason, memory_map=())
 
 
@@ -157,7 +158,7 @@ def test_inference_alone_stands_in_the_picture_at_its_own_accuracy() -> None:
 
 
 def test_a_run_without_a_learning_step_has_no_empty_panel() -> None:
-    one = replace(several()[0], learn_layers=())
+    one = several()[0]
     titles = [note["text"] for note in cost_by_layer(one)["layout"]["annotations"]]
     assert "<b>inference</b>" in titles
     assert "<b>learning step</b>" not in titles

@@ -152,7 +152,7 @@ def test_bars_add_up_to_the_totals_beside_them() -> None:
     for figure in (cost_by_run(group), cost_by_layer(trace())):
         bars = sum(x or 0 for d in figure["data"] for x in d["x"])
         totals = [int(note["text"].replace(",", "")) for note in figure["layout"]["annotations"] if note["text"][0].isdigit()]
-        assert bars == sum(totals) == sum(call.instructions or 0 for call in (*trace().infer_layers, *trace().learn_layers))
+        assert bars == sum(totals) == sum(call.instructions or 0 for call in trace().calls)
 
 
 def test_curves_of_several_seeds_are_a_mean_with_a_band() -> None:
@@ -174,7 +174,7 @@ def test_the_memory_map_of_every_rule_is_its_plan(rule: str) -> None:
             assert apart_in_time or apart_in_space, (a, b)
     assert max(stay["offset"] + stay["size_bytes"] for stay in stays) <= (run.memory.arena_bytes or 0)
     assert sum(size for _, size, _ in ram_parts(run)) == run.memory.total_ram_bytes
-    assert max(stay["last"] for stay in stays) == len(run.infer_layers) + len(run.learn_layers) - 1
+    assert max(stay["last"] for stay in stays) == len(run.calls) - 1
 
 
 def test_texts_are_moved_apart_and_stay_inside() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from edgeff.bench import SUITES, Wishes, configurations
 from edgeff.bench.rules import RulePoint
-from edgeff.ir import Cost, Memory, Trace
+from edgeff.ir import Cost, LineCost, Memory, Trace
 from edgeff.report import markdown_table, page, table_lines
 from edgeff.report.comparison import comparisons, grid, is_comparison
 from edgeff.report.figures import rules_compared
@@ -15,7 +15,8 @@ from edgeff.report.figures import rules_compared
 def trace(rule: str, seed: int, accuracy: float | None, **changes: object) -> Trace:
     """What a rule reached on the host with a seed."""
     made = Trace("digits", "64-32-10", rule, "float32", None, "host", seed, {"float": accuracy, "quantized": accuracy})
-    costs = {"infer": Cost(macs=2368), "learn": Cost(macs=5056), "memory": Memory(weight_bytes=9472, arena_bytes=10_200)}
+    lines = {"infer": LineCost(Cost(macs=2368)), "learn": LineCost(Cost(macs=5056))}
+    costs = {"lines": lines, "memory": Memory(weight_bytes=9472, arena_bytes=10_200)}
     return replace(made, **(costs | {"remarks": ("stores all it can",)} | changes))  # type: ignore[arg-type]
 
 
@@ -24,7 +25,7 @@ TRACES = [
     trace("frozen", 1, 0.9),
     trace("bp", 0, 0.96),
     trace("bp", 1, 0.98),
-    trace("tdca", 0, 0.7, learn=Cost(), memory=Memory(weight_bytes=9472)),
+    trace("tdca", 0, 0.7, lines={"infer": LineCost(Cost(macs=2368))}, memory=Memory(weight_bytes=9472)),
     trace("ff", 0, None, refused="no"),
 ]
 

@@ -172,7 +172,7 @@ def test_a_fault_of_the_firmware_is_told_with_its_place(statement: str, message:
     firmware = build_tiny("rpi_pico", "zig", tmp_path, {"eff_dense.c": (r"\*best = 0;", f"*best = 0; {statement}")})
     target = UnicornTarget(firmware, time_limit_s=0.5)
     with pytest.raises(EdgeffError, match=message) as caught:
-        target.profile("predict", INFER) if profiled else target.predict()
+        target.profile("infer", INFER) if profiled else target.predict()
     assert "\n" not in str(caught.value)
 
 

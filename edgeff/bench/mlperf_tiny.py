@@ -28,9 +28,9 @@ from edgeff.device.simulate import build_project, fits, profile
 from edgeff.device.targets.host import HostTarget
 from edgeff.device.targets.unicorn import UnicornTarget
 from edgeff.errors import BadInput, CheckFailed, DoesNotFit, Unsupported
-from edgeff.ir import Array, Board, Cost, Memory, Numeric, Trace
+from edgeff.ir import Array, Board, Memory, Numeric, Trace
 from edgeff.networks import random_inputs, reproduces_input
-from edgeff.program.cost import cost
+from edgeff.program.cost import cost, program_costs
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.memory_map import memory_map
 from edgeff.tasks import Data
@@ -171,8 +171,7 @@ def _with_program_costs(trace: Trace, deployment: Deployment) -> Trace:
     """The trace with what the program alone says, for boards that it does not fit."""
     known = cost(deployment.program)
     memory = Memory(weight_bytes=known.weight_bytes, arena_bytes=known.memory.arena_bytes)
-    learn = Cost(macs=known.learn_macs) if deployment.program.learn else Cost()
-    return replace(trace, memory=memory, infer=Cost(macs=known.infer_macs), learn=learn)
+    return replace(trace, memory=memory, lines=program_costs(known))
 
 
 def _with_accuracy(trace: Trace, point: Point, deployment: Deployment, host: HostTarget, data: Data) -> Trace:

@@ -20,10 +20,10 @@ from edgeff import registry
 from edgeff.bench.metrics import measured, metric_of
 from edgeff.device.targets.host import HostTarget
 from edgeff.errors import BadInput, Diverged, Unsupported
-from edgeff.ir import Cost, Memory, Network, Numeric, Trace
+from edgeff.ir import Memory, Network, Numeric, Trace
 from edgeff.networks import initialised, recipe, structure
 from edgeff.networks._norms import calibrated, with_norms
-from edgeff.program.cost import cost
+from edgeff.program.cost import cost, program_costs
 from edgeff.program.deploy import deploy
 from edgeff.rules import Rule, Settings, find_rule
 from edgeff.tasks import Data, standardised
@@ -148,13 +148,12 @@ def with_costs(trace: Trace, network: Network, rule: Rule) -> Trace:
     """``trace`` with the exact costs of inference and of a learning step in float32, where they run on a device."""
     try:
         infer = cost(deploy(network).program)
-        trace = replace(trace, infer=Cost(macs=infer.infer_macs, evidence=EVIDENCE), memory=Memory(weight_bytes=infer.weight_bytes))
+        trace = replace(trace, lines=program_costs(infer, EVIDENCE), memory=Memory(weight_bytes=infer.weight_bytes))
         learn = cost(deploy(network, rule=rule.name, changes=_own_settings(rule, network, "float32")).program)
     except Unsupported as error:
         return replace(trace, remarks=(*trace.remarks, f"no learning step on a device: {error}"))
     return replace(
         trace,
-        infer=Cost(macs=learn.infer_macs, evidence=EVIDENCE),
-        learn=Cost(macs=learn.learn_macs, evidence=EVIDENCE),
+        lines=program_costs(learn, EVIDENCE),
         memory=Memory(weight_bytes=infer.weight_bytes, arena_bytes=learn.memory.arena_bytes),
     )

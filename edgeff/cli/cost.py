@@ -53,12 +53,14 @@ def command(
     program = deployment.program
     whole, alone = cost(program), cost(inference_only(program))
     layers = layer_costs(program)
-    infer = {"macs": whole.infer_macs} | _arena(alone.memory)
-    learn = {"macs": whole.learn_macs if rule else None} | _arena(whole.memory if rule else None)
+    infer = {"macs": whole.macs("infer")} | _arena(alone.memory)
+    learn = {"macs": whole.macs("learn") if rule else None} | _arena(whole.memory if rule else None)
+    further = {name: {"macs": whole.macs(name)} for name in whole.lines if name not in ("infer", "learn")}
     fit = [board_fit(deployment, machine, whole.memory) for machine in machines]
     if as_json:
         boards = {"boards": fit} if board == ALL else {"board": fit[0]} if fit else {}
-        print_json({"layers": layers, "infer": infer, "learn": learn, "weight_bytes": whole.weight_bytes} | boards)
+        lines = {"lines": further} if further else {}
+        print_json({"layers": layers, "infer": infer, "learn": learn, "weight_bytes": whole.weight_bytes} | lines | boards)
         return
     names = short_names(layer["name"] for layer in layers)
     keys = ("kernel", "shape", "macs", "weight_bytes", "activation_bytes")
@@ -69,6 +71,7 @@ def command(
     rows: list[Sequence[object]] = [["inference only", *infer.values(), _ratio(alone.memory), alone.memory.flash_bytes]]
     if rule:
         rows.append([f"learning step of {rule}", *learn.values(), _ratio(whole.memory), whole.memory.flash_bytes])
+    rows += [[f"line {name}", figures["macs"], "", "", "", ""] for name, figures in further.items()]
     print_table(("", "MACs", "arena bytes", "no arena is below", "ratio", "constant bytes"), rows)
     print_line(f"weights {whole.weight_bytes:,} bytes; a program that learns keeps them in the arena, with their start values as constants")
     if board == ALL:

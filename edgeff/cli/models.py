@@ -211,11 +211,12 @@ def _calibration(model: Model, numeric: str, calibrate: str | None, seed: int) -
 
 
 def inference_only(program: Program) -> Program:
-    """``program`` without its learning step: its variables are constants, and what only the step used is gone."""
-    used = {name for call in program.infer for name in (*call.outputs, *call.inputs)} | {program.input, program.output}
+    """``program`` with the line ``infer`` alone: its variables are constants, and what only other lines used is gone."""
+    line = program.lines["infer"]
+    used = {name for call in line.calls for name in (*call.outputs, *call.inputs)} | {*line.arguments, *line.results}
     tensors = {
         name: replace(tensor, role="constant") if tensor.role == "variable" else tensor
         for name, tensor in program.tensors.items()
         if name in used
     }
-    return replace(program, rule="", learn=(), tensors=tensors, label=None)
+    return replace(program, rule="", lines={"infer": line}, tensors=tensors)

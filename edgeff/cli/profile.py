@@ -15,7 +15,7 @@ from edgeff.cli.options import changes, common, features, numeric
 from edgeff.cli.terminal import print_json, print_line, print_table, shape_text
 
 if TYPE_CHECKING:
-    from edgeff.ir import Call, CallCost, Cost, Program
+    from edgeff.ir import Call, CallCost, Cost, LineCost, Program
 
 
 @click.command("profile", epilog="Example: edgeff profile m.onnx --board nucleo_l4r5zi --rule pepita")
@@ -48,6 +48,7 @@ def command(
     from edgeff.device.boards import load_board
     from edgeff.device.simulate import build_project, profile
     from edgeff.device.toolchains import choose
+    from edgeff.report.line_names import line_title
 
     machine = load_board(board)
     compiler = choose(machine, toolchain)
@@ -69,9 +70,8 @@ def command(
         return
     program = deployment.program
     place = f"of {trace.network}, {trace.numeric}, on {machine.name}, built by {compiler.version()}"
-    _print_calls(f"inference {place}", program, program.infer, trace.infer, trace.infer_layers)
-    if program.learn:
-        _print_calls(f"learning step {place}", program, program.learn, trace.learn, trace.learn_layers)
+    for line in program.lines.values():
+        _print_calls(f"{line_title(line.name)} {place}", program, line.calls, trace.line(line.name))
     print_line(f"{'learning step' if rule else 'inference'} by function")
     print_table(("function", "instructions"), [*trace.functions.items()])
     memory = trace.memory
@@ -80,10 +80,11 @@ def command(
     )
 
 
-def _print_calls(title: str, program: Program, calls: Sequence[Call], cost: Cost, rows: Sequence[CallCost]) -> None:
+def _print_calls(title: str, program: Program, calls: Sequence[Call], known: LineCost) -> None:
     """Prints one line of calls: what each makes, its share of the instructions, and how many of them a multiply-accumulate takes."""
     from edgeff.report.layer_names import short_names
 
+    cost, rows = known.cost, known.calls
     names = short_names(row.name for row in rows)
     total = cost.instructions or 1
     body: list[list[Any]] = []

@@ -54,8 +54,8 @@ def program_figures(network: Network, rules: Sequence[str], seed: int, report: C
             yield ProgramFigures(network.name, rule, numeric, reason=str(error))
             continue
         whole, alone = cost(deployment.program), cost(inference_only(deployment.program))
-        learn = (whole.learn_macs, whole.memory.arena_bytes) if rule else (None, None)
-        yield ProgramFigures(network.name, rule, numeric, whole.infer_macs, alone.memory.arena_bytes, *learn)
+        learn = (whole.macs("learn"), whole.memory.arena_bytes) if rule else (None, None)
+        yield ProgramFigures(network.name, rule, numeric, whole.macs("infer"), alone.memory.arena_bytes, *learn)
 
 
 def require_learning(deployment: Deployment, rule: str) -> None:

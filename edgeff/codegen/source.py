@@ -1,6 +1,7 @@
 """Program + memory plan -> the text of ``model.h`` and ``model.c``.
 
-``model.c`` is constants, one arena whose map is the plan's, and two flat lists of calls; comments give each layer's name, shape and cost.
+``model.c`` is constants, one arena whose map is the plan's, and a flat list of calls for each line; comments give each layer's name, shape
+and cost. The line ``infer`` runs as ``eff_predict``, ``learn`` as ``eff_learn``, any other as ``edgeff.codegen.lines`` says.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import cast
 import numpy as np
 
 from edgeff import registry
+from edgeff.codegen.lines import accessors, further_lines, takes_label
 from edgeff.codegen.names import comment, identifiers, initialiser, literal, statement
 from edgeff.codegen.state import SAVE_AND_RESTORE, SAVE_HEADER_BYTES, fingerprint
-from edgeff.ir import Call, MemoryPlan, Program, Tensor
+from edgeff.ir import Call, Line, MemoryPlan, Program, Tensor
 from edgeff.kernels import Kernel
 from edgeff.program.plan import flash_tensors
 
@@ -51,7 +53,8 @@ class Text:
             key=lambda t: (memory.offsets[t.name], memory.lifetimes.get(t.name, ())),
         )
         self.pointers = identifiers([t.name for t in self.in_arena], "t_")
-        names = [call.kernel for call in (*program.infer, *program.learn)]
+        self.further = further_lines(program)
+        names = [call.kernel for call in program.calls]
         if program.by_role("variable"):
             names.append("eff_copy")
         if program.label:
@@ -112,7 +115,7 @@ int32_t eff_predict(void);            /* the best class, or 0 where there are no
 {self._learning_interface() if program.learn else ""}
 /* The calls themselves, one after the other; {"eff_predict and eff_learn run" if program.learn else "eff_predict runs"} them. */
 void eff_infer_calls(void);
-{"void eff_learn_calls(void);" + chr(10) if program.learn else ""}
+{"void eff_learn_calls(void);" + chr(10) if program.learn else ""}{self._further_interface()}
 #ifdef __cplusplus
 }}
 #endif
@@ -133,6 +136,33 @@ int eff_learn(int32_t label);
 size_t eff_save(uint8_t *buffer);
 int eff_restore(const uint8_t *buffer);
 """
+
+    def _further_interface(self) -> str:
+        """The prototypes of the further lines and of what gives their arguments and results, and a macro that numbers them."""
+        if not self.further:
+            return ""
+        parts, runs = [], []
+        for number, line in enumerate(self.further):
+            macs = sum(self.kernels[call.kernel].macs(call.attrs) for call in line.calls)
+            label = takes_label(self.program, line)
+            reads = " on the sample in eff_input()" if self.program.input in line.arguments else ""
+            parts.append(f"""
+/* {line.name}: {len(line.calls)} calls, {macs:,} MACs{reads}. Returns 0{", or -1 for a label that is no class" if label else ""}. */
+int eff_{line.name}({"int32_t label" if label else "void"});
+void eff_{line.name}_calls(void);
+""")
+            for name, function in accessors(self.program, line).items():
+                tensor, result = self.program.tensors[name], name not in line.arguments
+                when = "valid after it, until another line runs" if result else "to be written before it"
+                parts.append(f"{self._accessor(name, function, result)}; /* {shape(tensor)}, {when} */\n")
+            runs.append(f"X({number}, eff_{line.name}({'label' if label else ''}))")
+        return f"""{"".join(parts)}
+/* X(number, run) for each of these lines, in the order of their names: to drive them by number. */
+#define EFF_FURTHER_LINES(X, label) {" ".join(runs)}
+"""
+
+    def _accessor(self, name: str, function: str, result: bool) -> str:
+        return f"{'const ' if result else ''}{C_TYPES[self.program.tensors[name].dtype]} *{function}(void)"
 
     # ---------------------------------------------------------------- model.c
 
@@ -187,7 +217,7 @@ int32_t eff_predict(void)
     eff_infer_calls();
     {self._best()}
 }}
-{self._learning() if program.learn else ""}"""
+{self._learning() if program.learn else ""}{"".join(self._further(line) for line in self.further)}"""
 
     def trace(self) -> str:
         """``trace.c``, in the place of ``model.c`` on the host: the same calls, each followed by a copy of its outputs to ``out``."""
@@ -234,12 +264,8 @@ void eff_trace(uint8_t *out)
 
     def _life(self, tensor: Tensor) -> str:
         """The shape of what stays; the calls, numbered from 1 in each list, that need what shares its space."""
-        inference = len(self.program.infer)
-        spans = [
-            f"infer {first + 1} to {last + 1}" if first < inference else f"learn {first - inference + 1} to {last - inference + 1}"
-            for first, last in self.memory.lifetimes.get(tensor.name, ())
-        ]
-        return ", ".join(spans) or shape(tensor)
+        places = [[self.program.place(end) for end in span] for span in self.memory.lifetimes.get(tensor.name, ())]
+        return ", ".join(f"{line} {first + 1} to {last + 1}" for (line, first), (_, last) in places) or shape(tensor)
 
     def _initial(self) -> str:
         copied = [
@@ -279,15 +305,41 @@ void eff_trace(uint8_t *out)
             return "NULL"
         return self.pointers.get(name) or self.constants[name]
 
-    def _learning(self) -> str:
-        label = "    (void)label;\n"
-        if self.program.label:
-            label = f"""\
+    def _takes_label(self) -> str:
+        """The statements that refuse a label which is no class, and set it."""
+        if self.program.label is None:
+            return ""
+        return f"""\
     if (label < 0 || label >= EFF_CLASSES) {{
         return -1;
     }}
     eff_set_label({self.pointers[self.program.label]}, label);
 """
+
+    def _further(self, line: Line) -> str:
+        """The functions of one further line."""
+        label = takes_label(self.program, line)
+        getters = "".join(
+            f"\n{self._accessor(name, function, name not in line.arguments)} {{ return {self.pointers[name]}; }}\n"
+            for name, function in accessors(self.program, line).items()
+        )
+        return f"""
+{rule_off(line.name)}
+
+EFF_NOINLINE void eff_{line.name}_calls(void)
+{{
+{self._calls(line.calls)}
+}}
+
+int eff_{line.name}({"int32_t label" if label else "void"})
+{{
+{self._takes_label() if label else ""}    eff_{line.name}_calls();
+    return 0;
+}}
+{getters}"""
+
+    def _learning(self) -> str:
+        label = self._takes_label() or "    (void)label;\n"
         return f"""
 {rule_off(f"one learning step: {comment(self.program.rule)}")}
 

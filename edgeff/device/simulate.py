@@ -20,7 +20,7 @@ from edgeff.device.targets.host import HostTarget
 from edgeff.device.targets.profile import Profile
 from edgeff.device.targets.unicorn import UnicornTarget
 from edgeff.errors import BadInput, CheckFailed, DoesNotFit, Unsupported
-from edgeff.ir import Array, Board, Call, CallCost, Cost, Memory, Program, Trace
+from edgeff.ir import Array, Board, Call, LineCost, Memory, Program, Trace
 from edgeff.program.cost import call_costs, weight_bytes
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.plan import plan
@@ -122,28 +122,25 @@ def memory_of(firmware: Firmware, program: Program, stack_bytes: int | None) -> 
     return Memory(firmware.flash_bytes, weight_bytes(program), firmware.arena_bytes, firmware.static_ram_bytes, stack_bytes)
 
 
-def _measured(program: Program, calls: Sequence[Call], profile: Profile) -> tuple[Cost, tuple[CallCost, ...]]:
+def _measured(program: Program, calls: Sequence[Call], profile: Profile) -> LineCost:
     static = call_costs(program, calls)
     rows = tuple(replace(s, instructions=c.instructions, cycles=c.cycles) for s, c in zip(static, profile.calls, strict=True))
-    return profile.cost(sum(s.macs for s in static)), rows
+    return LineCost(profile.cost(sum(s.macs for s in static)), rows)
 
 
 def profile(
     deployment: Deployment, board: Board, firmware: Firmware, sample: Array, label: int = 0, task: str = "", seed: int = 0
 ) -> Trace:
-    """Counts one inference and one learning step on the emulated core: exact instructions and modelled cycles, by call and by function."""
+    """Counts one run of each line on the emulated core: exact instructions and modelled cycles, by call and by function.
+
+    The functions are those of the learning step, where there is one, else those of an inference.
+    """
     program = deployment.program
     target = UnicornTarget(firmware, board, time_limit_s=COUNTING_LIMIT_S)
-    target.write_input(sample)
-    inference = target.profile("predict", program.infer)
-    infer, infer_rows = _measured(program, program.infer, inference)
-    learn, functions = Cost(), dict(inference.functions)
-    learn_rows: tuple[CallCost, ...] = ()
-    if program.learn:
+    profiles: dict[str, Profile] = {}
+    for line in program.lines.values():
         target.write_input(sample)
-        step = target.profile("learn", program.learn, label=label)
-        learn, learn_rows = _measured(program, program.learn, step)
-        functions = dict(step.functions)
+        profiles[line.name] = target.profile(line.name, line.calls, label=label)
     return Trace(
         task=task,
         network=program.name,
@@ -153,11 +150,8 @@ def profile(
         target="unicorn",
         seed=seed,
         memory=memory_of(firmware, program, target.stack_bytes),
-        infer=infer,
-        learn=learn,
-        infer_layers=infer_rows,
-        learn_layers=learn_rows,
-        functions=functions,
+        lines={name: _measured(program, program.lines[name].calls, line) for name, line in profiles.items()},
+        functions=dict(profiles["learn" if "learn" in profiles else "infer"].functions),
     )
 
 

@@ -1,36 +1,36 @@
-"""What a program costs before anything is built: multiply-accumulates, weights and activations by call, and the arena of each half."""
+"""What a program costs before anything is built: multiply-accumulates, weights and activations by call, and the arena."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edgeff import registry
-from edgeff.ir import Call, CallCost, MemoryPlan, Program
+from edgeff.ir import Call, CallCost, Cost, LineCost, MemoryPlan, Program
 from edgeff.program.plan import plan
 
 
 @dataclass(frozen=True)
 class ProgramCost:
-    """The calls of both lines with their MACs, and the memory plan. ``weight_bytes`` counts parameters wherever they lie."""
+    """The calls of each line with their MACs, and the memory plan. ``weight_bytes`` counts parameters wherever they lie."""
 
-    infer: tuple[CallCost, ...]
-    learn: tuple[CallCost, ...]
+    lines: Mapping[str, tuple[CallCost, ...]]
     weight_bytes: int
     memory: MemoryPlan
 
-    @property
-    def infer_macs(self) -> int:
-        return sum(call.macs for call in self.infer)
+    def macs(self, line: str) -> int:
+        """The multiply-accumulates of one run of a line; 0 for one that the program does not have."""
+        return sum(call.macs for call in self.lines.get(line, ()))
 
-    @property
-    def learn_macs(self) -> int:
-        return sum(call.macs for call in self.learn)
+
+def program_costs(known: ProgramCost, evidence: str | None = None) -> dict[str, LineCost]:
+    """The multiply-accumulates of each line as the records that traces hold, without its calls."""
+    return {name: LineCost(Cost(macs=known.macs(name), evidence=evidence)) for name in known.lines}
 
 
 def call_costs(program: Program, calls: Sequence[Call] | None = None) -> tuple[CallCost, ...]:
-    """The static cost of each of ``calls``, by default of all the program's: ``infer``, then ``learn``."""
-    chosen = (*program.infer, *program.learn) if calls is None else calls
+    """The static cost of each of ``calls``, by default of all the program's, line after line."""
+    chosen = program.calls if calls is None else calls
     return tuple(CallCost(call.layer, call.kernel, call.stage, registry.kernels[call.kernel].macs(call.attrs)) for call in chosen)
 
 
@@ -46,4 +46,6 @@ def layer_bytes(program: Program, layer: str, *roles: str) -> int:
 
 def cost(program: Program) -> ProgramCost:
     """The cost of ``program``, exact."""
-    return ProgramCost(call_costs(program, program.infer), call_costs(program, program.learn), weight_bytes(program), plan(program))
+    return ProgramCost(
+        {name: call_costs(program, line.calls) for name, line in program.lines.items()}, weight_bytes(program), plan(program)
+    )

@@ -1,22 +1,45 @@
-"""A program run by the kernels' NumPy twins. Its results are the reference that every other execution is compared with."""
+"""A program run by the kernels' NumPy twins, line by line. Its results are the reference that every other execution is compared with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from edgeff import registry
 from edgeff.errors import BadInput
-from edgeff.ir import Array, Call, Program
+from edgeff.ir import Array, Call, Line, Program
+
+
+def line_of(program: Program, name: str) -> Line:
+    """The line ``name`` of ``program``. Raises BadInput where it has none of that name."""
+    if name not in program.lines:
+        raise BadInput(f"a line of {program.name!r}", got=repr(name), allowed=", ".join(program.lines))
+    return program.lines[name]
+
+
+def require_learning(program: Program) -> None:
+    """Raises BadInput unless ``program`` learns."""
+    if "learn" not in program.lines:
+        raise BadInput(f"learning with {program.name!r}", got="a program for inference only", next_step="deploy it with a rule")
 
 
 def check_labels(program: Program, labels: Array) -> None:
-    """Raises BadInput unless ``program`` learns and every label is one of its classes; where the target is the input, any label will do."""
-    if not program.learn:
-        raise BadInput(f"learning with {program.name!r}", got="a program for inference only", next_step="deploy it with a rule")
+    """Raises BadInput unless every label is one of the classes of ``program``; where the target is the input, any label will do."""
     if program.label and len(labels) and not 0 <= labels.min() <= labels.max() < program.classes:
         raise BadInput("labels", got=f"{labels.min()} to {labels.max()}", allowed=f"0 to {program.classes - 1}")
+
+
+def check_arguments(program: Program, line: Line, arguments: Sequence[Array]) -> None:
+    """Raises BadInput unless ``arguments`` are those of ``line``, each of its tensor's dtype and size, and labels are classes."""
+    if len(arguments) != len(line.arguments):
+        raise BadInput(f"arguments of line {line.name!r}", got=len(arguments), allowed=f"{len(line.arguments)}")
+    for name, value in zip(line.arguments, arguments, strict=True):
+        tensor = program.tensors[name]
+        if value.dtype != tensor.dtype or value.size != tensor.elements:
+            raise BadInput(name, got=f"{value.dtype} of {value.size}", allowed=f"{tensor.dtype} of {tensor.elements}")
+        if tensor.role == "label":
+            check_labels(program, value)
 
 
 class Interpreter:
@@ -45,24 +68,27 @@ class Interpreter:
         inputs = [self._arrays[name].reshape(-1) if name else None for name in call.inputs]
         registry.kernels[call.kernel].run(*outputs, *inputs, **call.attrs)
 
-    def _write(self, x: Array) -> None:
-        tensor = self.program.tensors[self.program.input]
-        if x.dtype != tensor.dtype or x.size != tensor.elements:
-            raise BadInput("input", got=f"{x.dtype} of {x.size}", allowed=f"{tensor.dtype} of {tensor.elements}")
-        self._arrays[tensor.name][...] = x.reshape(tensor.shape)
-
-    def predict(self, x: Array, after: Callable[[Call], object] | None = None) -> int:
-        """The best class for one input (dtype and size of the program's input); -1 where there are no classes.
+    def line(self, name: str, *arguments: Array, after: Callable[[Call], object] | None = None) -> tuple[Array, ...]:
+        """Runs the line ``name`` on its arguments, each in its tensor's dtype and size; copies of its results.
 
         ``after`` is told of each call when it has run: what a tensor holds then may be gone at the end.
+        Raises BadInput for a line that the program does not have, and for arguments that do not fit.
         """
-        self._write(x)
+        line = line_of(self.program, name)
+        check_arguments(self.program, line, arguments)
+        for argument, value in zip(line.arguments, arguments, strict=True):
+            self._arrays[argument][...] = value.reshape(self._arrays[argument].shape)
         with np.errstate(all="ignore"):
-            for call in self.program.infer:
+            for call in line.calls:
                 self.run(call)
                 if after is not None:
                     after(call)
-        return int(self._arrays[self.program.prediction][0]) if self.program.prediction else -1
+        return tuple(self.tensor(result) for result in line.results)
+
+    def predict(self, x: Array, after: Callable[[Call], object] | None = None) -> int:
+        """The best class for one input (dtype and size of the program's input); -1 where there are no classes. ``after`` as in ``line``."""
+        _, *best = self.line("infer", x, after=after)
+        return int(best[0][0]) if best else -1
 
     def output(self) -> Array:
         """The scores after ``predict``."""
@@ -70,13 +96,10 @@ class Interpreter:
 
     def learn(self, x: Array, label: int = 0) -> None:
         """One learning step. Raises BadInput for a label that is no class, and for a program that does not learn."""
+        require_learning(self.program)
         check_labels(self.program, np.array([label]))
-        self._write(x)
-        if self.program.label:
-            self._arrays[self.program.label][0] = label
-        with np.errstate(all="ignore"):
-            for call in self.program.learn:
-                self.run(call)
+        labels = (np.array([label], np.int32),)
+        self.line("learn", x, *(labels if self.program.label in self.program.lines["learn"].arguments else ()))
 
     def tensor(self, name: str) -> Array:
         """A tensor's present value, a copy of its shape and dtype."""

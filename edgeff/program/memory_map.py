@@ -12,16 +12,16 @@ from edgeff.program.plan import aligned
 def memory_map(program: Program, memory: MemoryPlan) -> tuple[Mapping[str, Any], ...]:
     """One entry for each tensor in the arena and each span of its life: ``tensor, role, layer, line, offset, size_bytes, first, last``.
 
-    ``line`` is ``persistent``, ``infer`` or ``learn``; ``first`` and ``last`` number the calls, ``learn`` counted on from ``infer``.
+    ``line`` is ``persistent`` or the line's name; ``first`` and ``last`` number the calls through all lines in turn.
     """
-    calls = len(program.infer) + len(program.learn)
+    calls = len(program.calls)
     entries: list[Mapping[str, Any]] = []
     for name, offset in memory.offsets.items():
         tensor = program.tensors[name]
         persistent = tensor.role in ("variable", "state")
         spans = ((0, max(calls - 1, 0)),) if persistent else memory.lifetimes[name]
         for first, last in spans:
-            line = "persistent" if persistent else "infer" if first < len(program.infer) else "learn"
+            line = "persistent" if persistent else program.place(first)[0]
             entries.append(
                 {
                     "tensor": name,

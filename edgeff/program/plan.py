@@ -1,13 +1,14 @@
 """Lifetimes -> offsets: where every tensor of a program lies in the one static arena, in bytes, before anything is built.
 
 Variables and state come first and persist. Inputs and activations share the rest: a tensor holds its bytes from the first to the last call
-that touches it, in each of the two lines. Several greedy orders are tried; where none of them reaches what no plan can beat
+that touches it, in each line. Several greedy orders are tried; where none of them reaches what no plan can beat
 (``lower_bound_bytes``), the best one is improved step by step, by seeded chance, and the best plan seen is kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -31,25 +32,25 @@ def aligned(size_bytes: int, alignment: int = ALIGNMENT) -> int:
 
 
 def lifetimes(program: Program) -> dict[str, Intervals]:
-    """For each tensor that shares the scratch space, the inclusive spans of calls that need it; ``learn`` is numbered after ``infer``.
+    """For each tensor that shares the scratch space, the inclusive spans of calls that need it, numbered through all lines in turn.
 
-    The input and the label are alive from a line's start; the output and the prediction to the end of ``infer``.
+    The arguments of a line are alive from its start, its results to its end.
     """
     shared = program.by_role("input", "label", "activation")
     spans: dict[str, list[tuple[int, int]]] = {tensor.name: [] for tensor in shared}
     start = 0
-    for line in (program.infer, program.learn):
+    for line in program.lines.values():
         touched: dict[str, list[int]] = {}
-        for position, call in enumerate(line, start):
+        for position, call in enumerate(line.calls, start):
             for name in (*call.outputs, *call.inputs):
                 if name in spans:
                     touched.setdefault(name, []).append(position)
-        end = start + max(len(line) - 1, 0)
+        end = start + max(len(line.calls) - 1, 0)
         for name, positions in touched.items():
-            first = start if program.tensors[name].role in ("input", "label") else positions[0]
-            last = end if line is program.infer and name in (program.output, program.prediction) else positions[-1]
+            first = start if name in line.arguments else positions[0]
+            last = end if name in line.results else positions[-1]
             spans[name].append((first, last))
-        start += len(line)
+        start += len(line.calls)
     return {name: tuple(value) for name, value in spans.items()}
 
 
@@ -116,13 +117,19 @@ def largest_live_set(spans: Mapping[str, Intervals], sizes: Mapping[str, int], p
     return max((sum(sizes[n] for n, s in spans.items() if any(a <= p <= b for a, b in s)) for p in positions), default=0)
 
 
+def line_positions(program: Program) -> dict[str, range]:
+    """The numbers of each line's calls, counted through all lines in turn."""
+    ends = list(accumulate((len(line.calls) for line in program.lines.values()), initial=0))
+    return {name: range(*span) for name, span in zip(program.lines, pairwise(ends), strict=True)}
+
+
 def plan(program: Program) -> MemoryPlan:
     """The memory plan of ``program``: every figure exact, equal to the ELF's."""
     spans = {name: value for name, value in lifetimes(program).items() if value}
     sizes = {name: aligned(program.tensors[name].size_bytes) for name in spans}
     conflicts = {a: {b for b in spans if b != a and _overlap(spans[a], spans[b])} for a in spans}
-    infer, learn = range(len(program.infer)), range(len(program.infer), len(program.infer) + len(program.learn))
-    bounds = largest_live_set(spans, sizes, infer), largest_live_set(spans, sizes, learn)
+    positions = line_positions(program)
+    bound = max(largest_live_set(spans, sizes, line) for line in positions.values())
     names = sorted(spans)
     orders = [
         sorted(names, key=lambda n: -sizes[n]),
@@ -130,7 +137,7 @@ def plan(program: Program) -> MemoryPlan:
         sorted(names, key=lambda n: -sizes[n] * sum(b - a + 1 for a, b in spans[n])),
         sorted(names, key=lambda n: -sum(b - a + 1 for a, b in spans[n])),
     ]
-    peak, scratch = _best(orders, sizes, conflicts, max(bounds))
+    peak, scratch = _best(orders, sizes, conflicts, bound)
     offsets: dict[str, int] = {}
     persistent = 0
     for tensor in (*program.by_role("variable"), *program.by_role("state")):
@@ -138,15 +145,16 @@ def plan(program: Program) -> MemoryPlan:
         persistent += aligned(tensor.size_bytes)
     persistent = aligned(persistent, ARENA_ALIGNMENT)
     offsets |= {name: persistent + offset for name, offset in scratch.items()}
-    peaks = [max((scratch[n] + sizes[n] for n in spans if any(a in line for a, _ in spans[n])), default=0) for line in (infer, learn)]
     return MemoryPlan(
         arena_bytes=max(aligned(persistent + peak, ARENA_ALIGNMENT), ARENA_ALIGNMENT),
         persistent_bytes=persistent,
         flash_bytes=sum(t.size_bytes for t in flash_tensors(program)),
         offsets=offsets,
-        lower_bound_bytes=aligned(persistent + max(bounds), ARENA_ALIGNMENT),
-        infer_bytes=peaks[0],
-        learn_bytes=peaks[1],
+        lower_bound_bytes=aligned(persistent + bound, ARENA_ALIGNMENT),
+        line_bytes={
+            name: max((scratch[n] + sizes[n] for n in spans if any(a in line for a, _ in spans[n])), default=0)
+            for name, line in positions.items()
+        },
         lifetimes=spans,
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -16,7 +16,7 @@ from typing import Annotated, Any, NoReturn
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgeff.errors import BadInput
-from edgeff.ir import CallCost, Cost, Memory, Trace
+from edgeff.ir import CallCost, Cost, LineCost, Memory, Trace
 from edgeff.report.evidence import trace_evidence
 from edgeff.report.versions import installed_versions
 
@@ -62,11 +62,9 @@ class _Cost(_Part):
     evidence: Text | None = None
     layers: list[_Call] = []
 
-    def cost(self) -> Cost:
-        return Cost(self.macs, self.instructions, self.cycles, self.latency_s, self.evidence)
-
-    def calls(self) -> tuple[CallCost, ...]:
-        return tuple(CallCost(**dict(call)) for call in self.layers)
+    def line(self) -> LineCost:
+        cost = Cost(self.macs, self.instructions, self.cycles, self.latency_s, self.evidence)
+        return LineCost(cost, tuple(CallCost(**dict(call)) for call in self.layers))
 
 
 class _Memory(_Part):
@@ -92,7 +90,7 @@ class _Stay(_Part):
     tensor: Text
     role: Text
     layer: Text
-    line: Annotated[str, Field(pattern="^(infer|learn|persistent)$")]
+    line: Text
     offset: Count
     size_bytes: Count
     first: Count
@@ -122,12 +120,21 @@ class _Run(_Part):
     memory: _Memory = _Memory()
     infer: _Cost = _Cost()
     learn: _Cost = _Cost()
+    lines: dict[Text, _Cost] = {}
     functions: dict[Text, Count] = {}
     curve: list[Annotated[list[Finite], Field(min_length=2, max_length=2)]] = []
     memory_map: list[_Stay] = []
     artifacts: dict[Text, _Artifact] = {}
     refused: Text | None = None
     remarks: list[Text] = []
+
+    @model_validator(mode="after")
+    def _stays_are_in_lines(self) -> _Run:
+        known = {"persistent", "infer", "learn", *self.lines}
+        for index, stay in enumerate(self.memory_map):
+            if stay.line not in known:
+                raise ValueError(f"memory_map.{index}.line is {stay.line!r:.40}, no line of the program")
+        return self
 
     @model_validator(mode="after")
     def _shares_are_shares(self) -> _Run:
@@ -141,6 +148,7 @@ class _Run(_Part):
         return self
 
     def trace(self) -> Trace:
+        known = {"infer": self.infer, "learn": self.learn} | self.lines
         return Trace(
             task=self.task,
             network=self.network,
@@ -151,10 +159,7 @@ class _Run(_Part):
             seed=self.seed,
             accuracy=self.accuracy,
             memory=self.memory.memory(),
-            infer=self.infer.cost(),
-            learn=self.learn.cost(),
-            infer_layers=self.infer.calls(),
-            learn_layers=self.learn.calls(),
+            lines={name: line for name, cost in known.items() if (line := cost.line()) != LineCost()},
             functions=self.functions,
             curve=tuple((int(samples), share) for samples, share in self.curve),
             memory_map=tuple(dict(stay) for stay in self.memory_map),
@@ -179,7 +184,8 @@ def to_json(traces: Iterable[Trace], versions: Versions | None = None) -> dict[s
 
 
 def run_json(trace: Trace) -> dict[str, Any]:
-    """One entry of ``runs``."""
+    """One entry of ``runs``: ``infer`` and ``learn`` in every one, and under ``lines`` what else the program has."""
+    further = {name: _line_json(line) for name, line in trace.lines.items() if name not in ("infer", "learn")}
     accuracy = dict.fromkeys(ACCURACIES) | {name: None if value is None else float(value) for name, value in trace.accuracy.items()}
     return {
         "task": trace.task,
@@ -191,8 +197,8 @@ def run_json(trace: Trace) -> dict[str, Any]:
         "seed": trace.seed,
         "accuracy": accuracy,
         "memory": asdict(trace.memory) | {"total_ram_bytes": trace.memory.total_ram_bytes},
-        "infer": _cost_json(trace.infer, trace.infer_layers),
-        "learn": _cost_json(trace.learn, trace.learn_layers),
+        **{name: _line_json(trace.line(name)) for name in ("infer", "learn")},
+        **({"lines": further} if further else {}),
         "functions": dict(trace.functions),
         "curve": [[int(samples), float(share)] for samples, share in trace.curve],
         "memory_map": [dict(stay) for stay in trace.memory_map],
@@ -203,8 +209,8 @@ def run_json(trace: Trace) -> dict[str, Any]:
     }
 
 
-def _cost_json(cost: Cost, calls: Sequence[CallCost]) -> dict[str, Any]:
-    return asdict(cost) | {"layers": [asdict(call) for call in calls]}
+def _line_json(line: LineCost) -> dict[str, Any]:
+    return asdict(line.cost) | {"layers": [asdict(call) for call in line.calls]}
 
 
 def from_json(content: Mapping[str, Any], source: str = FILE_NAME) -> list[Trace]:

@@ -19,7 +19,7 @@
 #define SAVE_BYTES 0u
 #endif
 
-enum { PREDICT = 1, LEARN = 2, INIT = 3, SAVE = 4, RESTORE = 5 };
+enum { PREDICT = 1, LEARN = 2, INIT = 3, SAVE = 4, RESTORE = 5, FIRST_LINE = 16 };
 
 /* 24 bytes: six words on every core this template is for, so that the arena, aligned to 8 bytes, follows without a gap. */
 typedef struct {
@@ -72,6 +72,10 @@ static int32_t obey(uint32_t command)
         return saved_state_fits() ? (int32_t)eff_save(eff_free_start) : -1;
     case RESTORE:
         return saved_state_fits() ? eff_restore(eff_free_start) : -1;
+#endif
+#ifdef EFF_FURTHER_LINES
+#define RUN(number, run) case FIRST_LINE + (number): return run;
+        EFF_FURTHER_LINES(RUN, eff_mailbox.label)
 #endif
     default:
         return -1;

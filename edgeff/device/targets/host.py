@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from edgeff.codegen.folder import SAVE_HEADER_BYTES, Source, write_c, write_trac
 from edgeff.device.toolchains.host import host_shared_library
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Program
-from edgeff.program.interpreter import check_labels
+from edgeff.program.interpreter import check_arguments, check_labels, line_of, require_learning
 
 HARNESS = Path(__file__).with_name("host.c")
 
@@ -75,6 +76,7 @@ class HostTarget:
         Returns with ``trace`` the persistent bytes after each step, (n, bytes) uint8. Raises BadInput for labels or an order out of range,
         and for a program that does not learn.
         """
+        require_learning(self.program)
         check_labels(self.program, np.asarray(labels))
         x, labels = self._samples(x), np.ascontiguousarray(labels, np.int32)
         if len(x) != len(labels):
@@ -87,6 +89,30 @@ class HostTarget:
         address = _address(states) if states is not None else None
         self._c.host_learn_many(_address(x), _address(labels), _address(order), ctypes.c_int32(len(order)), address, ctypes.c_size_t(size))
         return states
+
+    def line(self, name: str, *arguments: Array) -> tuple[Array, ...]:
+        """Runs a line on its arguments, each in its tensor's dtype and size; copies of its results.
+
+        Raises BadInput for a line that the program does not have, and for arguments that do not fit or that the model refuses.
+        """
+        line = line_of(self.program, name)
+        check_arguments(self.program, line, arguments)
+        label: tuple[ctypes.c_int32, ...] = ()
+        for argument, value in zip(line.arguments, arguments, strict=True):
+            if self.program.tensors[argument].role == "label":
+                label = (ctypes.c_int32(int(value.reshape(-1)[0])),)
+            else:
+                self._view(argument)[...] = value.reshape(-1)
+        self._function(name)(*(label or (ctypes.c_int32(0),)))
+        return tuple(self._view(result).reshape(self.program.tensors[result].shape).copy() for result in line.results)
+
+    def _function(self, line: str) -> Any:
+        return getattr(self._c, "eff_predict" if line == "infer" else f"eff_{line}")
+
+    def _view(self, name: str) -> Array:
+        """A tensor of the arena, flat."""
+        tensor, first = self.program.tensors[name], self.memory.offsets[name]
+        return self._arena[first : first + tensor.size_bytes].view(tensor.dtype)
 
     def predict(self, x: Array) -> int:
         """The best class for one input."""
@@ -104,7 +130,7 @@ class HostTarget:
 
     def save(self) -> bytes:
         """What was learned, in the form that ``eff_restore`` takes on any target. Raises BadInput for a program that does not learn."""
-        check_labels(self.program, np.empty(0))
+        require_learning(self.program)
         buffer = np.empty(self.memory.persistent_bytes + SAVE_HEADER_BYTES, np.uint8)
         self._c.eff_save.restype = ctypes.c_size_t
         written = self._c.eff_save(_address(buffer))
@@ -112,7 +138,7 @@ class HostTarget:
 
     def restore(self, saved: bytes) -> None:
         """Takes back what ``save`` wrote. Raises BadInput for bytes that are damaged or of another model; nothing is changed then."""
-        check_labels(self.program, np.empty(0))
+        require_learning(self.program)
         size = self.memory.persistent_bytes + SAVE_HEADER_BYTES
         if len(saved) != size or self._c.eff_restore(saved) != 0:
             raise BadInput("saved state", got=f"{len(saved)} bytes, damaged or of another model", allowed=f"the {size} bytes of a save")
@@ -126,8 +152,7 @@ class HostTarget:
         tensor = self.program.tensors[name]
         if tensor.role == "constant" and tensor.data is not None:
             return tensor.data
-        first = self.memory.offsets[name]
-        return self._arena[first : first + tensor.size_bytes].view(tensor.dtype).reshape(tensor.shape).copy()
+        return self._view(name).reshape(tensor.shape).copy()
 
 
 def _address(values: Array) -> ctypes.c_void_p:

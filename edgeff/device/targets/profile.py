@@ -34,12 +34,12 @@ class CallProfile:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The cost of one run of the kernel calls of ``predict`` or ``learn``; calls and functions each add up to the total, exactly.
+    """The cost of one run of a line; calls and functions each add up to the total, exactly.
 
     ``functions`` and ``function_cycles`` map the symbols that ran to the instructions and cycles spent in themselves, dearest first.
     """
 
-    what: str
+    line: str
     board: Board
     instructions: int
     cycles: int
@@ -69,7 +69,7 @@ class _Tally:
 
 
 def profile_edges(
-    what: str,
+    line: str,
     edges: Sequence[Edge],
     counted_calls: int,
     program_calls: Sequence[Call],
@@ -83,7 +83,7 @@ def profile_edges(
     Raises CheckFailed when the firmware made another number of calls than ``program_calls`` has.
     """
     if counted_calls != len(program_calls):
-        raise CheckFailed(f"calls of {what} in the firmware", got=counted_calls, allowed=f"{len(program_calls)}, as in the program")
+        raise CheckFailed(f"calls of {line} in the firmware", got=counted_calls, allowed=f"{len(program_calls)}, as in the program")
     by_call = [_Tally() for _ in program_calls]
     by_function: dict[str, _Tally] = {}
     starts = [function.address for function in functions]
@@ -104,7 +104,7 @@ def profile_edges(
         by_function.setdefault(name, _Tally()).add(edge.count * len(block), edge.count * cycles)
     ranked = sorted(by_function.items(), key=lambda item: (-item[1].instructions, item[0]))
     return Profile(
-        what=what,
+        line=line,
         board=board,
         instructions=sum(tally.instructions for tally in by_call),
         cycles=sum(tally.cycles for tally in by_call),

@@ -7,9 +7,10 @@ board's memory, an undefined instruction) or a run past the time limit ends in a
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from unicorn import arm_const, unicorn_const
@@ -32,11 +33,13 @@ CORES = {
     "cortex-m7": arm_const.UC_CPU_ARM_CORTEX_M7,
     "cortex-m33": arm_const.UC_CPU_ARM_CORTEX_M33,
 }
-COMMANDS = {"predict": 1, "learn": 2, "init": 3, "save": 4, "restore": 5}
+COMMANDS = {"infer": 1, "learn": 2, "init": 3, "save": 4, "restore": 5}
+"""What the mailbox takes; a further line is FIRST_LINE and its number, counted in the order of their names."""
+FIRST_LINE = 16
 
-_BODIES = {"predict": "eff_infer_calls", "learn": "eff_learn_calls"}
+_BODY = re.compile(r"eff_(\w+)_calls")
 _DTYPES = {1: np.int8, 2: np.int16, 4: np.int32, 256 + 4: np.float32}
-_NEEDED = (ARENA_SYMBOL, "eff_mailbox", "eff_facts", "eff_free_start", "eff_stack_top", _BODIES["predict"])
+_NEEDED = (ARENA_SYMBOL, "eff_mailbox", "eff_facts", "eff_free_start", "eff_stack_top", "eff_infer_calls")
 _PAGE = 0x1000
 _SYSTEM = 0xE000E000  # the core's own registers, among them the switch of the FPU
 _PAINT = 0xA5
@@ -65,6 +68,10 @@ class UnicornTarget:
         self._limit_s = time_limit_s
         self._exception = 0
         self._symbols = firmware.image.symbols
+        bodies = [match[1] for match in map(_BODY.fullmatch, sorted(self._symbols)) if match]
+        self._commands = COMMANDS | {
+            line: FIRST_LINE + number for number, line in enumerate(name for name in bodies if name not in COMMANDS)
+        }
         if self.board.core not in CORES:
             raise Unsupported(f"core of board {self.board.name}", got=repr(self.board.core), allowed=", ".join(CORES))
         if missing := [name for name in _NEEDED if name not in self._symbols]:
@@ -81,7 +88,7 @@ class UnicornTarget:
         _, _, _, self._input, self._output, self._saved = self._mailbox()
         facts = _FACTS.unpack(self._peek("eff_facts", _FACTS.size))
         self.inputs, self.outputs, self.classes, self._has_learn, _, self._save_bytes, *kinds = facts
-        if unknown := [kind for kind in kinds if kind not in _DTYPES] or (self._has_learn and _BODIES["learn"] not in self._symbols):
+        if unknown := [kind for kind in kinds if kind not in _DTYPES] or (self._has_learn and "eff_learn_calls" not in self._symbols):
             raise BadInput(f"ELF {firmware.elf}", got=f"eff_facts {facts} ({unknown})", allowed="a firmware of edgeff")
         self.input_dtype, self.output_dtype = (np.dtype(_DTYPES[kind]) for kind in kinds)
 
@@ -93,7 +100,20 @@ class UnicornTarget:
 
     def predict(self) -> int:
         """The best class for the input that was written; the scores are then in ``output``."""
-        return self._command("predict")
+        return self._command("infer")
+
+    def line(self, name: str, label: int = 0) -> int:
+        """Runs a line on what its arguments hold in the arena, and returns what its function does: 0, or -1 for a label that is no class.
+
+        Raises BadInput for a line that the firmware does not have.
+        """
+        if name not in self._commands or self._body(name) not in self._symbols:
+            raise BadInput("line", got=repr(name), allowed=", ".join(line for line in self._commands if self._body(line) in self._symbols))
+        return self._command(name, label)
+
+    @staticmethod
+    def _body(line: str) -> str:
+        return f"eff_{line}_calls"
 
     def trace(self, places: Sequence[Sequence[tuple[int, int]]]) -> CallTrace:
         """What looks at the arena between the calls of inference: ``trace.run(target.predict)``.
@@ -102,7 +122,7 @@ class UnicornTarget:
         """
         arena = self._symbols[ARENA_SYMBOL].address
         absolute = [[(arena + offset, size_bytes) for offset, size_bytes in call] for call in places]
-        return CallTrace(self._uc, self._symbols[_BODIES["predict"]], absolute)
+        return CallTrace(self._uc, self._symbols[self._body("infer")], absolute)
 
     def learn(self, label: int) -> None:
         """One training step on the input that was written. Raises Unsupported when the firmware was built without training."""
@@ -150,6 +170,13 @@ class UnicornTarget:
         except UcError as error:
             raise BadInput(f"memory at {place}, {size_bytes} bytes", got=str(error), allowed="the memory of the board") from None
 
+    def write_arena(self, offset: int, values: Array) -> None:
+        """Writes an array to the arena, ``offset`` bytes from its start. Raises BadInput where it does not lie inside."""
+        raw = np.ascontiguousarray(values).tobytes()
+        if not 0 <= offset <= self.firmware.arena_bytes - len(raw):
+            raise BadInput(f"{len(raw)} bytes of the arena", got=f"offset {offset}", allowed=f"inside {self.firmware.arena_bytes} bytes")
+        self._uc.mem_write(self._symbols[ARENA_SYMBOL].address + offset, raw)
+
     def read_arena(self) -> bytes:
         """The whole arena: variables, state and scratch."""
         return self._peek(ARENA_SYMBOL, self.firmware.arena_bytes)
@@ -168,18 +195,18 @@ class UnicornTarget:
             raise EdgeffError("the stack has run into the arena", got=f"all of {top - floor} bytes used", next_step="choose a larger board")
         return int(memory.size - touched[0]) if touched.size else 0
 
-    def profile(self, what: Literal["predict", "learn"], program_calls: Sequence[Call], label: int = 0) -> Profile:
-        """Runs predict or learn once on the input that was written and counts it.
+    def profile(self, line: str, program_calls: Sequence[Call], label: int = 0) -> Profile:
+        """Runs a line once on what was written and counts it.
 
         Counted is one run of the body of kernel calls and all that it calls, not the entry and the result around it. A ``learn`` learns.
         Raises CheckFailed when the firmware makes another number of calls than ``program_calls`` has, Unsupported on a core without a
         cycle model.
         """
-        if what == "learn":
+        if line == "learn":
             self._require_learning()
         model = model_for(self.board.core)
-        body = self._symbols[_BODIES[what]]
-        self._post(what, label)
+        body = self._symbols[self._body(line)]
+        self._post(line, label)
         self._uc.ctl_flush_tb()
         self._run(self._pc() + len(_WAITS), body.address)
         stop = self._uc.reg_read(arm_const.UC_ARM_REG_LR) & ~1
@@ -193,7 +220,7 @@ class UnicornTarget:
             self._uc.ctl_flush_tb()
         self._run(stop)
         edges = counting.edges()
-        return profile_edges(what, edges, counting.calls, program_calls, self.firmware.functions, self._peek, self.board, model)
+        return profile_edges(line, edges, counting.calls, program_calls, self.firmware.functions, self._peek, self.board, model)
 
     def _machine(self) -> Uc:
         uc = Uc(unicorn_const.UC_ARCH_ARM, unicorn_const.UC_MODE_THUMB | unicorn_const.UC_MODE_MCLASS)
@@ -226,7 +253,7 @@ class UnicornTarget:
         return int(self._mailbox()[2])
 
     def _post(self, command: str, label: int) -> None:
-        self._uc.mem_write(self._symbols["eff_mailbox"].address, struct.pack("<Ii", COMMANDS[command], label))
+        self._uc.mem_write(self._symbols["eff_mailbox"].address, struct.pack("<Ii", self._commands[command], label))
 
     def _run(self, start: int, stop: int = _NOWHERE) -> None:
         """Runs from ``start`` until the wait for a command, or until ``stop`` where one is given. Raises EdgeffError on anything else."""

@@ -1,7 +1,7 @@
-"""The two lines of a program under construction: tensors, calls, random streams and fixed-point factors.
+"""The lines of a program under construction: tensors, calls, random streams and fixed-point factors.
 
 A call is checked against its kernel's prototype when it is added; a factor that leaves the fixed-point range is refused. Which parameters a
-program changes, and so keeps in RAM, is known at the end: those that a call of ``learn`` writes.
+program changes, and so keeps in RAM, is known at the end: those that a call of some line writes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from edgeff import registry
 from edgeff.errors import BadInput, Unsupported
-from edgeff.ir import Array, Attr, Call, Layer, Network, Numeric, Program, Quant, Role, Tensor
+from edgeff.ir import Array, Attr, Call, Layer, Line, Network, Numeric, Program, Quant, Role, Tensor
 from edgeff.kernels import check_attrs
 from edgeff.kernels.arithmetic import multiplier_and_shift, stream_key
 from edgeff.ops import ACTIVATIONS, kind, raw_input, split_input
@@ -40,7 +40,7 @@ class Value:
 
 
 class Lines:
-    """The calls of ``infer`` and ``learn``, and the tensors they use; ``rule`` is None for inference only."""
+    """The calls of each line, and the tensors they use; ``rule`` is None for inference only."""
 
     def __init__(self, network: Network, rule: str | None, settings: Any, seed: int, target: str, stochastic: bool) -> None:
         self.numeric: Numeric = network.numeric
@@ -55,17 +55,23 @@ class Lines:
         self.target = target
         self._tensors: dict[str, Tensor] = {}
         self._values: dict[str, Value] = {}
-        self._lines: dict[str, list[Call]] = {"infer": [], "learn": []}
+        self._lines: dict[str, list[Call]] = {}
+        self._results: dict[str, tuple[str, ...]] = {}
         self._input = self._io("input", network.input_shape, raw_input(network) or self.numeric, "input", network.input_quant)
         self._starts: dict[str, Value] = {}
         self.begin("infer")
 
     def begin(self, line: str) -> None:
-        """From here on calls go to ``infer`` or ``learn``; each of them first turns raw samples, where that is the input, into ``x``."""
+        """From here on calls go to ``line``; each line first turns raw samples, where that is the input, into ``x``."""
         self._line = line
+        self._lines.setdefault(line, [])
         if line not in self._starts:
             self._starts[line] = kind(self._first).lower(self, self._first, self._input) if self._first else self._input
         self.x = self._starts[line]
+
+    def result(self, value: Value) -> None:
+        """Lets the caller of the current line read ``value`` after it."""
+        self._results[self._line] = (*self._results.get(self._line, ()), value.name)
 
     @contextmanager
     def group(self, network: Network, settings: Any, x: Value, classes: int | None) -> Iterator[None]:
@@ -225,22 +231,26 @@ class Lines:
         if classes:
             prediction = self.activation("prediction", (1,), dtype="int32")
             self.call(f"eff_argmax_{SUFFIX[output.dtype]}", [prediction], [output], {"n": output.elements}, stage="argmax")
-        written = {name for call in self._lines["learn"] for name in call.outputs}
+        self._results["infer"] = (output.name, prediction.name) if prediction else (output.name,)
+        written = {name for calls in self._lines.values() for call in calls for name in call.outputs}
         tensors = {
             name: replace(tensor, role="variable") if tensor.role == "constant" and name in written else tensor
             for name, tensor in self._tensors.items()
         }
         return Program(
             name=self.network.name,
-            rule=self.rule_name if self._lines["learn"] else "",
+            rule=self.rule_name if "learn" in self._lines else "",
             numeric=self.numeric,
             tensors=tensors,
-            infer=tuple(self._lines["infer"]),
-            learn=tuple(self._lines["learn"]),
-            input=self._input.name,
-            output=output.name,
-            prediction=prediction.name if prediction else None,
-            label="label" if "label" in tensors else None,
+            lines={name: self._finished(name) for name in self._lines},
             seed=self.seed,
             metadata=dict(self.network.metadata),
         )
+
+    def _finished(self, name: str) -> Line:
+        """The line ``name``: its arguments are the inputs and labels that its calls read, an inference's the input whether read or not."""
+        calls = self._lines[name]
+        read = {tensor for call in calls for tensor in call.inputs}
+        written = [self._input.name, *(t.name for t in self._tensors.values() if t.role == "label")]
+        arguments = tuple(tensor for tensor in written if tensor in read or (name == "infer" and tensor == self._input.name))
+        return Line(name, tuple(calls), arguments, self._results.get(name, ()))

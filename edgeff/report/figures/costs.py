@@ -7,33 +7,35 @@ from collections.abc import Iterable, Sequence
 from edgeff.ir import CallCost, Trace
 from edgeff.report.figures.parts import Figure, axis, layout, legend, note
 from edgeff.report.layer_names import short_names
+from edgeff.report.line_names import line_title
 from edgeff.report.rows import Group
 from edgeff.report.style import INK, markup, stage_colour, stage_order
 
 
 def metric(traces: Sequence[Trace]) -> str:
     """What bars of cost show: ``instructions`` where they were counted, else ``macs``."""
-    calls = [call for trace in traces for call in (*trace.infer_layers, *trace.learn_layers)]
+    calls = [call for trace in traces for call in trace.calls]
     return "instructions" if any(call.instructions is not None for call in calls) else "macs"
 
 
 def cost_by_run(group: Group) -> Figure:
-    """The learning step and the inference of every run of the group's first seed, stacked by stage."""
-    runs = [t for t in group.traces if t.seed == group.seeds[0] and (t.infer_layers or t.learn_layers)]
+    """The lines of every run of the group's first seed, the learning step first, stacked by stage."""
+    runs = [t for t in group.traces if t.seed == group.seeds[0] and t.calls]
     rows = [f"{markup(t.rule, 18)}  {markup(t.numeric, 10)}" for t in runs]
-    panels = [("learning step", [t.learn_layers for t in runs]), ("inference", [t.infer_layers for t in runs])]
+    lines = dict.fromkeys(("learn", "infer", *(name for t in runs for name in t.lines)))
+    panels = [(markup(line_title(name), 30), [t.line(name).calls for t in runs]) for name in lines]
     return _stacked(rows, panels, metric(runs))
 
 
 def cost_by_layer(trace: Trace) -> Figure:
     """The layers of one run in the order of their first call, stacked by stage; what belongs to no layer is booked on the rule."""
-    names = list(dict.fromkeys(call.name for call in (*trace.infer_layers, *trace.learn_layers)))
+    names = list(dict.fromkeys(call.name for call in trace.calls))
     names.sort(key=lambda name: name in {trace.rule, "infer"})
     shorter = short_names(names, 24)
     rows = [f"<i>{markup(name, 18)}: the rule</i>" if name == trace.rule else markup(shorter[name], 24) for name in names]
     panels = [
-        (title, [tuple(call for call in calls if call.name == name) for name in names])
-        for title, calls in (("inference", trace.infer_layers), ("learning step", trace.learn_layers))
+        (markup(line_title(line), 30), [tuple(call for call in trace.line(line).calls if call.name == name) for name in names])
+        for line in dict.fromkeys(("infer", "learn", *trace.lines))
     ]
     return _stacked(rows, panels, metric([trace]))
 

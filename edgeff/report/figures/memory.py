@@ -13,6 +13,7 @@ from typing import Any
 from edgeff.ir import CallCost, Trace
 from edgeff.report.figures.parts import Figure, axis, layout, legend, note
 from edgeff.report.layer_names import short_name
+from edgeff.report.line_names import line_title
 from edgeff.report.style import INK, MUTED, ROLES, RULE_LINE, STACK_COLOUR, markup, shown
 
 _DTYPE_SUFFIX = re.compile(r"(_(f32|i8|i16|i32))+$")
@@ -25,7 +26,7 @@ _PERSISTENT, _SCRATCH, _STACK = (0.0, 0.2), (0.25, 0.87), (0.92, 1.0)
 def memory_figure(trace: Trace) -> Figure:
     """The memory map of a run that has one."""
     stays = trace.memory_map
-    calls = (*trace.infer_layers, *trace.learn_layers)
+    calls = trace.calls
     count = max(len(calls), 1 + max((int(stay["last"]) for stay in stays), default=0))
     floor, top = scratch_bounds(trace)
     byte_heights = {
@@ -56,8 +57,7 @@ def memory_figure(trace: Trace) -> Figure:
         )
     for name in axes:
         axes[name]["title"]["standoff"] = 6
-    infer = len(trace.infer_layers)
-    shapes, notes = _divider(infer, count) if 0 < infer < count else ([], [])
+    shapes, notes = _dividers(trace, count)
     labelled = bool(calls) and count <= _MOST_LABELS
     names = [shown(_call_name(call, trace.rule), 30) for call in calls] if labelled else []
     ticks = (
@@ -134,7 +134,7 @@ def _bars(
 
 def _text(stay: Mapping[str, Any], call_width: float, byte_height: float) -> str:
     """A tensor's name, without the line it belongs to, and its bytes, as far as there is room; empty where there is none."""
-    name, size = shown(re.sub(r"^(infer|learn)\.", "", str(stay["tensor"])), 30), f"{stay['size_bytes']:,} B"
+    name, size = shown(str(stay["tensor"]).removeprefix(f"{stay['line']}."), 30), f"{stay['size_bytes']:,} B"
     if stay["size_bytes"] * byte_height < 13:
         return ""
     room = (stay["last"] - stay["first"] + 1) * call_width / _CHARACTER
@@ -185,26 +185,26 @@ def _stack_bar(stack: int, count: int) -> Figure:
     }
 
 
-def _divider(infer: int, count: int) -> tuple[list[Figure], list[Figure]]:
-    """The line between inference and the learning step, and the name of each above its calls."""
-    line = {
-        "type": "line",
-        "xref": "x",
-        "yref": "paper",
-        "x0": infer - 0.5,
-        "x1": infer - 0.5,
-        "y0": 0,
-        "y1": 1.03,
-        "line": {"color": INK, "width": 1, "dash": "dot"},
-    }
+def _dividers(trace: Trace, count: int) -> tuple[list[Figure], list[Figure]]:
+    """Where one line of the program ends and the next begins: rules between them, and the name of each above its calls.
+
+    The name of the first stands left of its end, the others right of their beginnings.
+    """
+    lengths = {name: len(line.calls) for name, line in trace.lines.items() if line.calls}
+    if len(lengths) < 2 or sum(lengths.values()) > count:
+        return [], []
     place = {"xref": "x", "yref": "paper", "yanchor": "bottom", "font": {"size": 12, "color": INK}}
-    learn = count - infer
-    return [line], [
-        note(
-            f"<b>inference</b>, {infer} calls" if infer > 3 else "<b>inference</b>", infer - 0.5, 1.0, xanchor="right", xshift=-6, **place
-        ),
-        note(f"<b>learning step</b>, {learn} calls", infer - 0.5, 1.0, xanchor="left", xshift=6, **place),
-    ]
+    first, *others = lengths
+    start = lengths[first]
+    words = f"<b>{line_title(first)}</b>, {start} calls" if start > 3 else f"<b>{line_title(first)}</b>"
+    shapes, notes = [], [note(words, start - 0.5, 1.0, xanchor="right", xshift=-6, **place)]
+    for name in others:
+        end = {"x0": start - 0.5, "x1": start - 0.5, "y0": 0, "y1": 1.03}
+        shapes.append({"type": "line", "xref": "x", "yref": "paper", **end, "line": {"color": INK, "width": 1, "dash": "dot"}})
+        words = f"<b>{markup(line_title(name), 30)}</b>, {lengths[name]} calls"
+        notes.append(note(words, start - 0.5, 1.0, xanchor="left", xshift=6, **place))
+        start += lengths[name]
+    return shapes, notes
 
 
 def _ticks(low: int, high: int, most: int) -> Figure:

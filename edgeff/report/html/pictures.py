@@ -68,7 +68,7 @@ def costs_section(traces: Sequence[Trace], page: Page) -> str:
     options = [
         ("", group.title, f"<figure>{page.picture(cost_by_run(group), f'cost by stage, {group.title}')}</figure>")
         for group in groups(traces)
-        if any(trace.infer_layers or trace.learn_layers for trace in group.traces)
+        if any(trace.calls for trace in group.traces)
     ]
     if not options:
         return ""
@@ -82,7 +82,7 @@ def inside_section(traces: Sequence[Trace], page: Page) -> str:
     for group in groups(traces):
         for trace in group.traces:
             program = (trace.task, trace.network, trace.rule, trace.numeric, trace.target, trace.seed)
-            if program not in seen and (trace.memory_map or trace.infer_layers or trace.learn_layers):
+            if program not in seen and (trace.memory_map or trace.calls):
                 seen.add(program)
                 seed = f", seed {trace.seed}" if len(group.seeds) > 1 else ""
                 options.append((group.title, f"{_run_name(trace)}{seed}", _run_panel(trace, page)))
@@ -101,7 +101,7 @@ def _run_panel(trace: Trace, page: Page) -> str:
         parts.append(f"""<h3>RAM, {escape(name)}</h3>{_proportions(trace)}<figure>{picture}</figure>
 <p class="muted small">Each rectangle is a tensor: the calls during which it is needed across, its bytes up, counted from the start of the
 arena. Persistent part, scratch part and stack each have their own scale; the bar above has all of them in proportion.</p>""")
-    if trace.infer_layers or trace.learn_layers:
+    if trace.calls:
         picture = page.picture(cost_by_layer(trace), f"cost by layer, {name}")
         parts.append(f"<h3>{_cost_words([trace])} by layer, {escape(name)}</h3><figure>{picture}</figure>")
     return "".join(parts)
