@@ -12,7 +12,7 @@ import onnx
 from fuzz_values import Draw
 from google.protobuf.descriptor import FieldDescriptor
 
-from edgeff.formats.onnx.nodes import HANDLERS
+from edgeff.formats.onnx.nodes import handlers
 
 DEEPER = {"graph": 12, "node": 5, "attribute": 4, "initializer": 3, "opset_import": 1, "metadata_props": 2}
 """How much likelier a field is entered than another."""
@@ -42,7 +42,7 @@ def _vocabulary(model: Any) -> list[str]:
     """Names that mean something in this file: tensors, operators, attributes."""
     graph = model.graph
     tensors = [name for node in graph.node for name in (*node.input, *node.output)] + [tensor.name for tensor in graph.initializer]
-    return [*tensors, *sorted(HANDLERS), *NAMES, "", "com.microsoft"]
+    return [*tensors, *sorted(handlers()), *NAMES, "", "com.microsoft"]
 
 
 def _change(message: Any, draw: Draw, words: list[str]) -> None:

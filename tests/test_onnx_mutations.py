@@ -21,7 +21,7 @@ from test_onnx_quantised import LENET, LENET_WEIGHTS, OPERATORS, whole
 
 from edgeff.errors import EdgeffError
 from edgeff.formats import from_onnx
-from edgeff.formats.onnx.nodes import HANDLERS
+from edgeff.formats.onnx.nodes import handlers
 from edgeff.formats.onnx.writer import to_onnx
 from edgeff.ir import Array, Network
 from edgeff.ops import forward, parameters
@@ -100,8 +100,8 @@ class Damage:
             at.node.input.append(self.pick(["", "x", *at.constants()]))
 
     def operator(self, at: Place) -> None:
-        at.node.op_type = self.pick(sorted(HANDLERS))
-        at.node.domain = HANDLERS[at.node.op_type].domain
+        at.node.op_type = self.pick(sorted(handlers()))
+        at.node.domain = handlers()[at.node.op_type].domain
 
     def order(self, at: Place) -> None:
         if self.rng.integers(2):

@@ -13,7 +13,8 @@ from edgeff.formats.conventions import short
 from edgeff.formats.files import MAX_FILE_BYTES, read_file
 from edgeff.formats.keras.reader import ARCHIVE, HDF5, from_keras, is_keras_archive
 from edgeff.formats.onnx.reader import from_onnx
-from edgeff.formats.tflite.reader import IDENTIFIER, from_tflite
+from edgeff.formats.tflite import IDENTIFIER
+from edgeff.formats.tflite.reader import from_tflite
 from edgeff.ir import Network
 
 __all__ = ["MAX_FILE_BYTES", "from_keras", "from_onnx", "from_tflite", "load", "read_file"]

@@ -1,10 +1,14 @@
-"""The table of the ONNX operators that edgeff reads; what each means is in onnx_dense, onnx_images, onnx_moves and onnx_quantised."""
+"""The table of the ONNX operators that edgeff reads: those that belong to no operator of ours, and what ``ops/<op>/onnx.py`` reads."""
 
 from __future__ import annotations
 
-from edgeff.formats.onnx import dense as onnx_dense
-from edgeff.formats.onnx import images as onnx_images
-from edgeff.formats.onnx import moves as onnx_moves
-from edgeff.formats.onnx import quantised as onnx_quantised
+from edgeff.formats import operators
+from edgeff.formats.onnx import arithmetic, constants, padding, quantised
+from edgeff.formats.onnx.reading import Handler
 
-HANDLERS = onnx_dense.HANDLERS | onnx_images.HANDLERS | onnx_moves.HANDLERS | onnx_quantised.HANDLERS
+SHARED = arithmetic.READERS | constants.READERS | padding.READERS | quantised.READERS
+
+
+def handlers() -> dict[str, Handler]:
+    """How to read each ONNX operator, by name."""
+    return operators.readers("onnx", SHARED)

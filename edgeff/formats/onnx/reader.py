@@ -1,8 +1,8 @@
 """ONNX -> Network: our own files exactly, and dense and convolutional models made elsewhere.
 
 In goes a path or the bytes of a model; out comes a Network, float32 or int8 (from QDQ form, or from the operators that hold their own
-scales). Read are the operators of onnx_nodes. The input keeps the shape it has in the file, without its first axis, the batch: an image
-channels first is transposed by a layer of its own where something reads it as an image.
+scales). Read are the operators of ``nodes.handlers``. The input keeps the shape it has in the file, without its first axis, the batch: an
+image channels first is transposed by a layer of its own where something reads it as an image.
 
 Refused: external data, functions, sparse tensors, operators outside the list, several inputs or outputs, nodes out of order (a cycle among
 them), values that are not finite, a model quantised in part. The bytes are untrusted; see ``wire`` for the bound on memory.
@@ -24,7 +24,7 @@ from edgeff.formats import description
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.conventions import short
 from edgeff.formats.files import read_file
-from edgeff.formats.onnx.nodes import HANDLERS
+from edgeff.formats.onnx.nodes import handlers
 from edgeff.formats.onnx.reading import Graph
 from edgeff.formats.onnx.tensors import DTYPES, read_tensor, text
 from edgeff.formats.onnx.views import Seen, View, view
@@ -51,7 +51,7 @@ def from_onnx(source: Path | str | bytes) -> Network:
     described: dict[str, Any] = {}
     if "edgeff.network" in properties:
         described = description.from_json(properties["edgeff.network"], "edgeff.network in the ONNX file")
-    context = Graph(assembly, tensors, reads, _opset(model), _layer_kinds(described))
+    context = Graph(assembly, tensors, reads, _opset(model), handlers(), _layer_kinds(described))
     assembly.described = frozenset(context.described)
     for index, node in enumerate(graph.node):
         _read_node(context, node, index)
@@ -145,8 +145,8 @@ def _read_node(context: Graph, proto: onnx.NodeProto, index: int) -> None:
     outputs = [text(name) for name in proto.output]
     first = outputs[0] if outputs else ""
     operator, domain = text(proto.op_type), text(proto.domain)
-    node = Node(text(proto.name) or first or f"node_{index}", operator, attributes, tuple(sorted(HANDLERS)))
-    handler = HANDLERS.get(operator)
+    node = Node(text(proto.name) or first or f"node_{index}", operator, attributes, tuple(sorted(context.handlers)))
+    handler = context.handlers.get(operator)
     if handler is None or handler.domain != ("" if domain in DOMAINS else domain):
         raise node.unsupported("an operator edgeff has no layer for" if domain in DOMAINS else f"domain {short(domain)}")
     unknown = sorted(set(attributes) - handler.attributes)

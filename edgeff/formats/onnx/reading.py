@@ -1,7 +1,7 @@
 """What the reading of an ONNX graph has made so far, and how a node gets at its inputs and attributes.
 
-The readers of operators (onnx_dense, onnx_images, onnx_moves, onnx_quantised) are functions of the Graph, the Node and the values that the
-node reads (None for an absent optional input); they return what the node makes. Shapes are without the batch axis.
+The readers of operators (``ops/<op>/onnx.py``, and those of ``nodes``) are functions of the Graph, the Node and the values that the node
+reads (None for an absent optional input); they return what the node makes. Shapes are without the batch axis.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ Values = list[Seen | None]
 
 @dataclass(slots=True)
 class Graph:
-    """``reads`` counts the readers of each tensor, the graph's output among them; ``described`` holds the kind of each layer in edgeff's
-    own description of the file.
+    """``reads`` counts the readers of each tensor, the graph's output among them; ``handlers`` are the operators' readers, ``described``
+    holds the kind of each layer in edgeff's own description of the file.
     """
 
     assembly: Assembly
     tensors: dict[str, Seen]
     reads: Counter[str]
     opset: int
+    handlers: Mapping[str, Handler]
     described: Mapping[str, str] = field(default_factory=dict)
     views: Views = field(init=False)
 

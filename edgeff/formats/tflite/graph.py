@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from edgeff.formats.names import Names
+from edgeff.formats.tflite import METADATA_NAME
 from edgeff.formats.tflite.packing import pack
-from edgeff.formats.tflite.reader import METADATA_NAME
 from edgeff.formats.tflite.schema import schema
 from edgeff.ir import Array, Layer, Network, Quant
 

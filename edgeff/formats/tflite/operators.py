@@ -37,10 +37,17 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
+class Operator(Node):
+    """A node and the tensor that it makes."""
+
+    output: Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class Handler:
     """How to read an operator: the function, the least and largest count of inputs, its options as attributes."""
 
-    read: Callable[[Assembly, Node, Values, Tensor], Value]
+    read: Callable[[Assembly, Operator, Values], Value]
     inputs: tuple[int, int]
     options_type: int
     options: Options = lambda table: {}

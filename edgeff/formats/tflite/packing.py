@@ -10,7 +10,7 @@ from typing import Any
 
 import flatbuffers
 
-from edgeff.formats.tflite.reader import IDENTIFIER
+from edgeff.formats.tflite import IDENTIFIER
 from edgeff.formats.tflite.schema import schema
 
 ALIGNMENT_BYTES = 16

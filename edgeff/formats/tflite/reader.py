@@ -1,11 +1,10 @@
 """TFLite -> Network: our own files exactly, and dense and convolutional models made elsewhere.
 
-In go the bytes of a model; out comes a Network, float32 or int8. Read are the operators of ``tflite_nodes`` and ``tflite_images``: dense
-layers, convolutions and pools (dilation 1; fused NONE, RELU or RELU6; with or without a bias; int8 per tensor or per channel), sums of two
-activations, means over an image, ReLUs, SOFTMAX, what moves data, QUANTIZE and DEQUANTIZE, and the five operators of a normalise layer.
-Layers are called as the tensors they make, for TFLite operators have no names. uint8 inputs of a QUANTIZE with zero point z become int8
-with z - 128, the same numbers. int8 weights in float models ("hybrid", dynamic range) become float32, and ``metadata["source"]`` counts
-them.
+In go the bytes of a model; out comes a Network, float32 or int8. Read are the operators of ``nodes.handlers``: dense layers, convolutions
+and pools (dilation 1; fused NONE, RELU or RELU6; with or without a bias; int8 per tensor or per channel), sums of two activations, means
+over an image, ReLUs, SOFTMAX, what moves data, QUANTIZE and DEQUANTIZE, and the five operators of a normalise layer. Layers are called as
+the tensors they make, for TFLite operators have no names. uint8 inputs of a QUANTIZE with zero point z become int8 with z - 128, the same
+numbers. int8 weights in float models ("hybrid", dynamic range) become float32, and ``metadata["source"]`` counts them.
 
 Refused: everything else by name, among it sparse or block-wise tensors, several subgraphs, inputs or outputs, tensors whose shape is not
 the one their operator makes, buffers outside the flatbuffer. The bytes are untrusted: ``flatbuffer`` checks each offset, this module each
@@ -28,15 +27,14 @@ from edgeff.formats import description
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.conventions import check_finite, short
 from edgeff.formats.files import read_file
+from edgeff.formats.tflite import IDENTIFIER, METADATA_NAME
 from edgeff.formats.tflite.flatbuffer import Table, damaged, root
-from edgeff.formats.tflite.nodes import HANDLERS
-from edgeff.formats.tflite.operators import Tensor
+from edgeff.formats.tflite.nodes import handlers
+from edgeff.formats.tflite.operators import Operator, Tensor
 from edgeff.formats.tflite.schema import names_of, schema
 from edgeff.formats.values import SCALE_BYTES, Activation, Constant, Node, Value
 from edgeff.ir import Network, Quant
 
-IDENTIFIER = b"TFL3"
-METADATA_NAME = "edgeff"
 MAX_OPERATORS = 10_000
 
 _OPERATORS = names_of(schema.BuiltinOperator)
@@ -86,6 +84,7 @@ class _Reader:
             raise Unsupported("TFLite file", got=f"{len(self.operators)} operators", allowed=f"at most {MAX_OPERATORS}")
         self.known: dict[int, Tensor] = {}
         self.values: dict[int, Value] = {}
+        self.handlers = handlers()
         self.assembly = Assembly(None, bias_scale_unused=True)
 
     def description(self) -> dict[str, Any] | None:
@@ -136,17 +135,17 @@ class _Reader:
         name = _OPERATORS.get(code, f"number {code}") + (f" {custom}" if custom else "")
         if len(outputs) != 1:
             raise Unsupported(
-                f"TFLite operator {number}, {short(name)}", got=f"{len(outputs)} outputs", allowed=", ".join(sorted(HANDLERS))
+                f"TFLite operator {number}, {short(name)}", got=f"{len(outputs)} outputs", allowed=", ".join(sorted(self.handlers))
             )
         output = self.tensor(outputs[0])
-        handler = HANDLERS.get(name)
+        handler = self.handlers.get(name)
         options = operator.table(4, f"options of operator {number}")
         attributes = {}
         if handler is not None and options is not None:
             if operator.number(3, "uint8") != handler.options_type:
                 raise damaged(f"operator {number}, {name}", f"options of type {operator.number(3, 'uint8')}")
             attributes = handler.options(options)
-        node = Node(output.name or f"operator_{number}", name, attributes, tuple(sorted(HANDLERS)))
+        node = Operator(output.name or f"operator_{number}", name, attributes, tuple(sorted(self.handlers)), output)
         if handler is None:
             raise node.unsupported("an operator edgeff has no layer for")
         if outputs[0] in self.values or self._has_data(output):
@@ -157,7 +156,7 @@ class _Reader:
         if any(index in self.known and self.known[index].dtype == "uint8" for index in inputs) and name not in ("QUANTIZE", "DEQUANTIZE"):
             raise node.unsupported("a uint8 tensor", "float32 and int8; uint8 at the ends, through QUANTIZE")
         values = [None if index == -1 else self._value(node, index, reads) for index in inputs] + [None] * (high - len(inputs))
-        made = handler.read(self.assembly, node, values, output)
+        made = handler.read(self.assembly, node, values)
         self.values[outputs[0]] = self._typed(node, _shaped(node, made, output), output) if isinstance(made, Activation) else made
 
     def _typed(self, node: Node, made: Activation, output: Tensor) -> Activation:

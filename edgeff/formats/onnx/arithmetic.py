@@ -1,0 +1,61 @@
+"""ONNX arithmetic that belongs to no operator of ours: a scale or shift by constants melts into the layer before it, and a product of a
+tensor with itself begins a normalise layer.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeff.formats.onnx.reading import Graph, Handler, Values, constant, real
+from edgeff.formats.onnx.views import Seen, View
+from edgeff.formats.values import Constant, Node
+from edgeff.ir import Array
+
+
+def affine(graph: Graph, node: Node, x: View, scale: Array, shift: Array) -> View:
+    """``x`` times ``scale`` plus ``shift``, vectors over edgeff's last axis or of one element, melted into the layer before it."""
+    return x.like(graph.assembly.affine(node, x.x, scale, shift))
+
+
+def by_channel(node: Node, x: View, value: Constant) -> Array:
+    """A constant that is added to ``x`` or multiplies it, as a vector over edgeff's last axis, or of one element."""
+    shape, array = x.shape, value.array
+    if array.dtype != (np.float32 if value.quant is None else np.int32):
+        raise node.unsupported(f"a constant of type {array.dtype}", "float32, or int32 with scales")
+    if shape is not None and array.ndim > len(shape) + 1:
+        raise node.unsupported(f"a constant of shape {array.shape} on an input of shape {shape}", f"at most {len(shape) + 1} axes")
+    if array.size == 1:
+        return array.reshape(1)
+    if shape is None or x.reshaped is not None:
+        raise node.unsupported(f"a constant of shape {array.shape} on an input of shape {shape}", "one number, or one for each channel")
+    wanted = tuple(size if place == len(x.order) - 1 else 1 for size, place in zip(shape, x.order, strict=True))
+    given = array.shape[-len(wanted) :]
+    if array.size != max(wanted) or (1,) * (len(wanted) - len(given)) + given != wanted:
+        raise node.unsupported(f"a constant of shape {array.shape} on an input of shape {shape}", "one number, or one for each channel")
+    return array.reshape(-1)
+
+
+def _factor(node: Node, x: View, value: Constant) -> Array:
+    """A float constant as a vector over edgeff's last axis, or of one element."""
+    if value.quant is not None:
+        raise node.unsupported("a quantised constant", "float32")
+    return by_channel(node, x, value)
+
+
+def _subtract(graph: Graph, node: Node, values: Values) -> Seen:
+    x = real(node, values[0])
+    return affine(graph, node, x, np.ones(1), -_factor(node, x, constant(node, values[1], "bias")))
+
+
+def _multiply(graph: Graph, node: Node, values: Values) -> Seen:
+    first, second = (values[1], values[0]) if isinstance(values[0], Constant) else (values[0], values[1])
+    if isinstance(second, Constant):
+        x = real(node, first)
+        return affine(graph, node, x, _factor(node, x, second), np.zeros(1))
+    return graph.assembly.square(node, graph.vector(node, first), graph.vector(node, second))
+
+
+READERS = {
+    "Mul": Handler(_multiply, (2, 2)),
+    "Sub": Handler(_subtract, (2, 2)),
+}

@@ -1,0 +1,95 @@
+"""ONNX operators that make constants: Constant, and the arithmetic of shapes; Dropout at inference, which does nothing.
+
+Shape, Gather, Slice, Concat and Cast are there for the shape of a Reshape that a graph computes (PyTorch's ``x.view(x.size(0), -1)``): they
+work on constants of whole numbers alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from edgeff.formats.onnx.reading import Graph, Handler, Values, activation, constant, number, present
+from edgeff.formats.onnx.tensors import MAX_RANK, read_tensor
+from edgeff.formats.onnx.views import Seen
+from edgeff.formats.values import Constant, Node
+from edgeff.ir import Array
+
+BATCH = -(1 << 40)
+"""Stands for the batch in what Shape gives: a Reshape takes it in front, and no one takes it as a size."""
+
+
+def _dropout(graph: Graph, node: Node, values: Values) -> Seen:
+    if values[2] is not None:
+        raise node.unsupported("a training_mode input", "Dropout at inference")
+    return present(node, values[0])
+
+
+def _constant_node(graph: Graph, node: Node, values: Values) -> Seen:
+    value = node.attributes.get("value")
+    if not isinstance(value, onnx.AttributeProto) or not value.HasField("t"):
+        raise node.unsupported("a Constant without a tensor", "attribute value")
+    return Constant(read_tensor(value.t))
+
+
+def _shape(graph: Graph, node: Node, values: Values) -> Seen:
+    x = activation(node, values[0])
+    if x.shape is None:
+        raise node.unsupported("an input of unknown shape", "a model whose input has a shape")
+    sizes = np.array((BATCH, *x.shape), np.int64)
+    start, end = (None if name not in node.attributes else int(number(node, name, 0)) for name in ("start", "end"))
+    return Constant(sizes[slice(start, end)])
+
+
+def _numbers(node: Node, value: Seen | None, what: str) -> Array:
+    """``value``, which must be a constant of at most as many whole numbers as a shape has."""
+    array = constant(node, value, what).array
+    if array.dtype not in (np.int64, np.int32) or array.ndim > 1 or array.size > MAX_RANK:
+        raise node.unsupported(f"a {what} of {array.dtype} {array.shape}", f"at most {MAX_RANK} whole numbers: part of a shape")
+    return array.astype(np.int64)
+
+
+def _gather(graph: Graph, node: Node, values: Values) -> Seen:
+    data, places = _numbers(node, values[0], "tensor"), _numbers(node, values[1], "index")
+    if number(node, "axis", 0) not in (0, -1) or data.ndim != 1 or not np.all((-data.size <= places) & (places < data.size)):
+        raise node.bad(f"elements {places.tolist()} of {data.tolist()}", "places in it")
+    return Constant(data[places])
+
+
+def _slice(graph: Graph, node: Node, values: Values) -> Seen:
+    data = _numbers(node, values[0], "tensor")
+    ends = []
+    for name, value, default in (("starts", values[1], None), ("ends", values[2], None), ("axes", values[3], 0), ("steps", values[4], 1)):
+        found = node.attributes.get(name, default) if value is None else _numbers(node, value, name).tolist()
+        found = found[0] if isinstance(found, list) and len(found) == 1 else found
+        if not isinstance(found, int):
+            raise node.bad(f"{name} of {str(found)[:60]}", "one whole number")
+        ends.append(found)
+    start, end, axis, step = ends
+    if axis not in (0, -1) or step != 1 or data.ndim != 1:
+        raise node.unsupported(f"axis {axis} in steps of {step} of a tensor of {data.ndim} axes", "part of a shape")
+    return Constant(data[start:end])
+
+
+def _concat(graph: Graph, node: Node, values: Values) -> Seen:
+    parts = [_numbers(node, value, "part") for value in values if value is not None]
+    if number(node, "axis", 0) not in (0, -1) or any(part.ndim != 1 for part in parts) or sum(part.size for part in parts) > MAX_RANK:
+        raise node.unsupported(f"parts of shapes {[part.shape for part in parts]}", f"the parts of a shape of at most {MAX_RANK} sizes")
+    return Constant(np.concatenate(parts))
+
+
+def _cast(graph: Graph, node: Node, values: Values) -> Seen:
+    if number(node, "to", 0) not in (onnx.TensorProto.INT64, onnx.TensorProto.INT32):
+        raise node.unsupported("a change of type", "to int64, of a shape")
+    return Constant(_numbers(node, values[0], "tensor"))
+
+
+READERS = {
+    "Cast": Handler(_cast, (1, 1), frozenset({"saturate", "to"})),
+    "Concat": Handler(_concat, (1, MAX_RANK), frozenset({"axis"})),
+    "Constant": Handler(_constant_node, (0, 0), frozenset({"value"})),
+    "Dropout": Handler(_dropout, (1, 3), frozenset({"ratio", "seed"})),
+    "Gather": Handler(_gather, (2, 2), frozenset({"axis"})),
+    "Shape": Handler(_shape, (1, 1), frozenset({"end", "start"})),
+    "Slice": Handler(_slice, (1, 5), frozenset({"axes", "ends", "starts"})),
+}

@@ -1,0 +1,46 @@
+"""What the registered operators bring for a model format: the module ``onnx`` or ``tflite`` beside an operator.
+
+Such a module is imported when a file of its format is first read or written, so that the operators themselves need neither onnx nor the
+TFLite schema. It may hold ``READERS``, the foreign operators that become this one by name, each with the format's ``Handler``. What belongs
+to no operator (constants, scales, shapes) is read by the format itself. A foreign operator has one reader; where it may become several
+layers, its owner is the one that it becomes in general, and delegates.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Mapping
+from functools import cache
+from types import ModuleType
+from typing import TypeVar
+
+from edgeff.errors import BadInput
+from edgeff.registry import ops
+
+Handler = TypeVar("Handler")
+
+
+def readers(form: str, shared: Mapping[str, Handler]) -> dict[str, Handler]:
+    """The readers of a format (``"onnx"``, ``"tflite"``): ``shared``, its own, and those of every operator.
+
+    Raises BadInput when two of them claim one foreign operator.
+    """
+    table, owners = dict(shared), dict.fromkeys(shared, f"edgeff.formats.{form}")
+    for op, item in ops.items():
+        module = _module(item.__module__, form)
+        for name, handler in getattr(module, "READERS", {}).items():
+            if name in table:
+                raise BadInput(f"the reader of {form} operator {name}", got=f"{op} beside {owners[name]}", allowed="one reader")
+            table[name], owners[name] = handler, op
+    return table
+
+
+@cache
+def _module(home: str, form: str) -> ModuleType | None:
+    """The module for ``form`` in the folder of the operator that the module ``home`` registers; None where there is none."""
+    name = f"{home}.{form}"
+    if not hasattr(sys.modules[home], "__path__") or importlib.util.find_spec(name) is None:
+        return None
+    return importlib.import_module(name)

@@ -1,0 +1,58 @@
+"""Averages over windows in ONNX: AveragePool, and QLinearAveragePool of com.microsoft."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+
+from edgeff.formats.conventions import MAX_ELEMENTS
+from edgeff.formats.onnx.quantised import MICROSOFT, activation_quant, dequantised, first, last, quantised
+from edgeff.formats.onnx.reading import Graph, Handler, Values, real
+from edgeff.formats.onnx.views import Seen, View
+from edgeff.formats.onnx.windows import POOL, WINDOW, pool, pool_window
+from edgeff.formats.values import Constant, Node
+from edgeff.ir import Quant
+from edgeff.ops.conv2d.onnx import convolution
+from edgeff.ops.global_average_pool.onnx import global_average
+
+
+def _average_pool(graph: Graph, node: Node, values: Values) -> Seen:
+    """The mean is a number between two of int8: a scale that a later node gives it must be that of the input."""
+    y = pool(graph, node, real(node, values[0]), "average")
+    return y.like(replace(y.x, quant=None))
+
+
+def _qlinear_average_pool(graph: Graph, node: Node, values: Values) -> Seen:
+    """A pool where the scale stays. Where it changes too, the one rounding of the file must stay one: the mean over the whole image has a
+    scale of its own, and over windows inside it is a depthwise convolution with weights of one.
+    """
+    x = first(graph, node, dequantised(graph, node, values[0], (values[1], values[2])))
+    quant = activation_quant(graph, node, (values[3], values[4]))
+    kernel, _, pads = pool_window(node, x, "average")
+    if x.x.quant == quant or any(pads):
+        y = pool(graph, node, x, "average")
+        y = y.like(replace(y.x, quant=None))
+    elif x.shape is not None and kernel == x.shape[1:]:
+        y = global_average(graph, node, x)
+    else:
+        y = _mean_by_weights(graph, node, x, kernel)
+    return last(graph, node, quantised(graph, node, y, quant))
+
+
+def _mean_by_weights(graph: Graph, node: Node, x: View, kernel: tuple[int, ...]) -> View:
+    """An average over windows that lie inside the image: weights of 1 in steps of one over the count of taps."""
+    channels = (x.shape or (1,))[0]
+    if prod(kernel) * channels > MAX_ELEMENTS:
+        raise node.unsupported(f"windows of {kernel} over {channels} channels", f"at most {MAX_ELEMENTS} taps")
+    graph.assembly.charge(prod(kernel) * channels)
+    weight = Constant(np.ones((channels, 1, *kernel), np.int8), Quant((float(np.float32(1 / prod(kernel))),)))
+    attributes = {key: value for key, value in node.attributes.items() if key in WINDOW - {"auto_pad", "pads"}}
+    return convolution(graph, replace(node, attributes=attributes | {"group": channels}), x, weight, None)
+
+
+READERS = {
+    "AveragePool": Handler(_average_pool, (1, 1), POOL | {"count_include_pad"}),
+    "QLinearAveragePool": Handler(_qlinear_average_pool, (4, 5), POOL | {"channels_last", "count_include_pad"}, MICROSOFT),
+}

@@ -1,0 +1,32 @@
+"""Convolutions in TFLite: CONV_2D. One over a sequence seen as an image becomes a ``conv1d``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgeff.formats.assembly import Assembly
+from edgeff.formats.tflite.flatbuffer import Table
+from edgeff.formats.tflite.operators import Handler, Operator, Values, fused, fused_option, operands
+from edgeff.formats.tflite.schema import schema
+from edgeff.formats.tflite.windows import check_undilated, stride_and_pads, window_options
+from edgeff.formats.values import Value
+
+
+def _conv2d(assembly: Assembly, node: Operator, values: Values) -> Value:
+    x, weight, bias = operands(assembly, node, values)
+    if weight.array.ndim != 4:
+        raise node.bad(f"a weight of shape {weight.array.shape}", "(C_out, KH, KW, C_in)")
+    kernel = weight.array.shape[1], weight.array.shape[2]
+    check_undilated(node, kernel)
+    stride, pads = stride_and_pads(node, x, kernel)
+    return fused(assembly, node, assembly.conv2d(node, x, weight, bias, stride, pads))
+
+
+def _options(table: Table) -> dict[str, Any]:
+    dilation = {"dilation_w": int(table.number(4, "int32", 1)), "dilation_h": int(table.number(5, "int32", 1))}
+    return window_options(table) | fused_option(table, 3) | dilation
+
+
+READERS = {
+    "CONV_2D": Handler(_conv2d, (2, 3), schema.BuiltinOptions.Conv2DOptions, _options),
+}

@@ -1,0 +1,36 @@
+"""Means over all positions in TFLite: MEAN over the image, with or without the axes kept; over all elements it is a step of a normalise
+layer.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeff.formats.assembly import Assembly
+from edgeff.formats.tflite.operators import Handler, Operator, Values
+from edgeff.formats.tflite.schema import schema
+from edgeff.formats.values import Moment, Node, Value
+
+
+def _mean(assembly: Assembly, node: Operator, values: Values) -> Value:
+    constant, keep = node.constant(values[1], "axis").array, bool(node.attributes.get("keep_dims"))
+    if isinstance(values[0], Moment):
+        if not values[0].over_all(constant.reshape(-1)[:8].tolist()) or not keep:
+            raise node.unsupported("a mean over other axes", "all axes but the batch, kept")
+        return assembly.step(node, values[0], "square", "mean")
+    x = node.activation(values[0])
+    rank = 1 + len(x.shape or ())
+    axes = sorted({axis % rank for axis in constant.reshape(-1)[:8].tolist() if -rank <= axis < rank})
+    if x.shape is None or (rank, axes) not in ((4, [1, 2]), (3, [1])) or constant.dtype != np.int32 or constant.size != len(axes):
+        raise node.unsupported(
+            f"a mean of {x.shape} over axes {constant.reshape(-1)[:8].tolist()}",
+            "axes 1 and 2 of (batch, H, W, C), axis 1 of (batch, L, C)",
+        )
+    if rank == 3:
+        x = assembly.reshape(Node(f"{node.name}_image", "", {}, ()), x, (x.shape[0], 1, x.shape[1]))
+    return assembly.global_average_pool(node, x)
+
+
+READERS = {
+    "MEAN": Handler(_mean, (2, 2), schema.BuiltinOptions.ReducerOptions, lambda table: {"keep_dims": bool(table.number(0, "bool"))}),
+}

@@ -1,0 +1,31 @@
+"""Maxima over windows in ONNX: MaxPool, and GlobalMaxPool over a whole image."""
+
+from __future__ import annotations
+
+from edgeff.formats.onnx.reading import Graph, Handler, Values, activation, flag, real
+from edgeff.formats.onnx.views import Seen
+from edgeff.formats.onnx.windows import POOL, as_image, as_tensor, pool, positions, two
+from edgeff.formats.values import Node
+
+
+def _max_pool(graph: Graph, node: Node, values: Values) -> Seen:
+    if flag(node, "storage_order"):
+        raise node.unsupported("storage_order 1", "0")
+    x = activation(node, values[0])
+    if x.x.integer and x.x.quant is None:
+        raise node.unsupported("integers without a scale", "a DequantizeLinear at the input of the model")
+    return pool(graph, node, x, "max")
+
+
+def _global_max_pool(graph: Graph, node: Node, values: Values) -> Seen:
+    x = real(node, values[0])
+    sizes = positions(node, x)
+    image = as_image(graph, node, x)
+    y = graph.assembly.pool2d(node, "max", image, two(sizes, 1), (1, 1), (0, 0, 0, 0))
+    return as_tensor(graph, node, y, len(sizes) + 1)
+
+
+READERS = {
+    "GlobalMaxPool": Handler(_global_max_pool, (1, 1)),
+    "MaxPool": Handler(_max_pool, (1, 1), POOL | {"storage_order"}),
+}

@@ -1,0 +1,25 @@
+"""ReLU and ReLU6 in TFLite: RELU and RELU6. Where the layer before it can take it on, it is no layer."""
+
+from __future__ import annotations
+
+from edgeff.formats.assembly import Assembly
+from edgeff.formats.tflite.operators import Handler, Operator, Values
+from edgeff.formats.tflite.schema import schema
+from edgeff.formats.values import Value
+
+
+def _relu(assembly: Assembly, node: Operator, values: Values) -> Value:
+    return assembly.relu(node, node.activation(values[0]), "relu")
+
+
+def _relu6(assembly: Assembly, node: Operator, values: Values) -> Value:
+    x = node.activation(values[0])
+    if x.integer and node.output.quant != x.quant:
+        raise node.unsupported("a RELU6 that changes the scale, which TFLM and LiteRT read differently", "one scale, a QUANTIZE before it")
+    return assembly.relu(node, x, "relu6")
+
+
+READERS = {
+    "RELU": Handler(_relu, (1, 1), schema.BuiltinOptions.NONE),
+    "RELU6": Handler(_relu6, (1, 1), schema.BuiltinOptions.NONE),
+}

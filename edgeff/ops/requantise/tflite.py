@@ -1,0 +1,20 @@
+"""Changes of scale in TFLite: QUANTIZE of a quantised tensor. Of a float tensor it is the scale of the layer before it."""
+
+from __future__ import annotations
+
+from edgeff.formats.assembly import Assembly
+from edgeff.formats.tflite.operators import Handler, Operator, Values
+from edgeff.formats.tflite.schema import schema
+from edgeff.formats.values import Value
+
+
+def _quantize(assembly: Assembly, node: Operator, values: Values) -> Value:
+    x = node.activation(values[0])
+    if x.integer and x.quant is not None and node.output.quant is not None and node.output.dtype == "int8":
+        return assembly.requantise(node, x, node.output.quant)
+    return x
+
+
+READERS = {
+    "QUANTIZE": Handler(_quantize, (1, 1), schema.BuiltinOptions.QuantizeOptions),
+}

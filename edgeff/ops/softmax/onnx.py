@@ -1,0 +1,38 @@
+"""Softmax in ONNX: Softmax, and QLinearSoftmax of com.microsoft."""
+
+from __future__ import annotations
+
+from edgeff.formats.onnx.quantised import MICROSOFT, activation_quant, dequantised, quantised
+from edgeff.formats.onnx.reading import Graph, Handler, Values, number, real
+from edgeff.formats.onnx.views import Seen, View, view
+from edgeff.formats.values import Node
+
+
+def _over_all(graph: Graph, node: Node, x: View) -> View:
+    """A softmax over all elements of ``x``, which lie along one axis."""
+    shape = x.shape
+    if shape is None:
+        raise node.unsupported("an input of unknown shape", "a model whose input has a shape")
+    axis = int(number(node, "axis", 1 if graph.opset < 13 else -1))
+    place = axis - 1 if axis > 0 else axis + len(shape)
+    if not 0 <= place < len(shape) or axis == 0 or any(size != 1 for other, size in enumerate(shape) if other != place):
+        raise node.unsupported(f"an axis that is not the last, of an input of shape {shape}", "the one axis longer than 1")
+    if len(shape) == 1:
+        return view(graph.assembly.softmax(node, graph.views.plain(node, x)))
+    flat = graph.assembly.reshape(graph.views.beside(node, "reshape"), graph.views.plain(node, x), (shape[place],))
+    return graph.views.reshaped(graph.views.beside(node, "view"), view(graph.assembly.softmax(node, flat)), shape)
+
+
+def _softmax(graph: Graph, node: Node, values: Values) -> Seen:
+    return _over_all(graph, node, real(node, values[0]))
+
+
+def _qlinear_softmax(graph: Graph, node: Node, values: Values) -> Seen:
+    x = dequantised(graph, node, values[0], (values[1], values[2]))
+    return quantised(graph, node, _over_all(graph, node, x), activation_quant(graph, node, (values[3], values[4])))
+
+
+READERS = {
+    "QLinearSoftmax": Handler(_qlinear_softmax, (4, 5), frozenset({"axis", "opset"}), MICROSOFT),
+    "Softmax": Handler(_softmax, (1, 1), frozenset({"axis"})),
+}

@@ -1,0 +1,23 @@
+"""Standardise layers in ONNX: LayerNormalization over all elements."""
+
+from __future__ import annotations
+
+from edgeff.formats.onnx.reading import Graph, Handler, Values, constant, number, optional
+from edgeff.formats.onnx.views import Seen, view
+from edgeff.formats.values import Node
+
+
+def _layer_normalization(graph: Graph, node: Node, values: Values) -> Seen:
+    """A standardise layer: over all axes but the batch, without parameters of its own."""
+    x = graph.vector(node, values[0])
+    if x.shape is None or int(number(node, "axis", -1)) not in (1, -len(x.shape)):
+        raise node.unsupported(f"part of an input of shape {x.shape}, without the batch axis", "all axes but the batch")
+    scale, bias = constant(node, values[1], "scale").array, optional(node, values[2], "bias")
+    if (scale != 1).any() or (bias is not None and bias.array.any()):
+        raise node.unsupported("a scale or a bias", "a scale of ones, no bias")
+    return view(graph.assembly.standardise(node, x, number(node, "epsilon", 1e-5)))
+
+
+READERS = {
+    "LayerNormalization": Handler(_layer_normalization, (2, 3), frozenset({"axis", "epsilon", "stash_type"})),
+}

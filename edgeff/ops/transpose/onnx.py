@@ -1,0 +1,31 @@
+"""Transpose in ONNX: on a layer's output a view, which becomes a layer where its reader needs the elements moved; constants are moved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edgeff.formats.onnx.reading import Graph, Handler, Values, activation, present
+from edgeff.formats.onnx.views import Axes, Seen
+from edgeff.formats.values import Constant, Node
+
+
+def _transpose(graph: Graph, node: Node, values: Values) -> Seen:
+    value = present(node, values[0])
+    rank = value.array.ndim if isinstance(value, Constant) else len(activation(node, value).shape or ()) + 1
+    perm = node.attributes.get("perm", list(range(rank))[::-1])
+    if not isinstance(perm, list) or sorted(perm) != list(range(rank)):
+        raise node.bad(f"perm {str(perm)[:60]}", f"each of {rank} axes once")
+    order: Axes = tuple(perm)
+    if isinstance(value, Constant):
+        quant = value.quant
+        if quant is not None and quant.axis is not None:
+            quant = replace(quant, axis=order.index(quant.axis))
+        return Constant(value.array.transpose(order), quant)
+    if order[0] != 0:
+        raise node.unsupported(f"perm {perm}, which moves the batch axis", "0 in front")
+    return graph.views.transposed(node, activation(node, value), tuple(axis - 1 for axis in order[1:]))
+
+
+READERS = {
+    "Transpose": Handler(_transpose, (1, 1), frozenset({"perm"})),
+}

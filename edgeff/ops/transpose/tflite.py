@@ -1,0 +1,22 @@
+"""Transpose in TFLite: TRANSPOSE."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeff.formats.assembly import Assembly
+from edgeff.formats.tflite.operators import Handler, Operator, Values
+from edgeff.formats.tflite.schema import schema
+from edgeff.formats.values import Value
+
+
+def _transpose(assembly: Assembly, node: Operator, values: Values) -> Value:
+    x, perm = node.activation(values[0]), node.constant(values[1], "order of axes").array
+    if perm.dtype != np.int32 or perm.shape != (1 + len(x.shape or ()),) or perm[0] != 0:
+        raise node.unsupported(f"the order of axes {perm.dtype} {perm.reshape(-1)[:8].tolist()}", "each axis once, the batch first")
+    return assembly.transpose(node, x, tuple(axis - 1 for axis in perm[1:].tolist()))
+
+
+READERS = {
+    "TRANSPOSE": Handler(_transpose, (2, 2), schema.BuiltinOptions.TransposeOptions),
+}
