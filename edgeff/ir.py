@@ -304,7 +304,10 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A board as its TOML says: core, FPU, clock, memory, flash wait states, toolchain flags and targets, with the source of each value."""
+    """A board as its TOML says: core, FPU, clock, memory, flash wait states, toolchain flags and targets, with the source of each value.
+
+    ``machines`` holds the name that an emulator of whole machines (QEMU) has for the board, by target.
+    """
 
     name: str
     summary: str
@@ -316,6 +319,7 @@ class Board:
     toolchains: Mapping[str, tuple[str, ...]]
     targets: tuple[str, ...]
     sources: Mapping[str, str]
+    machines: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def flash_bytes(self) -> int:

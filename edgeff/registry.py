@@ -1,9 +1,9 @@
-"""Discovery of everything that can be added as one file: rules, kernels, operators, tasks and networks.
+"""Discovery of everything that can be added as one file: rules, kernels, operators, tasks, networks, cores and targets.
 
 A thing registers itself when its module is imported. Modules come from edgeff's own packages, from the entry points of installed
-distributions (groups ``edgeff.rules``, ``edgeff.kernels``, ``edgeff.ops``, ``edgeff.tasks``, ``edgeff.networks``) and from the folders
-named in ``EDGEFF_PLUGIN_DIR`` (as in ``PATH``), whose every ``*.py`` is imported once. A name registered twice by different objects is
-refused.
+distributions (groups ``edgeff.rules``, ``edgeff.kernels``, ``edgeff.ops``, ``edgeff.tasks``, ``edgeff.networks``, ``edgeff.cores``,
+``edgeff.targets``) and from the folders named in ``EDGEFF_PLUGIN_DIR`` (as in ``PATH``), whose every ``*.py`` is imported once. A name
+registered twice by different objects is refused.
 """
 
 from __future__ import annotations
@@ -73,11 +73,12 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def _import_distributions(self, name: str) -> None:
         """Imports what other distributions declare for the package ``name``."""
-        for entry in entry_points(group=name):
+        group = f"edgeff.{name.rpartition('.')[2]}"
+        for entry in entry_points(group=group):
             try:
                 entry.load()
             except Exception as error:
-                what = f"entry point {entry.name!r} of {name}, {entry.value}"
+                what = f"entry point {entry.name!r} of {group}, {entry.value}"
                 raise BadInput(what, got=f"{type(error).__name__}: {error}", next_step="mend or remove that distribution") from error
 
     def __getitem__(self, name: str) -> T:
@@ -140,3 +141,5 @@ kernels: Registry[Any] = Registry("kernel", "edgeff.kernels", ("edgeff.ops", "ed
 ops: Registry[Any] = Registry("operator", "edgeff.ops")
 tasks: Registry[Any] = Registry("task", "edgeff.tasks")
 networks: Registry[Any] = Registry("network", "edgeff.networks")
+cores: Registry[Any] = Registry("core", "edgeff.device.cores")
+targets: Registry[Any] = Registry("target", "edgeff.device.targets")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from _pytest.mark import ParameterSet
 from numpy.typing import NDArray
 
 from edgeff.device.boards import load_board
@@ -36,12 +37,16 @@ LEARN = tuple(
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="edgeff-tests-")
 
-# Every toolchain by name; the test of one that is not installed is skipped, naming it.
-EACH_TOOLCHAIN = [
-    pytest.param(name, marks=pytest.mark.skipif(not tool.available(), reason=f"{name} is not installed: {tool.how_to_get}"))
-    for name, tool in TOOLCHAINS.items()
-]
-EACH_BUILD = [pytest.param(board, *case.values, marks=case.marks) for board in BOARDS for case in EACH_TOOLCHAIN]
+
+def toolchain_case(name: str, *before: str) -> ParameterSet:
+    """A toolchain as the last parameter of a test; the test of one that is not installed is skipped, naming it."""
+    tool = TOOLCHAINS[name]
+    return pytest.param(*before, name, marks=pytest.mark.skipif(not tool.available(), reason=f"{name} is not installed: {tool.how_to_get}"))
+
+
+# Every toolchain for a Cortex-M, by name.
+EACH_TOOLCHAIN = [toolchain_case(name) for name in ("zig", "gcc")]
+EACH_BUILD = [toolchain_case(name, board) for board in BOARDS for name in ("zig", "gcc")]
 
 
 def inputs(count: int) -> NDArray[np.float32]:

@@ -115,8 +115,8 @@ def test_make_takes_another_toolchain_and_needs_no_python(tmp_path: Path) -> Non
 def test_the_project_leaves_the_hosts_example_out_and_holds_no_template_syntax(tmp_path: Path) -> None:
     project = write_project(TINY, load_board("rpi_pico"), tmp_path)
     assert not (project / "model" / "main.c").exists()
-    names = {path.name.removesuffix(".j2") for path in (templates_folder() / "bare_metal").iterdir()} - {"template.toml"}
-    assert {path.name for path in project.iterdir()} == {*names, "model"}
+    names = {path.name.removesuffix(".j2") for path in (templates_folder() / "bare_metal").iterdir()} - {"template.toml", "startup"}
+    assert {path.name for path in project.iterdir()} == {*names, "model", "startup.c"}
     assert not any("{{" in path.read_text(encoding="utf-8") for path in project.glob("*.*"))
 
 

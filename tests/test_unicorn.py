@@ -195,7 +195,7 @@ def test_a_core_that_the_emulator_does_not_have_is_refused() -> None:
     whole = built("rpi_pico", "zig")
     values = {name: getattr(whole.board, name) for name in Board.__dataclass_fields__}
     with pytest.raises(Unsupported, match="'cortex-m55'"):
-        UnicornTarget(whole, Board(**{**values, "core": "cortex-m55"}))
+        UnicornTarget(whole, Board(**{**values, "core": "cortex-m55", "fpu": True}))
     huge = (Region("flash", "flash", 0xE0000000, 1 << 28), *whole.board.regions)
     with pytest.raises(EdgeffError, match="cannot be emulated"):
         UnicornTarget(whole, Board(**{**values, "regions": huge}))

@@ -24,9 +24,9 @@ from edgeff import registry
 from edgeff.bench.metrics import SHARES, measured, metric_of, real_outputs
 from edgeff.bench.models import BENCHMARKS, Benchmark, benchmark_of, weights, weights_tag, with_fresh_head
 from edgeff.device.boards import load_board, load_boards
+from edgeff.device.mailbox import FirmwareTarget, load_target
 from edgeff.device.simulate import build_project, fits, profile
 from edgeff.device.targets.host import HostTarget
-from edgeff.device.targets.unicorn import UnicornTarget
 from edgeff.errors import BadInput, CheckFailed, DoesNotFit, Unsupported
 from edgeff.ir import Array, Board, Memory, Numeric, Trace
 from edgeff.networks import random_inputs, reproduces_input
@@ -223,7 +223,7 @@ def _on_board(trace: Trace, deployment: Deployment, host: HostTarget, board: Boa
         except DoesNotFit as error:
             missing = {{"ram": "RAM"}.get(name.lower(), name): int(size) for name, size in _OVERFLOW.findall(str(error))}
             return replace(trace, refused=_does_not_fit(board, missing) or str(error))
-        core = UnicornTarget(firmware, board, time_limit_s=3600.0)
+        core = load_target(firmware, board, time_limit_s=3600.0)
         _agree(f"{trace.network}, {trace.rule} in {trace.numeric} on {board.name}", host, core, sample)
         counted = profile(deployment, board, firmware, sample[0], LABEL, trace.task, trace.seed)
     return replace(
@@ -236,7 +236,7 @@ def _on_board(trace: Trace, deployment: Deployment, host: HostTarget, board: Boa
     )
 
 
-def _agree(what: str, host: HostTarget, core: UnicornTarget, sample: Array) -> None:
+def _agree(what: str, host: HostTarget, core: FirmwareTarget, sample: Array) -> None:
     """Raises CheckFailed where core and host differ: in a score of a sample, or in a persistent byte after learning from the samples."""
     host.init()
     _, scores = host.predict_many(sample)

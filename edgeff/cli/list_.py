@@ -12,10 +12,6 @@ from edgeff.cli.terminal import print_json, print_line, print_table
 
 Entry = dict[str, Any]
 
-TARGETS: Mapping[str, str] = {
-    "host": "the generated C on this machine, as a shared library",
-    "unicorn": "the firmware on an emulated Cortex-M: exact instruction counts and stack",
-}
 DENSE_LIST: Entry = {"name": "64-32-10", "summary": "any dense list, sizes joined by -: ReLU between the layers, softmax at the end"}
 
 
@@ -63,8 +59,31 @@ def _boards() -> list[Entry]:
     ]
 
 
+def _cores() -> list[Entry]:
+    from edgeff.registry import cores
+
+    return [
+        {
+            "name": name,
+            "summary": core.summary,
+            "arch": core.arch,
+            "features": sorted(core.features),
+            "cycles": core.cycles.evidence if core.cycles else None,
+            "targets": sorted(core.emulators),
+        }
+        for name, core in cores.items()
+    ]
+
+
 def _targets() -> list[Entry]:
-    return [{"name": name, "summary": summary} for name, summary in TARGETS.items()]
+    from edgeff.device.boards import load_boards
+    from edgeff.registry import targets
+
+    boards = load_boards()
+    return [
+        {"name": name, "summary": target.summary, "boards": [board.name for board in boards.values() if name in board.targets]}
+        for name, target in targets.items()
+    ]
 
 
 def _templates() -> list[Entry]:
@@ -80,6 +99,7 @@ KINDS: Mapping[str, Callable[[], list[Entry]]] = {
     "networks": _networks,
     "tasks": _tasks,
     "boards": _boards,
+    "cores": _cores,
     "targets": _targets,
     "templates": _templates,
 }

@@ -193,6 +193,12 @@ def features(function: F) -> F:
     return click.option("--features", metavar="TASK", help=text)(function)
 
 
+def target(function: F) -> F:
+    """A command with ``--target``: what runs the firmware, None for the first that the board lists."""
+    text = "What runs the firmware; see `edgeff list targets`. [default: the first that the board lists]"
+    return click.option("--target", help=text)(function)
+
+
 def output_model(function: F) -> F:
     """A command with ``-o``, the ONNX file it writes: ``out``."""
     return click.option("-o", "--out", type=OutputFile(".onnx"), required=True, help="The model to write, an ONNX file.")(function)

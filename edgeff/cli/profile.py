@@ -11,7 +11,7 @@ import click
 
 from edgeff.cli.export import example_samples
 from edgeff.cli.models import load_model_or_network, make_deployment
-from edgeff.cli.options import changes, common, features, numeric
+from edgeff.cli.options import changes, common, features, numeric, target
 from edgeff.cli.terminal import print_json, print_line, print_table, shape_text
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 @numeric
 @features
 @changes
-@click.option("--toolchain", help="The compiler: zig or gcc. [default: the first that is installed]")
+@click.option("--toolchain", help="The compiler, such as zig or gcc. [default: the first that is installed]")
+@target
 @common
 def command(
     model: str,
@@ -36,6 +37,7 @@ def command(
     features: str | None,
     changes: Sequence[tuple[str, str]],
     toolchain: str | None,
+    target: str | None,
     as_json: bool,
     seed: int | None,
 ) -> None:
@@ -46,12 +48,14 @@ def command(
     import numpy as np
 
     from edgeff.device.boards import load_board
+    from edgeff.device.mailbox import choose_target
     from edgeff.device.simulate import build_project, profile
     from edgeff.device.toolchains import choose
     from edgeff.report.line_names import line_title
 
     machine = load_board(board)
     compiler = choose(machine, toolchain)
+    choose_target(machine, target)
     loaded = load_model_or_network(model, seed)
     seed = loaded.seed if seed is None else seed
     deployment = make_deployment(loaded, rule=rule, numeric=numeric, changes=changes, calibrate=calibrate, seed=seed, features=features)
@@ -62,7 +66,7 @@ def command(
         labels = np.zeros(1, np.int64)
     with tempfile.TemporaryDirectory(prefix="edgeff-profile-") as folder:
         firmware, _ = build_project(deployment, machine, Path(folder), toolchain=compiler)
-        trace = profile(deployment, machine, firmware, samples[0], int(labels[0]), loaded.task or "", seed)
+        trace = profile(deployment, machine, firmware, samples[0], int(labels[0]), loaded.task or "", seed, target)
     if as_json:
         from edgeff.report import run_json
 
@@ -93,7 +97,8 @@ def _print_calls(title: str, program: Program, calls: Sequence[Call], known: Lin
         share = round(100 * (row.instructions or 0) / total, 1)
         body.append([names[row.name], row.kernel, row.stage, shape, row.macs, row.instructions, share, row.cycles, _a_mac(row)])
     body.append(["total", "", "", "", cost.macs, cost.instructions, 100.0, cost.cycles, _a_mac(cost)])
-    print_line(f"{title}: {1000 * (cost.latency_s or 0):.3f} ms ({cost.evidence})")
+    takes = f"{cost.instructions:,} instructions" if cost.latency_s is None else f"{1000 * cost.latency_s:.3f} ms"
+    print_line(f"{title}: {takes} ({cost.evidence})")
     print_table(("layer", "kernel", "stage", "output", "MACs", "instructions", "%", "cycles", "instructions a MAC"), body)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from edgeff.cli.models import load_model, load_task, make_deployment, split_seed
-from edgeff.cli.options import Whole, changes, common, numeric
+from edgeff.cli.options import Whole, changes, common, numeric, target
 from edgeff.cli.terminal import percent, print_json, print_line, print_table, stages
 
 MOST_SAMPLES = 1_000_000_000
@@ -24,6 +24,7 @@ MOST_SAMPLES = 1_000_000_000
 @click.option("--samples", type=Whole(0, MOST_SAMPLES), help="Training samples to learn from. [default: each one once]")
 @numeric
 @changes
+@target
 @common
 def command(
     model: str,
@@ -34,15 +35,18 @@ def command(
     numeric: str | None,
     calibrate: str | None,
     changes: Sequence[tuple[str, str]],
+    target: str | None,
     as_json: bool,
     seed: int | None,
 ) -> None:
     """Let a model learn on the emulated board: accuracy on all test samples before and after, and the cost of a step."""
     from edgeff.cli.engines import predictions
     from edgeff.device.boards import load_board
+    from edgeff.device.mailbox import choose_target
     from edgeff.device.simulate import build_project, simulate
 
     machine = load_board(board)
+    choose_target(machine, target)
     loaded = load_model(model)
     seed = split_seed(loaded, task, seed)
     data = load_task(task, seed, loaded.network)
@@ -51,7 +55,7 @@ def command(
     count = len(data.x_train) if samples is None else samples
     with tempfile.TemporaryDirectory(prefix="edgeff-simulate-") as folder, stages() as report:
         firmware, _ = build_project(deployment, machine, Path(folder))
-        trace = simulate(deployment, data, machine, firmware, samples=count, seed=seed, task=task, progress=report)
+        trace = simulate(deployment, data, machine, firmware, samples=count, seed=seed, task=task, target_name=target, progress=report)
     known = dict(trace.accuracy)
     if loaded.network.input_quant is None:
         known["float"] = float((predictions("edgeff", loaded, data.x_test, lambda _done, _total: None) == data.y_test).mean())
@@ -80,6 +84,5 @@ def command(
             ]
         ],
     )
-    print_line(
-        f"accuracy: all {len(data.x_test)} test samples, on the core; a step takes {1000 * (trace.learn.latency_s or 0):.3f} ms, modelled"
-    )
+    takes = "" if trace.learn.latency_s is None else f"; a step takes {1000 * trace.learn.latency_s:.3f} ms, modelled"
+    print_line(f"accuracy: all {len(data.x_test)} test samples, on the core{takes}")

@@ -1,7 +1,8 @@
 """Reads board files: a TOML a board comes in, a checked ``ir.Board`` goes out.
 
-Refused: a file that is not TOML, unknown or missing keys, values without a source, memory regions that overlap or pass 32 bits, and
-compiler flags other than ``-target X`` and ``-m...`` (a board file says what core it is for, it does not run plug-ins of the compiler).
+The core gives the compilers' flags; a board file may give its own in their place.
+Refused: a file that is not TOML, unknown or missing keys, a core that is not registered, values without a source, memory regions that
+overlap or pass 32 bits, and compiler flags other than ``-target X`` and ``-m...`` (a board file does not run plug-ins of the compiler).
 Besides the boards of edgeff those in the folder that the environment variable ``EDGEFF_BOARDS_DIR`` names are found.
 """
 
@@ -11,11 +12,13 @@ import itertools
 import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from edgeff.device.cores import core_of
 from edgeff.errors import BadInput
 from edgeff.ir import Board, Region
 from edgeff.resources import boards_folder
@@ -31,7 +34,8 @@ _FILE_LIMIT_BYTES = 1 << 20
 _NAME = r"^[a-z][a-z0-9_]{0,63}$"
 _FLAG = re.compile(r"-m[a-zA-Z0-9_.+=-]{1,100}")
 _TRIPLE = re.compile(r"[a-z0-9_]+(-[a-z0-9_.]+){1,3}")
-_ALWAYS_SOURCED = ("core", "fpu", "clock_hz", "flash_wait_states", "toolchains")
+_ALWAYS_SOURCED = ("core", "fpu", "clock_hz", "flash_wait_states")
+_SOURCED_WHERE_GIVEN = ("toolchains", "machines")
 
 Name = Annotated[str, Field(pattern=_NAME)]
 
@@ -54,13 +58,14 @@ class _RegionFile(_Strict):
 class _BoardFile(_Strict):
     name: Name
     summary: Annotated[str, Field(min_length=1, max_length=200)]
-    core: Annotated[str, Field(pattern=r"^cortex-[a-z0-9]{1,16}$")]
+    core: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
     fpu: bool
     clock_hz: Annotated[int, Field(gt=0, le=10_000_000_000)]
     flash_wait_states: Annotated[int, Field(ge=0, le=64)]
     targets: Annotated[list[Name], Field(min_length=1)]
     regions: Annotated[list[_RegionFile], Field(min_length=2, max_length=32)]
-    toolchains: Annotated[dict[Name, list[str]], Field(min_length=1)]
+    toolchains: dict[Name, list[str]] = {}
+    machines: dict[Name, Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$")]] = {}
     sources: dict[str, Annotated[str, Field(min_length=1)]]
 
     @field_validator("toolchains")
@@ -93,11 +98,17 @@ class _BoardFile(_Strict):
 
     @model_validator(mode="after")
     def _every_value_has_a_source(self) -> _BoardFile:
-        needed = {*_ALWAYS_SOURCED, *(r.name for r in self.regions)}
+        needed = {*_ALWAYS_SOURCED, *(key for key in _SOURCED_WHERE_GIVEN if getattr(self, key)), *(r.name for r in self.regions)}
         if missing := sorted(needed - self.sources.keys()):
             raise ValueError(f"no source for {', '.join(missing)}")
         if unknown := sorted(self.sources.keys() - needed):
-            raise ValueError(f"a source for {', '.join(unknown)}, which the board has not")
+            raise ValueError(f"a source for {', '.join(unknown)}, which the board does not have")
+        return self
+
+    @model_validator(mode="after")
+    def _machines_are_of_its_targets(self) -> _BoardFile:
+        if unknown := sorted(self.machines.keys() - set(self.targets)):
+            raise ValueError(f"a machine for {', '.join(unknown)}, which is not one of the targets")
         return self
 
 
@@ -168,7 +179,7 @@ def _read(path: Path) -> Board:
         raise BadInput(what, got=f"{where}: {found}" if where else found, allowed="the keys of boards/nucleo_l4r5zi.toml") from None
     if path.stem != board.name:
         raise BadInput(what, got=f"the name {board.name!r}", allowed=f"the file's own: {path.stem!r}")
-    return Board(
+    result = Board(
         name=board.name,
         summary=board.summary,
         core=board.core,
@@ -179,4 +190,10 @@ def _read(path: Path) -> Board:
         toolchains={name: tuple(flags) for name, flags in board.toolchains.items()},
         targets=tuple(board.targets),
         sources=dict(board.sources),
+        machines=dict(board.machines),
     )
+    try:
+        core = core_of(result)
+    except BadInput as error:
+        raise BadInput(f"{what}, {error.what}", got=error.got, allowed=error.allowed, next_step=error.next_step) from None
+    return result if result.toolchains else replace(result, toolchains=core.toolchains)

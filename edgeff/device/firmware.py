@@ -2,7 +2,8 @@
 
 The project folder is complete: the model's C in ``model/``, the template's files beside it, a Makefile and a README. It builds without
 edgeff.
-Refused: a folder that holds no generated model, an unknown template, a program that does not fit the board (by how many bytes).
+Refused: a folder that holds no generated model, an unknown template or one without start-up code for the core, a program that does not fit
+the board (by how many bytes).
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from pathlib import Path
 
 import jinja2
 
+from edgeff.device.cores import core_of
 from edgeff.device.toolchains import TOOLCHAINS, Toolchain, choose
 from edgeff.device.toolchains.elf import Image, Symbol, read_elf
-from edgeff.errors import BadInput, EdgeffError
+from edgeff.errors import BadInput, EdgeffError, Unsupported
 from edgeff.ir import Board
 from edgeff.resources import templates_folder
 
@@ -127,6 +129,9 @@ def write_project(c_folder: Path, board: Board, out: Path, toolchain: Toolchain 
 def measure(elf: Path, board: Board, toolchain: str, template: str = "bare_metal") -> Firmware:
     """The record of an ELF that was built for ``board``. Raises BadInput when it is no such ELF."""
     image = read_elf(elf)
+    machine = core_of(board).isa.elf_machine
+    if image.machine != machine:
+        raise BadInput(f"ELF {elf}", got=f"code for {image.machine}", allowed=f"code for {machine}, the core of {board.name}")
     if ARENA_SYMBOL not in image.symbols:
         raise BadInput(f"ELF {elf}", got=f"no symbol {ARENA_SYMBOL}", allowed="a firmware of edgeff")
     return Firmware(
@@ -153,7 +158,12 @@ def _copy_model(c_folder: Path, model: Path) -> None:
 
 
 def _render(template: Template, board: Board, toolchain: Toolchain, out: Path) -> None:
-    """Writes the template's files: those that end in .j2 are filled in, the others copied."""
+    """Writes the template's files and its start-up code for the core: those that end in .j2 are filled in, the others copied."""
+    core = core_of(board)
+    startup = template.folder / "startup" / f"{core.startup}.c.j2"
+    if not startup.is_file():
+        known = ", ".join(sorted(path.name.partition(".")[0] for path in startup.parent.glob("*.c.j2")))
+        raise Unsupported(f"firmware template {template.name} on a {core.name}", got=f"no start-up code for {core.startup}", allowed=known)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(template.folder),
         undefined=jinja2.StrictUndefined,
@@ -164,18 +174,24 @@ def _render(template: Template, board: Board, toolchain: Toolchain, out: Path) -
     )
     values = {
         "board": board,
+        "core": core,
         "flash": next(region for region in board.regions if region.kind == "flash"),
         "ram": next(region for region in board.regions if region.kind == "ram"),
         "stack_bytes": template.stack_bytes,
         "toolchain": toolchain,
         "toolchains": [known for name, known in TOOLCHAINS.items() if name in board.toolchains],
     }
-    for path in sorted(template.folder.iterdir()):
+    for path in sorted(path for path in template.folder.iterdir() if path.is_file()):
         if path.suffix == ".j2":
-            try:
-                text = environment.get_template(path.name).render(values)
-            except jinja2.TemplateError as error:
-                raise EdgeffError(f"firmware template {template.name}, file {path.name}", got=str(error)) from None
-            (out / path.stem).write_text(text, encoding="utf-8")
+            _fill_in(environment, template, path.name, values, out / path.stem)
         elif path.name != "template.toml":
             shutil.copyfile(path, out / path.name)
+    _fill_in(environment, template, f"startup/{startup.name}", values, out / "startup.c")
+
+
+def _fill_in(environment: jinja2.Environment, template: Template, name: str, values: Mapping[str, object], out: Path) -> None:
+    try:
+        text = environment.get_template(name).render(values)
+    except jinja2.TemplateError as error:
+        raise EdgeffError(f"firmware template {template.name}, file {name}", got=str(error)) from None
+    out.write_text(text, encoding="utf-8")

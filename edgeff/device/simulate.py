@@ -16,9 +16,9 @@ import numpy as np
 from edgeff import registry
 from edgeff.codegen.folder import Source, write_c
 from edgeff.device.firmware import Firmware, build, load_templates
+from edgeff.device.mailbox import FirmwareTarget, load_target
+from edgeff.device.profile import Profile
 from edgeff.device.targets.host import HostTarget
-from edgeff.device.targets.profile import Profile
-from edgeff.device.targets.unicorn import UnicornTarget
 from edgeff.errors import BadInput, CheckFailed, DoesNotFit, Unsupported
 from edgeff.ir import Array, Board, Call, LineCost, Memory, Program, Trace
 from edgeff.program.cost import call_costs, weight_bytes
@@ -129,14 +129,22 @@ def _measured(program: Program, calls: Sequence[Call], profile: Profile) -> Line
 
 
 def profile(
-    deployment: Deployment, board: Board, firmware: Firmware, sample: Array, label: int = 0, task: str = "", seed: int = 0
+    deployment: Deployment,
+    board: Board,
+    firmware: Firmware,
+    sample: Array,
+    label: int = 0,
+    task: str = "",
+    seed: int = 0,
+    target_name: str | None = None,
 ) -> Trace:
-    """Counts one run of each line on the emulated core: exact instructions and modelled cycles, by call and by function.
+    """Counts one run of each line on the emulated core, by call and by function.
 
-    The functions are those of the learning step, where there is one, else those of an inference.
+    Instructions are exact; cycles are modelled, and unknown on a core without a cycle model. The functions are those of the learning step,
+    where there is one, else those of an inference. ``target_name`` is by default the first target that the board lists.
     """
     program = deployment.program
-    target = UnicornTarget(firmware, board, time_limit_s=COUNTING_LIMIT_S)
+    target = load_target(firmware, board, target_name, time_limit_s=COUNTING_LIMIT_S)
     profiles: dict[str, Profile] = {}
     for line in program.lines.values():
         target.write_input(sample)
@@ -147,7 +155,7 @@ def profile(
         rule=program.rule or "none",
         numeric=program.numeric,
         board=board.name,
-        target="unicorn",
+        target=target.name,
         seed=seed,
         memory=memory_of(firmware, program, target.stack_bytes),
         lines={name: _measured(program, program.lines[name].calls, line) for name, line in profiles.items()},
@@ -186,7 +194,7 @@ def learn_on_host(
     return Learned(curve[0][1], curve[-1][1], tuple(curve))
 
 
-def learn_on_core(core: UnicornTarget, x: Array, labels: Array, order: Array, progress: Progress = quiet) -> None:
+def learn_on_core(core: FirmwareTarget, x: Array, labels: Array, order: Array, progress: Progress = quiet) -> None:
     """Feeds the core the samples of x in ``order``, one learning step each."""
     for count, index in enumerate(order, 1):
         core.write_input(x[index])
@@ -195,7 +203,7 @@ def learn_on_core(core: UnicornTarget, x: Array, labels: Array, order: Array, pr
             progress("learning on the core", count, len(order))
 
 
-def predict_on_core(core: UnicornTarget, x: Array, stage: str, progress: Progress = quiet) -> Array:
+def predict_on_core(core: FirmwareTarget, x: Array, stage: str, progress: Progress = quiet) -> Array:
     """The classes (n,) that the core gives to the samples x (n, inputs)."""
     found = np.empty(len(x), np.int64)
     for index, sample in enumerate(x):
@@ -215,6 +223,7 @@ def simulate(
     samples: int = 1437,
     seed: int = 0,
     task: str = "",
+    target_name: str | None = None,
     progress: Progress = quiet,
 ) -> Trace:
     """Learning on the emulated core: it is fed ``samples`` training samples in a seeded order.
@@ -225,13 +234,13 @@ def simulate(
     x, x_test = deployment.inputs(data.x_train), deployment.inputs(data.x_test)
     rng = np.random.default_rng([seed, 3])
     order = np.concatenate([rng.permutation(len(x)) for _ in range(-(-samples // len(x)))])[:samples] if samples else np.empty(0, int)
-    core = UnicornTarget(firmware, board, time_limit_s=3600.0)
+    core = load_target(firmware, board, target_name, time_limit_s=COUNTING_LIMIT_S)
     before = float(np.mean(predict_on_core(core, x_test, "evaluating before", progress) == data.y_test))
     after = None
     if deployment.program.learn:
         learn_on_core(core, x, data.y_train, order, progress)
         after = float(np.mean(predict_on_core(core, x_test, "evaluating after", progress) == data.y_test))
-    trace = profile(deployment, board, firmware, x_test[0], int(data.y_test[0]), task, seed)
+    trace = profile(deployment, board, firmware, x_test[0], int(data.y_test[0]), task, seed, target_name)
     curve = ((0, before), (len(order), after)) if after is not None else ()
     return replace(trace, accuracy={"float": None, "quantized": None, "before": before, "after": after}, curve=curve)
 
@@ -245,11 +254,11 @@ def agree_on_core(
     samples: int,
     seed: int,
     progress: Progress = quiet,
-) -> UnicornTarget:
+) -> FirmwareTarget:
     """The emulated core after ``samples`` learning steps. Raises CheckFailed when its state then differs from the host's in any byte."""
     x = deployment.inputs(data.x_train)
     order = np.random.default_rng([seed, 3]).permutation(len(x))[:samples]
-    core = UnicornTarget(firmware, board, time_limit_s=3600.0)
+    core = load_target(firmware, board, time_limit_s=COUNTING_LIMIT_S)
     learn_on_core(core, x, data.y_train, order, progress)
     host.init()
     host.learn_many(x, data.y_train, order)

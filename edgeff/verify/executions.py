@@ -127,14 +127,14 @@ class Emulated:
     def __init__(self, program: Program, board: Board, toolchain: str | None = None, *, traced: bool = False) -> None:
         try:
             from edgeff.device.firmware import ARENA_SYMBOL, build
-            from edgeff.device.targets.unicorn import UnicornTarget
+            from edgeff.device.mailbox import load_target
             from edgeff.device.toolchains import choose
         except ImportError as error:
             raise MissingTool(f"{error.name} is not installed", next_step="pip install unicorn capstone pyelftools") from None
         with tempfile.TemporaryDirectory(prefix="edgeff-verify-") as folder:
             source = write_c(program, Path(folder) / "c")
             firmware = build(source.folder, board, Path(folder) / "project", choose(board, toolchain))
-        self._target = UnicornTarget(firmware, time_limit_s=TIME_LIMIT_S)
+        self._target = load_target(firmware, time_limit_s=TIME_LIMIT_S)
         self._program, self._persistent_bytes, self._arena = program, source.memory.persistent_bytes, ARENA_SYMBOL
         places = [[(source.memory.offsets[name], program.tensors[name].size_bytes) for name in call.outputs] for call in program.infer]
         self._trace = self._target.trace(places) if traced else None

@@ -1,9 +1,9 @@
 /*
  * Waits for commands in a mailbox in RAM. Whoever can halt the core and write its memory drives it: an emulator, or a debugger over SWD.
  *
- *   1. Let the core run until it halts at breakpoint 0.
+ *   1. Let the core run until it halts at the breakpoint eff_wait.
  *   2. Write the input to the address in eff_mailbox.input, and eff_mailbox.label and eff_mailbox.command.
- *   3. Move the program counter past the breakpoint (2 bytes) and let the core run until it halts again.
+ *   3. Move the program counter past the breakpoint (2 bytes on a Cortex-M, 4 on a RISC-V core) and let the core run until it halts again.
  *   4. Read eff_mailbox.result, and the scores from the address in eff_mailbox.output.
  *
  * Without a debugger the breakpoint is a fault: replace this file by your own main to run the model stand-alone.
@@ -17,6 +17,12 @@
 #define SAVE_BYTES ((uint32_t)EFF_SAVE_BYTES)
 #else
 #define SAVE_BYTES 0u
+#endif
+
+#if defined(__riscv)
+#define WAIT ".globl eff_wait\neff_wait:\n.option push\n.option norvc\nebreak\n.option pop"
+#else
+#define WAIT ".globl eff_wait\neff_wait:\nbkpt 0"
 #endif
 
 enum { PREDICT = 1, LEARN = 2, INIT = 3, SAVE = 4, RESTORE = 5, FIRST_LINE = 16 };
@@ -89,7 +95,7 @@ int main(void)
     for (;;) {
         eff_mailbox.input = eff_input();
         eff_mailbox.output = eff_output();
-        __asm volatile("bkpt 0" ::: "memory");
+        __asm volatile(WAIT ::: "memory");
         eff_mailbox.result = obey(eff_mailbox.command);
     }
 }

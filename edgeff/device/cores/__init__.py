@@ -1,27 +1,101 @@
-"""Cycle models: which core comes in, a model of its cycles goes out. One core a file, named as the core is, that defines ``MODEL``.
+"""Processor cores: everything that building, running and counting needs to know of one, in one record. One core a file.
 
-Every model is of zero wait states: what flash and its cache add is not modelled, and the model's notes say so.
+A file defines a ``Core`` and registers it (``register``); boards name it. Cores of other distributions are found through the entry point
+group ``edgeff.cores``, those of a folder through ``EDGEFF_PLUGIN_DIR``.
+
+Cycle models are of zero wait states: what flash and its cache add is not modelled, and the model's notes say so. Without a model a core
+has exact instruction counts and no cycles.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
-from edgeff.device.cores.model import CycleModel
-from edgeff.errors import Unsupported
+from edgeff.device.isa import InstructionSet
+from edgeff.device.isa.thumb import Instruction
+from edgeff.errors import BadInput
+from edgeff.ir import Board
+from edgeff.registry import cores
 
-__all__ = ["CycleModel", "model_for"]
+__all__ = ["Core", "CycleModel", "core_of", "register"]
+
+FPU = "fpu"
+Flags = Mapping[str, tuple[str, ...]]
 
 
-def model_for(core: str) -> CycleModel:
-    """The cycle model of a core as a board file names it. Raises Unsupported on a core without a model.
+class CycleModel(Protocol):
+    """The cycles of a core, with zero wait states."""
 
-    >>> model_for("cortex-m4").evidence
+    @property
+    def evidence(self) -> str:
+        """The label that every figure of this model carries."""
+
+    @property
+    def notes(self) -> str:
+        """What the model rests on and what it leaves out, in one sentence or two."""
+
+    def decode(self, code: bytes, address: int) -> Sequence[Instruction]:
+        """The instructions of the straight run ``code`` that lies at ``address``. Raises Unsupported on one that it does not know."""
+
+    def cycles(self, block: Sequence[Instruction], taken: bool) -> int:
+        """The cycles of one pass through a block.
+
+        ``block`` is a straight run of instructions, of which only the last may branch; ``taken`` says whether the next instruction executed
+        is another than the one that follows in memory. An instruction that its condition skips takes the time of one that is executed.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """A core, as boards name it.
+
+    ``features`` are what variants of kernels may need: ``dsp`` (SIMD on halfwords), ``fpu`` (float32 in hardware), ``mve`` (Helium on
+    integers). ``startup`` names the start-up code that a firmware template has for it. ``toolchains`` holds each compiler's flags,
+    ``without_fpu`` those for a board that leaves the FPU out; empty where no board can. ``emulators`` holds what each emulator has to be
+    told to be this core; an emulator that cannot is not in it.
+    """
+
+    name: str
+    summary: str
+    arch: str
+    features: frozenset[str]
+    isa: InstructionSet
+    startup: str
+    toolchains: Flags
+    without_fpu: Flags = field(default_factory=dict)
+    emulators: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    cycles: CycleModel | None = None
+
+    def built(self, fpu: bool) -> Core:
+        """This core with or without its FPU, flags included. Raises BadInput where there is no such core.
+
+        >>> from edgeff.registry import cores
+        >>> sorted(cores["cortex-m4"].built(fpu=False).features)
+        ['dsp']
+        """
+        if fpu == (FPU in self.features):
+            return self
+        if fpu or not self.without_fpu:
+            allowed = f"false: {self.name} has none" if fpu else f"true: {self.name} always has one"
+            raise BadInput("fpu", got=str(fpu).lower(), allowed=allowed)
+        return replace(self, features=self.features - {FPU}, toolchains=self.without_fpu, without_fpu={})
+
+
+def register(core: Core) -> Core:
+    """``core``, from now on found by its name."""
+    return cores.add(core.name, core)
+
+
+def core_of(board: Board) -> Core:
+    """The core of a board, as the board has it: with or without FPU.
+
+    Raises BadInput on a core that is not registered and on an FPU that it cannot have.
+
+    >>> from edgeff.device.boards import load_board
+    >>> core_of(load_board("nucleo_l4r5zi")).cycles.evidence
     'modelled, validated +-20 %'
     """
-    modules = {m.name.replace("_", "-"): m.name for m in pkgutil.iter_modules(__path__) if m.name.startswith("cortex_")}
-    if core not in modules:
-        raise Unsupported("no cycle model for this core", got=repr(core), allowed=", ".join(sorted(modules)))
-    model: CycleModel = importlib.import_module(f"{__name__}.{modules[core]}").MODEL
-    return model
+    core: Core = cores[board.core]
+    return core.built(board.fpu)

@@ -1,4 +1,4 @@
-"""Cycles of the Cortex-M0+ by the technical reference manual (Arm DDI 0484, table 3-1), with the single-cycle multiplier.
+"""The Cortex-M0+, with its cycles by the technical reference manual (Arm DDI 0484, table 3-1), with the single-cycle multiplier.
 
 No board was measured against it. Left out: flash wait states (on an RP2040, misses of the flash cache) and the single-cycle I/O port.
 """
@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgeff.device.cores.model import Instruction
+from edgeff.device.cores import Core, register
+from edgeff.device.isa.thumb import THUMB, Instruction, decode
 
 _FIXED = {"bl": 3, "bx": 2, "blx": 2, "mrs": 3, "msr": 3, "dmb": 3, "dsb": 3, "isb": 3}
 
 
-class CortexM0Plus:
+class CortexM0PlusCycles:
     """The Cortex-M0+ with the single-cycle multiplier, at zero wait states."""
 
-    core = "cortex-m0plus"
     evidence = "modelled, unvalidated"
     notes = "Arm DDI 0484 table 3-1, zero wait states, single-cycle multiplier; compared with no board"
+
+    decode = staticmethod(decode)
 
     def cycles(self, block: Sequence[Instruction], taken: bool) -> int:
         """The cycles of one pass through ``block``."""
@@ -39,4 +41,19 @@ def _cycles(instruction: Instruction) -> int:
     return 2 if instruction.branch and name != "b" else 1
 
 
-MODEL = CortexM0Plus()
+CORE = register(
+    Core(
+        name="cortex-m0plus",
+        summary="Armv6-M: no FPU, no division",
+        arch="armv6-m",
+        features=frozenset(),
+        isa=THUMB,
+        startup="cortex_m",
+        toolchains={
+            "zig": ("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m0plus"),
+            "gcc": ("-mcpu=cortex-m0plus", "-mthumb", "-mfloat-abi=soft"),
+        },
+        emulators={"unicorn": ("CORTEX_M0",)},  # its instructions are those of the M0+
+        cycles=CortexM0PlusCycles(),
+    )
+)

@@ -1,4 +1,4 @@
-"""Cycles of the Cortex-M4 and its FPU by the technical reference manual (Arm 100166, table 3-1 and the FPU's table).
+"""The Cortex-M4, with its cycles and those of its FPU by the technical reference manual (Arm 100166, table 3-1 and the FPU's table).
 
 Against published measurements of int8 inference on a NUCLEO-L4R5ZI the model was between 19 % low and 7 % high. Left out: flash wait
 states, the folding of IT (counted as 1), the cycle that an FPU result costs when the next instruction needs it, and early ends of a
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgeff.device.cores.model import Instruction
+from edgeff.device.cores import Core, register
+from edgeff.device.isa.thumb import THUMB, Instruction, decode
 
 _REFILL = 2
 _DIVISION = 12
@@ -19,12 +20,13 @@ _MULTIPLE = ("ldm", "stm", "push", "pop", "vldm", "vstm", "vpush", "vpop")
 _PAIRS = frozenset({"ldrd", "strd"})
 
 
-class CortexM4:
+class CortexM4Cycles:
     """The Cortex-M4, with or without FPU, at zero wait states."""
 
-    core = "cortex-m4"
     evidence = "modelled, validated +-20 %"
     notes = "Arm 100166 table 3-1, zero wait states, branch refill 2; validated on int8 inference of four networks, NUCLEO-L4R5ZI"
+
+    decode = staticmethod(decode)
 
     def cycles(self, block: Sequence[Instruction], taken: bool) -> int:
         """The cycles of one pass through ``block``."""
@@ -73,4 +75,23 @@ def _double(instruction: Instruction) -> bool:
     return any(register[0] == "d" for register in instruction.reads | instruction.writes)
 
 
-MODEL = CortexM4()
+CORE = register(
+    Core(
+        name="cortex-m4",
+        summary="Armv7E-M: DSP instructions, single-precision FPU where the board has it",
+        arch="armv7e-m",
+        features=frozenset({"dsp", "fpu"}),
+        isa=THUMB,
+        startup="cortex_m",
+        toolchains={
+            "zig": ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m4+vfp4d16sp"),
+            "gcc": ("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"),
+        },
+        without_fpu={
+            "zig": ("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m4"),
+            "gcc": ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=soft"),
+        },
+        emulators={"unicorn": ("CORTEX_M4",), "qemu": ("qemu-system-arm",)},
+        cycles=CortexM4Cycles(),
+    )
+)

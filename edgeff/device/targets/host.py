@@ -1,16 +1,17 @@
-"""The host target: the generated C as a shared library, called through ctypes. Whole epochs of exact on-device learning take seconds."""
+"""The target ``host``: the generated C as a shared library, called through ctypes. Whole epochs of exact learning take seconds."""
 
 from __future__ import annotations
 
 import ctypes
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeff.codegen.folder import SAVE_HEADER_BYTES, Source, write_c, write_trace
+from edgeff.device.targets import register
 from edgeff.device.toolchains.host import host_shared_library
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Program
@@ -19,11 +20,16 @@ from edgeff.program.interpreter import check_arguments, check_labels, line_of, r
 HARNESS = Path(__file__).with_name("host.c")
 
 
+@register
 class HostTarget:
     """Runs a program's C on this machine. The library lives in a temporary folder for as long as the target does.
 
     With ``traced`` the calls can be watched one by one. Raises MissingTool without a compiler.
     """
+
+    name: ClassVar[str] = "host"
+    summary: ClassVar[str] = "the generated C on this machine, as a shared library"
+    counters = None
 
     def __init__(self, program: Program, source: Source | None = None, *, traced: bool = False) -> None:
         self.program = program
@@ -105,6 +111,32 @@ class HostTarget:
                 self._view(argument)[...] = value.reshape(-1)
         self._function(name)(*(label or (ctypes.c_int32(0),)))
         return tuple(self._view(result).reshape(self.program.tensors[result].shape).copy() for result in line.results)
+
+    def call(self, line: str, argument: int = 0) -> int:
+        """Runs a line of the program, or init, on what its arguments hold; what its function in C returns.
+
+        Raises BadInput for a line that the program does not have.
+        """
+        if line == "init":
+            self.init()
+            return 0
+        return int(self._function(line_of(self.program, line).name)(ctypes.c_int32(argument)))
+
+    def read(self, place: int | str, size_bytes: int) -> bytes:
+        """Memory from an address or a symbol on. Raises BadInput on an unknown symbol."""
+        return ctypes.string_at(self._place(place), size_bytes)
+
+    def write(self, place: int | str, content: bytes) -> None:
+        """Writes memory from an address or a symbol on. Raises BadInput on an unknown symbol."""
+        ctypes.memmove(self._place(place), content, len(content))
+
+    def _place(self, place: int | str) -> int:
+        if isinstance(place, int):
+            return place
+        try:
+            return ctypes.addressof(ctypes.c_uint8.in_dll(self._c, place))
+        except ValueError:
+            raise BadInput("unknown symbol", got=repr(place)) from None
 
     def _function(self, line: str) -> Any:
         return getattr(self._c, "eff_predict" if line == "infer" else f"eff_{line}")

@@ -1,8 +1,8 @@
 """Compilers and linkers for boards: C sources, a board and a linker script come in, an ELF goes out.
 
-``zig`` (PyPI ``ziglang``, installed with edgeff) and ``gcc`` (``arm-none-eabi-gcc``) follow one protocol. Both compile with the same
+``zig`` (PyPI ``ziglang``, installed with edgeff) and GCC, one for each architecture, follow one protocol. All compile with the same
 language flags: C99, ``-ffp-contract=off`` (a contracted multiply-add gives other bits), no link-time optimisation (kernels stay separate
-functions, so that counts can be booked on them). None of them needs a C library.
+functions, so that counts can be booked on them). None of them needs a C library. A core's record says what it needs of a compiler.
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ from edgeff.ir import Board
 __all__ = ["TOOLCHAINS", "Toolchain", "choose"]
 
 # In order of preference: the one that comes with edgeff first, so that the same ELF is made everywhere.
-TOOLCHAINS: Mapping[str, Toolchain] = {"zig": Zig(), "gcc": Gcc()}
+TOOLCHAINS: Mapping[str, Toolchain] = {
+    tool.name: tool
+    for tool in (
+        Zig(),
+        Gcc("gcc", "arm-none-eabi-gcc", "gcc-arm-none-eabi"),
+        Gcc("riscv_gcc", "riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf"),
+    )
+}
 
 
 def choose(board: Board, name: str | None = None) -> Toolchain:

@@ -1,6 +1,6 @@
 """Reads what a linker made: an ELF comes in, the sizes of its parts, its symbols and its load image go out.
 
-Refused: a file that is no 32-bit little-endian Arm ELF, or one that lies about its own layout.
+Refused: a file that is no 32-bit little-endian ELF for Arm or RISC-V, or one that lies about its own layout.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from edgeff.errors import BadInput
+
+MACHINES = ("ARM", "RISC-V")
+_ALLOWED = "32-bit little-endian Arm or RISC-V"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,10 @@ class Image:
 
     ``sections`` maps the name of each section that takes memory to its size. ``segments`` are (address, content) of what a loader writes
     to flash. ``symbols`` has one name an address for functions, sorted by address, so that the function of an instruction is unique.
+    ``machine`` is one of ``MACHINES``.
     """
 
+    machine: str
     sections: Mapping[str, int]
     segments: tuple[tuple[int, bytes], ...]
     symbols: Mapping[str, Symbol]
@@ -48,13 +53,14 @@ class Image:
 
 
 def read_elf(path: Path) -> Image:
-    """The image of the ELF at ``path``. Raises BadInput when it cannot be read or is no 32-bit little-endian Arm ELF."""
+    """The image of the ELF at ``path``. Raises BadInput when it cannot be read or is none of ``MACHINES``."""
     what = f"ELF {path}"
     try:
         with path.open("rb") as file:
             elf = ELFFile(file)
-            if elf.get_machine_arch() != "ARM" or elf.elfclass != 32 or not elf.little_endian:
-                raise BadInput(what, got=f"{elf.get_machine_arch()}, {elf.elfclass} bits", allowed="32-bit little-endian Arm")
+            machine = elf.get_machine_arch()
+            if machine not in MACHINES or elf.elfclass != 32 or not elf.little_endian:
+                raise BadInput(what, got=f"{machine}, {elf.elfclass} bits", allowed=_ALLOWED)
             sections = {s.name: int(s["sh_size"]) for s in elf.iter_sections() if s["sh_flags"] & SH_FLAGS.SHF_ALLOC}
             segments = tuple(
                 (int(segment["p_paddr"]), bytes(segment.data()))
@@ -68,8 +74,8 @@ def read_elf(path: Path) -> Image:
     except OSError as error:
         raise BadInput(what, got=error.strerror or str(error), allowed="a readable ELF") from None
     except (ELFError, ConstructError, ValueError, KeyError, IndexError, AttributeError, UnicodeError) as error:
-        raise BadInput(what, got=f"not an ELF: {error}", allowed="32-bit little-endian Arm") from None
-    return Image(sections, segments, {s.name: s for s in symbols}, _functions(symbols))
+        raise BadInput(what, got=f"not an ELF: {error}", allowed=_ALLOWED) from None
+    return Image(machine, sections, segments, {s.name: s for s in symbols}, _functions(symbols))
 
 
 def _symbol(entry: object) -> Symbol:

@@ -1,4 +1,4 @@
-"""GCC for bare-metal Arm (``arm-none-eabi-gcc``), with nothing of a C library but libgcc (soft float, integer division)."""
+"""GCC for bare metal, one compiler an architecture, with nothing of a C library but libgcc (soft float, integer division)."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from edgeff.device.toolchains.protocol import BOARD_FLAGS, C_FLAGS, run
 from edgeff.errors import MissingTool
 from edgeff.ir import Board
 
-_PROGRAM = "arm-none-eabi-gcc"
-
 
 class Gcc:
-    """``arm-none-eabi-gcc`` on the search path."""
+    """The cross compiler ``program`` on the search path; ``package`` is Debian's."""
 
-    name = "gcc"
-    how_to_get = "apt-get install gcc-arm-none-eabi"
+    libraries = ("-lgcc",)
+
+    def __init__(self, name: str, program: str, package: str) -> None:
+        self.name, self.program = name, program
+        self.how_to_get = f"apt-get install {package}"
 
     def available(self) -> bool:
-        """Whether ``arm-none-eabi-gcc`` is on the search path."""
-        return shutil.which(_PROGRAM) is not None
+        """Whether it is on the search path."""
+        return shutil.which(self.program) is not None
 
     def version(self) -> str:
-        """``gcc`` and its version."""
-        return f"gcc {_version(_required())}"
+        """Its name and its version."""
+        return f"{self.name} {_version(self._required())}"
 
     def command(self, board: Board) -> tuple[str, ...]:
         """The compiler and its flags, as one would type them."""
-        return (_PROGRAM, *self._flags(board))
+        return (self.program, *self._flags(board))
 
     def link(self, sources: Sequence[Path], include: Path, board: Board, linker_script: Path, out: Path) -> None:
         """Compiles ``sources`` and links them into the ELF ``out``."""
         files = [str(source.resolve()) for source in sources]
         # libgcc after the sources: a static library serves only what stands before it.
-        places = [f"-I{include.resolve()}", "-T", str(linker_script.resolve()), "-lgcc", "-o", str(out.resolve())]
-        run([_required(), *self._flags(board), *files, *places], out.resolve().parent)
+        places = [f"-I{include.resolve()}", "-T", str(linker_script.resolve()), *self.libraries, "-o", str(out.resolve())]
+        run([self._required(), *self._flags(board), *files, *places], out.resolve().parent)
 
     def _flags(self, board: Board) -> tuple[str, ...]:
         return (*board.toolchains[self.name], *C_FLAGS, *BOARD_FLAGS, "-nostdlib", "-Wl,--gc-sections")
 
-
-def _required() -> str:
-    program = shutil.which(_PROGRAM)
-    if program is None:
-        raise MissingTool(f"{_PROGRAM} is not installed", next_step=Gcc.how_to_get)
-    return program
+    def _required(self) -> str:
+        found = shutil.which(self.program)
+        if found is None:
+            raise MissingTool(f"{self.program} is not installed", next_step=self.how_to_get)
+        return found
 
 
 @functools.cache

@@ -38,6 +38,10 @@ class Toolchain(Protocol):
     def how_to_get(self) -> str:
         """The command that installs it."""
 
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """What a command line names after the sources."""
+
     def available(self) -> bool:
         """Whether it is installed."""
 

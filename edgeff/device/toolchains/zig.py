@@ -21,6 +21,7 @@ class Zig:
 
     name = "zig"
     how_to_get = "pip install ziglang"
+    libraries: tuple[str, ...] = ()
 
     def available(self) -> bool:
         """Whether the ``ziglang`` wheel is installed."""

@@ -1,7 +1,7 @@
 """What one inference or learning step costs on an emulated core: counted edges come in, the cost of each call and function goes out.
 
 Instruction counts are exact: every instruction of every block that ran, an instruction that its condition skips included. Cycles are a
-model's and carry its label.
+model's and carry its label; a core without a model has none.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ import bisect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from edgeff.device.cores import CycleModel
-from edgeff.device.cores.model import Instruction, count_instructions, decode
-from edgeff.device.targets.counting import Edge
+from edgeff.device.cores import Core
+from edgeff.device.counting import Counted
 from edgeff.device.toolchains.elf import Symbol
 from edgeff.errors import CheckFailed
 from edgeff.ir import Board, Call, Cost
@@ -29,7 +28,7 @@ class CallProfile:
     kernel: str
     stage: str
     instructions: int
-    cycles: int
+    cycles: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,78 +36,96 @@ class Profile:
     """The cost of one run of a line; calls and functions each add up to the total, exactly.
 
     ``functions`` and ``function_cycles`` map the symbols that ran to the instructions and cycles spent in themselves, dearest first.
+    On a core without a cycle model every figure of cycles is None, and so is ``evidence``, the model's label.
     """
 
     line: str
     board: Board
     instructions: int
-    cycles: int
-    evidence: str
+    cycles: int | None
+    evidence: str | None
     calls: tuple[CallProfile, ...]
     functions: Mapping[str, int]
-    function_cycles: Mapping[str, int]
+    function_cycles: Mapping[str, int | None]
 
     @property
-    def latency_s(self) -> float:
+    def latency_s(self) -> float | None:
         """The modelled cycles at the board's clock, in seconds."""
-        return self.cycles / self.board.clock_hz
+        return None if self.cycles is None else self.cycles / self.board.clock_hz
 
     def cost(self, macs: int | None = None) -> Cost:
         """This profile as the record that traces hold; multiply-accumulates are counted elsewhere."""
-        evidence = f"instructions {COUNTS_EVIDENCE}, cycles {self.evidence}"
+        evidence = COUNTS_EVIDENCE if self.evidence is None else f"instructions {COUNTS_EVIDENCE}, cycles {self.evidence}"
         return Cost(macs=macs, instructions=self.instructions, cycles=self.cycles, latency_s=self.latency_s, evidence=evidence)
 
 
 class _Tally:
-    def __init__(self) -> None:
-        self.instructions = self.cycles = 0
+    def __init__(self, timed: bool) -> None:
+        self.instructions = 0
+        self.cycles = 0 if timed else None
 
-    def add(self, instructions: int, cycles: int) -> None:
+    def add(self, instructions: int, cycles: int | None) -> None:
         self.instructions += instructions
-        self.cycles += cycles
+        if self.cycles is not None and cycles is not None:
+            self.cycles += cycles
+
+
+class _Block:
+    """A straight run of code: its instructions, and its cycles where there is a model."""
+
+    def __init__(self, code: bytes, address: int, core: Core) -> None:
+        self.instructions = len(core.isa.lengths(code))
+        self._model, self._decoded = core.cycles, core.cycles.decode(code, address) if core.cycles else ()
+        if core.cycles and len(self._decoded) != self.instructions:
+            raise CheckFailed(f"block at {address:#010x}", got=len(self._decoded), allowed=f"{self.instructions} instructions")
+
+    def cycles(self, leaves: bool) -> int | None:
+        """The cycles of one pass; ``leaves``: what ran next is not what follows in memory."""
+        if self._model is None:
+            return None
+        return self._model.cycles(self._decoded, leaves and self._decoded[-1].branch)
 
 
 def profile_edges(
     line: str,
-    edges: Sequence[Edge],
-    counted_calls: int,
+    counted: Counted,
     program_calls: Sequence[Call],
     functions: Sequence[Symbol],
     read: Callable[[int, int], bytes],
     board: Board,
-    model: CycleModel,
+    core: Core,
 ) -> Profile:
     """The profile of counted edges; ``read(address, size)`` gives the code that ran.
 
     Raises CheckFailed when the firmware made another number of calls than ``program_calls`` has.
     """
-    if counted_calls != len(program_calls):
-        raise CheckFailed(f"calls of {line} in the firmware", got=counted_calls, allowed=f"{len(program_calls)}, as in the program")
-    by_call = [_Tally() for _ in program_calls]
+    if counted.calls != len(program_calls):
+        raise CheckFailed(f"calls of {line} in the firmware", got=counted.calls, allowed=f"{len(program_calls)}, as in the program")
+    timed = core.cycles is not None
+    by_call = [_Tally(timed) for _ in program_calls]
     by_function: dict[str, _Tally] = {}
     starts = [function.address for function in functions]
-    blocks: dict[tuple[int, int], tuple[Instruction, ...]] = {}
-    for edge in edges:
+    blocks: dict[tuple[int, int], _Block] = {}
+    total = _Tally(timed)
+    for edge in counted.edges:
         key = (edge.start, edge.size_bytes)
         if key not in blocks:
-            code = read(*key)
-            blocks[key] = decode(code, edge.start)
-            if len(blocks[key]) != count_instructions(code):
-                raise CheckFailed(f"block at {edge.start:#010x}", got=len(blocks[key]), allowed=f"{count_instructions(code)} instructions")
+            blocks[key] = _Block(read(*key), edge.start, core)
         block = blocks[key]
-        taken = block[-1].branch and edge.to != edge.start + edge.size_bytes
-        cycles = model.cycles(block, taken)
+        cycles = block.cycles(leaves=edge.to != edge.start + edge.size_bytes)
+        spent = edge.count * block.instructions, None if cycles is None else edge.count * cycles
         # The return of the body comes after the last call and is booked on it.
-        by_call[min(edge.segment, len(by_call) - 1)].add(edge.count * len(block), edge.count * cycles)
+        by_call[min(edge.segment, len(by_call) - 1)].add(*spent)
         name = _function_at(edge.start, starts, functions)
-        by_function.setdefault(name, _Tally()).add(edge.count * len(block), edge.count * cycles)
+        by_function.setdefault(name, _Tally(timed)).add(*spent)
+        total.add(*spent)
     ranked = sorted(by_function.items(), key=lambda item: (-item[1].instructions, item[0]))
     return Profile(
         line=line,
         board=board,
-        instructions=sum(tally.instructions for tally in by_call),
-        cycles=sum(tally.cycles for tally in by_call),
-        evidence=model.evidence,
+        instructions=total.instructions,
+        cycles=total.cycles,
+        evidence=core.cycles.evidence if core.cycles else None,
         calls=tuple(
             CallProfile(call.layer, call.kernel, call.stage, tally.instructions, tally.cycles)
             for call, tally in zip(program_calls, by_call, strict=True)
