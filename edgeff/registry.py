@@ -33,8 +33,8 @@ class Registry(Mapping[str, T], Generic[T]):
     1
     """
 
-    def __init__(self, kind: str, package: str | None, others: tuple[str, ...] = ()) -> None:
-        self.kind, self.package, self.others = kind, package, others
+    def __init__(self, kind: str, package: str | None, others: tuple[str, ...] = (), group: str | None = None) -> None:
+        self.kind, self.package, self.others, self.group = kind, package, others, group or package
         self._items: dict[str, T] = {}
         self._loaded = package is None
         self._folders = ""
@@ -58,7 +58,7 @@ class Registry(Mapping[str, T], Generic[T]):
             try:
                 for name in (self.package, *self.others):
                     _import(name)
-                self._import_distributions(self.package)
+                self._import_distributions()
             except BaseException:
                 self._loaded = False
                 raise
@@ -71,14 +71,13 @@ class Registry(Mapping[str, T], Generic[T]):
                     load_plugin(path)
             self._folders = folders
 
-    def _import_distributions(self, name: str) -> None:
-        """Imports what other distributions declare for the package ``name``."""
-        group = f"edgeff.{name.rpartition('.')[2]}"
-        for entry in entry_points(group=group):
+    def _import_distributions(self) -> None:
+        """Imports what other distributions declare."""
+        for entry in entry_points(group=self.group):
             try:
                 entry.load()
             except Exception as error:
-                what = f"entry point {entry.name!r} of {group}, {entry.value}"
+                what = f"entry point {entry.name!r} of {self.group}, {entry.value}"
                 raise BadInput(what, got=f"{type(error).__name__}: {error}", next_step="mend or remove that distribution") from error
 
     def __getitem__(self, name: str) -> T:
@@ -141,5 +140,5 @@ kernels: Registry[Any] = Registry("kernel", "edgeff.kernels", ("edgeff.ops", "ed
 ops: Registry[Any] = Registry("operator", "edgeff.ops")
 tasks: Registry[Any] = Registry("task", "edgeff.tasks")
 networks: Registry[Any] = Registry("network", "edgeff.networks")
-cores: Registry[Any] = Registry("core", "edgeff.device.cores")
-targets: Registry[Any] = Registry("target", "edgeff.device.targets")
+cores: Registry[Any] = Registry("core", "edgeff.device.cores", group="edgeff.cores")
+targets: Registry[Any] = Registry("target", "edgeff.device.targets", group="edgeff.targets")
