@@ -34,7 +34,7 @@ class Registry(Mapping[str, T], Generic[T]):
     """
 
     def __init__(self, kind: str, package: str | None, others: tuple[str, ...] = (), group: str | None = None) -> None:
-        self.kind, self.package, self.others, self.group = kind, package, others, group or package
+        self.kind, self.package, self.others, self.group = kind, package, others, group or package or ""
         self._items: dict[str, T] = {}
         self._loaded = package is None
         self._folders = ""
