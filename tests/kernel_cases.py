@@ -71,7 +71,7 @@ def window_sizes(draw: Draw, kernel: Kernel) -> dict[str, int]:
         sizes["groups"] = draw.integer(1, 4)
         sizes |= {"in_c": sizes["groups"] * draw.integer(1, 5), "out_c": sizes["groups"] * draw.integer(1, 9)}
     for axis in ("h", "w"):
-        length, taps, stride = draw.integer(1, 7), draw.integer(1, 4), draw.integer(1, 3)
+        length, taps, stride = draw.integer(1, 9), draw.integer(1, 4), draw.integer(1, 3)
         pad = draw.integer(0, taps - 1)
         sizes |= {f"in_{axis}": length, f"k_{axis}": taps, f"stride_{axis}": stride, f"pad_{axis}": pad}
         sizes[f"out_{axis}"] = draw.integer(1, (length - 1 + pad) // stride + 1)

@@ -20,6 +20,7 @@ from typing import Any
 
 from edgeff.errors import EdgeffError
 from edgeff.ir import Attr
+from edgeff.kernels.overlap import Overlap, nothing_shared
 from edgeff.registry import kernels as registry
 
 FOLDER = Path(__file__).parent
@@ -40,13 +41,17 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """A kernel: ``run(*outputs, *inputs, **attrs)`` writes the outputs; ``macs(attrs)`` is the count of multiply-accumulates of a call."""
+    """A kernel: ``run(*outputs, *inputs, **attrs)`` writes the outputs; ``macs(attrs)`` is the count of multiply-accumulates of a call.
+
+    ``overlap(attrs)`` says how far the C may write an output into the memory of an input (``kernels.overlap``).
+    """
 
     name: str
     source: Path
     parameters: tuple[Parameter, ...]
     run: Callable[..., None]
     macs: Callable[[Mapping[str, Any]], int]
+    overlap: Overlap = nothing_shared
 
     @property
     def file(self) -> str:
@@ -89,8 +94,10 @@ def prototypes(header: Path) -> dict[str, tuple[Parameter, ...]]:
     return found
 
 
-def kernel(macs: Callable[[Mapping[str, Any]], int] = lambda _: 0) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A decorator that registers a twin as the kernel of its name; ``macs`` counts a call's multiply-accumulates from its attributes.
+def kernel(
+    macs: Callable[[Mapping[str, Any]], int] = lambda _: 0, overlap: Overlap = nothing_shared
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A decorator that registers a twin as the kernel of its name, with its rules of cost and of overlap, both of a call's attributes.
 
     The C source is the file beside the twin's, with the suffix ``.c``; the header is ``edgeff.h``, or for a plugin the file of the twin's
     name with the suffix ``.h``.
@@ -107,7 +114,7 @@ def kernel(macs: Callable[[Mapping[str, Any]], int] = lambda _: 0) -> Callable[[
             raise EdgeffError(f"kernel {name}", got="no C half", allowed=f"a prototype in {header.name} and a body in {source.name}")
         if expected != tuple(p.name for p in parameters):
             raise EdgeffError(f"kernel {name}", got=f"twin parameters {expected}", allowed=str(tuple(p.name for p in parameters)))
-        registry.add(name, Kernel(name, source, parameters, twin, macs))
+        registry.add(name, Kernel(name, source, parameters, twin, macs, overlap))
         return twin
 
     return register

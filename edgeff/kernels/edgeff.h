@@ -3,6 +3,8 @@
  * Refused on purpose: malloc, stdio, libm, recursion, global state. Every function is C99 and gives the same bits on every machine with
  * IEEE-754 binary32, two's complement and an arithmetic right shift. An argument list is: outputs, inputs, sizes, parameters; an output
  * that is also read says so. A pointer called `b` may be NULL (no bias). Matrices are row-major: `w` is [n_out][n_in].
+ * An output may share memory with an input as far as the kernel's `overlap` says (edgeff/kernels/overlap.py): the planner of the arena
+ * keeps to it, and nothing here promises `restrict` for the two. Otherwise all arguments lie apart.
  */
 #ifndef EDGEFF_H
 #define EDGEFF_H
@@ -211,7 +213,7 @@ void eff_mean_i8(int8_t *y, const int8_t *x, int32_t n, int32_t in_c, int32_t x_
 
 /* ------------------------------------------------------------------ elementwise.c
  * add: y = a + c; i8 brings both to one scale with 20 more bits (TFLite). rescale: y = x in another scale, y_min and y_max an activation.
- * transpose: y[i] = x with axis p0 of x first, p1 second, p2 last; d0, d1, d2 are x's sizes. y is none of the inputs. */
+ * transpose: y[i] = x with axis p0 of x first, p1 second, p2 last; d0, d1, d2 are x's sizes. */
 void eff_add_f32(float *y, const float *a, const float *c, int32_t n, int32_t relu);
 void eff_add_i8(int8_t *y, const int8_t *a, const int8_t *c, int32_t n, int32_t a_zero, int32_t a_multiplier, int32_t a_shift,
                 int32_t c_zero, int32_t c_multiplier, int32_t c_shift, int32_t y_zero, int32_t multiplier, int32_t shift, int32_t y_min,
@@ -294,7 +296,7 @@ void eff_signed_update_f32(float *w, const float *s, const uint32_t *rate, const
                            uint32_t key);
 
 /* ------------------------------------------------------------------ softmax.c
- * f32: in place allowed. i8: bit for bit TFLite's int8 softmax (output scale 1/256, zero point -128). i16: the same with 1/32768, 0. */
+ * i8: bit for bit TFLite's int8 softmax (output scale 1/256, zero point -128). i16: the same with 1/32768, 0. */
 void eff_softmax_f32(float *y, const float *x, int32_t n);
 void eff_softmax_i8(int8_t *y, const int8_t *x, int32_t n, int32_t multiplier, int32_t shift, int32_t diff_min);
 void eff_softmax_i16(int16_t *y, const int16_t *x, int32_t n, int32_t multiplier, int32_t shift, int32_t diff_min);

@@ -7,17 +7,18 @@ import numpy as np
 from edgeff.ir import Array
 from edgeff.kernels import kernel
 from edgeff.kernels.arithmetic import activate, requantise
+from edgeff.kernels.overlap import element_by_element
 
 ADD_BITS = 20
 
 
-@kernel()
+@kernel(overlap=element_by_element("a", "c", written=4, read=4))
 def eff_add_f32(y: Array, a: Array, c: Array, n: int, relu: int) -> None:
     """y = a + c, then the activation."""
     y[:] = activate(a + c, relu)
 
 
-@kernel()
+@kernel(overlap=element_by_element("a", "c", written=1, read=1))
 def eff_add_i8(
     y: Array,
     a: Array,

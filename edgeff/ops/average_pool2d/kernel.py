@@ -7,10 +7,11 @@ import numpy as np
 from edgeff.ir import Array
 from edgeff.kernels import kernel
 from edgeff.kernels.arithmetic import activate
+from edgeff.kernels.overlap import pixel_by_pixel, single_channels
 from edgeff.kernels.windows import positions_inside, windows
 
 
-@kernel()
+@kernel(overlap=pixel_by_pixel(single_channels, size=4))
 def eff_average_pool2d_f32(
     y: Array,
     x: Array,
@@ -38,7 +39,7 @@ def eff_average_pool2d_f32(
     y[:] = activate(sums / inside.sum(axis=(3, 4)).astype(np.float32), relu).reshape(-1)
 
 
-@kernel()
+@kernel(overlap=pixel_by_pixel(single_channels, size=1))
 def eff_average_pool2d_i8(
     y: Array,
     x: Array,

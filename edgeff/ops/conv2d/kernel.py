@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from edgeff.ir import Array
 from edgeff.kernels import kernel
 from edgeff.kernels.arithmetic import activate, requantise
+from edgeff.kernels.overlap import Chunk, pixel_by_pixel, runs
 from edgeff.kernels.updates import BIAS_LIMIT, _changed_i8, gain_of, rate_of
 from edgeff.kernels.windows import conv_macs, group_channels, grouped_macs, positions_inside, taps_inside, windows
 
 
-@kernel(macs=conv_macs)
+def _filters_f32(attrs: Mapping[str, Any]) -> list[Chunk]:
+    """Four filters at a time, then one by one; each reads every channel."""
+    return [(first, end, 0, int(attrs["in_c"])) for first, end in runs(int(attrs["out_c"]), 4)]
+
+
+def _filters_i8(attrs: Mapping[str, Any]) -> list[Chunk]:
+    """Four filters at a time, the rest together; each reads every channel."""
+    out_c = int(attrs["out_c"])
+    return [(first, min(first + 4, out_c), 0, int(attrs["in_c"])) for first in range(0, out_c, 4)]
+
+
+def _group_filters(attrs: Mapping[str, Any]) -> list[Chunk]:
+    """Group by group four filters at a time, then one by one; each reads its group's channels."""
+    groups = group_channels(int(attrs["groups"]), int(attrs["in_c"]), int(attrs["out_c"]))
+    return [
+        (made.start + first, made.start + end, seen.start, seen.stop)
+        for seen, made in groups
+        for first, end in runs(made.stop - made.start, 4)
+    ]
+
+
+@kernel(macs=conv_macs, overlap=pixel_by_pixel(_filters_f32, size=4))
 def eff_conv2d_f32(
     y: Array,
     x: Array,
@@ -49,7 +74,7 @@ def eff_conv2d_f32(
     y[:] = activate(sums, relu).reshape(-1)
 
 
-@kernel(macs=conv_macs)
+@kernel(macs=conv_macs, overlap=pixel_by_pixel(_filters_i8, size=1))
 def eff_conv2d_i8(
     y: Array,
     x: Array,
@@ -84,7 +109,7 @@ def eff_conv2d_i8(
     y[:] = np.clip(np.clip(requantise(sums, multiplier, shift), -1024, 1024) + y_zero, y_min, y_max).reshape(-1)
 
 
-@kernel(macs=grouped_macs)
+@kernel(macs=grouped_macs, overlap=pixel_by_pixel(_group_filters, size=4))
 def eff_grouped_conv2d_f32(
     y: Array,
     x: Array,
@@ -116,7 +141,7 @@ def eff_grouped_conv2d_f32(
         made[..., outputs] = part
 
 
-@kernel(macs=grouped_macs)
+@kernel(macs=grouped_macs, overlap=pixel_by_pixel(_group_filters, size=1))
 def eff_grouped_conv2d_i8(
     y: Array,
     x: Array,

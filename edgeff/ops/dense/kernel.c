@@ -55,7 +55,7 @@ void eff_dense_i8(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b,
 {
     int32_t j = 0;
     for (; j + 4 <= n_out; j += 4) {
-        const int8_t *restrict p = x, *restrict w0 = w + (size_t)j * (size_t)n_in;
+        const int8_t *p = x, *restrict w0 = w + (size_t)j * (size_t)n_in;
         const int8_t *restrict w1 = w0 + n_in, *restrict w2 = w1 + n_in, *restrict w3 = w2 + n_in;
         int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0, left = n_in;
         for (; left >= 4; left -= 4) {

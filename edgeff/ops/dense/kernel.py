@@ -10,6 +10,7 @@ import numpy as np
 from edgeff.ir import Array
 from edgeff.kernels import kernel
 from edgeff.kernels.arithmetic import activate, requantise, saturate16, shift_round_up
+from edgeff.kernels.overlap import row_by_row
 from edgeff.kernels.updates import BIAS_LIMIT, FRACTION_I8, FRACTION_I16, GAIN_I8, GAIN_I16, gain_of, rate_of, rounding_of
 
 
@@ -17,7 +18,7 @@ def _macs(attrs: Mapping[str, Any]) -> int:
     return attrs["n_out"] * attrs["n_in"]
 
 
-@kernel(macs=_macs)
+@kernel(macs=_macs, overlap=row_by_row(lanes=4, size=4))
 def eff_dense_f32(y: Array, x: Array, w: Array, b: Array | None, n_out: int, n_in: int, relu: int) -> None:
     """float32: x (n_in,), w (n_out, n_in), b (n_out,) -> y (n_out,), summed from b in index order."""
     sums = np.zeros(n_out, np.float32) if b is None else b.astype(np.float32)
@@ -27,7 +28,7 @@ def eff_dense_f32(y: Array, x: Array, w: Array, b: Array | None, n_out: int, n_i
     y[:] = activate(sums, relu)
 
 
-@kernel(macs=_macs)
+@kernel(macs=_macs, overlap=row_by_row(lanes=4, size=1))
 def eff_dense_i8(
     y: Array,
     x: Array,
@@ -51,7 +52,7 @@ def eff_dense_i8(
     y[:] = np.clip(np.clip(scaled, -1024, 1024) + y_zero, y_min, y_max)
 
 
-@kernel(macs=_macs)
+@kernel(macs=_macs, overlap=row_by_row(lanes=1, size=2))
 def eff_dense_i16(
     y: Array,
     x: Array,

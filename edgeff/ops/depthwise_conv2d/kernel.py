@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from edgeff.ir import Array
 from edgeff.kernels import kernel
 from edgeff.kernels.arithmetic import activate, requantise
+from edgeff.kernels.overlap import Chunk, pixel_by_pixel, runs
 from edgeff.kernels.updates import _changed_i8, rate_of
 from edgeff.kernels.windows import depthwise_macs, positions_inside, taps_inside, windows
 
 
-@kernel(macs=depthwise_macs)
+def _channels(attrs: Mapping[str, Any]) -> list[Chunk]:
+    """Where each channel makes one: four at a time, then one by one. Else all that a channel makes, one by one."""
+    channels, depth = int(attrs["in_c"]), int(attrs["depth"])
+    if depth == 1:
+        return [(first, end, first, end) for first, end in runs(channels, 4)]
+    return [(made, made + 1, made // depth, made // depth + 1) for made in range(channels * depth)]
+
+
+@kernel(macs=depthwise_macs, overlap=pixel_by_pixel(_channels, size=4))
 def eff_depthwise_conv2d_f32(
     y: Array,
     x: Array,
@@ -45,7 +57,7 @@ def eff_depthwise_conv2d_f32(
     y[:] = activate(sums, relu).reshape(-1)
 
 
-@kernel(macs=depthwise_macs)
+@kernel(macs=depthwise_macs, overlap=pixel_by_pixel(_channels, size=1))
 def eff_depthwise_conv2d_i8(
     y: Array,
     x: Array,

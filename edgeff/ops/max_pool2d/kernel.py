@@ -7,10 +7,11 @@ import numpy as np
 from edgeff.ir import Array
 from edgeff.kernels import kernel
 from edgeff.kernels.arithmetic import activate
+from edgeff.kernels.overlap import pixel_by_pixel, single_channels
 from edgeff.kernels.windows import positions_inside, taps_inside, windows
 
 
-@kernel()
+@kernel(overlap=pixel_by_pixel(single_channels, size=4))
 def eff_max_pool2d_f32(
     y: Array,
     x: Array,
@@ -39,7 +40,7 @@ def eff_max_pool2d_f32(
     y[:] = activate(best, relu).reshape(-1)
 
 
-@kernel()
+@kernel(overlap=pixel_by_pixel(single_channels, size=1))
 def eff_max_pool2d_i8(
     y: Array,
     x: Array,

@@ -14,6 +14,7 @@ import numpy as np
 
 from edgeff.ir import Array
 from edgeff.kernels import kernel
+from edgeff.kernels.overlap import Clearance, Overlap
 
 CLIPS_AT_ONCE = 16
 
@@ -177,6 +178,16 @@ def _multiplications(attrs: Mapping[str, Any]) -> int:
     return int(attrs["frames"] * frame)
 
 
+def _frame_by_frame(size: int) -> Overlap:
+    """A frame's samples are read into the scratch memory before its coefficients are written; the next frame begins ``hop`` samples on."""
+
+    def overlap(attrs: Mapping[str, Any]) -> Mapping[tuple[str, str], Clearance]:
+        frames, growth = int(attrs["frames"]), int(attrs["coefficients"]) * size - 2 * int(attrs["hop"])
+        return {("y", "x"): Clearance(below=max(growth, (frames - 1) * growth) if frames > 1 else -2 * int(attrs["n"]))}
+
+    return overlap
+
+
 @kernel(macs=_multiplications)
 def eff_mfcc_f32(
     y: Array,
@@ -203,7 +214,7 @@ def eff_mfcc_f32(
     y[:] = _one(scratch, x, tables, sizes).reshape(-1)
 
 
-@kernel(macs=_multiplications)
+@kernel(macs=_multiplications, overlap=_frame_by_frame(1))
 def eff_mfcc_i8(
     y: Array,
     scratch: Array,
@@ -236,7 +247,7 @@ def eff_mfcc_i8(
     y[:] = ((v + 128) & 255) - 128 if wrap else np.clip(v, -128, 127)
 
 
-@kernel(macs=_multiplications)
+@kernel(macs=_multiplications, overlap=_frame_by_frame(2))
 def eff_mfcc_i16(
     y: Array,
     scratch: Array,

@@ -9,9 +9,10 @@ import numpy as np
 from edgeff.ir import Array
 from edgeff.kernels import kernel
 from edgeff.kernels.arithmetic import sum_in_order, sum_of_squares
+from edgeff.kernels.overlap import element_by_element
 
 
-@kernel(macs=lambda a: 2 * a["n"])
+@kernel(macs=lambda a: 2 * a["n"], overlap=element_by_element("x", written=4, read=4))
 def eff_normalise_f32(y: Array, x: Array, n: int, eps: float) -> None:
     """y = x / (sqrt(mean(x^2)) + eps)."""
     mean = sum_in_order(x * x) / np.float32(n)
@@ -23,7 +24,7 @@ def _normalised(centred: Array, length: int, gain: int) -> Array:
     return (centred * (gain // (length + 1)) + 0x8000) >> 16
 
 
-@kernel(macs=lambda a: 2 * a["n"])
+@kernel(macs=lambda a: 2 * a["n"], overlap=element_by_element("x", written=1, read=1))
 def eff_normalise_i8(y: Array, x: Array, n: int, x_zero: int, y_zero: int, gain: int) -> None:
     """y = x / rms(x) in steps of 2**24 / gain; the root mean square in units of 2**-8 input steps, plus one. n <= 33,000."""
     centred = x.astype(np.int64) - x_zero
@@ -31,7 +32,7 @@ def eff_normalise_i8(y: Array, x: Array, n: int, x_zero: int, y_zero: int, gain:
     y[:] = np.clip(np.clip(_normalised(centred, length, gain), -1024, 1024) + y_zero, -128, 127)
 
 
-@kernel(macs=lambda a: 2 * a["n"])
+@kernel(macs=lambda a: 2 * a["n"], overlap=element_by_element("x", written=2, read=2))
 def eff_normalise_i16(y: Array, x: Array, n: int, gain: int) -> None:
     """The int16 form: steps of 2**16 / gain, the root mean square in input steps, plus one."""
     wide = x.astype(np.int64)

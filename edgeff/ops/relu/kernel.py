@@ -5,9 +5,10 @@ from __future__ import annotations
 from edgeff.ir import Array
 from edgeff.kernels import kernel
 from edgeff.kernels.arithmetic import activate
+from edgeff.kernels.overlap import element_by_element
 
 
-@kernel()
+@kernel(overlap=element_by_element("x", written=4, read=4))
 def eff_relu_f32(y: Array, x: Array, n: int, relu: int) -> None:
     """The activation function alone."""
     y[:] = activate(x, relu)

@@ -7,9 +7,10 @@ import numpy as np
 from edgeff.ir import Array
 from edgeff.kernels import kernel
 from edgeff.kernels.arithmetic import exp_f32, exp_q31, high_mul, reciprocal_q31, shift_round, sum_in_order
+from edgeff.kernels.overlap import element_by_element
 
 
-@kernel()
+@kernel(overlap=element_by_element("x", written=4, read=4))
 def eff_softmax_f32(y: Array, x: Array, n: int) -> None:
     """y = exp(x - max x) / sum, the sum in index order; y may be x."""
     powers = exp_f32(x - x.max())
@@ -28,14 +29,14 @@ def _fixed_point(x: Array, multiplier: int, shift: int, diff_min: int, extra_bit
     return np.where(kept, share, -1)
 
 
-@kernel()
+@kernel(overlap=element_by_element("x", written=1, read=1))
 def eff_softmax_i8(y: Array, x: Array, n: int, multiplier: int, shift: int, diff_min: int) -> None:
     """int8 logits -> int8 probabilities, scale 1/256 and zero point -128; differences below ``diff_min`` give -128. n <= 4,095."""
     share = _fixed_point(x, multiplier, shift, diff_min, 23)
     y[:] = np.where(share < 0, -128, np.clip(share - 128, -128, 127))
 
 
-@kernel()
+@kernel(overlap=element_by_element("x", written=2, read=2))
 def eff_softmax_i16(y: Array, x: Array, n: int, multiplier: int, shift: int, diff_min: int) -> None:
     """int16 logits -> int16 probabilities, scale 1/32768 and zero point 0."""
     y[:] = np.clip(_fixed_point(x, multiplier, shift, diff_min, 16), 0, 32767)

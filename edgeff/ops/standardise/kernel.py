@@ -9,9 +9,10 @@ import numpy as np
 from edgeff.ir import Array
 from edgeff.kernels import kernel
 from edgeff.kernels.arithmetic import sum_in_order
+from edgeff.kernels.overlap import element_by_element
 
 
-@kernel(macs=lambda a: 2 * a["n"])
+@kernel(macs=lambda a: 2 * a["n"], overlap=element_by_element("x", written=4, read=4))
 def eff_standardise_f32(y: Array, x: Array, n: int, eps: float) -> None:
     """y = (x - mean(x)) / sqrt(variance(x) + eps)."""
     centred = x - sum_in_order(x) / np.float32(n)
@@ -19,7 +20,7 @@ def eff_standardise_f32(y: Array, x: Array, n: int, eps: float) -> None:
     y[:] = centred / (np.sqrt(spread) if spread >= np.float32(2.0**-126) else np.float32(0.0))
 
 
-@kernel(macs=lambda a: 2 * a["n"])
+@kernel(macs=lambda a: 2 * a["n"], overlap=element_by_element("x", written=1, read=1))
 def eff_standardise_i8(y: Array, x: Array, n: int, y_zero: int, gain: int) -> None:
     """y in steps of 2**24 / gain; mean and deviation in units of 2**-8 input steps, the deviation plus one. n <= 32,768."""
     u = x.astype(np.int64) + 128
@@ -29,7 +30,7 @@ def eff_standardise_i8(y: Array, x: Array, n: int, y_zero: int, gain: int) -> No
     y[:] = np.clip(((centred * factor + (1 << 23)) >> 24) + y_zero, -128, 127)
 
 
-@kernel(macs=lambda a: 2 * a["n"])
+@kernel(macs=lambda a: 2 * a["n"], overlap=element_by_element("x", written=2, read=2))
 def eff_standardise_i16(y: Array, x: Array, n: int, gain: int) -> None:
     """The int16 form: steps of 2**16 / gain, mean and deviation in input steps. n <= 32,768."""
     u = x.astype(np.int64) + 32768

@@ -7,9 +7,10 @@ import numpy as np
 from edgeff.ir import Array
 from edgeff.kernels import kernel
 from edgeff.kernels.arithmetic import exp_f32, requantise, sigmoid_q15
+from edgeff.kernels.overlap import element_by_element
 
 
-@kernel(macs=lambda a: a["n"])
+@kernel(macs=lambda a: a["n"], overlap=element_by_element("a", "c", written=4, read=4))
 def eff_pair_f32(y: Array, a: Array, c: Array, n: int) -> None:
     """y = (a + c) / 2: what the tied halves of a layer see of a pair, but for a factor of 2."""
     y[:] = (a + c) * np.float32(0.5)
@@ -19,19 +20,22 @@ def _pair(y: Array, a: Array, c: Array) -> None:
     y[:] = (a.astype(np.int64) + c.astype(np.int64) + 1) >> 1
 
 
-@kernel(macs=lambda a: a["n"])
+@kernel(macs=lambda a: a["n"], overlap=element_by_element("a", "c", written=1, read=1))
 def eff_pair_i8(y: Array, a: Array, c: Array, n: int) -> None:
     """The int8 form, all of one scale and zero point; ties upwards."""
     _pair(y, a, c)
 
 
-@kernel(macs=lambda a: a["n"])
+@kernel(macs=lambda a: a["n"], overlap=element_by_element("a", "c", written=2, read=2))
 def eff_pair_i16(y: Array, a: Array, c: Array, n: int) -> None:
     """The int16 form."""
     _pair(y, a, c)
 
 
-@kernel(macs=lambda a: 2 * a["positions"] * a["channels"])
+@kernel(
+    macs=lambda a: 2 * a["positions"] * a["channels"],
+    overlap=element_by_element("h", output="d", sizes=("positions", "channels"), written=4, read=4),
+)
 def eff_scff_delta_f32(d: Array, h: Array, positions: int, channels: int, theta: float, sign: int, sparsity: float) -> None:
     """channels / 8 times d loss / d h for G = 4 mean(h^2) at each position.
 
@@ -54,7 +58,10 @@ def _factors(squares: Array, multiplier: int, shift: int, theta: int, sign: int,
     return np.asarray(slope if sign < 0 else sparsity - slope)[:, None]
 
 
-@kernel(macs=lambda a: 2 * a["positions"] * a["channels"])
+@kernel(
+    macs=lambda a: 2 * a["positions"] * a["channels"],
+    overlap=element_by_element("h", output="d", sizes=("positions", "channels"), written=2, read=1),
+)
 def eff_scff_delta_i8(
     d: Array,
     h: Array,
@@ -73,7 +80,10 @@ def eff_scff_delta_i8(
     d[:] = ((factors * image + 128) >> 8).reshape(-1)
 
 
-@kernel(macs=lambda a: 2 * a["positions"] * a["channels"])
+@kernel(
+    macs=lambda a: 2 * a["positions"] * a["channels"],
+    overlap=element_by_element("h", output="d", sizes=("positions", "channels"), written=2, read=2),
+)
 def eff_scff_delta_i16(
     d: Array, h: Array, positions: int, channels: int, multiplier: int, shift: int, theta: int, sign: int, sparsity: int
 ) -> None:

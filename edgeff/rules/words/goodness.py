@@ -7,6 +7,7 @@ import numpy as np
 from edgeff.ir import Array
 from edgeff.kernels import kernel
 from edgeff.kernels.arithmetic import draws, exp_f32, requantise, sigmoid_q15, step_key, sum_in_order, sum_of_squares
+from edgeff.kernels.overlap import element_by_element
 
 
 @kernel()
@@ -16,7 +17,7 @@ def eff_wrong_label(wrong: Array, label: Array, step: Array, classes: int, key: 
     wrong[0] = other + (other >= int(label[0]))
 
 
-@kernel(macs=lambda a: 2 * a["n"])
+@kernel(macs=lambda a: 2 * a["n"], overlap=element_by_element("h", output="d", written=4, read=4))
 def eff_ff_delta_f32(d: Array, h: Array, n: int, theta: float, sign: int) -> None:
     """d loss / d h of n / 2 softplus(sign (theta - mean(h^2)))."""
     f = np.float32
@@ -31,7 +32,7 @@ def _slope(squares: int, multiplier: int, shift: int, theta: int, sign: int) -> 
     return int(sigmoid_q15(goodness - theta if sign < 0 else theta - goodness))
 
 
-@kernel(macs=lambda a: 2 * a["n"])
+@kernel(macs=lambda a: 2 * a["n"], overlap=element_by_element("h", output="d", written=2, read=1))
 def eff_ff_delta_i8(d: Array, h: Array, n: int, h_zero: int, multiplier: int, shift: int, theta: int, sign: int) -> None:
     """The int8 form, d in int16 with the scale s_h / 128; goodness and theta in units of 2**-16. n <= 33,000."""
     centred = h.astype(np.int64) - h_zero
@@ -39,7 +40,7 @@ def eff_ff_delta_i8(d: Array, h: Array, n: int, h_zero: int, multiplier: int, sh
     d[:] = v if sign < 0 else -v
 
 
-@kernel(macs=lambda a: 2 * a["n"])
+@kernel(macs=lambda a: 2 * a["n"], overlap=element_by_element("h", output="d", written=2, read=2))
 def eff_ff_delta_i16(d: Array, h: Array, n: int, multiplier: int, shift: int, theta: int, sign: int) -> None:
     """The int16 form, d with the scale s_h; the sum of squares enters in units of 2**16."""
     wide = h.astype(np.int64)

@@ -1,0 +1,141 @@
+"""How far a kernel's output may reach into the memory of its input, from the order in which the C reads and writes.
+
+A loop is a sequence of steps, each of which reads and then writes. It is safe in one buffer where no byte is written before the last step
+that reads it. C lets only objects of one type, and those of one byte, share memory: kernels of two wider types state nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Clearance:
+    """Where an output may begin: at least ``below`` bytes below the start of the input, or at least ``above`` bytes above it.
+
+    A negative number lets it begin on the other side of that start. None: on that side the two share nothing.
+    """
+
+    below: int | None = None
+    above: int | None = None
+
+
+Overlap = Callable[[Mapping[str, Any]], Mapping[tuple[str, str], Clearance]]
+"""Of a call's attributes: the clearance of each pair (output, input) of parameters that may share memory."""
+Chunk = tuple[int, int, int, int]
+"""What a window kernel does for one pixel at a time: the channels first..end - 1 that it writes, and those that it reads for them."""
+
+
+def nothing_shared(_: Mapping[str, Any]) -> Mapping[tuple[str, str], Clearance]:
+    """Every output lies apart from every input."""
+    return {}
+
+
+def element_by_element(*inputs: str, output: str = "y", sizes: tuple[str, ...] = ("n",), written: int, read: int) -> Overlap:
+    """Of a kernel that reads element k of each of ``inputs``, for the last time, before it writes element k of ``output``, k going up.
+
+    The product of ``sizes``, attributes, is the count of elements; ``written`` and ``read`` are their bytes.
+    """
+
+    def overlap(attrs: Mapping[str, Any]) -> Mapping[tuple[str, str], Clearance]:
+        # After step k < n - 1 the output reaches to (k + 1) * written, and the input is needed from (k + 1) * read on.
+        n, growth = prod(int(attrs[name]) for name in sizes), written - read
+        clearance = Clearance(below=max(growth, (n - 1) * growth) if n > 1 else -read)
+        return {(output, name): clearance for name in inputs}
+
+    return overlap
+
+
+def after_every_read(output: str, input_: str, elements: str, read: int) -> Overlap:
+    """Of a kernel that writes ``output`` when it has read all of ``input_``, as many elements as ``elements`` says: anywhere."""
+    return lambda attrs: {(output, input_): Clearance(below=-int(attrs[elements]) * read)}
+
+
+def row_by_row(lanes: int, size: int) -> Overlap:
+    """Of ``y = w x``: each row reads all of x. ``lanes`` rows at a time are written together, then the rest of them one by one."""
+
+    def overlap(attrs: Mapping[str, Any]) -> Mapping[tuple[str, str], Clearance]:
+        n_out, n_in = int(attrs["n_out"]), int(attrs["n_in"])
+        before_last = n_out - (1 if n_out % lanes else lanes)
+        return {("y", "x"): Clearance(below=(before_last or -n_in) * size)}
+
+    return overlap
+
+
+def channel_by_channel(size: int) -> Overlap:
+    """Of a mean over n positions: channel c is read at every position, then written."""
+
+    def overlap(attrs: Mapping[str, Any]) -> Mapping[tuple[str, str], Clearance]:
+        n, channels = int(attrs["n"]), int(attrs["in_c"])
+        return {("y", "x"): Clearance(below=0 if channels > 1 else -n * size)}
+
+    return overlap
+
+
+def pixel_by_pixel(chunks: Callable[[Mapping[str, Any]], Iterable[Chunk]], size: int) -> Overlap:
+    """Of a kernel that slides a window over an image and makes ``chunks`` of each pixel of its output, of ``size`` bytes an element.
+
+    The pixels are visited from the first to the last, or, where the output begins above the input, from the last to the first.
+    """
+
+    def overlap(attrs: Mapping[str, Any]) -> Mapping[tuple[str, str], Clearance]:
+        window = tuple(int(attrs[f"{name}_{axis}"]) for axis in "hw" for name in ("in", "out", "k", "stride", "pad"))
+        return {("y", "x"): _of_windows(window, int(attrs["in_c"]), tuple(chunks(attrs)), size)}
+
+    return overlap
+
+
+def single_channels(attrs: Mapping[str, Any]) -> list[Chunk]:
+    """A pool's chunks: each channel from itself."""
+    return [(c, c + 1, c, c + 1) for c in range(int(attrs["in_c"]))]
+
+
+def runs(channels: int, lanes: int) -> list[tuple[int, int]]:
+    """``lanes`` channels at a time, then the rest one by one: first and end of each."""
+    whole = channels // lanes * lanes
+    return [(c, c + lanes) for c in range(0, whole, lanes)] + [(c, c + 1) for c in range(whole, channels)]
+
+
+@lru_cache(maxsize=4096)
+def _of_windows(window: tuple[int, ...], in_c: int, chunks: tuple[Chunk, ...], size: int) -> Clearance:
+    """The clearance of a window kernel: ``below`` of the visit from the first pixel to the last, ``above`` of the other."""
+    first, end = _taps(window)
+    out_c = max(chunk[1] for chunk in chunks)
+    pixels, written = len(first), out_c * np.arange(len(first))
+    read_first, read_end = first * in_c, (end - 1) * in_c  # of channel 0, at the first and at the last tap
+    reach_below, reach_above = int(np.max(written - read_first)), int(np.max(read_end - written))
+    # The side decides the order of the visit, so neither distance reaches to the other side; where both begin at once the first pixel is
+    # the first.
+    below, above = [0], [1]
+    later_first, later_end = in_c, 0
+    for at, (_, _, channel, last) in reversed(list(enumerate(chunks))):
+        later_first, later_end = min(later_first, channel), max(later_end, last)
+        if at:  # the chunk before is written when this one and those after it have not been read
+            below.append(reach_below + chunks[at - 1][1] - later_first)
+            above.append(reach_above + later_end - chunks[at - 1][0])
+    if pixels > 1:
+        needed_first = np.minimum.accumulate(read_first[::-1])[::-1][1:]
+        needed_end = np.maximum.accumulate(read_end)[:-1]
+        below.append(int(np.max(written[1:] - needed_first)) - later_first)
+        above.append(int(np.max(needed_end - written[1:])) + later_end)
+    return Clearance(size * max(below), size * max(above))
+
+
+def _taps(window: tuple[int, ...]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """For each pixel of the output the first pixel of the image that its window reads, and the one after the last."""
+    spans = []
+    for size, out, taps, stride, pad in (window[:5], window[5:]):
+        start = stride * np.arange(out, dtype=np.int64) - pad
+        spans.append((np.maximum(start, 0), np.minimum(start + taps, size)))
+    (top, bottom), (left, right) = spans
+    in_h, in_w = window[0], window[5]
+    reads = ((bottom > top)[:, None] & (right > left)).reshape(-1)
+    first = (top[:, None] * in_w + left).reshape(-1)
+    end = ((bottom - 1)[:, None] * in_w + right).reshape(-1)
+    return np.where(reads, first, in_h * in_w), np.where(reads, end, 0)

@@ -1,0 +1,183 @@
+"""Outputs that lie over their inputs: at the distance a kernel states the C makes the same bits as apart, and no closer one is safe."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from kernel_cases import CTYPES, FILLS, GUARD_BYTES, SIZES, Case, Draw, case, run_c
+
+from edgeff import registry
+from edgeff.device.toolchains.host import host_shared_library
+from edgeff.ir import Array
+from edgeff.kernels import FOLDER, Kernel, own_sources
+
+Pair = tuple[str, str]
+SHAPES = 60
+TRIES = 12
+NOT_TIGHT = {
+    "eff_mfcc_i8": "a window may begin with a zero, and then the first sample of a frame counts for nothing",
+    "eff_mfcc_i16": "a window may begin with a zero, and then the first sample of a frame counts for nothing",
+}
+"""The kernels whose stated distance may be more than what is needed, and why."""
+
+
+def drawn(kernel: Kernel, seed: int, fill: str | None = None) -> Case:
+    """A case of ``kernel``: every third of one element or one pixel, the others of up to seventy elements, images up to 9x9x9."""
+    rng = np.random.default_rng(seed)
+    sizes = dict.fromkeys(SIZES, 1) if seed % 3 == 0 else {name: int(rng.integers(1, 70)) for name in SIZES}
+    return case(kernel, Draw(rng, fill or str(rng.choice(FILLS)), sizes | {"per_channel": seed % 2}))
+
+
+def overlapping() -> list[str]:
+    """The kernels that state an overlap."""
+    return [name for name in sorted(registry.kernels) if registry.kernels[name].overlap(drawn(registry.kernels[name], 0).attrs)]
+
+
+KERNELS = overlapping()
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    """All kernels as one library of the host."""
+    out = tmp_path_factory.mktemp("kernels") / "kernels.so"
+    host_shared_library(own_sources(), FOLDER, out)
+    return ctypes.CDLL(str(out))
+
+
+def arrays(kernel: Kernel, made: Case) -> dict[str, Array | None]:
+    """The arrays of a case by the names of the parameters."""
+    return dict(zip((p.name for p in kernel.pointers), (*made.outputs, *made.inputs), strict=True))
+
+
+def in_one_buffer(function: ctypes._NamedFuncPointer, kernel: Kernel, made: Case, pair: Pair, distance: int) -> list[Array]:
+    """The outputs when the first of ``pair`` begins ``distance`` bytes above the second, each alone elsewhere, between guards."""
+    named = arrays(kernel, made)
+    output, shared = (named[name] for name in pair)
+    assert output is not None
+    assert shared is not None
+    low = min(distance, 0)
+    buffer = np.full(2 * GUARD_BYTES + max(shared.nbytes, distance + output.nbytes) - low + 16, 0xA5, np.uint8)
+    wide = 0 if output.itemsize >= shared.itemsize else -distance  # the array of wider elements is the one that must be aligned
+    start = GUARD_BYTES - low + (-(buffer.ctypes.data + GUARD_BYTES - low + distance + wide)) % 16  # of the input
+    places = {pair[1]: (start, shared), pair[0]: (start + distance, output)}
+    buffer[start + distance : start + distance + output.nbytes] = output.view(np.uint8)
+    buffer[start : start + shared.nbytes] = shared.view(np.uint8)
+    others = {name: array.copy() for name, array in named.items() if array is not None and name not in pair}
+    addresses = {name: array.ctypes.data for name, array in others.items()}
+    addresses |= {name: buffer.ctypes.data + place for name, (place, _) in places.items()}
+    pointers = [ctypes.c_void_p(addresses.get(p.name)) for p in kernel.pointers]
+    function.restype = None
+    function(*pointers, *[CTYPES[p.ctype](made.attrs[p.name]) for p in kernel.attrs])
+    first, end = min(start, start + distance), max(start + shared.nbytes, start + distance + output.nbytes)
+    assert (buffer[:first] == 0xA5).all(), f"{kernel.name} wrote before the two"
+    assert (buffer[end:] == 0xA5).all(), f"{kernel.name} wrote after the two"
+    raw = buffer[start + distance : start + distance + output.nbytes]
+    return [raw.view(output.dtype) if p.name == pair[0] else others[p.name] for p in kernel.pointers if p.kind == "output"]
+
+
+def same(kernel: Kernel, made: Case, library: ctypes.CDLL, pair: Pair, distance: int) -> bool:
+    """Whether the outputs at ``distance`` are those of the C with a buffer for each."""
+    function = getattr(library, kernel.name)
+    apart, together = run_c(function, kernel, made), in_one_buffer(function, kernel, made, pair, distance)
+    return all(a.tobytes() == b.tobytes() for a, b in zip(apart, together, strict=True))
+
+
+def distances(kernel: Kernel, made: Case, pair: Pair) -> list[int]:
+    """From the input's start to the output's: as close as the kernel allows, and a step and the whole size further off."""
+    named, clearance = arrays(kernel, made), kernel.overlap(made.attrs)[pair]
+    step = step_of(kernel, made, pair)
+    output, shared = (named[name] for name in pair)
+    assert output is not None
+    assert shared is not None
+    found = []
+    if clearance.below is not None:
+        assert -shared.nbytes <= clearance.below, "further than beside the input"
+        found += [-clearance.below, -clearance.below - step, -max(clearance.below, output.nbytes)]
+    if clearance.above is not None:
+        assert -output.nbytes <= clearance.above, "further than beside the output"
+        found += [clearance.above, clearance.above + step, max(clearance.above, shared.nbytes)]
+    return found
+
+
+def step_of(kernel: Kernel, made: Case, pair: Pair) -> int:
+    """By how many bytes the two can move and both stay aligned."""
+    named = arrays(kernel, made)
+    sizes = [array.itemsize for array in (named[name] for name in pair) if array is not None]
+    return 1 if 1 in sizes else max(sizes)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_the_c_makes_the_same_bits_over_its_input(name: str, library: ctypes.CDLL) -> None:
+    kernel = registry.kernels[name]
+    for seed in range(SHAPES):
+        made = drawn(kernel, seed)
+        for pair in kernel.overlap(made.attrs):
+            for distance in distances(kernel, made, pair):
+                assert same(kernel, made, library, pair, distance), (pair, distance, made.attrs)
+
+
+PLAIN = {
+    "relu": 0,
+    "y_min": -128,
+    "y_max": 127,
+    "x_zero": 3,
+    "a_zero": 3,
+    "c_zero": 5,
+    "y_zero": 0,
+    "h_zero": 1,
+    "p_zero": 1,
+    "sign": 1,
+    "gain": 2**29,
+}
+"""Attributes that neither clamp nor hide what a kernel computes, beside a multiplier of one half."""
+SHIFTS = {"eff_add_i8": -18, "eff_rescale_i8": 1, "eff_mean_i8": 0}
+
+
+def lively(kernel: Kernel, made: Case, seed: int) -> Case:
+    """The case with other values, whose outputs move with every input: no clamp, no bias, sums that are scaled to the output's range."""
+    rng = np.random.default_rng(seed)
+    attrs = made.attrs | {name: value for name, value in PLAIN.items() if name in made.attrs}
+    if "diff_min" not in attrs:
+        attrs |= {name: 2**30 for name in attrs if name.endswith("multiplier")}
+        attrs |= {name: SHIFTS.get(kernel.name, -4) if name == "shift" else 1 for name in attrs if name in ("shift", "a_shift", "c_shift")}
+    if "theta" in attrs and isinstance(attrs["theta"], int):
+        attrs["theta"] = 0
+    inputs: list[Array | None] = []
+    for parameter, array in zip((p for p in kernel.pointers if p.kind == "input"), made.inputs, strict=True):
+        if array is None or parameter.name == "b":
+            inputs.append(None if parameter.name == "b" else array)
+        elif parameter.name in ("multiplier", "shift"):
+            inputs.append(np.full_like(array, 2**30 if parameter.name == "multiplier" else -12 if kernel.name.endswith("i16") else -6))
+        elif parameter.name == "label":
+            inputs.append(np.zeros_like(array))
+        elif array.dtype == np.float32:
+            inputs.append(rng.normal(size=array.size).astype(np.float32))
+        else:
+            wide = min(int(np.iinfo(array.dtype).max), 32767)
+            inputs.append(rng.integers(-wide, wide, array.size, endpoint=True).astype(array.dtype))
+    return replace(made, attrs=attrs, inputs=inputs)
+
+
+def closer(kernel: Kernel, made: Case, pair: Pair) -> list[int]:
+    """A step closer than each distance that the kernel states, unless a start on the other side is as good."""
+    clearance, step, shared = kernel.overlap(made.attrs)[pair], step_of(kernel, made, pair), arrays(kernel, made)[pair[1]]
+    assert shared is not None
+    one_way = clearance.above is None and clearance.below != -shared.nbytes
+    below = [step - clearance.below] if clearance.below is not None and (one_way or clearance.below > 0) else []
+    return below + ([clearance.above - step] if clearance.above is not None and clearance.above > step else [])
+
+
+@pytest.mark.parametrize("name", [name for name in KERNELS if name not in NOT_TIGHT])
+def test_no_closer_distance_is_safe(name: str, library: ctypes.CDLL) -> None:
+    """A step closer some values make other bits. But a pool of one channel may write over a tap what its next window would make of it."""
+    kernel = registry.kernels[name]
+    for seed in range(SHAPES):
+        made = drawn(kernel, seed)
+        for pair in kernel.overlap(made.attrs):
+            for distance in closer(kernel, made, pair):
+                others = (lively(kernel, made, values) for values in range(TRIES))
+                if "pool" not in name or made.attrs["in_c"] > 1:
+                    assert not all(same(kernel, other, library, pair, distance) for other in others), (pair, distance, made.attrs)
