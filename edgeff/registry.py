@@ -2,8 +2,9 @@
 
 A thing registers itself when its module is imported. Modules come from edgeff's own packages, from the entry points of installed
 distributions (groups ``edgeff.rules``, ``edgeff.kernels``, ``edgeff.ops``, ``edgeff.tasks``, ``edgeff.networks``, ``edgeff.cores``,
-``edgeff.targets``) and from the folders named in ``EDGEFF_PLUGIN_DIR`` (as in ``PATH``), whose every ``*.py`` is imported once. A name
-registered twice by different objects is refused.
+``edgeff.targets``) and from the folders named in ``EDGEFF_PLUGIN_DIR`` (as in ``PATH``), whose every ``*.py`` and every folder with an
+``__init__.py`` is imported once: an operator outside the package is a folder like one inside it. A name registered twice by different
+objects is refused.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ class Registry(Mapping[str, T], Generic[T]):
             try:
                 for name in (self.package, *self.others):
                     _import(name)
-                self._import_distributions()
+                for group in (self.group, *self.others):
+                    self._import_distributions(group)
             except BaseException:
                 self._loaded = False
                 raise
@@ -67,17 +69,17 @@ class Registry(Mapping[str, T], Generic[T]):
             for folder in filter(None, folders.split(os.pathsep)):
                 if not Path(folder).is_dir():
                     raise BadInput("EDGEFF_PLUGIN_DIR", got=repr(folder), allowed="folders that exist", next_step="correct or unset it")
-                for path in sorted(Path(folder).resolve().glob("*.py")):
+                for path in _plugins(Path(folder).resolve()):
                     load_plugin(path)
             self._folders = folders
 
-    def _import_distributions(self) -> None:
-        """Imports what other distributions declare."""
-        for entry in entry_points(group=self.group):
+    def _import_distributions(self, group: str) -> None:
+        """Imports what other distributions declare in the entry point group ``group``."""
+        for entry in entry_points(group=group):
             try:
-                entry.load()
+                _import_kernels(entry.load())
             except Exception as error:
-                what = f"entry point {entry.name!r} of {self.group}, {entry.value}"
+                what = f"entry point {entry.name!r} of {group}, {entry.value}"
                 raise BadInput(what, got=f"{type(error).__name__}: {error}", next_step="mend or remove that distribution") from error
 
     def __getitem__(self, name: str) -> T:
@@ -103,13 +105,17 @@ class Registry(Mapping[str, T], Generic[T]):
 
 
 def _import(name: str) -> None:
-    """Imports every public module of the package ``name``, and the module ``kernel`` of those that are packages themselves."""
+    """Imports every public module of the package ``name``, with the kernels of those that are packages themselves."""
     package = importlib.import_module(name)
     for module in pkgutil.iter_modules(package.__path__):
         if not module.name.startswith("_"):
-            found = importlib.import_module(f"{name}.{module.name}")
-            if module.ispkg and any(inner.name == "kernel" for inner in pkgutil.iter_modules(found.__path__)):
-                importlib.import_module(f"{name}.{module.name}.kernel")
+            _import_kernels(importlib.import_module(f"{name}.{module.name}"))
+
+
+def _import_kernels(module: object) -> None:
+    """Imports the module ``kernel`` of a package that has one."""
+    if any(inner.name == "kernel" for inner in pkgutil.iter_modules(getattr(module, "__path__", ()))):
+        importlib.import_module(f"{module.__name__}.kernel")  # type: ignore[attr-defined]
 
 
 def _home(item: object) -> str:
@@ -117,22 +123,35 @@ def _home(item: object) -> str:
     return str(getattr(item, "__module__", type(item).__module__))
 
 
+def _plugins(folder: Path) -> list[Path]:
+    """What ``folder`` holds to import: Python files, and folders that are packages."""
+    packages = (path.parent for path in folder.glob("[!_.]*/__init__.py"))
+    return sorted((*folder.glob("*.py"), *packages))
+
+
 def load_plugin(path: Path) -> None:
-    """Imports one file outside the package, once a process, under a name made from its path. Raises BadInput, naming it, when it fails."""
+    """Imports one file or package outside edgeff, once a process, under a name made from its path. Raises BadInput, naming it, when it
+    fails.
+    """
     name = f"edgeff_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return
-    spec = importlib.util.spec_from_file_location(name, path)
+    package = path.is_dir()
+    file, inside = (path / "__init__.py", [str(path)]) if package else (path, None)
+    spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=inside)
     if spec is None or spec.loader is None:
         raise BadInput("plugin file", got=str(path), allowed="a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
+        _import_kernels(module)
     except Exception as error:
-        del sys.modules[name]
+        for loaded in [key for key in sys.modules if key == name or key.startswith(f"{name}.")]:
+            del sys.modules[loaded]
         found = str(error) if isinstance(error, EdgeffError) else f"{type(error).__name__}: {error}"
-        raise BadInput(f"plugin file {path}", got=found, next_step="mend the file or leave EDGEFF_PLUGIN_DIR unset") from error
+        what = f"plugin {'folder' if package else 'file'} {path}"
+        raise BadInput(what, got=found, next_step="mend it or leave EDGEFF_PLUGIN_DIR unset") from error
 
 
 rules: Registry[Any] = Registry("rule", "edgeff.rules")

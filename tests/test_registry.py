@@ -83,6 +83,27 @@ def test_a_folder_of_plugins_is_imported_once(colours: Registry[Any], tmp_path: 
     assert sum(module.startswith(("edgeff_plugin_a_", "edgeff_plugin_b_")) for module in sys.modules) >= 2
 
 
+def test_a_folder_with_an_init_is_one_plugin_with_its_kernels(
+    colours: Registry[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"__init__.py": PLUGIN.format(name="red", value=1), "kernel.py": PLUGIN.format(name="blue", value=2)}
+    plugin_folder(tmp_path / "paint", files, monkeypatch)
+    plugin_folder(tmp_path / "_private", {"__init__.py": "1 / 0"}, monkeypatch)
+    plugin_folder(tmp_path / "no_package", {"other.py": "1 / 0"}, monkeypatch)
+    plugin_folder(tmp_path, {}, monkeypatch)
+    assert dict(colours) == {"blue": 2, "red": 1}
+
+
+def test_a_broken_kernel_of_a_plugin_folder_is_one_line_each_time(
+    colours: Registry[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin_folder(tmp_path / "paint", {"__init__.py": "", "kernel.py": "1 / 0"}, monkeypatch)
+    plugin_folder(tmp_path, {}, monkeypatch)
+    for _ in range(2):
+        with pytest.raises(BadInput, match=r"^plugin folder .*paint: got ZeroDivisionError: division by zero; mend it"):
+            len(colours)
+
+
 def test_folders_are_joined_as_in_path(colours: Registry[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plugin_folder(tmp_path / "one", {"same.py": PLUGIN.format(name="red", value=1)}, monkeypatch)
     plugin_folder(tmp_path / "two", {"same.py": PLUGIN.format(name="blue", value=2)}, monkeypatch)
@@ -139,6 +160,12 @@ def test_entry_points_are_loaded_and_a_broken_one_is_one_line(tmp_path: Path, mo
     monkeypatch.setattr(registry, "entry_points", lambda group: EntryPoints(e for e in entries if e.group == group))
     assert list(Registry[Any]("tint", "tints")) == []
     assert sys.modules["other_paint"].loaded
+    (tmp_path / "glossy").mkdir()
+    (tmp_path / "glossy" / "__init__.py").write_text("", encoding="utf-8")
+    (tmp_path / "glossy" / "kernel.py").write_text("", encoding="utf-8")
+    entries.append(EntryPoint("glossy", "glossy", "tints"))
+    assert list(Registry[Any]("tint", "tints")) == []
+    assert "glossy.kernel" in sys.modules
     entries.append(EntryPoint("broken", "no_such_paint", "tints"))
     with pytest.raises(BadInput, match=r"^entry point 'broken' of tints, no_such_paint: got ModuleNotFoundError: .*; mend or remove"):
         len(Registry[Any]("tint", "tints"))

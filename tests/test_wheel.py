@@ -33,7 +33,7 @@ def shipped() -> dict[str, Path]:
             if path.is_file() and "__pycache__" not in path.parts:
                 files[f"edgeff/_data/{path.relative_to(ROOT).as_posix()}"] = path
     for pattern in ("*.c", "*.h"):
-        for path in (ROOT / "edgeff" / "kernels").glob(pattern):
+        for path in (ROOT / "edgeff").rglob(pattern):
             files[path.relative_to(ROOT).as_posix()] = path
     return files
 
