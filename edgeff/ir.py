@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeff.errors import BadInput
+from edgeff.errors import BadInput, Unsupported
 
 Array = NDArray[Any]
 Attr = int | float | str | bool
@@ -21,6 +21,8 @@ Numeric = Literal["float32", "int16", "int8"]
 Role = Literal["input", "label", "constant", "variable", "state", "activation"]
 
 NUMERICS: tuple[Numeric, ...] = ("float32", "int16", "int8")
+SUFFIX: Mapping[str, str] = {"float32": "f32", "int16": "i16", "int8": "i8", "int32": "i32"}
+"""How the names of kernels end."""
 DTYPE_BYTES: Mapping[str, int] = {"float32": 4, "int8": 1, "int16": 2, "int32": 4, "uint32": 4}
 
 
@@ -28,12 +30,14 @@ DTYPE_BYTES: Mapping[str, int] = {"float32": 4, "int8": 1, "int16": 2, "int32": 
 class Quant:
     """Affine quantisation, ``real = scale * (q - zero_point)`` (TFLite 8-bit specification).
 
-    ``scale`` holds one positive float, or one per slice along ``axis`` (per-channel weights; ``zero_point`` is then 0).
+    ``scale`` holds one positive float, or one per slice along ``axis`` (per-channel weights; ``zero_point`` is then 0). ``dtype`` is that
+    of q: ``"int8"``, ``"int16"``, or ``"int32"`` for biases and sums.
     """
 
     scale: tuple[float, ...]
     zero_point: int = 0
     axis: int | None = None
+    dtype: str = field(default="int8", repr=False)
 
     @property
     def per_channel(self) -> bool:
@@ -79,14 +83,24 @@ class Layer:
     def trainable(self) -> bool:
         return "weight" in self.params
 
+    @property
+    def numeric(self) -> Numeric:
+        """The number format of its output and, where it has weights, of these."""
+        return cast("Numeric", self.quant["output"].dtype) if "output" in self.quant else "float32"
+
+    @property
+    def suffix(self) -> str:
+        """How the names of its kernels end: ``f32``, ``i16`` or ``i8``."""
+        return SUFFIX[self.numeric]
+
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A feed-forward network with its parameters, float32 or int8.
+    """A feed-forward network with its parameters, in one number format or several.
 
     ``input_shape`` has no batch axis; ``layers`` stand in topological order and the last one is the output. ``input_quant`` is set exactly
-    when the network is quantised. ``metadata`` is JSON-able (rule, hyper-parameters, seeds, provenance, normalisation of the inputs,
-    classes).
+    when the layers that read the input are quantised. ``metadata`` is JSON-able (rule, hyper-parameters, seeds, provenance, normalisation
+    of the inputs, classes).
     """
 
     name: str
@@ -119,10 +133,16 @@ class Network:
         raise KeyError(name)
 
     @property
+    def numerics(self) -> tuple[Numeric, ...]:
+        """The number formats of its layers, in the order in which they first occur."""
+        return tuple(dict.fromkeys(layer.numeric for layer in self.layers))
+
+    @property
     def numeric(self) -> Numeric:
-        if self.input_quant is None:
-            return "float32"
-        return "int16" if any(p.dtype == np.int16 for layer in self for p in layer.params.values()) else "int8"
+        """The number format of all its layers. Raises Unsupported where they have several."""
+        if len(self.numerics) > 1:
+            raise Unsupported(f"network {self.name!r}", got=f"layers in {' and '.join(self.numerics)}", allowed="one number format")
+        return self.numerics[0]
 
     @property
     def trainable(self) -> tuple[Layer, ...]:
@@ -205,7 +225,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A network, a rule and a numeric lowered to named lines of kernel calls over common tensors.
+    """A network and a rule lowered to named lines of kernel calls over common tensors.
+
+    ``numeric`` names the number formats of the layers, such as ``int8`` or ``int8+float32``.
 
     Every program has the line ``infer``: its argument is the input, its results are the scores and, where there are classes, the best one
     (int32, shape (1,)). A program that learns has the line ``learn``, one learning step, whose arguments are the input and, where classes
@@ -214,7 +236,7 @@ class Program:
 
     name: str
     rule: str
-    numeric: Numeric
+    numeric: str
     tensors: Mapping[str, Tensor]
     lines: Mapping[str, Line]
     seed: int = 0

@@ -47,7 +47,7 @@ def extremes(count: int, width: int) -> Array:
 def digits_and_extremes(network: Network) -> Array:
     """Every digit of the test set and 1,000 samples at the extremes, in int8."""
     assert network.input_quant is not None
-    images = quantise_array(digits().x_test.reshape(-1, 64), network.input_quant, "int8")
+    images = quantise_array(digits().x_test.reshape(-1, 64), network.input_quant)
     return np.concatenate([images, extremes(1000, 64)])
 
 

@@ -125,7 +125,7 @@ def as_int8(network: Network, seed: int = 0, *, per_channel: bool = True) -> Net
             products = np.float64(x.scale[0]) * np.array(scales)
             if "bias" in layer.params:
                 params["bias"] = rng.integers(-20_000, 20_000, layer.shape[-1:]).astype(np.int32)
-                quant["bias"] = Quant(tuple(products.tolist()), 0, None if axis is None else 0)
+                quant["bias"] = Quant(tuple(products.tolist()), 0, None if axis is None else 0, "int32")
             spread = float(products.mean()) * 60 * np.sqrt(weight.size / layer.shape[-1])
         if item.keeps_quant:
             quant["output"] = x

@@ -94,7 +94,7 @@ def quantised(network: Network, x: Array, *, per_channel: bool) -> Network:
             if "bias" in layer.params:
                 bias_scale = np.float64(quants[layer.inputs[0]].scale[0]) * scale.astype(np.float64)
                 params["bias"] = np.round(layer.params["bias"] / bias_scale).astype(np.int32)
-                quant["bias"] = Quant(tuple(bias_scale.tolist()), 0, axis)
+                quant["bias"] = Quant(tuple(bias_scale.tolist()), 0, axis, "int32")
         layers[layer.name] = Layer(layer.name, layer.op, layer.inputs, layer.shape, layer.attrs, params, quant)
     return network.replacing(layers, input_quant=quants["input"])
 

@@ -23,7 +23,7 @@ def test_inputs_come_in_the_programs_numbers(rule: str | None, numeric: Numeric)
     assert (x.shape, x.dtype) == ((5, 12), np.dtype(program.tensors[program.input].dtype))
     assert (program.rule or None, program.numeric, deployment.network.numeric) == (rule, numeric, numeric)
     if deployment.network.input_quant is not None:
-        assert (x == quantise_array(samples(5), deployment.network.input_quant, numeric)).all()
+        assert (x == quantise_array(samples(5), deployment.network.input_quant)).all()
 
 
 def test_only_a_network_that_learns_gets_room() -> None:

@@ -8,7 +8,7 @@ from dataclasses import FrozenInstanceError, replace
 import numpy as np
 import pytest
 
-from edgeff.errors import BadInput
+from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Board, Layer, Line, Memory, Network, Program, Quant, Region, Tensor
 
 DENSE = Layer("dense", "dense", ("input",), (2,), {"activation": "none"}, {"weight": np.ones((2, 3), np.float32)})
@@ -54,11 +54,19 @@ def test_replacing_changes_only_what_it_names() -> None:
     assert (changed.name, NETWORK.name) == ("m", "n")
 
 
-@pytest.mark.parametrize(("dtype", "numeric"), [(np.int8, "int8"), (np.int16, "int16")])
-def test_the_numeric_is_that_of_the_weights(dtype: type, numeric: str) -> None:
-    quantised = NETWORK.replacing({"dense": replace(DENSE, params={"weight": np.ones((2, 3), dtype)})}, input_quant=Quant((0.1,)))
-    assert NETWORK.numeric == "float32"
-    assert quantised.numeric == numeric
+@pytest.mark.parametrize("numeric", ["int8", "int16"])
+def test_the_number_format_is_that_of_the_outputs(numeric: str) -> None:
+    quant = {"output": Quant((0.1,), dtype=numeric)}
+    quantised = NETWORK.replacing({layer.name: replace(layer, quant=quant) for layer in NETWORK}, input_quant=quant["output"])
+    assert (NETWORK.numeric, NETWORK.numerics, NETWORK.layers[0].suffix) == ("float32", ("float32",), "f32")
+    assert (quantised.numeric, quantised.layers[0].numeric) == (numeric, numeric)
+
+
+def test_a_network_of_several_number_formats_has_no_single_one() -> None:
+    mixed = NETWORK.replacing({"dense": replace(DENSE, quant={"output": Quant((0.1,))})}, input_quant=Quant((0.1,)))
+    assert mixed.numerics == ("int8", "float32")
+    with pytest.raises(Unsupported, match="network 'n': got layers in int8 and float32; allowed: one number format"):
+        _ = mixed.numeric
 
 
 def test_records_cannot_be_changed() -> None:

@@ -100,7 +100,7 @@ def test_a_layer_differs_from_our_integers_by_one_step_at_most(op: str) -> None:
         x = 2 * np.random.default_rng(seed).normal(size=(30, *floats.input_shape)).astype(np.float32)
         network = quantize(floats, x, per_channel=bool(seed % 2))
         assert network.input_quant is not None
-        expected = ours(network, quantise_array(x, network.input_quant, "int8"))[network.layers[-1].name]
+        expected = ours(network, quantise_array(x, network.input_quant))[network.layers[-1].name]
         actual = integers(network, run_onnx(to_onnx(network), x)).reshape(expected.shape)
         counts.update(np.abs(actual - expected).reshape(-1).tolist())
     assert max(counts) <= 1

@@ -266,7 +266,7 @@ def test_int8_gradients_of_a_local_head_and_through_pools_are_the_float_ones() -
     twin, updates = Interpreter(program), [call for call in program.learn if call.kernel == "eff_conv2d_update_i8"]
     gradients: dict[str, Array] = {}
     wanted: dict[str, Array] = {}
-    inputs = quantise_array(images, quantised.input_quant, "int8")  # type: ignore[arg-type]
+    inputs = quantise_array(images, quantised.input_quant)  # type: ignore[arg-type]
     for number in range(30):
         x, label = images[number : number + 1].astype(np.float64), int(digits().y_train[number])
         expected = rule.step(run, x, np.eye(10)[[label]])

@@ -78,8 +78,8 @@ def _samples(model: Model, seed: int | None) -> Array:
     size = (SAMPLES, *network.input_shape)
     if network.input_quant is None or raw_input(network):
         return rng.standard_normal(size).astype(np.float32) * (AUDIO if raw_input(network) else 1)
-    most = QMAX[network.numeric]
-    return rng.integers(-most - (network.numeric == "int8"), most, size, endpoint=True).astype(network.numeric)
+    dtype = network.input_quant.dtype
+    return rng.integers(-QMAX[dtype] - (dtype == "int8"), QMAX[dtype], size, endpoint=True).astype(dtype)
 
 
 def _seed(model: Model, seed: int | None) -> int:

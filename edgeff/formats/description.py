@@ -127,7 +127,7 @@ def _refine_quant(quant: Quant, entry: Mapping[str, Any], channel_axis: int | No
     # TFLite writes one scale per tensor and one scale along an axis of length 1 alike.
     same_axis = axis == quant.axis or (len(scale) == 1 and axis in (None, channel_axis))
     if len(scale) == len(quant.scale) and zero_point == quant.zero_point and same_axis and all(map(_same, scale, quant.scale)):
-        return Quant(scale, int(zero_point), None if axis is None else int(axis))
+        return replace(quant, scale=scale, zero_point=int(zero_point), axis=None if axis is None else int(axis))
     return quant
 
 

@@ -104,7 +104,7 @@ def random_inputs(network: Network, seed: int, count: int = 2) -> Array:
     """
     rng = np.random.default_rng([seed, 2])
     if network.input_quant is not None:
-        limits = np.iinfo(np.int16 if network.numeric == "int16" else np.int8)
+        limits = np.iinfo(network.input_quant.dtype)
         raw = rng.integers(limits.min, limits.max, (count, *network.input_shape), endpoint=True)
         return ((raw - network.input_quant.zero_point) * network.input_quant.scale[0]).astype(np.float32)
     x = rng.standard_normal((count, *network.input_shape)).astype(np.float32)

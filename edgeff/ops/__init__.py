@@ -118,7 +118,7 @@ class LayerKind:
         """
         raise Unsupported(
             f"layer {layer.name!r}, {self.op}",
-            got=f"a forward derivative on the device in {build.numeric}",
+            got=f"a forward derivative on the device in {layer.numeric}",
             allowed="layers with one",
             next_step="use another rule",
         )
@@ -138,7 +138,7 @@ def kind(layer: Layer) -> LayerKind:
     return found
 
 
-SAMPLES = Quant((1.0,), 0)
+SAMPLES = Quant((1.0,), 0, dtype="int16")
 """The quantisation of an input that is not quantised: its steps are the samples themselves."""
 
 

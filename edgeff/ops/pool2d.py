@@ -37,11 +37,11 @@ class Pool2d(LayerKind):
         return type(self).pool(dx, window(layer), stride(layer), pads(layer))
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
-        if build.numeric not in ("float32", "int8"):
-            raise Unsupported(f"layer {layer.name!r}, {layer.op} in {build.numeric}", got=build.numeric, allowed="float32, int8")
+        if layer.numeric not in ("float32", "int8"):
+            raise Unsupported(f"layer {layer.name!r}, {layer.op} in {layer.numeric}", got=layer.numeric, allowed="float32, int8")
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
-        ends = build.relu(layer) if build.numeric == "float32" else build.ends(layer, y)
-        build.call(f"{self.kernel}_{build.suffix}", [y], [xs[0]], geometry(layer, xs[0].shape) | ends, layer)
+        ends = build.relu(layer) if layer.numeric == "float32" else build.ends(layer, y)
+        build.call(f"{self.kernel}_{layer.suffix}", [y], [xs[0]], geometry(layer, xs[0].shape) | ends, layer)
         return y
 
     def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:

@@ -77,14 +77,14 @@ def geometry(layer: Layer, shape: tuple[int, ...]) -> dict[str, Attr]:
 
 def lower_window(build: Any, layer: Layer, name: str, attrs: dict[str, Attr], x: Any, taps: int) -> Any:
     """Emits the call of the convolution kernel ``name`` with ``attrs``, a window of ``taps`` products; returns the output's value."""
-    if build.numeric not in ("float32", "int8"):
-        raise Unsupported(f"layer {layer.name!r}, {layer.op} in {build.numeric}", got=build.numeric, allowed="float32, int8")
+    if layer.numeric not in ("float32", "int8"):
+        raise Unsupported(f"layer {layer.name!r}, {layer.op} in {layer.numeric}", got=layer.numeric, allowed="float32, int8")
     w, b = build.parameter(layer, "weight"), build.parameter(layer, "bias")
     y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
-    if build.numeric == "float32":
+    if layer.numeric == "float32":
         build.call(f"{name}_f32", [y], [x, w, b], attrs | build.relu(layer), layer)
         return y
-    build.at_most(LARGEST_WINDOW, taps, f"a window of layer {layer.name!r}")
+    build.at_most(x.dtype, LARGEST_WINDOW, taps, f"a window of layer {layer.name!r}")
     check_bias(layer)
     multiplier, shift, per_channel = build.multipliers(layer, x.scale, y.scale, 1.0)
     attrs = attrs | {"per_channel": int(per_channel), "x_zero": x.zero_point, "y_zero": y.zero_point} | build.ends(layer, y)
@@ -97,7 +97,7 @@ def lower_window_update(build: Any, layer: Layer, name: str, attrs: dict[str, At
     if delta.elements != prod(layer.shape):
         raise Unsupported(f"learning in layer {layer.name!r}", got=f"{delta.elements} errors", allowed=f"{layer.shape}, one an output")
     w, b, n = build.parameter(layer, "weight"), build.parameter(layer, "bias"), prod(layer.shape[:-1])
-    if build.numeric == "float32":
+    if layer.numeric == "float32":
         build.call(f"{name}_update_f32", [w], [delta, x, build.rate], attrs | {"lr": build.lr}, layer, "update")
         if b is not None:
             sizes: dict[str, Attr] = {"n": n, "out_c": layer.shape[-1], "lr": build.lr}
@@ -122,7 +122,7 @@ def lower_window_update(build: Any, layer: Layer, name: str, attrs: dict[str, At
     }
     build.call(f"{name}_update_i8", [w], [delta, x, build.rate, build.step], attrs, layer, "update")
     if b is not None:
-        build.at_most(MOST_POSITIONS, n, f"the bias of layer {layer.name!r}")
+        build.at_most(x.dtype, MOST_POSITIONS, n, f"the bias of layer {layer.name!r}")
         multiplier, shift = build.fixed_point(build.lr * delta.scale / b.scale, f"the bias update of layer {layer.name!r}")
         sizes = {"n": n, "out_c": layer.shape[-1], "multiplier": multiplier, "shift": shift}
         build.call("eff_conv_bias_update_i32", [b], [delta, build.rate], sizes, layer, "update")
@@ -130,10 +130,10 @@ def lower_window_update(build: Any, layer: Layer, name: str, attrs: dict[str, At
 
 def lower_window_gradient(build: Any, layer: Layer, name: str, attrs: dict[str, Attr], x: Any, inputs: Sequence[Any]) -> tuple[Any, ...]:
     """Emits d loss / d x by the kernel ``name``, which reads ``inputs`` (the gated delta first); returns its value. float32 only."""
-    if build.numeric != "float32":
+    if layer.numeric != "float32":
         raise Unsupported(
             f"the gradient through layer {layer.name!r}, {layer.op}",
-            got=build.numeric,
+            got=layer.numeric,
             allowed="float32",
             next_step="use a rule without a backward pass",
         )
@@ -144,9 +144,9 @@ def lower_window_gradient(build: Any, layer: Layer, name: str, attrs: dict[str, 
 
 def lower_window_tangent(build: Any, layer: Layer, kernel: str, attrs: dict[str, Attr], dx: Any, rest: Sequence[Any]) -> Any:
     """Emits the tangent of a window layer by ``kernel``, which reads dx and then ``rest``; returns its value. float32 only."""
-    if build.numeric != "float32":
+    if layer.numeric != "float32":
         raise Unsupported(
-            f"the tangent through layer {layer.name!r}, {layer.op}", got=build.numeric, allowed="float32", next_step="use another rule"
+            f"the tangent through layer {layer.name!r}, {layer.op}", got=layer.numeric, allowed="float32", next_step="use another rule"
         )
     dy = build.activation("tangent", layer.shape, layer=layer.name)
     build.call(kernel, [dy], [dx, *rest], attrs, layer, "tangent")

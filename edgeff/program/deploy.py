@@ -35,7 +35,7 @@ class Deployment:
         if raw_input(self.network):
             return audio_samples(flat)
         quant = self.network.input_quant
-        return flat if quant is None else quantise_array(flat, quant, self.network.numeric)
+        return flat if quant is None else quantise_array(flat, quant)
 
 
 def deploy(

@@ -30,7 +30,7 @@ def affine(low: float, high: float, numeric: Numeric) -> Quant:
     low, high = min(float(low), 0.0), max(float(high), 0.0)
     if numeric == "int16":
         widest = max(-low, high) or 1.0
-        return Quant((max(float(np.float32(widest / 32767)), SMALLEST),), 0)
+        return Quant((max(float(np.float32(widest / 32767)), SMALLEST),), 0, dtype="int16")
     scale = max(float(np.float32(((high - low) or 1.0) / 255)), SMALLEST)
     return Quant((scale,), int(np.clip(round(-128 - low / scale), -128, 127)))
 
@@ -49,11 +49,11 @@ def observed_range(values: Array, method: str, percentile: float) -> tuple[float
     return float(low), float(high)
 
 
-def quantise_array(values: Array, quant: Quant, numeric: Numeric) -> Array:
+def quantise_array(values: Array, quant: Quant) -> Array:
     """round(values / scale) + zero point, saturated; ties to even. Float values of any shape -> int8 or int16."""
-    limit = QMAX[numeric]
+    limit = QMAX[quant.dtype]
     scaled = np.rint(np.asarray(values, np.float64) / quant.scale[0]) + quant.zero_point
-    return np.clip(scaled, -limit - (numeric == "int8"), limit).astype(DTYPE[numeric])
+    return np.clip(scaled, -limit - (quant.dtype == "int8"), limit).astype(DTYPE[quant.dtype])
 
 
 def dequantise_array(values: Array, quant: Quant) -> Array:
@@ -69,13 +69,13 @@ def _weights(layer: Layer, x_scale: float, numeric: Numeric, axis: int | None, r
     scales = float32_scales(np.where(largest > 0, largest, 1.0) * room / QMAX[numeric])
     q = np.rint(weight / np.expand_dims(scales, others) if axis is not None else weight / scales[0])
     params: dict[str, Array] = {"weight": np.clip(q, -QMAX[numeric], QMAX[numeric]).astype(DTYPE[numeric])}
-    quants = {"weight": Quant(tuple(scales.tolist()), 0, axis)}
+    quants = {"weight": Quant(tuple(scales.tolist()), 0, axis, numeric)}
     if "bias" in layer.params:
         factor = 2.0 ** accumulator_shift(weight.size // len(layer.params["bias"])) if numeric == "int16" else 1.0
         bias_scales = float32_scales(x_scale * scales * factor)
         bias = np.rint(layer.params["bias"].astype(np.float64) / bias_scales)
         params["bias"] = np.clip(bias, -(2**30) + 1, 2**30 - 1).astype(np.int32)
-        quants["bias"] = Quant(tuple(bias_scales.tolist()), 0, None if axis is None else 0)
+        quants["bias"] = Quant(tuple(bias_scales.tolist()), 0, None if axis is None else 0, "int32")
     return params, quants
 
 

@@ -162,7 +162,7 @@ class BlockForwardForward(Competitive):
         if build.settings.predict == "head" or build.settings.goodness == "groups":
             return super().lower_predict(build)
         parts, classes = self.parts(build.layers, build.settings, head=True), prod(build.layers[-1].shape)
-        build.at_most(16, len(parts), "the sum of the blocks' goodness")
+        build.at_most(build.numeric, 16, len(parts), "the sum of the blocks' goodness")
         scores, number = build.scores(classes), build.class_number(0)
         for label in range(classes):
             if label:

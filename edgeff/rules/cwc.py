@@ -155,7 +155,7 @@ class Competitive(Rule):
         parts = self.parts(build.layers, build.settings, head=True)
         values = build.run(build.x, below(build.layers, parts))
         scores = build.scores(prod(build.layers[-1].shape))
-        build.at_most(16, len(parts), "the sum of the hidden layers' goodness")
+        build.at_most(build.numeric, 16, len(parts), "the sum of the hidden layers' goodness")
         for number, block in enumerate(parts):
             build.channel_goodness(scores, values[block.end.name], block.end, add=number > 0)
         return scores

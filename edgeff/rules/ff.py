@@ -209,7 +209,7 @@ class ForwardForward(Rule):
         if build.settings.predict == "head":
             return build.run(build.x)[build.layers[-1].name]
         below, read = self._probed(build.network, build.settings)
-        build.at_most(16, len(read), "the sum of the hidden layers' goodness")
+        build.at_most(build.numeric, 16, len(read), "the sum of the hidden layers' goodness")
         classes = prod(build.layers[-1].shape)
         scores = build.scores(classes)
         number = build.class_number(0)

@@ -111,9 +111,9 @@ def _dense(build: Any, name: str, x: Any, weight: Array, bias: Array | None, lar
         return y
     step, pre_shift = float(np.abs(weight).max()) / 32767, accumulator_shift(n_in)
     y = build.activation(name, (n_out,), dtype="int16", scale=largest / 32767)
-    w = build.constant(f"{name}.weight", np.rint(weight / step).astype(np.int16), Quant((step,)))
+    w = build.constant(f"{name}.weight", np.rint(weight / step).astype(np.int16), Quant((step,), dtype="int16"))
     unit = x.scale * step * 2.0**pre_shift
-    b = None if bias is None else build.constant(f"{name}.bias", np.rint(bias / unit).astype(np.int32), Quant((unit,)))
+    b = None if bias is None else build.constant(f"{name}.bias", np.rint(bias / unit).astype(np.int32), Quant((unit,), dtype="int32"))
     multiplier, shift = build.fixed_point(unit / y.scale, f"the top-down layer {name!r}")
     factors = [build.constant(f"{name}.{key}", np.array([v], np.int32)) for key, v in (("multiplier", multiplier), ("shift", shift))]
     attrs = sizes | {"per_channel": 0, "pre_shift": pre_shift, "y_min": -32767 if b is None else 0}

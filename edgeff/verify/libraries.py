@@ -125,7 +125,7 @@ def _within_a_step_in_onnxruntime(deployment: Deployment) -> Rows:
         made = _flat(whole({"input": _shaped(dequantise_array(x, source), network.input_shape)}))
         found = [alone[name].row(x, twin) for name in twin.layers]
         note = "rescaled in float32"
-        return [*found, *_counted("ONNX Runtime", twin, quantise_array(made, target, network.numeric), classes, note)]
+        return [*found, *_counted("ONNX Runtime", twin, quantise_array(made, target), classes, note)]
 
     return rows
 
@@ -156,7 +156,7 @@ class _Alone:
         feeds: Mapping[str, Array] = {"input": dequantise_array(inputs[0], self._quants[0])}
         if len(inputs) > 1:
             feeds = dict(zip(_feeds(layer), inputs, strict=True))
-        made = quantise_array(_flat(self._session(feeds)), layer.quant["output"], self._network.numeric)
+        made = quantise_array(_flat(self._session(feeds)), layer.quant["output"])
         return compare(TWIN, "ONNX Runtime", f"outputs of layer {layer.name}", twin.layers[layer.name], made, self._allowed, self._note)
 
 

@@ -84,16 +84,16 @@ def _quant(graph: Graph, node: Node, scales: Pair, dtype: np.dtype[Any], shape: 
     kind = number(node, "output_dtype", 0)
     if number(node, "block_size", 0) or kind not in (0, onnx.TensorProto.INT8, onnx.TensorProto.UINT8):
         raise node.unsupported("blocks of scales or another output type", "int8 and uint8")
-    zero_point = int(zeros.flat[0]) - (128 if zeros.dtype == np.uint8 else 0)
+    zero_point, held = int(zeros.flat[0]) - (128 if zeros.dtype == np.uint8 else 0), "int32" if zeros.dtype == np.int32 else "int8"
     if scale.size == 1:
-        return Quant((float(scale.flat[0]),), zero_point)
+        return Quant((float(scale.flat[0]),), zero_point, dtype=held)
     sizes = shape or ()
     axis += len(sizes) if axis < 0 else 0
     if not 0 <= axis < max(len(sizes), 1) or sizes[axis : axis + 1] != scale.shape:
         raise node.unsupported(
             f"{scale.size} scales along axis {axis} of {sizes or 'an activation'}", "one scale, or one for each channel of a weight"
         )
-    return Quant(tuple(scale.tolist()), zero_point, axis)
+    return Quant(tuple(scale.tolist()), zero_point, axis, held)
 
 
 def weight_of(graph: Graph, node: Node, value: Seen | None, scales: Pair, axis: int) -> Constant:
@@ -113,7 +113,7 @@ def bias_of(graph: Graph, node: Node, value: Seen | None, x: View, weight: Const
         raise node.unsupported(f"a bias of {bias.array.dtype} {bias.array.shape}", "int32, one value for each output")
     products: Array = x.x.quant.scales() * weight.quant.scales()
     graph.assembly.charge(SCALE_BYTES * products.size)
-    return replace(bias, quant=Quant(tuple(products.tolist()), 0, None if weight.quant.axis is None else 0))
+    return replace(bias, quant=Quant(tuple(products.tolist()), 0, None if weight.quant.axis is None else 0, "int32"))
 
 
 def first(graph: Graph, node: Node, x: View) -> View:

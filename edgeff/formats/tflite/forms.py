@@ -81,7 +81,7 @@ def _with_bias(layer: Layer, x: Quant | None) -> Layer:
     quant = dict(layer.quant)
     if weight is not None and x is not None:
         products = x.scales() * weight.scales()
-        quant["bias"] = Quant(tuple(products.tolist()), 0, 0 if weight.per_channel else None)
+        quant["bias"] = Quant(tuple(products.tolist()), 0, 0 if weight.per_channel else None, "int32")
     return replace(layer, params=dict(layer.params) | {"bias": bias}, quant=quant)
 
 

@@ -221,7 +221,8 @@ class _Reader:
         check_finite(scales, f"{where}, scales")
         zero_point = int(zeros[0]) if len(zeros) else 0
         axis = int(quantisation.number(6, "int32")) if len(scales) > 1 else None
-        return Quant(tuple(scales.tolist()), zero_point - (128 if dtype == "uint8" else 0), axis)
+        unsigned = dtype == "uint8"  # read as int8
+        return Quant(tuple(scales.tolist()), zero_point - (128 if unsigned else 0), axis, "int8" if unsigned else dtype)
 
     def _constant(self, tensor: Tensor) -> Constant:
         where = f"TFLite tensor {short(tensor.name)}"

@@ -49,11 +49,11 @@ class Add(LayerKind):
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         """int8 (TFLite): both sides brought to twice the larger input scale with 20 more bits."""
-        check_numeric(build, layer)
+        check_numeric(layer)
         a, c = xs
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
         n = prod(layer.shape)
-        if build.numeric == "float32":
+        if layer.numeric == "float32":
             build.call("eff_add_f32", [y], [a, c], {"n": n} | build.relu(layer), layer)
             return y
         attrs = {"n": n, "y_zero": y.zero_point} | build.ends(layer, y)

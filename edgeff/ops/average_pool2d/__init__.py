@@ -27,7 +27,7 @@ class AveragePool2d(Pool2d):
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         """int8: the division by a window's taps is in the scale of the gradient, so all windows must have as many."""
-        if build.numeric != "int8":
+        if layer.numeric != "int8":
             return super().lower_input_gradients(build, layer, delta, *xs)
         if any(pads(layer)):
             raise Unsupported(f"the gradient through layer {layer.name!r} in int8", got="a pool with padding", allowed="none")

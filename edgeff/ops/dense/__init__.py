@@ -78,18 +78,18 @@ class Dense(Weighted):
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         (x,) = xs
         n_out, n_in = layer.params["weight"].shape
-        if build.numeric == "int8":
-            build.at_most(32_768, n_in, f"layer {layer.name!r}")
+        if layer.numeric == "int8":
+            build.at_most(x.dtype, 32_768, n_in, f"layer {layer.name!r}")
         w, b = build.parameter(layer, "weight"), build.parameter(layer, "bias")
         y = build.activation(layer.name, (n_out,), quant=layer.quant.get("output"), layer=layer.name)
-        if build.numeric == "float32":
+        if layer.numeric == "float32":
             build.call("eff_dense_f32", [y], [x, w, b], {"n_out": n_out, "n_in": n_in} | build.relu(layer), layer)
             return y
         check_bias(layer)
-        pre_shift = accumulator_shift(n_in) if build.numeric == "int16" else 0
+        pre_shift = accumulator_shift(n_in) if layer.numeric == "int16" else 0
         multiplier, shift, per_channel = build.multipliers(layer, x.scale, y.scale, 2.0**pre_shift)
         attrs = {"n_out": n_out, "n_in": n_in, "per_channel": int(per_channel)}
-        if build.numeric == "int8":
+        if layer.numeric == "int8":
             attrs |= {"x_zero": x.zero_point, "y_zero": y.zero_point} | build.ends(layer, y)
             build.call("eff_dense_i8", [y], [x, w, b, multiplier, shift], attrs, layer)
         else:
@@ -103,7 +103,7 @@ class Dense(Weighted):
         n_out, n_in = layer.params["weight"].shape
         w, b = build.parameter(layer, "weight"), build.parameter(layer, "bias")
         lr, sizes = build.lr, {"n_out": n_out, "n_in": n_in}
-        if build.numeric == "float32":
+        if layer.numeric == "float32":
             build.call("eff_dense_update_f32", [w], [delta, x, build.rate], sizes | {"lr": lr}, layer, "update")
             if b is not None:
                 build.call("eff_bias_update_f32", [b], [delta, build.rate], {"n": n_out, "lr": lr}, layer, "update")
@@ -115,7 +115,7 @@ class Dense(Weighted):
                 allowed="per-tensor",
                 next_step="quantise with --per-tensor",
             )
-        fraction = {"int8": 22, "int16": 16}[build.numeric]
+        fraction = {"int8": 22, "int16": 16}[layer.numeric]
         multiplier, shift = build.fixed_point(lr * delta.scale * x.scale / w.scale * 2.0**fraction, f"the update of layer {layer.name!r}")
         attrs = sizes | {
             "multiplier": multiplier,
@@ -123,9 +123,9 @@ class Dense(Weighted):
             "stochastic": int(build.stochastic),
             "key": build.key("rounding", layer.name),
         }
-        if build.numeric == "int8":
+        if layer.numeric == "int8":
             attrs["a_zero"] = x.zero_point
-        build.call(f"eff_dense_update_{build.suffix}", [w], [delta, x, build.rate, build.step], attrs, layer, "update")
+        build.call(f"eff_dense_update_{layer.suffix}", [w], [delta, x, build.rate, build.step], attrs, layer, "update")
         if b is not None:
             check_bias(layer, learning=True)
             multiplier, shift = build.fixed_point(lr * delta.scale / b.scale, f"the bias update of layer {layer.name!r}")
@@ -137,19 +137,19 @@ class Dense(Weighted):
         n_out, n_in = layer.params["weight"].shape
         (dx,), w = dxs, build.parameter(layer, "weight")
         sizes = {"n_out": n_out, "n_in": n_in}
-        if build.numeric == "float32":
+        if layer.numeric == "float32":
             dy = build.activation("tangent", (n_out,), layer=layer.name)
             build.call("eff_dense_f32", [dy], [dx, w, None], sizes | {"relu": 0}, layer, "tangent")
             return dy
         if layer.quant["weight"].per_channel:
             raise Unsupported(f"a tangent through layer {layer.name!r}", got="per-channel weight scales", allowed="per-tensor")
-        limit = 127 if build.numeric == "int8" else 32767
+        limit = 127 if layer.numeric == "int8" else 32767
         scale = sqrt(n_in) * limit * w.scale * dx.scale
         dy = build.activation("tangent", (n_out,), dtype="int16", scale=scale, layer=layer.name)
-        pre_shift = max(accumulator_shift(n_in) - (8 if build.numeric == "int8" else 0), 0)
+        pre_shift = max(accumulator_shift(n_in) - (8 if layer.numeric == "int8" else 0), 0)
         multiplier, shift = build.fixed_point(dx.scale * w.scale / scale * 2.0**pre_shift, f"the tangent through layer {layer.name!r}")
         attrs = sizes | {"pre_shift": pre_shift, "multiplier": multiplier, "shift": shift}
-        build.call(f"eff_dense_tangent_{build.suffix}", [dy], [dx, w], attrs, layer, "tangent")
+        build.call(f"eff_dense_tangent_{layer.suffix}", [dy], [dx, w], attrs, layer, "tangent")
         return dy
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
@@ -157,17 +157,17 @@ class Dense(Weighted):
         n_out, n_in = layer.params["weight"].shape
         w = build.parameter(layer, "weight")
         sizes = {"n_out": n_out, "n_in": n_in}
-        if build.numeric == "float32":
+        if layer.numeric == "float32":
             d = build.activation("gradient", (n_in,), layer=layer.name)
             build.call("eff_input_gradient_f32", [d], [delta, w], sizes, layer, "backward")
             return (d,)
-        limit = 127 if build.numeric == "int8" else 32767
+        limit = 127 if layer.numeric == "int8" else 32767
         scale = build.largest_error * limit * w.scale / 32767
         d = build.activation("gradient", (n_in,), dtype="int16", scale=scale, layer=layer.name)
-        pre_shift = max(accumulator_shift(n_out) - (8 if build.numeric == "int8" else 0), 0)
+        pre_shift = max(accumulator_shift(n_out) - (8 if layer.numeric == "int8" else 0), 0)
         multiplier, shift = build.fixed_point(delta.scale * w.scale / scale * 2.0**pre_shift, f"the gradient through layer {layer.name!r}")
         attrs = sizes | {"pre_shift": pre_shift, "multiplier": multiplier, "shift": shift}
-        build.call(f"eff_input_gradient_{build.suffix}", [d], [delta, w], attrs, layer, "backward")
+        build.call(f"eff_input_gradient_{layer.suffix}", [d], [delta, w], attrs, layer, "backward")
         return (d,)
 
 

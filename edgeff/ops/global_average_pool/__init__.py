@@ -38,18 +38,18 @@ class GlobalAveragePool(LayerKind):
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         (x,) = xs
-        if build.numeric not in ("float32", "int8"):
-            raise Unsupported(f"layer {layer.name!r}, {layer.op} in {build.numeric}", got=build.numeric, allowed="float32, int8")
+        if layer.numeric not in ("float32", "int8"):
+            raise Unsupported(f"layer {layer.name!r}, {layer.op} in {layer.numeric}", got=layer.numeric, allowed="float32, int8")
         height, width, channels = x.shape
         n = height * width
-        build.at_most(MOST_POSITIONS, n, f"layer {layer.name!r}")
+        build.at_most(x.dtype, MOST_POSITIONS, n, f"layer {layer.name!r}")
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
         attrs = {"n": n, "in_c": channels}
-        if build.numeric == "int8":
+        if layer.numeric == "int8":
             multiplier, shift = build.fixed_point(x.scale / y.scale, f"requantisation of layer {layer.name!r}")
             bits = max(min(n.bit_length() - 1, 31 + shift), 0)
             attrs |= {"x_zero": x.zero_point, "y_zero": y.zero_point, "multiplier": (multiplier << bits) // n, "shift": shift - bits}
-        build.call(f"eff_mean_{build.suffix}", [y], [x], attrs, layer)
+        build.call(f"eff_mean_{layer.suffix}", [y], [x], attrs, layer)
         return y
 
     def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
@@ -59,7 +59,7 @@ class GlobalAveragePool(LayerKind):
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         """int8: the one window of an average pool, its division in the scale of the gradient."""
         *places, channels = xs[0].shape
-        if build.numeric == "int8":
+        if layer.numeric == "int8":
             n = prod(places)
             d = build.activation("gradient", xs[0].shape, dtype="int16", scale=delta.scale / n, layer=layer.name)
             whole = {"in_h": n, "in_w": 1, "in_c": channels, "out_h": 1, "out_w": 1, "k_h": n, "k_w": 1}

@@ -33,7 +33,7 @@ class MaxPool2d(Pool2d):
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         """int8: the gradient keeps the scale of delta."""
-        if build.numeric != "int8":
+        if layer.numeric != "int8":
             return super().lower_input_gradients(build, layer, delta, *xs)
         d = build.activation("gradient", xs[0].shape, dtype="int16", scale=delta.scale, layer=layer.name)
         build.call("eff_max_pool2d_input_gradient_i8", [d], [delta, xs[0]], geometry(layer, xs[0].shape), layer, "backward")

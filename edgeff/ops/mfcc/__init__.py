@@ -184,13 +184,13 @@ class Mfcc(LayerKind):
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
         memory = recipe.fft + recipe.bands + recipe.coefficients
         scratch = build.activation(f"{layer.name}.frame", (memory,), dtype="float32", layer=layer.name)
-        if build.numeric == "int8":
+        if layer.numeric == "int8":
             attrs |= {"y_scale": y.scale, "y_zero": y.zero_point}
             attrs |= {"truncate": int(recipe.rounding == "truncate"), "wrap": int(recipe.overflow == "wrap")}
-        elif build.numeric == "int16":
+        elif layer.numeric == "int16":
             attrs["y_scale"] = y.scale
         constants = [build.constant(f"{layer.name}.{name}", table, layer=layer.name) for name, table in tables(recipe)[0].items()]
-        build.call(f"eff_mfcc_{build.suffix}", [y, scratch], [x, *constants], attrs, layer)
+        build.call(f"eff_mfcc_{layer.suffix}", [y, scratch], [x, *constants], attrs, layer)
         return y
 
 

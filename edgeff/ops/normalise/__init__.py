@@ -39,17 +39,17 @@ class Normalise(LayerKind):
         (x,) = xs
         n = prod(layer.shape)
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
-        if build.numeric == "float32":
+        if layer.numeric == "float32":
             attrs: dict[str, float] = {"n": n, "eps": float(layer.attrs["eps"])}
         else:
-            if build.numeric == "int8":
-                build.at_most(33_000, n, f"layer {layer.name!r}")
+            if layer.numeric == "int8":
+                build.at_most(x.dtype, 33_000, n, f"layer {layer.name!r}")
                 if y.scale <= 2.0**-7:
                     raise Unsupported(f"layer {layer.name!r} in int8", got=f"outputs in steps of {y.scale:.3g}", allowed="above 2**-7")
-            attrs = {"n": n, "gain": round(2.0 ** (24 if build.numeric == "int8" else 16) / y.scale)}
-            if build.numeric == "int8":
+            attrs = {"n": n, "gain": round(2.0 ** (24 if layer.numeric == "int8" else 16) / y.scale)}
+            if layer.numeric == "int8":
                 attrs |= {"x_zero": x.zero_point, "y_zero": y.zero_point}
-        build.call(f"eff_normalise_{build.suffix}", [y], [x], attrs, layer)
+        build.call(f"eff_normalise_{layer.suffix}", [y], [x], attrs, layer)
         return y
 
     def calibrated_range(self, layer: Layer, low: float, high: float) -> tuple[float, float]:

@@ -32,9 +32,9 @@ class Relu(LayerKind):
         return self.gate(layer, dxs[0], y)
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
-        check_numeric(build, layer)
+        check_numeric(layer)
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
-        if build.numeric == "float32":
+        if layer.numeric == "float32":
             build.call("eff_relu_f32", [y], [xs[0]], {"n": prod(layer.shape)} | build.relu(layer), layer)
         else:
             lower_rescale(build, layer, xs[0], y)

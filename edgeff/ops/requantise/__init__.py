@@ -35,8 +35,8 @@ class Requantise(LayerKind):
         return dxs[0]
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
-        check_numeric(build, layer)
-        if build.numeric == "float32":
+        check_numeric(layer)
+        if layer.numeric == "float32":
             return xs[0]
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
         lower_rescale(build, layer, xs[0], y)

@@ -40,18 +40,18 @@ class Softmax(LayerKind):
         n = layer.shape[0]
         y = build.activation(layer.name, (n,), quant=layer.quant.get("output"), layer=layer.name)
         attrs: dict[str, int] = {"n": n}
-        if build.numeric != "float32":
-            build.at_most(LARGEST, n, f"softmax {layer.name!r}")
+        if layer.numeric != "float32":
+            build.at_most(x.dtype, LARGEST, n, f"softmax {layer.name!r}")
             multiplier, shift = build.fixed_point(min(x.scale * 2.0 ** (31 - INTEGER_BITS), 2.0**31 - 1), f"softmax {layer.name!r}")
             if shift < 0:
                 raise Unsupported(f"softmax {layer.name!r}", got=f"logits in steps of {x.scale:.3g}", allowed="2**-27 or more")
             largest = (2**INTEGER_BITS - 1) * 2.0 ** (31 - INTEGER_BITS) / 2.0**shift
             attrs |= {"multiplier": multiplier, "shift": shift, "diff_min": -math.floor(largest)}
-        build.call(f"eff_softmax_{build.suffix}", [y], [x], attrs, layer)
+        build.call(f"eff_softmax_{layer.suffix}", [y], [x], attrs, layer)
         return y
 
     def fixed_quant(self, numeric: Numeric) -> Quant | None:
-        return Quant((1 / 256,), -128) if numeric == "int8" else Quant((1 / 32768,), 0)
+        return Quant((1 / 256,), -128) if numeric == "int8" else Quant((1 / 32768,), 0, dtype="int16")
 
 
 def _slope(y: Array, v: Array) -> Array:

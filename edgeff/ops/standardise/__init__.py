@@ -51,17 +51,17 @@ class Standardise(LayerKind):
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         (x,) = xs
         n = prod(layer.shape)
-        build.at_most(MOST, n, f"layer {layer.name!r}")
+        build.at_most(x.dtype, MOST, n, f"layer {layer.name!r}")
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
-        if build.numeric == "float32":
+        if layer.numeric == "float32":
             attrs: dict[str, Any] = {"n": n, "eps": float(layer.attrs["eps"])}
         else:
-            if build.numeric == "int8" and y.scale <= 2.0**-7:
+            if layer.numeric == "int8" and y.scale <= 2.0**-7:
                 raise Unsupported(f"layer {layer.name!r} in int8", got=f"outputs in steps of {y.scale:.3g}", allowed="above 2**-7")
-            attrs = {"n": n, "gain": round(2.0 ** (24 if build.numeric == "int8" else 16) / y.scale)}
-            if build.numeric == "int8":
+            attrs = {"n": n, "gain": round(2.0 ** (24 if layer.numeric == "int8" else 16) / y.scale)}
+            if layer.numeric == "int8":
                 attrs["y_zero"] = y.zero_point
-        build.call(f"eff_standardise_{build.suffix}", [y], [x], attrs, layer)
+        build.call(f"eff_standardise_{layer.suffix}", [y], [x], attrs, layer)
         return y
 
     def calibrated_range(self, layer: Layer, low: float, high: float) -> tuple[float, float]:

@@ -50,24 +50,24 @@ class Transpose(LayerKind):
         return self.forward(layer, params, *dxs)
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
-        check_numeric(build, layer)
+        check_numeric(layer)
         (x,) = xs
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
-        build.call(f"eff_transpose_{build.suffix}", [y], [x], exchange(layer, x.shape), layer)
+        build.call(f"eff_transpose_{layer.suffix}", [y], [x], exchange(layer, x.shape), layer)
         return y
 
     def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
         """The same exchange; float32 only."""
-        if build.numeric != "float32":
-            raise Unsupported(f"the tangent through layer {layer.name!r}, transpose", got=build.numeric, allowed="float32")
+        if layer.numeric != "float32":
+            raise Unsupported(f"the tangent through layer {layer.name!r}, transpose", got=layer.numeric, allowed="float32")
         dy = build.activation("tangent", layer.shape, layer=layer.name)
         build.call("eff_transpose_f32", [dy], [dxs[0]], exchange(layer, xs[0].shape), layer, "tangent")
         return dy
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         """The axes back in their old order; float32 only."""
-        if build.numeric != "float32":
-            raise Unsupported(f"the gradient through layer {layer.name!r}, transpose", got=build.numeric, allowed="float32")
+        if layer.numeric != "float32":
+            raise Unsupported(f"the gradient through layer {layer.name!r}, transpose", got=layer.numeric, allowed="float32")
         back = replace(layer, attrs={"perm": ",".join(str(int(axis)) for axis in np.argsort(axes(layer)))})
         d = build.activation("gradient", xs[0].shape, layer=layer.name)
         build.call("eff_transpose_f32", [d], [replace(delta, shape=layer.shape)], exchange(back, layer.shape), layer, "backward")

@@ -16,12 +16,10 @@ import numpy as np
 
 from edgeff import registry
 from edgeff.errors import BadInput, Unsupported
-from edgeff.ir import Array, Attr, Call, Layer, Line, Network, Numeric, Program, Quant, Role, Tensor
+from edgeff.ir import SUFFIX, Array, Attr, Call, Layer, Line, Network, Numeric, Program, Quant, Role, Tensor
 from edgeff.kernels import check_attrs
 from edgeff.kernels.arithmetic import multiplier_and_shift, stream_key
 from edgeff.ops import ACTIVATIONS, kind, raw_input, split_input
-
-SUFFIX: Mapping[str, str] = {"float32": "f32", "int16": "i16", "int8": "i8", "int32": "i32"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +41,9 @@ class Lines:
     """The calls of each line, and the tensors they use; ``rule`` is None for inference only."""
 
     def __init__(self, network: Network, rule: str | None, settings: Any, seed: int, target: str, stochastic: bool) -> None:
-        self.numeric: Numeric = network.numeric
+        self.numerics = network.numerics
         self._first, self.network = split_input(network)
         self.rule_name, self.settings, self.seed = rule or "infer", settings, seed
-        self.suffix = SUFFIX[self.numeric]
         self.layers = self.network.layers
         self.lr = float(getattr(settings, "lr", 0.0))
         self.classes: int | None = None
@@ -57,9 +54,15 @@ class Lines:
         self._values: dict[str, Value] = {}
         self._lines: dict[str, list[Call]] = {}
         self._results: dict[str, tuple[str, ...]] = {}
-        self._input = self._io("input", network.input_shape, raw_input(network) or self.numeric, "input", network.input_quant)
+        dtype = network.input_quant.dtype if network.input_quant else raw_input(network) or "float32"
+        self._input = self._io("input", network.input_shape, dtype, "input", network.input_quant)
         self._starts: dict[str, Value] = {}
         self.begin("infer")
+
+    @property
+    def numeric(self) -> Numeric:
+        """The number format of the layers that a rule sees. Raises Unsupported where they have several."""
+        return self.network.numeric
 
     def begin(self, line: str) -> None:
         """From here on calls go to ``line``; each line first turns raw samples, where that is the input, into ``x``."""
@@ -124,16 +127,17 @@ class Lines:
     ) -> Value:
         """A new tensor in the arena, named after ``name`` and unique.
 
-        Its dtype is the numeric's unless given, its meaning that of ``quant`` or ``scale``.
+        Its meaning is that of ``quant``, or of ``scale`` with a ``dtype``; without either it is float32.
         """
         base = f"{self._line}.{name}"
         unique, count = base, 1
         while unique in self._tensors:
             count += 1
             unique = f"{base}.{count}"
+        dtype = dtype or (quant.dtype if quant is not None else "float32")
         if scale is not None and quant is None:
-            quant = Quant((scale,), 0)
-        tensor = Tensor(unique, tuple(shape), dtype or self.numeric, "activation", None, quant, layer)
+            quant = Quant((scale,), 0, dtype=dtype)
+        tensor = Tensor(unique, tuple(shape), dtype, "activation", None, quant, layer)
         return self._add(tensor, quant.scale[0] if quant else 1.0)
 
     def constant(self, name: str, data: Array, quant: Quant | None = None, layer: str = "") -> Value:
@@ -192,11 +196,11 @@ class Lines:
             )
         return multiplier_and_shift(real)
 
-    def at_most(self, most: int, terms: int, what: str) -> None:
-        """Raises Unsupported for integer sums of more terms than their accumulator holds; float32 has no such bound."""
-        if self.numeric != "float32" and terms > most:
+    def at_most(self, dtype: str, most: int, terms: int, what: str) -> None:
+        """Raises Unsupported for sums of more terms of an integer ``dtype`` than their accumulator holds; float32 has no such bound."""
+        if dtype != "float32" and terms > most:
             raise Unsupported(
-                f"{what} in {self.numeric}", got=f"{terms:,} elements", allowed=f"at most {most:,}", next_step="float32 has no such bound"
+                f"{what} in {dtype}", got=f"{terms:,} elements", allowed=f"at most {most:,}", next_step="float32 has no such bound"
             )
 
     def relu(self, layer: Layer) -> dict[str, Attr]:
@@ -240,7 +244,7 @@ class Lines:
         return Program(
             name=self.network.name,
             rule=self.rule_name if "learn" in self._lines else "",
-            numeric=self.numeric,
+            numeric="+".join(self.numerics),
             tensors=tensors,
             lines={name: self._finished(name) for name in self._lines},
             seed=self.seed,

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgeff.errors import Unsupported
-from edgeff.ir import Array, Attr, Layer, Quant
+from edgeff.ir import SUFFIX, Array, Attr, Layer, Quant
 from edgeff.kernels.arithmetic import feedback_signs
 from edgeff.ops import kind
-from edgeff.program.lower.builder import SUFFIX, Value
+from edgeff.program.lower.builder import Value
 from edgeff.program.lower.goodness import Goodness
 from edgeff.program.lower.tangents import Tangents
 
@@ -40,35 +40,35 @@ class Builder(Goodness, Tangents):
         n = output.elements
         if self.target == "input":
             return self.residual(output, self.x)
-        if self.numeric == "float32":
+        if output.dtype == "float32":
             e = self.activation("error", (n,))
             self.call("eff_error_f32", [e], [output, self.label], {"n": n}, stage="error")
             return e
         e = self.activation("error", (n,), dtype="int16", scale=output.scale)
-        attrs = {"n": n, "one": round(1.0 / output.scale)} | ({"p_zero": output.zero_point} if self.numeric == "int8" else {})
-        self.call(f"eff_error_{self.suffix}", [e], [output, self.label], attrs, stage="error")
+        attrs = {"n": n, "one": round(1.0 / output.scale)} | ({"p_zero": output.zero_point} if output.dtype == "int8" else {})
+        self.call(f"eff_error_{SUFFIX[output.dtype]}", [e], [output, self.label], attrs, stage="error")
         return e
 
     def residual(self, a: Value, c: Value) -> Value:
         """a - c for tensors of different scales."""
         n = a.elements
-        if self.numeric == "float32":
+        if a.dtype == "float32":
             return self.difference(a, c)
-        scale = 2.0 * max(a.scale, c.scale) / (128.0 if self.numeric == "int8" else 1.0)
+        scale = 2.0 * max(a.scale, c.scale) / (128.0 if a.dtype == "int8" else 1.0)
         d = self.activation("error", (n,), dtype="int16", scale=scale)
         attrs: dict[str, Attr] = {"n": n}
         for side, value in (("a", a), ("c", c)):
             attrs[f"{side}_multiplier"], attrs[f"{side}_shift"] = self.fixed_point(value.scale / scale, "the error's scale")
-            if self.numeric == "int8":
+            if a.dtype == "int8":
                 attrs[f"{side}_zero"] = value.zero_point
-        self.call(f"eff_residual_{self.suffix}", [d], [a, c], attrs, stage="error")
+        self.call(f"eff_residual_{SUFFIX[a.dtype]}", [d], [a, c], attrs, stage="error")
         return d
 
     def difference(self, a: Value, c: Value) -> Value:
         """a - c for two activations of one layer (one scale)."""
         n = a.elements
-        d = self.activation("difference", (n,), dtype="float32" if self.numeric == "float32" else "int16", scale=a.scale)
-        self.call(f"eff_difference_{self.suffix}", [d], [a, c], {"n": n}, stage="difference")
+        d = self.activation("difference", (n,), dtype="float32" if a.dtype == "float32" else "int16", scale=a.scale)
+        self.call(f"eff_difference_{SUFFIX[a.dtype]}", [d], [a, c], {"n": n}, stage="difference")
         return d
 
     def gate(self, delta: Value, h: Value, layer: Layer) -> None:
@@ -77,8 +77,8 @@ class Builder(Goodness, Tangents):
         if activation == "relu6":
             raise Unsupported(f"the gradient through layer {layer.name!r}", got="ReLU6", allowed="ReLU", next_step="train with ReLU")
         if activation == "relu":
-            attrs = {"n": h.elements} | ({"h_zero": h.zero_point} if self.numeric == "int8" else {})
-            self.call(f"eff_relu_gate_{self.suffix}", [delta], [h], attrs, layer, "backward")
+            attrs = {"n": h.elements} | ({"h_zero": h.zero_point} if h.dtype == "int8" else {})
+            self.call(f"eff_relu_gate_{SUFFIX[h.dtype]}", [delta], [h], attrs, layer, "backward")
 
     def input_gradients(self, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
         """d loss / d x for each of the layer's inputs."""
@@ -87,9 +87,9 @@ class Builder(Goodness, Tangents):
 
     def sum(self, a: Value, c: Value) -> Value:
         """a + c: what two readers of one activation send back to it. float32 only."""
-        if self.numeric != "float32":
+        if a.dtype != "float32":
             raise Unsupported(
-                "a gradient through a skip connection", got=self.numeric, allowed="float32", next_step="use a rule without a backward pass"
+                "a gradient through a skip connection", got=a.dtype, allowed="float32", next_step="use a rule without a backward pass"
             )
         y = self.activation("gradient", a.shape)
         self.call("eff_add_f32", [y], [a, c], {"n": a.elements, "relu": 0}, stage="backward")
@@ -118,7 +118,7 @@ class Builder(Goodness, Tangents):
 
         An activation may stand for delta, and ``factor`` may be negative.
         """
-        if self.numeric != "float32" and (factor < 0 or delta.dtype == "int8"):
+        if layer.numeric != "float32" and (factor < 0 or delta.dtype == "int8"):
             delta, factor = self.signed(delta, factor), abs(factor)
         lr = self.lr
         self.lr = factor * lr
@@ -131,9 +131,9 @@ class Builder(Goodness, Tangents):
         self.call("eff_copy", [y], [x], {"n_bytes": self._tensors[x.name].size_bytes}, stage="feedback")
         return y
 
-    def _feedback_matrix(self, name: str, entries: Array, scale: float) -> Value:
+    def _feedback_matrix(self, name: str, dtype: str, entries: Array, scale: float) -> Value:
         """The feedback matrix ``scale * entries`` in flash (float32, or int8 in steps of scale / 127)."""
-        if self.numeric == "float32":
+        if dtype == "float32":
             return self.constant(f"{name}.feedback", entries.astype(np.float32) * np.float32(scale))
         return self.constant(f"{name}.feedback", np.rint(127.0 * entries).astype(np.int8), Quant((scale / 127,)))
 
@@ -155,12 +155,12 @@ class Builder(Goodness, Tangents):
         negative. ``largest`` bounds sum |e|: an integer delta spans ``scale * largest``.
         """
         n, n_e = onto.elements if onto else n, e.elements
-        if self.numeric != "float32" and scale < 0:
+        if e.dtype != "float32" and scale < 0:
             e, scale = self.signed(e, scale), -scale
         if stored and entries is None:
             entries = feedback_signs(n, n_e, self.key("feedback", name))
-        f = None if entries is None else self._feedback_matrix(name, entries, scale)
-        if self.numeric == "float32":
+        f = None if entries is None else self._feedback_matrix(name, e.dtype, entries, scale)
+        if e.dtype == "float32":
             y = onto or self.activation("delta", (n,))
             sizes: dict[str, Attr] = {"n": n, "n_e": n_e, "add": int(onto is not None)}
             if f is not None:
@@ -175,12 +175,12 @@ class Builder(Goodness, Tangents):
                 allowed="at most 516",
                 next_step="generate it (feedback=generated)",
             )
-        self.at_most(65_536, n_e, f"the feedback {name!r}")
+        self.at_most(e.dtype, 65_536, n_e, f"the feedback {name!r}")
         y = onto or self.activation("delta", (n,), dtype="int16", scale=scale * largest / 32767)
         step = f.scale if f is not None else scale
         multiplier, shift = self.fixed_point(step * e.scale / y.scale, f"the feedback {name!r}")
         attrs: dict[str, Attr] = {"n": n, "n_e": n_e, "multiplier": multiplier, "shift": shift}
-        what = f"add_{self.suffix}" if onto else "delta_i16"
+        what = f"add_{SUFFIX[onto.dtype]}" if onto else "delta_i16"
         if f is not None:
             self.call(f"eff_feedback_table_{what}", [y], [e, f], attrs, stage="feedback")
         else:

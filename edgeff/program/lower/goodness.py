@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 
-from edgeff.ir import Attr, Layer, Tensor
+from edgeff.ir import SUFFIX, Attr, Layer, Tensor
 from edgeff.ops.label import NEUTRAL, ON
 from edgeff.program.lower.builder import Lines, Value
 from edgeff.rules.words.competition import MOST_GROUPS, MOST_SQUARES
@@ -16,9 +16,9 @@ class Goodness(Lines):
     """A part of ``Builder``."""
 
     def _quantised(self, x: Value, real: float) -> float | int:
-        if self.numeric == "float32":
+        if x.dtype == "float32":
             return real
-        low, high = (-128, 127) if self.numeric == "int8" else (-32767, 32767)
+        low, high = (-128, 127) if x.dtype == "int8" else (-32767, 32767)
         return int(np.clip(round(real / x.scale) + x.zero_point, low, high))
 
     def embed(self, layer: Layer, x: Value, label: Value) -> Value:
@@ -29,7 +29,7 @@ class Goodness(Lines):
         real = {"on": float(layer.attrs.get("on", ON)), "off": 0.0, "neutral": float(layer.attrs.get("neutral", NEUTRAL))}
         entries = {name: self._quantised(x, value) for name, value in real.items()}
         attrs: dict[str, Attr] = {"places": places, "classes": classes, "n": n, **entries}
-        self.call(f"eff_embed_label_{self.suffix}", [y], [x, label], attrs, layer, "label")
+        self.call(f"eff_embed_label_{SUFFIX[x.dtype]}", [y], [x, label], attrs, layer, "label")
         return y
 
     def class_number(self, value: int, into: Value | None = None) -> Value:
@@ -46,22 +46,22 @@ class Goodness(Lines):
 
     def _goodness_attrs(self, h: Value) -> dict[str, Attr]:
         n = h.elements
-        self.at_most(33_000 if self.numeric == "int8" else 131_071, n, "the goodness of a layer")
+        self.at_most(h.dtype, 33_000 if h.dtype == "int8" else 131_071, n, "the goodness of a layer")
         attrs: dict[str, Attr] = {"n": n}
-        if self.numeric != "float32":
-            steps = 2.0**32 if self.numeric == "int16" else 2.0**16
+        if h.dtype != "float32":
+            steps = 2.0**32 if h.dtype == "int16" else 2.0**16
             attrs["multiplier"], attrs["shift"] = self.fixed_point(h.scale**2 / n * steps, "the goodness")
-        if self.numeric == "int8":
+        if h.dtype == "int8":
             attrs["h_zero"] = h.zero_point
         return attrs
 
     def ff_delta(self, h: Value, theta: float, sign: int) -> Value:
         """d loss / d h of Forward-Forward's local loss n / 2 softplus(sign (theta - mean(h^2)))."""
         n = h.elements
-        scale = None if self.numeric == "float32" else h.scale / (128.0 if self.numeric == "int8" else 1.0)
-        d = self.activation("delta", (n,), dtype="float32" if self.numeric == "float32" else "int16", scale=scale)
-        value: float | int = theta if self.numeric == "float32" else round(theta * 2**16)
-        self.call(f"eff_ff_delta_{self.suffix}", [d], [h], self._goodness_attrs(h) | {"theta": value, "sign": sign}, stage="error")
+        scale = None if h.dtype == "float32" else h.scale / (128.0 if h.dtype == "int8" else 1.0)
+        d = self.activation("delta", (n,), dtype="float32" if h.dtype == "float32" else "int16", scale=scale)
+        value: float | int = theta if h.dtype == "float32" else round(theta * 2**16)
+        self.call(f"eff_ff_delta_{SUFFIX[h.dtype]}", [d], [h], self._goodness_attrs(h) | {"theta": value, "sign": sign}, stage="error")
         return d
 
     def scores(self, n: int) -> Value:
@@ -71,7 +71,9 @@ class Goodness(Lines):
 
     def goodness(self, scores: Value, h: Value, index: int, add: bool) -> None:
         """scores[index] = mean(h^2), or += with ``add``."""
-        self.call(f"eff_goodness_{self.suffix}", [scores], [h], self._goodness_attrs(h) | {"index": index, "add": int(add)}, stage="error")
+        self.call(
+            f"eff_goodness_{SUFFIX[h.dtype]}", [scores], [h], self._goodness_attrs(h) | {"index": index, "add": int(add)}, stage="error"
+        )
 
     def kept(self, name: str, like: Value) -> Value:
         """What a program keeps from step to step under ``name``, zeros before the first one; of the shape and meaning of ``like``."""
@@ -86,7 +88,7 @@ class Goodness(Lines):
     def pair(self, a: Value, c: Value) -> Value:
         """(a + c) / 2 for two tensors of one scale."""
         y = self.activation("pair", a.shape, dtype=a.dtype, quant=self._tensors[a.name].quant)
-        self.call(f"eff_pair_{self.suffix}", [y], [a, c], {"n": a.elements})
+        self.call(f"eff_pair_{SUFFIX[a.dtype]}", [y], [a, c], {"n": a.elements})
         return y
 
     def scff_delta(self, h: Value, channels: int, theta: float, sign: int, sparsity: float) -> Value:
@@ -95,39 +97,39 @@ class Goodness(Lines):
         G = 4 mean(h^2) over runs of ``channels`` values: those of a position, or all.
         """
         sizes: dict[str, Attr] = {"positions": h.elements // channels, "channels": channels, "sign": sign}
-        if self.numeric == "float32":
+        if h.dtype == "float32":
             d = self.activation("delta", (h.elements,))
             self.call("eff_scff_delta_f32", [d], [h], sizes | {"theta": theta, "sparsity": sparsity}, stage="error")
             return d
-        int8 = self.numeric == "int8"
-        self.at_most(33_000 if int8 else 131_071, channels, "the goodness of a layer")
+        int8 = h.dtype == "int8"
+        self.at_most(h.dtype, 33_000 if int8 else 131_071, channels, "the goodness of a layer")
         d = self.activation("delta", (h.elements,), dtype="int16", scale=h.scale / (128.0 if int8 else 1.0))
         sizes["multiplier"], sizes["shift"] = self.fixed_point(4.0 * h.scale**2 / channels * 2.0 ** (16 if int8 else 32), "the goodness")
         if int8:
             sizes["h_zero"] = h.zero_point
         fixed: dict[str, Attr] = {"theta": round(theta * 2**16), "sparsity": round(sparsity * 2**15)}
-        self.call(f"eff_scff_delta_{self.suffix}", [d], [h], sizes | fixed, stage="error")
+        self.call(f"eff_scff_delta_{SUFFIX[h.dtype]}", [d], [h], sizes | fixed, stage="error")
         return d
 
     def channel_goodness(self, scores: Value, h: Value, layer: Layer, add: bool) -> None:
         """scores (classes,) = each class's share of the energy of h (kernels.competitive), or += with ``add``."""
         attrs = self._group_sizes(h, scores.elements) | {"add": int(add)}
-        self.call(f"eff_channel_goodness_{self.suffix}", [scores], [h], attrs, layer, "error")
+        self.call(f"eff_channel_goodness_{SUFFIX[h.dtype]}", [scores], [h], attrs, layer, "error")
 
     def competitive_delta(self, h: Value, layer: Layer, classes: int, sharpness: float) -> Value:
         """d loss / d h of the competition of h's channels for ``classes`` classes (kernels.competitive)."""
-        attrs, groups, whole = self._group_sizes(h, classes), min(h.shape[-1], classes), self.numeric == "float32"
+        attrs, groups, whole = self._group_sizes(h, classes), min(h.shape[-1], classes), h.dtype == "float32"
         scale = None if whole else 2.0 * sharpness * groups / (h.elements * 2.0**15 * h.scale)
         d = self.activation("delta", h.shape, dtype="float32" if whole else "int16", scale=scale)
         scratch = self.activation("scratch", (2 * groups,), dtype="float32" if whole else "int32")
         attrs["sharpness"] = sharpness if whole else max(round(sharpness * 2**8), 1)
-        self.call(f"eff_competitive_delta_{self.suffix}", [d, scratch], [h, self.label], attrs, layer, "error")
+        self.call(f"eff_competitive_delta_{SUFFIX[h.dtype]}", [d, scratch], [h, self.label], attrs, layer, "error")
         return d
 
     def _group_sizes(self, h: Value, classes: int) -> dict[str, Attr]:
         channels = h.shape[-1]
         n, groups = h.elements // channels, min(channels, classes)
-        self.at_most(MOST_SQUARES, n * -(-channels // groups), "the goodness of a group of channels")
-        self.at_most(MOST_GROUPS, groups, "the classes that channels compete for")
+        self.at_most(h.dtype, MOST_SQUARES, n * -(-channels // groups), "the goodness of a group of channels")
+        self.at_most(h.dtype, MOST_GROUPS, groups, "the classes that channels compete for")
         attrs: dict[str, Attr] = {"n": n, "in_c": channels, "classes": classes}
-        return attrs | ({} if self.numeric == "float32" else {"h_zero": h.zero_point})
+        return attrs | ({} if h.dtype == "float32" else {"h_zero": h.zero_point})
