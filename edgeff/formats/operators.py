@@ -1,4 +1,4 @@
-"""What the registered operators bring for a model format: the module ``onnx`` or ``tflite`` beside an operator.
+"""What the registered operators bring for a model format: the module ``onnx``, ``tflite`` or ``keras`` beside an operator.
 
 Such a module is imported when a file of its format is first read or written, so that the operators themselves need neither onnx nor the
 TFLite schema. It may hold ``READERS``, the foreign operators that become this one by name, each with the format's ``Handler``. What belongs
@@ -11,10 +11,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from edgeff.errors import BadInput
 from edgeff.registry import ops
@@ -28,13 +28,20 @@ def readers(form: str, shared: Mapping[str, Handler]) -> dict[str, Handler]:
     Raises BadInput when two of them claim one foreign operator.
     """
     table, owners = dict(shared), dict.fromkeys(shared, f"edgeff.formats.{form}")
-    for op, item in ops.items():
-        module = _module(item.__module__, form)
-        for name, handler in getattr(module, "READERS", {}).items():
+    for op, own in parts(form, "READERS"):
+        for name, handler in own.items():
             if name in table:
                 raise BadInput(f"the reader of {form} operator {name}", got=f"{op} beside {owners[name]}", allowed="one reader")
             table[name], owners[name] = handler, op
     return table
+
+
+def parts(form: str, name: str) -> Iterator[tuple[str, Any]]:
+    """Each operator whose module for ``form`` (``"onnx"``, ``"tflite"``, ``"keras"``) has ``name``, and what it has there."""
+    for op, item in ops.items():
+        module = _module(item.__module__, form)
+        if hasattr(module, name):
+            yield op, getattr(module, name)
 
 
 @cache

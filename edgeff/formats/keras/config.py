@@ -1,7 +1,8 @@
 """The configuration of a Keras model, read as JSON before Keras sees it.
 
 In goes the text of a ``config.json`` or of the attribute ``model_config``; nothing comes out but a refusal. A configuration may name any
-class or function of any module, which Keras would import and call: here every name must be in one of the lists below.
+class or function of any module, which Keras would import and call: here every name must be in one of the lists below, or among the
+``LAYERS`` that an operator adds in its module ``keras`` (``ops/<op>/keras.py``).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgeff.errors import BadInput, Unsupported
-from edgeff.formats import description
+from edgeff.formats import description, operators
 from edgeff.formats.conventions import short
 
 LAYERS = (
@@ -30,6 +31,11 @@ _PARTS = frozenset({
 _MAX_VALUES = 1_000_000
 
 
+def layers() -> tuple[str, ...]:
+    """The layer classes that a configuration may name, in alphabetical order."""
+    return tuple(sorted((*LAYERS, *(name for _, added in operators.parts("keras", "LAYERS") for name in added))))
+
+
 def parsed(text: str | bytes, what: str) -> dict[str, Any]:
     """The JSON object that ``text`` holds; BadInput for anything else."""
     return description.from_json(text, what)
@@ -40,12 +46,13 @@ def check_configuration(configuration: Mapping[str, Any]) -> None:
     if configuration.get("class_name") not in MODELS:
         raise Unsupported("Keras file", got=f"a {short(configuration.get('class_name'))}", allowed=", ".join(MODELS))
     pending: list[tuple[object, str]] = [(configuration, "model")]
+    known = layers()
     for count in range(_MAX_VALUES):
         if not pending:
             return
         value, where = pending.pop()
         if isinstance(value, Mapping):
-            where = _checked_class(value, where)
+            where = _checked_class(value, where, known)
             pending.extend((part, where) for part in value.values())
         elif isinstance(value, list):
             pending.extend((part, where) for part in value)
@@ -54,18 +61,20 @@ def check_configuration(configuration: Mapping[str, Any]) -> None:
     raise BadInput("Keras file", got=f"a configuration of more than {_MAX_VALUES} values", allowed="a smaller model")
 
 
-def _checked_class(value: Mapping[str, Any], where: str) -> str:
-    """The name of the layer that ``value`` describes, else ``where``; refuses a class or module that is not listed."""
+def _checked_class(value: Mapping[str, Any], where: str, known: tuple[str, ...]) -> str:
+    """The name of the layer that ``value`` describes, else ``where``; refuses a class that is neither a ``known`` layer nor listed, and a
+    module that is not Keras's own.
+    """
     if "class_name" not in value:
         return where
     kind, module, registered = value["class_name"], value.get("module"), value.get("registered_name")
     inner = value.get("config")
     name = inner.get("name", value.get("name")) if isinstance(inner, Mapping) else None
-    if kind in LAYERS or kind in MODELS:
+    if kind in known or kind in MODELS:
         where = f"Keras layer {short(name)}"
     elif kind not in _PARTS:
         layer = where if name is None else f"Keras layer {short(name)}"
-        raise Unsupported(layer, got=f"class {short(kind)}", allowed=", ".join(LAYERS))
+        raise Unsupported(layer, got=f"class {short(kind)}", allowed=", ".join(known))
     if module is not None and module != "keras" and not str(module).startswith("keras."):
         raise Unsupported(where, got=f"class {short(kind)} of module {short(module)}", allowed="Keras's own")
     if registered is not None and registered != kind:
