@@ -194,20 +194,28 @@ class Tensor:
         return self.elements * DTYPE_BYTES[self.dtype]
 
 
+class Parameters:
+    """Base of the records that a kernel takes beside its tensors (``edgeff.kernels.records``): small C structs."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a kernel. C receives ``outputs``, then ``inputs``, then the attributes in the order the kernel declares.
+    """One call of a kernel. C receives ``outputs``, ``inputs``, then the numbers and records ``attrs`` in the order the kernel declares.
 
     An output that the kernel also reads (an update in place) stands among the outputs only. ``layer`` is the layer the cost is booked on,
-    ``stage`` the part of the step it belongs to (``forward``, ``feedback``, ``update``, ...).
+    ``stage`` the part of the step it belongs to (``forward``, ``feedback``, ``update``, ...); ``variant`` is the kernel's form that
+    ``program.select`` has chosen, "" the plain one.
     """
 
     kernel: str
     outputs: tuple[str, ...]
     inputs: tuple[str, ...]
-    attrs: Mapping[str, Attr]
+    attrs: Mapping[str, int | float | Parameters]
     layer: str
     stage: str = "forward"
+    variant: str = ""
 
 
 @dataclass(frozen=True, slots=True)

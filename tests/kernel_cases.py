@@ -1,25 +1,34 @@
-"""Arguments for any kernel, drawn from its prototype: sizes and values at the extremes, by the names that the prototypes share.
+"""Arguments for any kernel, drawn from what its twin's signature declares: sizes and values at the extremes of their ranges.
 
-A kernel whose parameters carry these names is tested without a line of its own; an unknown name fails with the place where to describe it.
-Ranges are those that ``edgeff.h`` and lowering promise to the kernels.
+A kernel is tested without a line of its own. What a range cannot say (a window that has a tap inside the image, a shift that follows from
+sizes) stands in ``RECORDS`` and ``NUMBERS``.
 """
 
 from __future__ import annotations
 
 import ctypes
 import math
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edgeff.codegen.folder import kernel_files, kernels_header, shared_headers
+from edgeff.device.toolchains.host import host_shared_library
 from edgeff.ir import Array
-from edgeff.kernels import Kernel, Parameter
+from edgeff.kernels import Kernel, Param, Variant, own_sources
 from edgeff.kernels.arithmetic import multiplier_and_shift
+from edgeff.kernels.header import KERNELS_HEADER
+from edgeff.kernels.records import Field, Range, Record, Window, fields_of
 from edgeff.ops.dense import accumulator_shift
 from edgeff.ops.mfcc import Recipe, tables
 from edgeff.ops.mfcc import sizes as audio_sizes
+from edgeff.ops.mfcc.kernel import Frames
+from edgeff.ops.softmax.kernel import Logits
+from edgeff.ops.transpose.kernel import Axes
 
 DTYPES = {
     "float": np.float32,
@@ -29,27 +38,27 @@ DTYPES = {
     "uint32_t": np.uint32,
     "void": np.uint8,
 }
-CTYPES = {"int32_t": ctypes.c_int32, "uint32_t": ctypes.c_uint32, "float": ctypes.c_float}
+CTYPES: Mapping[str, Any] = {"int32_t": ctypes.c_int32, "uint32_t": ctypes.c_uint32, "float": ctypes.c_float}
 FILLS = ("random", "largest", "smallest", "ends", "zero", "mixed")
 SIZES = ("n", "n_out", "n_in", "n_e", "classes", "places")
-ONE = ("label", "wrong", "step", "rate", "best", "s")
-BIAS_LIMIT = 2**30 - 1
+LARGEST_SIZE = 1000
 GUARD_BYTES = 32
 
 
 @dataclass
 class Draw:
-    """What one case is made of: a generator, how arrays are filled, and the sizes."""
+    """What one case is made of: a generator, how arrays are filled, the sizes that are given, and the kernel's numbers so far."""
 
     rng: np.random.Generator
     fill: str
     sizes: dict[str, int]
+    kernel: str = ""
 
-    def integer(self, low: int, high: int) -> int:
+    def integer(self, low: float, high: float) -> int:
         """An integer in [low, high]; in half of the cases one of the ends."""
         if self.rng.random() < 0.5:
             return int(self.rng.choice([low, high]))
-        return int(self.rng.integers(low, high, endpoint=True))
+        return int(self.rng.integers(int(low), int(high), endpoint=True))
 
     def multiplier(self) -> int:
         """A requantisation multiplier: normalised, or 0."""
@@ -59,107 +68,94 @@ class Draw:
         """Mostly one that gives results within range."""
         return self.integer(-31, 30) if self.rng.random() < 0.3 else self.integer(-16, 2)
 
+    def number(self, field: Field) -> int | float:
+        """A value for a number within its range: a given size, what ``NUMBERS`` says of the name, or one of the range."""
+        name, within = field.name, field.range
+        if name in self.sizes:
+            return int(min(max(self.sizes[name], within.low), within.high))
+        if name in NUMBERS:
+            return NUMBERS[name](self)
+        if name.endswith("multiplier"):
+            return self.multiplier()
+        if name.endswith("shift"):
+            return self.integer(-16, 0) if "add_i8" in self.kernel and name != "shift" else self.shift()
+        if field.ctype == "float":
+            drawn = float(np.float32(self.rng.choice([-1.0, 0.0, 0.1, 1.0, 3.5])))
+            return drawn if drawn in within else float(np.float32(self.rng.choice([1e-4, 2.0])))
+        return self.integer(within.low, min(within.high, 9) if within.low == 1 and within.high > LARGEST_SIZE else within.high)
 
-def _of(kernel: Kernel, *names: str) -> bool:
-    return all(any(p.name == name for p in kernel.parameters) for name in names)
+    def record(self, record: type[Record]) -> Record:
+        """A record with every field drawn."""
+        if record in RECORDS:
+            return RECORDS[record](self)
+        return record(**{field.name: self.number(field) for field in fields_of(record)})
 
 
-def window_sizes(draw: Draw, kernel: Kernel) -> dict[str, int]:
-    """The geometry of a window kernel: every window has a tap inside the image."""
-    sizes = {"in_c": draw.integer(1, 9), "out_c": draw.integer(1, 9), "depth": draw.integer(1, 3)}
-    if _of(kernel, "groups"):
-        sizes["groups"] = draw.integer(1, 4)
-        sizes |= {"in_c": sizes["groups"] * draw.integer(1, 5), "out_c": sizes["groups"] * draw.integer(1, 9)}
+def pre_shift(draw: Draw) -> int:
+    """The shift that the dense layer chooses."""
+    gradient, eight = "gradient" in draw.kernel, draw.kernel.endswith("i8")
+    terms = draw.sizes["n_out" if gradient else "n_in"]
+    return max(accumulator_shift(terms) - (8 if eight else 0), 0)
+
+
+NUMBERS: Mapping[str, Callable[[Draw], int | float]] = {
+    "sign": lambda draw: int(draw.rng.choice([-1, 1])),
+    "theta": lambda draw: 2.0 if draw.kernel.endswith("f32") else draw.integer(0, 1000 * 2**16),
+    "lr": lambda _draw: float(np.float32(0.05)),
+    "index": lambda draw: draw.integer(0, draw.sizes["classes"] - 1),
+    "period": lambda draw: draw.integer(0, 3),
+    "factor": lambda draw: draw.integer(0, 2**16),
+    "value": lambda draw: draw.integer(-1, 9),
+    "gain": lambda draw: draw.integer(1, 2**31 - 1),
+    "n_bytes": lambda draw: draw.sizes["n"],
+    "positions": lambda draw: draw.integer(1, 6),
+    "channels": lambda draw: draw.integer(1, 40),
+    "in_c": lambda draw: draw.integer(1, 9),
+    "out_c": lambda draw: draw.integer(1, 9),
+    "pre_shift": pre_shift,
+    "y_min": lambda draw: draw.integer(-128, 20) if "i8" in draw.kernel else draw.integer(-32767, 0),
+    "y_max": lambda draw: draw.integer(20, 127),
+}
+
+
+def window(draw: Draw) -> Window:
+    """Windows of which each has a tap inside the image; channels as the kernel's operator has them."""
+    if "depthwise" in draw.kernel or "pool" in draw.kernel:
+        groups = in_c = draw.integer(1, 9)
+        out_c = in_c * (1 if "pool" in draw.kernel else draw.integer(1, 3))
+    else:
+        groups = draw.integer(1, 4) if draw.rng.random() < 0.4 else 1
+        in_c, out_c = groups * draw.integer(1, 9 if groups == 1 else 5), groups * draw.integer(1, 9)
+    sizes = {"in_c": in_c, "out_c": out_c, "groups": groups}
     for axis in ("h", "w"):
         length, taps, stride = draw.integer(1, 9), draw.integer(1, 4), draw.integer(1, 3)
         pad = draw.integer(0, taps - 1)
         sizes |= {f"in_{axis}": length, f"k_{axis}": taps, f"stride_{axis}": stride, f"pad_{axis}": pad}
         sizes[f"out_{axis}"] = draw.integer(1, (length - 1 + pad) // stride + 1)
-    return sizes
+    return Window(**sizes)
 
 
-def window_elements(kernel: Kernel, name: str, sizes: Mapping[str, int]) -> int:
-    """How many elements a pointer of a window kernel points to."""
-    taps = sizes["k_h"] * sizes["k_w"]
-    channels = sizes["out_c"] if _of(kernel, "out_c") else sizes["in_c"] * (sizes["depth"] if _of(kernel, "depth") else 1)
-    image, output = sizes["in_h"] * sizes["in_w"] * sizes["in_c"], sizes["out_h"] * sizes["out_w"] * channels
-    return {
-        "x": image,
-        "dx": image,
-        "a": image,
-        "d": image,
-        "delta": output,
-        "w": taps * channels * (sizes["in_c"] // sizes.get("groups", 1) if _of(kernel, "out_c") else 1),
-        "y": output,
-        "b": channels,
-        "multiplier": channels if sizes["per_channel"] else 1,
-        "shift": channels if sizes["per_channel"] else 1,
-    }[name]
+def axes(draw: Draw) -> Axes:
+    """Any order of three axes."""
+    order = [int(axis) for axis in draw.rng.permutation(3)]
+    return Axes(draw.integer(1, 6), draw.integer(1, 6), draw.integer(1, 6), *order)
 
 
-def elements(kernel: Kernel, parameter: Parameter, sizes: Mapping[str, int]) -> int:
-    """How many elements a pointer points to."""
-    name = parameter.name
-    if _of(kernel, "in_h") and name not in ONE:
-        return window_elements(kernel, name, sizes)
-    if _of(kernel, "in_c", "classes") and name not in ONE:
-        groups = min(sizes["in_c"], sizes["classes"])
-        return {"scores": sizes["classes"], "scratch": 2 * groups}.get(name, sizes["n"] * sizes["in_c"])
-    if _of(kernel, "n", "in_c"):
-        return sizes["in_c"] * (sizes["n"] if name in ("x", "d") else 1)
-    if _of(kernel, "n", "out_c"):
-        return 1 if name in ONE else sizes["out_c"] * (sizes["n"] if name == "delta" else 1)
-    if _of(kernel, "d0"):
-        return sizes["d0"] * sizes["d1"] * sizes["d2"]
-    if _of(kernel, "positions"):
-        return sizes["positions"] * sizes["channels"]
-    if name in ONE:
-        return 1
-    if name == "scores":
-        return sizes["classes"]
-    if _of(kernel, "places"):
-        return sizes["places"] * (sizes["n"] + (sizes["classes"] if name == "y" else 0))
-    if _of(kernel, "n_bytes"):
-        return sizes["n"]
-    if _of(kernel, "n_out", "n_in"):
-        if name in ("multiplier", "shift"):
-            return sizes["n_out"] if sizes["per_channel"] else 1
-        forward = {"w": sizes["n_out"] * sizes["n_in"], "y": sizes["n_out"], "b": sizes["n_out"], "delta": sizes["n_out"]}
-        return forward.get(name, sizes["n_in"])
-    if _of(kernel, "n_e"):
-        return {"e": sizes["n_e"], "f": sizes["n"] * sizes["n_e"]}.get(name, sizes["n"])
-    return sizes["n"]
+def logits(draw: Draw) -> Logits:
+    """What lowering gives for some scale of the logits below 16."""
+    scale = float(np.float32(2.0 ** draw.rng.uniform(-12, 3.99)))
+    multiplier, shift = multiplier_and_shift(min(scale * 2.0**26, 2.0**31 - 1))
+    return Logits(multiplier, shift, -math.floor(31 * 2.0**26 / 2.0**shift))
 
 
-def limits(kernel: Kernel, parameter: Parameter, sizes: Mapping[str, int]) -> tuple[int, int]:
-    """The smallest and largest value of an integer array."""
-    if parameter.name in ("label", "wrong"):
-        return (-1 if "embed" in kernel.name else 0), sizes["classes"] - 1 if _of(kernel, "classes") else sizes["n"] - 1
-    named = {
-        "rate": (0, 2**16),
-        "step": (0, 2**32 - 1),
-        "multiplier": (2**30, 2**31 - 1),
-        "shift": (-31, 30),
-        "b": (-BIAS_LIMIT, BIAS_LIMIT),
-        "scores": (0, 15 * 2**26),
-    }
-    if parameter.name in named:
-        return named[parameter.name]
-    by_type = {
-        "int8_t": (-127, 127) if parameter.name in ("w", "f") else (-128, 127),
-        "int16_t": (-32767, 32767),
-        "int32_t": (-(2**31), 2**31 - 1),
-        "uint32_t": (0, 2**32 - 1),
-        "void": (0, 255),
-    }
-    return by_type[parameter.ctype]
+RECORDS: Mapping[type[Record], Callable[[Draw], Record]] = {Window: window, Axes: axes, Logits: logits}
 
 
-def filled(draw: Draw, parameter: Parameter, count: int, low: int, high: int) -> Array:
+def filled(draw: Draw, param: Param, count: int, limits: tuple[float, float]) -> Array:
     """An array of ``count`` values in the way the case fills its arrays."""
-    rng, dtype = draw.rng, DTYPES[parameter.ctype]
+    rng, dtype = draw.rng, DTYPES[param.ctype]
     fill = str(rng.choice(FILLS)) if draw.fill == "mixed" else draw.fill
-    if parameter.ctype == "float":
+    if param.ctype == "float":
         scale = np.float32(rng.choice([1e-30, 1e-3, 1.0, 30.0, 1e12]))
         special = np.array([0.0, -0.0, 1.0, -1.0, 2.0**-126, -(2.0**-149), 1e12], np.float32)
         floats = {
@@ -171,9 +167,10 @@ def filled(draw: Draw, parameter: Parameter, count: int, low: int, high: int) ->
             "mixed": lambda: rng.uniform(-1, 1, count).astype(np.float32),
         }
         return floats[fill]().astype(np.float32)
-    if parameter.name in ("multiplier", "shift"):
-        one = draw.multiplier if parameter.name == "multiplier" else draw.shift
+    if param.name in ("multiplier", "shift"):
+        one = draw.multiplier if param.name == "multiplier" else draw.shift
         return np.array([one() for _ in range(count)], dtype)
+    low, high = (int(end) for end in limits)
     integers: dict[str, Callable[[], Array]] = {
         "random": lambda: rng.integers(low, high, count, endpoint=True),
         "largest": lambda: np.full(count, high),
@@ -183,81 +180,6 @@ def filled(draw: Draw, parameter: Parameter, count: int, low: int, high: int) ->
         "mixed": lambda: np.where(rng.random(count) < 0.5, rng.choice([low, high], count), rng.integers(low, high, count, endpoint=True)),
     }
     return integers[fill]().astype(dtype)
-
-
-def attribute(kernel: Kernel, parameter: Parameter, draw: Draw) -> int | float:
-    """A value for an attribute."""
-    name, sizes = parameter.name, draw.sizes
-    low, high = (-128, 127) if kernel.name.endswith("i8") else (-32767, 32767)
-    if name in sizes:
-        return sizes[name]
-    if name.endswith("multiplier"):
-        return draw.multiplier()
-    if "add_i8" in kernel.name and name in ("a_shift", "c_shift"):
-        return draw.integer(-16, 0)  # factors of at most 1/2: the sum of both sides stays in 32 bits
-    if name.endswith("shift") and name != "pre_shift":
-        return draw.shift()
-    if parameter.ctype == "float":
-        positive = {"eps": 1e-4, "theta": 2.0, "lr": 0.05}
-        return float(np.float32(positive[name])) if name in positive else float(np.float32(draw.rng.choice([-1.0, 0.0, 0.1, 1.0, 3.5])))
-    named: dict[str, Callable[[], int]] = {
-        "relu": lambda: draw.integer(0, 2),
-        "add": lambda: draw.integer(0, 1),
-        "stochastic": lambda: draw.integer(0, 1),
-        "sign": lambda: int(draw.rng.choice([-1, 1])),
-        "key": lambda: draw.integer(0, 2**32 - 1),
-        "index": lambda: draw.integer(0, sizes["classes"] - 1),
-        "theta": lambda: draw.integer(0, 1000 * 2**16),
-        "one": lambda: draw.integer(1, 32768),
-        "gain": lambda: draw.integer(1, 2**31 - 1),
-        "sparsity": lambda: draw.integer(0, 32767),
-        "sharpness": lambda: draw.integer(1, 2**15),
-        "period": lambda: draw.integer(0, 3),
-        "factor": lambda: draw.integer(0, 2**16),
-        "n_bytes": lambda: sizes["n"],
-        "value": lambda: draw.integer(-1, 9),
-        "on": lambda: draw.integer(low, high),
-        "off": lambda: draw.integer(low, high),
-        "neutral": lambda: draw.integer(low, high),
-        "y_min": lambda: draw.integer(low, 20 if low == -128 else 0),
-        "y_max": lambda: draw.integer(20, 127),
-        "pre_shift": lambda: pre_shift(kernel, sizes),
-    }
-    if name.endswith("_zero"):
-        return draw.integer(-128, 127)
-    if name not in named:
-        raise KeyError(f"{kernel.name}: say in tests/kernel_cases.py how to draw the attribute {name!r}")
-    return named[name]()
-
-
-def pre_shift(kernel: Kernel, sizes: Mapping[str, int]) -> int:
-    """The shift that the dense layer chooses."""
-    if "gradient" in kernel.name:
-        return max(accumulator_shift(sizes["n_out"]) - (8 if kernel.name.endswith("i8") else 0), 0)
-    return max(accumulator_shift(sizes["n_in"]) - (8 if "tangent_i8" in kernel.name else 0), 0)
-
-
-def softmax_attrs(draw: Draw) -> dict[str, int]:
-    """What lowering gives for some scale of the logits below 16."""
-    scale = float(np.float32(2.0 ** draw.rng.uniform(-12, 3.99)))
-    multiplier, shift = multiplier_and_shift(min(scale * 2.0**26, 2.0**31 - 1))
-    return {"multiplier": multiplier, "shift": shift, "diff_min": -math.floor(31 * 2.0**26 / 2.0**shift)}
-
-
-def sizes_of(kernel: Kernel, draw: Draw) -> None:
-    """Mends drawn sizes that a kernel does not take: a wrong class needs two."""
-    sizes = draw.sizes
-    if _of(kernel, "in_c") or _of(kernel, "out_c"):
-        sizes |= window_sizes(draw, kernel)
-    if _of(kernel, "d0"):
-        order = draw.rng.permutation(3)
-        sizes |= {f"d{i}": draw.integer(1, 6) for i in range(3)} | {f"p{i}": int(order[i]) for i in range(3)}
-    if _of(kernel, "positions"):
-        sizes |= {"positions": draw.integer(1, 6), "channels": draw.integer(1, 40)}
-    if _of(kernel, "wrong"):
-        sizes["classes"] = max(sizes["classes"], 2)
-    if "table" in kernel.name and not kernel.name.endswith("f32"):
-        sizes["n_e"] = min(sizes["n_e"], 516)
 
 
 @dataclass
@@ -286,41 +208,41 @@ def audio_case(kernel: Kernel, draw: Draw) -> Case:
         gain=float(draw.rng.choice([1.0, -0.0625])),
     )
     samples = frame + draw.integer(0, 3 * recipe.hop)
-    constants, attrs = tables(recipe)[0], dict(audio_sizes(recipe, samples))
-    by_name = {parameter.name: parameter for parameter in kernel.parameters}
-    audio = filled(draw, by_name["x"], samples, -32768, 32767)
-    named = {
-        "y_scale": float(np.float32(draw.rng.choice([1e-12, 0.01, 0.5847029, 1e6]))),
-        "y_zero": draw.integer(-128, 127),
-        "truncate": draw.integer(0, 1),
-        "wrap": draw.integer(0, 1),
-    }
-    attrs |= {name: value for name, value in named.items() if name in by_name}
-    y = filled(draw, by_name["y"], int(attrs["frames"] * attrs["coefficients"]), -128, 127)
-    scratch = filled(draw, by_name["scratch"], fft + recipe.bands + recipe.coefficients, 0, 0)
-    return Case([y, scratch], [audio, *constants.values()], attrs)
+    attrs: dict[str, Any] = {"sizes": audio_sizes(recipe, samples)}
+    scale = float(np.float32(draw.rng.choice([1e-12, 0.01, 0.5847029, 1e6])))
+    for param in kernel.attrs:
+        if param.record is not None and param.name != "sizes":
+            fields = {field.name: draw.number(field) for field in fields_of(param.record)}
+            attrs[param.name] = param.record(**fields | {"y_scale": scale})
+        elif param.number is not None:
+            attrs[param.name] = scale
+    arrays = tables(recipe)[0]
+    inputs: list[Array | None] = [
+        arrays.get(p.name, filled(draw, p, samples, (-32768, 32767))) if p.name != "x" else filled(draw, p, samples, (-32768, 32767))
+        for p in kernel.pointers
+        if p.role == "input"
+    ]
+    outputs = [filled(draw, p, math.prod(p.dims(attrs)), (-128, 127)) for p in kernel.pointers if p.role == "output"]
+    outputs[1][:] = 0
+    return Case(outputs, inputs, attrs)
 
 
 def case(kernel: Kernel, draw: Draw) -> Case:
     """A drawn call of ``kernel``."""
-    if _of(kernel, "spans"):
+    draw.kernel = kernel.name
+    if any(param.record is Frames for param in kernel.attrs):
         return audio_case(kernel, draw)
-    sizes_of(kernel, draw)
-    sizes = draw.sizes
-    outputs: list[Array] = []
-    inputs: list[Array | None] = []
-    for parameter in kernel.pointers:
-        absent = parameter.name == "b" and parameter.kind == "input" and draw.rng.random() < 0.3
-        low, high = (0, 0) if parameter.ctype == "float" else limits(kernel, parameter, sizes)
-        array = None if absent else filled(draw, parameter, elements(kernel, parameter, sizes), low, high)
-        if parameter.kind == "output":
-            assert array is not None
-            outputs.append(array)
-        else:
-            inputs.append(array)
-    special = softmax_attrs(draw) if _of(kernel, "diff_min") else {}
-    attrs = {p.name: special[p.name] if p.name in special else attribute(kernel, p, draw) for p in kernel.attrs}
-    return Case(outputs, inputs, attrs)
+    attrs = {param.name: draw.record(param.record) if param.record else draw.number(_number(param)) for param in kernel.attrs}
+    arrays: list[Array | None] = []
+    for param in kernel.pointers:
+        absent = param.optional and draw.rng.random() < 0.3
+        arrays.append(None if absent else filled(draw, param, math.prod(param.dims(attrs)), param.limits(attrs)))
+    outputs = [array for array, param in zip(arrays, kernel.pointers, strict=True) if param.role == "output" and array is not None]
+    return Case(outputs, arrays[len(outputs) :], attrs)
+
+
+def _number(param: Param) -> Field:
+    return param.number or Field(param.name, param.ctype, Range(0, 0))
 
 
 def run_twin(kernel: Kernel, made: Case) -> list[Array]:
@@ -331,21 +253,54 @@ def run_twin(kernel: Kernel, made: Case) -> list[Array]:
     return outputs
 
 
-def run_c(function: Any, kernel: Kernel, made: Case) -> list[Array]:
+def argument(param: Param, value: Any) -> Any:
+    """A number, or a record as a pointer to its C struct."""
+    if param.record is None:
+        return CTYPES[param.ctype](value)
+    layout = [(field.name, CTYPES[field.ctype]) for field in fields_of(param.record)]
+    struct = type(param.record.__name__, (ctypes.Structure,), {"_fields_": layout})
+    return ctypes.byref(struct(*value.values().values()))
+
+
+def constants(kernel: Kernel, made: Case) -> dict[str, Array]:
+    """The inputs by parameter name, as ``select`` gives the constant ones to a variant."""
+    names = [param.name for param in kernel.pointers if param.role == "input"]
+    return {name: array for name, array in zip(names, made.inputs, strict=True) if array is not None}
+
+
+def run_c(library: Any, kernel: Kernel, made: Case, variant: Variant | None = None) -> list[Array]:
     """The outputs by the C, each between two guards that must survive, the inputs unchanged."""
     buffers = []
     for array in made.outputs:
         buffer = np.full(array.nbytes + 2 * GUARD_BYTES, 0xA5, np.uint8)
         buffer[GUARD_BYTES : GUARD_BYTES + array.nbytes] = array.view(np.uint8)
         buffers.append(buffer)
-    inputs = [None if array is None else array.copy() for array in made.inputs]
+    packed = variant.pack(made.attrs, constants(kernel, made)) if variant and variant.pack else {}
+    names = [param.name for param in kernel.pointers if param.role == "input"]
+    given = [packed.get(name, array) for name, array in zip(names, made.inputs, strict=True)]
+    inputs = [None if array is None else array.copy() for array in given]
     pointers = [ctypes.c_void_p(buffer.ctypes.data + GUARD_BYTES) for buffer in buffers]
     pointers += [ctypes.c_void_p(None if array is None else array.ctypes.data) for array in inputs]
+    arguments = [argument(param, made.attrs[param.name]) for param in kernel.attrs]
+    if variant and variant.scratch_bytes:
+        scratch = np.full(variant.scratch_bytes(made.attrs), 0xA5, np.uint8)
+        arguments.append(ctypes.c_void_p(scratch.ctypes.data))
+    function = getattr(library, f"{kernel.name}_{variant.name}" if variant else kernel.name)
     function.restype = None
-    function(*pointers, *[CTYPES[p.ctype](made.attrs[p.name]) for p in kernel.attrs])
+    function(*pointers, *arguments)
     for buffer in buffers:
         assert (buffer[:GUARD_BYTES] == 0xA5).all(), f"{kernel.name} wrote before its output"
         assert (buffer[-GUARD_BYTES:] == 0xA5).all(), f"{kernel.name} wrote behind its output"
-    for before, after in zip(made.inputs, inputs, strict=True):
+    for before, after in zip(given, inputs, strict=True):
         assert before is None or after is None or before.tobytes() == after.tobytes(), f"{kernel.name} wrote into an input"
     return [buffer[GUARD_BYTES : GUARD_BYTES + array.nbytes].view(array.dtype) for buffer, array in zip(buffers, made.outputs, strict=True)]
+
+
+def every_kernel(folder: Path) -> ctypes.CDLL:
+    """All kernels in all their forms as one library of the host, built in ``folder``."""
+    sources = kernel_files(own_sources())
+    for name, path in {**sources, **shared_headers(sources.values())}.items():
+        shutil.copyfile(path, folder / name)
+    (folder / KERNELS_HEADER).write_text(kernels_header(folder), encoding="utf-8")
+    host_shared_library([folder / name for name in sources], folder, folder / "kernels.so")
+    return ctypes.CDLL(str(folder / "kernels.so"))

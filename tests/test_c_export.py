@@ -16,14 +16,15 @@ import pytest
 from small_networks import AUTOENCODING, EVERY_PROGRAM, deployed, samples, small
 
 from edgeff import registry
-from edgeff.codegen.folder import SAVE_HEADER_BYTES, kernel_files, shared_headers, write_c
+from edgeff.codegen.folder import SAVE_HEADER_BYTES, kernel_files, kernels_header, shared_headers, write_c
 from edgeff.codegen.names import WIDEST_LINE, comment, identifiers, initialiser, literal
 from edgeff.codegen.state import fingerprint, saved
 from edgeff.device.targets.host import HostTarget
 from edgeff.device.toolchains.host import host_compiler
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Layer, Network, Numeric, Program
-from edgeff.kernels import Kernel
+from edgeff.kernels import Kernel, own_sources
+from edgeff.kernels.header import KERNELS_HEADER
 from edgeff.program.deploy import Deployment
 from edgeff.program.interpreter import Interpreter
 from edgeff.program.plan import plan
@@ -99,9 +100,10 @@ def sanitized_kernels() -> list[str]:
     """Every kernel as an object file, built once."""
     folder = Path(_FOLDER.name) / "kernels"
     folder.mkdir()
-    sources = kernel_files(registry.kernels.values())
+    sources = kernel_files(own_sources())
     for name, path in {**sources, **shared_headers(sources.values())}.items():
         shutil.copyfile(path, folder / name)
+    (folder / KERNELS_HEADER).write_text(kernels_header(folder), encoding="utf-8")
     subprocess.run([*host_compiler(), *STRICT, *SANITIZERS, "-c", *sources], cwd=folder, check=True, timeout=300)
     return sorted(map(str, folder.glob("*.o")))
 
@@ -324,36 +326,39 @@ def test_a_program_for_inference_neither_learns_nor_saves() -> None:
 
 def test_kernels_bring_what_they_call() -> None:
     forward = registry.kernels["eff_normalise_f32"]
-    assert set(kernel_files([forward])) == {"eff_normalise.c"}
-    assert set(kernel_files([registry.kernels["eff_dense_i8"]])) == {"eff_dense.c"}
+    assert set(kernel_files([forward.source])) == {"eff_normalise.c"}
+    assert set(kernel_files([registry.kernels["eff_dense_i8"].source])) == {"eff_dense.c"}
 
 
 def test_two_kernel_files_of_one_name_are_refused(tmp_path: Path) -> None:
     dense = registry.kernels["eff_dense_f32"]
     shutil.copyfile(dense.source, tmp_path / "dense.c")
-    other = Kernel("other", tmp_path / "dense.c", dense.parameters, dense.run, dense.macs)
+    other = Kernel("other", tmp_path / "dense.c", dense.params, dense.run, dense.macs)
     with pytest.raises(BadInput, match=r"^kernel file .*dense.c: got the name of .*dense/kernel.c; allowed: one file a name"):
-        kernel_files([dense, other])
+        kernel_files([dense.source, other.source])
 
 
 PLUGIN = {
     "negate.py": '''
-from edgeff.kernels import kernel
+from typing import Annotated
+from edgeff.ir import Array
+from edgeff.kernels import In, Out, kernel
+from edgeff.kernels.records import Size
 
 @kernel()
-def eff_negate_f32(y, x, n):
+def eff_negate_f32(y: Annotated[Array, Out("float", "n")], x: Annotated[Array, In("float", "n")], n: Size) -> None:
     """y = exp(-x)."""
     from edgeff.kernels.arithmetic import exp_f32
     y[:] = exp_f32(-x)
 ''',
-    "negate.h": "#include <stdint.h>\nvoid eff_negate_f32(float *y, const float *x, int32_t n);\n",
+    "negate.h": "#define NEGATED(v) (-(v))\n",
     "negate.c": """#include "edgeff.h"
 #include "negate.h"
 
 void eff_negate_f32(float *y, const float *x, int32_t n)
 {
     for (int32_t k = 0; k < n; ++k) {
-        y[k] = eff_exp_f32(-x[k]);
+        y[k] = eff_exp_f32(NEGATED(x[k]));
     }
 }
 """,

@@ -117,16 +117,16 @@ def test_an_export_leaves_the_kernels_of_its_neighbours_and_takes_what_nobody_ne
     write_c(deployed(None, "int8").program, tmp_path, prefix="b_")
     assert {path.name for path in tmp_path.iterdir()} == alone | {"b_model.c", "b_model.h"}
     write_c(deployed(None, "int8").program, tmp_path, prefix="a_")
-    assert {"eff_dense.c", "eff_softmax.c"} <= {path.name for path in tmp_path.iterdir()} < alone | {"b_model.c", "b_model.h"}
+    assert {"eff_dense_x4.c", "eff_softmax.c"} <= {path.name for path in tmp_path.iterdir()} < alone | {"b_model.c", "b_model.h"}
 
 
 def test_a_neighbour_with_kernels_of_another_version_is_refused(tmp_path: Path) -> None:
     write_c(deployed(None, "int8").program, tmp_path, prefix="a_")
-    with (tmp_path / "eff_dense.c").open("a", encoding="utf-8") as file:
+    with (tmp_path / "eff_dense_x4.c").open("a", encoding="utf-8") as file:
         file.write("/* of another version */\n")
     before = {path.name: path.read_bytes() for path in tmp_path.glob("*.[ch]")}
     with pytest.raises(
-        BadInput, match=r"a model beside this one with the eff_dense.c of another version .* export all of them into a new folder"
+        BadInput, match=r"a model beside this one with the eff_dense_x4.c of another version .* export all of them into a new folder"
     ):
         write_c(deployed(None, "int8").program, tmp_path, prefix="b_")
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.[ch]")} == before

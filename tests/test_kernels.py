@@ -11,24 +11,22 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kernel_cases import FILLS, SIZES, Case, Draw, case, run_c, run_twin
+from kernel_cases import FILLS, SIZES, Case, Draw, case, constants, every_kernel, run_c, run_twin
 
 from edgeff import registry
-from edgeff.device.toolchains.host import host_shared_library
+from edgeff.codegen.scan import defined
 from edgeff.errors import EdgeffError
 from edgeff.ir import Array
-from edgeff.kernels import FOLDER, PACKAGE, Kernel, kernel, own_sources, prototypes
+from edgeff.kernels import PACKAGE, Kernel, kernel, own_sources
+from edgeff.kernels.records import Matrix, OutputI8
 
-HEADER = FOLDER / "edgeff.h"
 KERNELS = sorted(registry.kernels)
 
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     """All kernels as one library of the host."""
-    out = tmp_path_factory.mktemp("kernels") / "kernels.so"
-    host_shared_library(own_sources(), FOLDER, out)
-    return ctypes.CDLL(str(out))
+    return every_kernel(tmp_path_factory.mktemp("kernels"))
 
 
 def same_bits(a: Array, b: Array) -> bool:
@@ -39,9 +37,12 @@ def same_bits(a: Array, b: Array) -> bool:
 
 
 def check(library: ctypes.CDLL, item: Kernel, made: Case) -> None:
-    twin, c = run_twin(item, made), run_c(getattr(library, item.name), item, made)
-    for parameter, x, y in zip(item.pointers, twin, c, strict=False):
-        assert same_bits(x, y), f"{item.name}, {parameter.name}: twin {x}, C {y}, attributes {made.attrs}"
+    twin = run_twin(item, made)
+    fitting = [variant for variant in item.variants if not variant.needs and variant.accepts(made.attrs, constants(item, made))]
+    for variant in (None, *fitting):
+        for parameter, x, y in zip(item.pointers, twin, run_c(library, item, made, variant), strict=False):
+            where = f"{item.name}{f', {variant.name}' if variant else ''}, {parameter.name}"
+            assert same_bits(x, y), f"{where}: twin {x}, C {y}, arguments {made.attrs}"
 
 
 @pytest.mark.parametrize("name", KERNELS)
@@ -75,14 +76,16 @@ def test_the_twin_is_the_c_for_a_wide_layer(name: str, library: ctypes.CDLL) -> 
         check(library, item, case(item, Draw(np.random.default_rng(seed), fill, sizes)))
 
 
-def test_every_prototype_has_a_twin_and_every_twin_a_prototype() -> None:
-    own = {name for name in registry.kernels if registry.kernels[name].source.is_relative_to(PACKAGE)}
-    assert set(prototypes(HEADER)) == own
+def test_every_c_file_belongs_to_a_kernel() -> None:
+    sources = {path for item in registry.kernels.values() for path in (item.source, *(item.variant_source(v.name) for v in item.variants))}
+    assert {path for path in sources if path.is_relative_to(PACKAGE)} == set(own_sources())
 
 
-def test_every_c_file_stands_beside_its_twins() -> None:
-    twins = {registry.kernels[name].source for name in registry.kernels}
-    assert {path for path in twins if path.is_relative_to(PACKAGE)} == set(own_sources())
+def test_every_function_of_the_kernels_files_is_a_kernel_or_declared_in_a_header() -> None:
+    functions = {function for item in registry.kernels.values() for function in item.functions}
+    declared = {name for path in (PACKAGE / "kernels").glob("*.h") for name in defined(path.read_text(encoding="utf-8"))}
+    there = {name for path in own_sources() for name in defined(path.read_text(encoding="utf-8"))}
+    assert there - declared == functions
 
 
 @pytest.mark.parametrize("name", KERNELS)
@@ -110,14 +113,20 @@ def test_a_twin_without_its_c_half_is_refused() -> None:
     assert "eff_orphan_f32" not in registry.kernels
 
 
-def test_a_twin_with_other_parameters_than_the_c_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "odd.h").write_text("void eff_odd_f32(float *y, const float *x, int32_t n);\n", encoding="utf-8")
-    (tmp_path / "odd.c").write_text('#include "odd.h"\n', encoding="utf-8")
-    text = "from edgeff.kernels import kernel\n@kernel()\ndef eff_odd_f32(y, x, count):\n    '''Odd.'''\n"
+def test_a_parameter_without_its_declaration_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "odd.c").write_text("void eff_odd_f32(float *y, int32_t n)\n{\n}\n", encoding="utf-8")
+    text = 'from edgeff.kernels import kernel\n@kernel()\ndef eff_odd_f32(y, n: int) -> None:\n    "Odd."\n'
     (tmp_path / "odd.py").write_text(text, encoding="utf-8")
-    with pytest.raises(EdgeffError, match=r"eff_odd_f32.*twin parameters"):
+    with pytest.raises(EdgeffError, match=r"kernel eff_odd_f32, y: got None; allowed: Annotated"):
         registry.load_plugin(tmp_path / "odd.py")
     assert "eff_odd_f32" not in registry.kernels
+
+
+def test_a_record_refuses_what_leaves_its_range() -> None:
+    with pytest.raises(EdgeffError, match=r"eff_matrix, n_in: got 0; allowed: an integer, 1 to 2,147,483,647"):
+        Matrix(3, 0)
+    with pytest.raises(EdgeffError, match=r"eff_output_i8, y_max: got 128; allowed: an integer, -128 to 127"):
+        OutputI8(0, 0, -128, 128, 0)
 
 
 def sums_of_groups(values: Any) -> np.float32:
@@ -133,14 +142,15 @@ def sums_of_groups(values: Any) -> np.float32:
 def test_the_stored_feedback_is_the_generated_one() -> None:
     """Integers: the same sums. float32: the same matrix, added in another order."""
     from edgeff.kernels.arithmetic import feedback_signs
+    from edgeff.rules.words.feedback import FeedbackInt, FeedbackTable
 
     rng = np.random.default_rng(0)
     n, n_e, key = 37, 45, 12345
     e = rng.integers(-32767, 32768, n_e).astype(np.int16)
     stored, generated = np.zeros(n, np.int16), np.zeros(n, np.int16)
     signs = feedback_signs(n, n_e, key)
-    registry.kernels["eff_feedback_delta_i16"].run(generated, e, n, n_e, 2**30, -6, key)
-    registry.kernels["eff_feedback_table_delta_i16"].run(stored, e, signs.reshape(-1), n, n_e, 2**30, -6)
+    registry.kernels["eff_feedback_delta_i16"].run(generated, e, FeedbackInt(n, n_e, 2**30, -6, key))
+    registry.kernels["eff_feedback_table_delta_i16"].run(stored, e, signs.reshape(-1), FeedbackTable(n, n_e, 2**30, -6))
     assert (stored == generated).all()
     assert np.abs(generated).max() > 100
     x, y = rng.normal(size=n_e).astype(np.float32), np.zeros(n, np.float32)

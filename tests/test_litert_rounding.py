@@ -18,6 +18,7 @@ from edgeff.formats.tflite.schema import schema
 from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Array, Attr, Layer, Network, Quant
 from edgeff.kernels.arithmetic import multiplier_and_shift, requantise
+from edgeff.kernels.records import Rescale
 from edgeff.ops.windows import same_padding
 from edgeff.program.interpreter import Interpreter
 from edgeff.program.lower import lower
@@ -196,7 +197,9 @@ def test_add_rounds_twice(activation: str) -> None:
         attrs = lower(Network("sum", (1,), (left, right, layer), qa)).infer[-1].attrs
         made, micro = run_add(add_model(len(a), qa, qc, qy, activation), a, c)
         np.testing.assert_array_equal(made, micro)
-        ends = int(attrs["y_min"]), int(attrs["y_max"])
+        total = attrs["total"]
+        assert isinstance(total, Rescale)
+        ends = total.y_min, total.y_max
         np.testing.assert_array_equal(np.clip(added(a, c, (qa, qc, qy), double), *ends), made)
         missed += int(np.count_nonzero(np.clip(added(a, c, (qa, qc, qy), once), *ends) != made))
     assert missed > 1000 or activation != "none"  # a ReLU cuts off what is below zero

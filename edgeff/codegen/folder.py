@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgeff import registry
 from edgeff.codegen.example import example
 from edgeff.codegen.names import PREFIX, check_prefix, file_prefix, names_in, prefixed
 from edgeff.codegen.neighbours import check_folder, check_shared, needed_by, neighbours, remove_stale
@@ -24,8 +25,10 @@ from edgeff.codegen.source import Text
 from edgeff.codegen.state import SAVE_HEADER_BYTES
 from edgeff.errors import BadInput
 from edgeff.ir import Array, MemoryPlan, Program
-from edgeff.kernels import FOLDER, Kernel, own_sources, source_name
+from edgeff.kernels import FOLDER, own_sources, source_name
+from edgeff.kernels.header import KERNELS_HEADER, header_of
 from edgeff.program.plan import plan
+from edgeff.program.select import select
 
 __all__ = ["SAVE_HEADER_BYTES", "Source", "write_c", "write_trace"]
 
@@ -46,6 +49,7 @@ def write_c(
     samples: Array | None = None,
     labels: Array | None = None,
     prefix: str = PREFIX,
+    features: frozenset[str] = frozenset(),
     command: str = "edgeff",
 ) -> Source:
     """Writes the C of ``program`` into ``folder`` (made if missing) and returns what was written.
@@ -58,6 +62,7 @@ def write_c(
         samples: (n, inputs) of the program's input dtype, for the example; by default four seeded random ones.
         labels: (n,), what the example learns them as; by default seeded random classes.
         prefix: what the names of the model begin with: with ``wake_`` ``wake_init`` and so on stand in ``wake_model.h``.
+        features: what the core has, for the choice of kernels' variants; none: C for any core.
         command: what the files' heads say made them.
     Raises: BadInput for a prefix that C cannot take, when the folder holds C files of something else or a model that needs kernels of
     another version of edgeff, and when samples and labels do not fit.
@@ -66,9 +71,10 @@ def write_c(
     stem = file_prefix(check_prefix(prefix))
     check_folder(folder, prefix)
     samples, labels = _samples(program, samples, labels)
-    memory = plan(program)
-    text = Text(program, memory, command)
-    files = kernel_files(text.kernels.values())
+    chosen = select(program, features)
+    memory = plan(chosen)
+    text = Text(chosen, memory, command)
+    files = kernel_files(text.sources)
     headers = {path.with_suffix(".h").name: path.with_suffix(".h") for path in files.values() if path.with_suffix(".h").exists()}
     copied = {**files, **headers, **shared_headers(files.values())}
     header = text.header()
@@ -79,10 +85,11 @@ def write_c(
     }
     needed = needed_by(neighbours(folder, prefix))
     check_shared(copied, needed)
-    remove_stale(folder, copied, needed)
+    remove_stale(folder, {*copied, KERNELS_HEADER}, needed)
     (folder / "example").mkdir(parents=True, exist_ok=True)
     for name, path in copied.items():
         shutil.copyfile(path, folder / name)
+    (folder / KERNELS_HEADER).write_text(kernels_header(folder), encoding="utf-8")
     for name, content in written.items():
         (folder / name).write_text(prefixed(content, prefix, names_in(header)), encoding="utf-8")
     return Source(folder, (*(folder / name for name in sorted(files)), folder / f"{stem}model.c"), memory)
@@ -94,7 +101,7 @@ def write_trace(program: Program, source: Source) -> tuple[Path, ...]:
     ``eff_trace(out)`` runs inference on the input and copies the outputs of each call to ``out``, one behind the other.
     """
     trace = source.folder / "trace.c"
-    trace.write_text(Text(program, source.memory, "edgeff").trace(), encoding="utf-8")
+    trace.write_text(Text(select(program), source.memory, "edgeff").trace(), encoding="utf-8")
     return (*(path for path in source.sources if path.name != "model.c"), trace)
 
 
@@ -112,13 +119,13 @@ def _samples(program: Program, samples: Array | None, labels: Array | None) -> t
     return samples, labels
 
 
-def kernel_files(kernels: Iterable[Kernel]) -> dict[str, Path]:
-    """The C files of ``kernels`` by the name they get, with those of edgeff's own whose functions they call.
+def kernel_files(sources: Iterable[Path]) -> dict[str, Path]:
+    """The C files ``sources`` of kernels by the name they get, with those of edgeff's own whose functions they call.
 
     Raises BadInput when two kernels' files would get one name.
     """
     files: dict[str, Path] = {}
-    waiting = sorted({item.source for item in kernels})
+    waiting = sorted(set(sources))
     while waiting:
         path = waiting.pop()
         known = files.setdefault(source_name(path), path)
@@ -127,6 +134,12 @@ def kernel_files(kernels: Iterable[Kernel]) -> dict[str, Path]:
         names = called(path.read_text(encoding="utf-8"))
         waiting += sorted({home for name, home in _homes().items() if name in names} - set(files.values()))
     return files
+
+
+def kernels_header(folder: Path) -> str:
+    """The text of ``eff_kernels.h`` for the kernels whose C lies in ``folder``, of one model or several."""
+    there = {name for path in folder.glob("eff_*.c") for name in defined(path.read_text(encoding="utf-8"))}
+    return header_of(registry.kernels.values(), there)
 
 
 def shared_headers(files: Iterable[Path]) -> dict[str, Path]:

@@ -23,7 +23,8 @@ def further_lines(program: Program) -> tuple[Line, ...]:
     Raises BadInput for a name that is no C identifier in lower case, or that would give a function a name that is taken.
     """
     lines = tuple(program.lines[name] for name in sorted(program.lines) if name not in ("infer", "learn"))
-    taken = {*_INTERFACE, *registry.kernels, *(f"eff_{name}_calls" for name in program.lines)}
+    kernels = {name for item in registry.kernels.values() for name in item.functions}
+    taken = {*_INTERFACE, *kernels, *(f"eff_{name}_calls" for name in program.lines)}
     for line in lines:
         functions = {f"eff_{line.name}", *accessors(program, line).values()}
         if not _NAME.fullmatch(line.name) or functions & taken:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -138,3 +139,15 @@ def statement(function: str, arguments: Sequence[str]) -> str:
             line = margin
         line += text
     return "\n".join([*lines, line])
+
+
+def braced(start: str, fields: Sequence[str]) -> str:
+    """A declaration with the initialisers ``fields``; one too long for a line goes on below, indented.
+
+    >>> braced("static const eff_matrix m = ", [".n_out = 2", ".n_in = 3"])
+    'static const eff_matrix m = {.n_out = 2, .n_in = 3};'
+    """
+    line = f"{start}{{{', '.join(fields)}}};"
+    if len(line) <= WIDEST_LINE:
+        return line
+    return start + "{\n" + textwrap.fill(", ".join(fields) + "};", WIDEST_LINE, initial_indent="    ", subsequent_indent="    ")

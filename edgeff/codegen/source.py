@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 
 from edgeff import registry
 from edgeff.codegen.lines import accessors, further_lines, takes_label
-from edgeff.codegen.names import comment, identifiers, initialiser, literal, statement
+from edgeff.codegen.names import braced, comment, identifiers, initialiser, literal, statement
 from edgeff.codegen.state import SAVE_AND_RESTORE, SAVE_HEADER_BYTES, fingerprint
-from edgeff.ir import Call, Line, MemoryPlan, Program, Tensor
-from edgeff.kernels import Kernel
+from edgeff.ir import Call, Line, MemoryPlan, Parameters, Program, Tensor
+from edgeff.kernels import Kernel, Param
+from edgeff.kernels.records import Record, fields_of
 from edgeff.program.plan import flash_tensors
 
 C_TYPES = {"float32": "float", "int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "uint32": "uint32_t"}
@@ -60,6 +62,25 @@ class Text:
         if program.label:
             names.append("eff_set_label")
         self.kernels: dict[str, Kernel] = {name: registry.kernels[name] for name in names}
+        self.records = self._records()
+
+    @property
+    def sources(self) -> set[Path]:
+        """The C files of the kernels it calls, each call's in its variant."""
+        called = {(call.kernel, call.variant) for call in self.program.calls}
+        called |= {(name, "") for name in self.kernels if not any(name == kernel for kernel, _ in called)}
+        return {self.kernels[name].variant_source(variant) for name, variant in called}
+
+    def _records(self) -> dict[Record, str]:
+        """A C name for each different record that a call takes, after the first layer that needs it."""
+        wishes: dict[Record, str] = {}
+        for call in self.program.calls:
+            for name, value in call.attrs.items():
+                if isinstance(value, Record) and value not in wishes:
+                    count = sum(wish.split("#")[0] == f"{call.layer}.{name}" for wish in wishes.values())
+                    wishes[value] = f"{call.layer}.{name}" + (f"#{count + 1}" if count else "")
+        names = identifiers(wishes.values(), "eff_p_")
+        return {record: names[wish] for record, wish in wishes.items()}
 
     def what(self) -> str:
         learns = f", learns by {self.program.rule}" if self.program.learn else ""
@@ -182,6 +203,7 @@ void eff_{line.name}_calls(void);
 {rule_off("constants, in flash")}
 
 {"".join(self._constants())}\
+{self._parameters()}\
 {rule_off("the arena")}
 
 #ifdef EFF_ARENA_SECTION
@@ -256,6 +278,17 @@ void eff_trace(uint8_t *out)
                 declaration = f"static const {C_TYPES[tensor.dtype]} {self.constants[tensor.name]}[{tensor.elements}]"
                 yield f"/* {', '.join(about)} */\n{declaration} = {initialiser(tensor.data, tensor.dtype)};\n\n"
 
+    def _parameters(self) -> str:
+        """The records that calls take, as constants with named fields."""
+        if not self.records:
+            return ""
+        types = {field.ctype: ATTR_TYPES[field.ctype] for record in self.records for field in fields_of(type(record))}
+        texts = []
+        for record, name in self.records.items():
+            fields = [f".{field.name} = {literal(record.values()[field.name], types[field.ctype])}" for field in fields_of(type(record))]
+            texts.append(braced(f"static const {record.ctype()} {name} = ", fields))
+        return f"{rule_off('what the calls take beside their tensors, in flash')}\n\n" + "\n".join(texts) + "\n\n"
+
     def _map(self) -> str:
         """The arena's defines, in columns: pointer, offset, bytes and life."""
         places = [f"(({C_TYPES[t.dtype]} *)EFF_AT({self.memory.offsets[t.name]}))" for t in self.in_arena]
@@ -297,8 +330,12 @@ void eff_trace(uint8_t *out)
 
     def _call(self, call: Call) -> str:
         arguments = [self._argument(name) for name in (*call.outputs, *call.inputs)]
-        arguments += [literal(cast("float", call.attrs[p.name]), ATTR_TYPES[p.ctype]) for p in self.kernels[call.kernel].attrs]
-        return statement(call.kernel, arguments)
+        arguments += [self._number(call.attrs[p.name], p) for p in self.kernels[call.kernel].attrs]
+        return statement(f"{call.kernel}_{call.variant}" if call.variant else call.kernel, arguments)
+
+    def _number(self, value: float | Parameters, param: Param) -> str:
+        """A number as a literal, a record as the address of its constant."""
+        return f"&{self.records[value]}" if isinstance(value, Record) else literal(cast("float", value), ATTR_TYPES[param.ctype])
 
     def _argument(self, name: str) -> str:
         if not name:

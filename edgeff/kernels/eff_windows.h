@@ -29,14 +29,15 @@ static inline int32_t eff_last_tap(int32_t start, int32_t taps, int32_t size) { 
 /* One window: its first tap inside the image and how many rows and columns of taps lie there. */
 typedef struct {
     int32_t first, rows, columns;
-} eff_window;
+} eff_tap_run;
 
-static inline eff_window eff_window_at(int32_t top, int32_t left, int32_t in_h, int32_t in_w, int32_t k_h, int32_t k_w)
+static inline eff_tap_run eff_window_at(const eff_window *w, int32_t oy, int32_t ox)
 {
-    const int32_t y0 = top < 0 ? 0 : top, y1 = top + k_h > in_h ? in_h : top + k_h;
-    const int32_t x0 = left < 0 ? 0 : left, x1 = left + k_w > in_w ? in_w : left + k_w;
-    const eff_window window = {y0 * in_w + x0, y1 - y0, x1 - x0};
-    return window;
+    const int32_t top = oy * w->stride_h - w->pad_h, left = ox * w->stride_w - w->pad_w;
+    const int32_t y0 = top < 0 ? 0 : top, y1 = top + w->k_h > w->in_h ? w->in_h : top + w->k_h;
+    const int32_t x0 = left < 0 ? 0 : left, x1 = left + w->k_w > w->in_w ? w->in_w : left + w->k_w;
+    const eff_tap_run run = {y0 * w->in_w + x0, y1 - y0, x1 - x0};
+    return run;
 }
 
 /* The taps of a window that lie inside the image: the first and the one past the last, in rows and in columns of the image. */

@@ -6,15 +6,16 @@ import numpy as np
 
 from edgeff.ir import Array
 from edgeff.kernels.arithmetic import GOLDEN, mix, requantise, step_key
+from edgeff.kernels.records import Step
 
 MOST_POSITIONS = 65_536
 """So many int16 deltas sum up in 32 bits."""
 
 
-def _changed_i8(w: Array, sums: Array, rate: Array, step: Array, multiplier: int, shift: int, stochastic: int, key: int) -> Array:
+def changed_i8(w: Array, sums: Array, rate: Array, step: Array, how: Step) -> Array:
     """w after its step, of w's shape, from the exact sums in the order of w."""
-    gain = gain_of(np.clip(sums, -(2**31), 2**31 - 1), multiplier, shift, rate, BIAS_LIMIT)
-    change = (gain + rounding_of(1, w.size, key, step, FRACTION_I8, stochastic)[0]) >> FRACTION_I8
+    gain = gain_of(np.clip(sums, -(2**31), 2**31 - 1), how.multiplier, how.shift, rate, BIAS_LIMIT)
+    change = (gain + rounding_of(1, w.size, how.key, step, FRACTION_I8, how.stochastic)[0]) >> FRACTION_I8
     return np.clip(w - change, -127, 127)
 
 

@@ -2,45 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from edgeff.ir import Array
+from edgeff.kernels.records import Window
+
+WINDOW_MACS = "out_h * out_w * out_c * k_h * k_w * (in_c // groups)"
+"""The products of every window, those with taps outside the image among them."""
 
 
-def windows(
-    x: Array, in_h: int, in_w: int, out_h: int, out_w: int, k_h: int, k_w: int, stride_h: int, stride_w: int, pad_h: int, pad_w: int
-) -> Array:
+def windows(x: Array, window: Window) -> Array:
     """The windows of an image as a view (out_h, out_w, C, k_h, k_w); x (in_h * in_w * C,) flat, zeros outside it."""
-    image = x.reshape(in_h, in_w, -1)
-    below, right = (out_h - 1) * stride_h + k_h - in_h - pad_h, (out_w - 1) * stride_w + k_w - in_w - pad_w
-    padded = np.pad(image, ((pad_h, max(below, 0)), (pad_w, max(right, 0)), (0, 0)))
-    every = sliding_window_view(padded, (k_h, k_w), (0, 1))
-    return every[: (out_h - 1) * stride_h + 1 : stride_h, : (out_w - 1) * stride_w + 1 : stride_w]
-
-
-def conv_macs(attrs: Mapping[str, Any]) -> int:
-    """The products of every window of a convolution, those with taps outside the image among them."""
-    return int(attrs["out_h"] * attrs["out_w"] * attrs["out_c"] * attrs["k_h"] * attrs["k_w"] * attrs["in_c"])
-
-
-def grouped_macs(attrs: Mapping[str, Any]) -> int:
-    """The products of every window of a grouped convolution, those with taps outside the image among them."""
-    return conv_macs(attrs) // int(attrs["groups"])
+    w = window
+    image = x.reshape(w.in_h, w.in_w, -1)
+    below, right = (w.out_h - 1) * w.stride_h + w.k_h - w.in_h - w.pad_h, (w.out_w - 1) * w.stride_w + w.k_w - w.in_w - w.pad_w
+    padded = np.pad(image, ((w.pad_h, max(below, 0)), (w.pad_w, max(right, 0)), (0, 0)))
+    every = sliding_window_view(padded, (w.k_h, w.k_w), (0, 1))
+    return every[: (w.out_h - 1) * w.stride_h + 1 : w.stride_h, : (w.out_w - 1) * w.stride_w + 1 : w.stride_w]
 
 
 def group_channels(groups: int, in_c: int, out_c: int) -> list[tuple[slice, slice]]:
     """The input and output channels of each group: both are cut into ``groups`` runs of one length."""
-    seen, made = in_c // groups, out_c // groups
-    return [(slice(seen * group, seen * (group + 1)), slice(made * group, made * (group + 1))) for group in range(groups)]
-
-
-def depthwise_macs(attrs: Mapping[str, Any]) -> int:
-    """The products of every window of a depthwise convolution, those with taps outside the image among them."""
-    return int(attrs["out_h"] * attrs["out_w"] * attrs["in_c"] * attrs["depth"] * attrs["k_h"] * attrs["k_w"])
+    read, made = in_c // groups, out_c // groups
+    return [(slice(read * group, read * (group + 1)), slice(made * group, made * (group + 1))) for group in range(groups)]
 
 
 def taps_inside(position: int, stride: int, pad: int, taps: int, size: int) -> tuple[slice, slice]:

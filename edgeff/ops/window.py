@@ -59,19 +59,21 @@ def output_size(layer: Layer, height: int, width: int) -> Pair:
 def geometry(layer: Layer, shape: tuple[int, ...]) -> dict[str, Attr]:
     """The attributes that every window kernel takes, for an input of ``shape`` (H, W, C)."""
     (k_h, k_w), (stride_h, stride_w), (pad_h, pad_w, _, _) = window(layer), stride(layer), pads(layer)
-    out_h, out_w, _ = layer.shape
+    out_h, out_w, out_c = layer.shape
     return {
         "in_h": shape[0],
         "in_w": shape[1],
         "in_c": shape[2],
         "out_h": out_h,
         "out_w": out_w,
+        "out_c": out_c,
         "k_h": k_h,
         "k_w": k_w,
         "stride_h": stride_h,
         "stride_w": stride_w,
         "pad_h": pad_h,
         "pad_w": pad_w,
+        "groups": groups(layer) if layer.op == "conv2d" else shape[2],
     }
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Attr
 from edgeff.ops.mfcc import Recipe, coefficients
-from edgeff.ops.mfcc.kernel import steps
+from edgeff.ops.mfcc.kernel import feature_steps
 from edgeff.tasks import Data, Task, register
 from edgeff.tasks._audio import of_length, read_wav, with_noise
 from edgeff.tasks._files import Remote, Wanted, _bar, cache_folder, check_labels, fetch, local, need_local, read_arrays
@@ -107,7 +107,7 @@ def _test_part() -> tuple[Array, Array, str]:
     if local(FILE) is None and (clips := local(CLIPS)) is not None:
         found = read_arrays(clips, {"x": ("int16", (None, RATE)), "y": ("uint8", (None,)), "classes": ("U", (len(CLASSES),))})
         exact = coefficients(found["x"], Recipe(**OFFICIAL))  # type: ignore[arg-type]
-        integers = (steps(exact[..., 0], INPUT_SCALE, INPUT_ZERO, 1) + 128) % 256 - 128
+        integers = (feature_steps(exact[..., 0], INPUT_SCALE, INPUT_ZERO, 1) + 128) % 256 - 128
         return *_checked(clips, found, integers, INPUT_SCALE, INPUT_ZERO), "features of MLPerf Tiny's 1,000 clips"
     path = need_local(FILE, "MLPerf Tiny's keywords", SOURCE)
     wanted: Wanted = {

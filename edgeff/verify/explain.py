@@ -19,10 +19,13 @@ integer_ops/fully_connected.h of LiteRT.
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Call, Network, Program, Quant
+from edgeff.kernels.records import OutputI8
 from edgeff.ops import forward, parameters
 from edgeff.program.interpreter import Interpreter
 
@@ -82,7 +85,8 @@ class _LitertReference(Interpreter):
         if b is not None:
             sums = sums + self.tensor(b.name)
         scaled = round_half_away(sums.astype(np.float64) * (_float32(x.quant) * _float32(w.quant) / _float32(y.quant)))
-        ends = int(call.attrs["y_min"]), int(call.attrs["y_max"])
+        output = cast("OutputI8", call.attrs["output"])
+        ends = output.y_min, output.y_max
         self.put(y.name, np.clip(np.clip(scaled, -1024, 1024) + y.quant.zero_point, *ends))
 
 

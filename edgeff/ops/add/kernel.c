@@ -10,14 +10,16 @@ void eff_add_f32(float *y, const float *a, const float *c, int32_t n, int32_t re
     }
 }
 
-void eff_add_i8(int8_t *y, const int8_t *a, const int8_t *c, int32_t n, int32_t a_zero, int32_t a_multiplier, int32_t a_shift,
-                int32_t c_zero, int32_t c_multiplier, int32_t c_shift, int32_t y_zero, int32_t multiplier, int32_t shift, int32_t y_min,
-                int32_t y_max)
+void eff_add_i8(int8_t *y, const int8_t *a, const int8_t *c, int32_t n, const eff_sides *sides,
+                const eff_rescale *total)
 {
+    const int32_t a_zero = sides->a_zero, a_multiplier = sides->a_multiplier, a_shift = sides->a_shift, c_zero = sides->c_zero,
+                  c_multiplier = sides->c_multiplier, c_shift = sides->c_shift, y_zero = total->y_zero,
+                  multiplier = total->multiplier, shift = total->shift, y_min = total->y_min, y_max = total->y_max;
     for (int32_t i = 0; i < n; ++i) {
         const int32_t left = eff_requantise((a[i] - a_zero) * (1 << EFF_ADD_BITS), a_multiplier, a_shift);
         const int32_t right = eff_requantise((c[i] - c_zero) * (1 << EFF_ADD_BITS), c_multiplier, c_shift);
         const int32_t s = eff_requantise(left + right, multiplier, shift);
-        y[i] = (int8_t)eff_clamp(eff_clamp(s, -1024, 1024) + y_zero, y_min, y_max);
+        y[i] = eff_to_i8(s, y_zero, y_min, y_max);
     }
 }

@@ -2,23 +2,23 @@
 #include "edgeff.h"
 #include "eff_windows.h"
 
-void eff_average_pool2d_f32(float *y, const float *x, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t k_h,
-                            int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t relu)
+void eff_average_pool2d_f32(float *y, const float *x, const eff_window *window, int32_t relu)
 {
+    const int32_t in_w = window->in_w, in_c = window->in_c;
     const int32_t backwards = eff_backwards(y, x);
-    for (int32_t down = 0; down < out_h; ++down) {
-        const int32_t oy = eff_visited(down, out_h, backwards);
-        for (int32_t across = 0; across < out_w; ++across) {
-            const int32_t ox = eff_visited(across, out_w, backwards);
-            const eff_window at = eff_window_at(oy * stride_h - pad_h, ox * stride_w - pad_w, in_h, in_w, k_h, k_w);
-            float *to = y + (oy * out_w + ox) * in_c;
+    for (int32_t down = 0; down < window->out_h; ++down) {
+        const int32_t oy = eff_visited(down, window->out_h, backwards);
+        for (int32_t across = 0; across < window->out_w; ++across) {
+            const int32_t ox = eff_visited(across, window->out_w, backwards);
+            const eff_tap_run at = eff_window_at(window, oy, ox);
+            float *to = y + (oy * window->out_w + ox) * in_c;
             const float count = (float)(at.rows * at.columns);
             for (int32_t c = 0; c < in_c; ++c) {
                 float s = 0.0f;
                 for (int32_t ky = 0; ky < at.rows; ++ky) {
                     const float *p = x + (at.first + ky * in_w) * in_c + c;
-                    for (int32_t kx = 0; kx < at.columns; ++kx) {
-                        s += p[kx * in_c];
+                    for (int32_t kx = 0; kx < at.columns; ++kx, p += in_c) {
+                        s += *p;
                     }
                 }
                 *to++ = eff_activate_f32(s / count, relu);
@@ -27,23 +27,23 @@ void eff_average_pool2d_f32(float *y, const float *x, int32_t in_h, int32_t in_w
     }
 }
 
-void eff_average_pool2d_i8(int8_t *y, const int8_t *x, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t k_h,
-                           int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t y_min, int32_t y_max)
+void eff_average_pool2d_i8(int8_t *y, const int8_t *x, const eff_window *window, int32_t y_min, int32_t y_max)
 {
+    const int32_t in_w = window->in_w, in_c = window->in_c;
     const int32_t backwards = eff_backwards(y, x);
-    for (int32_t down = 0; down < out_h; ++down) {
-        const int32_t oy = eff_visited(down, out_h, backwards);
-        for (int32_t across = 0; across < out_w; ++across) {
-            const int32_t ox = eff_visited(across, out_w, backwards);
-            const eff_window at = eff_window_at(oy * stride_h - pad_h, ox * stride_w - pad_w, in_h, in_w, k_h, k_w);
-            int8_t *to = y + (oy * out_w + ox) * in_c;
+    for (int32_t down = 0; down < window->out_h; ++down) {
+        const int32_t oy = eff_visited(down, window->out_h, backwards);
+        for (int32_t across = 0; across < window->out_w; ++across) {
+            const int32_t ox = eff_visited(across, window->out_w, backwards);
+            const eff_tap_run at = eff_window_at(window, oy, ox);
+            int8_t *to = y + (oy * window->out_w + ox) * in_c;
             const int32_t count = at.rows * at.columns;
             for (int32_t c = 0; c < in_c; ++c) {
                 int32_t s = 0;
                 for (int32_t ky = 0; ky < at.rows; ++ky) {
                     const int8_t *p = x + (at.first + ky * in_w) * in_c + c;
-                    for (int32_t kx = 0; kx < at.columns; ++kx) {
-                        s += p[kx * in_c];
+                    for (int32_t kx = 0; kx < at.columns; ++kx, p += in_c) {
+                        s += *p;
                     }
                 }
                 s = s > 0 ? (s + count / 2) / count : (s - count / 2) / count;
@@ -53,10 +53,11 @@ void eff_average_pool2d_i8(int8_t *y, const int8_t *x, int32_t in_h, int32_t in_
     }
 }
 
-void eff_average_pool2d_input_gradient_f32(float *d, const float *delta, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h,
-                                           int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h,
-                                           int32_t pad_w)
+void eff_average_pool2d_input_gradient_f32(float *d, const float *delta, const eff_window *window)
 {
+    const int32_t in_h = window->in_h, in_w = window->in_w, in_c = window->in_c, out_h = window->out_h, out_w = window->out_w,
+                  k_h = window->k_h, k_w = window->k_w, stride_h = window->stride_h, stride_w = window->stride_w,
+                  pad_h = window->pad_h, pad_w = window->pad_w;
     for (int32_t i = 0; i < in_h * in_w * in_c; ++i) {
         d[i] = 0.0f;
     }
@@ -76,10 +77,11 @@ void eff_average_pool2d_input_gradient_f32(float *d, const float *delta, int32_t
     }
 }
 
-void eff_average_pool2d_input_gradient_i8(int16_t *d, const int16_t *delta, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h,
-                                          int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h,
-                                          int32_t pad_w)
+void eff_average_pool2d_input_gradient_i8(int16_t *d, const int16_t *delta, const eff_window *window)
 {
+    const int32_t in_h = window->in_h, in_w = window->in_w, in_c = window->in_c, out_h = window->out_h, out_w = window->out_w,
+                  k_h = window->k_h, k_w = window->k_w, stride_h = window->stride_h, stride_w = window->stride_w,
+                  pad_h = window->pad_h, pad_w = window->pad_w;
     for (int32_t iy = 0; iy < in_h; ++iy) {
         const int32_t oy0 = (iy + pad_h) / stride_h, ky0 = iy + pad_h - oy0 * stride_h;
         for (int32_t ix = 0; ix < in_w; ++ix) {

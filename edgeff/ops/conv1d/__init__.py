@@ -70,7 +70,7 @@ class Conv1d(Weighted):
 
     def _lowered(self, layer: Layer, x: Any) -> tuple[str, dict[str, Attr]]:
         """The kernel's name without its suffix, and its attributes, for an input x."""
-        return "eff_conv2d", geometry(as_image(layer), (1, *x.shape)) | {"out_c": layer.shape[1]}
+        return "eff_conv2d", geometry(as_image(layer), (1, *x.shape))
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         return lower_window(build, layer, *self._lowered(layer, xs[0]), xs[0], layer.params["weight"][0].size)

@@ -79,8 +79,7 @@ class Conv2d(Weighted):
 
     def _lowered(self, layer: Layer, x: Any) -> tuple[str, dict[str, Attr]]:
         """The kernel's name without its suffix, and its attributes, for an input x."""
-        attrs = geometry(layer, x.shape) | {"out_c": layer.shape[2]}
-        return ("eff_conv2d", attrs) if groups(layer) == 1 else ("eff_grouped_conv2d", attrs | {"groups": groups(layer)})
+        return "eff_conv2d", geometry(layer, x.shape)
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         return lower_window(build, layer, *self._lowered(layer, xs[0]), xs[0], layer.params["weight"][0].size)

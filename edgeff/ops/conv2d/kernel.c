@@ -3,11 +3,12 @@
 #include "eff_windows.h"
 #include "eff_walk.h"
 
-void eff_conv2d_f32(float *y, const float *x, const float *w, const float *b, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h,
-                    int32_t out_w, int32_t out_c, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h,
-                    int32_t pad_w, int32_t relu)
+void eff_conv2d_f32(float *y, const float *x, const float *w, const float *b, const eff_window *window, int32_t relu)
 {
-    const int32_t row = k_w * in_c, filter = k_h * row;
+    const int32_t in_h = window->in_h, in_w = window->in_w, in_c = window->in_c, out_h = window->out_h, out_w = window->out_w,
+                  out_c = window->out_c, k_h = window->k_h, k_w = window->k_w, stride_h = window->stride_h,
+                  stride_w = window->stride_w, pad_h = window->pad_h, pad_w = window->pad_w, groups = window->groups;
+    const int32_t seen = in_c / groups, made = out_c / groups;
     const int32_t backwards = eff_backwards(y, x);
     for (int32_t down = 0; down < out_h; ++down) {
         const int32_t oy = eff_visited(down, out_h, backwards);
@@ -16,40 +17,15 @@ void eff_conv2d_f32(float *y, const float *x, const float *w, const float *b, in
             const int32_t ox = eff_visited(across, out_w, backwards);
             const int32_t left = ox * stride_w - pad_w, kx0 = eff_first_tap(left), kx1 = eff_last_tap(left, k_w, in_w);
             float *to = y + (oy * out_w + ox) * out_c;
-            const int32_t run = (kx1 - kx0) * in_c;
-            int32_t oc = 0;
-            for (; oc + 4 <= out_c; oc += 4) {
-                float s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f;
-                if (b) {
-                    s0 = b[oc], s1 = b[oc + 1], s2 = b[oc + 2], s3 = b[oc + 3];
-                }
-                for (int32_t ky = ky0; ky < ky1; ++ky) {
-                    const float *p = x + ((top + ky) * in_w + left + kx0) * in_c;
-                    const float *w0 = w + oc * filter + ky * row + kx0 * in_c, *w1 = w0 + filter, *w2 = w1 + filter, *w3 = w2 + filter;
-                    int32_t left_over = run;
-                    for (; left_over >= 4; left_over -= 4) {
-                        EFF_TAP(float, 0, p[0]);
-                        EFF_TAP(float, 1, p[1]);
-                        EFF_TAP(float, 2, p[2]);
-                        EFF_TAP(float, 3, p[3]);
-                        p += 4, w0 += 4, w1 += 4, w2 += 4, w3 += 4;
-                    }
-                    for (int32_t i = 0; i < left_over; ++i) {
-                        EFF_TAP(float, i, p[i]);
-                    }
-                }
-                to[0] = eff_activate_f32(s0, relu);
-                to[1] = eff_activate_f32(s1, relu);
-                to[2] = eff_activate_f32(s2, relu);
-                to[3] = eff_activate_f32(s3, relu);
-                to += 4;
-            }
-            for (; oc < out_c; ++oc) {
+            for (int32_t oc = 0; oc < out_c; ++oc) {
                 float s = b ? b[oc] : 0.0f;
                 for (int32_t ky = ky0; ky < ky1; ++ky) {
-                    const float *p = x + ((top + ky) * in_w + left + kx0) * in_c, *v = w + oc * filter + ky * row + kx0 * in_c;
-                    for (int32_t i = 0; i < run; ++i) {
-                        s += v[i] * p[i];
+                    for (int32_t kx = kx0; kx < kx1; ++kx) {
+                        const float *p = x + ((top + ky) * in_w + left + kx) * in_c + oc / made * seen;
+                        const float *v = w + ((oc * k_h + ky) * k_w + kx) * seen;
+                        for (int32_t c = 0; c < seen; ++c) {
+                            s += v[c] * p[c];
+                        }
                     }
                 }
                 *to++ = eff_activate_f32(s, relu);
@@ -59,11 +35,14 @@ void eff_conv2d_f32(float *y, const float *x, const float *w, const float *b, in
 }
 
 void eff_conv2d_i8(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b, const int32_t *multiplier, const int32_t *shift,
-                   int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t out_c, int32_t k_h, int32_t k_w,
-                   int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t per_channel, int32_t x_zero, int32_t y_zero,
-                   int32_t y_min, int32_t y_max)
+                   const eff_window *window, const eff_output_i8 *output)
 {
-    const int32_t row = k_w * in_c, filter = k_h * row;
+    const int32_t in_h = window->in_h, in_w = window->in_w, in_c = window->in_c, out_h = window->out_h, out_w = window->out_w,
+                  out_c = window->out_c, k_h = window->k_h, k_w = window->k_w, stride_h = window->stride_h,
+                  stride_w = window->stride_w, pad_h = window->pad_h, pad_w = window->pad_w, groups = window->groups,
+                  x_zero = output->x_zero, y_zero = output->y_zero, y_min = output->y_min, y_max = output->y_max,
+                  per_channel = output->per_channel;
+    const int32_t seen = in_c / groups, made = out_c / groups;
     const int32_t backwards = eff_backwards(y, x);
     for (int32_t down = 0; down < out_h; ++down) {
         const int32_t oy = eff_visited(down, out_h, backwards);
@@ -72,148 +51,19 @@ void eff_conv2d_i8(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b
             const int32_t ox = eff_visited(across, out_w, backwards);
             const int32_t left = ox * stride_w - pad_w, kx0 = eff_first_tap(left), kx1 = eff_last_tap(left, k_w, in_w);
             int8_t *to = y + (oy * out_w + ox) * out_c;
-            const int32_t run = (kx1 - kx0) * in_c;
-            for (int32_t oc = 0; oc < out_c; oc += 4) {
-                const int32_t lanes = out_c - oc < 4 ? out_c - oc : 4;
-                int32_t sums[4] = {0, 0, 0, 0};
-                if (lanes == 4) {
-                    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-                    for (int32_t ky = ky0; ky < ky1; ++ky) {
-                        const int8_t *restrict p = x + ((top + ky) * in_w + left + kx0) * in_c;
-                        const int8_t *restrict w0 = w + oc * filter + ky * row + kx0 * in_c;
-                        const int8_t *restrict w1 = w0 + filter, *restrict w2 = w1 + filter, *restrict w3 = w2 + filter;
-                        int32_t left_over = run;
-                        for (; left_over >= 4; left_over -= 4) {
-                            EFF_TAP(int32_t, 0, p[0] - x_zero);
-                            EFF_TAP(int32_t, 1, p[1] - x_zero);
-                            EFF_TAP(int32_t, 2, p[2] - x_zero);
-                            EFF_TAP(int32_t, 3, p[3] - x_zero);
-                            p += 4, w0 += 4, w1 += 4, w2 += 4, w3 += 4;
-                        }
-                        for (int32_t i = 0; i < left_over; ++i) {
-                            EFF_TAP(int32_t, i, p[i] - x_zero);
-                        }
-                    }
-                    sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;
-                } else {
-                    for (int32_t lane = 0; lane < lanes; ++lane) {
-                        for (int32_t ky = ky0; ky < ky1; ++ky) {
-                            const int8_t *p = x + ((top + ky) * in_w + left + kx0) * in_c;
-                            const int8_t *v = w + (oc + lane) * filter + ky * row + kx0 * in_c;
-                            for (int32_t i = 0; i < run; ++i) {
-                                sums[lane] += v[i] * (p[i] - x_zero);
-                            }
+            for (int32_t oc = 0; oc < out_c; ++oc) {
+                int32_t s = b ? b[oc] : 0;
+                for (int32_t ky = ky0; ky < ky1; ++ky) {
+                    for (int32_t kx = kx0; kx < kx1; ++kx) {
+                        const int8_t *p = x + ((top + ky) * in_w + left + kx) * in_c + oc / made * seen;
+                        const int8_t *v = w + ((oc * k_h + ky) * k_w + kx) * seen;
+                        for (int32_t c = 0; c < seen; ++c) {
+                            s += v[c] * (p[c] - x_zero);
                         }
                     }
                 }
-                for (int32_t lane = 0; lane < lanes; ++lane) {
-                    const int32_t channel = per_channel ? oc + lane : 0;
-                    const int32_t s = eff_requantise(sums[lane] + (b ? b[oc + lane] : 0), multiplier[channel], shift[channel]);
-                    *to++ = (int8_t)eff_clamp(eff_clamp(s, -1024, 1024) + y_zero, y_min, y_max);
-                }
-            }
-        }
-    }
-}
-
-void eff_grouped_conv2d_f32(float *y, const float *x, const float *w, const float *b, int32_t in_h, int32_t in_w, int32_t in_c,
-                            int32_t out_h, int32_t out_w, int32_t out_c, int32_t groups, int32_t k_h, int32_t k_w, int32_t stride_h,
-                            int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t relu)
-{
-    const int32_t seen = in_c / groups, made = out_c / groups, row = k_w * seen, filter = k_h * row;
-    const int32_t backwards = eff_backwards(y, x);
-    for (int32_t down = 0; down < out_h; ++down) {
-        const int32_t oy = eff_visited(down, out_h, backwards);
-        const int32_t top = oy * stride_h - pad_h, ky0 = eff_first_tap(top), ky1 = eff_last_tap(top, k_h, in_h);
-        for (int32_t across = 0; across < out_w; ++across) {
-            const int32_t ox = eff_visited(across, out_w, backwards);
-            const int32_t left = ox * stride_w - pad_w, kx0 = eff_first_tap(left), kx1 = eff_last_tap(left, k_w, in_w);
-            float *to = y + (oy * out_w + ox) * out_c;
-            for (int32_t group = 0, oc = 0; group < groups; ++group) {
-                const float *image = x + group * seen;
-                const int32_t last = oc + made;
-                for (; oc + 4 <= last; oc += 4) {
-                    float s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f;
-                    if (b) {
-                        s0 = b[oc], s1 = b[oc + 1], s2 = b[oc + 2], s3 = b[oc + 3];
-                    }
-                    for (int32_t ky = ky0; ky < ky1; ++ky) {
-                        const float *p = image + ((top + ky) * in_w + left + kx0) * in_c;
-                        const float *w0 = w + oc * filter + ky * row + kx0 * seen, *w1 = w0 + filter, *w2 = w1 + filter, *w3 = w2 + filter;
-                        for (int32_t taps = kx1 - kx0; taps > 0; --taps, p += in_c, w0 += seen, w1 += seen, w2 += seen, w3 += seen) {
-                            for (int32_t c = 0; c < seen; ++c) {
-                                EFF_TAP(float, c, p[c]);
-                            }
-                        }
-                    }
-                    to[0] = eff_activate_f32(s0, relu);
-                    to[1] = eff_activate_f32(s1, relu);
-                    to[2] = eff_activate_f32(s2, relu);
-                    to[3] = eff_activate_f32(s3, relu);
-                    to += 4;
-                }
-                for (; oc < last; ++oc) {
-                    float s = b ? b[oc] : 0.0f;
-                    for (int32_t ky = ky0; ky < ky1; ++ky) {
-                        const float *p = image + ((top + ky) * in_w + left + kx0) * in_c, *v = w + oc * filter + ky * row + kx0 * seen;
-                        for (int32_t taps = kx1 - kx0; taps > 0; --taps, p += in_c, v += seen) {
-                            for (int32_t c = 0; c < seen; ++c) {
-                                s += v[c] * p[c];
-                            }
-                        }
-                    }
-                    *to++ = eff_activate_f32(s, relu);
-                }
-            }
-        }
-    }
-}
-
-void eff_grouped_conv2d_i8(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b, const int32_t *multiplier, const int32_t *shift,
-                           int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t out_c, int32_t groups,
-                           int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w,
-                           int32_t per_channel, int32_t x_zero, int32_t y_zero, int32_t y_min, int32_t y_max)
-{
-    const int32_t seen = in_c / groups, made = out_c / groups, row = k_w * seen, filter = k_h * row;
-    const int32_t backwards = eff_backwards(y, x);
-    for (int32_t down = 0; down < out_h; ++down) {
-        const int32_t oy = eff_visited(down, out_h, backwards);
-        const int32_t top = oy * stride_h - pad_h, ky0 = eff_first_tap(top), ky1 = eff_last_tap(top, k_h, in_h);
-        for (int32_t across = 0; across < out_w; ++across) {
-            const int32_t ox = eff_visited(across, out_w, backwards);
-            const int32_t left = ox * stride_w - pad_w, kx0 = eff_first_tap(left), kx1 = eff_last_tap(left, k_w, in_w);
-            int8_t *to = y + (oy * out_w + ox) * out_c;
-            for (int32_t group = 0, oc = 0; group < groups; ++group) {
-                const int8_t *image = x + group * seen;
-                const int32_t last = oc + made;
-                while (oc < last) {
-                    const int32_t lanes = oc + 4 <= last ? 4 : 1;
-                    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-                    for (int32_t ky = ky0; ky < ky1; ++ky) {
-                        const int8_t *p = image + ((top + ky) * in_w + left + kx0) * in_c;
-                        const int8_t *w0 = w + oc * filter + ky * row + kx0 * seen;
-                        if (lanes == 4) {
-                            const int8_t *w1 = w0 + filter, *w2 = w1 + filter, *w3 = w2 + filter;
-                            for (int32_t taps = kx1 - kx0; taps > 0; --taps, p += in_c, w0 += seen, w1 += seen, w2 += seen, w3 += seen) {
-                                for (int32_t c = 0; c < seen; ++c) {
-                                    EFF_TAP(int32_t, c, p[c] - x_zero);
-                                }
-                            }
-                        } else {
-                            for (int32_t taps = kx1 - kx0; taps > 0; --taps, p += in_c, w0 += seen) {
-                                for (int32_t c = 0; c < seen; ++c) {
-                                    s0 += w0[c] * (p[c] - x_zero);
-                                }
-                            }
-                        }
-                    }
-                    const int32_t sums[4] = {s0, s1, s2, s3};
-                    for (int32_t lane = 0; lane < lanes; ++lane, ++oc) {
-                        const int32_t channel = per_channel ? oc : 0;
-                        const int32_t s = eff_requantise(sums[lane] + (b ? b[oc] : 0), multiplier[channel], shift[channel]);
-                        *to++ = (int8_t)eff_clamp(eff_clamp(s, -1024, 1024) + y_zero, y_min, y_max);
-                    }
-                }
+                const int32_t channel = per_channel ? oc : 0, scaled = eff_requantise(s, multiplier[channel], shift[channel]);
+                *to++ = eff_to_i8(scaled, y_zero, y_min, y_max);
             }
         }
     }
@@ -265,11 +115,12 @@ static void eff_outer_4x1_f32(float *s, const float *d, const float *p, const ef
     s[0] = s0, s[1] = s1, s[2] = s2, s[3] = s3;
 }
 
-/* The update of a grouped convolution; an ordinary one has one group. */
-static inline void eff_update_groups_f32(float *w, const float *delta, const float *a, const uint32_t *rate, int32_t in_h, int32_t in_w,
-                                         int32_t in_c, int32_t out_h, int32_t out_w, int32_t out_c, int32_t groups, int32_t k_h,
-                                         int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, float lr)
+void eff_conv2d_update_f32(float *w, const float *delta, const float *a, const uint32_t *rate, const eff_window *window,
+                           float lr)
 {
+    const int32_t in_h = window->in_h, in_w = window->in_w, in_c = window->in_c, out_h = window->out_h, out_w = window->out_w,
+                  out_c = window->out_c, k_h = window->k_h, k_w = window->k_w, stride_h = window->stride_h,
+                  stride_w = window->stride_w, pad_h = window->pad_h, pad_w = window->pad_w, groups = window->groups;
     const float eta = eff_rate_f32(rate, lr);
     const int32_t seen = in_c / groups, made = out_c / groups, filter = k_h * k_w * seen;
     eff_walk walk = {0, 0, out_w * out_c, out_c, stride_h * in_w * in_c, stride_w * in_c};
@@ -316,21 +167,6 @@ static inline void eff_update_groups_f32(float *w, const float *delta, const flo
     }
 }
 
-void eff_conv2d_update_f32(float *w, const float *delta, const float *a, const uint32_t *rate, int32_t in_h, int32_t in_w, int32_t in_c,
-                           int32_t out_h, int32_t out_w, int32_t out_c, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w,
-                           int32_t pad_h, int32_t pad_w, float lr)
-{
-    eff_update_groups_f32(w, delta, a, rate, in_h, in_w, in_c, out_h, out_w, out_c, 1, k_h, k_w, stride_h, stride_w, pad_h, pad_w, lr);
-}
-
-void eff_grouped_conv2d_update_f32(float *w, const float *delta, const float *a, const uint32_t *rate, int32_t in_h, int32_t in_w,
-                                   int32_t in_c, int32_t out_h, int32_t out_w, int32_t out_c, int32_t groups, int32_t k_h, int32_t k_w,
-                                   int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, float lr)
-{
-    eff_update_groups_f32(w, delta, a, rate, in_h, in_w, in_c, out_h, out_w, out_c, groups, k_h, k_w, stride_h, stride_w, pad_h, pad_w,
-                          lr);
-}
-
 /* s[2 j + c] = the sum of delta[j] * (a[c] - a_zero) over the walk: two output channels times two input channels. */
 static void eff_outer_2x2_i8(int64_t *s, const int16_t *delta, const int8_t *a, int32_t a_zero, const eff_walk *walk)
 {
@@ -355,12 +191,14 @@ static void eff_outer_4x1_i8(int64_t *s, const int16_t *delta, const int8_t *a, 
     )
 }
 
-/* The update of a grouped convolution; an ordinary one has one group. */
-static inline void eff_update_groups_i8(int8_t *w, const int16_t *delta, const int8_t *a, int32_t in_h, int32_t in_w, int32_t in_c,
-                                        int32_t out_h, int32_t out_w, int32_t out_c, int32_t groups, int32_t k_h, int32_t k_w,
-                                        int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t a_zero,
-                                        const eff_change *how)
+void eff_conv2d_update_i8(int8_t *w, const int16_t *delta, const int8_t *a, const uint32_t *rate, const uint32_t *step,
+                          const eff_window *window, const eff_step *how)
 {
+    const int32_t in_h = window->in_h, in_w = window->in_w, in_c = window->in_c, out_h = window->out_h, out_w = window->out_w,
+                  out_c = window->out_c, k_h = window->k_h, k_w = window->k_w, stride_h = window->stride_h,
+                  stride_w = window->stride_w, pad_h = window->pad_h, pad_w = window->pad_w, groups = window->groups,
+                  a_zero = how->a_zero;
+    const eff_change change = {*rate, eff_step_key(how->key, *step), how->multiplier, how->shift, how->stochastic};
     const int32_t seen = in_c / groups, made = out_c / groups, filter = k_h * k_w * seen;
     eff_walk walk = {0, 0, out_w * out_c, out_c, stride_h * in_w * in_c, stride_w * in_c};
     for (int32_t ky = 0; ky < k_h; ++ky) {
@@ -383,46 +221,27 @@ static inline void eff_update_groups_i8(int8_t *w, const int16_t *delta, const i
                     for (; c + 2 <= seen; c += 2) {
                         for (int32_t j = 0; j < 4; j += 2) {
                             eff_outer_2x2_i8(s, d + oc + j, p + c, a_zero, &walk);
-                            eff_change_weight_i8(w, i + j * filter + c, s[0], how);
-                            eff_change_weight_i8(w, i + j * filter + c + 1, s[1], how);
-                            eff_change_weight_i8(w, i + (j + 1) * filter + c, s[2], how);
-                            eff_change_weight_i8(w, i + (j + 1) * filter + c + 1, s[3], how);
+                            eff_change_weight_i8(w, i + j * filter + c, s[0], &change);
+                            eff_change_weight_i8(w, i + j * filter + c + 1, s[1], &change);
+                            eff_change_weight_i8(w, i + (j + 1) * filter + c, s[2], &change);
+                            eff_change_weight_i8(w, i + (j + 1) * filter + c + 1, s[3], &change);
                         }
                     }
                     for (; c < seen; ++c) {
                         eff_outer_4x1_i8(s, d + oc, p + c, a_zero, &walk);
                         for (int32_t j = 0; j < 4; ++j) {
-                            eff_change_weight_i8(w, i + j * filter + c, s[j], how);
+                            eff_change_weight_i8(w, i + j * filter + c, s[j], &change);
                         }
                     }
                 }
                 for (; oc < last; ++oc, i += filter) {
                     for (int32_t c = 0; c < seen; ++c) {
-                        eff_change_weight_i8(w, i + c, eff_inner_1_i8(d + oc, p + c, a_zero, &walk), how);
+                        eff_change_weight_i8(w, i + c, eff_inner_1_i8(d + oc, p + c, a_zero, &walk), &change);
                     }
                 }
             }
         }
     }
-}
-
-void eff_conv2d_update_i8(int8_t *w, const int16_t *delta, const int8_t *a, const uint32_t *rate, const uint32_t *step, int32_t in_h,
-                          int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t out_c, int32_t k_h, int32_t k_w,
-                          int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t a_zero, int32_t multiplier,
-                          int32_t shift, int32_t stochastic, uint32_t key)
-{
-    const eff_change how = {*rate, eff_step_key(key, *step), multiplier, shift, stochastic};
-    eff_update_groups_i8(w, delta, a, in_h, in_w, in_c, out_h, out_w, out_c, 1, k_h, k_w, stride_h, stride_w, pad_h, pad_w, a_zero, &how);
-}
-
-void eff_grouped_conv2d_update_i8(int8_t *w, const int16_t *delta, const int8_t *a, const uint32_t *rate, const uint32_t *step,
-                                  int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t out_c, int32_t groups,
-                                  int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w,
-                                  int32_t a_zero, int32_t multiplier, int32_t shift, int32_t stochastic, uint32_t key)
-{
-    const eff_change how = {*rate, eff_step_key(key, *step), multiplier, shift, stochastic};
-    eff_update_groups_i8(w, delta, a, in_h, in_w, in_c, out_h, out_w, out_c, groups, k_h, k_w, stride_h, stride_w, pad_h, pad_w, a_zero,
-                         &how);
 }
 
 void eff_conv_bias_update_f32(float *b, const float *delta, const uint32_t *rate, int32_t n, int32_t out_c, float lr)
@@ -437,9 +256,10 @@ void eff_conv_bias_update_f32(float *b, const float *delta, const uint32_t *rate
     }
 }
 
-void eff_conv_bias_update_i32(int32_t *b, const int16_t *delta, const uint32_t *rate, int32_t n, int32_t out_c, int32_t multiplier,
-                              int32_t shift)
+void eff_conv_bias_update_i32(int32_t *b, const int16_t *delta, const uint32_t *rate, int32_t n, int32_t out_c,
+                              const eff_requant *requant)
 {
+    const int32_t multiplier = requant->multiplier, shift = requant->shift;
     for (int32_t c = 0; c < out_c; ++c) {
         int32_t s = 0;
         for (int32_t i = 0; i < n; ++i) {
@@ -449,11 +269,11 @@ void eff_conv_bias_update_i32(int32_t *b, const int16_t *delta, const uint32_t *
     }
 }
 
-/* The gradient of a grouped convolution; an ordinary one has one group. */
-static inline void eff_groups_input_gradient_f32(float *d, const float *delta, const float *w, int32_t in_h, int32_t in_w, int32_t in_c,
-                                                 int32_t out_h, int32_t out_w, int32_t out_c, int32_t groups, int32_t k_h, int32_t k_w,
-                                                 int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w)
+void eff_conv2d_input_gradient_f32(float *d, const float *delta, const float *w, const eff_window *window)
 {
+    const int32_t in_h = window->in_h, in_w = window->in_w, in_c = window->in_c, out_h = window->out_h, out_w = window->out_w,
+                  out_c = window->out_c, k_h = window->k_h, k_w = window->k_w, stride_h = window->stride_h,
+                  stride_w = window->stride_w, pad_h = window->pad_h, pad_w = window->pad_w, groups = window->groups;
     const int32_t seen = in_c / groups, made = out_c / groups, row = k_w * seen, filter = k_h * row;
     for (int32_t iy = 0; iy < in_h; ++iy) {
         const int32_t oy0 = (iy + pad_h) / stride_h, ky0 = iy + pad_h - oy0 * stride_h;
@@ -497,16 +317,3 @@ static inline void eff_groups_input_gradient_f32(float *d, const float *delta, c
     }
 }
 
-void eff_conv2d_input_gradient_f32(float *d, const float *delta, const float *w, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h,
-                                   int32_t out_w, int32_t out_c, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w,
-                                   int32_t pad_h, int32_t pad_w)
-{
-    eff_groups_input_gradient_f32(d, delta, w, in_h, in_w, in_c, out_h, out_w, out_c, 1, k_h, k_w, stride_h, stride_w, pad_h, pad_w);
-}
-
-void eff_grouped_conv2d_input_gradient_f32(float *d, const float *delta, const float *w, int32_t in_h, int32_t in_w, int32_t in_c,
-                                           int32_t out_h, int32_t out_w, int32_t out_c, int32_t groups, int32_t k_h, int32_t k_w,
-                                           int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w)
-{
-    eff_groups_input_gradient_f32(d, delta, w, in_h, in_w, in_c, out_h, out_w, out_c, groups, k_h, k_w, stride_h, stride_w, pad_h, pad_w);
-}

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
 import numpy as np
 
 from edgeff.ir import Array
-from edgeff.kernels import kernel
+from edgeff.kernels import Arguments, In, Out, Variant, kernel
 from edgeff.kernels.arithmetic import activate, requantise
 from edgeff.kernels.overlap import Chunk, pixel_by_pixel, runs
-from edgeff.kernels.updates import BIAS_LIMIT, _changed_i8, gain_of, rate_of
-from edgeff.kernels.windows import conv_macs, group_channels, grouped_macs, positions_inside, taps_inside, windows
+from edgeff.kernels.records import OutputI8, Range, Relu, Requant, Size, Step, Window
+from edgeff.kernels.updates import BIAS_LIMIT, MOST_POSITIONS, changed_i8, gain_of, rate_of
+from edgeff.kernels.windows import WINDOW_MACS, group_channels, positions_inside, taps_inside, windows
 
 
-def _filters_f32(attrs: Mapping[str, Any]) -> list[Chunk]:
-    """Four filters at a time, then one by one; each reads every channel."""
-    return [(first, end, 0, int(attrs["in_c"])) for first, end in runs(int(attrs["out_c"]), 4)]
+def _filters(attrs: Mapping[str, Any]) -> list[Chunk]:
+    """The plain loop: filter by filter; each reads its group's channels."""
+    return _by_group(attrs, 1)
+
+
+def _by_group(attrs: Mapping[str, Any], lanes: int) -> list[Chunk]:
+    """Group by group ``lanes`` filters at a time, then one by one; each reads its group's channels."""
+    return [
+        (made.start + first, made.start + end, read.start, read.stop)
+        for read, made in group_channels(int(attrs["groups"]), int(attrs["in_c"]), int(attrs["out_c"]))
+        for first, end in runs(made.stop - made.start, lanes)
+    ]
+
+
+def _fours(attrs: Mapping[str, Any]) -> list[Chunk]:
+    """Four filters at a time, then one by one."""
+    return _by_group(attrs, 4)
 
 
 def _filters_i8(attrs: Mapping[str, Any]) -> list[Chunk]:
@@ -26,292 +41,130 @@ def _filters_i8(attrs: Mapping[str, Any]) -> list[Chunk]:
     return [(first, min(first + 4, out_c), 0, int(attrs["in_c"])) for first in range(0, out_c, 4)]
 
 
-def _group_filters(attrs: Mapping[str, Any]) -> list[Chunk]:
-    """Group by group four filters at a time, then one by one; each reads its group's channels."""
-    groups = group_channels(int(attrs["groups"]), int(attrs["in_c"]), int(attrs["out_c"]))
-    return [
-        (made.start + first, made.start + end, seen.start, seen.stop)
-        for seen, made in groups
-        for first, end in runs(made.stop - made.start, 4)
-    ]
+def _one_group(arguments: Arguments, _: Mapping[str, Array]) -> bool:
+    return bool(arguments["window"].groups == 1)
 
 
-@kernel(macs=conv_macs, overlap=pixel_by_pixel(_filters_f32, size=4))
+VARIANTS_F32 = (
+    Variant("x4", "x4.c", accepts=_one_group, overlap=pixel_by_pixel(_fours, size=4)),
+    Variant("grouped_x4", "grouped_x4.c", overlap=pixel_by_pixel(_fours, size=4)),
+)
+VARIANTS_I8 = (
+    Variant("x4", "x4.c", accepts=_one_group, overlap=pixel_by_pixel(_filters_i8, size=1)),
+    Variant("grouped_x4", "grouped_x4.c", overlap=pixel_by_pixel(_fours, size=1)),
+)
+
+
+@kernel(macs=WINDOW_MACS, variants=VARIANTS_F32, overlap=pixel_by_pixel(_filters, size=4))
 def eff_conv2d_f32(
-    y: Array,
-    x: Array,
-    w: Array,
-    b: Array | None,
-    in_h: int,
-    in_w: int,
-    in_c: int,
-    out_h: int,
-    out_w: int,
-    out_c: int,
-    k_h: int,
-    k_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    relu: int,
+    y: Annotated[Array, Out("float", "out_h", "out_w", "out_c")],
+    x: Annotated[Array, In("float", "in_h", "in_w", "in_c")],
+    w: Annotated[Array, In("float", "out_c", "k_h", "k_w", "in_c // groups")],
+    b: Annotated[Array | None, In("float", "out_c")],
+    window: Window,
+    relu: Relu,
 ) -> None:
-    """float32: x (in_h, in_w, in_c), w (out_c, k_h, k_w, in_c), b (out_c,) -> y (out_h, out_w, out_c), summed from b in index order."""
-    place = (in_h, in_w, out_h, out_w, k_h, k_w, stride_h, stride_w, pad_h, pad_w)
-    taps = windows(x, *place)
-    inside = windows(np.ones(in_h * in_w, bool), *place)[:, :, 0]
-    weights = w.reshape(out_c, k_h, k_w, in_c)
-    sums = np.zeros((out_h, out_w, out_c), np.float32)
+    """float32: the taps inside the image, summed from b in the order of (ky, kx, c)."""
+    image, weights = x.reshape(window.in_h, window.in_w, -1), w.reshape(window.out_c, window.k_h, window.k_w, -1)
+    inside = windows(np.ones(window.in_h * window.in_w, bool), window)[:, :, 0]
+    sums = np.zeros((window.out_h, window.out_w, window.out_c), np.float32)
     if b is not None:
         sums[:] = b
-    for ky in range(k_h):
-        for kx in range(k_w):
-            there = inside[:, :, ky, kx, None]
-            everywhere = bool(there.all())
-            for c in range(in_c):
-                added = sums + weights[:, ky, kx, c] * taps[:, :, c, ky, kx, None]
-                sums = added if everywhere else np.where(there, added, sums)
+    for read, made in group_channels(window.groups, window.in_c, window.out_c):
+        taps, part = windows(image[..., read].reshape(-1), window), sums[..., made]
+        for ky in range(window.k_h):
+            for kx in range(window.k_w):
+                there = inside[:, :, ky, kx, None]
+                everywhere = bool(there.all())
+                for c in range(weights.shape[3]):
+                    added = part + weights[made, ky, kx, c] * taps[:, :, c, ky, kx, None]
+                    part = added if everywhere else np.where(there, added, part)
+        sums[..., made] = part
     y[:] = activate(sums, relu).reshape(-1)
 
 
-@kernel(macs=conv_macs, overlap=pixel_by_pixel(_filters_i8, size=1))
+@kernel(macs=WINDOW_MACS, variants=VARIANTS_I8, overlap=pixel_by_pixel(_filters, size=1))
 def eff_conv2d_i8(
-    y: Array,
-    x: Array,
-    w: Array,
-    b: Array | None,
-    multiplier: Array,
-    shift: Array,
-    in_h: int,
-    in_w: int,
-    in_c: int,
-    out_h: int,
-    out_w: int,
-    out_c: int,
-    k_h: int,
-    k_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    per_channel: int,
-    x_zero: int,
-    y_zero: int,
-    y_min: int,
-    y_max: int,
+    y: Annotated[Array, Out("int8_t", "out_h", "out_w", "out_c")],
+    x: Annotated[Array, In("int8_t", "in_h", "in_w", "in_c")],
+    w: Annotated[Array, In("int8_t", "out_c", "k_h", "k_w", "in_c // groups", low=-127, high=127)],
+    b: Annotated[Array | None, In("int32_t", "out_c", low=-BIAS_LIMIT, high=BIAS_LIMIT)],
+    multiplier: Annotated[Array, In("int32_t", "out_c if per_channel else 1", low=0, high=2**31 - 1)],
+    shift: Annotated[Array, In("int32_t", "out_c if per_channel else 1", low=-31, high=30)],
+    window: Window,
+    output: OutputI8,
 ) -> None:
-    """int8 by the TFLite 8-bit specification; multiplier and shift (1,) or, per channel, (out_c,). The sums are exact in float64."""
-    taps = windows(x.astype(np.float64) - x_zero, in_h, in_w, out_h, out_w, k_h, k_w, stride_h, stride_w, pad_h, pad_w)
-    rows = taps.transpose(0, 1, 3, 4, 2).reshape(out_h * out_w, -1)
-    sums = (rows @ w.reshape(out_c, -1).astype(np.float64).T).astype(np.int64)
+    """int8 by the TFLite 8-bit specification; k_h * k_w * in_c / groups <= 32,768. The twin's sums are exact in float64."""
+    sums = np.concatenate(
+        [
+            rows @ w.reshape(window.out_c, -1)[made].astype(np.float64).T
+            for rows, made in _patches(x.astype(np.float64) - output.x_zero, window)
+        ],
+        axis=1,
+    ).astype(np.int64)
     if b is not None:
         sums = sums + b
-    y[:] = np.clip(np.clip(requantise(sums, multiplier, shift), -1024, 1024) + y_zero, y_min, y_max).reshape(-1)
+    scaled = np.clip(requantise(sums, multiplier, shift), -1024, 1024) + output.y_zero
+    y[:] = np.clip(scaled, output.y_min, output.y_max).reshape(-1)
 
 
-@kernel(macs=grouped_macs, overlap=pixel_by_pixel(_group_filters, size=4))
-def eff_grouped_conv2d_f32(
-    y: Array,
-    x: Array,
-    w: Array,
-    b: Array | None,
-    in_h: int,
-    in_w: int,
-    in_c: int,
-    out_h: int,
-    out_w: int,
-    out_c: int,
-    groups: int,
-    k_h: int,
-    k_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    relu: int,
-) -> None:
-    """float32: as ``eff_conv2d_f32`` of each group; w (out_c, k_h, k_w, in_c / groups)."""
-    image, made, weights = x.reshape(in_h, in_w, in_c), y.reshape(out_h, out_w, out_c), w.reshape(out_c, -1)
-    window = (k_h, k_w, stride_h, stride_w, pad_h, pad_w, relu)
-    for seen, outputs in group_channels(groups, in_c, out_c):
-        part = np.empty((out_h, out_w, out_c // groups), np.float32)
-        sizes = (in_h, in_w, in_c // groups, out_h, out_w, out_c // groups)
-        own = None if b is None else b[outputs]
-        eff_conv2d_f32(part.reshape(-1), image[..., seen].reshape(-1), weights[outputs].reshape(-1), own, *sizes, *window)
-        made[..., outputs] = part
+def _patches(x: Array, window: Window) -> Iterator[tuple[Array, slice]]:
+    """For each group the patches (positions, k_h k_w channels) that its outputs read, and those outputs' channels."""
+    image = x.reshape(window.in_h, window.in_w, -1)
+    for read, made in group_channels(window.groups, window.in_c, window.out_c):
+        taps = windows(image[..., read].reshape(-1), window)
+        yield taps.transpose(0, 1, 3, 4, 2).reshape(window.out_h * window.out_w, -1), made
 
 
-@kernel(macs=grouped_macs, overlap=pixel_by_pixel(_group_filters, size=1))
-def eff_grouped_conv2d_i8(
-    y: Array,
-    x: Array,
-    w: Array,
-    b: Array | None,
-    multiplier: Array,
-    shift: Array,
-    in_h: int,
-    in_w: int,
-    in_c: int,
-    out_h: int,
-    out_w: int,
-    out_c: int,
-    groups: int,
-    k_h: int,
-    k_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    per_channel: int,
-    x_zero: int,
-    y_zero: int,
-    y_min: int,
-    y_max: int,
-) -> None:
-    """int8: as ``eff_conv2d_i8`` of each group; w (out_c, k_h, k_w, in_c / groups)."""
-    image, made, weights = x.reshape(in_h, in_w, in_c), y.reshape(out_h, out_w, out_c), w.reshape(out_c, -1)
-    window = (k_h, k_w, stride_h, stride_w, pad_h, pad_w, per_channel, x_zero, y_zero, y_min, y_max)
-    for seen, outputs in group_channels(groups, in_c, out_c):
-        part = np.empty((out_h, out_w, out_c // groups), np.int8)
-        scales = (multiplier[outputs], shift[outputs]) if per_channel else (multiplier, shift)
-        sizes = (in_h, in_w, in_c // groups, out_h, out_w, out_c // groups)
-        own = None if b is None else b[outputs]
-        eff_conv2d_i8(part.reshape(-1), image[..., seen].reshape(-1), weights[outputs].reshape(-1), own, *scales, *sizes, *window)
-        made[..., outputs] = part
-
-
-@kernel(macs=conv_macs)
+@kernel(macs=WINDOW_MACS)
 def eff_conv2d_update_f32(
-    w: Array,
-    delta: Array,
-    a: Array,
-    rate: Array,
-    in_h: int,
-    in_w: int,
-    in_c: int,
-    out_h: int,
-    out_w: int,
-    out_c: int,
-    k_h: int,
-    k_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
+    w: Annotated[Array, Out("float", "out_c", "k_h", "k_w", "in_c // groups", also_read=True)],
+    delta: Annotated[Array, In("float", "out_h", "out_w", "out_c")],
+    a: Annotated[Array, In("float", "in_h", "in_w", "in_c")],
+    rate: Annotated[Array, In("uint32_t", "1", low=0, high=1 << 16)],
+    window: Window,
     lr: float,
 ) -> None:
-    """w (out_c, k_h, k_w, in_c) -= (rate / 2**16) lr sum of delta x patch; the sum in the order of (oy, ox) from 0."""
-    image, deltas = a.reshape(in_h, in_w, in_c), delta.reshape(out_h, out_w, out_c)
-    sums = np.zeros((out_c, k_h, k_w, in_c), np.float32)
-    for oy in range(out_h):
-        down, y = taps_inside(oy, stride_h, pad_h, k_h, in_h)
-        for ox in range(out_w):
-            across, x = taps_inside(ox, stride_w, pad_w, k_w, in_w)
-            sums[:, down, across] += deltas[oy, ox, :, None, None, None] * image[y, x]
+    """w -= (rate / 2**16) lr S, S the sum of delta x patch over the positions whose tap lies inside, in the order of (oy, ox) from 0."""
+    image, deltas = a.reshape(window.in_h, window.in_w, -1), delta.reshape(window.out_h, window.out_w, -1)
+    sums = np.zeros((window.out_c, window.k_h, window.k_w, window.in_c // window.groups), np.float32)
+    for oy in range(window.out_h):
+        down, y = taps_inside(oy, window.stride_h, window.pad_h, window.k_h, window.in_h)
+        for ox in range(window.out_w):
+            across, x = taps_inside(ox, window.stride_w, window.pad_w, window.k_w, window.in_w)
+            for read, made in group_channels(window.groups, window.in_c, window.out_c):
+                sums[made, down, across] += deltas[oy, ox, made, None, None, None] * image[y, x, read]
     w -= rate_of(rate, lr) * sums.reshape(-1)
 
 
-@kernel(macs=conv_macs)
+@kernel(macs=WINDOW_MACS)
 def eff_conv2d_update_i8(
-    w: Array,
-    delta: Array,
-    a: Array,
-    rate: Array,
-    step: Array,
-    in_h: int,
-    in_w: int,
-    in_c: int,
-    out_h: int,
-    out_w: int,
-    out_c: int,
-    k_h: int,
-    k_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    a_zero: int,
-    multiplier: int,
-    shift: int,
-    stochastic: int,
-    key: int,
+    w: Annotated[Array, Out("int8_t", "out_c", "k_h", "k_w", "in_c // groups", low=-127, high=127, also_read=True)],
+    delta: Annotated[Array, In("int16_t", "out_h", "out_w", "out_c")],
+    a: Annotated[Array, In("int8_t", "in_h", "in_w", "in_c")],
+    rate: Annotated[Array, In("uint32_t", "1", low=0, high=1 << 16)],
+    step: Annotated[Array, In("uint32_t", "1")],
+    window: Window,
+    how: Step,
 ) -> None:
-    """int8 weights: w -= (G + r) >> 22, saturated to +-127; see edgeff.h for G and r. The sums are exact in float64."""
-    taps = windows(a.astype(np.float64) - a_zero, in_h, in_w, out_h, out_w, k_h, k_w, stride_h, stride_w, pad_h, pad_w)
-    rows = taps.transpose(0, 1, 3, 4, 2).reshape(out_h * out_w, -1)
-    sums = (delta.reshape(-1, out_c).astype(np.float64).T @ rows).astype(np.int64)
-    w[:] = _changed_i8(w, sums.reshape(-1), rate, step, multiplier, shift, stochastic, key)
-
-
-@kernel(macs=grouped_macs)
-def eff_grouped_conv2d_update_f32(
-    w: Array,
-    delta: Array,
-    a: Array,
-    rate: Array,
-    in_h: int,
-    in_w: int,
-    in_c: int,
-    out_h: int,
-    out_w: int,
-    out_c: int,
-    groups: int,
-    k_h: int,
-    k_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    lr: float,
-) -> None:
-    """As ``eff_conv2d_update_f32`` of each group; w (out_c, k_h, k_w, in_c / groups)."""
-    image, deltas, weights = a.reshape(in_h, in_w, in_c), delta.reshape(out_h, out_w, out_c), w.reshape(out_c, -1)
-    for seen, outputs in group_channels(groups, in_c, out_c):
-        sizes = (in_h, in_w, in_c // groups, out_h, out_w, out_c // groups, k_h, k_w, stride_h, stride_w, pad_h, pad_w)
-        own = weights[outputs].reshape(-1)
-        eff_conv2d_update_f32(own, deltas[..., outputs].reshape(-1), image[..., seen].reshape(-1), rate, *sizes, lr)
-        weights[outputs] = own.reshape(out_c // groups, -1)
-
-
-@kernel(macs=grouped_macs)
-def eff_grouped_conv2d_update_i8(
-    w: Array,
-    delta: Array,
-    a: Array,
-    rate: Array,
-    step: Array,
-    in_h: int,
-    in_w: int,
-    in_c: int,
-    out_h: int,
-    out_w: int,
-    out_c: int,
-    groups: int,
-    k_h: int,
-    k_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    a_zero: int,
-    multiplier: int,
-    shift: int,
-    stochastic: int,
-    key: int,
-) -> None:
-    """As ``eff_conv2d_update_i8``, each group from its own channels of a; w (out_c, k_h, k_w, in_c / groups)."""
-    image, deltas = a.reshape(in_h, in_w, in_c).astype(np.float64) - a_zero, delta.reshape(-1, out_c).astype(np.float64)
-    sums = []
-    for seen, outputs in group_channels(groups, in_c, out_c):
-        taps = windows(image[..., seen], in_h, in_w, out_h, out_w, k_h, k_w, stride_h, stride_w, pad_h, pad_w)
-        rows = taps.transpose(0, 1, 3, 4, 2).reshape(out_h * out_w, -1)
-        sums.append((deltas[:, outputs].T @ rows).astype(np.int64).reshape(-1))
-    w[:] = _changed_i8(w, np.concatenate(sums), rate, step, multiplier, shift, stochastic, key)
+    """int8 weights: w -= (G + r) >> 22, saturated to +-127: G = requantise(S) rate with the exact S saturated at 32 bits, |G| < 2**30, r
+    uniform (byte i % 4 of draw i / 4 of the step's stream for weight i as it lies in w) or one half.
+    """
+    deltas = delta.reshape(-1, window.out_c).astype(np.float64)
+    parts = [(deltas[:, made].T @ rows).astype(np.int64).reshape(-1) for rows, made in _patches(a.astype(np.float64) - how.a_zero, window)]
+    w[:] = changed_i8(w, np.concatenate(parts), rate, step, how)
 
 
 @kernel()
-def eff_conv_bias_update_f32(b: Array, delta: Array, rate: Array, n: int, out_c: int, lr: float) -> None:
-    """b (out_c,) -= (rate / 2**16) lr sum of delta (n, out_c) over its n positions, in index order from 0."""
+def eff_conv_bias_update_f32(
+    b: Annotated[Array, Out("float", "out_c", also_read=True)],
+    delta: Annotated[Array, In("float", "n", "out_c")],
+    rate: Annotated[Array, In("uint32_t", "1", low=0, high=1 << 16)],
+    n: Size,
+    out_c: Size,
+    lr: float,
+) -> None:
+    """b -= (rate / 2**16) lr sum of delta over its n positions, in index order from 0."""
     sums = np.zeros(out_c, np.float32)
     for row in delta.reshape(n, out_c):
         sums += row
@@ -319,65 +172,34 @@ def eff_conv_bias_update_f32(b: Array, delta: Array, rate: Array, n: int, out_c:
 
 
 @kernel()
-def eff_conv_bias_update_i32(b: Array, delta: Array, rate: Array, n: int, out_c: int, multiplier: int, shift: int) -> None:
-    """b -= requantise(sum of delta (n, out_c)) rate, rounded to nearest. n <= 65,536."""
+def eff_conv_bias_update_i32(
+    b: Annotated[Array, Out("int32_t", "out_c", low=-BIAS_LIMIT, high=BIAS_LIMIT, also_read=True)],
+    delta: Annotated[Array, In("int16_t", "n", "out_c")],
+    rate: Annotated[Array, In("uint32_t", "1", low=0, high=1 << 16)],
+    n: Annotated[int, Range(1, MOST_POSITIONS)],
+    out_c: Size,
+    requant: Requant,
+) -> None:
+    """b -= requantise(sum of delta over its n positions) rate, rounded to nearest."""
     sums = delta.reshape(n, out_c).astype(np.int64).sum(axis=0)
-    b[:] = np.clip(b - gain_of(sums, multiplier, shift, rate, BIAS_LIMIT), -BIAS_LIMIT, BIAS_LIMIT)
+    b[:] = np.clip(b - gain_of(sums, requant.multiplier, requant.shift, rate, BIAS_LIMIT), -BIAS_LIMIT, BIAS_LIMIT)
 
 
-@kernel(macs=conv_macs)
+@kernel(macs=WINDOW_MACS)
 def eff_conv2d_input_gradient_f32(
-    d: Array,
-    delta: Array,
-    w: Array,
-    in_h: int,
-    in_w: int,
-    in_c: int,
-    out_h: int,
-    out_w: int,
-    out_c: int,
-    k_h: int,
-    k_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
+    d: Annotated[Array, Out("float", "in_h", "in_w", "in_c")],
+    delta: Annotated[Array, In("float", "out_h", "out_w", "out_c")],
+    w: Annotated[Array, In("float", "out_c", "k_h", "k_w", "in_c // groups")],
+    window: Window,
 ) -> None:
-    """d (in_h, in_w, in_c): the sum of delta x weight over all windows, in the order of (ky, kx, o) from 0."""
-    deltas, weights = delta.reshape(out_h, out_w, out_c), w.reshape(out_c, k_h, k_w, in_c)
-    sums = np.zeros((in_h, in_w, in_c), np.float32)
-    for ky in range(k_h):
-        down, y = positions_inside(ky, stride_h, pad_h, in_h, out_h)
-        for kx in range(k_w):
-            across, x = positions_inside(kx, stride_w, pad_w, in_w, out_w)
-            for o in range(out_c):
-                sums[y, x] += deltas[down, across, o, None] * weights[o, ky, kx]
+    """d: the sum of delta x weight over all windows, in the order of (ky, kx, o) from 0."""
+    deltas, weights = delta.reshape(window.out_h, window.out_w, -1), w.reshape(window.out_c, window.k_h, window.k_w, -1)
+    sums = np.zeros((window.in_h, window.in_w, window.in_c), np.float32)
+    for ky in range(window.k_h):
+        down, y = positions_inside(ky, window.stride_h, window.pad_h, window.in_h, window.out_h)
+        for kx in range(window.k_w):
+            across, x = positions_inside(kx, window.stride_w, window.pad_w, window.in_w, window.out_w)
+            for read, made in group_channels(window.groups, window.in_c, window.out_c):
+                for o in range(made.start, made.stop):
+                    sums[y, x, read] += deltas[down, across, o, None] * weights[o, ky, kx]
     d[:] = sums.reshape(-1)
-
-
-@kernel(macs=grouped_macs)
-def eff_grouped_conv2d_input_gradient_f32(
-    d: Array,
-    delta: Array,
-    w: Array,
-    in_h: int,
-    in_w: int,
-    in_c: int,
-    out_h: int,
-    out_w: int,
-    out_c: int,
-    groups: int,
-    k_h: int,
-    k_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-) -> None:
-    """As ``eff_conv2d_input_gradient_f32`` of each group; w (out_c, k_h, k_w, in_c / groups)."""
-    image, deltas, weights = d.reshape(in_h, in_w, in_c), delta.reshape(out_h, out_w, out_c), w.reshape(out_c, -1)
-    for seen, outputs in group_channels(groups, in_c, out_c):
-        sizes = (in_h, in_w, in_c // groups, out_h, out_w, out_c // groups, k_h, k_w, stride_h, stride_w, pad_h, pad_w)
-        part = np.empty((in_h, in_w, in_c // groups), np.float32)
-        eff_conv2d_input_gradient_f32(part.reshape(-1), deltas[..., outputs].reshape(-1), weights[outputs].reshape(-1), *sizes)
-        image[..., seen] = part

@@ -1,95 +1,37 @@
 /* Y = w x + b, its gradients, tangent and update. */
 #include "edgeff.h"
 
-/* Input i times its weight of each of the four rows; `value` is a float or an integer without its zero point. */
-#define EFF_COLUMN(type, i, value) \
-    do { \
-        const type v = (value); \
-        s0 += w0[i] * v; \
-        s1 += w1[i] * v; \
-        s2 += w2[i] * v; \
-        s3 += w3[i] * v; \
-    } while (0)
-
-void eff_dense_f32(float *y, const float *x, const float *w, const float *b, int32_t n_out, int32_t n_in, int32_t relu)
+void eff_dense_f32(float *y, const float *x, const float *w, const float *b, const eff_matrix *size, int32_t relu)
 {
-    int32_t j = 0;
-    for (; j + 4 <= n_out; j += 4) {
-        const float *p = x, *w0 = w + (size_t)j * (size_t)n_in, *w1 = w0 + n_in, *w2 = w1 + n_in, *w3 = w2 + n_in;
-        float s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f;
-        if (b) {
-            s0 = b[j], s1 = b[j + 1], s2 = b[j + 2], s3 = b[j + 3];
-        }
-        int32_t left = n_in;
-        for (; left >= 8; left -= 8) {
-            EFF_COLUMN(float, 0, p[0]);
-            EFF_COLUMN(float, 1, p[1]);
-            EFF_COLUMN(float, 2, p[2]);
-            EFF_COLUMN(float, 3, p[3]);
-            EFF_COLUMN(float, 4, p[4]);
-            EFF_COLUMN(float, 5, p[5]);
-            EFF_COLUMN(float, 6, p[6]);
-            EFF_COLUMN(float, 7, p[7]);
-            p += 8, w0 += 8, w1 += 8, w2 += 8, w3 += 8;
-        }
-        for (int32_t i = 0; i < left; ++i) {
-            EFF_COLUMN(float, i, p[i]);
-        }
-        y[j] = eff_activate_f32(s0, relu);
-        y[j + 1] = eff_activate_f32(s1, relu);
-        y[j + 2] = eff_activate_f32(s2, relu);
-        y[j + 3] = eff_activate_f32(s3, relu);
-    }
-    for (; j < n_out; ++j) {
-        const float *row = w + (size_t)j * (size_t)n_in;
+    const int32_t n_out = size->n_out, n_in = size->n_in;
+    for (int32_t j = 0; j < n_out; ++j) {
         float s = b ? b[j] : 0.0f;
         for (int32_t k = 0; k < n_in; ++k) {
-            s += row[k] * x[k];
+            s += w[(size_t)j * (size_t)n_in + (size_t)k] * x[k];
         }
         y[j] = eff_activate_f32(s, relu);
     }
 }
 
 void eff_dense_i8(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b, const int32_t *multiplier, const int32_t *shift,
-                  int32_t n_out, int32_t n_in, int32_t per_channel, int32_t x_zero, int32_t y_zero, int32_t y_min, int32_t y_max)
+                  const eff_matrix *size, const eff_output_i8 *output)
 {
-    int32_t j = 0;
-    for (; j + 4 <= n_out; j += 4) {
-        const int8_t *p = x, *restrict w0 = w + (size_t)j * (size_t)n_in;
-        const int8_t *restrict w1 = w0 + n_in, *restrict w2 = w1 + n_in, *restrict w3 = w2 + n_in;
-        int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0, left = n_in;
-        for (; left >= 4; left -= 4) {
-            EFF_COLUMN(int32_t, 0, p[0] - x_zero);
-            EFF_COLUMN(int32_t, 1, p[1] - x_zero);
-            EFF_COLUMN(int32_t, 2, p[2] - x_zero);
-            EFF_COLUMN(int32_t, 3, p[3] - x_zero);
-            p += 4, w0 += 4, w1 += 4, w2 += 4, w3 += 4;
-        }
-        for (int32_t i = 0; i < left; ++i) {
-            EFF_COLUMN(int32_t, i, p[i] - x_zero);
-        }
-        const int32_t sums[4] = {s0, s1, s2, s3};
-        for (int32_t row = 0; row < 4; ++row) {
-            const int32_t channel = per_channel ? j + row : 0;
-            const int32_t s = eff_requantise(sums[row] + (b ? b[j + row] : 0), multiplier[channel], shift[channel]);
-            y[j + row] = (int8_t)eff_clamp(eff_clamp(s, -1024, 1024) + y_zero, y_min, y_max);
-        }
-    }
-    for (; j < n_out; ++j) {
-        const int8_t *row = w + (size_t)j * (size_t)n_in;
-        const int32_t channel = per_channel ? j : 0;
+    const int32_t n_out = size->n_out, n_in = size->n_in, x_zero = output->x_zero, y_zero = output->y_zero, y_min = output->y_min,
+                  y_max = output->y_max, per_channel = output->per_channel;
+    for (int32_t j = 0; j < n_out; ++j) {
         int32_t s = b ? b[j] : 0;
         for (int32_t k = 0; k < n_in; ++k) {
-            s += row[k] * (x[k] - x_zero);
+            s += w[(size_t)j * (size_t)n_in + (size_t)k] * (x[k] - x_zero);
         }
-        s = eff_requantise(s, multiplier[channel], shift[channel]);
-        y[j] = (int8_t)eff_clamp(eff_clamp(s, -1024, 1024) + y_zero, y_min, y_max);
+        const int32_t channel = per_channel ? j : 0, scaled = eff_requantise(s, multiplier[channel], shift[channel]);
+        y[j] = eff_to_i8(scaled, y_zero, y_min, y_max);
     }
 }
 
-void eff_dense_i16(int16_t *y, const int16_t *x, const int16_t *w, const int32_t *b, const int32_t *multiplier, const int32_t *shift,
-                   int32_t n_out, int32_t n_in, int32_t per_channel, int32_t pre_shift, int32_t y_min)
+void eff_dense_i16(int16_t *y, const int16_t *x, const int16_t *w, const int32_t *b, const int32_t *multiplier,
+                   const int32_t *shift, const eff_matrix *size, int32_t per_channel, int32_t pre_shift, int32_t y_min)
 {
+    const int32_t n_out = size->n_out, n_in = size->n_in;
     for (int32_t j = 0; j < n_out; ++j) {
         const int16_t *restrict row = w + (size_t)j * (size_t)n_in;
         const int32_t channel = per_channel ? j : 0;
@@ -97,16 +39,15 @@ void eff_dense_i16(int16_t *y, const int16_t *x, const int16_t *w, const int32_t
         for (int32_t k = 0; k < n_in; ++k) {
             s += (int32_t)row[k] * x[k];
         }
-        const int32_t sum = (int32_t)((s + ((INT64_C(1) << pre_shift) >> 1)) >> pre_shift) + (b ? b[j] : 0);
+        const int32_t sum = eff_shift_round_i64(s, pre_shift) + (b ? b[j] : 0);
         y[j] = (int16_t)eff_clamp(eff_requantise(sum, multiplier[channel], shift[channel]), y_min, 32767);
     }
 }
 
-static inline int32_t eff_shift_round_i64(int64_t v, int32_t n) { return (int32_t)((v + ((INT64_C(1) << n) >> 1)) >> n); }
-
 /* Rows add into d in index order; four rows at a time spare d the loads and stores. */
-void eff_input_gradient_f32(float *d, const float *delta, const float *w, int32_t n_out, int32_t n_in)
+void eff_input_gradient_f32(float *d, const float *delta, const float *w, const eff_matrix *size)
 {
+    const int32_t n_out = size->n_out, n_in = size->n_in;
     for (int32_t k = 0; k < n_in; ++k) {
         d[k] = 0.0f;
     }
@@ -132,25 +73,29 @@ void eff_input_gradient_f32(float *d, const float *delta, const float *w, int32_
     }
 }
 
-void eff_input_gradient_i8(int16_t *d, const int16_t *delta, const int8_t *w, int32_t n_out, int32_t n_in, int32_t pre_shift,
-                           int32_t multiplier, int32_t shift)
+void eff_input_gradient_i8(int16_t *d, const int16_t *delta, const int8_t *w, const eff_matrix *size, int32_t pre_shift,
+                           const eff_requant *requant)
 {
+    const int32_t n_out = size->n_out, n_in = size->n_in, multiplier = requant->multiplier, shift = requant->shift;
     for (int32_t k = 0; k < n_in; ++k) {
         int64_t s = 0;
-        for (int32_t j = 0; j < n_out; ++j) {
-            s += (int32_t)delta[j] * w[(size_t)j * (size_t)n_in + (size_t)k];
+        const int8_t *column = w + k;
+        for (int32_t j = 0; j < n_out; ++j, column += n_in) {
+            s += (int32_t)delta[j] * *column;
         }
         d[k] = eff_saturate_i16(eff_requantise(eff_shift_round_i64(s, pre_shift), multiplier, shift));
     }
 }
 
-void eff_input_gradient_i16(int16_t *d, const int16_t *delta, const int16_t *w, int32_t n_out, int32_t n_in, int32_t pre_shift,
-                            int32_t multiplier, int32_t shift)
+void eff_input_gradient_i16(int16_t *d, const int16_t *delta, const int16_t *w, const eff_matrix *size, int32_t pre_shift,
+                            const eff_requant *requant)
 {
+    const int32_t n_out = size->n_out, n_in = size->n_in, multiplier = requant->multiplier, shift = requant->shift;
     for (int32_t k = 0; k < n_in; ++k) {
         int64_t s = 0;
-        for (int32_t j = 0; j < n_out; ++j) {
-            s += (int32_t)delta[j] * w[(size_t)j * (size_t)n_in + (size_t)k];
+        const int16_t *column = w + k;
+        for (int32_t j = 0; j < n_out; ++j, column += n_in) {
+            s += (int32_t)delta[j] * *column;
         }
         d[k] = eff_saturate_i16(eff_requantise(eff_shift_round_i64(s, pre_shift), multiplier, shift));
     }
@@ -162,9 +107,10 @@ static inline int16_t eff_tangent_i16(int64_t sum, int32_t pre_shift, int32_t mu
     return (int16_t)eff_clamp(eff_requantise(rounded, multiplier, shift), -32767, 32767);
 }
 
-void eff_dense_tangent_i8(int16_t *y, const int16_t *dx, const int8_t *w, int32_t n_out, int32_t n_in, int32_t pre_shift,
-                          int32_t multiplier, int32_t shift)
+void eff_dense_tangent_i8(int16_t *y, const int16_t *dx, const int8_t *w, const eff_matrix *size, int32_t pre_shift,
+                          const eff_requant *requant)
 {
+    const int32_t n_out = size->n_out, n_in = size->n_in, multiplier = requant->multiplier, shift = requant->shift;
     for (int32_t j = 0; j < n_out; ++j) {
         const int8_t *restrict row = w + (size_t)j * (size_t)n_in;
         int64_t s = 0;
@@ -175,9 +121,10 @@ void eff_dense_tangent_i8(int16_t *y, const int16_t *dx, const int8_t *w, int32_
     }
 }
 
-void eff_dense_tangent_i16(int16_t *y, const int16_t *dx, const int16_t *w, int32_t n_out, int32_t n_in, int32_t pre_shift,
-                           int32_t multiplier, int32_t shift)
+void eff_dense_tangent_i16(int16_t *y, const int16_t *dx, const int16_t *w, const eff_matrix *size, int32_t pre_shift,
+                           const eff_requant *requant)
 {
+    const int32_t n_out = size->n_out, n_in = size->n_in, multiplier = requant->multiplier, shift = requant->shift;
     for (int32_t j = 0; j < n_out; ++j) {
         const int16_t *restrict row = w + (size_t)j * (size_t)n_in;
         int64_t s = 0;
@@ -198,8 +145,10 @@ void eff_dense_tangent_i16(int16_t *y, const int16_t *dx, const int16_t *w, int3
         w3[i] -= g3 * v; \
     } while (0)
 
-void eff_dense_update_f32(float *w, const float *delta, const float *a, const uint32_t *rate, int32_t n_out, int32_t n_in, float lr)
+void eff_dense_update_f32(float *w, const float *delta, const float *a, const uint32_t *rate, const eff_matrix *size,
+                          float lr)
 {
+    const int32_t n_out = size->n_out, n_in = size->n_in;
     const float eta = eff_rate_f32(rate, lr);
     int32_t j = 0;
     for (; j + 4 <= n_out; j += 4) {
@@ -231,9 +180,12 @@ void eff_dense_update_f32(float *w, const float *delta, const float *a, const ui
 }
 
 /* |G a| < 2^23 * 255 and r < 2^22 keep the sum in 32 bits. One draw of the generator serves four weights, eight bits each. */
-void eff_dense_update_i8(int8_t *w, const int16_t *delta, const int8_t *a, const uint32_t *rate, const uint32_t *step, int32_t n_out,
-                         int32_t n_in, int32_t a_zero, int32_t multiplier, int32_t shift, int32_t stochastic, uint32_t key)
+void eff_dense_update_i8(int8_t *w, const int16_t *delta, const int8_t *a, const uint32_t *rate, const uint32_t *step,
+                         const eff_matrix *size, const eff_step *how)
 {
+    const int32_t n_out = size->n_out, n_in = size->n_in, multiplier = how->multiplier, shift = how->shift,
+                  stochastic = how->stochastic, a_zero = how->a_zero;
+    const uint32_t key = how->key;
     const uint32_t stream = eff_step_key(key, *step);
     const uint32_t draws_per_row = ((uint32_t)n_in + 3u) / 4u;
     for (int32_t j = 0; j < n_out; ++j) {
@@ -242,13 +194,13 @@ void eff_dense_update_i8(int8_t *w, const int16_t *delta, const int8_t *a, const
         if (gain == 0) {
             continue;
         }
+        const int32_t base = (stochastic ? 1 << 13 : 1 << 21) - gain * a_zero;
         uint32_t counter = stream + (uint32_t)j * draws_per_row * EFF_GOLDEN;
         for (int32_t k = 0; k < n_in; counter += EFF_GOLDEN) {
             uint32_t bits = stochastic ? eff_mix(counter) : 0u;
             const int32_t end = k + 4 < n_in ? k + 4 : n_in;
             for (; k < end; ++k, bits >>= 8) {
-                const int32_t r = stochastic ? (int32_t)((bits & 0xFFu) << 14) + (1 << 13) : 1 << 21;
-                const int32_t change = (gain * (a[k] - a_zero) + r) >> EFF_FRACTION_I8;
+                const int32_t change = (gain * a[k] + base + (int32_t)((bits & 0xFFu) << 14)) >> EFF_FRACTION_I8;
                 row[k] = (int8_t)eff_clamp(row[k] - change, -127, 127);
             }
         }
@@ -256,9 +208,12 @@ void eff_dense_update_i8(int8_t *w, const int16_t *delta, const int8_t *a, const
 }
 
 /* |G a| <= 2^15 * 2^15 and r < 2^16 keep the sum in 32 bits. */
-void eff_dense_update_i16(int16_t *w, const int16_t *delta, const int16_t *a, const uint32_t *rate, const uint32_t *step, int32_t n_out,
-                          int32_t n_in, int32_t multiplier, int32_t shift, int32_t stochastic, uint32_t key)
+void eff_dense_update_i16(int16_t *w, const int16_t *delta, const int16_t *a, const uint32_t *rate, const uint32_t *step,
+                          const eff_matrix *size, const eff_step *how)
 {
+    const int32_t n_out = size->n_out, n_in = size->n_in, multiplier = how->multiplier, shift = how->shift,
+                  stochastic = how->stochastic;
+    const uint32_t key = how->key;
     const uint32_t stream = eff_step_key(key, *step);
     const uint32_t draws_per_row = ((uint32_t)n_in + 3u) / 4u;
     for (int32_t j = 0; j < n_out; ++j) {
@@ -288,8 +243,9 @@ void eff_bias_update_f32(float *b, const float *delta, const uint32_t *rate, int
     }
 }
 
-void eff_bias_update_i32(int32_t *b, const int16_t *delta, const uint32_t *rate, int32_t n, int32_t multiplier, int32_t shift)
+void eff_bias_update_i32(int32_t *b, const int16_t *delta, const uint32_t *rate, int32_t n, const eff_requant *requant)
 {
+    const int32_t multiplier = requant->multiplier, shift = requant->shift;
     for (int32_t j = 0; j < n; ++j) {
         const int32_t change = eff_gain(delta[j], multiplier, shift, *rate, EFF_BIAS_LIMIT);
         b[j] = eff_clamp(b[j] - change, -EFF_BIAS_LIMIT, EFF_BIAS_LIMIT);

@@ -63,7 +63,7 @@ class DepthwiseConv2d(Weighted):
 
     def _lowered(self, layer: Layer, x: Any) -> tuple[str, dict[str, Attr]]:
         """The kernel's name without its suffix, and its attributes, for an input x."""
-        return "eff_depthwise_conv2d", geometry(layer, x.shape) | {"depth": int(layer.attrs["multiplier"])}
+        return "eff_depthwise_conv2d", geometry(layer, x.shape)
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         return lower_window(build, layer, *self._lowered(layer, xs[0]), xs[0], prod(window(layer)))

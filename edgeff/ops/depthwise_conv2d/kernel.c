@@ -3,11 +3,12 @@
 #include "eff_windows.h"
 #include "eff_walk.h"
 
-void eff_depthwise_conv2d_f32(float *y, const float *x, const float *w, const float *b, int32_t in_h, int32_t in_w, int32_t in_c,
-                              int32_t depth, int32_t out_h, int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w,
-                              int32_t pad_h, int32_t pad_w, int32_t relu)
+void eff_depthwise_conv2d_f32(float *y, const float *x, const float *w, const float *b, const eff_window *window,
+                              int32_t relu)
 {
-    const int32_t out_c = in_c * depth;
+    const int32_t in_h = window->in_h, in_w = window->in_w, in_c = window->in_c, out_h = window->out_h, out_w = window->out_w,
+                  out_c = window->out_c, k_h = window->k_h, k_w = window->k_w, stride_h = window->stride_h,
+                  stride_w = window->stride_w, pad_h = window->pad_h, pad_w = window->pad_w, depth = window->out_c / window->in_c;
     const int32_t backwards = eff_backwards(y, x);
     for (int32_t down = 0; down < out_h; ++down) {
         const int32_t oy = eff_visited(down, out_h, backwards);
@@ -55,11 +56,12 @@ void eff_depthwise_conv2d_f32(float *y, const float *x, const float *w, const fl
 }
 
 void eff_depthwise_conv2d_i8(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b, const int32_t *multiplier,
-                             const int32_t *shift, int32_t in_h, int32_t in_w, int32_t in_c, int32_t depth, int32_t out_h, int32_t out_w,
-                             int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w,
-                             int32_t per_channel, int32_t x_zero, int32_t y_zero, int32_t y_min, int32_t y_max)
+                             const int32_t *shift, const eff_window *window, const eff_output_i8 *output)
 {
-    const int32_t out_c = in_c * depth;
+    const int32_t in_h = window->in_h, in_w = window->in_w, in_c = window->in_c, out_h = window->out_h, out_w = window->out_w,
+                  out_c = window->out_c, k_h = window->k_h, k_w = window->k_w, stride_h = window->stride_h,
+                  stride_w = window->stride_w, pad_h = window->pad_h, pad_w = window->pad_w, x_zero = output->x_zero,
+                  depth = window->out_c / window->in_c;
     const int32_t backwards = eff_backwards(y, x);
     for (int32_t down = 0; down < out_h; ++down) {
         const int32_t oy = eff_visited(down, out_h, backwards);
@@ -83,9 +85,9 @@ void eff_depthwise_conv2d_i8(int8_t *y, const int8_t *x, const int8_t *w, const 
                 }
                 const int32_t sums[4] = {s0, s1, s2, s3};
                 for (int32_t lane = 0; lane < 4; ++lane) {
-                    const int32_t channel = per_channel ? c + lane : 0;
+                    const int32_t channel = output->per_channel ? c + lane : 0;
                     const int32_t s = eff_requantise(sums[lane] + (b ? b[c + lane] : 0), multiplier[channel], shift[channel]);
-                    *to++ = (int8_t)eff_clamp(eff_clamp(s, -1024, 1024) + y_zero, y_min, y_max);
+                    *to++ = eff_to_i8(s, output->y_zero, output->y_min, output->y_max);
                 }
             }
             int32_t oc = c;
@@ -99,9 +101,9 @@ void eff_depthwise_conv2d_i8(int8_t *y, const int8_t *x, const int8_t *w, const 
                             s += *v * (*p - x_zero);
                         }
                     }
-                    const int32_t channel = per_channel ? oc : 0;
+                    const int32_t channel = output->per_channel ? oc : 0;
                     s = eff_requantise(s, multiplier[channel], shift[channel]);
-                    *to++ = (int8_t)eff_clamp(eff_clamp(s, -1024, 1024) + y_zero, y_min, y_max);
+                    *to++ = eff_to_i8(s, output->y_zero, output->y_min, output->y_max);
                 }
             }
         }
@@ -124,12 +126,13 @@ static void eff_inner_4_f32(float *s, const float *d, const float *p, const eff_
     s[0] = s0, s[1] = s1, s[2] = s2, s[3] = s3;
 }
 
-void eff_depthwise_conv2d_update_f32(float *w, const float *delta, const float *a, const uint32_t *rate, int32_t in_h, int32_t in_w,
-                                     int32_t in_c, int32_t depth, int32_t out_h, int32_t out_w, int32_t k_h, int32_t k_w,
-                                     int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, float lr)
+void eff_depthwise_conv2d_update_f32(float *w, const float *delta, const float *a, const uint32_t *rate,
+                                     const eff_window *window, float lr)
 {
+    const int32_t in_h = window->in_h, in_w = window->in_w, in_c = window->in_c, out_h = window->out_h, out_w = window->out_w,
+                  out_c = window->out_c, k_h = window->k_h, k_w = window->k_w, stride_h = window->stride_h,
+                  stride_w = window->stride_w, pad_h = window->pad_h, pad_w = window->pad_w, depth = window->out_c / window->in_c;
     const float eta = eff_rate_f32(rate, lr);
-    const int32_t out_c = in_c * depth;
     eff_walk walk = {0, 0, out_w * out_c, out_c, stride_h * in_w * in_c, stride_w * in_c};
     for (int32_t ky = 0; ky < k_h; ++ky) {
         const int32_t oy = eff_first_position(ky, stride_h, pad_h);
@@ -172,12 +175,12 @@ static void eff_inner_4_i8(int64_t *s, const int16_t *delta, const int8_t *a, in
 }
 
 void eff_depthwise_conv2d_update_i8(int8_t *w, const int16_t *delta, const int8_t *a, const uint32_t *rate, const uint32_t *step,
-                                    int32_t in_h, int32_t in_w, int32_t in_c, int32_t depth, int32_t out_h, int32_t out_w, int32_t k_h,
-                                    int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t a_zero,
-                                    int32_t multiplier, int32_t shift, int32_t stochastic, uint32_t key)
+                                    const eff_window *window, const eff_step *how)
 {
-    const eff_change how = {*rate, eff_step_key(key, *step), multiplier, shift, stochastic};
-    const int32_t out_c = in_c * depth;
+    const int32_t in_h = window->in_h, in_w = window->in_w, in_c = window->in_c, out_h = window->out_h, out_w = window->out_w,
+                  out_c = window->out_c, k_h = window->k_h, k_w = window->k_w, stride_h = window->stride_h,
+                  stride_w = window->stride_w, pad_h = window->pad_h, pad_w = window->pad_w, a_zero = how->a_zero, depth = window->out_c / window->in_c;
+    const eff_change change = {*rate, eff_step_key(how->key, *step), how->multiplier, how->shift, how->stochastic};
     eff_walk walk = {0, 0, out_w * out_c, out_c, stride_h * in_w * in_c, stride_w * in_c};
     for (int32_t ky = 0; ky < k_h; ++ky) {
         const int32_t oy = eff_first_position(ky, stride_h, pad_h);
@@ -196,23 +199,23 @@ void eff_depthwise_conv2d_update_i8(int8_t *w, const int16_t *delta, const int8_
                 int64_t s[4];
                 eff_inner_4_i8(s, d + c, p + c, a_zero, &walk);
                 for (int32_t j = 0; j < 4; ++j) {
-                    eff_change_weight_i8(w, i + c + j, s[j], &how);
+                    eff_change_weight_i8(w, i + c + j, s[j], &change);
                 }
             }
             for (int32_t oc = c; c < in_c; ++c) {
                 for (int32_t q = 0; q < depth; ++q, ++oc) {
-                    eff_change_weight_i8(w, i + oc, eff_inner_1_i8(d + oc, p + c, a_zero, &walk), &how);
+                    eff_change_weight_i8(w, i + oc, eff_inner_1_i8(d + oc, p + c, a_zero, &walk), &change);
                 }
             }
         }
     }
 }
 
-void eff_depthwise_conv2d_input_gradient_f32(float *d, const float *delta, const float *w, int32_t in_h, int32_t in_w, int32_t in_c,
-                                             int32_t depth, int32_t out_h, int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h,
-                                             int32_t stride_w, int32_t pad_h, int32_t pad_w)
+void eff_depthwise_conv2d_input_gradient_f32(float *d, const float *delta, const float *w, const eff_window *window)
 {
-    const int32_t out_c = in_c * depth;
+    const int32_t in_h = window->in_h, in_w = window->in_w, in_c = window->in_c, out_h = window->out_h, out_w = window->out_w,
+                  out_c = window->out_c, k_h = window->k_h, k_w = window->k_w, stride_h = window->stride_h,
+                  stride_w = window->stride_w, pad_h = window->pad_h, pad_w = window->pad_w, depth = window->out_c / window->in_c;
     for (int32_t iy = 0; iy < in_h; ++iy) {
         const int32_t oy0 = (iy + pad_h) / stride_h, ky0 = iy + pad_h - oy0 * stride_h;
         for (int32_t ix = 0; ix < in_w; ++ix) {

@@ -3,187 +3,128 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from edgeff.ir import Array
-from edgeff.kernels import kernel
+from edgeff.kernels import In, Out, kernel
 from edgeff.kernels.arithmetic import activate, requantise
 from edgeff.kernels.overlap import Chunk, pixel_by_pixel, runs
-from edgeff.kernels.updates import _changed_i8, rate_of
-from edgeff.kernels.windows import depthwise_macs, positions_inside, taps_inside, windows
+from edgeff.kernels.records import OutputI8, Relu, Step, Window
+from edgeff.kernels.updates import BIAS_LIMIT, changed_i8, rate_of
+from edgeff.kernels.windows import WINDOW_MACS, positions_inside, taps_inside, windows
 
 
 def _channels(attrs: Mapping[str, Any]) -> list[Chunk]:
     """Where each channel makes one: four at a time, then one by one. Else all that a channel makes, one by one."""
-    channels, depth = int(attrs["in_c"]), int(attrs["depth"])
+    channels = int(attrs["in_c"])
+    depth = int(attrs["out_c"]) // channels
     if depth == 1:
         return [(first, end, first, end) for first, end in runs(channels, 4)]
     return [(made, made + 1, made // depth, made // depth + 1) for made in range(channels * depth)]
 
 
-@kernel(macs=depthwise_macs, overlap=pixel_by_pixel(_channels, size=4))
+@kernel(macs=WINDOW_MACS, overlap=pixel_by_pixel(_channels, size=4))
 def eff_depthwise_conv2d_f32(
-    y: Array,
-    x: Array,
-    w: Array,
-    b: Array | None,
-    in_h: int,
-    in_w: int,
-    in_c: int,
-    depth: int,
-    out_h: int,
-    out_w: int,
-    k_h: int,
-    k_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    relu: int,
+    y: Annotated[Array, Out("float", "out_h", "out_w", "out_c")],
+    x: Annotated[Array, In("float", "in_h", "in_w", "in_c")],
+    w: Annotated[Array, In("float", "k_h", "k_w", "out_c")],
+    b: Annotated[Array | None, In("float", "out_c")],
+    window: Window,
+    relu: Relu,
 ) -> None:
     """float32: x (in_h, in_w, in_c), w (k_h, k_w, in_c * depth), b (in_c * depth,) -> y (out_h, out_w, in_c * depth), in index order."""
-    place = (in_h, in_w, out_h, out_w, k_h, k_w, stride_h, stride_w, pad_h, pad_w)
-    taps = np.repeat(windows(x, *place), depth, axis=2)
-    inside = windows(np.ones(in_h * in_w, bool), *place)[:, :, 0]
-    weights = w.reshape(k_h, k_w, in_c * depth)
-    sums = np.zeros((out_h, out_w, in_c * depth), np.float32)
+    taps = np.repeat(windows(x, window), (window.out_c // window.in_c), axis=2)
+    inside = windows(np.ones(window.in_h * window.in_w, bool), window)[:, :, 0]
+    weights = w.reshape(window.k_h, window.k_w, window.in_c * (window.out_c // window.in_c))
+    sums = np.zeros((window.out_h, window.out_w, window.in_c * (window.out_c // window.in_c)), np.float32)
     if b is not None:
         sums[:] = b
-    for ky in range(k_h):
-        for kx in range(k_w):
+    for ky in range(window.k_h):
+        for kx in range(window.k_w):
             sums = np.where(inside[:, :, ky, kx, None], sums + weights[ky, kx] * taps[:, :, :, ky, kx], sums)
     y[:] = activate(sums, relu).reshape(-1)
 
 
-@kernel(macs=depthwise_macs, overlap=pixel_by_pixel(_channels, size=1))
+@kernel(macs=WINDOW_MACS, overlap=pixel_by_pixel(_channels, size=1))
 def eff_depthwise_conv2d_i8(
-    y: Array,
-    x: Array,
-    w: Array,
-    b: Array | None,
-    multiplier: Array,
-    shift: Array,
-    in_h: int,
-    in_w: int,
-    in_c: int,
-    depth: int,
-    out_h: int,
-    out_w: int,
-    k_h: int,
-    k_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    per_channel: int,
-    x_zero: int,
-    y_zero: int,
-    y_min: int,
-    y_max: int,
+    y: Annotated[Array, Out("int8_t", "out_h", "out_w", "out_c")],
+    x: Annotated[Array, In("int8_t", "in_h", "in_w", "in_c")],
+    w: Annotated[Array, In("int8_t", "k_h", "k_w", "out_c", low=-127, high=127)],
+    b: Annotated[Array | None, In("int32_t", "out_c", low=-BIAS_LIMIT, high=BIAS_LIMIT)],
+    multiplier: Annotated[Array, In("int32_t", "out_c if per_channel else 1", low=0, high=2**31 - 1)],
+    shift: Annotated[Array, In("int32_t", "out_c if per_channel else 1", low=-31, high=30)],
+    window: Window,
+    output: OutputI8,
 ) -> None:
     """int8 by the TFLite 8-bit specification; multiplier and shift (1,) or, per channel, (in_c * depth,). k_h * k_w <= 32,768."""
-    taps = windows(x.astype(np.int64) - x_zero, in_h, in_w, out_h, out_w, k_h, k_w, stride_h, stride_w, pad_h, pad_w)
-    weights = w.reshape(k_h, k_w, in_c * depth).astype(np.int64)
-    sums = np.zeros((out_h, out_w, in_c * depth), np.int64)
+    taps = windows(x.astype(np.int64) - output.x_zero, window)
+    weights = w.reshape(window.k_h, window.k_w, window.in_c * (window.out_c // window.in_c)).astype(np.int64)
+    sums = np.zeros((window.out_h, window.out_w, window.in_c * (window.out_c // window.in_c)), np.int64)
     if b is not None:
         sums[:] = b
-    for ky in range(k_h):
-        for kx in range(k_w):
-            sums += weights[ky, kx] * np.repeat(taps[:, :, :, ky, kx], depth, axis=2)
-    y[:] = np.clip(np.clip(requantise(sums, multiplier, shift), -1024, 1024) + y_zero, y_min, y_max).reshape(-1)
+    for ky in range(window.k_h):
+        for kx in range(window.k_w):
+            sums += weights[ky, kx] * np.repeat(taps[:, :, :, ky, kx], (window.out_c // window.in_c), axis=2)
+    y[:] = np.clip(np.clip(requantise(sums, multiplier, shift), -1024, 1024) + output.y_zero, output.y_min, output.y_max).reshape(-1)
 
 
-@kernel(macs=depthwise_macs)
+@kernel(macs=WINDOW_MACS)
 def eff_depthwise_conv2d_update_f32(
-    w: Array,
-    delta: Array,
-    a: Array,
-    rate: Array,
-    in_h: int,
-    in_w: int,
-    in_c: int,
-    depth: int,
-    out_h: int,
-    out_w: int,
-    k_h: int,
-    k_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
+    w: Annotated[Array, Out("float", "k_h", "k_w", "out_c", also_read=True)],
+    delta: Annotated[Array, In("float", "out_h", "out_w", "out_c")],
+    a: Annotated[Array, In("float", "in_h", "in_w", "in_c")],
+    rate: Annotated[Array, In("uint32_t", "1", low=0, high=1 << 16)],
+    window: Window,
     lr: float,
 ) -> None:
     """w (k_h, k_w, in_c * depth) -= (rate / 2**16) lr sum of delta x tap; the sum in the order of (oy, ox) from 0."""
-    image = np.repeat(a.reshape(in_h, in_w, in_c), depth, axis=2)
-    deltas = delta.reshape(out_h, out_w, in_c * depth)
-    sums = np.zeros((k_h, k_w, in_c * depth), np.float32)
-    for oy in range(out_h):
-        down, y = taps_inside(oy, stride_h, pad_h, k_h, in_h)
-        for ox in range(out_w):
-            across, x = taps_inside(ox, stride_w, pad_w, k_w, in_w)
+    image = np.repeat(a.reshape(window.in_h, window.in_w, window.in_c), (window.out_c // window.in_c), axis=2)
+    deltas = delta.reshape(window.out_h, window.out_w, window.in_c * (window.out_c // window.in_c))
+    sums = np.zeros((window.k_h, window.k_w, window.in_c * (window.out_c // window.in_c)), np.float32)
+    for oy in range(window.out_h):
+        down, y = taps_inside(oy, window.stride_h, window.pad_h, window.k_h, window.in_h)
+        for ox in range(window.out_w):
+            across, x = taps_inside(ox, window.stride_w, window.pad_w, window.k_w, window.in_w)
             sums[down, across] += deltas[oy, ox] * image[y, x]
     w -= rate_of(rate, lr) * sums.reshape(-1)
 
 
-@kernel(macs=depthwise_macs)
+@kernel(macs=WINDOW_MACS)
 def eff_depthwise_conv2d_update_i8(
-    w: Array,
-    delta: Array,
-    a: Array,
-    rate: Array,
-    step: Array,
-    in_h: int,
-    in_w: int,
-    in_c: int,
-    depth: int,
-    out_h: int,
-    out_w: int,
-    k_h: int,
-    k_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    a_zero: int,
-    multiplier: int,
-    shift: int,
-    stochastic: int,
-    key: int,
+    w: Annotated[Array, Out("int8_t", "k_h", "k_w", "out_c", low=-127, high=127, also_read=True)],
+    delta: Annotated[Array, In("int16_t", "out_h", "out_w", "out_c")],
+    a: Annotated[Array, In("int8_t", "in_h", "in_w", "in_c")],
+    rate: Annotated[Array, In("uint32_t", "1", low=0, high=1 << 16)],
+    step: Annotated[Array, In("uint32_t", "1")],
+    window: Window,
+    how: Step,
 ) -> None:
     """int8 weights: w -= (G + r) >> 22, saturated to +-127; see edgeff.h for G and r."""
-    taps = windows(a.astype(np.int64) - a_zero, in_h, in_w, out_h, out_w, k_h, k_w, stride_h, stride_w, pad_h, pad_w)
-    deltas = delta.reshape(out_h, out_w, in_c * depth).astype(np.int64)
-    sums = np.einsum("hwcyx,hwc->yxc", np.repeat(taps, depth, axis=2), deltas)
-    w[:] = _changed_i8(w, sums.reshape(-1), rate, step, multiplier, shift, stochastic, key)
+    taps = windows(a.astype(np.int64) - how.a_zero, window)
+    deltas = delta.reshape(window.out_h, window.out_w, window.in_c * (window.out_c // window.in_c)).astype(np.int64)
+    sums = np.einsum("hwcyx,hwc->yxc", np.repeat(taps, (window.out_c // window.in_c), axis=2), deltas)
+    w[:] = changed_i8(w, sums.reshape(-1), rate, step, how)
 
 
-@kernel(macs=depthwise_macs)
+@kernel(macs=WINDOW_MACS)
 def eff_depthwise_conv2d_input_gradient_f32(
-    d: Array,
-    delta: Array,
-    w: Array,
-    in_h: int,
-    in_w: int,
-    in_c: int,
-    depth: int,
-    out_h: int,
-    out_w: int,
-    k_h: int,
-    k_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
+    d: Annotated[Array, Out("float", "in_h", "in_w", "in_c")],
+    delta: Annotated[Array, In("float", "out_h", "out_w", "out_c")],
+    w: Annotated[Array, In("float", "k_h", "k_w", "out_c")],
+    window: Window,
 ) -> None:
     """d (in_h, in_w, in_c): the sum of delta x weight over all windows, in the order of (ky, kx, q) from 0."""
-    deltas, weights = delta.reshape(out_h, out_w, in_c, depth), w.reshape(k_h, k_w, in_c, depth)
-    sums = np.zeros((in_h, in_w, in_c), np.float32)
-    for ky in range(k_h):
-        down, y = positions_inside(ky, stride_h, pad_h, in_h, out_h)
-        for kx in range(k_w):
-            across, x = positions_inside(kx, stride_w, pad_w, in_w, out_w)
-            for q in range(depth):
+    deltas, weights = (
+        delta.reshape(window.out_h, window.out_w, window.in_c, (window.out_c // window.in_c)),
+        w.reshape(window.k_h, window.k_w, window.in_c, (window.out_c // window.in_c)),
+    )
+    sums = np.zeros((window.in_h, window.in_w, window.in_c), np.float32)
+    for ky in range(window.k_h):
+        down, y = positions_inside(ky, window.stride_h, window.pad_h, window.in_h, window.out_h)
+        for kx in range(window.k_w):
+            across, x = positions_inside(kx, window.stride_w, window.pad_w, window.in_w, window.out_w)
+            for q in range(window.out_c // window.in_c):
                 sums[y, x] += deltas[down, across, :, q] * weights[ky, kx, :, q]
     d[:] = sums.reshape(-1)

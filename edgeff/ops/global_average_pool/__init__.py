@@ -62,8 +62,8 @@ class GlobalAveragePool(LayerKind):
         if layer.numeric == "int8":
             n = prod(places)
             d = build.activation("gradient", xs[0].shape, dtype="int16", scale=delta.scale / n, layer=layer.name)
-            whole = {"in_h": n, "in_w": 1, "in_c": channels, "out_h": 1, "out_w": 1, "k_h": n, "k_w": 1}
-            attrs = whole | {"stride_h": 1, "stride_w": 1, "pad_h": 0, "pad_w": 0}
+            whole = {"in_h": n, "in_w": 1, "in_c": channels, "out_h": 1, "out_w": 1, "k_h": n, "k_w": 1, "out_c": channels}
+            attrs = whole | {"stride_h": 1, "stride_w": 1, "pad_h": 0, "pad_w": 0, "groups": channels}
             build.call("eff_average_pool2d_input_gradient_i8", [d], [delta], attrs, layer, "backward")
             return (d,)
         return lower_window_gradient(build, layer, "eff_mean", {"n": prod(places), "in_c": channels}, xs[0], [delta])

@@ -12,14 +12,15 @@ void eff_mean_f32(float *y, const float *x, int32_t n, int32_t in_c)
     }
 }
 
-void eff_mean_i8(int8_t *y, const int8_t *x, int32_t n, int32_t in_c, int32_t x_zero, int32_t y_zero, int32_t multiplier, int32_t shift)
+void eff_mean_i8(int8_t *y, const int8_t *x, int32_t n, int32_t in_c, const eff_rescale *how)
 {
+    const int32_t x_zero = how->x_zero, multiplier = how->multiplier, shift = how->shift, y_zero = how->y_zero;
     for (int32_t c = 0; c < in_c; ++c) {
         int32_t s = 0;
         for (int32_t i = 0; i < n; ++i) {
             s += x[i * in_c + c] - x_zero;
         }
-        y[c] = (int8_t)eff_clamp(eff_clamp(eff_requantise(s, multiplier, shift), -1024, 1024) + y_zero, -128, 127);
+        y[c] = eff_to_i8(eff_requantise(s, multiplier, shift), y_zero, -128, 127);
     }
 }
 

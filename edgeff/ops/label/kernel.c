@@ -1,9 +1,10 @@
 /* Labels written into the input. */
 #include "edgeff.h"
 
-void eff_embed_label_f32(float *y, const float *x, const int32_t *label, int32_t places, int32_t classes, int32_t n, float on, float off,
-                         float neutral)
+void eff_embed_label_f32(float *y, const float *x, const int32_t *label, const eff_label_f32 *entries)
 {
+    const int32_t places = entries->places, classes = entries->classes, n = entries->n;
+    const float on = entries->on, off = entries->off, neutral = entries->neutral;
     for (int32_t place = 0; place < places; ++place) {
         for (int32_t c = 0; c < classes; ++c) {
             *y++ = *label < 0 ? neutral : c == *label ? on : off;
@@ -14,9 +15,10 @@ void eff_embed_label_f32(float *y, const float *x, const int32_t *label, int32_t
     }
 }
 
-void eff_embed_label_i8(int8_t *y, const int8_t *x, const int32_t *label, int32_t places, int32_t classes, int32_t n, int32_t on,
-                        int32_t off, int32_t neutral)
+void eff_embed_label_i8(int8_t *y, const int8_t *x, const int32_t *label, const eff_label_i8 *entries)
 {
+    const int32_t places = entries->places, classes = entries->classes, n = entries->n, on = entries->on, off = entries->off,
+                  neutral = entries->neutral;
     for (int32_t place = 0; place < places; ++place) {
         for (int32_t c = 0; c < classes; ++c) {
             *y++ = (int8_t)(*label < 0 ? neutral : c == *label ? on : off);
@@ -27,9 +29,10 @@ void eff_embed_label_i8(int8_t *y, const int8_t *x, const int32_t *label, int32_
     }
 }
 
-void eff_embed_label_i16(int16_t *y, const int16_t *x, const int32_t *label, int32_t places, int32_t classes, int32_t n, int32_t on,
-                         int32_t off, int32_t neutral)
+void eff_embed_label_i16(int16_t *y, const int16_t *x, const int32_t *label, const eff_label_i16 *entries)
 {
+    const int32_t places = entries->places, classes = entries->classes, n = entries->n, on = entries->on, off = entries->off,
+                  neutral = entries->neutral;
     for (int32_t place = 0; place < places; ++place) {
         for (int32_t c = 0; c < classes; ++c) {
             *y++ = (int16_t)(*label < 0 ? neutral : c == *label ? on : off);

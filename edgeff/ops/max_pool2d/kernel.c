@@ -2,22 +2,22 @@
 #include "edgeff.h"
 #include "eff_windows.h"
 
-void eff_max_pool2d_f32(float *y, const float *x, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t k_h,
-                        int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t relu)
+void eff_max_pool2d_f32(float *y, const float *x, const eff_window *window, int32_t relu)
 {
+    const int32_t in_w = window->in_w, in_c = window->in_c;
     const int32_t backwards = eff_backwards(y, x);
-    for (int32_t down = 0; down < out_h; ++down) {
-        const int32_t oy = eff_visited(down, out_h, backwards);
-        for (int32_t across = 0; across < out_w; ++across) {
-            const int32_t ox = eff_visited(across, out_w, backwards);
-            const eff_window at = eff_window_at(oy * stride_h - pad_h, ox * stride_w - pad_w, in_h, in_w, k_h, k_w);
-            float *to = y + (oy * out_w + ox) * in_c;
+    for (int32_t down = 0; down < window->out_h; ++down) {
+        const int32_t oy = eff_visited(down, window->out_h, backwards);
+        for (int32_t across = 0; across < window->out_w; ++across) {
+            const int32_t ox = eff_visited(across, window->out_w, backwards);
+            const eff_tap_run at = eff_window_at(window, oy, ox);
+            float *to = y + (oy * window->out_w + ox) * in_c;
             for (int32_t c = 0; c < in_c; ++c) {
                 float best = x[at.first * in_c + c];
                 for (int32_t ky = 0; ky < at.rows; ++ky) {
                     const float *p = x + (at.first + ky * in_w) * in_c + c;
-                    for (int32_t kx = 0; kx < at.columns; ++kx) {
-                        best = p[kx * in_c] > best ? p[kx * in_c] : best;
+                    for (int32_t kx = 0; kx < at.columns; ++kx, p += in_c) {
+                        best = *p > best ? *p : best;
                     }
                 }
                 *to++ = eff_activate_f32(best, relu);
@@ -26,22 +26,22 @@ void eff_max_pool2d_f32(float *y, const float *x, int32_t in_h, int32_t in_w, in
     }
 }
 
-void eff_max_pool2d_i8(int8_t *y, const int8_t *x, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h, int32_t out_w, int32_t k_h,
-                       int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w, int32_t y_min, int32_t y_max)
+void eff_max_pool2d_i8(int8_t *y, const int8_t *x, const eff_window *window, int32_t y_min, int32_t y_max)
 {
+    const int32_t in_w = window->in_w, in_c = window->in_c;
     const int32_t backwards = eff_backwards(y, x);
-    for (int32_t down = 0; down < out_h; ++down) {
-        const int32_t oy = eff_visited(down, out_h, backwards);
-        for (int32_t across = 0; across < out_w; ++across) {
-            const int32_t ox = eff_visited(across, out_w, backwards);
-            const eff_window at = eff_window_at(oy * stride_h - pad_h, ox * stride_w - pad_w, in_h, in_w, k_h, k_w);
-            int8_t *to = y + (oy * out_w + ox) * in_c;
+    for (int32_t down = 0; down < window->out_h; ++down) {
+        const int32_t oy = eff_visited(down, window->out_h, backwards);
+        for (int32_t across = 0; across < window->out_w; ++across) {
+            const int32_t ox = eff_visited(across, window->out_w, backwards);
+            const eff_tap_run at = eff_window_at(window, oy, ox);
+            int8_t *to = y + (oy * window->out_w + ox) * in_c;
             for (int32_t c = 0; c < in_c; ++c) {
                 int32_t best = -128;
                 for (int32_t ky = 0; ky < at.rows; ++ky) {
                     const int8_t *p = x + (at.first + ky * in_w) * in_c + c;
-                    for (int32_t kx = 0; kx < at.columns; ++kx) {
-                        best = p[kx * in_c] > best ? p[kx * in_c] : best;
+                    for (int32_t kx = 0; kx < at.columns; ++kx, p += in_c) {
+                        best = *p > best ? *p : best;
                     }
                 }
                 *to++ = (int8_t)eff_clamp(best, y_min, y_max);
@@ -50,9 +50,11 @@ void eff_max_pool2d_i8(int8_t *y, const int8_t *x, int32_t in_h, int32_t in_w, i
     }
 }
 
-void eff_max_pool2d_tangent_f32(float *y, const float *dx, const float *x, int32_t in_h, int32_t in_w, int32_t in_c, int32_t out_h,
-                                int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w, int32_t pad_h, int32_t pad_w)
+void eff_max_pool2d_tangent_f32(float *y, const float *dx, const float *x, const eff_window *window)
 {
+    const int32_t in_h = window->in_h, in_w = window->in_w, in_c = window->in_c, out_h = window->out_h, out_w = window->out_w,
+                  k_h = window->k_h, k_w = window->k_w, stride_h = window->stride_h, stride_w = window->stride_w,
+                  pad_h = window->pad_h, pad_w = window->pad_w;
     for (int32_t oy = 0; oy < out_h; ++oy) {
         const int32_t top = oy * stride_h - pad_h, y0 = top < 0 ? 0 : top, y1 = top + k_h > in_h ? in_h : top + k_h;
         for (int32_t ox = 0; ox < out_w; ++ox) {
@@ -71,10 +73,11 @@ void eff_max_pool2d_tangent_f32(float *y, const float *dx, const float *x, int32
     }
 }
 
-void eff_max_pool2d_input_gradient_f32(float *d, const float *delta, const float *x, int32_t in_h, int32_t in_w, int32_t in_c,
-                                       int32_t out_h, int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w,
-                                       int32_t pad_h, int32_t pad_w)
+void eff_max_pool2d_input_gradient_f32(float *d, const float *delta, const float *x, const eff_window *window)
 {
+    const int32_t in_h = window->in_h, in_w = window->in_w, in_c = window->in_c, out_h = window->out_h, out_w = window->out_w,
+                  k_h = window->k_h, k_w = window->k_w, stride_h = window->stride_h, stride_w = window->stride_w,
+                  pad_h = window->pad_h, pad_w = window->pad_w;
     for (int32_t i = 0; i < in_h * in_w * in_c; ++i) {
         d[i] = 0.0f;
     }
@@ -95,10 +98,11 @@ void eff_max_pool2d_input_gradient_f32(float *d, const float *delta, const float
     }
 }
 
-void eff_max_pool2d_input_gradient_i8(int16_t *d, const int16_t *delta, const int8_t *x, int32_t in_h, int32_t in_w, int32_t in_c,
-                                      int32_t out_h, int32_t out_w, int32_t k_h, int32_t k_w, int32_t stride_h, int32_t stride_w,
-                                      int32_t pad_h, int32_t pad_w)
+void eff_max_pool2d_input_gradient_i8(int16_t *d, const int16_t *delta, const int8_t *x, const eff_window *window)
 {
+    const int32_t in_h = window->in_h, in_w = window->in_w, in_c = window->in_c, out_h = window->out_h, out_w = window->out_w,
+                  k_h = window->k_h, k_w = window->k_w, stride_h = window->stride_h, stride_w = window->stride_w,
+                  pad_h = window->pad_h, pad_w = window->pad_w;
     for (int32_t i = 0; i < in_h * in_w * in_c; ++i) {
         d[i] = 0;
     }

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from edgeff.errors import BadInput, Unsupported
-from edgeff.ir import Array, Attr, Layer, Network
+from edgeff.ir import Array, Attr, Layer, Network, Parameters
 from edgeff.ops import LayerKind, behind
-from edgeff.ops.mfcc.kernel import features
+from edgeff.ops.mfcc.kernel import FeatureSteps, Frames, features
 from edgeff.registry import ops
 
 
@@ -131,19 +131,21 @@ def tables(recipe: Recipe) -> tuple[dict[str, Array], int]:
     return made, max(int(spans.sum(axis=1).max()), 1)
 
 
-def sizes(recipe: Recipe, samples: int) -> dict[str, int | float]:
-    """The kernels' attributes that all numerics share."""
-    return {
-        "n": samples,
-        "frames": recipe.frames(samples),
-        "frame": recipe.frame,
-        "hop": recipe.hop,
-        "fft": recipe.fft,
-        "bins": tables(recipe)[1],
-        "bands": recipe.bands,
-        "coefficients": recipe.coefficients,
-        "eps": recipe.eps,
-    }
+def sizes(recipe: Recipe, samples: int) -> Frames:
+    """What the kernels of all numerics are told of a clip and its frames."""
+    arrays, bins = tables(recipe)
+    return Frames(
+        n=samples,
+        frames=recipe.frames(samples),
+        frame=recipe.frame,
+        hop=recipe.hop,
+        fft=recipe.fft,
+        bins=bins,
+        bands=recipe.bands,
+        coefficients=recipe.coefficients,
+        weights=len(arrays["mel"]),
+        eps=recipe.eps,
+    )
 
 
 def coefficients(x: Array, recipe: Recipe) -> Array:
@@ -180,13 +182,13 @@ class Mfcc(LayerKind):
         if x.dtype != self.reads:
             raise Unsupported(f"layer {layer.name!r}", got=f"an mfcc of {x.dtype}", allowed="int16 audio: the network's input")
         recipe = recipe_of(layer.attrs)
-        attrs: dict[str, Attr] = dict(sizes(recipe, x.elements))
+        attrs: dict[str, Attr | Parameters] = {"sizes": sizes(recipe, x.elements)}
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
         memory = recipe.fft + recipe.bands + recipe.coefficients
         scratch = build.activation(f"{layer.name}.frame", (memory,), dtype="float32", layer=layer.name)
         if layer.numeric == "int8":
-            attrs |= {"y_scale": y.scale, "y_zero": y.zero_point}
-            attrs |= {"truncate": int(recipe.rounding == "truncate"), "wrap": int(recipe.overflow == "wrap")}
+            truncate, wrap = int(recipe.rounding == "truncate"), int(recipe.overflow == "wrap")
+            attrs["steps"] = FeatureSteps(y.scale, y.zero_point, truncate, wrap)
         elif layer.numeric == "int16":
             attrs["y_scale"] = y.scale
         constants = [build.constant(f"{layer.name}.{name}", table, layer=layer.name) for name, table in tables(recipe)[0].items()]

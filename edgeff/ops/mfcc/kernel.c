@@ -192,9 +192,11 @@ static int32_t eff_mfcc_step(float v, float scale, int32_t zero, int32_t truncat
 }
 
 void eff_mfcc_f32(float *y, float *scratch, const int16_t *x, const float *window, const float *sine, const float *mel,
-                  const int32_t *spans, const float *dct, int32_t n, int32_t frames, int32_t frame, int32_t hop, int32_t fft, int32_t bins,
-                  int32_t bands, int32_t coefficients, float eps)
+                  const int32_t *spans, const float *dct, const eff_frames *sizes)
 {
+    const int32_t n = sizes->n, frames = sizes->frames, frame = sizes->frame, hop = sizes->hop, fft = sizes->fft,
+                  bins = sizes->bins, bands = sizes->bands, coefficients = sizes->coefficients;
+    const float eps = sizes->eps;
     const eff_mfcc_tables t = {window, sine, mel, dct, spans, frame, fft, bins, bands, coefficients, eff_peak_gain(x, n), eps};
     for (int32_t f = 0; f < frames; ++f) {
         eff_mfcc_frame(y + f * coefficients, scratch, x + f * hop, &t);
@@ -202,9 +204,12 @@ void eff_mfcc_f32(float *y, float *scratch, const int16_t *x, const float *windo
 }
 
 void eff_mfcc_i8(int8_t *y, float *scratch, const int16_t *x, const float *window, const float *sine, const float *mel,
-                 const int32_t *spans, const float *dct, int32_t n, int32_t frames, int32_t frame, int32_t hop, int32_t fft, int32_t bins,
-                 int32_t bands, int32_t coefficients, float eps, float y_scale, int32_t y_zero, int32_t truncate, int32_t wrap)
+                 const int32_t *spans, const float *dct, const eff_frames *sizes, const eff_feature_steps *steps)
 {
+    const int32_t n = sizes->n, frames = sizes->frames, frame = sizes->frame, hop = sizes->hop, fft = sizes->fft,
+                  bins = sizes->bins, bands = sizes->bands, coefficients = sizes->coefficients, y_zero = steps->y_zero,
+                  truncate = steps->truncate, wrap = steps->wrap;
+    const float eps = sizes->eps, y_scale = steps->y_scale;
     const eff_mfcc_tables t = {window, sine, mel, dct, spans, frame, fft, bins, bands, coefficients, eff_peak_gain(x, n), eps};
     float *row = scratch + fft + bands;
     for (int32_t f = 0; f < frames; ++f) {
@@ -217,9 +222,11 @@ void eff_mfcc_i8(int8_t *y, float *scratch, const int16_t *x, const float *windo
 }
 
 void eff_mfcc_i16(int16_t *y, float *scratch, const int16_t *x, const float *window, const float *sine, const float *mel,
-                  const int32_t *spans, const float *dct, int32_t n, int32_t frames, int32_t frame, int32_t hop, int32_t fft, int32_t bins,
-                  int32_t bands, int32_t coefficients, float eps, float y_scale)
+                  const int32_t *spans, const float *dct, const eff_frames *sizes, float y_scale)
 {
+    const int32_t n = sizes->n, frames = sizes->frames, frame = sizes->frame, hop = sizes->hop, fft = sizes->fft,
+                  bins = sizes->bins, bands = sizes->bands, coefficients = sizes->coefficients;
+    const float eps = sizes->eps;
     const eff_mfcc_tables t = {window, sine, mel, dct, spans, frame, fft, bins, bands, coefficients, eff_peak_gain(x, n), eps};
     float *row = scratch + fft + bands;
     for (int32_t f = 0; f < frames; ++f) {

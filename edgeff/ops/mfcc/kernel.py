@@ -8,13 +8,15 @@ call it for one. The tables come from ``edgeff.ops.mfcc``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 
 from edgeff.ir import Array
-from edgeff.kernels import kernel
+from edgeff.kernels import Arguments, In, Out, kernel
 from edgeff.kernels.overlap import Clearance, Overlap
+from edgeff.kernels.records import LARGEST_FLOAT, Flag, Range, Record, Size, Zero
 
 CLIPS_AT_ONCE = 16
 
@@ -32,6 +34,35 @@ LN_COEFFICIENTS = (
     -2.4999993993e-1,
     3.3333331174e-1,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Frames(Record):
+    """The frames of a clip of n samples and what becomes of each; ``weights`` counts those of all mel bands together.
+
+    Frame f begins at sample f hop. ``fft`` is a power of two from 4, at least ``frame``; only bins 1 .. bins - 1 count.
+    """
+
+    n: Size
+    frames: Size
+    frame: Size
+    hop: Size
+    fft: Annotated[int, Range(4, 1 << 15)]
+    bins: Size
+    bands: Size
+    coefficients: Size
+    weights: Size
+    eps: Annotated[float, Range(2.0**-126, LARGEST_FLOAT)]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSteps(Record):
+    """A feature as int8: its scale and zero point, truncated or rounded half away from zero, wrapped around or saturated."""
+
+    y_scale: Annotated[float, Range(2.0**-126, LARGEST_FLOAT)]
+    y_zero: Zero
+    truncate: Flag
+    wrap: Flag
 
 
 def ln_f32(x: Array) -> Array:
@@ -107,16 +138,16 @@ def bit_reversed(count: int) -> Array:
     return order
 
 
-def _frames(x: Array, gain: Array, tables: Mapping[str, Array], sizes: Mapping[str, Any]) -> tuple[Array, Array]:
+def _frames(x: Array, gain: Array, tables: Mapping[str, Array], sizes: Frames) -> tuple[Array, Array]:
     """Coefficients (C, columns) and working memory (fft + bands, columns) of windowless frames x (columns, frame) int16."""
-    fft, frame, bands, eps = sizes["fft"], sizes["frame"], sizes["bands"], np.float32(sizes["eps"])
+    fft, frame, bands, eps = sizes.fft, sizes.frame, sizes.bands, np.float32(sizes.eps)
     sine, spans = tables["sine"], tables["spans"].reshape(-1, 2)
     samples = np.zeros((fft, len(x)), np.float32)
     np.multiply(x.T.astype(np.float32), tables["window"][:, None], out=samples[:frame])
     order = bit_reversed(fft // 2)
     re, im = samples[2 * order], samples[2 * order + 1]
     _complex_fft(re, im, sine, fft)
-    _magnitudes(re, im, sine, fft, sizes["bins"])
+    _magnitudes(re, im, sine, fft, sizes.bins)
     logs, start = np.empty((bands, len(x)), np.float32), 0
     for band, (first, count) in enumerate(spans.tolist()):
         logs[band] = _in_order(re[first : first + count] * tables["mel"][start : start + count, None])
@@ -132,9 +163,9 @@ def _frames(x: Array, gain: Array, tables: Mapping[str, Array], sizes: Mapping[s
     return y, memory
 
 
-def _clips(x: Array, tables: Mapping[str, Array], sizes: Mapping[str, Any]) -> tuple[Array, Array]:
+def _clips(x: Array, tables: Mapping[str, Array], sizes: Frames) -> tuple[Array, Array]:
     """Coefficients (B, frames, C) of clips x (B, n), and the working memory after the last frame."""
-    frames, frame, hop = sizes["frames"], sizes["frame"], sizes["hop"]
+    frames, frame, hop = sizes.frames, sizes.frame, sizes.hop
     every = np.lib.stride_tricks.sliding_window_view(x, frame, axis=1)[:, : (frames - 1) * hop + 1 : hop]
     largest = np.maximum(x.max(axis=1), 1).astype(np.float32)
     gain = np.repeat(np.float32(0.5) / largest, frames)
@@ -142,19 +173,19 @@ def _clips(x: Array, tables: Mapping[str, Array], sizes: Mapping[str, Any]) -> t
     return y.T.reshape(len(x), frames, -1), memory[:, -1]
 
 
-def features(x: Array, tables: Mapping[str, Array], sizes: Mapping[str, Any]) -> Array:
+def features(x: Array, tables: Mapping[str, Array], sizes: Frames) -> Array:
     """The float32 coefficients of clips, (B, frames, C), to the bit those of ``eff_mfcc_f32``.
 
     Args:
         x: (B, n) int16.
-        tables: window, sine, mel, spans and dct, flat (see ``edgeff.h``).
-        sizes: frames, frame, hop, fft, bins, bands and eps.
+        tables: window, sine, mel, spans and dct, flat.
+        sizes: of a clip and its frames.
     """
     parts = [_clips(x[first : first + CLIPS_AT_ONCE], tables, sizes)[0] for first in range(0, len(x), CLIPS_AT_ONCE)]
-    return np.concatenate(parts) if parts else np.empty((0, sizes["frames"], len(tables["dct"]) // sizes["bands"]), np.float32)
+    return np.concatenate(parts) if parts else np.empty((0, sizes.frames, len(tables["dct"]) // sizes.bands), np.float32)
 
 
-def steps(y: Array, y_scale: float, y_zero: int, truncate: int) -> Array:
+def feature_steps(y: Array, y_scale: float, y_zero: int, truncate: int) -> Array:
     """float32 coefficients in steps of the integer form, int64 before saturation or wrapping."""
     f = np.float32
     t = y / f(y_scale) + f(y_zero)
@@ -163,19 +194,20 @@ def steps(y: Array, y_scale: float, y_zero: int, truncate: int) -> Array:
     return np.trunc(np.clip(t, f(-1.0e9), f(1.0e9))).astype(np.int64)
 
 
-def _one(scratch: Array, x: Array, tables: Mapping[str, Array], sizes: Mapping[str, Any]) -> Array:
+def _one(scratch: Array, x: Array, tables: Mapping[str, Array], sizes: Frames) -> Array:
     y, memory = _clips(x[None], tables, sizes)
     scratch[: len(memory)] = memory
     return y[0]
 
 
-def _multiplications(attrs: Mapping[str, Any]) -> int:
+def _multiplications(arguments: Arguments) -> int:
     """Of one clip: the windows, the butterflies that turn, the split into bins, the magnitudes, two bands a bin and the transform."""
-    half, a = attrs["fft"] // 2, attrs
+    a: Frames = arguments["sizes"]
+    half = a.fft // 2
     stages = half.bit_length() - 1
     butterflies = stages * half // 2 - (half - 1)
-    frame = a["frame"] + 4 * butterflies + 4 * (half // 2) + 4 * (a["bins"] - 1) + a["coefficients"] * a["bands"]
-    return int(attrs["frames"] * frame)
+    frame = a.frame + 4 * butterflies + 4 * (half // 2) + 4 * (a.bins - 1) + a.coefficients * a.bands
+    return int(a.frames * frame)
 
 
 def _frame_by_frame(size: int) -> Overlap:
@@ -190,87 +222,57 @@ def _frame_by_frame(size: int) -> Overlap:
 
 @kernel(macs=_multiplications)
 def eff_mfcc_f32(
-    y: Array,
-    scratch: Array,
-    x: Array,
-    window: Array,
-    sine: Array,
-    mel: Array,
-    spans: Array,
-    dct: Array,
-    n: int,
-    frames: int,
-    frame: int,
-    hop: int,
-    fft: int,
-    bins: int,
-    bands: int,
-    coefficients: int,
-    eps: float,
+    y: Annotated[Array, Out("float", "frames", "coefficients")],
+    scratch: Annotated[Array, Out("float", "fft + bands + coefficients")],
+    x: Annotated[Array, In("int16_t", "n")],
+    window: Annotated[Array, In("float", "frame")],
+    sine: Annotated[Array, In("float", "3 * fft // 4")],
+    mel: Annotated[Array, In("float", "weights")],
+    spans: Annotated[Array, In("int32_t", "bands", "2")],
+    dct: Annotated[Array, In("float", "coefficients", "bands")],
+    sizes: Frames,
 ) -> None:
     """x (n,) int16 -> y (frames, coefficients) float32; ``scratch`` keeps the last frame's working memory."""
     tables = {"window": window, "sine": sine, "mel": mel, "spans": spans, "dct": dct}
-    sizes = {"frames": frames, "frame": frame, "hop": hop, "fft": fft, "bins": bins, "bands": bands, "eps": eps}
     y[:] = _one(scratch, x, tables, sizes).reshape(-1)
 
 
 @kernel(macs=_multiplications, overlap=_frame_by_frame(1))
 def eff_mfcc_i8(
-    y: Array,
-    scratch: Array,
-    x: Array,
-    window: Array,
-    sine: Array,
-    mel: Array,
-    spans: Array,
-    dct: Array,
-    n: int,
-    frames: int,
-    frame: int,
-    hop: int,
-    fft: int,
-    bins: int,
-    bands: int,
-    coefficients: int,
-    eps: float,
-    y_scale: float,
-    y_zero: int,
-    truncate: int,
-    wrap: int,
+    y: Annotated[Array, Out("int8_t", "frames", "coefficients")],
+    scratch: Annotated[Array, Out("float", "fft + bands + coefficients")],
+    x: Annotated[Array, In("int16_t", "n")],
+    window: Annotated[Array, In("float", "frame")],
+    sine: Annotated[Array, In("float", "3 * fft // 4")],
+    mel: Annotated[Array, In("float", "weights")],
+    spans: Annotated[Array, In("int32_t", "bands", "2")],
+    dct: Annotated[Array, In("float", "coefficients", "bands")],
+    sizes: Frames,
+    steps: FeatureSteps,
 ) -> None:
     """The same in int8: y / y_scale + y_zero, rounded half away from zero or truncated, saturated or wrapped around."""
     tables = {"window": window, "sine": sine, "mel": mel, "spans": spans, "dct": dct}
-    sizes = {"frames": frames, "frame": frame, "hop": hop, "fft": fft, "bins": bins, "bands": bands, "eps": eps}
     values = _one(scratch, x, tables, sizes)
-    scratch[fft + bands :] = values[-1]
-    v = steps(values, y_scale, y_zero, truncate).reshape(-1)
-    y[:] = ((v + 128) & 255) - 128 if wrap else np.clip(v, -128, 127)
+    scratch[sizes.fft + sizes.bands :] = values[-1]
+    v = feature_steps(values, steps.y_scale, steps.y_zero, steps.truncate).reshape(-1)
+    y[:] = ((v + 128) & 255) - 128 if steps.wrap else np.clip(v, -128, 127)
 
 
 @kernel(macs=_multiplications, overlap=_frame_by_frame(2))
 def eff_mfcc_i16(
-    y: Array,
-    scratch: Array,
-    x: Array,
-    window: Array,
-    sine: Array,
-    mel: Array,
-    spans: Array,
-    dct: Array,
-    n: int,
-    frames: int,
-    frame: int,
-    hop: int,
-    fft: int,
-    bins: int,
-    bands: int,
-    coefficients: int,
-    eps: float,
-    y_scale: float,
+    y: Annotated[Array, Out("int16_t", "frames", "coefficients")],
+    scratch: Annotated[Array, Out("float", "fft + bands + coefficients")],
+    x: Annotated[Array, In("int16_t", "n")],
+    window: Annotated[Array, In("float", "frame")],
+    sine: Annotated[Array, In("float", "3 * fft // 4")],
+    mel: Annotated[Array, In("float", "weights")],
+    spans: Annotated[Array, In("int32_t", "bands", "2")],
+    dct: Annotated[Array, In("float", "coefficients", "bands")],
+    sizes: Frames,
+    y_scale: Annotated[float, Range(0.0, LARGEST_FLOAT)],
 ) -> None:
     """The same in int16: y / y_scale, rounded half away from zero and saturated at +-32767."""
     tables = {"window": window, "sine": sine, "mel": mel, "spans": spans, "dct": dct}
-    sizes = {"frames": frames, "frame": frame, "hop": hop, "fft": fft, "bins": bins, "bands": bands, "eps": eps}
     values = _one(scratch, x, tables, sizes)
-    scratch[fft + bands :] = values[-1]
-    y[:] = np.clip(steps(values, y_scale, 0, 0), -32767, 32767).reshape(-1)
+    scratch[sizes.fft + sizes.bands :] = values[-1]
+    y[:] = np.clip(feature_steps(values, y_scale, 0, 0), -32767, 32767).reshape(-1)

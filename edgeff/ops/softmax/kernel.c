@@ -110,8 +110,9 @@ static inline int32_t eff_exp_of_difference(int32_t difference, int32_t multipli
 }
 
 /* n <= 4,095 keeps the sum in Q12.19; diff_min keeps difference * 2^shift in 32 bits. */
-void eff_softmax_i8(int8_t *y, const int8_t *x, int32_t n, int32_t multiplier, int32_t shift, int32_t diff_min)
+void eff_softmax_i8(int8_t *y, const int8_t *x, int32_t n, const eff_logits *logits)
 {
+    const int32_t multiplier = logits->multiplier, shift = logits->shift, diff_min = logits->diff_min;
     int32_t largest = x[0];
     for (int32_t c = 1; c < n; ++c) {
         largest = x[c] > largest ? x[c] : largest;
@@ -134,8 +135,9 @@ void eff_softmax_i8(int8_t *y, const int8_t *x, int32_t n, int32_t multiplier, i
     }
 }
 
-void eff_softmax_i16(int16_t *y, const int16_t *x, int32_t n, int32_t multiplier, int32_t shift, int32_t diff_min)
+void eff_softmax_i16(int16_t *y, const int16_t *x, int32_t n, const eff_logits *logits)
 {
+    const int32_t multiplier = logits->multiplier, shift = logits->shift, diff_min = logits->diff_min;
     int32_t largest = x[0];
     for (int32_t c = 1; c < n; ++c) {
         largest = x[c] > largest ? x[c] : largest;

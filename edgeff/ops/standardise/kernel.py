@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 from math import isqrt
+from typing import Annotated
 
 import numpy as np
 
 from edgeff.ir import Array
-from edgeff.kernels import kernel
+from edgeff.kernels import In, Out, kernel
 from edgeff.kernels.arithmetic import sum_in_order
 from edgeff.kernels.overlap import element_by_element
+from edgeff.kernels.records import LARGEST_FLOAT, Range, Size, Zero
 
 
-@kernel(macs=lambda a: 2 * a["n"], overlap=element_by_element("x", written=4, read=4))
-def eff_standardise_f32(y: Array, x: Array, n: int, eps: float) -> None:
+@kernel(macs="2 * n", overlap=element_by_element("x", written=4, read=4))
+def eff_standardise_f32(
+    y: Annotated[Array, Out("float", "n")],
+    x: Annotated[Array, In("float", "n")],
+    n: Size,
+    eps: Annotated[float, Range(0.0, LARGEST_FLOAT)],
+) -> None:
     """y = (x - mean(x)) / sqrt(variance(x) + eps)."""
     centred = x - sum_in_order(x) / np.float32(n)
     spread = sum_in_order(centred * centred) / np.float32(n) + np.float32(eps)
     y[:] = centred / (np.sqrt(spread) if spread >= np.float32(2.0**-126) else np.float32(0.0))
 
 
-@kernel(macs=lambda a: 2 * a["n"], overlap=element_by_element("x", written=1, read=1))
-def eff_standardise_i8(y: Array, x: Array, n: int, y_zero: int, gain: int) -> None:
+@kernel(macs="2 * n", overlap=element_by_element("x", written=1, read=1))
+def eff_standardise_i8(
+    y: Annotated[Array, Out("int8_t", "n")],
+    x: Annotated[Array, In("int8_t", "n")],
+    n: Annotated[int, Range(1, 32_768)],
+    y_zero: Zero,
+    gain: Size,
+) -> None:
     """y in steps of 2**24 / gain; mean and deviation in units of 2**-8 input steps, the deviation plus one. n <= 32,768."""
     u = x.astype(np.int64) + 128
     total, squares = int(u.sum()), int(np.dot(u, u))
@@ -30,8 +43,13 @@ def eff_standardise_i8(y: Array, x: Array, n: int, y_zero: int, gain: int) -> No
     y[:] = np.clip(((centred * factor + (1 << 23)) >> 24) + y_zero, -128, 127)
 
 
-@kernel(macs=lambda a: 2 * a["n"], overlap=element_by_element("x", written=2, read=2))
-def eff_standardise_i16(y: Array, x: Array, n: int, gain: int) -> None:
+@kernel(macs="2 * n", overlap=element_by_element("x", written=2, read=2))
+def eff_standardise_i16(
+    y: Annotated[Array, Out("int16_t", "n")],
+    x: Annotated[Array, In("int16_t", "n")],
+    n: Annotated[int, Range(1, 32_768)],
+    gain: Size,
+) -> None:
     """The int16 form: steps of 2**16 / gain, mean and deviation in input steps. n <= 32,768."""
     u = x.astype(np.int64) + 32768
     total, squares = int(u.sum()), int(np.dot(u, u))

@@ -16,8 +16,8 @@ import numpy as np
 
 from edgeff import registry
 from edgeff.errors import BadInput, Unsupported
-from edgeff.ir import SUFFIX, Array, Attr, Call, Layer, Line, Network, Numeric, Program, Quant, Role, Tensor
-from edgeff.kernels import check_attrs
+from edgeff.ir import SUFFIX, Array, Attr, Call, Layer, Line, Network, Numeric, Parameters, Program, Quant, Role, Tensor
+from edgeff.kernels import packed
 from edgeff.kernels.arithmetic import multiplier_and_shift, stream_key
 from edgeff.ops import ACTIVATIONS, kind, raw_input, split_input
 
@@ -160,14 +160,13 @@ class Lines:
         kernel: str,
         outputs: Sequence[Value],
         inputs: Sequence[Value | None],
-        attrs: Mapping[str, Attr],
+        attrs: Mapping[str, Attr | Parameters],
         layer: Layer | None = None,
         stage: str = "forward",
     ) -> None:
         """Emits one call; an absent input is None. Attributes are checked against the kernel's prototype."""
         item = registry.kernels[kernel]
-        check_attrs(item, attrs)
-        ordered = {p.name: attrs[p.name] for p in item.attrs}
+        ordered = packed(item, attrs)
         names = tuple(v.name if v is not None else "" for v in inputs)
         if len(outputs) + len(names) != len(item.pointers):
             raise BadInput(f"call of {kernel}", got=f"{len(outputs) + len(names)} tensors", allowed=f"{len(item.pointers)}")

@@ -44,8 +44,8 @@ void eff_channel_goodness_f32(float *scores, const float *h, int32_t n, int32_t 
     }
 }
 
-void eff_competitive_delta_f32(float *d, float *scratch, const float *h, const int32_t *label, int32_t n, int32_t in_c, int32_t classes,
-                               float sharpness)
+void eff_competitive_delta_f32(float *d, float *scratch, const float *h, const int32_t *label, int32_t n, int32_t in_c,
+                               int32_t classes, float sharpness)
 {
     const int32_t groups = eff_groups(in_c, classes), right = *label % groups;
     float *restrict goodness = scratch;
@@ -101,7 +101,8 @@ static int32_t eff_relative_i8(uint32_t energy, uint64_t total, int32_t groups)
     return total == 0 ? 0 : (int32_t)((((uint64_t)energy * (uint32_t)groups) << 16) / total);
 }
 
-void eff_channel_goodness_i8(int32_t *scores, const int8_t *h, int32_t n, int32_t in_c, int32_t classes, int32_t h_zero, int32_t add)
+void eff_channel_goodness_i8(int32_t *scores, const int8_t *h, int32_t n, int32_t in_c, int32_t classes, int32_t h_zero,
+                             int32_t add)
 {
     const int32_t groups = eff_groups(in_c, classes);
     uint64_t total = 0;

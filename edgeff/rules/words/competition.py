@@ -7,11 +7,14 @@ scale, and the loss of a sample the cross-entropy of softmax(sharpness r) and it
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 
 from edgeff.ir import Array
-from edgeff.kernels import kernel
+from edgeff.kernels import In, Out, kernel
 from edgeff.kernels.arithmetic import exp_f32, exp_q31, sum_in_order
+from edgeff.kernels.records import Flag, Range, Size, Zero
 
 LEAST_ENERGY = 2.0**-100
 """Below it an activation counts as silent: no goodness and no gradient."""
@@ -48,15 +51,31 @@ def _write(scores: Array, goodness: Array, add: int) -> None:
     scores[:] = scores + mine if add else mine
 
 
-@kernel(macs=lambda a: 2 * a["n"] * a["in_c"])
-def eff_channel_goodness_f32(scores: Array, h: Array, n: int, in_c: int, classes: int, add: int) -> None:
+@kernel(macs="2 * n * in_c")
+def eff_channel_goodness_f32(
+    scores: Annotated[Array, Out("float", "classes", also_read=True)],
+    h: Annotated[Array, In("float", "n", "in_c")],
+    n: Size,
+    in_c: Size,
+    classes: Size,
+    add: Flag,
+) -> None:
     """scores (classes,) = the goodness of each class's group, or += with ``add``."""
     energies, factor = _energies_f32(h, n, in_c, classes)
     _write(scores, factor * energies, add)
 
 
-@kernel(macs=lambda a: 2 * a["n"] * a["in_c"])
-def eff_competitive_delta_f32(d: Array, scratch: Array, h: Array, label: Array, n: int, in_c: int, classes: int, sharpness: float) -> None:
+@kernel(macs="2 * n * in_c")
+def eff_competitive_delta_f32(
+    d: Annotated[Array, Out("float", "n", "in_c")],
+    scratch: Annotated[Array, Out("float", "2 * min(in_c, classes)")],
+    h: Annotated[Array, In("float", "n", "in_c")],
+    label: Annotated[Array, In("int32_t", "1", low=0, high="classes - 1")],
+    n: Size,
+    in_c: Size,
+    classes: Size,
+    sharpness: float,
+) -> None:
     """d (n, in_c) = d loss / d h = 2 sharpness / (n size_j m) (p_j - t_j - sum((p - t) r) / K) h with m the mean of the mean squares.
 
     scratch (2 K,) is left with r, and p - t behind it.
@@ -90,15 +109,31 @@ def _towards_zero(a: int, b: int) -> int:
     return a // b if a >= 0 else -(-a // b)
 
 
-@kernel(macs=lambda a: 2 * a["n"] * a["in_c"])
-def eff_channel_goodness_i8(scores: Array, h: Array, n: int, in_c: int, classes: int, h_zero: int, add: int) -> None:
+@kernel(macs="2 * n * in_c")
+def eff_channel_goodness_i8(
+    scores: Annotated[Array, Out("int32_t", "classes", low=0, high=15 << 26, also_read=True)],
+    h: Annotated[Array, In("int8_t", "n", "in_c")],
+    n: Annotated[int, Range(1, 33_000)],
+    in_c: Size,
+    classes: Annotated[int, Range(1, 2_047)],
+    h_zero: Zero,
+    add: Flag,
+) -> None:
     """The int8 form, scores int32 in units of 2**-16; at most 16 layers, 2,047 groups and 33,000 values a group."""
     _write(scores, np.array(_goodness_i8(h, n, in_c, classes, h_zero)[0]), add)
 
 
-@kernel(macs=lambda a: 2 * a["n"] * a["in_c"])
+@kernel(macs="2 * n * in_c")
 def eff_competitive_delta_i8(
-    d: Array, scratch: Array, h: Array, label: Array, n: int, in_c: int, classes: int, h_zero: int, sharpness: int
+    d: Annotated[Array, Out("int16_t", "n", "in_c")],
+    scratch: Annotated[Array, Out("int32_t", "2 * min(in_c, classes)")],
+    h: Annotated[Array, In("int8_t", "n", "in_c")],
+    label: Annotated[Array, In("int32_t", "1", low=0, high="classes - 1")],
+    n: Annotated[int, Range(1, 33_000)],
+    in_c: Size,
+    classes: Annotated[int, Range(1, 2_047)],
+    h_zero: Zero,
+    sharpness: Annotated[int, Range(1, 1 << 15)],
 ) -> None:
     """The int8 form: d int16 in steps of 2 sharpness K / (n in_c 2**15 s_h), p - t in Q0.15, ``sharpness`` in units of 2**-8.
 

@@ -49,9 +49,10 @@ static int32_t eff_scff_factor(int32_t sum, int32_t multiplier, int32_t shift, i
 }
 
 /* channels <= 33,000 keeps the sum of squares in 32 bits. d has the scale s_h / 128. */
-void eff_scff_delta_i8(int16_t *d, const int8_t *h, int32_t positions, int32_t channels, int32_t h_zero, int32_t multiplier, int32_t shift,
+void eff_scff_delta_i8(int16_t *d, const int8_t *h, int32_t positions, int32_t channels, const eff_squares *squares,
                        int32_t theta, int32_t sign, int32_t sparsity)
 {
+    const int32_t h_zero = squares->h_zero, multiplier = squares->multiplier, shift = squares->shift;
     for (int32_t p = 0; p < positions; ++p, d += channels, h += channels) {
         int32_t sum = 0;
         for (int32_t c = 0; c < channels; ++c) {
@@ -65,9 +66,10 @@ void eff_scff_delta_i8(int16_t *d, const int8_t *h, int32_t positions, int32_t c
 }
 
 /* d has the scale s_h. */
-void eff_scff_delta_i16(int16_t *d, const int16_t *h, int32_t positions, int32_t channels, int32_t multiplier, int32_t shift, int32_t theta,
-                        int32_t sign, int32_t sparsity)
+void eff_scff_delta_i16(int16_t *d, const int16_t *h, int32_t positions, int32_t channels, const eff_squares *squares,
+                        int32_t theta, int32_t sign, int32_t sparsity)
 {
+    const int32_t multiplier = squares->multiplier, shift = squares->shift;
     for (int32_t p = 0; p < positions; ++p, d += channels, h += channels) {
         int64_t sum = 0;
         for (int32_t c = 0; c < channels; ++c) {

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 
 from edgeff.ir import Array
-from edgeff.kernels import kernel
+from edgeff.kernels import In, Out, kernel
 from edgeff.kernels.arithmetic import exp_f32, requantise, sigmoid_q15
 from edgeff.kernels.overlap import element_by_element
+from edgeff.kernels.records import Range, Size, Squares
 
 
-@kernel(macs=lambda a: a["n"], overlap=element_by_element("a", "c", written=4, read=4))
-def eff_pair_f32(y: Array, a: Array, c: Array, n: int) -> None:
+@kernel(macs="n", overlap=element_by_element("a", "c", written=4, read=4))
+def eff_pair_f32(
+    y: Annotated[Array, Out("float", "n")],
+    a: Annotated[Array, In("float", "n")],
+    c: Annotated[Array, In("float", "n")],
+    n: Size,
+) -> None:
     """y = (a + c) / 2: what the tied halves of a layer see of a pair, but for a factor of 2."""
     y[:] = (a + c) * np.float32(0.5)
 
@@ -20,23 +28,38 @@ def _pair(y: Array, a: Array, c: Array) -> None:
     y[:] = (a.astype(np.int64) + c.astype(np.int64) + 1) >> 1
 
 
-@kernel(macs=lambda a: a["n"], overlap=element_by_element("a", "c", written=1, read=1))
-def eff_pair_i8(y: Array, a: Array, c: Array, n: int) -> None:
+@kernel(macs="n", overlap=element_by_element("a", "c", written=1, read=1))
+def eff_pair_i8(
+    y: Annotated[Array, Out("int8_t", "n")],
+    a: Annotated[Array, In("int8_t", "n")],
+    c: Annotated[Array, In("int8_t", "n")],
+    n: Size,
+) -> None:
     """The int8 form, all of one scale and zero point; ties upwards."""
     _pair(y, a, c)
 
 
-@kernel(macs=lambda a: a["n"], overlap=element_by_element("a", "c", written=2, read=2))
-def eff_pair_i16(y: Array, a: Array, c: Array, n: int) -> None:
+@kernel(macs="n", overlap=element_by_element("a", "c", written=2, read=2))
+def eff_pair_i16(
+    y: Annotated[Array, Out("int16_t", "n")],
+    a: Annotated[Array, In("int16_t", "n")],
+    c: Annotated[Array, In("int16_t", "n")],
+    n: Size,
+) -> None:
     """The int16 form."""
     _pair(y, a, c)
 
 
-@kernel(
-    macs=lambda a: 2 * a["positions"] * a["channels"],
-    overlap=element_by_element("h", output="d", sizes=("positions", "channels"), written=4, read=4),
-)
-def eff_scff_delta_f32(d: Array, h: Array, positions: int, channels: int, theta: float, sign: int, sparsity: float) -> None:
+@kernel(macs="2 * positions * channels", overlap=element_by_element("h", output="d", sizes=("positions", "channels"), written=4, read=4))
+def eff_scff_delta_f32(
+    d: Annotated[Array, Out("float", "positions", "channels")],
+    h: Annotated[Array, In("float", "positions", "channels")],
+    positions: Size,
+    channels: Size,
+    theta: float,
+    sign: Annotated[int, Range(-1, 1)],
+    sparsity: float,
+) -> None:
     """channels / 8 times d loss / d h for G = 4 mean(h^2) at each position.
 
     The loss is softplus(theta - G) + sparsity G (sign 1) or softplus(G - theta) (sign -1).
@@ -58,36 +81,35 @@ def _factors(squares: Array, multiplier: int, shift: int, theta: int, sign: int,
     return np.asarray(slope if sign < 0 else sparsity - slope)[:, None]
 
 
-@kernel(
-    macs=lambda a: 2 * a["positions"] * a["channels"],
-    overlap=element_by_element("h", output="d", sizes=("positions", "channels"), written=2, read=1),
-)
+@kernel(macs="2 * positions * channels", overlap=element_by_element("h", output="d", sizes=("positions", "channels"), written=2, read=1))
 def eff_scff_delta_i8(
-    d: Array,
-    h: Array,
-    positions: int,
-    channels: int,
-    h_zero: int,
-    multiplier: int,
-    shift: int,
+    d: Annotated[Array, Out("int16_t", "positions", "channels")],
+    h: Annotated[Array, In("int8_t", "positions", "channels")],
+    positions: Size,
+    channels: Annotated[int, Range(1, 33_000)],
+    squares: Squares,
     theta: int,
-    sign: int,
-    sparsity: int,
+    sign: Annotated[int, Range(-1, 1)],
+    sparsity: Annotated[int, Range(0, 32_767)],
 ) -> None:
     """The int8 form, d in int16 with the scale s_h / 128; G and theta in units of 2**-16, sparsity in Q0.15. channels <= 33,000."""
-    image = h.astype(np.int64).reshape(positions, channels) - h_zero
-    factors = _factors((image * image).sum(axis=1), multiplier, shift, theta, sign, sparsity)
+    image = h.astype(np.int64).reshape(positions, channels) - squares.h_zero
+    factors = _factors((image * image).sum(axis=1), squares.multiplier, squares.shift, theta, sign, sparsity)
     d[:] = ((factors * image + 128) >> 8).reshape(-1)
 
 
-@kernel(
-    macs=lambda a: 2 * a["positions"] * a["channels"],
-    overlap=element_by_element("h", output="d", sizes=("positions", "channels"), written=2, read=2),
-)
+@kernel(macs="2 * positions * channels", overlap=element_by_element("h", output="d", sizes=("positions", "channels"), written=2, read=2))
 def eff_scff_delta_i16(
-    d: Array, h: Array, positions: int, channels: int, multiplier: int, shift: int, theta: int, sign: int, sparsity: int
+    d: Annotated[Array, Out("int16_t", "positions", "channels")],
+    h: Annotated[Array, In("int16_t", "positions", "channels")],
+    positions: Size,
+    channels: Annotated[int, Range(1, 33_000)],
+    squares: Squares,
+    theta: int,
+    sign: Annotated[int, Range(-1, 1)],
+    sparsity: Annotated[int, Range(0, 32_767)],
 ) -> None:
     """The int16 form, d with the scale s_h; the sum of squares enters in units of 2**16."""
     image = h.astype(np.int64).reshape(positions, channels)
-    factors = _factors((image * image).sum(axis=1) >> 16, multiplier, shift, theta, sign, sparsity)
+    factors = _factors((image * image).sum(axis=1) >> 16, squares.multiplier, squares.shift, theta, sign, sparsity)
     d[:] = ((factors * image + (1 << 14)) >> 15).reshape(-1)

@@ -15,8 +15,10 @@ void eff_minus_i16(int16_t *d, int32_t n)
     }
 }
 
-void eff_signed_dense_f32(float *y, const float *x, const uint32_t *step, int32_t n_out, int32_t n_in, int32_t add, uint32_t key)
+void eff_signed_dense_f32(float *y, const float *x, const uint32_t *step, const eff_matrix *size, int32_t add,
+                          uint32_t key)
 {
+    const int32_t n_out = size->n_out, n_in = size->n_in;
     eff_feedback_f32(y, x, n_out, n_in, add, eff_step_key(key, *step), 1.0f);
 }
 
@@ -43,9 +45,10 @@ void eff_dot_f32(float *s, const float *a, const float *c, int32_t n)
     *s = sum;
 }
 
-void eff_signed_update_f32(float *w, const float *s, const uint32_t *rate, const uint32_t *step, int32_t n_out, int32_t n_in, float lr,
-                           uint32_t key)
+void eff_signed_update_f32(float *w, const float *s, const uint32_t *rate, const uint32_t *step, const eff_matrix *size,
+                           float lr, uint32_t key)
 {
+    const int32_t n_out = size->n_out, n_in = size->n_in;
     const float gain = eff_rate_f32(rate, lr) * *s;
     uint32_t counter = eff_step_key(key, *step);
     for (int32_t j = 0; j < n_out; ++j) {

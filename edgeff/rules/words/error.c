@@ -22,9 +22,10 @@ void eff_difference_i16(int16_t *d, const int16_t *a, const int16_t *c, int32_t 
     }
 }
 
-void eff_residual_i8(int16_t *d, const int8_t *a, const int8_t *c, int32_t n, int32_t a_zero, int32_t a_multiplier, int32_t a_shift,
-                     int32_t c_zero, int32_t c_multiplier, int32_t c_shift)
+void eff_residual_i8(int16_t *d, const int8_t *a, const int8_t *c, int32_t n, const eff_sides *sides)
 {
+    const int32_t a_zero = sides->a_zero, a_multiplier = sides->a_multiplier, a_shift = sides->a_shift, c_zero = sides->c_zero,
+                  c_multiplier = sides->c_multiplier, c_shift = sides->c_shift;
     for (int32_t k = 0; k < n; ++k) {
         const int32_t left = eff_saturate_i16(eff_requantise(a[k] - a_zero, a_multiplier, a_shift));
         const int32_t right = eff_saturate_i16(eff_requantise(c[k] - c_zero, c_multiplier, c_shift));
@@ -32,9 +33,10 @@ void eff_residual_i8(int16_t *d, const int8_t *a, const int8_t *c, int32_t n, in
     }
 }
 
-void eff_residual_i16(int16_t *d, const int16_t *a, const int16_t *c, int32_t n, int32_t a_multiplier, int32_t a_shift,
-                      int32_t c_multiplier, int32_t c_shift)
+void eff_residual_i16(int16_t *d, const int16_t *a, const int16_t *c, int32_t n, const eff_sides *sides)
 {
+    const int32_t a_multiplier = sides->a_multiplier, a_shift = sides->a_shift, c_multiplier = sides->c_multiplier,
+                  c_shift = sides->c_shift;
     for (int32_t k = 0; k < n; ++k) {
         const int32_t left = eff_saturate_i16(eff_requantise(a[k], a_multiplier, a_shift));
         const int32_t right = eff_saturate_i16(eff_requantise(c[k], c_multiplier, c_shift));

@@ -82,43 +82,52 @@ static inline int16_t eff_saturating_add_i16(int16_t v, int32_t change)
     return (int16_t)eff_clamp(v + eff_clamp(change, -131072, 131072), -32767, 32767);
 }
 
-void eff_feedback_add_i8(int8_t *y, const int16_t *e, int32_t n, int32_t n_e, int32_t multiplier, int32_t shift, uint32_t key)
+void eff_feedback_add_i8(int8_t *y, const int16_t *e, const eff_feedback_int *how)
 {
+    const int32_t n = how->n, n_e = how->n_e, multiplier = how->multiplier, shift = how->shift;
+    const uint32_t key = how->key;
     for (int32_t d = 0; d < n; ++d) {
         y[d] = eff_saturating_add_i8(y[d], eff_requantise(eff_signed_sum(e, n_e, key, (uint32_t)d), multiplier, shift));
     }
 }
 
-void eff_feedback_add_i16(int16_t *y, const int16_t *e, int32_t n, int32_t n_e, int32_t multiplier, int32_t shift, uint32_t key)
+void eff_feedback_add_i16(int16_t *y, const int16_t *e, const eff_feedback_int *how)
 {
+    const int32_t n = how->n, n_e = how->n_e, multiplier = how->multiplier, shift = how->shift;
+    const uint32_t key = how->key;
     for (int32_t d = 0; d < n; ++d) {
         y[d] = eff_saturating_add_i16(y[d], eff_requantise(eff_signed_sum(e, n_e, key, (uint32_t)d), multiplier, shift));
     }
 }
 
-void eff_feedback_delta_i16(int16_t *d, const int16_t *e, int32_t n, int32_t n_e, int32_t multiplier, int32_t shift, uint32_t key)
+void eff_feedback_delta_i16(int16_t *d, const int16_t *e, const eff_feedback_int *how)
 {
+    const int32_t n = how->n, n_e = how->n_e, multiplier = how->multiplier, shift = how->shift;
+    const uint32_t key = how->key;
     for (int32_t i = 0; i < n; ++i) {
         d[i] = eff_saturating_add_i16(0, eff_requantise(eff_signed_sum(e, n_e, key, (uint32_t)i), multiplier, shift));
     }
 }
 
-void eff_feedback_table_add_i8(int8_t *y, const int16_t *e, const int8_t *f, int32_t n, int32_t n_e, int32_t multiplier, int32_t shift)
+void eff_feedback_table_add_i8(int8_t *y, const int16_t *e, const int8_t *f, const eff_feedback_table *how)
 {
+    const int32_t n = how->n, n_e = how->n_e, multiplier = how->multiplier, shift = how->shift;
     for (int32_t d = 0; d < n; ++d) {
         y[d] = eff_saturating_add_i8(y[d], eff_requantise(eff_table_sum(e, f + (size_t)d * (size_t)n_e, n_e), multiplier, shift));
     }
 }
 
-void eff_feedback_table_add_i16(int16_t *y, const int16_t *e, const int8_t *f, int32_t n, int32_t n_e, int32_t multiplier, int32_t shift)
+void eff_feedback_table_add_i16(int16_t *y, const int16_t *e, const int8_t *f, const eff_feedback_table *how)
 {
+    const int32_t n = how->n, n_e = how->n_e, multiplier = how->multiplier, shift = how->shift;
     for (int32_t d = 0; d < n; ++d) {
         y[d] = eff_saturating_add_i16(y[d], eff_requantise(eff_table_sum(e, f + (size_t)d * (size_t)n_e, n_e), multiplier, shift));
     }
 }
 
-void eff_feedback_table_delta_i16(int16_t *d, const int16_t *e, const int8_t *f, int32_t n, int32_t n_e, int32_t multiplier, int32_t shift)
+void eff_feedback_table_delta_i16(int16_t *d, const int16_t *e, const int8_t *f, const eff_feedback_table *how)
 {
+    const int32_t n = how->n, n_e = how->n_e, multiplier = how->multiplier, shift = how->shift;
     for (int32_t i = 0; i < n; ++i) {
         d[i] = eff_saturating_add_i16(0, eff_requantise(eff_table_sum(e, f + (size_t)i * (size_t)n_e, n_e), multiplier, shift));
     }

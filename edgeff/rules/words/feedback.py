@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
 from edgeff.ir import Array
-from edgeff.kernels import kernel
+from edgeff.kernels import In, Out, kernel
 from edgeff.kernels.arithmetic import feedback_signs, requantise
+from edgeff.kernels.records import Flag, Key, Multiplier, Range, Record, Shift, Size
 
 
-def _macs(attrs: Mapping[str, Any]) -> int:
-    return attrs["n"] * attrs["n_e"]
+@dataclass(frozen=True, slots=True)
+class FeedbackInt(Record):
+    """An integer product with a feedback matrix [n][n_e]: the sums' factor, and the stream of a generated matrix' signs."""
+
+    n: Size
+    n_e: Annotated[int, Range(1, 65_536)]
+    multiplier: Multiplier
+    shift: Shift
+    key: Key
 
 
-@kernel(macs=_macs)
-def eff_feedback_f32(y: Array, e: Array, n: int, n_e: int, add: int, key: int, scale: float) -> None:
+@dataclass(frozen=True, slots=True)
+class FeedbackTable(Record):
+    """An integer product with a stored feedback matrix [n][n_e] of int8: the sums' factor; so few errors keep a sum in 32 bits."""
+
+    n: Size
+    n_e: Annotated[int, Range(1, 516)]
+    multiplier: Multiplier
+    shift: Shift
+
+
+@kernel(macs="n * n_e")
+def eff_feedback_f32(
+    y: Annotated[Array, Out("float", "n", also_read=True)],
+    e: Annotated[Array, In("float", "n_e")],
+    n: Size,
+    n_e: Size,
+    add: Flag,
+    key: Key,
+    scale: float,
+) -> None:
     """y (n,) = F e, or += with ``add``; F is +-scale. Sums of four errors first, then the groups in index order."""
     groups = -(-n_e // 4)
     scaled = np.zeros(4 * groups, np.float32)
@@ -32,8 +58,15 @@ def eff_feedback_f32(y: Array, e: Array, n: int, n_e: int, add: int, key: int, s
     y[:] = sums
 
 
-@kernel(macs=_macs)
-def eff_feedback_table_f32(y: Array, e: Array, f: Array, n: int, n_e: int, add: int) -> None:
+@kernel(macs="n * n_e")
+def eff_feedback_table_f32(
+    y: Annotated[Array, Out("float", "n", also_read=True)],
+    e: Annotated[Array, In("float", "n_e")],
+    f: Annotated[Array, In("float", "n", "n_e")],
+    n: Size,
+    n_e: Size,
+    add: Flag,
+) -> None:
     """y = F e, or += with ``add``, F (n, n_e) stored; in index order."""
     sums = y.copy() if add else np.zeros(n, np.float32)
     products = f.reshape(n, n_e) * e
@@ -54,39 +87,66 @@ def _add(y: Array, sums: Array, multiplier: int, shift: int, low: int, high: int
     y[:] = np.clip(y + requantise(sums, multiplier, shift), low, high)
 
 
-@kernel(macs=_macs)
-def eff_feedback_add_i8(y: Array, e: Array, n: int, n_e: int, multiplier: int, shift: int, key: int) -> None:
+@kernel(macs="n * n_e")
+def eff_feedback_add_i8(
+    y: Annotated[Array, Out("int8_t", "n", also_read=True)],
+    e: Annotated[Array, In("int16_t", "n_e")],
+    how: FeedbackInt,
+) -> None:
     """y += requantise(sum of +-e), int8, saturated; F generated."""
-    _add(y, _generated(e, n, n_e, key), multiplier, shift, -128, 127)
+    _add(y, _generated(e, how.n, how.n_e, how.key), how.multiplier, how.shift, -128, 127)
 
 
-@kernel(macs=_macs)
-def eff_feedback_add_i16(y: Array, e: Array, n: int, n_e: int, multiplier: int, shift: int, key: int) -> None:
+@kernel(macs="n * n_e")
+def eff_feedback_add_i16(
+    y: Annotated[Array, Out("int16_t", "n", also_read=True)],
+    e: Annotated[Array, In("int16_t", "n_e")],
+    how: FeedbackInt,
+) -> None:
     """y += requantise(sum of +-e), int16, saturated; F generated."""
-    _add(y, _generated(e, n, n_e, key), multiplier, shift, -32767, 32767)
+    _add(y, _generated(e, how.n, how.n_e, how.key), how.multiplier, how.shift, -32767, 32767)
 
 
-@kernel(macs=_macs)
-def eff_feedback_delta_i16(d: Array, e: Array, n: int, n_e: int, multiplier: int, shift: int, key: int) -> None:
+@kernel(macs="n * n_e")
+def eff_feedback_delta_i16(
+    d: Annotated[Array, Out("int16_t", "n")],
+    e: Annotated[Array, In("int16_t", "n_e")],
+    how: FeedbackInt,
+) -> None:
     """d = requantise(sum of +-e), int16, saturated; F generated."""
     d[:] = 0
-    _add(d, _generated(e, n, n_e, key), multiplier, shift, -32767, 32767)
+    _add(d, _generated(e, how.n, how.n_e, how.key), how.multiplier, how.shift, -32767, 32767)
 
 
-@kernel(macs=_macs)
-def eff_feedback_table_add_i8(y: Array, e: Array, f: Array, n: int, n_e: int, multiplier: int, shift: int) -> None:
+@kernel(macs="n * n_e")
+def eff_feedback_table_add_i8(
+    y: Annotated[Array, Out("int8_t", "n", also_read=True)],
+    e: Annotated[Array, In("int16_t", "n_e")],
+    f: Annotated[Array, In("int8_t", "n", "n_e", low=-127, high=127)],
+    how: FeedbackTable,
+) -> None:
     """y += requantise(F e), int8, saturated; F int8 (n, n_e) stored."""
-    _add(y, _table(e, f, n, n_e), multiplier, shift, -128, 127)
+    _add(y, _table(e, f, how.n, how.n_e), how.multiplier, how.shift, -128, 127)
 
 
-@kernel(macs=_macs)
-def eff_feedback_table_add_i16(y: Array, e: Array, f: Array, n: int, n_e: int, multiplier: int, shift: int) -> None:
+@kernel(macs="n * n_e")
+def eff_feedback_table_add_i16(
+    y: Annotated[Array, Out("int16_t", "n", also_read=True)],
+    e: Annotated[Array, In("int16_t", "n_e")],
+    f: Annotated[Array, In("int8_t", "n", "n_e", low=-127, high=127)],
+    how: FeedbackTable,
+) -> None:
     """y += requantise(F e), int16, saturated; F int8 stored."""
-    _add(y, _table(e, f, n, n_e), multiplier, shift, -32767, 32767)
+    _add(y, _table(e, f, how.n, how.n_e), how.multiplier, how.shift, -32767, 32767)
 
 
-@kernel(macs=_macs)
-def eff_feedback_table_delta_i16(d: Array, e: Array, f: Array, n: int, n_e: int, multiplier: int, shift: int) -> None:
+@kernel(macs="n * n_e")
+def eff_feedback_table_delta_i16(
+    d: Annotated[Array, Out("int16_t", "n")],
+    e: Annotated[Array, In("int16_t", "n_e")],
+    f: Annotated[Array, In("int8_t", "n", "n_e", low=-127, high=127)],
+    how: FeedbackTable,
+) -> None:
     """d = requantise(F e), int16, saturated; F int8 stored."""
     d[:] = 0
-    _add(d, _table(e, f, n, n_e), multiplier, shift, -32767, 32767)
+    _add(d, _table(e, f, how.n, how.n_e), how.multiplier, how.shift, -32767, 32767)

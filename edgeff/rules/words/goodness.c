@@ -33,8 +33,9 @@ int32_t eff_sigmoid_q15(int32_t x)
 }
 
 /* n <= 33,000 keeps the sum of squares in 32 bits; the goodness saturates at 2^30. d has the scale s_h / 128. */
-void eff_ff_delta_i8(int16_t *d, const int8_t *h, int32_t n, int32_t h_zero, int32_t multiplier, int32_t shift, int32_t theta, int32_t sign)
+void eff_ff_delta_i8(int16_t *d, const int8_t *h, int32_t n, const eff_squares *squares, int32_t theta, int32_t sign)
 {
+    const int32_t h_zero = squares->h_zero, multiplier = squares->multiplier, shift = squares->shift;
     int32_t sum = 0;
     for (int32_t k = 0; k < n; ++k) {
         sum += (h[k] - h_zero) * (h[k] - h_zero);
@@ -48,8 +49,9 @@ void eff_ff_delta_i8(int16_t *d, const int8_t *h, int32_t n, int32_t h_zero, int
 }
 
 /* d has the scale s_h. */
-void eff_ff_delta_i16(int16_t *d, const int16_t *h, int32_t n, int32_t multiplier, int32_t shift, int32_t theta, int32_t sign)
+void eff_ff_delta_i16(int16_t *d, const int16_t *h, int32_t n, const eff_squares *squares, int32_t theta, int32_t sign)
 {
+    const int32_t multiplier = squares->multiplier, shift = squares->shift;
     int64_t sum = 0;
     for (int32_t k = 0; k < n; ++k) {
         sum += (int32_t)h[k] * h[k];
@@ -73,9 +75,9 @@ void eff_goodness_f32(float *scores, const float *h, int32_t n, int32_t index, i
 }
 
 /* The goodness in units of 2^-16, saturating at 2^30 / 2^4 so that sixteen layers add up safely. */
-void eff_goodness_i8(int32_t *scores, const int8_t *h, int32_t n, int32_t h_zero, int32_t index, int32_t add, int32_t multiplier,
-                     int32_t shift)
+void eff_goodness_i8(int32_t *scores, const int8_t *h, int32_t n, const eff_squares *squares, int32_t index, int32_t add)
 {
+    const int32_t h_zero = squares->h_zero, multiplier = squares->multiplier, shift = squares->shift;
     int32_t sum = 0;
     for (int32_t k = 0; k < n; ++k) {
         sum += (h[k] - h_zero) * (h[k] - h_zero);
@@ -84,8 +86,9 @@ void eff_goodness_i8(int32_t *scores, const int8_t *h, int32_t n, int32_t h_zero
     scores[index] = add ? scores[index] + goodness : goodness;
 }
 
-void eff_goodness_i16(int32_t *scores, const int16_t *h, int32_t n, int32_t index, int32_t add, int32_t multiplier, int32_t shift)
+void eff_goodness_i16(int32_t *scores, const int16_t *h, int32_t n, int32_t index, int32_t add, const eff_squares *squares)
 {
+    const int32_t multiplier = squares->multiplier, shift = squares->shift;
     int64_t sum = 0;
     for (int32_t k = 0; k < n; ++k) {
         sum += (int32_t)h[k] * h[k];

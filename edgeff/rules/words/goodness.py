@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 
 from edgeff.ir import Array
-from edgeff.kernels import kernel
+from edgeff.kernels import In, Out, kernel
 from edgeff.kernels.arithmetic import draws, exp_f32, requantise, sigmoid_q15, step_key, sum_in_order, sum_of_squares
 from edgeff.kernels.overlap import element_by_element
+from edgeff.kernels.records import Count, Flag, Key, Range, Size, Squares
 
 
 @kernel()
-def eff_wrong_label(wrong: Array, label: Array, step: Array, classes: int, key: int) -> None:
+def eff_wrong_label(
+    wrong: Annotated[Array, Out("int32_t", "1", low=0, high="classes - 1")],
+    label: Annotated[Array, In("int32_t", "1", low=0, high="classes - 1")],
+    step: Annotated[Array, In("uint32_t", "1")],
+    classes: Annotated[int, Range(2, 1 << 30)],
+    key: Key,
+) -> None:
     """A label drawn uniformly from the classes other than ``label``."""
     other = (int(draws(step_key(key, int(step[0])), 0)) * (classes - 1)) >> 32
     wrong[0] = other + (other >= int(label[0]))
 
 
-@kernel(macs=lambda a: 2 * a["n"], overlap=element_by_element("h", output="d", written=4, read=4))
-def eff_ff_delta_f32(d: Array, h: Array, n: int, theta: float, sign: int) -> None:
+@kernel(macs="2 * n", overlap=element_by_element("h", output="d", written=4, read=4))
+def eff_ff_delta_f32(
+    d: Annotated[Array, Out("float", "n")],
+    h: Annotated[Array, In("float", "n")],
+    n: Size,
+    theta: float,
+    sign: Annotated[int, Range(-1, 1)],
+) -> None:
     """d loss / d h of n / 2 softplus(sign (theta - mean(h^2)))."""
     f = np.float32
     goodness = sum_in_order(h * h) / f(n)
@@ -32,24 +47,44 @@ def _slope(squares: int, multiplier: int, shift: int, theta: int, sign: int) -> 
     return int(sigmoid_q15(goodness - theta if sign < 0 else theta - goodness))
 
 
-@kernel(macs=lambda a: 2 * a["n"], overlap=element_by_element("h", output="d", written=2, read=1))
-def eff_ff_delta_i8(d: Array, h: Array, n: int, h_zero: int, multiplier: int, shift: int, theta: int, sign: int) -> None:
+@kernel(macs="2 * n", overlap=element_by_element("h", output="d", written=2, read=1))
+def eff_ff_delta_i8(
+    d: Annotated[Array, Out("int16_t", "n")],
+    h: Annotated[Array, In("int8_t", "n")],
+    n: Annotated[int, Range(1, 33_000)],
+    squares: Squares,
+    theta: int,
+    sign: Annotated[int, Range(-1, 1)],
+) -> None:
     """The int8 form, d in int16 with the scale s_h / 128; goodness and theta in units of 2**-16. n <= 33,000."""
-    centred = h.astype(np.int64) - h_zero
-    v = (_slope(sum_of_squares(centred), multiplier, shift, theta, sign) * centred + 128) >> 8
+    centred = h.astype(np.int64) - squares.h_zero
+    v = (_slope(sum_of_squares(centred), squares.multiplier, squares.shift, theta, sign) * centred + 128) >> 8
     d[:] = v if sign < 0 else -v
 
 
-@kernel(macs=lambda a: 2 * a["n"], overlap=element_by_element("h", output="d", written=2, read=2))
-def eff_ff_delta_i16(d: Array, h: Array, n: int, multiplier: int, shift: int, theta: int, sign: int) -> None:
+@kernel(macs="2 * n", overlap=element_by_element("h", output="d", written=2, read=2))
+def eff_ff_delta_i16(
+    d: Annotated[Array, Out("int16_t", "n")],
+    h: Annotated[Array, In("int16_t", "n")],
+    n: Annotated[int, Range(1, 33_000)],
+    squares: Squares,
+    theta: int,
+    sign: Annotated[int, Range(-1, 1)],
+) -> None:
     """The int16 form, d with the scale s_h; the sum of squares enters in units of 2**16."""
     wide = h.astype(np.int64)
-    v = (_slope(sum_of_squares(wide) >> 16, multiplier, shift, theta, sign) * wide + (1 << 14)) >> 15
+    v = (_slope(sum_of_squares(wide) >> 16, squares.multiplier, squares.shift, theta, sign) * wide + (1 << 14)) >> 15
     d[:] = v if sign < 0 else -v
 
 
-@kernel(macs=lambda a: a["n"])
-def eff_goodness_f32(scores: Array, h: Array, n: int, index: int, add: int) -> None:
+@kernel(macs="n")
+def eff_goodness_f32(
+    scores: Annotated[Array, Out("float", "index + 1", also_read=True)],
+    h: Annotated[Array, In("float", "n")],
+    n: Size,
+    index: Count,
+    add: Flag,
+) -> None:
     """scores[index] = mean(h^2), or += with ``add``."""
     goodness = sum_in_order(h * h) / np.float32(n)
     scores[index] = scores[index] + goodness if add else goodness
@@ -60,13 +95,27 @@ def _score(scores: Array, squares: int, index: int, add: int, multiplier: int, s
     scores[index] = int(scores[index]) + goodness if add else goodness
 
 
-@kernel(macs=lambda a: a["n"])
-def eff_goodness_i8(scores: Array, h: Array, n: int, h_zero: int, index: int, add: int, multiplier: int, shift: int) -> None:
+@kernel(macs="n")
+def eff_goodness_i8(
+    scores: Annotated[Array, Out("int32_t", "index + 1", low=0, high=15 << 26, also_read=True)],
+    h: Annotated[Array, In("int8_t", "n")],
+    n: Annotated[int, Range(1, 33_000)],
+    squares: Squares,
+    index: Count,
+    add: Flag,
+) -> None:
     """The int8 form, scores int32 in units of 2**-16; at most 16 layers."""
-    _score(scores, sum_of_squares(h.astype(np.int64) - h_zero), index, add, multiplier, shift)
+    _score(scores, sum_of_squares(h.astype(np.int64) - squares.h_zero), index, add, squares.multiplier, squares.shift)
 
 
-@kernel(macs=lambda a: a["n"])
-def eff_goodness_i16(scores: Array, h: Array, n: int, index: int, add: int, multiplier: int, shift: int) -> None:
+@kernel(macs="n")
+def eff_goodness_i16(
+    scores: Annotated[Array, Out("int32_t", "index + 1", low=0, high=15 << 26, also_read=True)],
+    h: Annotated[Array, In("int16_t", "n")],
+    n: Annotated[int, Range(1, 33_000)],
+    index: Count,
+    add: Flag,
+    squares: Squares,
+) -> None:
     """The int16 form."""
-    _score(scores, sum_of_squares(h.astype(np.int64)) >> 16, index, add, multiplier, shift)
+    _score(scores, sum_of_squares(h.astype(np.int64)) >> 16, index, add, squares.multiplier, squares.shift)

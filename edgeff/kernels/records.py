@@ -1,0 +1,203 @@
+"""Records of kernel parameters: frozen dataclasses that are small C structs, each range stated once.
+
+A field is an ``int`` (C ``int32_t``, or ``uint32_t`` by ``Key``) or a ``float``, with its range as ``Annotated[int, Range(low, high)]``. A
+record refuses a value outside its range when it is made, so a call that breaks a kernel's promise never comes into being; the generated
+header prints the same ranges, and the tests draw from them. A kernel's C takes a pointer to the struct, its twin the record.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Annotated, ClassVar, get_args, get_origin, get_type_hints
+
+from edgeff.errors import EdgeffError
+from edgeff.ir import Parameters
+
+LARGEST_FLOAT = 3.4028234e38
+LARGEST_INT = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The values from ``low`` to ``high``, both included."""
+
+    low: float
+    high: float
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low:,} to {self.high:,}" if isinstance(self.low, int) else f"{self.low:g} to {self.high:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unsigned:
+    """Marks an ``int`` that is ``uint32_t`` in C."""
+
+
+ANY_INT = Range(-(2**31), LARGEST_INT)
+ANY_UNSIGNED = Range(0, 2**32 - 1)
+ANY_FLOAT = Range(-LARGEST_FLOAT, LARGEST_FLOAT)
+
+Size = Annotated[int, Range(1, LARGEST_INT)]
+Count = Annotated[int, Range(0, LARGEST_INT)]
+Flag = Annotated[int, Range(0, 1)]
+Key = Annotated[int, Unsigned()]
+Multiplier = Annotated[int, Range(0, LARGEST_INT)]
+Shift = Annotated[int, Range(-31, 30)]
+Zero = Annotated[int, Range(-128, 127)]
+Relu = Annotated[int, Range(0, 2)]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One number: its name, its C type and its range."""
+
+    name: str
+    ctype: str
+    range: Range
+
+    def check(self, value: object, where: str) -> None:
+        """Returns nothing; raises EdgeffError, naming the field, for a value of another type or outside the range."""
+        numbers = (int, float) if self.ctype == "float" else (int,)
+        if not isinstance(value, numbers) or value not in self.range:
+            kind = "a float32" if self.ctype == "float" else "an integer"
+            raise EdgeffError(f"{where}, {self.name}", got=repr(value), allowed=f"{kind}, {self.range}")
+
+
+def field_of(name: str, annotation: object) -> Field:
+    """The field that an annotated ``int`` or ``float`` declares."""
+    marks = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
+    base = get_args(annotation)[0] if marks else annotation
+    unsigned = any(isinstance(mark, Unsigned) for mark in marks)
+    ctype = "float" if base is float else "uint32_t" if unsigned else "int32_t"
+    whole = {"float": ANY_FLOAT, "uint32_t": ANY_UNSIGNED, "int32_t": ANY_INT}[ctype]
+    return Field(name, ctype, next((mark for mark in marks if isinstance(mark, Range)), whole))
+
+
+class Record(Parameters):
+    """Base of the records; a subclass is a frozen dataclass with slots, and its C struct is ``eff_<name in snake case>``."""
+
+    __slots__ = ()
+    _NAME: ClassVar[re.Pattern[str]] = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+    def __post_init__(self) -> None:
+        for field in fields_of(type(self)):
+            field.check(getattr(self, field.name), self.ctype())
+
+    @classmethod
+    def ctype(cls) -> str:
+        """The name of the C struct."""
+        return "eff_" + cls._NAME.sub("_", cls.__name__).lower()
+
+    def values(self) -> Mapping[str, int | float]:
+        """The fields' values by name, in the struct's order."""
+        return {field.name: getattr(self, field.name) for field in fields_of(type(self))}
+
+
+_FIELDS: dict[type[Record], tuple[Field, ...]] = {}
+
+
+def fields_of(record: type[Record]) -> tuple[Field, ...]:
+    """The fields of a record, in the struct's order."""
+    if record not in _FIELDS:
+        hints = get_type_hints(record, include_extras=True)
+        _FIELDS[record] = tuple(field_of(item.name, hints[item.name]) for item in fields(record))  # type: ignore[arg-type]  # a dataclass
+    return _FIELDS[record]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix(Record):
+    """A matrix [n_out][n_in], row by row."""
+
+    n_out: Size
+    n_in: Size
+
+
+@dataclass(frozen=True, slots=True)
+class Window(Record):
+    """Windows over an image [in_h][in_w][in_c], giving [out_h][out_w][out_c]. Taps outside the image count for nothing.
+
+    ``pad_h`` and ``pad_w`` are the rows above and the columns left of the image. Channels are cut into ``groups`` runs: each run of outputs
+    reads its own run of inputs. One group is the ordinary convolution, ``groups == in_c`` one that sees each channel alone.
+    """
+
+    in_h: Size
+    in_w: Size
+    in_c: Size
+    out_h: Size
+    out_w: Size
+    out_c: Size
+    k_h: Size
+    k_w: Size
+    stride_h: Size
+    stride_w: Size
+    pad_h: Count
+    pad_w: Count
+    groups: Size = 1
+
+
+@dataclass(frozen=True, slots=True)
+class OutputI8(Record):
+    """What an int8 layer with weights needs beside its sums: zero points, the output's ends, and whether scales are per channel."""
+
+    x_zero: Zero
+    y_zero: Zero
+    y_min: Zero
+    y_max: Zero
+    per_channel: Flag
+
+
+@dataclass(frozen=True, slots=True)
+class Requant(Record):
+    """The factor ``multiplier * 2**(shift - 31)``."""
+
+    multiplier: Multiplier
+    shift: Shift
+
+
+@dataclass(frozen=True, slots=True)
+class Rescale(Record):
+    """int8 values in another scale: ``(x - x_zero) * multiplier * 2**(shift - 31) + y_zero``, within the ends."""
+
+    multiplier: Multiplier
+    shift: Shift
+    x_zero: Zero = 0
+    y_zero: Zero = 0
+    y_min: Zero = -128
+    y_max: Zero = 127
+
+
+@dataclass(frozen=True, slots=True)
+class Sides(Record):
+    """Two tensors brought to one scale: each side's zero point and factor."""
+
+    a_multiplier: Multiplier
+    a_shift: Shift
+    c_multiplier: Multiplier
+    c_shift: Shift
+    a_zero: Zero = 0
+    c_zero: Zero = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Record):
+    """The step of integer weights: the gain's factor, the rounding (stochastic by the stream ``key``, or to nearest), the input's zero."""
+
+    multiplier: Multiplier
+    shift: Shift
+    stochastic: Flag
+    key: Key
+    a_zero: Zero = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Squares(Record):
+    """A sum of squares of ``h - h_zero``, times ``multiplier * 2**(shift - 31)``."""
+
+    multiplier: Multiplier
+    shift: Shift
+    h_zero: Zero = 0

@@ -1,0 +1,62 @@
+"""Program + a core's features -> Program: each call takes the first variant of its kernel that the core and the call allow.
+
+The bits stay the same: the plain kernel is the definition, and a variant is one only while it equals it. What a variant reads in another
+layout is packed anew from the constants, and its scratch memory becomes a tensor of the plan. Twins run programs without variants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from edgeff import registry
+from edgeff.ir import Array, Call, Program, Tensor
+from edgeff.kernels import Kernel, Variant
+
+
+def select(program: Program, features: frozenset[str] = frozenset()) -> Program:
+    """``program`` with the variants for a core that has ``features`` (``"dsp"``, ``"fpu"``, ...); by default those for any core."""
+    tensors = dict(program.tensors)
+    lines = {
+        name: replace(line, calls=tuple(_selected(tensors, call, features) for call in line.calls)) for name, line in program.lines.items()
+    }
+    used = {name for line in lines.values() for call in line.calls for name in (*call.outputs, *call.inputs)}
+    kept = {name: tensor for name, tensor in tensors.items() if tensor.role != "constant" or name in used}
+    return replace(program, tensors=kept, lines=lines)
+
+
+def _selected(tensors: dict[str, Tensor], call: Call, features: frozenset[str]) -> Call:
+    """``call`` by its first fitting variant; packed constants and scratch join ``tensors``."""
+    kernel: Kernel = registry.kernels[call.kernel]
+    constants = _constants(tensors, kernel, call)
+    for variant in kernel.variants:
+        if variant.needs <= features and variant.accepts(call.attrs, constants):
+            return _with(tensors, call, kernel, variant, constants)
+    return call
+
+
+def _constants(tensors: Mapping[str, Tensor], kernel: Kernel, call: Call) -> dict[str, Array]:
+    """The data of a call's inputs that no line ever writes, by parameter name."""
+    inputs = [param.name for param in kernel.pointers if param.role == "input"]
+    held = {name: tensors[tensor] for name, tensor in zip(inputs, call.inputs, strict=True) if tensor}
+    return {name: tensor.data for name, tensor in held.items() if tensor.role == "constant" and tensor.data is not None}
+
+
+def _with(tensors: dict[str, Tensor], call: Call, kernel: Kernel, variant: Variant, constants: Mapping[str, Array]) -> Call:
+    inputs, outputs = list(call.inputs), call.outputs
+    if variant.pack is not None:
+        names = [param.name for param in kernel.pointers if param.role == "input"]
+        for name, data in variant.pack(call.attrs, constants).items():
+            place = names.index(name)
+            old = tensors[inputs[place]]
+            inputs[place] = f"{old.name}.{variant.name}"
+            tensors[inputs[place]] = replace(
+                old, name=inputs[place], data=np.ascontiguousarray(data), shape=data.shape, dtype=str(data.dtype)
+            )
+    if variant.scratch_bytes is not None and (size := variant.scratch_bytes(call.attrs)):
+        scratch = Tensor(f"{call.outputs[0]}.scratch", (size,), "uint8", "activation", layer=call.layer)
+        tensors[scratch.name] = scratch
+        outputs = (*outputs, scratch.name)
+    return replace(call, variant=variant.name, inputs=tuple(inputs), outputs=outputs)
