@@ -15,6 +15,7 @@ import numpy as np
 
 from edgeff import registry
 from edgeff.codegen.folder import Source, write_c
+from edgeff.device.cores import core_of
 from edgeff.device.firmware import Firmware, build, load_templates
 from edgeff.device.mailbox import FirmwareTarget, load_target
 from edgeff.device.profile import Profile
@@ -24,6 +25,7 @@ from edgeff.ir import Array, Board, Call, LineCost, Memory, Program, Trace
 from edgeff.program.cost import call_costs, weight_bytes
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.plan import plan
+from edgeff.program.select import select
 from edgeff.tasks import Data
 
 Progress = Callable[[str, int, int], None]
@@ -45,7 +47,7 @@ def fits(program: Program, board: Board, template: str = "bare_metal") -> int:
     if template not in templates:
         raise BadInput("unknown firmware template", got=repr(template), allowed=", ".join(templates))
     frame = templates[template]
-    return plan(program).arena_bytes + frame.ram_bytes + frame.stack_bytes - board.ram_bytes
+    return plan(select(program, core_of(board).features)).arena_bytes + frame.ram_bytes + frame.stack_bytes - board.ram_bytes
 
 
 def rules_that_fit(deployment: Deployment, board: Board, template: str = "bare_metal") -> list[str]:
@@ -95,7 +97,7 @@ def build_project(
     """
     require_fit(deployment, board, template)
     x, labels = samples if samples is not None else (None, None)
-    source = write_c(deployment.program, out / "generated", samples=x, labels=labels, command=command)
+    source = write_c(deployment.program, out / "generated", samples=x, labels=labels, features=core_of(board).features, command=command)
     firmware = build(source.folder, board, out / "firmware", toolchain=toolchain, template=template)
     predicted = {
         "arena": (source.memory.arena_bytes, firmware.arena_bytes),

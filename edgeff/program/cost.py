@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from edgeff import registry
 from edgeff.ir import Call, CallCost, Cost, LineCost, MemoryPlan, Program
 from edgeff.program.plan import plan
+from edgeff.program.select import select
 
 
 @dataclass(frozen=True)
@@ -47,5 +48,5 @@ def layer_bytes(program: Program, layer: str, *roles: str) -> int:
 def cost(program: Program) -> ProgramCost:
     """The cost of ``program``, exact."""
     return ProgramCost(
-        {name: call_costs(program, line.calls) for name, line in program.lines.items()}, weight_bytes(program), plan(program)
+        {name: call_costs(program, line.calls) for name, line in program.lines.items()}, weight_bytes(program), plan(select(program))
     )

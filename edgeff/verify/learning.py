@@ -10,6 +10,7 @@ import numpy as np
 from edgeff.ir import Array, Program
 from edgeff.program.deploy import Deployment
 from edgeff.program.plan import plan
+from edgeff.program.select import select
 from edgeff.verify.comparison import Comparison, compare
 from edgeff.verify.executions import Advance, Emulated, Host, Learned, Results, twin_learning
 from edgeff.verify.libraries import TWIN
@@ -36,7 +37,7 @@ def learning(
     labels = np.random.default_rng(seed).integers(0, max(program.classes, 1), steps)
     after = samples[:SAMPLES_AFTER]
     total = steps + len(after)
-    offsets = plan(program)
+    offsets = plan(select(program))
     twin = twin_learning(program, offsets, x, labels, after, advance(f"{TWIN} learning", total))
 
     def rows(name: str, make: Callable[[Program], Host | Emulated]) -> list[Comparison]:
