@@ -40,7 +40,7 @@ check: $(STAMP)  ## lint, format, types, imports between layers
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-bench: $(STAMP)  ## every figure of the README again: benchmarks/results/*.json and the README's tables (resumable; FRESH=--fresh begins anew)
+bench: $(STAMP)  ## every figure of docs/results again, and its tables (resumable; FRESH=--fresh begins anew)
 	for name in speed memory device_learning accuracy; do $(VENV)/bin/python benchmarks/$$name.py $(FRESH) || exit 1; done
 	$(VENV)/bin/python benchmarks/demo.py
 	$(VENV)/bin/python benchmarks/readme.py

@@ -1,6 +1,6 @@
-"""Writes the tables of the README and of docs/rules/README.md from ``benchmarks/results/*.json``, between their markers.
+"""Writes the tables of docs/results and docs/rules and the README's picture from ``benchmarks/results/*.json``.
 
-``--check`` exits 1 when a page is not what it would write.
+A table stands between the markers of its name. ``--check`` exits 1 when a page or the picture is not what it would write.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import readme_picture
 import readme_rules
 from mlperf_tiny import BOARD, CMSIS_NN, PUBLISHED_MS
 from readme_rules import table
@@ -17,7 +18,8 @@ from results import load
 from speed import FC_AE, PEERS
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "rules" / "README.md")
+PAGES = (*sorted((ROOT / "docs" / "results").glob("*.md")), ROOT / "docs" / "rules" / "README.md")
+PICTURE = ROOT / "docs" / "pictures" / "accuracy_ram.svg"
 
 
 def spread(row: dict[str, Any] | None) -> str:
@@ -261,9 +263,9 @@ def written(text: str) -> str:
 
 
 if __name__ == "__main__":
-    for page in PAGES:
-        before = page.read_text(encoding="utf-8")
-        after = written(before)
+    made = {page: written(page.read_text(encoding="utf-8")) for page in PAGES} | {PICTURE: readme_picture.picture()}
+    for page, after in made.items():
+        before = page.read_text(encoding="utf-8") if page.exists() else ""
         if "--check" in sys.argv and before != after:
             sys.exit(f"{page.relative_to(ROOT)} is not what benchmarks/readme.py writes: run it")
         page.write_text(after, encoding="utf-8")

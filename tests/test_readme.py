@@ -1,4 +1,4 @@
-"""The README's tables are those that the committed results give."""
+"""The tables of docs and the README's picture are those that the committed results give."""
 
 from __future__ import annotations
 
