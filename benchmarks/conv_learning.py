@@ -1,4 +1,5 @@
 """Learning through convolutions on the device from fresh weights, one sample at a time, by the generated C: digits, three seeds.
+The rate falls by ``SCHEDULE``.
 
 The network is 3x3x8 stride 2, 3x3x16 stride 2, dense 10. Each rule's settings are the best of 4 (bp) to 16 (int8 PEPITA) trials by their
 accuracy on the test set of seed 0's split; the control (rule ``frozen``: random filters, only the dense layer learns) had 6 and 7, and in
@@ -15,6 +16,7 @@ import numpy as np
 from results import collect
 
 from edgeff import registry
+from edgeff.bench.learning import SCHEDULE
 from edgeff.device.simulate import learn_on_host
 from edgeff.device.targets.host import HostTarget
 from edgeff.networks import initialised
@@ -54,7 +56,8 @@ def measure(rule: str, numeric: Any, rounding: str, changes: dict[str, float]) -
     for seed in range(SEEDS):
         data = registry.tasks["digits"].load(seed)
         x = data.x_train.reshape(-1, 8, 8, 1)
-        deployment = deploy(network(seed), x, rule=rule, numeric=numeric, changes=changes, seed=seed, stochastic=rounding == "stochastic")
+        options: dict[str, Any] = {"changes": {**SCHEDULE, **changes}, "seed": seed, "stochastic": rounding == "stochastic"}
+        deployment = deploy(network(seed), x, rule=rule, numeric=numeric, **options)
         learned = learn_on_host(HostTarget(deployment.program), deployment, data, EPOCHS, seed, points=1)
         found.append(round(100 * learned.after, 2))
     return {"test": found, "mean": round(float(np.mean(found)), 2), "deviation": round(float(np.std(found, ddof=1)), 2), "epochs": EPOCHS}

@@ -1,7 +1,8 @@
 """PEPITA's variants beside the frozen control on 64-32-10: 8x8 digits, five seeds, on the host and one sample at a time by the generated C.
 
 ``python benchmarks/pepita_variants.py`` -> ``benchmarks/results/pepita_variants.json``; a row is a variant and where it learns. Settings
-are the rule's own but for what the row says; time-local's rate and scale were chosen on the last sixth of the training part.
+are the rule's own, on the device with ``SCHEDULE``, but for what the row says; time-local's rate and scale were chosen on the last
+sixth of the training part.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from results import collect
 
 from edgeff import registry
+from edgeff.bench.learning import SCHEDULE
 from edgeff.device.simulate import learn_on_host
 from edgeff.device.targets.host import HostTarget
 from edgeff.errors import Diverged
@@ -59,7 +61,8 @@ def measure(rule: str, where: Any, changes: dict[str, Any]) -> dict[str, Any]:
             except Diverged:
                 found.append(None)
         else:
-            deployment = deploy(initialised(structure(NETWORK), seed), data.x_train, rule=rule, numeric=where, changes=changes, seed=seed)
+            fresh, options = initialised(structure(NETWORK), seed), {**SCHEDULE, **changes}
+            deployment = deploy(fresh, data.x_train, rule=rule, numeric=where, changes=options, seed=seed)
             found.append(100 * learn_on_host(HostTarget(deployment.program), deployment, data, DEVICE_EPOCHS, seed, points=1).after)
     known = [value for value in found if value is not None]
     spread = {"mean": round(float(np.mean(known)), 1), "deviation": round(float(np.std(known, ddof=1)), 1)} if len(known) > 1 else {}

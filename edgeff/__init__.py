@@ -27,6 +27,7 @@ True
 2576
 >>> device = edgeff.Interpreter(deployment.program)
 >>> device.learn(deployment.inputs(data.x_train[:1])[0], label=data.y_train[0])
+<Code.OK: 0>
 
 ``edgeff.write_c(deployment.program, folder)`` writes that program as C, and ``edgeff.HostTarget(deployment.program)`` runs the C here.
 Every refusal is an ``EdgeffError`` of one line. Importing edgeff imports no room; the first use of a name does.

@@ -16,6 +16,7 @@ from test_kernels import library, same_bits  # noqa: F401 - library is a fixture
 from test_rule_contract import TOLERANCE, values_of
 
 from edgeff import registry
+from edgeff.bench.learning import SCHEDULE
 from edgeff.device.boards import load_board
 from edgeff.device.simulate import learn_on_host
 from edgeff.device.targets.host import HostTarget
@@ -342,7 +343,7 @@ def learned(rule: str, numeric: Numeric, seed: int) -> tuple[float, float]:
         ("local_heads", "int8"): {"lr": 0.006, "decay": 0.8},
     }
     data, network = registry.tasks["digits"].load(seed), initialised(plain_structure(), seed)
-    changes = settings[rule, numeric]
+    changes = {**SCHEDULE, **settings[rule, numeric]}
     deployment = deploy(network, data.x_train.reshape(-1, 8, 8, 1), rule=rule, numeric=numeric, changes=changes, seed=seed)
     found = learn_on_host(HostTarget(deployment.program), deployment, data, 30, seed, points=1)
     return found.before, found.after

@@ -83,7 +83,7 @@ for numeric in ("float32", "int8"):
     twin = twin_learning(program, source.memory, x[:50], y[:50], x[:5], lambda: None)
     core = Emulated(program, load_board("nucleo_l4r5zi")).learning(x[:50], y[:50], x[:5], lambda: None)
     target = HostTarget(program, source)
-    host = target.learn_many(x[:50], y[:50], trace=True)
+    host = target.learn_traced(x[:50], y[:50])
     target.init()
     for epoch in range(2):
         target.learn_many(x, y, np.random.default_rng(epoch).permutation(len(x)))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from small_networks import samples, small
 
 from edgeff.errors import BadInput
-from edgeff.ir import Array, Headroom, Network, Numeric, Quant
+from edgeff.ir import Array, Headroom, Layer, Network, Numeric, Quant
 from edgeff.ops import forward, parameters
 from edgeff.program.deploy import Deployment
 from edgeff.program.interpreter import Interpreter
@@ -102,6 +102,49 @@ def test_a_row_of_zeros_and_tiny_weights_have_scales() -> None:
     quantised = quantize(network, x, "int8", per_channel=True)
     assert not quantised["dense_1"].params["weight"][0].any()
     assert all(min(quant.scale) > 0 for layer in quantised for quant in layer.quant.values())
+
+
+WEIGHTS = (1.0, 1e-5, 1e-12, 1e-30, 1e-44, 0.0)
+INPUTS = (1e3, 1.0, 1e-8, 1e-30, 1e-38)
+
+
+@pytest.mark.parametrize("x_size", INPUTS)
+@pytest.mark.parametrize("w_size", WEIGHTS)
+@pytest.mark.parametrize(("numeric", "per_channel"), [("int8", False), ("int8", True), ("int16", False), ("int16", True)])
+def test_no_bias_is_clipped(numeric: Numeric, per_channel: bool, w_size: float, x_size: float) -> None:
+    """Whatever the sizes of a dead channel's weights and of the inputs: an output says its bias, or the layer is named in an error."""
+    rng = np.random.default_rng(0)
+    weight, bias = rng.normal(0, 0.5, (3, 12)).astype(np.float32), np.array([0.1, 1.0, -0.7], np.float32)
+    weight[1:] *= np.float32(w_size)
+    layer = Layer("dense", "dense", ("input",), (3,), {"activation": "none"}, {"weight": weight, "bias": bias})
+    network, x = Network("dead", (12,), (layer,)), (rng.random((20, 12)) * x_size).astype(np.float32)
+    try:
+        quantised = quantize(network, x, numeric, per_channel=per_channel)
+    except BadInput as error:
+        assert str(error).startswith("quantising layer 'dense': got a bias of 1 over inputs in steps of ")  # noqa: PT017
+        assert x_size == 1e-38
+        return
+    step = quantised["dense"].quant["output"].scale[0]
+    exact = forward(network, parameters(network, np.float64), x.astype(np.float64))["dense"]
+    # half a step of the output, and those of 12 inputs and weights through the sum
+    assert np.abs(outputs(quantised, x) - exact).max() <= 4 * step
+    back = quantised["dense"].params["bias"] * quantised["dense"].quant["bias"].scales()
+    assert np.abs(back - bias).max() <= max(quantised["dense"].quant["bias"].scale) / 2 * 1.001 + 1e-6
+
+
+def test_a_bias_has_room_to_learn() -> None:
+    network, x = small(bias=True), samples(20)
+    network["dense_2"].params["weight"][:] *= np.float32(1e-9)
+    network["dense_2"].params["bias"][1] = 1.0
+    quantised = quantize(network, x, headroom=Headroom(weights=2.0), learning=["dense_2"])
+    assert 2**28 < np.abs(quantised["dense_2"].params["bias"]).max() <= 2**29
+
+
+def test_no_scale_holds_a_bias_beyond_float32() -> None:
+    network = small(bias=True)
+    network["dense_1"].params["bias"][0] = 1e30
+    with pytest.raises(BadInput, match=r"^quantising layer 'dense_1': got a bias of 1e\+30 over inputs in steps of 1\.18e-38; allowed: "):
+        quantize(network, np.full((2, 12), 1e-44, np.float32))
 
 
 def test_headroom_widens_the_ranges() -> None:

@@ -22,6 +22,10 @@ from edgeff.program.memory_map import memory_map
 from edgeff.rules import find_rule
 from edgeff.tasks import Data
 
+SCHEDULE: Mapping[str, Any] = {"decay_steps": 1500}
+"""How the rate falls in a comparison: by the rule's ``decay`` after so many steps. A comparison has an end, as training on the host does;
+a device has none, so a program's own rate stays."""
+
 
 @dataclass(frozen=True)
 class Configuration:
@@ -61,7 +65,9 @@ def run(configuration: Configuration, out: Path | None = None, progress: Progres
     data: Data = registry.tasks[c.task].load(c.seed)
     board = load_board(c.board)
     network = initialised(structure(c.network), c.seed) if isinstance(c.network, str) else c.network
-    deployment = deploy(network, data.x_train, rule=c.rule, numeric=c.numeric, changes=c.changes, seed=c.seed, stochastic=c.stochastic)
+    deployment = deploy(
+        network, data.x_train, rule=c.rule, numeric=c.numeric, changes={**SCHEDULE, **c.changes}, seed=c.seed, stochastic=c.stochastic
+    )
     x_test = deployment.inputs(data.x_test)
     with tempfile.TemporaryDirectory(prefix="edgeff-bench-") as temporary:
         samples = x_test[:4], data.y_test[:4]

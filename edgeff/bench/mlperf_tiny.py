@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeff import registry
+from edgeff.bench.learning import SCHEDULE
 from edgeff.bench.metrics import SHARES, measured, metric_of, real_outputs
 from edgeff.bench.models import BENCHMARKS, Benchmark, benchmark_of, weights, weights_tag, with_fresh_head
 from edgeff.device.boards import load_board, load_boards
@@ -144,7 +145,7 @@ def prepared(point: Point) -> Prepared:
     if point.numeric != "float32" and network.input_quant is None:
         x = data.x_train if data is not None and len(data.x_train) else random_inputs(network, point.seed)
     target = "input" if reproduces_input(network) else "class"
-    changes = CHOSEN.get(point.rule, {})
+    changes = {**SCHEDULE, **CHOSEN.get(point.rule, {})} if point.rule else {}
     try:
         made = deploy(network, x, rule=point.rule or None, numeric=point.numeric, changes=changes, seed=point.seed, target=target)
     except (BadInput, Unsupported) as error:

@@ -20,6 +20,7 @@ from edgeff.codegen.state import SAVE_AND_RESTORE, SAVE_HEADER_BYTES, fingerprin
 from edgeff.ir import Call, Line, MemoryPlan, Parameters, Program, Tensor
 from edgeff.kernels import Kernel, Param
 from edgeff.kernels.records import Record, fields_of
+from edgeff.program.codes import LARGEST_RATE, MEANINGS, Code, largest_bits
 from edgeff.program.plan import flash_tensors
 
 C_TYPES = {"float32": "float", "int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "uint32": "uint32_t"}
@@ -98,6 +99,7 @@ class Text:
             ("EFF_OUTPUTS", f"{tensor_out.elements}", "elements of the scores"),
             ("EFF_CLASSES", f"{program.classes}", "0 when the output is no class"),
             ("EFF_HAS_LEARN", f"{int(bool(program.learn))}", "0: inference only, eff_learn is absent"),
+            *((f"EFF_{code.name}", f"({code.value})" if code else "0", MEANINGS[code]) for code in self._codes()),
             *_quantisation(tensor_in, "INPUT"),
             *_quantisation(tensor_out, "OUTPUT"),
         ]
@@ -132,7 +134,7 @@ typedef {C_TYPES[tensor_out.dtype]} eff_output_t;
 void eff_init(void);                  /* the weights as they were exported, the state at zero */
 eff_input_t *eff_input(void);
 const eff_output_t *eff_output(void); /* the scores: valid after eff_predict, until the input is filled again */
-int32_t eff_predict(void);            /* the best class, or 0 where there are none */
+{self._prediction_interface()}
 {self._learning_interface() if program.learn else ""}
 /* The calls themselves, one after the other; {"eff_predict and eff_learn run" if program.learn else "eff_predict runs"} them. */
 void eff_infer_calls(void);
@@ -144,13 +146,54 @@ void eff_infer_calls(void);
 #endif
 """
 
+    def _codes(self, *names: str) -> list[Code]:
+        """The codes that the functions of these lines can return; of all lines where none is named."""
+        lines = [self.program.lines[name] for name in names or self.program.lines]
+        arguments = {self.program.tensors[name].dtype for line in lines for name in line.arguments}
+        possible = {
+            Code.OK: any(line.name != "infer" for line in lines),
+            Code.BAD_LABEL: any(takes_label(self.program, line) for line in lines),
+            Code.NOT_FINITE: "float32" in arguments,
+            Code.BAD_RATE: not names and "rate" in self.pointers,
+        }
+        return [code for code, can in possible.items() if can]
+
+    def _prediction_interface(self) -> str:
+        what = "the best class, or 0 where there are none"
+        if not self._codes("infer"):
+            return f"int32_t eff_predict(void);            /* {what} */"
+        return f"""int32_t eff_predict(void);            /* {what}; EFF_NOT_FINITE for an input with
+                                       * NaN or infinity in it: then nothing is computed, and the scores are not valid */"""
+
+    def _answer(self, name: str, then: str) -> str:
+        """What a line's function returns; ``then`` stands before what holds when it refuses."""
+        refusals = " or ".join(f"EFF_{code.name}" for code in self._codes(name) if code)
+        return (
+            f"Returns EFF_OK, or {refusals}:{then}then nothing is changed, neither weights nor counters." if refusals else "Returns EFF_OK."
+        )
+
+    def _rate_interface(self) -> str:
+        """``eff_set_rate`` and the schedule; empty for a program that learns without a rate."""
+        if Code.BAD_RATE not in self._codes():
+            return ""
+        every = (call.attrs for line in self.program.lines.values() for call in line.calls if call.kernel == "eff_advance")
+        advance = next(every, {"period": 0, "factor": 0})
+        period, share = cast("int", advance["period"]), cast("int", advance["factor"]) / 2**16
+        schedule = f"It is multiplied by {share:.4g} after every {period:,} steps." if period else "It stays: there is no schedule."
+        return f"""
+/* The learning rate from here on, relative to the program's own: 0 to EFF_LARGEST_RATE, in steps of 2^-16; eff_init sets it to 1.
+ * {schedule} Returns EFF_OK, or EFF_BAD_RATE: then it is as before. */
+#define EFF_LARGEST_RATE {LARGEST_RATE}f
+int eff_set_rate(float rate);
+"""
+
     def _learning_interface(self) -> str:
         label = "The label is a class, 0 to EFF_CLASSES - 1." if self.program.label else "The label is ignored: the target is the input."
-        answer = "Returns 0, or -1 for a label that is no class\n * (nothing is changed then)." if self.program.label else "Returns 0."
+        answer = self._answer("learn", "\n * ")
         return f"""
 /* One training step on the input, batch 1. {label} {answer} */
 int eff_learn(int32_t label);
-
+{self._rate_interface()}
 /* What was learned, to survive a reset. eff_save writes EFF_SAVE_BYTES to the buffer and returns their count; eff_restore returns 0, or -1
  * for bytes that are damaged or of another model (nothing is changed then). */
 #define EFF_SAVE_BYTES {SAVE_HEADER_BYTES + self.memory.persistent_bytes}u
@@ -168,7 +211,7 @@ int eff_restore(const uint8_t *buffer);
             label = takes_label(self.program, line)
             reads = " on the sample in eff_input()" if self.program.input in line.arguments else ""
             parts.append(f"""
-/* {line.name}: {len(line.calls)} calls, {macs:,} MACs{reads}. Returns 0{", or -1 for a label that is no class" if label else ""}. */
+/* {line.name}: {len(line.calls)} calls, {macs:,} MACs{reads}. {self._answer(line.name, " ")} */
 int eff_{line.name}({"int32_t label" if label else "void"});
 void eff_{line.name}_calls(void);
 """)
@@ -229,14 +272,14 @@ const eff_output_t *eff_output(void) {{ return {self.pointers[program.output]}; 
 
 {rule_off("inference")}
 
-EFF_NOINLINE void eff_infer_calls(void)
+{self._check()}EFF_NOINLINE void eff_infer_calls(void)
 {{
 {self._calls(program.infer)}
 }}
 
 int32_t eff_predict(void)
 {{
-    eff_infer_calls();
+{self._takes_arguments(program.lines["infer"])}    eff_infer_calls();
     {self._best()}
 }}
 {self._learning() if program.learn else ""}{"".join(self._further(line) for line in self.further)}"""
@@ -342,16 +385,40 @@ void eff_trace(uint8_t *out)
             return "NULL"
         return self.pointers.get(name) or self.constants[name]
 
-    def _takes_label(self) -> str:
-        """The statements that refuse a label which is no class, and set it."""
-        if self.program.label is None:
+    def _check(self) -> str:
+        """The C function that looks for NaN and infinity in an argument; where all are integers there is none."""
+        if Code.NOT_FINITE not in self._codes():
             return ""
-        return f"""\
-    if (label < 0 || label >= EFF_CLASSES) {{
-        return -1;
-    }}
-    eff_set_label({self.pointers[self.program.label]}, label);
+        return """\
+/* Whether the bits of every number, the sign left out, are below the limit: those of NaN and infinity are the largest. */
+static int eff_below(const float *x, size_t n, uint32_t limit)
+{
+    for (size_t i = 0; i < n; ++i) {
+        const union {
+            float value;
+            uint32_t bits;
+        } number = {x[i]};
+        if ((number.bits & UINT32_C(0x7FFFFFFF)) >= limit) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 """
+
+    def _takes_arguments(self, line: Line) -> str:
+        """The statements that refuse arguments which are no numbers, and a label which is no class; then the label is set."""
+        limit, refusals = largest_bits(self.program, line), []
+        label = self.program.label if takes_label(self.program, line) else None
+        if label:
+            refusals.append(("label < 0 || label >= EFF_CLASSES", Code.BAD_LABEL))
+        for tensor in map(self.program.tensors.__getitem__, line.arguments):
+            if tensor.dtype == "float32":
+                below = f"eff_below({self.pointers[tensor.name]}, {tensor.elements}u, UINT32_C(0x{limit:08X}))"
+                refusals.append((f"!{below}", Code.NOT_FINITE))
+        tests = [f"    if ({test}) {{\n        return EFF_{code.name};\n    }}\n" for test, code in refusals]
+        return "".join(tests) + (statement("eff_set_label", [self.pointers[label], "label"]) + "\n" if label else "")
 
     def _further(self, line: Line) -> str:
         """The functions of one further line."""
@@ -370,13 +437,38 @@ EFF_NOINLINE void eff_{line.name}_calls(void)
 
 int eff_{line.name}({"int32_t label" if label else "void"})
 {{
-{self._takes_label() if label else ""}    eff_{line.name}_calls();
-    return 0;
+{self._takes_arguments(line)}    eff_{line.name}_calls();
+    return EFF_OK;
 }}
 {getters}"""
 
+    def _set_rate(self) -> str:
+        if Code.BAD_RATE not in self._codes():
+            return ""
+        one = np.float32(LARGEST_RATE).view(np.uint32)
+        return f"""\
+/* By integers alone, so that no program for integers links floating point: a float32 is (2^23 + fraction) 2^(exponent - 150). */
+int eff_set_rate(float rate)
+{{
+    const union {{
+        float value;
+        uint32_t bits;
+    }} number = {{rate}};
+    const uint32_t bits = number.bits == UINT32_C(0x80000000) ? 0u : number.bits;
+    if (bits > UINT32_C(0x{one:08X})) {{
+        return EFF_BAD_RATE;
+    }}
+    const uint32_t shift = 134u - (bits >> 23);
+    const uint32_t mantissa = (bits & UINT32_C(0x7FFFFF)) + UINT32_C(0x800000);
+    *{self.pointers["rate"]} = shift > 24u ? 0u : (mantissa + (UINT32_C(1) << (shift - 1u))) >> shift;
+    return EFF_OK;
+}}
+
+"""
+
     def _learning(self) -> str:
-        label = self._takes_label() or "    (void)label;\n"
+        line = self.program.lines["learn"]
+        unused = "" if takes_label(self.program, line) else "    (void)label;\n"
         return f"""
 {rule_off(f"one learning step: {comment(self.program.rule)}")}
 
@@ -387,11 +479,11 @@ EFF_NOINLINE void eff_learn_calls(void)
 
 int eff_learn(int32_t label)
 {{
-{label}    eff_learn_calls();
-    return 0;
+{unused}{self._takes_arguments(line)}    eff_learn_calls();
+    return EFF_OK;
 }}
 
-{rule_off("save and restore: model number, length, payload, CRC-32")}
+{self._set_rate()}{rule_off("save and restore: model number, length, payload, CRC-32")}
 
 #define EFF_MODEL_NUMBER  UINT32_C(0x{fingerprint(self.program, self.memory):08X})
 #define EFF_PAYLOAD_BYTES {self.memory.persistent_bytes}u

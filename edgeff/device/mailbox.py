@@ -24,9 +24,10 @@ from edgeff.device.toolchains.elf import Symbol
 from edgeff.device.tracing import CallTrace
 from edgeff.errors import BadInput, EdgeffError, Unsupported
 from edgeff.ir import Array, Board, Call
+from edgeff.program.codes import Code
 from edgeff.registry import cores, targets
 
-COMMANDS = {"infer": 1, "learn": 2, "init": 3, "save": 4, "restore": 5}
+COMMANDS = {"infer": 1, "learn": 2, "init": 3, "save": 4, "restore": 5, "set_rate": 6}
 """What the mailbox takes; a further line is FIRST_LINE and its number, counted in the order of their names."""
 FIRST_LINE = 16
 PAINT = 0xA5
@@ -137,11 +138,14 @@ class FirmwareTarget(ABC):
         self._poke(self._input, np.ascontiguousarray(array).tobytes())
 
     def predict(self) -> int:
-        """The best class for the input that was written; the scores are then in ``output``."""
+        """The best class for the input that was written; the scores are then in ``output``.
+
+        ``Code.NOT_FINITE`` for NaN or infinity in it: then the scores are not valid.
+        """
         return self.call("infer")
 
     def line(self, name: str, label: int = 0) -> int:
-        """Runs a line on what its arguments hold in the arena, and returns what its function does: 0, or -1 for a label that is no class.
+        """Runs a line on what its arguments hold in the arena, and returns what its function does, a ``Code``.
 
         Raises BadInput for a line that the firmware does not have.
         """
@@ -158,10 +162,22 @@ class FirmwareTarget(ABC):
         absolute = [[(arena + offset, size_bytes) for offset, size_bytes in call] for call in places]
         return CallTrace(self, self.symbols[body_of("infer")], absolute)
 
-    def learn(self, label: int) -> None:
-        """One training step on the input that was written. Raises Unsupported when the firmware was built without training."""
+    def learn(self, label: int) -> Code:
+        """One training step on the input that was written: ``OK``, or the code by which the model refused it and changed nothing.
+
+        Raises Unsupported when the firmware was built without training.
+        """
         self._require_learning()
-        self.call("learn", label)
+        return Code(self.call("learn", label))
+
+    def set_rate(self, rate: float) -> Code:
+        """Sets the learning rate from here on, relative to the program's own, 0 to 1. Returns ``OK``, or ``BAD_RATE``: it is as before.
+
+        Raises Unsupported when the firmware was built without training.
+        """
+        self._require_learning()
+        with np.errstate(over="ignore"):
+            return Code(self.call("set_rate", int(np.float32(rate).view(np.int32))))
 
     def init(self) -> None:
         """Sets the weights back to those in flash and the state to zero."""

@@ -30,8 +30,13 @@ class Deployment:
     target: str = "class"
 
     def inputs(self, x: Array) -> Array:
-        """Samples x (n, *input shape) float32, or int16 audio, in the program's input dtype, (n, inputs)."""
+        """Samples x (n, *input shape) float32, or int16 audio, in the program's input dtype, (n, inputs).
+
+        Raises BadInput for NaN and infinity: integers have no word for them.
+        """
         flat = np.asarray(x, np.float32).reshape(len(x), -1)
+        if bad := int(np.count_nonzero(~np.isfinite(flat))):
+            raise BadInput("samples", got=f"{bad} values that are NaN or infinite", allowed="finite numbers")
         if raw_input(self.network):
             return audio_samples(flat)
         quant = self.network.input_quant

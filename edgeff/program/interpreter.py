@@ -9,6 +9,7 @@ import numpy as np
 from edgeff import registry
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Call, Line, Program
+from edgeff.program.codes import INFINITE_BITS, Code, largest_bits, rate_word, takes
 
 
 def line_of(program: Program, name: str) -> Line:
@@ -22,6 +23,13 @@ def require_learning(program: Program) -> None:
     """Raises BadInput unless ``program`` learns."""
     if "learn" not in program.lines:
         raise BadInput(f"learning with {program.name!r}", got="a program for inference only", next_step="deploy it with a rule")
+
+
+def require_rate(program: Program) -> None:
+    """Raises BadInput unless ``program`` learns, and by a rate."""
+    require_learning(program)
+    if "rate" not in program.tensors:
+        raise BadInput(f"the learning rate of {program.name!r}", got="a program without one")
 
 
 def check_labels(program: Program, labels: Array) -> None:
@@ -40,6 +48,13 @@ def check_arguments(program: Program, line: Line, arguments: Sequence[Array]) ->
             raise BadInput(name, got=f"{value.dtype} of {value.size}", allowed=f"{tensor.dtype} of {tensor.elements}")
         if tensor.role == "label":
             check_labels(program, value)
+
+
+def check_finite(program: Program, line: Line, arguments: Sequence[Array]) -> None:
+    """Raises BadInput for arguments that the C of ``line`` refuses by ``EFF_NOT_FINITE``."""
+    if not takes(program, line, arguments):
+        allowed = f"finite numbers{'' if largest_bits(program, line) == INFINITE_BITS else ' below 2**48'}"
+        raise BadInput(f"arguments of line {line.name!r}", got="NaN, infinity or too large a number", allowed=allowed)
 
 
 class Interpreter:
@@ -76,6 +91,7 @@ class Interpreter:
         """
         line = line_of(self.program, name)
         check_arguments(self.program, line, arguments)
+        check_finite(self.program, line, arguments)
         for argument, value in zip(line.arguments, arguments, strict=True):
             self._arrays[argument][...] = value.reshape(self._arrays[argument].shape)
         with np.errstate(all="ignore"):
@@ -86,7 +102,12 @@ class Interpreter:
         return tuple(self.tensor(result) for result in line.results)
 
     def predict(self, x: Array, after: Callable[[Call], object] | None = None) -> int:
-        """The best class for one input (dtype and size of the program's input); -1 where there are no classes. ``after`` as in ``line``."""
+        """The best class for one input (dtype and size of the program's input); -1 where there are no classes. ``after`` as in ``line``.
+
+        ``Code.NOT_FINITE`` for NaN or infinity in it: then nothing is computed, and the scores are not valid.
+        """
+        if not takes(self.program, self.program.lines["infer"], (x,)):
+            return Code.NOT_FINITE
         _, *best = self.line("infer", x, after=after)
         return int(best[0][0]) if best else -1
 
@@ -94,12 +115,30 @@ class Interpreter:
         """The scores after ``predict``."""
         return self._arrays[self.program.output].copy()
 
-    def learn(self, x: Array, label: int = 0) -> None:
-        """One learning step. Raises BadInput for a label that is no class, and for a program that does not learn."""
+    def learn(self, x: Array, label: int = 0) -> Code:
+        """One learning step: ``OK``, or ``NOT_FINITE`` for NaN, infinity or a number of 2**48 or more in x, which changes nothing.
+
+        Raises BadInput for a label that is no class, and for a program that does not learn.
+        """
         require_learning(self.program)
         check_labels(self.program, np.array([label]))
+        if not takes(self.program, self.program.lines["learn"], (x,)):
+            return Code.NOT_FINITE
         labels = (np.array([label], np.int32),)
         self.line("learn", x, *(labels if self.program.label in self.program.lines["learn"].arguments else ()))
+        return Code.OK
+
+    def set_rate(self, rate: float) -> Code:
+        """Sets the learning rate from here on, relative to the program's own, 0 to 1. Returns ``OK``, or ``BAD_RATE``: it is as before.
+
+        Raises BadInput for a program that has no learning rate.
+        """
+        require_rate(self.program)
+        word = rate_word(rate)
+        if word is None:
+            return Code.BAD_RATE
+        self._arrays["rate"][0] = word
+        return Code.OK
 
     def tensor(self, name: str) -> Array:
         """A tensor's present value, a copy of its shape and dtype."""

@@ -1,7 +1,8 @@
 """Calibration and quantisation of a float network to int8 (TFLite 8-bit specification) or int16 (symmetric).
 
 Observed ranges come from running the float network on calibration data, in float64: rounded to the float32 of a scale they are the same on
-every machine, whatever order its BLAS adds in. ``Headroom`` widens them for a network that is going to learn.
+every machine, whatever order its BLAS adds in. ``Headroom`` widens them for a network that is going to learn. No bias is clipped: where one
+would not fit its integers, the scale of its weights is raised.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from edgeff.ops.folding import fold
 QMAX: Mapping[str, int] = {"int8": 127, "int16": 32767}
 DTYPE: Mapping[str, type] = {"int8": np.int8, "int16": np.int16}
 SMALLEST = float(np.finfo(np.float32).tiny)
+BIAS_STEPS = 2**30 - 2**8
+"""The most steps a quantised bias takes: 30 bits, less what rounding two scales to float32 can add."""
 
 
 def affine(low: float, high: float, numeric: Numeric) -> Quant:
@@ -67,16 +70,37 @@ def _weights(layer: Layer, x_scale: float, numeric: Numeric, axis: int | None, r
     others = tuple(i for i in range(weight.ndim) if i != axis)
     largest: Array = np.abs(weight).max(axis=others) if axis is not None else np.abs(weight).max(keepdims=True).reshape(1)
     scales = float32_scales(np.where(largest > 0, largest, 1.0) * room / QMAX[numeric])
+    bias = layer.params["bias"].astype(np.float64) if "bias" in layer.params else None
+    x_step = x_scale * (2.0 ** accumulator_shift(weight.size // len(bias)) if bias is not None and numeric == "int16" else 1.0)
+    if bias is not None:
+        scales = _holding(layer, bias * room, x_step, scales)
     q = np.rint(weight / np.expand_dims(scales, others) if axis is not None else weight / scales[0])
     params: dict[str, Array] = {"weight": np.clip(q, -QMAX[numeric], QMAX[numeric]).astype(DTYPE[numeric])}
     quants = {"weight": Quant(tuple(scales.tolist()), 0, axis, numeric)}
-    if "bias" in layer.params:
-        factor = 2.0 ** accumulator_shift(weight.size // len(layer.params["bias"])) if numeric == "int16" else 1.0
-        bias_scales = float32_scales(x_scale * scales * factor)
-        bias = np.rint(layer.params["bias"].astype(np.float64) / bias_scales)
-        params["bias"] = np.clip(bias, -(2**30) + 1, 2**30 - 1).astype(np.int32)
+    if bias is not None:
+        bias_scales = float32_scales(x_step * scales)
+        params["bias"] = np.rint(bias / bias_scales).astype(np.int32)
         quants["bias"] = Quant(tuple(bias_scales.tolist()), 0, None if axis is None else 0, "int32")
     return params, quants
+
+
+def _holding(layer: Layer, bias: Array, x_step: float, scales: Array) -> Array:
+    """The weight ``scales``, raised where the ``bias`` in steps of ``x_step`` times the scale would not fit its integers.
+
+    A channel that batch normalisation has all but switched off has weights so small that its bias would take more than 30 bits. Its weights
+    lose the precision: against such a bias they count for nothing. Raises BadInput, naming the layer, where float32 has no such scale.
+    """
+    least = np.maximum(np.abs(bias) / BIAS_STEPS, SMALLEST) / x_step
+    if len(scales) == 1:
+        least = least.max(keepdims=True)
+    if (least > float(np.finfo(np.float32).max)).any():
+        raise BadInput(
+            f"quantising layer {layer.name!r}",
+            got=f"a bias of {np.abs(bias).max():.3g} over inputs in steps of {x_step:.3g}",
+            allowed="a bias that 30 bits hold in those steps",
+            next_step="calibrate on representative data, or scale the inputs",
+        )
+    return float32_scales(np.maximum(scales, least))
 
 
 def quantize(
@@ -125,6 +149,7 @@ def quantize(
         )
     require_finite(network)
     network = fold(network)
+    require_finite(network)  # folding divides by a deviation
     values = forward(network, parameters(network, np.float64), x.astype(np.float64))
     low, high = observed_range(x, "minmax", percentile)
     input_quant = SAMPLES if raw_input(network) else affine(low - room.input_margin, high + room.input_margin, numeric)

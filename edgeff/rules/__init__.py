@@ -193,8 +193,11 @@ class Rule:
     divergence_hint: str = "lower the learning rate (--set lr=...)"
 
     def device_settings(self, numeric: Numeric) -> Any:
-        """The hyper-parameters of one sample at a time without momentum, for a numeric."""
-        plain = {"batch": 1, "momentum": 0.0, "dropout": 0.0, "weight_decay": 0.0, "decay": 0.95, "decay_steps": 1500}
+        """The hyper-parameters of one sample at a time without momentum, for a numeric.
+
+        The rate stays: a device has no last step that a schedule could lead to. ``decay_steps`` gives it one.
+        """
+        plain = {"batch": 1, "momentum": 0.0, "dropout": 0.0, "weight_decay": 0.0, "decay": 0.95, "decay_steps": 0}
         return replace(self.settings, **(plain | dict(self.device.get(numeric, {}))))
 
     def prepare(self, network: Network, settings: Any, seed: int, classes: int | None = None) -> Network:

@@ -71,7 +71,7 @@ class BlockForwardForward(Competitive):
     source = "Izzo et al., SHELOB-FFL; Hinton 2022"
     stores = "one block's activations at a time"
     settings: Settings = BlockSettings(lr=0.0025, batch=20, epochs=150, decay=0.3, decay_epochs=(90, 135))
-    device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.02, "theta": 2.0}, "int8": {"lr": 0.02, "theta": 2.0}}
+    device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.02, "theta": 2.0}, "int8": {"lr": 0.01, "theta": 2.0}}
     local = False
 
     def parts(self, layers: Sequence[Layer], settings: Any, *, head: bool) -> tuple[Block, ...]:

@@ -94,8 +94,8 @@ class ForwardForward(Rule):
     source = "Hinton 2022"
     settings: Settings = ForwardForwardSettings(lr=0.0025, batch=20, epochs=150, decay=0.3, decay_epochs=(90, 135))
     device: Mapping[str, Mapping[str, Any]] = {
-        numeric: {"lr": 0.02, "theta": 2.0, "goodness": "mean", "negatives": "uniform", "peer": 0.0}
-        for numeric in ("float32", "int16", "int8")
+        numeric: {"lr": lr, "theta": 2.0, "goodness": "mean", "negatives": "uniform", "peer": 0.0}
+        for numeric, lr in (("float32", 0.02), ("int16", 0.02), ("int8", 0.01))
     }
 
     def prepare(self, network: Network, settings: Any, seed: int, classes: int | None = None) -> Network:

@@ -112,8 +112,7 @@ class Host:
     def learning(self, x: Array, labels: Array, after: Array, advance: Advance) -> Learned:
         """One step on each sample of x in turn, then the results of the samples ``after``."""
         self._target.init()
-        states = self._target.learn_many(x, labels, trace=True)
-        assert states is not None  # noqa: S101 - trace=True gives them
+        states = self._target.learn_traced(x, labels)
         return Learned(states, self.results(after, advance))
 
 

@@ -25,13 +25,13 @@
 #define WAIT ".globl eff_wait\neff_wait:\nbkpt 0"
 #endif
 
-enum { PREDICT = 1, LEARN = 2, INIT = 3, SAVE = 4, RESTORE = 5, FIRST_LINE = 16 };
+enum { PREDICT = 1, LEARN = 2, INIT = 3, SAVE = 4, RESTORE = 5, RATE = 6, FIRST_LINE = 16 };
 
 /* 24 bytes: six words on every core this template is for, so that the arena, aligned to 8 bytes, follows without a gap. */
 typedef struct {
     uint32_t command;
-    int32_t label;
-    int32_t result; /* the class; bytes saved; 0 when done; -1 when the command is unknown or the RAM left over is too small */
+    int32_t label;  /* of LEARN; of RATE the bits of the rate, a float */
+    int32_t result; /* the class; bytes saved; a code of model.h; -1 when the command is unknown or the RAM left over is too small */
     eff_input_t *input;
     const eff_output_t *output;
     uint8_t *saved; /* where SAVE writes and RESTORE reads: the RAM left over between the arena and the stack */
@@ -70,8 +70,16 @@ static int32_t obey(uint32_t command)
         return 0;
 #if EFF_HAS_LEARN
     case LEARN:
-        eff_learn(eff_mailbox.label);
-        return 0;
+        return eff_learn(eff_mailbox.label);
+#endif
+#if EFF_HAS_LEARN && defined(EFF_LARGEST_RATE)
+    case RATE: {
+        const union {
+            int32_t bits;
+            float value;
+        } rate = {eff_mailbox.label};
+        return eff_set_rate(rate.value);
+    }
 #endif
 #if EFF_HAS_LEARN && defined(EFF_SAVE_BYTES)
     case SAVE:

@@ -25,13 +25,15 @@ void host_trace_many(const eff_input_t *x, int32_t n, uint8_t *out, size_t bytes
 #endif
 
 #if EFF_HAS_LEARN
-/* `order` names the samples in turn; `states`, unless NULL, receives the first `state_bytes` of the arena after each step. */
-void host_learn_many(const eff_input_t *x, const int32_t *labels, const int32_t *order, int32_t n, uint8_t *states, size_t state_bytes)
+/* `order` names the samples in turn; `codes` receives what eff_learn returns; `states`, unless NULL, the first `state_bytes` of the arena
+ * after each step. */
+void host_learn_many(const eff_input_t *x, const int32_t *labels, const int32_t *order, int32_t n, int32_t *codes, uint8_t *states,
+                     size_t state_bytes)
 {
     for (int32_t i = 0; i < n; ++i) {
         const int32_t sample = order[i];
         memcpy(eff_input(), x + (size_t)sample * EFF_INPUTS, EFF_INPUTS * sizeof *x);
-        eff_learn(labels[sample]);
+        codes[i] = eff_learn(labels[sample]);
         if (states) {
             memcpy(states + (size_t)i * state_bytes, eff_arena, state_bytes);
         }

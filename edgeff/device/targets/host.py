@@ -15,7 +15,8 @@ from edgeff.device.targets import register
 from edgeff.device.toolchains.host import host_shared_library
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Program
-from edgeff.program.interpreter import check_arguments, check_labels, line_of, require_learning
+from edgeff.program.codes import Code
+from edgeff.program.interpreter import check_arguments, check_finite, check_labels, line_of, require_learning, require_rate
 
 HARNESS = Path(__file__).with_name("host.c")
 
@@ -59,11 +60,16 @@ class HostTarget:
         return x.reshape(-1, self._input.elements)
 
     def predict_many(self, x: Array) -> tuple[NDArray[np.int32], Array]:
-        """The best classes (n,) int32 and the scores (n, outputs) for inputs x (n, inputs) of the program's input dtype."""
+        """The best classes (n,) int32 and the scores (n, outputs) for inputs x (n, inputs) of the program's input dtype.
+
+        A sample with NaN or infinity in it has the class ``Code.NOT_FINITE`` and scores of NaN.
+        """
         x = self._samples(x)
         best = np.empty(len(x), np.int32)
         scores = np.empty((len(x), self._output.elements), self._output.dtype)
         self._c.host_predict_many(_address(x), ctypes.c_int32(len(x)), _address(best), _address(scores))
+        if x.dtype == np.float32:
+            scores[best == Code.NOT_FINITE] = np.nan
         return best, scores
 
     def trace_many(self, x: Array) -> tuple[Array, ...]:
@@ -76,12 +82,19 @@ class HostTarget:
         places = zip(tensors, ends[:-1], ends[1:], strict=True)
         return tuple(raw[:, first:end].copy().view(tensor.dtype) for tensor, first, end in places)
 
-    def learn_many(self, x: Array, labels: Array, order: Array | None = None, trace: bool = False) -> NDArray[np.uint8] | None:
-        """One learning step on each sample in ``order``, by default as they stand.
+    def learn_many(self, x: Array, labels: Array, order: Array | None = None) -> NDArray[np.int32]:
+        """One learning step on each sample in ``order``, by default as they stand. Returns the ``Code`` of each step, (n,) int32.
 
-        Returns with ``trace`` the persistent bytes after each step, (n, bytes) uint8. Raises BadInput for labels or an order out of range,
-        and for a program that does not learn.
+        ``NOT_FINITE`` is that of a sample with NaN, infinity or a number of 2**48 or more in it, which changed nothing. Raises BadInput for
+        labels or an order out of range, and for a program that does not learn.
         """
+        return self._learn(x, labels, order, 0)[0]
+
+    def learn_traced(self, x: Array, labels: Array, order: Array | None = None) -> NDArray[np.uint8]:
+        """The same; returns the persistent bytes after each step, (n, bytes) uint8."""
+        return self._learn(x, labels, order, self.memory.persistent_bytes)[1]
+
+    def _learn(self, x: Array, labels: Array, order: Array | None, traced_bytes: int) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
         require_learning(self.program)
         check_labels(self.program, np.asarray(labels))
         x, labels = self._samples(x), np.ascontiguousarray(labels, np.int32)
@@ -90,11 +103,11 @@ class HostTarget:
         order = np.ascontiguousarray(np.arange(len(x)) if order is None else order, np.int32)
         if len(order) and not 0 <= order.min() <= order.max() < len(x):
             raise BadInput("order of samples", got=f"{order.min()} to {order.max()}", allowed=f"0 to {len(x) - 1}")
-        size = self.memory.persistent_bytes
-        states = np.empty((len(order), size), np.uint8) if trace else None
-        address = _address(states) if states is not None else None
-        self._c.host_learn_many(_address(x), _address(labels), _address(order), ctypes.c_int32(len(order)), address, ctypes.c_size_t(size))
-        return states
+        codes, states = np.empty(len(order), np.int32), np.empty((len(order), traced_bytes), np.uint8)
+        written = _address(states) if traced_bytes else None
+        count, size = ctypes.c_int32(len(order)), ctypes.c_size_t(traced_bytes)
+        self._c.host_learn_many(_address(x), _address(labels), _address(order), count, _address(codes), written, size)
+        return codes, states
 
     def line(self, name: str, *arguments: Array) -> tuple[Array, ...]:
         """Runs a line on its arguments, each in its tensor's dtype and size; copies of its results.
@@ -103,6 +116,7 @@ class HostTarget:
         """
         line = line_of(self.program, name)
         check_arguments(self.program, line, arguments)
+        check_finite(self.program, line, arguments)
         label: tuple[ctypes.c_int32, ...] = ()
         for argument, value in zip(line.arguments, arguments, strict=True):
             if self.program.tensors[argument].role == "label":
@@ -156,9 +170,17 @@ class HostTarget:
         raw = ctypes.string_at(address, self._output.size_bytes)
         return np.frombuffer(raw, self._output.dtype).copy()
 
-    def learn(self, x: Array, label: int = 0) -> None:
-        """One learning step."""
-        self.learn_many(x, np.array([label]))
+    def learn(self, x: Array, label: int = 0) -> Code:
+        """One learning step: ``OK``, or ``NOT_FINITE`` as in ``learn_many``."""
+        return Code(self.learn_many(x, np.array([label]))[0])
+
+    def set_rate(self, rate: float) -> Code:
+        """Sets the learning rate from here on, relative to the program's own, 0 to 1. Returns ``OK``, or ``BAD_RATE``: it is as before.
+
+        Raises BadInput for a program that has no learning rate.
+        """
+        require_rate(self.program)
+        return Code(self._c.eff_set_rate(ctypes.c_float(rate)))
 
     def save(self) -> bytes:
         """What was learned, in the form that ``eff_restore`` takes on any target. Raises BadInput for a program that does not learn."""

@@ -73,10 +73,11 @@ int32_t eff_predict(void)
     return *BEST;
 }
 
-void eff_learn(int32_t label)
+int eff_learn(int32_t label)
 {
     *LABEL = label;
     eff_learn_calls();
+    return 0;
 }
 
 size_t eff_save(uint8_t *buffer)

@@ -21,7 +21,7 @@ void eff_init(void);
 eff_input_t *eff_input(void);
 const eff_output_t *eff_output(void);
 int32_t eff_predict(void);
-void eff_learn(int32_t label);
+int eff_learn(int32_t label);
 size_t eff_save(uint8_t *buffer);
 int eff_restore(const uint8_t *buffer);
 
