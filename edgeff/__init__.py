@@ -35,8 +35,9 @@ Every refusal is an ``EdgeffError`` of one line. Importing edgeff imports no roo
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from edgeff.lazy import lazy
 
 if TYPE_CHECKING:
     from edgeff.codegen.folder import write_c
@@ -123,17 +124,4 @@ _HOMES = {
     "device.boards": ("load_board",),
     "device.simulate": ("build_project",),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    """A room, or a name of ``__all__``, imported when it is first asked for."""
-    if name in ROOMS:
-        return importlib.import_module(f"edgeff.{name}")
-    if name in _HOME_OF:
-        return getattr(importlib.import_module(f"edgeff.{_HOME_OF[name]}"), name)
-    raise AttributeError(f"module 'edgeff' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *ROOMS, *__all__})
+__getattr__, __dir__ = lazy(__name__, _HOMES, ROOMS)

@@ -13,8 +13,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import jinja2
+from typing import TYPE_CHECKING
 
 from edgeff.device.cores import core_of
 from edgeff.device.toolchains import TOOLCHAINS, Toolchain, choose
@@ -22,6 +21,9 @@ from edgeff.device.toolchains.elf import Image, Symbol, read_elf
 from edgeff.errors import BadInput, EdgeffError, Unsupported
 from edgeff.ir import Board
 from edgeff.resources import templates_folder
+
+if TYPE_CHECKING:
+    import jinja2
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -164,6 +166,8 @@ def _render(template: Template, board: Board, toolchain: Toolchain, out: Path) -
     if not startup.is_file():
         known = ", ".join(sorted(path.name.partition(".")[0] for path in startup.parent.glob("*.c.j2")))
         raise Unsupported(f"firmware template {template.name} on a {core.name}", got=f"no start-up code for {core.startup}", allowed=known)
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(template.folder),
         undefined=jinja2.StrictUndefined,
@@ -190,6 +194,8 @@ def _render(template: Template, board: Board, toolchain: Toolchain, out: Path) -
 
 
 def _fill_in(environment: jinja2.Environment, template: Template, name: str, values: Mapping[str, object], out: Path) -> None:
+    import jinja2
+
     try:
         text = environment.get_template(name).render(values)
     except jinja2.TemplateError as error:

@@ -28,11 +28,11 @@ from edgeff import errors
 from edgeff.errors import BadInput, EdgeffError, MissingTool, Unsupported
 from edgeff.formats.conventions import short
 from edgeff.formats.files import MAX_FILE_BYTES, read_file
+from edgeff.formats.keras import HDF5
 from edgeff.formats.keras.config import check_configuration, parsed
 from edgeff.formats.tflite.reader import from_tflite
 from edgeff.ir import Layer, Network
 
-ARCHIVE, HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 SECONDS = 300
 """For loading and converting one model; TensorFlow's start takes about ten of them."""
 _MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
