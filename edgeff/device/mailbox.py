@@ -86,7 +86,7 @@ class FirmwareTarget(ABC):
 
     @abstractmethod
     def _peek(self, address: int, size_bytes: int) -> bytes:
-        """Memory as it is. Raises BadInput outside of the board's memory."""
+        """Memory as it is."""
 
     @abstractmethod
     def _poke(self, address: int, content: bytes) -> None:
@@ -113,11 +113,11 @@ class FirmwareTarget(ABC):
 
         Raises BadInput on an unknown symbol and outside of the board's memory.
         """
-        return self._peek(self._address(place), size_bytes)
+        return self._peek(self._address(place, size_bytes), size_bytes)
 
     def write(self, place: int | str, content: bytes) -> None:
         """Writes ``content`` from an address or a symbol on. Raises BadInput as ``read`` does."""
-        self._poke(self._address(place), content)
+        self._poke(self._address(place, len(content)), content)
 
     @property
     def counters(self) -> Counters | None:
@@ -261,10 +261,6 @@ class FirmwareTarget(ABC):
         """The size of the instruction at which the firmware waits."""
         return len(self.core.isa.wait[1])
 
-    def outside(self, address: int, size_bytes: int, why: str) -> BadInput:
-        """The error to raise for memory that the board does not have."""
-        return BadInput(f"memory at {address:#010x}, {size_bytes} bytes", got=why, allowed="the memory of the board")
-
     @property
     def free_region(self) -> tuple[int, int]:
         """The first address of the RAM that is left over, stack included, and the first one past it."""
@@ -286,12 +282,13 @@ class FirmwareTarget(ABC):
     def _mailbox(self) -> tuple[int, ...]:
         return _MAILBOX.unpack(self.read("eff_mailbox", _MAILBOX.size))
 
-    def _address(self, place: int | str) -> int:
-        if isinstance(place, int):
-            return place
-        if place not in self.symbols:
+    def _address(self, place: int | str, size_bytes: int) -> int:
+        if isinstance(place, str) and place not in self.symbols:
             raise BadInput("unknown symbol", got=repr(place))
-        return self.symbols[place].address
+        address = place if isinstance(place, int) else self.symbols[place].address
+        if not any(r.origin <= address and address + size_bytes <= r.origin + r.length_bytes for r in self.board.regions):
+            raise BadInput("address of memory", got=f"{address:#010x}, {size_bytes} bytes", allowed="the memory of the board")
+        return address
 
     def _paint(self, address: int, count: int) -> None:
         self._poke(address, bytes([PAINT]) * count)

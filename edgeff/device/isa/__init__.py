@@ -6,7 +6,11 @@ tells on every core here; a cycle model that looks at more brings a decoder of i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
+
+Read = Callable[[int], int]
+"""Gives a register of a halted core by its number for a debugger, or a word of its memory by its address."""
 
 
 class InstructionSet(Protocol):
@@ -27,6 +31,9 @@ class InstructionSet(Protocol):
     @property
     def gdb_return(self) -> int:
         """The number by which a debugger knows the register that holds the return address on entry to a function."""
+
+    def fault(self, register: Read, word: Read) -> tuple[str, int]:
+        """What went wrong and the address of the instruction, told on entry to the handler of faults, ``eff_fault``."""
 
     def lengths(self, code: bytes) -> list[int]:
         """The sizes in bytes of the instructions in ``code``, in turn."""

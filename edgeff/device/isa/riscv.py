@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from edgeff.device.isa import Read
+
 _LINK = 1  # ra, which calls write
+_FIRST_ARGUMENT = 10
+_CAUSES = {
+    0: "misaligned instruction",
+    1: "instruction fetch outside of memory",
+    2: "undefined instruction",
+    3: "the firmware's own breakpoint",
+    4: "misaligned data access",
+    5: "data access outside of memory",
+    6: "misaligned data access",
+    7: "data access outside of memory",
+    11: "supervisor call",
+}
 # Of an offset in a compressed jump: the bit of the code, the bit of the offset.
 _SHORT_OFFSET = ((12, 11), (11, 4), (10, 9), (9, 8), (8, 10), (7, 6), (6, 7), (5, 3), (4, 2), (3, 1), (2, 5))
 
@@ -16,6 +30,11 @@ class RiscV:
     wait = ("ebreak", b"\x73\x00\x10\x00")  # in its long form
     gdb_pc = 32
     gdb_return = _LINK
+
+    def fault(self, register: Read, word: Read) -> tuple[str, int]:
+        """What went wrong and where: the start-up code hands ``mcause`` and ``mepc`` to the handler as its arguments."""
+        cause, place = register(_FIRST_ARGUMENT), register(_FIRST_ARGUMENT + 1)
+        return _CAUSES.get(cause, f"trap {cause}"), place
 
     def lengths(self, code: bytes) -> list[int]:
         """The sizes of the instructions: 4 bytes where the two lowest bits are set, else 2 (section 1.5).

@@ -8,10 +8,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgeff.device.isa import Read
 from edgeff.errors import Unsupported
 
 if TYPE_CHECKING:
     import capstone
+
+_GDB_SP, _GDB_XPSR = 13, 25
+_STACKED_PC = 24  # bytes from the stack pointer on entry to a handler
+_SUPERVISOR_CALL = 11
+_FAULT_STATUS = 0xE000ED28  # CFSR; zero on cores without it
+_FAULTS = (
+    (0x0101, "instruction fetch outside of memory"),
+    (0x9E02, "data access outside of memory"),
+    (0x0001_0000, "undefined instruction"),
+    (0xFFFE_0000, "a fault of the instruction"),
+)
 
 _BRANCHES = frozenset({"b", "bl", "bx", "blx", "cbz", "cbnz", "tbb", "tbh"})
 
@@ -42,6 +54,14 @@ class Thumb:
     wait = ("bkpt 0", b"\x00\xbe")
     gdb_pc = 15
     gdb_return = 14
+
+    def fault(self, register: Read, word: Read) -> tuple[str, int]:
+        """What went wrong and where, by the exception's number, its stacked frame and the fault status (Armv8-M ARM, B3.19 and D1.2.7)."""
+        status = word(_FAULT_STATUS)
+        why = next((text for bits, text in _FAULTS if status & bits), "the firmware's own fault handler")
+        if register(_GDB_XPSR) & 0x1FF == _SUPERVISOR_CALL:
+            why = "supervisor call"
+        return why, word(register(_GDB_SP) + _STACKED_PC)
 
     def lengths(self, code: bytes) -> list[int]:
         """The sizes of the instructions: 4 bytes where the first halfword is 0xE800 or above, else 2 (Armv8-M ARM, A5.1).

@@ -75,16 +75,10 @@ class UnicornTarget(FirmwareTarget):
         return uc
 
     def _peek(self, address: int, size_bytes: int) -> bytes:
-        try:
-            return bytes(self._uc.mem_read(address, size_bytes))
-        except UcError as error:
-            raise self.outside(address, size_bytes, str(error)) from None
+        return bytes(self._uc.mem_read(address, size_bytes))
 
     def _poke(self, address: int, content: bytes) -> None:
-        try:
-            self._uc.mem_write(address, content)
-        except UcError as error:
-            raise self.outside(address, len(content), str(error)) from None
+        self._uc.mem_write(address, content)
 
     def _resume(self) -> None:
         self._run(self._pc() + self.wait_bytes)

@@ -1,0 +1,150 @@
+"""The remote serial protocol of GDB (GDB manual, appendix E), as far as a halted core has to be read, written, started and stopped.
+
+Commands that change something are sent together with the next one that asks: over a socket each answer costs a turn of the stub's loop. A
+stub that breaks off, answers with an error or stays silent ends in a GdbError.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Sequence
+from itertools import pairwise
+
+MEMORY_AT_ONCE = 2000
+"""Bytes of memory in one packet: QEMU takes packets of 4,096 characters, and memory goes in hexadecimal."""
+PACKETS_AT_ONCE = 32
+"""Packets that are sent before their answers are read, so that neither side waits with a full buffer for the other."""
+BREAKPOINT, WRITE_WATCHPOINT = 0, 2
+_ANSWER_LIMIT_S = 60.0
+_STOPPED = re.compile(rb"[ST]([0-9a-f]{2})")
+
+
+class GdbError(Exception):
+    """The stub did not do what it was asked."""
+
+
+class Silence(GdbError):
+    """The core did not stop within the time limit."""
+
+
+class Gdb:
+    """A core behind a stub at the other end of ``connection``, which is halted at first. Registers are the stub's, by number."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._received = bytearray()
+        self._waiting: list[bytes] = []
+        self._ask(b"qSupported:xmlRegisters=arm,riscv")
+        self._ask(b"qXfer:features:read:target.xml:0,1000")  # a stub takes single registers only from whoever knows their names
+
+    def read_memory(self, address: int, size_bytes: int) -> bytes:
+        """Memory as it is."""
+        places = [*range(address, address + size_bytes, MEMORY_AT_ONCE), address + size_bytes]
+        answers = self._ask_all([b"m%x,%x" % (first, end - first) for first, end in pairwise(places)])
+        content = b"".join(bytes.fromhex(answer.decode()) for answer in answers if not _refusal(answer))
+        if len(content) != size_bytes:
+            raise GdbError(f"no memory at {address:#010x}")
+        return content
+
+    def write_memory(self, address: int, content: bytes) -> None:
+        """Writes memory, with the next command that asks something."""
+        for first in range(0, len(content), MEMORY_AT_ONCE):
+            part = content[first : first + MEMORY_AT_ONCE]
+            self._waiting.append(b"M%x,%x:%s" % (address + first, len(part), part.hex().encode()))
+
+    def read_register(self, number: int) -> int:
+        """A register of 32 bits."""
+        return int.from_bytes(bytes.fromhex(self._ask(b"p%x" % number).decode()), "little")
+
+    def write_register(self, number: int, value: int) -> None:
+        """Writes a register of 32 bits, with the next command that asks something."""
+        self._waiting.append(b"P%x=%s" % (number, value.to_bytes(4, "little").hex().encode()))
+
+    def insert(self, kind: int, address: int, size_bytes: int) -> None:
+        """Sets a breakpoint or watchpoint, with the next command that asks something."""
+        self._waiting.append(b"Z%x,%x,%x" % (kind, address, size_bytes))
+
+    def remove(self, kind: int, address: int, size_bytes: int) -> None:
+        """Takes a breakpoint or watchpoint away, with the next command that asks something."""
+        self._waiting.append(b"z%x,%x,%x" % (kind, address, size_bytes))
+
+    def run(self, limit_s: float) -> None:
+        """Lets the core run until it stops. Raises Silence when it had to be stopped after ``limit_s``; it is halted then."""
+        waiting, self._waiting = self._waiting, []
+        self._check(waiting, self._exchange(waiting[:-PACKETS_AT_ONCE]))
+        last = waiting[-PACKETS_AT_ONCE:]
+        self._send([*last, b"c"])
+        self._check(last, [self._answer(packet) for packet in last])
+        try:
+            answer = self._receive(limit_s)
+        except TimeoutError:
+            self._connection.sendall(b"\x03")
+            self._stopped(self._answer(b"a break"))
+            raise Silence(f"no end after {limit_s:g} s") from None
+        self._stopped(answer)
+
+    def _stopped(self, answer: bytes) -> None:
+        if not _STOPPED.match(answer):
+            raise GdbError(f"the emulator answered {answer[:40]!r} in place of a stop")
+
+    def _ask(self, packet: bytes) -> bytes:
+        return self._ask_all([packet])[0]
+
+    def _ask_all(self, packets: Sequence[bytes]) -> list[bytes]:
+        waiting, self._waiting = self._waiting, []
+        answers = self._exchange([*waiting, *packets])
+        self._check(waiting, answers[: len(waiting)])
+        return answers[len(waiting) :]
+
+    def _check(self, packets: Sequence[bytes], answers: Sequence[bytes]) -> None:
+        for packet, answer in zip(packets, answers, strict=False):
+            if answer != b"OK":
+                raise GdbError(f"the emulator answered {answer[:40]!r} to {packet[:40]!r}")
+
+    def _exchange(self, packets: Sequence[bytes]) -> list[bytes]:
+        answers: list[bytes] = []
+        for first in range(0, len(packets), PACKETS_AT_ONCE):
+            part = packets[first : first + PACKETS_AT_ONCE]
+            self._send(part)
+            answers += [self._answer(packet) for packet in part]
+        return answers
+
+    def _answer(self, packet: bytes) -> bytes:
+        try:
+            return self._receive(_ANSWER_LIMIT_S)
+        except TimeoutError:
+            raise GdbError(f"the emulator did not answer {packet[:40]!r}") from None
+
+    def _send(self, packets: Sequence[bytes]) -> None:
+        """The packets, each after the acknowledgement of the answer before it."""
+        try:
+            self._connection.sendall(b"".join(b"+$%s#%02x" % (packet, sum(packet) & 0xFF) for packet in packets))
+        except OSError as error:
+            raise GdbError(f"the emulator has ended: {error.strerror or error}") from None
+
+    def _receive(self, limit_s: float) -> bytes:
+        """The next packet. Raises TimeoutError when it does not come in time."""
+        self._connection.settimeout(limit_s)
+        while True:
+            start = self._received.find(b"$")
+            end = self._received.find(b"#", start)
+            if start >= 0 and 0 <= end <= len(self._received) - 3:
+                packet = bytes(self._received[start + 1 : end])
+                if int(self._received[end + 1 : end + 3], 16) != sum(packet) & 0xFF:
+                    raise GdbError("the emulator sent a packet with a wrong sum")
+                del self._received[: end + 3]
+                return packet
+            try:
+                more = self._connection.recv(1 << 16)
+            except TimeoutError:
+                raise
+            except OSError as error:
+                raise GdbError(f"the emulator has ended: {error.strerror or error}") from None
+            if not more:
+                raise GdbError("the emulator has ended")
+            self._received += more
+
+
+def _refusal(answer: bytes) -> bool:
+    return not answer or (answer[:1] == b"E" and len(answer) == 3)
