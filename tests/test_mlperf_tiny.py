@@ -230,9 +230,10 @@ def test_the_arena_is_no_larger_than_the_activations_of_tflm(task: str) -> None:
 # ---------------------------------------------------------------- the comparison
 
 
-def test_the_suite_is_every_network_rule_numeric_and_board() -> None:
+def test_the_suite_is_every_network_rule_numeric_and_board_whose_cycles_are_modelled() -> None:
     found = points(None, 3)
-    assert len(found) == len({point.name for point in found}) == 4 * (1 + len(registry.rules)) * 2 * len(load_boards())
+    assert {point.board for point in found} == {"mps2_an386", "nucleo_f446re", "nucleo_l4r5zi", "rpi_pico"}
+    assert len(found) == len({point.name for point in found}) == 4 * (1 + len(registry.rules)) * 2 * 4
     assert {point.seed for point in found} == {3}
 
 

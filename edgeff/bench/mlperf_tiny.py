@@ -25,6 +25,7 @@ from edgeff.bench.learning import SCHEDULE
 from edgeff.bench.metrics import SHARES, measured, metric_of, real_outputs
 from edgeff.bench.models import BENCHMARKS, Benchmark, benchmark_of, weights, weights_tag, with_fresh_head
 from edgeff.device.boards import load_board, load_boards
+from edgeff.device.cores import core_of
 from edgeff.device.mailbox import FirmwareTarget, load_target
 from edgeff.device.simulate import build_project, fits, profile
 from edgeff.device.targets.host import HostTarget
@@ -89,14 +90,15 @@ class Point:
 
 
 def points(models: Path | None, seed: int) -> list[Point]:
-    """Every point: four networks, inference and every rule, int8 and float32, every board of the catalogue."""
+    """Every point: four networks, inference and every rule, int8 and float32, every board whose cycles are modelled."""
     folder = str(models) if models else None
     return [
-        Point(benchmark.task, rule, numeric, board, seed, folder)
+        Point(benchmark.task, rule, numeric, board.name, seed, folder)
         for benchmark in BENCHMARKS
         for rule in ("", *registry.rules)
         for numeric in NUMERICS
-        for board in load_boards()
+        for board in load_boards().values()
+        if core_of(board).cycles
     ]
 
 

@@ -35,8 +35,11 @@ class Gdb:
         self._connection = connection
         self._received = bytearray()
         self._waiting: list[bytes] = []
+
+    def greet(self) -> None:
+        """Waits until the stub answers, and asks for the registers' names: it takes single registers only from whoever knows them."""
         self._ask(b"qSupported:xmlRegisters=arm,riscv")
-        self._ask(b"qXfer:features:read:target.xml:0,1000")  # a stub takes single registers only from whoever knows their names
+        self._ask(b"qXfer:features:read:target.xml:0,1000")
 
     def read_memory(self, address: int, size_bytes: int) -> bytes:
         """Memory as it is."""

@@ -119,11 +119,13 @@ class Host:
 class Emulated:
     """The C in a firmware on an emulated board, built by ``toolchain`` (a name) or by the first one that is installed.
 
-    ``traced``: with what each call made. Raises MissingTool without the emulator or a cross compiler, DoesNotFit when the firmware is too
-    large for the board.
+    It runs on ``target``, by default the first that the board lists. ``traced``: with what each call made. Raises MissingTool without the
+    emulator or a cross compiler, DoesNotFit when the firmware is too large for the board.
     """
 
-    def __init__(self, program: Program, board: Board, toolchain: str | None = None, *, traced: bool = False) -> None:
+    def __init__(
+        self, program: Program, board: Board, toolchain: str | None = None, *, target: str | None = None, traced: bool = False
+    ) -> None:
         try:
             from edgeff.device.firmware import ARENA_SYMBOL, build
             from edgeff.device.mailbox import load_target
@@ -133,7 +135,7 @@ class Emulated:
         with tempfile.TemporaryDirectory(prefix="edgeff-verify-") as folder:
             source = write_c(program, Path(folder) / "c")
             firmware = build(source.folder, board, Path(folder) / "project", choose(board, toolchain))
-        self._target = load_target(firmware, time_limit_s=TIME_LIMIT_S)
+        self._target = load_target(firmware, name=target, time_limit_s=TIME_LIMIT_S)
         self._program, self._persistent_bytes, self._arena = program, source.memory.persistent_bytes, ARENA_SYMBOL
         places = [[(source.memory.offsets[name], program.tensors[name].size_bytes) for name in call.outputs] for call in program.infer]
         self._trace = self._target.trace(places) if traced else None

@@ -52,9 +52,9 @@ class Core:
     """A core, as boards name it.
 
     ``features`` are what variants of kernels may need: ``dsp`` (SIMD on halfwords), ``fpu`` (float32 in hardware), ``mve`` (Helium on
-    integers). ``startup`` names the start-up code that a firmware template has for it. ``toolchains`` holds each compiler's flags,
-    ``without_fpu`` those for a board that leaves the FPU out; empty where no board can. ``emulators`` holds what each emulator has to be
-    told to be this core; an emulator that cannot is not in it.
+    integers and float32). ``startup`` names the start-up code that a firmware template has for it. ``toolchains`` holds each compiler's
+    flags, ``without_fpu`` those for a board that leaves the FPU out; empty where no board can. ``emulators`` holds what each emulator has
+    to be told to be this core; an emulator that cannot is not in it.
     """
 
     name: str

@@ -14,10 +14,10 @@ CORE = register(
         isa=RISCV,
         startup="riscv",
         toolchains={
-            "zig": ("-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+m+c+zicsr"),
+            "zig": ("-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+m+c"),
             # No small-data section: there is no global pointer.
-            "riscv_gcc": ("-march=rv32imc_zicsr", "-mabi=ilp32", "-msmall-data-limit=0"),
+            "riscv_gcc": ("-march=rv32imc", "-mabi=ilp32", "-msmall-data-limit=0"),
         },
-        emulators={"qemu": ("qemu-system-riscv32", "-cpu", "rv32,f=false,d=false")},
+        emulators={"qemu": ("qemu-system-riscv32", "-cpu", "rv32,f=false,d=false", "-bios", "none")},
     )
 )

@@ -31,7 +31,7 @@ class RiscV:
     gdb_pc = 32
     gdb_return = _LINK
 
-    def fault(self, register: Read, word: Read) -> tuple[str, int]:
+    def fault(self, register: Read, word: Read) -> tuple[str, int]:  # noqa: ARG002 - other instruction sets look at memory
         """What went wrong and where: the start-up code hands ``mcause`` and ``mepc`` to the handler as its arguments."""
         cause, place = register(_FIRST_ARGUMENT), register(_FIRST_ARGUMENT + 1)
         return _CAUSES.get(cause, f"trap {cause}"), place

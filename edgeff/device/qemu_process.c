@@ -36,7 +36,7 @@ extern int qemu_plugin_version;
 int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t *info, int argc, char **argv);
 
-/* What is shared: qemu.py has the same structure. It counts while active, until the block at `stop` is about to run. */
+/* What is shared: qemu_process.py has the same structure. It counts while active, until the block at `stop` is about to run. */
 typedef struct {
     uint32_t active, stop;
     counter_t counter;
