@@ -123,7 +123,7 @@ def test_a_parameter_without_its_declaration_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_record_refuses_what_leaves_its_range() -> None:
-    with pytest.raises(EdgeffError, match=r"eff_matrix, n_in: got 0; allowed: an integer, 1 to 2,147,483,647"):
+    with pytest.raises(EdgeffError, match=r"eff_matrix, n_in: got 0; allowed: an integer, 1 or more"):
         Matrix(3, 0)
     with pytest.raises(EdgeffError, match=r"eff_output_i8, y_max: got 128; allowed: an integer, -128 to 127"):
         OutputI8(0, 0, -128, 128, 0)

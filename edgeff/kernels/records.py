@@ -30,6 +30,8 @@ class Range:
         return self.low <= value <= self.high
 
     def __str__(self) -> str:
+        if self.high in (LARGEST_INT, LARGEST_FLOAT) and self.low not in (-self.high, -self.high - 1):
+            return f"{self.low:g} or more"
         return f"{self.low:,} to {self.high:,}" if isinstance(self.low, int) else f"{self.low:g} to {self.high:g}"
 
 

@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import numpy as np
 
-from edgeff.ir import Array
-from edgeff.kernels import In, Out, kernel
+from edgeff.kernels import kernel
 from edgeff.kernels.arithmetic import activate, requantise
 from edgeff.kernels.overlap import element_by_element
 from edgeff.kernels.records import Relu, Rescale, Sides, Size
+from edgeff.kernels.tensors import OutF32, OutI8, VectorF32, VectorI8
 
 ADD_BITS = 20
 
 
 @kernel(overlap=element_by_element("a", "c", written=4, read=4))
-def eff_add_f32(
-    y: Annotated[Array, Out("float", "n")],
-    a: Annotated[Array, In("float", "n")],
-    c: Annotated[Array, In("float", "n")],
-    n: Size,
-    relu: Relu,
-) -> None:
+def eff_add_f32(y: OutF32, a: VectorF32, c: VectorF32, n: Size, relu: Relu) -> None:
     """y = a + c, then the activation."""
     y[:] = activate(a + c, relu)
 
 
 @kernel(overlap=element_by_element("a", "c", written=1, read=1))
-def eff_add_i8(
-    y: Annotated[Array, Out("int8_t", "n")],
-    a: Annotated[Array, In("int8_t", "n")],
-    c: Annotated[Array, In("int8_t", "n")],
-    n: Size,
-    sides: Sides,
-    total: Rescale,
-) -> None:
+def eff_add_i8(y: OutI8, a: VectorI8, c: VectorI8, n: Size, sides: Sides, total: Rescale) -> None:
     """TFLite's int8 ADD: both sides times 2**20 and rescaled by a factor <= 1/2, added, rescaled to the output."""
     left = requantise((a.astype(np.int64) - sides.a_zero) << ADD_BITS, sides.a_multiplier, sides.a_shift)
     right = requantise((c.astype(np.int64) - sides.c_zero) << ADD_BITS, sides.c_multiplier, sides.c_shift)

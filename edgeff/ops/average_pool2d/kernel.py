@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import numpy as np
 
-from edgeff.ir import Array
-from edgeff.kernels import In, Out, kernel
+from edgeff.kernels import kernel
 from edgeff.kernels.arithmetic import activate
 from edgeff.kernels.overlap import pixel_by_pixel, single_channels
 from edgeff.kernels.records import Relu, Window, Zero
+from edgeff.kernels.tensors import (
+    DeltaImageF32,
+    DeltaImageI16,
+    GradientImageF32,
+    GradientImageI16,
+    ImageF32,
+    ImageI8,
+    OutImageF32,
+    OutImageI8,
+)
 from edgeff.kernels.windows import positions_inside, windows
 
 
 @kernel(overlap=pixel_by_pixel(single_channels, size=4))
-def eff_average_pool2d_f32(
-    y: Annotated[Array, Out("float", "out_h", "out_w", "out_c")],
-    x: Annotated[Array, In("float", "in_h", "in_w", "in_c")],
-    window: Window,
-    relu: Relu,
-) -> None:
+def eff_average_pool2d_f32(y: OutImageF32, x: ImageF32, window: Window, relu: Relu) -> None:
     """float32: x (in_h, in_w, in_c) -> y (out_h, out_w, in_c); the taps inside are summed in the order of (ky, kx) and divided once."""
     taps = windows(x, window)
     inside = windows(np.ones(window.in_h * window.in_w, bool), window)
@@ -32,13 +34,7 @@ def eff_average_pool2d_f32(
 
 
 @kernel(overlap=pixel_by_pixel(single_channels, size=1))
-def eff_average_pool2d_i8(
-    y: Annotated[Array, Out("int8_t", "out_h", "out_w", "out_c")],
-    x: Annotated[Array, In("int8_t", "in_h", "in_w", "in_c")],
-    window: Window,
-    y_min: Zero,
-    y_max: Zero,
-) -> None:
+def eff_average_pool2d_i8(y: OutImageI8, x: ImageI8, window: Window, y_min: Zero, y_max: Zero) -> None:
     """int8: the sum over the count, rounded half away from zero (TFLite); one scale and zero point for both."""
     sums = windows(x.astype(np.int64), window).sum(axis=(3, 4))
     count = windows(np.ones(window.in_h * window.in_w, np.int64), window).sum(axis=(3, 4))
@@ -46,11 +42,7 @@ def eff_average_pool2d_i8(
 
 
 @kernel()
-def eff_average_pool2d_input_gradient_f32(
-    d: Annotated[Array, Out("float", "in_h", "in_w", "in_c")],
-    delta: Annotated[Array, In("float", "out_h", "out_w", "out_c")],
-    window: Window,
-) -> None:
+def eff_average_pool2d_input_gradient_f32(d: GradientImageF32, delta: DeltaImageF32, window: Window) -> None:
     """d (in_h, in_w, in_c): every window adds delta / (its taps inside the image) to each of them, in the order of (oy, ox) from 0."""
     count = windows(np.ones(window.in_h * window.in_w, np.float32), window).sum(axis=(3, 4))
     shares = delta.reshape(window.out_h, window.out_w, window.in_c) / count
@@ -64,11 +56,7 @@ def eff_average_pool2d_input_gradient_f32(
 
 
 @kernel()
-def eff_average_pool2d_input_gradient_i8(
-    d: Annotated[Array, Out("int16_t", "in_h", "in_w", "in_c")],
-    delta: Annotated[Array, In("int16_t", "out_h", "out_w", "out_c")],
-    window: Window,
-) -> None:
+def eff_average_pool2d_input_gradient_i8(d: GradientImageI16, delta: DeltaImageI16, window: Window) -> None:
     """d (in_h, in_w, in_c): the sum of delta over the windows that hold a tap, saturated; both int16.
 
     Without padding every window has as many taps, and the division by them is in the scale of d.

@@ -12,8 +12,25 @@ from edgeff.kernels import Arguments, In, Out, Variant, kernel
 from edgeff.kernels.arithmetic import activate, requantise
 from edgeff.kernels.overlap import Chunk, pixel_by_pixel, runs
 from edgeff.kernels.records import OutputI8, Range, Relu, Requant, Size, Step, Window
+from edgeff.kernels.tensors import (
+    ChannelBiasF32,
+    ChannelBiasI32,
+    ChannelMultipliers,
+    ChannelShifts,
+    DeltaImageF32,
+    DeltaImageI16,
+    GradientImageF32,
+    ImageF32,
+    ImageI8,
+    OutImageF32,
+    OutImageI8,
+    Rate,
+    StepCount,
+)
 from edgeff.kernels.updates import BIAS_LIMIT, MOST_POSITIONS, changed_i8, gain_of, rate_of
 from edgeff.kernels.windows import WINDOW_MACS, group_channels, positions_inside, taps_inside, windows
+
+WeightsF32 = Annotated[Array, In("float", "out_c", "k_h", "k_w", "in_c // groups")]
 
 
 def _filters(attrs: Mapping[str, Any]) -> list[Chunk]:
@@ -56,14 +73,7 @@ VARIANTS_I8 = (
 
 
 @kernel(macs=WINDOW_MACS, variants=VARIANTS_F32, overlap=pixel_by_pixel(_filters, size=4))
-def eff_conv2d_f32(
-    y: Annotated[Array, Out("float", "out_h", "out_w", "out_c")],
-    x: Annotated[Array, In("float", "in_h", "in_w", "in_c")],
-    w: Annotated[Array, In("float", "out_c", "k_h", "k_w", "in_c // groups")],
-    b: Annotated[Array | None, In("float", "out_c")],
-    window: Window,
-    relu: Relu,
-) -> None:
+def eff_conv2d_f32(y: OutImageF32, x: ImageF32, w: WeightsF32, b: ChannelBiasF32, window: Window, relu: Relu) -> None:
     """float32: the taps inside the image, summed from b in the order of (ky, kx, c)."""
     image, weights = x.reshape(window.in_h, window.in_w, -1), w.reshape(window.out_c, window.k_h, window.k_w, -1)
     inside = windows(np.ones(window.in_h * window.in_w, bool), window)[:, :, 0]
@@ -85,12 +95,12 @@ def eff_conv2d_f32(
 
 @kernel(macs=WINDOW_MACS, variants=VARIANTS_I8, overlap=pixel_by_pixel(_filters, size=1))
 def eff_conv2d_i8(
-    y: Annotated[Array, Out("int8_t", "out_h", "out_w", "out_c")],
-    x: Annotated[Array, In("int8_t", "in_h", "in_w", "in_c")],
+    y: OutImageI8,
+    x: ImageI8,
     w: Annotated[Array, In("int8_t", "out_c", "k_h", "k_w", "in_c // groups", low=-127, high=127)],
-    b: Annotated[Array | None, In("int32_t", "out_c", low=-BIAS_LIMIT, high=BIAS_LIMIT)],
-    multiplier: Annotated[Array, In("int32_t", "out_c if per_channel else 1", low=0, high=2**31 - 1)],
-    shift: Annotated[Array, In("int32_t", "out_c if per_channel else 1", low=-31, high=30)],
+    b: ChannelBiasI32,
+    multiplier: ChannelMultipliers,
+    shift: ChannelShifts,
     window: Window,
     output: OutputI8,
 ) -> None:
@@ -119,9 +129,9 @@ def _patches(x: Array, window: Window) -> Iterator[tuple[Array, slice]]:
 @kernel(macs=WINDOW_MACS)
 def eff_conv2d_update_f32(
     w: Annotated[Array, Out("float", "out_c", "k_h", "k_w", "in_c // groups", also_read=True)],
-    delta: Annotated[Array, In("float", "out_h", "out_w", "out_c")],
-    a: Annotated[Array, In("float", "in_h", "in_w", "in_c")],
-    rate: Annotated[Array, In("uint32_t", "1", low=0, high=1 << 16)],
+    delta: DeltaImageF32,
+    a: ImageF32,
+    rate: Rate,
     window: Window,
     lr: float,
 ) -> None:
@@ -140,10 +150,10 @@ def eff_conv2d_update_f32(
 @kernel(macs=WINDOW_MACS)
 def eff_conv2d_update_i8(
     w: Annotated[Array, Out("int8_t", "out_c", "k_h", "k_w", "in_c // groups", low=-127, high=127, also_read=True)],
-    delta: Annotated[Array, In("int16_t", "out_h", "out_w", "out_c")],
-    a: Annotated[Array, In("int8_t", "in_h", "in_w", "in_c")],
-    rate: Annotated[Array, In("uint32_t", "1", low=0, high=1 << 16)],
-    step: Annotated[Array, In("uint32_t", "1")],
+    delta: DeltaImageI16,
+    a: ImageI8,
+    rate: Rate,
+    step: StepCount,
     window: Window,
     how: Step,
 ) -> None:
@@ -159,7 +169,7 @@ def eff_conv2d_update_i8(
 def eff_conv_bias_update_f32(
     b: Annotated[Array, Out("float", "out_c", also_read=True)],
     delta: Annotated[Array, In("float", "n", "out_c")],
-    rate: Annotated[Array, In("uint32_t", "1", low=0, high=1 << 16)],
+    rate: Rate,
     n: Size,
     out_c: Size,
     lr: float,
@@ -175,7 +185,7 @@ def eff_conv_bias_update_f32(
 def eff_conv_bias_update_i32(
     b: Annotated[Array, Out("int32_t", "out_c", low=-BIAS_LIMIT, high=BIAS_LIMIT, also_read=True)],
     delta: Annotated[Array, In("int16_t", "n", "out_c")],
-    rate: Annotated[Array, In("uint32_t", "1", low=0, high=1 << 16)],
+    rate: Rate,
     n: Annotated[int, Range(1, MOST_POSITIONS)],
     out_c: Size,
     requant: Requant,
@@ -186,12 +196,7 @@ def eff_conv_bias_update_i32(
 
 
 @kernel(macs=WINDOW_MACS)
-def eff_conv2d_input_gradient_f32(
-    d: Annotated[Array, Out("float", "in_h", "in_w", "in_c")],
-    delta: Annotated[Array, In("float", "out_h", "out_w", "out_c")],
-    w: Annotated[Array, In("float", "out_c", "k_h", "k_w", "in_c // groups")],
-    window: Window,
-) -> None:
+def eff_conv2d_input_gradient_f32(d: GradientImageF32, delta: DeltaImageF32, w: WeightsF32, window: Window) -> None:
     """d: the sum of delta x weight over all windows, in the order of (ky, kx, o) from 0."""
     deltas, weights = delta.reshape(window.out_h, window.out_w, -1), w.reshape(window.out_c, window.k_h, window.k_w, -1)
     sums = np.zeros((window.in_h, window.in_w, window.in_c), np.float32)

@@ -11,7 +11,22 @@ from edgeff.kernels import In, Out, Variant, kernel
 from edgeff.kernels.arithmetic import activate, requantise, saturate16, shift_round_up
 from edgeff.kernels.overlap import row_by_row
 from edgeff.kernels.records import Flag, Matrix, OutputI8, Range, Relu, Requant, Size, Step
+from edgeff.kernels.tensors import InPlaceF32, PreShift, Rate, StepCount, VectorF32, VectorI16
 from edgeff.kernels.updates import BIAS_LIMIT, FRACTION_I8, FRACTION_I16, GAIN_I8, GAIN_I16, gain_of, rate_of, rounding_of
+
+InputF32 = Annotated[Array, In("float", "n_in")]
+WeightsF32 = Annotated[Array, In("float", "n_out", "n_in")]
+InputI8 = Annotated[Array, In("int8_t", "n_in")]
+WeightsI8 = Annotated[Array, In("int8_t", "n_out", "n_in", low=-127, high=127)]
+BiasI32 = Annotated[Array | None, In("int32_t", "n_out", low=-BIAS_LIMIT, high=BIAS_LIMIT)]
+MultipliersI32 = Annotated[Array, In("int32_t", "n_out if per_channel else 1", low=0, high=2**31 - 1)]
+ShiftsI32 = Annotated[Array, In("int32_t", "n_out if per_channel else 1", low=-31, high=30)]
+OutputI16 = Annotated[Array, Out("int16_t", "n_out")]
+InputI16 = Annotated[Array, In("int16_t", "n_in")]
+WeightsI16 = Annotated[Array, In("int16_t", "n_out", "n_in")]
+DeltaF32 = Annotated[Array, In("float", "n_out")]
+GradientI16 = Annotated[Array, Out("int16_t", "n_in")]
+DeltaI16 = Annotated[Array, In("int16_t", "n_out")]
 
 
 def _x4(size: int) -> Variant:
@@ -22,8 +37,8 @@ def _x4(size: int) -> Variant:
 @kernel(macs="n_out * n_in", variants=(_x4(4),), overlap=row_by_row(lanes=1, size=4))
 def eff_dense_f32(
     y: Annotated[Array, Out("float", "n_out")],
-    x: Annotated[Array, In("float", "n_in")],
-    w: Annotated[Array, In("float", "n_out", "n_in")],
+    x: InputF32,
+    w: WeightsF32,
     b: Annotated[Array | None, In("float", "n_out")],
     size: Matrix,
     relu: Relu,
@@ -39,11 +54,11 @@ def eff_dense_f32(
 @kernel(macs="n_out * n_in", variants=(_x4(1),), overlap=row_by_row(lanes=1, size=1))
 def eff_dense_i8(
     y: Annotated[Array, Out("int8_t", "n_out")],
-    x: Annotated[Array, In("int8_t", "n_in")],
-    w: Annotated[Array, In("int8_t", "n_out", "n_in", low=-127, high=127)],
-    b: Annotated[Array | None, In("int32_t", "n_out", low=-BIAS_LIMIT, high=BIAS_LIMIT)],
-    multiplier: Annotated[Array, In("int32_t", "n_out if per_channel else 1", low=0, high=2**31 - 1)],
-    shift: Annotated[Array, In("int32_t", "n_out if per_channel else 1", low=-31, high=30)],
+    x: InputI8,
+    w: WeightsI8,
+    b: BiasI32,
+    multiplier: MultipliersI32,
+    shift: ShiftsI32,
     size: Matrix,
     output: OutputI8,
 ) -> None:
@@ -57,15 +72,15 @@ def eff_dense_i8(
 
 @kernel(macs="n_out * n_in", overlap=row_by_row(lanes=1, size=2))
 def eff_dense_i16(
-    y: Annotated[Array, Out("int16_t", "n_out")],
-    x: Annotated[Array, In("int16_t", "n_in")],
-    w: Annotated[Array, In("int16_t", "n_out", "n_in")],
-    b: Annotated[Array | None, In("int32_t", "n_out", low=-BIAS_LIMIT, high=BIAS_LIMIT)],
-    multiplier: Annotated[Array, In("int32_t", "n_out if per_channel else 1", low=0, high=2**31 - 1)],
-    shift: Annotated[Array, In("int32_t", "n_out if per_channel else 1", low=-31, high=30)],
+    y: OutputI16,
+    x: InputI16,
+    w: WeightsI16,
+    b: BiasI32,
+    multiplier: MultipliersI32,
+    shift: ShiftsI32,
     size: Matrix,
     per_channel: Flag,
-    pre_shift: Annotated[int, Range(0, 31)],
+    pre_shift: PreShift,
     y_min: Annotated[int, Range(-32767, 0)],
 ) -> None:
     """int16, symmetric: 64-bit sums rounded by 2**pre_shift (2**pre_shift > n_in keeps them within 2**30), then b and requantisation."""
@@ -76,12 +91,7 @@ def eff_dense_i16(
 
 
 @kernel(macs="n_out * n_in")
-def eff_input_gradient_f32(
-    d: Annotated[Array, Out("float", "n_in")],
-    delta: Annotated[Array, In("float", "n_out")],
-    w: Annotated[Array, In("float", "n_out", "n_in")],
-    size: Matrix,
-) -> None:
+def eff_input_gradient_f32(d: Annotated[Array, Out("float", "n_in")], delta: DeltaF32, w: WeightsF32, size: Matrix) -> None:
     """d = w^T delta, rows added in index order."""
     sums = np.zeros(size.n_in, np.float32)
     products = delta[:, None] * w.reshape(size.n_out, size.n_in)
@@ -96,27 +106,13 @@ def _input_gradient(d: Array, delta: Array, w: Array, n_out: int, n_in: int, pre
 
 
 @kernel(macs="n_out * n_in")
-def eff_input_gradient_i8(
-    d: Annotated[Array, Out("int16_t", "n_in")],
-    delta: Annotated[Array, In("int16_t", "n_out")],
-    w: Annotated[Array, In("int8_t", "n_out", "n_in", low=-127, high=127)],
-    size: Matrix,
-    pre_shift: Annotated[int, Range(0, 31)],
-    requant: Requant,
-) -> None:
+def eff_input_gradient_i8(d: GradientI16, delta: DeltaI16, w: WeightsI8, size: Matrix, pre_shift: PreShift, requant: Requant) -> None:
     """d = w^T delta for int8 weights: 64-bit sums rounded by 2**pre_shift, requantised, saturated to int16."""
     _input_gradient(d, delta, w, size.n_out, size.n_in, pre_shift, requant.multiplier, requant.shift)
 
 
 @kernel(macs="n_out * n_in")
-def eff_input_gradient_i16(
-    d: Annotated[Array, Out("int16_t", "n_in")],
-    delta: Annotated[Array, In("int16_t", "n_out")],
-    w: Annotated[Array, In("int16_t", "n_out", "n_in")],
-    size: Matrix,
-    pre_shift: Annotated[int, Range(0, 31)],
-    requant: Requant,
-) -> None:
+def eff_input_gradient_i16(d: GradientI16, delta: DeltaI16, w: WeightsI16, size: Matrix, pre_shift: PreShift, requant: Requant) -> None:
     """d = w^T delta for int16 weights."""
     _input_gradient(d, delta, w, size.n_out, size.n_in, pre_shift, requant.multiplier, requant.shift)
 
@@ -127,27 +123,13 @@ def _dense(y: Array, dx: Array, w: Array, n_out: int, n_in: int, pre_shift: int,
 
 
 @kernel(macs="n_out * n_in")
-def eff_dense_tangent_i8(
-    y: Annotated[Array, Out("int16_t", "n_out")],
-    dx: Annotated[Array, In("int16_t", "n_in")],
-    w: Annotated[Array, In("int8_t", "n_out", "n_in", low=-127, high=127)],
-    size: Matrix,
-    pre_shift: Annotated[int, Range(0, 31)],
-    requant: Requant,
-) -> None:
+def eff_dense_tangent_i8(y: OutputI16, dx: InputI16, w: WeightsI8, size: Matrix, pre_shift: PreShift, requant: Requant) -> None:
     """y = w dx for an int16 tangent and int8 weights: 64-bit sums rounded by 2**pre_shift, requantised, saturated to int16."""
     _dense(y, dx, w, size.n_out, size.n_in, pre_shift, requant.multiplier, requant.shift)
 
 
 @kernel(macs="n_out * n_in")
-def eff_dense_tangent_i16(
-    y: Annotated[Array, Out("int16_t", "n_out")],
-    dx: Annotated[Array, In("int16_t", "n_in")],
-    w: Annotated[Array, In("int16_t", "n_out", "n_in")],
-    size: Matrix,
-    pre_shift: Annotated[int, Range(0, 31)],
-    requant: Requant,
-) -> None:
+def eff_dense_tangent_i16(y: OutputI16, dx: InputI16, w: WeightsI16, size: Matrix, pre_shift: PreShift, requant: Requant) -> None:
     """y = w dx for int16 weights."""
     _dense(y, dx, w, size.n_out, size.n_in, pre_shift, requant.multiplier, requant.shift)
 
@@ -155,9 +137,9 @@ def eff_dense_tangent_i16(
 @kernel(macs="n_out * n_in")
 def eff_dense_update_f32(
     w: Annotated[Array, Out("float", "n_out", "n_in", also_read=True)],
-    delta: Annotated[Array, In("float", "n_out")],
-    a: Annotated[Array, In("float", "n_in")],
-    rate: Annotated[Array, In("uint32_t", "1", low=0, high=1 << 16)],
+    delta: DeltaF32,
+    a: InputF32,
+    rate: Rate,
     size: Matrix,
     lr: float,
 ) -> None:
@@ -169,10 +151,10 @@ def eff_dense_update_f32(
 @kernel(macs="n_out * n_in")
 def eff_dense_update_i8(
     w: Annotated[Array, Out("int8_t", "n_out", "n_in", low=-127, high=127, also_read=True)],
-    delta: Annotated[Array, In("int16_t", "n_out")],
-    a: Annotated[Array, In("int8_t", "n_in")],
-    rate: Annotated[Array, In("uint32_t", "1", low=0, high=1 << 16)],
-    step: Annotated[Array, In("uint32_t", "1")],
+    delta: DeltaI16,
+    a: InputI8,
+    rate: Rate,
+    step: StepCount,
     size: Matrix,
     how: Step,
 ) -> None:
@@ -187,10 +169,10 @@ def eff_dense_update_i8(
 @kernel(macs="n_out * n_in")
 def eff_dense_update_i16(
     w: Annotated[Array, Out("int16_t", "n_out", "n_in", also_read=True)],
-    delta: Annotated[Array, In("int16_t", "n_out")],
-    a: Annotated[Array, In("int16_t", "n_in")],
-    rate: Annotated[Array, In("uint32_t", "1", low=0, high=1 << 16)],
-    step: Annotated[Array, In("uint32_t", "1")],
+    delta: DeltaI16,
+    a: InputI16,
+    rate: Rate,
+    step: StepCount,
     size: Matrix,
     how: Step,
 ) -> None:
@@ -203,13 +185,7 @@ def eff_dense_update_i16(
 
 
 @kernel()
-def eff_bias_update_f32(
-    b: Annotated[Array, Out("float", "n", also_read=True)],
-    delta: Annotated[Array, In("float", "n")],
-    rate: Annotated[Array, In("uint32_t", "1", low=0, high=1 << 16)],
-    n: Size,
-    lr: float,
-) -> None:
+def eff_bias_update_f32(b: InPlaceF32, delta: VectorF32, rate: Rate, n: Size, lr: float) -> None:
     """b -= (rate / 2**16) lr delta."""
     b -= rate_of(rate, lr) * delta
 
@@ -217,8 +193,8 @@ def eff_bias_update_f32(
 @kernel()
 def eff_bias_update_i32(
     b: Annotated[Array, Out("int32_t", "n", low=-BIAS_LIMIT, high=BIAS_LIMIT, also_read=True)],
-    delta: Annotated[Array, In("int16_t", "n")],
-    rate: Annotated[Array, In("uint32_t", "1", low=0, high=1 << 16)],
+    delta: VectorI16,
+    rate: Rate,
     n: Size,
     requant: Requant,
 ) -> None:

@@ -12,8 +12,25 @@ from edgeff.kernels import In, Out, kernel
 from edgeff.kernels.arithmetic import activate, requantise
 from edgeff.kernels.overlap import Chunk, pixel_by_pixel, runs
 from edgeff.kernels.records import OutputI8, Relu, Step, Window
-from edgeff.kernels.updates import BIAS_LIMIT, changed_i8, rate_of
+from edgeff.kernels.tensors import (
+    ChannelBiasF32,
+    ChannelBiasI32,
+    ChannelMultipliers,
+    ChannelShifts,
+    DeltaImageF32,
+    DeltaImageI16,
+    GradientImageF32,
+    ImageF32,
+    ImageI8,
+    OutImageF32,
+    OutImageI8,
+    Rate,
+    StepCount,
+)
+from edgeff.kernels.updates import changed_i8, rate_of
 from edgeff.kernels.windows import WINDOW_MACS, positions_inside, taps_inside, windows
+
+WeightsF32 = Annotated[Array, In("float", "k_h", "k_w", "out_c")]
 
 
 def _channels(attrs: Mapping[str, Any]) -> list[Chunk]:
@@ -26,14 +43,7 @@ def _channels(attrs: Mapping[str, Any]) -> list[Chunk]:
 
 
 @kernel(macs=WINDOW_MACS, overlap=pixel_by_pixel(_channels, size=4))
-def eff_depthwise_conv2d_f32(
-    y: Annotated[Array, Out("float", "out_h", "out_w", "out_c")],
-    x: Annotated[Array, In("float", "in_h", "in_w", "in_c")],
-    w: Annotated[Array, In("float", "k_h", "k_w", "out_c")],
-    b: Annotated[Array | None, In("float", "out_c")],
-    window: Window,
-    relu: Relu,
-) -> None:
+def eff_depthwise_conv2d_f32(y: OutImageF32, x: ImageF32, w: WeightsF32, b: ChannelBiasF32, window: Window, relu: Relu) -> None:
     """float32: x (in_h, in_w, in_c), w (k_h, k_w, in_c * depth), b (in_c * depth,) -> y (out_h, out_w, in_c * depth), in index order."""
     taps = np.repeat(windows(x, window), (window.out_c // window.in_c), axis=2)
     inside = windows(np.ones(window.in_h * window.in_w, bool), window)[:, :, 0]
@@ -49,12 +59,12 @@ def eff_depthwise_conv2d_f32(
 
 @kernel(macs=WINDOW_MACS, overlap=pixel_by_pixel(_channels, size=1))
 def eff_depthwise_conv2d_i8(
-    y: Annotated[Array, Out("int8_t", "out_h", "out_w", "out_c")],
-    x: Annotated[Array, In("int8_t", "in_h", "in_w", "in_c")],
+    y: OutImageI8,
+    x: ImageI8,
     w: Annotated[Array, In("int8_t", "k_h", "k_w", "out_c", low=-127, high=127)],
-    b: Annotated[Array | None, In("int32_t", "out_c", low=-BIAS_LIMIT, high=BIAS_LIMIT)],
-    multiplier: Annotated[Array, In("int32_t", "out_c if per_channel else 1", low=0, high=2**31 - 1)],
-    shift: Annotated[Array, In("int32_t", "out_c if per_channel else 1", low=-31, high=30)],
+    b: ChannelBiasI32,
+    multiplier: ChannelMultipliers,
+    shift: ChannelShifts,
     window: Window,
     output: OutputI8,
 ) -> None:
@@ -73,9 +83,9 @@ def eff_depthwise_conv2d_i8(
 @kernel(macs=WINDOW_MACS)
 def eff_depthwise_conv2d_update_f32(
     w: Annotated[Array, Out("float", "k_h", "k_w", "out_c", also_read=True)],
-    delta: Annotated[Array, In("float", "out_h", "out_w", "out_c")],
-    a: Annotated[Array, In("float", "in_h", "in_w", "in_c")],
-    rate: Annotated[Array, In("uint32_t", "1", low=0, high=1 << 16)],
+    delta: DeltaImageF32,
+    a: ImageF32,
+    rate: Rate,
     window: Window,
     lr: float,
 ) -> None:
@@ -94,10 +104,10 @@ def eff_depthwise_conv2d_update_f32(
 @kernel(macs=WINDOW_MACS)
 def eff_depthwise_conv2d_update_i8(
     w: Annotated[Array, Out("int8_t", "k_h", "k_w", "out_c", low=-127, high=127, also_read=True)],
-    delta: Annotated[Array, In("int16_t", "out_h", "out_w", "out_c")],
-    a: Annotated[Array, In("int8_t", "in_h", "in_w", "in_c")],
-    rate: Annotated[Array, In("uint32_t", "1", low=0, high=1 << 16)],
-    step: Annotated[Array, In("uint32_t", "1")],
+    delta: DeltaImageI16,
+    a: ImageI8,
+    rate: Rate,
+    step: StepCount,
     window: Window,
     how: Step,
 ) -> None:
@@ -109,12 +119,7 @@ def eff_depthwise_conv2d_update_i8(
 
 
 @kernel(macs=WINDOW_MACS)
-def eff_depthwise_conv2d_input_gradient_f32(
-    d: Annotated[Array, Out("float", "in_h", "in_w", "in_c")],
-    delta: Annotated[Array, In("float", "out_h", "out_w", "out_c")],
-    w: Annotated[Array, In("float", "k_h", "k_w", "out_c")],
-    window: Window,
-) -> None:
+def eff_depthwise_conv2d_input_gradient_f32(d: GradientImageF32, delta: DeltaImageF32, w: WeightsF32, window: Window) -> None:
     """d (in_h, in_w, in_c): the sum of delta x weight over all windows, in the order of (ky, kx, q) from 0."""
     deltas, weights = (
         delta.reshape(window.out_h, window.out_w, window.in_c, (window.out_c // window.in_c)),

@@ -14,12 +14,7 @@ from edgeff.kernels.records import Range, Rescale, Size
 
 
 @kernel(overlap=channel_by_channel(4))
-def eff_mean_f32(
-    y: Annotated[Array, Out("float", "in_c")],
-    x: Annotated[Array, In("float", "n", "in_c")],
-    n: Size,
-    in_c: Size,
-) -> None:
+def eff_mean_f32(y: Annotated[Array, Out("float", "in_c")], x: Annotated[Array, In("float", "n", "in_c")], n: Size, in_c: Size) -> None:
     """float32: x (n, in_c) -> y (in_c,), each channel's sum in index order over n."""
     rows = x.reshape(n, in_c)
     sums = np.zeros(in_c, np.float32)

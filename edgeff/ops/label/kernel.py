@@ -10,6 +10,8 @@ from edgeff.kernels import In, Out, kernel
 from edgeff.kernels.overlap import Clearance, Overlap
 from edgeff.kernels.records import Range, Record, Size, Zero
 
+LabelI32 = Annotated[Array, In("int32_t", "1", low=-1, high="classes - 1")]
+
 
 def _embed(y: Array, x: Array, label: Array, places: int, classes: int, on: float, off: float, neutral: float) -> None:
     rows = y.reshape(places, -1)
@@ -64,7 +66,7 @@ def _after_labels(size: int) -> Overlap:
 def eff_embed_label_f32(
     y: Annotated[Array, Out("float", "places", "classes + n")],
     x: Annotated[Array, In("float", "places", "n")],
-    label: Annotated[Array, In("int32_t", "1", low=-1, high="classes - 1")],
+    label: LabelI32,
     entries: LabelF32,
 ) -> None:
     """y (places, classes + n) = at each place the label's entries, ``off`` but ``on`` at the label (a negative label: all ``neutral``),
@@ -77,7 +79,7 @@ def eff_embed_label_f32(
 def eff_embed_label_i8(
     y: Annotated[Array, Out("int8_t", "places", "classes + n")],
     x: Annotated[Array, In("int8_t", "places", "n")],
-    label: Annotated[Array, In("int32_t", "1", low=-1, high="classes - 1")],
+    label: LabelI32,
     entries: LabelI8,
 ) -> None:
     """The int8 form; the values are already quantised, and y keeps x's scale."""
@@ -88,7 +90,7 @@ def eff_embed_label_i8(
 def eff_embed_label_i16(
     y: Annotated[Array, Out("int16_t", "places", "classes + n")],
     x: Annotated[Array, In("int16_t", "places", "n")],
-    label: Annotated[Array, In("int32_t", "1", low=-1, high="classes - 1")],
+    label: LabelI32,
     entries: LabelI16,
 ) -> None:
     """The int16 form."""

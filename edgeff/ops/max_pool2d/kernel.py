@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import numpy as np
 
-from edgeff.ir import Array
-from edgeff.kernels import In, Out, kernel
+from edgeff.kernels import kernel
 from edgeff.kernels.arithmetic import activate
 from edgeff.kernels.overlap import pixel_by_pixel, single_channels
 from edgeff.kernels.records import Relu, Window, Zero
+from edgeff.kernels.tensors import (
+    DeltaImageF32,
+    DeltaImageI16,
+    GradientImageF32,
+    GradientImageI16,
+    ImageF32,
+    ImageI8,
+    OutImageF32,
+    OutImageI8,
+)
 from edgeff.kernels.windows import positions_inside, taps_inside, windows
 
 
 @kernel(overlap=pixel_by_pixel(single_channels, size=4))
-def eff_max_pool2d_f32(
-    y: Annotated[Array, Out("float", "out_h", "out_w", "out_c")],
-    x: Annotated[Array, In("float", "in_h", "in_w", "in_c")],
-    window: Window,
-    relu: Relu,
-) -> None:
+def eff_max_pool2d_f32(y: OutImageF32, x: ImageF32, window: Window, relu: Relu) -> None:
     """float32: the first largest of the taps inside the image."""
     taps = windows(x, window)
     inside = windows(np.ones(window.in_h * window.in_w, bool), window)
@@ -33,25 +35,14 @@ def eff_max_pool2d_f32(
 
 
 @kernel(overlap=pixel_by_pixel(single_channels, size=1))
-def eff_max_pool2d_i8(
-    y: Annotated[Array, Out("int8_t", "out_h", "out_w", "out_c")],
-    x: Annotated[Array, In("int8_t", "in_h", "in_w", "in_c")],
-    window: Window,
-    y_min: Zero,
-    y_max: Zero,
-) -> None:
+def eff_max_pool2d_i8(y: OutImageI8, x: ImageI8, window: Window, y_min: Zero, y_max: Zero) -> None:
     """int8: the largest of the taps inside the image; one scale and zero point for both."""
     taps = windows(x.astype(np.int64) + 128, window)
     y[:] = np.clip(taps.max(axis=(3, 4)) - 128, y_min, y_max).reshape(-1)
 
 
 @kernel()
-def eff_max_pool2d_tangent_f32(
-    y: Annotated[Array, Out("float", "out_h", "out_w", "out_c")],
-    dx: Annotated[Array, In("float", "in_h", "in_w", "in_c")],
-    x: Annotated[Array, In("float", "in_h", "in_w", "in_c")],
-    window: Window,
-) -> None:
+def eff_max_pool2d_tangent_f32(y: OutImageF32, dx: ImageF32, x: ImageF32, window: Window) -> None:
     """y (out_h, out_w, in_c) = dx where the first of each window's largest taps of x lies."""
     taps, moves, inside = windows(x, window), windows(dx, window), windows(np.ones(window.in_h * window.in_w, bool), window)
     found, largest, moved = (np.zeros((window.out_h, window.out_w, window.in_c), dtype) for dtype in (bool, np.float32, np.float32))
@@ -63,12 +54,7 @@ def eff_max_pool2d_tangent_f32(
 
 
 @kernel()
-def eff_max_pool2d_input_gradient_f32(
-    d: Annotated[Array, Out("float", "in_h", "in_w", "in_c")],
-    delta: Annotated[Array, In("float", "out_h", "out_w", "out_c")],
-    x: Annotated[Array, In("float", "in_h", "in_w", "in_c")],
-    window: Window,
-) -> None:
+def eff_max_pool2d_input_gradient_f32(d: GradientImageF32, delta: DeltaImageF32, x: ImageF32, window: Window) -> None:
     """d (in_h, in_w, in_c): every window adds delta to the first of its largest taps, in the order of (oy, ox) from 0."""
     taps, inside = windows(x, window), windows(np.ones(window.in_h * window.in_w, bool), window)
     best, largest = np.full((window.out_h, window.out_w, window.in_c), -1), np.zeros((window.out_h, window.out_w, window.in_c), np.float32)
@@ -88,12 +74,7 @@ def eff_max_pool2d_input_gradient_f32(
 
 
 @kernel()
-def eff_max_pool2d_input_gradient_i8(
-    d: Annotated[Array, Out("int16_t", "in_h", "in_w", "in_c")],
-    delta: Annotated[Array, In("int16_t", "out_h", "out_w", "out_c")],
-    x: Annotated[Array, In("int8_t", "in_h", "in_w", "in_c")],
-    window: Window,
-) -> None:
+def eff_max_pool2d_input_gradient_i8(d: GradientImageI16, delta: DeltaImageI16, x: ImageI8, window: Window) -> None:
     """d (in_h, in_w, in_c): every window adds delta to the first of its largest taps, saturated, in the order of (oy, ox); both int16."""
     image, sums = x.reshape(window.in_h, window.in_w, window.in_c), np.zeros((window.in_h, window.in_w, window.in_c), np.int64)
     deltas, channels = delta.reshape(window.out_h, window.out_w, window.in_c), np.arange(window.in_c)

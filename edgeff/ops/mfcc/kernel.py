@@ -17,6 +17,15 @@ from edgeff.ir import Array
 from edgeff.kernels import Arguments, In, Out, kernel
 from edgeff.kernels.overlap import Clearance, Overlap
 from edgeff.kernels.records import LARGEST_FLOAT, Flag, Range, Record, Size, Zero
+from edgeff.kernels.tensors import VectorI16
+
+ScratchF32 = Annotated[Array, Out("float", "fft + bands + coefficients")]
+FrameWindowF32 = Annotated[Array, In("float", "frame")]
+SineF32 = Annotated[Array, In("float", "3 * fft // 4")]
+MelF32 = Annotated[Array, In("float", "weights")]
+SpansI32 = Annotated[Array, In("int32_t", "bands", "2")]
+CosinesF32 = Annotated[Array, In("float", "coefficients", "bands")]
+
 
 CLIPS_AT_ONCE = 16
 
@@ -223,13 +232,13 @@ def _frame_by_frame(size: int) -> Overlap:
 @kernel(macs=_multiplications)
 def eff_mfcc_f32(
     y: Annotated[Array, Out("float", "frames", "coefficients")],
-    scratch: Annotated[Array, Out("float", "fft + bands + coefficients")],
-    x: Annotated[Array, In("int16_t", "n")],
-    window: Annotated[Array, In("float", "frame")],
-    sine: Annotated[Array, In("float", "3 * fft // 4")],
-    mel: Annotated[Array, In("float", "weights")],
-    spans: Annotated[Array, In("int32_t", "bands", "2")],
-    dct: Annotated[Array, In("float", "coefficients", "bands")],
+    scratch: ScratchF32,
+    x: VectorI16,
+    window: FrameWindowF32,
+    sine: SineF32,
+    mel: MelF32,
+    spans: SpansI32,
+    dct: CosinesF32,
     sizes: Frames,
 ) -> None:
     """x (n,) int16 -> y (frames, coefficients) float32; ``scratch`` keeps the last frame's working memory."""
@@ -240,13 +249,13 @@ def eff_mfcc_f32(
 @kernel(macs=_multiplications, overlap=_frame_by_frame(1))
 def eff_mfcc_i8(
     y: Annotated[Array, Out("int8_t", "frames", "coefficients")],
-    scratch: Annotated[Array, Out("float", "fft + bands + coefficients")],
-    x: Annotated[Array, In("int16_t", "n")],
-    window: Annotated[Array, In("float", "frame")],
-    sine: Annotated[Array, In("float", "3 * fft // 4")],
-    mel: Annotated[Array, In("float", "weights")],
-    spans: Annotated[Array, In("int32_t", "bands", "2")],
-    dct: Annotated[Array, In("float", "coefficients", "bands")],
+    scratch: ScratchF32,
+    x: VectorI16,
+    window: FrameWindowF32,
+    sine: SineF32,
+    mel: MelF32,
+    spans: SpansI32,
+    dct: CosinesF32,
     sizes: Frames,
     steps: FeatureSteps,
 ) -> None:
@@ -261,13 +270,13 @@ def eff_mfcc_i8(
 @kernel(macs=_multiplications, overlap=_frame_by_frame(2))
 def eff_mfcc_i16(
     y: Annotated[Array, Out("int16_t", "frames", "coefficients")],
-    scratch: Annotated[Array, Out("float", "fft + bands + coefficients")],
-    x: Annotated[Array, In("int16_t", "n")],
-    window: Annotated[Array, In("float", "frame")],
-    sine: Annotated[Array, In("float", "3 * fft // 4")],
-    mel: Annotated[Array, In("float", "weights")],
-    spans: Annotated[Array, In("int32_t", "bands", "2")],
-    dct: Annotated[Array, In("float", "coefficients", "bands")],
+    scratch: ScratchF32,
+    x: VectorI16,
+    window: FrameWindowF32,
+    sine: SineF32,
+    mel: MelF32,
+    spans: SpansI32,
+    dct: CosinesF32,
     sizes: Frames,
     y_scale: Annotated[float, Range(0.0, LARGEST_FLOAT)],
 ) -> None:

@@ -8,10 +8,13 @@ from typing import Annotated
 import numpy as np
 
 from edgeff.ir import Array
-from edgeff.kernels import In, Out, kernel
+from edgeff.kernels import kernel
 from edgeff.kernels.arithmetic import exp_f32, exp_q31, high_mul, reciprocal_q31, shift_round, sum_in_order
 from edgeff.kernels.overlap import element_by_element
 from edgeff.kernels.records import Multiplier, Range, Record, Shift, Size
+from edgeff.kernels.tensors import OutF32, OutI8, OutI16, VectorF32, VectorI8, VectorI16
+
+Width = Annotated[int, Range(1, 4095)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +27,7 @@ class Logits(Record):
 
 
 @kernel(overlap=element_by_element("x", written=4, read=4))
-def eff_softmax_f32(
-    y: Annotated[Array, Out("float", "n")],
-    x: Annotated[Array, In("float", "n")],
-    n: Size,
-) -> None:
+def eff_softmax_f32(y: OutF32, x: VectorF32, n: Size) -> None:
     """y = exp(x - max x) / sum, the sum in index order; y may be x."""
     powers = exp_f32(x - x.max())
     y[:] = powers / sum_in_order(powers)
@@ -47,23 +46,13 @@ def _fixed_point(x: Array, multiplier: int, shift: int, diff_min: int, extra_bit
 
 
 @kernel(overlap=element_by_element("x", written=1, read=1))
-def eff_softmax_i8(
-    y: Annotated[Array, Out("int8_t", "n")],
-    x: Annotated[Array, In("int8_t", "n")],
-    n: Annotated[int, Range(1, 4095)],
-    logits: Logits,
-) -> None:
+def eff_softmax_i8(y: OutI8, x: VectorI8, n: Width, logits: Logits) -> None:
     """int8 logits -> int8 probabilities, scale 1/256 and zero point -128; differences below ``diff_min`` give -128. n <= 4,095."""
     share = _fixed_point(x, logits.multiplier, logits.shift, logits.diff_min, 23)
     y[:] = np.where(share < 0, -128, np.clip(share - 128, -128, 127))
 
 
 @kernel(overlap=element_by_element("x", written=2, read=2))
-def eff_softmax_i16(
-    y: Annotated[Array, Out("int16_t", "n")],
-    x: Annotated[Array, In("int16_t", "n")],
-    n: Annotated[int, Range(1, 4095)],
-    logits: Logits,
-) -> None:
+def eff_softmax_i16(y: OutI16, x: VectorI16, n: Width, logits: Logits) -> None:
     """int16 logits -> int16 probabilities, scale 1/32768 and zero point 0."""
     y[:] = np.clip(_fixed_point(x, logits.multiplier, logits.shift, logits.diff_min, 16), 0, 32767)

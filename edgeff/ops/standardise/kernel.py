@@ -7,20 +7,17 @@ from typing import Annotated
 
 import numpy as np
 
-from edgeff.ir import Array
-from edgeff.kernels import In, Out, kernel
+from edgeff.kernels import kernel
 from edgeff.kernels.arithmetic import sum_in_order
 from edgeff.kernels.overlap import element_by_element
 from edgeff.kernels.records import LARGEST_FLOAT, Range, Size, Zero
+from edgeff.kernels.tensors import OutF32, OutI8, OutI16, VectorF32, VectorI8, VectorI16
+
+Width = Annotated[int, Range(1, 32_768)]
 
 
 @kernel(macs="2 * n", overlap=element_by_element("x", written=4, read=4))
-def eff_standardise_f32(
-    y: Annotated[Array, Out("float", "n")],
-    x: Annotated[Array, In("float", "n")],
-    n: Size,
-    eps: Annotated[float, Range(0.0, LARGEST_FLOAT)],
-) -> None:
+def eff_standardise_f32(y: OutF32, x: VectorF32, n: Size, eps: Annotated[float, Range(0.0, LARGEST_FLOAT)]) -> None:
     """y = (x - mean(x)) / sqrt(variance(x) + eps)."""
     centred = x - sum_in_order(x) / np.float32(n)
     spread = sum_in_order(centred * centred) / np.float32(n) + np.float32(eps)
@@ -28,13 +25,7 @@ def eff_standardise_f32(
 
 
 @kernel(macs="2 * n", overlap=element_by_element("x", written=1, read=1))
-def eff_standardise_i8(
-    y: Annotated[Array, Out("int8_t", "n")],
-    x: Annotated[Array, In("int8_t", "n")],
-    n: Annotated[int, Range(1, 32_768)],
-    y_zero: Zero,
-    gain: Size,
-) -> None:
+def eff_standardise_i8(y: OutI8, x: VectorI8, n: Width, y_zero: Zero, gain: Size) -> None:
     """y in steps of 2**24 / gain; mean and deviation in units of 2**-8 input steps, the deviation plus one. n <= 32,768."""
     u = x.astype(np.int64) + 128
     total, squares = int(u.sum()), int(np.dot(u, u))
@@ -44,12 +35,7 @@ def eff_standardise_i8(
 
 
 @kernel(macs="2 * n", overlap=element_by_element("x", written=2, read=2))
-def eff_standardise_i16(
-    y: Annotated[Array, Out("int16_t", "n")],
-    x: Annotated[Array, In("int16_t", "n")],
-    n: Annotated[int, Range(1, 32_768)],
-    gain: Size,
-) -> None:
+def eff_standardise_i16(y: OutI16, x: VectorI16, n: Width, gain: Size) -> None:
     """The int16 form: steps of 2**16 / gain, mean and deviation in input steps. n <= 32,768."""
     u = x.astype(np.int64) + 32768
     total, squares = int(u.sum()), int(np.dot(u, u))

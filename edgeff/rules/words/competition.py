@@ -15,6 +15,13 @@ from edgeff.ir import Array
 from edgeff.kernels import In, Out, kernel
 from edgeff.kernels.arithmetic import exp_f32, exp_q31, sum_in_order
 from edgeff.kernels.records import Flag, Range, Size, Zero
+from edgeff.kernels.tensors import Label
+
+ActivationsF32 = Annotated[Array, In("float", "n", "in_c")]
+ActivationsI8 = Annotated[Array, In("int8_t", "n", "in_c")]
+Width = Annotated[int, Range(1, 33_000)]
+Classes = Annotated[int, Range(1, 2_047)]
+
 
 LEAST_ENERGY = 2.0**-100
 """Below it an activation counts as silent: no goodness and no gradient."""
@@ -54,7 +61,7 @@ def _write(scores: Array, goodness: Array, add: int) -> None:
 @kernel(macs="2 * n * in_c")
 def eff_channel_goodness_f32(
     scores: Annotated[Array, Out("float", "classes", also_read=True)],
-    h: Annotated[Array, In("float", "n", "in_c")],
+    h: ActivationsF32,
     n: Size,
     in_c: Size,
     classes: Size,
@@ -69,8 +76,8 @@ def eff_channel_goodness_f32(
 def eff_competitive_delta_f32(
     d: Annotated[Array, Out("float", "n", "in_c")],
     scratch: Annotated[Array, Out("float", "2 * min(in_c, classes)")],
-    h: Annotated[Array, In("float", "n", "in_c")],
-    label: Annotated[Array, In("int32_t", "1", low=0, high="classes - 1")],
+    h: ActivationsF32,
+    label: Label,
     n: Size,
     in_c: Size,
     classes: Size,
@@ -112,10 +119,10 @@ def _towards_zero(a: int, b: int) -> int:
 @kernel(macs="2 * n * in_c")
 def eff_channel_goodness_i8(
     scores: Annotated[Array, Out("int32_t", "classes", low=0, high=15 << 26, also_read=True)],
-    h: Annotated[Array, In("int8_t", "n", "in_c")],
-    n: Annotated[int, Range(1, 33_000)],
+    h: ActivationsI8,
+    n: Width,
     in_c: Size,
-    classes: Annotated[int, Range(1, 2_047)],
+    classes: Classes,
     h_zero: Zero,
     add: Flag,
 ) -> None:
@@ -127,11 +134,11 @@ def eff_channel_goodness_i8(
 def eff_competitive_delta_i8(
     d: Annotated[Array, Out("int16_t", "n", "in_c")],
     scratch: Annotated[Array, Out("int32_t", "2 * min(in_c, classes)")],
-    h: Annotated[Array, In("int8_t", "n", "in_c")],
-    label: Annotated[Array, In("int32_t", "1", low=0, high="classes - 1")],
-    n: Annotated[int, Range(1, 33_000)],
+    h: ActivationsI8,
+    label: Label,
+    n: Width,
     in_c: Size,
-    classes: Annotated[int, Range(1, 2_047)],
+    classes: Classes,
     h_zero: Zero,
     sharpness: Annotated[int, Range(1, 1 << 15)],
 ) -> None:

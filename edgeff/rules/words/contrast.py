@@ -11,15 +11,15 @@ from edgeff.kernels import In, Out, kernel
 from edgeff.kernels.arithmetic import exp_f32, requantise, sigmoid_q15
 from edgeff.kernels.overlap import element_by_element
 from edgeff.kernels.records import Range, Size, Squares
+from edgeff.kernels.tensors import OutF32, OutI8, OutI16, Sign, VectorF32, VectorI8, VectorI16
+
+GradientI16 = Annotated[Array, Out("int16_t", "positions", "channels")]
+Channels = Annotated[int, Range(1, 33_000)]
+Sparsity = Annotated[int, Range(0, 32_767)]
 
 
 @kernel(macs="n", overlap=element_by_element("a", "c", written=4, read=4))
-def eff_pair_f32(
-    y: Annotated[Array, Out("float", "n")],
-    a: Annotated[Array, In("float", "n")],
-    c: Annotated[Array, In("float", "n")],
-    n: Size,
-) -> None:
+def eff_pair_f32(y: OutF32, a: VectorF32, c: VectorF32, n: Size) -> None:
     """y = (a + c) / 2: what the tied halves of a layer see of a pair, but for a factor of 2."""
     y[:] = (a + c) * np.float32(0.5)
 
@@ -29,23 +29,13 @@ def _pair(y: Array, a: Array, c: Array) -> None:
 
 
 @kernel(macs="n", overlap=element_by_element("a", "c", written=1, read=1))
-def eff_pair_i8(
-    y: Annotated[Array, Out("int8_t", "n")],
-    a: Annotated[Array, In("int8_t", "n")],
-    c: Annotated[Array, In("int8_t", "n")],
-    n: Size,
-) -> None:
+def eff_pair_i8(y: OutI8, a: VectorI8, c: VectorI8, n: Size) -> None:
     """The int8 form, all of one scale and zero point; ties upwards."""
     _pair(y, a, c)
 
 
 @kernel(macs="n", overlap=element_by_element("a", "c", written=2, read=2))
-def eff_pair_i16(
-    y: Annotated[Array, Out("int16_t", "n")],
-    a: Annotated[Array, In("int16_t", "n")],
-    c: Annotated[Array, In("int16_t", "n")],
-    n: Size,
-) -> None:
+def eff_pair_i16(y: OutI16, a: VectorI16, c: VectorI16, n: Size) -> None:
     """The int16 form."""
     _pair(y, a, c)
 
@@ -57,7 +47,7 @@ def eff_scff_delta_f32(
     positions: Size,
     channels: Size,
     theta: float,
-    sign: Annotated[int, Range(-1, 1)],
+    sign: Sign,
     sparsity: float,
 ) -> None:
     """channels / 8 times d loss / d h for G = 4 mean(h^2) at each position.
@@ -83,14 +73,14 @@ def _factors(squares: Array, multiplier: int, shift: int, theta: int, sign: int,
 
 @kernel(macs="2 * positions * channels", overlap=element_by_element("h", output="d", sizes=("positions", "channels"), written=2, read=1))
 def eff_scff_delta_i8(
-    d: Annotated[Array, Out("int16_t", "positions", "channels")],
+    d: GradientI16,
     h: Annotated[Array, In("int8_t", "positions", "channels")],
     positions: Size,
-    channels: Annotated[int, Range(1, 33_000)],
+    channels: Channels,
     squares: Squares,
     theta: int,
-    sign: Annotated[int, Range(-1, 1)],
-    sparsity: Annotated[int, Range(0, 32_767)],
+    sign: Sign,
+    sparsity: Sparsity,
 ) -> None:
     """The int8 form, d in int16 with the scale s_h / 128; G and theta in units of 2**-16, sparsity in Q0.15. channels <= 33,000."""
     image = h.astype(np.int64).reshape(positions, channels) - squares.h_zero
@@ -100,14 +90,14 @@ def eff_scff_delta_i8(
 
 @kernel(macs="2 * positions * channels", overlap=element_by_element("h", output="d", sizes=("positions", "channels"), written=2, read=2))
 def eff_scff_delta_i16(
-    d: Annotated[Array, Out("int16_t", "positions", "channels")],
+    d: GradientI16,
     h: Annotated[Array, In("int16_t", "positions", "channels")],
     positions: Size,
-    channels: Annotated[int, Range(1, 33_000)],
+    channels: Channels,
     squares: Squares,
     theta: int,
-    sign: Annotated[int, Range(-1, 1)],
-    sparsity: Annotated[int, Range(0, 32_767)],
+    sign: Sign,
+    sparsity: Sparsity,
 ) -> None:
     """The int16 form, d with the scale s_h; the sum of squares enters in units of 2**16."""
     image = h.astype(np.int64).reshape(positions, channels)

@@ -10,8 +10,11 @@ from edgeff.ir import Array
 from edgeff.kernels import In, Out, kernel
 from edgeff.kernels.arithmetic import feedback_signs, step_key, sum_in_order
 from edgeff.kernels.records import Flag, Key, Matrix, Size
+from edgeff.kernels.tensors import InPlaceF32, InPlaceI16, Rate, StepCount, VectorF32
 from edgeff.kernels.updates import rate_of
 from edgeff.rules.words.feedback import eff_feedback_f32
+
+ScalarF32 = Annotated[Array, In("float", "1")]
 
 
 def _signs(n_out: int, n_in: int, key: int, step: Array) -> Array:
@@ -19,19 +22,13 @@ def _signs(n_out: int, n_in: int, key: int, step: Array) -> Array:
 
 
 @kernel()
-def eff_minus_f32(
-    d: Annotated[Array, Out("float", "n", also_read=True)],
-    n: Size,
-) -> None:
+def eff_minus_f32(d: InPlaceF32, n: Size) -> None:
     """d = -d in place."""
     d[:] = -d
 
 
 @kernel()
-def eff_minus_i16(
-    d: Annotated[Array, Out("int16_t", "n", also_read=True)],
-    n: Size,
-) -> None:
+def eff_minus_i16(d: InPlaceI16, n: Size) -> None:
     """d = -d in place; d is not -32768."""
     d[:] = -d
 
@@ -40,7 +37,7 @@ def eff_minus_i16(
 def eff_signed_dense_f32(
     y: Annotated[Array, Out("float", "n_out", also_read=True)],
     x: Annotated[Array, In("float", "n_in")],
-    step: Annotated[Array, In("uint32_t", "1")],
+    step: StepCount,
     size: Matrix,
     add: Flag,
     key: Key,
@@ -50,26 +47,14 @@ def eff_signed_dense_f32(
 
 
 @kernel()
-def eff_signs_f32(
-    d: Annotated[Array, Out("float", "n", also_read=True)],
-    s: Annotated[Array, In("float", "1")],
-    step: Annotated[Array, In("uint32_t", "1")],
-    n: Size,
-    add: Flag,
-    key: Key,
-) -> None:
+def eff_signs_f32(d: InPlaceF32, s: ScalarF32, step: StepCount, n: Size, add: Flag, key: Key) -> None:
     """d = s v, or += with ``add``: the number s (1,) times this step's signs v (n,)."""
     signed = s[0] * _signs(1, n, key, step)[0].astype(np.float32)
     d[:] = d + signed if add else signed
 
 
 @kernel(macs="n")
-def eff_dot_f32(
-    s: Annotated[Array, Out("float", "1")],
-    a: Annotated[Array, In("float", "n")],
-    c: Annotated[Array, In("float", "n")],
-    n: Size,
-) -> None:
+def eff_dot_f32(s: Annotated[Array, Out("float", "1")], a: VectorF32, c: VectorF32, n: Size) -> None:
     """s (1,) = <a, c>, summed from 0 in index order."""
     s[0] = sum_in_order(a * c)
 
@@ -77,9 +62,9 @@ def eff_dot_f32(
 @kernel(macs="n_out * n_in")
 def eff_signed_update_f32(
     w: Annotated[Array, Out("float", "n_out", "n_in", also_read=True)],
-    s: Annotated[Array, In("float", "1")],
-    rate: Annotated[Array, In("uint32_t", "1", low=0, high=1 << 16)],
-    step: Annotated[Array, In("uint32_t", "1")],
+    s: ScalarF32,
+    rate: Rate,
+    step: StepCount,
     size: Matrix,
     lr: float,
     key: Key,

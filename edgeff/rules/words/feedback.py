@@ -8,9 +8,14 @@ from typing import Annotated
 import numpy as np
 
 from edgeff.ir import Array
-from edgeff.kernels import In, Out, kernel
+from edgeff.kernels import In, kernel
 from edgeff.kernels.arithmetic import feedback_signs, requantise
 from edgeff.kernels.records import Flag, Key, Multiplier, Range, Record, Shift, Size
+from edgeff.kernels.tensors import InPlaceF32, InPlaceI8, InPlaceI16, OutI16
+
+ErrorsF32 = Annotated[Array, In("float", "n_e")]
+ErrorsI16 = Annotated[Array, In("int16_t", "n_e")]
+MatrixI8 = Annotated[Array, In("int8_t", "n", "n_e", low=-127, high=127)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +40,7 @@ class FeedbackTable(Record):
 
 
 @kernel(macs="n * n_e")
-def eff_feedback_f32(
-    y: Annotated[Array, Out("float", "n", also_read=True)],
-    e: Annotated[Array, In("float", "n_e")],
-    n: Size,
-    n_e: Size,
-    add: Flag,
-    key: Key,
-    scale: float,
-) -> None:
+def eff_feedback_f32(y: InPlaceF32, e: ErrorsF32, n: Size, n_e: Size, add: Flag, key: Key, scale: float) -> None:
     """y (n,) = F e, or += with ``add``; F is +-scale. Sums of four errors first, then the groups in index order."""
     groups = -(-n_e // 4)
     scaled = np.zeros(4 * groups, np.float32)
@@ -60,8 +57,8 @@ def eff_feedback_f32(
 
 @kernel(macs="n * n_e")
 def eff_feedback_table_f32(
-    y: Annotated[Array, Out("float", "n", also_read=True)],
-    e: Annotated[Array, In("float", "n_e")],
+    y: InPlaceF32,
+    e: ErrorsF32,
     f: Annotated[Array, In("float", "n", "n_e")],
     n: Size,
     n_e: Size,
@@ -88,65 +85,38 @@ def _add(y: Array, sums: Array, multiplier: int, shift: int, low: int, high: int
 
 
 @kernel(macs="n * n_e")
-def eff_feedback_add_i8(
-    y: Annotated[Array, Out("int8_t", "n", also_read=True)],
-    e: Annotated[Array, In("int16_t", "n_e")],
-    how: FeedbackInt,
-) -> None:
+def eff_feedback_add_i8(y: InPlaceI8, e: ErrorsI16, how: FeedbackInt) -> None:
     """y += requantise(sum of +-e), int8, saturated; F generated."""
     _add(y, _generated(e, how.n, how.n_e, how.key), how.multiplier, how.shift, -128, 127)
 
 
 @kernel(macs="n * n_e")
-def eff_feedback_add_i16(
-    y: Annotated[Array, Out("int16_t", "n", also_read=True)],
-    e: Annotated[Array, In("int16_t", "n_e")],
-    how: FeedbackInt,
-) -> None:
+def eff_feedback_add_i16(y: InPlaceI16, e: ErrorsI16, how: FeedbackInt) -> None:
     """y += requantise(sum of +-e), int16, saturated; F generated."""
     _add(y, _generated(e, how.n, how.n_e, how.key), how.multiplier, how.shift, -32767, 32767)
 
 
 @kernel(macs="n * n_e")
-def eff_feedback_delta_i16(
-    d: Annotated[Array, Out("int16_t", "n")],
-    e: Annotated[Array, In("int16_t", "n_e")],
-    how: FeedbackInt,
-) -> None:
+def eff_feedback_delta_i16(d: OutI16, e: ErrorsI16, how: FeedbackInt) -> None:
     """d = requantise(sum of +-e), int16, saturated; F generated."""
     d[:] = 0
     _add(d, _generated(e, how.n, how.n_e, how.key), how.multiplier, how.shift, -32767, 32767)
 
 
 @kernel(macs="n * n_e")
-def eff_feedback_table_add_i8(
-    y: Annotated[Array, Out("int8_t", "n", also_read=True)],
-    e: Annotated[Array, In("int16_t", "n_e")],
-    f: Annotated[Array, In("int8_t", "n", "n_e", low=-127, high=127)],
-    how: FeedbackTable,
-) -> None:
+def eff_feedback_table_add_i8(y: InPlaceI8, e: ErrorsI16, f: MatrixI8, how: FeedbackTable) -> None:
     """y += requantise(F e), int8, saturated; F int8 (n, n_e) stored."""
     _add(y, _table(e, f, how.n, how.n_e), how.multiplier, how.shift, -128, 127)
 
 
 @kernel(macs="n * n_e")
-def eff_feedback_table_add_i16(
-    y: Annotated[Array, Out("int16_t", "n", also_read=True)],
-    e: Annotated[Array, In("int16_t", "n_e")],
-    f: Annotated[Array, In("int8_t", "n", "n_e", low=-127, high=127)],
-    how: FeedbackTable,
-) -> None:
+def eff_feedback_table_add_i16(y: InPlaceI16, e: ErrorsI16, f: MatrixI8, how: FeedbackTable) -> None:
     """y += requantise(F e), int16, saturated; F int8 stored."""
     _add(y, _table(e, f, how.n, how.n_e), how.multiplier, how.shift, -32767, 32767)
 
 
 @kernel(macs="n * n_e")
-def eff_feedback_table_delta_i16(
-    d: Annotated[Array, Out("int16_t", "n")],
-    e: Annotated[Array, In("int16_t", "n_e")],
-    f: Annotated[Array, In("int8_t", "n", "n_e", low=-127, high=127)],
-    how: FeedbackTable,
-) -> None:
+def eff_feedback_table_delta_i16(d: OutI16, e: ErrorsI16, f: MatrixI8, how: FeedbackTable) -> None:
     """d = requantise(F e), int16, saturated; F int8 stored."""
     d[:] = 0
     _add(d, _table(e, f, how.n, how.n_e), how.multiplier, how.shift, -32767, 32767)

@@ -7,17 +7,21 @@ from typing import Annotated
 import numpy as np
 
 from edgeff.ir import Array
-from edgeff.kernels import In, Out, kernel
+from edgeff.kernels import Out, kernel
 from edgeff.kernels.arithmetic import draws, exp_f32, requantise, sigmoid_q15, step_key, sum_in_order, sum_of_squares
 from edgeff.kernels.overlap import element_by_element
 from edgeff.kernels.records import Count, Flag, Key, Range, Size, Squares
+from edgeff.kernels.tensors import Label, OutF32, OutI16, Sign, StepCount, VectorF32, VectorI8, VectorI16
+
+Width = Annotated[int, Range(1, 33_000)]
+ScoresI32 = Annotated[Array, Out("int32_t", "index + 1", low=0, high=15 << 26, also_read=True)]
 
 
 @kernel()
 def eff_wrong_label(
     wrong: Annotated[Array, Out("int32_t", "1", low=0, high="classes - 1")],
-    label: Annotated[Array, In("int32_t", "1", low=0, high="classes - 1")],
-    step: Annotated[Array, In("uint32_t", "1")],
+    label: Label,
+    step: StepCount,
     classes: Annotated[int, Range(2, 1 << 30)],
     key: Key,
 ) -> None:
@@ -27,13 +31,7 @@ def eff_wrong_label(
 
 
 @kernel(macs="2 * n", overlap=element_by_element("h", output="d", written=4, read=4))
-def eff_ff_delta_f32(
-    d: Annotated[Array, Out("float", "n")],
-    h: Annotated[Array, In("float", "n")],
-    n: Size,
-    theta: float,
-    sign: Annotated[int, Range(-1, 1)],
-) -> None:
+def eff_ff_delta_f32(d: OutF32, h: VectorF32, n: Size, theta: float, sign: Sign) -> None:
     """d loss / d h of n / 2 softplus(sign (theta - mean(h^2)))."""
     f = np.float32
     goodness = sum_in_order(h * h) / f(n)
@@ -48,14 +46,7 @@ def _slope(squares: int, multiplier: int, shift: int, theta: int, sign: int) -> 
 
 
 @kernel(macs="2 * n", overlap=element_by_element("h", output="d", written=2, read=1))
-def eff_ff_delta_i8(
-    d: Annotated[Array, Out("int16_t", "n")],
-    h: Annotated[Array, In("int8_t", "n")],
-    n: Annotated[int, Range(1, 33_000)],
-    squares: Squares,
-    theta: int,
-    sign: Annotated[int, Range(-1, 1)],
-) -> None:
+def eff_ff_delta_i8(d: OutI16, h: VectorI8, n: Width, squares: Squares, theta: int, sign: Sign) -> None:
     """The int8 form, d in int16 with the scale s_h / 128; goodness and theta in units of 2**-16. n <= 33,000."""
     centred = h.astype(np.int64) - squares.h_zero
     v = (_slope(sum_of_squares(centred), squares.multiplier, squares.shift, theta, sign) * centred + 128) >> 8
@@ -63,14 +54,7 @@ def eff_ff_delta_i8(
 
 
 @kernel(macs="2 * n", overlap=element_by_element("h", output="d", written=2, read=2))
-def eff_ff_delta_i16(
-    d: Annotated[Array, Out("int16_t", "n")],
-    h: Annotated[Array, In("int16_t", "n")],
-    n: Annotated[int, Range(1, 33_000)],
-    squares: Squares,
-    theta: int,
-    sign: Annotated[int, Range(-1, 1)],
-) -> None:
+def eff_ff_delta_i16(d: OutI16, h: VectorI16, n: Width, squares: Squares, theta: int, sign: Sign) -> None:
     """The int16 form, d with the scale s_h; the sum of squares enters in units of 2**16."""
     wide = h.astype(np.int64)
     v = (_slope(sum_of_squares(wide) >> 16, squares.multiplier, squares.shift, theta, sign) * wide + (1 << 14)) >> 15
@@ -80,7 +64,7 @@ def eff_ff_delta_i16(
 @kernel(macs="n")
 def eff_goodness_f32(
     scores: Annotated[Array, Out("float", "index + 1", also_read=True)],
-    h: Annotated[Array, In("float", "n")],
+    h: VectorF32,
     n: Size,
     index: Count,
     add: Flag,
@@ -96,26 +80,12 @@ def _score(scores: Array, squares: int, index: int, add: int, multiplier: int, s
 
 
 @kernel(macs="n")
-def eff_goodness_i8(
-    scores: Annotated[Array, Out("int32_t", "index + 1", low=0, high=15 << 26, also_read=True)],
-    h: Annotated[Array, In("int8_t", "n")],
-    n: Annotated[int, Range(1, 33_000)],
-    squares: Squares,
-    index: Count,
-    add: Flag,
-) -> None:
+def eff_goodness_i8(scores: ScoresI32, h: VectorI8, n: Width, squares: Squares, index: Count, add: Flag) -> None:
     """The int8 form, scores int32 in units of 2**-16; at most 16 layers."""
     _score(scores, sum_of_squares(h.astype(np.int64) - squares.h_zero), index, add, squares.multiplier, squares.shift)
 
 
 @kernel(macs="n")
-def eff_goodness_i16(
-    scores: Annotated[Array, Out("int32_t", "index + 1", low=0, high=15 << 26, also_read=True)],
-    h: Annotated[Array, In("int16_t", "n")],
-    n: Annotated[int, Range(1, 33_000)],
-    index: Count,
-    add: Flag,
-    squares: Squares,
-) -> None:
+def eff_goodness_i16(scores: ScoresI32, h: VectorI16, n: Width, index: Count, add: Flag, squares: Squares) -> None:
     """The int16 form."""
     _score(scores, sum_of_squares(h.astype(np.int64)) >> 16, index, add, squares.multiplier, squares.shift)
