@@ -29,7 +29,13 @@ from results import collect
 from edgeff import registry
 from edgeff.ir import Array, Layer, Network
 from edgeff.networks import initialised, recipe, reproduces_input, structure
-from edgeff.ops.window import pads, stride, window
+from edgeff.ops import kind
+from edgeff.ops.average_pool2d import AveragePool2d
+from edgeff.ops.batch_norm import BatchNorm
+from edgeff.ops.conv1d import Conv1d
+from edgeff.ops.conv2d import Conv2d
+from edgeff.ops.depthwise_conv2d import DepthwiseConv2d
+from edgeff.ops.window import Windowed
 from edgeff.ops.windows import same_padding
 from edgeff.train.loop import Trained, accuracy, fit
 
@@ -50,7 +56,7 @@ def keras_twin(network: Network) -> Any:
         y = made(xs if len(xs) > 1 else xs[0])
         if layer.params:
             made.set_weights(keras_weights(layer, shapes[layer.inputs[0]]))
-        activation = layer.attrs.get("activation", "none")
+        activation = kind(layer).function.name
         values[layer.name] = y if activation == "none" else tf.keras.layers.Activation(activation)(y)
         shapes[layer.name] = layer.shape
     return tf.keras.Model(values["input"], values[network.layers[-1].name])
@@ -58,49 +64,50 @@ def keras_twin(network: Network) -> Any:
 
 def keras_layer(layer: Layer, shape: tuple[int, ...]) -> Any:
     """The Keras layer that computes ``layer`` from an input of ``shape``, without its activation."""
-    keras, a, bias = tf.keras.layers, layer.attrs, "bias" in layer.params
-    if layer.op == "conv2d":
-        return keras.Conv2D(layer.shape[2], window(layer), stride(layer), padding(layer, shape), use_bias=bias)
-    if layer.op == "depthwise_conv2d":
-        return keras.DepthwiseConv2D(window(layer), stride(layer), padding(layer, shape), int(a["multiplier"]), use_bias=bias)
-    if layer.op == "conv1d":
-        same = (int(a["pad_left"]), int(a["pad_right"])) == same_padding(shape[0], int(a["kernel"]), int(a["stride"]))
-        return keras.Conv1D(layer.shape[1], int(a["kernel"]), int(a["stride"]), "same" if same else "valid", use_bias=bias)
-    if layer.op == "average_pool2d":
-        return keras.AveragePooling2D(window(layer), stride(layer), padding(layer, shape))
+    keras, op, bias = tf.keras.layers, layer.op, "bias" in layer.params
+    if isinstance(op, Conv2d):
+        return keras.Conv2D(layer.shape[2], op.window, op.stride, padding(layer.name, op, shape), use_bias=bias)
+    if isinstance(op, DepthwiseConv2d):
+        return keras.DepthwiseConv2D(op.window, op.stride, padding(layer.name, op, shape), op.multiplier, use_bias=bias)
+    if isinstance(op, Conv1d):
+        same = (op.pad_left, op.pad_right) == same_padding(shape[0], op.kernel, op.stride)
+        return keras.Conv1D(layer.shape[1], op.kernel, op.stride, "same" if same else "valid", use_bias=bias)
+    if isinstance(op, AveragePool2d):
+        return keras.AveragePooling2D(op.window, op.stride, padding(layer.name, op, shape))
+    if isinstance(op, BatchNorm):
+        return keras.BatchNormalization(momentum=op.momentum, epsilon=op.eps)
     plain = {
         "add": keras.Add,
-        "batch_norm": lambda: keras.BatchNormalization(momentum=a["momentum"], epsilon=a["eps"]),
         "dense": lambda: keras.Dense(layer.shape[0], use_bias=bias),
         "reshape": lambda: keras.Reshape(layer.shape),
         "softmax": keras.Softmax,
     }
-    return plain[layer.op]()
+    return plain[layer.kind]()
 
 
-def padding(layer: Layer, shape: tuple[int, ...]) -> str:
-    """Keras' name of the layer's padding."""
-    if not any(pads(layer)):
+def padding(name: str, op: Windowed, shape: tuple[int, ...]) -> str:
+    """Keras' name of the padding of the layer ``name``."""
+    if not any(op.pads):
         return "valid"
-    (top, bottom), (left, right) = (same_padding(shape[i], window(layer)[i], stride(layer)[i]) for i in (0, 1))
-    if pads(layer) != (top, left, bottom, right):
-        raise ValueError(f"Keras has no name for the padding of {layer.name}")
+    (top, bottom), (left, right) = (same_padding(shape[i], op.window[i], op.stride[i]) for i in (0, 1))
+    if op.pads != (top, left, bottom, right):
+        raise ValueError(f"Keras has no name for the padding of {name}")
     return "same"
 
 
 def keras_weights(layer: Layer, shape: tuple[int, ...]) -> list[Array]:
     """The layer's parameters in Keras' order and layout."""
     weight = layer.params["weight"]
-    if layer.op == "batch_norm":
+    if isinstance(layer.op, BatchNorm):
         return [layer.params[name] for name in ("weight", "bias", "mean", "variance")]
-    kernel = weight.reshape(*weight.shape[:2], shape[2], -1) if layer.op == "depthwise_conv2d" else np.moveaxis(weight, 0, -1)
+    kernel = weight.reshape(*weight.shape[:2], shape[2], -1) if isinstance(layer.op, DepthwiseConv2d) else np.moveaxis(weight, 0, -1)
     return [kernel, *([layer.params["bias"]] if "bias" in layer.params else [])]
 
 
 def in_turn(network: Network, x: Array, targets: Array, settings: Any, seed: int, augment: Augment) -> tuple[Trained, Any, dict[str, Any]]:
     """Trains the network with both libraries, an epoch each in turn; returns both results and the seconds of an epoch."""
     model = keras_twin(network)
-    loss = "mse" if network.layers[-1].op != "softmax" else "categorical_crossentropy"
+    loss = "mse" if not kind(network.layers[-1]).probabilities else "categorical_crossentropy"
     model.compile(tf.keras.optimizers.Adam(settings.lr), loss, jit_compile=False)
     rng = np.random.default_rng([seed, 2])  # as edgeff's run: the same order and the same augmentation
     seconds: dict[str, list[float]] = {"edgeff": [], "tensorflow": []}

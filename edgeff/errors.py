@@ -49,6 +49,15 @@ class CheckFailed(EdgeffError):
     exit_code = 1
 
 
+def short(name: object) -> str:
+    """``name`` quoted on one line of at most 80 characters, for messages.
+
+    >>> short("a\\nb")
+    "'a\\\\nb'"
+    """
+    return f"'{one_line(str(name), 78)}'"
+
+
 def one_line(text: str, limit: int = 600) -> str:
     """``text`` with control and non-printable characters escaped, cut to ``limit`` characters.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,22 +62,34 @@ class Headroom:
     input_margin: float = 0.0
 
 
+@dataclass(frozen=True)
+class Operator:
+    """What a layer computes: the base of the records in ``edgeff.ops``, whose fields are the operator's attributes."""
+
+    name: ClassVar[str] = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One node of a network: a registered layer kind applied to the outputs of earlier layers.
+    """One node of a network: an operator applied to the outputs of earlier layers.
 
-    ``inputs`` names earlier layers, or ``"input"``; ``shape`` is the output's shape without the batch axis; ``params`` holds the arrays
+    ``op`` is the operator's record with its attributes; ``inputs`` names earlier layers, or ``"input"``; ``shape`` is the output's shape
+    without the batch axis; ``params`` holds the arrays
     (for ``dense``: ``weight`` (n_out, n_in) and, with a bias, ``bias`` (n_out,)); ``quant`` is empty for a float layer, else it maps
     ``"output"`` and each parameter's name to its quantisation.
     """
 
     name: str
-    op: str
+    op: Operator
     inputs: tuple[str, ...]
     shape: tuple[int, ...]
-    attrs: Mapping[str, Attr] = field(default_factory=dict)
     params: Mapping[str, Array] = field(default_factory=dict)
     quant: Mapping[str, Quant] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """The registered name of its operator."""
+        return self.op.name
 
     @property
     def trainable(self) -> bool:

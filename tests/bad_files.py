@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgeff.formats.onnx.writer import to_onnx
 from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Array, Layer, Network
+from edgeff.ops.softmax import Softmax
 from edgeff.resources import boards_folder
 
 HOSTILE_NAMES = ('a*/ system("rm -rf"); /*', "b\nint main(void) { }", "c\x1b[2J\x1b]0;title\x07", "??/\n#include <d>", '"; exit(1); //')
@@ -59,7 +60,7 @@ def hostile_network() -> Network:
     for name in HOSTILE_NAMES[:-1]:
         layers.append(dense(name, source, (rng.normal(size=(10, n_in)) / 8).astype(np.float32), None, "relu"))
         source, n_in = name, 10
-    layers.append(Layer(HOSTILE_NAMES[-1], "softmax", (source,), (10,)))
+    layers.append(Layer(HOSTILE_NAMES[-1], Softmax(), (source,), (10,)))
     return Network(
         'net */ #error "\x1b[31m"', (64,), tuple(layers), metadata={"task": "digits\x1b[2J", "rule": "*/", "seed": -1, "settings": [1]}
     )

@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 
 from edgeff.ir import Array, Attr, Layer, Network, Quant
-from edgeff.ops import kind
+from edgeff.ops import kind, make
 
 PADS = ("pad_top", "pad_left", "pad_bottom", "pad_right")
 
@@ -40,7 +40,7 @@ class Builder:
     ) -> str:
         """The name of a new layer over ``inputs``, by default the layer before."""
         sources = tuple(inputs) or (self.last,)
-        layer = Layer(name, op, sources, shape, attrs, params or {})
+        layer = Layer(name, make(op, attrs), sources, shape, params or {})
         self.layers.append(replace(layer, shape=kind(layer).output_shape(layer, tuple(map(self.shape, sources)))))
         return name
 

@@ -24,7 +24,7 @@ from edgeff.kernels.arithmetic import multiplier_and_shift
 from edgeff.kernels.header import KERNELS_HEADER
 from edgeff.kernels.records import Field, Range, Record, Window, fields_of
 from edgeff.ops.dense import accumulator_shift
-from edgeff.ops.mfcc import Recipe, tables
+from edgeff.ops.mfcc import Mfcc, tables
 from edgeff.ops.mfcc import sizes as audio_sizes
 from edgeff.ops.mfcc.kernel import Frames
 from edgeff.ops.softmax.kernel import Logits
@@ -195,7 +195,7 @@ def audio_case(kernel: Kernel, draw: Draw) -> Case:
     """A call of a kernel that reads audio: a drawn recipe's tables, and samples at the extremes of 16 bits."""
     fft = 2 ** draw.integer(2, 9)
     frame, bands = draw.integer(1, fft), draw.integer(1, 40)
-    recipe = Recipe(
+    recipe = Mfcc(
         rate=16_000,
         frame=frame,
         hop=draw.integer(1, 2 * fft),

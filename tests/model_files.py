@@ -11,6 +11,9 @@ import pytest
 
 from edgeff.formats.onnx.writer import SESSION_ENTRIES
 from edgeff.ir import Array, Attr, Layer, Network, Quant
+from edgeff.ops import kind, make
+from edgeff.ops.normalise import Normalise
+from edgeff.ops.softmax import Softmax
 
 METADATA: dict[str, Any] = {
     "task": "digits",
@@ -26,7 +29,7 @@ ENDS = {"none": (-np.inf, np.inf), "relu": (0.0, np.inf), "relu6": (0.0, 6.0)}
 def dense(name: str, source: str, weight: Array, bias: Array | None, activation: str = "none") -> Layer:
     params = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
     attrs: dict[str, Attr] = {"activation": activation}
-    return Layer(name, "dense", (source,), (len(weight),), attrs, params)
+    return Layer(name, make("dense", attrs), (source,), (len(weight),), params)
 
 
 def float_network(
@@ -43,10 +46,10 @@ def float_network(
         layers.append(dense(f"dense_{number}", source, weight, b, "none" if last else "relu"))
         source = layers[-1].name
         if normalise and not last:
-            layers.append(Layer(f"normalise_{number}", "normalise", (source,), (n_out,), {"eps": 1e-4}))
+            layers.append(Layer(f"normalise_{number}", Normalise(eps=1e-4), (source,), (n_out,)))
             source = layers[-1].name
     if softmax:
-        layers.append(Layer("softmax", "softmax", (source,), (sizes[-1],)))
+        layers.append(Layer("softmax", Softmax(), (source,), (sizes[-1],)))
     return Network("classifier", (sizes[0],), tuple(layers), metadata=METADATA)
 
 
@@ -55,15 +58,15 @@ def forward(network: Network, x: Array) -> dict[str, Array]:
     values: dict[str, Array] = {"input": np.asarray(x, np.float64)}
     for layer in network:
         u = values[layer.inputs[0]]
-        if layer.op == "dense":
+        if layer.kind == "dense":
             u = u @ layer.params["weight"].astype(np.float64).T + layer.params.get("bias", np.zeros(1))
-            low, high = ENDS[str(layer.attrs["activation"])]
+            low, high = ENDS[str(kind(layer).attributes["activation"])]
             u = np.clip(u, low, high)
-        elif layer.op == "softmax":
+        elif layer.kind == "softmax":
             e = np.exp(u - u.max(axis=1, keepdims=True))
             u = e / e.sum(axis=1, keepdims=True)
         else:
-            u = u / (np.sqrt(np.mean(u * u, axis=1, keepdims=True)) + float(layer.attrs["eps"]))
+            u = u / (np.sqrt(np.mean(u * u, axis=1, keepdims=True)) + float(kind(layer).attributes["eps"]))
         values[layer.name] = u
     return values
 
@@ -82,9 +85,9 @@ def quantised(network: Network, x: Array, *, per_channel: bool) -> Network:
     for layer in network:
         quant = {"output": quants[layer.name]}
         params: dict[str, Array] = {}
-        if layer.op == "softmax":
+        if layer.kind == "softmax":
             quant["output"] = quants[layer.name] = Quant((1 / 256,), -128)
-        if layer.op == "dense":
+        if layer.kind == "dense":
             weight = layer.params["weight"]
             largest = np.abs(weight).max(axis=1) if per_channel else np.abs(weight).max(keepdims=True).reshape(1)
             scale = (largest / np.float32(127)).astype(np.float32)
@@ -95,7 +98,7 @@ def quantised(network: Network, x: Array, *, per_channel: bool) -> Network:
                 bias_scale = np.float64(quants[layer.inputs[0]].scale[0]) * scale.astype(np.float64)
                 params["bias"] = np.round(layer.params["bias"] / bias_scale).astype(np.int32)
                 quant["bias"] = Quant(tuple(bias_scale.tolist()), 0, axis, "int32")
-        layers[layer.name] = Layer(layer.name, layer.op, layer.inputs, layer.shape, layer.attrs, params, quant)
+        layers[layer.name] = Layer(layer.name, layer.op, layer.inputs, layer.shape, params, quant)
     return network.replacing(layers, input_quant=quants["input"])
 
 
@@ -118,7 +121,7 @@ def dense_int8(layer: Layer, x: Array, x_quant: Quant) -> Array:
     mask = (np.int64(1) << right) - 1
     remainder = high & mask
     y = (high >> right) + (remainder > (mask >> 1) + (high < 0)) + y_quant.zero_point
-    low, high = (y_quant.zero_point + np.round(end / y_quant.scale[0]) for end in ENDS[str(layer.attrs["activation"])])
+    low, high = (y_quant.zero_point + np.round(end / y_quant.scale[0]) for end in ENDS[str(kind(layer).attributes["activation"])])
     return np.clip(y, max(low, -128), min(high, 127)).astype(np.int8)
 
 
@@ -128,7 +131,13 @@ def assert_same_network(expected: Network, actual: Network) -> None:
     assert dict(expected.metadata) == dict(actual.metadata)
     assert [layer.name for layer in expected] == [layer.name for layer in actual]
     for a, b in zip(expected, actual, strict=True):
-        assert (a.op, a.inputs, a.shape, dict(a.attrs), dict(a.quant)) == (b.op, b.inputs, b.shape, dict(b.attrs), dict(b.quant))
+        assert (a.kind, a.inputs, a.shape, kind(a).attributes, dict(a.quant)) == (
+            b.kind,
+            b.inputs,
+            b.shape,
+            kind(b).attributes,
+            dict(b.quant),
+        )
         assert_same_arrays(a.params, b.params)
 
 

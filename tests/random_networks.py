@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgeff.ir import Attr, Layer, Network
-from edgeff.ops import kind
+from edgeff.ops import make
 
 IMAGE = (
     "conv2d",
@@ -53,12 +53,13 @@ class Draw:
             inputs += (same[self.below(len(same))],)
         attrs, wish = self._attributes(op, shape)
         sizes = tuple(self.shapes[source] for source in inputs)
-        found = kind(Layer(name, op, inputs, wish, attrs))
-        made = found.output_shape(Layer(name, op, inputs, wish, attrs), sizes)
-        params = found.initial(Layer(name, op, inputs, made, attrs | {"bias": bool(self.below(2))}), sizes, self.rng)
+        record, bias = make(op, attrs), bool(self.below(2))
+        made = record.output_shape(Layer(name, record, inputs, wish), sizes)
+        wanted = record.replacing(bias=bias) if record.weighted else record
+        params = wanted.initial(Layer(name, record, inputs, made), sizes, self.rng)
         if "bias" in params:
             params["bias"] = (self.rng.normal(size=made[-1]) / 3).astype(np.float32)
-        self.layers.append(Layer(name, op, inputs, made, attrs, params))
+        self.layers.append(Layer(name, record, inputs, made, params))
         self.shapes[name] = made
 
     def _attributes(self, op: str, shape: tuple[int, ...]) -> tuple[dict[str, Attr], tuple[int, ...]]:

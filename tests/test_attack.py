@@ -19,6 +19,9 @@ from edgeff.formats.onnx.writer import write_onnx
 from edgeff.ir import Array, Layer, Network
 from edgeff.networks import initialised, structure
 from edgeff.ops.backward import input_gradient
+from edgeff.ops.dense import Dense
+from edgeff.ops.relu import Relu
+from edgeff.ops.softmax import Softmax
 from edgeff.studies.attack import LOSSES, Attacked, Settings, check_gradient, fgsm, float32_gradients, pgd, sweep, transfer
 from edgeff.studies.attack.perturb import along, bounds
 from edgeff.train.loop import train
@@ -85,8 +88,8 @@ def test_a_kink_is_not_conclusive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgeff.studies.attack.gradients.JITTER", 0.0)
     weight = np.array([[1.0], [-1.0]], np.float32)
     layers = (
-        Layer("relu", "relu", ("input",), (1,), {"activation": "relu"}),
-        Layer("dense", "dense", ("relu",), (2,), {"activation": "none"}, {"weight": weight}),
+        Layer("relu", Relu(activation="relu"), ("input",), (1,)),
+        Layer("dense", Dense(), ("relu",), (2,), {"weight": weight}),
     )
     check = check_gradient(Attacked(Network("kink", (1,), layers)), np.zeros((1, 1)), np.array([0]), (-1.0, 1.0))
     assert (check.conclusive, check.ok) == (0, False)
@@ -108,8 +111,8 @@ def saturated() -> tuple[Network, Array, Array]:
     """A network sure of its answer by 400 logits, where one input decides and a step of .1 is enough to change it."""
     weight = np.array([[4000.0, 0.0], [0.0, 1.0]], np.float32)
     layers = (
-        Layer("dense", "dense", ("input",), (2,), {"activation": "none"}, {"weight": weight, "bias": np.array([-1600.0, 0], np.float32)}),
-        Layer("softmax", "softmax", ("dense",), (2,)),
+        Layer("dense", Dense(), ("input",), (2,), {"weight": weight, "bias": np.array([-1600.0, 0], np.float32)}),
+        Layer("softmax", Softmax(), ("dense",), (2,)),
     )
     return Network("sure", (2,), layers), np.array([[0.5, 0.5]], np.float32), np.array([0])
 

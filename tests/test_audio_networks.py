@@ -15,8 +15,10 @@ from edgeff.device.targets.host import HostTarget
 from edgeff.errors import BadInput, EdgeffError, Unsupported
 from edgeff.ir import NUMERICS, Array, Layer, Network, Numeric, Quant
 from edgeff.networks import initialised, structure
-from edgeff.ops import SAMPLES, forward, raw_input, split_input
-from edgeff.ops.mfcc import Recipe, coefficients, with_features
+from edgeff.ops import SAMPLES, forward, make, raw_input, split_input
+from edgeff.ops.mfcc import Mfcc, coefficients, with_features
+from edgeff.ops.relu import Relu
+from edgeff.ops.reshape import Reshape
 from edgeff.program.deploy import deploy
 from edgeff.program.interpreter import Interpreter
 from edgeff.program.lower import lower
@@ -85,7 +87,7 @@ def test_host_forward_is_the_float_program_up_to_blas() -> None:
     x = small_audio(10)
     params = {layer.name: dict(layer.params) for layer in network}
     made = forward(network, params, x.astype(np.float32))
-    assert made["mfcc"].tobytes() == coefficients(x, Recipe(**SMALL)).tobytes()  # type: ignore[arg-type]
+    assert made["mfcc"].tobytes() == coefficients(x, make(Mfcc, SMALL)).tobytes()
     deployment = deploy(network)
     assert np.allclose(HostTarget(deployment.program).predict_many(deployment.inputs(x))[1], made["softmax"], atol=1e-5)
 
@@ -104,7 +106,7 @@ def test_int8_features_saturate_unless_they_are_asked_to_wrap() -> None:
     network = quantize(small_network(), np.random.default_rng(0).random((9, 30), np.float32))
     network = replace(network, input_quant=quant)
     x = small_audio(12)
-    exact = coefficients(x, Recipe(**SMALL)).reshape(12, 30) / np.float32(0.05)  # type: ignore[arg-type]
+    exact = coefficients(x, make(Mfcc, SMALL)).reshape(12, 30) / np.float32(0.05)
     for rounding in ("nearest", "truncate"):
         steps = np.trunc(exact) if rounding == "truncate" else np.trunc(exact + np.copysign(np.float32(0.5), exact))
         for overflow in ("saturate", "wrap"):
@@ -119,8 +121,8 @@ def test_int8_features_saturate_unless_they_are_asked_to_wrap() -> None:
 
 def test_the_features_take_the_shape_that_the_network_reads() -> None:
     network = with_features(small_network(), SMALL, SMALL_SAMPLES)
-    assert [(layer.op, layer.shape) for layer in network][:2] == [("mfcc", (30,)), ("dense", (9,))]
-    again = Network("taken", (6, 5, 1), (Layer("mfcc", "reshape", ("input",), (30,)),))
+    assert [(layer.kind, layer.shape) for layer in network][:2] == [("mfcc", (30,)), ("dense", (9,))]
+    again = Network("taken", (6, 5, 1), (Layer("mfcc", Reshape(), ("input",), (30,)),))
     assert [layer.name for layer in with_features(again, SMALL, SMALL_SAMPLES)] == ["mfcc_2", "mfcc"]
 
 
@@ -130,7 +132,7 @@ def test_a_network_is_the_same_after_its_features_are_taken_off(numeric: Numeric
     network = small_network() if numeric == "float32" else quantize(small_network(), x)
     first, again = split_input(with_features(network, SMALL, SMALL_SAMPLES))
     assert first is not None
-    assert first.op == "mfcc"
+    assert first.kind == "mfcc"
     assert again == network
 
 
@@ -170,8 +172,8 @@ def test_a_recipe_that_cannot_be_is_refused_in_one_line(change: dict[str, Any], 
 
 
 def test_an_mfcc_that_does_not_read_the_audio_is_refused() -> None:
-    first = Layer("relu", "relu", ("input",), (SMALL_SAMPLES,), {"activation": "relu"})
-    second = Layer("mfcc", "mfcc", ("relu",), (6, 5, 1), dict(SMALL))
+    first = Layer("relu", Relu(activation="relu"), ("input",), (SMALL_SAMPLES,))
+    second = Layer("mfcc", make("mfcc", dict(SMALL)), ("relu",), (6, 5, 1))
     with pytest.raises(Unsupported, match=r"^layer 'mfcc': got an mfcc of float32; allowed: int16 audio: the network's input$"):
         deploy(Network("late", (SMALL_SAMPLES,), (first, second)), target="input")
     both = (replace(second, inputs=("input",)), first)

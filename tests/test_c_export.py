@@ -128,8 +128,7 @@ def hostile() -> Network:
     network = small("12-8-8-8-4")
     names = {layer.name: name for layer, name in zip(network, HOSTILE, strict=False)}
     layers = tuple(
-        Layer(names[layer.name], layer.op, tuple(names.get(i, i) for i in layer.inputs), layer.shape, layer.attrs, layer.params)
-        for layer in network
+        Layer(names[layer.name], layer.op, tuple(names.get(i, i) for i in layer.inputs), layer.shape, layer.params) for layer in network
     )
     return Network('n */ "\n', network.input_shape, layers)
 

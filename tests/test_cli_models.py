@@ -71,7 +71,7 @@ def test_train_writes_a_model_that_says_where_it_comes_from(cli: CommandLine, fo
 def test_train_by_the_squared_error_with_biases(cli: CommandLine) -> None:
     command = "train digits --network 64-32-10 --rule bp --epochs 12 --set lr=0.003 --loss mse --bias -o m.onnx --json"
     result = cli.ok(*shlex.split(command)).json
-    assert [layer.op for layer in load("m.onnx")] == ["dense", "dense"]
+    assert [layer.kind for layer in load("m.onnx")] == ["dense", "dense"]
     assert result["parameters"] == 64 * 32 + 32 + 32 * 10 + 10
     assert result["accuracy"]["test"] > 0.7
 

@@ -12,6 +12,9 @@ from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Layer, Network
 from edgeff.networks import initialised, structure
 from edgeff.ops import forward, parameters
+from edgeff.ops.add import Add
+from edgeff.ops.dense import Dense
+from edgeff.ops.softmax import Softmax
 from edgeff.program.deploy import deploy
 from edgeff.rules import Run, find_rule
 from edgeff.rules._groups import split
@@ -85,10 +88,10 @@ def test_a_composition_that_makes_no_sense_is_refused(name: str, said: str) -> N
 
 def test_a_cut_must_be_a_layer_that_all_later_ones_read_alone() -> None:
     def dense(name: str, below: str) -> Layer:
-        return Layer(name, "dense", (below,), (4,), {"activation": "relu"}, {"weight": np.eye(4, dtype=np.float32)})
+        return Layer(name, Dense(activation="relu"), (below,), (4,), {"weight": np.eye(4, dtype=np.float32)})
 
-    layers = (dense("one", "input"), dense("two", "one"), Layer("sum", "add", ("one", "two"), (4,), {"activation": "none"}))
-    network = Network("skip", (4,), (*layers, dense("last", "sum"), Layer("softmax", "softmax", ("last",), (4,))))
+    layers = (dense("one", "input"), dense("two", "one"), Layer("sum", Add(), ("one", "two"), (4,)))
+    network = Network("skip", (4,), (*layers, dense("last", "sum"), Layer("softmax", Softmax(), ("last",), (4,))))
     assert [layer.name for layer in split(network, "sum")[1]] == ["last", "softmax"]
     for cut, said in (("two", "got later layers that read one"), ("softmax", "allowed: one, two, sum, last"), ("three", "got 'three'")):
         with pytest.raises(BadInput, match=said):
@@ -97,7 +100,7 @@ def test_a_cut_must_be_a_layer_that_all_later_ones_read_alone() -> None:
 
 def test_a_side_branch_goes_with_the_group_that_it_reads() -> None:
     network = initialised(structure("64-24-16-10"), 0)
-    branch = Layer("side", "dense", ("dense_1",), (10,), {"activation": "none"}, {"weight": np.zeros((10, 24), np.float32)})
+    branch = Layer("side", Dense(), ("dense_1",), (10,), {"weight": np.zeros((10, 24), np.float32)})
     first, *others = network.layers
     below, above = split(replace(network, layers=(first, branch, *others)), "dense_1")
     assert [layer.name for layer in below] == ["dense_1", "side"]
@@ -106,7 +109,7 @@ def test_a_side_branch_goes_with_the_group_that_it_reads() -> None:
 
 def test_what_is_deployed_without_the_rule_leaves_side_branches_out() -> None:
     network = initialised(structure("64-24-10"), 0)
-    branch = Layer("side", "dense", ("dense_1",), (10,), {"activation": "none"}, {"weight": np.zeros((10, 24), np.float32)})
+    branch = Layer("side", Dense(), ("dense_1",), (10,), {"weight": np.zeros((10, 24), np.float32)})
     with_branch = replace(network, layers=(network.layers[0], branch, *network.layers[1:]))
     assert deploy(with_branch).program.infer == deploy(network).program.infer
     assert deploy(with_branch, rule="pepita").program.learn == deploy(network, rule="pepita").program.learn

@@ -27,6 +27,7 @@ from edgeff.networks import initialised, structure
 from edgeff.networks._stack import Stack
 from edgeff.ops import parameters
 from edgeff.ops.folding import fold
+from edgeff.ops.softmax import Softmax
 from edgeff.program.cost import cost
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.interpreter import Interpreter
@@ -49,7 +50,7 @@ def plain_structure() -> Network:
     stack.conv("conv_1", 8, (3, 3), (2, 2), norm=False)
     stack.conv("conv_2", 16, (3, 3), (2, 2), norm=False)
     stack.dense("dense", 10)
-    stack.add("softmax", "softmax", {})
+    stack.add("softmax", Softmax())
     return stack.network("plain")
 
 
@@ -66,11 +67,11 @@ def normalised() -> Network:
     stack.average_pool("pool", (2, 2))
     stack.flatten()
     stack.dense("dense", 10)
-    stack.add("softmax", "softmax", {})
+    stack.add("softmax", Softmax())
     network = initialised(stack.network("normalised"), 0)
     rng = np.random.default_rng(1)
     for layer in network:
-        if layer.op == "batch_norm":
+        if layer.kind == "batch_norm":
             channels = len(layer.params["mean"])
             layer.params["mean"][:] = rng.normal(scale=0.1, size=channels)
             layer.params["variance"][:] = rng.uniform(0.5, 2.0, channels)
@@ -109,7 +110,7 @@ def scaled(network: Network) -> Network:
     """``network`` with the weights' deviation of fresh ones."""
     for layer in network.trainable:
         weight = layer.params["weight"]
-        fan_in = weight.size // layer.shape[-1] if layer.op != "depthwise_conv2d" else weight.shape[0] * weight.shape[1]
+        fan_in = weight.size // layer.shape[-1] if layer.kind != "depthwise_conv2d" else weight.shape[0] * weight.shape[1]
         weight *= np.float32(np.sqrt(2.0 / fan_in))
         if "bias" in layer.params:
             layer.params["bias"] *= np.float32(0.1)

@@ -60,7 +60,7 @@ def test_changes_are_changes_of_the_devices_settings() -> None:
 
 def test_forward_forward_gets_its_layers() -> None:
     network = deployed("ff", "float32").network
-    assert {"label", "normalise"} <= {layer.op for layer in network}
+    assert {"label", "normalise"} <= {layer.kind for layer in network}
     assert deploy(network, rule="ff").network is network
 
 

@@ -17,6 +17,8 @@ from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import NUMERICS, Array, Layer, Network, Numeric, Quant
 from edgeff.kernels.arithmetic import multiplier_and_shift, requantise
 from edgeff.networks import initialised, structure
+from edgeff.ops.dense import Dense
+from edgeff.ops.softmax import Softmax
 from edgeff.program.deploy import deploy
 from edgeff.program.interpreter import Interpreter
 from edgeff.verify import BOARDS, TWIN, Verification, verify
@@ -118,7 +120,7 @@ def one_layer(sums: Array, x_scale: float, w_scale: float, y_scale: float, *, pe
     axis = 0 if per_channel else None
     params: dict[str, Array] = {"weight": np.zeros((count, 1), np.int8), "bias": sums.astype(np.int32)}
     quant = {"weight": Quant(scales, 0, axis), "bias": Quant(tuple(x_scale * s for s in scales), 0, axis), "output": Quant((y_scale,), 0)}
-    layer = Layer("dense_1", "dense", ("input",), (count,), {"activation": "none"}, params, quant)
+    layer = Layer("dense_1", Dense(), ("input",), (count,), params, quant)
     return Network("sums", (1,), (layer,), Quant((x_scale,), 0))
 
 
@@ -184,7 +186,7 @@ def test_round_half_away() -> None:
 @pytest.mark.parametrize("n", [1, 2, 10, 300])
 def test_int8_softmax_is_that_of_tflm_and_of_litert_reference(n: int, scale: float) -> None:
     pytest.importorskip("tflite_micro", reason="tflite-micro is not installed")
-    layer = Layer("softmax", "softmax", ("input",), (n,), {}, {}, {"output": Quant((1 / 256,), -128)})
+    layer = Layer("softmax", Softmax(), ("input",), (n,), quant={"output": Quant((1 / 256,), -128)})
     network = Network("softmax", (n,), (layer,), Quant((float(np.float32(scale)),), 3))
     program = deploy(network, numeric="int8").program
     rng = np.random.default_rng(n)
@@ -206,7 +208,7 @@ def test_a_fused_relu_and_odd_zero_points_are_those_of_tflm(scale: float) -> Non
     for x_zero, y_zero in ((-128, -128), (127, 127), (0, 0), (-5, 17)):
         weight = rng.integers(-127, 128, (9, 13)).astype(np.int8)
         quant = {"weight": Quant((scale / 50,)), "output": Quant((scale * 3,), y_zero)}
-        layer = Layer("dense_1", "dense", ("input",), (9,), {"activation": "relu"}, {"weight": weight}, quant)
+        layer = Layer("dense_1", Dense(activation="relu"), ("input",), (9,), {"weight": weight}, quant)
         network = Network("relu", (13,), (layer,), Quant((scale,), x_zero))
         x = np.concatenate([rng.integers(-128, 128, (50, 13)), rng.choice([-128, 127], (50, 13))]).astype(np.int8)
         twin = Interpreter(deploy(network, numeric="int8").program)

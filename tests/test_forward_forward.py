@@ -26,6 +26,7 @@ from edgeff.networks import initialised, structure
 from edgeff.networks._stack import Stack
 from edgeff.ops import forward, kind, parameters
 from edgeff.ops.label import with_label
+from edgeff.ops.softmax import Softmax
 from edgeff.program.cost import cost
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.interpreter import Interpreter
@@ -48,7 +49,7 @@ def small_images(side: int = 8, channels: tuple[int, int] = (6, 10)) -> Network:
         stack.max_pool(f"pool_{number}", (2, 2))
     stack.flatten()
     stack.dense("dense", 10)
-    stack.add("softmax", "softmax", {})
+    stack.add("softmax", Softmax())
     return initialised(stack.network("small_images"), 0)
 
 
@@ -207,7 +208,14 @@ def test_a_network_of_images_survives_its_files(make: Any, changes: dict[str, st
 
 def described(network: Network) -> list[Any]:
     return [
-        (layer.name, layer.op, layer.inputs, layer.shape, dict(layer.attrs), {key: value.tobytes() for key, value in layer.params.items()})
+        (
+            layer.name,
+            layer.kind,
+            layer.inputs,
+            layer.shape,
+            kind(layer).attributes,
+            {key: value.tobytes() for key, value in layer.params.items()},
+        )
         for layer in network
     ]
 

@@ -8,6 +8,9 @@ import pytest
 from edgeff import registry
 from edgeff.ir import Layer, Network
 from edgeff.networks import initialised
+from edgeff.ops import make
+from edgeff.ops.dense import Dense
+from edgeff.ops.softmax import Softmax
 from edgeff.program.interpreter import Interpreter
 from edgeff.program.lower import lower
 from edgeff.train.loop import start
@@ -18,10 +21,10 @@ WINDOW = {"kernel_h": 2, "kernel_w": 3, "stride_h": 1, "stride_w": 1, "pad_top":
 def network(op: str, shape: tuple[int, ...], attrs: dict[str, str]) -> Network:
     """conv - ``op`` - dense - softmax on (3, 4, 2)."""
     layers = (
-        Layer("conv", "conv2d", ("input",), (2, 4, 3), WINDOW | {"activation": "none", "bias": True}),
-        Layer("middle", op, ("conv",), shape, attrs),
-        Layer("dense", "dense", ("middle",), (5,), {"activation": "none", "bias": True}),
-        Layer("softmax", "softmax", ("dense",), (5,)),
+        Layer("conv", make("conv2d", WINDOW | {"activation": "none", "bias": True}), ("input",), (2, 4, 3)),
+        Layer("middle", make(op, attrs), ("conv",), shape),
+        Layer("dense", Dense(bias=True), ("middle",), (5,)),
+        Layer("softmax", Softmax(), ("dense",), (5,)),
     )
     return initialised(Network("passes", (3, 4, 2), layers), 0)
 

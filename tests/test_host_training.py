@@ -13,7 +13,7 @@ from edgeff import registry
 from edgeff.errors import BadInput, Diverged, Unsupported
 from edgeff.ir import Array, Layer, Network
 from edgeff.networks import initialised, recipe, structure
-from edgeff.ops import forward, kind, parallel, parameters
+from edgeff.ops import forward, kind, make, parallel, parameters
 from edgeff.ops.folding import fold
 from edgeff.rules import Run, Settings
 from edgeff.tasks import Data
@@ -63,7 +63,7 @@ def loss(run: Run, x: Array, t: Array) -> float:
         xs = tuple(values[name] for name in layer.inputs)
         values[layer.name] = kind(layer).forward_training(layer, run.params.get(layer.name, {}), *xs)[0]
     y = values[run.network.layers[-1].name]
-    each = -(t * np.log(y)).sum() if run.network.layers[-1].op == "softmax" else ((y - t) ** 2).sum() / 2
+    each = -(t * np.log(y)).sum() if run.network.layers[-1].kind == "softmax" else ((y - t) ** 2).sum() / 2
     return float(each) / len(x)
 
 
@@ -100,7 +100,7 @@ def test_back_propagation_gives_the_difference_quotients_of_the_loss(activation:
 
 
 def test_batch_norm_gives_the_batch_mean_nought_and_variance_one() -> None:
-    layer = Layer("norm", "batch_norm", ("input",), (3, 2, 5), NORM)
+    layer = Layer("norm", make("batch_norm", NORM), ("input",), (3, 2, 5))
     params = kind(layer).initial(layer, ((3, 2, 5),), np.random.default_rng(0))
     x = np.random.default_rng(1).normal(1000.0, 3.0, (40, 3, 2, 5)).astype(np.float32)
     y, (mean, variance, _) = kind(layer).forward_training(layer, params, x)
@@ -112,7 +112,7 @@ def test_batch_norm_gives_the_batch_mean_nought_and_variance_one() -> None:
 
 
 def test_a_batch_of_one_constant_sample_has_no_variance_and_no_nan() -> None:
-    layer = Layer("norm", "batch_norm", ("input",), (5,), NORM)
+    layer = Layer("norm", make("batch_norm", NORM), ("input",), (5,))
     params = kind(layer).initial(layer, ((5,),), np.random.default_rng(0))
     x = np.full((1, 5), 3.0, np.float32)
     y, saved = kind(layer).forward_training(layer, params, x)
@@ -139,11 +139,11 @@ def test_moving_averages_go_towards_the_batch_and_nothing_of_them_is_learned() -
 def test_a_folded_network_computes_what_the_trained_one_does(name: str) -> None:
     network = initialised(structure(name), 0)
     rng = np.random.default_rng(3)
-    norms = [layer for layer in network if layer.op == "batch_norm"]
+    norms = [layer for layer in network if layer.kind == "batch_norm"]
     draws = {layer.name: {key: rng.uniform(0.5, 1.5, old.shape).astype(np.float32) for key, old in layer.params.items()} for layer in norms}
     network = network.replacing({layer.name: replace(layer, params=draws[layer.name]) for layer in norms})
     folded = fold(network)
-    assert not any(layer.op == "batch_norm" for layer in folded)
+    assert not any(layer.kind == "batch_norm" for layer in folded)
     assert fold(folded) is folded
     x = rng.normal(size=(2, *network.input_shape)).astype(np.float32)
     last = network.layers[-1].name
@@ -186,7 +186,7 @@ def test_weights_decay_but_not_those_of_batch_norm() -> None:
             del still[layer.name][name]
     OPTIMISERS["sgd"](run).apply(still, 0.1)
     for layer in network.trainable:
-        shrunk = 1.0 if layer.op == "batch_norm" else 0.95
+        shrunk = 1.0 if layer.kind == "batch_norm" else 0.95
         np.testing.assert_allclose(run.params[layer.name]["weight"], shrunk * layer.params["weight"], rtol=1e-6)
 
 

@@ -10,9 +10,11 @@ import pytest
 
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Board, Layer, Line, Memory, Network, Program, Quant, Region, Tensor
+from edgeff.ops.dense import Dense
+from edgeff.ops.softmax import Softmax
 
-DENSE = Layer("dense", "dense", ("input",), (2,), {"activation": "none"}, {"weight": np.ones((2, 3), np.float32)})
-SOFTMAX = Layer("softmax", "softmax", ("dense",), (2,))
+DENSE = Layer("dense", Dense(), ("input",), (2,), {"weight": np.ones((2, 3), np.float32)})
+SOFTMAX = Layer("softmax", Softmax(), ("dense",), (2,))
 NETWORK = Network("n", (3,), (DENSE, SOFTMAX))
 
 
@@ -48,7 +50,7 @@ def test_layers_are_found_by_name() -> None:
 
 
 def test_replacing_changes_only_what_it_names() -> None:
-    wider = replace(DENSE, attrs={"activation": "relu"})
+    wider = replace(DENSE, op=Dense(activation="relu"))
     changed = NETWORK.replacing({"dense": wider}, name="m")
     assert changed.layers == (wider, SOFTMAX)
     assert (changed.name, NETWORK.name) == ("m", "n")

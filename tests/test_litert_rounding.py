@@ -19,6 +19,10 @@ from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Array, Attr, Layer, Network, Quant
 from edgeff.kernels.arithmetic import multiplier_and_shift, requantise
 from edgeff.kernels.records import Rescale
+from edgeff.ops import kind, make
+from edgeff.ops.add import Add
+from edgeff.ops.global_average_pool import GlobalAveragePool
+from edgeff.ops.requantise import Requantise
 from edgeff.ops.windows import same_padding
 from edgeff.program.interpreter import Interpreter
 from edgeff.program.lower import lower
@@ -101,7 +105,7 @@ def of_sums(op: str, sums: Array, scales: tuple[float, float, float], *, per_cha
     if op == "depthwise_conv2d":
         attrs["multiplier"] = 1
     params: dict[str, Array] = {"weight": np.zeros(weight, np.int8), "bias": sums.astype(np.int32)}
-    layer = Layer("sums", op, ("input",), (count,) if op == "dense" else (1, 1, count), attrs, params, quant)
+    layer = Layer("sums", make(op, attrs), ("input",), (count,) if op == "dense" else (1, 1, count), params, quant)
     return Network("sums", shape, (layer,), Quant((x,), 0))
 
 
@@ -137,7 +141,7 @@ def test_quantize_and_the_relus_round_twice(op: str, activation: str) -> None:
         x = Quant((float32(rng.uniform(0.01, 0.1)),), int(rng.integers(-128, 128)))
         ratio = 2.0 ** (number % 5 - 1) if number < 20 else rng.uniform(0.3, 4)
         y = Quant((float32(x.scale[0] * ratio),), int(rng.integers(-128, 128)))
-        layer = Layer("one", op, ("input",), (256,), {"activation": activation} if activation else {}, {}, {"output": y})
+        layer = Layer("one", make(op, {"activation": activation} if activation else {}), ("input",), (256,), quant={"output": y})
         network = Network("one", (256,), (layer,), x)
         made = assert_explained(network, EVERY[None])[0]
         np.testing.assert_array_equal(twin(network, EVERY[None])[0], made)
@@ -192,8 +196,8 @@ def test_add_rounds_twice(activation: str) -> None:
         second = first if number < 6 else float32(rng.uniform(0.01, 0.1))
         third = first * 2.0 ** (number % 3) if number < 6 else float32((first + second) * rng.uniform(0.3, 1.5))
         qa, qc, qy = (Quant((scale,), int(rng.integers(-128, 128))) for scale in (first, second, third))
-        layer = Layer("sum", "add", ("left", "right"), (1,), {"activation": activation}, {}, {"output": qy})
-        left, right = (Layer(name, "requantise", ("input",), (1,), {}, {}, {"output": q}) for name, q in (("left", qa), ("right", qc)))
+        layer = Layer("sum", Add(activation=activation), ("left", "right"), (1,), quant={"output": qy})
+        left, right = (Layer(name, Requantise(), ("input",), (1,), quant={"output": q}) for name, q in (("left", qa), ("right", qc)))
         attrs = lower(Network("sum", (1,), (left, right, layer), qa)).infer[-1].attrs
         made, micro = run_add(add_model(len(a), qa, qc, qy, activation), a, c)
         np.testing.assert_array_equal(made, micro)
@@ -215,7 +219,7 @@ def test_mean_rounds_twice_and_divides_the_multiplier() -> None:
             y = x
         if number % 4 == 1:
             y = Quant((x.scale[0] / 2,), y.zero_point)
-        layer = Layer("mean", "global_average_pool", ("input",), (channels,), {}, {}, {"output": y})
+        layer = Layer("mean", GlobalAveragePool(), ("input",), (channels,), quant={"output": y})
         network = Network("mean", (height, width, channels), (layer,), x)
         samples = rng.integers(-128, 128, (8, *network.input_shape)).astype(np.int8)
         samples[0], samples[1] = -128, 127
@@ -245,7 +249,7 @@ def test_pools_round_as_edgeff(op: str, activation: str) -> None:
         builder.window("pool", op, size, stride, pads, activation=activation)
         q = Quant((float32(rng.uniform(0.01, 0.1)),), int(rng.integers(-128, 128)))
         plain = builder.network()
-        layer = Layer("pool", op, ("input",), plain.layers[0].shape, plain.layers[0].attrs, {}, {"output": q})
+        layer = Layer("pool", make(op, kind(plain.layers[0]).attributes), ("input",), plain.layers[0].shape, quant={"output": q})
         network = Network("pool", plain.input_shape, (layer,), q)
         samples = rng.integers(-128, 128, (8, *network.input_shape)).astype(np.int8)
         samples[0], samples[1] = -128, 127

@@ -14,6 +14,7 @@ from edgeff.errors import BadInput, EdgeffError, Unsupported
 from edgeff.ir import Call, Headroom, Layer, Network, Numeric
 from edgeff.kernels import check_attrs, numbers
 from edgeff.networks import initialised, structure
+from edgeff.ops.dense import Dense
 from edgeff.program.interpreter import Interpreter
 from edgeff.program.lower import Builder, lower
 from edgeff.program.quantize import quantize
@@ -30,7 +31,7 @@ def wide(name: str, numeric: Numeric = "int8", **options: Any) -> Network:
 def one_layer(inputs: int) -> Network:
     """A dense layer of two outputs, in float32."""
     weight = np.full((2, inputs), 0.5, np.float32)
-    return Network("wide", (inputs,), (Layer("dense_1", "dense", ("input",), (2,), {"activation": "none"}, {"weight": weight}),))
+    return Network("wide", (inputs,), (Layer("dense_1", Dense(), ("input",), (2,), {"weight": weight}),))
 
 
 def with_bias(steps: int) -> Network:

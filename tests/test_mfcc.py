@@ -18,8 +18,8 @@ from edgeff.device.toolchains.host import host_shared_library
 from edgeff.formats import from_tflite
 from edgeff.ir import Array, Layer, Network, Program, Quant
 from edgeff.kernels import FOLDER
-from edgeff.ops import SAMPLES
-from edgeff.ops.mfcc import Recipe, coefficients, mel_weights, tables, with_features
+from edgeff.ops import SAMPLES, make
+from edgeff.ops.mfcc import Mfcc, coefficients, mel_weights, tables, with_features
 from edgeff.ops.mfcc.kernel import _complex_fft, bit_reversed, ln_f32
 from edgeff.program.deploy import deploy
 from edgeff.program.interpreter import Interpreter
@@ -44,7 +44,7 @@ def official(reference_data: Callable[[str], Path]) -> tuple[Array, Quant]:
 
 def features_alone(quant: Quant) -> Program:
     """The official features and nothing behind them."""
-    layer = Layer("mfcc", "mfcc", ("input",), (49, 10, 1), OFFICIAL, {}, {"output": quant})
+    layer = Layer("mfcc", make("mfcc", OFFICIAL), ("input",), (49, 10, 1), quant={"output": quant})
     return deploy(Network("features", (16_000,), (layer,), SAMPLES), numeric="int8", target="input").program
 
 
@@ -86,11 +86,10 @@ def test_numpy_and_c_give_the_same_490000_features(clips: Array, official: tuple
 
 
 def test_numpy_and_c_give_the_same_490000_floats(clips: Array) -> None:
-    attrs = {name: getattr(Recipe(), name) for name in Recipe.__dataclass_fields__}
-    layer = Layer("mfcc", "mfcc", ("input",), (49, 10, 1), attrs)
+    layer = Layer("mfcc", Mfcc(), ("input",), (49, 10, 1))
     program = deploy(Network("features", (16_000,), (layer,)), target="input").program
     by_c = HostTarget(program).predict_many(clips)[1]
-    assert by_c.tobytes() == coefficients(clips, Recipe()).tobytes()
+    assert by_c.tobytes() == coefficients(clips, Mfcc()).tobytes()
 
 
 @pytest.mark.parametrize(("board", "toolchain"), EACH_BUILD)
@@ -126,7 +125,7 @@ def test_the_reference_model_hears_what_it_reads(clips: Array, official: tuple[A
 # ------------------------------------------------------------------ the mathematics
 
 
-def by_the_formulae(x: Array, recipe: Recipe) -> Array:
+def by_the_formulae(x: Array, recipe: Mfcc) -> Array:
     """The coefficients in float64 by SciPy, (B, frames, coefficients)."""
     from scipy.fft import dct, rfft
     from scipy.signal import get_window
@@ -142,14 +141,14 @@ def by_the_formulae(x: Array, recipe: Recipe) -> Array:
 @pytest.mark.parametrize(
     "recipe",
     [
-        Recipe(),
-        Recipe(rate=8000, frame=240, hop=160, fft=256, eps=1.0, gain=1 / 8),
-        Recipe(frame=1024, hop=512, fft=1024, bands=64, coefficients=64, low_hz=0.0, high_hz=8000.0),
-        Recipe(frame=13, hop=7, fft=16, bands=3, coefficients=3, low_hz=0.0, high_hz=8000.0, eps=1e-3),
+        Mfcc(),
+        Mfcc(rate=8000, frame=240, hop=160, fft=256, eps=1.0, gain=1 / 8),
+        Mfcc(frame=1024, hop=512, fft=1024, bands=64, coefficients=64, low_hz=0.0, high_hz=8000.0),
+        Mfcc(frame=13, hop=7, fft=16, bands=3, coefficients=3, low_hz=0.0, high_hz=8000.0, eps=1e-3),
     ],
     ids=["keywords", "digits", "as many coefficients as bands", "tiny frames"],
 )
-def test_the_coefficients_are_those_of_the_formulae(recipe: Recipe) -> None:
+def test_the_coefficients_are_those_of_the_formulae(recipe: Mfcc) -> None:
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.integers(-32768, 32768, (4, 4000)), rng.normal(0, 300, (4, 4000))]).astype(np.int16)
     made, expected = coefficients(x, recipe)[..., 0], by_the_formulae(x, recipe)
@@ -173,16 +172,16 @@ def test_the_fft_is_that_of_numpy(fft: int) -> None:
 def test_what_is_silent_or_below_zero_has_finite_coefficients(largest: int) -> None:
     """There the recipe would divide by nothing: the largest sample counts as at least 1."""
     silence, negative = np.zeros((1, 16_000), np.int16), np.full((1, 16_000), -largest, np.int16)
-    made = coefficients(silence, Recipe())
+    made = coefficients(silence, Mfcc())
     assert (made[0, :, 1:, 0] == 0).all()
     assert np.allclose(made[0, :, 0, 0], np.sqrt(80) * np.log(1e-6), rtol=1e-6)
-    assert np.isfinite(coefficients(negative, Recipe())).all()
+    assert np.isfinite(coefficients(negative, Mfcc())).all()
 
 
 def test_loudness_changes_nothing_but_rounding() -> None:
     x = np.random.default_rng(0).integers(-100, 101, (1, 16_000)).astype(np.int16)
     x[0, 5] = 100
-    assert np.abs(coefficients(x, Recipe()) - coefficients((x * 300).astype(np.int16), Recipe())).max() < 1e-3
+    assert np.abs(coefficients(x, Mfcc()) - coefficients((x * 300).astype(np.int16), Mfcc())).max() < 1e-3
 
 
 @pytest.fixture(scope="module")
@@ -232,8 +231,8 @@ def test_bits_are_reversed() -> None:
 
 
 def test_tables_hold_every_weight_of_every_band() -> None:
-    small = Recipe(rate=8000, frame=120, hop=100, fft=128, bands=12, coefficients=5)
-    for recipe in (Recipe(), Recipe(bands=100, coefficients=100), small):
+    small = Mfcc(rate=8000, frame=120, hop=100, fft=128, bands=12, coefficients=5)
+    for recipe in (Mfcc(), Mfcc(bands=100, coefficients=100), small):
         made, bins = tables(recipe)
         spans = made["spans"].reshape(-1, 2)
         rebuilt, start = np.zeros((recipe.bands, recipe.fft // 2 + 1), np.float32), 0

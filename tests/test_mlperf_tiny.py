@@ -148,7 +148,7 @@ def outputs(network: Network, x: Array) -> Array:
 def test_numbered_layers_compute_the_same() -> None:
     network = initialised(structure("resnet8"), 0)
     again = numbered(network)
-    assert [layer.op for layer in again] == [layer.op for layer in network]
+    assert [layer.kind for layer in again] == [layer.kind for layer in network]
     assert {layer.name for layer in again} >= {"conv2d_1", "conv2d_9", "add_3", "dense", "softmax"}
     x = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
     assert np.array_equal(outputs(again, x), outputs(network, x))

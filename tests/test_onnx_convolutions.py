@@ -19,8 +19,11 @@ from edgeff.formats import from_onnx, load
 from edgeff.formats.onnx.writer import SESSION_ENTRIES, to_onnx, write_onnx
 from edgeff.ir import Array, Attr, Layer, Network, Quant
 from edgeff.networks import initialised, structure
-from edgeff.ops import forward, parameters
+from edgeff.ops import forward, kind, make, parameters
+from edgeff.ops.add import Add
 from edgeff.ops.folding import fold
+from edgeff.ops.global_average_pool import GlobalAveragePool
+from edgeff.ops.relu import Relu
 from edgeff.program.deploy import deploy
 from edgeff.program.quantize import dequantise_array, quantise_array, quantize
 from edgeff.verify.executions import twin_results
@@ -171,7 +174,7 @@ def test_a_reference_network_goes_through_onnx_without_a_bit_changed(name: str, 
 def test_a_structure_with_batch_normalisation_is_written_folded(name: str) -> None:
     network, rng = initialised(structure(name), 0), np.random.default_rng(0)
     for layer in network.layers:
-        if layer.op == "batch_norm":
+        if layer.kind == "batch_norm":
             for values in layer.params.values():
                 values[:] = rng.uniform(0.5, 1.5, values.shape)
     model = to_onnx(network)
@@ -206,11 +209,11 @@ def run_of_images(channels: int) -> Network:
         "second": {"weight": rng.normal(size=(3, 3, 4)).astype(np.float32)},
     }
     layers = (
-        Layer("first", "conv2d", ("input",), (5, 5, 4), kernel, weights["first"]),
-        Layer("second", "depthwise_conv2d", ("first",), (5, 5, 4), kernel | {"multiplier": 1}, weights["second"]),
-        Layer("sum", "add", ("first", "second"), (5, 5, 4), {"activation": "none"}),
-        Layer("six", "relu", ("sum",), (5, 5, 4), {"activation": "relu6"}),
-        Layer("pool", "max_pool2d", ("six",), (5, 5, 4), {"pool_h": 3, "pool_w": 3} | window),
+        Layer("first", make("conv2d", kernel), ("input",), (5, 5, 4), weights["first"]),
+        Layer("second", make("depthwise_conv2d", kernel | {"multiplier": 1}), ("first",), (5, 5, 4), weights["second"]),
+        Layer("sum", Add(), ("first", "second"), (5, 5, 4)),
+        Layer("six", Relu(activation="relu6"), ("sum",), (5, 5, 4)),
+        Layer("pool", make("max_pool2d", window | {"pool_h": 3, "pool_w": 3}), ("six",), (5, 5, 4)),
     )
     return Network("run", (5, 5, channels), layers)
 
@@ -218,14 +221,14 @@ def run_of_images(channels: int) -> Network:
 def test_a_run_of_image_operators_is_transposed_at_its_ends_alone() -> None:
     assert operators(run_of_images(3))["Transpose"] == 2
     assert operators(as_int8(run_of_images(3)))["Transpose"] == 2
-    mean = Layer("mean", "global_average_pool", ("pool",), (4,))
+    mean = Layer("mean", GlobalAveragePool(), ("pool",), (4,))
     network = run_of_images(3)
     assert operators(replace(network, layers=(*network.layers, mean)))["Transpose"] == 1
 
 
 def test_nothing_is_transposed_where_no_element_would_move() -> None:
     network = run_of_images(1)
-    mean = Layer("mean", "global_average_pool", ("pool",), (4,))
+    mean = Layer("mean", GlobalAveragePool(), ("pool",), (4,))
     counts = operators(replace(network, layers=(*network.layers, mean)))
     assert (counts["Transpose"], counts["Reshape"]) == (0, 1)
 
@@ -245,7 +248,7 @@ def test_scales_lie_along_the_outputs_of_the_weights_as_onnx_holds_them(per_chan
     model = to_onnx(network)
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     for layer in network.layers[:2]:
-        axis = {"conv2d": 0, "depthwise_conv2d": 2}[layer.op]
+        axis = {"conv2d": 0, "depthwise_conv2d": 2}[layer.kind]
         assert layer.quant["weight"].axis == (axis if per_channel else None)
         assert constants[f"{layer.name}.weight.scale"].shape == ((4,) if per_channel else ())
         assert constants[f"{layer.name}.weight"].shape[0] == 4
@@ -267,7 +270,7 @@ def test_hostile_names_of_images_come_back_as_they_are() -> None:
 def test_outputs_past_both_ends_saturate_in_onnx_runtime_as_with_us() -> None:
     layer = as_int8(run_of_images(3)).layers[0]
     quant = dict(layer.quant) | {"output": Quant((layer.quant["output"].scale[0] / 16,), 3)}
-    network = replace(as_int8(run_of_images(3)), layers=(replace(layer, attrs=dict(layer.attrs) | {"activation": "none"}, quant=quant),))
+    network = replace(as_int8(run_of_images(3)), layers=(replace(layer, op=kind(layer).replacing(activation="none"), quant=quant),))
     assert network.input_quant is not None
     x = inputs_for(network, 4)
     expected = ours(network, x)["first"]

@@ -14,7 +14,7 @@ from test_onnx import N, build
 from edgeff.formats import from_onnx
 from edgeff.formats.onnx.writer import to_onnx
 from edgeff.ir import Array
-from edgeff.ops import forward, parameters
+from edgeff.ops import forward, kind, parameters
 
 RNG = np.random.default_rng(11)
 
@@ -337,15 +337,15 @@ for pads in ("SAME_UPPER", "SAME_LOWER", "VALID"):
             (4,),
             "transpose conv2d average_pool2d global_average_pool",
         )
-for kind in ("MaxPool", "AveragePool"):
+for operator in ("MaxPool", "AveragePool"):
     for step in (1, 2, 3):
-        CASES[f"{kind} rounded up in steps of {step}"] = after_conv(
-            N(kind, ["c"], ["p"], kernel_shape=[3, 2], strides=[step, step], pads=[1, 0, 0, 1], ceil_mode=1),
+        CASES[f"{operator} rounded up in steps of {step}"] = after_conv(
+            N(operator, ["c"], ["p"], kernel_shape=[3, 2], strides=[step, step], pads=[1, 0, 0, 1], ceil_mode=1),
             N("Flatten", ["p"], ["f"]),
             N("ReduceMean", ["p"], ["m"], axes=[2, 3]),
             N("Flatten", ["m"], ["y"]),
             output=(4,),
-            layers=f"{kind[:-4].lower()}_pool2d global_average_pool",
+            layers=f"{operator[:-4].lower()}_pool2d global_average_pool",
         )
 
 
@@ -355,7 +355,7 @@ def test_a_float_model_made_elsewhere_gives_the_same_numbers(name: str) -> None:
     model = onnx.load_from_string(case.data())
     onnx.checker.check_model(model, full_check=True)
     network = from_onnx(case.data())
-    assert " ".join(layer.op for layer in network) == case.layers
+    assert " ".join(layer.kind for layer in network) == case.layers
     assert network.input_shape == case.shape
     x = RNG.normal(size=(5, *case.shape)).astype(np.float32)
     expected = run_onnx(model, x)
@@ -376,10 +376,10 @@ def test_layers_keep_the_names_of_their_nodes() -> None:
     ]
     network = from_onnx(build(nodes, {"w": draw(2, 3, 1, 1)}, shape=["N", 3, 4, 4], output_shape=["N", 2, 3, 3]))
     assert [layer.name for layer in network] == ["stem_transpose", "stem", "pool", "y_output_transpose"]
-    assert network["stem"].attrs["activation"] == "relu"
+    assert kind(network["stem"]).attributes["activation"] == "relu"
 
 
 def test_one_transposition_serves_all_who_read_the_image() -> None:
     nodes = [N("Conv", ["x", "w"], ["a"]), N("Conv", ["x", "v"], ["b"]), N("Add", ["a", "b"], ["s"]), N("GlobalAveragePool", ["s"], ["y"])]
     network = from_onnx(build(nodes, {"w": draw(2, 3, 1, 1), "v": draw(2, 3, 1, 1)}, shape=["N", 3, 4, 4], output_shape=["N", 2, 1, 1]))
-    assert Counter(layer.op for layer in network)["transpose"] == 1
+    assert Counter(layer.kind for layer in network)["transpose"] == 1

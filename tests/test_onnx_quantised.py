@@ -17,6 +17,7 @@ from test_onnx_foreign import draw
 from edgeff.formats import from_onnx, load
 from edgeff.formats.onnx.writer import to_onnx
 from edgeff.ir import Array, Network, Quant
+from edgeff.ops import kind
 from edgeff.program.quantize import dequantise_array, quantise_array
 
 RNG = np.random.default_rng(5)
@@ -187,7 +188,7 @@ def test_a_network_quantised_by_onnx_runtime(form: str, activation: str, per_cha
     network = load(tmp_path / "int8.onnx")
     average = "average_pool2d" if form == "QDQ" else "depthwise_conv2d"  # there its scale changes
     kinds = ["transpose", "conv2d", "max_pool2d", "depthwise_conv2d", "conv2d", "add", average, "global_average_pool", "dense"]
-    assert [layer.op for layer in network] == kinds
+    assert [layer.kind for layer in network] == kinds
     assert [layer.name.removesuffix("_quant") for layer in network][1:4] == ["stem", "halve", "depthwise"]
     assert {layer.quant["weight"].per_channel for layer in network.layers[1:5] if layer.trainable} == {per_channel}
     if (form, activation) == ("QOperator", "QInt8"):
@@ -212,14 +213,18 @@ def test_a_relu_and_a_transposition_between_integers_change_nothing() -> None:
     nodes = [*qdq("a", "x", "xf", "x"), *WEIGHT, N("Conv", ["xf", "wf"], ["c"]), N("Relu", ["c"], ["r"]), *qdq("b", "r", "rf", "y"),
              N("Transpose", ["rf"], ["t"], perm=[0, 2, 3, 1]), *qdq("d", "t", "tf", "y"), N("Flatten", ["tf"], ["y"])]  # fmt: skip
     network = from_onnx(build(nodes, parts(np.int8) | FILTER, shape=["N", *SHAPE], output_shape=["N", 48]))
-    assert [(layer.op, layer.attrs.get("activation")) for layer in network] == [("transpose", None), ("conv2d", "relu"), ("reshape", None)]
+    assert [(layer.kind, kind(layer).attributes.get("activation")) for layer in network] == [
+        ("transpose", None),
+        ("conv2d", "relu"),
+        ("reshape", None),
+    ]
 
 
 def test_a_change_of_scale_between_two_integer_tensors_is_a_layer() -> None:
     nodes = [*qdq("a", "x", "xf", "x"), *WEIGHT, N("Conv", ["xf", "wf"], ["c"]), *qdq("b", "c", "cf", "y"), *qdq("d", "cf", "y", "x")]
     data = build(nodes, parts(np.int8) | FILTER, shape=["N", *SHAPE], output_shape=["N", 4, 4, 3])
     network = from_onnx(data)
-    assert [layer.op for layer in network] == ["transpose", "conv2d", "requantise", "transpose"]
+    assert [layer.kind for layer in network] == ["transpose", "conv2d", "requantise", "transpose"]
     assert network.layers[1].quant["output"] == Quant((float(np.float32(0.03)),), 5)
     same_numbers(data, network, RNG.normal(size=(20, *SHAPE)).astype(np.float32))
 
@@ -235,4 +240,4 @@ def test_an_integer_image_is_read() -> None:
         build(nodes, parts(np.int8) | FILTER, shape=["N", *SHAPE], output_shape=["N", 4, 3, 2], input_type=TensorProto.INT8)
     )
     assert network.input_quant == Quant((float(np.float32(0.02)),), -3)
-    assert [layer.op for layer in network] == ["transpose", "conv2d", "max_pool2d", "transpose"]
+    assert [layer.kind for layer in network] == ["transpose", "conv2d", "max_pool2d", "transpose"]

@@ -16,6 +16,7 @@ from edgeff.ir import Array, Network
 from edgeff.networks import initialised, structure
 from edgeff.networks._stack import Stack
 from edgeff.ops import parameters
+from edgeff.ops.softmax import Softmax
 from edgeff.rules import Run
 from edgeff.rules.pepita import EPS, PepitaSettings
 from edgeff.train.loop import accuracy, train
@@ -153,7 +154,7 @@ def conv_network() -> Network:
     stack.max_pool("pool", (2, 2))
     stack.flatten()
     stack.dense("dense", 4)
-    stack.add("softmax", "softmax", {})
+    stack.add("softmax", Softmax())
     return stack.network("conv")
 
 

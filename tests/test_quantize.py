@@ -13,6 +13,7 @@ from small_networks import samples, small
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Headroom, Layer, Network, Numeric, Quant
 from edgeff.ops import forward, parameters
+from edgeff.ops.dense import Dense
 from edgeff.program.deploy import Deployment
 from edgeff.program.interpreter import Interpreter
 from edgeff.program.lower import lower
@@ -116,7 +117,7 @@ def test_no_bias_is_clipped(numeric: Numeric, per_channel: bool, w_size: float, 
     rng = np.random.default_rng(0)
     weight, bias = rng.normal(0, 0.5, (3, 12)).astype(np.float32), np.array([0.1, 1.0, -0.7], np.float32)
     weight[1:] *= np.float32(w_size)
-    layer = Layer("dense", "dense", ("input",), (3,), {"activation": "none"}, {"weight": weight, "bias": bias})
+    layer = Layer("dense", Dense(), ("input",), (3,), {"weight": weight, "bias": bias})
     network, x = Network("dead", (12,), (layer,)), (rng.random((20, 12)) * x_size).astype(np.float32)
     try:
         quantised = quantize(network, x, numeric, per_channel=per_channel)

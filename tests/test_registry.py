@@ -48,8 +48,8 @@ def test_one_file_is_one_data_set_whose_further_tasks_bear_its_name() -> None:
     assert {name.partition("_")[0] for name in names - files} <= files
 
 
-def test_every_layer_kind_is_registered_under_its_op() -> None:
-    assert all(item.op == name for name, item in registry.ops.items())
+def test_every_operator_is_registered_under_its_name() -> None:
+    assert all(item.name == name for name, item in registry.ops.items())
     assert {"dense", "softmax", "normalise"} <= set(registry.ops)
 
 

@@ -24,9 +24,10 @@ from edgeff.kernels.arithmetic import draws, step_key, stream_key
 from edgeff.networks import initialised, structure
 from edgeff.networks._norms import with_norms
 from edgeff.networks._stack import Stack
-from edgeff.ops import forward, kind, parameters
+from edgeff.ops import forward, kind, parameters, record
 from edgeff.ops.folding import fold
-from edgeff.ops.window import pads, stride, window
+from edgeff.ops.softmax import Softmax
+from edgeff.ops.window import Windowed
 from edgeff.ops.windows import conv2d_weight_gradient
 from edgeff.program.deploy import deploy
 from edgeff.program.interpreter import Interpreter
@@ -46,7 +47,7 @@ def pooled() -> Network:
         stack.conv(f"conv_{number}", channels, (3, 3), norm=False)
         stack.max_pool(f"pool_{number}", (2, 2))
     stack.dense("dense", 10)
-    stack.add("softmax", "softmax", {})
+    stack.add("softmax", Softmax())
     return initialised(stack.network("pooled"), 0)
 
 
@@ -120,7 +121,7 @@ def test_local_heads_follow_the_gradient_of_their_own_cross_entropy(make: Callab
     run = running(rule, network, block=block, pool=2)
     x, t = batch(network)
     direction = rule.step(run, x, t)
-    ends = [layer.name for layer in run.network if layer.op == "softmax"]
+    ends = [layer.name for layer in run.network if layer.kind == "softmax"]
     seen: set[str] = set()
     for end in ends:
         names = {end}
@@ -236,8 +237,8 @@ def test_a_networks_local_heads_survive_its_file_and_its_deployment_without_them
     if numeric == "int8":
         network = quantize(network, images, learning=[layer.name for layer in network.trainable])
     loaded = from_onnx(write_onnx(network, tmp_path / "model.onnx"))
-    assert [(layer.name, layer.op, layer.inputs, layer.shape) for layer in loaded] == [
-        (layer.name, layer.op, layer.inputs, layer.shape) for layer in network
+    assert [(layer.name, layer.kind, layer.inputs, layer.shape) for layer in loaded] == [
+        (layer.name, layer.kind, layer.inputs, layer.shape) for layer in network
     ]
     for ours, theirs in zip(network, loaded, strict=True):
         assert ours.quant == theirs.quant
@@ -276,9 +277,8 @@ def test_int8_gradients_of_a_local_head_and_through_pools_are_the_float_ones() -
             layer = quantised[call.layer]
             delta, a = (real_values(program, twin, name) for name in call.inputs[:2])
             shape = program.tensors[call.inputs[1]].shape
-            made_here = conv2d_weight_gradient(
-                delta.reshape(1, *layer.shape), a.reshape(1, *shape), window(layer), stride(layer), pads(layer)
-            )
+            op = record(layer, Windowed)
+            made_here = conv2d_weight_gradient(delta.reshape(1, *layer.shape), a.reshape(1, *shape), op.window, op.stride, op.pads)
             gradients[layer.name] = gradients.get(layer.name, 0.0) + made_here
             wanted[layer.name] = wanted.get(layer.name, 0.0) + expected[layer.name]["weight"]
     assert gradients.keys() == {"conv_1", "conv_2"}
@@ -358,8 +358,8 @@ def test_batch_normalisation_for_training_folds_away() -> None:
     network = with_norms(plain())
     assert [layer.name for layer in network] == ["conv_1", "conv_1_norm", "conv_2", "conv_2_norm", "dense", "softmax"]
     folded = fold(network)
-    assert [(layer.name, layer.op, layer.shape, layer.attrs["activation"]) for layer in folded.trainable] == [
-        (layer.name, layer.op, layer.shape, layer.attrs["activation"]) for layer in plain().trainable
+    assert [(layer.name, layer.kind, layer.shape, kind(layer).attributes["activation"]) for layer in folded.trainable] == [
+        (layer.name, layer.kind, layer.shape, kind(layer).attributes["activation"]) for layer in plain().trainable
     ]
 
 

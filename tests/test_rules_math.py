@@ -191,7 +191,7 @@ def labelled(run: Run, x: Array, labels: Array) -> dict[str, Array]:
     for layer in run.network:
         below = h[layer.inputs[0]]
         h[layer.name] = (
-            with_label(layer, below, labels) if layer.op == "label" else kind(layer).forward(layer, run.params.get(layer.name, {}), below)
+            with_label(layer, below, labels) if layer.kind == "label" else kind(layer).forward(layer, run.params.get(layer.name, {}), below)
         )
     return h
 

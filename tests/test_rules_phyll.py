@@ -122,7 +122,7 @@ def test_a_probe_scores_the_label_that_is_least_like_the_others() -> None:
 
 
 def physical(name: str) -> Network:
-    return Network("n", (4,), (Layer("p", "physical", ("input",), (5,), {"map": name, "seed": 1}),))
+    return Network("n", (4,), (Layer("p", Physical(map=name, seed=1), ("input",), (5,)),))
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,9 @@ from edgeff.ir import Array, Layer, Network, Numeric
 from edgeff.networks import initialised, structure
 from edgeff.networks._stack import Stack
 from edgeff.ops import forward, kind, parameters
+from edgeff.ops.dense import Dense
+from edgeff.ops.reshape import Reshape
+from edgeff.ops.softmax import Softmax
 from edgeff.ops.standardise import EPS
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.interpreter import Interpreter
@@ -43,7 +46,7 @@ def pooled() -> Network:
     stack.conv("conv_2", 5, (2, 2), norm=False)
     stack.flatten()
     stack.dense("dense", 3)
-    stack.add("softmax", "softmax", {})
+    stack.add("softmax", Softmax())
     return initialised(stack.network("pooled"), 1)
 
 
@@ -76,7 +79,7 @@ def test_a_direction_is_the_gradient_of_the_papers_loss(name: str, goodness: str
 
     def pair(layer: Layer, z_1: Array, z_2: Array) -> Array:
         """The tied halves before the activation."""
-        alone = replace(layer, attrs={**layer.attrs, "activation": "none"})
+        alone = replace(layer, op=kind(layer).replacing(activation="none"))
         one, two = (kind(alone).forward(alone, run.params[layer.name], z) for z in (z_1, z_2))
         return one + two
 
@@ -224,12 +227,12 @@ def test_another_layer_normalisation_is_refused(axis: int, scale: float, line: s
 
 
 def branched() -> Network:
-    return replace(pooled(), layers=(*pooled().layers, Layer("side", "reshape", ("conv_1",), (144,))))
+    return replace(pooled(), layers=(*pooled().layers, Layer("side", Reshape(), ("conv_1",), (144,))))
 
 
 def bent() -> Network:
     network = initialised(structure("9-8-4"), 0)
-    return network.replacing({"dense_1": replace(network["dense_1"], attrs={"activation": "relu6"})})
+    return network.replacing({"dense_1": replace(network["dense_1"], op=Dense(activation="relu6"))})
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from command_line import CommandLine
 
 from edgeff import registry
 from edgeff.ir import Array, Quant
-from edgeff.ops.mfcc import Recipe, coefficients
+from edgeff.ops.mfcc import Mfcc, coefficients
 from edgeff.program.quantize import quantise_array
 from edgeff.tasks import ad, fsdd, kws
 from edgeff.tasks._audio import of_length
@@ -140,7 +140,7 @@ def test_noise_is_mixed_into_the_audio_by_the_seed(own_folders: Path) -> None:
     assert first.tobytes() != other.tobytes()
     # The third take of "yes" ends in 0.12 s of zeros, whose last frames are silent unless there is noise; in one of five there is none.
     clip = of_length(spoken("yes", 2), 16_000)[None]
-    assert [bool((row[-1, 1:] == 0).all()) for row in coefficients(clip, Recipe())] == [True]
+    assert [bool((row[-1, 1:] == 0).all()) for row in coefficients(clip, Mfcc())] == [True]
     yes = kws.CLASSES.index("yes")
     silent = 0
     for seed in range(30):

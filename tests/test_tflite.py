@@ -20,6 +20,8 @@ from edgeff.formats.onnx.writer import to_onnx
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.tflite.writer import to_tflite, write_tflite
 from edgeff.ir import Array, Layer, Network, Quant
+from edgeff.ops import kind
+from edgeff.ops.softmax import Softmax
 
 RNG = np.random.default_rng(11)
 X = RNG.normal(size=(100, 64)).astype(np.float32)
@@ -71,7 +73,7 @@ def test_an_int8_network_runs_in_litert(per_channel: bool, runner: str) -> None:
 @pytest.mark.parametrize("runner", ["TFLM", "BUILTIN_REF"])
 def test_int8_softmax_is_the_softmax(runner: str) -> None:
     network = Network(
-        "s", (10,), (Layer("s", "softmax", ("input",), (10,), {}, {}, {"output": Quant((1 / 256,), -128)}),), Quant((0.0625,), 4)
+        "s", (10,), (Layer("s", Softmax(), ("input",), (10,), quant={"output": Quant((1 / 256,), -128)}),), Quant((0.0625,), 4)
     )
     x = RNG.integers(-128, 128, (50, 10)).astype(np.int8)
     real = (x.astype(float) - 4) * 0.0625
@@ -190,7 +192,7 @@ def test_dense_models_made_elsewhere(options: dict[str, Any]) -> None:
     assert layer.name == "scope/y;scope/bias"
     np.testing.assert_array_equal(layer.params["weight"], weight)
     assert ("bias" in layer.params) == (bias is not None)
-    assert layer.attrs["activation"] == ("relu" if "relu" in options else options.get("fused", "NONE").lower())
+    assert kind(layer).attributes["activation"] == ("relu" if "relu" in options else options.get("fused", "NONE").lower())
     x = RNG.normal(size=(5, 4)).astype(np.float32)
     expected = np.array([run_litert(data, row.reshape((1, *options.get("shape", (1, 4))[1:])))[0] for row in x])
     np.testing.assert_allclose(forward(network, x)[network.layers[-1].name], expected, rtol=1e-5, atol=1e-6)
@@ -375,8 +377,8 @@ def test_tensorflows_converter_agrees(numeric: str) -> None:
     theirs = bytes(converter.convert())
     imported = from_tflite(theirs)
     ours = to_tflite(imported)
-    assert [(layer.op, layer.shape, dict(layer.attrs)) for layer in imported] == [
-        (layer.op, layer.shape, dict(layer.attrs)) for layer in network
+    assert [(layer.kind, layer.shape, kind(layer).attributes) for layer in imported] == [
+        (layer.kind, layer.shape, kind(layer).attributes) for layer in network
     ]
     x: Array = X
     if numeric == "float32":

@@ -93,7 +93,7 @@ def test_converted_networks_are_read_run_and_written_again(name: str, numeric: s
     make, shape, kinds = NETWORKS[name]
     theirs = converted(make, shape, numeric)
     network = from_tflite(theirs)
-    assert ([layer.op for layer in network], network.input_shape) == (kinds, shape)
+    assert ([layer.kind for layer in network], network.input_shape) == (kinds, shape)
     ours = to_tflite(network)
     assert_same_network(network, from_tflite(ours))
     compare(network, theirs, ours, numeric)

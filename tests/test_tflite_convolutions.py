@@ -16,7 +16,8 @@ from edgeff.formats import from_tflite, load
 from edgeff.formats.tflite.schema import names_of, schema
 from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Array, Layer, Network, Quant
-from edgeff.ops import forward, parameters
+from edgeff.ops import forward, kind, parameters
+from edgeff.ops.relu import Relu
 from edgeff.program.interpreter import Interpreter
 from edgeff.program.lower import lower
 
@@ -128,7 +129,7 @@ def test_float_layers_come_back_exactly_and_run(name: str) -> None:
 
 def without_float_rescales(written: Network, read: Network) -> tuple[Network, Network]:
     """A requantise layer is nothing in float, and a file of floats does not hold it."""
-    gone = {layer.name: layer.inputs[0] for layer in written if layer.op == "requantise"}
+    gone = {layer.name: layer.inputs[0] for layer in written if layer.kind == "requantise"}
     kept = [replace(layer, inputs=tuple(gone.get(name, name) for name in layer.inputs)) for layer in written if layer.name not in gone]
     return replace(written, layers=tuple(kept)), read
 
@@ -178,7 +179,7 @@ def test_a_batch_normalisation_is_folded_before_it_is_written() -> None:
     builder.dense("d", 3)
     network = builder.network()
     data, x = to_tflite(network), inputs_for(network, 5)
-    assert [(layer.op, layer.attrs["activation"]) for layer in from_tflite(data)] == [("conv2d", "relu"), ("dense", "none")]
+    assert [(layer.kind, kind(layer).attributes["activation"]) for layer in from_tflite(data)] == [("conv2d", "relu"), ("dense", "none")]
     # The scale is in the weights: float32 rounds elsewhere.
     np.testing.assert_allclose(run_tflm(data, x), forward(network, parameters(network), x)["d"], rtol=1e-4, atol=1e-4)
 
@@ -191,7 +192,7 @@ def test_an_average_with_padding_of_its_own_is_refused() -> None:
 
 def test_a_relu6_that_changes_the_scale_is_a_quantize_and_a_relu6() -> None:
     """TFLM's RELU6 takes its output's scale for its input's; LiteRT's does not."""
-    layer = Layer("r", "relu", ("input",), (5,), {"activation": "relu6"}, {}, {"output": Quant((0.03,), -128)})
+    layer = Layer("r", Relu(activation="relu6"), ("input",), (5,), quant={"output": Quant((0.03,), -128)})
     network = Network("n", (5,), (layer,), Quant((0.1,), 3))
     data, x = to_tflite(network), np.array([[-128, 3, 40, 63, 127]], np.int8)
     expected = np.array([[-128, -128, -5, 72, 72]], np.int8)
@@ -214,7 +215,7 @@ def test_reference_models_come_through_without_a_bit_changed(name: str, numeric:
     path = need_reference_model(f"{name}_{numeric}.tflite")
     network, original = load(path), path.read_bytes()
     parameter_count, input_shape, kinds = REFERENCE[name]
-    assert (network.parameters, network.input_shape, {layer.op for layer in network}) == (parameter_count, input_shape, kinds)
+    assert (network.parameters, network.input_shape, {layer.kind for layer in network}) == (parameter_count, input_shape, kinds)
     data = to_tflite(network)
     assert_same_network(network, from_tflite(data))
     x = inputs_for(network, 10)

@@ -15,6 +15,7 @@ from edgeff.formats.onnx.writer import to_onnx
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Network, Quant
+from edgeff.ops import kind
 
 RNG = np.random.default_rng(29)
 FUSED = schema.ActivationFunctionType
@@ -40,7 +41,7 @@ def both_ways(data: bytes, *, same_bits: bool = True) -> Network:
 
 
 def kinds(network: Network) -> list[tuple[str, str]]:
-    return [(layer.op, str(layer.attrs.get("activation", ""))) for layer in network]
+    return [(layer.kind, str(kind(layer).attributes.get("activation", ""))) for layer in network]
 
 
 @pytest.mark.parametrize("dtype", ["int8", "float32"])
@@ -89,7 +90,7 @@ def test_zero_padding_becomes_the_convolutions(dtype: str) -> None:
     twice = graph.pad(once, (1, 10, 9, 2), [[0, 0], [1, 0], [0, 1], [0, 0]])
     network = both_ways(graph.done(graph.conv(twice, (1, 5, 5, 3), padding=SAME, strideH=2, strideW=2)), same_bits=dtype == "int8")
     (layer,) = network.layers
-    assert [layer.attrs[f"pad_{side}"] for side in ("top", "left", "bottom", "right")] == [2, 1, 3, 4]
+    assert [kind(layer).attributes[f"pad_{side}"] for side in ("top", "left", "bottom", "right")] == [2, 1, 3, 4]
 
 
 @pytest.mark.parametrize("dtype", ["int8", "float32"])
@@ -102,7 +103,7 @@ def test_zeros_around_a_maximum_are_padding_only_behind_a_relu(dtype: str) -> No
         y = graph.pad(graph.conv(graph.x, (1, 4, 4, 3), quant=quant, fusedActivationFunction=fused), (1, 5, 5, 3), rows, quant)
         data = graph.done(pool(graph, y, (1, 2, 2, 3), quant=quant, filterHeight=3, filterWidth=3))
         if exact:
-            assert both_ways(data).layers[1].attrs["pad_bottom"] == 1
+            assert kind(both_ways(data).layers[1]).attributes["pad_bottom"] == 1
         else:
             with pytest.raises(Unsupported, match="a maximum over zeros around elements that may be negative"):
                 from_tflite(data)
@@ -116,7 +117,7 @@ def test_what_only_moves_axes_of_one_is_no_layer(dtype: str) -> None:
     y = graph.op("EXPAND_DIMS", [y, graph.axes(1)], (1, 1, 2), "ExpandDimsOptions")
     y = graph.op("TRANSPOSE", [y, graph.axes(0, 2, 1)], (1, 2, 1), "TransposeOptions")
     y = graph.op("RESHAPE", [y, graph.axes(-1, 1, 1, 2)], (1, 1, 1, 2), "ReshapeOptions")
-    assert [layer.op for layer in both_ways(graph.done(graph.conv(y, (1, 1, 1, 4), (4, 1, 1, 2))))] == [
+    assert [layer.kind for layer in both_ways(graph.done(graph.conv(y, (1, 1, 1, 4), (4, 1, 1, 2))))] == [
         "global_average_pool",
         "reshape",
         "conv2d",
@@ -130,11 +131,11 @@ def test_a_convolution_over_a_sequence_is_a_conv1d() -> None:
     y = graph.op("SQUEEZE", [y], (1, 4, 3), "SqueezeOptions", {"scale": [0.4]}, squeezeDims=[1])
     network = both_ways(graph.done(y))
     (layer,) = network.layers
-    assert (layer.op, layer.shape, layer.params["weight"].shape) == ("conv1d", (4, 3), (3, 3, 2))
+    assert (layer.kind, layer.shape, layer.params["weight"].shape) == ("conv1d", (4, 3), (3, 3, 2))
     column = Graph(shape=(1, 9, 2))
     image = column.op("RESHAPE", [column.x, column.axes(1, 9, 1, 2)], (1, 9, 1, 2), "ReshapeOptions")
     network = both_ways(column.done(column.conv(image, (1, 7, 1, 3), (3, 3, 1, 2))))
-    assert [layer.op for layer in network] == ["conv1d", "reshape"]
+    assert [layer.kind for layer in network] == ["conv1d", "reshape"]
 
 
 @pytest.mark.parametrize("through", ["weight", "DEQUANTIZE"])

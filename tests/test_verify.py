@@ -17,7 +17,10 @@ from edgeff.device.boards import load_board
 from edgeff.errors import BadInput, CheckFailed, DoesNotFit, MissingTool
 from edgeff.ir import Attr, Board, Layer, Network, Numeric, Quant, Region
 from edgeff.networks import initialised, structure
+from edgeff.ops import make
+from edgeff.ops.dense import Dense
 from edgeff.ops.mfcc import with_features
+from edgeff.ops.requantise import Requantise
 from edgeff.program.deploy import deploy
 from edgeff.program.quantize import quantize
 from edgeff.tasks.kws import OFFICIAL
@@ -70,8 +73,8 @@ def test_a_wrong_value_that_later_layers_hide_is_seen_and_named(wrong_kernel: An
     """Two layers on, a step of 100 swallows the difference: the scores are equal, the calls are not."""
     weight = np.eye(4, dtype=np.int8) * np.int8(100)
     quant = {"weight": Quant((0.01,)), "output": Quant((1.0,), 0)}
-    dense = Layer("dense_1", "dense", ("input",), (4,), {"activation": "none"}, {"weight": weight}, quant)
-    coarse = Layer("coarse", "requantise", ("dense_1",), (4,), {}, {}, {"output": Quant((100.0,), 0)})
+    dense = Layer("dense_1", Dense(), ("input",), (4,), {"weight": weight}, quant)
+    coarse = Layer("coarse", Requantise(), ("dense_1",), (4,), quant={"output": Quant((100.0,), 0)})
     network = Network("hidden", (4,), (dense, coarse), Quant((1.0,), 0))
     x = np.arange(12, dtype=np.int8).reshape(3, 4)
     assert verify(network, x, board=M4).ok
@@ -126,8 +129,8 @@ def test_a_network_that_starts_from_audio_is_exact_and_has_no_form_in_files(nume
     window: dict[str, Attr] = {"kernel_h": 49, "kernel_w": 10, "stride_h": 1, "stride_w": 1, "activation": "relu", "bias": True}
     window |= {f"pad_{side}": 0 for side in ("top", "left", "bottom", "right")}
     layers = (
-        Layer("conv", "conv2d", ("input",), (1, 1, 4), window),
-        Layer("dense_1", "dense", ("conv",), (3,), {"activation": "none"}),
+        Layer("conv", make("conv2d", window), ("input",), (1, 1, 4)),
+        Layer("dense_1", Dense(), ("conv",), (3,)),
     )
     network = initialised(Network("words", (49, 10, 1), layers), 0)
     if numeric == "int8":

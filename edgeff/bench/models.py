@@ -113,8 +113,8 @@ def with_fresh_head(network: Network, seed: int) -> Network:
     """A float ``network`` whose last layer with weights has fresh ones from ``seed``: trained features, and a head that has to learn."""
     head = network.trainable[-1]
     shapes = {"input": network.input_shape} | {layer.name: layer.shape for layer in network}
-    wish = replace(head, attrs=dict(head.attrs) | {"bias": "bias" in head.params})
-    params = kind(head).initial(wish, tuple(shapes[name] for name in head.inputs), np.random.default_rng([seed, 1]))
+    op = kind(head).replacing(bias="bias" in head.params) if kind(head).weighted else kind(head)
+    params = op.initial(head, tuple(shapes[name] for name in head.inputs), np.random.default_rng([seed, 1]))
     return network.replacing({head.name: replace(head, params=params)})
 
 
@@ -124,12 +124,12 @@ def numbered(network: Network) -> Network:
     >>> [layer.name for layer in numbered(structure("4-3-2"))]
     ['dense_1', 'dense_2', 'softmax']
     """
-    often = Counter(layer.op for layer in network)
+    often = Counter(layer.kind for layer in network)
     count: Counter[str] = Counter()
     names = {"input": "input"}
     for layer in network:
-        count[layer.op] += 1
-        names[layer.name] = f"{layer.op}_{count[layer.op]}" if often[layer.op] > 1 else layer.op
+        count[layer.kind] += 1
+        names[layer.name] = f"{layer.kind}_{count[layer.kind]}" if often[layer.kind] > 1 else layer.kind
     layers = (replace(layer, name=names[layer.name], inputs=tuple(names[name] for name in layer.inputs)) for layer in network)
     return replace(network, layers=tuple(layers))
 

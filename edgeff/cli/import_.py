@@ -26,7 +26,7 @@ def command(file: str, out: Path, as_json: bool, seed: int | None) -> None:  # n
     with new_file(out) as path:
         write_onnx(network, path)
     layers: list[dict[str, Any]] = [
-        {"name": layer.name, "op": layer.op, "shape": [*layer.shape], "parameters": sum(p.size for p in layer.params.values())}
+        {"name": layer.name, "op": layer.kind, "shape": [*layer.shape], "parameters": sum(p.size for p in layer.params.values())}
         for layer in network
     ]
     if as_json:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from edgeff.cli.models import inference_only
 from edgeff.errors import EdgeffError, Unsupported
 from edgeff.networks import random_inputs
+from edgeff.ops import kind
 from edgeff.program.cost import cost
 from edgeff.program.deploy import deploy
 from edgeff.rules import find_rule
@@ -41,7 +42,7 @@ class ProgramFigures:
 def program_figures(network: Network, rules: Sequence[str], seed: int, report: Callable[[str, int, int], None]) -> Iterator[ProgramFigures]:
     """The figures of ``network`` without a rule and with each of ``rules``; ``report(what, done, total)`` is told before each."""
     x = random_inputs(network, seed) if network.input_quant is None else None
-    target = "class" if network.layers[-1].op == "softmax" else "input"
+    target = "class" if kind(network.layers[-1]).probabilities else "input"
     numerics = NUMERICS if network.input_quant is None else (network.numeric,)
     configurations = [(numeric, rule) for numeric in numerics for rule in (None, *rules)]
     for done, (numeric, rule) in enumerate(configurations):
@@ -63,5 +64,5 @@ def require_learning(deployment: Deployment, rule: str) -> None:
     variable, constant = ({tensor.layer for tensor in deployment.program.by_role(role)} for role in ("variable", "constant"))
     left = [layer for layer in find_rule(rule).learns(deployment.network) if layer.name in constant - variable]
     if left:
-        kinds = ", ".join(sorted({layer.op for layer in left}))
+        kinds = ", ".join(sorted({layer.kind for layer in left}))
         raise Unsupported(f"learning by {rule} on a device", got=f"layers of kind {kinds}, which it leaves as they are")

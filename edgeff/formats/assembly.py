@@ -11,11 +11,15 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
-import numpy as np
-
 from edgeff.formats import conventions
 from edgeff.formats.values import Activation, Moment, Node, Value
 from edgeff.formats.windows import Windows
+from edgeff.ops.add import Add
+from edgeff.ops.label import Label
+from edgeff.ops.normalise import Normalise
+from edgeff.ops.softmax import Softmax
+from edgeff.ops.standardise import Standardise
+from edgeff.ops.transpose import Transpose
 
 
 class Assembly(Windows):
@@ -28,14 +32,14 @@ class Assembly(Windows):
         a, b = self.exact(node, a), self.exact(node, b)
         if (a.quant is None) != (b.quant is None):
             raise node.unsupported("two inputs of which one is quantised", "both float32, or both int8 with scales")
-        return self.made(node, "add", (a, b), a.shape or (), {"activation": "none"})
+        return self.made(node, Add(), (a, b), a.shape or ())
 
     def softmax(self, node: Node, x: Activation) -> Activation:
         """A softmax layer over the one axis of ``x`` that is longer than 1, which is the last."""
         if x.shape is None or prod(x.shape) != x.shape[-1]:
             raise node.unsupported(f"an input of shape {x.shape}, without the batch axis", "one axis")
         flat = self.exact(node, x if len(x.shape) == 1 else replace(x, shape=x.shape[-1:], view=x.view or f"{node.name}_reshape"))
-        return replace(self.made(node, "softmax", (flat,), flat.shape or (), {}), shape=x.shape, view=f"{node.name}_view")
+        return replace(self.made(node, Softmax(), (flat,), flat.shape or ()), shape=x.shape, view=f"{node.name}_view")
 
     def transpose(self, node: Node, x: Activation, perm: tuple[int, ...]) -> Activation:
         """``x`` with its axes in the order ``perm`` (without the batch): a transpose layer, or nothing where no element moves."""
@@ -52,22 +56,20 @@ class Assembly(Windows):
             order = tuple(sorted(long).index(axis) for axis in long)
             return replace(self.transpose(node, squeezed, order), shape=shape, view=f"{node.name}_view")
         x = self.exact(node, x)
-        return self.keeping_quant(self.made(node, "transpose", (x,), shape, {"perm": ",".join(map(str, perm))}), x)
+        return self.keeping_quant(self.made(node, Transpose(perm=",".join(map(str, perm))), (x,), shape), x)
 
     def label(self, node: Node, x: Activation, before: int, after: int, neutral: float) -> Activation:
         """A label layer with its neutral entries: constants before the elements of the last axis of ``x``."""
         if x.shape is None or after or not 1 <= before <= conventions.MAX_ELEMENTS:
             raise node.unsupported(f"padding of {x.shape} by {before} and {after}", "constants before the elements of the last axis")
-        if not np.isfinite(neutral):
-            raise node.bad(f"the padding {neutral}", "a finite number")
         x = self.exact(node, x) if len(x.shape) > 1 else self.flat(node, x)
         *places, last = x.shape or (0,)
-        return self.made(node, "label", (x,), (*places, before + last), {"classes": before, "neutral": neutral})
+        return self.made(node, node.record(Label, classes=before, neutral=neutral), (x,), (*places, before + last))
 
     def standardise(self, node: Node, x: Activation, eps: float) -> Activation:
         """A standardise layer over all elements of ``x``."""
         x = self.exact(node, x)
-        return self.made(node, "standardise", (x,), x.shape or (), {"eps": eps})
+        return self.made(node, node.record(Standardise, eps=eps), (x,), x.shape or ())
 
     def square(self, node: Node, a: Value, b: Value) -> Moment:
         """u * u, the first step of a normalise layer."""
@@ -88,4 +90,4 @@ class Assembly(Windows):
         if (divisor.of.layer, divisor.of.quant) != (x.layer, x.quant):
             raise node.unsupported("a division by the norm of another tensor", "u / (sqrt(mean(u * u)) + eps)")
         x = self.exact(node, x)
-        return self.made(node, "normalise", (x,), x.shape or (), {"eps": divisor.eps})
+        return self.made(node, node.record(Normalise, eps=divisor.eps), (x,), x.shape or ())

@@ -6,23 +6,15 @@ from math import prod
 
 import numpy as np
 
-from edgeff.errors import BadInput, one_line
+from edgeff.errors import BadInput, short
 from edgeff.ir import Array
+from edgeff.ops.attributes import MAX_ELEMENTS
+
+__all__ = ["MAX_AXES", "MAX_ELEMENTS", "MAX_NAME_CHARACTERS", "check_finite", "check_name", "check_shape", "short"]
 
 MAX_NAME_CHARACTERS = 4096
-MAX_ELEMENTS = 1 << 24
-"""Elements of an input or an activation; parameters are bounded by the file that holds them."""
 MAX_AXES = 6
 """Of an input or an activation, without the batch axis."""
-
-
-def short(name: object) -> str:
-    """``name`` quoted on one line of at most 80 characters, for messages.
-
-    >>> short("a\\nb")
-    "'a\\\\nb'"
-    """
-    return f"'{one_line(str(name), 78)}'"
 
 
 def check_name(name: str, what: str, *, empty_allowed: bool = False) -> None:

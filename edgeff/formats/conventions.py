@@ -1,19 +1,29 @@
 """What a network must keep to be written to a file or read from one.
 
 In goes a Network; nothing comes out but a refusal: layers whose attributes, parameters or shapes do not fit their inputs
-(``layer_conventions``), numbers that are not finite, quantisation outside the TFLite 8-bit specification (``quant_conventions``), names a
+(``Operator.check``), numbers that are not finite, quantisation outside the TFLite 8-bit specification (``quant_conventions``), names a
 file cannot hold. Writers ask before they write, readers after they have read. A batch normalisation is folded before either asks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from edgeff.errors import Unsupported
 from edgeff.formats.checks import MAX_ELEMENTS, MAX_NAME_CHARACTERS, check_finite, check_name, check_shape, short
-from edgeff.formats.layer_conventions import OPS, check_layer
 from edgeff.formats.quant_conventions import check_quant, check_quants
 from edgeff.ir import Network, Quant
+from edgeff.ops import kind
 
-__all__ = ["MAX_ELEMENTS", "MAX_NAME_CHARACTERS", "OPS", "check", "check_finite", "check_name", "check_shape", "short"]
+__all__ = ["MAX_ELEMENTS", "MAX_NAME_CHARACTERS", "check", "check_finite", "check_forms", "check_name", "check_shape", "short"]
+
+
+def check_forms(network: Network, forms: Collection[str], what: str) -> None:
+    """Returns nothing; raises Unsupported, naming the layer, for an operator that a format (``what``) has no form for."""
+    for layer in network:
+        if layer.kind not in forms:
+            got = f"kind {short(layer.kind)}"
+            raise Unsupported(f"layer {short(layer.name)}", got=got, allowed=f"in {what} files {', '.join(sorted(forms))}")
 
 
 def check(network: Network, *, bias_scale_unused: bool = False) -> None:
@@ -32,7 +42,9 @@ def check(network: Network, *, bias_scale_unused: bool = False) -> None:
     for layer in network:
         check_name(layer.name, "layer")
         check_shape(layer.shape, f"layer {short(layer.name)}")
-        check_layer(layer, tuple(shapes[name] for name in layer.inputs), quantised=quantised)
+        kind(layer).check(layer, tuple(shapes[name] for name in layer.inputs), quantised=quantised)
+        for key, array in layer.params.items():
+            check_finite(array, f"layer {short(layer.name)}, {key}")
         check_quants(layer, tuple(quants[name] for name in layer.inputs) if quantised else None, bias_scale_unused=bias_scale_unused)
         shapes[layer.name] = layer.shape
         if quantised:

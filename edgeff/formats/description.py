@@ -17,7 +17,8 @@ import numpy as np
 from edgeff.errors import BadInput
 from edgeff.formats import conventions
 from edgeff.ir import Attr, Layer, Network, Quant
-from edgeff.ops import kind
+from edgeff.ops import Operator, kind, make
+from edgeff.ops.attributes import domains
 
 SCHEMA = 1
 MAX_JSON_CHARACTERS = 4 << 20
@@ -58,8 +59,8 @@ def describe(network: Network) -> dict[str, Any]:
         "layers": [
             {
                 "name": layer.name,
-                "op": layer.op,
-                "attrs": dict(layer.attrs),
+                "op": layer.kind,
+                "attrs": kind(layer).attributes,
                 "quant": {key: _quant_json(quant) for key, quant in layer.quant.items()},
                 "params": list(layer.params),
             }
@@ -81,7 +82,7 @@ def refine(network: Network, description: Mapping[str, Any]) -> Network:
     """
     try:
         layers = description["layers"]
-        if [(entry["name"], entry["op"]) for entry in layers] != [(layer.name, layer.op) for layer in network]:
+        if [(entry["name"], entry["op"]) for entry in layers] != [(layer.name, layer.kind) for layer in network]:
             return network
         refined = tuple(_refine_layer(layer, entry) for layer, entry in zip(network.layers, layers, strict=True))
         input_quant = network.input_quant
@@ -105,14 +106,21 @@ def _without_idle_bias(layer: Layer, entry: Mapping[str, Any]) -> Layer:
 
 def _refine_layer(layer: Layer, entry: Mapping[str, Any]) -> Layer:
     layer = _without_idle_bias(layer, entry)
-    attrs: dict[str, Attr] = dict(entry["attrs"])
-    agree = all(key in attrs and _same(attrs[key], value) for key, value in layer.attrs.items())
-    plain = all(isinstance(value, int | float | str) for value in attrs.values())
-    quants: Mapping[str, Any] = entry["quant"]
-    if not (agree and plain and set(quants) == set(layer.quant)):
+    item, quants = _described(kind(layer), entry["attrs"]), entry["quant"]
+    if item is None or set(quants) != set(layer.quant):
         return layer
     ordered = {key: (layer.quant[key], _channel_axis(layer, key)) for key in quants}
-    return replace(layer, attrs=attrs, quant={key: _refine_quant(quant, quants[key], axis) for key, (quant, axis) in ordered.items()})
+    return replace(layer, op=item, quant={key: _refine_quant(quant, quants[key], axis) for key, (quant, axis) in ordered.items()})
+
+
+def _described(read: Operator, attrs: Mapping[str, Attr]) -> Operator | None:
+    """The operator as described; None where that is none, or not what was ``read`` from the graph."""
+    try:
+        described = make(type(read), attrs)
+    except BadInput:
+        return None
+    stated = [name for name in domains(type(read)) if name not in read.described]
+    return described if all(_same(getattr(described, name), getattr(read, name)) for name in stated) else None
 
 
 def _channel_axis(layer: Layer, key: str) -> int | None:

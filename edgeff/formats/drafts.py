@@ -18,12 +18,15 @@ from edgeff.errors import BadInput, Unsupported
 from edgeff.formats import conventions
 from edgeff.formats.conventions import short
 from edgeff.formats.values import Activation, Constant, Node, Value
-from edgeff.ir import Array, Attr, Layer, Network, Quant
+from edgeff.ir import Array, Layer, Network, Quant
+from edgeff.ops import Activated, Operator
+from edgeff.ops.activation import ActivationFunction
+from edgeff.ops.relu import Relu
+from edgeff.ops.requantise import Requantise
+from edgeff.ops.reshape import Reshape
 
 MAX_PARAMETER_BYTES = 1 << 29
 """Of all layers together: a hostile graph may name one constant in thousands of layers."""
-FUSES = frozenset({"dense", "conv1d", "conv2d", "depthwise_conv2d", "average_pool2d", "max_pool2d", "add", "relu"})
-"""The kinds that have an activation function of their own."""
 
 
 @dataclass(slots=True)
@@ -31,10 +34,9 @@ class Draft:
     """A layer that is not finished; ``reads`` are its inputs as they were read."""
 
     name: str
-    op: str
+    op: Operator
     reads: tuple[Activation, ...]
     shape: tuple[int, ...]
-    attrs: dict[str, Attr]
     params: dict[str, Array] = field(default_factory=dict)
     quant: dict[str, Quant] = field(default_factory=dict)
 
@@ -64,20 +66,20 @@ class Drafts:
         if self._parameter_bytes > MAX_PARAMETER_BYTES:
             raise BadInput("parameters of all layers", got=f"more than {MAX_PARAMETER_BYTES} bytes", allowed="fewer or smaller layers")
 
-    def draft(self, name: str, op: str, reads: tuple[Activation, ...], shape: tuple[int, ...], attrs: dict[str, Attr]) -> Draft:
+    def draft(self, name: str, op: Operator, reads: tuple[Activation, ...], shape: tuple[int, ...]) -> Draft:
         """A new draft called ``name``, with a number where that is taken. ``reads`` are settled (see ``exact``)."""
-        base = name = name or op
+        base = name = name or op.name
         conventions.check_name(base, "node")
         conventions.check_shape(shape, f"layer {short(name)}")
         while name == "input" or name in self._drafts:
             self._next_suffix[base] = self._next_suffix.get(base, 0) + 1
             name = f"{base}_{self._next_suffix[base]}"
-        draft = self._drafts[name] = Draft(name, op, reads, shape, attrs)
+        draft = self._drafts[name] = Draft(name, op, reads, shape)
         return draft
 
-    def made(self, node: Node, op: str, reads: tuple[Activation, ...], shape: tuple[int, ...], attrs: dict[str, Attr]) -> Activation:
+    def made(self, node: Node, op: Operator, reads: tuple[Activation, ...], shape: tuple[int, ...]) -> Activation:
         """The output of a new draft without parameters."""
-        draft = self.draft(node.name, op, reads, shape, attrs)
+        draft = self.draft(node.name, op, reads, shape)
         return Activation(draft.name, draft.shape)
 
     def keeping_quant(self, y: Activation, x: Activation) -> Activation:
@@ -114,7 +116,7 @@ class Drafts:
             return replace(x, view="")
         return self._reshape_layer(x.view or f"{node.name}_reshape", x)
 
-    def elementwise(self, node: Node, op: str, x: Activation, attrs: dict[str, Attr]) -> Activation:
+    def elementwise(self, node: Node, op: Operator, x: Activation) -> Activation:
         """A layer that maps each element, zero to zero: the shape and zeros in which ``x`` is seen stay."""
         x = self._settled(x)
         own = self._own_shape(x)
@@ -122,7 +124,7 @@ class Drafts:
             raise node.unsupported("padding with the lowest number around its input", "one that a maximum reads")
         if own is None:
             raise node.unsupported("an input of unknown shape", "a model whose input has a shape")
-        y = self.made(node, op, (replace(x, shape=own, view="", pads=()),), own, attrs)
+        y = self.made(node, op, (replace(x, shape=own, view="", pads=()),), own)
         return replace(x, layer=y.layer, quant=None, shared=False)
 
     def reshape(self, node: Node, x: Activation, shape: tuple[int, ...]) -> Activation:
@@ -143,28 +145,27 @@ class Drafts:
         rest = iter(sizes)
         return replace(x, shape=shape, view=node.name, pads=tuple((0, 0) if size == 1 else next(rest)[1] for size in shape))
 
-    def fuse(self, y: Activation, activation: str) -> Activation | None:
-        """``y`` with an activation function ("relu", "relu6") that its layer takes on, None where it cannot."""
+    def fuse(self, y: Activation, function: ActivationFunction) -> Activation | None:
+        """``y`` with an activation function that its layer takes on, None where it cannot."""
         draft = self._drafts.get(y.layer)
-        if draft is None or draft.op not in FUSES:
+        if draft is None or not isinstance(draft.op, Activated):
             return None
-        current = draft.attrs["activation"]
-        if current == activation or (activation, current) == ("relu", "relu6"):
+        if draft.op.function.within(function):
             return y
-        if y.shared:
+        if y.shared or not function.within(draft.op.function):
             return None
-        draft.attrs["activation"] = activation
+        draft.op = draft.op.replacing(activation=function.name)
         return y
 
-    def relu(self, node: Node, x: Activation, activation: str = "relu") -> Activation:
-        """``x`` behind a ReLU ("relu") or ReLU6 ("relu6") node: part of the layer before it where only this node reads that, else a layer.
+    def clamp(self, node: Node, x: Activation, function: ActivationFunction) -> Activation:
+        """``x`` behind a ReLU, a ReLU6 or the like: part of the layer before it where only this node reads that, else a layer.
 
         On a tensor already quantised it is exact in the layer before it too, at unchanged scale: max(q, zero point) and
         min(.., zero point + 6 / scale). Whether the scale changes only the next node tells; till then it is a draft of its own.
         """
-        if x.quant is None and node.name not in self.described and (fused := self.fuse(x, activation)) is not None:
+        if x.quant is None and node.name not in self.described and (fused := self.fuse(x, function)) is not None:
             return fused
-        return self.elementwise(node, "relu", x, {"activation": activation})
+        return self.elementwise(node, Relu(activation=function.name), x)
 
     def requantise(self, node: Node, x: Activation, quant: Quant) -> Activation:
         """The quantised ``x`` in another scale, by a layer of its own."""
@@ -172,7 +173,7 @@ class Drafts:
             raise node.bad("a float tensor to requantise", "int8")
         if x.quant == quant and node.name not in self.described:
             return replace(x, integer=True)
-        return self.quantise(node, self.elementwise(node, "requantise", x, {}), quant)
+        return self.quantise(node, self.elementwise(node, Requantise(), x), quant)
 
     def quantise(self, node: Node, x: Activation, quant: Quant) -> Activation:
         """``x`` as int8: sets the scale of the layer before, or agrees with it."""
@@ -223,7 +224,7 @@ class Drafts:
                 )
         if self.input_shape is None:
             raise BadInput(f"input of model {short(name)}", got="no shape", allowed="(batch, elements..)")
-        layers = tuple(Layer(d.name, d.op, tuple(read.layer for read in d.reads), d.shape, d.attrs, d.params, d.quant) for d in drafts)
+        layers = tuple(Layer(d.name, d.op, tuple(read.layer for read in d.reads), d.shape, d.params, d.quant) for d in drafts)
         network = Network(name, self.input_shape, layers, self.input_quant, metadata)
         conventions.check(network, bias_scale_unused=self.bias_scale_unused)
         return network
@@ -236,7 +237,7 @@ class Drafts:
         shape = x.shape or ()
         draft = self._reshaped.get((x.layer, shape))
         if draft is None or name in self.described:
-            draft = self.draft(name, "reshape", (replace(x, shape=self._own_shape(x), view=""),), shape, {})
+            draft = self.draft(name, Reshape(), (replace(x, shape=self._own_shape(x), view=""),), shape)
             self._reshaped[x.layer, shape] = draft
             if x.quant is not None:
                 draft.quant["output"] = x.quant
@@ -247,11 +248,11 @@ class Drafts:
         before a ReLU into the ReLU (both round once, and clamp after it).
         """
         draft = self._drafts.get(x.layer)
-        if draft is None or draft.op != "relu" or "output" in draft.quant or draft.reads[0].quant != quant:
+        if draft is None or not isinstance(draft.op, Relu) or "output" in draft.quant or draft.reads[0].quant != quant:
             return x
         (before,) = draft.reads
         source = self._drafts.get(before.layer)
-        if source is not None and source.op == "requantise" and not before.shared and source.name not in self.described:
+        if source is not None and isinstance(source.op, Requantise) and not before.shared and source.name not in self.described:
             draft.reads = source.reads
             return x
         return self._melted(x, draft)
@@ -259,11 +260,11 @@ class Drafts:
     def _settled(self, x: Activation) -> Activation:
         """``x``, about to be read: a ReLU draft on a quantised tensor that got no scale of its own keeps that of the layer before it."""
         draft = self._drafts.get(x.layer)
-        if draft is None or draft.op != "relu" or "output" in draft.quant or draft.reads[0].quant is None:
+        if draft is None or not isinstance(draft.op, Relu) or "output" in draft.quant or draft.reads[0].quant is None:
             return x
         return self._melted(x, draft)
 
     def _melted(self, x: Activation, draft: Draft) -> Activation:
         (before,) = draft.reads
-        fused = None if draft.name in self.described else self.fuse(before, str(draft.attrs["activation"]))
+        fused = None if draft.name in self.described else self.fuse(before, draft.op.function)
         return x if fused is None else replace(x, layer=fused.layer, quant=fused.quant, shared=x.shared or fused.shared)

@@ -18,7 +18,6 @@ BIAS_SCALE_TOLERANCE = 1e-5
 """Relative: a float32 product of two float32 scales is off by less than 2e-7."""
 UNUSED_BIAS_SCALE_TOLERANCE = 0.02
 """In units of the output's scale: TensorFlow Lite's (kernel_util.cc, GetQuantizedConvolutionMultipler)."""
-SOFTMAX = Quant((1 / 256,), -128)
 
 
 def check_quants(layer: Layer, inputs: tuple[Quant, ...] | None, *, bias_scale_unused: bool = False) -> None:
@@ -41,11 +40,12 @@ def check_quants(layer: Layer, inputs: tuple[Quant, ...] | None, *, bias_scale_u
             got=f"scale {output.scale[0]:g} and zero point {output.zero_point}",
             allowed=f"{inputs[0].scale[0]:g} and {inputs[0].zero_point}, those of its input",
         )
-    if layer.op == "softmax" and output != SOFTMAX:
+    fixed = item.fixed_quant("int8")
+    if fixed is not None and output != fixed:
         raise Unsupported(
             f"{where}, output",
             got=f"scale {output.scale[0]:g} and zero point {output.zero_point}",
-            allowed="1/256 and -128 (TFLite 8-bit specification)",
+            allowed=f"1/{1 / fixed.scale[0]:g} and {fixed.zero_point} (TFLite 8-bit specification)",
         )
     if "weight" in layer.params:
         _check_parameters(layer, inputs[0], item.weight_axis, bias_scale_unused, where)

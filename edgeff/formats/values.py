@@ -14,7 +14,8 @@ import numpy as np
 
 from edgeff.errors import BadInput, Unsupported, one_line
 from edgeff.formats.conventions import short
-from edgeff.ir import Array, Quant
+from edgeff.ir import Array, Attr, Quant
+from edgeff.ops import OperatorT, make
 
 SCALE_BYTES = 32
 """Of one scale in a Quant: a Python float and its place in the tuple."""
@@ -86,6 +87,13 @@ class Node:
     def bad(self, got: object, allowed: str) -> BadInput:
         """The refusal of a node that contradicts its format or itself."""
         return BadInput(f"node {short(self.name)}, operator {short(self.operator)}", got=got, allowed=allowed)
+
+    def record(self, operator: type[OperatorT], **attributes: Attr) -> OperatorT:
+        """The record of an operator with attributes of the file's. Raises BadInput, naming the node, for what they may not be."""
+        try:
+            return make(operator, attributes)
+        except BadInput as error:
+            raise BadInput(f"node {short(self.name)}, {error.what}", got=error.got, allowed=error.allowed) from None
 
     def activation(self, value: Value | None) -> Activation:
         """``value``, which must be a layer's output."""

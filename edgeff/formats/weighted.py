@@ -14,10 +14,9 @@ import numpy as np
 from edgeff.formats.conventions import check_finite, short
 from edgeff.formats.drafts import Draft, Drafts
 from edgeff.formats.values import Activation, Constant, Node
-from edgeff.ir import Array, Attr
-
-_OUTPUT_AXIS = {"dense": 0, "conv1d": 0, "conv2d": 0, "depthwise_conv2d": 2}
-"""The axis of a weight that counts outputs."""
+from edgeff.ir import Array
+from edgeff.ops import Operator
+from edgeff.ops.dense import Dense
 
 
 class Weighted(Drafts):
@@ -36,23 +35,22 @@ class Weighted(Drafts):
             self.input_shape = (n_in,)
         if x.shape is None or prod(x.shape) != n_in:
             raise node.bad(f"an input of shape {x.shape} for a weight of shape {weight.array.shape}", f"{n_in} input elements")
-        return self.weighted(node, "dense", x, (weight, bias), (n_out,), {"activation": "none"})
+        return self.weighted(node, Dense(), x, (weight, bias), (n_out,))
 
     def weighted(
         self,
         node: Node,
-        op: str,
+        op: Operator,
         x: Activation,
         parameters: tuple[Constant, Constant | None],
         shape: tuple[int, ...],
-        attrs: dict[str, Attr],
     ) -> Activation:
         """The output of a new draft with a weight and perhaps a bias, whose shapes the caller has checked."""
         weight, bias = parameters
         if (x.quant is None) != (weight.quant is None):
             raise node.unsupported("an input and a weight of which one is quantised", "both float32, or both int8 with scales")
         self.charge(weight.array.nbytes)
-        draft = self.draft(node.name, op, (x,), shape, attrs)
+        draft = self.draft(node.name, op, (x,), shape)
         self.parameter(node, draft, "weight", weight)
         y = Activation(draft.name, draft.shape)
         return y if bias is None else self.add_bias(node, y, bias)
@@ -89,7 +87,7 @@ class Weighted(Drafts):
         if scale.shape not in ((), (1,), (channels,)) or shift.shape not in ((), (1,), (channels,)):
             raise node.bad(f"scales {scale.shape} and shifts {shift.shape}", f"{(channels,)}")
         factor, shift = (np.broadcast_to(np.asarray(values, np.float64), (channels,)) for values in (scale, shift))
-        weight, axis = draft.params["weight"], _OUTPUT_AXIS[draft.op]
+        weight, axis = draft.params["weight"], draft.op.weight_axis
         along = [1] * weight.ndim
         along[axis] = channels
         with np.errstate(over="ignore", invalid="ignore"):
@@ -102,6 +100,6 @@ class Weighted(Drafts):
     def _own(self, x: Activation) -> Draft | None:
         """The draft of a layer with weights that a node may still change: x is its output, unquantised, read by that node alone."""
         draft = self._drafts.get(x.layer)
-        if draft is None or draft.op not in _OUTPUT_AXIS or draft.attrs["activation"] != "none":
+        if draft is None or not draft.op.weighted or draft.op.function.clamps:
             return None
         return None if x.quant is not None or x.pads or x.shared or (x.shape or (0,))[-1] != draft.shape[-1] else draft

@@ -11,14 +11,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgeff.formats.drafts import Draft
 from edgeff.formats.values import Activation, Constant, Node
 from edgeff.formats.weighted import Weighted
 from edgeff.ir import Attr
+from edgeff.ops.conv1d import Conv1d
+from edgeff.ops.conv2d import Conv2d
+from edgeff.ops.depthwise_conv2d import DepthwiseConv2d
+from edgeff.ops.global_average_pool import GlobalAveragePool
+from edgeff.ops.max_pool2d import MaxPool2d
+from edgeff.ops.pool2d import Pool2d
 
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
-_KEEP_SIGN = frozenset({"average_pool2d", "max_pool2d", "global_average_pool", "reshape", "transpose", "requantise"})
 
 
 class Windows(Weighted):
@@ -45,14 +49,13 @@ class Windows(Weighted):
             raise node.bad(got, "as many channels in both, or groups of them that share out the outputs evenly")
         sequence = self._sequence(x, (k_h, k_w), pads) if groups == 1 else None
         attrs, shape = _window(node, x, "kernel", (k_h, k_w), stride, pads)
-        if groups > 1:
-            attrs["groups"] = groups
         if sequence is None:
-            return self.weighted(node, "conv2d", self.exact(node, x), (weight, bias), (*shape, size_out), attrs)
+            op = node.record(Conv2d, **attrs, groups=groups)
+            return self.weighted(node, op, self.exact(node, x), (weight, bias), (*shape, size_out))
         axis, source = sequence
-        attrs = {"kernel": (k_h, k_w)[axis], "stride": stride[axis], "pad_left": pads[axis], "pad_right": pads[2 + axis]}
+        along = node.record(Conv1d, kernel=(k_h, k_w)[axis], stride=stride[axis], pad_left=pads[axis], pad_right=pads[2 + axis])
         row = Constant(weight.array.reshape(size_out, (k_h, k_w)[axis], size_in), weight.quant)
-        y = self.weighted(node, "conv1d", source, (row, bias), (shape[axis], size_out), attrs | {"activation": "none"})
+        y = self.weighted(node, along, source, (row, bias), (shape[axis], size_out))
         return replace(y, shape=(*shape, size_out), view=f"{node.name}_image")
 
     def depthwise_conv2d(
@@ -69,12 +72,12 @@ class Windows(Weighted):
         if x.shape is not None and (multiplier < 1 or x.shape[2] * multiplier != size_out):
             raise node.bad(f"{x.shape[2]} input channels, multiplier {multiplier}, a weight of {size_out}", "input channels * multiplier")
         attrs, shape = _window(node, x, "kernel", (k_h, k_w), stride, pads)
-        attrs["multiplier"] = multiplier
-        return self.weighted(node, "depthwise_conv2d", self.exact(node, x), (weight, bias), (*shape, size_out), attrs)
+        op = node.record(DepthwiseConv2d, **attrs, multiplier=multiplier)
+        return self.weighted(node, op, self.exact(node, x), (weight, bias), (*shape, size_out))
 
-    def pool2d(self, node: Node, kind: str, x: Activation, size: Pair, stride: Pair, pads: Pads) -> Activation:
-        """The "average" or "max" over windows of ``size`` (h, w); taps outside the image count for nothing."""
-        if x.pads and kind != "max":
+    def pool2d(self, node: Node, pool: type[Pool2d], x: Activation, size: Pair, stride: Pair, pads: Pads) -> Activation:
+        """The average or maximum over windows of ``size`` (h, w); taps outside the image count for nothing."""
+        if x.pads and pool is not MaxPool2d:
             raise node.unsupported("an average over padding around its input", "an average over the elements of the image")
         if x.pads and not x.lowest and not self._never_negative(x):
             raise node.unsupported(
@@ -83,14 +86,14 @@ class Windows(Weighted):
         x, pads = self._image(node, replace(x, lowest=False), pads)
         attrs, shape = _window(node, x, "pool", size, stride, pads)
         x = self.exact(node, x)
-        return self.keeping_quant(self.made(node, f"{kind}_pool2d", (x,), (*shape, (x.shape or ())[2]), attrs), x)
+        return self.keeping_quant(self.made(node, node.record(pool, **attrs), (x,), (*shape, (x.shape or ())[2])), x)
 
     def global_average_pool(self, node: Node, x: Activation) -> Activation:
         """The mean of each channel: (H, W, C) -> (C,)."""
         x = self.exact(node, x)
         if x.shape is None or len(x.shape) != 3:
             raise node.unsupported(f"a mean over an input of shape {x.shape}, without the batch axis", "(H, W, C)")
-        return self.made(node, "global_average_pool", (x,), x.shape[2:], {})
+        return self.made(node, GlobalAveragePool(), (x,), x.shape[2:])
 
     def pad(self, node: Node, x: Activation, pads: tuple[int, ...], *, lowest: bool = False) -> Activation:
         """``x`` with zeros around it, for the window that reads it: ``pads`` is (top, left, bottom, right) for an image (H, W, C), (left,
@@ -141,13 +144,9 @@ class Windows(Weighted):
         if x.quant is not None and x.quant.zero_point == -128:
             return True
         draft = self._drafts.get(x.layer)
-        while draft is not None and draft.op in _KEEP_SIGN and not _clamped(draft):
+        while draft is not None and draft.op.keeps_sign and draft.op.function.low < 0:
             draft = self._drafts.get(draft.reads[0].layer)
-        return draft is not None and _clamped(draft)
-
-
-def _clamped(draft: Draft) -> bool:
-    return draft.attrs.get("activation") in ("relu", "relu6")
+        return draft is not None and draft.op.function.low >= 0
 
 
 def _window(node: Node, x: Activation, what: str, size: Pair, stride: Pair, pads: Pads) -> tuple[dict[str, Attr], Pair]:
@@ -161,5 +160,4 @@ def _window(node: Node, x: Activation, what: str, size: Pair, stride: Pair, pads
         )
     shape = (padded[0] - size[0]) // stride[0] + 1, (padded[1] - size[1]) // stride[1] + 1
     names = (f"{what}_h", f"{what}_w", "stride_h", "stride_w", "pad_top", "pad_left", "pad_bottom", "pad_right")
-    attrs: dict[str, Attr] = dict(zip(names, (*size, *stride, *pads), strict=True))
-    return attrs | {"activation": "none"}, shape
+    return dict(zip(names, (*size, *stride, *pads), strict=True)), shape

@@ -14,6 +14,8 @@ import numpy as np
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Layer, Network
 from edgeff.ops import forward, kind, parameters
+from edgeff.ops.dense import Dense
+from edgeff.ops.softmax import Softmax
 from edgeff.registry import networks as registry
 
 _DENSE = re.compile(r"\d+(-\d+)+")
@@ -44,10 +46,10 @@ def dense_list(name: str, *, softmax: bool = True, bias: bool = False) -> Networ
     below = "input"
     for index, size in enumerate(sizes[1:], 1):
         activation = "none" if index == len(sizes) - 1 else "relu"
-        layers.append(Layer(f"dense_{index}", "dense", (below,), (size,), {"activation": activation, "bias": bias}))
+        layers.append(Layer(f"dense_{index}", Dense(activation=activation, bias=bias), (below,), (size,)))
         below = layers[-1].name
     if softmax:
-        layers.append(Layer("softmax", "softmax", (below,), (sizes[-1],)))
+        layers.append(Layer("softmax", Softmax(), (below,), (sizes[-1],)))
     return Network(name, (sizes[0],), tuple(layers))
 
 
@@ -91,8 +93,7 @@ def initialised(network: Network, seed: int) -> Network:
     for layer in network:
         inputs = tuple(shapes[name] for name in layer.inputs)
         shapes[layer.name] = kind(layer).output_shape(layer, inputs)
-        attrs = {name: value for name, value in layer.attrs.items() if name != "bias"}
-        changed[layer.name] = replace(layer, params=kind(layer).initial(layer, inputs, rng), attrs=attrs)
+        changed[layer.name] = replace(layer, params=kind(layer).initial(layer, inputs, rng), op=kind(layer).initialised)
     return network.replacing(changed)
 
 
@@ -108,7 +109,7 @@ def random_inputs(network: Network, seed: int, count: int = 2) -> Array:
         raw = rng.integers(limits.min, limits.max, (count, *network.input_shape), endpoint=True)
         return ((raw - network.input_quant.zero_point) * network.input_quant.scale[0]).astype(np.float32)
     x = rng.standard_normal((count, *network.input_shape)).astype(np.float32)
-    scores = network.layers[-1].inputs[0] if network.layers[-1].op == "softmax" else network.layers[-1].name
+    scores = network.layers[-1].inputs[0] if kind(network.layers[-1]).probabilities else network.layers[-1].name
     values = forward(network, parameters(network), x)[scores]
     largest = float(np.abs(values).max())
     return x / largest if largest > SMALLEST_SCORE else x
@@ -120,4 +121,4 @@ def reproduces_input(network: Network) -> bool:
     >>> reproduces_input(dense_list("8-2-8", softmax=False)), reproduces_input(dense_list("8-2-8"))
     (True, False)
     """
-    return network.layers[-1].op != "softmax" and prod(network.layers[-1].shape) == prod(network.input_shape)
+    return not kind(network.layers[-1]).probabilities and prod(network.layers[-1].shape) == prod(network.input_shape)

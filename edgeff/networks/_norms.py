@@ -8,9 +8,10 @@ import numpy as np
 
 from edgeff.ir import Array, Layer, Network
 from edgeff.ops import kind
+from edgeff.ops.batch_norm import BatchNorm
+from edgeff.ops.dense import Dense
 
 CALIBRATED_ON = 500
-CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "conv1d")
 
 
 def with_norms(network: Network) -> Network:
@@ -22,17 +23,17 @@ def with_norms(network: Network) -> Network:
     layers: list[Layer] = []
     head = network.trainable[-1].name if network.trainable else ""
     renamed: dict[str, str] = {}
-    normed = {name for layer in network if layer.op == "batch_norm" for name in layer.inputs}
+    normed = {name for layer in network if isinstance(layer.op, BatchNorm) for name in layer.inputs}
     for plain in network:
         layer = replace(plain, inputs=tuple(renamed.get(name, name) for name in plain.inputs))
-        if layer.op not in CONVOLUTIONS or layer.name in {*normed, head}:
+        if not kind(layer).weighted or isinstance(layer.op, Dense) or layer.name in {*normed, head}:
             layers.append(layer)
             continue
-        attrs = {"eps": 1e-3, "momentum": 0.99, "activation": layer.attrs.get("activation", "none")}
-        norm = Layer(f"{layer.name}_norm", "batch_norm", (layer.name,), layer.shape, attrs)
+        op = BatchNorm(activation=kind(layer).function.name)
+        norm = Layer(f"{layer.name}_norm", op, (layer.name,), layer.shape)
         bare = {name: value for name, value in layer.params.items() if name != "bias"}
-        layers.append(replace(layer, attrs={**layer.attrs, "activation": "none"}, params=bare))
-        layers.append(replace(norm, params=kind(norm).initial(norm, (layer.shape,), np.random.default_rng(0))))
+        layers.append(replace(layer, op=kind(layer).replacing(activation="none"), params=bare))
+        layers.append(replace(norm, params=op.initial(norm, (layer.shape,), np.random.default_rng(0))))
         renamed[layer.name] = norm.name
     return replace(network, layers=tuple(layers))
 
@@ -43,6 +44,6 @@ def calibrated(network: Network, x: Array) -> Network:
     for layer in network:
         xs = tuple(values[name] for name in layer.inputs)
         values[layer.name], saved = kind(layer).forward_training(layer, layer.params, *xs)
-        fitted = {"mean": saved[0], "variance": saved[1]} if layer.op == "batch_norm" else {}
+        fitted = {"mean": saved[0], "variance": saved[1]} if isinstance(layer.op, BatchNorm) else {}
         layers.append(replace(layer, params={**layer.params, **fitted}))
     return replace(network, layers=tuple(layers))

@@ -8,7 +8,16 @@ from math import prod
 from typing import Any
 
 from edgeff.ir import Attr, Layer, Network
-from edgeff.ops import kind
+from edgeff.ops import Operator, make
+from edgeff.ops.average_pool2d import AveragePool2d
+from edgeff.ops.batch_norm import BatchNorm
+from edgeff.ops.conv1d import Conv1d
+from edgeff.ops.conv2d import Conv2d
+from edgeff.ops.dense import Dense
+from edgeff.ops.depthwise_conv2d import DepthwiseConv2d
+from edgeff.ops.max_pool2d import MaxPool2d
+from edgeff.ops.pool2d import Pool2d
+from edgeff.ops.reshape import Reshape
 from edgeff.ops.windows import same_padding
 
 Pair = tuple[int, int]
@@ -27,32 +36,30 @@ class Stack:
     def shape(self) -> tuple[int, ...]:
         return self.shapes[self.below]
 
-    def add(
-        self, name: str, op: str, attrs: Mapping[str, Attr], inputs: tuple[str, ...] = (), shape: tuple[int, ...] = (), channels: int = 0
-    ) -> str:
+    def add(self, name: str, op: Operator, inputs: tuple[str, ...] = (), shape: tuple[int, ...] = (), channels: int = 0) -> str:
         """Adds a layer that reads ``inputs``, by default the last one. Returns its name.
 
         ``shape`` or ``channels`` where the inputs do not decide the output's shape or its last axis.
         """
         inputs = inputs or (self.below,)
         wish = shape or (*self.shapes[inputs[0]][:-1], channels or self.shapes[inputs[0]][-1])
-        layer = Layer(name, op, inputs, wish, attrs)
-        made = kind(layer).output_shape(layer, tuple(self.shapes[i] for i in inputs))
+        layer = Layer(name, op, inputs, wish)
+        made = op.output_shape(layer, tuple(self.shapes[i] for i in inputs))
         self.layers.append(replace(layer, shape=made))
         self.shapes[name] = made
         self.below = name
         return name
 
     def _normalised(self, name: str, activation: str) -> str:
-        return self.add(f"{name}_norm", "batch_norm", {"eps": 1e-3, "momentum": 0.99, "activation": activation})
+        return self.add(f"{name}_norm", BatchNorm(activation=activation))
 
-    def _window(self, kernel: Pair, stride: Pair, prefix: str = "kernel") -> dict[str, Attr]:
-        """The attributes of a window with TFLite's SAME padding."""
+    def _window(self, kernel: Pair, stride: Pair) -> dict[str, Attr]:
+        """The attributes of a kernel with TFLite's SAME padding."""
         height, width, _ = self.shape
         (top, bottom), (left, right) = same_padding(height, kernel[0], stride[0]), same_padding(width, kernel[1], stride[1])
         return {
-            f"{prefix}_h": kernel[0],
-            f"{prefix}_w": kernel[1],
+            "kernel_h": kernel[0],
+            "kernel_w": kernel[1],
             "stride_h": stride[0],
             "stride_w": stride[1],
             "pad_top": top,
@@ -73,50 +80,39 @@ class Stack:
         activation: str = "relu",
     ) -> str:
         """A convolution with SAME padding, then batch normalisation (or a bias instead), then the activation."""
-        attrs: dict[str, Any] = self._window(kernel, stride) | {"activation": "none" if norm else activation, "bias": not norm}
-        attrs |= {"groups": groups} if groups > 1 else {}
-        self.add(name, "conv2d", attrs, channels=channels)
+        op = make(Conv2d, self._window(kernel, stride) | {"groups": groups, "activation": "none" if norm else activation, "bias": not norm})
+        self.add(name, op, channels=channels)
         return self._normalised(name, activation) if norm else self.below
 
     def depthwise(self, name: str, kernel: Pair, stride: Pair = (1, 1), *, activation: str = "relu") -> str:
         """A depthwise convolution with SAME padding, batch normalisation and the activation."""
-        self.add(name, "depthwise_conv2d", self._window(kernel, stride) | {"multiplier": 1, "activation": "none", "bias": False})
+        self.add(name, make(DepthwiseConv2d, self._window(kernel, stride)))
         return self._normalised(name, activation)
 
     def average_pool(self, name: str, pool: Pair) -> str:
         """The average of windows side by side, without padding."""
-        return self._pool(name, "average_pool2d", pool)
+        return self._pool(name, AveragePool2d, pool)
 
     def max_pool(self, name: str, pool: Pair) -> str:
         """The largest of windows side by side, without padding."""
-        return self._pool(name, "max_pool2d", pool)
+        return self._pool(name, MaxPool2d, pool)
 
-    def _pool(self, name: str, op: str, pool: Pair) -> str:
-        attrs = {"pool_h": pool[0], "pool_w": pool[1], "stride_h": pool[0], "stride_w": pool[1]}
-        pads = {"pad_top": 0, "pad_left": 0, "pad_bottom": 0, "pad_right": 0}
-        return self.add(name, op, attrs | pads | {"activation": "none"})
+    def _pool(self, name: str, operator: type[Pool2d], pool: Pair) -> str:
+        return self.add(name, operator(pool_h=pool[0], pool_w=pool[1], stride_h=pool[0], stride_w=pool[1]))
 
     def conv_1d(self, name: str, channels: int, kernel: int, stride: int) -> str:
         """A convolution over a sequence with SAME padding, batch normalisation and ReLU."""
         before, after = same_padding(self.shape[0], kernel, stride)
-        attrs: dict[str, Attr] = {
-            "kernel": kernel,
-            "stride": stride,
-            "pad_left": before,
-            "pad_right": after,
-            "activation": "none",
-            "bias": False,
-        }
-        self.add(name, "conv1d", attrs, channels=channels)
+        self.add(name, Conv1d(kernel=kernel, stride=stride, pad_left=before, pad_right=after), channels=channels)
         return self._normalised(name, "relu")
 
     def flatten(self, name: str = "flatten") -> str:
         """The last activation as a vector."""
-        return self.add(name, "reshape", {}, shape=(prod(self.shape),))
+        return self.add(name, Reshape(), shape=(prod(self.shape),))
 
     def dense(self, name: str, outputs: int, *, norm: bool = False, activation: str = "none") -> str:
         """A dense layer with a bias, or with batch normalisation before the activation."""
-        self.add(name, "dense", {"activation": "none" if norm else activation, "bias": not norm}, shape=(outputs,))
+        self.add(name, Dense(activation="none" if norm else activation, bias=not norm), shape=(outputs,))
         return self._normalised(name, activation) if norm else name
 
     def network(self, name: str, metadata: Mapping[str, Any] | None = None) -> Network:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from edgeff.ir import Network
 from edgeff.networks._stack import Stack
+from edgeff.ops.reshape import Reshape
+from edgeff.ops.softmax import Softmax
 from edgeff.registry import networks
 
 RECIPE = {"optimiser": "adam", "lr": 1e-3, "batch": 64, "epochs": 10, "decay_epochs": (7,), "momentum": 0.0}
@@ -15,11 +17,11 @@ def cnn_1d(input_shape: tuple[int, ...] = (1024, 1), classes: int = 2) -> Networ
     stack = Stack(input_shape)
     for number, (channels, kernel, stride) in enumerate(((8, 64, 8), (16, 3, 2), (32, 3, 2)), 1):
         stack.conv_1d(f"conv_{number}", channels, kernel, stride)
-    stack.add("rows", "reshape", {}, shape=(1, *stack.shape))
+    stack.add("rows", Reshape(), shape=(1, *stack.shape))
     stack.average_pool("pool", (1, 4))
     stack.flatten()
     stack.dense("dense", classes)
-    stack.add("softmax", "softmax", {})
+    stack.add("softmax", Softmax())
     return stack.network("cnn_1d")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgeff.ir import Network
 from edgeff.networks._stack import Stack
+from edgeff.ops.softmax import Softmax
 from edgeff.registry import networks
 
 RECIPE = {"optimiser": "adam", "lr": 2e-3, "batch": 64, "epochs": 10, "decay": 0.2, "decay_epochs": (7, 9), "momentum": 0.0}
@@ -43,7 +44,7 @@ def cnn_small(input_shape: tuple[int, ...] = (28, 28, 1), classes: int = 10) -> 
         stack.max_pool(f"pool_{number}", (2, 2))
     stack.flatten()
     stack.dense("dense", classes)
-    stack.add("softmax", "softmax", {})
+    stack.add("softmax", Softmax())
     return stack.network("cnn_small")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgeff.ir import Network
 from edgeff.networks._stack import Stack
+from edgeff.ops.softmax import Softmax
 from edgeff.registry import networks
 
 RECIPE = {
@@ -32,7 +33,7 @@ def ds_cnn(input_shape: tuple[int, ...] = (49, 10, 1), classes: int = 12) -> Net
     stack.average_pool("pool", (stack.shape[0], stack.shape[1]))
     stack.flatten()
     stack.dense("dense", classes)
-    stack.add("softmax", "softmax", {})
+    stack.add("softmax", Softmax())
     return stack.network("ds_cnn")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgeff.ir import Network
 from edgeff.networks._stack import Stack
+from edgeff.ops.softmax import Softmax
 from edgeff.registry import networks
 
 RECIPE = {"optimiser": "adam", "lr": 1e-3, "batch": 32, "epochs": 50, "decay": 0.5, "decay_epochs": (20, 30), "momentum": 0.0}
@@ -23,7 +24,7 @@ def mobilenet_v1_025(input_shape: tuple[int, ...] = (96, 96, 3), classes: int = 
     stack.average_pool("pool", (stack.shape[0], stack.shape[1]))
     stack.flatten()
     stack.dense("dense", classes)
-    stack.add("softmax", "softmax", {})
+    stack.add("softmax", Softmax())
     return stack.network("mobilenet_v1_025")
 
 

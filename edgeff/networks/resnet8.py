@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from edgeff.ir import Network
 from edgeff.networks._stack import Stack
+from edgeff.ops.add import Add
+from edgeff.ops.softmax import Softmax
 from edgeff.registry import networks
 
 RECIPE = {"optimiser": "adam", "lr": 1e-3, "batch": 32, "epochs": 500, "decay": 0.99, "decay_epochs": (), "decay_every": 1, "momentum": 0.0}
@@ -24,11 +26,11 @@ def resnet8(input_shape: tuple[int, ...] = (32, 32, 3), classes: int = 10) -> Ne
         if number > 1:
             stack.below = below
             below = stack.conv(f"stack_{number}_skip", channels, (1, 1), stride, norm=False, activation="none")
-        below = stack.add(f"stack_{number}", "add", {"activation": "relu"}, (below, main))
+        below = stack.add(f"stack_{number}", Add(activation="relu"), (below, main))
     stack.average_pool("pool", (stack.shape[0], stack.shape[1]))
     stack.flatten()
     stack.dense("dense", classes)
-    stack.add("softmax", "softmax", {})
+    stack.add("softmax", Softmax())
     return stack.network("resnet8")
 
 

@@ -1,48 +1,141 @@
-"""Layer kinds: what a node of a network is. One kind a file.
+"""Operators: what a layer of a network computes. One operator a folder, one record a use of it.
 
-A kind knows its shape and parameters, its fast host mathematics over a batch, and how it is lowered to kernel calls. Parameters travel as
-``Params``: layer name -> parameter name -> array; activations as a ``dict``: layer name, or ``"input"`` -> (B, ...) array.
+An operator is a frozen dataclass whose fields are its attributes. It knows the shape and parameters of its layer, its fast host
+mathematics over a batch, and how it is lowered to kernel calls; its class says in traits what other passes need to know. Parameters travel
+as ``Params``: layer name -> parameter name -> array; activations as a ``dict``: layer name, or ``"input"`` -> (B, ...) array.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import MISSING, dataclass, fields, replace
+from math import prod
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 import numpy as np
 
-from edgeff.errors import BadInput, Unsupported
-from edgeff.ir import Array, Layer, Network, Numeric, Quant
-from edgeff.ops.parallel import cached, each, empty
+from edgeff import ir
+from edgeff.errors import BadInput, Unsupported, one_line, short
+from edgeff.ir import Array, Attr, Layer, Network, Numeric, Quant
+from edgeff.ops.activation import ACTIVATIONS, NONE, ActivationFunction, ActivationName
+from edgeff.ops.attributes import MAX_ELEMENTS, allowed, checked, domains, is_left_out
 from edgeff.registry import ops as registry
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # typing has it from Python 3.11 on
 
 Params = dict[str, dict[str, Array]]
 Activations = dict[str, Array]
 Named = Mapping[str, Array]
 Arrays = tuple[Array, ...]
+Shape = tuple[int, ...]
+_AXES = {1: "one axis", 2: "(L, C)", 3: "(H, W, C)"}
 
 
-class LayerKind:
-    """The contract of a layer kind. Host mathematics is float and batched: x is (B, *input shape).
+OperatorT = TypeVar("OperatorT", bound="Operator")
 
-    ``op`` is its registered name, ``keeps_quant`` whether its output has its input's quantisation, ``weight_axis`` the axis of its weight
-    that counts outputs (per-channel scales lie along it) and ``per_channel`` whether int8 gives each its own scale by default. ``moving``
-    are the parameters that are moving averages. ``reads`` is
-    the dtype of the network's input where the kind takes no other (audio is ``"int16"`` in every numeric); empty: that of the numeric.
+
+@dataclass(frozen=True, kw_only=True)
+class Operator(ir.Operator):
+    """The contract of an operator. Host mathematics is float and batched: x is (B, *input shape).
+
+    Its attributes are the fields of its record, each annotated with a type of ``edgeff.ops.attributes``: a record that exists is one whose
+    attributes are allowed. ``layer`` is the layer whose ``op`` the record is, for its name, shape and parameters.
+
+    Traits, on the class, are what other passes need to know:
+
+    - ``arity``: the count of its inputs, all of one shape; ``input_axes``: the count of their axes without the batch, None for any.
+    - ``weighted``: it multiplies its input by a weight (``edgeff.ops.weighted``); ``weight_axis``: the weight's axis that counts outputs
+      (per-channel scales lie along it); ``per_channel``: int8 gives each output its own scale by default.
+    - ``moving``: the parameters that are moving averages of what a batch says.
+    - ``keeps_quant``: its output has its input's quantisation; ``keeps_sign``: no output is negative where no input is.
+    - ``elementwise``: an element of the output depends on the elements at its place alone, but for constants of its channel.
+    - ``keeps_places``: element i of the output stands for element i of the input, however the others count in.
+    - ``works_in_place``: its output may lie where its input lies.
+    - ``channelwise``: a channel of the output reads one channel of the input alone.
+    - ``probabilities``: its output is how probable each class is, so its input are the logits.
+    - ``reads``: the dtype of the network's input where the operator takes no other (audio is ``"int16"`` in every numeric), empty for that
+      of the numeric.
+    - ``described``: the attributes that no operator of a foreign format states and only edgeff's own description of a file holds.
     """
 
-    op: str = ""
-    summary: str = ""
-    keeps_quant: bool = False
-    weight_axis: int = 0
-    per_channel: bool = False
-    moving: tuple[str, ...] = ()
-    reads: str = ""
+    summary: ClassVar[str] = ""
+    arity: ClassVar[int] = 1
+    input_axes: ClassVar[int | None] = None
+    weighted: ClassVar[bool] = False
+    keeps_quant: ClassVar[bool] = False
+    keeps_sign: ClassVar[bool] = False
+    elementwise: ClassVar[bool] = False
+    keeps_places: ClassVar[bool] = False
+    works_in_place: ClassVar[bool] = False
+    channelwise: ClassVar[bool] = False
+    probabilities: ClassVar[bool] = False
+    weight_axis: ClassVar[int] = 0
+    per_channel: ClassVar[bool] = False
+    moving: ClassVar[tuple[str, ...]] = ()
+    reads: ClassVar[str] = ""
+    described: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        for name in domains(type(self)):
+            object.__setattr__(self, name, checked(type(self), name, getattr(self, name)))
+
+    @property
+    def attributes(self) -> dict[str, Attr]:
+        """The attributes as a file holds them; ``make`` reads them back."""
+        return {name: getattr(self, name) for name in domains(type(self)) if not is_left_out(self, name)}
+
+    def replacing(self, **attributes: Attr) -> Self:
+        """The record with some attributes replaced. Raises BadInput as ``make`` does."""
+        return make(type(self), {name: getattr(self, name) for name in domains(type(self))} | attributes)
+
+    @property
+    def initialised(self) -> Self:
+        """The record of a layer that has its parameters: without what only ``initial`` asks for."""
+        return self
+
+    @property
+    def function(self) -> ActivationFunction:
+        """The activation function that the operator ends in."""
+        return NONE
+
+    def check(self, layer: Layer, inputs: tuple[Shape, ...], *, quantised: bool) -> None:
+        """Raises BadInput, naming ``layer``, where its shape or parameters do not fit inputs of these shapes.
+
+        For networks that come from a file or go into one: parameters are float32, or int8 and int32 where the network is ``quantised``.
+        """
+        where = f"layer {short(layer.name)}"
+        if len(inputs) != self.arity:
+            raise BadInput(where, got=f"{len(inputs)} inputs", allowed=self.arity)
+        if len(inputs[0]) != (self.input_axes or len(inputs[0])) or any(shape != inputs[0] for shape in inputs):
+            allowed = f"{self.arity} of one shape" if self.arity > 1 else _AXES.get(self.input_axes or 0, f"{self.input_axes} axes")
+            raise BadInput(where, got=f"inputs of shape {', '.join(map(str, inputs))}", allowed=allowed)
+        if (padded := self.padded_elements(inputs[0])) > MAX_ELEMENTS:  # the host pads it in memory
+            raise BadInput(f"{where}, padding", got=f"{inputs[0]} padded to {padded} elements", allowed=f"at most {MAX_ELEMENTS}")
+        self.check_parameters(layer, inputs, quantised=quantised)
+        expected = self.output_shape(layer, inputs)
+        if layer.shape != expected:
+            raise BadInput(where, got=f"shape {layer.shape}", allowed=expected)
+
+    def check_parameters(self, layer: Layer, inputs: tuple[Shape, ...], *, quantised: bool) -> None:
+        """The part of ``check`` that concerns parameters: by default there are none."""
+        if layer.params:
+            raise BadInput(f"layer {short(layer.name)}", got=f"parameters {sorted(layer.params)}", allowed="none")
+
+    def padded_elements(self, x: Shape) -> int:
+        """The elements of its first input, of shape ``x``, with the zeros that it puts around it."""
+        return prod(x)
 
     def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
         """The layer's output shape (no batch axis) from its inputs' shapes."""
         return inputs[0]
+
+    def macs_per_position(self, layer: Layer, x: Shape) -> int | None:
+        """The multiply-accumulates that a position of the output takes from inputs of shape ``x``, as published cost tables count them.
+
+        Taps that fall on the padding count too. None: no table has a formula.
+        """
+        return None
 
     def initial(self, layer: Layer, inputs: tuple[tuple[int, ...], ...], rng: np.random.Generator) -> dict[str, Array]:
         """Fresh float32 parameters; {} for a layer without any."""
@@ -50,7 +143,7 @@ class LayerKind:
 
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
         """The layer's output, (B, *shape), from its inputs."""
-        raise Unsupported(f"layer kind {self.op!r}", got="forward on the host")
+        raise Unsupported(f"operator {self.name!r}", got="forward on the host")
 
     def gate(self, layer: Layer, delta: Array, y: Array) -> Array:
         """``delta`` (d loss / d y) brought behind the layer's activation function, from its output y."""
@@ -63,7 +156,7 @@ class LayerKind:
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
         """d loss / d x for each input, from the gated delta and the inputs."""
         raise Unsupported(
-            f"layer kind {self.op!r}",
+            f"operator {self.name!r}",
             got="a gradient through it",
             allowed="layers with an input gradient",
             next_step="use a layer-local rule",
@@ -76,7 +169,7 @@ class LayerKind:
         their output. Given what ``forward_training`` saved, it is the derivative of that (batch normalisation: through the batch's own
         statistics), else that of ``forward`` (the moving ones).
         """
-        raise Unsupported(f"layer kind {self.op!r}", got="a forward derivative", allowed="layers with one", next_step="use another rule")
+        raise Unsupported(f"operator {self.name!r}", got="a forward derivative", allowed="layers with one", next_step="use another rule")
 
     def forward_training(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> tuple[Array, Any]:
         """The layer's output while it trains, and what ``backward`` wants to see again; by default ``forward`` and nothing."""
@@ -95,20 +188,20 @@ class LayerKind:
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         """Emits the forward call on the inputs' values and returns the output's (``build`` is a ``edgeff.program.lower.Builder``)."""
-        raise Unsupported(f"layer kind {self.op!r}", got="lowering")
+        raise Unsupported(f"operator {self.name!r}", got="lowering")
 
     def lower_update(self, build: Any, layer: Layer, delta: Any, x: Any) -> None:
         """Emits the update of the layer's parameters in place; nothing for a layer without parameters."""
         if layer.trainable:
             raise Unsupported(
-                f"learning in layer {layer.name!r}, {layer.op}",
+                f"learning in layer {layer.name!r}, {self.name}",
                 got="no update kernel",
                 next_step="let the layers above it learn (rule frozen)",
             )
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         """Emits d loss / d x for each input from the gated delta and the inputs' values; returns theirs."""
-        raise Unsupported(f"layer kind {self.op!r}", got="a gradient through it on the device", next_step="use a layer-local rule")
+        raise Unsupported(f"operator {self.name!r}", got="a gradient through it on the device", next_step="use a layer-local rule")
 
     def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
         """Emits the tangent of the output before its activation function, parameters held still, and returns its value.
@@ -117,7 +210,7 @@ class LayerKind:
         change in place (a reshape of dxs aside).
         """
         raise Unsupported(
-            f"layer {layer.name!r}, {self.op}",
+            f"layer {layer.name!r}, {self.name}",
             got=f"a forward derivative on the device in {layer.numeric}",
             allowed="layers with one",
             next_step="use another rule",
@@ -128,14 +221,61 @@ class LayerKind:
         return low, high
 
     def fixed_quant(self, numeric: Numeric) -> Quant | None:
-        """The output's quantisation where the kind fixes it itself; None where calibration decides."""
+        """The output's quantisation where the operator fixes it itself; None where calibration decides."""
         return None
 
 
-def kind(layer: Layer) -> LayerKind:
-    """The registered kind of ``layer``; BadInput for an unknown op."""
-    found: LayerKind = registry[layer.op]
-    return found
+@dataclass(frozen=True, kw_only=True)
+class Activated(Operator):
+    """An operator that ends in an activation function: it may take on one that follows it."""
+
+    activation: ActivationName = NONE.name
+
+    @property
+    def function(self) -> ActivationFunction:
+        return ACTIVATIONS[self.activation]
+
+    def gate(self, layer: Layer, delta: Array, y: Array) -> Array:
+        return self.function.gated(delta, y)
+
+
+def operator(cls: type[OperatorT]) -> type[OperatorT]:
+    """Registers the class of an operator, a frozen dataclass, under its ``name``; a decorator, for plug-ins too."""
+    registry.add(cls.name, cls)
+    return cls
+
+
+@overload
+def make(operator: str, attributes: Mapping[str, object]) -> Operator: ...
+@overload
+def make(operator: type[OperatorT], attributes: Mapping[str, object]) -> OperatorT: ...
+def make(operator: str | type[Operator], attributes: Mapping[str, object]) -> Operator:
+    """The record of an operator, by its registered name or its class, from attributes that may come from anywhere.
+
+    Raises BadInput for an operator that is not registered and, naming it, for an attribute that is unknown, missing or not allowed.
+    """
+    cls: type[Operator] = registry[operator] if isinstance(operator, str) else operator
+    known = domains(cls)
+    if unknown := sorted(set(attributes) - set(known)):
+        raise BadInput(cls.name, got=f"the attribute {unknown[0]!r}", allowed=", ".join(known) or "no attributes")
+    needed = [item.name for item in fields(cls) if item.default is MISSING and item.name not in attributes]
+    if needed:
+        raise BadInput(f"{cls.name}, {needed[0]}", got="nothing", allowed=allowed(cls, needed[0]))
+    return cls(**attributes)
+
+
+def kind(layer: Layer) -> Operator:
+    """The operator of ``layer``, as what it is. Raises BadInput for a record that is none of edgeff's or of a plug-in."""
+    if not isinstance(layer.op, Operator):
+        raise BadInput(f"layer {layer.name!r}, operator", got=one_line(repr(layer.op), 80), allowed="a record of edgeff.ops")
+    return layer.op
+
+
+def record(layer: Layer, operator: type[OperatorT]) -> OperatorT:
+    """The operator of ``layer``, which must be an ``operator``. Raises BadInput for another."""
+    if not isinstance(layer.op, operator):
+        raise BadInput(f"layer {layer.name!r}, operator", got=layer.kind, allowed=operator.name)
+    return layer.op
 
 
 SAMPLES = Quant((1.0,), 0, dtype="int16")
@@ -215,33 +355,6 @@ def jvp(
             shift = kind(layer).gate(layer, shifts[layer.name], y)
             moved[layer.name] = moved[layer.name] + shift if layer.name in moved else shift
     return values, {name: moved[name] if name in moved else np.zeros_like(value) for name, value in values.items()}
-
-
-ACTIVATIONS = ("none", "relu", "relu6")
-SMALL = 1 << 12
-
-
-def activate(layer: Layer, y: Array) -> Array:
-    """The layer's activation function applied to y, which may be overwritten."""
-    activation = layer.attrs.get("activation", "none")
-    if activation == "relu":
-        # NumPy is slow over a scalar
-        return np.maximum(y, np.zeros(y.shape[-2:], y.dtype) if y.size > SMALL else 0, out=y)
-    return np.clip(y, 0, 6, out=y) if activation == "relu6" else y
-
-
-def gated(layer: Layer, delta: Array, y: Array) -> Array:
-    """``delta`` where the layer's activation function lets it through, else 0; from its output y."""
-    activation = layer.attrs.get("activation", "none")
-    if activation == "none":
-        return delta
-    through = empty(delta.shape, delta.dtype)
-
-    def write(part: slice) -> None:
-        np.multiply(delta[part], (y[part] > 0) & (y[part] < 6) if activation == "relu6" else y[part] > 0, out=through[part])
-
-    each(write, cached(delta, y))
-    return through
 
 
 def require_finite(network: Network) -> None:

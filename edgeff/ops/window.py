@@ -1,86 +1,114 @@
-"""Convolutions over images (H, W, C): the ordinary, the grouped and the depthwise one.
+"""Windows over images (H, W, C): what convolutions and pools share.
 
-Attributes of all: ``kernel_h kernel_w stride_h stride_w pad_top pad_left pad_bottom pad_right activation``. Padding is explicit; taps
-outside the image count for nothing. Dilation is 1.
+Padding is explicit; taps outside the image count for nothing. Dilation is 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
-from edgeff.errors import BadInput, Unsupported
+from edgeff.errors import BadInput, Unsupported, short
 from edgeff.ir import Attr, Layer
 from edgeff.kernels.updates import FRACTION_I8, MOST_POSITIONS
+from edgeff.ops import Activated
+from edgeff.ops.attributes import Count, Padding
 from edgeff.ops.dense import check_bias
+from edgeff.ops.weighted import Weighted
 
 Pair = tuple[int, int]
+Pads = tuple[int, int, int, int]
+Shape = tuple[int, ...]
 
 
 LARGEST_WINDOW = 32_768
 
 
-def stride(layer: Layer) -> Pair:
-    """(vertical, horizontal)."""
-    return int(layer.attrs["stride_h"]), int(layer.attrs["stride_w"])
+@dataclass(frozen=True, kw_only=True)
+class Windowed(Activated):
+    """An operator that reads an image through windows, ``window`` (h, w) in size."""
+
+    input_axes: ClassVar[int | None] = 3
+    stride_h: Count = 1
+    stride_w: Count = 1
+    pad_top: Padding = 0
+    pad_left: Padding = 0
+    pad_bottom: Padding = 0
+    pad_right: Padding = 0
+
+    @property
+    def window(self) -> Pair:
+        """(h, w)."""
+        raise NotImplementedError
+
+    @property
+    def stride(self) -> Pair:
+        """(vertical, horizontal)."""
+        return self.stride_h, self.stride_w
+
+    @property
+    def pads(self) -> Pads:
+        """(top, left, bottom, right)."""
+        return self.pad_top, self.pad_left, self.pad_bottom, self.pad_right
+
+    def padded_elements(self, x: Shape) -> int:
+        (top, left, bottom, right), (height, width, channels) = self.pads, x
+        return (height + top + bottom) * (width + left + right) * channels
+
+    def channel_groups(self, channels: int) -> int:
+        """How many runs the input's ``channels`` are cut into that outputs read apart: by default each channel is one."""
+        return channels
+
+    def output_size(self, layer: Layer, height: int, width: int) -> Pair:
+        """The output's height and width; BadInput where no window fits."""
+        (k_h, k_w), (s_h, s_w), (top, left, bottom, right) = self.window, self.stride, self.pads
+        out = (height + top + bottom - k_h) // s_h + 1, (width + left + right - k_w) // s_w + 1
+        if min(out) < 1:
+            got = f"a window of {k_h}x{k_w} in an image of {height}x{width}"
+            raise BadInput(f"layer {short(layer.name)}", got=got, allowed="one that fits")
+        return out
+
+    def geometry(self, layer: Layer, x: Shape) -> dict[str, Attr]:
+        """The attributes that every window kernel takes, for an input of shape ``x`` (H, W, C)."""
+        (k_h, k_w), (stride_h, stride_w), (pad_h, pad_w, _, _) = self.window, self.stride, self.pads
+        out_h, out_w, out_c = layer.shape
+        return {
+            "in_h": x[0],
+            "in_w": x[1],
+            "in_c": x[2],
+            "out_h": out_h,
+            "out_w": out_w,
+            "out_c": out_c,
+            "k_h": k_h,
+            "k_w": k_w,
+            "stride_h": stride_h,
+            "stride_w": stride_w,
+            "pad_h": pad_h,
+            "pad_w": pad_w,
+            "groups": self.channel_groups(x[2]),
+        }
 
 
-def pads(layer: Layer) -> tuple[int, int, int, int]:
-    """(top, left, bottom, right)."""
-    top, left, bottom, right = (int(layer.attrs[f"pad_{side}"]) for side in ("top", "left", "bottom", "right"))
-    return top, left, bottom, right
+@dataclass(frozen=True, kw_only=True)
+class Convolution(Windowed, Weighted):
+    """A convolution over images; its window is the size of its kernel."""
 
+    per_channel: ClassVar[bool] = True
 
-def window(layer: Layer) -> Pair:
-    """The size (h, w) of a convolution's kernel or of a pool."""
-    name = "kernel" if "kernel_h" in layer.attrs else "pool"
-    return int(layer.attrs[f"{name}_h"]), int(layer.attrs[f"{name}_w"])
+    kernel_h: Count
+    kernel_w: Count
 
-
-def groups(layer: Layer) -> int:
-    """The count of groups of a conv2d; 1 where it says nothing."""
-    return int(layer.attrs.get("groups", 1))
-
-
-def output_size(layer: Layer, height: int, width: int) -> Pair:
-    """The output's height and width; BadInput where no window fits."""
-    (k_h, k_w), (s_h, s_w), (top, left, bottom, right) = window(layer), stride(layer), pads(layer)
-    out = (height + top + bottom - k_h) // s_h + 1, (width + left + right - k_w) // s_w + 1
-    if min(out) < 1 or min(s_h, s_w, k_h, k_w) < 1 or min(top, left, bottom, right) < 0:
-        raise BadInput(
-            f"layer {layer.name!r}",
-            got=f"a window of {k_h}x{k_w} in an image of {height}x{width}",
-            allowed="one that fits, strides of 1 or more",
-        )
-    return out
-
-
-def geometry(layer: Layer, shape: tuple[int, ...]) -> dict[str, Attr]:
-    """The attributes that every window kernel takes, for an input of ``shape`` (H, W, C)."""
-    (k_h, k_w), (stride_h, stride_w), (pad_h, pad_w, _, _) = window(layer), stride(layer), pads(layer)
-    out_h, out_w, out_c = layer.shape
-    return {
-        "in_h": shape[0],
-        "in_w": shape[1],
-        "in_c": shape[2],
-        "out_h": out_h,
-        "out_w": out_w,
-        "out_c": out_c,
-        "k_h": k_h,
-        "k_w": k_w,
-        "stride_h": stride_h,
-        "stride_w": stride_w,
-        "pad_h": pad_h,
-        "pad_w": pad_w,
-        "groups": groups(layer) if layer.op == "conv2d" else shape[2],
-    }
+    @property
+    def window(self) -> Pair:
+        return self.kernel_h, self.kernel_w
 
 
 def lower_window(build: Any, layer: Layer, name: str, attrs: dict[str, Attr], x: Any, taps: int) -> Any:
     """Emits the call of the convolution kernel ``name`` with ``attrs``, a window of ``taps`` products; returns the output's value."""
     if layer.numeric not in ("float32", "int8"):
-        raise Unsupported(f"layer {layer.name!r}, {layer.op} in {layer.numeric}", got=layer.numeric, allowed="float32, int8")
+        raise Unsupported(f"layer {layer.name!r}, {layer.kind} in {layer.numeric}", got=layer.numeric, allowed="float32, int8")
     w, b = build.parameter(layer, "weight"), build.parameter(layer, "bias")
     y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
     if layer.numeric == "float32":
@@ -134,7 +162,7 @@ def lower_window_gradient(build: Any, layer: Layer, name: str, attrs: dict[str, 
     """Emits d loss / d x by the kernel ``name``, which reads ``inputs`` (the gated delta first); returns its value. float32 only."""
     if layer.numeric != "float32":
         raise Unsupported(
-            f"the gradient through layer {layer.name!r}, {layer.op}",
+            f"the gradient through layer {layer.name!r}, {layer.kind}",
             got=layer.numeric,
             allowed="float32",
             next_step="use a rule without a backward pass",
@@ -148,7 +176,7 @@ def lower_window_tangent(build: Any, layer: Layer, kernel: str, attrs: dict[str,
     """Emits the tangent of a window layer by ``kernel``, which reads dx and then ``rest``; returns its value. float32 only."""
     if layer.numeric != "float32":
         raise Unsupported(
-            f"the tangent through layer {layer.name!r}, {layer.op}", got=layer.numeric, allowed="float32", next_step="use another rule"
+            f"the tangent through layer {layer.name!r}, {layer.kind}", got=layer.numeric, allowed="float32", next_step="use another rule"
         )
     dy = build.activation("tangent", layer.shape, layer=layer.name)
     build.call(kernel, [dy], [dx, *rest], attrs, layer, "tangent")

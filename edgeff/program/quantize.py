@@ -154,7 +154,7 @@ def quantize(
     low, high = observed_range(x, "minmax", percentile)
     input_quant = SAMPLES if raw_input(network) else affine(low - room.input_margin, high + room.input_margin, numeric)
     quants = {"input": input_quant}
-    outputs = {layer.inputs[0] for layer in network if layer.op == "softmax"} | {layer.name for layer in network.trainable[-1:]}
+    outputs = {layer.inputs[0] for layer in network if kind(layer).probabilities} | {layer.name for layer in network.trainable[-1:]}
     layers: dict[str, Layer] = {}
     for layer in network:
         item = kind(layer)

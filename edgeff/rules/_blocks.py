@@ -17,9 +17,6 @@ from edgeff.ops import Activations, kind
 from edgeff.ops.add import sum_of
 from edgeff.rules import Gradients, Run
 
-FOLLOWING = ("batch_norm", "relu", "add")
-"""Kinds that belong to the layer whose output they read: a block does not end between the two."""
-
 
 @dataclass(frozen=True)
 class Block:
@@ -43,8 +40,8 @@ class Block:
 
 def require_classes(network: Network, rule: str, target: str = "class") -> None:
     """Raises Unsupported for a network whose output is no choice among classes, or that has nothing below its head."""
-    if network.layers[-1].op != "softmax" or target != "class":
-        got = f"a network that ends in {network.layers[-1].op}" if target == "class" else "a network that reproduces its input"
+    if not kind(network.layers[-1]).probabilities or target != "class":
+        got = f"a network that ends in {network.layers[-1].kind}" if target == "class" else "a network that reproduces its input"
         raise Unsupported(f"rule {rule}", got=got, allowed="a classifier that ends in softmax", next_step="use another rule")
     if len(network.upstream.trainable) < 2:
         raise Unsupported(f"rule {rule}", got="a network without a hidden layer", allowed="at least one hidden layer and the head")
@@ -53,15 +50,17 @@ def require_classes(network: Network, rule: str, target: str = "class") -> None:
 def blocks(layers: Sequence[Layer], size: int = 1, *, head: bool = True) -> tuple[Block, ...]:
     """The blocks of ``size`` layers with weights each; the last may have fewer. Batch normalisation does not count.
 
+    What is computed element by element belongs to the layer whose output it reads: no block ends between the two.
+
     With a ``head`` the last layer with weights is in no block. Raises Unsupported where a layer of a block does not lead to its end.
     """
     weighted = [index for index, layer in enumerate(layers) if layer.trainable]
     behind = weighted.pop() if head else len(layers)
-    cores = [index for index in weighted if layers[index].op != "batch_norm"]
+    cores = [index for index in weighted if not kind(layers[index]).moving]
     found = []
     for part in (cores[first : first + size] for first in range(0, len(cores), size)):
         last = part[-1]
-        while last + 1 < behind and layers[last + 1].op in FOLLOWING and layers[last].name in layers[last + 1].inputs:
+        while last + 1 < behind and kind(layers[last + 1]).elementwise and layers[last].name in layers[last + 1].inputs:
             last += 1
         found.append(checked(Block(tuple(layers[part[0] : last + 1]))))
     return tuple(found)
@@ -85,7 +84,7 @@ def checked(block: Block) -> Block:
 
 def macs(layer: Layer) -> int:
     """The multiply-accumulates of a sample in a layer with weights; 0 for another."""
-    return layer.params["weight"].size * prod(layer.shape[:-1]) if layer.trainable and layer.op != "batch_norm" else 0
+    return layer.params["weight"].size * prod(layer.shape[:-1]) if layer.trainable and not kind(layer).moving else 0
 
 
 Start = Array | Mapping[str, Array]

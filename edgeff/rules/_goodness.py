@@ -12,6 +12,7 @@ import numpy as np
 
 from edgeff.ir import Array, Layer, Network
 from edgeff.kernels.arithmetic import draws
+from edgeff.ops.normalise import Normalise
 from edgeff.ops.parallel import empty
 
 PEER_KEEP = 0.9
@@ -109,7 +110,7 @@ def parts(network: Network) -> Parts:
     """``network`` taken apart: a layer with weights is hidden where a ``normalise`` follows it, for that hides its goodness."""
     layers, leads = network.upstream.layers, set[str]()
     for layer in reversed(layers):
-        if layer.op == "normalise" or layer.name in leads:
+        if isinstance(layer.op, Normalise) or layer.name in leads:
             leads.update(layer.inputs)
     hidden = tuple(layer for layer in layers if layer.trainable and layer.name in leads)
     end = layers.index(hidden[-1]) + 1 if hidden else 0
@@ -119,6 +120,6 @@ def parts(network: Network) -> Parts:
 
 def macs_of(layer: Layer) -> int:
     """The multiply-accumulates of a layer for one sample, as its kernels count them: weights at every place, and two a normalised value."""
-    if layer.op == "normalise":
+    if isinstance(layer.op, Normalise):
         return 2 * prod(layer.shape)
     return layer.params["weight"].size * prod(layer.shape[:-1]) if layer.trainable else 0

@@ -14,13 +14,15 @@ import numpy as np
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer, Network
-from edgeff.ops import activate
-from edgeff.ops.label import entries, with_label
+from edgeff.ops import Operator, kind, record
+from edgeff.ops.activation import RELU
+from edgeff.ops.add import Add
+from edgeff.ops.dense import Dense
+from edgeff.ops.label import Label, with_label
+from edgeff.ops.normalise import Normalise
 from edgeff.ops.parallel import empty, outer_sum, product
 
 EPS = 1e-4
-LEARNING = ("dense", "conv2d", "depthwise_conv2d", "conv1d")
-BETWEEN = ("max_pool2d", "average_pool2d", "global_average_pool", "reshape", "softmax")
 
 
 def check(network: Network) -> None:
@@ -28,14 +30,19 @@ def check(network: Network) -> None:
     first, *_, head = network.trainable if len(network.trainable) > 1 else (None, None)
     if first is None or head is None:
         raise Unsupported("rule ff", got="a network without a hidden layer", allowed="at least one hidden layer and the head")
-    refused = sorted({layer.op for layer in network} - {*LEARNING, *BETWEEN})
-    if refused or head.op != "dense" or first.op == "depthwise_conv2d" or first.inputs != ("input",):
-        got = f"layers of kind {', '.join(refused)}" if refused else f"{first.op} first, behind {first.inputs[0]}, and {head.op} last"
-        allowed = f"a chain of {', '.join(LEARNING + BETWEEN)}: weights first (not depthwise), a dense head last"
+    refused = sorted({layer.kind for layer in network if not _takes_part(kind(layer))})
+    if refused or not isinstance(head.op, Dense) or kind(first).channelwise or first.inputs != ("input",):
+        got = f"layers of kind {', '.join(refused)}" if refused else f"{first.kind} first, behind {first.inputs[0]}, and {head.kind} last"
+        allowed = "a chain of layers with weights, pools, reshapes and a softmax: weights first (not depthwise), a dense head last"
         raise Unsupported("rule ff", got=got, allowed=allowed, next_step="use another rule")
     for layer in network.trainable[:-1]:
-        if layer.attrs.get("activation") != "relu":
-            raise Unsupported(f"rule ff, layer {layer.name!r}", got=f"activation {layer.attrs.get('activation')}", allowed="relu")
+        if (function := kind(layer).function) is not RELU:
+            raise Unsupported(f"rule ff, layer {layer.name!r}", got=f"activation {function.name}", allowed=RELU.name)
+
+
+def _takes_part(op: Operator) -> bool:
+    """Whether an operator may stand in a chain that learns by goodness: weights, what keeps their outputs positive, the softmax."""
+    return op.weighted or op.keeps_sign or op.probabilities
 
 
 def _uniform(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int) -> Array:
@@ -55,19 +62,18 @@ def prepared(network: Network, settings: Any, seed: int) -> Network:
     layers: list[Layer] = []
     below = "input"
     if settings.negatives != "mixed":
-        flat = network.trainable[0].op == "dense"
+        flat = isinstance(network.trainable[0].op, Dense)
         shape = (classes + prod(shape),) if flat else (*shape[:-1], classes + shape[-1])
-        attrs = {"classes": classes, "on": settings.on, "neutral": settings.neutral}
-        layers.append(Layer("label", "label", (below,), shape, attrs))
+        layers.append(Layer("label", Label(classes=classes, on=settings.on, neutral=settings.neutral), (below,), shape))
         below = "label"
-    layers.append(Layer(f"{below}_norm", "normalise", (below,), shape, {"eps": EPS}))
+    layers.append(Layer(f"{below}_norm", Normalise(eps=EPS), (below,), shape))
     renamed = {"input": layers[-1].name}
     shapes = {layer.name: layer.shape for layer in network}
     read: list[str] = []
     for layer in network:
         source = layer.inputs[0]
         if layer.trainable and source != "input":
-            layers.append(Layer(f"{source}_norm", "normalise", (source,), shapes[source], {"eps": EPS}))
+            layers.append(Layer(f"{source}_norm", Normalise(eps=EPS), (source,), shapes[source]))
             renamed[source] = layers[-1].name
             read.append(renamed[source])
         params = _with_label_weights(layer, classes, seed) if layer is network.trainable[0] and below == "label" else layer.params
@@ -93,8 +99,8 @@ def _more_heads(head: Layer, sources: list[str], layers: list[Layer], seed: int)
     sizes = {layer.name: prod(layer.shape) for layer in layers}
     for source in sources:
         weight = _uniform(rng, (head.shape[0], sizes[source]), sizes[source])
-        part = Layer(f"{head.name}_{source}", "dense", (source,), head.shape, {"activation": "none"}, {"weight": weight})
-        made += [part, Layer(f"{part.name}_sum", "add", (total, part.name), head.shape, {"activation": "none"})]
+        part = Layer(f"{head.name}_{source}", Dense(), (source,), head.shape, {"weight": weight})
+        made += [part, Layer(f"{part.name}_sum", Add(), (total, part.name), head.shape)]
         total = made[-1].name
     return made
 
@@ -128,14 +134,14 @@ class Labelled:
     @property
     def entries(self) -> Array:
         """(classes + 1, classes): the label's entries, the neutral one's last."""
-        return entries(self.layer, self.x.dtype)
+        return record(self.layer, Label).entries(self.x.dtype)
 
     def through(self, layer: Layer, params: Mapping[str, Array]) -> Labelled | Array:
         """The output of ``layer``, a normalisation or a dense layer, of these rows."""
-        if layer.op == "normalise":
+        if isinstance(layer.op, Normalise):
             squares = np.einsum("bn,bn->b", self.x, self.x) + (self.entries**2).sum(axis=1)[self.labels].reshape(-1, len(self.x))
             rms = np.sqrt(squares / self.x.dtype.type(self.layer.shape[0])).reshape(-1, 1)
-            return replace(self, length=rms + self.x.dtype.type(layer.attrs["eps"]))
+            return replace(self, length=rms + self.x.dtype.type(layer.op.eps))
         classes, weight = self.entries.shape[1], params["weight"]
         y = empty((len(self), len(weight)), self.x.dtype)
         np.take(self.entries @ weight[:, :classes].T, self.labels, axis=0, out=y, mode="wrap")
@@ -143,7 +149,7 @@ class Labelled:
         y /= self.length
         if "bias" in params:
             y += params["bias"]
-        return activate(layer, y)
+        return kind(layer).function.apply(y)
 
     def weight_gradient(self, delta: Array, params: Mapping[str, Array]) -> dict[str, Array]:
         """``delta^T rows / (k B)`` for delta (k B, n_out) of a dense layer, and its bias' gradient."""

@@ -17,9 +17,9 @@ import numpy as np
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer, Network
 from edgeff.ops import Params, kind
+from edgeff.ops.dense import Dense
 
 NOISE = np.float32(0.1)
-BETWEEN = ("normalise", "relu", "reshape", "softmax")
 
 
 class Mirror:
@@ -31,7 +31,7 @@ class Mirror:
 
     def __init__(self, network: Network, settings: Any, deviation: float, rng: np.random.Generator) -> None:
         layers = network.upstream
-        if not all(layer.op in ("dense", *BETWEEN) and len(layer.inputs) == 1 for layer in layers):
+        if not all(isinstance(layer.op, Dense) or (kind(layer).keeps_places and len(layer.inputs) == 1) for layer in layers):
             raise Unsupported("weight mirroring", got="layers that are no chain of dense ones", allowed="a dense list")
         self.layers: tuple[Layer, ...] = layers.trainable
         self.settings, self.deviation, self.rng = settings, deviation, rng

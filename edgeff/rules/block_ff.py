@@ -13,7 +13,9 @@ from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Headroom, Layer, Network, Numeric
 from edgeff.kernels.arithmetic import draws, step_key, stream_key
 from edgeff.ops import Activations, kind
-from edgeff.ops.label import with_label
+from edgeff.ops.dense import Dense
+from edgeff.ops.label import Label, with_label
+from edgeff.ops.normalise import Normalise
 from edgeff.rules import Gradients, Run, Settings, register
 from edgeff.rules._blocks import Block, blocks, lower_blocks, require_classes, step_blocks, walk
 from edgeff.rules.cwc import Competitive, CompetitiveSettings, below
@@ -82,14 +84,14 @@ class BlockForwardForward(Competitive):
         if settings.goodness == "groups":
             return super().prepare(network, settings, seed, classes)
         require_classes(network, self.name)
-        if kinds := sorted({layer.op for layer in network.trainable} - {"dense"}):
+        if kinds := sorted({layer.kind for layer in network.trainable if not isinstance(layer.op, Dense)}):
             got, way = f"labels as inputs of layers of kind {', '.join(kinds)}", "set goodness=groups"
             raise Unsupported(f"rule {self.name}", got=got, allowed="dense", next_step=way)
         classes, inputs = prod(network.layers[-1].shape), prod(network.input_shape)
-        attrs = {"classes": classes, "on": settings.on, "neutral": settings.neutral}
+        label = Label(classes=classes, on=settings.on, neutral=settings.neutral)
         layers = [
-            Layer("label", "label", ("input",), (classes + inputs,), attrs),
-            Layer("label_norm", "normalise", ("label",), (classes + inputs,), {"eps": EPS}),
+            Layer("label", label, ("input",), (classes + inputs,)),
+            Layer("label_norm", Normalise(eps=EPS), ("label",), (classes + inputs,)),
         ]
         renamed = {"input": "label_norm"}
         ends = {block.end.name for block in self.parts(network.layers, settings, head=True)}
@@ -102,12 +104,12 @@ class BlockForwardForward(Competitive):
             layers.append(replace(layer, inputs=tuple(renamed.get(name, name) for name in layer.inputs), params=params))
             if layer.name in ends:
                 renamed[layer.name] = f"{layer.name}_norm"
-                layers.append(Layer(f"{layer.name}_norm", "normalise", (layer.name,), layer.shape, {"eps": EPS}))
+                layers.append(Layer(f"{layer.name}_norm", Normalise(eps=EPS), (layer.name,), layer.shape))
         return replace(network, layers=tuple(layers))
 
     def prepare_needed(self, network: Network) -> bool:
         """Whether the label has no place yet; a network of convolutions, whose labels have none, is taken as it is."""
-        return not any(layer.op in ("label", "conv2d", "depthwise_conv2d", "conv1d") for layer in network)
+        return not any(isinstance(layer.op, Label) or (kind(layer).weighted and not isinstance(layer.op, Dense)) for layer in network)
 
     def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
         """As Forward-Forward: goodness grows until it stands around theta."""
@@ -118,7 +120,7 @@ class BlockForwardForward(Competitive):
     def _check(self, build: Any) -> None:
         """Raises Unsupported where the network has no place for labels."""
         require_classes(build.network, self.name, build.target)
-        if build.settings.goodness == "labels" and not any(layer.op == "label" for layer in build.network):
+        if build.settings.goodness == "labels" and not any(isinstance(layer.op, Label) for layer in build.network):
             got, way = "a network without a layer for labels", "train a dense one with it, or set goodness=groups"
             raise Unsupported(f"rule {self.name}", got=got, allowed="goodness=labels in a network made for them", next_step=way)
 

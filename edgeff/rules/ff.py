@@ -13,6 +13,8 @@ from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Headroom, Layer, Network, Numeric
 from edgeff.kernels.arithmetic import step_key, stream_key
 from edgeff.ops import kind
+from edgeff.ops.label import Label
+from edgeff.ops.normalise import Normalise
 from edgeff.ops.parallel import slices
 from edgeff.rules import Gradients, LayerScores, Rule, Run, Settings, register
 from edgeff.rules._goodness import (
@@ -107,7 +109,7 @@ class ForwardForward(Rule):
         return prepared(network, settings, seed)
 
     def prepare_needed(self, network: Network) -> bool:
-        return not any(layer.op == "normalise" for layer in network)
+        return not any(isinstance(layer.op, Normalise) for layer in network)
 
     def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
         """Goodness grows until it stands around theta, so weights and hidden activations need more room than with other rules."""
@@ -125,7 +127,7 @@ class ForwardForward(Rule):
         """The activations of ``layers``, added to h; labels (k B,) make k copies of the rows, a negative one is neutral."""
         for layer in layers:
             x, params = h[layer.inputs[0]], run.params.get(layer.name, {})
-            if layer.op == "label":
+            if isinstance(layer.op, Label):
                 h[layer.name] = Labelled.of(layer, x, labels)
             elif isinstance(x, Labelled):
                 h[layer.name] = x.through(layer, params)
@@ -218,7 +220,7 @@ class ForwardForward(Rule):
                 build.class_number(label, into=number)
             h = build.x
             for layer in below:
-                h = build.embed(layer, h, number) if layer.op == "label" else build.forward(layer, h)
+                h = build.embed(layer, h, number) if isinstance(layer.op, Label) else build.forward(layer, h)
                 if layer in read:
                     build.goodness(scores, h, label, add=layer is not read[0])
         return scores
@@ -231,7 +233,7 @@ class ForwardForward(Rule):
                 raise Unsupported(
                     f"{name} of rule ff on a device", got=getattr(settings, name), allowed=value, next_step=f"--set {name}={value}"
                 )
-        if not any(layer.op == "label" for layer in part.below):
+        if not any(isinstance(layer.op, Label) for layer in part.below):
             raise Unsupported(
                 "rule ff on a device", got="a network that reads no label", allowed="one trained with negatives=uniform or hard"
             )
@@ -245,7 +247,7 @@ class ForwardForward(Rule):
         wrong = build.wrong_label(prod(build.layers[-1].shape))
         positive = negative = build.x
         for layer in part.below:
-            if layer.op == "label":
+            if isinstance(layer.op, Label):
                 positive, negative = build.embed(layer, build.x, build.label), build.embed(layer, build.x, wrong)
                 continue
             up, down = build.forward(layer, positive), build.forward(layer, negative)

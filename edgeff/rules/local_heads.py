@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from edgeff.errors import BadInput
-from edgeff.ir import Array, Attr, Headroom, Layer, Network, Numeric
+from edgeff.ir import Array, Headroom, Layer, Network, Numeric
 from edgeff.ops import kind
-from edgeff.ops.window import output_size
+from edgeff.ops.average_pool2d import AveragePool2d
+from edgeff.ops.dense import Dense
+from edgeff.ops.softmax import Softmax
 from edgeff.rules import Gradients, LayerScores, Rule, Run, Settings, register
 from edgeff.rules._blocks import Block, blocks, checked, lower_blocks, macs, require_classes, step_blocks, walk
 
@@ -116,16 +118,14 @@ def local_head(layer: Layer, classes: int, pool: int, rng: np.random.Generator) 
     """The layers of a new head beside ``layer``: for an image an average pool, then a dense layer with a bias, then the softmax."""
     made, below, shape = [], layer.name, layer.shape
     if len(shape) == 3 and (max(shape[0] // pool, 1), max(shape[1] // pool, 1)) != (1, 1):
-        side = {"h": max(shape[0] // pool, 1), "w": max(shape[1] // pool, 1)}
-        attrs: dict[str, Attr] = {f"{what}_{axis}": length for what in ("pool", "stride") for axis, length in side.items()}
-        attrs |= {f"pad_{edge}": 0 for edge in ("top", "left", "bottom", "right")} | {"activation": "none"}
-        pooled = Layer(f"{layer.name}{POOL}", "average_pool2d", (below,), shape, attrs)
-        pooled = replace(pooled, shape=(*output_size(pooled, *shape[:2]), shape[2]))
+        height, width = max(shape[0] // pool, 1), max(shape[1] // pool, 1)
+        op = AveragePool2d(pool_h=height, pool_w=width, stride_h=height, stride_w=width)
+        pooled = Layer(f"{layer.name}{POOL}", op, (below,), shape)
+        pooled = replace(pooled, shape=op.output_shape(pooled, (shape,)))
         made, below, shape = [pooled], pooled.name, pooled.shape
-    dense = Layer(f"{layer.name}{HEAD}", "dense", (below,), (classes,), {"activation": "none", "bias": True})
-    params = kind(dense).initial(dense, (shape,), rng)
-    made.append(replace(dense, attrs={"activation": "none"}, params=params))
-    return [*made, Layer(f"{layer.name}{SCORES}", "softmax", (dense.name,), (classes,))]
+    dense = Layer(f"{layer.name}{HEAD}", Dense(), (below,), (classes,))
+    made.append(replace(dense, params=Dense(bias=True).initial(dense, (shape,), rng)))
+    return [*made, Layer(f"{layer.name}{SCORES}", Softmax(), (dense.name,), (classes,))]
 
 
 def headed_blocks(network: Network) -> tuple[tuple[Block, ...], tuple[Layer, ...]]:

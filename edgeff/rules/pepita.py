@@ -16,6 +16,7 @@ from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Headroom, Layer, Network, Numeric
 from edgeff.kernels.arithmetic import feedback_signs, feedback_uniform, stream_key
 from edgeff.ops import Activations, Params, kind
+from edgeff.ops.normalise import Normalise
 from edgeff.rules import FeedbackSettings, Gradients, Rule, Run, Settings, register
 from edgeff.rules._mirroring import Mirror
 
@@ -129,7 +130,7 @@ class Pepita(Rule):
             layers.append(replace(layer, inputs=tuple(renamed.get(name, name) for name in layer.inputs)))
             if layer.trainable and layer is not network.upstream.trainable[-1]:
                 renamed[layer.name] = f"{layer.name}_norm"
-                layers.append(Layer(f"{layer.name}_norm", "normalise", (layer.name,), layer.shape, {"eps": EPS}))
+                layers.append(Layer(f"{layer.name}_norm", Normalise(eps=EPS), (layer.name,), layer.shape))
         return replace(network, layers=tuple(layers))
 
     def start(self, run: Run) -> None:
@@ -223,7 +224,7 @@ class Pepita(Rule):
         """Raises Unsupported for settings that a device cannot follow."""
         if build.settings.mirror_every:
             raise Unsupported("weight mirroring on a device", got="an F that follows the weights", allowed="mirror_every=0: a fixed F")
-        if build.settings.normalise and not any(layer.op == "normalise" for layer in build.layers):
+        if build.settings.normalise and not any(isinstance(layer.op, Normalise) for layer in build.layers):
             raise Unsupported(
                 "normalise on a device", got="a network without the layers", allowed="one trained with them", next_step="train it first"
             )
@@ -290,7 +291,7 @@ class Pepita(Rule):
 def compared(network: Network) -> dict[str, str]:
     """For each trainable layer the one whose output stands for it: its normalisation, for the last one the network's output, or itself."""
     found = {layer.name: layer.name for layer in network.trainable}
-    found |= {layer.inputs[0]: layer.name for layer in network if layer.op == "normalise" and layer.inputs[0] in found}
+    found |= {layer.inputs[0]: layer.name for layer in network if isinstance(layer.op, Normalise) and layer.inputs[0] in found}
     return found | {network.upstream.trainable[-1].name: network.layers[-1].name}
 
 

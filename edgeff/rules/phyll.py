@@ -13,9 +13,12 @@ from edgeff.ir import Array, Layer, Network, Numeric
 from edgeff.kernels.arithmetic import draws, step_key, stream_key
 from edgeff.networks import reproduces_input
 from edgeff.ops import Activations, kind
-from edgeff.ops.label import with_label
-from edgeff.ops.physical import find_map
-from edgeff.ops.standardise import EPS
+from edgeff.ops.dense import Dense
+from edgeff.ops.label import Label, with_label
+from edgeff.ops.physical import Physical, find_map
+from edgeff.ops.reshape import Reshape
+from edgeff.ops.softmax import Softmax
+from edgeff.ops.standardise import EPS, Standardise
 from edgeff.rules import Gradients, Rule, Run, Settings, register
 from edgeff.rules._readout import fit_readout
 
@@ -93,32 +96,32 @@ class Phyll(Rule):
         trainable = network.trainable
         if len(trainable) < 2:
             raise Unsupported("rule phyll", got="a network without a hidden layer", allowed="at least one hidden layer and the head")
-        if kinds := sorted({layer.op for layer in network} - {"dense", "softmax", "reshape"}):
+        if kinds := sorted({layer.kind for layer in network if not isinstance(layer.op, Dense | Softmax | Reshape)}):
             raise Unsupported("rule phyll", got=f"layers of kind {', '.join(kinds)}", allowed="dense", next_step="use another rule")
         if reproduces_input(network):
             raise Unsupported("rule phyll", got="a network that reproduces its input", allowed="a classifier", next_step="use another rule")
         head, labels = trainable[-1], prod(network.layers[-1].shape)
         width = labels + prod(network.input_shape)
-        layers = [Layer("label", "label", ("input",), (width,), {"classes": labels, "on": settings.on, "neutral": settings.neutral})]
+        layers = [Layer("label", Label(classes=labels, on=settings.on, neutral=settings.neutral), ("input",), (width,))]
         below, fresh = "label", np.random.default_rng([seed, 6])
         for number, layer in enumerate(trainable[:-1], 1):
-            layers.append(Layer(f"{below}_std", "standardise", (below,), layers[-1].shape, {"eps": EPS}))
+            layers.append(Layer(f"{below}_std", Standardise(eps=EPS), (below,), layers[-1].shape))
             size = (settings.expansion * layers[-1].shape[0],)
-            attrs = {"map": settings.map, "seed": (1000 * seed + number) % 2**31}
-            layers.append(Layer(f"physical_{number}", "physical", (f"{below}_std",), size, attrs))
-            layers.append(Layer(f"physical_{number}_std", "standardise", (f"physical_{number}",), size, {"eps": EPS}))
+            system = Physical(map=settings.map, seed=(1000 * seed + number) % 2**31)
+            layers.append(Layer(f"physical_{number}", system, (f"{below}_std",), size))
+            layers.append(Layer(f"physical_{number}_std", Standardise(eps=EPS), (f"physical_{number}",), size))
             limit = np.sqrt(6.0 / size[0])
             params = dict(layer.params) | {"weight": fresh.uniform(-limit, limit, (layer.shape[0], *size)).astype(np.float32)}
-            linear = replace(layer, inputs=(f"physical_{number}_std",), params=params, attrs={**layer.attrs, "activation": "none"})
+            linear = replace(layer, inputs=(f"physical_{number}_std",), params=params, op=kind(layer).replacing(activation="none"))
             layers.append(linear)
             below = layer.name
-        layers.append(Layer(f"{below}_std", "standardise", (below,), layers[-1].shape, {"eps": EPS}))
+        layers.append(Layer(f"{below}_std", Standardise(eps=EPS), (below,), layers[-1].shape))
         layers.append(replace(head, inputs=(f"{below}_std",)))
         layers += network.layers[network.layers.index(head) + 1 :]
         return replace(network, layers=tuple(layers))
 
     def prepare_needed(self, network: Network) -> bool:
-        return not any(layer.op == "physical" for layer in network)
+        return not any(isinstance(layer.op, Physical) for layer in network)
 
     def _pass(self, run: Run, x: Array, labels: Array | None) -> Activations:
         """The activations up to the head's input, with the labels (B,) or the neutral one written in."""
@@ -127,7 +130,7 @@ class Phyll(Rule):
         for layer in run.network.layers[: run.network.layers.index(run.last)]:
             below = h[layer.inputs[0]]
             params = run.params.get(layer.name, {})
-            h[layer.name] = with_label(layer, below, labels) if layer.op == "label" else kind(layer).forward(layer, params, below)
+            h[layer.name] = with_label(layer, below, labels) if isinstance(layer.op, Label) else kind(layer).forward(layer, params, below)
         return h
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
@@ -163,7 +166,7 @@ class Phyll(Rule):
         if settings.readout_epochs:
             read = np.concatenate([self._pass(run, x[i : i + 1000], None)[run.last.inputs[0]] for i in range(0, len(x), 1000)])
             options = {"epochs": settings.readout_epochs, "lr": settings.readout_lr, "batch": settings.batch, "dropout": settings.dropout}
-            fit_readout([run.params[run.last.name]], [read], t, softmax=run.network.layers[-1].op == "softmax", rng=run.rng, **options)
+            fit_readout([run.params[run.last.name]], [read], t, softmax=kind(run.network.layers[-1]).probabilities, rng=run.rng, **options)
 
     def scores(self, run: Run, x: Array) -> Array:
         if run.settings.predict == "head":

@@ -14,11 +14,13 @@ import numpy as np
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Headroom, Layer, Network, Numeric
 from edgeff.ops import Activations, forward, kind
-from edgeff.ops.standardise import EPS
+from edgeff.ops.activation import NONE, RELU
+from edgeff.ops.add import Add
+from edgeff.ops.dense import Dense
+from edgeff.ops.standardise import EPS, Standardise
 from edgeff.rules import Gradients, Rule, Run, Settings, register
 from edgeff.rules._readout import fit_readout
 
-KINDS = ("conv1d", "conv2d", "dense", "depthwise_conv2d")
 CHUNK = 1000
 
 
@@ -127,7 +129,7 @@ class Scff(Rule):
             source = renamed.get(below, below)
             if layer.trainable:
                 source = f"{below}_std"
-                layers.append(Layer(source, "standardise", (renamed.get(below, below),), shapes[below], {"eps": EPS}))
+                layers.append(Layer(source, Standardise(eps=EPS), (renamed.get(below, below),), shapes[below]))
                 if settings.readout == "all" and layer not in (network.trainable[0], head):
                     made = _readout(f"readout_{len(readouts) + 1}", source, prod(shapes[below]), head, rng)
                     readouts.append(made)
@@ -136,13 +138,13 @@ class Scff(Rule):
                 total = head.name
                 for number, made in enumerate(readouts, 1):
                     layers.append(made)
-                    layers.append(Layer(f"sum_{number}", "add", (total, made.name), head.shape, {"activation": "none"}))
+                    layers.append(Layer(f"sum_{number}", Add(), (total, made.name), head.shape))
                     total = f"sum_{number}"
                 renamed[head.name] = total
         return replace(network, layers=tuple(layers))
 
     def prepare_needed(self, network: Network) -> bool:
-        return not any(layer.op == "standardise" for layer in network)
+        return not any(isinstance(layer.op, Standardise) for layer in network)
 
     def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
         """Weights and activations grow until the goodness passes the threshold."""
@@ -203,7 +205,7 @@ class Scff(Rule):
             lr=settings.readout_lr,
             batch=settings.batch,
             dropout=settings.dropout,
-            softmax=run.network.layers[-1].op == "softmax",
+            softmax=kind(run.network.layers[-1]).probabilities,
             rng=run.rng,
         )
 
@@ -239,16 +241,19 @@ def _check(network: Network) -> None:
     trainable = network.trainable
     if len(trainable) < 2:
         raise Unsupported("rule scff", got="a network without a hidden layer", allowed="at least one hidden layer and the head")
-    if kinds := sorted({layer.op for layer in trainable} - set(KINDS)):
-        raise Unsupported("rule scff", got=f"layers of kind {', '.join(kinds)}", allowed=", ".join(KINDS), next_step="use another rule")
+    if kinds := sorted({layer.kind for layer in trainable if not kind(layer).weighted}):
+        allowed = "convolutions and dense layers"
+        raise Unsupported("rule scff", got=f"layers of kind {', '.join(kinds)}", allowed=allowed, next_step="use another rule")
     read = [name for layer in network for name in layer.inputs]
     if len(read) != len(set(read)) or any(len(layer.inputs) != 1 for layer in network):
         raise Unsupported("rule scff", got="a network that branches", allowed="one layer behind the other", next_step="use another rule")
-    if bent := [layer.name for layer in trainable[:-1] if layer.attrs.get("activation") == "relu6"]:
-        raise Unsupported(f"rule scff on layer {bent[0]!r}", got="ReLU6", allowed="ReLU", next_step="train with ReLU")
+    for layer in trainable[:-1]:
+        if (function := kind(layer).function) not in (NONE, RELU):
+            raise Unsupported(f"rule scff on layer {layer.name!r}", got=function.name, allowed="relu", next_step="train with ReLU")
     head, tail = trainable[-1], network.layers[network.layers.index(trainable[-1]) + 1 :]
-    if head.op != "dense" or head.attrs.get("activation") != "none" or [layer.op for layer in tail] not in ([], ["softmax"]):
-        got = f"a head {head.op} with {', '.join(layer.op for layer in tail) or 'nothing'} behind it"
+    plain_head = isinstance(head.op, Dense) and not head.op.function.clamps
+    if not plain_head or len(tail) > 1 or not all(kind(layer).probabilities for layer in tail):
+        got = f"a head {head.kind} with {', '.join(layer.kind for layer in tail) or 'nothing'} behind it"
         raise Unsupported("rule scff", got=got, allowed="a dense head without activation, and a softmax or nothing behind it")
 
 
@@ -258,4 +263,4 @@ def _readout(name: str, source: str, features: int, head: Layer, rng: np.random.
     params = {"weight": rng.uniform(-limit, limit, (head.shape[0], features)).astype(np.float32)}
     if "bias" in head.params:
         params["bias"] = np.zeros(head.shape[0], np.float32)
-    return Layer(name, "dense", (source,), head.shape, dict(head.attrs), params)
+    return Layer(name, head.op, (source,), head.shape, params)

@@ -14,14 +14,14 @@ the class away, and a network that tells rates apart would pass for one that hea
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Attr
-from edgeff.ops.mfcc import Recipe, coefficients
+from edgeff.ops import make
+from edgeff.ops.mfcc import Mfcc, coefficients
 from edgeff.registry import tasks as registry
 from edgeff.tasks import Data, Task
 from edgeff.tasks._files import check_labels, need_local, read_arrays
@@ -33,9 +33,9 @@ SOURCE = (
 )
 RATE, NORMAL_RATE = 12_000, 48_000
 WINDOW = 1024
-FEATURES: Mapping[str, Attr] = asdict(
-    Recipe(rate=RATE, frame=WINDOW, hop=WINDOW, fft=WINDOW, bands=40, coefficients=20, low_hz=20.0, high_hz=6000.0, gain=0.125)
-)
+FEATURES: Mapping[str, Attr] = Mfcc(
+    rate=RATE, frame=WINDOW, hop=WINDOW, fft=WINDOW, bands=40, coefficients=20, low_hz=20.0, high_hz=6000.0, gain=0.125
+).attributes
 TRAIN_HOP, NORMAL_TRAIN_HOP = 512, 64
 """How far apart training windows begin; there is little of the normal class, so its windows overlap more."""
 NORMAL_TRAIN_SHARE = 0.6
@@ -95,7 +95,7 @@ class Bearings(Task):
     def inputs(self, cut: Array) -> Array:
         """What the network reads of windows (n, 1024) int16."""
         if self.features:
-            made = coefficients(cut, Recipe(**self.features))  # type: ignore[arg-type]
+            made = coefficients(cut, make(Mfcc, self.features))
             return np.ascontiguousarray(made.reshape(-1, *self.input_shape))
         centred = cut - cut.mean(axis=1, keepdims=True)
         deviation = np.maximum(centred.std(axis=1, keepdims=True), 1.0)

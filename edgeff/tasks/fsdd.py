@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Attr
-from edgeff.ops.mfcc import Recipe, coefficients
+from edgeff.ops import make
+from edgeff.ops.mfcc import Mfcc, coefficients
 from edgeff.registry import tasks as registry
 from edgeff.tasks import Data, Task
 from edgeff.tasks._audio import of_length, read_wav
@@ -41,7 +41,7 @@ ARRAYS: Wanted = {
 
 # A floor of 1 under the bands (1e-6 in the recipe for keywords) makes the coefficients of silence 0 and hides the recordings' own noise,
 # which differs between speakers. It was chosen by a few trials on speakers left out (george, lucas, theo): their figures are tuned ones.
-FEATURES: Mapping[str, Attr] = asdict(Recipe(rate=RATE, frame=240, hop=160, fft=256, low_hz=20.0, high_hz=4000.0, eps=1.0, gain=0.125))
+FEATURES: Mapping[str, Attr] = Mfcc(rate=RATE, frame=240, hop=160, fft=256, low_hz=20.0, high_hz=4000.0, eps=1.0, gain=0.125).attributes
 
 _NAME = re.compile(r"(\d)_([a-z]+)_(\d+)\.wav")
 
@@ -62,7 +62,7 @@ class Fsdd(Task):
 
     def load(self, seed: int = 0) -> Data:
         clips, digits, speakers, takes = _recordings()
-        x = coefficients(clips, Recipe(**FEATURES))  # type: ignore[arg-type]
+        x = coefficients(clips, make(Mfcc, FEATURES))
         test = speakers == SPEAKERS.index(self.speaker) if self.speaker else takes < TEST_TAKES
         train = np.random.default_rng([seed, 4]).permutation(np.flatnonzero(~test))
         metadata = {

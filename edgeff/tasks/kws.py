@@ -14,14 +14,14 @@ import json
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Attr
-from edgeff.ops.mfcc import Recipe, coefficients
+from edgeff.ops import make
+from edgeff.ops.mfcc import Mfcc, coefficients
 from edgeff.ops.mfcc.kernel import feature_steps
 from edgeff.tasks import Data, Task, register
 from edgeff.tasks._audio import of_length, read_wav, with_noise
@@ -30,7 +30,7 @@ from edgeff.tasks._files import Remote, Wanted, _bar, cache_folder, check_labels
 RATE = 16_000
 WORDS = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes")
 CLASSES = (*WORDS, "silence", "unknown")
-FEATURES: Mapping[str, Attr] = asdict(Recipe())
+FEATURES: Mapping[str, Attr] = Mfcc().attributes
 OFFICIAL: Mapping[str, Attr] = {**FEATURES, "rounding": "truncate", "overflow": "wrap"}
 """How the benchmark's int8 files were made: truncated, and wrapped around where they overflow."""
 INPUT_SCALE, INPUT_ZERO = float(np.float32(0.5847029)), 83
@@ -106,7 +106,7 @@ def _test_part() -> tuple[Array, Array, str]:
     """Inputs (n, 49, 10, 1) float32, labels (n,) int64, and where they come from."""
     if local(FILE) is None and (clips := local(CLIPS)) is not None:
         found = read_arrays(clips, {"x": ("int16", (None, RATE)), "y": ("uint8", (None,)), "classes": ("U", (len(CLASSES),))})
-        exact = coefficients(found["x"], Recipe(**OFFICIAL))  # type: ignore[arg-type]
+        exact = coefficients(found["x"], make(Mfcc, OFFICIAL))
         integers = (feature_steps(exact[..., 0], INPUT_SCALE, INPUT_ZERO, 1) + 128) % 256 - 128
         return *_checked(clips, found, integers, INPUT_SCALE, INPUT_ZERO), "features of MLPerf Tiny's 1,000 clips"
     path = need_local(FILE, "MLPerf Tiny's keywords", SOURCE)
@@ -186,7 +186,7 @@ def read_speech_commands(archive: Path, seed: int) -> tuple[Array, Array]:
 
     def flush() -> None:
         if waiting:
-            x.append(coefficients(np.stack(waiting), Recipe(**FEATURES)))  # type: ignore[arg-type]
+            x.append(coefficients(np.stack(waiting), make(Mfcc, FEATURES)))
             waiting.clear()
 
     def add(clip: Array, label: str) -> None:

@@ -1,6 +1,6 @@
 """Optimisers: what a direction does to the parameters. They are the same for every rule.
 
-A direction maps layer -> parameter -> array. In a layer with moving averages (``LayerKind.moving``) nothing decays, and the averages are
+A direction maps layer -> parameter -> array. In a layer with moving averages (``Operator.moving``) nothing decays, and the averages are
 not learned but moved towards what the batch says. ``weight_decay`` times the weight is added to the gradient (L2): Keras' ``l2(d)`` is 2 d.
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from edgeff.ir import Array
-from edgeff.ops import kind
+from edgeff.ops import kind, record
+from edgeff.ops.batch_norm import BatchNorm
 from edgeff.ops.parallel import cached, each, workspace
 from edgeff.rules import Gradients, Run
 
@@ -37,7 +38,7 @@ class Optimiser:
             for parameter, gradient in gradients.items():
                 weight = self.run.params[name][parameter]
                 if layer and parameter in moving:
-                    keep = np.asarray(layer.attrs["momentum"], weight.dtype)
+                    keep = np.asarray(record(layer, BatchNorm).momentum, weight.dtype)
                     weight += (1 - keep) * (gradient - weight)
                     continue
                 decay = 0.0 if moving else self.run.settings.weight_decay

@@ -16,6 +16,7 @@ from edgeff.errors import BadInput, Unsupported
 from edgeff.formats.onnx.writer import to_onnx
 from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Array, Layer, Network, Quant
+from edgeff.ops.requantise import Requantise
 from edgeff.program.deploy import Deployment
 from edgeff.program.quantize import dequantise_array, quantise_array
 from edgeff.verify.comparison import Comparison, compare
@@ -177,7 +178,7 @@ def _single(network: Network, layer: Layer, shape: tuple[int, ...], quants: list
     if len(layer.inputs) == 1:
         return replace(network, input_shape=shape, input_quant=quants[0], layers=(replace(layer, inputs=("input",)),))
     names = tuple(f"side_{number}" for number in range(len(layer.inputs)))
-    sides = [Layer(name, "requantise", ("input",), shape, {}, {}, {"output": quant}) for name, quant in zip(names, quants, strict=True)]
+    sides = [Layer(name, Requantise(), ("input",), shape, quant={"output": quant}) for name, quant in zip(names, quants, strict=True)]
     return replace(network, input_shape=shape, input_quant=quants[0], layers=(*sides, replace(layer, name="layer", inputs=names)))
 
 

@@ -158,11 +158,11 @@ def _named(network: Network, keras: list[tuple[str, bool]]) -> Network:
     names: dict[str, str] = {"input": "input"}
     last = "input"
     for layer in network:
-        name = _keras_name(layer, keras) or f"{last}_{layer.op}"
+        name = _keras_name(layer, keras) or f"{last}_{layer.kind}"
         unique, count = name, 0
         while unique in names.values():
             count += 1
-            unique = f"{name}_{layer.op}" if count == 1 else f"{name}_{layer.op}_{count}"
+            unique = f"{name}_{layer.kind}" if count == 1 else f"{name}_{layer.kind}_{count}"
         names[layer.name] = last = unique
     layers = tuple(replace(layer, name=names[layer.name], inputs=tuple(names[source] for source in layer.inputs)) for layer in network)
     return replace(network, layers=layers)

@@ -12,7 +12,17 @@ import numpy as np
 
 from edgeff.formats.onnx.graph import Graph
 from edgeff.ir import Array, Layer
-from edgeff.ops.window import groups
+from edgeff.ops import record
+from edgeff.ops.conv1d import Conv1d
+from edgeff.ops.conv2d import Conv2d
+from edgeff.ops.depthwise_conv2d import DepthwiseConv2d
+from edgeff.ops.label import Label
+from edgeff.ops.normalise import Normalise
+from edgeff.ops.pool2d import Pool2d
+from edgeff.ops.relu import Relu
+from edgeff.ops.standardise import Standardise
+from edgeff.ops.transpose import Transpose
+from edgeff.ops.window import Windowed
 
 
 def _parameters(graph: Graph, layer: Layer, weight: Array | None = None) -> list[str]:
@@ -23,20 +33,16 @@ def _dense(graph: Graph, layer: Layer) -> None:
     graph.finish(layer, "Gemm", [graph.read(layer.inputs[0], "flat"), *_parameters(graph, layer)], transB=1)
 
 
-def _window(layer: Layer, name: str) -> dict[str, Any]:
-    """The attributes of a window of the convolution (``name`` "kernel") or pool ("pool")."""
-    sides = ("top", "left", "bottom", "right")
-    return {
-        "kernel_shape": [int(layer.attrs[f"{name}_h"]), int(layer.attrs[f"{name}_w"])],
-        "strides": [int(layer.attrs["stride_h"]), int(layer.attrs["stride_w"])],
-        "pads": [int(layer.attrs[f"pad_{side}"]) for side in sides],
-    }
+def _window(op: Windowed) -> dict[str, Any]:
+    """The attributes of the window of a convolution or pool."""
+    return {"kernel_shape": [*op.window], "strides": [*op.stride], "pads": [*op.pads]}
 
 
 def _conv2d(graph: Graph, layer: Layer) -> None:
     weight = layer.params["weight"].transpose(0, 3, 1, 2)  # (C_out, KH, KW, C_in / groups) -> (C_out, C_in / groups, KH, KW)
     x = graph.read(layer.inputs[0], "channels_first")
-    attributes = _window(layer, "kernel") | ({"group": groups(layer)} if groups(layer) != 1 else {})
+    op = record(layer, Conv2d)
+    attributes = _window(op) | ({"group": op.groups} if op.groups != 1 else {})
     graph.finish(layer, "Conv", [x, *_parameters(graph, layer, weight)], "channels_first", **attributes)
 
 
@@ -45,24 +51,24 @@ def _depthwise_conv2d(graph: Graph, layer: Layer) -> None:
     x = graph.read(layer.inputs[0], "channels_first")
     channels = graph.shape(layer.inputs[0])[-1]
     inputs = [x, *_parameters(graph, layer, weight)]
-    graph.finish(layer, "Conv", inputs, "channels_first", group=channels, **_window(layer, "kernel"))
+    graph.finish(layer, "Conv", inputs, "channels_first", group=channels, **_window(record(layer, DepthwiseConv2d)))
 
 
 def _conv1d(graph: Graph, layer: Layer) -> None:
     weight = layer.params["weight"].transpose(0, 2, 1)  # (C_out, K, C_in) -> (C_out, C_in, K)
     x = graph.read(layer.inputs[0], "channels_first")
-    pads = [int(layer.attrs["pad_left"]), int(layer.attrs["pad_right"])]
-    window: dict[str, Any] = {"kernel_shape": [int(layer.attrs["kernel"])], "strides": [int(layer.attrs["stride"])], "pads": pads}
+    op = record(layer, Conv1d)
+    window: dict[str, Any] = {"kernel_shape": [op.kernel], "strides": [op.stride], "pads": [op.pad_left, op.pad_right]}
     graph.finish(layer, "Conv", [x, *_parameters(graph, layer, weight)], "channels_first", **window)
 
 
 def _average_pool2d(graph: Graph, layer: Layer) -> None:
     x = graph.read(layer.inputs[0], "channels_first")
-    graph.finish(layer, "AveragePool", [x], "channels_first", count_include_pad=0, **_window(layer, "pool"))
+    graph.finish(layer, "AveragePool", [x], "channels_first", count_include_pad=0, **_window(record(layer, Pool2d)))
 
 
 def _max_pool2d(graph: Graph, layer: Layer) -> None:
-    graph.finish(layer, "MaxPool", [graph.read(layer.inputs[0], "channels_first")], "channels_first", **_window(layer, "pool"))
+    graph.finish(layer, "MaxPool", [graph.read(layer.inputs[0], "channels_first")], "channels_first", **_window(record(layer, Pool2d)))
 
 
 def _global_average_pool(graph: Graph, layer: Layer) -> None:
@@ -78,8 +84,8 @@ def _relu(graph: Graph, layer: Layer) -> None:
     """A layer of its own: the operator is the activation."""
     layout = graph.elementwise(layer.inputs)
     x = graph.read(layer.inputs[0], layout)
-    operator, limits = ("Relu", []) if layer.attrs["activation"] == "relu" else ("Clip", graph.clip_limits())
-    graph.finish(layer, operator, [x, *limits], layout, fused="none")
+    function = record(layer, Relu).function
+    graph.finish(layer, function.onnx, [x, *graph.limits(function)], layout, alone=True)
 
 
 def _requantise(graph: Graph, layer: Layer) -> None:
@@ -93,7 +99,7 @@ def _reshape(graph: Graph, layer: Layer) -> None:
 
 
 def _transpose(graph: Graph, layer: Layer) -> None:
-    perm = [0, *(int(axis) + 1 for axis in str(layer.attrs["perm"]).split(","))]
+    perm = [0, *(axis + 1 for axis in record(layer, Transpose).axes)]
     graph.move(layer, "Transpose", (layer.inputs[0], "plain"), perm=perm)
 
 
@@ -107,19 +113,20 @@ def _normalise(graph: Graph, layer: Layer) -> None:
     axes = list(range(1, len(layer.shape) + 1)) if len(layer.shape) > 1 else [-1]
     mean = graph.step("ReduceMean", [square], f"{layer.name}.mean", axes=axes, keepdims=1)
     root = graph.step("Sqrt", [mean], f"{layer.name}.root")
-    eps = graph.constant(f"{layer.name}.eps", np.array(layer.attrs["eps"], np.float32))
+    eps = graph.constant(f"{layer.name}.eps", np.array(record(layer, Normalise).eps, np.float32))
     graph.finish(layer, "Div", [x, graph.step("Add", [root, eps], f"{layer.name}.divisor")])
 
 
 def _standardise(graph: Graph, layer: Layer) -> None:
     ones = graph.constant(f"{layer.name}.ones", np.ones(layer.shape, np.float32))
-    graph.finish(layer, "LayerNormalization", [graph.read(layer.inputs[0]), ones], axis=1, epsilon=float(layer.attrs["eps"]))
+    graph.finish(layer, "LayerNormalization", [graph.read(layer.inputs[0]), ones], axis=1, epsilon=record(layer, Standardise).eps)
 
 
 def _label(graph: Graph, layer: Layer) -> None:
-    value = graph.constant(f"{layer.name}.neutral", np.array(layer.attrs["neutral"], np.float32))
+    op = record(layer, Label)
+    value = graph.constant(f"{layer.name}.neutral", np.array(op.neutral, np.float32))
     axes = len(layer.shape)
-    pads = graph.constant(f"{layer.name}.pads", np.array([*[0] * axes, layer.attrs["classes"], *[0] * (axes + 1)], np.int64))
+    pads = graph.constant(f"{layer.name}.pads", np.array([*[0] * axes, op.classes, *[0] * (axes + 1)], np.int64))
     graph.finish(layer, "Pad", [graph.read(layer.inputs[0], "flat" if axes == 1 else "plain"), pads, value], mode="constant")
 
 

@@ -21,6 +21,8 @@ from onnx import TensorProto, helper
 
 from edgeff.formats.names import Names
 from edgeff.ir import Array, Layer, Network, Quant
+from edgeff.ops import kind
+from edgeff.ops.activation import ActivationFunction
 
 Layout = Literal["plain", "channels_first", "flat"]
 """``plain`` as in the network; ``channels_first`` with the last axis before the others; ``flat`` one axis in C order."""
@@ -40,7 +42,7 @@ class Graph:
         self._floats: dict[tuple[str, Layout], str] = {}
         self._integers: dict[tuple[str, Layout], str] = {}
         self._scales: dict[str, list[str]] = {}
-        self._limits: list[str] = []
+        self._limits: dict[str, list[str]] = {}
         self._named: set[str] = set()
         self._last = network.layers[-1].name
         if network.input_quant is None:
@@ -91,20 +93,18 @@ class Graph:
         return self._floats[key]
 
     def finish(
-        self, layer: Layer, operator: str, inputs: list[str], layout: Layout = "plain", *, fused: str = "", **attributes: Any
+        self, layer: Layer, operator: str, inputs: list[str], layout: Layout = "plain", *, alone: bool = False, **attributes: Any
     ) -> None:
-        """Makes the output of ``layer`` in ``layout``: one operator and the layer's activation, or ``fused`` where the operator is it
-        already; an int8 layer's output goes through int8.
+        """Makes the output of ``layer`` in ``layout``: one operator and the layer's activation function, unless the operator is
+        that ``alone``; an int8 layer's output goes through int8.
         """
-        activation = fused or layer.attrs.get("activation", "none")
+        function = kind(layer).function
         quantised = self._quants[layer.name] is not None
         last = self.names.claim(f"{layer.name}.real") if quantised else self._float_name(layer.name, layout)
-        first = last if activation == "none" else self.names.claim(f"{layer.name}.linear")
+        first = last if alone or not function.clamps else self.names.claim(f"{layer.name}.linear")
         self.node(operator, inputs, first, layer.name, **attributes)
-        if activation == "relu":
-            self.node("Relu", [first], last, self.names.claim(f"{layer.name}.relu"))
-        elif activation == "relu6":
-            self.node("Clip", [first, *self.clip_limits()], last, self.names.claim(f"{layer.name}.relu6"))
+        if first != last:
+            self.node(function.onnx, [first, *self.limits(function)], last, self.names.claim(f"{layer.name}.{function.name}"))
         if quantised:
             self._quantise(layer.name, layout, last)
         else:
@@ -165,11 +165,12 @@ class Graph:
             self._scales[name] = self.scales(name, quant, zero_point=True)
         return self._scales[name]
 
-    def clip_limits(self) -> list[str]:
-        """The names of the two constants of ReLU6."""
-        if not self._limits:
-            self._limits = [self.constant(f"relu6.{end}", np.array(value, np.float32)) for end, value in (("min", 0.0), ("max", 6.0))]
-        return self._limits
+    def limits(self, function: ActivationFunction) -> list[str]:
+        """The names of the two constants of a ``Clip``; none for another operator."""
+        if function.onnx == "Clip" and function.name not in self._limits:
+            ends = (("min", function.low), ("max", function.high))
+            self._limits[function.name] = [self.constant(f"{function.name}.{end}", np.array(value, np.float32)) for end, value in ends]
+        return self._limits.get(function.name, [])
 
     def _quantise(self, name: str, layout: Layout, source: str) -> None:
         self._integers[name, layout] = self._quantised(name, source, self._name(self._integers, name, layout))

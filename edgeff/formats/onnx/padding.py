@@ -8,6 +8,7 @@ from edgeff.formats.onnx.reading import Graph, Handler, Values, constant, intege
 from edgeff.formats.onnx.views import Axes, Seen, channels_first, view
 from edgeff.formats.values import Node
 from edgeff.ir import Array
+from edgeff.ops.label import Label
 
 
 def _pad(graph: Graph, node: Node, values: Values) -> Seen:
@@ -27,7 +28,7 @@ def _pad(graph: Graph, node: Node, values: Values) -> Seen:
         raise node.unsupported(f"pads {pads} along the batch axis", "0 there")
     if rank == 2:
         return view(graph.assembly.label(node, graph.views.plain(node, x), before[1], after[1], neutral))
-    if graph.described.get(node.name) == "label" and not any(before[:-1] + after):
+    if graph.described.get(node.name) == Label.name and not any(before[:-1] + after):
         return view(graph.assembly.label(node, graph.views.plain(node, x), before[-1], 0, neutral))
     if neutral != 0:
         raise node.unsupported(f"padding with {neutral:g} around an image", "0")

@@ -18,6 +18,7 @@ from edgeff.formats.onnx.reading import Graph, Handler, Values, activation, cons
 from edgeff.formats.onnx.views import Seen, View
 from edgeff.formats.values import SCALE_BYTES, Constant, Node
 from edgeff.ir import Array, Quant
+from edgeff.ops.requantise import Requantise
 
 MICROSOFT = "com.microsoft"
 Pair = tuple[Seen | None, Seen | None]
@@ -27,7 +28,7 @@ Pair = tuple[Seen | None, Seen | None]
 def quantised(graph: Graph, node: Node, x: View, quant: Quant) -> View:
     """``x`` as integers, by a layer of its own where it has another scale already."""
     y = x.x
-    if y.quant is not None and (y.quant != quant or graph.described.get(node.name) == "requantise"):
+    if y.quant is not None and (y.quant != quant or graph.described.get(node.name) == Requantise.name):
         return x.like(graph.assembly.requantise(node, y, quant))
     return x.like(graph.assembly.quantise(node, y, quant))
 

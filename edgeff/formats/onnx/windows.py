@@ -13,6 +13,8 @@ from edgeff.formats.conventions import MAX_ELEMENTS
 from edgeff.formats.onnx.reading import Graph, flag, integers, word
 from edgeff.formats.onnx.views import Axes, View, channels_first
 from edgeff.formats.values import Activation, Node
+from edgeff.ops.average_pool2d import AveragePool2d
+from edgeff.ops.pool2d import Pool2d
 from edgeff.ops.windows import same_padding
 
 Pair = tuple[int, int]
@@ -91,7 +93,7 @@ def four(pads: Axes) -> Pads:
     return (0, pads[0], 0, pads[1]) if len(pads) == 2 else (pads[0], pads[1], pads[2], pads[3])
 
 
-def pool_window(node: Node, x: View, kind: str) -> tuple[Axes, Axes, Axes]:
+def pool_window(node: Node, x: View, operator: type[Pool2d]) -> tuple[Axes, Axes, Axes]:
     """The size, strides and pads of an AveragePool or MaxPool; ``ceil_mode`` comes out as padding behind the image."""
     sizes = positions(node, x)
     if "kernel_shape" not in node.attributes:
@@ -109,14 +111,14 @@ def pool_window(node: Node, x: View, kind: str) -> tuple[Axes, Axes, Axes]:
             raise node.unsupported("an average that counts its padding, with ceil_mode", "count_include_pad 0")
         pads = pads[:count] + tuple(after)
         _check_padded(node, x, pads)
-    if kind == "average" and flag(node, "count_include_pad") and any(pads):
+    if operator is AveragePool2d and flag(node, "count_include_pad") and any(pads):
         raise node.unsupported(f"an average that counts its padding, {pads}", "count_include_pad 0")
     return kernel, strides, pads
 
 
-def pool(graph: Graph, node: Node, x: View, kind: str) -> View:
-    """An "average" or "max" over windows; integers stay integers."""
-    kernel, strides, pads = pool_window(node, x, kind)
+def pool(graph: Graph, node: Node, x: View, operator: type[Pool2d]) -> View:
+    """An average or a maximum over windows; integers stay integers."""
+    kernel, strides, pads = pool_window(node, x, operator)
     image = as_image(graph, node, x)
-    y = graph.assembly.pool2d(node, kind, replace(image, integer=False), two(kernel, 1), two(strides, 1), four(pads))
+    y = graph.assembly.pool2d(node, operator, replace(image, integer=False), two(kernel, 1), two(strides, 1), four(pads))
     return as_tensor(graph, node, replace(y, integer=image.integer), len(kernel) + 1)

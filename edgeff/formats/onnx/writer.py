@@ -7,8 +7,8 @@ network is written in QDQ form: float input and output, int8 weights and int32 b
 DequantizeLinear around each activation; what only moves data moves the integers. What ONNX has no word for is JSON in ``metadata_props``:
 ``edgeff.network`` (see formats.description) and ``edgeff.metadata``.
 
-Weights keep every bit and layers their names: ``formats.load`` gives the same network back. Refused: layer kinds outside
-conventions.OPS, int16.
+Weights keep every bit and layers their names: ``formats.load`` gives the same network back. Refused: operators without a form
+in forms.FORMS, int16.
 
 Established with ONNX Runtime 1.32 on 64,000 outputs of a 64-32 layer: on an x86 core without VNNI its int8 kernels add pairs of products
 in 16 bits that saturate, and a per-channel layer came out wrong in 1,308 outputs, by up to 29 steps (per tensor: 0). With the session
@@ -44,10 +44,11 @@ IR_VERSION = 8
 def to_onnx(network: Network) -> onnx.ModelProto:
     """The ONNX model of ``network``. Raises BadInput or Unsupported for a network that breaks the conventions."""
     network = fold(network)
+    conventions.check_forms(network, FORMS, "ONNX")
     conventions.check(network)
     graph = Graph(network)
     for layer in network:
-        FORMS[layer.op](graph, layer)
+        FORMS[layer.kind](graph, layer)
     inputs = [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", *network.input_shape])]
     outputs = [helper.make_tensor_value_info(graph.output(), TensorProto.FLOAT, ["N", *network.layers[-1].shape])]
     name = network.name or "network"

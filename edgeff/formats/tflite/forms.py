@@ -18,12 +18,19 @@ from edgeff.formats import conventions
 from edgeff.formats.tflite.graph import Graph
 from edgeff.formats.tflite.schema import schema
 from edgeff.ir import Layer, Quant
-from edgeff.ops.conv1d import as_image
-from edgeff.ops.transpose import axes
-from edgeff.ops.window import pads, stride, window
+from edgeff.ops import kind, record
+from edgeff.ops.activation import RELU
+from edgeff.ops.average_pool2d import AveragePool2d
+from edgeff.ops.conv1d import Conv1d
+from edgeff.ops.depthwise_conv2d import DepthwiseConv2d
+from edgeff.ops.label import Label
+from edgeff.ops.max_pool2d import MaxPool2d
+from edgeff.ops.normalise import Normalise
+from edgeff.ops.pool2d import Pool2d
+from edgeff.ops.relu import Relu
+from edgeff.ops.transpose import Transpose
+from edgeff.ops.window import Windowed
 from edgeff.ops.windows import same_padding
-
-_FUSED = {name.lower(): getattr(schema.ActivationFunctionType, name) for name in ("NONE", "RELU", "RELU6")}
 
 
 def _source(graph: Graph, layer: Layer) -> int:
@@ -31,7 +38,7 @@ def _source(graph: Graph, layer: Layer) -> int:
 
 
 def _fused(layer: Layer) -> dict[str, Any]:
-    return {"fusedActivationFunction": _FUSED[str(layer.attrs["activation"])]}
+    return {"fusedActivationFunction": getattr(schema.ActivationFunctionType, kind(layer).function.tflite)}
 
 
 def _dense(graph: Graph, layer: Layer) -> None:
@@ -44,14 +51,15 @@ def _dense(graph: Graph, layer: Layer) -> None:
 
 def _windowed(graph: Graph, layer: Layer, x: int, shape: tuple[int, ...]) -> tuple[int, dict[str, Any]]:
     """The tensor that a window over ``x`` of ``shape`` reads, padded where TFLite has no word for the padding, and the window's options."""
-    around, size, step = pads(layer), window(layer), stride(layer)
+    op = record(layer, Windowed)
+    around, size, step = op.pads, op.window, op.stride
     (top, bottom), (left, right) = (same_padding(shape[axis], size[axis], step[axis]) for axis in (0, 1))
     options = {"strideH": step[0], "strideW": step[1], **_fused(layer), "padding": schema.Padding.VALID}
     if not any(around):
         return x, options
     if around == (top, left, bottom, right):
         return x, options | {"padding": schema.Padding.SAME}
-    if layer.op == "average_pool2d":
+    if isinstance(op, AveragePool2d):
         raise Unsupported(
             f"layer {conventions.short(layer.name)}, average_pool2d",
             got=f"padding {around} (top, left, bottom, right)",
@@ -62,7 +70,7 @@ def _windowed(graph: Graph, layer: Layer, x: int, shape: tuple[int, ...]) -> tup
     padded = graph.between(layer, "padded", (shape[0] + around[0] + around[2], shape[1] + around[1] + around[3], shape[2]), quant)
     rows = [[0, 0], [around[0], around[2]], [around[1], around[3]], [0, 0]]
     inputs = [x, graph.constant(f"{layer.name}.pads", np.array(rows, np.int32))]
-    if layer.op != "max_pool2d":
+    if not isinstance(op, MaxPool2d):
         return graph.operator("PAD", inputs, padded, "PadOptions"), options
     lowest = np.array([-128], np.int8) if graph.int8 else np.array([np.finfo(np.float32).min], np.float32)
     inputs.append(graph.constant(f"{layer.name}.lowest", lowest, quant))
@@ -93,7 +101,7 @@ def _conv2d(graph: Graph, layer: Layer) -> None:
 
 
 def _conv1d(graph: Graph, layer: Layer) -> None:
-    before, image = layer.inputs[0], as_image(layer)
+    before, image = layer.inputs[0], record(layer, Conv1d).as_image(layer)
     length, channels = graph.shapes[before]
     row = graph.reshape(_source(graph, layer), layer, "image", (1, length, channels), graph.quants[before])
     x, options = _windowed(graph, image, row, (1, length, channels))
@@ -106,7 +114,7 @@ def _conv1d(graph: Graph, layer: Layer) -> None:
 def _depthwise_conv2d(graph: Graph, layer: Layer) -> None:
     """The weight gets a leading axis of 1, and its scales lie along axis 3."""
     x, options = _windowed(graph, layer, _source(graph, layer), graph.shapes[layer.inputs[0]])
-    options |= {"dilationHFactor": 1, "dilationWFactor": 1, "depthMultiplier": layer.attrs["multiplier"]}
+    options |= {"dilationHFactor": 1, "dilationWFactor": 1, "depthMultiplier": record(layer, DepthwiseConv2d).multiplier}
     quant = {key: replace(q, axis=3) if key == "weight" and q.per_channel else q for key, q in layer.quant.items()}
     lifted = replace(layer, params=dict(layer.params) | {"weight": layer.params["weight"][None]}, quant=quant)
     inputs = [x, *graph.parameters(_with_bias(lifted, graph.quants[layer.inputs[0]]))]
@@ -115,8 +123,8 @@ def _depthwise_conv2d(graph: Graph, layer: Layer) -> None:
 
 def _pool2d(graph: Graph, layer: Layer) -> None:
     x, options = _windowed(graph, layer, _source(graph, layer), graph.shapes[layer.inputs[0]])
-    options["filterHeight"], options["filterWidth"] = window(layer)
-    name = {"average_pool2d": "AVERAGE_POOL_2D", "max_pool2d": "MAX_POOL_2D"}[layer.op]
+    options["filterHeight"], options["filterWidth"] = record(layer, Pool2d).window
+    name = "MAX_POOL_2D" if isinstance(layer.op, MaxPool2d) else "AVERAGE_POOL_2D"
     graph.operator(name, [x], graph.output(layer), "Pool2DOptions", **options)
 
 
@@ -132,9 +140,10 @@ def _add(graph: Graph, layer: Layer) -> None:
 def _relu(graph: Graph, layer: Layer) -> None:
     """int8: TFLM's RELU changes the scale, its RELU6 does not, so that a QUANTIZE does it before (rounding once, as one layer would)."""
     x, quant = _source(graph, layer), layer.quant.get("output")
-    if layer.attrs["activation"] == "relu6" and quant != graph.quants[layer.inputs[0]]:
+    function = record(layer, Relu).function
+    if function is not RELU and quant != graph.quants[layer.inputs[0]]:
         x = graph.operator("QUANTIZE", [x], graph.between(layer, "rescaled", layer.shape, quant), "QuantizeOptions", version=1)
-    graph.operator(str(layer.attrs["activation"]).upper(), [x], graph.output(layer))
+    graph.operator(function.tflite, [x], graph.output(layer))
 
 
 def _requantise(graph: Graph, layer: Layer) -> None:
@@ -150,7 +159,7 @@ def _reshape(graph: Graph, layer: Layer) -> None:
 
 
 def _transpose(graph: Graph, layer: Layer) -> None:
-    perm = graph.constant(f"{layer.name}.perm", np.array([0, *(axis + 1 for axis in axes(layer))], np.int32))
+    perm = graph.constant(f"{layer.name}.perm", np.array([0, *(axis + 1 for axis in record(layer, Transpose).axes)], np.int32))
     graph.operator("TRANSPOSE", [_source(graph, layer), perm], graph.output(layer), "TransposeOptions")
 
 
@@ -166,7 +175,7 @@ def _normalise(graph: Graph, layer: Layer) -> None:
     axis = graph.constant(f"{layer.name}.axis", np.arange(1, len(one) + 1, dtype=np.int32))
     mean = graph.operator("MEAN", [square, axis], graph.between(layer, "mean", one, None), "ReducerOptions", keepDims=True)
     root = graph.operator("SQRT", [mean], graph.between(layer, "root", one, None))
-    eps = graph.constant(f"{layer.name}.eps", np.array([layer.attrs["eps"]], np.float32))
+    eps = graph.constant(f"{layer.name}.eps", np.array([record(layer, Normalise).eps], np.float32))
     divisor = graph.operator("ADD", [root, eps], graph.between(layer, "divisor", one, None), "AddOptions")
     graph.operator("DIV", [x, divisor], graph.output(layer), "DivOptions")
 
@@ -176,8 +185,8 @@ def _label(graph: Graph, layer: Layer) -> None:
     x, before = _source(graph, layer), graph.shapes[layer.inputs[0]]
     if len(before) > len(layer.shape):
         x = graph.reshape(x, layer, "flat", (prod(before),), graph.quants[layer.inputs[0]])
-    rows = graph.constant(f"{layer.name}.pads", np.array([[0, 0]] * len(layer.shape) + [[layer.attrs["classes"], 0]], np.int32))
-    value = graph.constant(f"{layer.name}.neutral", np.array([layer.attrs["neutral"]], np.float32))
+    rows = graph.constant(f"{layer.name}.pads", np.array([[0, 0]] * len(layer.shape) + [[record(layer, Label).classes, 0]], np.int32))
+    value = graph.constant(f"{layer.name}.neutral", np.array([record(layer, Label).neutral], np.float32))
     graph.operator("PADV2", [x, rows, value], graph.output(layer), "PadV2Options")
 
 
@@ -188,7 +197,7 @@ def _standardise(_graph: Graph, layer: Layer) -> None:
 
 def _float_only(layer: Layer) -> None:
     if layer.quant:
-        where = f"layer {conventions.short(layer.name)}, {layer.op}"
+        where = f"layer {conventions.short(layer.name)}, {layer.kind}"
         raise Unsupported(where, got="int8", allowed="float32 in TFLite files", next_step="write it as ONNX or C")
 
 

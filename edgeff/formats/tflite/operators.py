@@ -17,9 +17,9 @@ from edgeff.formats.tflite.flatbuffer import Table
 from edgeff.formats.tflite.schema import names_of, schema
 from edgeff.formats.values import Activation, Constant, Node, Value
 from edgeff.ir import Quant
+from edgeff.ops.activation import ACTIVATIONS
 
 _ACTIVATIONS = names_of(schema.ActivationFunctionType)
-_FUSED = {"NONE": "none", "RELU": "relu", "RELU6": "relu6"}
 
 Values = list[Value | None]
 Options = Callable[[Table], dict[str, Any]]
@@ -61,10 +61,9 @@ def fused_option(table: Table, slot: int = 0) -> dict[str, Any]:
 
 def fused(assembly: Assembly, node: Node, y: Activation) -> Activation:
     """``y``, which the node has just made, with the node's fused activation."""
-    activation = _FUSED[only_fused(node, *_FUSED)]
-    if activation == "none":
-        return y
-    made = assembly.fuse(y, activation)
+    functions = {function.tflite: function for function in ACTIVATIONS.values()}
+    function = functions[only_fused(node, *functions)]
+    made = assembly.fuse(y, function) if function.clamps else y
     if made is None:
         raise node.unsupported(f"a fused activation on the output of layer {short(y.layer)}", "NONE")
     return made

@@ -13,6 +13,7 @@ from edgeff.formats.tflite.operators import Handler, Operator, Values, fused, fu
 from edgeff.formats.tflite.schema import names_of, schema
 from edgeff.formats.values import Activation, Node, Value
 from edgeff.formats.windows import Pads, Pair
+from edgeff.ops.pool2d import Pool2d
 from edgeff.ops.windows import same_padding
 
 _PADDINGS = names_of(schema.Padding)
@@ -41,14 +42,14 @@ def check_undilated(node: Node, kernel: Pair) -> None:
             raise node.unsupported(f"{name} of {node.attributes[name]}", "dilation 1")
 
 
-def pool(kind: str) -> Handler:
-    """How to read a pool of ``kind`` "average" or "max"."""
+def pool(operator: type[Pool2d]) -> Handler:
+    """How to read a pool: an average or a maximum."""
 
     def read(assembly: Assembly, node: Operator, values: Values) -> Value:
         x = node.activation(values[0])
         size = int(node.attributes.get("filter_height", 0)), int(node.attributes.get("filter_width", 0))
         stride, pads = stride_and_pads(node, x, size)
-        return fused(assembly, node, assembly.pool2d(node, kind, x, size, stride, pads))
+        return fused(assembly, node, assembly.pool2d(node, operator, x, size, stride, pads))
 
     return Handler(read, (1, 1), schema.BuiltinOptions.Pool2DOptions, _pool_options)
 

@@ -6,8 +6,8 @@ it, else a PAD (PADV2 with the lowest number before a maximum) and VALID; a conv
 is MUL, MEAN, SQRT, ADD and DIV, label (neutral, float only) PADV2. Input and output of an int8 network are int8 tensors. Tensors are called
 as their layers. What TFLite has no word for is JSON in the metadata buffer ``edgeff``: {"network": formats.description, "metadata": ..}.
 
-Refused: standardise, int8 normalise and label, an average pool whose padding is neither SAME nor VALID, int16, layer kinds outside
-conventions.OPS.
+Refused: standardise, int8 normalise and label, an average pool whose padding is neither SAME nor VALID, int16, operators
+without a form in forms.FORMS.
 
 Operator versions are those of TensorFlow's op_version.cc: 1 for float; for int8 FULLY_CONNECTED 4, CONV_2D and DEPTHWISE_CONV_2D 3, RESHAPE
 and QUANTIZE 1, all others 2. Established by running every version of FULLY_CONNECTED from 1 to 16 (tflite-micro 0.dev20261023,
@@ -34,10 +34,11 @@ def to_tflite(network: Network) -> bytes:
     says.
     """
     network = fold(network)
+    conventions.check_forms(network, FORMS, "TFLite")
     conventions.check(network, bias_scale_unused=True)
     graph = Graph(network)
     for layer in network:
-        FORMS[layer.op](graph, layer)
+        FORMS[layer.kind](graph, layer)
     record = {"network": description.describe(network), "metadata": dict(network.metadata)}
     return graph.finish(description.to_json(record, f"metadata of network {conventions.short(network.name)}").encode("ascii"))
 

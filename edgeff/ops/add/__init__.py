@@ -3,43 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from edgeff.ir import Array, Layer
-from edgeff.ops import Arrays, LayerKind, Named, activate, gated
+from edgeff.ops import Activated, Arrays, Named, Shape, operator
+from edgeff.ops.activation import NONE, ActivationFunction
 from edgeff.ops.add.kernel import ADD_BITS
 from edgeff.ops.numerics import check_numeric
 from edgeff.ops.parallel import cached, each, empty
-from edgeff.registry import ops
 
 
-def sum_of(a: Array, c: Array, layer: Layer | None = None) -> Array:
-    """a + c through the layer's activation function, on all cores."""
+def sum_of(a: Array, c: Array, function: ActivationFunction = NONE) -> Array:
+    """a + c through an activation function, on all cores."""
     y = empty(a.shape, a.dtype)
 
     def write(part: slice) -> None:
-        np.add(a[part], c[part], out=y[part])
-        if layer is not None:
-            activate(layer, y[part])
+        function.apply(np.add(a[part], c[part], out=y[part]))
 
     each(write, cached(a, c, y))
     return y
 
 
-class Add(LayerKind):
-    """attrs: ``activation``. The sum of two activations of one shape: what a skip connection ends in."""
+@operator
+@dataclass(frozen=True, kw_only=True)
+class Add(Activated):
+    """The sum of two activations of one shape: what a skip connection ends in."""
 
-    op = "add"
-    summary = "the sum of two activations, optional ReLU or ReLU6"
+    name: ClassVar[str] = "add"
+    summary: ClassVar[str] = "the sum of two activations, optional ReLU or ReLU6"
+    elementwise: ClassVar[bool] = True
+    keeps_places: ClassVar[bool] = True
+    arity: ClassVar[int] = 2
+
+    def macs_per_position(self, layer: Layer, x: Shape) -> int | None:
+        return layer.shape[-1]
 
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
-        return sum_of(xs[0], xs[1], layer)
-
-    def gate(self, layer: Layer, delta: Array, y: Array) -> Array:
-        return gated(layer, delta, y)
+        return sum_of(xs[0], xs[1], self.function)
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
         return delta, delta
@@ -73,6 +77,3 @@ class Add(LayerKind):
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         """Both inputs' gradient is the delta; the second gets a copy, for each is changed in place further down."""
         return delta, build.copy(delta)
-
-
-ops.add("add", Add())

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
-from edgeff.ops import pooling
+from edgeff.ops import operator, pooling
 from edgeff.ops.pool2d import Pool2d
-from edgeff.ops.window import geometry, pads, stride, window
-from edgeff.registry import ops
 
 
+@operator
+@dataclass(frozen=True, kw_only=True)
 class AveragePool2d(Pool2d):
     """The mean of the taps inside the image."""
 
-    op = "average_pool2d"
-    summary = "the average of each window"
-    kernel = "eff_average_pool2d"
-    pool = staticmethod(pooling.average_pool2d)
+    name: ClassVar[str] = "average_pool2d"
+    summary: ClassVar[str] = "the average of each window"
+    kernel: ClassVar[str] = "eff_average_pool2d"
+    pool: ClassVar[Callable[..., Array]] = staticmethod(pooling.average_pool2d)
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
-        return (pooling.average_pool2d_gradient(delta, xs[0].shape, window(layer), stride(layer), pads(layer)),)
+        return (pooling.average_pool2d_gradient(delta, xs[0].shape, self.window, self.stride, self.pads),)
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         """int8: the division by a window's taps is in the scale of the gradient, so all windows must have as many."""
         if layer.numeric != "int8":
             return super().lower_input_gradients(build, layer, delta, *xs)
-        if any(pads(layer)):
+        if any(self.pads):
             raise Unsupported(f"the gradient through layer {layer.name!r} in int8", got="a pool with padding", allowed="none")
-        d = build.activation("gradient", xs[0].shape, dtype="int16", scale=delta.scale / prod(window(layer)), layer=layer.name)
-        build.call("eff_average_pool2d_input_gradient_i8", [d], [delta], geometry(layer, xs[0].shape), layer, "backward")
+        d = build.activation("gradient", xs[0].shape, dtype="int16", scale=delta.scale / prod(self.window), layer=layer.name)
+        build.call("eff_average_pool2d_input_gradient_i8", [d], [delta], self.geometry(layer, xs[0].shape), layer, "backward")
         return (d,)
-
-
-ops.add("average_pool2d", AveragePool2d())

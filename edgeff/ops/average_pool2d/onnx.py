@@ -14,13 +14,14 @@ from edgeff.formats.onnx.views import Seen, View
 from edgeff.formats.onnx.windows import POOL, WINDOW, pool, pool_window
 from edgeff.formats.values import Constant, Node
 from edgeff.ir import Quant
+from edgeff.ops.average_pool2d import AveragePool2d
 from edgeff.ops.conv2d.onnx import convolution
 from edgeff.ops.global_average_pool.onnx import global_average
 
 
 def _average_pool(graph: Graph, node: Node, values: Values) -> Seen:
     """The mean is a number between two of int8: a scale that a later node gives it must be that of the input."""
-    y = pool(graph, node, real(node, values[0]), "average")
+    y = pool(graph, node, real(node, values[0]), AveragePool2d)
     return y.like(replace(y.x, quant=None))
 
 
@@ -30,9 +31,9 @@ def _qlinear_average_pool(graph: Graph, node: Node, values: Values) -> Seen:
     """
     x = first(graph, node, dequantised(graph, node, values[0], (values[1], values[2])))
     quant = activation_quant(graph, node, (values[3], values[4]))
-    kernel, _, pads = pool_window(node, x, "average")
+    kernel, _, pads = pool_window(node, x, AveragePool2d)
     if x.x.quant == quant or any(pads):
-        y = pool(graph, node, x, "average")
+        y = pool(graph, node, x, AveragePool2d)
         y = y.like(replace(y.x, quant=None))
     elif x.shape is not None and kernel == x.shape[1:]:
         y = global_average(graph, node, x)

@@ -6,24 +6,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
-from edgeff.ops import Arrays, LayerKind, Named, activate, gated
+from edgeff.ops import Activated, Arrays, Named, operator
+from edgeff.ops.activation import ActivationFunction
+from edgeff.ops.attributes import Epsilon, Range
 from edgeff.ops.parallel import cached, column_sums, each, empty, row_sum, total, workspace
-from edgeff.registry import ops
 
 
-class BatchNorm(LayerKind):
-    """attrs: ``eps momentum activation``; params, each (C,): ``weight``, ``bias``, and the moving ``mean`` and ``variance``."""
+@operator
+@dataclass(frozen=True, kw_only=True)
+class BatchNorm(Activated):
+    """``momentum``: the share that a moving statistic keeps in a step.
 
-    op = "batch_norm"
-    summary = "batch normalisation, on the host only"
-    moving = ("mean", "variance")
+    params, each (C,): ``weight``, ``bias``, and the moving ``mean`` and ``variance``.
+    """
+
+    name: ClassVar[str] = "batch_norm"
+    summary: ClassVar[str] = "batch normalisation, on the host only"
+    elementwise: ClassVar[bool] = True
+    keeps_places: ClassVar[bool] = True
+    moving: ClassVar[tuple[str, ...]] = ("mean", "variance")
+    eps: Epsilon = 1e-3
+    momentum: Annotated[float, Range(0.0, 1.0)] = 0.99
 
     def initial(self, layer: Layer, inputs: tuple[tuple[int, ...], ...], rng: np.random.Generator) -> dict[str, Array]:
         """weight 1, bias 0, mean 0, variance 1."""
@@ -32,14 +43,14 @@ class BatchNorm(LayerKind):
         return {"weight": ones, "bias": zeros, "mean": zeros.copy(), "variance": ones.copy()}
 
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
-        (x,), (scale, shift) = xs, affine(layer, params)
+        (x,), (scale, shift) = xs, self.affine(params)
         y, (rows, width) = empty(x.shape, x.dtype), _rows(x)
-        _affine_rows(_rows(y)[0], rows, np.tile(scale, width), np.tile(shift, width), cached(rows), layer)
+        _affine_rows(_rows(y)[0], rows, np.tile(scale, width), np.tile(shift, width), cached(rows), self.function)
         return y
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
         """Through the moving statistics, those of ``forward``; ``backward`` goes through the batch's."""
-        return (delta * affine(layer, params)[0],)
+        return (delta * self.affine(params)[0],)
 
     def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
         """``dy = (w dn + dw n + db) * activation'(z)`` for ``n = (x - m) s``, ``s = 1 / sqrt(v + eps)``.
@@ -53,7 +64,7 @@ class BatchNorm(LayerKind):
             over = tuple(range(x.ndim - 1))
             moved = slope - slope.mean(axis=over) - normal * (normal * slope).mean(axis=over)
         else:
-            inverse = 1.0 / np.sqrt(params["variance"] + np.asarray(layer.attrs["eps"], x.dtype))
+            inverse = 1.0 / np.sqrt(params["variance"] + np.asarray(self.eps, x.dtype))
             normal = (x - params["mean"]) * inverse
             moved = inverse * (dx - tangents["mean"] if "mean" in tangents else dx)
             if "variance" in tangents:
@@ -64,9 +75,6 @@ class BatchNorm(LayerKind):
         if "bias" in tangents:
             dz += tangents["bias"]
         return self.gate(layer, dz, y)
-
-    def gate(self, layer: Layer, delta: Array, y: Array) -> Array:
-        return gated(layer, delta, y)
 
     def forward_training(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> tuple[Array, Any]:
         """The output, and the batch's mean, variance and 1 / sqrt(variance + eps)."""
@@ -82,10 +90,10 @@ class BatchNorm(LayerKind):
         # sums of distances from the first sample's mean: E[d^2] - E[d]^2 loses no digits to a large mean
         first, second = total(moments, parts).reshape(2, width, -1).sum(axis=1) / count
         mean, variance = centre[: x.shape[-1]] + first, np.maximum(second - first * first, 0)
-        inverse = 1.0 / np.sqrt(variance + np.asarray(layer.attrs["eps"], x.dtype))
+        inverse = 1.0 / np.sqrt(variance + np.asarray(self.eps, x.dtype))
         scale = params["weight"] * inverse
         y = empty(x.shape, x.dtype)
-        _affine_rows(_rows(y)[0], rows, np.tile(scale, width), np.tile(params["bias"] - mean * scale, width), parts, layer)
+        _affine_rows(_rows(y)[0], rows, np.tile(scale, width), np.tile(params["bias"] - mean * scale, width), parts, self.function)
         return y, (mean, variance, inverse)
 
     def backward(
@@ -93,7 +101,7 @@ class BatchNorm(LayerKind):
     ) -> tuple[tuple[Array, ...], dict[str, Array]]:
         """``dx = w s (d - mean(d) - n mean(d n))`` with n the normalised x and s = 1 / sqrt(v + eps)."""
         (x,), (mean, variance, inverse) = xs, saved
-        (rows, width), deltas = _rows(x), _rows(gated(layer, delta, y))[0]
+        (rows, width), deltas = _rows(x), _rows(self.gate(layer, delta, y))[0]
         parts, count = cached(rows), np.asarray(x.size // x.shape[-1], x.dtype)
         centre = np.tile(mean, width)
 
@@ -124,8 +132,14 @@ class BatchNorm(LayerKind):
         each(write, parts)
         return (dx,), gradients
 
+    def affine(self, params: Mapping[str, Array]) -> tuple[Array, Array]:
+        """Scale and shift (C,) that batch normalisation amounts to outside of training, in the parameters' dtype."""
+        eps = np.asarray(self.eps, params["variance"].dtype)
+        scale = params["weight"] / np.sqrt(params["variance"] + eps)
+        return scale, params["bias"] - params["mean"] * scale
+
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
-        raise Unsupported(f"layer {layer.name!r}", got="batch normalisation in a program", allowed="a folded network (layers.folding.fold)")
+        raise Unsupported(f"layer {layer.name!r}", got="batch normalisation in a program", allowed="a folded network (ops.folding.fold)")
 
 
 def _rows(x: Array) -> tuple[Array, int]:
@@ -134,22 +148,12 @@ def _rows(x: Array) -> tuple[Array, int]:
     return x.reshape(prod(x.shape[:-1]) // width, width * x.shape[-1]), width
 
 
-def _affine_rows(y: Array, x: Array, scale: Array, shift: Array, parts: list[slice], layer: Layer) -> None:
+def _affine_rows(y: Array, x: Array, scale: Array, shift: Array, parts: list[slice], function: ActivationFunction) -> None:
     """y = activation(scale x + shift) for rows (N, K), by vectors (K,)."""
 
     def write(part: slice) -> None:
         np.multiply(x[part], scale, out=y[part])
         np.add(y[part], shift, out=y[part])
-        activate(layer, y[part])
+        function.apply(y[part])
 
     each(write, parts)
-
-
-def affine(layer: Layer, params: Mapping[str, Array]) -> tuple[Array, Array]:
-    """Scale and shift (C,) that batch normalisation amounts to outside of training, in the parameters' dtype."""
-    eps = np.asarray(layer.attrs["eps"], params["variance"].dtype)
-    scale = params["weight"] / np.sqrt(params["variance"] + eps)
-    return scale, params["bias"] - params["mean"] * scale
-
-
-ops.add("batch_norm", BatchNorm())

@@ -3,66 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import sqrt
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Attr, Layer
 from edgeff.kernels.windows import group_channels
-from edgeff.ops import windows
+from edgeff.ops import Shape, operator, windows
+from edgeff.ops.attributes import LEFT_OUT, Count
 from edgeff.ops.parallel import column_sums
-from edgeff.ops.weighted import Weighted
-from edgeff.ops.window import (
-    geometry,
-    groups,
-    lower_window,
-    lower_window_gradient,
-    lower_window_tangent,
-    lower_window_update,
-    output_size,
-    pads,
-    stride,
-    window,
-)
-from edgeff.registry import ops
+from edgeff.ops.window import Convolution, lower_window, lower_window_gradient, lower_window_tangent, lower_window_update
 
 
-class Conv2d(Weighted):
-    """attrs: also ``groups``, 1 where there is none; params: ``weight`` (C_out, KH, KW, C_in / groups) and, with a bias, ``bias`` (C_out,).
+@operator
+@dataclass(frozen=True, kw_only=True)
+class Conv2d(Convolution):
+    """params: ``weight`` (C_out, KH, KW, C_in / groups) and, with a bias, ``bias`` (C_out,).
 
     C_in and C_out are cut into ``groups`` runs of channels, and each run of outputs reads its own run of inputs.
     """
 
-    op = "conv2d"
-    summary = "2-D convolution, optional groups, bias and ReLU or ReLU6"
-    per_channel = True
+    name: ClassVar[str] = "conv2d"
+    summary: ClassVar[str] = "2-D convolution, optional groups, bias and ReLU or ReLU6"
+    groups: Count = field(default=1, metadata=LEFT_OUT)
 
-    def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
-        count = groups(layer)
+    def channel_groups(self, channels: int) -> int:
+        return self.groups
+
+    def output_shape(self, layer: Layer, inputs: tuple[Shape, ...]) -> Shape:
+        count = self.groups
         if inputs[0][2] % count or layer.shape[2] % count:
             got = f"{count} groups for {inputs[0][2]} input and {layer.shape[2]} output channels"
             raise BadInput(f"layer {layer.name!r}", got=got, allowed="a count that divides both")
-        return (*output_size(layer, *inputs[0][:2]), layer.shape[2])
+        return (*self.output_size(layer, *inputs[0][:2]), layer.shape[2])
 
-    def initial(self, layer: Layer, inputs: tuple[tuple[int, ...], ...], rng: np.random.Generator) -> dict[str, Array]:
-        """``W ~ U(+-sqrt(6 / fan_in))`` (He et al. 2015), bias zero."""
-        shape = (layer.shape[2], *window(layer), inputs[0][2] // groups(layer))
-        limit = sqrt(6.0 / (shape[1] * shape[2] * shape[3]))
-        params: dict[str, Array] = {"weight": rng.uniform(-limit, limit, shape).astype(np.float32)}
-        if layer.attrs.get("bias"):
-            params["bias"] = np.zeros(shape[0], np.float32)
-        return params
+    def weight_shape(self, layer: Layer, x: Shape) -> Shape:
+        return layer.shape[-1], *self.window, x[2] // self.groups
 
     def product(self, layer: Layer, weight: Array, x: Array) -> Array:
-        place = stride(layer), pads(layer)
-        parts = [windows.conv2d(x[..., seen], weight[made], *place) for seen, made in _cuts(layer, x.shape[3])]
+        place = self.stride, self.pads
+        parts = [windows.conv2d(x[..., seen], weight[made], *place) for seen, made in self._cuts(layer, x.shape[3])]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=3)
 
     def weight_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array, x: Array) -> dict[str, Array]:
-        place = window(layer), stride(layer), pads(layer)
-        cuts = _cuts(layer, x.shape[3])
+        place = self.window, self.stride, self.pads
+        cuts = self._cuts(layer, x.shape[3])
         parts = [windows.conv2d_weight_gradient(delta[..., made], x[..., seen], *place) / len(x) for seen, made in cuts]
         gradients = {"weight": parts[0] if len(parts) == 1 else np.concatenate(parts)}
         if "bias" in params:
@@ -70,16 +57,20 @@ class Conv2d(Weighted):
         return gradients
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
-        place, shape = (stride(layer), pads(layer)), xs[0].shape
+        place, shape = (self.stride, self.pads), xs[0].shape
         parts = [
             windows.conv2d_input_gradient(delta[..., made], params["weight"][made], (*shape[:3], seen.stop - seen.start), *place)
-            for seen, made in _cuts(layer, shape[3])
+            for seen, made in self._cuts(layer, shape[3])
         ]
         return (parts[0] if len(parts) == 1 else np.concatenate(parts, axis=3),)
 
+    def _cuts(self, layer: Layer, channels: int) -> list[tuple[slice, slice]]:
+        """The input and output channels of each group, for an input of so many ``channels``."""
+        return group_channels(self.groups, channels, layer.shape[2])
+
     def _lowered(self, layer: Layer, x: Any) -> tuple[str, dict[str, Attr]]:
         """The kernel's name without its suffix, and its attributes, for an input x."""
-        return "eff_conv2d", geometry(layer, x.shape)
+        return "eff_conv2d", self.geometry(layer, x.shape)
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         return lower_window(build, layer, *self._lowered(layer, xs[0]), xs[0], layer.params["weight"][0].size)
@@ -94,11 +85,3 @@ class Conv2d(Weighted):
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         name, attrs = self._lowered(layer, xs[0])
         return lower_window_gradient(build, layer, name, attrs, xs[0], [delta, build.parameter(layer, "weight")])
-
-
-def _cuts(layer: Layer, channels: int) -> list[tuple[slice, slice]]:
-    """The input and output channels of each group, for an input of so many ``channels``."""
-    return group_channels(groups(layer), channels, layer.shape[2])
-
-
-ops.add("conv2d", Conv2d())

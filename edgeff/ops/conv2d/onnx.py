@@ -13,6 +13,8 @@ from edgeff.formats.onnx.reading import Graph, Handler, Values, constant, intege
 from edgeff.formats.onnx.views import Seen, View
 from edgeff.formats.onnx.windows import WINDOW, as_image, as_tensor, four, positions, two, window
 from edgeff.formats.values import Constant, Node
+from edgeff.ops.conv2d import Conv2d
+from edgeff.ops.depthwise_conv2d import DepthwiseConv2d
 
 
 def convolution(graph: Graph, node: Node, x: View, weight: Constant, bias: Constant | None) -> View:
@@ -29,8 +31,8 @@ def convolution(graph: Graph, node: Node, x: View, weight: Constant, bias: Const
     group, channels = int(number(node, "group", 1)), (x.shape or (0,))[0]
     array = weight.array if len(sizes) == 2 else weight.array[:, :, None]
     image, stride, sides = as_image(graph, node, x), two(strides, 1), four(pads)
-    written = graph.described.get(node.name, "depthwise_conv2d" if group > 1 else "conv2d")
-    if group == channels and shape[1] == 1 and written == "depthwise_conv2d":
+    written = graph.described.get(node.name, DepthwiseConv2d.name if group > 1 else Conv2d.name)
+    if group == channels and shape[1] == 1 and written == DepthwiseConv2d.name:
         if shape[0] % group:
             raise node.bad(f"a weight of shape {shape} in {group} groups", "as many outputs for each group")
         quant = weight.quant if weight.quant is None or weight.quant.axis is None else replace(weight.quant, axis=2)

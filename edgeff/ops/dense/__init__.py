@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod, sqrt
-from typing import Any
+from dataclasses import dataclass
+from math import inf, prod, sqrt
+from typing import Any, ClassVar
 
 import numpy as np
 
-from edgeff.errors import Unsupported
+from edgeff.errors import BadInput, Unsupported, short
 from edgeff.ir import Array, Layer
 from edgeff.kernels.updates import BIAS_LIMIT
-from edgeff.ops import kind
+from edgeff.ops import Shape, kind, operator
 from edgeff.ops.parallel import empty, outer_sum, product
 from edgeff.ops.weighted import Weighted
-from edgeff.registry import ops
 
 
 def accumulator_shift(terms: int) -> int:
@@ -44,23 +44,21 @@ def check_bias(layer: Layer, *, learning: bool = False) -> None:
         raise Unsupported(f"the bias of layer {layer.name!r}", got=f"{largest:,} steps", allowed=f"at most {BIAS_LIMIT:,}")
 
 
+@operator
+@dataclass(frozen=True, kw_only=True)
 class Dense(Weighted):
-    """attrs: ``activation`` ("none", "relu" or "relu6"); params: ``weight`` (n_out, n_in) and, with a bias, ``bias`` (n_out,)."""
+    """params: ``weight`` (n_out, n_in) and, with a bias, ``bias`` (n_out,)."""
 
-    op = "dense"
-    summary = "fully connected, optional bias and ReLU or ReLU6"
+    name: ClassVar[str] = "dense"
+    summary: ClassVar[str] = "fully connected, optional bias and ReLU or ReLU6"
 
-    def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+    def output_shape(self, layer: Layer, inputs: tuple[Shape, ...]) -> Shape:
+        if len(layer.shape) != 1:
+            raise BadInput(f"layer {short(layer.name)}", got=f"shape {layer.shape}", allowed="(n_out,)")
         return layer.shape
 
-    def initial(self, layer: Layer, inputs: tuple[tuple[int, ...], ...], rng: np.random.Generator) -> dict[str, Array]:
-        """``W ~ U(+-sqrt(6 / fan_in))`` (He et al. 2015; the set-up of PEPITA), bias zero."""
-        n_in, n_out = prod(inputs[0]), layer.shape[0]
-        limit = np.sqrt(6.0 / n_in)
-        params: dict[str, Array] = {"weight": rng.uniform(-limit, limit, (n_out, n_in)).astype(np.float32)}
-        if layer.attrs.get("bias"):
-            params["bias"] = np.zeros(n_out, np.float32)
-        return params
+    def weight_shape(self, layer: Layer, x: Shape) -> Shape:
+        return layer.shape[-1], prod(x)
 
     def product(self, layer: Layer, weight: Array, x: Array) -> Array:
         return product(x.reshape(len(x), -1), weight.T)
@@ -93,9 +91,10 @@ class Dense(Weighted):
             attrs |= {"x_zero": x.zero_point, "y_zero": y.zero_point} | build.ends(layer, y)
             build.call("eff_dense_i8", [y], [x, w, b, multiplier, shift], attrs, layer)
         else:
-            if layer.attrs["activation"] == "relu6":
-                raise Unsupported(f"layer {layer.name!r} in int16", got="ReLU6", allowed="ReLU or none")
-            attrs |= {"pre_shift": pre_shift, "y_min": 0 if layer.attrs["activation"] == "relu" else -32767}
+            y_min, _ = self.function.ends(y.scale, 0, -32767, 32767)
+            if self.function.high != inf:
+                raise Unsupported(f"layer {layer.name!r} in int16", got=self.activation, allowed="an activation without an upper end")
+            attrs |= {"pre_shift": pre_shift, "y_min": y_min}
             build.call("eff_dense_i16", [y], [x, w, b, multiplier, shift], attrs, layer)
         return y
 
@@ -169,6 +168,3 @@ class Dense(Weighted):
         attrs = sizes | {"pre_shift": pre_shift, "multiplier": multiplier, "shift": shift}
         build.call(f"eff_input_gradient_{layer.suffix}", [d], [delta, w], attrs, layer, "backward")
         return (d,)
-
-
-ops.add("dense", Dense())

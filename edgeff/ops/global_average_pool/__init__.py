@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
-from edgeff.ops import Arrays, LayerKind, Named
+from edgeff.ops import Arrays, Named, Operator, Shape, operator
 from edgeff.ops.window import lower_window_gradient, lower_window_tangent
-from edgeff.registry import ops
 
 MOST_POSITIONS = 1 << 23
 
 
-class GlobalAveragePool(LayerKind):
+@operator
+@dataclass(frozen=True, kw_only=True)
+class GlobalAveragePool(Operator):
     """(H, W, C) -> (C,). int8: one requantisation of the sum, TFLite's MEAN (the multiplier of s_x / s_y divided by H W, rounded down)."""
 
-    op = "global_average_pool"
-    summary = "the mean of each channel"
+    name: ClassVar[str] = "global_average_pool"
+    summary: ClassVar[str] = "the mean of each channel"
+    channelwise: ClassVar[bool] = True
+    keeps_sign: ClassVar[bool] = True
+    input_axes: ClassVar[int | None] = 3
 
     def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
         return (inputs[0][-1],)
+
+    def macs_per_position(self, layer: Layer, x: Shape) -> int | None:
+        return prod(x)
 
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
         return np.asarray(xs[0].mean(axis=(1, 2), dtype=xs[0].dtype))
@@ -39,7 +47,7 @@ class GlobalAveragePool(LayerKind):
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         (x,) = xs
         if layer.numeric not in ("float32", "int8"):
-            raise Unsupported(f"layer {layer.name!r}, {layer.op} in {layer.numeric}", got=layer.numeric, allowed="float32, int8")
+            raise Unsupported(f"layer {layer.name!r}, {layer.kind} in {layer.numeric}", got=layer.numeric, allowed="float32, int8")
         height, width, channels = x.shape
         n = height * width
         build.at_most(x.dtype, MOST_POSITIONS, n, f"layer {layer.name!r}")
@@ -67,6 +75,3 @@ class GlobalAveragePool(LayerKind):
             build.call("eff_average_pool2d_input_gradient_i8", [d], [delta], attrs, layer, "backward")
             return (d,)
         return lower_window_gradient(build, layer, "eff_mean", {"n": prod(places), "in_c": channels}, xs[0], [delta])
-
-
-ops.add("global_average_pool", GlobalAveragePool())

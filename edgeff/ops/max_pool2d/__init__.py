@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from edgeff.ir import Array, Layer
-from edgeff.ops import pooling
+from edgeff.ops import operator, pooling
 from edgeff.ops.pool2d import Pool2d
-from edgeff.ops.window import geometry, lower_window_tangent, pads, stride, window
-from edgeff.registry import ops
+from edgeff.ops.window import lower_window_tangent
 
 
+@operator
+@dataclass(frozen=True, kw_only=True)
 class MaxPool2d(Pool2d):
     """The largest of the taps inside the image."""
 
-    op = "max_pool2d"
-    summary = "the largest of each window"
-    kernel = "eff_max_pool2d"
-    gradient_reads_input = True
-    pool = staticmethod(pooling.max_pool2d)
+    name: ClassVar[str] = "max_pool2d"
+    summary: ClassVar[str] = "the largest of each window"
+    kernel: ClassVar[str] = "eff_max_pool2d"
+    gradient_reads_input: ClassVar[bool] = True
+    pool: ClassVar[Callable[..., Array]] = staticmethod(pooling.max_pool2d)
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
-        return (pooling.max_pool2d_gradient(delta, xs[0], window(layer), stride(layer), pads(layer)),)
+        return (pooling.max_pool2d_gradient(delta, xs[0], self.window, self.stride, self.pads),)
 
     def slope(self, layer: Layer, dx: Array, x: Array) -> Array:
-        return pooling.max_pool2d_tangent(dx, x, window(layer), stride(layer), pads(layer))
+        return pooling.max_pool2d_tangent(dx, x, self.window, self.stride, self.pads)
 
     def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
         """The largest of a window is found again in its input."""
-        return lower_window_tangent(build, layer, "eff_max_pool2d_tangent_f32", geometry(layer, xs[0].shape), dxs[0], [xs[0]])
+        return lower_window_tangent(build, layer, "eff_max_pool2d_tangent_f32", self.geometry(layer, xs[0].shape), dxs[0], [xs[0]])
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         """int8: the gradient keeps the scale of delta."""
         if layer.numeric != "int8":
             return super().lower_input_gradients(build, layer, delta, *xs)
         d = build.activation("gradient", xs[0].shape, dtype="int16", scale=delta.scale, layer=layer.name)
-        build.call("eff_max_pool2d_input_gradient_i8", [d], [delta, xs[0]], geometry(layer, xs[0].shape), layer, "backward")
+        build.call("eff_max_pool2d_input_gradient_i8", [d], [delta, xs[0]], self.geometry(layer, xs[0].shape), layer, "backward")
         return (d,)
-
-
-ops.add("max_pool2d", MaxPool2d())

@@ -6,6 +6,7 @@ from edgeff.formats.onnx.reading import Graph, Handler, Values, activation, flag
 from edgeff.formats.onnx.views import Seen
 from edgeff.formats.onnx.windows import POOL, as_image, as_tensor, pool, positions, two
 from edgeff.formats.values import Node
+from edgeff.ops.max_pool2d import MaxPool2d
 
 
 def _max_pool(graph: Graph, node: Node, values: Values) -> Seen:
@@ -14,14 +15,14 @@ def _max_pool(graph: Graph, node: Node, values: Values) -> Seen:
     x = activation(node, values[0])
     if x.x.integer and x.x.quant is None:
         raise node.unsupported("integers without a scale", "a DequantizeLinear at the input of the model")
-    return pool(graph, node, x, "max")
+    return pool(graph, node, x, MaxPool2d)
 
 
 def _global_max_pool(graph: Graph, node: Node, values: Values) -> Seen:
     x = real(node, values[0])
     sizes = positions(node, x)
     image = as_image(graph, node, x)
-    y = graph.assembly.pool2d(node, "max", image, two(sizes, 1), (1, 1), (0, 0, 0, 0))
+    y = graph.assembly.pool2d(node, MaxPool2d, image, two(sizes, 1), (1, 1), (0, 0, 0, 0))
     return as_tensor(graph, node, y, len(sizes) + 1)
 
 

@@ -8,23 +8,24 @@ a frame, bands outside 0 .. rate / 2.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Attr, Layer, Network, Parameters
-from edgeff.ops import LayerKind, behind
+from edgeff.ops import Operator, behind, make, operator
+from edgeff.ops.attributes import refusal
 from edgeff.ops.mfcc.kernel import FeatureSteps, Frames, features
-from edgeff.registry import ops
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """What the coefficients are: the attributes of the layer.
+@operator
+@dataclass(frozen=True, kw_only=True)
+class Mfcc(Operator):
+    """The coefficients of int16 audio (n,): it stands first; the layer's shape holds frames x coefficients elements.
 
     ``rate`` in Hz; ``frame``, ``hop`` and ``fft`` in samples; ``bands`` triangles from ``low_hz`` to ``high_hz``; the first
     ``coefficients`` of the transform, each times ``gain``; ``eps`` is added to a band before its logarithm, when the clip's largest sample
@@ -32,6 +33,9 @@ class Recipe:
     files are truncated towards zero and wrap around.
     """
 
+    name: ClassVar[str] = "mfcc"
+    summary: ClassVar[str] = "mel-frequency cepstral coefficients of int16 audio"
+    reads: ClassVar[str] = "int16"
     rate: int = 16_000
     frame: int = 480
     hop: int = 320
@@ -46,6 +50,7 @@ class Recipe:
     overflow: str = "saturate"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         allowed = {
             "rate": 1 <= self.rate <= 1_000_000,
             "fft": 4 <= self.fft <= 32_768 and self.fft & (self.fft - 1) == 0,
@@ -62,13 +67,41 @@ class Recipe:
         }
         for name, good in allowed.items():
             if not good:
-                raise BadInput(f"mfcc, {name}", got=repr(getattr(self, name)), allowed=ALLOWED[name])
+                raise refusal(type(self), name, getattr(self, name), ALLOWED[name])
 
     def frames(self, samples: int) -> int:
         """How many frames lie wholly within ``samples``; BadInput where none does."""
         if samples < self.frame:
             raise BadInput("audio of an mfcc layer", got=f"{samples} samples", allowed=f"at least a frame of {self.frame}")
         return (samples - self.frame) // self.hop + 1
+
+    def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+        made = self.frames(prod(inputs[0])), self.coefficients, 1
+        if prod(layer.shape) != prod(made):
+            raise BadInput(f"layer {layer.name!r}", got=f"the shape {layer.shape}", allowed=f"the elements of {made}")
+        return layer.shape
+
+    def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
+        """x (B, n): samples as int16 or as whole numbers in any dtype; beyond 16 bits they saturate."""
+        (x,) = xs
+        return coefficients(audio_samples(x.reshape(len(x), -1)), self).reshape(len(x), *layer.shape)
+
+    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+        (x,) = xs
+        if x.dtype != self.reads:
+            raise Unsupported(f"layer {layer.name!r}", got=f"an mfcc of {x.dtype}", allowed="int16 audio: the network's input")
+        attrs: dict[str, Attr | Parameters] = {"sizes": sizes(self, x.elements)}
+        y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
+        memory = self.fft + self.bands + self.coefficients
+        scratch = build.activation(f"{layer.name}.frame", (memory,), dtype="float32", layer=layer.name)
+        if layer.numeric == "int8":
+            truncate, wrap = int(self.rounding == "truncate"), int(self.overflow == "wrap")
+            attrs["steps"] = FeatureSteps(y.scale, y.zero_point, truncate, wrap)
+        elif layer.numeric == "int16":
+            attrs["y_scale"] = y.scale
+        constants = [build.constant(f"{layer.name}.{name}", table, layer=layer.name) for name, table in tables(self)[0].items()]
+        build.call(f"eff_mfcc_{layer.suffix}", [y, scratch], [x, *constants], attrs, layer)
+        return y
 
 
 ALLOWED = {
@@ -87,14 +120,7 @@ ALLOWED = {
 }
 
 
-def recipe_of(attrs: Mapping[str, Attr]) -> Recipe:
-    """The recipe of a layer's attributes; BadInput for an attribute that it does not have."""
-    if unknown := sorted(set(attrs) - {field.name for field in fields(Recipe)}):
-        raise BadInput("mfcc", got=f"the attribute {unknown[0]!r}", allowed=", ".join(field.name for field in fields(Recipe)))
-    return Recipe(**attrs)  # type: ignore[arg-type]
-
-
-def mel_weights(recipe: Recipe) -> Array:
+def mel_weights(recipe: Mfcc) -> Array:
     """The triangles (bands, fft / 2 + 1) float64 over the FFT's bins: mel = 1127 ln(1 + hz / 700), each peak 1, bin 0 without weight."""
     hz = np.arange(recipe.fft // 2 + 1) * (recipe.rate / recipe.fft)
     mel = 1127.0 * np.log1p(hz / 700.0)
@@ -108,7 +134,7 @@ def mel_weights(recipe: Recipe) -> Array:
 
 
 @lru_cache(maxsize=8)
-def tables(recipe: Recipe) -> tuple[dict[str, Array], int]:
+def tables(recipe: Mfcc) -> tuple[dict[str, Array], int]:
     """The kernels' tables, flat (see ``edgeff.h``): float32 window, sine, mel and dct, int32 spans; and the count of bins they need."""
     window = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(recipe.frame) / recipe.frame)
     sine = np.sin(2.0 * np.pi * np.arange(3 * recipe.fft // 4) / recipe.fft)
@@ -131,7 +157,7 @@ def tables(recipe: Recipe) -> tuple[dict[str, Array], int]:
     return made, max(int(spans.sum(axis=1).max()), 1)
 
 
-def sizes(recipe: Recipe, samples: int) -> Frames:
+def sizes(recipe: Mfcc, samples: int) -> Frames:
     """What the kernels of all numerics are told of a clip and its frames."""
     arrays, bins = tables(recipe)
     return Frames(
@@ -148,7 +174,7 @@ def sizes(recipe: Recipe, samples: int) -> Frames:
     )
 
 
-def coefficients(x: Array, recipe: Recipe) -> Array:
+def coefficients(x: Array, recipe: Mfcc) -> Array:
     """The coefficients of clips x (B, n) int16: (B, frames, coefficients, 1) float32, to the bit what the C computes."""
     return features(np.ascontiguousarray(x, np.int16), tables(recipe)[0], sizes(recipe, x.shape[1]))[..., None]
 
@@ -158,62 +184,20 @@ def audio_samples(x: Array) -> Array:
     return x if x.dtype == np.int16 else np.clip(np.rint(x), -32768, 32767).astype(np.int16)
 
 
-class Mfcc(LayerKind):
-    """attrs: those of ``Recipe``. Reads int16 audio (n,), so it stands first; its shape holds frames x coefficients elements."""
-
-    op = "mfcc"
-    summary = "mel-frequency cepstral coefficients of int16 audio"
-    reads = "int16"
-
-    def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
-        recipe = recipe_of(layer.attrs)
-        made = recipe.frames(prod(inputs[0])), recipe.coefficients, 1
-        if prod(layer.shape) != prod(made):
-            raise BadInput(f"layer {layer.name!r}", got=f"the shape {layer.shape}", allowed=f"the elements of {made}")
-        return layer.shape
-
-    def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
-        """x (B, n): samples as int16 or as whole numbers in any dtype; beyond 16 bits they saturate."""
-        (x,) = xs
-        return coefficients(audio_samples(x.reshape(len(x), -1)), recipe_of(layer.attrs)).reshape(len(x), *layer.shape)
-
-    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
-        (x,) = xs
-        if x.dtype != self.reads:
-            raise Unsupported(f"layer {layer.name!r}", got=f"an mfcc of {x.dtype}", allowed="int16 audio: the network's input")
-        recipe = recipe_of(layer.attrs)
-        attrs: dict[str, Attr | Parameters] = {"sizes": sizes(recipe, x.elements)}
-        y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
-        memory = recipe.fft + recipe.bands + recipe.coefficients
-        scratch = build.activation(f"{layer.name}.frame", (memory,), dtype="float32", layer=layer.name)
-        if layer.numeric == "int8":
-            truncate, wrap = int(recipe.rounding == "truncate"), int(recipe.overflow == "wrap")
-            attrs["steps"] = FeatureSteps(y.scale, y.zero_point, truncate, wrap)
-        elif layer.numeric == "int16":
-            attrs["y_scale"] = y.scale
-        constants = [build.constant(f"{layer.name}.{name}", table, layer=layer.name) for name, table in tables(recipe)[0].items()]
-        build.call(f"eff_mfcc_{layer.suffix}", [y, scratch], [x, *constants], attrs, layer)
-        return y
-
-
 def with_features(network: Network, features: Mapping[str, Attr], samples: int, name: str = "mfcc") -> Network:
     """``network``, which reads coefficients, behind a layer that computes them from audio: its input is then int16 (samples,).
 
     Args:
         network: float32 or quantised; its input shape holds frames x coefficients elements.
-        features: the attributes of ``Recipe`` that differ from its defaults (a task's ``features``).
+        features: the attributes of ``Mfcc`` that differ from its defaults (a task's ``features``).
         samples: the length of a clip.
         name: of the new layer; a number is added where the network has that name.
     Raises: BadInput where the coefficients are not as many as the network reads, or the recipe cannot be.
     """
-    recipe = recipe_of(features)
+    recipe = make(Mfcc, features)
     shape = (recipe.frames(samples), recipe.coefficients, 1)
     if prod(network.input_shape) != prod(shape):
         raise BadInput(f"features for network {network.name!r}", got=f"{shape}", allowed=f"its input, {network.input_shape}")
     taken = {layer.name for layer in network}
     unique = next(n for n in (name, *(f"{name}_{i}" for i in range(2, len(taken) + 3))) if n not in taken)
-    attrs = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
-    return behind(Layer(unique, "mfcc", ("input",), tuple(network.input_shape), attrs), network, (samples,))
-
-
-ops.add("mfcc", Mfcc())
+    return behind(Layer(unique, recipe, ("input",), tuple(network.input_shape)), network, (samples,))

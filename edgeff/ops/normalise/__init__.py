@@ -3,44 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import prod, sqrt
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
-from edgeff.ops import Arrays, LayerKind, Named
+from edgeff.ops import Arrays, Named, Operator, operator
+from edgeff.ops.attributes import Epsilon
 from edgeff.ops.parallel import empty
-from edgeff.registry import ops
 
 WIDEST = 8.0
 
 
-class Normalise(LayerKind):
-    """attrs: ``eps``. Hides a layer's goodness from the next one (Hinton 2022). On a device no gradient passes it."""
+@operator
+@dataclass(frozen=True, kw_only=True)
+class Normalise(Operator):
+    """Hides a layer's goodness from the next one (Hinton 2022). On a device no gradient passes it."""
 
-    op = "normalise"
-    summary = "x / rms(x)"
+    name: ClassVar[str] = "normalise"
+    summary: ClassVar[str] = "x / rms(x)"
+    keeps_places: ClassVar[bool] = True
+    eps: Epsilon
 
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
         (x,) = xs
-        length = _rms(x) + np.asarray(layer.attrs["eps"], x.dtype)
+        length = _rms(x) + np.asarray(self.eps, x.dtype)
         return np.divide(x, length.reshape(-1, *(1,) * (x.ndim - 1)), out=empty(x.shape, x.dtype))
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
         """The Jacobian ``(I - x x^T / (n r (r + eps))) / (r + eps)``, r the root mean square, is symmetric."""
-        return (_slope(xs[0], delta, layer),)
+        return (_slope(xs[0], delta, self.eps),)
 
     def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
-        return _slope(xs[0], dxs[0], layer)
+        return _slope(xs[0], dxs[0], self.eps)
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         (x,) = xs
         n = prod(layer.shape)
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
         if layer.numeric == "float32":
-            attrs: dict[str, float] = {"n": n, "eps": float(layer.attrs["eps"])}
+            attrs: dict[str, float] = {"n": n, "eps": self.eps}
         else:
             if layer.numeric == "int8":
                 build.at_most(x.dtype, 33_000, n, f"layer {layer.name!r}")
@@ -65,12 +70,9 @@ def _rms(x: Array) -> Array:
     return np.asarray(np.sqrt(squares / np.asarray(flat.shape[1], x.dtype))[:, None])
 
 
-def _slope(x: Array, v: Array, layer: Layer) -> Array:
+def _slope(x: Array, v: Array, eps: float) -> Array:
     """The Jacobian at x times v; at x = 0, where it jumps, ``v / eps``."""
     flat, along, r = x.reshape(len(x), -1), v.reshape(len(x), -1), _rms(x)
-    length = r + np.asarray(layer.attrs["eps"], x.dtype)
+    length = r + np.asarray(eps, x.dtype)
     share = np.mean(flat * along, axis=1, keepdims=True) / np.where(r > 0, r * length, 1)
     return ((along - flat * share) / length).reshape(x.shape)
-
-
-ops.add("normalise", Normalise())

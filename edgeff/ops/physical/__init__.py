@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Layer
-from edgeff.ops import LayerKind
-from edgeff.registry import ops
+from edgeff.ops import Operator, operator
 
 Map = Callable[[Array, int, int], Array]
 ROUND_TRIPS, REFLECTED, PUMP = 3, 0.9, 2.0
@@ -93,11 +93,15 @@ def find_map(name: str) -> Map:
     return made
 
 
-class Physical(LayerKind):
-    """attrs: ``map``, ``seed``. Inputs are flattened; the outputs are a vector of the layer's shape."""
+@operator
+@dataclass(frozen=True, kw_only=True)
+class Physical(Operator):
+    """``map``: its name, ``seed``: of its random coefficients. Inputs are flattened; the outputs are a vector of the layer's shape."""
 
-    op = "physical"
-    summary = "a fixed physical system, forwards only (host)"
+    name: ClassVar[str] = "physical"
+    summary: ClassVar[str] = "a fixed physical system, forwards only (host)"
+    map: str
+    seed: int
 
     def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
         return layer.shape
@@ -105,11 +109,11 @@ class Physical(LayerKind):
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
         """Raises BadInput for a map that returns another shape or no finite numbers."""
         x = xs[0].reshape(len(xs[0]), -1)
-        y = np.asarray(find_map(str(layer.attrs["map"]))(x, prod(layer.shape), int(layer.attrs["seed"])))
+        y = np.asarray(find_map(self.map)(x, prod(layer.shape), self.seed))
         if y.shape != (len(x), *layer.shape):
-            raise BadInput(f"physical map {layer.attrs['map']!r}", got=f"outputs of shape {y.shape}", allowed=f"{(len(x), *layer.shape)}")
+            raise BadInput(f"physical map {self.map!r}", got=f"outputs of shape {y.shape}", allowed=f"{(len(x), *layer.shape)}")
         if not np.isfinite(y).all():
-            raise BadInput(f"physical map {layer.attrs['map']!r}", got="outputs that are NaN or infinite", allowed="finite numbers")
+            raise BadInput(f"physical map {self.map!r}", got="outputs that are NaN or infinite", allowed="finite numbers")
         return y.astype(x.dtype)
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
@@ -119,6 +123,3 @@ class Physical(LayerKind):
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         raise Unsupported(f"layer {layer.name!r}", got="a physical map", allowed="layers that a device can compute")
-
-
-ops.add("physical", Physical())

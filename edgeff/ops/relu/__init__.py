@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 from edgeff.ir import Array, Layer
-from edgeff.ops import Arrays, LayerKind, Named, activate, gated
+from edgeff.ops import Activated, Arrays, Named, operator
+from edgeff.ops.activation import ACTIVATIONS, RELU, ActivationName
+from edgeff.ops.attributes import refusal
 from edgeff.ops.numerics import check_numeric
 from edgeff.ops.requantise import lower_rescale
-from edgeff.registry import ops
 
 
-class Relu(LayerKind):
-    """attrs: ``activation`` ("relu" or "relu6"). An activation function that could not be fused into the layer before it."""
+@operator
+@dataclass(frozen=True, kw_only=True)
+class Relu(Activated):
+    """An activation function that could not be fused into the layer before it."""
 
-    op = "relu"
-    summary = "ReLU or ReLU6 alone"
+    name: ClassVar[str] = "relu"
+    summary: ClassVar[str] = "ReLU or ReLU6 alone"
+    elementwise: ClassVar[bool] = True
+    keeps_places: ClassVar[bool] = True
+    works_in_place: ClassVar[bool] = True
+    activation: ActivationName = RELU.name
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.function.clamps:
+            names = ", ".join(name for name, function in ACTIVATIONS.items() if function.clamps)
+            raise refusal(type(self), "activation", self.activation, names)
 
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
-        return activate(layer, xs[0].copy())
-
-    def gate(self, layer: Layer, delta: Array, y: Array) -> Array:
-        return gated(layer, delta, y)
+        return self.function.apply(xs[0].copy())
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
         return (delta,)
@@ -46,6 +57,3 @@ class Relu(LayerKind):
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         """The delta itself: the gate has closed it already."""
         return (delta,)
-
-
-ops.add("relu", Relu())

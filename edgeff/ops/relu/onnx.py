@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 
 from edgeff.formats.onnx.reading import Graph, Handler, Values, number, optional, real
 from edgeff.formats.onnx.views import Seen
 from edgeff.formats.values import Node
+from edgeff.ops.activation import ACTIVATIONS, RELU, find_clamp
 
 
 def _relu(graph: Graph, node: Node, values: Values) -> Seen:
     x = real(node, values[0])
-    return x.like(graph.assembly.relu(node, x.x))
+    return x.like(graph.assembly.clamp(node, x.x, RELU))
 
 
 def _clip(graph: Graph, node: Node, values: Values) -> Seen:
-    """ReLU6, or ReLU where there is no upper end; the ends are attributes before opset 11."""
+    """One of the activation functions, by its ends, which are attributes before opset 11."""
     x, largest = real(node, values[0]), float(np.finfo(np.float32).max)
     ends = []
     for name, value, default in (("min", values[1], -largest), ("max", values[2], largest)):
         end = optional(node, value, name)
         ends.append(number(node, name, default) if end is None else node.scalar(end, name))
     low, high = ends
-    if low != 0 or not (high == 6 or high >= largest):
-        raise node.unsupported(f"values cut to {low:g} .. {high:g}", "min 0, and max 6 or none")
-    return x.like(graph.assembly.relu(node, x.x, "relu6" if high == 6 else "relu"))
+    function = find_clamp(-inf if low <= -largest else low, inf if high >= largest else high)
+    if function is None or not function.clamps:
+        known = " or ".join(f"{known.low:g} to {known.high:g}" for known in ACTIVATIONS.values() if known.clamps)
+        raise node.unsupported(f"values cut to {low:g} .. {high:g}", known)
+    return x.like(graph.assembly.clamp(node, x.x, function))
 
 
 READERS = {

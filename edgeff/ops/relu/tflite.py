@@ -6,17 +6,18 @@ from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.operators import Handler, Operator, Values
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Value
+from edgeff.ops.activation import RELU, RELU6
 
 
 def _relu(assembly: Assembly, node: Operator, values: Values) -> Value:
-    return assembly.relu(node, node.activation(values[0]), "relu")
+    return assembly.clamp(node, node.activation(values[0]), RELU)
 
 
 def _relu6(assembly: Assembly, node: Operator, values: Values) -> Value:
     x = node.activation(values[0])
     if x.integer and node.output.quant != x.quant:
         raise node.unsupported("a RELU6 that changes the scale, which TFLM and LiteRT read differently", "one scale, a QUANTIZE before it")
-    return assembly.relu(node, x, "relu6")
+    return assembly.clamp(node, x, RELU6)
 
 
 READERS = {

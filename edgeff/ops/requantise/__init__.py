@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 from edgeff.ir import Array, Layer
-from edgeff.ops import Arrays, LayerKind, Named
+from edgeff.ops import Arrays, Named, Operator, operator
 from edgeff.ops.numerics import check_numeric
-from edgeff.registry import ops
 
 
 def lower_rescale(build: Any, layer: Layer, x: Any, y: Any) -> None:
@@ -19,11 +19,17 @@ def lower_rescale(build: Any, layer: Layer, x: Any, y: Any) -> None:
     build.call("eff_rescale_i8", [y], [x], attrs | build.ends(layer, y), layer)
 
 
-class Requantise(LayerKind):
+@operator
+@dataclass(frozen=True, kw_only=True)
+class Requantise(Operator):
     """Nothing in float; in int8 the same numbers in another scale (TFLite's QUANTIZE between two int8 tensors)."""
 
-    op = "requantise"
-    summary = "another scale in int8, nothing in float"
+    name: ClassVar[str] = "requantise"
+    summary: ClassVar[str] = "another scale in int8, nothing in float"
+    elementwise: ClassVar[bool] = True
+    keeps_places: ClassVar[bool] = True
+    works_in_place: ClassVar[bool] = True
+    keeps_sign: ClassVar[bool] = True
 
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
         return xs[0]
@@ -41,6 +47,3 @@ class Requantise(LayerKind):
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
         lower_rescale(build, layer, xs[0], y)
         return y
-
-
-ops.add("requantise", Requantise())

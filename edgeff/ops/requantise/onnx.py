@@ -5,12 +5,13 @@ from __future__ import annotations
 from edgeff.formats.onnx.reading import Graph, Handler, Values, present
 from edgeff.formats.onnx.views import Seen, View
 from edgeff.formats.values import Node
+from edgeff.ops.requantise import Requantise
 
 
 def _same(graph: Graph, node: Node, values: Values) -> Seen:
     value = present(node, values[0])
-    if isinstance(value, View) and graph.described.get(node.name) == "requantise":
-        return value.like(graph.assembly.elementwise(node, "requantise", value.x, {}))
+    if isinstance(value, View) and graph.described.get(node.name) == Requantise.name:
+        return value.like(graph.assembly.elementwise(node, Requantise(), value.x))
     return value
 
 

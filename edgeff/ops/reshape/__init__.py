@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Layer
-from edgeff.ops import Arrays, LayerKind, Named
-from edgeff.registry import ops
+from edgeff.ops import Arrays, Named, Operator, operator
 
 
-class Reshape(LayerKind):
+@operator
+@dataclass(frozen=True, kw_only=True)
+class Reshape(Operator):
     """The same elements in C order as an activation of the layer's shape."""
 
-    op = "reshape"
-    summary = "another shape of the same elements"
-    keeps_quant = True
+    name: ClassVar[str] = "reshape"
+    summary: ClassVar[str] = "another shape of the same elements"
+    keeps_places: ClassVar[bool] = True
+    works_in_place: ClassVar[bool] = True
+    keeps_sign: ClassVar[bool] = True
+    keeps_quant: ClassVar[bool] = True
 
     def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
         if prod(layer.shape) != prod(inputs[0]):
@@ -42,6 +46,3 @@ class Reshape(LayerKind):
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         return (replace(delta, shape=xs[0].shape),)
-
-
-ops.add("reshape", Reshape())

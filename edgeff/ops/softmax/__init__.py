@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer, Numeric, Quant
-from edgeff.ops import Arrays, LayerKind, Named
-from edgeff.registry import ops
+from edgeff.ops import Arrays, Named, Operator, Shape, operator
 
 INTEGER_BITS = 5
 LARGEST = 4095
 
 
-class Softmax(LayerKind):
+@operator
+@dataclass(frozen=True, kw_only=True)
+class Softmax(Operator):
     """No parameters. Quantised, its output has a fixed scale: int8 1/256 and zero point -128 (TFLite), int16 1/32768 and 0."""
 
-    op = "softmax"
-    summary = "exp(x) / sum(exp(x))"
+    name: ClassVar[str] = "softmax"
+    summary: ClassVar[str] = "exp(x) / sum(exp(x))"
+    keeps_places: ClassVar[bool] = True
+    probabilities: ClassVar[bool] = True
+    input_axes: ClassVar[int | None] = 1
+
+    def macs_per_position(self, layer: Layer, x: Shape) -> int | None:
+        return 0  # no products: what one costs is for a table to say
 
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
         (x,) = xs
@@ -57,6 +65,3 @@ class Softmax(LayerKind):
 def _slope(y: Array, v: Array) -> Array:
     """``(diag(y) - y y^T) v``."""
     return y * (v - (y * v).sum(axis=-1, keepdims=True))
-
-
-ops.add("softmax", Softmax())

@@ -3,50 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import prod, sqrt
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
-from edgeff.ops import Arrays, LayerKind, Named
-from edgeff.registry import ops
+from edgeff.ops import Arrays, Named, Operator, operator
+from edgeff.ops.attributes import Epsilon
 
 EPS = 1e-5
 MOST = 32_768
 
 
-class Standardise(LayerKind):
-    """attrs: ``eps``. ``y = (x - mean(x)) / sqrt(variance(x) + eps)``, over the whole sample: ONNX's LayerNormalization without parameters.
+@operator
+@dataclass(frozen=True, kw_only=True)
+class Standardise(Operator):
+    """``y = (x - mean(x)) / sqrt(variance(x) + eps)``, over the whole sample: ONNX's LayerNormalization without parameters.
 
     It serves layer-local rules. A constant input gives zeros. Its derivative is symmetric, so one formula carries errors and tangents.
     """
 
-    op = "standardise"
-    summary = "(x - mean) / deviation over a sample"
+    name: ClassVar[str] = "standardise"
+    summary: ClassVar[str] = "(x - mean) / deviation over a sample"
+    keeps_places: ClassVar[bool] = True
+    eps: Epsilon
 
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
         (x,) = xs
         flat = x.reshape(len(x), -1)
         centred = flat - flat.mean(axis=1, keepdims=True)
         variance = np.einsum("bn,bn->b", centred, centred) / np.asarray(centred.shape[1], x.dtype)
-        centred /= np.sqrt(variance + np.asarray(layer.attrs["eps"], x.dtype))[:, None]
+        centred /= np.sqrt(variance + np.asarray(self.eps, x.dtype))[:, None]
         return centred.reshape(x.shape)
 
-    def _derivative(self, layer: Layer, v: Array, x: Array) -> Array:
+    def _derivative(self, v: Array, x: Array) -> Array:
         """``(v - mean(v) - y mean(y v)) / sqrt(variance + eps)``, in x's shape."""
         flat, v = x.reshape(len(x), -1), v.reshape(len(x), -1)
-        deviation = np.sqrt(flat.var(axis=1, keepdims=True) + np.asarray(layer.attrs["eps"], x.dtype))
+        deviation = np.sqrt(flat.var(axis=1, keepdims=True) + np.asarray(self.eps, x.dtype))
         y = (flat - flat.mean(axis=1, keepdims=True)) / deviation
         through = v - v.mean(axis=1, keepdims=True) - y * np.mean(y * v, axis=1, keepdims=True)
         return np.asarray(through / deviation).reshape(x.shape)
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
-        return (self._derivative(layer, delta, xs[0]),)
+        return (self._derivative(delta, xs[0]),)
 
     def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
-        return self._derivative(layer, dxs[0], xs[0])
+        return self._derivative(dxs[0], xs[0])
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
         (x,) = xs
@@ -54,7 +59,7 @@ class Standardise(LayerKind):
         build.at_most(x.dtype, MOST, n, f"layer {layer.name!r}")
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
         if layer.numeric == "float32":
-            attrs: dict[str, Any] = {"n": n, "eps": float(layer.attrs["eps"])}
+            attrs: dict[str, Any] = {"n": n, "eps": self.eps}
         else:
             if layer.numeric == "int8" and y.scale <= 2.0**-7:
                 raise Unsupported(f"layer {layer.name!r} in int8", got=f"outputs in steps of {y.scale:.3g}", allowed="above 2**-7")
@@ -68,6 +73,3 @@ class Standardise(LayerKind):
         """Twice the observed one, for what is standardised learns and becomes sparser; at least +-2, and no value exceeds sqrt(n)."""
         widest = sqrt(prod(layer.shape))
         return -min(max(-2.0 * low, 2.0), widest), min(max(2.0 * high, 2.0), widest)
-
-
-ops.add("standardise", Standardise())

@@ -19,7 +19,7 @@ from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import SUFFIX, Array, Attr, Call, Layer, Line, Network, Numeric, Parameters, Program, Quant, Role, Tensor
 from edgeff.kernels import packed
 from edgeff.kernels.arithmetic import multiplier_and_shift, stream_key
-from edgeff.ops import ACTIVATIONS, kind, raw_input, split_input
+from edgeff.ops import kind, raw_input, split_input
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,16 +204,12 @@ class Lines:
 
     def relu(self, layer: Layer) -> dict[str, Attr]:
         """The layer's activation function as the float32 kernels take it: ``relu``."""
-        return {"relu": ACTIVATIONS.index(str(layer.attrs.get("activation", "none")))}
+        return {"relu": kind(layer).function.code}
 
     def ends(self, layer: Layer, y: Value) -> dict[str, Attr]:
         """The layer's activation function as the int8 kernels take it: ``y_min`` and ``y_max`` of the output y (TFLite)."""
-        activation = str(layer.attrs.get("activation", "none"))
-        six = np.float32(6.0) / np.float32(y.scale)
-        return {
-            "y_min": -128 if activation == "none" else y.zero_point,
-            "y_max": min(127, y.zero_point + int(np.floor(float(min(six, np.float32(1e6))) + 0.5))) if activation == "relu6" else 127,
-        }
+        low, high = kind(layer).function.ends(y.scale, y.zero_point, -128, 127)
+        return {"y_min": low, "y_max": high}
 
     def multipliers(self, layer: Layer, x_scale: float, y_scale: float, factor: float) -> tuple[Value, Value, bool]:
         """The requantisation of a layer's sums by ``x_scale * w_scale * factor / y_scale``.

@@ -10,6 +10,7 @@ from edgeff.errors import Unsupported
 from edgeff.ir import SUFFIX, Array, Attr, Layer, Quant
 from edgeff.kernels.arithmetic import feedback_signs
 from edgeff.ops import kind
+from edgeff.ops.activation import ACTIVATIONS
 from edgeff.program.lower.builder import Value
 from edgeff.program.lower.goodness import Goodness
 from edgeff.program.lower.tangents import Tangents
@@ -72,13 +73,16 @@ class Builder(Goodness, Tangents):
         return d
 
     def gate(self, delta: Value, h: Value, layer: Layer) -> None:
-        """delta *= relu'(h) in place, where the layer has a ReLU."""
-        activation = layer.attrs.get("activation", "none")
-        if activation == "relu6":
-            raise Unsupported(f"the gradient through layer {layer.name!r}", got="ReLU6", allowed="ReLU", next_step="train with ReLU")
-        if activation == "relu":
-            attrs = {"n": h.elements} | ({"h_zero": h.zero_point} if h.dtype == "int8" else {})
-            self.call(f"eff_relu_gate_{SUFFIX[h.dtype]}", [delta], [h], attrs, layer, "backward")
+        """delta *= f'(h) in place, where the layer ends in an activation function f."""
+        function = kind(layer).function
+        if not function.clamps:
+            return
+        if not function.gate:
+            allowed = ", ".join(name for name, known in ACTIVATIONS.items() if known.gate)
+            what = f"the gradient through layer {layer.name!r}"
+            raise Unsupported(what, got=function.name, allowed=allowed, next_step="train with ReLU")
+        attrs = {"n": h.elements} | ({"h_zero": h.zero_point} if h.dtype == "int8" else {})
+        self.call(f"{function.gate}_{SUFFIX[h.dtype]}", [delta], [h], attrs, layer, "backward")
 
     def input_gradients(self, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
         """d loss / d x for each of the layer's inputs."""

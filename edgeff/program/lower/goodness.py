@@ -7,7 +7,8 @@ from math import prod
 import numpy as np
 
 from edgeff.ir import SUFFIX, Attr, Layer, Tensor
-from edgeff.ops.label import NEUTRAL, ON
+from edgeff.ops import record
+from edgeff.ops.label import Label
 from edgeff.program.lower.builder import Lines, Value
 from edgeff.rules.words.competition import MOST_GROUPS, MOST_SQUARES
 
@@ -23,12 +24,12 @@ class Goodness(Lines):
 
     def embed(self, layer: Layer, x: Value, label: Value) -> Value:
         """The output of a ``label`` layer: the label's entries, then x, at each place; a negative label gives the neutral entries."""
-        classes, places = int(layer.attrs["classes"]), prod(layer.shape[:-1])
+        op, places = record(layer, Label), prod(layer.shape[:-1])
         n = x.elements // places
         y = self.activation(layer.name, layer.shape, quant=self._tensors[x.name].quant, layer=layer.name)
-        real = {"on": float(layer.attrs.get("on", ON)), "off": 0.0, "neutral": float(layer.attrs.get("neutral", NEUTRAL))}
+        real = {"on": op.on, "off": 0.0, "neutral": op.neutral}
         entries = {name: self._quantised(x, value) for name, value in real.items()}
-        attrs: dict[str, Attr] = {"places": places, "classes": classes, "n": n, **entries}
+        attrs: dict[str, Attr] = {"places": places, "classes": op.classes, "n": n, **entries}
         self.call(f"eff_embed_label_{SUFFIX[x.dtype]}", [y], [x, label], attrs, layer, "label")
         return y
 

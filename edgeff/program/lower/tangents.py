@@ -46,7 +46,7 @@ class Tangents(Lines):
         """V x + v added onto dy, or as a new value: what the output of a dense layer moves by when its parameters move along signs."""
         if not isinstance(kind(layer), Dense):
             raise Unsupported(
-                f"a direction for the weights of layer {layer.name!r}, {layer.op}",
+                f"a direction for the weights of layer {layer.name!r}, {layer.kind}",
                 got="no kernel for it",
                 allowed="dense layers",
                 next_step="perturb activities (--set perturb=activities)",

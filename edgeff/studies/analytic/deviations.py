@@ -13,6 +13,8 @@ from typing import Literal
 
 from edgeff.errors import BadInput
 from edgeff.ir import Network
+from edgeff.ops.dense import Dense
+from edgeff.ops.depthwise_conv2d import DepthwiseConv2d
 from edgeff.studies.analytic.pau_aymone import Entry, Figures, LayerMacs, Parts, entry, figures, layer_macs, parts
 
 BENCHMARKS: Mapping[str, str] = {"ds_cnn": "KWS", "mobilenet_v1_025": "VWW", "resnet8": "IC", "fc_ae": "AD"}
@@ -82,7 +84,7 @@ def _difference(before: Entry, after: Entry) -> dict[str, int]:
 
 
 def _larger_output(counted: Entry) -> Entry:
-    layer = [layer for layer in counted.layers if layer.op == "depthwise_conv2d"][5]
+    layer = [layer for layer in counted.layers if isinstance(layer.op, DepthwiseConv2d)][5]
     return replace(
         counted,
         positions={**counted.positions, layer.name: 16 * 16},
@@ -95,12 +97,12 @@ def _input_byte(counted: Entry) -> Entry:
 
 
 def _dense_goodness(counted: Entry) -> Entry:
-    layer = [layer for layer in counted.layers if layer.op == "dense"][-1]
+    layer = [layer for layer in counted.layers if isinstance(layer.op, Dense)][-1]
     return replace(counted, goodness={**counted.goodness, layer.name: layer.macs})
 
 
 def _dense_left_out(counted: Entry) -> Entry:
-    layer = [layer for layer in counted.layers if layer.op == "dense"][-1]
+    layer = [layer for layer in counted.layers if isinstance(layer.op, Dense)][-1]
     return replace(counted, kept={**counted.kept, layer.name: 0})
 
 

@@ -1,19 +1,21 @@
 """Network -> what an analytic table counts of each layer: multiply-accumulates, values and parameters. Weights count by their shapes.
 
 In comes a network with parameters, of any numeric; out goes one ``Count`` for each layer that computes, in order. Batch normalisation is
-folded first; reshapes and separate ReLUs are passed over, for they compute nothing that a table counts and write where they read. Refused:
+folded first; what can
+work in place (reshapes, separate ReLUs) is passed over, for it computes nothing that a table counts and writes where it reads. Refused:
 layer kinds that no published table knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 
 from edgeff.errors import Unsupported
-from edgeff.ir import Layer, Network
+from edgeff.ir import Network
+from edgeff.ops import Operator, kind
 from edgeff.ops.folding import fold
+from edgeff.registry import ops as registry
 
 Shape = tuple[int, ...]
 
@@ -28,7 +30,7 @@ class Count:
     """
 
     name: str
-    op: str
+    op: Operator
     inputs: tuple[str, ...]
     positions: int
     channels: int
@@ -57,65 +59,31 @@ def counts(network: Network) -> tuple[Count, ...]:
     source = {"input": "input"}
     found: list[Count] = []
     for layer in network:
-        if layer.op in _WRITES_WHERE_IT_READS:
+        op, x = kind(layer), shapes[layer.inputs[0]]
+        if op.works_in_place:
             source[layer.name] = source[layer.inputs[0]]
             continue
-        if layer.op not in _MACS_PER_POSITION:
-            raise Unsupported(
-                f"layer {layer.name!r} in an analytic table",
-                got=layer.op,
-                allowed=", ".join((*_MACS_PER_POSITION, *sorted(_WRITES_WHERE_IT_READS))),
-            )
+        macs = op.macs_per_position(layer, x)
+        if macs is None:
+            allowed = ", ".join(name for name, known in registry.items() if known.works_in_place or _has_formula(known))
+            raise Unsupported(f"layer {layer.name!r} in an analytic table", got=layer.kind, allowed=allowed)
         source[layer.name] = layer.name
         *space, channels = layer.shape
         inputs = tuple(source[name] for name in layer.inputs)
         found.append(
             Count(
                 layer.name,
-                layer.op,
+                op,
                 inputs,
                 prod(space),
                 channels,
-                _MACS_PER_POSITION[layer.op](layer, shapes[layer.inputs[0]]),
-                _padded(layer, shapes[layer.inputs[0]]),
+                macs,
+                op.padded_elements(x),
                 sum(param.size for param in layer.params.values()),
             )
         )
     return tuple(found)
 
 
-def _weights(layer: Layer, _inputs: Shape) -> int:
-    """Each weight is used once at each position; taps that fall on the padding count too."""
-    return layer.params["weight"].size
-
-
-def _window(layer: Layer, _inputs: Shape) -> int:
-    return int(layer.attrs["pool_h"]) * int(layer.attrs["pool_w"]) * layer.shape[-1]
-
-
-_WRITES_WHERE_IT_READS = frozenset({"relu", "reshape"})
-_MACS_PER_POSITION: Mapping[str, Callable[[Layer, Shape], int]] = {
-    "dense": _weights,
-    "conv2d": _weights,
-    "depthwise_conv2d": _weights,
-    "conv1d": _weights,
-    "average_pool2d": _window,
-    "max_pool2d": _window,
-    "global_average_pool": lambda _layer, inputs: prod(inputs),
-    "add": lambda layer, _inputs: layer.shape[-1],
-    "transpose": lambda _layer, _inputs: 0,
-    "softmax": lambda _layer, _inputs: 0,  # no products: what one costs is for a table to say
-}
-
-
-def _padded(layer: Layer, inputs: Shape) -> int:
-    """The values of the first input with the layer's zero padding around it."""
-    if "pad_top" in layer.attrs:
-        height, width, channels = inputs
-        vertical = int(layer.attrs["pad_top"]) + int(layer.attrs["pad_bottom"])
-        horizontal = int(layer.attrs["pad_left"]) + int(layer.attrs["pad_right"])
-        return (height + vertical) * (width + horizontal) * channels
-    if "pad_left" in layer.attrs:
-        length, channels = inputs
-        return (length + int(layer.attrs["pad_left"]) + int(layer.attrs["pad_right"])) * channels
-    return prod(inputs)
+def _has_formula(operator: type[Operator]) -> bool:
+    return operator.macs_per_position is not Operator.macs_per_position

@@ -25,6 +25,7 @@ from math import prod
 
 from edgeff.errors import BadInput
 from edgeff.ir import Network
+from edgeff.ops import Operator
 from edgeff.studies.analytic.geometry import Count, counts
 
 SOURCE = "Pau & Aymone, Suitability of Forward-Forward and PEPITA Learning to MLCommons-Tiny Benchmarks, IEEE COINS 2023"
@@ -53,10 +54,10 @@ class Entry:
 
     @property
     def softmax(self) -> bool:
-        return self.layers[-1].op == "softmax"
+        return self.layers[-1].op.probabilities
 
     def macs(self, layer: Count) -> int:
-        return SOFTMAX_MACS * layer.values if layer.op == "softmax" else self.positions[layer.name] * layer.macs_per_position
+        return SOFTMAX_MACS * layer.values if layer.op.probabilities else self.positions[layer.name] * layer.macs_per_position
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def entry(network: Network) -> Entry:
     for layer in layers:
         if layer.learns:
             kept |= {name: values[name] for name in (*layer.inputs, layer.name)}
-        elif layer.op == "softmax":
+        elif layer.op.probabilities:
             kept[layer.name] = SOFTMAX_BYTES * layer.values
     positions = {layer.name: layer.positions for layer in layers}
     return Entry(layers, inputs, positions, {layer.name: layer.values for layer in layers if layer.learns}, kept)
@@ -122,9 +123,9 @@ def layer_macs(entry: Entry) -> tuple[LayerMacs, ...]:
     below = False  # whether a layer with weights stands below, so that a gradient must go further down
     for layer in entry.layers:
         forward = entry.macs(layer)
-        backward = forward if below and layer.op not in ("add", "softmax") else 0
+        backward = forward if below and layer.op.arity == 1 and not layer.op.probabilities else 0
         update = forward if layer.learns else 0
-        found.append(LayerMacs(layer.name, layer.op, forward, backward, update, entry.goodness.get(layer.name, 0)))
+        found.append(LayerMacs(layer.name, layer.op.name, forward, backward, update, entry.goodness.get(layer.name, 0)))
         below |= layer.learns
     return tuple(found)
 
@@ -141,7 +142,7 @@ def parts(entry: Entry) -> Parts:
         normalisation=goodness,
         projection=entry.inputs * entry.outputs,
         error=entry.outputs,
-        softmax=sum(layer.forward for layer in layers if layer.op == "softmax"),
+        softmax=sum(layer.forward for layer, count in zip(layers, entry.layers, strict=True) if count.op.probabilities),
     )
 
 
@@ -161,7 +162,7 @@ def figures(entry: Entry) -> dict[str, Figures]:
     windows = [*_windows(entry)]
     activations = {
         "bp": whole,
-        "ff": entry.kept["input"] + max(w.read + w.made + w.skipped for w in windows if w.op != "softmax"),
+        "ff": entry.kept["input"] + max(w.read + w.made + w.skipped for w in windows if not w.op.probabilities),
         "pepita": whole,
         "mempepita": max(w.read + w.made + w.larger + 2 * w.skipped for w in windows),
     }
@@ -173,7 +174,7 @@ def figures(entry: Entry) -> dict[str, Figures]:
 class _Window:
     """The bytes in use while a layer is computed: what it reads and makes, the larger of both without padding, and the skip connections."""
 
-    op: str
+    op: Operator
     read: int
     made: int
     larger: int
@@ -187,7 +188,7 @@ def _windows(entry: Entry) -> Iterable[_Window]:
     for index, layer in enumerate(entry.layers):
         main, *others = layer.inputs
         around = {*others, *(name for name in made if last_use.get(name, -1) > index)} - {main}
-        read = layer.padded_values if layer.op == "depthwise_conv2d" else values[main]
-        out = layer.values * (SOFTMAX_BYTES if layer.op == "softmax" else 1)
+        read = layer.padded_values if layer.op.channelwise and layer.learns else values[main]
+        out = layer.values * (SOFTMAX_BYTES if layer.op.probabilities else 1)
         yield _Window(layer.op, read, out, max(values[main], out), sum(values[name] for name in around))
         made.append(layer.name)

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Network
 from edgeff.networks import reproduces_input
-from edgeff.ops import Activations, forward, parameters
+from edgeff.ops import Activations, forward, kind, parameters
 from edgeff.ops.backward import input_gradient
 from edgeff.ops.folding import fold
 from edgeff.ops.parallel import slices
@@ -79,7 +79,7 @@ class Attacked:
             )
         self.network = fold(network)
         last = self.network.layers[-1]
-        self.top = last.inputs[0] if last.op == "softmax" else last.name
+        self.top = last.inputs[0] if kind(last).probabilities else last.name
         shape = last.shape
         if len(shape) != 1 or shape[0] < 2 or reproduces_input(self.network) or self.top == "input":
             raise Unsupported("attacking a model", got=f"outputs {shape}", allowed="the scores of two classes or more")

@@ -1,0 +1,118 @@
+"""What an attribute of an operator may be: a type and a range, stated once, on the field of the operator's record.
+
+A field is annotated with one of the types here (``Count``, ``Padding``, ``Epsilon``, ...) or with a plain ``int``, ``float``, ``bool`` or
+``str``. Out comes the value as that type, or a refusal that names the operator and the attribute and says what is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Annotated, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from edgeff.errors import BadInput, one_line
+from edgeff.ir import Attr, Operator
+
+MAX_ELEMENTS = 1 << 24
+"""Elements of an input or an activation, and so of anything that an attribute counts."""
+LARGEST_FLOAT = float(np.nextafter(np.finfo(np.float32).max, np.float32(0)))
+"""Of an attribute that becomes a float32 constant: below the largest of all, which stands for "no end" in files."""
+
+_WORDS: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text"}
+
+
+@dataclass(frozen=True)
+class Range:
+    """From ``low`` to ``high``, both among it; ``text`` says it where "low to high" would not."""
+
+    low: float
+    high: float
+    text: str = ""
+
+    def holds(self, value: Attr) -> bool:
+        return not isinstance(value, str) and self.low <= value <= self.high
+
+    def allowed(self, base: type) -> str:
+        return f"{_WORDS[base]}, {self.text or f'{self.low} to {self.high}'}"
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of the names that ``names`` returns when it is asked, for more may be registered."""
+
+    names: Callable[[], tuple[str, ...]]
+
+    def holds(self, value: Attr) -> bool:
+        return value in self.names()
+
+    def allowed(self, base: type) -> str:
+        return ", ".join(self.names())
+
+
+Count = Annotated[int, Range(1, MAX_ELEMENTS)]
+Padding = Annotated[int, Range(0, MAX_ELEMENTS)]
+Epsilon = Annotated[float, Range(0.0, LARGEST_FLOAT, "0 or more")]
+
+
+LEFT_OUT = {"left_out": True}
+"""The metadata of a field whose default a file does not mention."""
+
+
+def is_left_out(op: Operator, name: str) -> bool:
+    """Whether a file does not mention the attribute ``name`` of ``op``."""
+    item = next(item for item in fields(type(op)) if item.name == name)
+    return bool(item.metadata.get("left_out")) and getattr(op, name) == item.default
+
+
+Domain = tuple[type, tuple[Range | OneOf, ...]]
+_DOMAINS: dict[type, dict[str, Domain]] = {}
+
+
+def domains(operator: type[Operator]) -> dict[str, Domain]:
+    """The type and the limits of each attribute of ``operator``, in the order of its fields."""
+    if operator not in _DOMAINS:
+        _DOMAINS[operator] = _domains(operator)
+    return _DOMAINS[operator]
+
+
+def _domains(operator: type[Operator]) -> dict[str, Domain]:
+    hints = get_type_hints(operator, include_extras=True)
+    made = {}
+    for item in fields(operator):
+        hint = hints[item.name]
+        base, *limits = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+        made[item.name] = (base, tuple(limits))
+    return made
+
+
+def allowed(operator: type[Operator], name: str) -> str:
+    """What the attribute ``name`` may be, for a refusal."""
+    base, limits = domains(operator)[name]
+    return limits[0].allowed(base) if limits else _WORDS[base]
+
+
+def checked(operator: type[Operator], name: str, value: object) -> Attr:
+    """``value`` as the attribute's type. Raises BadInput, naming operator and attribute, for what it may not be."""
+    base, limits = domains(operator)[name]
+    made = _as(base, value)
+    if made is None or not all(limit.holds(made) for limit in limits):
+        raise refusal(operator, name, value, allowed(operator, name))
+    return made
+
+
+def refusal(operator: type[Operator], name: str, value: object, allowed: object) -> BadInput:
+    """What is raised for an attribute that the record cannot take."""
+    return BadInput(f"{operator.name}, {name}", got=one_line(repr(value), 80), allowed=allowed)
+
+
+def _as(base: type, value: object) -> Attr | None:
+    """``value`` as ``base``, None where it is of another type or not finite; NumPy's numbers are numbers, True is none."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bool) or base is bool:
+        return value if base is bool and isinstance(value, bool) else None
+    if base is float and isinstance(value, int | float):
+        return float(value) if abs(value) <= LARGEST_FLOAT else None
+    return value if isinstance(value, int | str) and isinstance(value, base) else None
