@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
-from edgeff.errors import BadInput
+from edgeff.errors import BadInput, Unsupported
 from edgeff.formats import operators
 from edgeff.formats.onnx import nodes as onnx_nodes
+from edgeff.formats.onnx.writer import to_onnx
 from edgeff.formats.tflite import nodes as tflite_nodes
+from edgeff.formats.tflite.writer import to_tflite
+from edgeff.ir import Layer, Network
+from edgeff.ops.physical import Physical
 
 
 def test_operators_import_neither_onnx_nor_the_tflite_schema() -> None:
@@ -31,6 +35,13 @@ def test_operators_import_neither_onnx_nor_the_tflite_schema() -> None:
 )
 def test_a_foreign_operator_is_read_beside_the_operator_it_becomes(table: Callable[[], dict[str, Any]], foreign: str, folder: str) -> None:
     assert table()[foreign].read.__module__.split(".")[:3] == ["edgeff", "ops", folder]
+
+
+@pytest.mark.parametrize(("write", "title"), [(to_onnx, "ONNX"), (to_tflite, "TFLite")])
+def test_an_operator_without_a_writer_is_refused_with_its_own_reason(write: Callable[[Network], object], title: str) -> None:
+    medium = Layer("lens", Physical(map="speckle", seed=1), ("input",), (4,))
+    with pytest.raises(Unsupported, match=rf"^layer 'lens': got kind 'physical'; allowed: in {title} files add, .*; it is a black box"):
+        write(Network("n", (3,), (medium,)))
 
 
 def test_two_readers_of_one_foreign_operator_are_refused() -> None:

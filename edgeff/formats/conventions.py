@@ -7,23 +7,13 @@ file cannot hold. Writers ask before they write, readers after they have read. A
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from edgeff.errors import Unsupported
 from edgeff.formats.checks import MAX_ELEMENTS, MAX_NAME_CHARACTERS, check_finite, check_name, check_shape, short
 from edgeff.formats.quant_conventions import check_quant, check_quants
 from edgeff.ir import Network, Quant
 from edgeff.ops import kind
 
-__all__ = ["MAX_ELEMENTS", "MAX_NAME_CHARACTERS", "check", "check_finite", "check_forms", "check_name", "check_shape", "short"]
-
-
-def check_forms(network: Network, forms: Collection[str], what: str) -> None:
-    """Returns nothing; raises Unsupported, naming the layer, for an operator that a format (``what``) has no form for."""
-    for layer in network:
-        if layer.kind not in forms:
-            got = f"kind {short(layer.kind)}"
-            raise Unsupported(f"layer {short(layer.name)}", got=got, allowed=f"in {what} files {', '.join(sorted(forms))}")
+__all__ = ["MAX_ELEMENTS", "MAX_NAME_CHARACTERS", "check", "check_finite", "check_name", "check_shape", "short"]
 
 
 def check(network: Network, *, bias_scale_unused: bool = False) -> None:

@@ -1,9 +1,12 @@
 """What the registered operators bring for a model format: the module ``onnx``, ``tflite`` or ``keras`` beside an operator.
 
 Such a module is imported when a file of its format is first read or written, so that the operators themselves need neither onnx nor the
-TFLite schema. It may hold ``READERS``, the foreign operators that become this one by name, each with the format's ``Handler``. What belongs
-to no operator (constants, scales, shapes) is read by the format itself. A foreign operator has one reader; where it may become several
-layers, its owner is the one that it becomes in general, and delegates.
+TFLite schema. It may hold
+
+- ``READERS``: the foreign operators that become this one by name, each with the format's ``Handler``. What belongs to no operator
+  (constants, scales, shapes) is read by the format itself. A foreign operator has one reader; where it may become several layers, its owner
+  is the one that it becomes in general, and delegates;
+- ``write(graph, layer)``, which adds the layer to the format's ``Graph``, or ``REFUSED``: why there is none, in one line for the user.
 """
 
 from __future__ import annotations
@@ -11,12 +14,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from types import ModuleType
 from typing import Any, TypeVar
 
-from edgeff.errors import BadInput
+from edgeff.errors import BadInput, Unsupported, short
+from edgeff.ir import Layer, Network
 from edgeff.registry import ops
 
 Handler = TypeVar("Handler")
@@ -33,6 +37,20 @@ def readers(form: str, shared: Mapping[str, Handler]) -> dict[str, Handler]:
             if name in table:
                 raise BadInput(f"the reader of {form} operator {name}", got=f"{op} beside {owners[name]}", allowed="one reader")
             table[name], owners[name] = handler, op
+    return table
+
+
+def writers(network: Network, form: str, title: str) -> dict[str, Callable[[Any, Layer], None]]:
+    """How to write each operator to a format, by the operator's name; ``title`` is the format's name for messages.
+
+    Raises Unsupported, naming the layer and the operator's own reason, where ``network`` has one that the format does not hold.
+    """
+    table, reasons = dict(parts(form, "write")), dict(parts(form, "REFUSED"))
+    for layer in network:
+        if layer.kind not in table:
+            allowed = f"in {title} files {', '.join(sorted(table))}"
+            reason = reasons.get(layer.kind, f"it has no {form}.py with a writer")
+            raise Unsupported(f"layer {short(layer.name)}", got=f"kind {short(layer.kind)}", allowed=allowed, next_step=reason)
     return table
 
 

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeff.formats.onnx.reading import Graph, Handler, Values, constant, real
+from edgeff.formats.onnx.reading import Handler, Reading, Values, constant, real
 from edgeff.formats.onnx.views import Seen, View
 from edgeff.formats.values import Constant, Node
 from edgeff.ir import Array
 
 
-def affine(graph: Graph, node: Node, x: View, scale: Array, shift: Array) -> View:
+def affine(graph: Reading, node: Node, x: View, scale: Array, shift: Array) -> View:
     """``x`` times ``scale`` plus ``shift``, vectors over edgeff's last axis or of one element, melted into the layer before it."""
     return x.like(graph.assembly.affine(node, x.x, scale, shift))
 
@@ -42,12 +42,12 @@ def _factor(node: Node, x: View, value: Constant) -> Array:
     return by_channel(node, x, value)
 
 
-def _subtract(graph: Graph, node: Node, values: Values) -> Seen:
+def _subtract(graph: Reading, node: Node, values: Values) -> Seen:
     x = real(node, values[0])
     return affine(graph, node, x, np.ones(1), -_factor(node, x, constant(node, values[1], "bias")))
 
 
-def _multiply(graph: Graph, node: Node, values: Values) -> Seen:
+def _multiply(graph: Reading, node: Node, values: Values) -> Seen:
     first, second = (values[1], values[0]) if isinstance(values[0], Constant) else (values[0], values[1])
     if isinstance(second, Constant):
         x = real(node, first)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from edgeff.formats.onnx.reading import Graph, Handler, Values, activation, constant, number, present
+from edgeff.formats.onnx.reading import Handler, Reading, Values, activation, constant, number, present
 from edgeff.formats.onnx.tensors import MAX_RANK, read_tensor
 from edgeff.formats.onnx.views import Seen
 from edgeff.formats.values import Constant, Node
@@ -19,20 +19,20 @@ BATCH = -(1 << 40)
 """Stands for the batch in what Shape gives: a Reshape takes it in front, and no one takes it as a size."""
 
 
-def _dropout(graph: Graph, node: Node, values: Values) -> Seen:
+def _dropout(graph: Reading, node: Node, values: Values) -> Seen:
     if values[2] is not None:
         raise node.unsupported("a training_mode input", "Dropout at inference")
     return present(node, values[0])
 
 
-def _constant_node(graph: Graph, node: Node, values: Values) -> Seen:
+def _constant_node(graph: Reading, node: Node, values: Values) -> Seen:
     value = node.attributes.get("value")
     if not isinstance(value, onnx.AttributeProto) or not value.HasField("t"):
         raise node.unsupported("a Constant without a tensor", "attribute value")
     return Constant(read_tensor(value.t))
 
 
-def _shape(graph: Graph, node: Node, values: Values) -> Seen:
+def _shape(graph: Reading, node: Node, values: Values) -> Seen:
     x = activation(node, values[0])
     if x.shape is None:
         raise node.unsupported("an input of unknown shape", "a model whose input has a shape")
@@ -49,14 +49,14 @@ def _numbers(node: Node, value: Seen | None, what: str) -> Array:
     return array.astype(np.int64)
 
 
-def _gather(graph: Graph, node: Node, values: Values) -> Seen:
+def _gather(graph: Reading, node: Node, values: Values) -> Seen:
     data, places = _numbers(node, values[0], "tensor"), _numbers(node, values[1], "index")
     if number(node, "axis", 0) not in (0, -1) or data.ndim != 1 or not np.all((-data.size <= places) & (places < data.size)):
         raise node.bad(f"elements {places.tolist()} of {data.tolist()}", "places in it")
     return Constant(data[places])
 
 
-def _slice(graph: Graph, node: Node, values: Values) -> Seen:
+def _slice(graph: Reading, node: Node, values: Values) -> Seen:
     data = _numbers(node, values[0], "tensor")
     ends = []
     for name, value, default in (("starts", values[1], None), ("ends", values[2], None), ("axes", values[3], 0), ("steps", values[4], 1)):
@@ -71,14 +71,14 @@ def _slice(graph: Graph, node: Node, values: Values) -> Seen:
     return Constant(data[start:end])
 
 
-def _concat(graph: Graph, node: Node, values: Values) -> Seen:
+def _concat(graph: Reading, node: Node, values: Values) -> Seen:
     parts = [_numbers(node, value, "part") for value in values if value is not None]
     if number(node, "axis", 0) not in (0, -1) or any(part.ndim != 1 for part in parts) or sum(part.size for part in parts) > MAX_RANK:
         raise node.unsupported(f"parts of shapes {[part.shape for part in parts]}", f"the parts of a shape of at most {MAX_RANK} sizes")
     return Constant(np.concatenate(parts))
 
 
-def _cast(graph: Graph, node: Node, values: Values) -> Seen:
+def _cast(graph: Reading, node: Node, values: Values) -> Seen:
     if number(node, "to", 0) not in (onnx.TensorProto.INT64, onnx.TensorProto.INT32):
         raise node.unsupported("a change of type", "to int64, of a shape")
     return Constant(_numbers(node, values[0], "tensor"))

@@ -146,6 +146,10 @@ class Graph:
             "DequantizeLinear", [stored, *scales], self.names.claim(f"{wish}.float"), self.names.claim(f"{wish}.dequantize"), **axis
         )
 
+    def parameters(self, layer: Layer, weight: Array | None = None) -> list[str]:
+        """The names of the float tensors of the layer's weight (``weight`` as ONNX wants it, with its outputs on axis 0) and bias."""
+        return [self.parameter(layer, key, weight if key == "weight" else None) for key in ("weight", "bias") if key in layer.params]
+
     def scales(self, wish: str, quant: Quant, zero_point: bool) -> list[str]:
         """The names of a scale and, on demand, an int8 zero point: scalars, or vectors for a per-channel weight."""
         shape = () if quant.axis is None else (len(quant.scale),)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeff.formats.onnx.reading import Graph, Handler, Values, constant, integers, number, optional, real, word
+from edgeff.formats.onnx.reading import Handler, Reading, Values, constant, integers, number, optional, real, word
 from edgeff.formats.onnx.views import Axes, Seen, channels_first, view
 from edgeff.formats.values import Node
 from edgeff.ir import Array
 from edgeff.ops.label import Label
 
 
-def _pad(graph: Graph, node: Node, values: Values) -> Seen:
+def _pad(graph: Reading, node: Node, values: Values) -> Seen:
     """Zeros around an image, or the neutral label before a vector; the pads are an attribute before opset 11.
 
     Before the channels of an image the neutral label may be zeros as well: it is one where edgeff's own description says so.

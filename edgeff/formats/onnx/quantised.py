@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from edgeff.formats.onnx.reading import Graph, Handler, Values, activation, constant, flag, number, optional, present, real
+from edgeff.formats.onnx.reading import Handler, Reading, Values, activation, constant, flag, number, optional, present, real
 from edgeff.formats.onnx.views import Seen, View
 from edgeff.formats.values import SCALE_BYTES, Constant, Node
 from edgeff.ir import Array, Quant
@@ -25,7 +25,7 @@ Pair = tuple[Seen | None, Seen | None]
 """A scale and a zero point, or None for none."""
 
 
-def quantised(graph: Graph, node: Node, x: View, quant: Quant) -> View:
+def quantised(graph: Reading, node: Node, x: View, quant: Quant) -> View:
     """``x`` as integers, by a layer of its own where it has another scale already."""
     y = x.x
     if y.quant is not None and (y.quant != quant or graph.described.get(node.name) == Requantise.name):
@@ -33,11 +33,11 @@ def quantised(graph: Graph, node: Node, x: View, quant: Quant) -> View:
     return x.like(graph.assembly.quantise(node, y, quant))
 
 
-def _quantize_linear(graph: Graph, node: Node, values: Values) -> Seen:
+def _quantize_linear(graph: Reading, node: Node, values: Values) -> Seen:
     return quantised(graph, node, real(node, values[0]), activation_quant(graph, node, (values[1], values[2])))
 
 
-def _dequantize_linear(graph: Graph, node: Node, values: Values) -> Seen:
+def _dequantize_linear(graph: Reading, node: Node, values: Values) -> Seen:
     x = present(node, values[0])
     if isinstance(x, View):
         return dequantised(graph, node, x, (values[1], values[2]))
@@ -47,13 +47,13 @@ def _dequantize_linear(graph: Graph, node: Node, values: Values) -> Seen:
     return _scaled(graph, node, value, (values[1], values[2]), int(number(node, "axis", 1)))
 
 
-def dequantised(graph: Graph, node: Node, x: Seen | None, scales: Pair) -> View:
+def dequantised(graph: Reading, node: Node, x: Seen | None, scales: Pair) -> View:
     """``x``, integers with ``scales``, as float."""
     seen = activation(node, x)
     return seen.like(graph.assembly.dequantise(node, seen.x, activation_quant(graph, node, scales)))
 
 
-def _scaled(graph: Graph, node: Node, value: Constant, scales: Pair, axis: int) -> Constant:
+def _scaled(graph: Reading, node: Node, value: Constant, scales: Pair, axis: int) -> Constant:
     """A constant of integers with its scales, int8 instead of uint8."""
     array = value.array
     quant = _quant(graph, node, scales, array.dtype, array.shape, axis)
@@ -63,12 +63,12 @@ def _scaled(graph: Graph, node: Node, value: Constant, scales: Pair, axis: int) 
     return Constant((array ^ np.uint8(128)).view(np.int8), quant)
 
 
-def activation_quant(graph: Graph, node: Node, scales: Pair) -> Quant:
+def activation_quant(graph: Reading, node: Node, scales: Pair) -> Quant:
     """The scale and zero point of an activation."""
     return _quant(graph, node, scales, np.dtype(np.uint8), None, 0)
 
 
-def _quant(graph: Graph, node: Node, scales: Pair, dtype: np.dtype[Any], shape: tuple[int, ...] | None, axis: int) -> Quant:
+def _quant(graph: Reading, node: Node, scales: Pair, dtype: np.dtype[Any], shape: tuple[int, ...] | None, axis: int) -> Quant:
     """The scales of a constant of ``shape`` (None: of an activation) as a Quant of int8 or int32; ``dtype`` is its type where no zero point
     tells, ``axis`` where several scales lie.
     """
@@ -97,7 +97,7 @@ def _quant(graph: Graph, node: Node, scales: Pair, dtype: np.dtype[Any], shape: 
     return Quant(tuple(scale.tolist()), zero_point, axis, held)
 
 
-def weight_of(graph: Graph, node: Node, value: Seen | None, scales: Pair, axis: int) -> Constant:
+def weight_of(graph: Reading, node: Node, value: Seen | None, scales: Pair, axis: int) -> Constant:
     """An int8 or uint8 weight with its scales, which lie along ``axis``."""
     weight = constant(node, value, "weight")
     if weight.quant is not None or weight.array.dtype not in (np.int8, np.uint8):
@@ -105,7 +105,7 @@ def weight_of(graph: Graph, node: Node, value: Seen | None, scales: Pair, axis: 
     return _scaled(graph, node, weight, scales, axis)
 
 
-def bias_of(graph: Graph, node: Node, value: Seen | None, x: View, weight: Constant) -> Constant | None:
+def bias_of(graph: Reading, node: Node, value: Seen | None, x: View, weight: Constant) -> Constant | None:
     """An int32 bias with the scales of the products."""
     bias = optional(node, value, "bias")
     if bias is None or x.x.quant is None or weight.quant is None:
@@ -117,7 +117,7 @@ def bias_of(graph: Graph, node: Node, value: Seen | None, x: View, weight: Const
     return replace(bias, quant=Quant(tuple(products.tolist()), 0, None if weight.quant.axis is None else 0, "int32"))
 
 
-def first(graph: Graph, node: Node, x: View) -> View:
+def first(graph: Reading, node: Node, x: View) -> View:
     """The input of a pool, channels first, whatever its attribute ``channels_last`` says."""
     rank = len(x.shape or ())
     if not flag(node, "channels_last") or not rank:
@@ -125,7 +125,7 @@ def first(graph: Graph, node: Node, x: View) -> View:
     return graph.views.transposed(graph.views.beside(node, "transpose"), x, (rank - 1, *range(rank - 1)))
 
 
-def last(graph: Graph, node: Node, y: View) -> View:
+def last(graph: Reading, node: Node, y: View) -> View:
     """The output of a pool, channels first, as its attribute ``channels_last`` says."""
     rank = len(y.shape or ())
     if not flag(node, "channels_last") or not rank:

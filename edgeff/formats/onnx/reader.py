@@ -25,7 +25,7 @@ from edgeff.formats.assembly import Assembly
 from edgeff.formats.conventions import short
 from edgeff.formats.files import read_file
 from edgeff.formats.onnx.nodes import handlers
-from edgeff.formats.onnx.reading import Graph
+from edgeff.formats.onnx.reading import Reading
 from edgeff.formats.onnx.tensors import DTYPES, read_tensor, text
 from edgeff.formats.onnx.views import Seen, View, view
 from edgeff.formats.onnx.wire import check_expansion
@@ -51,7 +51,7 @@ def from_onnx(source: Path | str | bytes) -> Network:
     described: dict[str, Any] = {}
     if "edgeff.network" in properties:
         described = description.from_json(properties["edgeff.network"], "edgeff.network in the ONNX file")
-    context = Graph(assembly, tensors, reads, _opset(model), handlers(), _layer_kinds(described))
+    context = Reading(assembly, tensors, reads, _opset(model), handlers(), _layer_kinds(described))
     assembly.described = frozenset(context.described)
     for index, node in enumerate(graph.node):
         _read_node(context, node, index)
@@ -131,7 +131,7 @@ def _tensors(graph: onnx.GraphProto) -> tuple[dict[str, Seen], Assembly]:
     return tensors, assembly
 
 
-def _read_node(context: Graph, proto: onnx.NodeProto, index: int) -> None:
+def _read_node(context: Reading, proto: onnx.NodeProto, index: int) -> None:
     """Puts the node's output into ``context.tensors``."""
     attributes: dict[str, Any] = {}
     for attribute in proto.attribute:

@@ -1,6 +1,6 @@
 """What the reading of an ONNX graph has made so far, and how a node gets at its inputs and attributes.
 
-The readers of operators (``ops/<op>/onnx.py``, and those of ``nodes``) are functions of the Graph, the Node and the values that the node
+The readers of operators (``ops/<op>/onnx.py``, and those of ``nodes``) are functions of the Reading, the Node and the values that the node
 reads (None for an absent optional input); they return what the node makes. Shapes are without the batch axis.
 """
 
@@ -18,7 +18,7 @@ Values = list[Seen | None]
 
 
 @dataclass(slots=True)
-class Graph:
+class Reading:
     """``reads`` counts the readers of each tensor, the graph's output among them; ``handlers`` are the operators' readers, ``described``
     holds the kind of each layer in edgeff's own description of the file.
     """
@@ -56,7 +56,7 @@ class Graph:
 class Handler:
     """How to read an operator: the function, the least and largest count of inputs, the attributes it knows, its domain."""
 
-    read: Callable[[Graph, Node, Values], Seen]
+    read: Callable[[Reading, Node, Values], Seen]
     inputs: tuple[int, int]
     attributes: frozenset[str] = frozenset()
     domain: str = ""

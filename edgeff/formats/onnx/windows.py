@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import prod
+from typing import Any
 
 from edgeff.formats.conventions import MAX_ELEMENTS
-from edgeff.formats.onnx.reading import Graph, flag, integers, word
+from edgeff.formats.onnx.reading import Reading, flag, integers, word
 from edgeff.formats.onnx.views import Axes, View, channels_first
 from edgeff.formats.values import Activation, Node
 from edgeff.ops.average_pool2d import AveragePool2d
 from edgeff.ops.pool2d import Pool2d
+from edgeff.ops.window import Windowed
 from edgeff.ops.windows import same_padding
 
 Pair = tuple[int, int]
@@ -68,7 +70,7 @@ def _strides_and_pads(node: Node, sizes: Axes, kernel: Axes) -> tuple[Axes, Axes
     return strides, before + after if wish == "SAME_UPPER" else after + before
 
 
-def as_image(graph: Graph, node: Node, x: View) -> Activation:
+def as_image(graph: Reading, node: Node, x: View) -> Activation:
     """A tensor (C, H, W) as (H, W, C), a tensor (C, L) as (1, L, C)."""
     last = graph.views.channels_last(node, x)
     if last.shape is None or len(last.shape) == 3:
@@ -76,7 +78,7 @@ def as_image(graph: Graph, node: Node, x: View) -> Activation:
     return graph.assembly.reshape(graph.views.beside(node, "image"), last, (1, *last.shape))
 
 
-def as_tensor(graph: Graph, node: Node, y: Activation, rank: int) -> View:
+def as_tensor(graph: Reading, node: Node, y: Activation, rank: int) -> View:
     """An output (H, W, C) as ONNX has it: (C, H, W), or (C, L) where ``rank`` is 2."""
     if rank == 2 and y.shape is not None:
         y = graph.assembly.reshape(graph.views.beside(node, "sequence"), y, y.shape[1:])
@@ -116,9 +118,14 @@ def pool_window(node: Node, x: View, operator: type[Pool2d]) -> tuple[Axes, Axes
     return kernel, strides, pads
 
 
-def pool(graph: Graph, node: Node, x: View, operator: type[Pool2d]) -> View:
+def pool(graph: Reading, node: Node, x: View, operator: type[Pool2d]) -> View:
     """An average or a maximum over windows; integers stay integers."""
     kernel, strides, pads = pool_window(node, x, operator)
     image = as_image(graph, node, x)
     y = graph.assembly.pool2d(node, operator, replace(image, integer=False), two(kernel, 1), two(strides, 1), four(pads))
     return as_tensor(graph, node, replace(y, integer=image.integer), len(kernel) + 1)
+
+
+def window_attributes(op: Windowed) -> dict[str, Any]:
+    """The attributes of the window of a convolution or pool."""
+    return {"kernel_shape": [*op.window], "strides": [*op.stride], "pads": [*op.pads]}

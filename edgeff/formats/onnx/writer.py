@@ -2,13 +2,12 @@
 
 In goes a float32 or int8 network; out comes a model that the checker finds clean and ONNX Runtime runs as it stands, with the batch axis
 "N". Input and output have the network's shapes, images channels last; where an operator wants channels first the tensors are transposed
-once (see onnx_graph), and onnx_forms says what each layer kind becomes. Batch normalisation is folded into the layers before it. An int8
-network is written in QDQ form: float input and output, int8 weights and int32 biases each behind a DequantizeLinear, a QuantizeLinear and
-DequantizeLinear around each activation; what only moves data moves the integers. What ONNX has no word for is JSON in ``metadata_props``:
-``edgeff.network`` (see formats.description) and ``edgeff.metadata``.
+once (see ``graph``), and ``ops/<op>/onnx.py`` says what each operator becomes. Batch normalisation is folded into the layers before it. An
+int8 network is written in QDQ form: float input and output, int8 weights and int32 biases each behind a DequantizeLinear, a QuantizeLinear
+and DequantizeLinear around each activation; what only moves data moves the integers. What ONNX has no word for is JSON in
+``metadata_props``: ``edgeff.network`` (see formats.description) and ``edgeff.metadata``.
 
-Weights keep every bit and layers their names: ``formats.load`` gives the same network back. Refused: operators without a form
-in forms.FORMS, int16.
+Weights keep every bit and layers their names: ``formats.load`` gives the same network back. Refused: operators without a writer, int16.
 
 Established with ONNX Runtime 1.32 on 64,000 outputs of a 64-32 layer: on an x86 core without VNNI its int8 kernels add pairs of products
 in 16 bits that saturate, and a per-channel layer came out wrong in 1,308 outputs, by up to 29 steps (per tensor: 0). With the session
@@ -27,9 +26,8 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-from edgeff.formats import conventions, description
+from edgeff.formats import conventions, description, operators
 from edgeff.formats.files import write_file
-from edgeff.formats.onnx.forms import FORMS
 from edgeff.formats.onnx.graph import Graph
 from edgeff.ir import Network
 from edgeff.ops.folding import fold
@@ -44,11 +42,11 @@ IR_VERSION = 8
 def to_onnx(network: Network) -> onnx.ModelProto:
     """The ONNX model of ``network``. Raises BadInput or Unsupported for a network that breaks the conventions."""
     network = fold(network)
-    conventions.check_forms(network, FORMS, "ONNX")
+    write = operators.writers(network, "onnx", "ONNX")
     conventions.check(network)
     graph = Graph(network)
     for layer in network:
-        FORMS[layer.kind](graph, layer)
+        write[layer.kind](graph, layer)
     inputs = [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", *network.input_shape])]
     outputs = [helper.make_tensor_value_info(graph.output(), TensorProto.FLOAT, ["N", *network.layers[-1].shape])]
     name = network.name or "network"

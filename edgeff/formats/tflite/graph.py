@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from edgeff.errors import Unsupported, short
 from edgeff.formats.names import Names
 from edgeff.formats.tflite import METADATA_NAME
 from edgeff.formats.tflite.packing import pack
 from edgeff.formats.tflite.schema import schema
 from edgeff.ir import Array, Layer, Network, Quant
+from edgeff.ops import kind
 
 _DTYPES = {"float32": schema.TensorType.FLOAT32, "int8": schema.TensorType.INT8, "int32": schema.TensorType.INT32}
 
@@ -48,6 +50,10 @@ class Graph:
         tensor = self._tensor(name, (1, *shape), "int8" if self.int8 else "float32", 0, quant)
         tensor.shapeSignature = np.array((-1, *shape), np.int32)
         return len(self.tensors) - 1
+
+    def source(self, layer: Layer) -> int:
+        """The index of the tensor that ``layer`` reads."""
+        return self.indices[layer.inputs[0]]
 
     def between(self, layer: Layer, what: str, shape: tuple[int, ...], quant: Quant | None) -> int:
         """The index of a new tensor that is called ``layer.what``: a step before or behind the layer's operator."""
@@ -95,6 +101,16 @@ class Graph:
         """The index of the tensor that ``layer`` makes, of the layer's shape unless ``shape`` is given."""
         self.indices[layer.name] = self.activation(layer.name, layer.shape if shape is None else shape, layer.quant.get("output"))
         return self.indices[layer.name]
+
+    def fused(self, layer: Layer) -> dict[str, Any]:
+        """The option that fuses the layer's activation function into its operator."""
+        return {"fusedActivationFunction": getattr(schema.ActivationFunctionType, kind(layer).function.tflite)}
+
+    def float_only(self, layer: Layer) -> None:
+        """Returns nothing; raises Unsupported for an int8 layer that TFLite can only say in float32."""
+        if layer.quant:
+            where = f"layer {short(layer.name)}, {layer.kind}"
+            raise Unsupported(where, got="int8", allowed="float32 in TFLite files", next_step="write it as ONNX or C")
 
     def finish(self, metadata: bytes) -> bytes:
         """The file."""

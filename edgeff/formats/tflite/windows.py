@@ -5,17 +5,26 @@ SAME padding becomes numbers here, from the size the operator reads. Dilations o
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
+import numpy as np
+
+from edgeff.errors import Unsupported, short
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.flatbuffer import Table
+from edgeff.formats.tflite.graph import Graph
 from edgeff.formats.tflite.operators import Handler, Operator, Values, fused, fused_option
 from edgeff.formats.tflite.schema import names_of, schema
 from edgeff.formats.values import Activation, Node, Value
 from edgeff.formats.windows import Pads, Pair
+from edgeff.ir import Layer, Quant
+from edgeff.ops import record
 from edgeff.ops.pool2d import Pool2d
+from edgeff.ops.window import Windowed
 from edgeff.ops.windows import same_padding
 
+Beyond = Literal["zeros", "lowest"] | None
 _PADDINGS = names_of(schema.Padding)
 
 
@@ -67,3 +76,57 @@ def window_options(table: Table) -> dict[str, Any]:
 def _pool_options(table: Table) -> dict[str, Any]:
     size = {"filter_width": int(table.number(3, "int32")), "filter_height": int(table.number(4, "int32"))}
     return window_options(table) | size | fused_option(table, 5)
+
+
+def windowed(graph: Graph, layer: Layer, x: int, shape: tuple[int, ...], beyond: Beyond = "zeros") -> tuple[int, dict[str, Any]]:
+    """The tensor that a window over ``x`` of ``shape`` reads, padded where TFLite has no word for the padding, and the window's options.
+
+    ``beyond`` is what the padding holds: zeros, the lowest number of the type, or nothing that a tensor can hold (None), which is refused.
+    """
+    op = record(layer, Windowed)
+    around, size, step = op.pads, op.window, op.stride
+    (top, bottom), (left, right) = (same_padding(shape[axis], size[axis], step[axis]) for axis in (0, 1))
+    options = {"strideH": step[0], "strideW": step[1], **graph.fused(layer), "padding": schema.Padding.VALID}
+    if not any(around):
+        return x, options
+    if around == (top, left, bottom, right):
+        return x, options | {"padding": schema.Padding.SAME}
+    if beyond is None:
+        raise Unsupported(
+            f"layer {short(layer.name)}, {layer.kind}",
+            got=f"padding {around} (top, left, bottom, right)",
+            allowed=f"{(top, left, bottom, right)} or none in TFLite files",
+            next_step="write it as ONNX or C",
+        )
+    quant = graph.quants[layer.inputs[0]]
+    padded = graph.between(layer, "padded", (shape[0] + around[0] + around[2], shape[1] + around[1] + around[3], shape[2]), quant)
+    rows = [[0, 0], [around[0], around[2]], [around[1], around[3]], [0, 0]]
+    inputs = [x, graph.constant(f"{layer.name}.pads", np.array(rows, np.int32))]
+    if beyond == "zeros":
+        return graph.operator("PAD", inputs, padded, "PadOptions"), options
+    lowest = np.array([-128], np.int8) if graph.int8 else np.array([np.finfo(np.float32).min], np.float32)
+    inputs.append(graph.constant(f"{layer.name}.lowest", lowest, quant))
+    return graph.operator("PADV2", inputs, padded, "PadV2Options"), options
+
+
+def with_bias(layer: Layer, x: Quant | None) -> Layer:
+    """``layer``, with a bias of zeros where it has none. The description tells that it is none.
+
+    LiteRT runs no CONV_2D without one, and its optimised DEPTHWISE_CONV_2D ends the process there.
+    """
+    if "bias" in layer.params:
+        return layer
+    weight, channels = layer.quant.get("weight"), layer.shape[-1]
+    bias = np.zeros(channels, np.float32 if weight is None else np.int32)
+    quant = dict(layer.quant)
+    if weight is not None and x is not None:
+        products = x.scales() * weight.scales()
+        quant["bias"] = Quant(tuple(products.tolist()), 0, 0 if weight.per_channel else None, "int32")
+    return replace(layer, params=dict(layer.params) | {"bias": bias}, quant=quant)
+
+
+def write_pool(graph: Graph, layer: Layer, operator: str, beyond: Beyond) -> None:
+    """Adds a pool; ``beyond`` as for ``windowed``."""
+    x, options = windowed(graph, layer, graph.source(layer), graph.shapes[layer.inputs[0]], beyond)
+    options["filterHeight"], options["filterWidth"] = record(layer, Pool2d).window
+    graph.operator(operator, [x], graph.output(layer), "Pool2DOptions", **options)

@@ -1,13 +1,13 @@
 """Network -> TFLite: a file for LiteRT and for TFLM, the interpreter that boards run.
 
 In goes a float32 or int8 network; out come the bytes of a flatbuffer with batch 1 (shape signature -1). A batch normalisation is folded
-first; then each layer becomes its operator (``tflite_forms``), its activation function fused in. Padding is SAME or VALID where that says
-it, else a PAD (PADV2 with the lowest number before a maximum) and VALID; a conv1d is a CONV_2D between two RESHAPEs; normalise (float only)
-is MUL, MEAN, SQRT, ADD and DIV, label (neutral, float only) PADV2. Input and output of an int8 network are int8 tensors. Tensors are called
-as their layers. What TFLite has no word for is JSON in the metadata buffer ``edgeff``: {"network": formats.description, "metadata": ..}.
+first; then each layer becomes its operator (``ops/<op>/tflite.py``), its activation function fused in. Padding is SAME or VALID where that
+says it, else a PAD (PADV2 with the lowest number before a maximum) and VALID; a conv1d is a CONV_2D between two RESHAPEs; normalise (float
+only) is MUL, MEAN, SQRT, ADD and DIV, label (neutral, float only) PADV2. Input and output of an int8 network are int8 tensors. Tensors are
+called as their layers. What TFLite has no word for is JSON in the metadata buffer ``edgeff``: {"network": formats.description, "metadata":
+..}.
 
-Refused: standardise, int8 normalise and label, an average pool whose padding is neither SAME nor VALID, int16, operators
-without a form in forms.FORMS.
+Refused: int8 normalise and label, an average pool whose padding is neither SAME nor VALID, int16, operators without a writer.
 
 Operator versions are those of TensorFlow's op_version.cc: 1 for float; for int8 FULLY_CONNECTED 4, CONV_2D and DEPTHWISE_CONV_2D 3, RESHAPE
 and QUANTIZE 1, all others 2. Established by running every version of FULLY_CONNECTED from 1 to 16 (tflite-micro 0.dev20261023,
@@ -21,9 +21,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgeff.formats import conventions, description
+from edgeff.formats import conventions, description, operators
 from edgeff.formats.files import write_file
-from edgeff.formats.tflite.forms import FORMS
 from edgeff.formats.tflite.graph import Graph
 from edgeff.ir import Network
 from edgeff.ops.folding import fold
@@ -34,11 +33,11 @@ def to_tflite(network: Network) -> bytes:
     says.
     """
     network = fold(network)
-    conventions.check_forms(network, FORMS, "TFLite")
+    write = operators.writers(network, "tflite", "TFLite")
     conventions.check(network, bias_scale_unused=True)
     graph = Graph(network)
     for layer in network:
-        FORMS[layer.kind](graph, layer)
+        write[layer.kind](graph, layer)
     record = {"network": description.describe(network), "metadata": dict(network.metadata)}
     return graph.finish(description.to_json(record, f"metadata of network {conventions.short(network.name)}").encode("ascii"))
 

@@ -10,19 +10,21 @@ from dataclasses import replace
 import numpy as np
 
 from edgeff.formats.onnx.arithmetic import affine, by_channel
+from edgeff.formats.onnx.graph import Graph
 from edgeff.formats.onnx.quantised import MICROSOFT, activation_quant, dequantised, quantised
-from edgeff.formats.onnx.reading import Graph, Handler, Values, constant, real
+from edgeff.formats.onnx.reading import Handler, Reading, Values, constant, real
 from edgeff.formats.onnx.views import Seen, View
 from edgeff.formats.values import Constant, Moment, Node
+from edgeff.ir import Layer
 
 
-def _total(graph: Graph, node: Node, a: View, b: View) -> View:
+def _total(graph: Reading, node: Node, a: View, b: View) -> View:
     """The sum of two tensors of one shape."""
     x, y, like = graph.views.aligned(node, a, b)
     return like.like(graph.assembly.add(node, x, y))
 
 
-def _add(graph: Graph, node: Node, values: Values) -> Seen:
+def _add(graph: Reading, node: Node, values: Values) -> Seen:
     first, second = (values[1], values[0]) if isinstance(values[0], Constant) else (values[0], values[1])
     if isinstance(first, Moment):
         eps = node.scalar(constant(node, second, "eps"), "eps")
@@ -40,7 +42,7 @@ def _add(graph: Graph, node: Node, values: Values) -> Seen:
     return x.like(graph.assembly.add_bias(node, x.x, bias))
 
 
-def _qlinear_add(graph: Graph, node: Node, values: Values) -> Seen:
+def _qlinear_add(graph: Reading, node: Node, values: Values) -> Seen:
     a, b = (dequantised(graph, node, values[first], (values[first + 1], values[first + 2])) for first in (0, 3))
     return quantised(graph, node, _total(graph, node, a, b), activation_quant(graph, node, (values[6], values[7])))
 
@@ -49,3 +51,8 @@ READERS = {
     "Add": Handler(_add, (2, 2)),
     "QLinearAdd": Handler(_qlinear_add, (7, 8), frozenset(), MICROSOFT),
 }
+
+
+def write(graph: Graph, layer: Layer) -> None:
+    layout = graph.elementwise(layer.inputs)
+    graph.finish(layer, "Add", [graph.read(name, layout) for name in layer.inputs], layout)

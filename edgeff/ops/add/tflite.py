@@ -6,9 +6,11 @@ import numpy as np
 
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.arithmetic import channels, real
+from edgeff.formats.tflite.graph import Graph
 from edgeff.formats.tflite.operators import Handler, Operator, Values, fused, fused_option, only_fused
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Constant, Moment, Value
+from edgeff.ir import Layer
 
 
 def _add(assembly: Assembly, node: Operator, values: Values) -> Value:
@@ -24,3 +26,7 @@ def _add(assembly: Assembly, node: Operator, values: Values) -> Value:
 READERS = {
     "ADD": Handler(_add, (2, 2), schema.BuiltinOptions.AddOptions, fused_option),
 }
+
+
+def write(graph: Graph, layer: Layer) -> None:
+    graph.operator("ADD", [graph.indices[name] for name in layer.inputs], graph.output(layer), "AddOptions", **graph.fused(layer))

@@ -8,24 +8,26 @@ from math import prod
 import numpy as np
 
 from edgeff.formats.conventions import MAX_ELEMENTS
+from edgeff.formats.onnx.graph import Graph
 from edgeff.formats.onnx.quantised import MICROSOFT, activation_quant, dequantised, first, last, quantised
-from edgeff.formats.onnx.reading import Graph, Handler, Values, real
+from edgeff.formats.onnx.reading import Handler, Reading, Values, real
 from edgeff.formats.onnx.views import Seen, View
-from edgeff.formats.onnx.windows import POOL, WINDOW, pool, pool_window
+from edgeff.formats.onnx.windows import POOL, WINDOW, pool, pool_window, window_attributes
 from edgeff.formats.values import Constant, Node
-from edgeff.ir import Quant
+from edgeff.ir import Layer, Quant
+from edgeff.ops import record
 from edgeff.ops.average_pool2d import AveragePool2d
 from edgeff.ops.conv2d.onnx import convolution
 from edgeff.ops.global_average_pool.onnx import global_average
 
 
-def _average_pool(graph: Graph, node: Node, values: Values) -> Seen:
+def _average_pool(graph: Reading, node: Node, values: Values) -> Seen:
     """The mean is a number between two of int8: a scale that a later node gives it must be that of the input."""
     y = pool(graph, node, real(node, values[0]), AveragePool2d)
     return y.like(replace(y.x, quant=None))
 
 
-def _qlinear_average_pool(graph: Graph, node: Node, values: Values) -> Seen:
+def _qlinear_average_pool(graph: Reading, node: Node, values: Values) -> Seen:
     """A pool where the scale stays. Where it changes too, the one rounding of the file must stay one: the mean over the whole image has a
     scale of its own, and over windows inside it is a depthwise convolution with weights of one.
     """
@@ -42,7 +44,7 @@ def _qlinear_average_pool(graph: Graph, node: Node, values: Values) -> Seen:
     return last(graph, node, quantised(graph, node, y, quant))
 
 
-def _mean_by_weights(graph: Graph, node: Node, x: View, kernel: tuple[int, ...]) -> View:
+def _mean_by_weights(graph: Reading, node: Node, x: View, kernel: tuple[int, ...]) -> View:
     """An average over windows that lie inside the image: weights of 1 in steps of one over the count of taps."""
     channels = (x.shape or (1,))[0]
     if prod(kernel) * channels > MAX_ELEMENTS:
@@ -57,3 +59,8 @@ READERS = {
     "AveragePool": Handler(_average_pool, (1, 1), POOL | {"count_include_pad"}),
     "QLinearAveragePool": Handler(_qlinear_average_pool, (4, 5), POOL | {"channels_last", "count_include_pad"}, MICROSOFT),
 }
+
+
+def write(graph: Graph, layer: Layer) -> None:
+    x = graph.read(layer.inputs[0], "channels_first")
+    graph.finish(layer, "AveragePool", [x], "channels_first", count_include_pad=0, **window_attributes(record(layer, AveragePool2d)))

@@ -6,12 +6,12 @@ import numpy as np
 
 from edgeff.formats.conventions import check_finite, short
 from edgeff.formats.onnx.arithmetic import affine
-from edgeff.formats.onnx.reading import Graph, Handler, Values, constant, flag, number, real
+from edgeff.formats.onnx.reading import Handler, Reading, Values, constant, flag, number, real
 from edgeff.formats.onnx.views import Seen, channels_first
 from edgeff.formats.values import Node
 
 
-def _batch_normalization(graph: Graph, node: Node, values: Values) -> Seen:
+def _batch_normalization(graph: Reading, node: Node, values: Values) -> Seen:
     """y = (x - mean) / sqrt(variance + epsilon) * scale + bias, over ONNX's first axis after the batch."""
     x = real(node, values[0])
     names = ("scale", "bias", "mean", "variance")
@@ -39,3 +39,5 @@ def _batch_normalization(graph: Graph, node: Node, values: Values) -> Seen:
 READERS = {
     "BatchNormalization": Handler(_batch_normalization, (5, 5), frozenset({"epsilon", "momentum", "spatial", "training_mode"})),
 }
+
+REFUSED = "it is folded into the layer before it when a model is written"

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from edgeff.formats.onnx.graph import Graph
 from edgeff.formats.onnx.quantised import activation_quant, bias_of, dequantised, quantised, weight_of
-from edgeff.formats.onnx.reading import Graph, Handler, Values, constant, integers, number, optional, real
+from edgeff.formats.onnx.reading import Handler, Reading, Values, constant, integers, number, optional, real
 from edgeff.formats.onnx.views import Seen, View
-from edgeff.formats.onnx.windows import WINDOW, as_image, as_tensor, four, positions, two, window
+from edgeff.formats.onnx.windows import WINDOW, as_image, as_tensor, four, positions, two, window, window_attributes
 from edgeff.formats.values import Constant, Node
+from edgeff.ir import Layer
+from edgeff.ops import record
 from edgeff.ops.conv2d import Conv2d
 from edgeff.ops.depthwise_conv2d import DepthwiseConv2d
 
 
-def convolution(graph: Graph, node: Node, x: View, weight: Constant, bias: Constant | None) -> View:
+def convolution(graph: Reading, node: Node, x: View, weight: Constant, bias: Constant | None) -> View:
     """A Conv with its attributes on a float tensor; ``weight`` and ``bias`` may be quantised along axis 0."""
     sizes, shape = positions(node, x), weight.array.shape
     if len(shape) != len(sizes) + 2 or 0 in shape:
@@ -46,11 +49,11 @@ def convolution(graph: Graph, node: Node, x: View, weight: Constant, bias: Const
     return as_tensor(graph, node, y, len(sizes) + 1)
 
 
-def _conv(graph: Graph, node: Node, values: Values) -> Seen:
+def _conv(graph: Reading, node: Node, values: Values) -> Seen:
     return convolution(graph, node, real(node, values[0]), constant(node, values[1], "weight"), optional(node, values[2], "bias"))
 
 
-def _qlinear_conv(graph: Graph, node: Node, values: Values) -> Seen:
+def _qlinear_conv(graph: Reading, node: Node, values: Values) -> Seen:
     x = dequantised(graph, node, values[0], (values[1], values[2]))
     weight = weight_of(graph, node, values[3], (values[4], values[5]), 0)
     y = convolution(graph, node, x, weight, bias_of(graph, node, values[8], x, weight))
@@ -61,3 +64,11 @@ READERS = {
     "Conv": Handler(_conv, (2, 3), WINDOW | {"group"}),
     "QLinearConv": Handler(_qlinear_conv, (8, 9), WINDOW | {"group"}),
 }
+
+
+def write(graph: Graph, layer: Layer) -> None:
+    weight = layer.params["weight"].transpose(0, 3, 1, 2)  # (C_out, KH, KW, C_in / groups) -> (C_out, C_in / groups, KH, KW)
+    x = graph.read(layer.inputs[0], "channels_first")
+    op = record(layer, Conv2d)
+    attributes = window_attributes(op) | ({"group": op.groups} if op.groups != 1 else {})
+    graph.finish(layer, "Conv", [x, *graph.parameters(layer, weight)], "channels_first", **attributes)

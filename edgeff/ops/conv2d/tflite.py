@@ -6,10 +6,12 @@ from typing import Any
 
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.flatbuffer import Table
+from edgeff.formats.tflite.graph import Graph
 from edgeff.formats.tflite.operators import Handler, Operator, Values, fused, fused_option, operands
 from edgeff.formats.tflite.schema import schema
-from edgeff.formats.tflite.windows import check_undilated, stride_and_pads, window_options
+from edgeff.formats.tflite.windows import check_undilated, stride_and_pads, window_options, windowed, with_bias
 from edgeff.formats.values import Value
+from edgeff.ir import Layer
 
 
 def _conv2d(assembly: Assembly, node: Operator, values: Values) -> Value:
@@ -30,3 +32,10 @@ def _options(table: Table) -> dict[str, Any]:
 READERS = {
     "CONV_2D": Handler(_conv2d, (2, 3), schema.BuiltinOptions.Conv2DOptions, _options),
 }
+
+
+def write(graph: Graph, layer: Layer) -> None:
+    x, options = windowed(graph, layer, graph.source(layer), graph.shapes[layer.inputs[0]])
+    options |= {"dilationHFactor": 1, "dilationWFactor": 1}
+    inputs = [x, *graph.parameters(with_bias(layer, graph.quants[layer.inputs[0]]))]
+    graph.operator("CONV_2D", inputs, graph.output(layer), "Conv2DOptions", version=3 if graph.int8 else 1, **options)

@@ -12,11 +12,12 @@ from math import prod
 import numpy as np
 
 from edgeff.formats.conventions import check_finite, short
+from edgeff.formats.onnx.graph import Graph
 from edgeff.formats.onnx.quantised import MICROSOFT, activation_quant, bias_of, dequantised, quantised, weight_of
-from edgeff.formats.onnx.reading import Graph, Handler, Values, constant, flag, number, optional, real
+from edgeff.formats.onnx.reading import Handler, Reading, Values, constant, flag, number, optional, real
 from edgeff.formats.onnx.views import Seen, View, view
 from edgeff.formats.values import Constant, Node
-from edgeff.ir import Array
+from edgeff.ir import Array, Layer
 
 
 def _transposed(matrix: Constant) -> Constant:
@@ -27,7 +28,7 @@ def _transposed(matrix: Constant) -> Constant:
     return Constant(matrix.array.T, quant)
 
 
-def _dense(graph: Graph, node: Node, x: View, weight: Constant, bias: Constant | None) -> View:
+def _dense(graph: Reading, node: Node, x: View, weight: Constant, bias: Constant | None) -> View:
     """A dense layer on the elements of ``x`` as the graph orders them; ``weight`` is (n_in, n_out)."""
     shape = x.shape
     if weight.array.ndim != 2 or (shape is not None and shape[-1:] != weight.array.shape[:1]):
@@ -42,7 +43,7 @@ def _dense(graph: Graph, node: Node, x: View, weight: Constant, bias: Constant |
     return view(graph.assembly.dense(node, x.x, replace(weight, array=columns), bias))
 
 
-def _scaled(graph: Graph, node: Node, value: Constant, factor: float, name: str) -> Constant:
+def _scaled(graph: Reading, node: Node, value: Constant, factor: float, name: str) -> Constant:
     """``value`` times Gemm's alpha or beta, in float32."""
     if factor == 1.0:
         return value
@@ -55,7 +56,7 @@ def _scaled(graph: Graph, node: Node, value: Constant, factor: float, name: str)
     return Constant(array)
 
 
-def _with_attributes(graph: Graph, node: Node, x: View, weight: Constant, bias: Constant | None) -> View:
+def _with_attributes(graph: Reading, node: Node, x: View, weight: Constant, bias: Constant | None) -> View:
     """Gemm with its attributes, on a tensor of one axis."""
     if x.shape is not None and len(x.shape) != 1:
         raise node.bad(f"an input of shape {x.shape}, without the batch axis", "one axis: put a Flatten before it")
@@ -69,21 +70,21 @@ def _with_attributes(graph: Graph, node: Node, x: View, weight: Constant, bias: 
     return _dense(graph, node, x, weight, bias)
 
 
-def _gemm(graph: Graph, node: Node, values: Values) -> Seen:
+def _gemm(graph: Reading, node: Node, values: Values) -> Seen:
     return _with_attributes(graph, node, real(node, values[0]), constant(node, values[1], "weight"), optional(node, values[2], "bias"))
 
 
-def _matmul(graph: Graph, node: Node, values: Values) -> Seen:
+def _matmul(graph: Reading, node: Node, values: Values) -> Seen:
     return _dense(graph, node, real(node, values[0]), constant(node, values[1], "weight"), None)
 
 
-def _qlinear_matmul(graph: Graph, node: Node, values: Values) -> Seen:
+def _qlinear_matmul(graph: Reading, node: Node, values: Values) -> Seen:
     x = dequantised(graph, node, values[0], (values[1], values[2]))
     y = _dense(graph, node, x, weight_of(graph, node, values[3], (values[4], values[5]), 1), None)
     return quantised(graph, node, y, activation_quant(graph, node, (values[6], values[7])))
 
 
-def _qgemm(graph: Graph, node: Node, values: Values) -> Seen:
+def _qgemm(graph: Reading, node: Node, values: Values) -> Seen:
     x = dequantised(graph, node, values[0], (values[1], values[2]))
     weight = weight_of(graph, node, values[3], (values[4], values[5]), 0 if flag(node, "transB") else 1)
     y = _with_attributes(graph, node, x, weight, bias_of(graph, node, values[6], x, weight))
@@ -96,3 +97,7 @@ READERS = {
     "QGemm": Handler(_qgemm, (6, 9), frozenset({"alpha", "transA", "transB"}), MICROSOFT),
     "QLinearMatMul": Handler(_qlinear_matmul, (8, 8)),
 }
+
+
+def write(graph: Graph, layer: Layer) -> None:
+    graph.finish(layer, "Gemm", [graph.read(layer.inputs[0], "flat"), *graph.parameters(layer)], transB=1)

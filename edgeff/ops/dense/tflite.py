@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.flatbuffer import Table
+from edgeff.formats.tflite.graph import Graph
 from edgeff.formats.tflite.operators import Handler, Operator, Values, fused, fused_option, operands
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Value
+from edgeff.ir import Layer
 
 
 def _fully_connected(assembly: Assembly, node: Operator, values: Values) -> Value:
@@ -27,3 +30,13 @@ def _options(table: Table) -> dict[str, Any]:
 READERS = {
     "FULLY_CONNECTED": Handler(_fully_connected, (2, 3), schema.BuiltinOptions.FullyConnectedOptions, _options),
 }
+
+
+def write(graph: Graph, layer: Layer) -> None:
+    x, before = graph.source(layer), layer.inputs[0]
+    if len(graph.shapes[before]) > 1:
+        x = graph.reshape(x, layer, "flat", (prod(graph.shapes[before]),), graph.quants[before])
+    inputs = [x, *graph.parameters(layer), *([] if "bias" in layer.params else [-1])]
+    graph.operator(
+        "FULLY_CONNECTED", inputs, graph.output(layer), "FullyConnectedOptions", version=4 if graph.int8 else 1, **graph.fused(layer)
+    )

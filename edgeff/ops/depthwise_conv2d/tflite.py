@@ -7,10 +7,14 @@ from typing import Any
 
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.flatbuffer import Table
+from edgeff.formats.tflite.graph import Graph
 from edgeff.formats.tflite.operators import Handler, Operator, Values, fused, fused_option, operands
 from edgeff.formats.tflite.schema import schema
-from edgeff.formats.tflite.windows import check_undilated, stride_and_pads, window_options
+from edgeff.formats.tflite.windows import check_undilated, stride_and_pads, window_options, windowed, with_bias
 from edgeff.formats.values import Constant, Value
+from edgeff.ir import Layer
+from edgeff.ops import record
+from edgeff.ops.depthwise_conv2d import DepthwiseConv2d
 
 
 def _depthwise_conv2d(assembly: Assembly, node: Operator, values: Values) -> Value:
@@ -37,3 +41,13 @@ def _options(table: Table) -> dict[str, Any]:
 READERS = {
     "DEPTHWISE_CONV_2D": Handler(_depthwise_conv2d, (2, 3), schema.BuiltinOptions.DepthwiseConv2DOptions, _options),
 }
+
+
+def write(graph: Graph, layer: Layer) -> None:
+    """The weight gets a leading axis of 1, and its scales lie along axis 3."""
+    x, options = windowed(graph, layer, graph.source(layer), graph.shapes[layer.inputs[0]])
+    options |= {"dilationHFactor": 1, "dilationWFactor": 1, "depthMultiplier": record(layer, DepthwiseConv2d).multiplier}
+    quant = {key: replace(q, axis=3) if key == "weight" and q.per_channel else q for key, q in layer.quant.items()}
+    lifted = replace(layer, params=dict(layer.params) | {"weight": layer.params["weight"][None]}, quant=quant)
+    inputs = [x, *graph.parameters(with_bias(lifted, graph.quants[layer.inputs[0]]))]
+    graph.operator("DEPTHWISE_CONV_2D", inputs, graph.output(layer), "DepthwiseConv2DOptions", version=3 if graph.int8 else 1, **options)

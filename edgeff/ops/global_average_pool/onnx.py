@@ -5,31 +5,33 @@ A ReduceMean over all elements is a step of a normalise layer.
 
 from __future__ import annotations
 
+from edgeff.formats.onnx.graph import Graph
 from edgeff.formats.onnx.quantised import MICROSOFT, activation_quant, dequantised, first, last, quantised
-from edgeff.formats.onnx.reading import Graph, Handler, Values, constant, flag, real
+from edgeff.formats.onnx.reading import Handler, Reading, Values, constant, flag, real
 from edgeff.formats.onnx.views import Seen, View, view
 from edgeff.formats.onnx.windows import as_image, positions
 from edgeff.formats.values import Moment, Node
+from edgeff.ir import Layer
 
 
-def global_average(graph: Graph, node: Node, x: View, *, keep: bool = True) -> View:
+def global_average(graph: Reading, node: Node, x: View, *, keep: bool = True) -> View:
     """The mean of each channel of (C, H, W) or (C, L): (C, 1, 1), (C, 1), or (C,)."""
     rank = len(positions(node, x)) + 1
     y = graph.assembly.global_average_pool(node, as_image(graph, node, x))
     return graph.views.reshaped(graph.views.beside(node, "view"), view(y), (*(y.shape or ()), *(1,) * (rank - 1))) if keep else view(y)
 
 
-def _global_average_pool(graph: Graph, node: Node, values: Values) -> Seen:
+def _global_average_pool(graph: Reading, node: Node, values: Values) -> Seen:
     return global_average(graph, node, real(node, values[0]))
 
 
-def _qlinear_global_average_pool(graph: Graph, node: Node, values: Values) -> Seen:
+def _qlinear_global_average_pool(graph: Reading, node: Node, values: Values) -> Seen:
     x = first(graph, node, dequantised(graph, node, values[0], (values[1], values[2])))
     y = global_average(graph, node, x)
     return last(graph, node, quantised(graph, node, y, activation_quant(graph, node, (values[3], values[4]))))
 
 
-def _reduce_mean(graph: Graph, node: Node, values: Values) -> Seen:
+def _reduce_mean(graph: Reading, node: Node, values: Values) -> Seen:
     """The second step of a normalise layer, or the mean over all positions of an image in either layout."""
     axes = node.attributes.get("axes")
     if values[1] is not None:
@@ -60,3 +62,7 @@ READERS = {
     "QLinearGlobalAveragePool": Handler(_qlinear_global_average_pool, (4, 5), frozenset({"channels_last"}), MICROSOFT),
     "ReduceMean": Handler(_reduce_mean, (1, 2), frozenset({"axes", "keepdims", "noop_with_empty_axes"})),
 }
+
+
+def write(graph: Graph, layer: Layer) -> None:
+    graph.pooled(layer, "GlobalAveragePool", layer.inputs[0])

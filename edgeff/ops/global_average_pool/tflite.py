@@ -7,9 +7,11 @@ from __future__ import annotations
 import numpy as np
 
 from edgeff.formats.assembly import Assembly
+from edgeff.formats.tflite.graph import Graph
 from edgeff.formats.tflite.operators import Handler, Operator, Values
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Moment, Node, Value
+from edgeff.ir import Layer
 
 
 def _mean(assembly: Assembly, node: Operator, values: Values) -> Value:
@@ -34,3 +36,8 @@ def _mean(assembly: Assembly, node: Operator, values: Values) -> Value:
 READERS = {
     "MEAN": Handler(_mean, (2, 2), schema.BuiltinOptions.ReducerOptions, lambda table: {"keep_dims": bool(table.number(0, "bool"))}),
 }
+
+
+def write(graph: Graph, layer: Layer) -> None:
+    over = graph.constant(f"{layer.name}.axes", np.array([1, 2], np.int32))
+    graph.operator("MEAN", [graph.source(layer), over], graph.output(layer), "ReducerOptions", keepDims=False)

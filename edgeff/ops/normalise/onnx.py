@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from edgeff.formats.onnx.reading import Graph, Handler, Values, activation, present
+import numpy as np
+
+from edgeff.formats.onnx.graph import Graph
+from edgeff.formats.onnx.reading import Handler, Reading, Values, activation, present
 from edgeff.formats.onnx.views import Seen, view
 from edgeff.formats.values import Activation, Moment, Node
+from edgeff.ir import Layer
+from edgeff.ops import record
+from edgeff.ops.normalise import Normalise
 
 
-def _sqrt(graph: Graph, node: Node, values: Values) -> Seen:
+def _sqrt(graph: Reading, node: Node, values: Values) -> Seen:
     return graph.assembly.step(node, graph.moment(node, values[0]), "mean", "root")
 
 
-def _divide(graph: Graph, node: Node, values: Values) -> Seen:
+def _divide(graph: Reading, node: Node, values: Values) -> Seen:
     divisor = present(node, values[1])
     if not isinstance(divisor, Moment):
         raise node.unsupported("a division outside the one known pattern", "u / (sqrt(mean(u * u)) + eps)")
@@ -23,3 +29,13 @@ READERS = {
     "Div": Handler(_divide, (2, 2)),
     "Sqrt": Handler(_sqrt, (1, 1)),
 }
+
+
+def write(graph: Graph, layer: Layer) -> None:
+    x = graph.read(layer.inputs[0])
+    square = graph.step("Mul", [x, x], f"{layer.name}.square")
+    axes = list(range(1, len(layer.shape) + 1)) if len(layer.shape) > 1 else [-1]
+    mean = graph.step("ReduceMean", [square], f"{layer.name}.mean", axes=axes, keepdims=1)
+    root = graph.step("Sqrt", [mean], f"{layer.name}.root")
+    eps = graph.constant(f"{layer.name}.eps", np.array(record(layer, Normalise).eps, np.float32))
+    graph.finish(layer, "Div", [x, graph.step("Add", [root, eps], f"{layer.name}.divisor")])

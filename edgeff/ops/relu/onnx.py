@@ -6,18 +6,22 @@ from math import inf
 
 import numpy as np
 
-from edgeff.formats.onnx.reading import Graph, Handler, Values, number, optional, real
+from edgeff.formats.onnx.graph import Graph
+from edgeff.formats.onnx.reading import Handler, Reading, Values, number, optional, real
 from edgeff.formats.onnx.views import Seen
 from edgeff.formats.values import Node
+from edgeff.ir import Layer
+from edgeff.ops import record
 from edgeff.ops.activation import ACTIVATIONS, RELU, find_clamp
+from edgeff.ops.relu import Relu
 
 
-def _relu(graph: Graph, node: Node, values: Values) -> Seen:
+def _relu(graph: Reading, node: Node, values: Values) -> Seen:
     x = real(node, values[0])
     return x.like(graph.assembly.clamp(node, x.x, RELU))
 
 
-def _clip(graph: Graph, node: Node, values: Values) -> Seen:
+def _clip(graph: Reading, node: Node, values: Values) -> Seen:
     """One of the activation functions, by its ends, which are attributes before opset 11."""
     x, largest = real(node, values[0]), float(np.finfo(np.float32).max)
     ends = []
@@ -36,3 +40,11 @@ READERS = {
     "Clip": Handler(_clip, (1, 3), frozenset({"min", "max"})),
     "Relu": Handler(_relu, (1, 1)),
 }
+
+
+def write(graph: Graph, layer: Layer) -> None:
+    """A layer of its own: the operator is the activation."""
+    layout = graph.elementwise(layer.inputs)
+    x = graph.read(layer.inputs[0], layout)
+    function = record(layer, Relu).function
+    graph.finish(layer, function.onnx, [x, *graph.limits(function)], layout, alone=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from edgeff.formats.onnx.reading import Graph, Handler, Values, present
+from edgeff.formats.onnx.graph import Graph
+from edgeff.formats.onnx.reading import Handler, Reading, Values, present
 from edgeff.formats.onnx.views import Seen, View
 from edgeff.formats.values import Node
+from edgeff.ir import Layer
 from edgeff.ops.requantise import Requantise
 
 
-def _same(graph: Graph, node: Node, values: Values) -> Seen:
+def _same(graph: Reading, node: Node, values: Values) -> Seen:
     value = present(node, values[0])
     if isinstance(value, View) and graph.described.get(node.name) == Requantise.name:
         return value.like(graph.assembly.elementwise(node, Requantise(), value.x))
@@ -18,3 +20,8 @@ def _same(graph: Graph, node: Node, values: Values) -> Seen:
 READERS = {
     "Identity": Handler(_same, (1, 1)),
 }
+
+
+def write(graph: Graph, layer: Layer) -> None:
+    layout = graph.elementwise(layer.inputs)
+    graph.finish(layer, "Identity", [graph.read(layer.inputs[0], layout)], layout)

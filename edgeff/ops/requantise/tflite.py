@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from edgeff.formats.assembly import Assembly
+from edgeff.formats.tflite.graph import Graph
 from edgeff.formats.tflite.operators import Handler, Operator, Values
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Value
+from edgeff.ir import Layer
 
 
 def _quantize(assembly: Assembly, node: Operator, values: Values) -> Value:
@@ -18,3 +20,11 @@ def _quantize(assembly: Assembly, node: Operator, values: Values) -> Value:
 READERS = {
     "QUANTIZE": Handler(_quantize, (1, 1), schema.BuiltinOptions.QuantizeOptions),
 }
+
+
+def write(graph: Graph, layer: Layer) -> None:
+    """Nothing in float: the layer's tensor is its input's."""
+    if graph.int8:
+        graph.operator("QUANTIZE", [graph.source(layer)], graph.output(layer), "QuantizeOptions", version=1)
+    else:
+        graph.indices[layer.name] = graph.source(layer)

@@ -11,13 +11,15 @@ from math import prod
 import numpy as np
 
 from edgeff.formats.onnx.constants import BATCH
-from edgeff.formats.onnx.reading import Graph, Handler, Values, activation, constant, flag, number
+from edgeff.formats.onnx.graph import Graph
+from edgeff.formats.onnx.reading import Handler, Reading, Values, activation, constant, flag, number
 from edgeff.formats.onnx.tensors import MAX_RANK
 from edgeff.formats.onnx.views import Seen
 from edgeff.formats.values import Constant, Node
+from edgeff.ir import Layer
 
 
-def _flatten(graph: Graph, node: Node, values: Values) -> Seen:
+def _flatten(graph: Reading, node: Node, values: Values) -> Seen:
     x = activation(node, values[0])
     if x.shape is None:
         return x
@@ -26,7 +28,7 @@ def _flatten(graph: Graph, node: Node, values: Values) -> Seen:
     return graph.views.reshaped(node, x, (prod(x.shape),))
 
 
-def _reshape(graph: Graph, node: Node, values: Values) -> Seen:
+def _reshape(graph: Reading, node: Node, values: Values) -> Seen:
     target = constant(node, values[1], "shape").array
     if target.dtype != np.int64 or target.ndim != 1 or not 1 <= target.size <= MAX_RANK or flag(node, "allowzero"):
         raise node.unsupported(f"a reshape to {target.dtype} {target.shape}", "a constant shape of 1 to 8 sizes, without allowzero")
@@ -58,7 +60,7 @@ def _axes(node: Node, values: Values, rank: int) -> list[int] | None:
     return sorted({axis % rank for axis in axes})
 
 
-def _squeeze(graph: Graph, node: Node, values: Values) -> Seen:
+def _squeeze(graph: Reading, node: Node, values: Values) -> Seen:
     value = values[0]
     own = value.array.shape if isinstance(value, Constant) else (0, *(activation(node, value).shape or ()))
     axes = _axes(node, values, len(own))
@@ -69,7 +71,7 @@ def _squeeze(graph: Graph, node: Node, values: Values) -> Seen:
     return _resized(graph, node, value, [size for axis, size in enumerate(own) if axis not in axes])
 
 
-def _unsqueeze(graph: Graph, node: Node, values: Values) -> Seen:
+def _unsqueeze(graph: Reading, node: Node, values: Values) -> Seen:
     value = values[0]
     own = value.array.shape if isinstance(value, Constant) else (0, *(activation(node, value).shape or ()))
     given = node.attributes.get("axes") if values[1] is None else constant(node, values[1], "axes").array.reshape(-1)[:MAX_RANK].tolist()
@@ -79,7 +81,7 @@ def _unsqueeze(graph: Graph, node: Node, values: Values) -> Seen:
     return _resized(graph, node, value, sizes)
 
 
-def _resized(graph: Graph, node: Node, value: Seen | None, sizes: list[int]) -> Seen:
+def _resized(graph: Reading, node: Node, value: Seen | None, sizes: list[int]) -> Seen:
     """``value`` in a shape that begins, for a layer's output, with a 0 for the batch."""
     if len(sizes) > MAX_RANK:
         raise node.unsupported(f"{len(sizes)} axes", f"at most {MAX_RANK}")
@@ -107,3 +109,8 @@ READERS = {
     "Squeeze": Handler(_squeeze, (1, 2), frozenset({"axes"})),
     "Unsqueeze": Handler(_unsqueeze, (1, 2), frozenset({"axes"})),
 }
+
+
+def write(graph: Graph, layer: Layer) -> None:
+    sizes = graph.constant(f"{layer.name}.shape", np.array([0, *layer.shape], np.int64))
+    graph.move(layer, "Reshape", (layer.inputs[0], "plain"), (sizes,))

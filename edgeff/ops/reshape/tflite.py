@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from edgeff.formats.assembly import Assembly
+from edgeff.formats.tflite.graph import Graph
 from edgeff.formats.tflite.operators import Handler, Operator, Values
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Value
+from edgeff.ir import Layer
 
 
 def _reshape(assembly: Assembly, node: Operator, values: Values) -> Value:
@@ -24,3 +26,7 @@ READERS = {
     "RESHAPE": Handler(_reshape, (1, 2), schema.BuiltinOptions.ReshapeOptions),
     "SQUEEZE": Handler(_reshape, (1, 1), schema.BuiltinOptions.SqueezeOptions),
 }
+
+
+def write(graph: Graph, layer: Layer) -> None:
+    graph.reshaped(graph.source(layer), graph.output(layer), f"{layer.name}.shape", layer.shape)

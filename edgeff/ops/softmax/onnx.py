@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from edgeff.formats.onnx.graph import Graph
 from edgeff.formats.onnx.quantised import MICROSOFT, activation_quant, dequantised, quantised
-from edgeff.formats.onnx.reading import Graph, Handler, Values, number, real
+from edgeff.formats.onnx.reading import Handler, Reading, Values, number, real
 from edgeff.formats.onnx.views import Seen, View, view
 from edgeff.formats.values import Node
+from edgeff.ir import Layer
 
 
-def _over_all(graph: Graph, node: Node, x: View) -> View:
+def _over_all(graph: Reading, node: Node, x: View) -> View:
     """A softmax over all elements of ``x``, which lie along one axis."""
     shape = x.shape
     if shape is None:
@@ -23,11 +25,11 @@ def _over_all(graph: Graph, node: Node, x: View) -> View:
     return graph.views.reshaped(graph.views.beside(node, "view"), view(graph.assembly.softmax(node, flat)), shape)
 
 
-def _softmax(graph: Graph, node: Node, values: Values) -> Seen:
+def _softmax(graph: Reading, node: Node, values: Values) -> Seen:
     return _over_all(graph, node, real(node, values[0]))
 
 
-def _qlinear_softmax(graph: Graph, node: Node, values: Values) -> Seen:
+def _qlinear_softmax(graph: Reading, node: Node, values: Values) -> Seen:
     x = dequantised(graph, node, values[0], (values[1], values[2]))
     return quantised(graph, node, _over_all(graph, node, x), activation_quant(graph, node, (values[3], values[4])))
 
@@ -36,3 +38,7 @@ READERS = {
     "QLinearSoftmax": Handler(_qlinear_softmax, (4, 5), frozenset({"axis", "opset"}), MICROSOFT),
     "Softmax": Handler(_softmax, (1, 1), frozenset({"axis"})),
 }
+
+
+def write(graph: Graph, layer: Layer) -> None:
+    graph.finish(layer, "Softmax", [graph.read(layer.inputs[0])], axis=-1)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from edgeff.formats.assembly import Assembly
+from edgeff.formats.tflite.graph import Graph
 from edgeff.formats.tflite.operators import Handler, Operator, Values
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Value
+from edgeff.ir import Layer
 
 
 def _softmax(assembly: Assembly, node: Operator, values: Values) -> Value:
@@ -17,3 +19,7 @@ def _softmax(assembly: Assembly, node: Operator, values: Values) -> Value:
 READERS = {
     "SOFTMAX": Handler(_softmax, (1, 1), schema.BuiltinOptions.SoftmaxOptions, lambda table: {"beta": float(table.number(0, "float32"))}),
 }
+
+
+def write(graph: Graph, layer: Layer) -> None:
+    graph.operator("SOFTMAX", [graph.source(layer)], graph.output(layer), "SoftmaxOptions", beta=1.0)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from edgeff.formats.onnx.reading import Graph, Handler, Values, constant, number, optional
+import numpy as np
+
+from edgeff.formats.onnx.graph import Graph
+from edgeff.formats.onnx.reading import Handler, Reading, Values, constant, number, optional
 from edgeff.formats.onnx.views import Seen, view
 from edgeff.formats.values import Node
+from edgeff.ir import Layer
+from edgeff.ops import record
+from edgeff.ops.standardise import Standardise
 
 
-def _layer_normalization(graph: Graph, node: Node, values: Values) -> Seen:
+def _layer_normalization(graph: Reading, node: Node, values: Values) -> Seen:
     """A standardise layer: over all axes but the batch, without parameters of its own."""
     x = graph.vector(node, values[0])
     if x.shape is None or int(number(node, "axis", -1)) not in (1, -len(x.shape)):
@@ -21,3 +27,8 @@ def _layer_normalization(graph: Graph, node: Node, values: Values) -> Seen:
 READERS = {
     "LayerNormalization": Handler(_layer_normalization, (2, 3), frozenset({"axis", "epsilon", "stash_type"})),
 }
+
+
+def write(graph: Graph, layer: Layer) -> None:
+    ones = graph.constant(f"{layer.name}.ones", np.ones(layer.shape, np.float32))
+    graph.finish(layer, "LayerNormalization", [graph.read(layer.inputs[0]), ones], axis=1, epsilon=record(layer, Standardise).eps)

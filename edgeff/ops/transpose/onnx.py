@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgeff.formats.onnx.reading import Graph, Handler, Values, activation, present
+from edgeff.formats.onnx.graph import Graph
+from edgeff.formats.onnx.reading import Handler, Reading, Values, activation, present
 from edgeff.formats.onnx.views import Axes, Seen
 from edgeff.formats.values import Constant, Node
+from edgeff.ir import Layer
+from edgeff.ops import record
+from edgeff.ops.transpose import Transpose
 
 
-def _transpose(graph: Graph, node: Node, values: Values) -> Seen:
+def _transpose(graph: Reading, node: Node, values: Values) -> Seen:
     value = present(node, values[0])
     rank = value.array.ndim if isinstance(value, Constant) else len(activation(node, value).shape or ()) + 1
     perm = node.attributes.get("perm", list(range(rank))[::-1])
@@ -29,3 +33,8 @@ def _transpose(graph: Graph, node: Node, values: Values) -> Seen:
 READERS = {
     "Transpose": Handler(_transpose, (1, 1), frozenset({"perm"})),
 }
+
+
+def write(graph: Graph, layer: Layer) -> None:
+    perm = [0, *(axis + 1 for axis in record(layer, Transpose).axes)]
+    graph.move(layer, "Transpose", (layer.inputs[0], "plain"), perm=perm)

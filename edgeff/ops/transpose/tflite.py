@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from edgeff.formats.assembly import Assembly
+from edgeff.formats.tflite.graph import Graph
 from edgeff.formats.tflite.operators import Handler, Operator, Values
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Value
+from edgeff.ir import Layer
+from edgeff.ops import record
+from edgeff.ops.transpose import Transpose
 
 
 def _transpose(assembly: Assembly, node: Operator, values: Values) -> Value:
@@ -20,3 +24,8 @@ def _transpose(assembly: Assembly, node: Operator, values: Values) -> Value:
 READERS = {
     "TRANSPOSE": Handler(_transpose, (2, 2), schema.BuiltinOptions.TransposeOptions),
 }
+
+
+def write(graph: Graph, layer: Layer) -> None:
+    perm = graph.constant(f"{layer.name}.perm", np.array([0, *(axis + 1 for axis in record(layer, Transpose).axes)], np.int32))
+    graph.operator("TRANSPOSE", [graph.source(layer), perm], graph.output(layer), "TransposeOptions")
