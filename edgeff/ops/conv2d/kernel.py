@@ -67,6 +67,7 @@ VARIANTS_F32 = (
     Variant("grouped_x4", "grouped_x4.c", overlap=pixel_by_pixel(_fours, size=4)),
 )
 VARIANTS_I8 = (
+    Variant("dsp", "dsp.c", needs=frozenset({"dsp"}), accepts=_one_group, overlap=pixel_by_pixel(_filters_i8, size=1)),
     Variant("x4", "x4.c", accepts=_one_group, overlap=pixel_by_pixel(_filters_i8, size=1)),
     Variant("grouped_x4", "grouped_x4.c", overlap=pixel_by_pixel(_fours, size=1)),
 )

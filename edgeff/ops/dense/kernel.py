@@ -34,6 +34,9 @@ def _x4(size: int) -> Variant:
     return Variant("x4", "x4.c", overlap=row_by_row(lanes=4, size=size))
 
 
+DSP = Variant("dsp", "dsp.c", needs=frozenset({"dsp"}), overlap=row_by_row(lanes=4, size=1))
+
+
 @kernel(macs="n_out * n_in", variants=(_x4(4),), overlap=row_by_row(lanes=1, size=4))
 def eff_dense_f32(
     y: Annotated[Array, Out("float", "n_out")],
@@ -51,7 +54,7 @@ def eff_dense_f32(
     y[:] = activate(sums, relu)
 
 
-@kernel(macs="n_out * n_in", variants=(_x4(1),), overlap=row_by_row(lanes=1, size=1))
+@kernel(macs="n_out * n_in", variants=(DSP, _x4(1)), overlap=row_by_row(lanes=1, size=1))
 def eff_dense_i8(
     y: Annotated[Array, Out("int8_t", "n_out")],
     x: InputI8,
