@@ -37,7 +37,7 @@ def batch() -> tuple[Array, Array]:
 def test_the_last_rule_learns_from_the_frozen_layers_output_as_from_an_input(tail: str) -> None:
     network = initialised(structure("64-24-16-10", bias=True), 0)
     run, (x, t) = started(f"frozen:dense_1,{tail}", network), batch()
-    _, above = split(network, "dense_1")
+    _, _, above = split(network, "dense_1")
     alone = Run(above, run.params, find_rule(tail).settings, np.random.default_rng(0), seed=3)
     find_rule(tail).start(alone)
     expected = find_rule(tail).step(alone, forward(network, run.params, x)["dense_1"], t)
@@ -92,7 +92,7 @@ def test_a_cut_must_be_a_layer_that_all_later_ones_read_alone() -> None:
 
     layers = (dense("one", "input"), dense("two", "one"), Layer("sum", Add(), ("one", "two"), (4,)))
     network = Network("skip", (4,), (*layers, dense("last", "sum"), Layer("softmax", Softmax(), ("last",), (4,))))
-    assert [layer.name for layer in split(network, "sum")[1]] == ["last", "softmax"]
+    assert [layer.name for layer in split(network, "sum")[2]] == ["last", "softmax"]
     for cut, said in (("two", "got later layers that read one"), ("softmax", "allowed: one, two, sum, last"), ("three", "got 'three'")):
         with pytest.raises(BadInput, match=said):
             split(network, cut)
@@ -102,7 +102,7 @@ def test_a_side_branch_goes_with_the_group_that_it_reads() -> None:
     network = initialised(structure("64-24-16-10"), 0)
     branch = Layer("side", Dense(), ("dense_1",), (10,), {"weight": np.zeros((10, 24), np.float32)})
     first, *others = network.layers
-    below, above = split(replace(network, layers=(first, branch, *others)), "dense_1")
+    below, _, above = split(replace(network, layers=(first, branch, *others)), "dense_1")
     assert [layer.name for layer in below] == ["dense_1", "side"]
     assert [layer.name for layer in above] == ["dense_2", "dense_3", "softmax"]
 

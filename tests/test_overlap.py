@@ -24,6 +24,7 @@ TRIES = 12
 NOT_TIGHT = {
     "eff_mfcc_i8": "a window may begin with a zero, and then the first sample of a frame counts for nothing",
     "eff_mfcc_i16": "a window may begin with a zero, and then the first sample of a frame counts for nothing",
+    "eff_convert_f32_i8": "the lowest byte of a float32 decides no int8",
 }
 """The kernels whose stated distance may be more than what is needed, and why."""
 Form = tuple[Kernel, Variant | None]
@@ -152,6 +153,8 @@ PLAIN = {
     "p_zero": 1,
     "sign": 1,
     "gain": 2**29,
+    "x_scale": 0.02,
+    "y_scale": 0.02,
 }
 """Attributes that neither clamp nor hide what a kernel computes, beside a multiplier of one half."""
 SHIFTS = {"eff_add_i8": -18, "eff_rescale_i8": 1, "eff_mean_i8": 0}

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from edgeff.cli.export import example_samples
-from edgeff.cli.models import load_model, make_deployment
-from edgeff.cli.options import OutputFolder, changes, common, features, numeric
+from edgeff.cli.models import load_model, make_deployment, rule_of
+from edgeff.cli.options import OutputFolder, changes, common, features, numeric, tail
 from edgeff.cli.outputs import check_folder, new_folder
 from edgeff.cli.terminal import print_json, print_line, print_table
 from edgeff.cli.version import version
-from edgeff.errors import BadInput
-
-if TYPE_CHECKING:
-    from edgeff.ir import Network
 
 ELF = "firmware/firmware.elf"
 
@@ -26,7 +21,7 @@ ELF = "firmware/firmware.elf"
 @click.argument("model")
 @click.option("--board", required=True, help="The board; see `edgeff list boards`.")
 @click.option("--rule", help="What learns on the board; see `edgeff list rules`. [default: inference only]")
-@click.option("--train-layers", default="all", show_default=True, help="The layers that learn: the last ones, joined by commas.")
+@tail
 @numeric
 @features
 @click.option("--template", default="bare_metal", show_default=True, help="The kind of project; see `edgeff list templates`.")
@@ -38,6 +33,7 @@ def command(
     board: str,
     rule: str | None,
     train_layers: str,
+    tail_numeric: str | None,
     numeric: str | None,
     calibrate: str | None,
     features: str | None,
@@ -57,8 +53,18 @@ def command(
     machine = load_board(board)
     check_folder(out, ELF)
     loaded = load_model(model)
-    rule = _rule_of(rule, train_layers, loaded.network)
-    deployment = make_deployment(loaded, rule=rule, numeric=numeric, changes=changes, calibrate=calibrate, seed=seed, features=features)
+    rule = rule_of(rule, train_layers, loaded.network)
+    deployment = make_deployment(
+        loaded,
+        rule=rule,
+        numeric=numeric,
+        train_layers=train_layers,
+        tail_numeric=tail_numeric,
+        changes=changes,
+        calibrate=calibrate,
+        seed=seed,
+        features=features,
+    )
     samples, labels = example_samples(loaded, deployment, seed)
     pair = None if samples is None or labels is None else (samples, labels)
     with new_folder(out, ELF) as folder:
@@ -79,20 +85,3 @@ def command(
     print_table([name.replace("_", " ") for name in figures], [[*figures.values()]])
     learns = f"learns by {rule}" if rule else "inference only"
     print_line(f"wrote {out / ELF}: {deployment.program.numeric}, {learns}, for {machine.name}, built by {firmware.toolchain}")
-
-
-def _rule_of(rule: str | None, chosen: str, network: Network) -> str | None:
-    """The rule that trains the ``chosen`` layers alone: a composition with frozen layers below them, where they are not all.
-
-    Raises BadInput for layers that have nothing to learn, or that are not the last ones.
-    """
-    if chosen == "all" or rule is None:
-        return rule
-    known = [layer.name for layer in network.upstream.trainable]
-    names = [name.strip() for name in chosen.split(",")]
-    if unknown := [name for name in names if name not in known]:
-        raise BadInput("option --train-layers", got=repr(unknown[0]), allowed=f"all, or some of {', '.join(known)}")
-    last = known[len(known) - len(set(names)) :]
-    if set(names) != set(last):
-        raise BadInput("option --train-layers", got=chosen, allowed=f"the last layers, such as {', '.join(last)}")
-    return rule if last == known else f"frozen:{network[last[0]].inputs[0]},{rule}"

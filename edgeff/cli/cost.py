@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeff.cli.models import inference_only, load_model_or_network, make_deployment
-from edgeff.cli.options import changes, common, features, numeric
+from edgeff.cli.models import inference_only, load_model_or_network, make_deployment, rule_of
+from edgeff.cli.options import changes, common, features, numeric, tail
 from edgeff.cli.terminal import print_json, print_line, print_table, shape_text
 from edgeff.errors import DoesNotFit
 
@@ -23,6 +23,7 @@ ALL = "all"
 @click.argument("model")
 @click.option("--rule", help="What learns; see `edgeff list rules`. [default: inference only]")
 @click.option("--board", help="Say whether it fits this board, or `all`; see `edgeff list boards`.")
+@tail
 @numeric
 @features
 @changes
@@ -31,6 +32,8 @@ def command(
     model: str,
     rule: str | None,
     board: str | None,
+    train_layers: str,
+    tail_numeric: str | None,
     numeric: str | None,
     calibrate: str | None,
     features: str | None,
@@ -49,7 +52,18 @@ def command(
 
     machines = [*load_boards().values()] if board == ALL else [load_board(board)] if board else []
     loaded = load_model_or_network(model, seed)
-    deployment = make_deployment(loaded, rule=rule, numeric=numeric, changes=changes, calibrate=calibrate, seed=seed, features=features)
+    rule = rule_of(rule, train_layers, loaded.network)
+    deployment = make_deployment(
+        loaded,
+        rule=rule,
+        numeric=numeric,
+        train_layers=train_layers,
+        tail_numeric=tail_numeric,
+        changes=changes,
+        calibrate=calibrate,
+        seed=seed,
+        features=features,
+    )
     program = deployment.program
     whole, alone = cost(program), cost(inference_only(program))
     layers = layer_costs(program)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeff.cli.models import Model, load_model, load_task, make_deployment
-from edgeff.cli.options import OneOf, changes, check_output_file, check_output_folder, common, features, numeric
+from edgeff.cli.models import Model, load_model, load_task, make_deployment, rule_of
+from edgeff.cli.options import OneOf, changes, check_output_file, check_output_folder, common, features, numeric, tail
 from edgeff.cli.outputs import new_file, new_folder
 from edgeff.cli.terminal import print_json, print_line, print_note
 from edgeff.cli.version import version
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("onnx", "tflite", "c")
 EXAMPLE_SAMPLES = 4
+Formats = tuple[str | None, str, str | None]
+"""The options ``--numeric``, ``--train-layers`` and ``--tail-numeric``."""
 
 
 @click.command("export", epilog="Example: edgeff export m.onnx --to c --with-training -o model_c")
@@ -31,6 +33,7 @@ EXAMPLE_SAMPLES = 4
 @click.option("--rule", help="The rule of the learning step. [default: the one the model was trained with]")
 @click.option("--prefix", help="What the C's names begin with, so that models share a firmware: wake_ gives wake_init. [default: eff_]")
 @click.option("--board", help="Refuse C that does not fit this board; see `edgeff list boards`.")
+@tail
 @numeric
 @features
 @changes
@@ -43,6 +46,8 @@ def command(
     rule: str | None,
     prefix: str | None,
     board: str | None,
+    train_layers: str,
+    tail_numeric: str | None,
     numeric: str | None,
     calibrate: str | None,
     features: str | None,
@@ -54,7 +59,8 @@ def command(
     """Write a model as ONNX, TFLite or C99."""
     if form == "c":
         check_output_folder(out)
-        _c(load_model(model), model, with_training, rule, prefix, board, numeric, calibrate, features, changes, out, as_json, seed)
+        formats = (numeric, train_layers, tail_numeric)
+        _c(load_model(model), model, with_training, rule, prefix, board, formats, calibrate, features, changes, out, as_json, seed)
         return
     check_output_file(out, f".{form}")
     if with_training:
@@ -66,6 +72,8 @@ def command(
         "--prefix": prefix,
         "--board": board,
         "--numeric": numeric,
+        "--train-layers": train_layers != "all",
+        "--tail-numeric": tail_numeric,
         "--calibrate": calibrate,
         "--features": features,
         "--set": changes,
@@ -95,7 +103,7 @@ def _c(
     rule: str | None,
     prefix: str | None,
     board: str | None,
-    numeric: str | None,
+    formats: Formats,
     calibrate: str | None,
     features: str | None,
     changes: Sequence[tuple[str, str]],
@@ -110,15 +118,26 @@ def _c(
 
     prefix = check_prefix(PREFIX if prefix is None else prefix)
     check_folder(out, prefix)
-    learns = _rule(model, with_training, rule)
+    numeric, train_layers, tail_numeric = formats
+    learns = rule_of(_rule(model, with_training, rule), train_layers, model.network)
     machine = load_board(board) if board else None
-    deployment = make_deployment(model, rule=learns, numeric=numeric, changes=changes, calibrate=calibrate, seed=seed, features=features)
+    deployment = make_deployment(
+        model,
+        rule=learns,
+        numeric=numeric,
+        train_layers=train_layers,
+        tail_numeric=tail_numeric,
+        changes=changes,
+        calibrate=calibrate,
+        seed=seed,
+        features=features,
+    )
     if machine:
         from edgeff.device.simulate import require_fit
 
         require_fit(deployment, machine)
     samples, labels = example_samples(model, deployment, seed)
-    command = _command(file, with_training, learns, file_prefix(prefix), numeric)
+    command = _command(file, with_training, learns, file_prefix(prefix), formats)
     with new_folder(out, MODEL) as folder:
         carry_over(out, folder, prefix)
         source = write_c(deployment.program, folder, samples=samples, labels=labels, prefix=prefix, command=command)
@@ -163,12 +182,15 @@ def example_samples(model: Model, deployment: Deployment, seed: int | None) -> t
     return deployment.inputs(data.x_test[:EXAMPLE_SAMPLES]), data.y_test[:EXAMPLE_SAMPLES]
 
 
-def _command(file: str, with_training: bool, rule: str | None, prefix: str, numeric: str | None) -> str:
+def _command(file: str, with_training: bool, rule: str | None, prefix: str, formats: Formats) -> str:
     """The command as the header of the C states it: without folders, so that the same model gives the same bytes everywhere."""
     words = ["edgeff", "export", Path(file).name, "--to", "c"]
     words += ["--with-training", "--rule", str(rule)] if with_training else []
     words += ["--prefix", prefix] if prefix else []
+    numeric, train_layers, tail_numeric = formats
     words += ["--numeric", numeric] if numeric else []
+    words += ["--train-layers", train_layers] if train_layers != "all" and not with_training else []
+    words += ["--tail-numeric", tail_numeric] if tail_numeric else []
     return f"edgeff {version()}: {shlex.join(words)}"
 
 

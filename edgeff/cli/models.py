@@ -139,11 +139,33 @@ def _check_fits(network: Network, task: str, data: Data) -> None:
         raise BadInput("network output", got=network.layers[-1].shape, allowed=allowed, next_step=step)
 
 
+def rule_of(rule: str | None, chosen: str, network: Network) -> str | None:
+    """The rule that trains the ``chosen`` layers alone: a composition with frozen layers below them, where they are not all.
+
+    Raises BadInput for layers that have nothing to learn, or that are not the last ones.
+    """
+    from edgeff.ops.folding import fold
+
+    if chosen == "all" or rule is None:
+        return rule
+    network = fold(network)
+    known = [layer.name for layer in network.upstream.trainable]
+    names = [name.strip() for name in chosen.split(",")]
+    if unknown := [name for name in names if name not in known]:
+        raise BadInput("option --train-layers", got=repr(unknown[0]), allowed=f"all, or some of {', '.join(known)}")
+    last = known[len(known) - len(set(names)) :]
+    if set(names) != set(last):
+        raise BadInput("option --train-layers", got=chosen, allowed=f"the last layers, such as {', '.join(last)}")
+    return rule if last == known else f"frozen:{network[last[0]].inputs[0]},{rule}"
+
+
 def make_deployment(
     model: Model,
     *,
     rule: str | None,
     numeric: str | None = None,
+    train_layers: str = "all",
+    tail_numeric: str | None = None,
     changes: Iterable[tuple[str, str]] = (),
     calibrate: str | None = None,
     seed: int | None = None,
@@ -152,10 +174,11 @@ def make_deployment(
 ) -> Deployment:
     """``model`` as a program: what predicts and, with a ``rule``, learns.
 
-    ``numeric`` is by default the model's own and ``seed`` the model's; ``changes`` are settings of the rule for the device, as texts. With
-    ``features``, the name of a task, the program starts from the task's raw samples. A float model is quantised on ``data``, or on the task
-    ``calibrate``, by default that of its metadata. Raises BadInput and Unsupported as ``edgeff.deploy`` does; BadInput for settings
-    without a rule, or where there is nothing to calibrate on.
+    ``numeric`` is by default the model's own and ``seed`` the model's; ``tail_numeric`` is that of what the last rule of a composition
+    trains, or without a rule of ``train_layers``; ``changes`` are settings of the rule for the device, as texts. With ``features``, the
+    name of a task, the program starts from the task's raw samples. A float model is quantised on ``data``, or on the task ``calibrate``, by
+    default that of its metadata. Raises BadInput and Unsupported as ``edgeff.deploy`` does; BadInput for settings without a rule, or where
+    there is nothing to calibrate on.
     """
     from edgeff.ir import Headroom
     from edgeff.networks import random_inputs, reproduces_input
@@ -166,24 +189,29 @@ def make_deployment(
     numbers: Any = numeric or model.network.numeric
     if rule is None and tuple(changes):
         raise BadInput("option --set", got="no rule", allowed="settings of a rule", next_step="name it: --rule R")
+    learned: Any = tail_numeric or numbers
     used = rule or (model.rule if model.probes else None)
+    if tail_numeric is not None and rule is None:
+        used = rule_of("frozen", train_layers, model.network)
     chosen: dict[str, Any] = {}
     if used is not None:
         texts = dict(changes)
-        settings = find_rule(used).device_settings(numbers).changed(texts)
-        chosen = model.rule_settings(used, numbers) | {name: getattr(settings, name) for name in texts}
+        settings = find_rule(used).device_settings(learned).changed(texts)
+        chosen = model.rule_settings(used, learned) | {name: getattr(settings, name) for name in texts}
     x = None
-    if numbers != "float32" and model.network.input_quant is None:
+    if (numbers, learned) != ("float32", "float32") and model.network.input_quant is None:
         if model.fresh and calibrate is None and data is None:
             x = random_inputs(model.network, seed)
         else:
-            x = (data or _calibration(model, numbers, calibrate, seed)).x_train
+            x = (data or _calibration(model, learned if numbers == "float32" else numbers, calibrate, seed)).x_train
     headroom = None if rule else Headroom()
     target = "input" if reproduces_input(model.network) else "class"
-    made = deploy(model.network, x, rule=used, numeric=numbers, changes=chosen, seed=seed, headroom=headroom, target=target)
+    options: dict[str, Any] = {"rule": used, "changes": chosen, "seed": seed, "target": target}
+    options |= {"numeric": numbers, "tail_numeric": tail_numeric}
+    made = deploy(model.network, x, headroom=headroom, **options)
     if features is not None:
         network = _from_samples(made.network, features)
-        made = deploy(network, rule=used, numeric=numbers, changes=chosen, seed=seed, target=target)
+        made = deploy(network, **options)
     return made if rule or used is None else replace(made, program=inference_only(made.program))
 
 

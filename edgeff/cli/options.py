@@ -187,6 +187,18 @@ def numeric(function: F) -> F:
     return function
 
 
+def tail(function: F) -> F:
+    """A command with ``--train-layers`` ("all" unless given) and ``--tail-numeric`` (None unless given)."""
+    for option in (
+        click.option(
+            "--tail-numeric", type=OneOf("numeric", NUMERICS), help="The numbers of the layers that learn. [default: those of the others]"
+        ),
+        click.option("--train-layers", default="all", show_default=True, help="The layers that learn: the last ones, joined by commas."),
+    ):
+        function = option(function)
+    return function
+
+
 def features(function: F) -> F:
     """A command with ``--features TASK``: the program starts from the task's raw samples."""
     text = "Start from the raw samples of a task (int16 audio or vibration): the device computes its features itself."

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeff.cli.export import example_samples
-from edgeff.cli.models import load_model_or_network, make_deployment
-from edgeff.cli.options import changes, common, features, numeric, target
+from edgeff.cli.models import load_model_or_network, make_deployment, rule_of
+from edgeff.cli.options import changes, common, features, numeric, tail, target
 from edgeff.cli.terminal import print_json, print_line, print_table, shape_text
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.argument("model")
 @click.option("--board", required=True, help="The board; see `edgeff list boards`.")
 @click.option("--rule", help="What learns on the board; see `edgeff list rules`. [default: inference only]")
+@tail
 @numeric
 @features
 @changes
@@ -32,6 +33,8 @@ def command(
     model: str,
     board: str,
     rule: str | None,
+    train_layers: str,
+    tail_numeric: str | None,
     numeric: str | None,
     calibrate: str | None,
     features: str | None,
@@ -58,7 +61,18 @@ def command(
     choose_target(machine, target)
     loaded = load_model_or_network(model, seed)
     seed = loaded.seed if seed is None else seed
-    deployment = make_deployment(loaded, rule=rule, numeric=numeric, changes=changes, calibrate=calibrate, seed=seed, features=features)
+    rule = rule_of(rule, train_layers, loaded.network)
+    deployment = make_deployment(
+        loaded,
+        rule=rule,
+        numeric=numeric,
+        train_layers=train_layers,
+        tail_numeric=tail_numeric,
+        changes=changes,
+        calibrate=calibrate,
+        seed=seed,
+        features=features,
+    )
     samples, labels = example_samples(loaded, deployment, seed)
     if samples is None or labels is None:
         loudest = 1.0 if features is None else 8192.0

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from edgeff.cli.models import load_model, load_task, make_deployment, split_seed
-from edgeff.cli.options import Whole, changes, common, numeric, target
+from edgeff.cli.models import load_model, load_task, make_deployment, rule_of, split_seed
+from edgeff.cli.options import Whole, changes, common, numeric, tail, target
 from edgeff.cli.terminal import percent, print_json, print_line, print_table, stages
 
 MOST_SAMPLES = 1_000_000_000
@@ -22,6 +22,7 @@ MOST_SAMPLES = 1_000_000_000
 @click.option("--board", required=True, help="The board; see `edgeff list boards`.")
 @click.option("--rule", required=True, help="What learns on the board; see `edgeff list rules`.")
 @click.option("--samples", type=Whole(0, MOST_SAMPLES), help="Training samples to learn from. [default: each one once]")
+@tail
 @numeric
 @changes
 @target
@@ -32,6 +33,8 @@ def command(
     board: str,
     rule: str,
     samples: int | None,
+    train_layers: str,
+    tail_numeric: str | None,
     numeric: str | None,
     calibrate: str | None,
     changes: Sequence[tuple[str, str]],
@@ -51,7 +54,17 @@ def command(
     seed = split_seed(loaded, task, seed)
     data = load_task(task, seed, loaded.network)
     given = data if calibrate is None else None
-    deployment = make_deployment(loaded, rule=rule, numeric=numeric, changes=changes, calibrate=calibrate, seed=seed, data=given)
+    learns = rule_of(rule, train_layers, loaded.network)
+    deployment = make_deployment(
+        loaded,
+        rule=learns,
+        numeric=numeric,
+        tail_numeric=tail_numeric,
+        changes=changes,
+        calibrate=calibrate,
+        seed=seed,
+        data=given,
+    )
     count = len(data.x_train) if samples is None else samples
     with tempfile.TemporaryDirectory(prefix="edgeff-simulate-") as folder, stages() as report:
         firmware, _ = build_project(deployment, machine, Path(folder))
@@ -72,7 +85,7 @@ def command(
         ("rule", "numeric", "samples", "accuracy before", "accuracy after", "flash", "static RAM", "stack", "instructions a step"),
         [
             [
-                rule,
+                learns,
                 trace.numeric,
                 count,
                 percent(known["before"]),

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeff.cli.models import Model, load_model, load_task, make_deployment
-from edgeff.cli.options import common
+from edgeff.cli.models import Model, load_model, load_task, make_deployment, rule_of
+from edgeff.cli.options import common, numeric, tail
 from edgeff.cli.terminal import print_json, print_line, print_note, print_table, stages
 from edgeff.errors import BadInput
 
@@ -26,9 +26,23 @@ KEY = "x"
 @click.command("verify", epilog="Example: edgeff verify m.int8.onnx --board nucleo_l4r5zi")
 @click.argument("model")
 @click.option("--inputs", help="A .npz file with the array x (n, inputs). [default: test samples of the model's task, or random ones]")
+@click.option("--rule", help="What learns; see `edgeff list rules`. [default: what the model was trained with]")
+@tail
+@numeric
 @click.option("--board", help="The board to emulate; see `edgeff list boards`. [default: one with a Cortex-M4 and one with a Cortex-M0+]")
 @common
-def command(model: str, inputs: str | None, board: str | None, as_json: bool, seed: int | None) -> None:
+def command(
+    model: str,
+    inputs: str | None,
+    rule: str | None,
+    train_layers: str,
+    tail_numeric: str | None,
+    numeric: str | None,
+    calibrate: str | None,
+    board: str | None,
+    as_json: bool,
+    seed: int | None,
+) -> None:
     """Run a model in every way there is and compare the results; exit 1 on a difference that is not allowed."""
     from edgeff.device.boards import load_board
     from edgeff.verify import verify
@@ -36,14 +50,27 @@ def command(model: str, inputs: str | None, board: str | None, as_json: bool, se
     loaded = load_model(model)
     machine = load_board(board) if board else None
     x = read_inputs(inputs, loaded) if inputs else _samples(loaded, seed)
+    rule = rule_of(rule, train_layers, loaded.network)
+    network = loaded.network
+    if rule or numeric or tail_numeric:
+        network = make_deployment(
+            loaded,
+            rule=rule,
+            numeric=numeric,
+            train_layers=train_layers,
+            tail_numeric=tail_numeric,
+            calibrate=calibrate,
+            seed=seed,
+        ).network
+    learns = rule or (_rule(loaded) if network is loaded.network else None)
     with stages() as report:
-        result = verify(loaded.network, x, board=machine, rule=_rule(loaded), seed=_seed(loaded, seed), progress=report)
+        result = verify(network, x, board=machine, rule=learns, seed=_seed(loaded, seed), progress=report)
     if as_json:
         print_json(result.to_json())
     else:
-        print_line(f"{loaded.network.name}, {len(x)} samples; what differs from the NumPy twins, which define the result")
+        print_line(f"{network.name}, {len(x)} samples; what differs from the NumPy twins, which define the result")
         headings = ("execution", "what", "elements", "differing", "max difference", "allowed", "note")
-        print_table(headings, _rows(result, [layer.name for layer in loaded.network]))
+        print_table(headings, _rows(result, [layer.name for layer in network]))
         for skipped in result.skipped:
             print_note(f"{skipped.name} did not take part: {skipped.reason}")
         print_line("ok: no difference that is not allowed" if result.ok else "not ok")

@@ -53,10 +53,13 @@ def fits(program: Program, board: Board, template: str = "bare_metal") -> int:
 def rules_that_fit(deployment: Deployment, board: Board, template: str = "bare_metal") -> list[str]:
     """The other rules by which the deployment's network could learn on the board, as far as its RAM goes."""
     found = []
-    for name in registry.rules:
+    mixed = len(deployment.network.numerics) > 1
+    below = deployment.program.rule.rpartition(",")[0] if mixed else ""  # the groups of number formats stay
+    for rule in registry.rules:
+        name = f"{below},{rule}" if below else rule
         if name != deployment.program.rule:
             try:
-                other = deploy(deployment.network, rule=name, numeric=deployment.network.numeric, target=deployment.target)
+                other = deploy(deployment.network, rule=name, target=deployment.target)
             except Unsupported:
                 continue
             if fits(other.program, board, template) <= 0:

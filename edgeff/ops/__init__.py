@@ -220,8 +220,8 @@ class Operator(ir.Operator):
         """The real range the quantised output must span, from the observed one."""
         return low, high
 
-    def fixed_quant(self, numeric: Numeric) -> Quant | None:
-        """The output's quantisation where the operator fixes it itself; None where calibration decides."""
+    def fixed_quant(self, numeric: Numeric, below: Quant | None = None) -> Quant | None:
+        """The output's quantisation where the operator fixes it itself, from that of its input; None where calibration decides."""
         return None
 
 

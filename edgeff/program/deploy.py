@@ -16,6 +16,7 @@ from edgeff.ops.mfcc import audio_samples
 from edgeff.program.lower import lower
 from edgeff.program.quantize import quantise_array, quantize
 from edgeff.rules import Rule, find_rule
+from edgeff.rules._groups import Composed
 
 CALIBRATION_SAMPLES = 200
 
@@ -48,7 +49,8 @@ def deploy(
     x: Array | None = None,
     *,
     rule: str | None = None,
-    numeric: Numeric = "float32",
+    numeric: Numeric | None = None,
+    tail_numeric: Numeric | None = None,
     changes: Mapping[str, Any] | None = None,
     seed: int = 0,
     target: str = "class",
@@ -58,10 +60,11 @@ def deploy(
     """The deployment of ``network``.
 
     Args:
-        network: float, or quantised already in ``numeric``.
+        network: float, or quantised already in these number formats.
         x: calibration samples (n, *input shape), needed to quantise; the first 200 are used.
         rule: what learns on the device, None for inference only.
-        numeric: what the program computes in.
+        numeric: what the program computes in; by default what the network is in.
+        tail_numeric: what the layers compute in that the last rule of a composition trains (``frozen:dense_1,bp``); by default ``numeric``.
         changes: settings of the rule other than its defaults for a device.
         seed: of generated feedback, rounding and negatives, 0 to 2**32 - 1.
         target: ``"class"`` (a label) or ``"input"`` (an autoencoder).
@@ -74,10 +77,12 @@ def deploy(
     first, network = split_input(fold(network))
     if item is None or not item.side_branches:
         network = network.upstream
+    numerics = network.numerics if numeric is None else tuple(dict.fromkeys((numeric, tail_numeric or numeric)))
+    numeric, learned = numerics[0], numerics[-1]
     settings = None
     if item is not None:
-        item.check_device(numeric)
-        settings = item.device_settings(numeric)
+        item.check_device(learned)
+        settings = item.device_settings(learned)
         if unknown := sorted(set(changes or {}) - {field.name for field in fields(settings)}):
             raise BadInput(f"unknown setting of rule {rule}", got=repr(unknown[0]), allowed=", ".join(f.name for f in fields(settings)))
         settings = replace(settings, **(changes or {}))
@@ -90,7 +95,7 @@ def deploy(
                     next_step="start from the float model",
                 )
             network = item.prepare(network, settings, seed)
-    if numeric != "float32" and network.input_quant is None:
+    if numerics != ("float32",) and network.numerics == ("float32",):
         if x is None:
             raise BadInput(
                 "quantisation",
@@ -99,19 +104,33 @@ def deploy(
                 next_step="name the task, or quantise first (edgeff quantize)",
             )
         if headroom is None:
-            headroom = item.headroom(network, settings, numeric) if item else Headroom()
+            headroom = item.headroom(network, settings, learned) if item else Headroom()
         learning = [layer.name for layer in item.learns(network)] if item else []
         samples = np.asarray(x)[:CALIBRATION_SAMPLES]
         read = samples if first is None else kind(first).forward(first, {}, samples)
-        network = quantize(network, read, numeric, headroom=headroom, learning=learning)
-    if network.numeric != numeric:
+        formats = dict.fromkeys(_tail(item, network), learned) if learned != numeric else {}
+        room = dict.fromkeys(learning, headroom) if formats else headroom
+        network = quantize(network, read, numeric, headroom=room, learning=learning, formats=formats)
+    if network.numerics != numerics:
         raise BadInput(
             "numeric",
-            got=f"{numeric} for a model that is {network.numeric}",
-            allowed=network.numeric,
+            got=f"{'+'.join(numerics)} for a model that is {'+'.join(network.numerics)}",
+            allowed="+".join(network.numerics),
             next_step="start from the float model",
         )
     if first is not None:
         network = behind(first, network, raw_shape)
     program = lower(network, rule, settings, seed=seed, target=target, stochastic=stochastic)
     return Deployment(program, network, settings, target)
+
+
+def _tail(rule: Rule | None, network: Network) -> tuple[str, ...]:
+    """The names of the layers that the last rule of a composition trains. Raises BadInput for any other rule."""
+    if not isinstance(rule, Composed):
+        raise BadInput(
+            "a number format of its own for the layers that learn",
+            got=f"rule {rule.name}, which has all layers" if rule else "no rule",
+            allowed="a composition such as frozen:dense_1,bp",
+            next_step="name the layers that learn (--train-layers)",
+        )
+    return tuple(layer.name for layer in rule.groups(network)[-1].network)

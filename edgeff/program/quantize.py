@@ -1,4 +1,4 @@
-"""Calibration and quantisation of a float network to int8 (TFLite 8-bit specification) or int16 (symmetric).
+"""Calibration and quantisation of a float network to int8 (TFLite 8-bit specification) or int16 (symmetric), as a whole or by layer.
 
 Observed ranges come from running the float network on calibration data, in float64: rounded to the float32 of a scale they are the same on
 every machine, whatever order its BLAS adds in. ``Headroom`` widens them for a network that is going to learn. No bias is clipped: where one
@@ -13,8 +13,9 @@ from dataclasses import replace
 import numpy as np
 
 from edgeff.errors import BadInput
-from edgeff.ir import Array, Headroom, Layer, Network, Numeric, Quant
+from edgeff.ir import NUMERICS, Array, Headroom, Layer, Network, Numeric, Quant
 from edgeff.ops import SAMPLES, forward, kind, parameters, raw_input, require_finite
+from edgeff.ops.convert import converted
 from edgeff.ops.dense import accumulator_shift
 from edgeff.ops.folding import fold
 
@@ -111,33 +112,37 @@ def quantize(
     per_channel: bool | None = None,
     method: str = "minmax",
     percentile: float = 99.9,
-    headroom: Headroom | None = None,
+    headroom: Headroom | Mapping[str, Headroom] | None = None,
     learning: Collection[str] = (),
+    formats: Mapping[str, Numeric] | None = None,
 ) -> Network:
     """``network`` in integers, its batch normalisation folded into the layers before it.
+
+    Where a layer reads another number format than its own, a ``convert`` layer comes between.
 
     Args:
         network: float32.
         x: the calibration data, (n, *input shape) float32.
-        numeric: ``"int8"`` or ``"int16"``.
+        numeric: ``"int8"`` or ``"int16"``; with ``formats`` also ``"float32"``.
         per_channel: one weight scale an output of a layer instead of one a layer (such a layer cannot learn on the device); None: as TFLite
             does, for convolutions alone.
         method: ``"minmax"``, or ``"percentile"``.
         percentile: the share of the observed values that a range keeps, in (50, 100] per cent.
-        headroom: None for a network that will only infer.
+        headroom: of all layers, or of some by name; None for a network that will only infer.
         learning: the layers that are going to learn; their weights have one scale a layer.
+        formats: by name, the number formats of the layers whose format is not ``numeric``.
     Raises: BadInput for a network that is quantised already or holds NaN, an empty or non-finite calibration set, or options out of range.
     """
-    room = headroom or Headroom()
-    if network.input_quant is not None:
+    if network.numerics != ("float32",):
         raise BadInput(
             "quantise",
-            got=f"a network that is {network.numeric} already",
+            got=f"a network that is {' and '.join(network.numerics)} already",
             allowed="a float32 network",
             next_step="start from the float model",
         )
-    if numeric not in QMAX:
-        raise BadInput("numeric", got=repr(numeric), allowed="int8, int16")
+    allowed = NUMERICS if formats else tuple(QMAX)
+    if unknown := [repr(value) for value in (numeric, *(formats or {}).values()) if value not in allowed]:
+        raise BadInput("numeric", got=unknown[0], allowed=", ".join(allowed))
     if method not in ("minmax", "percentile") or not 50.0 < percentile <= 100.0:
         raise BadInput("calibration", got=f"{method} {percentile:g}", allowed="minmax, or percentile above 50 and at most 100")
     x = np.asarray(x, np.float32)
@@ -148,28 +153,39 @@ def quantize(
             "calibration data", got=f"{np.count_nonzero(~np.isfinite(x))} values that are NaN or infinite", allowed="finite values"
         )
     require_finite(network)
-    network = fold(network)
+    network, formats = converted(fold(network), numeric, formats or {})
     require_finite(network)  # folding divides by a deviation
     values = forward(network, parameters(network, np.float64), x.astype(np.float64))
     low, high = observed_range(x, "minmax", percentile)
-    input_quant = SAMPLES if raw_input(network) else affine(low - room.input_margin, high + room.input_margin, numeric)
-    quants = {"input": input_quant}
+    quants: dict[str, Quant | None] = {"input": None}
+    if numeric != "float32":
+        margin = _room(headroom, "input").input_margin
+        quants["input"] = SAMPLES if raw_input(network) else affine(low - margin, high + margin, numeric)
     outputs = {layer.inputs[0] for layer in network if kind(layer).probabilities} | {layer.name for layer in network.trainable[-1:]}
     layers: dict[str, Layer] = {}
     for layer in network:
-        item = kind(layer)
-        output = quants[layer.inputs[0]] if item.keeps_quant else item.fixed_quant(numeric)
+        item, own, room = kind(layer), formats.get(layer.name, numeric), _room(headroom, layer.name)
+        below = quants[layer.inputs[0]]
+        if own == "float32":
+            quants[layer.name], layers[layer.name] = None, layer
+            continue
+        output = below if item.keeps_quant else item.fixed_quant(own, below)
         if output is None:
             factor = room.output if layer.name in outputs else room.hidden
             low, high = item.calibrated_range(layer, *observed_range(values[layer.name], method, percentile))
-            output = affine(low * (factor if layer.trainable else 1.0), high * (factor if layer.trainable else 1.0), numeric)
+            output = affine(low * (factor if layer.trainable else 1.0), high * (factor if layer.trainable else 1.0), own)
         quants[layer.name] = output
         params: dict[str, Array] = {}
-        own: dict[str, Quant] = {}
+        scales: dict[str, Quant] = {}
         if layer.trainable:
             split = item.per_channel if per_channel is None else per_channel
             axis = item.weight_axis if split and layer.name not in learning else None
-            params, own = _weights(layer, quants[layer.inputs[0]].scale[0], numeric, axis, room.weights)
-        layers[layer.name] = replace(layer, params=params, quant=own | {"output": output})
+            params, scales = _weights(layer, below.scale[0] if below else 1.0, own, axis, room.weights)
+        layers[layer.name] = replace(layer, params=params, quant=scales | {"output": output})
     metadata = dict(network.metadata) | {"calibration": {"method": method, "samples": len(x), "per_channel": bool(per_channel)}}
-    return network.replacing(layers, input_quant=input_quant, metadata=metadata)
+    return network.replacing(layers, input_quant=quants["input"], metadata=metadata)
+
+
+def _room(headroom: Headroom | Mapping[str, Headroom] | None, name: str) -> Headroom:
+    """The room of the layer ``name``, or of the ``"input"``."""
+    return headroom.get(name, Headroom()) if isinstance(headroom, Mapping) else headroom or Headroom()

@@ -246,6 +246,10 @@ class Rule:
         """The room quantisation leaves for learning with this rule, in every range and around the inputs."""
         return Headroom(weights=4.0, hidden=4.0, output=16.0) if numeric == "int16" else Headroom(weights=2.0, hidden=2.0, output=8.0)
 
+    def learning_numeric(self, network: Network) -> Numeric:
+        """The number format that this rule learns in, and so the one its settings are for."""
+        return network.numeric
+
     def check_device(self, numeric: Numeric) -> None:
         """Raises Unsupported where this rule's step is not lowered in ``numeric``."""
         if numeric not in self.numerics:

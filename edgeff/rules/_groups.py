@@ -21,11 +21,15 @@ from edgeff.rules import Gradients, Rule, Run
 
 
 class Group(NamedTuple):
-    """A rule and the layers it trains, as a network of their own; ``cut`` is the layer whose output goes on, empty for the last group."""
+    """A rule and the layers it trains, as a network of their own; ``cut`` is the layer whose output goes on, empty for the last group.
+
+    ``bridge`` converts that output where the next group has another number format.
+    """
 
     rule: Rule
     network: Network
     cut: str
+    bridge: Layer | None = None
 
 
 @lru_cache
@@ -61,6 +65,9 @@ class Composed(Rule):
         self.why_not = next((rule.why_not for rule, _ in parts if rule.why_not), "")
         self.side_branches = any(rule.side_branches for rule, _ in parts)
 
+    def learning_numeric(self, network: Network) -> Numeric:
+        return self.groups(network)[-1].network.numeric
+
     def device_settings(self, numeric: Numeric) -> Any:
         return self.tail.device_settings(numeric)
 
@@ -68,28 +75,29 @@ class Composed(Rule):
         """The network taken apart at the cuts. Raises BadInput where a cut is no layer, or more than its output goes on."""
         found, rest = [], network
         for rule, cut in self.parts[:-1]:
-            below, rest = split(rest, cut)
-            found.append(Group(rule, below, cut))
+            below, bridge, rest = split(rest, cut)
+            found.append(Group(rule, below, cut, bridge))
         return [*found, Group(self.tail, rest, "")]
 
     def prepare(self, network: Network, settings: Any, seed: int, classes: int | None = None) -> Network:
         classes = classes or prod(network.layers[-1].shape)
         layers: list[Layer] = []
         below = "input"
-        for rule, part, cut in self.groups(network):
+        for rule, part, cut, bridge in self.groups(network):
             made = rule.prepare(part, rule.settings if cut else settings, seed, classes if cut else None)
             layers += [_reading(layer, {"input": below}) for layer in made]
-            below = cut
+            layers += [bridge] if bridge else []
+            below = bridge.name if bridge else cut
         return replace(network, layers=tuple(layers))
 
     def prepare_needed(self, network: Network) -> bool:
-        return any(rule.prepare_needed(part) for rule, part, _ in self.groups(network))
+        return any(rule.prepare_needed(part) for rule, part, *_ in self.groups(network))
 
     def start(self, run: Run) -> None:
         classes = prod(run.network.layers[-1].shape)
         run.extra["groups"] = [
             (rule, cut, Run(part, run.params, rule.settings if cut else run.settings, run.rng, run.seed, classes=classes if cut else None))
-            for rule, part, cut in self.groups(run.network)
+            for rule, part, cut, _ in self.groups(run.network)
         ]
         for rule, _, part in run.extra["groups"]:
             rule.start(part)
@@ -132,7 +140,7 @@ class Composed(Rule):
         return self.tail.predicts_by_rule
 
     def learns(self, network: Network, *, head: bool = True) -> tuple[Layer, ...]:
-        return tuple(layer for rule, part, cut in self.groups(network) for layer in rule.learns(part, head=not cut))
+        return tuple(layer for rule, part, cut, _ in self.groups(network) for layer in rule.learns(part, head=not cut))
 
     def lower_predict(self, build: Any) -> Any:
         return self._lower(build, learn=False)
@@ -143,8 +151,8 @@ class Composed(Rule):
     def _lower(self, build: Any, *, learn: bool) -> Any:
         """Group by group: its output from the old weights first, then its learning."""
         x, classes, scores = build.x, prod(build.network.layers[-1].shape), None
-        for rule, part, cut in self.groups(build.network):
-            settings = rule.device_settings(build.numeric) if cut else build.settings
+        for rule, part, cut, bridge in self.groups(build.network):
+            settings = rule.device_settings(part.numeric) if cut else build.settings
             with build.group(part, settings, x, classes if cut else None):
                 if cut:
                     x = build.run(x, up_to(part, cut).layers)[cut]
@@ -152,6 +160,8 @@ class Composed(Rule):
                     rule.lower(build)
                 elif not cut:
                     scores = rule.lower_predict(build)
+            if bridge is not None:
+                x = build.forward(bridge, x)
         return scores
 
 
@@ -161,8 +171,11 @@ def up_to(network: Network, name: str) -> Network:
     return replace(network, layers=network.layers[: index + 1]).upstream
 
 
-def split(network: Network, cut: str) -> tuple[Network, Network]:
-    """The layers up to ``cut`` with their side branches, and those behind it, which read its output as ``"input"``."""
+def split(network: Network, cut: str) -> tuple[Network, Layer | None, Network]:
+    """The layers up to ``cut`` with their side branches, what converts its output, and those after it, which read that as ``"input"``.
+
+    Nothing converts it where all later layers read the layer itself.
+    """
     names = [layer.name for layer in network.upstream]
     if cut not in names[:-1]:
         raise BadInput(f"the cut of network {network.name!r}", got=repr(cut), allowed=", ".join(names[:-1]))
@@ -172,6 +185,10 @@ def split(network: Network, cut: str) -> tuple[Network, Network]:
         if layer.name not in main and all(name in lower for name in layer.inputs):
             lower.add(layer.name)
     above = [layer for layer in network if layer.name not in lower]
+    readers = [layer for layer in above if cut in layer.inputs]
+    bridge = readers[0] if len(readers) == 1 and readers[0].kind == "convert" else None
+    if bridge is not None:
+        above.remove(bridge)
     crossing = {name for layer in above for name in layer.inputs if name in lower} - {cut}
     if crossing:
         raise BadInput(
@@ -179,10 +196,10 @@ def split(network: Network, cut: str) -> tuple[Network, Network]:
             got=f"later layers that read {', '.join(sorted(crossing))}",
             allowed=f"a cut where they read {cut!r} alone",
         )
-    shape, quant = network[cut].shape, network[cut].quant.get("output")
-    behind = tuple(_reading(layer, {cut: "input"}) for layer in above)
+    last = bridge or network[cut]
+    behind = tuple(_reading(layer, {last.name: "input"}) for layer in above)
     part = replace(network, layers=tuple(layer for layer in network if layer.name in lower))
-    return part, replace(network, input_shape=shape, input_quant=quant, layers=behind)
+    return part, bridge, replace(network, input_shape=last.shape, input_quant=last.quant.get("output"), layers=behind)
 
 
 def _reading(layer: Layer, names: dict[str, str]) -> Layer:

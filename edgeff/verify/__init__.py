@@ -85,7 +85,7 @@ def verify(
     boards = [item if isinstance(item, Board) else load_board(item) for item in ([board] if board else BOARDS)]
     findings = _Findings(progress, boards_may_be_small=board is None)
     target = "input" if reproduces_input(network) else "class"
-    deployment = deploy(network, numeric=network.numeric, seed=seed, target=target)
+    deployment = deploy(network, seed=seed, target=target)
     program, x = deployment.program, _samples(deployment, inputs)
     blocks = _blocks(program, x)
     cores = {f"C on {item.name} (emulated {item.core})": item for item in boards}
@@ -93,10 +93,15 @@ def verify(
     for name, item in cores.items():
         count = min(len(x), emulated or _emulated_samples(program, item))
         parties.append(Party(name, partial(_emulated, name, program, item), count))
-    parties += integer_parties(deployment) if network.numeric != "float32" else float_parties(deployment, blocks[0])
+    if len(network.numerics) > 1:
+        findings.skipped.append(Skipped("other libraries", f"no file format holds {' and '.join(network.numerics)} in one network"))
+    elif network.numeric == "float32":
+        parties += float_parties(deployment, blocks[0])
+    else:
+        parties += integer_parties(deployment)
     findings.compare(program, blocks, parties)
     if rule is not None:
-        learner = deploy(network, rule=rule, numeric=network.numeric, seed=seed, target=target)
+        learner = deploy(network, rule=rule, seed=seed, target=target)
         executions: dict[str, Callable[[Program], Execution]] = {HOST: Host}
         executions |= {name: partial(Emulated, board=item) for name, item in cores.items()}
         for name, rows in learning(learner, rule, _samples(learner, inputs), steps, seed, executions, findings.advance):
@@ -186,7 +191,7 @@ def _emulated(name: str, program: Program, board: Board) -> Rows:
 
 def _emulated_samples(program: Program, board: Board) -> int:
     """How many samples an emulated core is given to run."""
-    soft = SOFT_FLOAT if program.numeric == "float32" and not board.fpu else 1
+    soft = SOFT_FLOAT if "float32" in program.numeric and not board.fpu else 1
     macs = sum(call.macs for call in call_costs(program, program.infer))
     return max(1, EMULATED_MACS // max(1, macs * soft))
 

@@ -58,7 +58,7 @@ class Softmax(Operator):
         build.call(f"eff_softmax_{layer.suffix}", [y], [x], attrs, layer)
         return y
 
-    def fixed_quant(self, numeric: Numeric) -> Quant | None:
+    def fixed_quant(self, numeric: Numeric, below: Quant | None = None) -> Quant | None:
         return Quant((1 / 256,), -128) if numeric == "int8" else Quant((1 / 32768,), 0, dtype="int16")
 
 

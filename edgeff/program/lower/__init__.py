@@ -32,7 +32,7 @@ def lower(
     """The program of ``network``: inference alone, or with one learning step of ``rule`` (batch 1, plain gradient descent).
 
     Args:
-        network: float32, or quantised by ``edgeff.program.quantize``; its numeric is the program's.
+        network: float32, or quantised by ``edgeff.program.quantize``; its number formats are the program's.
         rule: a registered rule, None for inference only.
         settings: the rule's hyper-parameters, by default those for a device of this numeric.
         seed: of generated feedback, rounding and negatives, 0 to 2**32 - 1.
@@ -46,7 +46,7 @@ def lower(
         raise BadInput("target", got=repr(target), allowed="class, input")
     item = find_rule(rule) if rule else None
     if item is not None and settings is None:
-        settings = item.device_settings(network.numeric)
+        settings = item.device_settings(item.learning_numeric(network))
     if item is None or not item.side_branches:
         network = network.upstream
     require_finite(network)
@@ -54,7 +54,7 @@ def lower(
     if item is None:
         output = build.run(build.x)[network.layers[-1].name]
     else:
-        item.check_device(network.numeric)
+        item.check_device(item.learning_numeric(network))
         _check_learning(network, settings, target)
         output = item.lower_predict(build)
         build.begin("learn")

@@ -1,0 +1,5 @@
+"""Number formats in TFLite: none that change between layers."""
+
+from __future__ import annotations
+
+REFUSED = "model files hold one number format: export a network of several to C"
