@@ -25,6 +25,12 @@ class Clearance:
     below: int | None = None
     above: int | None = None
 
+    def farther(self, other: Clearance) -> Clearance:
+        """What keeps to both."""
+        below = None if self.below is None or other.below is None else max(self.below, other.below)
+        above = None if self.above is None or other.above is None else max(self.above, other.above)
+        return Clearance(below, above)
+
 
 Overlap = Callable[[Mapping[str, Any]], Mapping[tuple[str, str], Clearance]]
 """Of a call's attributes: the clearance of each pair (output, input) of parameters that may share memory."""

@@ -13,6 +13,7 @@ def memory_map(program: Program, memory: MemoryPlan) -> tuple[Mapping[str, Any],
     """One entry for each tensor in the arena and each span of its life: ``tensor, role, layer, line, offset, size_bytes, first, last``.
 
     ``line`` is ``persistent`` or the line's name; ``first`` and ``last`` number the calls through all lines in turn.
+    Two entries share bytes in one call at most, the last of the one and the first of the other: there an output lies over an input.
     """
     calls = len(program.calls)
     entries: list[Mapping[str, Any]] = []

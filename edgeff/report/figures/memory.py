@@ -1,4 +1,5 @@
 """One run's memory map as a figure: every tensor a rectangle, its calls along x and its bytes up y; what persists below, the stack on top.
+Where an output lies over an input of its call, the bytes of both are hatched.
 
 Weights are many times larger than what comes and goes, so each of the three has its own scale; ``ram_parts`` gives them in proportion.
 """
@@ -39,6 +40,8 @@ def memory_figure(trace: Trace) -> Figure:
             members = [stay for stay in stays if stay["role"] == role and (stay["line"] == "persistent") == (part == "y")]
             if members:
                 data.append(_bars(members, role, part, calls, _WIDTH / count, byte_height))
+    if shared := shared_bytes(stays):
+        data.append(_shared_bars(shared))
     axes: Figure = {
         "yaxis": axis("persistent, B", domain=list(_PERSISTENT), range=[0, max(floor, 1)], **_ticks(0, floor, 2), showgrid=False),
         "yaxis2": axis("scratch, B", domain=list(_SCRATCH), range=[floor, max(top, floor + 1)], **_ticks(floor, top, 6)),
@@ -90,6 +93,23 @@ def scratch_bounds(trace: Trace) -> tuple[int, int]:
     return min(scratch, default=top), top
 
 
+def shared_bytes(stays: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Where an output lies over an input of the call that makes it: the two tensors, the call, the first byte and the count of bytes."""
+    scratch = [stay for stay in stays if stay["line"] != "persistent"]
+    ends: dict[int, list[Mapping[str, Any]]] = {}
+    for stay in scratch:
+        ends.setdefault(stay["last"], []).append(stay)
+    shared = []
+    for output in scratch:
+        for other in ends.get(output["first"], ()):
+            first = max(output["offset"], other["offset"])
+            size = min(output["offset"] + output["size_bytes"], other["offset"] + other["size_bytes"]) - first
+            if other is not output and size > 0:
+                place = {"call": output["first"], "offset": first, "size_bytes": size}
+                shared.append({"output": output["tensor"], "input": other["tensor"], **place})
+    return shared
+
+
 def ram_parts(trace: Trace) -> list[tuple[str, int, str]]:
     """The parts of a run's RAM that are known, from the lowest: name, bytes and the role whose colour they have."""
     floor, top = scratch_bounds(trace)
@@ -127,6 +147,29 @@ def _bars(
         "textangle": 0,
         "textfont": {"color": INK, "size": 11},
         "hovertext": [_hover(stay, calls) for stay in members],
+        "hoverinfo": "text",
+        "cliponaxis": True,
+    }
+
+
+def _shared_bars(shared: Sequence[Mapping[str, Any]]) -> Figure:
+    return {
+        "type": "bar",
+        "name": "output over an input",
+        "x": [both["call"] for both in shared],
+        "width": [1] * len(shared),
+        "base": [both["offset"] for both in shared],
+        "y": [both["size_bytes"] for both in shared],
+        "yaxis": "y2",
+        "marker": {
+            "color": "rgba(0,0,0,0)",
+            "line": {"color": "#ffffff", "width": 1.5},
+            "pattern": {"shape": "/", "fgcolor": INK, "size": 8, "solidity": 0.12},
+        },
+        "hovertext": [
+            f"<b>{markup(str(both['output']))}</b> over {markup(str(both['input']))}<br>{both['size_bytes']:,} B at {both['offset']:,}"
+            for both in shared
+        ],
         "hoverinfo": "text",
         "cliponaxis": True,
     }

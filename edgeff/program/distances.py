@@ -1,0 +1,132 @@
+"""Lifetimes -> distances: which tensors of a program must lie apart, which may share bytes and how, and the bytes that no plan can beat.
+
+Tensors that are alive in one call lie apart. The exception: in the call that makes it, an output may lie over an input that no later call
+of the line reads, as far as the kernel says (``kernels.overlap``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from itertools import combinations, count, product
+
+from edgeff import registry
+from edgeff.ir import Call, Program
+from edgeff.kernels.overlap import Clearance
+from edgeff.program.placing import Forbidden, Problem
+
+ALIGNMENT = 4
+Intervals = tuple[tuple[int, int], ...]
+Overlaps = Callable[[Call], Mapping[tuple[str, str], Clearance]]
+"""Of a call: the clearance of each pair (output, input) of its tensors that may share memory."""
+Pairs = dict[tuple[int, int], Forbidden]
+
+
+def aligned(size_bytes: int, alignment: int = ALIGNMENT) -> int:
+    """``size_bytes`` rounded up to the alignment.
+
+    >>> aligned(5)
+    8
+    """
+    return -(-size_bytes // alignment) * alignment
+
+
+def kernel_overlaps(call: Call) -> dict[tuple[str, str], Clearance]:
+    """What the call's kernel says, by the names of its tensors. One that it reads twice has the farther of the two distances."""
+    kernel = registry.kernels[call.kernel]
+    names = dict(zip((p.name for p in kernel.pointers), (*call.outputs, *call.inputs), strict=True))
+    stated: dict[tuple[str, str], Clearance] = {}
+    for (output, input_), clearance in kernel.overlap(call.attrs).items():
+        pair = names[output], names[input_]
+        stated[pair] = clearance.farther(stated[pair]) if pair in stated else clearance
+    return stated
+
+
+def distances(program: Program, spans: Mapping[str, Intervals], overlaps: Overlaps) -> tuple[Problem, int]:
+    """What is to be placed, tensor by tensor in the order of ``spans``, and the most bytes that any one call needs.
+
+    Takes time and memory in proportion to the pairs of tensors that are alive at once.
+    """
+    names = [*spans]
+    sizes = [aligned(program.tensors[name].size_bytes) for name in names]
+    allowed = _allowed(program, {name: i for i, name in enumerate(names)}, spans, sizes, overlaps)
+    apart: list[list[int]] = [[] for _ in names]
+    over: list[dict[int, Forbidden]] = [{} for _ in names]
+    change: dict[int, int] = {}  # of the bytes that are alive, from one call to the next
+    living: list[tuple[int, int]] = []  # the last call and the number of each tensor
+    for first, last, i in sorted((*span, i) for i, name in enumerate(names) for span in spans[name]):
+        change[first] = change.get(first, 0) + sizes[i]
+        change[last + 1] = change.get(last + 1, 0) - sizes[i]
+        living = [stay for stay in living if stay[0] >= first]
+        pairs = allowed.get(first, {})
+        for _, j in living:
+            if (i, j) in pairs or (j, i) in pairs:
+                output, input_ = (i, j) if (i, j) in pairs else (j, i)
+                _allow(over, output, input_, pairs[output, input_])
+            else:
+                apart[i].append(j)
+                apart[j].append(i)
+        living.append((last, i))
+    most = total = 0
+    for position in sorted(change):
+        total += change[position]
+        most = max(most, total - _most_saved(allowed.get(position, {}), sizes))
+    return Problem(sizes, apart, over), most
+
+
+def _allowed(
+    program: Program, number: Mapping[str, int], spans: Mapping[str, Intervals], sizes: Sequence[int], overlaps: Overlaps
+) -> dict[int, Pairs]:
+    """For each call the pairs (output, input) that may share bytes: made by the call, and needed neither after it nor after the line."""
+    allowed: dict[int, Pairs] = {}
+    place = count()
+    for line in program.lines.values():
+        for call, position in zip(line.calls, place, strict=False):
+            made = {name for name in call.outputs if any(first == position for first, _ in spans.get(name, ()))} - {*line.arguments}
+            used_up = {name for name in call.inputs if any(last == position for _, last in spans.get(name, ()))} - {*line.results}
+            used_up -= {*call.outputs}
+            if not made or not used_up:
+                continue
+            for (output, input_), clearance in overlaps(call).items():
+                if output in made and input_ in used_up:
+                    i, j = number[output], number[input_]
+                    below = sizes[i] if clearance.below is None else min(aligned(clearance.below), sizes[i])
+                    above = sizes[j] if clearance.above is None else min(aligned(clearance.above), sizes[j])
+                    allowed.setdefault(position, {})[i, j] = (-below, above)
+    return allowed
+
+
+def _allow(over: list[dict[int, Forbidden]], i: int, j: int, forbidden: Forbidden) -> None:
+    """Lets tensors i and j begin anywhere but in ``forbidden``, and in what other calls forbid them."""
+    known = over[i].get(j, forbidden)
+    low, high = min(known[0], forbidden[0]), max(known[1], forbidden[1])
+    over[i][j], over[j][i] = (low, high), (-high, -low)
+
+
+def _most_saved(pairs: Pairs, sizes: Sequence[int]) -> int:
+    """By how many bytes the tensors of ``pairs`` can take less than their sizes, whatever else is alive."""
+    if not pairs:
+        return 0
+    members = sorted({i for pair in pairs for i in pair})
+    renamed = {i: place for place, i in enumerate(members)}
+    own = tuple(sizes[i] for i in members)
+    return sum(own) - _least_bytes(own, tuple((renamed[i], renamed[j], *forbidden) for (i, j), forbidden in sorted(pairs.items())))
+
+
+@lru_cache(maxsize=4096)
+def _least_bytes(sizes: tuple[int, ...], pairs: tuple[tuple[int, int, int, int], ...]) -> int:
+    """The lowest highest end of a few tensors, of which the pairs (i, j, low, high) may share bytes: every choice of sides is tried."""
+    rules = {(i, j): (-sizes[i], sizes[j]) for i, j in combinations(range(len(sizes)), 2)}
+    rules = {pair: rule for pair, rule in rules.items() if pair[::-1] not in {(i, j) for i, j, _, _ in pairs}}
+    rules |= {(i, j): (low, high) for i, j, low, high in pairs}
+    least = sum(sizes)
+    for sides in product((False, True), repeat=len(rules)):
+        # (i, j, d): i begins at least d above j.
+        steps = [(i, j, high) if above else (j, i, -low) for above, ((i, j), (low, high)) in zip(sides, rules.items(), strict=True)]
+        starts = [0] * len(sizes)
+        for _ in sizes:
+            for i, j, distance in steps:
+                starts[i] = max(starts[i], starts[j] + distance)
+        if all(starts[i] >= starts[j] + distance for i, j, distance in steps):
+            least = min(least, max(start + size for start, size in zip(starts, sizes, strict=True)))
+    return least
