@@ -19,6 +19,7 @@ from edgeff.device.simulate import build_project, model_constants, profile
 from edgeff.networks import initialised, structure
 from edgeff.program.deploy import deploy
 from edgeff.program.plan import plan
+from edgeff.program.select import select
 
 AUTOENCODER = "640-128-128-8-128-128-640"
 REPRODUCING = ("afa", "bp", "dfa", "fa", "frozen", "mempepita", "pepita")
@@ -31,7 +32,7 @@ def measure(network: str, rule: str, numeric: Any, board_name: str) -> dict[str,
     made = initialised(structure(network, softmax=not autoencoder), 0)
     x = np.random.default_rng(0).random((20, *made.input_shape), np.float32)
     deployment = deploy(made, x, rule=rule, numeric=numeric, target="input" if autoencoder else "class")
-    planned = plan(deployment.program)
+    planned = plan(select(deployment.program))
     board = load_board(board_name)
     with tempfile.TemporaryDirectory() as folder:
         firmware, _ = build_project(deployment, board, Path(folder))

@@ -29,6 +29,7 @@ from edgeff.ir import Array, Numeric
 from edgeff.networks import reproduces_input
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.plan import plan
+from edgeff.program.select import select
 from edgeff.tasks import Data
 from edgeff.verify.engines import tflm
 
@@ -92,7 +93,7 @@ def measure(what: str, task: str, numeric: Numeric, *more: str) -> dict[str, Any
 
 def arena(benchmark: Benchmark, deployment: Deployment) -> dict[str, Any]:
     """Our arena, the bytes alive at once, and what TFLM's recording allocator says of the same model."""
-    memory = plan(deployment.program)
+    memory = plan(select(deployment.program))
     command = [sys.executable, "-c", _RECORDING, str(model_file(benchmark, "int8", MODELS))]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     recorded = {name: int(size) for name, size in _ALLOCATED.findall(printed)}
@@ -106,7 +107,7 @@ def arena(benchmark: Benchmark, deployment: Deployment) -> dict[str, Any]:
 
 def boards(deployment: Deployment) -> dict[str, Any]:
     """The arena and the constants, and by board the bytes of RAM and of flash that stay free before the code; negative ones are missing."""
-    memory = plan(deployment.program)
+    memory = plan(select(deployment.program))
     flash = memory.flash_bytes
     return {"arena": memory.arena_bytes, "constants": flash} | {
         name: {"free_ram": -fits(deployment.program, board), "free_flash": board.flash_bytes - flash}

@@ -321,8 +321,10 @@ class MemoryPlan:
 
     The one static arena begins with what persists (variables, then state; ``persistent_bytes``) and goes on with the scratch part, where
     lifetimes share the space. ``offsets`` maps each RAM tensor to its offset from the arena's start. ``flash_bytes`` counts the constants
-    and the initial values of variables (no code). ``lower_bound_bytes`` is persistent + the largest set of scratch tensors alive at once.
-    ``line_bytes`` are the scratch peaks of the lines; ``lifetimes`` are spans of calls, numbered through all lines in turn.
+    and the initial values of variables (no code). ``lower_bound_bytes`` is persistent + the most that any one call needs: the scratch
+    tensors alive in it, its outputs over its inputs as far as the kernel allows. In the call that makes it, an output may share bytes with
+    an input that is not needed any more. ``line_bytes`` are the scratch peaks of the lines; ``lifetimes`` are spans of calls, numbered
+    through all lines in turn.
     """
 
     arena_bytes: int

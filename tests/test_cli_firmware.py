@@ -131,7 +131,7 @@ def test_cost_of_a_network_by_its_name_on_every_board(cli: CommandLine) -> None:
     shown = cli.ok(*command).out
     assert re.search(rf"nucleo_f446re +no +131,072 +{large['free_ram_bytes']:,} ", shown)
     assert f"does not fit nucleo_f446re: {-large['free_ram_bytes']:,} bytes of RAM too few, of 131,072" in shown
-    assert cli.ok("cost", "resnet8", "--numeric", "int8", "--json").json["infer"]["arena_bytes"] == 49_152
+    assert cli.ok("cost", "resnet8", "--numeric", "int8", "--json").json["infer"]["arena_bytes"] == 33_312
 
 
 def test_cost_of_an_unknown_network_lists_the_known_ones(cli: CommandLine) -> None:

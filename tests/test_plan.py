@@ -23,6 +23,7 @@ from edgeff.program.distances import Overlaps, _least_bytes, distances, kernel_o
 from edgeff.program.memory_map import memory_map
 from edgeff.program.placing import first_fit
 from edgeff.program.plan import ALIGNMENT, ARENA_ALIGNMENT, aligned, lifetimes, plan
+from edgeff.program.select import select
 
 ROLES: tuple[Role, ...] = ("label", "activation", "activation", "activation", "state", "variable", "constant")
 DTYPES = ("int8", "int16", "float32")
@@ -138,7 +139,7 @@ def test_the_plan_does_not_depend_on_chance(program: Program, seed: int) -> None
 
 @pytest.mark.parametrize(("rule", "numeric"), EVERY_PROGRAM)
 def test_real_programs(rule: str | None, numeric: str) -> None:
-    program = deployed(rule, numeric).program  # type: ignore[arg-type]
+    program = select(deployed(rule, numeric).program)  # type: ignore[arg-type]
     memory = plan(program)
     check(program, memory)
     assert memory.offsets.keys() >= {t.name for t in program.by_role("input", "variable", "state")}
@@ -276,7 +277,7 @@ def test_two_lines_keep_the_farther_of_their_distances(stricter: str) -> None:
 
 def test_a_learning_step_keeps_the_activations_that_it_reads_again() -> None:
     """Back-propagation: each layer's input and output are read again after the layer above; the input only by the first update."""
-    program = deployed("bp", "float32").program
+    program = select(deployed("bp", "float32").program)
     shared = check(program, plan(program))
     calls = program.lines["learn"].calls
     layers = {call.outputs[0] for call in calls if call.kernel == "eff_dense_f32"}
@@ -331,7 +332,7 @@ def test_the_arena_of_a_reference_network_is_the_lower_bound(name: str, numeric:
             program = deploy(network, random_inputs(network, 0), rule=rule, numeric=numeric, target=target).program
         except Unsupported:
             continue
-        memory = plan(program)
+        memory = plan(select(program))
         assert memory.arena_bytes == memory.lower_bound_bytes, rule
         found.append(rule)
     assert {None, "frozen"} <= set(found)

@@ -103,7 +103,7 @@ def _arena(memory: MemoryPlan | None) -> dict[str, int | None]:
 
 
 def _ratio(memory: MemoryPlan) -> str:
-    """How far the arena is above the bytes that are alive at once, as a factor."""
+    """How far the arena is above what no plan can beat, as a factor."""
     return f"{memory.arena_bytes / max(memory.lower_bound_bytes, 1):.2f}"
 
 

@@ -255,7 +255,8 @@ void eff_{line.name}_calls(void);
 #define EFF_PLACE
 #endif
 
-/* Weights and state stay. The others share the space after them, each from its first to its last call in a list. */
+/* Weights and state stay. The others share the space after them, each from its first to its last call in a list; in the call that makes
+ * it, an output may lie over an input that no later call reads. */
 EFF_PLACE uint64_t eff_arena[EFF_ARENA_BYTES / 8u];
 
 #define EFF_AT(offset) ((void *)((uint8_t *)eff_arena + (offset)))

@@ -12,6 +12,7 @@ from itertools import combinations, count, product
 
 from edgeff import registry
 from edgeff.ir import Call, Program
+from edgeff.kernels import Kernel
 from edgeff.kernels.overlap import Clearance
 from edgeff.program.placing import Forbidden, Problem
 
@@ -32,12 +33,14 @@ def aligned(size_bytes: int, alignment: int = ALIGNMENT) -> int:
 
 
 def kernel_overlaps(call: Call) -> dict[tuple[str, str], Clearance]:
-    """What the call's kernel says, by the names of its tensors. One that it reads twice has the farther of the two distances."""
-    kernel = registry.kernels[call.kernel]
-    names = dict(zip((p.name for p in kernel.pointers), (*call.outputs, *call.inputs), strict=True))
+    """What the kernel says of the call, by its variant and by the names of its tensors. One that it reads twice keeps to both distances."""
+    kernel: Kernel = registry.kernels[call.kernel]
+    tensors: dict[str, str] = {}
+    for role, names in (("output", call.outputs), ("input", call.inputs)):  # a variant's scratch memory has no parameter of the kernel
+        tensors |= zip((param.name for param in kernel.pointers if param.role == role), names, strict=False)
     stated: dict[tuple[str, str], Clearance] = {}
-    for (output, input_), clearance in kernel.overlap(call.attrs).items():
-        pair = names[output], names[input_]
+    for (output, input_), clearance in kernel.clearances(call.attrs, call.variant).items():
+        pair = tensors[output], tensors[input_]
         stated[pair] = clearance.farther(stated[pair]) if pair in stated else clearance
     return stated
 
