@@ -16,6 +16,9 @@ from edgeff.errors import Unsupported
 from edgeff.formats import load
 from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Array, Network
+from edgeff.kernels import Arguments, Kernel
+from edgeff.kernels.overlap import Clearance
+from edgeff.networks import initialised, random_inputs, structure
 from edgeff.program.deploy import deploy
 from edgeff.program.lower import lower
 from edgeff.program.quantize import quantize
@@ -210,3 +213,25 @@ def test_a_float_reference_model_is_exact_in_our_own_executions(name: str) -> No
     found = verify(network, inputs_for(network, 3), board=BOARDS[0], emulated=1)
     found.check()
     assert exact(found, "outputs of each of") == exact(found, "scores") == {HOST, CORES[0]}
+
+
+def test_a_plan_that_lays_an_output_too_close_to_its_input_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The outputs of each call are read when it has run, so the first call that a plan spoils is the first that differs."""
+    network = initialised(structure("ds_cnn"), 0)
+    x = random_inputs(network, 0)[:2]
+    deployment = deploy(network, x, numeric="int8")
+    samples = deployment.inputs(x)
+    twin = twin_results(deployment.program, samples, lambda: None).calls
+    assert all(
+        np.array_equal(a, b) for a, b in zip(twin, Host(deployment.program, traced=True).results(samples, lambda: None).calls, strict=True)
+    )
+    stated = Kernel.clearances
+
+    def too_close(kernel: Kernel, arguments: Arguments, variant: str = "") -> dict[tuple[str, str], Clearance]:
+        anywhere = Clearance(below=-(10**6)) if "depthwise" in kernel.name else None
+        return {pair: anywhere or clearance for pair, clearance in stated(kernel, arguments, variant).items()}
+
+    monkeypatch.setattr(Kernel, "clearances", too_close)
+    spoiled = Host(deployment.program, traced=True).results(samples, lambda: None).calls
+    first = next(call for call, a, b in zip(deployment.program.infer, twin, spoiled, strict=True) if not np.array_equal(a, b))
+    assert first.kernel == "eff_depthwise_conv2d_i8"

@@ -18,6 +18,7 @@ from edgeff import registry
 from edgeff.ir import Trace
 from edgeff.report import page
 from edgeff.report.figures import cost_by_layer, cost_by_run, learning_curves, ram_parts
+from edgeff.report.figures.memory import memory_figure, shared_bytes
 from edgeff.report.figures.parts import spread
 from edgeff.report.html.header import header
 from edgeff.report.rows import groups
@@ -167,14 +168,33 @@ def test_curves_of_several_seeds_are_a_mean_with_a_band() -> None:
 def test_the_memory_map_of_every_rule_is_its_plan(rule: str) -> None:
     run = planned(rule)
     stays = run.memory_map
+    over = set()
     for i, a in enumerate(stays):
         for b in stays[i + 1 :]:
             apart_in_time = a["last"] < b["first"] or b["last"] < a["first"]
             apart_in_space = a["offset"] + a["size_bytes"] <= b["offset"] or b["offset"] + b["size_bytes"] <= a["offset"]
-            assert apart_in_time or apart_in_space, (a, b)
+            if not apart_in_time and not apart_in_space:
+                output, used_up = (a, b) if a["first"] == b["last"] else (b, a)
+                assert output["first"] == used_up["last"], (a, b)
+                over.add((output["tensor"], used_up["tensor"], output["first"]))
+    assert over == {(both["output"], both["input"], both["call"]) for both in shared_bytes(stays)}
     assert max(stay["offset"] + stay["size_bytes"] for stay in stays) <= (run.memory.arena_bytes or 0)
     assert sum(size for _, size, _ in ram_parts(run)) == run.memory.total_ram_bytes
     assert max(stay["last"] for stay in stays) == len(run.calls) - 1
+
+
+def test_an_output_over_an_input_is_hatched_where_both_lie() -> None:
+    stay = {"role": "activation", "layer": "l", "line": "infer"}
+    stays = (
+        stay | {"tensor": "x", "offset": 8, "size_bytes": 16, "first": 0, "last": 1},
+        stay | {"tensor": "y", "offset": 0, "size_bytes": 12, "first": 1, "last": 2},
+        stay | {"tensor": "z", "offset": 12, "size_bytes": 4, "first": 2, "last": 2},
+    )
+    assert shared_bytes(stays) == [{"output": "y", "input": "x", "call": 1, "offset": 8, "size_bytes": 4}]
+    bars = {bar["name"]: bar for bar in memory_figure(replace(trace(), memory_map=stays))["data"]}
+    hatched = bars["output over an input"]
+    assert (hatched["x"], hatched["base"], hatched["y"], hatched["yaxis"]) == ([1], [8], [4], "y2")
+    assert "<b>y</b> over x" in hatched["hovertext"][0]
 
 
 def test_texts_are_moved_apart_and_stay_inside() -> None:
