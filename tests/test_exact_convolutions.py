@@ -23,7 +23,7 @@ from edgeff.program.deploy import deploy
 from edgeff.program.lower import lower
 from edgeff.program.quantize import quantize
 from edgeff.verify import BOARDS, HOST, TWIN, Verification, compare, verify
-from edgeff.verify.engines import Litert, Tflm
+from edgeff.verify.engines import Litert, Process, Tflm
 from edgeff.verify.executions import Emulated, Host, Results, twin_results
 from edgeff.verify.explain import litert_reference
 
@@ -133,6 +133,7 @@ def as_integers(seed: int) -> Network:
 def test_random_networks_are_exact_in_tflm_and_explained_in_litert() -> None:
     pytest.importorskip("tflite_micro", reason="tflite-micro is not installed")
     seen, kinds = 0, set[str]()
+    tflm, litert = Process("tflm"), Process("litert")
     for seed in range(150):
         network = as_integers(seed)
         try:
@@ -142,8 +143,8 @@ def test_random_networks_are_exact_in_tflm_and_explained_in_litert() -> None:
         x = inputs_for(network, 6, seed).astype(np.int8)
         program = lower(network)
         scores = twin_results(program, x.reshape(len(x), -1), quiet).scores
-        np.testing.assert_array_equal(scores, Tflm(data)(x, quiet).reshape(scores.shape), err_msg=f"seed {seed}, TFLM")
-        reference = Litert(data, "BUILTIN_REF")(x, quiet).reshape(scores.shape)
+        np.testing.assert_array_equal(scores, Tflm(data, tflm)(x, quiet).reshape(scores.shape), err_msg=f"seed {seed}, TFLM")
+        reference = Litert(data, "BUILTIN_REF", litert)(x, quiet).reshape(scores.shape)
         np.testing.assert_array_equal(litert_reference(program, x.reshape(len(x), -1)), reference, err_msg=f"seed {seed}, LiteRT")
         seen, kinds = seen + 1, kinds | {layer.kind for layer in network}
     assert seen > 100

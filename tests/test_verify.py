@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,8 @@ from exact_cases import digits, float_classifier, int8_classifier, learner
 
 from edgeff import registry
 from edgeff.device.boards import load_board
-from edgeff.errors import BadInput, CheckFailed, DoesNotFit, MissingTool
+from edgeff.errors import BadInput, CheckFailed, DoesNotFit, MissingTool, Unsupported
+from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Attr, Board, Layer, Network, Numeric, Quant, Region
 from edgeff.networks import initialised, structure
 from edgeff.ops import make
@@ -287,15 +291,56 @@ def test_an_empty_verdict_passes_and_a_failed_one_says_how_many() -> None:
 
 
 def test_a_library_that_refuses_a_model_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_arguments: Any, **_options: Any) -> None:
-        message = "failed to create XNNPACK runtime"
-        raise RuntimeError(message)
-
-    interpreter = pytest.importorskip("ai_edge_litert.interpreter", reason="ai-edge-litert is not installed")
-    monkeypatch.setattr(interpreter, "Interpreter", refuse)
+    litert = engines.Litert
+    monkeypatch.setattr("edgeff.verify.libraries.Litert", lambda _model, resolver: litert(b"no model of TFLite", resolver))
     found = verify(int8_classifier(True, False), SAMPLES, board=M4)
     assert [item.name for item in found.skipped] == ["LiteRT reference", "LiteRT default"]
-    assert found.skipped[0].reason == "LiteRT refused the model: got failed to create XNNPACK runtime"
+    assert found.skipped[0].reason.startswith("LiteRT refused the model: got The model is not a valid Flatbuffer buffer")
+
+
+ABORTS = (("8-5000", 1.0), ("8-10", 1e-10))
+"""int8 networks on whose softmax TFLM and LiteRT's reference kernels abort: a wide one with near-equal logits, and one with tiny logits."""
+
+
+def int8_network(name: str, size: float) -> Network:
+    network = initialised(structure(name), 0)
+    for layer in network.trainable:
+        layer.params["weight"][:] *= np.float32(size)
+    return quantize(network, np.random.default_rng(0).random((20, 8), np.float32))
+
+
+@pytest.mark.parametrize(("name", "size"), ABORTS)
+def test_a_library_that_aborts_takes_no_part_and_the_others_do(name: str, size: float) -> None:
+    network = int8_network(name, size)
+    found = verify(network, np.random.default_rng(0).random((4, 8), np.float32), board=M4)
+    reasons = {item.name: item.reason for item in found.skipped}
+    assert reasons == {
+        party: f"{library} ended while it ran the model: got SIGABRT; this is a fault of {library}: use another engine for this model"
+        for party, library in (("TFLM", "TFLM"), ("LiteRT reference", "LiteRT"))
+    }
+    assert {row.b for row in found} >= {HOST, "LiteRT default", "ONNX Runtime"}
+    assert found.ok
+
+
+def test_an_engine_that_aborts_is_named_and_the_next_one_runs() -> None:
+    model = to_tflite(int8_network(*ABORTS[1]))
+    for _ in range(2):
+        with pytest.raises(Unsupported, match=r"^TFLM ended while it ran the model: got SIGABRT; this is a fault of TFLM"):
+            engines.tflm(model, np.zeros((1, 8), np.int8), lambda: None)
+    assert engines.litert(model, np.zeros((1, 8), np.int8), "BUILTIN", lambda: None).shape == (1, 10)
+
+
+def test_every_sample_is_told_and_a_process_serves_several_models() -> None:
+    process = engines.Process("tflm")
+    pid = process._process.pid
+    for name in ("8-10", "8-7"):
+        told = itertools.count()
+        run = engines.Tflm(to_tflite(int8_network(name, 1.0)), process)
+        assert run(np.zeros((300, 8), np.int8), partial(next, told)).shape == (300, int(name[2:]))
+        assert next(told) == 300
+    process.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 def test_the_banner_of_a_delegate_stays_off_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:

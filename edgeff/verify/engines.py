@@ -1,15 +1,22 @@
 """Runs an exported model in the libraries that others run it in: TFLM, LiteRT and ONNX Runtime; samples come in, their outputs go out.
 
-Each is optional at run time: MissingTool says how to get it. A library that refuses a model gives Unsupported with the library's own words.
+Each runs in a process of its own (``native``), which costs its start: a library that aborts on a model, as TFLM and LiteRT do on some
+softmax layers, takes that process down and nothing else. Each is optional at run time: MissingTool says how to get it. A library that
+refuses a model, or ends on it, gives Unsupported with the library's own words.
 """
 
 from __future__ import annotations
 
-import os
+import pickle
+import signal
+import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+import tempfile
+import weakref
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
@@ -18,91 +25,135 @@ from edgeff.formats.onnx.writer import SESSION_ENTRIES, to_onnx
 from edgeff.ir import Array, Network
 
 Advance = Callable[[], None]
-ARENA_BYTES = (1 << 20, 1 << 24, 1 << 28)
-"""TFLM's arena beyond four times the model: the next is tried where it refuses a model with one of them."""
-_REFUSALS = (RuntimeError, ValueError, TypeError, KeyError, NotImplementedError)
+SCRIPT = Path(__file__).with_name("native.py")
+PACKAGES: Mapping[str, tuple[str, str, str]] = {
+    "tflm": ("TFLM", "tflite_micro", "tflite-micro"),
+    "litert": ("LiteRT", "ai_edge_litert", "ai-edge-litert"),
+    "onnxruntime": ("ONNX Runtime", "onnxruntime", "onnxruntime"),
+}
+"""Of each library: what people call it, what Python calls it, what pip calls it."""
+
+
+class Process:
+    """A library in a process of its own, which ends with this object. Raises MissingTool where it is not installed."""
+
+    def __init__(self, library: str) -> None:
+        self.name, module, package = PACKAGES[library]
+        self._missing = MissingTool(f"{module} is not installed", next_step=f"pip install {package}")
+        if find_spec(module) is None:
+            raise self._missing
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - the finalizer closes it
+        self._process = subprocess.Popen(
+            [sys.executable, str(SCRIPT), library], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said
+        )
+        self.close = weakref.finalize(self, _end, self._process, self._said)
+        self._send(sys.path)
+
+    def load(self, *arguments: object) -> int:
+        """The number of a model, which the library has read now."""
+        return int(self._ask(("load", *arguments), lambda: None))
+
+    def run(self, number: int, x: object, advance: Advance) -> Array:
+        """What the library makes of x by that model; ``advance`` is called for each sample."""
+        return np.asarray(self._ask(("run", number, x), advance))
+
+    def _ask(self, command: tuple[object, ...], advance: Advance) -> Any:
+        """The answer to one command. Raises Unsupported where the library refuses the model or ends on it."""
+        self._send(command)
+        while True:
+            try:
+                kind, value = pickle.load(self._pipe(self._process.stdout))  # noqa: S301 - a process of ours
+            except (EOFError, pickle.UnpicklingError):
+                raise self._ended() from None
+            if kind == "done":
+                return value
+            if kind == "advance":
+                for _ in range(value):
+                    advance()
+            elif kind == "missing":
+                raise self._missing
+            elif kind == "refused":
+                raise Unsupported(f"{self.name} refused the model", got=value)
+            else:
+                raise RuntimeError(f"the process of {self.name} failed:\n{value}")
+
+    def _send(self, what: object) -> None:
+        pipe = self._pipe(self._process.stdin)
+        try:
+            pickle.dump(what, pipe, pickle.HIGHEST_PROTOCOL)
+            pipe.flush()
+        except BrokenPipeError:
+            raise self._ended() from None
+
+    def _ended(self) -> Unsupported:
+        """How the process ended, with the last line that the library wrote."""
+        status = self._process.wait()
+        self._said.seek(0)
+        lines = self._said.read().decode(errors="replace").split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        return Unsupported(
+            f"{self.name} ended while it ran the model",
+            got=f"{how}{f', {last}' if last else ''}",
+            next_step=f"this is a fault of {self.name}: use another engine for this model",
+        )
+
+    @staticmethod
+    def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+        if pipe is None:
+            raise ValueError("a process without pipes")
+        return pipe
+
+
+def _end(process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout, said):
+        if stream is not None:
+            try:
+                stream.close()
+            except BrokenPipeError:  # what was not read by the end
+                continue
 
 
 class Tflm:
-    """A .tflite model in TFLite Micro's interpreter."""
+    """A .tflite model in TFLite Micro's interpreter; ``process``: beside other models."""
 
-    def __init__(self, model: bytes) -> None:
-        try:
-            from tflite_micro import runtime
-        except ImportError:
-            raise MissingTool("tflite_micro is not installed", next_step="pip install tflite-micro") from None
-        with _refusing("TFLM"), _quiet():
-            for arena_bytes in ARENA_BYTES:
-                try:
-                    self._interpreter = runtime.Interpreter.from_bytes(model, arena_size=arena_bytes + 4 * len(model))
-                    break
-                except RuntimeError:
-                    if arena_bytes == ARENA_BYTES[-1]:
-                        raise
+    def __init__(self, model: bytes, process: Process | None = None) -> None:
+        self._process = process or Process("tflm")
+        self._number = self._process.load(model)
 
     def __call__(self, x: Array, advance: Advance) -> Array:
         """The outputs (n, *output shape) for x (n, *input shape) in the model's input dtype."""
-        rows = []
-        with _refusing("TFLM"):
-            for sample in x:
-                self._interpreter.set_input(sample[None], 0)
-                self._interpreter.invoke()
-                rows.append(np.array(self._interpreter.get_output(0)[0]))
-                advance()
-        return np.array(rows)
+        return self._process.run(self._number, x, advance)
 
 
 class Litert:
     """A .tflite model in LiteRT with the kernels of ``resolver``.
 
     ``BUILTIN_REF`` are the reference kernels, ``BUILTIN`` what an application gets: the optimised ones and the XNNPACK delegate.
+    ``process``: beside other models.
     """
 
-    def __init__(self, model: bytes, resolver: str) -> None:
-        try:
-            from ai_edge_litert import interpreter as library
-        except ImportError:
-            raise MissingTool("ai_edge_litert is not installed", next_step="pip install ai-edge-litert") from None
-        with _refusing("LiteRT"), _quiet():
-            self._interpreter = library.Interpreter(model_content=model, experimental_op_resolver_type=library.OpResolverType[resolver])
-            self._interpreter.allocate_tensors()
-            self._source = self._interpreter.get_input_details()[0]["index"]
-            self._target = self._interpreter.get_output_details()[0]["index"]
+    def __init__(self, model: bytes, resolver: str, process: Process | None = None) -> None:
+        self._process = process or Process("litert")
+        self._number = self._process.load(model, resolver)
 
     def __call__(self, x: Array, advance: Advance) -> Array:
         """The outputs (n, *output shape) for x (n, *input shape) in the model's input dtype."""
-        rows = []
-        with _refusing("LiteRT"):
-            for sample in x:
-                self._interpreter.set_tensor(self._source, sample[None])
-                self._interpreter.invoke()
-                rows.append(self._interpreter.get_tensor(self._target)[0].copy())
-                advance()
-        return np.array(rows)
+        return self._process.run(self._number, x, advance)
 
 
 class OnnxRuntime:
-    """An ONNX model (its bytes) in ONNX Runtime on the CPU, its int8 kernels held to exact products."""
+    """An ONNX model (its bytes) in ONNX Runtime on the CPU, its int8 kernels held to exact products; ``process``: beside other models."""
 
-    def __init__(self, model: bytes) -> None:
-        try:
-            import onnxruntime as library
-        except ImportError:
-            raise MissingTool("onnxruntime is not installed", next_step="pip install onnxruntime") from None
-        state = library.capi.onnxruntime_pybind11_state
-        self._refusals = tuple(
-            getattr(state, name) for name in ("Fail", "InvalidArgument", "InvalidGraph", "NotImplemented", "RuntimeException")
-        )
-        with _refusing("ONNX Runtime", *self._refusals), _quiet():
-            options = library.SessionOptions()
-            for key, value in SESSION_ENTRIES.items():
-                options.add_session_config_entry(key, value)
-            self._session: Any = library.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    def __init__(self, model: bytes, process: Process | None = None) -> None:
+        self._process = process or Process("onnxruntime")
+        self._number = self._process.load(model, dict(SESSION_ENTRIES))
 
     def __call__(self, inputs: Mapping[str, Array]) -> Array:
         """The first output (n, *output shape) for the inputs by name, each (n, ..)."""
-        with _refusing("ONNX Runtime", *self._refusals):
-            return np.asarray(self._session.run(None, dict(inputs))[0])
+        return self._process.run(self._number, dict(inputs), lambda: None)
 
 
 def tflm(model: bytes, x: Array, advance: Advance) -> Array:
@@ -118,27 +169,3 @@ def litert(model: bytes, x: Array, resolver: str, advance: Advance) -> Array:
 def onnxruntime(network: Network, x: Array) -> Array:
     """The float32 outputs of ONNX Runtime on the network's ONNX form for x (n, *input shape) float32."""
     return OnnxRuntime(to_onnx(network).SerializeToString())({"input": x})
-
-
-@contextmanager
-def _refusing(name: str, *more: type[Exception]) -> Iterator[None]:
-    """Turns a library's own exceptions into one line."""
-    refusals: tuple[type[Exception], ...] = (*_REFUSALS, *more)
-    try:
-        yield
-    except refusals as error:
-        raise Unsupported(f"{name} refused the model", got=str(error) or type(error).__name__) from None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps what native code writes to the process's standard error (banners of delegates) off the terminal."""
-    sys.stderr.flush()
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)

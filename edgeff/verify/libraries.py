@@ -20,7 +20,7 @@ from edgeff.ops.requantise import Requantise
 from edgeff.program.deploy import Deployment
 from edgeff.program.quantize import dequantise_array, quantise_array
 from edgeff.verify.comparison import Comparison, compare
-from edgeff.verify.engines import Advance, Litert, OnnxRuntime, Tflm
+from edgeff.verify.engines import Advance, Litert, OnnxRuntime, Process, Tflm
 from edgeff.verify.executions import Results
 from edgeff.verify.explain import float_tolerance, litert_reference
 
@@ -116,8 +116,9 @@ def _counted(name: str, twin: Results, made: Array, classes: int, note: str, all
 
 def _within_a_step_in_onnxruntime(deployment: Deployment) -> Rows:
     network, classes = deployment.network, deployment.program.classes
-    whole = OnnxRuntime(to_onnx(network).SerializeToString())
-    alone = {layer.name: _Alone(network, layer) for layer in network}
+    process = Process("onnxruntime")
+    whole = OnnxRuntime(to_onnx(network).SerializeToString(), process)
+    alone = {layer.name: _Alone(network, layer, process) for layer in network}
     source, target = network.input_quant, network.layers[-1].quant["output"]
     if source is None:
         raise BadInput("network", got="float32", allowed="a quantised network")
@@ -137,13 +138,13 @@ class _Alone:
     One step is allowed; a layer that TFLite has no int8 form for is counted only, for no standard sets its integers.
     """
 
-    def __init__(self, network: Network, layer: Layer) -> None:
+    def __init__(self, network: Network, layer: Layer, process: Process) -> None:
         self._network, self._layer = network, layer
         self._shapes = {"input": network.input_shape} | {item.name: item.shape for item in network}
         quants = {"input": network.input_quant} | {item.name: item.quant.get("output") for item in network}
         self._quants: list[Quant] = [quant for name in layer.inputs if (quant := quants[name]) is not None]
         made = _single(network, layer, self._shapes[layer.inputs[0]], self._quants)
-        self._session = OnnxRuntime(_cut(to_onnx(made), _feeds(layer), [self._shapes[name] for name in layer.inputs]))
+        self._session = OnnxRuntime(_cut(to_onnx(made), _feeds(layer), [self._shapes[name] for name in layer.inputs]), process)
         self._allowed: float | None = 1
         self._note = "from the same inputs"
         try:

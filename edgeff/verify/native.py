@@ -1,0 +1,143 @@
+"""Runs one native library in a process of its own: ``python native.py LIBRARY``, started by ``edgeff.verify.engines``.
+
+Pickled tuples come in on stdin: first the list to import from (``sys.path``), then ``("load", model, ..)`` and ``("run", number, x)``.
+Answers go out on stdout: ``("advance", count)`` while samples are run, then one of ``("done", value)``, ``("missing", text)``,
+``("refused", text)`` and ``("broken", traceback)``. What native code prints goes to stderr. Imports nothing of edgeff, so that a start
+costs what the library costs.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from typing import IO, Any
+
+Advance = Callable[[], None]
+Run = Callable[[Any, Advance], Any]
+ARENA_BYTES = (1 << 20, 1 << 24, 1 << 28)
+"""TFLM's arena beyond four times the model: the next is tried where it refuses a model with one of them."""
+REFUSALS = (RuntimeError, ValueError, TypeError, KeyError, NotImplementedError)
+SECONDS_BETWEEN_ADVANCES = 0.05
+
+
+def load_tflm(model: bytes) -> Run:
+    """A .tflite model in TFLite Micro's interpreter: outputs (n, *shape) for x (n, *input shape) in the model's input dtype."""
+    import numpy as np
+    from tflite_micro import runtime
+
+    for arena_bytes in ARENA_BYTES:
+        try:
+            interpreter = runtime.Interpreter.from_bytes(model, arena_size=arena_bytes + 4 * len(model))
+            break
+        except RuntimeError:
+            if arena_bytes == ARENA_BYTES[-1]:
+                raise
+
+    def run(x: Any, advance: Advance) -> Any:
+        rows = []
+        for sample in x:
+            interpreter.set_input(sample[None], 0)
+            interpreter.invoke()
+            rows.append(np.array(interpreter.get_output(0)[0]))
+            advance()
+        return np.array(rows)
+
+    return run
+
+
+def load_litert(model: bytes, resolver: str) -> Run:
+    """A .tflite model in LiteRT with the kernels of ``resolver``: outputs (n, *shape) for x (n, *input shape)."""
+    import numpy as np
+    from ai_edge_litert import interpreter as library
+
+    interpreter = library.Interpreter(model_content=model, experimental_op_resolver_type=library.OpResolverType[resolver])
+    interpreter.allocate_tensors()
+    source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+
+    def run(x: Any, advance: Advance) -> Any:
+        rows = []
+        for sample in x:
+            interpreter.set_tensor(source, sample[None])
+            interpreter.invoke()
+            rows.append(interpreter.get_tensor(target)[0].copy())
+            advance()
+        return np.array(rows)
+
+    return run
+
+
+def load_onnxruntime(model: bytes, entries: Mapping[str, str]) -> Run:
+    """An ONNX model in ONNX Runtime on the CPU: its first output for the inputs by name. ``entries`` configure the session."""
+    import onnxruntime as library
+
+    options = library.SessionOptions()
+    for key, value in entries.items():
+        options.add_session_config_entry(key, value)
+    session = library.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return lambda inputs, _advance: session.run(None, dict(inputs))[0]
+
+
+LIBRARIES: Mapping[str, Callable[..., Run]] = {"tflm": load_tflm, "litert": load_litert, "onnxruntime": load_onnxruntime}
+
+
+def refusals(library: str) -> tuple[type[BaseException], ...]:
+    """The exceptions by which a library says that it does not take a model."""
+    if library != "onnxruntime":
+        return REFUSALS
+    import onnxruntime
+
+    state = onnxruntime.capi.onnxruntime_pybind11_state
+    own = ("Fail", "InvalidArgument", "InvalidGraph", "NotImplemented", "RuntimeException")
+    return (*REFUSALS, *(getattr(state, name) for name in own))
+
+
+def serve(library: str, commands: IO[bytes], answers: IO[bytes]) -> None:
+    """Answers commands until there are no more."""
+
+    def answer(*what: object) -> None:
+        pickle.dump(what, answers, pickle.HIGHEST_PROTOCOL)
+        answers.flush()
+
+    count, told = 0, time.monotonic()
+
+    def advance() -> None:
+        nonlocal count, told
+        count += 1
+        if time.monotonic() - told > SECONDS_BETWEEN_ADVANCES:
+            answer("advance", count)
+            count, told = 0, time.monotonic()
+
+    sys.path[:] = pickle.load(commands)  # noqa: S301 - from the parent
+    models: list[Run] = []
+    while True:
+        try:
+            what, *arguments = pickle.load(commands)  # noqa: S301
+        except EOFError:
+            return
+        try:
+            if what == "load":
+                models.append(LIBRARIES[library](*arguments))
+                answer("done", len(models) - 1)
+            else:
+                number, x = arguments
+                value = models[number](x, advance)
+                answer("advance", count)
+                count = 0
+                answer("done", value)
+        except ImportError as error:
+            answer("missing", str(error))
+        except Exception as error:  # noqa: BLE001 - the parent says which it was
+            refused = isinstance(error, refusals(library))
+            answer(*(("refused", str(error) or type(error).__name__) if refused else ("broken", traceback.format_exc())))
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
+    channel = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    serve(sys.argv[1], sys.stdin.buffer, channel)
