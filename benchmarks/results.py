@@ -13,6 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from edgeff.atomic import write_text
+
 FOLDER = Path(__file__).parent / "results"
 PACKAGES = ("numpy", "scipy", "scikit-learn", "unicorn", "ziglang", "capstone")
 
@@ -61,5 +63,5 @@ def collect(
             "rows": [*rows, *old.values()],
         }
         FOLDER.mkdir(exist_ok=True)
-        (FOLDER / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_text(FOLDER / f"{name}.json", json.dumps(record, indent=1) + "\n")
     return rows

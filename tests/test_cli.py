@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -157,6 +158,40 @@ def test_control_c_ends_a_process_with_130(folder: Path) -> None:
     done = process("-c", code, *arguments, EDGEFF_PLUGIN_DIR=str(folder / "plugins"))
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted: nothing unfinished was kept\n")
     assert [path.name for path in folder.iterdir()] == ["plugins"]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_termination_cleans_up_as_control_c_does(folder: Path, name: str) -> None:
+    (folder / "plugins").mkdir()
+    (folder / "plugins" / "interrupting.py").write_text(INTERRUPTING_RULE.replace("SIGINT", name), encoding="utf-8")
+    code = f"import signal, sys, edgeff.cli; signal.signal(signal.{name}, signal.SIG_DFL); edgeff.cli.main(sys.argv[1:])"
+    arguments = shlex.split("train digits --network 64-32-10 --rule interrupting -o m.onnx")
+    (folder / "tmp").mkdir()
+    done = process("-c", code, *arguments, EDGEFF_PLUGIN_DIR=str(folder / "plugins"), TMPDIR=str(folder / "tmp"))
+    status = 128 + signal.Signals[name]
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", f"error: terminated by {name}: nothing unfinished was kept\n")
+    assert sorted(path.name for path in folder.iterdir()) == ["plugins", "tmp"]
+    assert list((folder / "tmp").iterdir()) == []
+
+
+BUILDING = """
+import os, signal, sys, edgeff.cli, edgeff.device.simulate
+real = edgeff.device.simulate.build_project
+def build(*arguments, **options):
+    real(*arguments, **options)
+    os.kill(os.getpid(), signal.SIGTERM)
+edgeff.device.simulate.build_project = build
+edgeff.cli.main(sys.argv[1:])
+"""
+
+
+def test_a_terminated_build_leaves_nothing(models: Path, folder: Path) -> None:
+    (folder / "tmp").mkdir()
+    arguments = ("build", str(models / "float.onnx"), "--board", "rpi_pico", "-o", "a/b/c")
+    done = process("-c", BUILDING, *arguments, TMPDIR=str(folder / "tmp"))
+    assert (done.returncode, done.stderr) == (143, "error: terminated by SIGTERM: nothing unfinished was kept\n")
+    assert list(folder.iterdir()) == [folder / "tmp"]
+    assert list((folder / "tmp").iterdir()) == []
 
 
 def test_a_closed_pipe_is_no_error() -> None:

@@ -1,15 +1,17 @@
 """The command line: arguments come in; results go to stdout, progress, notes and refusals to stderr, and an exit status to the caller.
 
-0: done; 1: a check ran and did not hold; 2: refused, with one line ``error: ...``; 130: interrupted. Nothing heavy is imported before a
-command needs it.
+0: done; 1: a check ran and did not hold; 2: refused, with one line ``error: ...``; 130: interrupted; 128 and the signal: terminated, which
+cleans up as an interruption does. Nothing heavy is imported before a command needs it.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from types import FrameType
 
 import click
 
@@ -19,10 +21,22 @@ from edgeff.errors import EdgeffError, one_line
 __all__ = ["main", "run"]
 
 INTERRUPTED = 130
+TERMINATIONS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+class Terminated(KeyboardInterrupt):
+    """A signal asked the process to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and ends the process with its exit status."""
+    for number in TERMINATIONS:
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup has SIGHUP ignored
+            signal.signal(number, _terminate)
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -40,6 +54,8 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except click.exceptions.Exit as end:
         return end.exit_code
+    except Terminated as end:
+        return _ended(state, f"terminated by {signal.Signals(end.number).name}: nothing unfinished was kept", 128 + end.number)
     except (KeyboardInterrupt, click.Abort):
         return _ended(state, "interrupted: nothing unfinished was kept", INTERRUPTED)
     except EdgeffError as error:
@@ -58,6 +74,12 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - whatever happens, the user gets one line
         return _ended(state, f"unexpected {type(error).__name__}: {error}; run it again with --debug and report what that prints", 2)
     return 0
+
+
+def _terminate(number: int, _frame: FrameType | None) -> None:
+    for other in TERMINATIONS:
+        signal.signal(other, signal.SIG_IGN)  # what cleans up is not disturbed again
+    raise Terminated(number)
 
 
 def _usage(error: click.ClickException) -> str:

@@ -113,7 +113,7 @@ def _c(
 ) -> None:
     from edgeff.codegen.folder import write_c
     from edgeff.codegen.names import PREFIX, check_prefix, file_prefix
-    from edgeff.codegen.neighbours import MODEL, carry_over, check_folder, remove_stale
+    from edgeff.codegen.neighbours import MODEL, carry_over, check_folder, is_stale
     from edgeff.device.boards import load_board
 
     prefix = check_prefix(PREFIX if prefix is None else prefix)
@@ -138,11 +138,10 @@ def _c(
         require_fit(deployment, machine)
     samples, labels = example_samples(model, deployment, seed)
     command = _command(file, with_training, learns, file_prefix(prefix), formats)
-    with new_folder(out, MODEL) as folder:
+    with new_folder(out, MODEL, is_stale) as folder:
         carry_over(out, folder, prefix)
         source = write_c(deployment.program, folder, samples=samples, labels=labels, prefix=prefix, command=command)
         names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    remove_stale(out, names)
     memory = source.memory
     result = {"to": "c", "path": str(out), "rule": learns, "numeric": deployment.program.numeric, "files": names}
     figures = {"arena_bytes": memory.arena_bytes, "constant_bytes": memory.flash_bytes}

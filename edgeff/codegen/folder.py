@@ -9,7 +9,7 @@ their own share a folder, and the kernels in it. Refused: a folder that holds C 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from edgeff import registry
+from edgeff.atomic import new_folder
 from edgeff.codegen.example import example
 from edgeff.codegen.names import PREFIX, check_prefix, file_prefix, names_in, prefixed
-from edgeff.codegen.neighbours import check_folder, check_shared, needed_by, neighbours, remove_stale
+from edgeff.codegen.neighbours import MODEL, carry_over, check_folder, check_shared, is_generated, is_stale, needed_by, neighbours
 from edgeff.codegen.scan import called, defined, included
 from edgeff.codegen.source import Text
 from edgeff.codegen.state import SAVE_HEADER_BYTES
@@ -54,7 +55,7 @@ def write_c(
 ) -> Source:
     """Writes the C of ``program`` into ``folder`` (made if missing) and returns what was written.
 
-    An earlier export of that prefix is replaced; files of other names stay, and so do models of other prefixes.
+    An earlier export of that prefix is replaced, the whole folder at once; files of other names stay, and so do models of other prefixes.
 
     Args:
         program: what to write.
@@ -83,16 +84,25 @@ def write_c(
         f"{stem}model.c": text.source(sorted(headers)),
         f"example/{stem}main.c": example(program, memory, samples, labels, command),
     }
-    needed = needed_by(neighbours(folder, prefix))
-    check_shared(copied, needed)
-    remove_stale(folder, {*copied, KERNELS_HEADER}, needed)
+    written = {name: prefixed(content, prefix, names_in(header)) for name, content in written.items()}
+    check_shared(copied, needed_by(neighbours(folder, prefix)))
+    if any(is_generated(path) for path in folder.glob(MODEL)):
+        with new_folder(folder, is_stale) as fresh:
+            carry_over(folder, fresh, prefix)
+            _fill(fresh, copied, written)
+    else:
+        _fill(folder, copied, written)
+    return Source(folder, (*(folder / name for name in sorted(files)), folder / f"{stem}model.c"), memory)
+
+
+def _fill(folder: Path, copied: Mapping[str, Path], written: Mapping[str, str]) -> None:
+    """Puts kernels and headers that are ``copied``, and texts that are ``written``, into ``folder`` by their names."""
     (folder / "example").mkdir(parents=True, exist_ok=True)
     for name, path in copied.items():
         shutil.copyfile(path, folder / name)
     (folder / KERNELS_HEADER).write_text(kernels_header(folder), encoding="utf-8")
     for name, content in written.items():
-        (folder / name).write_text(prefixed(content, prefix, names_in(header)), encoding="utf-8")
-    return Source(folder, (*(folder / name for name in sorted(files)), folder / f"{stem}model.c"), memory)
+        (folder / name).write_text(content, encoding="utf-8")
 
 
 def write_trace(program: Program, source: Source) -> tuple[Path, ...]:

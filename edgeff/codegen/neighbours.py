@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import filecmp
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from edgeff.codegen.names import file_prefix
@@ -97,13 +97,9 @@ def check_shared(files: Mapping[str, Path], needed: set[Path]) -> None:
             )
 
 
-def remove_stale(folder: Path, files: Collection[str], needed: Collection[Path] = ()) -> None:
-    """Removes from an earlier export what ``files`` do not name and no neighbour needs, and the example where version 0.1 put it."""
-    for path in folder.glob("eff_*.[ch]"):
-        if path.name not in files and path not in needed:
-            path.unlink()
-    if is_generated(folder / "main.c"):
-        (folder / "main.c").unlink()
+def is_stale(path: Path) -> bool:
+    """Whether a file that a new export does not have is of an earlier one: a kernel, or the example where version 0.1 put it."""
+    return path.match("eff_*.[ch]") or (path.name == "main.c" and path.parent.name != "example" and is_generated(path))
 
 
 def _text(path: Path) -> str:

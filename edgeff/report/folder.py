@@ -1,17 +1,16 @@
 """A run's folder: ``report.json`` (the source), ``report.html`` and ``manifest.json`` with the SHA-256 of everything in it.
 
-Each file is written under a temporary name and renamed, so that a reader finds the old one or the new one and nothing between.
+Each file is written whole (``edgeff.atomic``), so that a reader finds the old one or the new one and nothing between.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgeff.atomic import TEMPORARY, write_text
 from edgeff.errors import BadInput
 from edgeff.ir import Trace
 from edgeff.report.html import page
@@ -20,7 +19,6 @@ from edgeff.report.versions import installed_versions
 
 PAGE_NAME = "report.html"
 MANIFEST_NAME = "manifest.json"
-_TEMPORARY = ".edgeff-part"
 
 
 def write_report(folder: Path | str, traces: Sequence[Trace], versions: Versions | None = None) -> Path:
@@ -32,9 +30,9 @@ def write_report(folder: Path | str, traces: Sequence[Trace], versions: Versions
     versions = installed_versions() if versions is None else versions
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / FILE_NAME, json.dumps(to_json(traces, versions), indent=1, allow_nan=False) + "\n")
-        _write(folder / PAGE_NAME, page(traces, versions))
-        _write(folder / MANIFEST_NAME, json.dumps(manifest(folder), indent=1) + "\n")
+        write_text(folder / FILE_NAME, json.dumps(to_json(traces, versions), indent=1, allow_nan=False) + "\n")
+        write_text(folder / PAGE_NAME, page(traces, versions))
+        write_text(folder / MANIFEST_NAME, json.dumps(manifest(folder), indent=1) + "\n")
     except OSError as error:
         raise BadInput(f"folder {folder}", got=error.strerror or str(error), allowed="a folder that can be written") from None
     return folder / PAGE_NAME
@@ -44,7 +42,7 @@ def write_page(path: Path | str, traces: Sequence[Trace], versions: Versions | N
     """The path of the page, after writing it there alone. Raises BadInput when it cannot be written."""
     path = Path(path)
     try:
-        _write(path, page(traces, versions))
+        write_text(path, page(traces, versions))
     except OSError as error:
         raise BadInput(f"report {path}", got=error.strerror or str(error), allowed="a file in a folder that can be written") from None
     return path
@@ -55,7 +53,7 @@ def manifest(folder: Path) -> dict[str, object]:
     files = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and not path.is_symlink() and name != MANIFEST_NAME and not path.name.endswith(_TEMPORARY):
+        if path.is_file() and not path.is_symlink() and name != MANIFEST_NAME and not path.name.startswith(TEMPORARY):
             files[name] = {"sha256": _sha256(path), "size_bytes": path.stat().st_size}
     return {"schema": SCHEMA, "files": files}
 
@@ -66,22 +64,3 @@ def _sha256(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _write(path: Path, text: str) -> None:
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="\n", dir=path.parent, suffix=_TEMPORARY, delete=False) as stream:
-        part = Path(stream.name)
-        try:
-            stream.write(text)
-            stream.flush()
-            part.chmod(0o666 & ~_umask())
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
