@@ -13,18 +13,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kernel_sources import write_kernels
 from small_networks import AUTOENCODING, EVERY_PROGRAM, deployed, samples, small
 
 from edgeff import registry
-from edgeff.codegen.folder import SAVE_HEADER_BYTES, kernel_files, kernels_header, shared_headers, write_c
+from edgeff.codegen.folder import SAVE_HEADER_BYTES, kernel_files, write_c
 from edgeff.codegen.names import WIDEST_LINE, comment, identifiers, initialiser, literal
 from edgeff.codegen.state import fingerprint, saved
 from edgeff.device.targets.host import HostTarget
 from edgeff.device.toolchains.host import host_compiler
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Layer, Network, Numeric, Program
-from edgeff.kernels import Kernel, own_sources
-from edgeff.kernels.header import KERNELS_HEADER
+from edgeff.kernels import Kernel
 from edgeff.program.deploy import Deployment
 from edgeff.program.interpreter import Interpreter
 from edgeff.program.plan import plan
@@ -99,12 +99,7 @@ def sanitizers_missing() -> str:
 def sanitized_kernels() -> list[str]:
     """Every kernel as an object file, built once."""
     folder = Path(_FOLDER.name) / "kernels"
-    folder.mkdir()
-    sources = kernel_files(own_sources())
-    for name, path in {**sources, **shared_headers(sources.values())}.items():
-        shutil.copyfile(path, folder / name)
-    (folder / KERNELS_HEADER).write_text(kernels_header(folder), encoding="utf-8")
-    subprocess.run([*host_compiler(), *STRICT, *SANITIZERS, "-c", *sources], cwd=folder, check=True, timeout=300)
+    subprocess.run([*host_compiler(), *STRICT, *SANITIZERS, "-c", *write_kernels(folder)], cwd=folder, check=True, timeout=300)
     return sorted(map(str, folder.glob("*.o")))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,29 @@ def test_profile_gives_a_run_with_layers(cli: CommandLine, models: Path) -> None
         assert {"name", "kernel", "macs", "instructions", "cycles"} <= set(entry[line]["layers"][0])
         assert sum(layer["instructions"] for layer in entry[line]["layers"]) == entry[line]["instructions"]
     assert f"{entry['learn']['instructions']:,}" in cli.ok(*command).out
+
+
+@pytest.mark.usefixtures("folder")
+def test_profile_on_qemu_and_on_a_core_without_a_cycle_model(cli: CommandLine, models: Path) -> None:
+    if shutil.which("qemu-system-arm") is None:
+        pytest.skip("QEMU is not installed: apt-get install qemu-system-arm")
+    command = ("profile", models / "float.onnx", "--numeric", "int8")
+    runs = [cli.ok(*command, "--board", "mps2_an386", "--target", target, "--json").json for target in ("unicorn", "qemu")]
+    assert [run.pop("target") for run in runs] == ["unicorn", "qemu"]
+    assert runs[0] == runs[1]
+    entry = cli.ok(*command, "--board", "mps3_an547", "--json").json
+    assert (entry["target"], entry["infer"]["evidence"]) == ("qemu", "exact (emulated)")
+    assert (entry["infer"]["cycles"], entry["infer"]["latency_s"]) == (None, None)
+    assert entry["infer"]["instructions"] == sum(layer["instructions"] for layer in entry["infer"]["layers"])
+    shown = cli.ok(*command, "--board", "mps3_an547").out
+    assert f": {entry['infer']['instructions']:,} instructions, exact (emulated)\n" in shown
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_target_that_the_board_does_not_list_is_refused_before_any_work(cli: CommandLine, models: Path) -> None:
+    for command in (("profile", models / "float.onnx"), ("simulate", models / "float.onnx", "digits", "--rule", "bp")):
+        ended = cli(*command, "--board", "nucleo_l4r5zi", "--target", "qemu")
+        assert (ended.status, ended.err) == (2, "error: target of board nucleo_l4r5zi: got 'qemu'; allowed: unicorn\n")
 
 
 @pytest.mark.parametrize("toolchain", ["zig", "gcc"])

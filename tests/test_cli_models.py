@@ -47,7 +47,8 @@ def test_a_broken_plug_in_is_one_line(folder: Path) -> None:
 def test_doctor(cli: CommandLine) -> None:
     found = {entry["name"]: entry for entry in cli.ok("doctor", "--json").json}
     assert found["numpy"]["version"] == np.__version__
-    assert {"cc", "arm-none-eabi-gcc", "tensorflow"} <= set(found)
+    assert {"cc", "arm-none-eabi-gcc", "riscv64-unknown-elf-gcc", "qemu-system-arm", "qemu-system-riscv32", "tensorflow"} <= set(found)
+    assert found["qemu-system-riscv32"]["how_to_get"] == "apt-get install qemu-system-misc"
     assert all(entry["how_to_get"] for entry in found.values() if entry["version"] is None)
     assert "numpy" in cli.ok("doctor").out
 

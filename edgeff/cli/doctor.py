@@ -37,7 +37,7 @@ PACKAGES: Sequence[tuple[str, str, str, bool]] = (
     ("ai-edge-litert", "TFLite files, evaluate --engine litert, verify", "ai-edge-litert", True),
     ("tflite-micro", "evaluate --engine tflm, verify", "edgeff[tflm]", False),
     ("tensorflow", "the cross-check with TensorFlow's converter", "edgeff[tensorflow]", False),
-    ("unicorn", "profile, simulate: the emulator", "unicorn", True),
+    ("unicorn", "profile, simulate, verify: the target unicorn", "unicorn", True),
     ("capstone", "profile: the cycle models", "capstone", True),
     ("ziglang", "build: the compiler that comes with edgeff", "ziglang", True),
     ("pyelftools", "build: the ELF's memory", "pyelftools", True),
@@ -46,11 +46,29 @@ PACKAGES: Sequence[tuple[str, str, str, bool]] = (
     ("pydantic", "board files", "pydantic", True),
     ("plotly", "report", "plotly", True),
 )
-PROGRAMS: Sequence[tuple[tuple[str, ...], str, str]] = (
-    (("cc", "gcc", "clang"), "the C on this machine (ziglang takes its place)", "apt-get install gcc"),
-    (("arm-none-eabi-gcc",), "build with GCC (ziglang takes its place)", "apt-get install gcc-arm-none-eabi"),
-    (("qemu-system-arm",), "a second emulator, for cross-checks", "apt-get install qemu-system-arm"),
-)
+HOST_COMPILERS = ("cc", "gcc", "clang")
+
+
+def programs() -> list[tuple[tuple[str, ...], str, str]]:
+    """Programs by their names, with what each is for and how to get it: the host's compiler, and what the cores ask for."""
+    from edgeff.device.qemu_process import package
+    from edgeff.device.toolchains import TOOLCHAINS
+    from edgeff.device.toolchains.gcc import Gcc
+    from edgeff.registry import cores
+
+    gccs = [tool for tool in TOOLCHAINS.values() if isinstance(tool, Gcc)]
+    served: dict[str, list[str]] = {}
+    for name, core in cores.items():
+        if options := core.emulators.get("qemu"):
+            served.setdefault(options[0], []).append(name)
+    return [
+        (HOST_COMPILERS, "the C on this machine, counting (ziglang takes its place)", "apt-get install gcc"),
+        *(((tool.program,), f"build with {tool.name} (ziglang takes its place)", tool.how_to_get) for tool in gccs),
+        *(
+            ((emulator,), f"the target qemu: {', '.join(names)}", f"apt-get install {package(emulator)}")
+            for emulator, names in sorted(served.items())
+        ),
+    ]
 
 
 @click.command("doctor", epilog="Example: edgeff doctor")
@@ -59,7 +77,7 @@ def command(as_json: bool, seed: int | None) -> None:  # noqa: ARG001 - every co
     """Show what is installed, what is missing and how to get it."""
     found = [Finding("edgeff", version(), "", ""), Finding("python", platform.python_version(), "everything", "")]
     found += [Finding(name, _package(name), use, f"pip install '{source}'", required) for name, use, source, required in PACKAGES]
-    found += [Finding(names[0], _program(names), use, how, required=False) for names, use, how in PROGRAMS]
+    found += [Finding(names[0], _program(names), use, how, required=False) for names, use, how in programs()]
     if as_json:
         print_json([asdict(finding) for finding in found])
         return

@@ -111,8 +111,8 @@ def _print_calls(title: str, program: Program, calls: Sequence[Call], known: Lin
         share = round(100 * (row.instructions or 0) / total, 1)
         body.append([names[row.name], row.kernel, row.stage, shape, row.macs, row.instructions, share, row.cycles, _a_mac(row)])
     body.append(["total", "", "", "", cost.macs, cost.instructions, 100.0, cost.cycles, _a_mac(cost)])
-    takes = f"{cost.instructions:,} instructions" if cost.latency_s is None else f"{1000 * cost.latency_s:.3f} ms"
-    print_line(f"{title}: {takes} ({cost.evidence})")
+    exact = f"{cost.instructions:,} instructions, {cost.evidence}"
+    print_line(f"{title}: {exact if cost.latency_s is None else f'{1000 * cost.latency_s:.3f} ms ({cost.evidence})'}")
     print_table(("layer", "kernel", "stage", "output", "MACs", "instructions", "%", "cycles", "instructions a MAC"), body)
 
 

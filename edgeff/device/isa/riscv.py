@@ -59,7 +59,7 @@ class RiscV:
                 place += size
             elif jump.links:
                 return place + size
-            elif jump.offset is None:
+            elif jump.offset is None or jump.offset <= 0:
                 return None
             else:
                 place += jump.offset

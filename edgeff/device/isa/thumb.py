@@ -87,12 +87,14 @@ class Thumb:
                 return place + 2
             if first & 0xFF87 == 0x4700 or first & 0xFF00 == 0xBD00 or (first == 0xE8BD and second & 0x8000):  # BX, POP with pc
                 return None
+            step = 4 if long else 2
             if first & 0xF800 == 0xE000:  # B
-                place += 4 + _signed((first & 0x7FF) << 1, 12)
+                step = 4 + _signed((first & 0x7FF) << 1, 12)
             elif long and first & 0xF800 == 0xF000 and second & 0xD000 == 0x9000:  # B.W
-                place += 4 + _long_offset(first, second)
-            else:
-                place += 4 if long else 2
+                step = 4 + _long_offset(first, second)
+            if step <= 0:
+                return None
+            place += step
         return None
 
 
