@@ -45,7 +45,7 @@ class Gdb:
         """Memory as it is."""
         places = [*range(address, address + size_bytes, MEMORY_AT_ONCE), address + size_bytes]
         answers = self._ask_all([b"m%x,%x" % (first, end - first) for first, end in pairwise(places)])
-        content = b"".join(bytes.fromhex(answer.decode()) for answer in answers if not _refusal(answer))
+        content = b"".join(map(_content, answers))
         if len(content) != size_bytes:
             raise GdbError(f"no memory at {address:#010x}")
         return content
@@ -58,7 +58,10 @@ class Gdb:
 
     def read_register(self, number: int) -> int:
         """A register of 32 bits."""
-        return int.from_bytes(bytes.fromhex(self._ask(b"p%x" % number).decode()), "little")
+        content = _content(self._ask(b"p%x" % number))
+        if len(content) != 4:
+            raise GdbError(f"no register {number}")
+        return int.from_bytes(content, "little")
 
     def write_register(self, number: int, value: int) -> None:
         """Writes a register of 32 bits, with the next command that asks something."""
@@ -149,5 +152,9 @@ class Gdb:
             self._received += more
 
 
-def _refusal(answer: bytes) -> bool:
-    return not answer or (answer[:1] == b"E" and len(answer) == 3)
+def _content(answer: bytes) -> bytes:
+    """The bytes of an answer in hexadecimal; none of a refusal."""
+    try:
+        return bytes.fromhex(answer.decode())
+    except ValueError:
+        return b""
