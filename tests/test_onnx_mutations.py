@@ -192,9 +192,9 @@ def survive(copies: int, seed: int) -> None:
     for data in files():
         for _ in range(copies):
             copy = damage(data)
-            start = time.perf_counter()
+            start = time.process_time()
             network, refusal = outcome(copy)
-            assert time.perf_counter() - start < SECONDS
+            assert time.process_time() - start < SECONDS
             if network is None:
                 counts["refused"] += 1
                 assert refusal.isprintable()

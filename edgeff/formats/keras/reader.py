@@ -36,6 +36,8 @@ from edgeff.ir import Layer, Network
 SECONDS = 300
 """For loading and converting one model; TensorFlow's start takes about ten of them."""
 _MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
+_DIRECTORY_ENTRY, _MOST_ENTRIES = b"PK\x01\x02", 1000
+"""What begins each member's entry in the directory of an archive, and how many entries are read at most."""
 _MARK = re.compile(r"\bedgeff(\d{1,9})(?:_\d+)*(?![\w])")
 
 _OUTPUT = re.compile(r"StatefulPartitionedCall\w*(:\d+)?")
@@ -84,6 +86,8 @@ def _whole_hdf5(data: bytes) -> bytes:
 
 def is_keras_archive(data: bytes) -> bool:
     """Whether a zip archive looks like a .keras file rather than an .npz or a PyTorch model."""
+    if data.count(_DIRECTORY_ENTRY) > _MOST_ENTRIES:
+        return b"config.json" in data
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             return "config.json" in archive.namelist()
@@ -94,6 +98,8 @@ def is_keras_archive(data: bytes) -> bool:
 def _clean_archive(data: bytes) -> bytes:
     """A .keras archive with the same configuration and weights and nothing else."""
     what = "Keras archive"
+    if (entries := data.count(_DIRECTORY_ENTRY)) > _MOST_ENTRIES:  # a directory of 300,000 takes seconds to read
+        raise Unsupported(what, got=f"{entries:,} members", allowed=", ".join(_MEMBERS))
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             members = archive.infolist()
