@@ -31,7 +31,7 @@ from edgeff.program.plan import plan
 from edgeff.program.quantize import quantize
 
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
-SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1"]
+SANITIZERS = ["-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all", "-g", "-O1"]
 LAST_LINE = "ok: every bit as in the reference"
 HOSTILE = ("a */ system(", 'b"\n#error "', "int", "\\", "c/*", "??/", "\u202e\x1b[31m", "t" * 300, "dense.1", "dense 1")
 _FOLDER = tempfile.TemporaryDirectory(prefix="edgeff-tests-c-")

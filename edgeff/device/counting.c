@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Counts the edges between the blocks of code that an emulated core runs: which block, followed by which, how many times, in which call.
  *

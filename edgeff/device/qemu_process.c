@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A plug-in of QEMU's code generator that counts as counting.c does, into memory that is shared with the program that started QEMU.
  *

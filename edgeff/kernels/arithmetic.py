@@ -156,10 +156,10 @@ def sigmoid_q15(x: Any) -> Int:
 
 
 def exp_f32(x: Any) -> NDArray[np.float32]:
-    """exp in float32 by the C's polynomial, bit for bit: 0 below -87, clamped above 88."""
+    """exp in float32 by the C's polynomial, bit for bit: 0 below -87, clamped above 88, NaN of NaN."""
     f = np.float32
     x = np.asarray(x, f)
-    clamped = np.minimum(np.maximum(x, f(-87.0)), f(88.0))
+    clamped = np.clip(np.where(np.isnan(x), f(0.0), x), f(-87.0), f(88.0))
     scaled = clamped * f(1.44269504)
     n = np.where(scaled < 0, scaled - f(0.5), scaled + f(0.5)).astype(np.int32)
     nf = n.astype(f)
@@ -169,7 +169,7 @@ def exp_f32(x: Any) -> NDArray[np.float32]:
         p = p * r + f(c)
     y = (p * (r * r) + r) + f(1.0)
     power = ((n + 127).astype(np.uint32) << np.uint32(23)).view(f)
-    out: NDArray[np.float32] = np.where(x < f(-87.0), f(0.0), y * power).astype(f)
+    out: NDArray[np.float32] = np.where(x < f(-87.0), f(0.0), np.where(np.isnan(x), x, y * power)).astype(f)
     return out
 
 

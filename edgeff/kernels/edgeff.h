@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* edgeff.h: the arithmetic that the kernels share; eff_kernels.h, written beside it, holds their parameters and prototypes.
  *
  * Refused on purpose: malloc, stdio, libm, recursion, global state. Every function is C99 and gives the same bits on every machine with
@@ -9,8 +10,21 @@
 #ifndef EDGEFF_H
 #define EDGEFF_H
 
+#include <float.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Flags that change bits. A method of 16 widens only what is narrower than float. */
+#if defined(__FAST_MATH__) || defined(_M_FP_FAST) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ > 0)
+#error "the results would differ from the reference: compile without -ffast-math, -Ofast and -ffinite-math-only"
+#endif
+#if FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16
+#error "float arithmetic has to round to float at each step: on x86 compile with -msse2 -mfpmath=sse"
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* A product and a sum stay two roundings, whatever the compiler's default: a fused one gives other bits. */
 #if defined(__clang__)
@@ -44,7 +58,7 @@ static inline int8_t eff_to_i8(int32_t v, int32_t zero, int32_t low, int32_t hig
 }
 
 /* round(a * b / 2^31), ties upwards; a and b not both INT32_MIN */
-static inline int32_t eff_high_mul(int32_t a, int32_t b) { return (int32_t)(((int64_t)a * b + (1 << 30)) >> 31); }
+static inline int32_t eff_high_mul(int32_t a, int32_t b) { return (int32_t)(((int64_t)a * b + (INT32_C(1) << 30)) >> 31); }
 
 /* round(v / 2^n), ties away from zero, 0 <= n <= 31 */
 static inline int32_t eff_shift_round(int32_t v, int32_t n)
@@ -89,13 +103,52 @@ static inline uint32_t eff_step_key(uint32_t key, uint32_t step) { return eff_mi
 
 /* ------------------------------------------------------------------ learning rates */
 
-static inline float eff_rate_f32(const uint32_t *rate, float lr) { return lr * ((float)*rate * 0x1p-16f); }
+static inline float eff_rate_f32(const uint32_t *rate, float lr) { return lr * ((float)*rate * (1.0f / 65536.0f)); }
 
 /* The gain of an integer gradient: requantised, saturated, times the rate (in units of 2^-16), rounded to nearest (ties upwards). */
 static inline int32_t eff_gain(int32_t gradient, int32_t multiplier, int32_t shift, uint32_t rate, int32_t limit)
 {
     const int32_t gain = eff_clamp(eff_requantise(gradient, multiplier, shift), -limit, limit);
     return (int32_t)(((int64_t)gain * (int64_t)rate + 0x8000) >> 16);
+}
+
+/* ------------------------------------------------------------------ square root */
+
+/* Correctly rounded, but 0 for what lies between 0 and the normal numbers. The digit-by-digit loop is the definition; VSQRT gives the same
+ * bits. */
+static inline float eff_sqrt_f32(float x)
+{
+    union {
+        float value;
+        uint32_t bits;
+    } v = {x};
+    if (v.bits < UINT32_C(0x00800000)) {
+        return 0.0f;
+    }
+#if defined(__GNUC__) && defined(__ARM_FP) && (__ARM_FP & 4)
+    __asm__("vsqrt.f32 %0, %1" : "=t"(v.value) : "t"(x));
+#else
+    if (v.bits >= UINT32_C(0x7F800000)) { /* infinity, NaN and -0 are their own roots; that of what lies below -0 is NaN */
+        v.bits |= v.bits > UINT32_C(0x80000000) ? UINT32_C(0x7FC00000) : 0u;
+        return v.value;
+    }
+    const int32_t exponent = (int32_t)(v.bits >> 23) - 127;
+    uint32_t rest = (v.bits & UINT32_C(0x7FFFFF)) | UINT32_C(0x800000);
+    rest <<= exponent & 1 ? 2 : 1;
+    uint32_t root = 0;
+    uint32_t sum = 0;
+    for (uint32_t bit = UINT32_C(1) << 24; bit != 0; bit >>= 1) {
+        if (sum + bit <= rest) {
+            sum += bit;
+            rest -= sum;
+            sum += bit;
+            root += bit;
+        }
+        rest <<= 1;
+    }
+    v.bits = ((root + (root & 1u)) >> 1) + ((uint32_t)((exponent - (exponent & 1)) / 2 + 126) << 23);
+#endif
+    return v.value;
 }
 
 /* ------------------------------------------------------------------ activation functions */
@@ -120,11 +173,14 @@ static inline float eff_activate_f32(float v, int32_t relu)
 
 int32_t eff_exp_q31(int32_t a);          /* exp of a Q5.26 number <= 0, in Q0.31 */
 int32_t eff_reciprocal_q31(int32_t a);   /* 1 / (1 + a), a in [0, 1), Q0.31 */
-float eff_exp_f32(float x);              /* |relative error| < 2^-22; 0 below -87, clamped above 88 */
+float eff_exp_f32(float x);              /* |relative error| < 2^-22; 0 below -87, clamped above 88, NaN of NaN */
 int32_t eff_sigmoid_q15(int32_t x);      /* the logistic function of a number in units of 2^-16, in Q0.15 */
-float eff_sqrt_f32(float x);             /* correctly rounded; 0 below 2^-126 */
 uint32_t eff_sqrt_u64(uint64_t v);       /* the integer part of the root */
 
 #include "eff_kernels.h"
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

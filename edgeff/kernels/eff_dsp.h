@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* One-instruction operations on pairs of 16-bit numbers, of cores with the DSP extension; elsewhere the same in plain C. */
 #ifndef EFF_DSP_H
 #define EFF_DSP_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The walk over the positions whose tap lies inside the image, and the step of an int8 weight. */
 #ifndef EFF_WALK_H
 #define EFF_WALK_H
@@ -36,8 +37,8 @@ static inline void eff_change_weight_i8(int8_t *w, int32_t i, int64_t s, const e
     const int32_t gain = eff_gain(saturated, how->multiplier, how->shift, how->rate, EFF_BIAS_LIMIT);
     if (gain != 0) {
         const uint32_t bits = how->stochastic ? eff_draw(how->stream, (uint32_t)i >> 2) >> (8 * (i & 3)) & 0xFFu : 0u;
-        const int32_t drawn = (int32_t)(bits << (EFF_FRACTION_I8 - 8)) + (1 << (EFF_FRACTION_I8 - 9));
-        const int32_t r = how->stochastic ? drawn : 1 << (EFF_FRACTION_I8 - 1);
+        const int32_t drawn = (int32_t)(bits << (EFF_FRACTION_I8 - 8)) + (INT32_C(1) << (EFF_FRACTION_I8 - 9));
+        const int32_t r = how->stochastic ? drawn : INT32_C(1) << (EFF_FRACTION_I8 - 1);
         w[i] = (int8_t)eff_clamp(w[i] - ((gain + r) >> EFF_FRACTION_I8), -127, 127);
     }
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Windows over [h][w][c] images: in which order they are visited, and which taps lie inside. */
 #ifndef EFF_WINDOWS_H
 #define EFF_WINDOWS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The best class, and plain copies. */
 #include "edgeff.h"
 

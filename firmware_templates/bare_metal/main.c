@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Waits for commands in a mailbox in RAM. Whoever can halt the core and write its memory drives it: an emulator, or a debugger over SWD.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* memcpy, memmove and memset: compilers call them on their own, and no C library is linked. Words where both ends are aligned. */
 #include <string.h>
 

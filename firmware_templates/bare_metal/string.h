@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The part of string.h that memory.c provides; no C library is linked. */
 #ifndef EFF_STRING_H
 #define EFF_STRING_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* host.c: loops around a model for the host, so that whole epochs cost no call from Python. Not part of a firmware. */
 #include <string.h>
 #include "model.h"

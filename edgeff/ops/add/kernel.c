@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The sum of two activations. */
 #include "edgeff.h"
 
@@ -17,8 +18,8 @@ void eff_add_i8(int8_t *y, const int8_t *a, const int8_t *c, int32_t n, const ef
                   c_multiplier = sides->c_multiplier, c_shift = sides->c_shift, y_zero = total->y_zero,
                   multiplier = total->multiplier, shift = total->shift, y_min = total->y_min, y_max = total->y_max;
     for (int32_t i = 0; i < n; ++i) {
-        const int32_t left = eff_requantise((a[i] - a_zero) * (1 << EFF_ADD_BITS), a_multiplier, a_shift);
-        const int32_t right = eff_requantise((c[i] - c_zero) * (1 << EFF_ADD_BITS), c_multiplier, c_shift);
+        const int32_t left = eff_requantise((a[i] - a_zero) * (INT32_C(1) << EFF_ADD_BITS), a_multiplier, a_shift);
+        const int32_t right = eff_requantise((c[i] - c_zero) * (INT32_C(1) << EFF_ADD_BITS), c_multiplier, c_shift);
         const int32_t s = eff_requantise(left + right, multiplier, shift);
         y[i] = eff_to_i8(s, y_zero, y_min, y_max);
     }

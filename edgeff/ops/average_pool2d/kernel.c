@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The average of each window, and its gradient. */
 #include "edgeff.h"
 #include "eff_windows.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Four filters by four taps a turn, two products an instruction. One group only. */
 #include "edgeff.h"
 #include "eff_windows.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Four output channels go side by side so that each input is loaded once for four products, which changes no sum's order. Any count of groups. */
 #include "edgeff.h"
 #include "eff_windows.h"

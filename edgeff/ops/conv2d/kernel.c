@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Convolutions over [h][w][c] images, in groups or not, their gradients and updates. */
 #include "edgeff.h"
 #include "eff_windows.h"

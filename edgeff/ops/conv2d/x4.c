@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Four output channels go side by side so that each input is loaded once for four products, which changes no sum's order. The taps of one row of a window lie side by side in
  * the image and in the weights, so a window is k_h runs of (taps inside the image) * in_c products. One group only. */
 #include "edgeff.h"

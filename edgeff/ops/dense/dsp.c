@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Four rows by four inputs a turn, two products an instruction. */
 #include "edgeff.h"
 #include "eff_dsp.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Y = w x + b, its gradients, tangent and update. */
 #include "edgeff.h"
 
@@ -190,11 +191,11 @@ void eff_dense_update_i8(int8_t *w, const int16_t *delta, const int8_t *a, const
     const uint32_t draws_per_row = ((uint32_t)n_in + 3u) / 4u;
     for (int32_t j = 0; j < n_out; ++j) {
         int8_t *restrict row = w + (size_t)j * (size_t)n_in;
-        const int32_t gain = eff_gain(delta[j], multiplier, shift, *rate, 1 << 23);
+        const int32_t gain = eff_gain(delta[j], multiplier, shift, *rate, INT32_C(1) << 23);
         if (gain == 0) {
             continue;
         }
-        const int32_t base = (stochastic ? 1 << 13 : 1 << 21) - gain * a_zero;
+        const int32_t base = (stochastic ? INT32_C(1) << 13 : INT32_C(1) << 21) - gain * a_zero;
         uint32_t counter = stream + (uint32_t)j * draws_per_row * EFF_GOLDEN;
         for (int32_t k = 0; k < n_in; counter += EFF_GOLDEN) {
             uint32_t bits = stochastic ? eff_mix(counter) : 0u;
@@ -218,7 +219,7 @@ void eff_dense_update_i16(int16_t *w, const int16_t *delta, const int16_t *a, co
     const uint32_t draws_per_row = ((uint32_t)n_in + 3u) / 4u;
     for (int32_t j = 0; j < n_out; ++j) {
         int16_t *restrict row = w + (size_t)j * (size_t)n_in;
-        const int32_t gain = eff_gain(delta[j], multiplier, shift, *rate, 1 << 15);
+        const int32_t gain = eff_gain(delta[j], multiplier, shift, *rate, INT32_C(1) << 15);
         if (gain == 0) {
             continue;
         }
@@ -227,7 +228,7 @@ void eff_dense_update_i16(int16_t *w, const int16_t *delta, const int16_t *a, co
             uint32_t bits = stochastic ? eff_mix(counter) : 0u;
             const int32_t end = k + 4 < n_in ? k + 4 : n_in;
             for (; k < end; ++k, bits >>= 8) {
-                const int32_t r = stochastic ? (int32_t)((bits & 0xFFu) << 8) + (1 << 7) : 1 << 15;
+                const int32_t r = stochastic ? (int32_t)((bits & 0xFFu) << 8) + (INT32_C(1) << 7) : INT32_C(1) << 15;
                 const int32_t change = (gain * a[k] + r) >> EFF_FRACTION_I16;
                 row[k] = (int16_t)eff_clamp(row[k] - change, -32767, 32767);
             }

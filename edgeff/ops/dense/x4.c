@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Four rows go side by side so that each input is loaded once for four products; every sum runs in index order from the bias. */
 #include "edgeff.h"
 

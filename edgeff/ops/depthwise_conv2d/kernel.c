@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Each channel convolved alone, its gradient and update. */
 #include "edgeff.h"
 #include "eff_windows.h"

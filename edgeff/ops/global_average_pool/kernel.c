@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The mean of each channel, and its gradient. */
 #include "edgeff.h"
 

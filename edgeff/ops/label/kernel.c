@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Labels written into the input. */
 #include "edgeff.h"
 

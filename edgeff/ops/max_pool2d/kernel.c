@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The largest of each window, its gradient and tangent. */
 #include "edgeff.h"
 #include "eff_windows.h"
@@ -117,7 +118,7 @@ void eff_max_pool2d_input_gradient_i8(int16_t *d, const int16_t *delta, const in
                         best = x[at] > x[best] ? at : best;
                     }
                 }
-                d[best] = (int16_t)eff_clamp(d[best] + *delta++, -32767, 32767);
+                d[best] = (int16_t)eff_clamp((int32_t)d[best] + *delta++, -32767, 32767);
             }
         }
     }

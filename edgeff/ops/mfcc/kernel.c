@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Mel-frequency cepstral coefficients, so that a board can start from audio. Frame by frame: window, real FFT through a complex one
  * of half the length, magnitudes, mel bands, logarithm, cosine transform. The working memory is that of one frame. */
 #include "edgeff.h"
@@ -8,39 +9,6 @@ typedef struct {
     int32_t frame, fft, bins, bands, coefficients;
     float gain, eps;
 } eff_mfcc_tables;
-
-/* The correctly rounded square root of a finite number >= 0; what is below the normal numbers counts as 0. The digit-by-digit loop is the
- * definition; VSQRT gives the same bits. */
-static float eff_root_f32(float x)
-{
-    union {
-        float value;
-        uint32_t bits;
-    } v = {x};
-    if (v.bits < UINT32_C(0x00800000)) {
-        return 0.0f;
-    }
-#if defined(__GNUC__) && defined(__ARM_FP) && (__ARM_FP & 4)
-    __asm__("vsqrt.f32 %0, %1" : "=t"(v.value) : "t"(x));
-#else
-    const int32_t exponent = (int32_t)(v.bits >> 23) - 127;
-    uint32_t rest = (v.bits & UINT32_C(0x7FFFFF)) | UINT32_C(0x800000);
-    rest <<= exponent & 1 ? 2 : 1;
-    uint32_t root = 0;
-    uint32_t sum = 0;
-    for (uint32_t bit = UINT32_C(1) << 24; bit != 0; bit >>= 1) {
-        if (sum + bit <= rest) {
-            sum += bit;
-            rest -= sum;
-            sum += bit;
-            root += bit;
-        }
-        rest <<= 1;
-    }
-    v.bits = ((root + (root & 1u)) >> 1) + ((uint32_t)((exponent - (exponent & 1)) / 2 + 126) << 23);
-#endif
-    return v.value;
-}
 
 /* The natural logarithm of a normal number > 0 (the polynomial of Cephes' logf); |relative error| < 2^-22. */
 static float eff_ln_f32(float x)
@@ -129,10 +97,10 @@ static void eff_magnitudes(float *z, const float *sine, int32_t fft, int32_t bin
         const float odd_re = z[2 * k + 1] + z[2 * m + 1], odd_im = z[2 * m] - z[2 * k];
         const float re = c * odd_re + s * odd_im, im = c * odd_im - s * odd_re;
         if (m < bins) {
-            z[2 * m] = eff_root_f32((even_re - re) * (even_re - re) + (even_im - im) * (even_im - im));
+            z[2 * m] = eff_sqrt_f32((even_re - re) * (even_re - re) + (even_im - im) * (even_im - im));
         }
         if (k < bins) {
-            z[2 * k] = eff_root_f32((even_re + re) * (even_re + re) + (even_im + im) * (even_im + im));
+            z[2 * k] = eff_sqrt_f32((even_re + re) * (even_re + re) + (even_im + im) * (even_im + im));
         }
     }
 }
@@ -188,7 +156,7 @@ static int32_t eff_mfcc_step(float v, float scale, int32_t zero, int32_t truncat
     if (!truncate) {
         t += t < 0.0f ? -0.5f : 0.5f;
     }
-    return (int32_t)(t > 1.0e9f ? 1.0e9f : t < -1.0e9f ? -1.0e9f : t);
+    return (int32_t)(t < 1.0e9f ? t > -1.0e9f ? t : -1.0e9f : 1.0e9f); /* of NaN too */
 }
 
 void eff_mfcc_f32(float *y, float *scratch, const int16_t *x, const float *window, const float *sine, const float *mel,

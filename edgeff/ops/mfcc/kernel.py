@@ -200,7 +200,7 @@ def feature_steps(y: Array, y_scale: float, y_zero: int, truncate: int) -> Array
     t = y / f(y_scale) + f(y_zero)
     if not truncate:
         t = t + np.where(t < 0, f(-0.5), f(0.5))
-    return np.trunc(np.clip(t, f(-1.0e9), f(1.0e9))).astype(np.int64)
+    return np.trunc(np.fmax(np.fmin(t, f(1.0e9)), f(-1.0e9))).astype(np.int64)
 
 
 def _one(scratch: Array, x: Array, tables: Mapping[str, Array], sizes: Frames) -> Array:

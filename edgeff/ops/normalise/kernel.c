@@ -1,31 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Y = x / rms(x). */
 #include "edgeff.h"
-
-/* The correctly rounded square root of a non-negative, finite, normal number, one bit of the mantissa at a time. */
-float eff_sqrt_f32(float x)
-{
-    union {
-        float value;
-        uint32_t bits;
-    } v = {x};
-    if (v.bits < UINT32_C(0x00800000)) {
-        return 0.0f;
-    }
-    const int32_t exponent = (int32_t)(v.bits >> 23) - 127;
-    uint64_t rest = (uint64_t)((v.bits & UINT32_C(0x7FFFFF)) | UINT32_C(0x800000)) << (exponent & 1 ? 26 : 25);
-    uint64_t root = 0;
-    for (uint64_t bit = UINT64_C(1) << 50; bit != 0; bit >>= 2) {
-        if (rest >= root + bit) {
-            rest -= root + bit;
-            root = (root >> 1) + bit;
-        } else {
-            root >>= 1;
-        }
-    }
-    root = (root + 1) >> 1;
-    v.bits = ((uint32_t)((exponent - (exponent & 1)) / 2 + 127) << 23) + ((uint32_t)root - UINT32_C(0x800000));
-    return v.value;
-}
 
 void eff_normalise_f32(float *y, const float *x, int32_t n, float eps)
 {

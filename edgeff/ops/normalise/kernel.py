@@ -21,7 +21,7 @@ Width = Annotated[int, Range(1, 33_000)]
 def eff_normalise_f32(y: OutF32, x: VectorF32, n: Size, eps: Annotated[float, Range(0.0, LARGEST_FLOAT)]) -> None:
     """y = x / (sqrt(mean(x^2)) + eps)."""
     mean = sum_in_order(x * x) / np.float32(n)
-    root = np.sqrt(mean) if mean >= np.float32(2.0**-126) else np.float32(0.0)
+    root = np.float32(0.0) if mean < np.float32(2.0**-126) else np.sqrt(mean)
     y[:] = x / (root + np.float32(eps))
 
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* An activation function alone, and the gate of its gradient. */
 #include "edgeff.h"
 

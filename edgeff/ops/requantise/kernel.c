@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Int8 values in another scale. */
 #include "edgeff.h"
 

@@ -1,14 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Probabilities, and the exponentials behind them. The integer path is the fixed-point scheme of TFLite's int8 softmax:
  * differences to the largest input in Q5.26, exponentials in Q0.31, their sum in Q12.19. */
 #include "edgeff.h"
 
+#define EFF_BITS_OF_87 UINT32_C(0x42AE0000)
+#define EFF_BITS_OF_88 UINT32_C(0x42B00000)
+#define EFF_BITS_OF_INFINITY UINT32_C(0x7F800000)
+#define EFF_EXP_OF_88 0x1.f1056ep126f /* by the polynomial below */
+
 float eff_exp_f32(float x)
 {
-    if (x < -87.0f) {
-        return 0.0f;
-    }
-    if (x > 88.0f) {
-        x = 88.0f;
+    const union {
+        float value;
+        uint32_t bits;
+    } v = {x};
+    const uint32_t magnitude = v.bits & UINT32_C(0x7FFFFFFF);
+    if (magnitude > EFF_BITS_OF_87 && v.bits > EFF_BITS_OF_88) { /* below -87, above 88 or NaN, which no integer can take */
+        return magnitude > EFF_BITS_OF_INFINITY ? x : v.bits == magnitude ? EFF_EXP_OF_88 : 0.0f;
     }
     const float scaled = x * 1.44269504f;
     const int32_t n = (int32_t)(scaled < 0.0f ? scaled - 0.5f : scaled + 0.5f);

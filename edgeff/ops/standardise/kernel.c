@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Y = (x - mean x) / sqrt(variance x + eps). */
 #include "edgeff.h"
 
@@ -34,7 +35,7 @@ void eff_standardise_i8(int8_t *y, const int8_t *x, int32_t n, int32_t y_zero, i
     const int32_t factor = gain / (int32_t)(eff_sqrt_u64((spread << 16) / (count * count)) + 1u);
     const int32_t mean = (int32_t)((sum * UINT64_C(256) + count / 2u) / count);
     for (int32_t k = 0; k < n; ++k) {
-        const int64_t v = ((int64_t)((x[k] + 128) * 256 - mean) * factor + (1 << 23)) >> 24;
+        const int64_t v = ((int64_t)((x[k] + 128) * INT32_C(256) - mean) * factor + (INT32_C(1) << 23)) >> 24;
         y[k] = (int8_t)eff_clamp((int32_t)v + y_zero, -128, 127);
     }
 }

@@ -21,7 +21,7 @@ def eff_standardise_f32(y: OutF32, x: VectorF32, n: Size, eps: Annotated[float, 
     """y = (x - mean(x)) / sqrt(variance(x) + eps)."""
     centred = x - sum_in_order(x) / np.float32(n)
     spread = sum_in_order(centred * centred) / np.float32(n) + np.float32(eps)
-    y[:] = centred / (np.sqrt(spread) if spread >= np.float32(2.0**-126) else np.float32(0.0))
+    y[:] = centred / (np.float32(0.0) if spread < np.float32(2.0**-126) else np.sqrt(spread))
 
 
 @kernel(macs="2 * n", overlap=element_by_element("x", written=1, read=1))

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The channels of a layer compete for the classes (channel-wise competitive Forward-Forward). */
 #include "edgeff.h"
 
@@ -168,11 +169,11 @@ void eff_competitive_delta_i8(int16_t *d, int32_t *scratch, const int8_t *h, con
     mean = mean / ((int64_t)groups * 65536);
     for (int32_t j = 0, first = 0; j < groups; ++j) {
         const int32_t size = eff_group_size(j, in_c, groups);
-        int64_t slope = total == 0 ? 0 : (error[j] - mean) * in_c * (1 << 20) / ((int64_t)total * size);
-        slope = slope > (1 << 22) ? 1 << 22 : slope < -(1 << 22) ? -(1 << 22) : slope;
+        int64_t slope = total == 0 ? 0 : (error[j] - mean) * in_c * (INT32_C(1) << 20) / ((int64_t)total * size);
+        slope = slope > (INT32_C(1) << 22) ? INT32_C(1) << 22 : slope < -(INT32_C(1) << 22) ? -(INT32_C(1) << 22) : slope;
         for (int32_t i = 0; i < n; ++i) {
             for (int32_t c = first; c < first + size; ++c) {
-                d[i * in_c + c] = (int16_t)eff_clamp(((int32_t)slope * (h[i * in_c + c] - h_zero) + (1 << 11)) >> 12, -32767, 32767);
+                d[i * in_c + c] = (int16_t)eff_clamp(((int32_t)slope * (h[i * in_c + c] - h_zero) + (INT32_C(1) << 11)) >> 12, -32767, 32767);
             }
         }
         first += size;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Self-contrastive Forward-Forward (Chen et al. 2025): pairs of samples, the local loss. */
 #include "edgeff.h"
 
@@ -18,7 +19,7 @@ void eff_pair_i8(int8_t *y, const int8_t *a, const int8_t *c, int32_t n)
 void eff_pair_i16(int16_t *y, const int16_t *a, const int16_t *c, int32_t n)
 {
     for (int32_t k = 0; k < n; ++k) {
-        y[k] = (int16_t)((a[k] + c[k] + 1) >> 1);
+        y[k] = (int16_t)(((int32_t)a[k] + c[k] + 1) >> 1);
     }
 }
 
@@ -43,7 +44,7 @@ void eff_scff_delta_f32(float *d, const float *h, int32_t positions, int32_t cha
 /* The factor of a position in Q0.15. */
 static int32_t eff_scff_factor(int32_t sum, int32_t multiplier, int32_t shift, int32_t theta, int32_t sign, int32_t sparsity)
 {
-    const int32_t goodness = eff_clamp(eff_requantise(sum, multiplier, shift), 0, 1 << 30);
+    const int32_t goodness = eff_clamp(eff_requantise(sum, multiplier, shift), 0, INT32_C(1) << 30);
     const int32_t slope = eff_sigmoid_q15(sign < 0 ? goodness - theta : theta - goodness);
     return sign < 0 ? slope : sparsity - slope;
 }
@@ -77,7 +78,7 @@ void eff_scff_delta_i16(int16_t *d, const int16_t *h, int32_t positions, int32_t
         }
         const int32_t factor = eff_scff_factor((int32_t)(sum >> 16), multiplier, shift, theta, sign, sparsity);
         for (int32_t c = 0; c < channels; ++c) {
-            d[c] = (int16_t)((factor * h[c] + (1 << 14)) >> 15);
+            d[c] = (int16_t)((factor * h[c] + (INT32_C(1) << 14)) >> 15);
         }
     }
 }

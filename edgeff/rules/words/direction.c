@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Random directions of signs that are never stored, and steps along them. */
 #include "edgeff.h"
 
@@ -11,7 +12,7 @@ void eff_minus_f32(float *d, int32_t n)
 void eff_minus_i16(int16_t *d, int32_t n)
 {
     for (int32_t k = 0; k < n; ++k) {
-        d[k] = (int16_t)-d[k];
+        d[k] = (int16_t)-(int32_t)d[k];
     }
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The fixed random matrix of PEPITA, DFA and their kin, generated from a seed or read from a table. */
 #include "edgeff.h"
 
@@ -15,7 +16,7 @@ void eff_feedback_f32(float *y, const float *e, int32_t n, int32_t n_e, int32_t 
             for (int32_t i = 0; i < 4; ++i) {
                 const int32_t c = first + 4 * g + i;
                 const float v = c < n_e ? scale * e[c] : 0.0f;
-                const int32_t half = 1 << i;
+                const int32_t half = INT32_C(1) << i;
                 for (int32_t s = 0; s < half; ++s) {
                     const float before = i == 0 ? 0.0f : table[s];
                     table[s + half] = before + v;
@@ -56,7 +57,7 @@ static int32_t eff_signed_sum(const int16_t *e, int32_t n_e, uint32_t key, uint3
         uint32_t signs = eff_mix(counter);
         const int32_t end = c + 32 < n_e ? c + 32 : n_e;
         for (; c < end; ++c, signs >>= 1) {
-            s += signs & 1u ? e[c] : -e[c];
+            s += signs & 1u ? e[c] : -(int32_t)e[c];
         }
     }
     return s;
@@ -67,7 +68,7 @@ static int32_t eff_table_sum(const int16_t *e, const int8_t *row, int32_t n_e)
 {
     int32_t s = 0;
     for (int32_t c = 0; c < n_e; ++c) {
-        s += e[c] * row[c];
+        s += (int32_t)e[c] * row[c];
     }
     return s;
 }

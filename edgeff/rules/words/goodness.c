@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Forward-Forward (Hinton 2022): wrong labels, goodness, its local loss. */
 #include "edgeff.h"
 
@@ -40,7 +41,7 @@ void eff_ff_delta_i8(int16_t *d, const int8_t *h, int32_t n, const eff_squares *
     for (int32_t k = 0; k < n; ++k) {
         sum += (h[k] - h_zero) * (h[k] - h_zero);
     }
-    const int32_t goodness = eff_clamp(eff_requantise(sum, multiplier, shift), 0, 1 << 30);
+    const int32_t goodness = eff_clamp(eff_requantise(sum, multiplier, shift), 0, INT32_C(1) << 30);
     const int32_t slope = eff_sigmoid_q15(sign < 0 ? goodness - theta : theta - goodness);
     for (int32_t k = 0; k < n; ++k) {
         const int32_t v = (slope * (h[k] - h_zero) + 128) >> 8;
@@ -56,10 +57,10 @@ void eff_ff_delta_i16(int16_t *d, const int16_t *h, int32_t n, const eff_squares
     for (int32_t k = 0; k < n; ++k) {
         sum += (int32_t)h[k] * h[k];
     }
-    const int32_t goodness = eff_clamp(eff_requantise((int32_t)(sum >> 16), multiplier, shift), 0, 1 << 30);
+    const int32_t goodness = eff_clamp(eff_requantise((int32_t)(sum >> 16), multiplier, shift), 0, INT32_C(1) << 30);
     const int32_t slope = eff_sigmoid_q15(sign < 0 ? goodness - theta : theta - goodness);
     for (int32_t k = 0; k < n; ++k) {
-        const int32_t v = (slope * h[k] + (1 << 14)) >> 15;
+        const int32_t v = (slope * h[k] + (INT32_C(1) << 14)) >> 15;
         d[k] = (int16_t)(sign < 0 ? v : -v);
     }
 }
@@ -82,7 +83,7 @@ void eff_goodness_i8(int32_t *scores, const int8_t *h, int32_t n, const eff_squa
     for (int32_t k = 0; k < n; ++k) {
         sum += (h[k] - h_zero) * (h[k] - h_zero);
     }
-    const int32_t goodness = eff_clamp(eff_requantise(sum, multiplier, shift), 0, 1 << 26);
+    const int32_t goodness = eff_clamp(eff_requantise(sum, multiplier, shift), 0, INT32_C(1) << 26);
     scores[index] = add ? scores[index] + goodness : goodness;
 }
 
@@ -93,6 +94,6 @@ void eff_goodness_i16(int32_t *scores, const int16_t *h, int32_t n, int32_t inde
     for (int32_t k = 0; k < n; ++k) {
         sum += (int32_t)h[k] * h[k];
     }
-    const int32_t goodness = eff_clamp(eff_requantise((int32_t)(sum >> 16), multiplier, shift), 0, 1 << 26);
+    const int32_t goodness = eff_clamp(eff_requantise((int32_t)(sum >> 16), multiplier, shift), 0, INT32_C(1) << 26);
     scores[index] = add ? scores[index] + goodness : goodness;
 }
