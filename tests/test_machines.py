@@ -12,27 +12,28 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kernel_sources import write_kernels
 from narrow_ints import overflows, syntax_tree
 from small_networks import EVERY_PROGRAM, deployed, small
 
 from edgeff.codegen.folder import write_c
 from edgeff.device.toolchains.host import host_compiler
 from edgeff.ir import Numeric
-from edgeff.kernels import FOLDER, own_sources
 from edgeff.kernels.arithmetic import exp_f32
 from edgeff.program.interpreter import Interpreter
 
-SOURCES = own_sources()
+_FOLDER = TemporaryDirectory(prefix="edgeff-tests-kernels-")
+FOLDER = Path(_FOLDER.name) / "kernels"
+SOURCES = tuple(FOLDER / name for name in write_kernels(FOLDER))
 HEADERS = tuple(sorted(FOLDER.glob("*.h")))
 AVR = ["avr-gcc", "-mmcu=atmega2560", "-std=c99", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Wconversion", "-Werror", f"-I{FOLDER}"]
 SERIAL = Path(__file__).with_name("avr_serial.c")
 RAM_TOO_SMALL = [("tdca", "float32")]
 """The programs that the 8 KB of an ATmega2560, where constants take RAM too, do not hold."""
-_OBJECTS = TemporaryDirectory(prefix="edgeff-tests-avr-")
 
 
 def name(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}"
+    return path.name
 
 
 def needs(*tools: str) -> pytest.MarkDecorator:
@@ -49,7 +50,7 @@ def run(*command: str | Path) -> str:
 @cache
 def avr_kernels() -> tuple[Path, ...]:
     """Every kernel compiled for AVR, once."""
-    objects = tuple(Path(_OBJECTS.name) / f"{source.parent.name}_{source.stem}.o" for source in SOURCES)
+    objects = tuple(source.with_suffix(".o") for source in SOURCES)
     for source, target in zip(SOURCES, objects, strict=True):
         run(*AVR, "-ffunction-sections", "-c", source, "-o", target)
     return objects
@@ -119,8 +120,7 @@ def mathematics(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("mathematics")
     source = folder / "root.c"
     source.write_text('#include "edgeff.h"\nfloat root(float x);\nfloat root(float x) { return eff_sqrt_f32(x); }\n', encoding="utf-8")
-    softmax = next(path for path in SOURCES if path.parent.name == "softmax")
-    run(*host_compiler(), "-std=c99", "-O2", "-fPIC", "-shared", f"-I{FOLDER}", source, softmax, "-o", folder / "root.so")
+    run(*host_compiler(), "-std=c99", "-O2", "-fPIC", "-shared", f"-I{FOLDER}", source, FOLDER / "eff_softmax.c", "-o", folder / "root.so")
     library = ctypes.CDLL(str(folder / "root.so"))
     for function in (library.root, library.eff_exp_f32):
         function.argtypes, function.restype = [ctypes.c_float], ctypes.c_float

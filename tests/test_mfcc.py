@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from firmware_cases import EACH_BUILD
+from kernel_sources import write_kernels
 from reference_files import need_reference_model
 
 from edgeff.device.boards import load_board
@@ -17,7 +18,6 @@ from edgeff.device.targets.host import HostTarget
 from edgeff.device.toolchains.host import host_shared_library
 from edgeff.formats import from_tflite
 from edgeff.ir import Array, Layer, Network, Program, Quant
-from edgeff.kernels import FOLDER
 from edgeff.ops import SAMPLES, make
 from edgeff.ops.mfcc import Mfcc, coefficients, mel_weights, tables, with_features
 from edgeff.ops.mfcc.kernel import _complex_fft, bit_reversed, ln_f32
@@ -186,12 +186,13 @@ def test_loudness_changes_nothing_but_rounding() -> None:
 
 @pytest.fixture(scope="module")
 def functions(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    """The root and the logarithm of mfcc.c over whole arrays."""
+    """The root and the logarithm over whole arrays."""
     folder = tmp_path_factory.mktemp("functions")
     loop = "void {0}s(float *y, const float *x, int32_t n) {{ for (int32_t k = 0; k < n; ++k) y[k] = {0}(x[k]); }}\n"
-    text = '#include "mfcc.c"\n' + "".join(loop.format(name) for name in ("eff_root_f32", "eff_ln_f32"))
+    write_kernels(folder / "kernels")
+    text = '#include "eff_mfcc.c"\n' + "".join(loop.format(name) for name in ("eff_sqrt_f32", "eff_ln_f32"))
     (folder / "functions.c").write_text(text, encoding="utf-8")
-    host_shared_library([folder / "functions.c"], FOLDER, folder / "functions.so")
+    host_shared_library([folder / "functions.c"], folder / "kernels", folder / "functions.so")
     return ctypes.CDLL(str(folder / "functions.so"))
 
 
@@ -210,9 +211,9 @@ def positive_floats(rng: np.random.Generator, count: int) -> Array:
 
 def test_the_root_is_correctly_rounded(functions: ctypes.CDLL) -> None:
     x = positive_floats(np.random.default_rng(0), 1_000_000)
-    assert np.array_equal(mapped(functions.eff_root_f32s, x), np.sqrt(x))
+    assert np.array_equal(mapped(functions.eff_sqrt_f32s, x), np.sqrt(x))
     below = np.array([0.0, -0.0, 2.0**-149, np.nextafter(np.float32(2.0**-126), np.float32(0))], np.float32)
-    assert (mapped(functions.eff_root_f32s, below)[[0, 2, 3]] == 0).all()
+    assert (mapped(functions.eff_sqrt_f32s, below)[[0, 2, 3]] == 0).all()
 
 
 def test_the_logarithm_is_within_its_bound_and_the_twin_is_the_c(functions: ctypes.CDLL) -> None:

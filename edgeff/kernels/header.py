@@ -23,6 +23,7 @@ def header_of(kernels: Iterable[Kernel], functions: Collection[str]) -> str:
     parts = [*(_struct(records[name]) for name in sorted(records)), *(_prototypes(item, functions) for item in items)]
     text = "\n\n".join(parts)
     return f"""\
+/* SPDX-License-Identifier: Apache-2.0 */
 /* eff_kernels.h: the kernels' parameters and prototypes. An argument list is: outputs, inputs, numbers and structs; a pointer that may be
  * NULL says so, and an output that is also read.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The same numbers in another number format. */
 #include "edgeff.h"
 
