@@ -71,7 +71,7 @@ Pair = tuple[str, str]
 def alive(program: Program) -> list[tuple[set[str], set[Pair]]]:
     """For each call, from the definition: the tensors of the scratch part that it needs, and the pairs (output, input) that may share."""
     scratch = {tensor.name for tensor in program.by_role("input", "label", "activation")}
-    found = []
+    calls = []
     for line in program.lines.values():
         touched = [{*call.outputs, *call.inputs} for call in line.calls]
         for position, call in enumerate(line.calls):
@@ -79,10 +79,10 @@ def alive(program: Program) -> list[tuple[set[str], set[Pair]]]:
             needed = before & after
             needed |= {*line.arguments} & after  # the caller writes them before the line begins
             needed |= {*line.results} & before  # the caller reads them after the line has ended
-            made = {*call.outputs} - {*line.arguments} - set().union(*touched[:position])
-            used_up = {*call.inputs} - {*call.outputs} - {*line.results} - set().union(*touched[position + 1 :])
-            found.append((needed & scratch, {pair for pair in product(made, used_up) if scratch >= {*pair}}))
-    return found
+            begin = {*call.outputs} - {*line.arguments} - set().union(*touched[:position])
+            end = {*call.inputs} - {*call.outputs} - {*line.results} - set().union(*touched[position + 1 :])
+            calls.append((needed & scratch, {pair for pair in product(begin, end) if scratch >= {*pair}}))
+    return calls
 
 
 def check(program: Program, memory: MemoryPlan, overlaps: Overlaps = kernel_overlaps) -> set[Pair]:

@@ -80,18 +80,19 @@ def distances(program: Program, spans: Mapping[str, Intervals], overlaps: Overla
 def _allowed(
     program: Program, number: Mapping[str, int], spans: Mapping[str, Intervals], sizes: Sequence[int], overlaps: Overlaps
 ) -> dict[int, Pairs]:
-    """For each call the pairs (output, input) that may share bytes: made by the call, and needed neither after it nor after the line."""
+    """For each call the pairs (output, input) that may share bytes.
+
+    The call is the first of its line that touches the output, and the last that touches the input; the caller of the line neither writes
+    the one before it nor reads the other after it.
+    """
     allowed: dict[int, Pairs] = {}
     place = count()
     for line in program.lines.values():
         for call, position in zip(line.calls, place, strict=False):
-            made = {name for name in call.outputs if any(first == position for first, _ in spans.get(name, ()))} - {*line.arguments}
-            used_up = {name for name in call.inputs if any(last == position for _, last in spans.get(name, ()))} - {*line.results}
-            used_up -= {*call.outputs}
-            if not made or not used_up:
-                continue
-            for (output, input_), clearance in overlaps(call).items():
-                if output in made and input_ in used_up:
+            begin = {name for name in call.outputs if any(first == position for first, _ in spans.get(name, ()))} - {*line.arguments}
+            end = {name for name in call.inputs if any(last == position for _, last in spans.get(name, ()))} - {*line.results}
+            for (output, input_), clearance in (overlaps(call) if begin and end else {}).items():
+                if output in begin and input_ in end and input_ not in call.outputs:
                     i, j = number[output], number[input_]
                     below = sizes[i] if clearance.below is None else min(aligned(clearance.below), sizes[i])
                     above = sizes[j] if clearance.above is None else min(aligned(clearance.above), sizes[j])

@@ -15,9 +15,9 @@ import numpy as np
 CLIMBS = 8
 STEPS_A_CLIMB = 200
 PLACED_IN_CLIMBS = 100_000
+"""Tensors placed in all climbs together: thousands of tensors have shorter ones."""
 STEP_UP = 0.02
-
-
+"""How likely a step is that makes the plan worse."""
 Forbidden = tuple[int, int]
 """(low, high): a tensor may not begin between another's offset + low and its offset + high, both excluded."""
 
@@ -110,8 +110,8 @@ def _climb(order: list[int], problem: Problem, bound: int, steps: int, rng: np.r
         other = earlier[rng.integers(len(earlier))]
         changed = order.copy()
         changed[place], changed[other] = changed[other], changed[place]
-        found = first_fit(changed, problem)
-        if found[0] <= peak or rng.random() < STEP_UP:
-            order, (peak, offsets) = changed, found
-        best = min(best, found, key=lambda item: item[0])
+        placement = first_fit(changed, problem)
+        if placement[0] <= peak or rng.random() < STEP_UP:
+            order, (peak, offsets) = changed, placement
+        best = min(best, placement, key=lambda item: item[0])
     return best

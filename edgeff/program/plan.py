@@ -1,7 +1,7 @@
 """Lifetimes -> offsets: where every tensor of a program lies in the one static arena, in bytes, before anything is built.
 
 Variables and state come first and persist. Inputs and activations share the rest: a tensor holds its bytes from the first to the last call
-that touches it, in each of the two lines. In the call that makes it, an output may lie over an input that is not needed any more, as far as
+that touches it, in each line. In the call that makes it, an output may lie over an input that is not needed any more, as far as
 the kernel says (``kernels.overlap``).
 """
 
@@ -48,7 +48,10 @@ def line_positions(program: Program) -> dict[str, range]:
 
 
 def plan(program: Program, overlaps: Overlaps = kernel_overlaps) -> MemoryPlan:
-    """The memory plan of ``program``: every figure exact, equal to the ELF's. ``overlaps`` says what may lie over what in a call."""
+    """The memory plan of ``program``: every figure exact, equal to the ELF's where ``program`` is what ``select`` gives for the core.
+
+    ``overlaps`` says what may lie over what in a call, by default what its kernel does.
+    """
     spans = {name: value for name, value in sorted(lifetimes(program).items()) if value}
     problem, bound = distances(program, spans, overlaps)
     sizes = dict(zip(spans, problem.sizes, strict=True))
