@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 
 class EdgeffError(Exception):
     """A refusal a user can act on; the command line prints it as one line and exits with 2.
@@ -56,6 +58,15 @@ def short(name: object) -> str:
     "'a\\\\nb'"
     """
     return f"'{one_line(str(name), 78)}'"
+
+
+class PassedOver(UserWarning):
+    """A file of a folder that could not be used: the others are."""
+
+
+def pass_over(error: EdgeffError) -> None:
+    """Reports a file that could not be used, once a process; the command line says it as a note."""
+    warnings.warn(str(error), PassedOver, stacklevel=2)
 
 
 def one_line(text: str, limit: int = 600) -> str:

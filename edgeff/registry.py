@@ -3,8 +3,8 @@
 A thing registers itself when its module is imported. Modules come from edgeff's own packages, from the entry points of installed
 distributions (groups ``edgeff.rules``, ``edgeff.kernels``, ``edgeff.ops``, ``edgeff.tasks``, ``edgeff.networks``, ``edgeff.cores``,
 ``edgeff.targets``) and from the folders named in ``EDGEFF_PLUGIN_DIR`` (as in ``PATH``), whose every ``*.py`` and every folder with an
-``__init__.py`` is imported once: an operator outside the package is a folder like one inside it. A name registered twice by different
-objects is refused.
+``__init__.py`` is imported once: an operator outside the package is a folder like one inside it. One that fails is reported, and the
+others are loaded. A name registered twice by different objects is refused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from edgeff.errors import BadInput, EdgeffError
+from edgeff.errors import BadInput, EdgeffError, pass_over
 
 T = TypeVar("T")
 
@@ -39,6 +39,7 @@ class Registry(Mapping[str, T], Generic[T]):
         self._items: dict[str, T] = {}
         self._loaded = package is None
         self._folders = ""
+        self._failed: list[BadInput] = []
 
     def add(self, name: str, item: T) -> T:
         """``item``, now registered as ``name``. Raises BadInput when another object holds the name."""
@@ -69,8 +70,7 @@ class Registry(Mapping[str, T], Generic[T]):
             for folder in filter(None, folders.split(os.pathsep)):
                 if not Path(folder).is_dir():
                     raise BadInput("EDGEFF_PLUGIN_DIR", got=repr(folder), allowed="folders that exist", next_step="correct or unset it")
-                for path in _plugins(Path(folder).resolve()):
-                    load_plugin(path)
+            self._failed = [error for folder in filter(None, folders.split(os.pathsep)) for error in load_plugins(Path(folder))]
             self._folders = folders
 
     def _import_distributions(self, group: str) -> None:
@@ -87,6 +87,8 @@ class Registry(Mapping[str, T], Generic[T]):
         try:
             return self._items[name]
         except KeyError:
+            if self._failed:  # one of them may be what was asked for
+                raise self._failed[0] from None
             raise BadInput(
                 f"unknown {self.kind}", got=repr(name), allowed=", ".join(self), next_step=f"see `edgeff list {self.kind}s`"
             ) from None
@@ -123,6 +125,18 @@ def _home(item: object) -> str:
     return str(getattr(item, "__module__", type(item).__module__))
 
 
+def load_plugins(folder: Path) -> list[BadInput]:
+    """Imports every plug-in of ``folder``. Returns the errors of those that fail, each of which is reported; the others are loaded."""
+    failed = []
+    for path in _plugins(folder.resolve()):
+        try:
+            load_plugin(path)
+        except BadInput as error:
+            pass_over(error)
+            failed.append(error)
+    return failed
+
+
 def _plugins(folder: Path) -> list[Path]:
     """What ``folder`` holds to import: Python files, and folders that are packages."""
     packages = (path.parent for path in folder.glob("[!_.]*/__init__.py"))
@@ -137,6 +151,8 @@ def load_plugin(path: Path) -> None:
     if name in sys.modules:
         return
     package = path.is_dir()
+    if not (path / "__init__.py" if package else path).is_file():  # a pipe would be waited for
+        raise BadInput("plugin file", got=f"{path}, which is no file", allowed="Python files and packages")
     file, inside = (path / "__init__.py", [str(path)]) if package else (path, None)
     spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=inside)
     if spec is None or spec.loader is None:

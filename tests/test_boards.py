@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from edgeff.device.boards import load_board, load_boards
 from edgeff.device.cores import core_of
 from edgeff.device.toolchains import TOOLCHAINS
-from edgeff.errors import BadInput
+from edgeff.errors import BadInput, PassedOver
 from edgeff.resources import boards_folder, templates_folder
 
 # With flags of its own, as a board file may have in the place of the core's.
@@ -67,8 +68,27 @@ def test_boards_of_another_folder_are_found(tmp_path: Path, monkeypatch: pytest.
 def test_a_name_used_twice_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "rpi_pico.toml").write_text(PICO, encoding="utf-8")
     monkeypatch.setenv("EDGEFF_BOARDS_DIR", str(tmp_path))
+    with pytest.warns(PassedOver, match="used by another board"):
+        assert "rpi_pico" in load_boards()
     with pytest.raises(BadInput, match="used by another board"):
-        load_boards()
+        load_board("rpi_pico")
+
+
+def test_a_bad_file_among_the_boards_is_reported_and_the_others_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_pico.toml").write_text(PICO.replace('name = "rpi_pico"', 'name = "my_pico"'), encoding="utf-8")
+    (tmp_path / "empty.toml").write_text("", encoding="utf-8")
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "loop.toml").symlink_to("loop.toml")
+    (tmp_path / "folder.toml").mkdir()
+    monkeypatch.setenv("EDGEFF_BOARDS_DIR", str(tmp_path))
+    with pytest.warns(PassedOver) as reported:
+        assert "my_pico" in load_boards()
+    names = ("empty", "pipe", "loop", "folder")
+    assert len(reported) == len(names)
+    assert all(any(f"board file {tmp_path / name}.toml: got " in str(each.message) for each in reported) for name in names)
+    assert load_board("my_pico").name == "my_pico"
+    with pytest.raises(BadInput, match=r"^board file .*pipe\.toml: got a device; allowed: a readable TOML file$"):
+        load_board("pipe")
 
 
 def test_a_missing_folder_of_boards_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import socket
 import sys
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
@@ -11,7 +14,7 @@ import pytest
 
 import edgeff
 from edgeff import registry
-from edgeff.errors import BadInput
+from edgeff.errors import BadInput, PassedOver
 from edgeff.registry import Registry
 
 PACKAGE = Path(edgeff.__file__).parent
@@ -99,9 +102,31 @@ def test_a_broken_kernel_of_a_plugin_folder_is_one_line_each_time(
 ) -> None:
     plugin_folder(tmp_path / "paint", {"__init__.py": "", "kernel.py": "1 / 0"}, monkeypatch)
     plugin_folder(tmp_path, {}, monkeypatch)
+    with pytest.warns(PassedOver, match=r"^plugin folder .*paint: got ZeroDivisionError: division by zero; mend it"):
+        len(colours)
     for _ in range(2):
         with pytest.raises(BadInput, match=r"^plugin folder .*paint: got ZeroDivisionError: division by zero; mend it"):
-            len(colours)
+            _ = colours["green"]
+
+
+def test_what_is_no_file_in_a_folder_of_plugins_is_passed_over(
+    colours: Registry[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin_folder(tmp_path, {"whole.py": PLUGIN.format(name="blue", value=3)}, monkeypatch)
+    os.mkfifo(tmp_path / "pipe.py")
+    (tmp_path / "loop.py").symlink_to("loop.py")
+    (tmp_path / "broken.py").symlink_to("nowhere.py")
+    (tmp_path / "folder.py").mkdir()
+    (tmp_path / "package").mkdir()
+    os.mkfifo(tmp_path / "package" / "__init__.py")
+    with socket.socket(socket.AF_UNIX) as server:
+        monkeypatch.chdir(tmp_path)  # the name of a socket must be short
+        server.bind("socket.py")
+        with pytest.warns(PassedOver) as reported:
+            assert list(colours) == ["blue"]
+    names = ("pipe.py", "loop.py", "broken.py", "folder.py", "package", "socket.py")
+    assert len(reported) == len(names)
+    assert all(any(f"{tmp_path / name}, which is no file" in str(each.message) for each in reported) for name in names)
 
 
 def test_folders_are_joined_as_in_path(colours: Registry[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,10 +150,12 @@ def test_a_broken_plugin_is_one_line_each_time(
     colours: Registry[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, found: str
 ) -> None:
     colours.add("red", object())
-    plugin_folder(tmp_path, {"broken.py": text}, monkeypatch)
+    plugin_folder(tmp_path, {"broken.py": text, "whole.py": PLUGIN.format(name="blue", value=3)}, monkeypatch)
+    with pytest.warns(PassedOver, match=re.escape(f"plugin file {tmp_path / 'broken.py'}: got {found}")):
+        assert set(colours) == {"red", "blue"}  # the others are loaded
     for _ in range(2):
         with pytest.raises(BadInput) as caught:
-            len(colours)
+            _ = colours["green"]
         assert str(caught.value).startswith(f"plugin file {tmp_path / 'broken.py'}: got {found}")
         assert "\n" not in str(caught.value)
 

@@ -10,17 +10,20 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from types import FrameType
+from typing import Any
 
 import click
 
 from edgeff.cli.group import State, group
-from edgeff.errors import EdgeffError, one_line
+from edgeff.errors import EdgeffError, PassedOver, one_line
 
 __all__ = ["main", "run"]
 
 INTERRUPTED = 130
+_shown_by_python = warnings.showwarning
 TERMINATIONS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
@@ -48,6 +51,7 @@ def run(arguments: Sequence[str]) -> int:
     0
     """
     state = State()
+    warnings.showwarning = _show_warning
     try:
         with group.make_context("edgeff", [*arguments], obj=state) as context:
             group.invoke(context)
@@ -74,6 +78,14 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - whatever happens, the user gets one line
         return _ended(state, f"unexpected {type(error).__name__}: {error}; run it again with --debug and report what that prints", 2)
     return 0
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+    """A file that was passed over is a note of one line; other warnings are as Python shows them."""
+    if issubclass(category, PassedOver):
+        sys.stderr.write(one_line(f"note: passed over: {message}") + "\n")
+    else:
+        _shown_by_python(message, category, *place, **options)
 
 
 def _terminate(number: int, _frame: FrameType | None) -> None:

@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edgeff.device.cores import core_of
-from edgeff.errors import BadInput
+from edgeff.errors import BadInput, pass_over
 from edgeff.ir import Board, Region
 from edgeff.resources import boards_folder
 
@@ -115,17 +115,15 @@ class _BoardFile(_Strict):
 def load_boards() -> dict[str, Board]:
     """Every board by name, in the order of the names: those of edgeff and those of the folder ``EDGEFF_BOARDS_DIR``.
 
-    Raises BadInput on a file that is no valid board, on a name used twice, and when ``EDGEFF_BOARDS_DIR`` is no folder.
+    A file that is no valid board or has a name used already is reported, and the others are loaded. Raises BadInput when
+    ``EDGEFF_BOARDS_DIR`` is no folder.
 
     >>> load_boards()["rpi_pico"].core
     'cortex-m0plus'
     """
-    boards: dict[str, Board] = {}
-    for path in sorted(path for folder in _folders() for path in folder.glob("*.toml")):
-        board = _read(path)
-        if board.name in boards:
-            raise BadInput(f"board file {path}", got=f"the name {board.name!r}, used by another board", allowed="a name of its own")
-        boards[board.name] = board
+    boards, failed = _read_all()
+    for error in failed.values():
+        pass_over(error)
     return dict(sorted(boards.items()))
 
 
@@ -139,12 +137,31 @@ def load_board(name_or_path: str | Path) -> Board:
     """
     if str(name_or_path).endswith(".toml"):
         return _read(Path(name_or_path))
-    boards = load_boards()
+    boards, failed = _read_all()
+    if str(name_or_path) in failed:
+        raise failed[str(name_or_path)]
     if str(name_or_path) not in boards:
         raise BadInput(
             "unknown board", got=repr(str(name_or_path)), allowed=", ".join(boards), next_step="or give the path of a board file (.toml)"
         )
     return boards[str(name_or_path)]
+
+
+def _read_all() -> tuple[dict[str, Board], dict[str, BadInput]]:
+    """The boards of all folders by name, and by the names of their files the errors of those that cannot be used."""
+    boards: dict[str, Board] = {}
+    failed: dict[str, BadInput] = {}
+    for path in sorted(path for folder in _folders() for path in folder.glob("*.toml")):
+        try:
+            board = _read(path)
+        except BadInput as error:
+            failed[path.stem] = error
+            continue
+        if board.name in boards:
+            got = f"the name {board.name!r}, used by another board"
+            failed[path.stem] = BadInput(f"board file {path}", got=got, allowed="a name of its own")
+        boards.setdefault(board.name, board)
+    return boards, failed
 
 
 def _folders() -> list[Path]:
@@ -160,6 +177,8 @@ def _folders() -> list[Path]:
 def _read(path: Path) -> Board:
     what = f"board file {path}"
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():  # a pipe would be waited for
+            raise BadInput(what, got="a device", allowed="a readable TOML file")
         with path.open("rb") as file:
             content = file.read(_FILE_LIMIT_BYTES + 1)
     except (OSError, ValueError) as error:
