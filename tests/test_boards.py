@@ -109,7 +109,7 @@ def _replaced(old: str, new: str) -> Callable[[str], str]:
     ("edit", "message"),
     [
         (_replaced('core = "cortex-m0plus"', 'core = "Avr"'), "core: String should match"),
-        (_replaced('core = "cortex-m0plus"', 'core = "avr"'), "unknown core: got 'avr'; allowed: cortex-m0plus, "),
+        (_replaced('core = "cortex-m0plus"', 'core = "avr"'), "unknown core: got 'avr'; allowed: cortex-m0, cortex-m0plus, "),
         (_replaced("fpu = false", "fpu = true"), "fpu: got true; allowed: false: cortex-m0plus has none"),
         (_replaced("[sources]", '[machines]\nqemu = "microbit"\n[sources]\nmachines = "none"'), "a machine for qemu, which is not one of"),
         (_replaced('["unicorn"]', '["unicorn", "qemu"]\nmachines = { qemu = "microbit" }'), "no source for machines"),

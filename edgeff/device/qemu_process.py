@@ -67,7 +67,7 @@ class QemuProcess:
         if path is None:
             raise MissingTool(f"{options[0]} is not installed", next_step=f"apt-get install {package(options[0])}")
         library = plugin(path)
-        with contextlib.ExitStack() as passed, tempfile.TemporaryDirectory(prefix="edgeff-qemu-") as folder:
+        with tempfile.TemporaryDirectory(prefix="edgeff-qemu-") as folder, contextlib.ExitStack() as passed:
             memory = passed.enter_context(tempfile.TemporaryFile())
             memory.truncate(ctypes.sizeof(_Shared) + SLOTS * EDGE.itemsize)
             connection, stub = socket.socketpair()
@@ -96,6 +96,7 @@ class QemuProcess:
             self._shared = _Shared.from_buffer(shared)
             self._slots = np.frombuffer(shared, EDGE, offset=ctypes.sizeof(_Shared))
             self.gdb = Gdb(connection)
+            passed.close()  # now QEMU alone holds its ends, so that its death is seen
             with contextlib.suppress(GdbError):
                 self.gdb.greet()  # its memory is loaded when it answers
 
