@@ -25,6 +25,12 @@ from edgeff.errors import BadInput, EdgeffError, pass_over
 T = TypeVar("T")
 
 
+class Duplicate(BadInput):
+    """A name that two different objects want: ``kind`` and ``name`` say which."""
+
+    kind = name = ""
+
+
 class Registry(Mapping[str, T], Generic[T]):
     """The registered things of one kind by name, in alphabetical order; looking it up imports what has not been imported yet.
 
@@ -45,12 +51,14 @@ class Registry(Mapping[str, T], Generic[T]):
         """``item``, now registered as ``name``. Raises BadInput when another object holds the name."""
         known = self._items.get(name)
         if known is not None and known is not item:
-            raise BadInput(
+            error = Duplicate(
                 f"duplicate {self.kind} {name!r}",
                 got=f"{_home(item)} beside {_home(known)}",
                 allowed="one definition a name",
                 next_step="rename one of the two",
             )
+            error.kind, error.name = self.kind, name
+            raise error
         self._items[name] = item
         return item
 
@@ -84,6 +92,10 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __getitem__(self, name: str) -> T:
         self._load()
+        for error in self._failed:
+            wanted = error.__cause__
+            if isinstance(wanted, Duplicate) and (wanted.kind, wanted.name) == (self.kind, name):
+                raise error  # which of the two is meant is not for us to say
         try:
             return self._items[name]
         except KeyError:

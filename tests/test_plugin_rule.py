@@ -134,9 +134,11 @@ def test_its_c_is_written_like_any_other(outcome: dict[str, Any]) -> None:
 
 def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     (tmp_path / "again.py").write_text(RULE.replace('name = "toy"', 'name = "bp"'), encoding="utf-8")
-    done = run(tmp_path, "-c", "from edgeff import registry; list(registry.rules)")
+    done = run(tmp_path, "-c", "from edgeff import registry; print(registry.rules['dfa'].name); registry.rules['bp']")
+    assert done.stdout == "dfa\n"
     assert done.returncode != 0
-    assert "duplicate rule 'bp'" in done.stderr
+    assert "edgeff.errors.BadInput: plugin file" in done.stderr
+    assert "duplicate rule 'bp'" in done.stderr.splitlines()[-1]
 
 
 def test_a_file_that_breaks_is_named(tmp_path: Path) -> None:
