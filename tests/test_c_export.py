@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from kernel_sources import write_kernels
 from small_networks import AUTOENCODING, EVERY_PROGRAM, deployed, samples, small
 
 from edgeff import registry
+from edgeff.codegen.binding import binding
 from edgeff.codegen.folder import SAVE_HEADER_BYTES, kernel_files, write_c
 from edgeff.codegen.names import WIDEST_LINE, comment, identifiers, initialiser, literal
-from edgeff.codegen.state import fingerprint, saved
+from edgeff.codegen.state import saved
 from edgeff.device.targets.host import HostTarget
 from edgeff.device.toolchains.host import host_compiler
 from edgeff.errors import BadInput
@@ -277,25 +279,49 @@ def test_damaged_bytes_are_refused_and_change_nothing(learned: tuple[Deployment,
             host.restore(short)
 
 
+def bound(rule: str, numeric: Numeric = "int8", network: Network | None = None, **options: Any) -> int:
+    """The number that binds a state to the program of the small network, or another."""
+    program = deployed(rule, numeric, network, **options).program
+    return binding(program, plan(program))
+
+
 def test_the_state_of_another_model_is_refused() -> None:
-    program = deployed("bp", "int8").program
-    numbers = {
-        fingerprint(each, plan(each))
-        for each in (
-            program,
-            deployed("dfa", "int8").program,
-            deployed("bp", "int16").program,
-            deployed("bp", "int8", small("12-8-5")).program,
-            deployed("bp", "int8", small(bias=True)).program,
-            deployed("bp", "int8", changes={"lr": 0.5}).program,
-            deployed("bp", "int8", seed=7).program,
-        )
-    }
-    assert len(numbers) == 5  # the learning rate and the seed change no meaning
     other = small()
     other["dense_1"].params["weight"][:] *= 2
-    rescaled = deployed("bp", "int8", other).program
-    assert fingerprint(rescaled, plan(rescaled)) not in numbers
+    numbers = [
+        bound("bp"),
+        bound("dfa"),
+        bound("bp", "int16"),
+        bound("bp", network=small("12-8-5")),
+        bound("bp", network=small(bias=True)),
+        bound("bp", network=other),
+        bound("pepita"),
+        bound("pepita", seed=7),
+        bound("pepita", changes={"feedback": "stored"}),
+        bound("pepita", changes={"feedback": "stored"}, seed=7),
+    ]
+    assert len(set(numbers)) == len(numbers)
+
+
+@pytest.mark.parametrize("numeric", ["float32", "int16", "int8"])
+def test_a_state_survives_a_new_rate_seed_and_name(numeric: Numeric) -> None:
+    network = small()
+    names = {layer.name: f"other_{layer.name}" for layer in network}
+    layers = tuple(replace(x, name=names[x.name], inputs=tuple(names.get(i, i) for i in x.inputs)) for x in network)
+    renamed = Network("another name", network.input_shape, layers)
+    same = [bound("bp", numeric), bound("bp", numeric, changes={"lr": 0.5}), bound("bp", numeric, seed=7), bound("bp", numeric, renamed)]
+    assert len(set(same)) == 1
+
+
+@pytest.mark.parametrize("numeric", ["float32", "int8"])
+def test_a_head_learned_on_one_backbone_is_refused_by_another_of_the_same_shape(numeric: Numeric) -> None:
+    first, second = small("12-8-8-4"), small("12-8-8-4")
+    second["dense_1"].params["weight"][:] = np.roll(second["dense_1"].params["weight"], 1, axis=0)
+    old, new = (HostTarget(deployed("frozen:dense_1,bp", numeric, net).program) for net in (first, second))
+    state = new.arena()
+    with pytest.raises(BadInput, match=r"^saved state: got .* damaged or of another model"):
+        new.restore(old.save())
+    assert (new.arena() == state).all()
 
 
 def test_c_and_twin_refuse_the_same_labels(learned: tuple[Deployment, HostTarget]) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from edgeff import registry
 from edgeff.atomic import new_folder
+from edgeff.codegen.binding import binding
 from edgeff.codegen.example import example
 from edgeff.codegen.names import PREFIX, check_prefix, file_prefix, names_in, prefixed
 from edgeff.codegen.neighbours import MODEL, carry_over, check_folder, check_shared, is_generated, is_stale, needed_by, neighbours
@@ -74,7 +75,7 @@ def write_c(
     samples, labels = _samples(program, samples, labels)
     chosen = select(program, features)
     memory = plan(chosen)
-    text = Text(chosen, memory, command)
+    text = Text(chosen, memory, command, binding(program, memory))
     files = kernel_files(text.sources)
     headers = {path.with_suffix(".h").name: path.with_suffix(".h") for path in files.values() if path.with_suffix(".h").exists()}
     copied = {**files, **headers, **shared_headers(files.values())}
@@ -111,7 +112,7 @@ def write_trace(program: Program, source: Source) -> tuple[Path, ...]:
     ``eff_trace(out)`` runs inference on the input and copies the outputs of each call to ``out``, one behind the other.
     """
     trace = source.folder / "trace.c"
-    trace.write_text(Text(select(program), source.memory, "edgeff").trace(), encoding="utf-8")
+    trace.write_text(Text(select(program), source.memory, "edgeff", binding(program, source.memory)).trace(), encoding="utf-8")
     return (*(path for path in source.sources if path.name != "model.c"), trace)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from edgeff import registry
 from edgeff.codegen.lines import accessors, further_lines, takes_label
 from edgeff.codegen.names import braced, comment, identifiers, initialiser, literal, statement
-from edgeff.codegen.state import SAVE_AND_RESTORE, SAVE_HEADER_BYTES, fingerprint
+from edgeff.codegen.state import SAVE_AND_RESTORE, SAVE_HEADER_BYTES
 from edgeff.ir import Call, Line, MemoryPlan, Parameters, Program, Tensor
 from edgeff.kernels import Kernel, Param
 from edgeff.kernels.records import Record, fields_of
@@ -45,10 +45,13 @@ def rule_off(title: str) -> str:
 
 
 class Text:
-    """The text of one program. ``kernels`` are those it calls, by name; ``command`` is what the files' heads say made them."""
+    """The text of one program. ``kernels`` are those it calls, by name; ``command`` is what the files' heads say made them.
 
-    def __init__(self, program: Program, memory: MemoryPlan, command: str) -> None:
-        self.program, self.memory, self.command = program, memory, command
+    ``binding`` is the number that a saved state carries (``edgeff.codegen.binding``).
+    """
+
+    def __init__(self, program: Program, memory: MemoryPlan, command: str, binding: int) -> None:
+        self.program, self.memory, self.command, self.binding = program, memory, command, binding
         self.flash = flash_tensors(program)
         self.constants = identifiers([t.name for t in self.flash], "eff_k_")
         self.in_arena = sorted(
@@ -484,9 +487,11 @@ int eff_learn(int32_t label)
     return EFF_OK;
 }}
 
-{self._set_rate()}{rule_off("save and restore: model number, length, payload, CRC-32")}
+{self._set_rate()}{rule_off("save and restore: binding number, length, payload, CRC-32")}
 
-#define EFF_MODEL_NUMBER  UINT32_C(0x{fingerprint(self.program, self.memory):08X})
+/* A hash of all that inference reads and a saved state does not hold: a state of other constants means something else, and is refused. */
+#define EFF_BINDING_LOW   UINT32_C(0x{self.binding & 0xFFFFFFFF:08X})
+#define EFF_BINDING_HIGH  UINT32_C(0x{self.binding >> 32:08X})
 #define EFF_PAYLOAD_BYTES {self.memory.persistent_bytes}u
 
 {SAVE_AND_RESTORE}"""
