@@ -52,14 +52,15 @@ class Quant:
 class Headroom:
     """Factors >= 1 on the calibrated ranges of the weights, the hidden activations and the last layer's output.
 
-    ``input_margin`` is added around the input's range. A network that learns moves out of the ranges it was calibrated on, and what leaves
-    its range saturates.
+    ``input_margin`` is added around the input's range, and ``margins`` around those of the layers it names. A network that learns moves out
+    of the ranges it was calibrated on, and what leaves its range saturates.
     """
 
     weights: float = 1.0
     hidden: float = 1.0
     output: float = 1.0
     input_margin: float = 0.0
+    margins: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

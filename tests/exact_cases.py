@@ -12,8 +12,10 @@ from edgeff.ir import Array, Network, Numeric
 from edgeff.networks import initialised, structure
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.quantize import quantise_array, quantize
+from edgeff.rules import Rule
 from edgeff.tasks import Data
 from edgeff.train.loop import train
+from edgeff.verify.step import EXACT, compare_step
 
 
 @functools.cache
@@ -56,3 +58,17 @@ def learner(rule: str, numeric: Numeric, name: str = "64-32-10", bias: bool = Fa
     """A fresh network that learns on a device."""
     network = initialised(structure(name, bias=bias), 0)
     return deploy(network, digits().x_train, rule=rule, numeric=numeric)
+
+
+def assert_step_is_lowered(deployment: Deployment, rule: Rule, steps: int, *, allowed: float = EXACT) -> None:
+    """Every parameter that the rule learns changes as ``step`` says, in each of ``steps`` steps along the way that the program goes.
+
+    ``allowed`` is the largest error of a float32 program, as a share of the largest change of a tensor.
+    """
+    x, labels = deployment.inputs(digits().x_train[:steps]), digits().y_train[:steps]
+    rows = compare_step(deployment, rule, x, labels, strict=True, steps=steps)
+    learned = {t.name for t in deployment.program.by_role("variable")} - {"rate"}
+    assert {row.what.partition(",")[0] for row in rows} == learned
+    for row in rows:
+        within = deployment.program.numeric == "float32" and row.max_difference is not None and row.max_difference <= allowed
+        assert row.ok or within, f"{row.what}: {row.note}"

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from exact_cases import digits
+from exact_cases import assert_step_is_lowered, digits
 from test_conv_learning import executions, sequence
-from test_rule_contract import TOLERANCE, values_of
 from test_rules_math import assert_close, numerical_gradient
 
 from edgeff import registry
@@ -29,7 +28,6 @@ from edgeff.ops.label import with_label
 from edgeff.ops.softmax import Softmax
 from edgeff.program.cost import cost
 from edgeff.program.deploy import Deployment, deploy
-from edgeff.program.interpreter import Interpreter
 from edgeff.program.quantize import quantize
 from edgeff.rules import Run
 from edgeff.rules._goodness import PEER_KEEP, goodness, likely_wrong, mixtures, parts, uniform_wrong
@@ -162,22 +160,10 @@ def conv_deployment(numeric: Numeric, make: Any = small_images, **changes: Any) 
 def test_step_is_what_lower_says(make: Any, predict: str) -> None:
     """Of convolutions, and of a head on several hidden layers; sample after sample along the way the twin goes."""
     deployment = conv_deployment("float32", make, predict=predict, head_reads="but_first", probe_reads="but_first")
-    network, program, settings = deployment.network, deployment.program, deployment.settings
-    run = Run(network, parameters(network, np.float64), settings, np.random.default_rng(0), seed=3)
-    twin = Interpreter(program)
-    written = {t.name for t in program.by_role("variable")} - {"rate"}
-    learning = network.trainable if predict == "head" else parts(network).hidden
-    assert written == {f"{layer.name}.{key}" for layer in learning for key in layer.params}
-    for number in range(6):
-        run.params, run.steps = values_of(program, twin, run.params), number
-        x, label = digits().x_train[number].reshape(network.input_shape), int(digits().y_train[number])
-        direction = FF.step(run, x[None].astype(np.float64), np.eye(10)[[label]])
-        twin.learn(x, label)
-        after = values_of(program, twin, run.params)
-        for layer, key in (tensor.split(".") for tensor in written):
-            before, expected = run.params[layer][key], -settings.lr * direction[layer][key]
-            error, largest = np.abs(after[layer][key] - before - expected).max(), np.abs(expected).max()
-            assert error <= TOLERANCE * largest + 2.0**-23 * np.abs(before).max(), f"step {number}, {layer}.{key}"
+    assert_step_is_lowered(deployment, FF, 6)
+    learned = {tensor.name for tensor in deployment.program.by_role("variable")} - {"rate"}
+    layers = deployment.network.trainable if predict == "head" else parts(deployment.network).hidden
+    assert learned == {f"{layer.name}.{key}" for layer in layers for key in layer.params}
 
 
 @pytest.mark.parametrize("numeric", ["float32", "int8"])

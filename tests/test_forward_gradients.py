@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from exact_cases import digits
+from exact_cases import assert_step_is_lowered, digits
 from test_exact_learning import assert_same, no_news
 from test_forward_derivatives import graph
-from test_rule_contract import TOLERANCE, values_of
 from test_rules_math import batch, start
 
 from edgeff import registry
@@ -19,10 +18,8 @@ from edgeff.device.boards import load_board
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array
 from edgeff.networks import initialised, structure
-from edgeff.ops import parameters
 from edgeff.program.cost import cost
 from edgeff.program.deploy import Deployment, deploy
-from edgeff.program.interpreter import Interpreter
 from edgeff.program.plan import plan
 from edgeff.rules import Gradients, Run
 from edgeff.verify import BOARDS
@@ -163,21 +160,7 @@ def device(changes: dict[str, Any]) -> Deployment:
 
 @pytest.mark.parametrize("changes", DEVICE)
 def test_step_is_what_lower_says_of_every_setting(changes: dict[str, Any]) -> None:
-    made = device(changes)
-    run = Run(made.network, parameters(made.network, np.float64), made.settings, np.random.default_rng(0), seed=3)
-    twin = Interpreter(made.program)
-    for number in range(10):
-        run.params, run.steps = values_of(made.program, twin, run.params), number
-        x, label = digits().x_train[number], int(digits().y_train[number])
-        direction = RULE.step(run, x[None].astype(np.float64), np.eye(10)[[label]])
-        twin.learn(x, label)
-        after = values_of(made.program, twin, run.params)
-        for layer, values in direction.items():
-            for name, value in values.items():
-                before, expected = run.params[layer][name], -made.settings.lr * value
-                error, largest = np.abs(after[layer][name] - before - expected).max(), np.abs(expected).max()
-                assert error <= TOLERANCE * largest + 2.0**-22 * np.abs(before).max(), f"step {number}, {layer}.{name}"
-                assert largest > 1e-5
+    assert_step_is_lowered(device(changes), RULE, 10)
 
 
 @pytest.mark.parametrize("changes", DEVICE)

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_rule_contract import over_seeds
 from test_rules_math import batch, start
 
 from edgeff import registry
+from edgeff.contracts.rules import over_seeds
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Network
 from edgeff.networks import initialised, structure

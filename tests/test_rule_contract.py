@@ -1,222 +1,194 @@
-"""What every registered rule keeps: its two readings agree, it is deterministic, it keeps shapes, it learns.
-
-Controls: shuffled labels, and frozen hidden layers. What concerns a device is asked in the numerics that a rule is lowered in.
-"""
+"""What every registered rule keeps, by the checks of ``edgeff.contracts``; and that those see a rule whose two readings disagree."""
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
-from exact_cases import digits, learner
 
 from edgeff import registry
-from edgeff.device.targets.host import HostTarget
-from edgeff.ir import NUMERICS, Array, Numeric, Program
-from edgeff.networks import initialised, structure
-from edgeff.ops import Params, parameters
-from edgeff.program.interpreter import Interpreter
-from edgeff.program.lower import lower
-from edgeff.rules import Rule, Run, find_rule
-from edgeff.train.loop import accuracy, train
+from edgeff.contracts import check_rule, rules
+from edgeff.contracts.check import Check
+from edgeff.errors import CheckFailed
+from edgeff.ir import NUMERICS, Array, Numeric
+from edgeff.rules import Gradients, Rule, Run, find_rule
+from edgeff.rules.dfa import DirectFeedbackAlignment
+from edgeff.verify import Comparison
+from edgeff.verify.step import compare_step
 
 RULES = sorted(registry.rules)
-COMPOSED = ["frozen:dense_1,bp", "frozen:dense_1,pepita"]
+COMPOSED = ["frozen:dense_1,bp", "frozen:dense_1,pepita", "cwc:dense_1,dfa", "local_heads:dense_1,bp"]
+QUICK = [check for check in rules.CHECKS if not check.slow]
 
 
-def lowered(*numerics: Numeric) -> list[str]:
-    """The rules, and some compositions, whose step runs on a device in all of ``numerics``."""
-    return [name for name in RULES + COMPOSED if set(numerics) <= set(find_rule(name).numerics)]
-
-
-STEPS = 25
-# Of the largest change of a tensor. The twin computes in float32: a difference of two activations, such as PEPITA's, keeps four digits.
-TOLERANCE = 2e-3
-
-
-def device_run(rule: Rule, name: str, bias: bool) -> tuple[Run, Program]:
-    """The rule's NumPy reading in float64 and its lowered program, on one network with the settings of a device."""
-    network = rule.prepare(initialised(structure(name, bias=bias), 0), rule.settings, 0)
-    settings = rule.device_settings("float32")
-    run = Run(network, parameters(network, np.float64), settings, np.random.default_rng(0), seed=3)
-    rule.start(run)
-    return run, lower(network, rule.name, settings, seed=3)
-
-
-def values_of(program: Program, twin: Interpreter, params: Params) -> Params:
-    """``params`` with those that the program has at the twin's present value, in float64."""
-    found = copy.deepcopy(params)
-    for layer, values in found.items():
-        for name in values:
-            if f"{layer}.{name}" in program.tensors:
-                values[name] = twin.tensor(f"{layer}.{name}").astype(np.float64)
-    return found
-
-
-@pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("name", ["64-32-10", "64-16-12-10"])
-@pytest.mark.parametrize("rule_name", lowered("float32"))
-def test_step_is_what_lower_says(rule_name: str, name: str, bias: bool) -> None:
-    """One step from the same parameters, sample after sample along the way the twin goes."""
-    rule = find_rule(rule_name)
-    run, program = device_run(rule, name, bias)
-    twin = Interpreter(program)
-    written = {t.name for t in program.by_role("variable")} - {"rate"}
-    assert written
-    moved = set()
-    for number in range(STEPS):
-        run.params, run.steps = values_of(program, twin, run.params), number
-        x, label = digits().x_train[number], int(digits().y_train[number])
-        direction = rule.step(run, x[None].astype(np.float64), np.eye(10)[[label]])
-        twin.learn(x, label)
-        after = values_of(program, twin, run.params)
-        for layer, values in run.params.items():
-            for key, before in values.items():
-                if f"{layer}.{key}" not in written:
-                    continue
-                expected = -run.settings.lr * direction.get(layer, {}).get(key, np.zeros(1))
-                change = after[layer][key] - before
-                largest = np.abs(expected).max()
-                # float32 weights cannot move by less than their own rounding.
-                error = np.abs(change - expected).max()
-                assert error <= TOLERANCE * largest + 2.0**-23 * np.abs(before).max(), f"step {number}, {layer}.{key}"
-                if largest > 1e-5:
-                    moved.add(f"{layer}.{key}")
-    assert moved == written
-
-
-@pytest.mark.parametrize("rule_name", lowered("float32"))
-def test_what_the_program_does_not_learn_does_not_predict(rule_name: str) -> None:
-    """A parameter that ``step`` moves and the program does not (Forward-Forward's head where it probes) has no say in the rule's scores."""
-    rule = find_rule(rule_name)
-    run, program = device_run(rule, "64-32-10", bias=True)
-    written = {t.name for t in program.by_role("variable")}
-    x = digits().x_train[:20].astype(np.float64)
-    direction = rule.step(run, x, np.eye(10)[digits().y_train[:20]])
-    for layer, values in direction.items():
-        for key in values:
-            if f"{layer}.{key}" not in written:
-                before = rule.scores(run, x)
-                run.params[layer][key] = run.params[layer][key] + 1.0
-                assert np.array_equal(before, rule.scores(run, x)), f"{layer}.{key}"
-
-
-@pytest.mark.parametrize("rule_name", lowered("float32"))
-def test_the_programs_scores_are_the_rules(rule_name: str) -> None:
-    rule = find_rule(rule_name)
-    run, program = device_run(rule, "64-32-10", bias=True)
-    twin, x = Interpreter(program), digits().x_test[:40]
-    made = []
-    for sample in x:
-        twin.predict(sample)
-        made.append(twin.output())
-    expected = rule.scores(run, x.astype(np.float64))
-    assert np.abs(np.array(made) - expected).max() < 1e-5 * max(1.0, np.abs(expected).max())  # float32 sums of 64 terms
-
-
-@pytest.mark.parametrize("rule_name", RULES)
-def test_a_step_is_deterministic_and_keeps_shapes_and_parameters(rule_name: str) -> None:
-    rule = find_rule(rule_name)
-    network = rule.prepare(initialised(structure("64-16-12-10", bias=True), 0), rule.settings, 0)
-    run = Run(network, parameters(network), rule.settings, np.random.default_rng(0), seed=3)
-    rule.start(run)
-    kept = copy.deepcopy(run.params)
-    x, t = digits().x_train[:9], digits().targets(digits().y_train[:9])
-    directions = []
-    for _ in range(2):
-        run.rng = np.random.default_rng(7)
-        directions.append(rule.step(run, x.copy(), t.copy()))
-    for layer, values in directions[0].items():
-        for name, value in values.items():
-            assert value.shape == network[layer].params[name].shape
-            assert np.isfinite(value).all()
-            assert value.tobytes() == directions[1][layer][name].tobytes()
-    for layer, parameter in kept.items():
-        for name, value in parameter.items():
-            assert value.tobytes() == run.params[layer][name].tobytes()
-    assert directions[0].keys() <= {layer.name for layer in network.trainable}
-
-
-@pytest.mark.parametrize("rule_name", lowered("float32"))
-def test_lowering_is_deterministic(rule_name: str) -> None:
-    rule = find_rule(rule_name)
-    _, first = device_run(rule, "64-16-10", bias=True)
-    _, second = device_run(rule, "64-16-10", bias=True)
-    assert first.infer == second.infer
-    assert first.learn == second.learn
-    assert list(first.tensors) == list(second.tensors)
-
-
-@pytest.mark.parametrize("rule_name", RULES)
-def test_it_learns_on_the_host_and_shuffled_labels_do_not(rule_name: str) -> None:
-    rule = find_rule(rule_name)
-    data, settings = digits(), replace(rule.settings, epochs=8)
-    shuffled = replace(data, y_train=np.random.default_rng(0).permutation(data.y_train))
-    learned, control = (train(task, structure("64-32-10"), rule_name, settings).scores(data.x_test) for task in (data, shuffled))
-    assert accuracy(learned, data.y_test) > 0.6
-    assert accuracy(control, data.y_test) < 0.3
+@pytest.mark.parametrize(
+    ("rule_name", "check"),
+    [pytest.param(name, check, id=f"{name}, {check.name}") for name in RULES for check in QUICK if check.applies(find_rule(name))],
+)
+def test_a_rule_keeps_its_contract(rule_name: str, check: Check[Rule]) -> None:
+    assert check.failure(find_rule(rule_name)) == ""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rule_name", RULES)
+@pytest.mark.parametrize("rule_name", [name for name in RULES if not find_rule(name).no_margin])
 def test_it_beats_frozen_hidden_layers(rule_name: str) -> None:
-    """With its own settings on 64-32-10, over the same splits and initial weights; or the rule says why it need not."""
-    if not find_rule(rule_name).no_margin:
-        assert over_seeds(rule_name) > over_seeds("frozen") + 0.03
+    rules.beats_frozen_layers(find_rule(rule_name))
 
 
-@cache
-def over_seeds(rule_name: str) -> float:
-    """The mean test accuracy of two seeds on 64-32-10."""
-    loaded = [registry.tasks["digits"].load(seed) for seed in range(2)]
-    trained = [train(data, structure("64-32-10"), rule_name, seed=seed) for seed, data in enumerate(loaded)]
-    return sum(accuracy(each.scores(data.x_test), data.y_test) for each, data in zip(trained, loaded, strict=True)) / 2
-
-
-@pytest.mark.parametrize("rule_name", RULES)
-def test_training_is_reproducible_by_its_seed(rule_name: str) -> None:
-    settings = replace(find_rule(rule_name).settings, epochs=1)
-
-    def weights(seed: int) -> bytes:
-        trained = train(digits(), structure("64-12-10"), rule_name, settings, seed=seed)
-        return b"".join(layer.params["weight"].tobytes() for layer in trained.network.trainable)
-
-    assert weights(1) == weights(1)
-    assert weights(1) != weights(2)
-
-
-def right(target: HostTarget, x: Array) -> float:
-    return float((target.predict_many(x)[0] == digits().y_test).mean())
-
-
-@pytest.mark.parametrize(("rule_name", "numeric"), [(name, numeric) for numeric in NUMERICS for name in lowered(numeric)])
-def test_its_c_learns_one_sample_at_a_time_and_shuffled_labels_do_not(rule_name: str, numeric: Numeric) -> None:
-    deployment = learner(rule_name, numeric)
-    target = HostTarget(deployment.program)
-    x, unseen, labels = deployment.inputs(digits().x_train), deployment.inputs(digits().x_test), digits().y_train
-    before, found = right(target, unseen), []
-    for y in (labels, np.random.default_rng(0).permutation(labels)):
-        target.init()
-        for epoch in range(5):
-            target.learn_many(x, y, np.random.default_rng(epoch).permutation(len(x)))
-        found.append(right(target, unseen))
-    learned, control = found
-    assert learned > 0.6
-    assert learned > before + 0.3
-    assert control < 0.3
-
-
-@pytest.mark.parametrize("rule_name", RULES)
-def test_a_rule_says_what_it_is_and_where_it_comes_from(rule_name: str) -> None:
+@pytest.mark.parametrize("rule_name", COMPOSED)
+def test_a_composition_learns_as_its_rules_say(rule_name: str) -> None:
     rule = find_rule(rule_name)
-    assert rule.name == rule_name
-    assert rule.summary
-    assert rule.source
-    assert type(rule).__doc__
-    assert bool(rule.why_not) == (set(rule.numerics) != set(NUMERICS))
-    for numeric in NUMERICS:
-        settings = rule.device_settings(numeric)
-        assert (settings.batch, settings.momentum, settings.dropout) == (1, 0.0, 0.0)
+    for numeric in rule.numerics:
+        rules.agrees(numeric, rule)
+        rules.learns_in_c(numeric, rule)
+
+
+# ---------------------------------------------------------------- what the comparison of step and program sees
+
+
+def compared(rule: Rule, numeric: Numeric, *, strict: bool = True, steps: int = 40, **changes: Any) -> list[Comparison]:
+    deployment = rules.deployed(rule, numeric, rules.dense(), **changes)
+    x, labels = deployment.inputs(rules.digits().x_train[:steps]), rules.digits().y_train[:steps]
+    return compare_step(deployment, rule, x, labels, strict=strict, steps=steps)
+
+
+def wrong(rows: list[Comparison]) -> dict[str, str]:
+    """The tensors whose comparison fails, and what is said of them."""
+    return {row.what.partition(",")[0]: row.note for row in rows if not row.ok}
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, kernel: str, change: Callable[..., None]) -> None:
+    """Makes ``change(run, *arguments, **attrs)`` the twin of a kernel."""
+    honest = registry.kernels[kernel]
+    monkeypatch.setitem(registry.kernels._items, kernel, replace(honest, run=lambda *a, **attrs: change(honest.run, *a, **attrs)))
+
+
+def times(factor: float) -> Callable[..., None]:
+    """A twin that changes its first output by ``factor`` times what it should."""
+
+    def change(run: Callable[..., None], output: Array, *inputs: Array, **attrs: Any) -> None:
+        before = output.astype(np.float64)
+        run(output, *inputs, **attrs)
+        after = before + factor * (output - before)
+        limit = {"int8": 127, "int16": 32767, "int32": 2**30, "float32": np.inf}[str(output.dtype)]
+        output[:] = np.clip(np.rint(after) if output.dtype != np.float32 else after, -limit, limit)
+
+    return change
+
+
+@pytest.mark.parametrize("factor", [2.0, 0.5, -1.0, 4.0, 1.2])
+@pytest.mark.parametrize("numeric", NUMERICS)
+def test_a_weight_step_of_another_size_is_seen(monkeypatch: pytest.MonkeyPatch, numeric: Numeric, factor: float) -> None:
+    suffix = {"float32": "f32", "int16": "i16", "int8": "i8"}[numeric]
+    assert not wrong(compared(find_rule("bp"), numeric))
+    spoil(monkeypatch, f"eff_dense_update_{suffix}", times(factor))
+    rows = compared(find_rule("bp"), numeric)
+    assert wrong(rows).keys() == {f"dense_{n}.weight" for n in (1, 2, 3)}
+    if numeric != "float32" and factor < 4.0:
+        ratios = [float(note.removeprefix("it changes ").partition(" ")[0]) for note in wrong(rows).values()]
+        assert ratios == pytest.approx([factor] * 3, rel=0.1)  # rounding
+
+
+@pytest.mark.parametrize("factor", [4.0, 8.0, 0.5, 0.9])
+@pytest.mark.parametrize("numeric", ["int8", "int16"])
+def test_a_bias_step_of_another_size_is_seen(monkeypatch: pytest.MonkeyPatch, numeric: Numeric, factor: float) -> None:
+    spoil(monkeypatch, "eff_bias_update_i32", times(factor))
+    assert wrong(compared(find_rule("dfa"), numeric, steps=100)).keys() >= {f"dense_{n}.bias" for n in (1, 2, 3)}
+
+
+@pytest.mark.parametrize("numeric", ["int8", "int16"])
+def test_a_row_and_a_column_that_stand_still_are_named(monkeypatch: pytest.MonkeyPatch, numeric: Numeric) -> None:
+    def change(run: Callable[..., None], w: Array, delta: Array, *inputs: Array, **attrs: Any) -> None:
+        before = w.copy().reshape(len(delta), -1)
+        run(w, delta, *inputs, **attrs)
+        if len(delta) == 10:
+            w.reshape(before.shape)[5] = before[5]
+        if len(delta) == 32:
+            w.reshape(before.shape)[:, 36] = before[:, 36]
+
+    spoil(monkeypatch, f"eff_dense_update_{'i8' if numeric == 'int8' else 'i16'}", change)
+    assert wrong(compared(find_rule("bp"), numeric, steps=200)) == {
+        "dense_1.weight": "[:, 36] changes 0 times as much as step says",
+        "dense_3.weight": "[5, :] changes 0 times as much as step says",
+    }
+
+
+def test_a_parameter_that_only_step_moves_is_seen() -> None:
+    class Deaf(DirectFeedbackAlignment):
+        name = "dfa"
+
+        def lower(self, build: Any) -> None:
+            h = build.run(build.x)
+            build.update(build.network.trainable[-1], build.error(h[build.layers[-1].name]), h[build.network.trainable[-1].inputs[0]])
+
+    rule = Deaf()
+    registry.rules._items["dfa"], honest = rule, registry.rules["dfa"]
+    try:
+        rows = compared(rule, "float32")
+    finally:
+        registry.rules._items["dfa"] = honest
+    assert {row.what: row.note for row in rows if not row.ok} == {
+        f"change of dense_{n}.{name}": "step changes it, the program does not" for n in (1, 2) for name in ("bias", "weight")
+    }
+
+
+class HalfError(DirectFeedbackAlignment):
+    """A copy of dfa whose ``step`` halves the error of the hidden layers."""
+
+    def step(self, run: Run, x: Array, t: Array) -> Gradients:
+        gradients = super().step(run, x, t)
+        return {
+            layer: own if layer == run.last.name else {name: 0.5 * value for name, value in own.items()} for layer, own in gradients.items()
+        }
+
+
+@pytest.fixture
+def half_error(monkeypatch: pytest.MonkeyPatch) -> Rule:
+    rule = HalfError()
+    rule.name = "half_error"
+    list(registry.rules)
+    monkeypatch.setitem(registry.rules._items, "half_error", rule)
+    return rule
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("numeric", NUMERICS)
+def test_a_halved_error_is_seen(half_error: Rule, numeric: Numeric, strict: bool) -> None:
+    assert wrong(compared(half_error, numeric, strict=strict)).keys() == {
+        f"dense_{n}.{name}" for n in (1, 2) for name in ("weight", "bias")
+    }
+
+
+def test_the_contract_names_what_disagrees(half_error: Rule) -> None:
+    with pytest.raises(
+        CheckFailed, match=r"^rule half_error: [67] of 16 checks failed; step of rule half_error against its program in "
+    ) as raised:
+        check_rule(half_error)
+    assert "dense_1.weight, change in each of 25 steps (relative): got in step " in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_rate_that_decays_one_step_early_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = find_rule("bp")
+    rules.decays_its_rate(rule)
+
+    def early(run: Callable[..., None], step: Array, rate: Array, **attrs: Any) -> None:
+        run(step, rate, period=0, factor=0)
+        if attrs["period"] and (int(step[0]) + 1) % attrs["period"] == 0:
+            rate[0] //= 2
+
+    spoil(monkeypatch, "eff_advance", early)
+    with pytest.raises(CheckFailed, match=r"got in step 3 it changes by up to "):
+        rules.decays_its_rate(rule)
+
+
+def test_a_step_that_vanishes_in_integers_is_excused_with_its_reason_and_never_in_the_contract() -> None:
+    """A modulation far below one step of the input: both passes are the same."""
+    rows = compared(find_rule("pepita"), "int8", strict=False, feedback_scale=0.01)
+    hidden = [row for row in rows if row.what.startswith("dense_1.")]
+    assert [(row.ok, row.allowed) for row in hidden] == [(True, None)] * 2
+    assert all(row.note.endswith("steps of their format on average") for row in hidden)
+    assert wrong(compared(find_rule("pepita"), "int8", feedback_scale=0.01)).keys() >= {"dense_1.weight", "dense_1.bias"}

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from exact_cases import digits
+from exact_cases import assert_step_is_lowered, digits
 from model_files import assert_same_network
 from test_conv_learning import executions, normalised, plain, plain_structure
-from test_rule_contract import TOLERANCE, values_of
 from test_rules_math import assert_close, numerical_gradient
 
 from edgeff import registry
@@ -28,7 +27,6 @@ from edgeff.ops.reshape import Reshape
 from edgeff.ops.softmax import Softmax
 from edgeff.ops.standardise import EPS
 from edgeff.program.deploy import Deployment, deploy
-from edgeff.program.interpreter import Interpreter
 from edgeff.program.quantize import quantize
 from edgeff.rules import Run
 from edgeff.rules.scff import hidden_layers
@@ -140,24 +138,9 @@ def conv_learner(name: str, numeric: Numeric, goodness: str) -> Deployment:
 @pytest.mark.parametrize(("name", "goodness"), [("plain", "place"), ("normalised", "place"), ("plain", "sample")])
 def test_step_is_what_lower_says_of_convolutions(name: str, goodness: str) -> None:
     deployment = conv_learner(name, "float32", goodness)
-    network, program, settings = deployment.network, deployment.program, deployment.settings
-    run = Run(network, parameters(network, np.float64), settings, np.random.default_rng(0), seed=3)
-    twin, moved = Interpreter(program), set()
-    written = {t.name for t in program.by_role("variable")} - {"rate"}
-    assert written == {f"{layer.name}.{key}" for layer in network.trainable for key in layer.params}
-    for number in range(8):
-        run.params, run.steps = values_of(program, twin, run.params), number
-        x, label = digits().x_train[number].reshape(network.input_shape), int(digits().y_train[number])
-        direction = RULE.step(run, x[None].astype(np.float64), np.eye(10)[[label]])
-        twin.learn(x, label)
-        after = values_of(program, twin, run.params)
-        for layer, key in (tensor.split(".") for tensor in written):
-            before, expected = run.params[layer][key], -settings.lr * direction[layer][key]
-            error, largest = np.abs(after[layer][key] - before - expected).max(), np.abs(expected).max()
-            assert error <= TOLERANCE * largest + 2.0**-23 * np.abs(before).max(), f"step {number}, {layer}.{key}"
-            if largest > 1e-5:
-                moved.add(f"{layer}.{key}")
-    assert moved == written
+    assert_step_is_lowered(deployment, RULE, 8)
+    learned = {tensor.name for tensor in deployment.program.by_role("variable")} - {"rate"}
+    assert learned == {f"{layer.name}.{key}" for layer in deployment.network.trainable for key in layer.params}
 
 
 @pytest.mark.parametrize("goodness", ["place", "sample"])

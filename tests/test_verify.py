@@ -19,7 +19,7 @@ from edgeff import registry
 from edgeff.device.boards import load_board
 from edgeff.errors import BadInput, CheckFailed, DoesNotFit, MissingTool, Unsupported
 from edgeff.formats.tflite.writer import to_tflite
-from edgeff.ir import Attr, Board, Layer, Network, Numeric, Quant, Region
+from edgeff.ir import Array, Attr, Board, Layer, Network, Numeric, Quant, Region
 from edgeff.networks import initialised, structure
 from edgeff.ops import make
 from edgeff.ops.dense import Dense
@@ -27,6 +27,8 @@ from edgeff.ops.mfcc import with_features
 from edgeff.ops.requantise import Requantise
 from edgeff.program.deploy import deploy
 from edgeff.program.quantize import quantize
+from edgeff.rules import Gradients, Run
+from edgeff.rules.dfa import DirectFeedbackAlignment
 from edgeff.tasks.kws import OFFICIAL
 from edgeff.verify import HOST, TWIN, Comparison, Skipped, Verification, compare, engines, verify
 from edgeff.verify.executions import Emulated
@@ -165,6 +167,43 @@ def test_learning_is_compared_when_there_is_a_rule() -> None:
     names = [HOST, f"C on {M4} (emulated cortex-m4)"]
     assert [row.b for row in found if row.what == "state after each of 7 steps of mempepita (bytes)"] == names
     assert [row.b for row in found if row.what == "scores after 7 steps of mempepita"] == names
+
+
+@pytest.mark.parametrize("numeric", ["float32", "int8"])
+def test_a_rule_whose_step_and_program_disagree_fails_by_layer_and_parameter(monkeypatch: pytest.MonkeyPatch, numeric: Numeric) -> None:
+    """A copy of dfa that halves the error of the hidden layers: all executions agree with each other."""
+
+    class HalfError(DirectFeedbackAlignment):
+        name = "half_error"
+
+        def step(self, run: Run, x: Array, t: Array) -> Gradients:
+            own = super().step(run, x, t)
+            return own | {"dense_1": {name: 0.5 * value for name, value in own["dense_1"].items()}}
+
+    rule = HalfError()
+    list(registry.rules)
+    monkeypatch.setitem(registry.rules._items, rule.name, rule)
+    network = learner("dfa", numeric, bias=True).network
+    assert verify(network, SAMPLES, board=M4, rule="dfa").ok
+    found = verify(network, SAMPLES, board=M4, rule="half_error")
+    failed = {(row.a, row.b, row.what.partition(",")[0]) for row in found if not row.ok}
+    assert failed == {(TWIN, "step of half_error", f"dense_1.{name}") for name in ("weight", "bias")}
+    with pytest.raises(
+        CheckFailed, match=r"^2 of \d+ comparisons failed; NumPy twin against step of half_error, dense_1\.\w+, change in "
+    ) as raised:
+        found.check()
+    assert raised.value.exit_code == 1
+
+
+def test_samples_that_leave_the_calibrated_ranges_say_nothing_of_a_step() -> None:
+    """The input that drives one hidden unit furthest: it saturates in integers and not in ``step``."""
+    network = learner("dfa", "int8").network
+    x = (127 * np.sign(network["dense_1"].params["weight"][:1])).astype(np.int8)
+    found = verify(network, x, board=M4, rule="dfa", steps=2)
+    assert found.ok
+    assert {item.name: item.reason for item in found.skipped}["step of dfa"] == (
+        "step of rule dfa: got 1 samples that all leave the calibrated ranges; allowed: samples like those of the calibration"
+    )
 
 
 def test_json_has_the_published_fields() -> None:

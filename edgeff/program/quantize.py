@@ -157,9 +157,10 @@ def quantize(
     require_finite(network)  # folding divides by a deviation
     values = forward(network, parameters(network, np.float64), x.astype(np.float64))
     low, high = observed_range(x, "minmax", percentile)
+    margins = _margins(network, headroom)
     quants: dict[str, Quant | None] = {"input": None}
     if numeric != "float32":
-        margin = _room(headroom, "input").input_margin
+        margin = _room(headroom, "input").input_margin + margins.get("input", 0.0)
         quants["input"] = SAMPLES if raw_input(network) else affine(low - margin, high + margin, numeric)
     outputs = {layer.inputs[0] for layer in network if kind(layer).probabilities} | {layer.name for layer in network.trainable[-1:]}
     layers: dict[str, Layer] = {}
@@ -173,7 +174,8 @@ def quantize(
         if output is None:
             factor = room.output if layer.name in outputs else room.hidden
             low, high = item.calibrated_range(layer, *observed_range(values[layer.name], method, percentile))
-            output = affine(low * (factor if layer.trainable else 1.0), high * (factor if layer.trainable else 1.0), own)
+            factor, margin = factor if layer.trainable else 1.0, margins.get(layer.name, 0.0)
+            output = affine(low * factor - margin, high * factor + margin, own)
         quants[layer.name] = output
         params: dict[str, Array] = {}
         scales: dict[str, Quant] = {}
@@ -189,3 +191,15 @@ def quantize(
 def _room(headroom: Headroom | Mapping[str, Headroom] | None, name: str) -> Headroom:
     """The room of the layer ``name``, or of the ``"input"``."""
     return headroom.get(name, Headroom()) if isinstance(headroom, Mapping) else headroom or Headroom()
+
+
+def _margins(network: Network, headroom: Headroom | Mapping[str, Headroom] | None) -> dict[str, float]:
+    """What is added around the range of a layer or of the ``"input"``, for a margin of a layer that keeps the range of its input too."""
+    rooms = headroom.values() if isinstance(headroom, Mapping) else [headroom or Headroom()]
+    margins = {}
+    for layer, margin in (item for room in rooms for item in room.margins.items()):
+        source = layer
+        while source != "input" and kind(network[source]).keeps_quant:
+            source = network[source].inputs[0]
+        margins[source] = margin
+    return margins

@@ -132,7 +132,8 @@ class Run:
 
     ``lr`` is the present learning rate and ``epoch`` the present epoch, from 0. ``params`` may hold more than the network's parameters,
     under names that are no layer's: the optimiser moves them alike, and they end with the run. ``classes`` is set where the network is a
-    group of layers without a head, which a ``local`` rule trains for that many classes; elsewhere it is None.
+    group of layers without a head, which a ``local`` rule trains for that many classes; elsewhere it is None. ``device``: the run
+    stands for learning on a device, with a device's settings, and not for training on the host.
     """
 
     network: Network
@@ -145,6 +146,7 @@ class Run:
     lr: float = 0.0
     epoch: int = 0
     classes: int | None = None
+    device: bool = False
 
     @property
     def hidden(self) -> tuple[Layer, ...]:
@@ -208,8 +210,8 @@ class Rule:
         """
         return network
 
-    def prepare_needed(self, network: Network) -> bool:
-        """Whether ``network`` still lacks the structure that ``prepare`` gives."""
+    def prepare_needed(self, network: Network, *, head: bool = True) -> bool:
+        """Whether ``network``, or without a ``head`` a group of layers, still lacks the structure that ``prepare`` gives."""
         return False
 
     def start(self, run: Run) -> None:

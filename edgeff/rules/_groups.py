@@ -90,15 +90,16 @@ class Composed(Rule):
             below = bridge.name if bridge else cut
         return replace(network, layers=tuple(layers))
 
-    def prepare_needed(self, network: Network) -> bool:
-        return any(rule.prepare_needed(part) for rule, part, *_ in self.groups(network))
+    def prepare_needed(self, network: Network, *, head: bool = True) -> bool:
+        return any(rule.prepare_needed(part, head=not cut) for rule, part, cut, _ in self.groups(network))
 
     def start(self, run: Run) -> None:
         classes = prod(run.network.layers[-1].shape)
-        run.extra["groups"] = [
-            (rule, cut, Run(part, run.params, rule.settings if cut else run.settings, run.rng, run.seed, classes=classes if cut else None))
-            for rule, part, cut, _ in self.groups(run.network)
-        ]
+        run.extra["groups"] = []
+        for rule, part, cut, _ in self.groups(run.network):
+            own = rule.device_settings(part.numeric) if run.device else rule.settings
+            settings, below = (own, classes) if cut else (run.settings, None)
+            run.extra["groups"].append((rule, cut, Run(part, run.params, settings, run.rng, run.seed, classes=below, device=run.device)))
         for rule, _, part in run.extra["groups"]:
             rule.start(part)
 
@@ -106,7 +107,9 @@ class Composed(Rule):
         """Each group's rule and run, what it reads, and the factor on its directions."""
         for rule, cut, part in run.extra["groups"]:
             part.params, part.steps, part.epoch = run.params, run.steps, run.epoch
-            factor = rule.settings.lr / self.tail.settings.lr if cut else 1.0
+            # On a device each group has the rate of its own settings, whatever the last rule's is.
+            last = run.settings.lr if run.device else self.tail.settings.lr
+            factor = part.settings.lr / last if cut else 1.0
             part.lr = factor * run.lr
             yield rule, part, x, factor
             if cut:
@@ -132,8 +135,10 @@ class Composed(Rule):
         return rule.scores(part, seen)
 
     def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
-        """The last rule's, but no margin around inputs that nothing modulates."""
-        return replace(self.tail.headroom(self.groups(network)[-1].network, settings, numeric), input_margin=0.0)
+        """The last rule's, its margin around what its group reads, which it may modulate, and none around the network's own input."""
+        *_, below, last = self.groups(network)
+        room = self.tail.headroom(last.network, settings, numeric)
+        return replace(room, input_margin=0.0, margins={below.cut: room.input_margin})
 
     @property
     def predicts_by_rule(self) -> bool:

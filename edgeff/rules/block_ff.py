@@ -107,7 +107,7 @@ class BlockForwardForward(Competitive):
                 layers.append(Layer(f"{layer.name}_norm", Normalise(eps=EPS), (layer.name,), layer.shape))
         return replace(network, layers=tuple(layers))
 
-    def prepare_needed(self, network: Network) -> bool:
+    def prepare_needed(self, network: Network, *, head: bool = True) -> bool:
         """Whether the label has no place yet; a network of convolutions, whose labels have none, is taken as it is."""
         return not any(isinstance(layer.op, Label) or (kind(layer).weighted and not isinstance(layer.op, Dense)) for layer in network)
 

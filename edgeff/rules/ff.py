@@ -108,7 +108,7 @@ class ForwardForward(Rule):
         """
         return prepared(network, settings, seed)
 
-    def prepare_needed(self, network: Network) -> bool:
+    def prepare_needed(self, network: Network, *, head: bool = True) -> bool:
         return not any(isinstance(layer.op, Normalise) for layer in network)
 
     def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:

@@ -70,9 +70,9 @@ class LocalHeads(Rule):
                 layers += local_head(layer, classes or prod(network.layers[-1].shape), settings.pool, rng)
         return replace(network, layers=tuple(layers))
 
-    def prepare_needed(self, network: Network) -> bool:
-        """Whether there is more than one layer below the head and no local head yet."""
-        return len(network.trainable) > 2 and not any(layer.name.endswith(HEAD) for layer in network)
+    def prepare_needed(self, network: Network, *, head: bool = True) -> bool:
+        """Whether there is no local head yet, and more than one layer below the network's own or, in a group without it, any layer."""
+        return len(network.trainable) > (2 if head else 0) and not any(layer.name.endswith(HEAD) for layer in network)
 
     def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
         """In int8 finer weights, as gradients walk back through them, and more room for logits, whose saturation ends the learning."""

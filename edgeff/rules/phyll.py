@@ -120,7 +120,7 @@ class Phyll(Rule):
         layers += network.layers[network.layers.index(head) + 1 :]
         return replace(network, layers=tuple(layers))
 
-    def prepare_needed(self, network: Network) -> bool:
+    def prepare_needed(self, network: Network, *, head: bool = True) -> bool:
         return not any(isinstance(layer.op, Physical) for layer in network)
 
     def _pass(self, run: Run, x: Array, labels: Array | None) -> Activations:

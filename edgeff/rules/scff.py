@@ -143,7 +143,7 @@ class Scff(Rule):
                 renamed[head.name] = total
         return replace(network, layers=tuple(layers))
 
-    def prepare_needed(self, network: Network) -> bool:
+    def prepare_needed(self, network: Network, *, head: bool = True) -> bool:
         return not any(isinstance(layer.op, Standardise) for layer in network)
 
     def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:

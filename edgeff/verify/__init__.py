@@ -7,8 +7,9 @@ float: at most one step (LSB) a layer from the same inputs. Whole networks in Li
 of a logit can be many steps of a probability. Float networks in those libraries are held to a tolerance and never called exact.
 
 With a rule, learning steps too: the weights and all other state, after each step, equal to the bit in the twins, on the host and on the
-emulated cores. What is not installed, or cannot take the network, is listed as skipped. An emulated core runs as many of the samples as a
-budget of multiply-accumulates allows, and its rows say of how many samples they are.
+emulated cores; and the change of each parameter against the rule's ``step``, which stands outside the program (``edgeff.verify.step``).
+What is not installed, or cannot take the network, is listed as skipped. An emulated core runs as many of the samples as a budget of
+multiply-accumulates allows, and its rows say of how many samples they are.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ from edgeff.ir import Array, Board, Network, Program
 from edgeff.networks import reproduces_input
 from edgeff.program.cost import call_costs
 from edgeff.program.deploy import Deployment, deploy
+from edgeff.rules import Rule, find_rule
 from edgeff.verify.comparison import Comparison, Skipped, Verification, compare, compare_all
 from edgeff.verify.executions import Emulated, Host, Results, outputs_of_calls, twin_results
 from edgeff.verify.learning import compare_results, learning
 from edgeff.verify.libraries import TWIN, Party, Rows, float_parties, integer_parties
+from edgeff.verify.step import compare_step, steps_for
 
 __all__ = ["BOARDS", "HOST", "STEPS", "TWIN", "Comparison", "Skipped", "Verification", "compare", "verify"]
 
@@ -104,9 +107,20 @@ def verify(
         learner = deploy(network, rule=rule, seed=seed, target=target)
         executions: dict[str, Callable[[Program], Execution]] = {HOST: Host}
         executions |= {name: partial(Emulated, board=item) for name, item in cores.items()}
-        for name, rows in learning(learner, rule, _samples(learner, inputs), steps, seed, executions, findings.advance):
+        samples = _samples(learner, inputs)
+        for name, rows in learning(learner, rule, samples, steps, seed, executions, findings.advance):
             findings.keep(findings.try_to(name, rows))
+        findings.keep(findings.try_to(f"step of {rule}", partial(_step, learner, find_rule(rule), samples, seed, findings.advance)))
     return Verification(tuple(findings.comparisons.values()), tuple(findings.skipped))
+
+
+def _step(
+    learner: Deployment, rule: Rule, samples: Array, seed: int, advance: Callable[[str, int], Callable[[], None]]
+) -> list[Comparison]:
+    """The changes of the parameters against the rule's own, on the samples in turn with labels drawn by ``seed``."""
+    steps = steps_for(learner.program)
+    labels = np.random.default_rng(seed).integers(0, max(learner.program.classes, 1), len(samples))
+    return compare_step(learner, rule, samples, labels, steps=steps, advance=advance(f"step of {rule.name}", steps))
 
 
 class _Findings:

@@ -1,0 +1,288 @@
+"""A rule's two readings against each other: how each parameter changes in the lowered program, and how ``step`` says it changes.
+
+Every execution runs the same program, so none of them sees a program that learns the wrong thing; the oracle (``edgeff.verify.oracle``)
+stands outside it. float32: every change of every step, to the rounding of float32. Integers: a change is rounded at random to whole steps
+of a parameter, so what many steps change is compared, as the ratio ``sum(change * expected) / sum(expected ** 2)``, which is 1: of each
+parameter as a whole, and of each index of each of its axes (the row of an output, the column of an input). There all steps start from the
+same parameters, at a rate raised so far that a change is many times its rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import cycle, islice
+from math import floor, log2, sqrt
+
+import numpy as np
+
+from edgeff.errors import Unsupported
+from edgeff.ir import Array, Call, Program, Tensor
+from edgeff.program.cost import call_costs
+from edgeff.program.deploy import Deployment
+from edgeff.program.interpreter import Interpreter
+from edgeff.rules import Rule
+from edgeff.verify.comparison import Comparison
+from edgeff.verify.libraries import TWIN
+from edgeff.verify.oracle import Oracle, Real
+
+EXACT = 2e-3
+"""Of a tensor's largest change: the program computes in float32, where a difference of two activations (PEPITA's) keeps four digits."""
+ROUNDING = {"int8": 0.05, "int16": 0.01}
+"""How far a ratio may stand from 1 because activations and errors are rounded: twice what any rule shows in the contracts' small networks.
+
+In other networks it grows with the root of the count of layers: each rounds by itself, and shuts the ReLUs whose output rounds to 0.
+"""
+DEVIATIONS, DEVIATIONS_OF_PART = 4.0, 6.0
+"""Standard deviations by which a ratio may stand further off, for one whole tensor and for one of its many rows and columns."""
+LEAST_STEPS = 10
+"""A row or column whose expected changes come from fewer steps than this is not judged by itself."""
+UNDECIDED = 0.5
+"""An allowance with which a half passes for a whole: no verdict."""
+RESOLUTION, SATURATED = 4.0, 0.01
+"""Errors that are smaller than this, in steps of their format on average, or saturate more often than this, change a parameter by less."""
+LARGEST = {"int8": 32.0, "int16": 4096.0}
+"""The largest change of a weight, in its own steps, that the rate is raised to."""
+MOST_RATE = 1 << 12
+LIMIT = {"int8": 127, "int16": 32767, "int32": 0x3FFFFFFF, "float32": float(np.finfo(np.float32).max)}
+"""The largest value of a parameter, and of an error."""
+STILL = "no step changes it"
+STEPS, FEWEST_STEPS = 100, 4
+MACS = 1 << 27
+"""Of the learning steps that are run by default, at most: a second or two."""
+
+
+def steps_for(program: Program) -> int:
+    """How many steps are compared by default: STEPS, fewer where they would take more than MACS, but FEWEST_STEPS at least."""
+    macs = sum(call.macs for call in call_costs(program, program.learn))
+    return max(min(MACS // max(macs, 1), STEPS), FEWEST_STEPS)
+
+
+Pairs = Sequence[tuple[Array, int]]
+
+
+def compare_step(
+    deployment: Deployment,
+    rule: Rule,
+    samples: Array,
+    labels: Array,
+    *,
+    strict: bool = False,
+    steps: int | None = None,
+    advance: Callable[[], object] = tuple,
+) -> list[Comparison]:
+    """One comparison for each parameter that the program learns, and one for each that ``step`` alone changes although the scores need it.
+
+    A ratio that errors too small or too large for their format explain is counted and not forbidden, and its note says so.
+
+    Args:
+        deployment: of the rule, float32 or integers.
+        rule: whose ``step`` is the oracle.
+        samples: (n, inputs) in the program's input dtype, taken in turn.
+        labels: (n,), their classes; of no meaning where the target is the input.
+        strict: as the contracts ask it of small networks: rows and columns are judged by themselves, and nothing is excused.
+        steps: how many learning steps; by default as many as ``steps_for`` says.
+        advance: is called after each step.
+
+    Raises: Unsupported where every sample leaves the ranges of an integer network, so that nothing can be said.
+    """
+    program, oracle = deployment.program, Oracle(deployment, rule)
+    steps = steps or steps_for(program)
+    usable = (number for number, x in enumerate(samples) if program.numeric == "float32" or oracle.stays_in_range(x))
+    first = list(islice(usable, steps))
+    if not first:
+        raise Unsupported(
+            f"step of rule {rule.name}",
+            got=f"{len(samples)} samples that all leave the calibrated ranges",
+            allowed="samples like those of the calibration",
+        )
+    pairs = [(samples[number], int(labels[number])) for number in islice(cycle(first), steps)]
+    learned = [tensor for tensor in program.by_role("variable") if oracle.has(tensor.name)]
+    name, directions = f"step of {rule.name}", Oracle(deployment, rule).changes(*pairs[0], 0)
+    if program.numeric == "float32":
+        rows = _each_change(name, deployment, rule, learned, pairs, advance, strict=strict)
+    else:
+        rows = _ratios(name, deployment, rule, learned, pairs, advance, strict=strict)
+    for tensor in sorted(directions.keys() - {tensor.name for tensor in learned}):
+        size = directions[tensor].size
+        if directions[tensor].any() and not oracle.predicts_without(tensor, pairs[0][0]):
+            rows.append(Comparison(TWIN, name, f"change of {tensor}", size, size, None, 0, "step changes it, the program does not"))
+    return rows
+
+
+class Watched(Interpreter):
+    """The twins, which note how large the errors are that change each tensor: the first input of the kernels that update it."""
+
+    def __init__(self, program: Program, tensors: Sequence[Tensor]) -> None:
+        super().__init__(program)
+        self._errors = {tensor.name: np.zeros(3) for tensor in tensors}
+
+    def run(self, call: Call) -> None:
+        if call.outputs[0] in self._errors and call.inputs[0] and (errors := self.tensor(call.inputs[0])).dtype == np.int16:
+            sizes = np.abs(errors[errors != 0].astype(np.float64))
+            self._errors[call.outputs[0]] += [errors.size, sizes.sum(), np.count_nonzero(sizes == LIMIT["int16"])]
+        super().run(call)
+
+    def limits(self, tensor: str) -> str:
+        """What keeps the changes of a tensor small, or an empty text."""
+        count, total, saturated = self._errors[tensor]
+        if saturated > SATURATED * count:
+            return f"{saturated / count:.0%} of its errors saturate"
+        return f"its errors are {total / count:.2g} steps of their format on average" if total < RESOLUTION * count else ""
+
+
+def _each_change(
+    name: str, deployment: Deployment, rule: Rule, learned: Sequence[Tensor], pairs: Pairs, advance: Callable[[], object], *, strict: bool
+) -> list[Comparison]:
+    """Every change of every step, with the schedule of the rate; ``strict``: along the way that the program goes, else from its start."""
+    twin, oracle, settings = Interpreter(deployment.program), Oracle(deployment, rule), deployment.settings
+    start = {tensor.name: twin.tensor(tensor.name) for tensor in learned}
+    wrong, worst, notes = dict.fromkeys(start, 0), dict.fromkeys(start, 0.0), dict.fromkeys(start, "")
+    moves = dict.fromkeys(start, not strict)
+    for number, pair in enumerate(pairs):
+        oracle.lr = settings.lr * (settings.decay ** (number // settings.decay_steps) if settings.decay_steps else 1.0)
+        expected = oracle.changes(*pair, number)
+        twin.learn(*pair)
+        for tensor, values in start.items():
+            change = twin.tensor(tensor).astype(np.float64) - values
+            wanted = expected.get(tensor, np.zeros(values.shape))
+            # float32 parameters move by no less than their own rounding.
+            error = np.maximum(np.abs(change - wanted) - 2.0**-23 * np.abs(values).max(), 0.0)
+            error[~np.isfinite(change)] = np.inf
+            largest = float(np.abs(wanted).max())
+            moves[tensor] |= largest > 0.0
+            wrong[tensor] += int(np.count_nonzero(error > EXACT * largest))
+            relative = float(error.max()) / largest if largest else np.inf * bool(error.any())
+            if relative > worst[tensor]:
+                worst[tensor] = relative
+                notes[tensor] = f"in step {number + 1} it changes by up to {np.abs(change).max():.3g}, and by {largest:.3g} as step says"
+            if strict:
+                start[tensor] = twin.tensor(tensor)
+                oracle.put(tensor, start[tensor].astype(np.float64))
+            else:
+                twin.put(tensor, values)
+        advance()
+    for tensor in (tensor for tensor, moved in moves.items() if not moved):
+        wrong[tensor], worst[tensor], notes[tensor] = 1, np.inf, STILL
+    return [
+        Comparison(
+            TWIN,
+            name,
+            f"{tensor.name}, change in each of {len(pairs)} steps (relative)",
+            tensor.elements * len(pairs),
+            wrong[tensor.name],
+            worst[tensor.name] if np.isfinite(worst[tensor.name]) else None,
+            EXACT,
+            notes[tensor.name] if wrong[tensor.name] else "",
+        )
+        for tensor in learned
+    ]
+
+
+def _ratios(
+    name: str, deployment: Deployment, rule: Rule, learned: Sequence[Tensor], pairs: Pairs, advance: Callable[[], object], *, strict: bool
+) -> list[Comparison]:
+    """The changes of many steps from the same parameters, as ratios."""
+    twin, oracle = Watched(deployment.program, learned), Oracle(deployment, rule)
+    start = {tensor.name: twin.tensor(tensor.name) for tensor in learned}
+    rate = _rate(deployment, rule, learned, pairs)
+    oracle.lr *= rate
+    word = twin.tensor("rate") * np.uint32(rate)
+    ratios = {tensor.name: Ratios(tensor.shape, parts=strict, rounding=0.0 if tensor.dtype == "float32" else 0.5) for tensor in learned}
+    for number, pair in enumerate(pairs):
+        twin.put("rate", word)
+        expected = oracle.changes(*pair, number)
+        twin.learn(*pair)
+        for tensor in learned:
+            values = start[tensor.name].astype(np.float64)
+            change = twin.tensor(tensor.name) - values
+            wanted = expected.get(tensor.name, np.zeros(tensor.shape)) / _scale(tensor)
+            # What twice the change might carry to an end of its range is left out.
+            inside = np.abs(values) + 2.0 * np.abs(wanted) + 1.0 <= LIMIT[tensor.dtype]
+            ratios[tensor.name].add(change * inside, wanted * inside)
+            twin.put(tensor.name, start[tensor.name])
+        advance()
+    rounding = max(ROUNDING.get(numeric, 0.0) for numeric in deployment.network.numerics)
+    rounding *= 1.0 if strict else sqrt(len(deployment.network.trainable))
+    what = f"change in {len(pairs)} steps (ratio to that of step, less 1)"
+    return [
+        ratios[tensor.name].comparison(name, f"{tensor.name}, {what}", rounding, strict=strict, limits=twin.limits(tensor.name))
+        for tensor in learned
+    ]
+
+
+def _rate(deployment: Deployment, rule: Rule, learned: Sequence[Tensor], pairs: Pairs) -> int:
+    """The power of two that the rate is raised by: so that no weight changes by more than LARGEST of its steps."""
+    oracle, most = Oracle(deployment, rule), float(MOST_RATE)
+    weights = [tensor for tensor in learned if tensor.dtype in LARGEST]
+    for number, pair in enumerate(pairs[:FEWEST_STEPS]):
+        changes = oracle.changes(*pair, number)
+        for tensor in weights:
+            largest = float(np.abs(changes.get(tensor.name, 0.0)).max()) / _scale(tensor)
+            most = min(most, LARGEST[tensor.dtype] / largest) if largest else most
+    return int(2 ** floor(log2(max(most, 1.0))))
+
+
+def _scale(tensor: Tensor) -> float:
+    """What one step of a learned parameter is worth: it has one scale, for a parameter with a scale per channel does not learn."""
+    return tensor.quant.scale[0] if tensor.quant else 1.0
+
+
+class Ratios:
+    """``sum(change * expected) / sum(expected ** 2)`` over the steps added, of a tensor and, with ``parts``, of each index of its axes.
+
+    ``rounding``: the largest deviation that rounding a change at random to whole steps has.
+    """
+
+    def __init__(self, shape: tuple[int, ...], *, parts: bool, rounding: float) -> None:
+        axes = [axis for axis, length in enumerate(shape) if parts and length > 1]
+        self._others = [tuple(other for other in range(len(shape)) if other != axis) for axis in axes]
+        self._parts = ["it", *(_index(axis, i, len(shape)) for axis in axes for i in range(shape[axis]))]
+        self._sums = np.zeros((5, len(self._parts)))
+        self._changed, self._rounding = False, rounding
+
+    def add(self, change: Real, expected: Real) -> None:
+        """One step's change and what was expected, in steps of the tensor."""
+        a, b = (
+            np.concatenate([[values.sum()], *(values.sum(axis=others) for others in self._others)])
+            for values in (change * expected, expected * expected)
+        )
+        self._sums += np.stack([a, b, a * a, a * b, b * b])
+        self._changed |= bool(change.any())
+
+    def comparison(self, name: str, what: str, rounding: float, *, strict: bool, limits: str) -> Comparison:
+        """The part whose ratio stands furthest from 1 by what it is allowed; ``elements`` counts the parts that are judged.
+
+        ``limits`` says what keeps changes small, which excuses a ratio between 0 and 1 unless ``strict``. Nor is then a ratio allowed to
+        spread so far that nothing is decided.
+        """
+        a, b, aa, ab, bb = self._sums
+        if not b[0]:
+            wrong, note = int(self._changed or strict), "step leaves it alone, the program changes it" if self._changed else STILL
+            return Comparison(TWIN, name, what, 1, wrong, None if wrong else 0.0, rounding, note if wrong else "")
+        with np.errstate(all="ignore"):
+            ratio, steps = a / b, b * b / bb
+            # Of a quotient of sums over steps, and of rounding each element.
+            deviation = np.sqrt(np.maximum(aa - 2.0 * ratio * ab + ratio**2 * bb, 0.0)) / b + self._rounding / np.sqrt(b)
+        allowed = 2.0 * rounding + DEVIATIONS_OF_PART * deviation
+        allowed[0] = rounding + DEVIATIONS * deviation[0]
+        judged = steps >= LEAST_STEPS
+        judged[0] = True
+        off = np.where(judged, np.abs(ratio - 1.0) / allowed, 0.0)
+        worst, wrong = int(off.argmax()), int(np.count_nonzero(off > 1.0))
+        size, times = float(abs(ratio[worst] - 1.0)), f"{self._parts[worst]} changes {ratio[worst]:.3g} times as much as step says"
+        spread = DEVIATIONS * float(deviation[0])
+        if not wrong and allowed[0] >= UNDECIDED:
+            note = "; ".join(filter(None, (f"undecided: {times}, give or take {spread:.2f}", limits)))
+            return Comparison(TWIN, name, what, 1, int(strict), size, 0.0 if strict else None, note)
+        if wrong and limits and not strict and -spread <= ratio[0] <= 1.0 + spread:
+            return Comparison(TWIN, name, what, 1, 1, size, None, f"{times}: {limits}")
+        return Comparison(TWIN, name, what, int(np.count_nonzero(judged)), wrong, size, float(allowed[worst]), times if wrong else "")
+
+
+def _index(axis: int, index: int, axes: int) -> str:
+    """How NumPy writes one index of an axis.
+
+    >>> _index(1, 5, 3)
+    '[:, 5, :]'
+    """
+    return f"[{', '.join(str(index) if other == axis else ':' for other in range(axes))}]"
