@@ -14,6 +14,7 @@ from edgeff.contracts import check_rule, rules
 from edgeff.contracts.check import Check
 from edgeff.errors import CheckFailed
 from edgeff.ir import NUMERICS, Array, Numeric
+from edgeff.program.deploy import deploy
 from edgeff.rules import Gradients, Rule, Run, find_rule
 from edgeff.rules.dfa import DirectFeedbackAlignment
 from edgeff.verify import Comparison
@@ -44,6 +45,16 @@ def test_a_composition_learns_as_its_rules_say(rule_name: str) -> None:
     for numeric in rule.numerics:
         rules.agrees(numeric, rule)
         rules.learns_in_c(numeric, rule)
+
+
+@pytest.mark.parametrize(("numeric", "tail"), [("int8", "float32"), ("int8", "int16"), ("int16", "float32")])
+@pytest.mark.parametrize("rule_name", ["frozen:dense_1,bp", "frozen:dense_1,pepita"])
+def test_a_tail_in_another_number_format_learns_as_its_rule_says(rule_name: str, numeric: Numeric, tail: Numeric) -> None:
+    deployment = deploy(rules.dense(), rules.digits().x_train, rule=rule_name, numeric=numeric, tail_numeric=tail, seed=3)
+    x, labels = deployment.inputs(rules.digits().x_train[:60]), rules.digits().y_train[:60]
+    rows = compare_step(deployment, find_rule(rule_name), x, labels, strict=True, steps=60)
+    assert {row.what.partition(",")[0] for row in rows} == {f"dense_{n}.{name}" for n in (2, 3) for name in ("weight", "bias")}
+    assert not wrong(rows)
 
 
 # ---------------------------------------------------------------- what the comparison of step and program sees
