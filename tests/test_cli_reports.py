@@ -44,6 +44,25 @@ def test_bench_goes_on_where_it_was_left(cli: CommandLine, folder: Path, short_s
 
 
 @pytest.mark.usefixtures("folder")
+def test_bench_makes_again_what_is_of_other_settings_or_another_version(
+    cli: CommandLine, short_suite: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The names of the files are the same in every case."""
+    from edgeff.registry import rules
+
+    cli.ok("bench", "short", "--json")
+    assert len(short_suite) == 2
+    monkeypatch.setattr(rules["bp"], "device", {"int8": {"lr": 0.01}}, raising=False)
+    assert "bp-int8" in cli.ok("bench", "short", "--json").err
+    assert short_suite[2:] == [name for name in short_suite[:2] if "-bp-" in name]
+    monkeypatch.setattr("edgeff.cli.bench.version", lambda: "9.9")
+    cli.ok("bench", "short", "--json")
+    assert len(short_suite) == 5
+    cli.ok("bench", "short", "--json")
+    assert len(short_suite) == 5
+
+
+@pytest.mark.usefixtures("folder")
 def test_report_puts_folders_on_one_page(cli: CommandLine, short_suite: list[str]) -> None:
     cli.ok("bench", "short", "-o", "runs")
     assert len(short_suite) == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import click
 from edgeff.cli.options import OutputFolder, Whole, common
 from edgeff.cli.outputs import check_folder, new_file
 from edgeff.cli.terminal import print_json, print_line, print_note, stages
+from edgeff.cli.version import version
 from edgeff.errors import BadInput, EdgeffError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from edgeff.ir import Trace
 
 RUNS = "configurations"
+IDENTITIES = "configurations.json"
 MOST_WORKERS = 1024
 
 
@@ -49,7 +51,8 @@ def command(suite: str, workers: int, models: str | None, only: tuple[str, ...],
         kept.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"output folder '{folder}'", got=error.strerror or str(error), allowed="a path that can be written") from None
-    traces = finished(chosen, kept)
+    identities = read_identities(folder / IDENTITIES)
+    traces = finished(chosen, kept, identities)
     missing = [item for item in chosen if item.name not in traces]
     if traces:
         print_note(f"{len(traces)} of {len(chosen)} configurations were finished before")
@@ -58,6 +61,9 @@ def command(suite: str, workers: int, models: str | None, only: tuple[str, ...],
         for configuration, trace in run_all(missing, workers):
             with new_file(kept / f"{configuration.name}.json") as path:
                 path.write_text(json.dumps(to_json([trace]), allow_nan=False), encoding="utf-8")
+            identities[configuration.name] = identity(configuration)
+            with new_file(folder / IDENTITIES) as path:
+                path.write_text(json.dumps(identities, indent=1), encoding="utf-8")
             traces[configuration.name] = trace
             report(configuration.name, len(traces), len(chosen))
     ordered = [traces[item.name] for item in chosen]
@@ -69,14 +75,40 @@ def command(suite: str, workers: int, models: str | None, only: tuple[str, ...],
     print_line(f"wrote {folder / 'report.html'}")
 
 
-def finished(chosen: Iterable[Runnable], folder: Path) -> dict[str, Trace]:
-    """The traces in ``folder`` by the name of their configuration; a file that cannot be read counts as missing."""
+def identity(configuration: Runnable) -> dict[str, str]:
+    """What a result depends on: the configuration with its seed and changes, the settings of its rule, and the version of edgeff."""
+    from edgeff.ir import NUMERICS
+    from edgeff.rules import find_rule, is_rule
+
+    name = getattr(configuration, "rule", "")
+    rule = find_rule(name) if name and is_rule(name) else None
+    settings = [rule.settings, *(rule.device_settings(numeric) for numeric in NUMERICS)] if rule else []
+    return {"configuration": repr(configuration), "settings": repr(settings), "version": version()}
+
+
+def read_identities(file: Path) -> dict[str, dict[str, str]]:
+    """The identities of finished configurations by name; none where they cannot be read: then all are made again."""
+    try:
+        read = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except (OSError, ValueError):
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+def finished(chosen: Iterable[Runnable], folder: Path, identities: Mapping[str, Mapping[str, str]]) -> dict[str, Trace]:
+    """The traces in ``folder`` by the name of their configuration.
+
+    A file that cannot be read, or was made by another configuration, other settings or another version, counts as missing.
+    """
     from edgeff.report import read_runs
 
     found: dict[str, Trace] = {}
     for configuration in chosen:
         file = folder / f"{configuration.name}.json"
         if not file.is_file():
+            continue
+        if identities.get(configuration.name) != identity(configuration):
+            print_note(f"{file} is made again: it is of another configuration, other settings or another version")
             continue
         try:
             (found[configuration.name],) = read_runs(file)
