@@ -19,8 +19,8 @@ from edgeff.formats import conventions
 from edgeff.formats.conventions import short
 from edgeff.formats.values import Activation, Constant, Node, Value
 from edgeff.ir import Array, Layer, Network, Quant
+from edgeff.kernels.activation import ActivationFunction
 from edgeff.ops import Activated, Operator
-from edgeff.ops.activation import ActivationFunction
 from edgeff.ops.relu import Relu
 from edgeff.ops.requantise import Requantise
 from edgeff.ops.reshape import Reshape

@@ -13,7 +13,8 @@ class Names:
     """Hands out names; those of the layers and of the input are taken from the start.
 
     >>> from edgeff.ir import Layer
-    >>> names = Names(Network("n", (2,), (Layer("a", "softmax", ("input",), (2,)), Layer("a.x", "softmax", ("a",), (2,)))))
+    >>> from edgeff.ops.softmax import Softmax
+    >>> names = Names(Network("n", (2,), (Layer("a", Softmax(), ("input",), (2,)), Layer("a.x", Softmax(), ("a",), (2,)))))
     >>> names.claim("a.x"), names.claim("a.y")
     ('a.x_1', 'a.y')
     """

@@ -176,10 +176,3 @@ def exp_f32(x: Any) -> NDArray[np.float32]:
 def sum_in_order(values: NDArray[np.float32], start: np.float32 = np.float32(0.0)) -> np.float32:
     """The float32 sum of a vector from ``start`` in index order, each addition rounded."""
     return np.float32(np.add.accumulate(np.concatenate(([start], values)).astype(np.float32), dtype=np.float32)[-1])
-
-
-def activate(values: NDArray[np.float32], relu: int) -> NDArray[np.float32]:
-    """What an activation function leaves of float32 values: ``relu`` is 0 for all of it, 1 for ReLU, 2 for ReLU6; a NaN becomes 0."""
-    if relu:
-        values = np.where(values > 0, values, np.float32(0.0))
-    return np.where(values > 6, np.float32(6.0), values) if relu == 2 else values

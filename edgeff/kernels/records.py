@@ -14,6 +14,7 @@ from typing import Annotated, ClassVar, get_args, get_origin, get_type_hints
 
 from edgeff.errors import EdgeffError
 from edgeff.ir import Parameters
+from edgeff.kernels.activation import ACTIVATIONS
 
 LARGEST_FLOAT = 3.4028234e38
 LARGEST_INT = 2**31 - 1
@@ -51,7 +52,7 @@ Key = Annotated[int, Unsigned()]
 Multiplier = Annotated[int, Range(0, LARGEST_INT)]
 Shift = Annotated[int, Range(-31, 30)]
 Zero = Annotated[int, Range(-128, 127)]
-Relu = Annotated[int, Range(0, 2)]
+Relu = Annotated[int, Range(0, max(function.code for function in ACTIVATIONS.values()))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ import numpy as np
 from edgeff import ir
 from edgeff.errors import BadInput, Unsupported, one_line, short
 from edgeff.ir import Array, Attr, Layer, Network, Numeric, Quant
-from edgeff.ops.activation import ACTIVATIONS, NONE, ActivationFunction, ActivationName
-from edgeff.ops.attributes import MAX_ELEMENTS, allowed, checked, domains, is_left_out
+from edgeff.kernels.activation import ACTIVATIONS, NONE, ActivationFunction
+from edgeff.ops.attributes import MAX_ELEMENTS, ActivationName, allowed, checked, domains, is_left_out
+from edgeff.ops.parallel import cached, each, empty
 from edgeff.registry import ops as registry
 
 if TYPE_CHECKING:
@@ -236,7 +237,15 @@ class Activated(Operator):
         return ACTIVATIONS[self.activation]
 
     def gate(self, layer: Layer, delta: Array, y: Array) -> Array:
-        return self.function.gated(delta, y)
+        if not self.function.clamps:
+            return delta
+        through = empty(delta.shape, delta.dtype)
+
+        def write(part: slice) -> None:
+            np.multiply(delta[part], self.function.opened(y[part]), out=through[part])
+
+        each(write, cached(delta, y))
+        return through
 
 
 def operator(cls: type[OperatorT]) -> type[OperatorT]:

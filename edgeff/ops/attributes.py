@@ -6,54 +6,39 @@ A field is annotated with one of the types here (``Count``, ``Padding``, ``Epsil
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, fields
-from typing import Annotated, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from edgeff.errors import BadInput, one_line
 from edgeff.ir import Attr, Operator
+from edgeff.kernels.activation import ACTIVATIONS
+from edgeff.kernels.records import LARGEST_FLOAT, Range
 
 MAX_ELEMENTS = 1 << 24
 """Elements of an input or an activation, and so of anything that an attribute counts."""
-LARGEST_FLOAT = float(np.nextafter(np.finfo(np.float32).max, np.float32(0)))
-"""Of an attribute that becomes a float32 constant: below the largest of all, which stands for "no end" in files."""
-
 _WORDS: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text"}
 
 
 @dataclass(frozen=True)
-class Range:
-    """From ``low`` to ``high``, both among it; ``text`` says it where "low to high" would not."""
-
-    low: float
-    high: float
-    text: str = ""
-
-    def holds(self, value: Attr) -> bool:
-        return not isinstance(value, str) and self.low <= value <= self.high
-
-    def allowed(self, base: type) -> str:
-        return f"{_WORDS[base]}, {self.text or f'{self.low} to {self.high}'}"
-
-
-@dataclass(frozen=True)
 class OneOf:
-    """One of the names that ``names`` returns when it is asked, for more may be registered."""
+    """One of the names that ``names`` returns when it is asked."""
 
     names: Callable[[], tuple[str, ...]]
 
-    def holds(self, value: Attr) -> bool:
+    def __contains__(self, value: object) -> bool:
         return value in self.names()
 
-    def allowed(self, base: type) -> str:
+    def __str__(self) -> str:
         return ", ".join(self.names())
 
 
 Count = Annotated[int, Range(1, MAX_ELEMENTS)]
 Padding = Annotated[int, Range(0, MAX_ELEMENTS)]
-Epsilon = Annotated[float, Range(0.0, LARGEST_FLOAT, "0 or more")]
+Epsilon = Annotated[float, Range(0.0, LARGEST_FLOAT)]
+ActivationName = Annotated[str, OneOf(lambda: tuple(ACTIVATIONS))]
 
 
 LEFT_OUT = {"left_out": True}
@@ -66,7 +51,7 @@ def is_left_out(op: Operator, name: str) -> bool:
     return bool(item.metadata.get("left_out")) and getattr(op, name) == item.default
 
 
-Domain = tuple[type, tuple[Range | OneOf, ...]]
+Domain = tuple[type, tuple[Container[Any], ...]]
 _DOMAINS: dict[type, dict[str, Domain]] = {}
 
 
@@ -90,14 +75,16 @@ def _domains(operator: type[Operator]) -> dict[str, Domain]:
 def allowed(operator: type[Operator], name: str) -> str:
     """What the attribute ``name`` may be, for a refusal."""
     base, limits = domains(operator)[name]
-    return limits[0].allowed(base) if limits else _WORDS[base]
+    if not limits:
+        return _WORDS[base]
+    return f"{_WORDS[base]}, {limits[0]}" if isinstance(limits[0], Range) else str(limits[0])
 
 
 def checked(operator: type[Operator], name: str, value: object) -> Attr:
     """``value`` as the attribute's type. Raises BadInput, naming operator and attribute, for what it may not be."""
     base, limits = domains(operator)[name]
     made = _as(base, value)
-    if made is None or not all(limit.holds(made) for limit in limits):
+    if made is None or not all(made in limit for limit in limits):
         raise refusal(operator, name, value, allowed(operator, name))
     return made
 

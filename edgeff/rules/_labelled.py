@@ -14,8 +14,8 @@ import numpy as np
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer, Network
+from edgeff.kernels.activation import RELU
 from edgeff.ops import Operator, kind, record
-from edgeff.ops.activation import RELU
 from edgeff.ops.add import Add
 from edgeff.ops.dense import Dense
 from edgeff.ops.label import Label, with_label

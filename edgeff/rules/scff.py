@@ -13,8 +13,8 @@ import numpy as np
 
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Headroom, Layer, Network, Numeric
+from edgeff.kernels.activation import NONE, RELU
 from edgeff.ops import Activations, forward, kind
-from edgeff.ops.activation import NONE, RELU
 from edgeff.ops.add import Add
 from edgeff.ops.dense import Dense
 from edgeff.ops.standardise import EPS, Standardise

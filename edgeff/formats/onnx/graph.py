@@ -21,8 +21,8 @@ from onnx import TensorProto, helper
 
 from edgeff.formats.names import Names
 from edgeff.ir import Array, Layer, Network, Quant
+from edgeff.kernels.activation import ActivationFunction
 from edgeff.ops import kind
-from edgeff.ops.activation import ActivationFunction
 
 Layout = Literal["plain", "channels_first", "flat"]
 """``plain`` as in the network; ``channels_first`` with the last axis before the others; ``flat`` one axis in C order."""

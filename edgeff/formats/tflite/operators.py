@@ -17,7 +17,7 @@ from edgeff.formats.tflite.flatbuffer import Table
 from edgeff.formats.tflite.schema import names_of, schema
 from edgeff.formats.values import Activation, Constant, Node, Value
 from edgeff.ir import Quant
-from edgeff.ops.activation import ACTIVATIONS
+from edgeff.kernels.activation import ACTIVATIONS
 
 _ACTIVATIONS = names_of(schema.ActivationFunctionType)
 

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from edgeff.ir import Array, Layer
+from edgeff.kernels.activation import NONE, ActivationFunction
 from edgeff.ops import Activated, Arrays, Named, Shape, operator
-from edgeff.ops.activation import NONE, ActivationFunction
 from edgeff.ops.add.kernel import ADD_BITS
 from edgeff.ops.numerics import check_numeric
 from edgeff.ops.parallel import cached, each, empty

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from edgeff.kernels import kernel
-from edgeff.kernels.arithmetic import activate, requantise
+from edgeff.kernels.activation import activate
+from edgeff.kernels.arithmetic import requantise
 from edgeff.kernels.overlap import element_by_element
 from edgeff.kernels.records import Relu, Rescale, Sides, Size
 from edgeff.kernels.tensors import OutF32, OutI8, VectorF32, VectorI8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeff.kernels import kernel
-from edgeff.kernels.arithmetic import activate
+from edgeff.kernels.activation import activate
 from edgeff.kernels.overlap import pixel_by_pixel, single_channels
 from edgeff.kernels.records import Relu, Window, Zero
 from edgeff.kernels.tensors import (

@@ -14,9 +14,10 @@ import numpy as np
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
+from edgeff.kernels.activation import ActivationFunction
+from edgeff.kernels.records import Range
 from edgeff.ops import Activated, Arrays, Named, operator
-from edgeff.ops.activation import ActivationFunction
-from edgeff.ops.attributes import Epsilon, Range
+from edgeff.ops.attributes import Epsilon
 from edgeff.ops.parallel import cached, column_sums, each, empty, row_sum, total, workspace
 
 

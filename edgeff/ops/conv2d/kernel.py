@@ -9,7 +9,8 @@ import numpy as np
 
 from edgeff.ir import Array
 from edgeff.kernels import Arguments, In, Out, Variant, kernel
-from edgeff.kernels.arithmetic import activate, requantise
+from edgeff.kernels.activation import activate
+from edgeff.kernels.arithmetic import requantise
 from edgeff.kernels.overlap import Chunk, pixel_by_pixel, runs
 from edgeff.kernels.records import OutputI8, Range, Relu, Requant, Size, Step, Window
 from edgeff.kernels.tensors import (

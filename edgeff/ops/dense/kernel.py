@@ -8,7 +8,8 @@ import numpy as np
 
 from edgeff.ir import Array
 from edgeff.kernels import In, Out, Variant, kernel
-from edgeff.kernels.arithmetic import activate, requantise, saturate16, shift_round_up
+from edgeff.kernels.activation import activate
+from edgeff.kernels.arithmetic import requantise, saturate16, shift_round_up
 from edgeff.kernels.overlap import row_by_row
 from edgeff.kernels.records import Flag, Matrix, OutputI8, Range, Relu, Requant, Size, Step
 from edgeff.kernels.tensors import InPlaceF32, PreShift, Rate, StepCount, VectorF32, VectorI16

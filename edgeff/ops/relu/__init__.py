@@ -8,9 +8,9 @@ from math import prod
 from typing import Any, ClassVar
 
 from edgeff.ir import Array, Layer
+from edgeff.kernels.activation import ACTIVATIONS, RELU
 from edgeff.ops import Activated, Arrays, Named, operator
-from edgeff.ops.activation import ACTIVATIONS, RELU, ActivationName
-from edgeff.ops.attributes import refusal
+from edgeff.ops.attributes import ActivationName, refusal
 from edgeff.ops.numerics import check_numeric
 from edgeff.ops.requantise import lower_rescale
 

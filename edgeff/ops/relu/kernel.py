@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeff.kernels import kernel
-from edgeff.kernels.arithmetic import activate
+from edgeff.kernels.activation import activate
 from edgeff.kernels.overlap import element_by_element
 from edgeff.kernels.records import Relu, Size, Zero
 from edgeff.kernels.tensors import InPlaceF32, InPlaceI16, OutF32, VectorF32, VectorI8, VectorI16

@@ -11,8 +11,8 @@ from edgeff.formats.onnx.reading import Handler, Reading, Values, number, option
 from edgeff.formats.onnx.views import Seen
 from edgeff.formats.values import Node
 from edgeff.ir import Layer
+from edgeff.kernels.activation import ACTIVATIONS, RELU, find_clamp
 from edgeff.ops import record
-from edgeff.ops.activation import ACTIVATIONS, RELU, find_clamp
 from edgeff.ops.relu import Relu
 
 

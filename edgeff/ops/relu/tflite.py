@@ -8,8 +8,8 @@ from edgeff.formats.tflite.operators import Handler, Operator, Values
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Value
 from edgeff.ir import Layer
+from edgeff.kernels.activation import RELU, RELU6
 from edgeff.ops import record
-from edgeff.ops.activation import RELU, RELU6
 from edgeff.ops.relu import Relu
 
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from edgeff.errors import Unsupported
 from edgeff.ir import SUFFIX, Array, Attr, Layer, Quant
+from edgeff.kernels.activation import ACTIVATIONS
 from edgeff.kernels.arithmetic import feedback_signs
 from edgeff.ops import kind
-from edgeff.ops.activation import ACTIVATIONS
 from edgeff.program.lower.builder import Value
 from edgeff.program.lower.goodness import Goodness
 from edgeff.program.lower.tangents import Tangents
