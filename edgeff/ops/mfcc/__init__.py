@@ -18,7 +18,7 @@ import numpy as np
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Attr, Layer, Network, Parameters
 from edgeff.ops import Operator, behind, make, operator
-from edgeff.ops.attributes import refusal
+from edgeff.ops.attributes import Count, refusal
 from edgeff.ops.mfcc.kernel import FeatureSteps, Frames, features
 
 
@@ -36,12 +36,12 @@ class Mfcc(Operator):
     name: ClassVar[str] = "mfcc"
     summary: ClassVar[str] = "mel-frequency cepstral coefficients of int16 audio"
     reads: ClassVar[str] = "int16"
-    rate: int = 16_000
-    frame: int = 480
-    hop: int = 320
-    fft: int = 512
-    bands: int = 40
-    coefficients: int = 10
+    rate: Count = 16_000
+    frame: Count = 480
+    hop: Count = 320
+    fft: Count = 512
+    bands: Count = 40
+    coefficients: Count = 10
     low_hz: float = 20.0
     high_hz: float = 4000.0
     eps: float = 1e-6

@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Layer
+from edgeff.kernels.records import LARGEST_INT, Range
 from edgeff.ops import Operator, operator
 
 Map = Callable[[Array, int, int], Array]
@@ -101,7 +102,7 @@ class Physical(Operator):
     name: ClassVar[str] = "physical"
     summary: ClassVar[str] = "a fixed physical system, forwards only (host)"
     map: str
-    seed: int
+    seed: Annotated[int, Range(0, LARGEST_INT)]
 
     def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
         return layer.shape

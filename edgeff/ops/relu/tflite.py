@@ -1,6 +1,8 @@
-"""ReLU and ReLU6 in TFLite: RELU and RELU6. Where the layer before it can take it on, it is no layer."""
+"""Activation functions alone in TFLite: RELU, RELU6. Where the layer before can take it on, it is no layer."""
 
 from __future__ import annotations
+
+from functools import partial
 
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.graph import Graph
@@ -8,25 +10,23 @@ from edgeff.formats.tflite.operators import Handler, Operator, Values
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Value
 from edgeff.ir import Layer
-from edgeff.kernels.activation import RELU, RELU6
+from edgeff.kernels.activation import ACTIVATIONS, RELU, ActivationFunction
 from edgeff.ops import record
 from edgeff.ops.relu import Relu
 
 
-def _relu(assembly: Assembly, node: Operator, values: Values) -> Value:
-    return assembly.clamp(node, node.activation(values[0]), RELU)
-
-
-def _relu6(assembly: Assembly, node: Operator, values: Values) -> Value:
+def _clamp(function: ActivationFunction, assembly: Assembly, node: Operator, values: Values) -> Value:
     x = node.activation(values[0])
-    if x.integer and node.output.quant != x.quant:
-        raise node.unsupported("a RELU6 that changes the scale, which TFLM and LiteRT read differently", "one scale, a QUANTIZE before it")
-    return assembly.clamp(node, x, RELU6)
+    if function is not RELU and x.integer and node.output.quant != x.quant:
+        why = f"a {node.operator} that changes the scale, which TFLM and LiteRT read differently"
+        raise node.unsupported(why, "one scale, a QUANTIZE before it")
+    return assembly.clamp(node, x, function)
 
 
 READERS = {
-    "RELU": Handler(_relu, (1, 1), schema.BuiltinOptions.NONE),
-    "RELU6": Handler(_relu6, (1, 1), schema.BuiltinOptions.NONE),
+    function.tflite: Handler(partial(_clamp, function), (1, 1), schema.BuiltinOptions.NONE)
+    for function in ACTIVATIONS.values()
+    if function.clamps
 }
 
 
