@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from edgeff.contracts import boards, check_board
+from edgeff.contracts.check import Check
 from edgeff.device.boards import load_board, load_boards
-from edgeff.device.cores import core_of
-from edgeff.device.toolchains import TOOLCHAINS
-from edgeff.errors import BadInput, PassedOver
+from edgeff.errors import BadInput, CheckFailed, PassedOver
+from edgeff.ir import Board
 from edgeff.resources import boards_folder, templates_folder
 
 # With flags of its own, as a board file may have in the place of the core's.
@@ -29,13 +32,25 @@ def test_folders_of_a_checkout_hold_boards_and_templates() -> None:
     assert (templates_folder() / "bare_metal" / "template.toml").is_file()
 
 
+@pytest.mark.parametrize("check", boards.CHECKS, ids=lambda check: check.name)
 @pytest.mark.parametrize("name", load_boards())
-def test_a_board_can_be_built_for_and_emulated(name: str) -> None:
-    board = load_board(name)
-    assert board.toolchains.keys() <= TOOLCHAINS.keys()
-    assert set(board.targets) <= core_of(board).emulators.keys()
-    assert all(target != "qemu" or target in board.machines for target in board.targets)
-    assert all(source.strip() for source in board.sources.values())
+def test_a_board_keeps_its_contract(name: str, check: Check[Board]) -> None:
+    assert check.failure(load_board(name)) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"toolchains": {"acme": ()}}, r"^board rpi_pico: 1 of 3 checks failed; toolchains of board rpi_pico: got acme; allowed: "),
+        ({"targets": ("acme",)}, r"^board rpi_pico: 1 of 3 checks failed; targets of board rpi_pico: got acme; allowed: "),
+        ({"targets": ("qemu",), "core": "cortex-m3", "machines": {}}, r"got target qemu without a machine"),
+        ({"sources": {"clock_hz": " "}}, r"sources of board rpi_pico: got none for clock_hz; allowed: a document and its page$"),
+    ],
+)
+def test_a_board_that_breaks_its_contract_is_named(changes: dict[str, Any], message: str) -> None:
+    check_board("rpi_pico")
+    with pytest.raises(CheckFailed, match=message):
+        check_board(replace(load_board("rpi_pico"), **changes))
 
 
 @pytest.mark.parametrize(

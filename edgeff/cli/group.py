@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = {
     "early-exit": "early_exit",
     "export": "export",
     "verify": "verify",
+    "check": "check",
     "cost": "cost",
     "analytic": "analytic",
     "build": "build",

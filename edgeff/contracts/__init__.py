@@ -1,4 +1,4 @@
-"""What every rule is held to, as functions that the author of a plug-in runs too (and ``edgeff check``).
+"""What every rule, board and task is held to, as functions that the author of a plug-in runs too (and ``edgeff check``).
 
 A failed check is CheckFailed, one line that says what was expected and what was found. edgeff's own tests ask the same of everything that
 is registered.
@@ -6,11 +6,17 @@ is registered.
 
 from __future__ import annotations
 
-from edgeff.contracts import rules
-from edgeff.contracts.check import Check, hold
-from edgeff.rules import Rule, find_rule
+from pathlib import Path
 
-__all__ = ["Check", "check_rule"]
+from edgeff.contracts import boards, rules, tasks
+from edgeff.contracts.check import Check, hold
+from edgeff.device.boards import load_board
+from edgeff.ir import Board
+from edgeff.registry import tasks as registered_tasks
+from edgeff.rules import Rule, find_rule
+from edgeff.tasks import Task
+
+__all__ = ["Check", "check_board", "check_rule", "check_task"]
 
 
 def check_rule(rule: Rule | str, *, slow: bool = False) -> None:
@@ -20,3 +26,21 @@ def check_rule(rule: Rule | str, *, slow: bool = False) -> None:
     """
     item = find_rule(rule) if isinstance(rule, str) else rule
     hold(f"rule {item.name}", item, rules.CHECKS, slow=slow)
+
+
+def check_board(board: Board | str | Path) -> None:
+    """Raises CheckFailed unless a board, by its name or its file, can be built for and emulated; BadInput for a file that is no board.
+
+    >>> check_board("rpi_pico")
+    """
+    item = board if isinstance(board, Board) else load_board(board)
+    hold(f"board {item.name}", item, boards.CHECKS, slow=True)
+
+
+def check_task(task: Task | str) -> None:
+    """Raises CheckFailed unless a task, or the registered one of that name, gives the data it says, its two parts apart.
+
+    >>> check_task("digits")
+    """
+    item: Task = registered_tasks[task] if isinstance(task, str) else task
+    hold(f"task {item.name}", item, tasks.CHECKS, slow=True)

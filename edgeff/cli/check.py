@@ -1,0 +1,54 @@
+"""``edgeff check``: a rule, board or task against what is asked of every one of its kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from edgeff.cli.options import OneOf, common
+from edgeff.cli.terminal import print_json, print_table
+from edgeff.errors import CheckFailed
+
+KINDS = ("rule", "board", "task")
+
+
+@click.command("check", epilog="Example: edgeff check rule pepita")
+@click.argument("kind", type=OneOf("kind of thing", KINDS))
+@click.argument("name")
+@click.option("--slow", is_flag=True, help="Ask what takes more than a few seconds too.")
+@common
+def command(kind: str, name: str, slow: bool, as_json: bool, seed: int | None) -> None:  # noqa: ARG001 - every command takes a seed
+    """Ask of a plug-in what edgeff's own tests ask of all that is registered; exit 1 when a check does not hold.
+
+    NAME is a registered rule or task (EDGEFF_PLUGIN_DIR names a folder of plug-ins), or a board's name or file.
+    """
+    from edgeff.contracts.check import outcomes
+
+    item, checks = _find(kind, name)
+    results = list(outcomes(item, checks, slow=slow))
+    if as_json:
+        print_json([{"check": check, "ok": not line, "failure": line} for check, line in results])
+    else:
+        print_table(("check", "result"), [[check, line or "ok"] for check, line in results])
+    failed = [check for check, line in results if line]
+    if failed:
+        raise CheckFailed(f"{kind} {name}", got=f"{len(failed)} of {len(results)} checks that failed", allowed="none")
+
+
+def _find(kind: str, name: str) -> tuple[Any, Any]:
+    """The item, and the checks of its kind."""
+    if kind == "rule":
+        from edgeff.contracts.rules import CHECKS as RULE_CHECKS
+        from edgeff.rules import find_rule
+
+        return find_rule(name), RULE_CHECKS
+    if kind == "board":
+        from edgeff.contracts.boards import CHECKS as BOARD_CHECKS
+        from edgeff.device.boards import load_board
+
+        return load_board(name), BOARD_CHECKS
+    from edgeff.contracts.tasks import CHECKS as TASK_CHECKS
+    from edgeff.registry import tasks
+
+    return tasks[name], TASK_CHECKS
