@@ -117,11 +117,13 @@ class Drafts:
         return self._reshape_layer(x.view or f"{node.name}_reshape", x)
 
     def elementwise(self, node: Node, op: Operator, x: Activation) -> Activation:
-        """A layer that maps each element, zero to zero: the shape and zeros in which ``x`` is seen stay."""
+        """A layer that maps each element: the shape in which ``x`` is seen stays, and so do zeros around it where zero maps to zero."""
         x = self._settled(x)
         own = self._own_shape(x)
         if x.pads and x.lowest:
             raise node.unsupported("padding with the lowest number around its input", "one that a maximum reads")
+        if x.pads and not op.keeps_zero:
+            raise node.unsupported(f"padding around its input, {x.pads}", "padding that a convolution or maximum reads")
         if own is None:
             raise node.unsupported("an input of unknown shape", "a model whose input has a shape")
         y = self.made(node, op, (replace(x, shape=own, view="", pads=()),), own)

@@ -123,29 +123,34 @@ def sum_of_squares(v: NDArray[Any]) -> int:
     return int(np.dot(v, v))
 
 
-def exp_q31(a: Any) -> Int:
-    """exp of Q5.26 numbers <= 0, in Q0.31 (TFLite's fixed-point softmax)."""
+def exp_q31(a: Any, integer_bits: int = 5) -> Int:
+    """exp of numbers <= 0 with so many integer bits (5: Q5.26), in Q0.31 (gemmlowp's, that of TFLite's fixed-point softmax)."""
     a = np.asarray(a, np.int64)
-    quarter = 1 << 24
+    quarter = 1 << (29 - integer_bits)
     part = (a & (quarter - 1)) - quarter
-    x = saturate32(part << 5) + (1 << 28)
+    x = saturate32(part << integer_bits) + (1 << 28)
     x2 = high_mul(x, x)
     x3, x4 = high_mul(x2, x), high_mul(x2, x2)
     cubic = high_mul(shift_round(x4, 2) + x3, 715827883)
     result = 1895147668 + high_mul(1895147668, x + shift_round(cubic + x2, 1))
     rest = part - a
-    for i, power in enumerate((1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)):
+    for i, power in enumerate((1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)[: integer_bits + 2]):
         result = np.where(rest & (quarter << i), high_mul(result, power), result)
     return np.where(a == 0, INT32_MAX, result)
 
 
-def reciprocal_q31(a: Any) -> Int:
-    """1 / (1 + a) for a in [0, 1), all Q0.31: three Newton-Raphson steps."""
+def reciprocal_q29(a: Any) -> Int:
+    """2 / (1 + a) for a in [0, 1), a in Q0.31, in Q2.29: three Newton-Raphson steps."""
     half = (np.asarray(a, np.int64) + INT32_MAX + 1) // 2
     x = 1515870810 + high_mul(half, -1010580540)
     for _ in range(3):
         x = x + saturate32(high_mul(x, (1 << 29) - high_mul(half, x)) << 2)
-    return saturate32(x << 1)
+    return x
+
+
+def reciprocal_q31(a: Any) -> Int:
+    """1 / (1 + a) for a in [0, 1), all Q0.31."""
+    return saturate32(reciprocal_q29(a) << 1)
 
 
 def sigmoid_q15(x: Any) -> Int:

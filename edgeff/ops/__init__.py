@@ -49,7 +49,8 @@ class Operator(ir.Operator):
     - ``weighted``: it multiplies its input by a weight (``edgeff.ops.weighted``); ``weight_axis``: the weight's axis that counts outputs
       (per-channel scales lie along it); ``per_channel``: int8 gives each output its own scale by default.
     - ``moving``: the parameters that are moving averages of what a batch says.
-    - ``keeps_quant``: its output has its input's quantisation; ``keeps_sign``: no output is negative where no input is.
+    - ``keeps_quant``: its output has its input's quantisation; ``keeps_sign``: no output is negative where no input is; ``keeps_zero``: an
+      elementwise operator's output is zero where its input is.
     - ``elementwise``: an element of the output depends on the elements at its place alone, but for constants of its channel.
     - ``keeps_places``: element i of the output stands for element i of the input, however the others count in.
     - ``works_in_place``: its output may lie where its input lies.
@@ -66,6 +67,7 @@ class Operator(ir.Operator):
     weighted: ClassVar[bool] = False
     keeps_quant: ClassVar[bool] = False
     keeps_sign: ClassVar[bool] = False
+    keeps_zero: ClassVar[bool] = False
     elementwise: ClassVar[bool] = False
     keeps_places: ClassVar[bool] = False
     works_in_place: ClassVar[bool] = False

@@ -111,6 +111,11 @@ class Graph:
             self._floats[layer.name, layout] = last
             self._note(layer.name, layout, last)
 
+    def unary(self, layer: Layer, operator: str, **attributes: Any) -> None:
+        """Makes the output of ``layer`` by an operator of one input that works element by element, in whatever layout that input has."""
+        layout = self.elementwise(layer.inputs)
+        self.finish(layer, operator, [self.read(layer.inputs[0], layout)], layout, **attributes)
+
     def move(self, layer: Layer, operator: str, source: tuple[str, Layout], constants: tuple[str, ...] = (), **attributes: Any) -> None:
         """Makes the output of ``layer``, which only moves the data of its input: of the integers in an int8 network."""
         held = self._integers if self._quants[layer.name] is not None else self._floats

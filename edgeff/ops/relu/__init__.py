@@ -25,6 +25,7 @@ class Relu(Activated):
     elementwise: ClassVar[bool] = True
     keeps_places: ClassVar[bool] = True
     works_in_place: ClassVar[bool] = True
+    keeps_zero: ClassVar[bool] = True
     activation: ActivationName = RELU.name
 
     def __post_init__(self) -> None:

@@ -29,6 +29,7 @@ class Requantise(Operator):
     elementwise: ClassVar[bool] = True
     keeps_places: ClassVar[bool] = True
     works_in_place: ClassVar[bool] = True
+    keeps_zero: ClassVar[bool] = True
     keeps_sign: ClassVar[bool] = True
 
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:

@@ -1,0 +1,100 @@
+"""A function of one variable at every place: what an activation is that a kernel cannot end in.
+
+The subclass gives the function and its derivative in float, and its int8 form as the 256 outputs for the 256 inputs: with the scales fixed
+nothing more is left to compute on the device, so that any integer definition costs one load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any, ClassVar
+
+import numpy as np
+
+from edgeff.errors import Unsupported
+from edgeff.ir import Array, Attr, Layer
+from edgeff.ops import Arrays, Named, Operator
+from edgeff.ops.numerics import check_numeric
+
+INPUTS = np.arange(-128, 128)
+"""Every int8 input, in the order of a table's entries."""
+
+
+@dataclass(frozen=True)
+class Scales:
+    """The quantisation of a table's input and output: scales as files hold them, which are float32 numbers, and zero points."""
+
+    x: float
+    x_zero: int
+    y: float
+    y_zero: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Elementwise(Operator):
+    """``y = f(x)`` for each element. float32 runs ``eff_<name>_f32(y, x, n, ..)``, its derivative ``eff_<name>_slope_f32(d, delta, x, n,
+    ..)``, which is ``d = delta * f'(x)``; int8 runs ``eff_lookup_i8`` on ``table``.
+    """
+
+    elementwise: ClassVar[bool] = True
+    keeps_places: ClassVar[bool] = True
+    works_in_place: ClassVar[bool] = True
+
+    def value(self, x: Array) -> Array:
+        """f(x), in the dtype of x."""
+        raise NotImplementedError
+
+    def slope(self, x: Array) -> Array:
+        """f'(x), in the dtype of x."""
+        raise NotImplementedError
+
+    def table(self, scales: Scales) -> Array:
+        """The int8 outputs for ``INPUTS``, integers within -128 .. 127. Raises Unsupported, without a layer's name, for some scales."""
+        raise NotImplementedError
+
+    @property
+    def numbers(self) -> dict[str, Attr]:
+        """What the float32 kernels take besides the count of elements."""
+        return {}
+
+    def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
+        return self.value(xs[0])
+
+    def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
+        return (delta * self.slope(xs[0]),)
+
+    def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
+        return dxs[0] * self.slope(xs[0])
+
+    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+        check_numeric(layer)
+        (x,), n = xs, prod(layer.shape)
+        y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
+        if layer.numeric == "float32":
+            build.call(f"eff_{self.name}_f32", [y], [x], {"n": n} | self.numbers, layer)
+            return y
+        try:
+            entries = self.table(Scales(float(np.float32(x.scale)), x.zero_point, float(np.float32(y.scale)), y.zero_point))
+        except Unsupported as error:
+            what = f"layer {layer.name!r}, {error.what}"
+            raise Unsupported(what, got=error.got, allowed=error.allowed, next_step=error.next_step) from None
+        table = build.constant(f"{layer.name}.table", entries.astype(np.int8), layer=layer.name)
+        build.call("eff_lookup_i8", [y], [x, table], {"n": n}, layer)
+        return y
+
+    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+        return (self._lower_slope(build, layer, "gradient", delta, xs[0], "backward"),)
+
+    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+        return self._lower_slope(build, layer, "tangent", dxs[0], xs[0], "tangent")
+
+    def _lower_slope(self, build: Any, layer: Layer, name: str, delta: Any, x: Any, stage: str) -> Any:
+        """Emits ``delta * f'(x)`` and returns its value. float32 only: no integer form of it has a definition outside edgeff."""
+        if layer.numeric != "float32":
+            what = f"the {name} through layer {layer.name!r}, {self.name}"
+            raise Unsupported(what, got=layer.numeric, allowed="float32", next_step="use a rule without a backward pass")
+        d = build.activation(name, x.shape, layer=layer.name)
+        build.call(f"eff_{self.name}_slope_f32", [d], [delta, x], {"n": prod(layer.shape)} | self.numbers, layer, stage)
+        return d

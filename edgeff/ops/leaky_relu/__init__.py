@@ -1,0 +1,58 @@
+"""The leaky ReLU: x above zero, ``alpha x`` below; int8 as TFLite's LEAKY_RELU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from edgeff.errors import Unsupported
+from edgeff.ir import Array, Attr
+from edgeff.kernels.arithmetic import Int, multiplier_and_shift, requantise
+from edgeff.ops import operator
+from edgeff.ops.elementwise import INPUTS, Elementwise, Scales
+
+LARGEST_SHIFT = 22
+"""Up to which an input of 9 bits, shifted left before it is multiplied, stays within 32 bits."""
+
+
+@operator
+@dataclass(frozen=True, kw_only=True)
+class LeakyRelu(Elementwise):
+    """``y = x`` for x > 0, else ``alpha x``; ``alpha`` may be any number. int8: what TFLM's LEAKY_RELU gives, bit for bit."""
+
+    name: ClassVar[str] = "leaky_relu"
+    summary: ClassVar[str] = "x above zero, alpha times x below"
+    keeps_sign: ClassVar[bool] = True
+    keeps_zero: ClassVar[bool] = True
+    alpha: float = 0.01
+
+    @property
+    def numbers(self) -> dict[str, Attr]:
+        return {"alpha": float(np.float32(self.alpha))}
+
+    def value(self, x: Array) -> Array:
+        return np.asarray(np.where(x > 0, x, x * x.dtype.type(self.alpha)))
+
+    def slope(self, x: Array) -> Array:
+        return np.asarray(np.where(x > 0, x.dtype.type(1), x.dtype.type(self.alpha)))
+
+    def table(self, scales: Scales) -> Array:
+        """Each side of zero in the output's scale by a factor of its own."""
+        q, ratio = INPUTS - scales.x_zero, scales.x / scales.y
+        made = np.where(q >= 0, _rescaled(q, ratio), _rescaled(q, ratio * float(np.float32(self.alpha))))
+        return np.clip(made + scales.y_zero, -128, 127)
+
+
+def _rescaled(q: Array, factor: float) -> Int:
+    """``q`` times ``factor`` by TFLite's double rounding; a negative factor turns the sign of the result, whose ties so go the other way.
+
+    Established with tflite-micro 0.dev20261023, whose factors are quotients in float64 (older sources: float32). Where a negative factor
+    rounds to a power of two it loses the sign; edgeff does not. Raises Unsupported where the product would leave 32 bits.
+    """
+    multiplier, shift = multiplier_and_shift(abs(factor))
+    if shift > LARGEST_SHIFT:
+        raise Unsupported("rescaling", got=f"a factor of {factor:.3g}", allowed=f"below 2**{LARGEST_SHIFT}", next_step="calibrate again")
+    made = requantise(q, multiplier, shift)
+    return -made if factor < 0 else made
