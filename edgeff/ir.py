@@ -230,6 +230,11 @@ class Call:
     stage: str = "forward"
     variant: str = ""
 
+    @property
+    def function(self) -> str:
+        """The C function that it calls."""
+        return f"{self.kernel}_{self.variant}" if self.variant else self.kernel
+
 
 @dataclass(frozen=True, slots=True)
 class Line:

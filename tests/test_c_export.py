@@ -31,6 +31,7 @@ from edgeff.program.deploy import Deployment
 from edgeff.program.interpreter import Interpreter
 from edgeff.program.plan import plan
 from edgeff.program.quantize import quantize
+from edgeff.program.select import select
 
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
 SANITIZERS = ["-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all", "-g", "-O1"]
@@ -184,11 +185,11 @@ def test_the_text_is_the_same_in_every_process_and_fits_the_page(rule: str | Non
 
 
 def test_the_calls_are_the_programs_in_order(tmp_path: Path) -> None:
-    program = deployed("pepita", "int8").program
+    program = select(deployed("pepita", "int8").program)
     text = (write_c(program, tmp_path).folder / "model.c").read_text(encoding="utf-8")
     for function, calls in (("eff_infer_calls", program.infer), ("eff_learn_calls", program.learn)):
         body = text.split(f"void {function}(void)\n{{\n")[1].split("\n}\n")[0]
-        assert [line.split("(")[0].strip() for line in body.splitlines() if line.startswith("    eff_")] == [c.kernel for c in calls]
+        assert [line.split("(")[0].strip() for line in body.splitlines() if line.startswith("    eff_")] == [c.function for c in calls]
     assert max(map(len, text.splitlines())) <= WIDEST_LINE + 8
 
 

@@ -378,7 +378,7 @@ void eff_trace(uint8_t *out)
     def _call(self, call: Call) -> str:
         arguments = [self._argument(name) for name in (*call.outputs, *call.inputs)]
         arguments += [self._number(call.attrs[p.name], p) for p in self.kernels[call.kernel].attrs]
-        return statement(f"{call.kernel}_{call.variant}" if call.variant else call.kernel, arguments)
+        return statement(call.function, arguments)
 
     def _number(self, value: float | Parameters, param: Param) -> str:
         """A number as a literal, a record as the address of its constant."""
