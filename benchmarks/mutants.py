@@ -1,0 +1,268 @@
+"""Do the tests see a wrong program? 100 seeded mutants over all rooms, and named faults: writes benchmarks/results/mutants.json.
+
+Usage: python benchmarks/mutants.py [--count N] [--seed S] [--named]. Mutants are drawn room by room, file by file, place by place; each is
+made in a copy of the committed tree and run against the tests of its room, the quickest first, until one fails. A row is written as soon as
+it is known, and a run goes on where it was stopped. A test that fails on the copy without the mutant too does not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mutation import Mutation, c_mutations, python_mutations
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "mutants.json"
+TIME_LIMIT_S = 900
+KERNELS = ("test_kernels.py", "test_overlap.py", "test_exact_inference.py", "test_exact_learning.py", "test_exact_convolutions.py")
+RULES = ("test_rules_math.py", "test_rule_contract.py", "test_compositions.py", "test_pepita_variants.py", "test_pepita_device.py")
+RULES += (
+    "test_rules_local.py",
+    "test_forward_forward.py",
+    "test_forward_gradients.py",
+    "test_rules_scff.py",
+    "test_rules_phyll.py",
+    "test_rules_tdca.py",
+)
+FORMATS = ("test_operator_formats.py", "test_onnx.py", "test_tflite.py", "test_onnx_convolutions.py", "test_tflite_convolutions.py")
+FORMATS += (
+    "test_onnx_foreign.py",
+    "test_tflite_foreign.py",
+    "test_onnx_quantised.py",
+    "test_keras.py",
+    "test_windows.py",
+    "test_hostile_models.py",
+)
+TESTS: dict[str, Sequence[str]] = {
+    "edgeff/ops": (
+        "test_operators.py",
+        "test_operator_formats.py",
+        *KERNELS,
+        "test_gradient_layers.py",
+        "test_forward_derivatives.py",
+        "test_windows.py",
+        "test_mfcc.py",
+        "test_quantize.py",
+        "test_conv_learning.py",
+        "test_host_training.py",
+        "test_onnx.py",
+        "test_tflite.py",
+    ),
+    "edgeff/kernels": (*KERNELS, "test_lower.py", "test_c_export.py"),
+    "edgeff/rules": (*RULES, *KERNELS[:1], "test_conv_learning.py", "test_learning_rate.py", "test_early_exit.py"),
+    "edgeff/program": (
+        "test_lower.py",
+        "test_plan.py",
+        "test_quantize.py",
+        "test_deploy.py",
+        "test_lines.py",
+        "test_number_formats.py",
+        "test_bad_samples.py",
+        "test_learning_rate.py",
+        "test_overlap.py",
+        "test_rule_contract.py",
+        "test_exact_inference.py",
+        "test_exact_learning.py",
+    ),
+    "edgeff/codegen": (
+        "test_c_interface.py",
+        "test_c_export.py",
+        "test_lines.py",
+        "test_bad_samples.py",
+        "test_exact_inference.py",
+        "test_cli_firmware.py",
+    ),
+    "edgeff/formats": FORMATS,
+    "edgeff/device": (
+        "test_boards.py",
+        "test_cores.py",
+        "test_cycles.py",
+        "test_gdb.py",
+        "test_toolchains.py",
+        "test_unicorn.py",
+        "test_profile.py",
+        "test_machines.py",
+        "test_qemu.py",
+        "test_bad_samples.py",
+        "test_exact_learning.py",
+        "test_cli_firmware.py",
+    ),
+    "edgeff/train": ("test_train.py", "test_host_training.py", "test_rules_math.py"),
+    "edgeff/verify": ("test_verify.py", "test_rule_contract.py", "test_litert_rounding.py"),
+    "edgeff/contracts": ("test_boards.py", "test_cli_check.py", "test_rule_contract.py"),
+    "edgeff/tasks": (
+        "test_tasks_digits.py",
+        "test_tasks_arrays.py",
+        "test_tasks_files.py",
+        "test_tasks_images.py",
+        "test_tasks_audio.py",
+        "test_tasks_keywords.py",
+        "test_tasks_bearings.py",
+        "test_tasks_pictures.py",
+        "test_cli_check.py",
+    ),
+    "edgeff/networks": ("test_lower.py", "test_train.py", "test_audio_networks.py", "test_mlperf_tiny.py", "test_host_training.py"),
+    "edgeff/report": ("test_report.py", "test_report_page.py", "test_report_boards.py", "test_report_rules.py"),
+    "edgeff/studies": ("test_analytic.py", "test_theory.py", "test_attack.py", "test_early_exit.py"),
+    "edgeff/cli": (
+        "test_cli.py",
+        "test_cli_check.py",
+        "test_bad_input.py",
+        "test_cli_models.py",
+        "test_cli_reports.py",
+        "test_cli_firmware.py",
+    ),
+    "firmware_templates": ("test_cli_firmware.py", "test_unicorn.py", "test_bad_samples.py"),
+}
+"""Room -> the tests of what is in it, the quickest first."""
+CONTRACT, SPLITS = ("test_rule_contract.py",), ("test_splits.py", "test_cli_check.py")
+NAMED: dict[str, tuple[str, str, str, Sequence[str]]] = {
+    "the integer learning step doubled": ("edgeff/ops/dense/__init__.py", '"int8": 22, "int16": 16', '"int8": 23, "int16": 17', CONTRACT),
+    "integer bias steps times 4": ("edgeff/ops/dense/__init__.py", "(lr * delta.scale / b", "(4 * lr * delta.scale / b", CONTRACT),
+    "integer bias steps times 8": ("edgeff/ops/dense/__init__.py", "(lr * delta.scale / b", "(8 * lr * delta.scale / b", CONTRACT),
+    "half the error in step": (
+        "edgeff/rules/dfa.py",
+        "e = h[run.network.layers[-1].name] - t",
+        "e = (h[run.network.layers[-1].name] - t) / 2",
+        CONTRACT,
+    ),
+    "a device's rate that decays one step early": (
+        "edgeff/program/lower/compose.py",
+        '"period": period',
+        '"period": max(period - 1, 0)',
+        CONTRACT,
+    ),
+    "a host's rate that decays one epoch early": ("edgeff/rules/__init__.py", "sum(epoch >= at", "sum(epoch + 1 >= at", SPLITS),
+    "test rows in the training part": (
+        "edgeff/tasks/digits.py",
+        "return Data(x_train,",
+        "x_train[:20] = x_test[:20]\n        return Data(x_train,",
+        SPLITS,
+    ),
+    "the same split for every seed": ("edgeff/tasks/digits.py", "random_state=seed", "random_state=0", SPLITS),
+    "an accuracy of the training data": (
+        "edgeff/device/simulate.py",
+        "predict_many(x_test)[0] == data.y_test",
+        "predict_many(x)[0] == data.y_train",
+        SPLITS,
+    ),
+}
+"""Faults that once passed: file, what stands there, what takes its place, the tests."""
+
+
+def tests_of(path: str) -> Sequence[str]:
+    return next(tests for room, tests in TESTS.items() if path.startswith(f"{room}/"))
+
+
+def places(path: Path) -> list[Mutation]:
+    text = path.read_text(encoding="utf-8")
+    return list(python_mutations(text) if path.suffix == ".py" else c_mutations(text))
+
+
+def drawn(count: int, seed: int) -> Iterator[tuple[str, Mutation]]:
+    """``count`` mutants: the rooms in turn, in each a file in the ratio of its places, C and Python alike, and one of those."""
+    rng, rooms = random.Random(seed), []
+    for room in TESTS:
+        files = {path: found for path in sorted((ROOT / room).rglob("*")) if path.suffix in (".py", ".c", ".h") and (found := places(path))}
+        rooms.append(files)
+    used: set[tuple[Path, int, str]] = set()
+    while len(used) < count:
+        files = rooms[len(used) % len(rooms)]
+        (path,) = rng.choices([*files], [len(found) for found in files.values()])
+        mutation = rng.choice(files[path])
+        if (path, mutation.start, mutation.new) not in used:
+            used.add((path, mutation.start, mutation.new))
+            yield str(path.relative_to(ROOT)), mutation
+
+
+class Tree:
+    """A copy of the committed tree, in which one file at a time is changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._clean = folder, {}  # type: Path, dict[str, bool]
+        archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
+        subprocess.run(["tar", "-x", "-C", str(folder)], input=archive, check=True)
+
+    def pytest(self, *arguments: str) -> tuple[int, str]:
+        """The exit status and the first test that fails."""
+        environment = os.environ | {"PYTHONPATH": str(self._folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", *arguments]
+        try:
+            done = subprocess.run(
+                command, cwd=self._folder, env=environment, capture_output=True, text=True, timeout=TIME_LIMIT_S, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return -1, "out of time"
+        failed = re.search(r"^(?:FAILED|ERROR) (tests/.*?)(?: - .*)?$", done.stdout, re.MULTILINE)
+        return done.returncode, failed[1] if failed else ""
+
+    def fate(self, path: str, text: str, tests: Sequence[str]) -> tuple[str, str]:
+        """``caught`` and by which test, or ``survived``, of a file with another text."""
+        file = self._folder / path
+        kept = file.read_text(encoding="utf-8")
+        for test in tests:
+            file.write_text(text, encoding="utf-8")
+            status, failed = self.pytest(f"tests/{test}")
+            file.write_text(kept, encoding="utf-8")
+            if status == 5:  # no test collected
+                continue
+            if status and self._passes_clean(failed or f"tests/{test}"):
+                return "caught", failed or f"tests/{test}"
+        return "survived", ""
+
+    def _passes_clean(self, test: str) -> bool:
+        if test == "out of time":
+            return True
+        target = test.partition("[")[0]
+        if target not in self._clean:
+            self._clean[target] = self.pytest(target)[0] == 0
+        return self._clean[target]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--named", action="store_true", help="the named faults alone")
+    options = parser.parse_args()
+    rows: list[dict[str, Any]] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+    known = {row["mutant"] for row in rows}
+    with tempfile.TemporaryDirectory(prefix="edgeff-mutants-") as folder:
+        tree = Tree(Path(folder))
+        for mutant, path, text, tests in mutants(options.count, options.seed, named=options.named):
+            if mutant in known:
+                continue
+            fate, by = tree.fate(path, text, tests)
+            rows.append({"mutant": mutant, "file": path, "fate": fate, "by": by})
+            RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+            print(f"{fate:9} {mutant}  {by}", flush=True)
+    caught = sum(row["fate"] == "caught" for row in rows)
+    print(f"{caught} of {len(rows)} caught")
+
+
+def mutants(count: int, seed: int, *, named: bool) -> Iterator[tuple[str, str, str, Sequence[str]]]:
+    """Each mutant's name, its file, the file's text with it, and the tests to run."""
+    for name, (path, old, new, tests) in NAMED.items():
+        text = (ROOT / path).read_text(encoding="utf-8")
+        if old not in text:
+            sys.exit(f"named fault {name!r}: {path} has no {old!r}")
+        yield name, path, text.replace(old, new), tests
+    for path, mutation in [] if named else drawn(count, seed):
+        text = (ROOT / path).read_text(encoding="utf-8")
+        line = text.count("\n", 0, mutation.start) + 1
+        old = " ".join(text[mutation.start : mutation.end].split())
+        yield f"{path}:{line} {mutation.operator}: {old} -> {mutation.new}", path, mutation.applied(text), tests_of(path)
+
+
+if __name__ == "__main__":
+    main()
