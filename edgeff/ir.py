@@ -18,11 +18,13 @@ from edgeff.errors import BadInput, Unsupported
 Array = NDArray[Any]
 Attr = int | float | str | bool
 Numeric = Literal["float32", "int16", "int8"]
-Role = Literal["input", "label", "constant", "variable", "state", "activation"]
+Role = Literal["input", "label", "constant", "variable", "state", "ring", "activation"]
 
 NUMERICS: tuple[Numeric, ...] = ("float32", "int16", "int8")
 SUFFIX: Mapping[str, str] = {"float32": "f32", "int16": "i16", "int8": "i8", "int32": "i32"}
 """How the names of kernels end."""
+PERSISTENT: tuple[Role, ...] = ("variable", "state", "ring")
+"""The roles that stay in RAM between the lines."""
 DTYPE_BYTES: Mapping[str, int] = {"float32": 4, "int8": 1, "int16": 2, "int32": 4, "uint32": 4}
 
 
@@ -186,8 +188,9 @@ class Tensor:
     """A tensor of a program and where it lives.
 
     Roles: ``input`` and ``label`` are written by the caller into the arena before a call; ``constant`` lies in flash; ``variable`` lies in
-    RAM for good and starts as ``data``, of which flash holds a copy; ``state`` lies in RAM for good and starts at zero; ``activation``
-    lives in the arena between the first and the last call that uses it. ``layer`` is the layer whose memory this is, for maps and tables.
+    RAM for good and starts as ``data``, of which flash holds a copy; ``state`` lies in RAM for good and starts at zero; so does ``ring``,
+    which holds samples and what tells of them; ``activation`` lies in the arena between the first and the last call that uses it. ``layer``
+    is the layer whose memory this is, for maps and tables; ``saved``, whether a saved state holds it, if it stays in RAM.
     """
 
     name: str
@@ -197,6 +200,7 @@ class Tensor:
     data: Array | None = None
     quant: Quant | None = None
     layer: str = ""
+    saved: bool = True
 
     @property
     def elements(self) -> int:
@@ -240,13 +244,15 @@ class Call:
 class Line:
     """A straight line of kernel calls that runs as a whole.
 
-    The caller writes the tensors ``arguments`` before it, and may read ``results`` after it until the next line runs.
+    The caller writes the tensors ``arguments`` before it, and may read ``results`` after it until the next line runs. It does not run as
+    long as one of the counters ``needs`` is 0.
     """
 
     name: str
     calls: tuple[Call, ...]
     arguments: tuple[str, ...] = ()
     results: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,21 +326,33 @@ class Program:
     def by_role(self, *roles: Role) -> tuple[Tensor, ...]:
         return tuple(t for t in self.tensors.values() if t.role in roles)
 
+    @property
+    def persistent(self) -> tuple[Tensor, ...]:
+        """The tensors that stay in RAM, as they lie in the arena: variables, state, rings, and last what is not saved."""
+        return tuple(sorted(self.by_role(*PERSISTENT), key=lambda t: (not t.saved, PERSISTENT.index(t.role))))
+
+    @property
+    def saved(self) -> tuple[Tensor, ...]:
+        """Those of them that a saved state holds."""
+        return tuple(tensor for tensor in self.persistent if tensor.saved)
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
     """Where every tensor of a program lies, in bytes.
 
-    The one static arena begins with what persists (variables, then state; ``persistent_bytes``) and goes on with the scratch part, where
-    lifetimes share the space. ``offsets`` maps each RAM tensor to its offset from the arena's start. ``flash_bytes`` counts the constants
-    and the initial values of variables (no code). ``lower_bound_bytes`` is persistent + the most that any one call needs: the scratch
-    tensors alive in it, its outputs over its inputs as far as the kernel allows. In the call that makes it, an output may share bytes with
-    an input that is not needed any more. ``line_bytes`` are the scratch peaks of the lines; ``lifetimes`` are spans of calls, numbered
+    The one static arena begins with what persists (``persistent_bytes``, of which the first ``saved_bytes`` are those of a saved state) and
+    goes on with the scratch part, where lifetimes share the space. ``offsets`` maps each RAM tensor to its offset from the arena's start.
+    ``flash_bytes`` counts the constants and the initial values of variables (no code). ``lower_bound_bytes`` is persistent + the most that
+    any one call needs: the scratch tensors alive in it, its outputs over its inputs as far as the kernel allows. In the call that makes it,
+    an output may share bytes with an input that is not needed any more. ``line_bytes`` are the scratch peaks of the lines; ``lifetimes``
+    are spans of calls, numbered
     through all lines in turn.
     """
 
     arena_bytes: int
     persistent_bytes: int
+    saved_bytes: int
     flash_bytes: int
     offsets: Mapping[str, int]
     lower_bound_bytes: int

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edgeff.cli.export import example_samples
 from edgeff.cli.models import load_model, make_deployment, rule_of
-from edgeff.cli.options import OutputFolder, changes, common, features, numeric, tail
+from edgeff.cli.options import OutputFolder, changes, common, features, numeric, replay, tail
 from edgeff.cli.outputs import check_folder, new_folder
 from edgeff.cli.terminal import print_json, print_line, print_table
 from edgeff.cli.version import version
+
+if TYPE_CHECKING:
+    from edgeff.program.lower import Replay
+
 
 ELF = "firmware/firmware.elf"
 
@@ -22,6 +27,7 @@ ELF = "firmware/firmware.elf"
 @click.option("--board", required=True, help="The board; see `edgeff list boards`.")
 @click.option("--rule", help="What learns on the board; see `edgeff list rules`. [default: inference only]")
 @tail
+@replay
 @numeric
 @features
 @click.option("--template", default="bare_metal", show_default=True, help="The kind of project; see `edgeff list templates`.")
@@ -34,6 +40,7 @@ def command(
     rule: str | None,
     train_layers: str,
     tail_numeric: str | None,
+    replay: Replay | None,
     numeric: str | None,
     calibrate: str | None,
     features: str | None,
@@ -60,6 +67,7 @@ def command(
         numeric=numeric,
         train_layers=train_layers,
         tail_numeric=tail_numeric,
+        replay=replay,
         changes=changes,
         calibrate=calibrate,
         seed=seed,

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeff.cli.models import inference_only, load_model_or_network, make_deployment, rule_of
-from edgeff.cli.options import changes, common, features, numeric, tail
+from edgeff.cli.options import changes, common, features, numeric, replay, tail
 from edgeff.cli.terminal import print_json, print_line, print_table, shape_text
 from edgeff.errors import DoesNotFit
 
 if TYPE_CHECKING:
     from edgeff.ir import Board, MemoryPlan, Program
     from edgeff.program.deploy import Deployment
+    from edgeff.program.lower import Replay
 
 ALL = "all"
 
@@ -24,6 +25,7 @@ ALL = "all"
 @click.option("--rule", help="What learns; see `edgeff list rules`. [default: inference only]")
 @click.option("--board", help="Say whether it fits this board, or `all`; see `edgeff list boards`.")
 @tail
+@replay
 @numeric
 @features
 @changes
@@ -34,6 +36,7 @@ def command(
     board: str | None,
     train_layers: str,
     tail_numeric: str | None,
+    replay: Replay | None,
     numeric: str | None,
     calibrate: str | None,
     features: str | None,
@@ -59,6 +62,7 @@ def command(
         numeric=numeric,
         train_layers=train_layers,
         tail_numeric=tail_numeric,
+        replay=replay,
         changes=changes,
         calibrate=calibrate,
         seed=seed,
@@ -85,7 +89,7 @@ def command(
     rows: list[Sequence[object]] = [["inference only", *infer.values(), _ratio(alone.memory), alone.memory.flash_bytes]]
     if rule:
         rows.append([f"learning step of {rule}", *learn.values(), _ratio(whole.memory), whole.memory.flash_bytes])
-    rows += [[f"line {name}", figures["macs"], "", "", "", ""] for name, figures in further.items()]
+    rows += [[f"line {name}", figures["macs"], None, None, None, None] for name, figures in further.items()]
     print_table(("", "MACs", "arena bytes", "no arena is below", "ratio", "constant bytes"), rows)
     print_line(f"weights {whole.weight_bytes:,} bytes; a program that learns keeps them in the arena, with their start values as constants")
     if board == ALL:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from edgeff.cli.models import Model, load_model, load_task, make_deployment, rule_of
-from edgeff.cli.options import OneOf, changes, check_output_file, check_output_folder, common, features, numeric, tail
+from edgeff.cli.options import OneOf, changes, check_output_file, check_output_folder, common, features, numeric, replay, tail
 from edgeff.cli.outputs import new_file, new_folder
 from edgeff.cli.terminal import print_json, print_line, print_note
 from edgeff.cli.version import version
@@ -19,11 +19,19 @@ from edgeff.errors import BadInput, Unsupported
 if TYPE_CHECKING:
     from edgeff.ir import Array
     from edgeff.program.deploy import Deployment
+    from edgeff.program.lower import Replay
 
 FORMATS = ("onnx", "tflite", "c")
 EXAMPLE_SAMPLES = 4
-Formats = tuple[str | None, str, str | None]
-"""The options ``--numeric``, ``--train-layers`` and ``--tail-numeric``."""
+
+
+class Formats(NamedTuple):
+    """The options that say what the program computes in and what it keeps."""
+
+    numeric: str | None
+    train_layers: str
+    tail_numeric: str | None
+    replay: Replay | None
 
 
 @click.command("export", epilog="Example: edgeff export m.onnx --to c --with-training -o model_c")
@@ -34,6 +42,7 @@ Formats = tuple[str | None, str, str | None]
 @click.option("--prefix", help="What the C's names begin with, so that models share a firmware: wake_ gives wake_init. [default: eff_]")
 @click.option("--board", help="Refuse C that does not fit this board; see `edgeff list boards`.")
 @tail
+@replay
 @numeric
 @features
 @changes
@@ -48,6 +57,7 @@ def command(
     board: str | None,
     train_layers: str,
     tail_numeric: str | None,
+    replay: Replay | None,
     numeric: str | None,
     calibrate: str | None,
     features: str | None,
@@ -59,7 +69,7 @@ def command(
     """Write a model as ONNX, TFLite or C99."""
     if form == "c":
         check_output_folder(out)
-        formats = (numeric, train_layers, tail_numeric)
+        formats = Formats(numeric, train_layers, tail_numeric, replay)
         _c(load_model(model), model, with_training, rule, prefix, board, formats, calibrate, features, changes, out, as_json, seed)
         return
     check_output_file(out, f".{form}")
@@ -74,6 +84,7 @@ def command(
         "--numeric": numeric,
         "--train-layers": train_layers != "all",
         "--tail-numeric": tail_numeric,
+        "--replay": replay,
         "--calibrate": calibrate,
         "--features": features,
         "--set": changes,
@@ -118,15 +129,15 @@ def _c(
 
     prefix = check_prefix(PREFIX if prefix is None else prefix)
     check_folder(out, prefix)
-    numeric, train_layers, tail_numeric = formats
-    learns = rule_of(_rule(model, with_training, rule), train_layers, model.network)
+    learns = rule_of(_rule(model, with_training, rule), formats.train_layers, model.network)
     machine = load_board(board) if board else None
     deployment = make_deployment(
         model,
         rule=learns,
-        numeric=numeric,
-        train_layers=train_layers,
-        tail_numeric=tail_numeric,
+        numeric=formats.numeric,
+        train_layers=formats.train_layers,
+        tail_numeric=formats.tail_numeric,
+        replay=formats.replay,
         changes=changes,
         calibrate=calibrate,
         seed=seed,
@@ -186,10 +197,10 @@ def _command(file: str, with_training: bool, rule: str | None, prefix: str, form
     words = ["edgeff", "export", Path(file).name, "--to", "c"]
     words += ["--with-training", "--rule", str(rule)] if with_training else []
     words += ["--prefix", prefix] if prefix else []
-    numeric, train_layers, tail_numeric = formats
-    words += ["--numeric", numeric] if numeric else []
-    words += ["--train-layers", train_layers] if train_layers != "all" and not with_training else []
-    words += ["--tail-numeric", tail_numeric] if tail_numeric else []
+    words += ["--numeric", formats.numeric] if formats.numeric else []
+    words += ["--train-layers", formats.train_layers] if formats.train_layers != "all" and not with_training else []
+    words += ["--tail-numeric", formats.tail_numeric] if formats.tail_numeric else []
+    words += ["--replay", str(formats.replay)] if formats.replay else []
     return f"edgeff {version()}: {shlex.join(words)}"
 
 

@@ -17,6 +17,7 @@ from edgeff.errors import BadInput
 if TYPE_CHECKING:
     from edgeff.ir import Network, Program
     from edgeff.program.deploy import Deployment
+    from edgeff.program.lower import Replay
     from edgeff.tasks import Data
 
 
@@ -166,6 +167,7 @@ def make_deployment(
     numeric: str | None = None,
     train_layers: str = "all",
     tail_numeric: str | None = None,
+    replay: Replay | None = None,
     changes: Iterable[tuple[str, str]] = (),
     calibrate: str | None = None,
     seed: int | None = None,
@@ -175,10 +177,10 @@ def make_deployment(
     """``model`` as a program: what predicts and, with a ``rule``, learns.
 
     ``numeric`` is by default the model's own and ``seed`` the model's; ``tail_numeric`` is that of what the last rule of a composition
-    trains, or without a rule of ``train_layers``; ``changes`` are settings of the rule for the device, as texts. With ``features``, the
-    name of a task, the program starts from the task's raw samples. A float model is quantised on ``data``, or on the task ``calibrate``, by
-    default that of its metadata. Raises BadInput and Unsupported as ``edgeff.deploy`` does; BadInput for settings without a rule, or where
-    there is nothing to calibrate on.
+    trains, or without a rule of ``train_layers``; ``replay`` is a ring of samples to learn from again; ``changes`` are settings of the
+    rule for the device, as texts. With ``features``, the name of a task, the program starts from the task's raw samples. A float model is
+    quantised on ``data``, or on the task ``calibrate``, by default that of its metadata. Raises BadInput and Unsupported as
+    ``edgeff.deploy`` does; BadInput for settings without a rule, or where there is nothing to calibrate on.
     """
     from edgeff.ir import Headroom
     from edgeff.networks import random_inputs, reproduces_input
@@ -187,6 +189,8 @@ def make_deployment(
 
     seed = model.seed if seed is None else seed
     numbers: Any = numeric or model.network.numeric
+    if rule is None and replay is not None:
+        raise BadInput("option --replay", got="no rule", allowed="with a rule that learns", next_step="name it: --rule R")
     if rule is None and tuple(changes):
         raise BadInput("option --set", got="no rule", allowed="settings of a rule", next_step="name it: --rule R")
     learned: Any = tail_numeric or numbers
@@ -207,7 +211,7 @@ def make_deployment(
     headroom = None if rule else Headroom()
     target = "input" if reproduces_input(model.network) else "class"
     options: dict[str, Any] = {"rule": used, "changes": chosen, "seed": seed, "target": target}
-    options |= {"numeric": numbers, "tail_numeric": tail_numeric}
+    options |= {"numeric": numbers, "tail_numeric": tail_numeric, "replay": replay}
     made = deploy(model.network, x, headroom=headroom, **options)
     if features is not None:
         network = _from_samples(made.network, features)

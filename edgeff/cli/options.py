@@ -199,6 +199,23 @@ def tail(function: F) -> F:
     return function
 
 
+class ReplaySetting(ParameterType):
+    """A ring of samples, as ``edgeff.program.lower.Replay``: the count of its entries, then ``key=value`` pairs."""
+
+    name = "n[,key=value]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from edgeff.program.lower import parse_replay
+
+        return parse_replay(value) if isinstance(value, str) else value
+
+
+def replay(function: F) -> F:
+    """A command with ``--replay`` (None unless given): a ring of samples that the rule learns from again."""
+    text = "Keep so many samples and learn from them again: 64, or 64,steps=2,keep=last,saved=no."
+    return click.option("--replay", type=ReplaySetting(), help=text)(function)
+
+
 def features(function: F) -> F:
     """A command with ``--features TASK``: the program starts from the task's raw samples."""
     text = "Start from the raw samples of a task (int16 audio or vibration): the device computes its features itself."

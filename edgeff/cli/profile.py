@@ -11,11 +11,12 @@ import click
 
 from edgeff.cli.export import example_samples
 from edgeff.cli.models import load_model_or_network, make_deployment, rule_of
-from edgeff.cli.options import changes, common, features, numeric, tail, target
+from edgeff.cli.options import changes, common, features, numeric, replay, tail, target
 from edgeff.cli.terminal import print_json, print_line, print_table, shape_text
 
 if TYPE_CHECKING:
     from edgeff.ir import Call, CallCost, Cost, LineCost, Program
+    from edgeff.program.lower import Replay
 
 
 @click.command("profile", epilog="Example: edgeff profile m.onnx --board nucleo_l4r5zi --rule pepita")
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--board", required=True, help="The board; see `edgeff list boards`.")
 @click.option("--rule", help="What learns on the board; see `edgeff list rules`. [default: inference only]")
 @tail
+@replay
 @numeric
 @features
 @changes
@@ -35,6 +37,7 @@ def command(
     rule: str | None,
     train_layers: str,
     tail_numeric: str | None,
+    replay: Replay | None,
     numeric: str | None,
     calibrate: str | None,
     features: str | None,
@@ -68,6 +71,7 @@ def command(
         numeric=numeric,
         train_layers=train_layers,
         tail_numeric=tail_numeric,
+        replay=replay,
         changes=changes,
         calibrate=calibrate,
         seed=seed,

@@ -6,12 +6,17 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edgeff.cli.models import load_model, load_task, make_deployment, rule_of, split_seed
-from edgeff.cli.options import Whole, changes, common, numeric, tail, target
+from edgeff.cli.options import Whole, changes, common, numeric, replay, tail, target
 from edgeff.cli.terminal import percent, print_json, print_line, print_table, stages
+
+if TYPE_CHECKING:
+    from edgeff.program.lower import Replay
+
 
 MOST_SAMPLES = 1_000_000_000
 
@@ -23,6 +28,7 @@ MOST_SAMPLES = 1_000_000_000
 @click.option("--rule", required=True, help="What learns on the board; see `edgeff list rules`.")
 @click.option("--samples", type=Whole(0, MOST_SAMPLES), help="Training samples to learn from. [default: each one once]")
 @tail
+@replay
 @numeric
 @changes
 @target
@@ -35,6 +41,7 @@ def command(
     samples: int | None,
     train_layers: str,
     tail_numeric: str | None,
+    replay: Replay | None,
     numeric: str | None,
     calibrate: str | None,
     changes: Sequence[tuple[str, str]],
@@ -60,6 +67,7 @@ def command(
         rule=learns,
         numeric=numeric,
         tail_numeric=tail_numeric,
+        replay=replay,
         changes=changes,
         calibrate=calibrate,
         seed=seed,

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeff.cli.models import Model, load_model, load_task, make_deployment, rule_of
-from edgeff.cli.options import common, numeric, tail
+from edgeff.cli.options import common, numeric, replay, tail
 from edgeff.cli.terminal import print_json, print_line, print_note, print_table, stages
 from edgeff.errors import BadInput
 
 if TYPE_CHECKING:
     from edgeff.ir import Array
+    from edgeff.program.lower import Replay
     from edgeff.verify import Verification
 
 SAMPLES = 64
@@ -28,6 +29,7 @@ KEY = "x"
 @click.option("--inputs", help="A .npz file with the array x (n, inputs). [default: test samples of the model's task, or random ones]")
 @click.option("--rule", help="What learns; see `edgeff list rules`. [default: what the model was trained with]")
 @tail
+@replay
 @numeric
 @click.option("--board", help="The board to emulate; see `edgeff list boards`. [default: one with a Cortex-M4 and one with a Cortex-M0+]")
 @common
@@ -37,6 +39,7 @@ def command(
     rule: str | None,
     train_layers: str,
     tail_numeric: str | None,
+    replay: Replay | None,
     numeric: str | None,
     calibrate: str | None,
     board: str | None,
@@ -59,12 +62,13 @@ def command(
             numeric=numeric,
             train_layers=train_layers,
             tail_numeric=tail_numeric,
+            replay=replay,
             calibrate=calibrate,
             seed=seed,
         ).network
     learns = rule or (_rule(loaded) if network is loaded.network else None)
     with stages() as report:
-        result = verify(network, x, board=machine, rule=learns, seed=_seed(loaded, seed), progress=report)
+        result = verify(network, x, board=machine, rule=learns, seed=_seed(loaded, seed), replay=replay, progress=report)
     if as_json:
         print_json(result.to_json())
     else:

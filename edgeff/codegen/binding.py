@@ -28,8 +28,8 @@ def binding(program: Program, memory: MemoryPlan) -> int:
 
 def _parts(program: Program, memory: MemoryPlan) -> Iterator[object]:
     ids: dict[str, int] = {}
-    yield program.rule, program.numeric, memory.persistent_bytes
-    for tensor in sorted(program.by_role("variable", "state"), key=lambda tensor: memory.offsets[tensor.name]):
+    yield program.rule, program.numeric, memory.saved_bytes
+    for tensor in program.saved:
         ids[tensor.name] = len(ids)
         yield memory.offsets[tensor.name], tensor.role, tensor.dtype, tensor.shape, tensor.quant
     for line in program.lines.values():
@@ -52,7 +52,7 @@ def _meaning(tensor: Tensor) -> tuple[object, ...]:
 
 
 def _generated(call: Call) -> Iterator[object]:
-    """The key of a matrix that a call generates. A stream that depends on the step too is noise, which binds nothing."""
+    """The key of a matrix that a call generates. A stream that goes on with a counter is noise, which binds nothing."""
     pointers = {param.name for param in registry.kernels[call.kernel].params}
-    if "step" not in pointers:
+    if pointers.isdisjoint({"step", "count"}):
         yield from (value for name, value in numbers(call.attrs).items() if name == "key")

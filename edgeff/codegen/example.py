@@ -23,7 +23,7 @@ def example(program: Program, memory: MemoryPlan, samples: Array, labels: Array,
     if program.learn:
         for sample, label in zip(samples, labels, strict=True):
             target.learn(sample, int(label))
-        values = {tensor.name: target.tensor(tensor.name) for tensor in program.by_role("variable", "state")}
+        values = {tensor.name: target.tensor(tensor.name) for tensor in program.saved}
         check_sum = ", ".join(f"0x{byte:02x}" for byte in saved(program, memory, values)[-4:])
         learning_data = f"""
 /* The class each sample is then learned as, and the last four bytes of the state saved after that: its check sum. */

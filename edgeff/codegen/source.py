@@ -158,6 +158,7 @@ void eff_infer_calls(void);
             Code.BAD_LABEL: any(takes_label(self.program, line) for line in lines),
             Code.NOT_FINITE: "float32" in arguments,
             Code.BAD_RATE: not names and "rate" in self.pointers,
+            Code.EMPTY: any(line.needs for line in lines),
         }
         return [code for code, can in possible.items() if can]
 
@@ -199,7 +200,7 @@ int eff_learn(int32_t label);
 {self._rate_interface()}
 /* What was learned, to survive a reset. eff_save writes EFF_SAVE_BYTES to the buffer and returns their count; eff_restore returns 0, or -1
  * for bytes that are damaged or of another model (nothing is changed then). */
-#define EFF_SAVE_BYTES {SAVE_HEADER_BYTES + self.memory.persistent_bytes}u
+#define EFF_SAVE_BYTES {SAVE_HEADER_BYTES + self.memory.saved_bytes}u
 size_t eff_save(uint8_t *buffer);
 int eff_restore(const uint8_t *buffer);
 """
@@ -353,7 +354,11 @@ void eff_trace(uint8_t *out)
             for t in self.program.by_role("variable")
         ]
         zeroed = [f"    {self.pointers[t.name]}[{i}] = 0;" for t in self.program.by_role("state") for i in range(t.elements)]
-        return "".join(f"{line}\n" for line in (*copied, *zeroed))
+        emptied = [
+            f"    for (int32_t i = 0; i < {t.elements}; ++i) {{\n        {self.pointers[t.name]}[i] = 0;\n    }}"
+            for t in self.program.by_role("ring")
+        ]
+        return "".join(f"{line}\n" for line in (*copied, *zeroed, *emptied))
 
     def _best(self) -> str:
         if self.program.prediction is None:
@@ -413,7 +418,8 @@ static int eff_below(const float *x, size_t n, uint32_t limit)
 
     def _takes_arguments(self, line: Line) -> str:
         """The statements that refuse arguments which are no numbers, and a label which is no class; then the label is set."""
-        limit, refusals = largest_bits(self.program, line), []
+        limit = largest_bits(self.program, line)
+        refusals = [(f"*{self.pointers[name]} == 0", Code.EMPTY) for name in line.needs]
         label = self.program.label if takes_label(self.program, line) else None
         if label:
             refusals.append(("label < 0 || label >= EFF_CLASSES", Code.BAD_LABEL))
@@ -492,7 +498,7 @@ int eff_learn(int32_t label)
 /* A hash of all that inference reads and a saved state does not hold: a state of other constants means something else, and is refused. */
 #define EFF_BINDING_LOW   UINT32_C(0x{self.binding & 0xFFFFFFFF:08X})
 #define EFF_BINDING_HIGH  UINT32_C(0x{self.binding >> 32:08X})
-#define EFF_PAYLOAD_BYTES {self.memory.persistent_bytes}u
+#define EFF_PAYLOAD_BYTES {self.memory.saved_bytes}u
 
 {SAVE_AND_RESTORE}"""
 

@@ -14,11 +14,11 @@ SAVE_HEADER_BYTES = 16
 
 def saved(program: Program, memory: MemoryPlan, values: Mapping[str, Array]) -> bytes:
     """The bytes that ``eff_save`` writes when the variables and states, by name, are ``values``."""
-    persistent = bytearray(memory.persistent_bytes)
-    for tensor in program.by_role("variable", "state"):
+    persistent = bytearray(memory.saved_bytes)
+    for tensor in program.saved:
         first = memory.offsets[tensor.name]
         persistent[first : first + tensor.size_bytes] = values[tensor.name].tobytes()
-    text = struct.pack("<QI", binding(program, memory), memory.persistent_bytes) + persistent
+    text = struct.pack("<QI", binding(program, memory), memory.saved_bytes) + persistent
     return text + struct.pack("<I", zlib.crc32(text))
 
 

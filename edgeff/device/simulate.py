@@ -59,7 +59,7 @@ def rules_that_fit(deployment: Deployment, board: Board, template: str = "bare_m
         name = f"{below},{rule}" if below else rule
         if name != deployment.program.rule:
             try:
-                other = deploy(deployment.network, rule=name, target=deployment.target)
+                other = deploy(deployment.network, rule=name, target=deployment.target, replay=deployment.replay)
             except Unsupported:
                 continue
             if fits(other.program, board, template) <= 0:

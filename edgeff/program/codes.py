@@ -7,7 +7,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from edgeff.ir import Array, Line, Program
+from edgeff.ir import PERSISTENT, Array, Line, Program
 
 
 class Code(IntEnum):
@@ -17,6 +17,7 @@ class Code(IntEnum):
     BAD_LABEL = -1
     NOT_FINITE = -2
     BAD_RATE = -3
+    EMPTY = -4
 
 
 MEANINGS = {
@@ -24,6 +25,7 @@ MEANINGS = {
     Code.BAD_LABEL: "the label is no class",
     Code.NOT_FINITE: "the input holds NaN or infinity, or, where something is learned, a number of 2^48 or more",
     Code.BAD_RATE: "the rate is NaN, negative or above EFF_LARGEST_RATE",
+    Code.EMPTY: "there is no sample yet",
 }
 
 LARGEST_RATE = 1.0
@@ -48,7 +50,7 @@ def bits_below(x: Array, limit: int) -> bool:
 def largest_bits(program: Program, line: Line) -> int:
     """The limit for the arguments of ``line``: that of ``TOO_LARGE_BITS`` where it changes what persists."""
     changed = {program.tensors[name].role for call in line.calls for name in call.outputs}
-    return TOO_LARGE_BITS if changed & {"variable", "state"} else INFINITE_BITS
+    return TOO_LARGE_BITS if changed & set(PERSISTENT) else INFINITE_BITS
 
 
 def takes(program: Program, line: Line, arguments: Sequence[Array]) -> bool:

@@ -13,7 +13,7 @@ from edgeff.ir import Array, Headroom, Network, Numeric, Program
 from edgeff.ops import behind, kind, raw_input, split_input
 from edgeff.ops.folding import fold
 from edgeff.ops.mfcc import audio_samples
-from edgeff.program.lower import lower
+from edgeff.program.lower import Replay, lower
 from edgeff.program.quantize import quantise_array, quantize
 from edgeff.rules import Rule, find_rule
 from edgeff.rules._groups import Composed
@@ -23,12 +23,13 @@ CALIBRATION_SAMPLES = 200
 
 @dataclass(frozen=True)
 class Deployment:
-    """A program, the (possibly quantised) network it came from, the settings of its learning step and what it learns to output."""
+    """A program, the (possibly quantised) network it came from, the settings of its learning step, what it learns to output and replays."""
 
     program: Program
     network: Network
     settings: Any
     target: str = "class"
+    replay: Replay | int | None = None
 
     def inputs(self, x: Array) -> Array:
         """Samples x (n, *input shape) float32, or int16 audio, in the program's input dtype, (n, inputs).
@@ -56,6 +57,7 @@ def deploy(
     target: str = "class",
     stochastic: bool = True,
     headroom: Headroom | None = None,
+    replay: Replay | int | None = None,
 ) -> Deployment:
     """The deployment of ``network``.
 
@@ -70,6 +72,7 @@ def deploy(
         target: ``"class"`` (a label) or ``"input"`` (an autoencoder).
         stochastic: rounding of integer updates; False rounds to nearest.
         headroom: for quantisation; by default none for inference and the rule's own for learning.
+        replay: a ring of samples that the rule learns from again, or the count of its entries; None for none.
     Raises: BadInput for settings, numbers or data that do not fit; Unsupported for what the rule or a layer cannot do on a device.
     """
     item: Rule | None = find_rule(rule) if rule else None
@@ -120,8 +123,8 @@ def deploy(
         )
     if first is not None:
         network = behind(first, network, raw_shape)
-    program = lower(network, rule, settings, seed=seed, target=target, stochastic=stochastic)
-    return Deployment(program, network, settings, target)
+    program = lower(network, rule, settings, seed=seed, target=target, stochastic=stochastic, replay=replay)
+    return Deployment(program, network, settings, target, replay)
 
 
 def _tail(rule: Rule | None, network: Network) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 from edgeff import registry
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Call, Line, Program
-from edgeff.program.codes import INFINITE_BITS, Code, largest_bits, rate_word, takes
+from edgeff.program.codes import INFINITE_BITS, MEANINGS, Code, largest_bits, rate_word, takes
 
 
 def line_of(program: Program, name: str) -> Line:
@@ -92,6 +92,8 @@ class Interpreter:
         line = line_of(self.program, name)
         check_arguments(self.program, line, arguments)
         check_finite(self.program, line, arguments)
+        if any(self._arrays[counter][0] == 0 for counter in line.needs):
+            raise BadInput(f"line {name!r}", got=MEANINGS[Code.EMPTY], allowed="one or more, learned or committed")
         for argument, value in zip(line.arguments, arguments, strict=True):
             self._arrays[argument][...] = value.reshape(self._arrays[argument].shape)
         with np.errstate(all="ignore"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from edgeff.ir import MemoryPlan, Program
+from edgeff.ir import PERSISTENT, MemoryPlan, Program
 from edgeff.program.plan import aligned
 
 
@@ -19,7 +19,7 @@ def memory_map(program: Program, memory: MemoryPlan) -> tuple[Mapping[str, Any],
     entries: list[Mapping[str, Any]] = []
     for name, offset in memory.offsets.items():
         tensor = program.tensors[name]
-        persistent = tensor.role in ("variable", "state")
+        persistent = tensor.role in PERSISTENT
         spans = ((0, max(calls - 1, 0)),) if persistent else memory.lifetimes[name]
         for first, last in spans:
             line = "persistent" if persistent else program.place(first)[0]

@@ -7,6 +7,7 @@ the kernel says (``kernels.overlap``).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import accumulate, pairwise
 
 from edgeff.ir import MemoryPlan, Program, Tensor
@@ -66,15 +67,13 @@ def plan(program: Program, overlaps: Overlaps = kernel_overlaps) -> MemoryPlan:
     peak, places = best_placement(problem, [[number[name] for name in order] for order in orders], bound)
     scratch = dict(zip(spans, places, strict=True))
     offsets: dict[str, int] = {}
-    persistent = 0
-    for tensor in (*program.by_role("variable"), *program.by_role("state")):
-        offsets[tensor.name] = persistent
-        persistent += aligned(tensor.size_bytes)
-    persistent = aligned(persistent, ARENA_ALIGNMENT)
+    saved = _lay(program.saved, 0, offsets)
+    persistent = _lay((tensor for tensor in program.persistent if not tensor.saved), saved, offsets)
     offsets |= {name: persistent + offset for name, offset in scratch.items()}
     return MemoryPlan(
         arena_bytes=max(aligned(persistent + peak, ARENA_ALIGNMENT), ARENA_ALIGNMENT),
         persistent_bytes=persistent,
+        saved_bytes=saved,
         flash_bytes=sum(t.size_bytes for t in flash_tensors(program)),
         offsets=offsets,
         lower_bound_bytes=aligned(persistent + bound, ARENA_ALIGNMENT),
@@ -84,6 +83,14 @@ def plan(program: Program, overlaps: Overlaps = kernel_overlaps) -> MemoryPlan:
         },
         lifetimes=spans,
     )
+
+
+def _lay(tensors: Iterable[Tensor], start: int, offsets: dict[str, int]) -> int:
+    """Lays tensors one after the other from ``start`` on; where the next part of the arena begins."""
+    for tensor in tensors:
+        offsets[tensor.name] = start
+        start += aligned(tensor.size_bytes)
+    return aligned(start, ARENA_ALIGNMENT)
 
 
 def flash_tensors(program: Program) -> tuple[Tensor, ...]:

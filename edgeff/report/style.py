@@ -59,6 +59,7 @@ ROLES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "variable": ("weights that learn", "#93a4ba"),
         "state": ("state of the rule", "#c3ccd8"),
+        "ring": ("samples to replay", "#b4a7c9"),
         "input": ("input", "#dccba4"),
         "label": ("label", "#b58e6d"),
         "activation": ("activations", "#93c4b3"),

@@ -280,6 +280,15 @@ class Rule:
         """Emits one learning step on ``build.x`` and ``build.label`` through ``edgeff.program.lower.Builder``."""
         raise NotImplementedError
 
+    def lower_features(self, build: Any) -> Any:
+        """Emits what comes before the layers that learn and returns what they read, from which ``lower_from`` goes on; by default ``x``."""
+        return build.x
+
+    def lower_from(self, build: Any, features: Any) -> None:
+        """Emits one learning step that starts from what ``lower_features`` returned, of this sample or of an earlier one."""
+        with build.reading(features):
+            self.lower(build)
+
 
 def find_rule(name: str) -> Rule:
     """The rule called ``name``, or the composition that it spells. Raises BadInput for anything else.

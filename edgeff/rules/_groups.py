@@ -153,21 +153,40 @@ class Composed(Rule):
     def lower(self, build: Any) -> None:
         self._lower(build, learn=True)
 
+    def lower_features(self, build: Any) -> Any:
+        """The output of the groups below, as the last of them makes it, where nothing in them learns."""
+        return build.x if self._learns_below(build.network) else self._lower_below(build, learn=False)
+
+    def lower_from(self, build: Any, features: Any) -> None:
+        if self._learns_below(build.network):
+            super().lower_from(build, features)
+        else:
+            self._lower_last(build, features, learn=True)
+
+    def _learns_below(self, network: Network) -> bool:
+        return any(rule.learns(part, head=False) for rule, part, cut, _ in self.groups(network) if cut)
+
     def _lower(self, build: Any, *, learn: bool) -> Any:
-        """Group by group: its output from the old weights first, then its learning."""
-        x, classes, scores = build.x, prod(build.network.layers[-1].shape), None
-        for rule, part, cut, bridge in self.groups(build.network):
-            settings = rule.device_settings(part.numeric) if cut else build.settings
-            with build.group(part, settings, x, classes if cut else None):
-                if cut:
-                    x = build.run(x, up_to(part, cut).layers)[cut]
+        return self._lower_last(build, self._lower_below(build, learn=learn), learn=learn)
+
+    def _lower_below(self, build: Any, *, learn: bool) -> Any:
+        """Group by group: its output from the old weights first, then its learning. The output of the last but one, not yet converted."""
+        x, classes, above = build.x, prod(build.network.layers[-1].shape), None
+        for rule, part, cut, bridge in self.groups(build.network)[:-1]:
+            x = x if above is None else build.forward(above, x)
+            with build.group(part, rule.device_settings(part.numeric), x, classes):
+                x = build.run(x, up_to(part, cut).layers)[cut]
                 if learn:
                     rule.lower(build)
-                elif not cut:
-                    scores = rule.lower_predict(build)
-            if bridge is not None:
-                x = build.forward(bridge, x)
-        return scores
+            above = bridge
+        return x
+
+    def _lower_last(self, build: Any, x: Any, *, learn: bool) -> Any:
+        """The last group's learning, or its scores, from the output of the one below."""
+        *_, (_, _, _, bridge), (rule, part, _, _) = self.groups(build.network)
+        x = x if bridge is None else build.forward(bridge, x)
+        with build.group(part, build.settings, x, None):
+            return rule.lower(build) if learn else rule.lower_predict(build)
 
 
 def up_to(network: Network, name: str) -> Network:

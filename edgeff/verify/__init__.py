@@ -27,6 +27,7 @@ from edgeff.ir import Array, Board, Network, Program
 from edgeff.networks import reproduces_input
 from edgeff.program.cost import call_costs
 from edgeff.program.deploy import Deployment, deploy
+from edgeff.program.lower import Replay
 from edgeff.rules import Rule, find_rule
 from edgeff.verify.comparison import Comparison, Skipped, Verification, compare, compare_all
 from edgeff.verify.executions import Emulated, Host, Results, outputs_of_calls, twin_results
@@ -61,6 +62,7 @@ def verify(
     steps: int = STEPS,
     seed: int = 0,
     emulated: int | None = None,
+    replay: Replay | int | None = None,
     progress: Progress | None = None,
 ) -> Verification:
     """The comparisons of the executions of ``network`` on ``inputs``. A forbidden difference is no error here: see ``Verification.check``.
@@ -73,6 +75,7 @@ def verify(
         steps: the count of learning steps.
         seed: of the labels and of the rule's own randomness.
         emulated: how many of the samples, from the first on, run on an emulated core; by default as EMULATED_MACS allows, at least one.
+        replay: a ring of samples that the rule learns from again; its lines are compared too.
         progress: is called as ``progress(execution, done, total)``.
 
     Raises:
@@ -104,13 +107,14 @@ def verify(
         parties += integer_parties(deployment)
     findings.compare(program, blocks, parties)
     if rule is not None:
-        learner = deploy(network, rule=rule, seed=seed, target=target)
+        learner = deploy(network, rule=rule, seed=seed, target=target, replay=replay)
         executions: dict[str, Callable[[Program], Execution]] = {HOST: Host}
         executions |= {name: partial(Emulated, board=item) for name, item in cores.items()}
         samples = _samples(learner, inputs)
         for name, rows in learning(learner, rule, samples, steps, seed, executions, findings.advance):
             findings.keep(findings.try_to(name, rows))
-        findings.keep(findings.try_to(f"step of {rule}", partial(_step, learner, find_rule(rule), samples, seed, findings.advance)))
+        plain = learner if replay is None else deploy(network, rule=rule, seed=seed, target=target)
+        findings.keep(findings.try_to(f"step of {rule}", partial(_step, plain, find_rule(rule), samples, seed, findings.advance)))
     return Verification(tuple(findings.comparisons.values()), tuple(findings.skipped))
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeff.codegen.folder import write_c
+from edgeff.codegen.lines import further_lines
 from edgeff.errors import MissingTool
 from edgeff.ir import Array, Board, Call, MemoryPlan, Program, Tensor
 from edgeff.program.interpreter import Interpreter
@@ -46,10 +47,14 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """The persistent bytes of the arena after each learning step, (steps, bytes) uint8, and the samples' results after the last one."""
+    """The persistent bytes of the arena after each learning step, (steps, bytes) uint8, and the samples' results after the last one.
+
+    ``further`` are the persistent bytes, and then the results, after each run of each further line on each of the samples: (runs, bytes).
+    """
 
     states: NDArray[np.uint8]
     after: Results
+    further: NDArray[np.uint8]
 
 
 def outputs_of_calls(program: Program) -> tuple[tuple[Call, Tensor], ...]:
@@ -79,17 +84,47 @@ def twin_results(program: Program, x: Array, advance: Advance, twin: Interpreter
     return Results(scores, _classes(program, classes), calls, layers)
 
 
+def run_further(
+    program: Program, x: Array, labels: Array, run: Callable[[str, tuple[Array, ...]], tuple[bytes, bytes]]
+) -> NDArray[np.uint8]:
+    """Runs each line that is neither ``infer`` nor ``learn`` on each sample of x in turn: (runs, bytes).
+
+    ``run(line, arguments)`` gives the persistent bytes and those of the results.
+    """
+    given = {"input": x, "label": np.asarray(labels, np.int32).reshape(-1, 1)}
+    rows = []
+    for number in range(len(x)):
+        for line in further_lines(program):
+            arguments = tuple(given[program.tensors[name].role][number] for name in line.arguments)
+            rows.append(b"".join(run(line.name, arguments)))
+    width = max(map(len, rows), default=0)
+    return np.frombuffer(b"".join(row.ljust(width, b"\0") for row in rows), np.uint8).reshape(len(rows), width)
+
+
+def persistent_bytes(program: Program, memory: MemoryPlan, twin: Interpreter) -> bytes:
+    """The persistent part of the arena as it would be if the twins had one."""
+    part = bytearray(memory.persistent_bytes)
+    for tensor in program.persistent:
+        first = memory.offsets[tensor.name]
+        part[first : first + tensor.size_bytes] = twin.tensor(tensor.name).tobytes()
+    return bytes(part)
+
+
 def twin_learning(program: Program, memory: MemoryPlan, x: Array, labels: Array, after: Array, advance: Advance) -> Learned:
-    """One step on each sample of x in turn by the NumPy twins, then the results of the samples ``after``."""
+    """One step on each sample of x in turn by the NumPy twins, then the results of the samples ``after``, then the further lines."""
     twin = Interpreter(program)
-    states = np.zeros((len(x), memory.persistent_bytes), np.uint8)
+    states = np.empty((len(x), memory.persistent_bytes), np.uint8)
     for state, sample, label in zip(states, x, labels, strict=True):
         twin.learn(sample, int(label))
-        for tensor in program.by_role("variable", "state"):
-            raw = np.frombuffer(twin.tensor(tensor.name).tobytes(), np.uint8)
-            state[memory.offsets[tensor.name] : memory.offsets[tensor.name] + len(raw)] = raw
+        state[:] = np.frombuffer(persistent_bytes(program, memory, twin), np.uint8)
         advance()
-    return Learned(states, twin_results(program, after, advance, twin))
+
+    def run(line: str, arguments: tuple[Array, ...]) -> tuple[bytes, bytes]:
+        results = twin.line(line, *arguments)
+        return persistent_bytes(program, memory, twin), b"".join(result.tobytes() for result in results)
+
+    results = twin_results(program, after, advance, twin)
+    return Learned(states, results, run_further(program, x, labels, run))
 
 
 class Host:
@@ -110,10 +145,16 @@ class Host:
         return Results(scores, _classes(self._program, classes), calls)
 
     def learning(self, x: Array, labels: Array, after: Array, advance: Advance) -> Learned:
-        """One step on each sample of x in turn, then the results of the samples ``after``."""
+        """One step on each sample of x in turn, then the results of the samples ``after``, then the further lines."""
         self._target.init()
         states = self._target.learn_traced(x, labels)
-        return Learned(states, self.results(after, advance))
+        size = self._target.memory.persistent_bytes
+
+        def run(line: str, arguments: tuple[Array, ...]) -> tuple[bytes, bytes]:
+            results = self._target.line(line, *arguments)
+            return self._target.arena()[:size].tobytes(), b"".join(result.tobytes() for result in results)
+
+        return Learned(states, self.results(after, advance), run_further(self._program, x, labels, run))
 
 
 class Emulated:
@@ -136,7 +177,7 @@ class Emulated:
             source = write_c(program, Path(folder) / "c")
             firmware = build(source.folder, board, Path(folder) / "project", choose(board, toolchain))
         self._target = load_target(firmware, name=target, time_limit_s=TIME_LIMIT_S)
-        self._program, self._persistent_bytes, self._arena = program, source.memory.persistent_bytes, ARENA_SYMBOL
+        self._program, self._memory, self._arena = program, source.memory, ARENA_SYMBOL
         places = [[(source.memory.offsets[name], program.tensors[name].size_bytes) for name in call.outputs] for call in program.infer]
         self._trace = self._target.trace(places) if traced else None
 
@@ -159,15 +200,27 @@ class Emulated:
         return Results(np.array(scores), _classes(self._program, classes), calls)
 
     def learning(self, x: Array, labels: Array, after: Array, advance: Advance) -> Learned:
-        """One step on each sample of x in turn, then the results of the samples ``after``."""
+        """One step on each sample of x in turn, then the results of the samples ``after``, then the further lines."""
         self._target.init()
-        states = np.empty((len(x), self._persistent_bytes), np.uint8)
+        states = np.empty((len(x), self._memory.persistent_bytes), np.uint8)
         for state, sample, label in zip(states, x, labels, strict=True):
             self._target.write_input(sample)
             self._target.learn(int(label))
             state[:] = np.frombuffer(self._target.read(self._arena, len(state)), np.uint8)
             advance()
-        return Learned(states, self.results(after, advance))
+        return Learned(states, self.results(after, advance), run_further(self._program, x, labels, self._run))
+
+    def _run(self, line: str, arguments: tuple[Array, ...]) -> tuple[bytes, bytes]:
+        label = 0
+        for name, value in zip(self._program.lines[line].arguments, arguments, strict=True):
+            if self._program.tensors[name].role == "label":
+                label = int(value[0])
+            else:
+                self._target.write_input(value)
+        self._target.call(line, label)
+        arena = self._target.read(self._arena, self._memory.arena_bytes)
+        places = [(self._memory.offsets[name], self._program.tensors[name].size_bytes) for name in self._program.lines[line].results]
+        return arena[: self._memory.persistent_bytes], b"".join(arena[first : first + size] for first, size in places)
 
 
 def _classes(program: Program, values: Array | list[int]) -> NDArray[np.int32]:

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from edgeff.codegen.lines import further_lines
 from edgeff.ir import Array, Program
 from edgeff.program.deploy import Deployment
 from edgeff.program.plan import plan
@@ -44,7 +45,13 @@ def learning(
         other = make(program).learning(x, labels, after, advance(f"{name} learning", total))
         what = f"state after each of {steps} steps of {rule} (bytes)"
         states = compare(TWIN, name, what, twin.states, other.states, note=_where(program, offsets.offsets, twin, other))
-        return [states, *compare_results(TWIN, name, f" after {steps} steps of {rule}", twin.after, other.after)]
+        found = [states, *compare_results(TWIN, name, f" after {steps} steps of {rule}", twin.after, other.after)]
+        if len(twin.further):
+            lines = ", ".join(line.name for line in further_lines(program))
+            found.append(
+                compare(TWIN, name, f"state and results after each of {steps} runs of {lines} (bytes)", twin.further, other.further)
+            )
+        return found
 
     for name, make in executions.items():
         yield f"{name} learning", partial(rows, name, make)
@@ -64,5 +71,5 @@ def _where(program: Program, offsets: Mapping[str, int], twin: Learned, other: L
     if not len(found):
         return ""
     step, byte = (int(v) for v in found[0])
-    inside = [t.name for t in program.by_role("variable", "state") if offsets[t.name] <= byte < offsets[t.name] + t.size_bytes]
+    inside = [t.name for t in program.persistent if offsets[t.name] <= byte < offsets[t.name] + t.size_bytes]
     return f"first in step {step + 1}, {inside[0] if inside else f'byte {byte}'}"

@@ -15,7 +15,7 @@ from edgeff.device.targets import register
 from edgeff.device.toolchains.host import host_shared_library
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Program
-from edgeff.program.codes import Code
+from edgeff.program.codes import MEANINGS, Code
 from edgeff.program.interpreter import check_arguments, check_finite, check_labels, line_of, require_learning, require_rate
 
 HARNESS = Path(__file__).with_name("host.c")
@@ -123,7 +123,9 @@ class HostTarget:
                 label = (ctypes.c_int32(int(value.reshape(-1)[0])),)
             else:
                 self._view(argument)[...] = value.reshape(-1)
-        self._function(name)(*(label or (ctypes.c_int32(0),)))
+        code = int(self._function(name)(*(label or (ctypes.c_int32(0),))))
+        if code < 0:
+            raise BadInput(f"line {name!r}", got=MEANINGS[Code(code)], allowed="what its function in C takes")
         return tuple(self._view(result).reshape(self.program.tensors[result].shape).copy() for result in line.results)
 
     def call(self, line: str, argument: int = 0) -> int:
@@ -185,7 +187,7 @@ class HostTarget:
     def save(self) -> bytes:
         """What was learned, in the form that ``eff_restore`` takes on any target. Raises BadInput for a program that does not learn."""
         require_learning(self.program)
-        buffer = np.empty(self.memory.persistent_bytes + SAVE_HEADER_BYTES, np.uint8)
+        buffer = np.empty(self.memory.saved_bytes + SAVE_HEADER_BYTES, np.uint8)
         self._c.eff_save.restype = ctypes.c_size_t
         written = self._c.eff_save(_address(buffer))
         return buffer[:written].tobytes()
@@ -193,7 +195,7 @@ class HostTarget:
     def restore(self, saved: bytes) -> None:
         """Takes back what ``save`` wrote. Raises BadInput for bytes that are damaged or of another model; nothing is changed then."""
         require_learning(self.program)
-        size = self.memory.persistent_bytes + SAVE_HEADER_BYTES
+        size = self.memory.saved_bytes + SAVE_HEADER_BYTES
         if len(saved) != size or self._c.eff_restore(saved) != 0:
             raise BadInput("saved state", got=f"{len(saved)} bytes, damaged or of another model", allowed=f"the {size} bytes of a save")
 

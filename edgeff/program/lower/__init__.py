@@ -7,6 +7,7 @@ fixed-point range, sums that could leave 32 bits.
 
 from __future__ import annotations
 
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -15,9 +16,10 @@ from edgeff.ir import Network, Program
 from edgeff.ops import require_finite
 from edgeff.program.lower.builder import Value
 from edgeff.program.lower.compose import Builder
+from edgeff.program.lower.replay import Replay, lower_with_replay, parse_replay
 from edgeff.rules import find_rule
 
-__all__ = ["Builder", "Value", "lower"]
+__all__ = ["Builder", "Replay", "Value", "lower", "parse_replay"]
 
 
 def lower(
@@ -28,6 +30,7 @@ def lower(
     seed: int = 0,
     target: str = "class",
     stochastic: bool = True,
+    replay: Replay | int | None = None,
 ) -> Program:
     """The program of ``network``: inference alone, or with one learning step of ``rule`` (batch 1, plain gradient descent).
 
@@ -38,6 +41,7 @@ def lower(
         seed: of generated feedback, rounding and negatives, 0 to 2**32 - 1.
         target: ``"class"`` (a label) or ``"input"`` (an autoencoder).
         stochastic: rounding of integer updates; False rounds to nearest.
+        replay: a ring of samples that the rule learns from again, or the count of its entries; None for none.
     Raises: Unsupported for momentum, dropout, or what a layer kind cannot do; BadInput for parameters that are NaN or infinite.
     """
     if not 0 <= seed < 2**32:
@@ -51,15 +55,21 @@ def lower(
         network = network.upstream
     require_finite(network)
     build = Builder(network, rule, settings, seed, target, stochastic)
+    if item is None and replay is not None:
+        raise BadInput("replay", got="no rule", allowed="a rule that learns")
     if item is None:
         output = build.run(build.x)[network.layers[-1].name]
     else:
         item.check_device(item.learning_numeric(network))
         _check_learning(network, settings, target)
         output = item.lower_predict(build)
-        build.begin("learn")
-        item.lower(build)
-        build.advance(int(getattr(settings, "decay_steps", 0)), float(getattr(settings, "decay", 1.0)))
+        advance = partial(build.advance, int(getattr(settings, "decay_steps", 0)), float(getattr(settings, "decay", 1.0)))
+        if replay is None:
+            build.begin("learn")
+            item.lower(build)
+            advance()
+        else:
+            lower_with_replay(build, item, Replay(replay) if isinstance(replay, int) else replay, advance)
     return build.program(output, classes=target == "class" and output.elements > 1)
 
 

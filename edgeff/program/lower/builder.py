@@ -54,6 +54,8 @@ class Lines:
         self._values: dict[str, Value] = {}
         self._lines: dict[str, list[Call]] = {}
         self._results: dict[str, tuple[str, ...]] = {}
+        self._needs: dict[str, tuple[str, ...]] = {}
+        self._label: Value | None = None
         dtype = network.input_quant.dtype if network.input_quant else raw_input(network) or "float32"
         self._input = self._io("input", network.input_shape, dtype, "input", network.input_quant)
         self._starts: dict[str, Value] = {}
@@ -64,17 +66,41 @@ class Lines:
         """The number format of the layers that a rule sees. Raises Unsupported where they have several."""
         return self.network.numeric
 
-    def begin(self, line: str) -> None:
-        """From here on calls go to ``line``; each line first turns raw samples, where that is the input, into ``x``."""
+    def begin(self, line: str, *, sample: bool = True) -> None:
+        """From here on calls go to ``line``; one that reads a ``sample`` first turns it, where it is raw, into ``x``."""
         self._line = line
         self._lines.setdefault(line, [])
+        if not sample:
+            return
         if line not in self._starts:
             self._starts[line] = kind(self._first).lower(self, self._first, self._input) if self._first else self._input
         self.x = self._starts[line]
 
+    def needs(self, counter: Value) -> None:
+        """Keeps the current line from running as long as ``counter`` is 0."""
+        self._needs[self._line] = (*self._needs.get(self._line, ()), counter.name)
+
     def result(self, value: Value) -> None:
         """Lets the caller of the current line read ``value`` after it."""
         self._results[self._line] = (*self._results.get(self._line, ()), value.name)
+
+    @contextmanager
+    def reading(self, x: Value) -> Iterator[None]:
+        """Within it the sample is x."""
+        kept, self.x = self.x, x
+        try:
+            yield
+        finally:
+            self.x = kept
+
+    @contextmanager
+    def labelled(self, label: Value | None) -> Iterator[None]:
+        """Within it the class of the sample is ``label``; None: as before."""
+        kept, self._label = self._label, label or self._label
+        try:
+            yield
+        finally:
+            self._label = kept
 
     @contextmanager
     def group(self, network: Network, settings: Any, x: Value, classes: int | None) -> Iterator[None]:
@@ -93,6 +119,18 @@ class Lines:
     def _io(self, name: str, shape: tuple[int, ...], dtype: str, role: Role, quant: Quant | None) -> Value:
         return self._add(Tensor(name, shape, dtype, role, None, quant), quant.scale[0] if quant else 1.0)
 
+    def add(self, tensor: Tensor) -> Value:
+        """A new tensor that stays in RAM."""
+        return self._add(tensor)
+
+    def size_bytes(self, value: Value) -> int:
+        """The bytes of a value."""
+        return self._tensors[value.name].size_bytes
+
+    def quant(self, value: Value) -> Quant | None:
+        """What the integers of a value mean, None for float32."""
+        return self._tensors[value.name].quant
+
     def _add(self, tensor: Tensor, scale: float = 1.0) -> Value:
         self._tensors[tensor.name] = tensor
         value = Value(tensor.name, tensor.shape, tensor.dtype, scale, tensor.quant.zero_point if tensor.quant else 0)
@@ -101,8 +139,8 @@ class Lines:
 
     @property
     def label(self) -> Value:
-        """The class of the sample, int32 of shape (1,), written by the caller of ``learn``."""
-        return self._values.get("label") or self._io("label", (1,), "int32", "label", None)
+        """The class of the sample, int32 of shape (1,), written by the caller of the line, or that of a replayed one."""
+        return self._label or self._values.get("label") or self._io("label", (1,), "int32", "label", None)
 
     @property
     def step(self) -> Value:
@@ -252,4 +290,4 @@ class Lines:
         read = {tensor for call in calls for tensor in call.inputs}
         written = [self._input.name, *(t.name for t in self._tensors.values() if t.role == "label")]
         arguments = tuple(tensor for tensor in written if tensor in read or (name == "infer" and tensor == self._input.name))
-        return Line(name, tuple(calls), arguments, self._results.get(name, ()))
+        return Line(name, tuple(calls), arguments, self._results.get(name, ()), self._needs.get(name, ()))
