@@ -241,7 +241,7 @@ def test_a_saved_state_holds_the_ring_or_leaves_it_alone() -> None:
 
 
 def test_a_ring_that_no_memory_holds_is_refused() -> None:
-    with pytest.raises(Unsupported, match=r"replay: got 1,073,741,824 entries of 12 bytes; allowed: at most 2,147,483,647 bytes"):
+    with pytest.raises(Unsupported, match=r"tensor 'replay.samples': got 12,884,901,888 bytes; allowed: at most 2,147,483,647"):
         deployed("bp", "int8", replay=2**30)
     wrong: list[tuple[dict[str, Any], str]] = [({"entries": 0}, "entries: got 0"), ({"steps": -1}, "steps"), ({"keep": "all"}, "keep")]
     for settings, said in wrong:

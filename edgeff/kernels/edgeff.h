@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* edgeff.h: the arithmetic that the kernels share; eff_kernels.h, written beside it, holds their parameters and prototypes.
  *
+ * Elements and bytes of a tensor are counted in int32_t: lowering refuses a tensor of more than 2^31 - 1 bytes.
+ *
  * Refused on purpose: malloc, stdio, libm, recursion, global state. Every function is C99 and gives the same bits on every machine with
  * IEEE-754 binary32, two's complement and an arithmetic right shift. An argument list is: outputs, inputs, sizes, parameters; an output
  * that is also read says so. A pointer called `b` may be NULL (no bias). Matrices are row-major: `w` is [n_out][n_in].

@@ -12,9 +12,9 @@ from math import prod
 from typing import Any
 
 from edgeff.errors import BadInput, Unsupported
-from edgeff.ir import Network, Program
+from edgeff.ir import DTYPE_BYTES, Network, Program
 from edgeff.ops import require_finite
-from edgeff.program.lower.builder import Value
+from edgeff.program.lower.builder import Value, check_size
 from edgeff.program.lower.compose import Builder
 from edgeff.program.lower.replay import Replay, lower_with_replay, parse_replay
 from edgeff.rules import find_rule
@@ -53,6 +53,7 @@ def lower(
         settings = item.device_settings(item.learning_numeric(network))
     if item is None or not item.side_branches:
         network = network.upstream
+    check_sizes(network)
     require_finite(network)
     build = Builder(network, rule, settings, seed, target, stochastic)
     if item is None and replay is not None:
@@ -71,6 +72,16 @@ def lower(
         else:
             lower_with_replay(build, item, Replay(replay) if isinstance(replay, int) else replay, advance)
     return build.program(output, classes=target == "class" and output.elements > 1)
+
+
+def check_sizes(network: Network) -> None:
+    """Raises Unsupported, naming the layer, for an input, an output or a parameter whose bytes a kernel cannot count."""
+    element = DTYPE_BYTES["float32" if network.input_quant is None else network.input_quant.dtype]
+    check_size(f"the input of network {network.name!r}", prod(network.input_shape) * element)
+    for layer in network:
+        check_size(f"the output of layer {layer.name!r}", prod(layer.shape) * DTYPE_BYTES[layer.numeric])
+        for name, value in layer.params.items():
+            check_size(f"layer {layer.name!r}, {name}", value.nbytes)
 
 
 def _check_learning(network: Network, settings: Any, target: str) -> None:

@@ -37,6 +37,16 @@ class Value:
         return prod(self.shape)
 
 
+LARGEST_TENSOR_BYTES = 2**31 - 1
+"""Kernels count elements and bytes of a tensor in int32_t."""
+
+
+def check_size(what: str, size_bytes: int) -> None:
+    """Raises Unsupported for a tensor whose bytes a kernel cannot count."""
+    if size_bytes > LARGEST_TENSOR_BYTES:
+        raise Unsupported(what, got=f"{size_bytes:,} bytes", allowed=f"at most {LARGEST_TENSOR_BYTES:,}", next_step="use a smaller layer")
+
+
 class Lines:
     """The calls of each line, and the tensors they use; ``rule`` is None for inference only."""
 
@@ -132,6 +142,7 @@ class Lines:
         return self._tensors[value.name].quant
 
     def _add(self, tensor: Tensor, scale: float = 1.0) -> Value:
+        check_size(f"tensor {tensor.name!r}", tensor.size_bytes)
         self._tensors[tensor.name] = tensor
         value = Value(tensor.name, tensor.shape, tensor.dtype, scale, tensor.quant.zero_point if tensor.quant else 0)
         self._values[tensor.name] = value

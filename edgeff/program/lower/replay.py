@@ -12,14 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Literal, cast, get_args
 
-from edgeff.errors import BadInput, Unsupported
+from edgeff.errors import BadInput
 from edgeff.ir import Tensor
 from edgeff.program.lower.builder import Value
 from edgeff.program.lower.compose import Builder
 from edgeff.rules import Rule
 
 Keep = Literal["last", "spread"]
-LARGEST_RING_BYTES = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -78,9 +77,6 @@ class Ring:
 
     def _kept(self, name: str, shape: tuple[int, ...], dtype: str) -> Value:
         tensor = Tensor(f"replay.{name}", shape, dtype, "ring", saved=self._replay.saved)
-        if tensor.size_bytes > LARGEST_RING_BYTES:
-            got = f"{self._replay.entries:,} entries of {tensor.size_bytes // self._replay.entries:,} bytes"
-            raise Unsupported("replay", got=got, allowed=f"at most {LARGEST_RING_BYTES:,} bytes")
         return self._build.add(tensor)
 
     def push(self, x: Value) -> None:
