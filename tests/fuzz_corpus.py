@@ -1,4 +1,4 @@
-"""The files that are mutated: reference models, small networks of every layer kind, and operators as other tools write them."""
+"""The files that are mutated: reference models, small networks of every operator, and operators as other tools write them."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "a gradient through a normalisation": (
         "export ff.onnx --to c --with-training --rule bp -o o",
-        r"layer kind 'normalise': got a gradient .*",
+        r"operator 'normalise': got a gradient .*",
     ),
     "training in ONNX": (
         "export float.onnx --to onnx --with-training -o o.onnx",

@@ -1,4 +1,4 @@
-"""Convolutional networks in every execution, to the bit: every layer kind, networks drawn at random, and MLPerf Tiny's reference models."""
+"""Convolutional networks in every execution, to the bit: every operator, networks drawn at random, and MLPerf Tiny's reference models."""
 
 from __future__ import annotations
 

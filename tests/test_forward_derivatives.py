@@ -1,4 +1,4 @@
-"""Forward derivatives in float64: each layer kind's jvp against central differences and its own backward pass; then whole networks."""
+"""Forward derivatives in float64: each operator's jvp against central differences and its own backward pass; then whole networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks over images as TFLite: every layer kind out and back in, run by TFLM, LiteRT and the NumPy executor; the reference models."""
+"""Networks over images as TFLite: every operator out and back in, run by TFLM, LiteRT and the NumPy executor; the reference models."""
 
 from __future__ import annotations
 

@@ -46,6 +46,7 @@ def command(
     from edgeff.cli.models import load_task
     from edgeff.formats import conventions
     from edgeff.formats.onnx.writer import write_onnx
+    from edgeff.formats.operators import writers
     from edgeff.networks import initialised, recipe, structure
     from edgeff.ops.folding import fold
     from edgeff.rules import find_rule
@@ -58,7 +59,9 @@ def command(
     settings = settings.changed(dict(changes) | ({"epochs": str(epochs)} if epochs else {}))
     softmax = loss == "cross-entropy" and item.target == "class"
     plain = structure(network, softmax=softmax, bias=bias, input_shape=data.input_shape, classes=len(data.classes))
-    conventions.check(fold(find_rule(rule).prepare(initialised(plain, seed), settings, seed)))  # before training: that it can be written
+    prepared = fold(find_rule(rule).prepare(initialised(plain, seed), settings, seed))
+    writers(prepared, "onnx", "ONNX")  # before training: that it can be written
+    conventions.check(prepared)
     with progress(f"{rule} on {task}") as report:
         trained = train(data, plain, rule, settings, seed, report, task)
     metric = metric_of(task)
