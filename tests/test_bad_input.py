@@ -22,7 +22,7 @@ CASES: dict[str, tuple[str, str]] = {
     "a missing option": ("train digits --rule bp -o o.onnx", r"missing option '--network'; see `edgeff train --help`"),
     "a missing argument": ("evaluate float.onnx", r"missing argument 'TASK'; see `edgeff evaluate --help`"),
     "one argument too many": ("list rules boards", r"got unexpected extra argument \(boards\); see `edgeff list --help`"),
-    "an unknown kind": ("list things", r"unknown kind: got 'things'; allowed: rules, networks, tasks, boards, targets, templates"),
+    "an unknown kind": ("list things", r"unknown kind: got 'things'; allowed: rules, networks, tasks, boards, cores, targets, templates"),
     # model files
     "no file": ("evaluate missing.onnx digits", r"model file 'missing\.onnx': got no such file; allowed: an \.onnx or \.tflite file"),
     "a folder": ("import folder -o o.onnx", r"model file 'folder': got a folder or device; allowed: an \.onnx or \.tflite file"),
@@ -268,7 +268,7 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "a folder of something else": (
         "export float.onnx --to c -o foreign",
-        r"output folder 'foreign': got other files \('mine\.c'\); allowed: .*; choose .*",
+        r"output folder 'foreign': got other C files \('mine\.c'\); allowed: .*; choose .*",
     ),
     "a demo over something else": ("demo --out foreign", r"output folder 'foreign': got other files \('mine\.c'\); allowed: .*; choose .*"),
     "a name too long": (
@@ -345,7 +345,7 @@ def test_hostile_names_reach_neither_c_nor_the_terminal(cli: CommandLine, tmp_pa
     cli.ok("export", "hostile.onnx", "--to", "c", "--with-training", "--rule", "frozen", "-o", tmp_path / "c")
     text = (tmp_path / "c" / "model.c").read_text(encoding="ascii")
     assert re.search(r"^\s*(#error|#include <d>|system|int main)", text, re.MULTILINE) is None
-    sources = sorted(map(str, (tmp_path / "c").glob("*.c")))
+    sources = [*sorted(map(str, (tmp_path / "c").glob("*.c"))), str(tmp_path / "c" / "example" / "main.c"), f"-I{tmp_path / 'c'}"]
     flags = ["-std=c99", "-O2", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror"]
     subprocess.run([*host_compiler(), *flags, *sources, "-o", str(tmp_path / "check")], check=True, timeout=120)
     subprocess.run([str(tmp_path / "check")], check=True, timeout=60, stdout=subprocess.DEVNULL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
@@ -17,8 +17,8 @@ from edgeff import registry
 from edgeff.codegen.scan import defined
 from edgeff.errors import EdgeffError
 from edgeff.ir import Array
-from edgeff.kernels import PACKAGE, Kernel, kernel, own_sources
-from edgeff.kernels.records import Matrix, OutputI8
+from edgeff.kernels import PACKAGE, Kernel, Out, kernel, own_sources
+from edgeff.kernels.records import Matrix, OutputI8, Size
 
 KERNELS = sorted(registry.kernels)
 
@@ -105,7 +105,7 @@ def test_a_kernel_says_what_it_computes_and_costs(name: str) -> None:
 
 
 def test_a_twin_without_its_c_half_is_refused() -> None:
-    def eff_orphan_f32(y: Array, x: Array, n: int) -> None:
+    def eff_orphan_f32(y: Annotated[Array, Out("float", "n")], n: Size) -> None:
         """Has no prototype."""
 
     with pytest.raises(EdgeffError, match="kernel eff_orphan_f32: got no C half"):

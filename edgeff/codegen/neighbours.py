@@ -36,8 +36,8 @@ def check_folder(folder: Path, prefix: str) -> None:
         foreign += sorted(path.name for pattern in ("*.c", "*.h") for path in folder.glob(pattern))
     if foreign:
         raise BadInput(
-            f"output folder {folder}",
-            got=f"other C files ({foreign[0]})",
+            f"output folder {str(folder)!r}",
+            got=f"other C files ({foreign[0]!r})",
             allowed="an empty folder or an earlier export",
             next_step="choose another folder",
         )
