@@ -196,7 +196,9 @@ def test_the_calls_are_the_programs_in_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", ["app.c", "app.h", "model.h"])
 def test_a_folder_of_other_c_is_refused_and_left_alone(file: str, tmp_path: Path) -> None:
     (tmp_path / file).write_text("int mine;\n", encoding="utf-8")
-    with pytest.raises(BadInput, match=rf"^output folder .*: got other C files \({file}\); allowed: an empty folder or an earlier export"):
+    with pytest.raises(
+        BadInput, match=rf"^output folder .*: got other C files \('{file}'\); allowed: an empty folder or an earlier export"
+    ):
         write_c(deployed(None, "float32").program, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [file]
 

@@ -142,7 +142,7 @@ def test_prefixes_that_differ_in_capitals_alone_are_refused_beside_one_another(t
 def test_a_header_of_the_users_own_is_refused_and_left_alone(tmp_path: Path) -> None:
     write_c(deployed(None, "int8").program, tmp_path)
     (tmp_path / "wake_model.h").write_text("int mine;\n", encoding="utf-8")
-    with pytest.raises(BadInput, match=r"got other C files \(wake_model.h\)"):
+    with pytest.raises(BadInput, match=r"got other C files \('wake_model.h'\)"):
         write_c(deployed(None, "int8").program, tmp_path, prefix="wake_")
     assert (tmp_path / "wake_model.h").read_text(encoding="utf-8") == "int mine;\n"
 
