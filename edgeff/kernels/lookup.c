@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* An int8 function of one variable as a table of its 256 values. */
 #include "edgeff.h"
 

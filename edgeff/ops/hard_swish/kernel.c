@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The hard swish, and its derivative. */
 #include "edgeff.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The logistic function. With e = exp(-|x|) nothing cancels: 1 / (1 + e) for x >= 0, e / (1 + e) below. */
 #include "edgeff.h"
 

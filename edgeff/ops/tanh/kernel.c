@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The hyperbolic tangent: a polynomial below .625 (Moshier's Cephes, tanhf), 1 - 2 / (exp(2x) + 1) above, where nothing cancels. */
 #include "edgeff.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A ring of samples in RAM. */
 #include "edgeff.h"
 
