@@ -24,7 +24,7 @@ A network that learns digits on the host, then one sample more in int8, as a boa
 True
 >>> deployment = edgeff.deploy(trained.network, data.x_train, rule="pepita", numeric="int8")
 >>> edgeff.plan(deployment.program).arena_bytes
-2576
+2544
 >>> device = edgeff.Interpreter(deployment.program)
 >>> device.learn(deployment.inputs(data.x_train[:1])[0], label=data.y_train[0])
 <Code.OK: 0>

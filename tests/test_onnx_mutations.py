@@ -29,6 +29,8 @@ from edgeff.ops import forward, parameters
 SECONDS, BYTES = 5.0, 1 << 30
 EXTREMES = (0, 1, -1, 2, 3, 7, 127, 128, 255, -2, 2**15, 2**24, 2**31 - 1, -(2**31), 2**31, 2**32, 2**63 - 1, -(2**63))
 FLOATS = (0.0, -1.0, 1e38, 1e-45, 6.0, float("inf"), float("nan"))
+HUGE = 1e35
+"""Beyond it a sum of float32 in one order is infinite and in another one is not."""
 NAMES = ("axis", "axes", "perm", "group", "pads", "strides", "kernel_shape", "ceil_mode", "keepdims", "auto_pad", "epsilon", "dilations")
 VALUES = (1, -1, [0], [1, 2], [2, 3], [1, 1, 1, 1], 2.5, "VALID", "SAME_LOWER", 2**40)
 T = TypeVar("T")
@@ -168,7 +170,7 @@ def read_alike(data: bytes, network: Network, rng: np.random.Generator) -> bool:
     """Whether ONNX Runtime read the float file too; fails where it read something else."""
     x = rng.normal(size=(2, *network.input_shape)).astype(np.float32)
     expected = runtime(data, x)
-    if expected is None:
+    if expected is None or np.abs(expected).max(initial=0) > HUGE:
         return False
     with np.errstate(all="ignore"):
         actual = forward(network, parameters(network), x)[network.layers[-1].name]

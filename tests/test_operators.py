@@ -238,12 +238,24 @@ def test_traits_that_the_rules_rest_on() -> None:
         for trait in ("weighted", "keeps_sign", "elementwise", "keeps_places", "works_in_place", "channelwise", "probabilities")
     }
     pools = {"average_pool2d", "max_pool2d", "global_average_pool"}
+    curves = {"hard_swish", "leaky_relu", "logistic", "tanh"}
     assert having == {
         "weighted": {"dense", "conv1d", "conv2d", "depthwise_conv2d"},
-        "keeps_sign": {*pools, "reshape", "transpose", "requantise"},
-        "elementwise": {"add", "batch_norm", "relu", "requantise"},
-        "keeps_places": {"add", "batch_norm", "relu", "requantise", "reshape", "normalise", "standardise", "softmax"},
-        "works_in_place": {"relu", "reshape", "requantise"},
+        "keeps_sign": {*pools, *curves, "convert", "reshape", "transpose", "requantise"},
+        "elementwise": {*curves, "add", "batch_norm", "convert", "relu", "requantise"},
+        "keeps_places": {
+            *curves,
+            "add",
+            "batch_norm",
+            "convert",
+            "relu",
+            "requantise",
+            "reshape",
+            "normalise",
+            "standardise",
+            "softmax",
+        },
+        "works_in_place": {*curves, "convert", "relu", "reshape", "requantise"},
         "channelwise": {*pools, "depthwise_conv2d"},
         "probabilities": {"softmax"},
     }

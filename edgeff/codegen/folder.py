@@ -141,7 +141,8 @@ def kernel_files(sources: Iterable[Path]) -> dict[str, Path]:
         path = waiting.pop()
         known = files.setdefault(source_name(path), path)
         if known != path:
-            raise BadInput(f"kernel file {path}", got=f"the name of {known}", allowed="one file a name", next_step="rename one of the two")
+            both = " and ".join(sorted((str(known), str(path))))
+            raise BadInput(f"kernel file {source_name(path)}", got=both, allowed="one file of that name", next_step="rename one of the two")
         names = called(path.read_text(encoding="utf-8"))
         waiting += sorted({home for name, home in _homes().items() if name in names} - set(files.values()))
     return files
