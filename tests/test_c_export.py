@@ -18,20 +18,20 @@ from kernel_sources import write_kernels
 from small_networks import AUTOENCODING, EVERY_PROGRAM, deployed, samples, small
 
 from edgeff import registry
-from edgeff.codegen.binding import binding
-from edgeff.codegen.folder import SAVE_HEADER_BYTES, kernel_files, write_c
+from edgeff.codegen.folder import kernel_files, write_c
 from edgeff.codegen.names import WIDEST_LINE, comment, identifiers, initialiser, literal
-from edgeff.codegen.state import saved
 from edgeff.device.targets.host import HostTarget
 from edgeff.device.toolchains.host import host_compiler
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Layer, Network, Numeric, Program
 from edgeff.kernels import Kernel
+from edgeff.program.binding import binding
 from edgeff.program.deploy import Deployment
 from edgeff.program.interpreter import Interpreter
 from edgeff.program.plan import plan
 from edgeff.program.quantize import quantize
 from edgeff.program.select import select
+from edgeff.program.state import OVERHEAD_BYTES, saved
 
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
 SANITIZERS = ["-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all", "-g", "-O1"]
@@ -259,27 +259,13 @@ def test_what_is_saved_is_taken_back(learned: tuple[Deployment, HostTarget]) -> 
     deployment, host = learned
     program = deployment.program
     save, state = host.save(), host.arena()[: host.memory.persistent_bytes]
-    assert len(save) == host.memory.persistent_bytes + SAVE_HEADER_BYTES
+    assert len(save) == host.memory.persistent_bytes + OVERHEAD_BYTES
     values = {tensor.name: host.tensor(tensor.name) for tensor in program.by_role("variable", "state")}
     assert save == saved(program, host.memory, values)
     host.init()
     assert (host.arena()[: len(state)] != state).any()
     host.restore(save)
     assert (host.arena()[: len(state)] == state).all()
-
-
-def test_damaged_bytes_are_refused_and_change_nothing(learned: tuple[Deployment, HostTarget]) -> None:
-    _, host = learned
-    save, state = host.save(), host.arena()
-    for position in (*range(9), len(save) // 2, *range(len(save) - 4, len(save))):
-        damaged = bytearray(save)
-        damaged[position] ^= 0x10
-        with pytest.raises(BadInput, match=r"^saved state: got .* damaged or of another model"):
-            host.restore(bytes(damaged))
-        assert (host.arena() == state).all()
-    for short in (b"", save[:-1], save + b"\0"):
-        with pytest.raises(BadInput, match=r"^saved state"):
-            host.restore(short)
 
 
 def bound(rule: str, numeric: Numeric = "int8", network: Network | None = None, **options: Any) -> int:
@@ -322,7 +308,7 @@ def test_a_head_learned_on_one_backbone_is_refused_by_another_of_the_same_shape(
     second["dense_1"].params["weight"][:] = np.roll(second["dense_1"].params["weight"], 1, axis=0)
     old, new = (HostTarget(deployed("frozen:dense_1,bp", numeric, net).program) for net in (first, second))
     state = new.arena()
-    with pytest.raises(BadInput, match=r"^saved state: got .* damaged or of another model"):
+    with pytest.raises(BadInput, match=r"^saved state: got the state of another model"):
         new.restore(old.save())
     assert (new.arena() == state).all()
 

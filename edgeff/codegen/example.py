@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from edgeff.codegen.names import initialiser
 from edgeff.codegen.source import LICENCE, written_by
-from edgeff.codegen.state import saved
 from edgeff.ir import Array, MemoryPlan, Program
 from edgeff.program.interpreter import Interpreter
+from edgeff.program.state import saved
 
 
 def example(program: Program, memory: MemoryPlan, samples: Array, labels: Array, command: str) -> str:
@@ -36,10 +36,10 @@ static const uint8_t check_sum[4] = {{{check_sum}}};
         memcpy(eff_input(), samples[i], sizeof samples[i]);
         failures += eff_learn(labels[i]) != 0;
     }
-    eff_save(saved);
+    failures += eff_save_buffer(saved, sizeof saved) != sizeof saved;
     const int same = memcmp(saved + EFF_SAVE_BYTES - sizeof check_sum, check_sum, sizeof check_sum) == 0;
     printf("learned %d samples: the weights are %s\\n", SAMPLES, same ? "as expected" : "not as expected");
-    failures += !same || eff_restore(saved) != 0;
+    failures += !same || eff_restore_buffer(saved, sizeof saved) != EFF_STATE_OK;
 """
     return f"""\
 {LICENCE}

@@ -18,21 +18,20 @@ import numpy as np
 
 from edgeff import registry
 from edgeff.atomic import new_folder
-from edgeff.codegen.binding import binding
 from edgeff.codegen.example import example
 from edgeff.codegen.names import PREFIX, check_prefix, file_prefix, names_in, prefixed
 from edgeff.codegen.neighbours import MODEL, carry_over, check_folder, check_shared, is_generated, is_stale, needed_by, neighbours
 from edgeff.codegen.scan import called, defined, included
-from edgeff.codegen.source import Text
-from edgeff.codegen.state import SAVE_HEADER_BYTES
+from edgeff.codegen.source import RUNTIME, Text
 from edgeff.errors import BadInput
 from edgeff.ir import Array, MemoryPlan, Program
 from edgeff.kernels import FOLDER, own_sources, source_name
 from edgeff.kernels.header import KERNELS_HEADER, header_of
+from edgeff.program.binding import binding
 from edgeff.program.plan import plan
 from edgeff.program.select import select
 
-__all__ = ["SAVE_HEADER_BYTES", "Source", "write_c", "write_trace"]
+RUNTIME_FOLDER = Path(__file__).parent / "runtime"
 
 
 @dataclass(frozen=True)
@@ -78,14 +77,16 @@ def write_c(
     text = Text(chosen, memory, command, binding(program, memory))
     files = kernel_files(text.sources)
     headers = {path.with_suffix(".h").name: path.with_suffix(".h") for path in files.values() if path.with_suffix(".h").exists()}
-    copied = {**files, **headers, **shared_headers(files.values())}
+    runtime = {name: RUNTIME_FOLDER / name for name in RUNTIME} if program.learn else {}
+    copied = {**files, **headers, **shared_headers(files.values()), **runtime}
     header = text.header()
     written = {
         f"{stem}model.h": header,
         f"{stem}model.c": text.source(sorted(headers)),
         f"example/{stem}main.c": example(program, memory, samples, labels, command),
     }
-    written = {name: prefixed(content, prefix, names_in(header)) for name, content in written.items()}
+    shared = {name for path in runtime.values() for name in names_in(path.read_text(encoding="utf-8"))}
+    written = {name: prefixed(content, prefix, names_in(header) - shared) for name, content in written.items()}
     check_shared(copied, needed_by(neighbours(folder, prefix)))
     if any(is_generated(path) for path in folder.glob(MODEL)):
         with new_folder(folder, is_stale) as fresh:
@@ -93,7 +94,8 @@ def write_c(
             _fill(fresh, copied, written)
     else:
         _fill(folder, copied, written)
-    return Source(folder, (*(folder / name for name in sorted(files)), folder / f"{stem}model.c"), memory)
+    sources = sorted(name for name in {*files, *runtime} if name.endswith(".c"))
+    return Source(folder, (*(folder / name for name in sources), folder / f"{stem}model.c"), memory)
 
 
 def _fill(folder: Path, copied: Mapping[str, Path], written: Mapping[str, str]) -> None:

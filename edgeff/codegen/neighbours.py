@@ -80,6 +80,7 @@ def needed_by(models: tuple[Path, ...]) -> set[Path]:
         text = _text(path)
         calls = called(text) if path.suffix == ".c" else set()  # a header's prototypes are no calls
         files = {homes[name] for name in calls if name in homes} | {path.with_name(name) for name in included(text)}
+        files |= {body for header in files if (body := header.with_suffix(".c")).is_file()}
         waiting += files - needed
         needed |= files
     return needed

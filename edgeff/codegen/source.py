@@ -16,17 +16,21 @@ import numpy as np
 from edgeff import registry
 from edgeff.codegen.lines import accessors, further_lines, takes_label
 from edgeff.codegen.names import braced, comment, identifiers, initialiser, literal, statement
-from edgeff.codegen.state import SAVE_AND_RESTORE, SAVE_HEADER_BYTES
 from edgeff.ir import Call, Line, MemoryPlan, Parameters, Program, Tensor
 from edgeff.kernels import Kernel, Param
 from edgeff.kernels.records import Record, fields_of
 from edgeff.program.codes import LARGEST_RATE, MEANINGS, Code, largest_bits
 from edgeff.program.plan import flash_tensors
+from edgeff.program.state import OVERHEAD_BYTES, float_runs
 
 C_TYPES = {"float32": "float", "int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "uint32": "uint32_t"}
 ATTR_TYPES = {"float": "float32", "int32_t": "int32", "uint32_t": "uint32"}
 LICENCE = "/* SPDX-License-Identifier: Apache-2.0 */"
 """The first line of every file: of the code, that is; the numbers in it are the model's, and whoever trained it says what may be done."""
+
+
+RUNTIME = ("eff_slots.h", "eff_slots.c", "eff_state.h", "eff_state.c")
+"""The C of learned state, of ``codegen/runtime``, which every program that learns takes; the first header includes the other."""
 
 
 def written_by(command: str) -> str:
@@ -106,6 +110,7 @@ class Text:
             *_quantisation(tensor_in, "INPUT"),
             *_quantisation(tensor_out, "OUTPUT"),
         ]
+        state = f'\n#include "{RUNTIME[0]}"\n' if program.learn else ""
         return f"""\
 {LICENCE}
 /* model.h: {self.what()}.
@@ -118,7 +123,7 @@ class Text:
 
 #include <stddef.h>
 #include <stdint.h>
-
+{state}
 #ifdef __cplusplus
 extern "C" {{
 #endif
@@ -198,11 +203,17 @@ int eff_set_rate(float rate);
 /* One training step on the input, batch 1. {label} {answer} */
 int eff_learn(int32_t label);
 {self._rate_interface()}
-/* What was learned, to survive a reset. eff_save writes EFF_SAVE_BYTES to the buffer and returns their count; eff_restore returns 0, or -1
- * for bytes that are damaged or of another model (nothing is changed then). */
-#define EFF_SAVE_BYTES {SAVE_HEADER_BYTES + self.memory.saved_bytes}u
-size_t eff_save(uint8_t *buffer);
-int eff_restore(const uint8_t *buffer);
+/* What was learned, to survive a reset: EFF_SAVE_BYTES, which eff_save passes to the callback piece by piece, under sequence number 0, and
+ * eff_restore asks for, twice: it checks all before it loads. Both return EFF_STATE_OK or a code of eff_state.h; what is refused leaves
+ * the running model as it is. eff_slots_save(&eff_learned, ...) keeps two states in flash, one of which survives any loss of power. */
+#define EFF_SAVE_BYTES {OVERHEAD_BYTES + self.memory.saved_bytes}u
+extern const eff_state eff_learned;
+int eff_save(eff_write write, void *context);
+int eff_restore(eff_read read, void *context);
+
+/* The same with a buffer of `length` bytes; eff_save_buffer returns how many it wrote, 0 when the buffer is too small. */
+size_t eff_save_buffer(uint8_t *buffer, size_t length);
+int eff_restore_buffer(const uint8_t *buffer, size_t length);
 """
 
     def _further_interface(self) -> str:
@@ -493,14 +504,35 @@ int eff_learn(int32_t label)
     return EFF_OK;
 }}
 
-{self._set_rate()}{rule_off("save and restore: binding number, length, payload, CRC-32")}
+{self._set_rate()}{self._state()}"""
 
-/* A hash of all that inference reads and a saved state does not hold: a state of other constants means something else, and is refused. */
-#define EFF_BINDING_LOW   UINT32_C(0x{self.binding & 0xFFFFFFFF:08X})
-#define EFF_BINDING_HIGH  UINT32_C(0x{self.binding >> 32:08X})
-#define EFF_PAYLOAD_BYTES {self.memory.saved_bytes}u
+    def _state(self) -> str:
+        """What is saved of the model, and the functions that save and restore it."""
+        runs = float_runs(self.program, self.memory)
+        ends = ", ".join(f"{first}, {last}" for first, last in runs)
+        table = f"static const uint32_t eff_floats[{2 * len(runs)}] = {{{ends}}};\n\n" if runs else ""
+        low, high = self.binding & 0xFFFFFFFF, self.binding >> 32
+        return f"""\
+{rule_off("save and restore")}
 
-{SAVE_AND_RESTORE}"""
+/* The hash is of all that inference reads and a state does not hold: with other constants the state would mean something else. */
+{table}const eff_state eff_learned = {{
+    .hash = {{UINT32_C(0x{low:08X}), UINT32_C(0x{high:08X})}},
+    .payload = (uint8_t *)eff_arena,
+    .bytes = {self.memory.saved_bytes},
+    .floats = {"eff_floats" if runs else "NULL"},
+    .runs = {len(runs)},
+    .reset = eff_init,
+}};
+
+int eff_save(eff_write write, void *context) {{ return eff_state_save(&eff_learned, 0, write, context); }}
+
+int eff_restore(eff_read read, void *context) {{ return eff_state_restore(&eff_learned, read, context); }}
+
+size_t eff_save_buffer(uint8_t *buffer, size_t length) {{ return eff_state_save_buffer(&eff_learned, buffer, length); }}
+
+int eff_restore_buffer(const uint8_t *buffer, size_t length) {{ return eff_state_restore_buffer(&eff_learned, buffer, length); }}
+"""
 
 
 def _defines(rows: Sequence[tuple[str, str, str]]) -> str:

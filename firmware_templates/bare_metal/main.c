@@ -84,9 +84,9 @@ static int32_t obey(uint32_t command)
 #endif
 #if EFF_HAS_LEARN && defined(EFF_SAVE_BYTES)
     case SAVE:
-        return saved_state_fits() ? (int32_t)eff_save(eff_free_start) : -1;
+        return saved_state_fits() ? (int32_t)eff_save_buffer(eff_free_start, SAVE_BYTES) : -1;
     case RESTORE:
-        return saved_state_fits() ? eff_restore(eff_free_start) : -1;
+        return saved_state_fits() ? eff_restore_buffer(eff_free_start, SAVE_BYTES) : -1;
 #endif
 #ifdef EFF_FURTHER_LINES
 #define RUN(number, run) case FIRST_LINE + (number): return run;

@@ -10,13 +10,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeff.codegen.folder import SAVE_HEADER_BYTES, Source, write_c, write_trace
+from edgeff.codegen.folder import Source, write_c, write_trace
 from edgeff.device.targets import register
 from edgeff.device.toolchains.host import host_shared_library
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Program
 from edgeff.program.codes import MEANINGS, Code
 from edgeff.program.interpreter import check_arguments, check_finite, check_labels, line_of, require_learning, require_rate
+from edgeff.program.state import OVERHEAD_BYTES, require_taken
 
 HARNESS = Path(__file__).with_name("host.c")
 
@@ -187,17 +188,15 @@ class HostTarget:
     def save(self) -> bytes:
         """What was learned, in the form that ``eff_restore`` takes on any target. Raises BadInput for a program that does not learn."""
         require_learning(self.program)
-        buffer = np.empty(self.memory.saved_bytes + SAVE_HEADER_BYTES, np.uint8)
-        self._c.eff_save.restype = ctypes.c_size_t
-        written = self._c.eff_save(_address(buffer))
+        buffer = np.empty(self.memory.saved_bytes + OVERHEAD_BYTES, np.uint8)
+        self._c.eff_save_buffer.restype = ctypes.c_size_t
+        written = self._c.eff_save_buffer(_address(buffer), ctypes.c_size_t(buffer.size))
         return buffer[:written].tobytes()
 
     def restore(self, saved: bytes) -> None:
-        """Takes back what ``save`` wrote. Raises BadInput for bytes that are damaged or of another model; nothing is changed then."""
+        """Takes back what ``save`` wrote. Raises BadInput for a state that the model refuses, and says why; nothing is changed then."""
         require_learning(self.program)
-        size = self.memory.saved_bytes + SAVE_HEADER_BYTES
-        if len(saved) != size or self._c.eff_restore(saved) != 0:
-            raise BadInput("saved state", got=f"{len(saved)} bytes, damaged or of another model", allowed=f"the {size} bytes of a save")
+        require_taken(self._c.eff_restore_buffer(saved, ctypes.c_size_t(len(saved))))
 
     def arena(self) -> NDArray[np.uint8]:
         """A copy of the arena's bytes."""

@@ -80,14 +80,16 @@ int eff_learn(int32_t label)
     return 0;
 }
 
-size_t eff_save(uint8_t *buffer)
+size_t eff_save_buffer(uint8_t *buffer, size_t length)
 {
+    (void)length;
     memcpy(buffer, eff_arena, EFF_SAVE_BYTES);
     return EFF_SAVE_BYTES;
 }
 
-int eff_restore(const uint8_t *buffer)
+int eff_restore_buffer(const uint8_t *buffer, size_t length)
 {
+    (void)length;
     memcpy(eff_arena, buffer, EFF_SAVE_BYTES);
     return 0;
 }

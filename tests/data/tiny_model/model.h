@@ -22,7 +22,7 @@ eff_input_t *eff_input(void);
 const eff_output_t *eff_output(void);
 int32_t eff_predict(void);
 int eff_learn(int32_t label);
-size_t eff_save(uint8_t *buffer);
-int eff_restore(const uint8_t *buffer);
+size_t eff_save_buffer(uint8_t *buffer, size_t length);
+int eff_restore_buffer(const uint8_t *buffer, size_t length);
 
 #endif

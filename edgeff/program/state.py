@@ -1,0 +1,112 @@
+"""Saved states in Python: the bytes that a model's ``eff_save`` writes and its ``eff_restore`` takes, with the same checks and codes.
+
+The format stands in ``codegen/runtime/eff_state.h``: a header with version, sequence number and binding hash, what persists of the arena,
+and a check sum of each. Refused: what is absent, truncated, damaged, of another version or another model, and weights that are not finite.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Mapping
+from enum import IntEnum
+
+import numpy as np
+
+from edgeff.errors import BadInput
+from edgeff.ir import Array, MemoryPlan, Program
+from edgeff.program.binding import binding
+
+MARK, VERSION = b"EFS", 1
+HEADER_BYTES = 20
+OVERHEAD_BYTES = HEADER_BYTES + 4
+"""The bytes of a saved state beside its payload."""
+
+
+class StateCode(IntEnum):
+    """What the functions of ``eff_state.h`` return."""
+
+    OK = 0
+    ABSENT = -1
+    TRUNCATED = -2
+    DAMAGED = -3
+    VERSION = -4
+    FOREIGN = -5
+    NOT_FINITE = -6
+    NO_WRITE = -7
+    LOST = -8
+
+
+REFUSALS = {
+    StateCode.ABSENT: "bytes that are no saved state",
+    StateCode.TRUNCATED: "a saved state without its end",
+    StateCode.DAMAGED: "a damaged state: a check sum is wrong",
+    StateCode.VERSION: f"a state of another version than {VERSION}, or of another byte order",
+    StateCode.FOREIGN: "the state of another model",
+    StateCode.NOT_FINITE: "a state with NaN or infinity among its weights",
+    StateCode.LOST: "a state that changed while it was read",
+}
+
+
+def float_runs(program: Program, memory: MemoryPlan) -> list[tuple[int, int]]:
+    """The first byte and the one past the last of each run of float32 numbers in a payload; neighbours are one run."""
+    runs: list[tuple[int, int]] = []
+    for tensor in program.saved:
+        first = memory.offsets[tensor.name]
+        if tensor.dtype != "float32":
+            continue
+        if runs and runs[-1][1] == first:
+            first = runs.pop()[0]
+        runs.append((first, memory.offsets[tensor.name] + tensor.size_bytes))
+    return runs
+
+
+def saved(program: Program, memory: MemoryPlan, values: Mapping[str, Array], sequence: int = 0) -> bytes:
+    """The state of ``program`` when its variables and states, by name, are ``values``."""
+    payload = bytearray(memory.saved_bytes)
+    for tensor in program.saved:
+        first = memory.offsets[tensor.name]
+        payload[first : first + tensor.size_bytes] = values[tensor.name].tobytes()
+    header = MARK + struct.pack("<BIQ", VERSION, sequence, binding(program, memory))
+    return header + struct.pack("<I", zlib.crc32(header)) + bytes(payload) + struct.pack("<I", zlib.crc32(payload))
+
+
+def state_code(program: Program, memory: MemoryPlan, state: bytes) -> StateCode:
+    """What the C of ``program`` says of ``state``."""
+    if len(state) < HEADER_BYTES:
+        return StateCode.TRUNCATED
+    version, _, bound, check = struct.unpack("<BIQI", state[3:HEADER_BYTES])
+    if state[:3] != MARK:
+        return StateCode.ABSENT
+    if check != zlib.crc32(state[:16]):
+        return StateCode.VERSION if version == VERSION + 128 else StateCode.DAMAGED
+    if version != VERSION:
+        return StateCode.VERSION
+    if bound != binding(program, memory):
+        return StateCode.FOREIGN
+    end = HEADER_BYTES + memory.saved_bytes
+    if len(state) < end + 4:
+        return StateCode.TRUNCATED
+    if struct.unpack("<I", state[end : end + 4])[0] != zlib.crc32(state[HEADER_BYTES:end]):
+        return StateCode.DAMAGED
+    numbers = (state[HEADER_BYTES + first : HEADER_BYTES + last] for first, last in float_runs(program, memory))
+    finite = all(np.isfinite(np.frombuffer(run, np.float32)).all() for run in numbers)
+    return StateCode.OK if finite else StateCode.NOT_FINITE
+
+
+def restored(program: Program, memory: MemoryPlan, state: bytes) -> dict[str, Array]:
+    """The variables and states that ``state`` holds, by name. Raises BadInput for a state that the C would refuse."""
+    require_taken(state_code(program, memory, state))
+    values = {}
+    for tensor in program.saved:
+        first = HEADER_BYTES + memory.offsets[tensor.name]
+        values[tensor.name] = np.frombuffer(state[first : first + tensor.size_bytes], tensor.dtype).reshape(tensor.shape).copy()
+    return values
+
+
+def require_taken(code: int) -> None:
+    """Raises BadInput unless ``code``, of a restore, is ``OK``."""
+    if code != StateCode.OK:
+        raise BadInput(
+            "saved state", got=REFUSALS.get(StateCode(code), str(code)), allowed="what this model, or one that means the same, saved"
+        )

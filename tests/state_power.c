@@ -1,0 +1,56 @@
+/* A flash of two slots whose power fails: after `budget` bytes that are written or erased, nothing happens any more. */
+#include <string.h>
+
+#include "model.h"
+
+#define SLOT 4096u
+
+static uint8_t flash[2 * SLOT];
+static long budget;
+
+static size_t spend(size_t length)
+{
+    const size_t done = budget < 0 ? length : (size_t)budget < length ? (size_t)budget : length;
+    budget -= budget < 0 ? 0 : (long)done;
+    return done;
+}
+
+static size_t flash_write(void *context, uint32_t offset, const void *bytes, size_t length)
+{
+    (void)context;
+    const size_t done = spend(length);
+    for (size_t i = 0; i < done; ++i) {
+        flash[offset + i] &= ((const uint8_t *)bytes)[i]; /* NOR flash clears bits, and only an erase sets them */
+    }
+    return done;
+}
+
+static size_t flash_read(void *context, uint32_t offset, void *bytes, size_t length)
+{
+    (void)context;
+    memcpy(bytes, flash + offset, length);
+    return length;
+}
+
+static size_t flash_erase(void *context, uint32_t offset, size_t length)
+{
+    (void)context;
+    const size_t done = spend(length);
+    memset(flash + offset, 0xFF, done);
+    return done;
+}
+
+static const eff_slots slots = {flash_read, flash_write, flash_erase, NULL, {0, SLOT}, SLOT};
+
+void power_clear(void) { memset(flash, 0xFF, sizeof flash); }
+uint8_t *power_flash(void) { return flash; }
+
+int power_save(long bytes)
+{
+    budget = bytes;
+    const int code = eff_slots_save(&eff_learned, &slots);
+    budget = -1;
+    return code;
+}
+
+int power_restore(void) { return eff_slots_restore(&eff_learned, &slots); }

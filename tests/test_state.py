@@ -1,0 +1,242 @@
+"""Learned state: C and Python write and refuse the same bytes, callbacks see it in order, and no loss of power loses the last good one."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_networks import deployed, samples
+
+from edgeff.codegen.folder import write_c
+from edgeff.device.targets.host import HostTarget
+from edgeff.device.toolchains.host import host_shared_library
+from edgeff.errors import BadInput
+from edgeff.ir import Numeric
+from edgeff.program.interpreter import Interpreter
+from edgeff.program.state import HEADER_BYTES, StateCode, float_runs, restored, saved, state_code
+
+NUMERICS: list[Numeric] = ["float32", "int16", "int8"]
+POWER = Path(__file__).with_name("state_power.c")
+WRITE = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p, ctypes.c_size_t)
+
+
+def learned(numeric: Numeric, steps: int = 5) -> HostTarget:
+    """A program of PEPITA that has learned as C."""
+    deployment = deployed("pepita", numeric)
+    host = HostTarget(deployment.program)
+    host.learn_many(deployment.inputs(samples(steps)), np.arange(steps) % 4)
+    return host
+
+
+def sealed(header: bytes, payload: bytes) -> bytes:
+    """A state with check sums that are right."""
+    return header[:16] + struct.pack("<I", zlib.crc32(header[:16])) + payload + struct.pack("<I", zlib.crc32(payload))
+
+
+def refuses(host: HostTarget, state: bytes, code: StateCode) -> None:
+    """Both the C and Python refuse ``state`` by ``code``, and the running model stays as it is."""
+    before = host.arena()
+    assert host._c.eff_restore_buffer(state, ctypes.c_size_t(len(state))) == code
+    assert state_code(host.program, host.memory, state) == code
+    assert (host.arena() == before).all()
+    with pytest.raises(BadInput, match=r"^saved state: got "):
+        host.restore(state)
+    with pytest.raises(BadInput, match=r"^saved state: got "):
+        restored(host.program, host.memory, state)
+
+
+@pytest.mark.parametrize("numeric", NUMERICS)
+def test_python_reads_what_c_writes_and_c_what_python_writes(numeric: Numeric) -> None:
+    host = learned(numeric)
+    values = restored(host.program, host.memory, host.save())
+    for name, value in values.items():
+        assert (value == host.tensor(name)).all()
+    twin = Interpreter(host.program)
+    twin.learn(deployed("pepita", numeric).inputs(samples(1))[0], 1)
+    state = saved(host.program, host.memory, {name: twin.tensor(name) for name in values}, sequence=7)
+    host.restore(state)
+    assert all((host.tensor(name) == twin.tensor(name)).all() for name in values)
+
+
+@pytest.mark.parametrize("numeric", NUMERICS)
+def test_every_flipped_bit_is_refused_and_changes_nothing(numeric: Numeric) -> None:
+    host = learned(numeric)
+    state = host.save()
+    for position in range(len(state)):
+        damaged = bytearray(state)
+        damaged[position] ^= 0x10
+        refuses(host, bytes(damaged), StateCode.ABSENT if position < 3 else StateCode.DAMAGED)
+
+
+def test_each_refusal_has_a_code_of_its_own() -> None:
+    host = learned("float32")
+    state = host.save()
+    payload = state[HEADER_BYTES:-4]
+    for length in (0, 3, HEADER_BYTES - 1, HEADER_BYTES, len(state) // 2, len(state) - 1):
+        refuses(host, state[:length], StateCode.TRUNCATED)
+    refuses(host, b"\xff" * len(state), StateCode.ABSENT)
+    refuses(host, sealed(state[:3] + b"\x02" + state[4:16], payload), StateCode.VERSION)
+    refuses(host, HostTarget(deployed("dfa", "float32").program).save(), StateCode.FOREIGN)
+    host.restore(state)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_refused_wherever_they_stand(value: float) -> None:
+    host = learned("float32")
+    state = host.save()
+    places = [place for first, last in float_runs(host.program, host.memory) for place in range(first, last, 4)]
+    assert len(places) == sum(t.elements for t in host.program.by_role("variable") if t.dtype == "float32")
+    for place in places:
+        payload = bytearray(state[HEADER_BYTES:-4])
+        payload[place : place + 4] = np.float32(value).tobytes()
+        refuses(host, sealed(state, bytes(payload)), StateCode.NOT_FINITE)
+
+
+@pytest.mark.parametrize("numeric", NUMERICS)
+def test_a_save_calls_back_in_order_in_aligned_pieces(numeric: Numeric) -> None:
+    host = learned(numeric)
+    pieces: list[tuple[int, bytes]] = []
+
+    def write(_context: Any, offset: int, place: int, length: int) -> int:
+        pieces.append((offset, ctypes.string_at(place, length)))
+        return length
+
+    assert host._c.eff_save(WRITE(write), None) == StateCode.OK
+    assert b"".join(piece for _, piece in pieces) == host.save()
+    assert [offset for offset, _ in pieces] == [32 * number for number in range(len(pieces))]
+    assert all(len(piece) == 32 for _, piece in pieces[:-1])
+
+
+def test_a_save_that_fails_at_any_write_says_so() -> None:
+    host = learned("int8")
+    count = -(-len(host.save()) // 32)
+    for failing in range(count):
+        left = failing
+
+        def write(_context: Any, _offset: int, _place: int, length: int) -> int:
+            nonlocal left
+            left -= 1
+            return length if left >= 0 else length - 1
+
+        assert host._c.eff_save(WRITE(write), None) == StateCode.NO_WRITE
+        assert left == -1, "no write after one that failed"
+
+
+def reader(state: bytes, after: Callable[[int, int], bool] = lambda _offset, _length: True) -> Any:
+    """A reader of ``state`` that fails where ``after`` says so."""
+
+    def read(_context: Any, offset: int, place: int, length: int) -> int:
+        piece = state[offset : offset + length] if after(offset, length) else b""
+        ctypes.memmove(place, piece, len(piece))
+        return len(piece)
+
+    return WRITE(read)
+
+
+def test_a_reader_that_fails_in_the_second_reading_leaves_the_weights_as_exported() -> None:
+    host = learned("int8")
+    state, size = host.save(), host.memory.persistent_bytes
+    assert host._c.eff_restore(reader(state), None) == StateCode.OK
+    assert host._c.eff_restore(reader(state, lambda _offset, length: length < size), None) == StateCode.LOST
+    now = host.arena()[:size]
+    host.init()
+    assert (now == host.arena()[:size]).all()
+
+
+def test_a_buffer_that_is_too_small_is_left_alone() -> None:
+    host = learned("int8")
+    needed = len(host.save())
+    buffer = (ctypes.c_uint8 * needed)(*([0xA5] * needed))
+    assert host._c.eff_save_buffer(buffer, ctypes.c_size_t(needed - 1)) == 0
+    assert bytes(buffer) == b"\xa5" * needed
+
+
+@pytest.fixture(scope="module")
+def power(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A model on a flash whose power fails."""
+    folder = tmp_path_factory.mktemp("power")
+    program = deployed("pepita", "int8").program
+    source = write_c(program, folder / "c")
+    host_shared_library([*source.sources, POWER], source.folder, folder / "power.so")
+    library: Any = ctypes.CDLL(str(folder / "power.so"))
+    library.power_save.argtypes = [ctypes.c_long]
+    library.eff_input.restype = library.power_flash.restype = ctypes.c_void_p
+    library.persistent = source.memory.persistent_bytes
+    return library
+
+
+def weights(library: Any) -> bytes:
+    return ctypes.string_at(ctypes.addressof(ctypes.c_uint8.in_dll(library, "eff_arena")), library.persistent)
+
+
+def learn(library: Any, label: int) -> bytes:
+    """What persists after one more step."""
+    x = np.random.default_rng(label).integers(-128, 128, 12).astype(np.int8)
+    ctypes.memmove(library.eff_input(), x.ctypes.data, 12)
+    assert library.eff_learn(label % 4) == 0
+    return weights(library)
+
+
+def test_slots_take_turns_and_the_newest_is_restored(power: Any) -> None:
+    power.power_clear()
+    power.eff_init()
+    assert power.power_restore() == StateCode.ABSENT
+    for step in range(5):
+        state = learn(power, step)
+        assert power.power_save(-1) == StateCode.OK
+        power.eff_init()
+        assert power.power_restore() == StateCode.OK
+        assert weights(power) == state
+
+
+@pytest.mark.parametrize("saves", [0, 1, 2, 3])
+def test_no_loss_of_power_at_any_byte_loses_the_last_good_state(power: Any, saves: int) -> None:
+    power.power_clear()
+    power.eff_init()
+    old = weights(power)
+    for step in range(saves):
+        old = learn(power, step)
+        assert power.power_save(-1) == StateCode.OK
+    flash = ctypes.string_at(power.power_flash(), 8192)
+    new = learn(power, 9)
+    length = 4096 + 24 + power.persistent  # an erased slot, then every byte of the state
+    outcomes = []
+    for budget in [*range(0, 4096, 61), *range(4096, length + 1)]:
+        ctypes.memmove(power.power_flash(), flash, len(flash))
+        power.eff_init()
+        assert power.power_restore() == (StateCode.OK if saves else StateCode.ABSENT)
+        learn(power, 9)
+        code = power.power_save(budget)
+        assert (code == StateCode.OK) == (budget == length)
+        power.eff_init()
+        found = power.power_restore()
+        if budget < length and not saves:
+            assert found in (StateCode.ABSENT, StateCode.DAMAGED)
+        else:
+            assert found == StateCode.OK
+            assert weights(power) == (new if budget == length else old)
+        outcomes.append(found)
+        assert power.power_save(-1) == StateCode.OK  # and the next save works again
+    assert StateCode.OK in outcomes
+
+
+def test_sequence_numbers_wrap_around(power: Any) -> None:
+    program = deployed("pepita", "int8").program
+    host = HostTarget(program)
+    values = {tensor.name: host.tensor(tensor.name) for tensor in program.by_role("variable", "state")}
+    for older, newer in ((2**32 - 1, 0), (5, 6), (2**31 - 1, 2**31)):
+        for swapped in (False, True):
+            power.power_clear()
+            states = [saved(program, host.memory, values, sequence) for sequence in (older, newer)]
+            for place, state in zip((4096, 0) if swapped else (0, 4096), states, strict=True):
+                ctypes.memmove(power.power_flash() + place, state, len(state))
+            power.eff_init()
+            assert power.power_save(-1) == StateCode.OK
+            overwritten = ctypes.string_at(power.power_flash() + (4096 if swapped else 0), 16)
+            assert struct.unpack("<I", overwritten[4:8])[0] == (newer + 1) % 2**32
