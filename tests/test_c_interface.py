@@ -12,7 +12,7 @@ import pytest
 from small_networks import deployed, samples, small
 
 from edgeff.codegen.folder import write_c
-from edgeff.codegen.names import check_prefix
+from edgeff.codegen.names import check_prefix, names_in
 from edgeff.device.targets.host import HostTarget
 from edgeff.device.toolchains.host import host_compiler
 from edgeff.errors import BadInput
@@ -50,11 +50,30 @@ def objects(folder: Path, *options: str) -> list[Path]:
 @pytest.mark.parametrize(("rule", "numeric"), [("pepita", "int8"), ("bp", "float32"), (None, "int16")])
 def test_cpp_includes_the_header_and_calls_every_function(rule: str | None, numeric: Numeric, standard: str, tmp_path: Path) -> None:
     write_c(deployed(rule, numeric).program, tmp_path)
-    learning = "ok = ok && eff_learn(3) == 0;" if rule else ""
+    learning = (
+        """ok = ok && eff_learn(3) == 0;
+    static uint8_t buffer[EFF_SAVE_BYTES];
+    ok = ok && eff_save_buffer(buffer, sizeof buffer) == sizeof buffer && eff_restore_buffer(buffer, sizeof buffer) == EFF_STATE_OK;
+    ok = ok && eff_save(write, nullptr) == EFF_STATE_OK && eff_restore(read, nullptr) == EFF_STATE_TRUNCATED;
+    const eff_slots slots = {read, write, erase, nullptr, {0, 4096}, 4096};
+    ok = ok && eff_slots_save(&eff_learned, &slots) == EFF_STATE_TRUNCATED;
+    ok = ok && eff_slots_restore(&eff_learned, &slots) == EFF_STATE_TRUNCATED;
+    """
+        if rule
+        else ""
+    )
+    callbacks = (
+        """static size_t write(void *, uint32_t, const void *, size_t length) { return length; }
+static size_t read(void *, uint32_t, void *, size_t) { return 0; }
+static size_t erase(void *, uint32_t, size_t length) { return length; }
+"""
+        if rule
+        else ""
+    )
     quantised = "" if numeric == "float32" else "ok = ok && EFF_INPUT_SCALE > 0 && EFF_OUTPUT_SCALE > 0;"
     (tmp_path / "main.cpp").write_text(
         f"""#include "model.h"
-int main()
+{callbacks}int main()
 {{
     eff_init();
     for (int i = 0; i < EFF_INPUTS; ++i) {{ eff_input()[i] = eff_input_t(i); }}
@@ -104,7 +123,8 @@ def test_three_models_of_several_numerics_run_in_one_image_with_shared_kernels(t
 def test_a_prefix_stands_before_every_name_of_the_model(rule: str | None, numeric: Numeric, tmp_path: Path) -> None:
     write_c(deployed(rule, numeric).program, tmp_path, prefix="wake_")
     header = (tmp_path / "wake_model.h").read_text(encoding="utf-8")
-    assert not re.findall(r"\b(?:eff|EFF)_\w+", header)
+    shared = {name for path in tmp_path.glob("eff_s*.h") for name in names_in(path.read_text(encoding="utf-8"))}
+    assert names_in(header) <= shared | {"eff_state", "eff_slots"}
     assert {"wake_init", "wake_predict", "WAKE_INPUTS", "WAKE_ARENA_SECTION", "wake_input_t"} <= set(re.findall(r"\w+", header))
     (folder,) = {path.parent for path in objects(tmp_path)}
     symbols = run("nm", "-g", "--defined-only", folder / "wake_model.o")

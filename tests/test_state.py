@@ -58,9 +58,14 @@ def test_python_reads_what_c_writes_and_c_what_python_writes(numeric: Numeric) -
     for name, value in values.items():
         assert (value == host.tensor(name)).all()
     twin = Interpreter(host.program)
-    twin.learn(deployed("pepita", numeric).inputs(samples(1))[0], 1)
-    state = saved(host.program, host.memory, {name: twin.tensor(name) for name in values}, sequence=7)
-    host.restore(state)
+    twin.restore(host.save())
+    assert twin.save() == host.save()
+    x = deployed("pepita", numeric).inputs(samples(1))[0]
+    twin.learn(x, 1)
+    host.learn(x, 1)
+    assert twin.save() == host.save()
+    host.init()
+    host.restore(twin.save(sequence=7))
     assert all((host.tensor(name) == twin.tensor(name)).all() for name in values)
 
 

@@ -10,6 +10,8 @@ from edgeff import registry
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Call, Line, Program
 from edgeff.program.codes import INFINITE_BITS, MEANINGS, Code, largest_bits, rate_word, takes
+from edgeff.program.plan import plan
+from edgeff.program.state import restored, saved
 
 
 def line_of(program: Program, name: str) -> Line:
@@ -112,6 +114,17 @@ class Interpreter:
             return Code.NOT_FINITE
         _, *best = self.line("infer", x, after=after)
         return int(best[0][0]) if best else -1
+
+    def save(self, sequence: int = 0) -> bytes:
+        """What was learned: the bytes that the C of this program saves. Raises BadInput for a program that does not learn."""
+        require_learning(self.program)
+        return saved(self.program, plan(self.program), self._arrays, sequence)
+
+    def restore(self, state: bytes) -> None:
+        """Takes back what the C or ``save`` wrote. Raises BadInput for a state that the C refuses; nothing is changed then."""
+        require_learning(self.program)
+        for name, value in restored(self.program, plan(self.program), state).items():
+            self._arrays[name][...] = value
 
     def output(self) -> Array:
         """The scores after ``predict``."""

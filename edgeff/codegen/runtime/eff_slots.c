@@ -7,20 +7,20 @@ typedef struct {
     uint32_t first;
 } eff_slot;
 
-static size_t eff_write_slot(void *context, uint32_t offset, const void *bytes, size_t length)
+static EFF_SMALL size_t eff_write_slot(void *context, uint32_t offset, const void *bytes, size_t length)
 {
     const eff_slot *slot = (const eff_slot *)context;
     return slot->slots->write(slot->slots->context, slot->first + offset, bytes, length);
 }
 
-static size_t eff_read_slot(void *context, uint32_t offset, void *bytes, size_t length)
+static EFF_SMALL size_t eff_read_slot(void *context, uint32_t offset, void *bytes, size_t length)
 {
     const eff_slot *slot = (const eff_slot *)context;
     return slot->slots->read(slot->slots->context, slot->first + offset, bytes, length);
 }
 
 /* The slot with the newest good state, or -1; `codes` says of each slot what its check gave, `sequence` is the newest's. */
-static int32_t eff_newest(const eff_state *state, const eff_slots *slots, int *codes, uint32_t *sequence)
+static EFF_SMALL int32_t eff_newest(const eff_state *state, const eff_slots *slots, int *codes, uint32_t *sequence)
 {
     uint32_t numbers[2] = {0, 0};
     for (int32_t i = 0; i < 2; ++i) {
@@ -37,7 +37,7 @@ static int32_t eff_newest(const eff_state *state, const eff_slots *slots, int *c
     return newest;
 }
 
-int eff_slots_save(const eff_state *state, const eff_slots *slots)
+EFF_SMALL int eff_slots_save(const eff_state *state, const eff_slots *slots)
 {
     if (slots->bytes < EFF_STATE_OVERHEAD || slots->bytes - EFF_STATE_OVERHEAD < state->bytes) {
         return EFF_STATE_NO_WRITE;
@@ -53,7 +53,7 @@ int eff_slots_save(const eff_state *state, const eff_slots *slots)
     return code != EFF_STATE_OK ? code : eff_state_check(state, eff_read_slot, &slot, &sequence);
 }
 
-int eff_slots_restore(const eff_state *state, const eff_slots *slots)
+EFF_SMALL int eff_slots_restore(const eff_state *state, const eff_slots *slots)
 {
     int codes[2];
     uint32_t sequence;

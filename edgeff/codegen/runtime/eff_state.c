@@ -7,7 +7,7 @@
 
 typedef char eff_assert_chunk[EFF_STATE_CHUNK % 8u == 0u && EFF_STATE_CHUNK >= EFF_STATE_HEADER ? 1 : -1];
 
-static uint32_t eff_crc(uint32_t crc, const uint8_t *bytes, size_t length)
+static EFF_SMALL uint32_t eff_crc(uint32_t crc, const uint8_t *bytes, size_t length)
 {
     for (size_t i = 0; i < length; ++i) {
         crc ^= bytes[i];
@@ -18,7 +18,7 @@ static uint32_t eff_crc(uint32_t crc, const uint8_t *bytes, size_t length)
     return crc;
 }
 
-static void eff_take(void *to, const void *from, size_t length)
+static EFF_SMALL void eff_take(void *to, const void *from, size_t length)
 {
     uint8_t *target = (uint8_t *)to;
     const uint8_t *source = (const uint8_t *)from;
@@ -28,7 +28,7 @@ static void eff_take(void *to, const void *from, size_t length)
 }
 
 /* "EFS" and the version; the byte order of this machine decides where they stand and what the version is. */
-static void eff_mark(uint8_t *mark)
+static EFF_SMALL void eff_mark(uint8_t *mark)
 {
     const uint16_t one = 1;
     mark[0] = 'E', mark[1] = 'F', mark[2] = 'S';
@@ -46,7 +46,7 @@ typedef struct {
     uint8_t bytes[EFF_STATE_CHUNK];
 } eff_stream;
 
-static void eff_flush(eff_stream *stream)
+static EFF_SMALL void eff_flush(eff_stream *stream)
 {
     if (!stream->failed && stream->write(stream->context, stream->offset, stream->bytes, stream->filled) != stream->filled) {
         stream->failed = 1;
@@ -55,7 +55,7 @@ static void eff_flush(eff_stream *stream)
     stream->filled = 0;
 }
 
-static void eff_put(eff_stream *stream, const void *bytes, size_t length)
+static EFF_SMALL void eff_put(eff_stream *stream, const void *bytes, size_t length)
 {
     for (size_t i = 0; i < length; ++i) {
         stream->bytes[stream->filled++] = ((const uint8_t *)bytes)[i];
@@ -65,7 +65,7 @@ static void eff_put(eff_stream *stream, const void *bytes, size_t length)
     }
 }
 
-int eff_state_save(const eff_state *state, uint32_t sequence, eff_write write, void *context)
+EFF_SMALL int eff_state_save(const eff_state *state, uint32_t sequence, eff_write write, void *context)
 {
     eff_stream stream = {0};
     stream.write = write;
@@ -89,7 +89,7 @@ int eff_state_save(const eff_state *state, uint32_t sequence, eff_write write, v
 /* ------------------------------------------------------------------ restore */
 
 /* Whether the float32 numbers among the bytes at `first` of the payload are finite; `first` and `length` are multiples of 4. */
-static int32_t eff_finite(const eff_state *state, size_t first, const uint8_t *bytes, size_t length)
+static EFF_SMALL int32_t eff_finite(const eff_state *state, size_t first, const uint8_t *bytes, size_t length)
 {
     for (uint32_t run = 0; run < state->runs; ++run) {
         for (size_t i = 0; i < length; i += 4) {
@@ -104,7 +104,7 @@ static int32_t eff_finite(const eff_state *state, size_t first, const uint8_t *b
     return 1;
 }
 
-static int eff_check_header(const eff_state *state, const uint8_t *header)
+static EFF_SMALL int eff_check_header(const eff_state *state, const uint8_t *header)
 {
     uint8_t mark[4];
     uint32_t crc;
@@ -125,7 +125,7 @@ static int eff_check_header(const eff_state *state, const uint8_t *header)
 }
 
 /* The check; `crc` receives the check sum of the payload. */
-static int eff_verify(const eff_state *state, eff_read read, void *context, uint32_t *sequence, uint32_t *crc)
+static EFF_SMALL int eff_verify(const eff_state *state, eff_read read, void *context, uint32_t *sequence, uint32_t *crc)
 {
     uint8_t bytes[EFF_STATE_CHUNK];
     if (read(context, 0, bytes, EFF_STATE_HEADER) != EFF_STATE_HEADER) {
@@ -153,13 +153,13 @@ static int eff_verify(const eff_state *state, eff_read read, void *context, uint
     return expected != ~*crc ? EFF_STATE_DAMAGED : finite ? EFF_STATE_OK : EFF_STATE_NOT_FINITE;
 }
 
-int eff_state_check(const eff_state *state, eff_read read, void *context, uint32_t *sequence)
+EFF_SMALL int eff_state_check(const eff_state *state, eff_read read, void *context, uint32_t *sequence)
 {
     uint32_t crc;
     return eff_verify(state, read, context, sequence, &crc);
 }
 
-int eff_state_restore(const eff_state *state, eff_read read, void *context)
+EFF_SMALL int eff_state_restore(const eff_state *state, eff_read read, void *context)
 {
     uint32_t sequence;
     uint32_t crc;
@@ -183,14 +183,14 @@ typedef struct {
     size_t length;
 } eff_buffer;
 
-static size_t eff_write_buffer(void *context, uint32_t offset, const void *bytes, size_t length)
+static EFF_SMALL size_t eff_write_buffer(void *context, uint32_t offset, const void *bytes, size_t length)
 {
     const eff_buffer *buffer = (const eff_buffer *)context;
     eff_take(buffer->to + offset, bytes, length);
     return length;
 }
 
-static size_t eff_read_buffer(void *context, uint32_t offset, void *bytes, size_t length)
+static EFF_SMALL size_t eff_read_buffer(void *context, uint32_t offset, void *bytes, size_t length)
 {
     const eff_buffer *buffer = (const eff_buffer *)context;
     const size_t first = (size_t)offset;
@@ -200,14 +200,14 @@ static size_t eff_read_buffer(void *context, uint32_t offset, void *bytes, size_
     return count;
 }
 
-size_t eff_state_save_buffer(const eff_state *state, uint8_t *buffer, size_t length)
+EFF_SMALL size_t eff_state_save_buffer(const eff_state *state, uint8_t *buffer, size_t length)
 {
     eff_buffer place = {buffer, NULL, length};
     const size_t needed = EFF_STATE_OVERHEAD + state->bytes;
     return needed <= length && eff_state_save(state, 0, eff_write_buffer, &place) == EFF_STATE_OK ? needed : 0;
 }
 
-int eff_state_restore_buffer(const eff_state *state, const uint8_t *buffer, size_t length)
+EFF_SMALL int eff_state_restore_buffer(const eff_state *state, const uint8_t *buffer, size_t length)
 {
     eff_buffer place = {NULL, buffer, length};
     return eff_state_restore(state, eff_read_buffer, &place);

@@ -16,6 +16,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A save is rare and waits for flash: its code is made small, not fast. */
+#if defined(__clang__)
+#define EFF_SMALL __attribute__((minsize, noinline))
+#elif defined(__GNUC__)
+#define EFF_SMALL __attribute__((optimize("Os"), noinline))
+#else
+#define EFF_SMALL
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
