@@ -16,7 +16,7 @@ from kernel_sources import write_kernels
 from narrow_ints import overflows, syntax_tree
 from small_networks import EVERY_PROGRAM, deployed, small
 
-from edgeff.codegen.folder import write_c
+from edgeff.codegen.folder import RUNTIME_FOLDER, write_c
 from edgeff.device.toolchains.host import host_compiler
 from edgeff.ir import Numeric
 from edgeff.kernels.arithmetic import exp_f32
@@ -56,7 +56,7 @@ def avr_kernels() -> tuple[Path, ...]:
     return objects
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=name)
+@pytest.mark.parametrize("source", [*SOURCES, *sorted(RUNTIME_FOLDER.glob("*.c"))], ids=name)
 def test_no_int_of_16_bits_overflows(source: Path) -> None:
     assert not list(overflows(syntax_tree(source, FOLDER)))
 
@@ -85,7 +85,7 @@ def test_the_check_of_narrow_ints_finds_what_overflows(narrow: str, wide: str, t
 @pytest.mark.parametrize(("rule", "numeric"), [program for program in EVERY_PROGRAM if program not in RAM_TOO_SMALL])
 def test_an_8_bit_avr_predicts_and_learns_to_the_bit(rule: str | None, numeric: Numeric, tmp_path: Path) -> None:
     write_c(deployed(rule, numeric, small(bias=rule != "ff")).program, tmp_path)
-    sources = (tmp_path / "model.c", *tmp_path.glob("eff_state.c"), tmp_path / "example" / "main.c", SERIAL)
+    sources = (tmp_path / "model.c", *tmp_path.glob("eff_state.c"), *tmp_path.glob("eff_slots.c"), tmp_path / "example" / "main.c", SERIAL)
     run(*AVR, f"-I{tmp_path}", *sources, *avr_kernels(), "-Wl,--gc-sections", "-o", tmp_path / "a.elf")
     assert "ok: every bit as in the reference" in run("simavr", "-m", "atmega2560", "-f", "16000000", tmp_path / "a.elf")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +15,10 @@ import numpy as np
 import pytest
 from small_networks import deployed, samples
 
-from edgeff.codegen.folder import write_c
+from edgeff.codegen.folder import RUNTIME_FOLDER, Source, write_c
+from edgeff.codegen.scan import defined
 from edgeff.device.targets.host import HostTarget
-from edgeff.device.toolchains.host import host_shared_library
+from edgeff.device.toolchains.host import host_compiler, host_shared_library
 from edgeff.errors import BadInput
 from edgeff.ir import Numeric
 from edgeff.program.interpreter import Interpreter
@@ -26,9 +29,9 @@ POWER = Path(__file__).with_name("state_power.c")
 WRITE = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p, ctypes.c_size_t)
 
 
-def learned(numeric: Numeric, steps: int = 5) -> HostTarget:
-    """A program of PEPITA that has learned as C."""
-    deployment = deployed("pepita", numeric)
+def learned(numeric: Numeric, rule: str = "pepita", steps: int = 5) -> HostTarget:
+    """A program that has learned as C."""
+    deployment = deployed(rule, numeric)
     host = HostTarget(deployment.program)
     host.learn_many(deployment.inputs(samples(steps)), np.arange(steps) % 4)
     return host
@@ -72,11 +75,17 @@ def test_python_reads_what_c_writes_and_c_what_python_writes(numeric: Numeric) -
 @pytest.mark.parametrize("numeric", NUMERICS)
 def test_every_flipped_bit_is_refused_and_changes_nothing(numeric: Numeric) -> None:
     host = learned(numeric)
-    state = host.save()
-    for position in range(len(state)):
+    state, before = host.save(), host.arena()
+    for bit in range(8 * len(state)):
+        position, mask = bit // 8, 1 << bit % 8
         damaged = bytearray(state)
-        damaged[position] ^= 0x10
-        refuses(host, bytes(damaged), StateCode.ABSENT if position < 3 else StateCode.DAMAGED)
+        damaged[position] ^= mask
+        other_order = position == 3 and mask == 128  # the header says that this bit reads as the other byte order
+        code = StateCode.ABSENT if position < 3 else StateCode.VERSION if other_order else StateCode.DAMAGED
+        assert host._c.eff_restore_buffer(bytes(damaged), ctypes.c_size_t(len(damaged))) == code
+        assert (host.arena() == before).all()
+        if position < HEADER_BYTES or bit % 8 == position % 8:
+            refuses(host, bytes(damaged), code)
 
 
 def test_each_refusal_has_a_code_of_its_own() -> None:
@@ -88,15 +97,21 @@ def test_each_refusal_has_a_code_of_its_own() -> None:
     refuses(host, b"\xff" * len(state), StateCode.ABSENT)
     refuses(host, sealed(state[:3] + b"\x02" + state[4:16], payload), StateCode.VERSION)
     refuses(host, HostTarget(deployed("dfa", "float32").program).save(), StateCode.FOREIGN)
+    for word in (8, 12):
+        other = bytearray(state)
+        other[word] ^= 1
+        refuses(host, sealed(bytes(other), payload), StateCode.FOREIGN)
     host.restore(state)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_weights_that_are_not_finite_are_refused_wherever_they_stand(value: float) -> None:
-    host = learned("float32")
+@pytest.mark.parametrize(("rule", "runs"), [("pepita", 1), ("scff", 2)])
+def test_weights_that_are_not_finite_are_refused_wherever_they_stand(rule: str, runs: int, value: float) -> None:
+    host = learned("float32", rule)
     state = host.save()
+    assert len(float_runs(host.program, host.memory)) == runs, "of scff an integer lies between the weights and the input it keeps"
     places = [place for first, last in float_runs(host.program, host.memory) for place in range(first, last, 4)]
-    assert len(places) == sum(t.elements for t in host.program.by_role("variable") if t.dtype == "float32")
+    assert len(places) == sum(t.elements for t in host.program.saved if t.dtype == "float32")
     for place in places:
         payload = bytearray(state[HEADER_BYTES:-4])
         payload[place : place + 4] = np.float32(value).tobytes()
@@ -152,6 +167,47 @@ def test_a_reader_that_fails_in_the_second_reading_leaves_the_weights_as_exporte
     now = host.arena()[:size]
     host.init()
     assert (now == host.arena()[:size]).all()
+
+
+def test_the_state_takes_no_ram_but_a_small_stack(tmp_path: Path) -> None:
+    """No function keeps a copy of the payload: there is nothing static, and no frame holds more than a write, a header and some words."""
+    sources = sorted(RUNTIME_FOLDER.glob("*.c"))
+    flags = ["-std=c99", "-O2", "-fstack-usage", f"-I{RUNTIME_FOLDER}"]
+    frames = {}
+    for source in sources:
+        code = tmp_path / f"{source.stem}.o"
+        subprocess.run([*host_compiler(), *flags, "-c", str(source), "-o", str(code)], check=True, timeout=120)
+        symbols = subprocess.run(["nm", str(code)], capture_output=True, text=True, check=True, timeout=120).stdout
+        assert not [line for line in symbols.splitlines() if line.split()[-2] in "bBcCdDsS"]
+        for line in code.with_suffix(".su").read_text(encoding="utf-8").splitlines():
+            place, size, kind = line.split("\t")
+            assert kind == "static"
+            frames[place.split(":")[-1]] = int(size)
+    assert {"eff_state_save", "eff_state_restore", "eff_slots_save"} <= set(frames)
+    assert max(frames.values()) <= 192, "32 bytes of a write, 20 of a header, and on a host of 64 bits the registers"
+
+
+def linked(source: Source, body: str) -> set[str]:
+    """The names of the functions and constants of a program whose ``main`` is ``body``, without those that it does not need."""
+    main, program = source.folder / "main_of_test.c", source.folder / "main_of_test"
+    main.write_text(f'#include "model.h"\nint main(void) {{ {body} }}\n', encoding="utf-8")
+    unused = "-Wl,-dead_strip" if sys.platform == "darwin" else "-Wl,--gc-sections"
+    flags = ["-std=c99", "-O1", "-ffunction-sections", "-fdata-sections", unused, f"-I{source.folder}"]
+    files = [*map(str, source.sources), str(main)]
+    subprocess.run([*host_compiler(), *flags, *files, "-o", str(program)], check=True, timeout=120)
+    symbols = subprocess.run(["nm", str(program)], capture_output=True, text=True, check=True, timeout=120).stdout
+    return {line.split()[-1].lstrip("_") for line in symbols.splitlines()}
+
+
+def test_a_program_that_does_not_save_links_nothing_of_the_state(tmp_path: Path) -> None:
+    source = write_c(deployed("pepita", "float32").program, tmp_path)
+    runtime = "".join(path.read_text(encoding="utf-8") for path in RUNTIME_FOLDER.glob("*.c"))
+    names = {*defined(runtime), "eff_learned", "eff_floats", "eff_save", "eff_restore", "eff_save_buffer", "eff_restore_buffer"}
+    learning = "eff_init(); return eff_predict() + eff_learn(0);"
+    assert not linked(source, learning) & names
+    saving = linked(source, f"static uint8_t state[EFF_SAVE_BYTES]; eff_save_buffer(state, sizeof state); {learning}")
+    assert {"eff_state_save_buffer", "eff_state_save", "eff_learned"} <= saving & names
+    assert "eff_slots_save" not in saving
 
 
 def test_a_buffer_that_is_too_small_is_left_alone() -> None:
@@ -220,13 +276,13 @@ def test_no_loss_of_power_at_any_byte_loses_the_last_good_state(power: Any, save
         code = power.power_save(budget)
         assert (code == StateCode.OK) == (budget == length)
         power.eff_init()
-        found = power.power_restore()
+        restored_code = power.power_restore()
         if budget < length and not saves:
-            assert found in (StateCode.ABSENT, StateCode.DAMAGED)
+            assert restored_code in (StateCode.ABSENT, StateCode.DAMAGED)
         else:
-            assert found == StateCode.OK
+            assert restored_code == StateCode.OK
             assert weights(power) == (new if budget == length else old)
-        outcomes.append(found)
+        outcomes.append(restored_code)
         assert power.power_save(-1) == StateCode.OK  # and the next save works again
     assert StateCode.OK in outcomes
 

@@ -137,6 +137,16 @@ def test_saved_state_comes_back_and_leaves_the_stack_figure_alone() -> None:
         target.restore(b"short")
 
 
+def test_a_state_that_the_free_ram_does_not_hold_is_neither_saved_nor_restored(tmp_path: Path) -> None:
+    """Beside 184 bytes of mailbox and arena and the 2048 of the stack, 88 bytes are too few for the state of 92."""
+    target = UnicornTarget(build_tiny(with_memory(load_board("rpi_pico"), 65_536, 184 + 2048 + 88), "zig", tmp_path))
+    before = target.read_arena()
+    for refused in (target.save, lambda: target.restore(bytes(92))):
+        with pytest.raises(EdgeffError, match="the RAM that is left over cannot hold the saved state: got 88 bytes; allowed: 92"):
+            refused()
+    assert target.read_arena() == before
+
+
 @pytest.mark.parametrize(
     "wrong", [np.zeros(4), np.zeros(3, np.float32), np.zeros(5, np.float32), np.zeros(4, np.int8), np.zeros(0, np.float32)]
 )

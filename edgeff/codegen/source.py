@@ -51,7 +51,7 @@ def rule_off(title: str) -> str:
 class Text:
     """The text of one program. ``kernels`` are those it calls, by name; ``command`` is what the files' heads say made them.
 
-    ``binding`` is the number that a saved state carries (``edgeff.codegen.binding``).
+    ``binding`` is the number that a saved state carries (``edgeff.program.binding``).
     """
 
     def __init__(self, program: Program, memory: MemoryPlan, command: str, binding: int) -> None:

@@ -25,6 +25,7 @@ from edgeff.device.tracing import CallTrace
 from edgeff.errors import BadInput, EdgeffError, Unsupported
 from edgeff.ir import Array, Board, Call
 from edgeff.program.codes import Code
+from edgeff.program.state import require_taken
 from edgeff.registry import cores, targets
 
 COMMANDS = {"infer": 1, "learn": 2, "init": 3, "save": 4, "restore": 5, "set_rate": 6}
@@ -190,23 +191,25 @@ class FirmwareTarget(ABC):
     def save(self) -> bytes:
         """The learned state, as ``eff_save`` writes it. Raises EdgeffError when the RAM left over cannot hold it."""
         self._require_learning()
+        self._require_room()
         count = self.call("save")
-        if count < 0:
-            raise EdgeffError("the RAM that is left over cannot hold the saved state", got=f"{self._save_bytes} bytes")
         state = self.read(self._saved, count)
         self._paint(self._saved, count)
         return state
 
     def restore(self, state: bytes) -> None:
-        """Puts back what ``save`` gave. Raises BadInput when it has another length, or when the model refuses it."""
+        """Puts back what ``save`` gave. Raises BadInput when it has another length, or when the model refuses it, and says why.
+
+        Raises EdgeffError when the RAM left over cannot hold it.
+        """
         self._require_learning()
         if len(state) != self._save_bytes:
             raise BadInput("saved state", got=f"{len(state)} bytes", allowed=f"{self._save_bytes} bytes")
+        self._require_room()
         self._poke(self._saved, state)
         result = self.call("restore")
         self._paint(self._saved, len(state))
-        if result != 0:
-            raise BadInput("saved state", got=f"refused by the model ({result})", allowed="what save gave")
+        require_taken(result)
 
     def write_arena(self, offset: int, values: Array) -> None:
         """Writes an array to the arena, ``offset`` bytes from its start. Raises BadInput where it does not lie inside."""
@@ -296,6 +299,12 @@ class FirmwareTarget(ABC):
     def _require_learning(self) -> None:
         if not self._has_learn:
             raise Unsupported("this firmware was built for inference only", next_step="build it with a rule")
+
+    def _require_room(self) -> None:
+        """Raises EdgeffError unless a saved state fits between the arena and what the stack may take."""
+        left = max(self.symbols["eff_free_end"].address - self._saved, 0)
+        if left < self._save_bytes:
+            raise EdgeffError("the RAM that is left over cannot hold the saved state", got=f"{left} bytes", allowed=f"{self._save_bytes}")
 
 
 def body_of(line: str) -> str:

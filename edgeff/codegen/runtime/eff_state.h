@@ -61,7 +61,8 @@ typedef struct {
 /* Writes the state, its bytes in order. Returns EFF_STATE_OK or EFF_STATE_NO_WRITE. */
 int eff_state_save(const eff_state *state, uint32_t sequence, eff_write write, void *context);
 
-/* Whether what is read can be restored: EFF_STATE_OK, with its sequence number, or why not. */
+/* Whether what is read can be restored: EFF_STATE_OK, with its sequence number, or why not. A flipped bit is EFF_STATE_DAMAGED; one
+ * of the first three bytes is EFF_STATE_ABSENT, and the highest one of the fourth, which tells the byte order, EFF_STATE_VERSION. */
 int eff_state_check(const eff_state *state, eff_read read, void *context, uint32_t *sequence);
 
 /* Reads twice: all is checked first, then loaded. A refusal leaves the running model as it is, all but EFF_STATE_LOST. */
