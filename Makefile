@@ -43,7 +43,7 @@ check: $(STAMP)  ## lint, format, types, imports between layers
 bench: $(STAMP)  ## every figure of docs/results again, and its tables (resumable; FRESH=--fresh begins anew)
 	for name in speed memory device_learning accuracy; do $(VENV)/bin/python benchmarks/$$name.py $(FRESH) || exit 1; done
 	$(VENV)/bin/python benchmarks/demo.py
-	$(VENV)/bin/python benchmarks/readme.py
+	$(VENV)/bin/python benchmarks/tables.py
 
 lock:  ## renew uv.lock from pyproject.toml (needs uv), from PyPI alone
 	uv lock --no-config --default-index https://pypi.org/simple

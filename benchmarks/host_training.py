@@ -36,7 +36,7 @@ from edgeff.ops.conv1d import Conv1d
 from edgeff.ops.conv2d import Conv2d
 from edgeff.ops.depthwise_conv2d import DepthwiseConv2d
 from edgeff.ops.window import Windowed
-from edgeff.ops.windows import same_padding
+from edgeff.ops.window_math import same_padding
 from edgeff.train.loop import Trained, accuracy, fit
 
 TIMED_IMAGES = {"cnn_1d": 12_800, "ds_cnn": 3_000, "fc_ae": 51_200, "mobilenet_v1_025": 640, "resnet8": 2_560}

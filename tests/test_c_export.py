@@ -218,7 +218,7 @@ def test_an_earlier_export_is_replaced_and_other_files_stay(tmp_path: Path) -> N
     write_c(deployed(None, "float32").program, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
         *("app.c", "app.h", "notes.txt", "edgeff.h", "eff_kernels.h", "example", "model.c", "model.h"),
-        *("eff_dense_x4.c", "eff_select.c", "eff_softmax.c"),
+        *("eff_dense_x4.c", "eff_argmax.c", "eff_softmax.c"),
     }
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from edgeff.device.gdb import BREAKPOINT, MEMORY_AT_ONCE, Gdb, GdbError, Silence
+from edgeff.device.emulation.gdb import BREAKPOINT, MEMORY_AT_ONCE, Gdb, GdbError, Silence
 
 Answer = Callable[[bytes], bytes | None]
 

@@ -23,7 +23,7 @@ from edgeff.ops import kind, make
 from edgeff.ops.add import Add
 from edgeff.ops.global_average_pool import GlobalAveragePool
 from edgeff.ops.requantise import Requantise
-from edgeff.ops.windows import same_padding
+from edgeff.ops.window_math import same_padding
 from edgeff.program.interpreter import Interpreter
 from edgeff.program.lower import lower
 from edgeff.verify.explain import litert_reference, round_half_away

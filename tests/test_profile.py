@@ -12,8 +12,8 @@ from firmware_cases import EACH_BUILD, EACH_TOOLCHAIN, INFER, LEARN, TINY, build
 from unicorn import arm_const, unicorn_const
 
 import edgeff.device.targets.unicorn as emulated
-from edgeff.device.block_hooks import NativeCounter, PythonCounter
 from edgeff.device.boards import load_board
+from edgeff.device.emulation.block_hooks import NativeCounter, PythonCounter
 from edgeff.device.firmware import write_project
 from edgeff.device.targets.unicorn import UnicornTarget
 from edgeff.device.toolchains import TOOLCHAINS

@@ -19,9 +19,9 @@ from image_networks import Builder, as_int8, inputs_for
 from small_networks import deployed, samples, small
 
 from edgeff.device.boards import load_board, load_boards
+from edgeff.device.emulation.qemu_process import package, plugin
 from edgeff.device.mailbox import load_target
 from edgeff.device.profile import Profile
-from edgeff.device.qemu_process import package, plugin
 from edgeff.device.simulate import build_project
 from edgeff.device.targets.host import HostTarget
 from edgeff.device.targets.qemu import QemuTarget

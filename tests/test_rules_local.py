@@ -27,7 +27,7 @@ from edgeff.ops import forward, kind, parameters, record
 from edgeff.ops.folding import fold
 from edgeff.ops.softmax import Softmax
 from edgeff.ops.window import Windowed
-from edgeff.ops.windows import conv2d_weight_gradient
+from edgeff.ops.window_math import conv2d_weight_gradient
 from edgeff.program.deploy import deploy
 from edgeff.program.interpreter import Interpreter
 from edgeff.program.lower import lower

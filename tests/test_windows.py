@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edgeff.ops import parallel, pooling, windows
+from edgeff.ops import parallel, pool_math, window_math
 
 Floats = NDArray[Any]
 STEP = 1e-5
@@ -53,7 +53,7 @@ def geometry(name: str) -> Any:
 
 def places(x: Floats, kernel: tuple[int, ...], stride: tuple[int, int], pads: tuple[int, ...]) -> Any:
     """For each output place (h, w) and tap (i, j) inside the image, the row and column of x that it reads."""
-    out_h, out_w = windows.output_size(x.shape, kernel, stride, pads)  # type: ignore[arg-type]
+    out_h, out_w = window_math.output_size(x.shape, kernel, stride, pads)  # type: ignore[arg-type]
     for h, w, i, j in product(range(out_h), range(out_w), *map(range, kernel)):
         row, column = h * stride[0] + i - pads[0], w * stride[1] + j - pads[1]
         if 0 <= row < x.shape[1] and 0 <= column < x.shape[2]:
@@ -76,7 +76,7 @@ def difference_quotients(value: Callable[[], Floats], at: Floats, sent: Floats) 
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_a_convolution_is_the_sum_over_its_taps(name: str) -> None:
     x, weight, _, stride, pads, _ = geometry(name)
-    actual = windows.conv2d(x, weight, stride, pads)
+    actual = window_math.conv2d(x, weight, stride, pads)
     expected = np.zeros_like(actual)
     for h, w, i, j, row, column in places(x, weight.shape[1:3], stride, pads):
         expected[:, h, w] += x[:, row, column] @ weight[:, i, j].T
@@ -86,7 +86,7 @@ def test_a_convolution_is_the_sum_over_its_taps(name: str) -> None:
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_a_depthwise_convolution_is_the_sum_over_its_taps(name: str) -> None:
     x, _, weight, stride, pads, multiplier = geometry(name)
-    actual = windows.depthwise_conv2d(x, weight, stride, pads, multiplier)
+    actual = window_math.depthwise_conv2d(x, weight, stride, pads, multiplier)
     expected = np.zeros_like(actual)
     for h, w, i, j, row, column in places(x, weight.shape[:2], stride, pads):
         expected[:, h, w] += np.repeat(x[:, row, column], multiplier, axis=1) * weight[i, j]
@@ -96,14 +96,16 @@ def test_a_depthwise_convolution_is_the_sum_over_its_taps(name: str) -> None:
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_the_gradients_of_a_convolution_are_its_difference_quotients(name: str) -> None:
     x, weight, _, stride, pads, _ = geometry(name)
-    y = windows.conv2d(x, weight, stride, pads)
+    y = window_math.conv2d(x, weight, stride, pads)
     sent = np.random.default_rng(1).normal(size=y.shape)
-    of_weight = windows.conv2d_weight_gradient(sent, x, weight.shape[1:3], stride, pads)
-    of_x = windows.conv2d_input_gradient(sent, weight, x.shape, stride, pads)
+    of_weight = window_math.conv2d_weight_gradient(sent, x, weight.shape[1:3], stride, pads)
+    of_x = window_math.conv2d_input_gradient(sent, weight, x.shape, stride, pads)
     np.testing.assert_allclose(
-        of_weight, difference_quotients(lambda: windows.conv2d(x, weight, stride, pads), weight, sent), rtol=0, atol=ROUNDING
+        of_weight, difference_quotients(lambda: window_math.conv2d(x, weight, stride, pads), weight, sent), rtol=0, atol=ROUNDING
     )
-    np.testing.assert_allclose(of_x, difference_quotients(lambda: windows.conv2d(x, weight, stride, pads), x, sent), rtol=0, atol=ROUNDING)
+    np.testing.assert_allclose(
+        of_x, difference_quotients(lambda: window_math.conv2d(x, weight, stride, pads), x, sent), rtol=0, atol=ROUNDING
+    )
 
 
 @pytest.mark.parametrize("name", GEOMETRIES)
@@ -111,11 +113,11 @@ def test_the_gradients_of_a_depthwise_convolution_are_its_difference_quotients(n
     x, _, weight, stride, pads, multiplier = geometry(name)
 
     def value() -> Floats:
-        return windows.depthwise_conv2d(x, weight, stride, pads, multiplier)
+        return window_math.depthwise_conv2d(x, weight, stride, pads, multiplier)
 
     sent = np.random.default_rng(1).normal(size=value().shape)
-    of_weight = windows.depthwise_weight_gradient(sent, x, weight.shape[:2], stride, pads, multiplier)
-    of_x = windows.depthwise_input_gradient(sent, weight, x.shape, stride, pads, multiplier)
+    of_weight = window_math.depthwise_weight_gradient(sent, x, weight.shape[:2], stride, pads, multiplier)
+    of_x = window_math.depthwise_input_gradient(sent, weight, x.shape, stride, pads, multiplier)
     np.testing.assert_allclose(of_weight, difference_quotients(value, weight, sent), rtol=0, atol=ROUNDING)
     np.testing.assert_allclose(of_x, difference_quotients(value, x, sent), rtol=0, atol=ROUNDING)
 
@@ -124,7 +126,7 @@ def test_the_gradients_of_a_depthwise_convolution_are_its_difference_quotients(n
 def test_the_average_counts_only_taps_inside_the_image(name: str) -> None:
     pool, stride, pads, image = POOLS[name]
     x = np.random.default_rng(3).normal(size=(2, *image))
-    actual = pooling.average_pool2d(x, pool, stride, pads)
+    actual = pool_math.average_pool2d(x, pool, stride, pads)
     seen: dict[tuple[int, int], list[Floats]] = {}
     for h, w, _, _, row, column in places(x, pool, stride, pads):
         seen.setdefault((h, w), []).append(x[:, row, column])
@@ -137,7 +139,7 @@ def test_the_average_counts_only_taps_inside_the_image(name: str) -> None:
 def test_the_largest_is_one_inside_the_image(name: str) -> None:
     pool, stride, pads, image = POOLS[name]
     x = np.random.default_rng(3).normal(size=(2, *image)) - 10.0  # a padding of zeros would win
-    actual = pooling.max_pool2d(x, pool, stride, pads)
+    actual = pool_math.max_pool2d(x, pool, stride, pads)
     expected = np.full_like(actual, -np.inf)
     for h, w, _, _, row, column in places(x, pool, stride, pads):
         expected[:, h, w] = np.maximum(expected[:, h, w], x[:, row, column])
@@ -148,19 +150,19 @@ def test_the_largest_is_one_inside_the_image(name: str) -> None:
 def test_the_gradients_of_pools_are_their_difference_quotients(name: str) -> None:
     pool, stride, pads, image = POOLS[name]
     x = np.random.default_rng(4).normal(size=(2, *image))
-    sent = np.random.default_rng(5).normal(size=pooling.max_pool2d(x, pool, stride, pads).shape)
-    of_average = pooling.average_pool2d_gradient(sent, x.shape, pool, stride, pads)
-    of_largest = pooling.max_pool2d_gradient(sent, x, pool, stride, pads)
-    averages = difference_quotients(lambda: pooling.average_pool2d(x, pool, stride, pads), x, sent)
+    sent = np.random.default_rng(5).normal(size=pool_math.max_pool2d(x, pool, stride, pads).shape)
+    of_average = pool_math.average_pool2d_gradient(sent, x.shape, pool, stride, pads)
+    of_largest = pool_math.max_pool2d_gradient(sent, x, pool, stride, pads)
+    averages = difference_quotients(lambda: pool_math.average_pool2d(x, pool, stride, pads), x, sent)
     np.testing.assert_allclose(of_average, averages, rtol=0, atol=ROUNDING)
     np.testing.assert_allclose(
-        of_largest, difference_quotients(lambda: pooling.max_pool2d(x, pool, stride, pads), x, sent), rtol=0, atol=ROUNDING
+        of_largest, difference_quotients(lambda: pool_math.max_pool2d(x, pool, stride, pads), x, sent), rtol=0, atol=ROUNDING
     )
 
 
 def test_of_equal_largest_taps_the_first_takes_the_gradient() -> None:
     x = np.zeros((1, 2, 2, 1))
-    actual = pooling.max_pool2d_gradient(np.ones((1, 1, 1, 1)), x, (2, 2), (2, 2), (0, 0, 0, 0))
+    actual = pool_math.max_pool2d_gradient(np.ones((1, 1, 1, 1)), x, (2, 2), (2, 2), (0, 0, 0, 0))
     assert actual[0, :, :, 0].tolist() == [[1.0, 0.0], [0.0, 0.0]]
 
 
@@ -175,18 +177,18 @@ def test_gradients_are_adjoint_to_the_convolutions(data: st.DataObject) -> None:
     rng = np.random.default_rng(0)
     x, weight = rng.normal(size=(batch, *image, channels)), rng.normal(size=(outputs, *kernel, channels))
     apart = rng.normal(size=(*kernel, channels * multiplier))
-    y = windows.conv2d(x, weight, stride, pads)  # type: ignore[arg-type]
+    y = window_math.conv2d(x, weight, stride, pads)  # type: ignore[arg-type]
     sent = rng.normal(size=y.shape)
     product_y = (y * sent).sum()
-    of_x = windows.conv2d_input_gradient(sent, weight, x.shape, stride, pads)  # type: ignore[arg-type]
-    of_weight = windows.conv2d_weight_gradient(sent, x, kernel, stride, pads)  # type: ignore[arg-type]
+    of_x = window_math.conv2d_input_gradient(sent, weight, x.shape, stride, pads)  # type: ignore[arg-type]
+    of_weight = window_math.conv2d_weight_gradient(sent, x, kernel, stride, pads)  # type: ignore[arg-type]
     np.testing.assert_allclose((of_x * x).sum(), product_y, atol=1e-10)
     np.testing.assert_allclose((of_weight * weight).sum(), product_y, atol=1e-10)
-    y = windows.depthwise_conv2d(x, apart, stride, pads, multiplier)  # type: ignore[arg-type]
+    y = window_math.depthwise_conv2d(x, apart, stride, pads, multiplier)  # type: ignore[arg-type]
     sent = rng.normal(size=y.shape)
     product_y = (y * sent).sum()
-    of_x = windows.depthwise_input_gradient(sent, apart, x.shape, stride, pads, multiplier)  # type: ignore[arg-type]
-    of_weight = windows.depthwise_weight_gradient(sent, x, kernel, stride, pads, multiplier)  # type: ignore[arg-type]
+    of_x = window_math.depthwise_input_gradient(sent, apart, x.shape, stride, pads, multiplier)  # type: ignore[arg-type]
+    of_weight = window_math.depthwise_weight_gradient(sent, x, kernel, stride, pads, multiplier)  # type: ignore[arg-type]
     np.testing.assert_allclose((of_x * x).sum(), product_y, atol=1e-10)
     np.testing.assert_allclose((of_weight * apart).sum(), product_y, atol=1e-10)
 
@@ -196,16 +198,16 @@ def every_result(x: Floats) -> list[Floats]:
     rng = np.random.default_rng(7)
     weight, apart = rng.normal(size=(4, 3, 3, 3)).astype(x.dtype), rng.normal(size=(3, 3, 6)).astype(x.dtype)
     stride, pads = (2, 1), (1, 1, 1, 1)
-    y, z = windows.conv2d(x, weight, stride, pads), windows.depthwise_conv2d(x, apart, stride, pads, 2)
-    average, largest = (pool(x, (2, 2), (2, 2), (0, 0, 0, 0)) for pool in (pooling.average_pool2d, pooling.max_pool2d))
+    y, z = window_math.conv2d(x, weight, stride, pads), window_math.depthwise_conv2d(x, apart, stride, pads, 2)
+    average, largest = (pool(x, (2, 2), (2, 2), (0, 0, 0, 0)) for pool in (pool_math.average_pool2d, pool_math.max_pool2d))
     return [
         *(y, z, average, largest),
-        windows.conv2d_weight_gradient(y, x, (3, 3), stride, pads),
-        windows.conv2d_input_gradient(y, weight, x.shape, stride, pads),
-        windows.depthwise_weight_gradient(z, x, (3, 3), stride, pads, 2),
-        windows.depthwise_input_gradient(z, apart, x.shape, stride, pads, 2),
-        pooling.average_pool2d_gradient(average, x.shape, (2, 2), (2, 2), (0, 0, 0, 0)),
-        pooling.max_pool2d_gradient(largest, x, (2, 2), (2, 2), (0, 0, 0, 0)),
+        window_math.conv2d_weight_gradient(y, x, (3, 3), stride, pads),
+        window_math.conv2d_input_gradient(y, weight, x.shape, stride, pads),
+        window_math.depthwise_weight_gradient(z, x, (3, 3), stride, pads, 2),
+        window_math.depthwise_input_gradient(z, apart, x.shape, stride, pads, 2),
+        pool_math.average_pool2d_gradient(average, x.shape, (2, 2), (2, 2), (0, 0, 0, 0)),
+        pool_math.max_pool2d_gradient(largest, x, (2, 2), (2, 2), (0, 0, 0, 0)),
     ]
 
 
@@ -216,7 +218,7 @@ def test_results_have_the_dtype_of_the_images(dtype: Any) -> None:
 
 def test_results_do_not_depend_on_the_count_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.default_rng(0).normal(size=(37, 9, 8, 3)).astype(np.float32)
-    monkeypatch.setattr(windows, "PATCH_BYTES", 20_000)
+    monkeypatch.setattr(window_math, "PATCH_BYTES", 20_000)
     monkeypatch.setattr(parallel, "CACHED_BYTES", 2_000)
     found = []
     for cores in (1, 2, 3):
@@ -231,15 +233,15 @@ def test_results_do_not_depend_on_the_count_of_cores(monkeypatch: pytest.MonkeyP
 def test_a_batch_in_slices_is_the_batch_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.default_rng(0).normal(size=(37, 9, 8, 3))
     whole = every_result(x)
-    monkeypatch.setattr(windows, "PATCH_BYTES", 1)
+    monkeypatch.setattr(window_math, "PATCH_BYTES", 1)
     monkeypatch.setattr(parallel, "CACHED_BYTES", 1)
     for expected, actual in zip(whole, every_result(x), strict=True):
         np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-11)
 
 
 def test_no_images_give_no_results() -> None:
-    assert windows.conv2d(np.zeros((0, 4, 4, 2)), np.ones((3, 3, 3, 2)), (1, 1), (0, 0, 0, 0)).shape == (0, 2, 2, 3)
-    assert pooling.max_pool2d(np.zeros((0, 4, 4, 2)), (2, 2), (2, 2), (0, 0, 0, 0)).shape == (0, 2, 2, 2)
+    assert window_math.conv2d(np.zeros((0, 4, 4, 2)), np.ones((3, 3, 3, 2)), (1, 1), (0, 0, 0, 0)).shape == (0, 2, 2, 3)
+    assert pool_math.max_pool2d(np.zeros((0, 4, 4, 2)), (2, 2), (2, 2), (0, 0, 0, 0)).shape == (0, 2, 2, 2)
 
 
 def test_memory_is_used_again_only_when_nobody_refers_to_it() -> None:
@@ -279,6 +281,6 @@ def test_products_by_slices_are_products(rows: int, inner: int, outputs: int) ->
 
 @pytest.mark.parametrize(("size", "kernel", "stride"), [(10, 4, 2), (49, 10, 2), (32, 3, 1), (32, 3, 2), (1, 3, 1), (5, 1, 2), (7, 2, 7)])
 def test_same_padding_gives_as_many_outputs_as_strides_fit(size: int, kernel: int, stride: int) -> None:
-    before, after = windows.same_padding(size, kernel, stride)
+    before, after = window_math.same_padding(size, kernel, stride)
     assert (size + before + after - kernel) // stride + 1 == -(-size // stride)
     assert 0 <= after - before <= 1

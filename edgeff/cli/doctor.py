@@ -51,7 +51,7 @@ HOST_COMPILERS = ("cc", "gcc", "clang")
 
 def programs() -> list[tuple[tuple[str, ...], str, str]]:
     """Programs by their names, with what each is for and how to get it: the host's compiler, and what the cores ask for."""
-    from edgeff.device.qemu_process import package
+    from edgeff.device.emulation.qemu_process import package
     from edgeff.device.toolchains import TOOLCHAINS
     from edgeff.device.toolchains.gcc import Gcc
     from edgeff.registry import cores

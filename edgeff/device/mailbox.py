@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 from edgeff.device.cores import Core, core_of
-from edgeff.device.counting import Counted
+from edgeff.device.emulation.counting import Counted
 from edgeff.device.firmware import ARENA_SYMBOL, Firmware
 from edgeff.device.profile import Profile, profile_edges
 from edgeff.device.targets import Counters, Target

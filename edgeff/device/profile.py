@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgeff.device.cores import Core
-from edgeff.device.counting import Counted
+from edgeff.device.emulation.counting import Counted
 from edgeff.device.toolchains.elf import Symbol
 from edgeff.errors import CheckFailed
 from edgeff.ir import Board, Call, Cost

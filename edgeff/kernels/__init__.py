@@ -158,7 +158,7 @@ class Kernel:
 
     @property
     def file(self) -> str:
-        """The name of its C file in an export: ``eff_dense.c`` for ``dense/kernel.c``, ``eff_select.c`` for ``select.c``."""
+        """The name of its C file in an export: ``eff_dense.c`` for ``dense/kernel.c``, ``eff_argmax.c`` for ``argmax.c``."""
         return source_name(self.source)
 
     @property

@@ -18,7 +18,7 @@ from edgeff.ops.depthwise_conv2d import DepthwiseConv2d
 from edgeff.ops.max_pool2d import MaxPool2d
 from edgeff.ops.pool2d import Pool2d
 from edgeff.ops.reshape import Reshape
-from edgeff.ops.windows import same_padding
+from edgeff.ops.window_math import same_padding
 
 Pair = tuple[int, int]
 

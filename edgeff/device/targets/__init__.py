@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol, TypeVar
 
-from edgeff.device.counting import Counted
+from edgeff.device.emulation.counting import Counted
 from edgeff.registry import targets
 
 __all__ = ["Counters", "Target", "register"]

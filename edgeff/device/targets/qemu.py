@@ -12,10 +12,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
-from edgeff.device.counting import Counted
-from edgeff.device.gdb import BREAKPOINT, WRITE_WATCHPOINT, Gdb, GdbError, Silence
+from edgeff.device.emulation.counting import Counted
+from edgeff.device.emulation.gdb import BREAKPOINT, WRITE_WATCHPOINT, Gdb, GdbError, Silence
+from edgeff.device.emulation.qemu_process import QemuProcess
 from edgeff.device.mailbox import PAINT, FirmwareTarget
-from edgeff.device.qemu_process import QemuProcess
 from edgeff.device.targets import register
 from edgeff.device.toolchains.elf import Symbol
 from edgeff.errors import BadInput

@@ -15,13 +15,13 @@ from typing import Any
 from unicorn import arm_const, unicorn_const
 from unicorn.unicorn_py3.unicorn import Uc, UcError
 
-from edgeff.device.block_hooks import counter
-from edgeff.device.counting import Counted
+from edgeff.device.emulation.block_hooks import counter
+from edgeff.device.emulation.counting import Counted
+from edgeff.device.emulation.watchdog import limit
 from edgeff.device.isa.thumb import THUMB
 from edgeff.device.mailbox import PAINT, FirmwareTarget
 from edgeff.device.targets import register
 from edgeff.device.toolchains.elf import Symbol
-from edgeff.device.watchdog import limit
 from edgeff.errors import EdgeffError
 
 _PAGE = 0x1000

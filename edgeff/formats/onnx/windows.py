@@ -17,7 +17,7 @@ from edgeff.formats.values import Activation, Node
 from edgeff.ops.average_pool2d import AveragePool2d
 from edgeff.ops.pool2d import Pool2d
 from edgeff.ops.window import Windowed
-from edgeff.ops.windows import same_padding
+from edgeff.ops.window_math import same_padding
 
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]

@@ -22,7 +22,7 @@ from edgeff.ir import Layer, Quant
 from edgeff.ops import record
 from edgeff.ops.pool2d import Pool2d
 from edgeff.ops.window import Windowed
-from edgeff.ops.windows import same_padding
+from edgeff.ops.window_math import same_padding
 
 Beyond = Literal["zeros", "lowest"] | None
 _PADDINGS = names_of(schema.Padding)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
-from edgeff.ops import operator, pooling
+from edgeff.ops import operator, pool_math
 from edgeff.ops.pool2d import Pool2d
 
 
@@ -21,10 +21,10 @@ class AveragePool2d(Pool2d):
     name: ClassVar[str] = "average_pool2d"
     summary: ClassVar[str] = "the average of each window"
     kernel: ClassVar[str] = "eff_average_pool2d"
-    pool: ClassVar[Callable[..., Array]] = staticmethod(pooling.average_pool2d)
+    pool: ClassVar[Callable[..., Array]] = staticmethod(pool_math.average_pool2d)
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
-        return (pooling.average_pool2d_gradient(delta, xs[0].shape, self.window, self.stride, self.pads),)
+        return (pool_math.average_pool2d_gradient(delta, xs[0].shape, self.window, self.stride, self.pads),)
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
         """int8: the division by a window's taps is in the scale of the gradient, so all windows must have as many."""

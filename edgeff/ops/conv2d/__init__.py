@@ -11,7 +11,7 @@ import numpy as np
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Attr, Layer
 from edgeff.kernels.windows import group_channels
-from edgeff.ops import Shape, operator, windows
+from edgeff.ops import Shape, operator, window_math
 from edgeff.ops.attributes import LEFT_OUT, Count
 from edgeff.ops.parallel import column_sums
 from edgeff.ops.window import Convolution, lower_window, lower_window_gradient, lower_window_tangent, lower_window_update
@@ -44,13 +44,13 @@ class Conv2d(Convolution):
 
     def product(self, layer: Layer, weight: Array, x: Array) -> Array:
         place = self.stride, self.pads
-        parts = [windows.conv2d(x[..., seen], weight[made], *place) for seen, made in self._cuts(layer, x.shape[3])]
+        parts = [window_math.conv2d(x[..., seen], weight[made], *place) for seen, made in self._cuts(layer, x.shape[3])]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=3)
 
     def weight_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array, x: Array) -> dict[str, Array]:
         place = self.window, self.stride, self.pads
         cuts = self._cuts(layer, x.shape[3])
-        parts = [windows.conv2d_weight_gradient(delta[..., made], x[..., seen], *place) / len(x) for seen, made in cuts]
+        parts = [window_math.conv2d_weight_gradient(delta[..., made], x[..., seen], *place) / len(x) for seen, made in cuts]
         gradients = {"weight": parts[0] if len(parts) == 1 else np.concatenate(parts)}
         if "bias" in params:
             gradients["bias"] = column_sums(delta) / len(x)
@@ -59,7 +59,7 @@ class Conv2d(Convolution):
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
         place, shape = (self.stride, self.pads), xs[0].shape
         parts = [
-            windows.conv2d_input_gradient(delta[..., made], params["weight"][made], (*shape[:3], seen.stop - seen.start), *place)
+            window_math.conv2d_input_gradient(delta[..., made], params["weight"][made], (*shape[:3], seen.stop - seen.start), *place)
             for seen, made in self._cuts(layer, shape[3])
         ]
         return (parts[0] if len(parts) == 1 else np.concatenate(parts, axis=3),)

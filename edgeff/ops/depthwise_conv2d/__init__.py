@@ -8,7 +8,7 @@ from math import prod
 from typing import Any, ClassVar
 
 from edgeff.ir import Array, Attr, Layer
-from edgeff.ops import Shape, operator, windows
+from edgeff.ops import Shape, operator, window_math
 from edgeff.ops.attributes import Count
 from edgeff.ops.parallel import column_sums
 from edgeff.ops.window import Convolution, lower_window, lower_window_gradient, lower_window_tangent, lower_window_update
@@ -32,17 +32,17 @@ class DepthwiseConv2d(Convolution):
         return *self.window, x[2] * self.multiplier
 
     def product(self, layer: Layer, weight: Array, x: Array) -> Array:
-        return windows.depthwise_conv2d(x, weight, self.stride, self.pads, self.multiplier)
+        return window_math.depthwise_conv2d(x, weight, self.stride, self.pads, self.multiplier)
 
     def weight_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array, x: Array) -> dict[str, Array]:
-        made = windows.depthwise_weight_gradient(delta, x, self.window, self.stride, self.pads, self.multiplier)
+        made = window_math.depthwise_weight_gradient(delta, x, self.window, self.stride, self.pads, self.multiplier)
         gradients = {"weight": made / len(x)}
         if "bias" in params:
             gradients["bias"] = column_sums(delta) / len(x)
         return gradients
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
-        return (windows.depthwise_input_gradient(delta, params["weight"], xs[0].shape, self.stride, self.pads, self.multiplier),)
+        return (window_math.depthwise_input_gradient(delta, params["weight"], xs[0].shape, self.stride, self.pads, self.multiplier),)
 
     def _lowered(self, layer: Layer, x: Any) -> tuple[str, dict[str, Attr]]:
         """The kernel's name without its suffix, and its attributes, for an input x."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from edgeff.ir import Array, Layer
-from edgeff.ops import operator, pooling
+from edgeff.ops import operator, pool_math
 from edgeff.ops.pool2d import Pool2d
 from edgeff.ops.window import lower_window_tangent
 
@@ -21,13 +21,13 @@ class MaxPool2d(Pool2d):
     summary: ClassVar[str] = "the largest of each window"
     kernel: ClassVar[str] = "eff_max_pool2d"
     gradient_reads_input: ClassVar[bool] = True
-    pool: ClassVar[Callable[..., Array]] = staticmethod(pooling.max_pool2d)
+    pool: ClassVar[Callable[..., Array]] = staticmethod(pool_math.max_pool2d)
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
-        return (pooling.max_pool2d_gradient(delta, xs[0], self.window, self.stride, self.pads),)
+        return (pool_math.max_pool2d_gradient(delta, xs[0], self.window, self.stride, self.pads),)
 
     def slope(self, layer: Layer, dx: Array, x: Array) -> Array:
-        return pooling.max_pool2d_tangent(dx, x, self.window, self.stride, self.pads)
+        return pool_math.max_pool2d_tangent(dx, x, self.window, self.stride, self.pads)
 
     def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
         """The largest of a window is found again in its input."""

@@ -18,7 +18,7 @@ import numpy as np
 from unicorn.unicorn_const import UC_ERR_OK, UC_HOOK_BLOCK
 from unicorn.unicorn_py3.unicorn import Uc, uclib
 
-from edgeff.device.counting import EDGE, SLOTS, SOURCE, Counted, Edge, State, counted, whole
+from edgeff.device.emulation.counting import EDGE, SLOTS, SOURCE, Counted, Edge, State, counted, whole
 from edgeff.device.toolchains.host import host_shared_library
 from edgeff.errors import EdgeffError, MissingTool
 

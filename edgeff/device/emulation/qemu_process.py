@@ -26,8 +26,8 @@ from typing import IO
 
 import numpy as np
 
-from edgeff.device.counting import EDGE, SLOTS, SOURCE, Counted, State, counted
-from edgeff.device.gdb import Gdb, GdbError
+from edgeff.device.emulation.counting import EDGE, SLOTS, SOURCE, Counted, State, counted
+from edgeff.device.emulation.gdb import Gdb, GdbError
 from edgeff.device.isa import InstructionSet
 from edgeff.device.toolchains.elf import Symbol
 from edgeff.device.toolchains.host import host_shared_library

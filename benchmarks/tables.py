@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import readme_picture
-import readme_rules
+import tables_picture
+import tables_rules
 from mlperf_tiny import BOARD, CMSIS_NN, PUBLISHED_MS
-from readme_rules import table
 from results import load
 from speed import FC_AE, PEERS
+from tables_rules import table
 
 ROOT = Path(__file__).parents[1]
 PAGES = (*sorted((ROOT / "docs" / "results").glob("*.md")), ROOT / "docs" / "rules" / "README.md")
@@ -249,7 +249,7 @@ SECTIONS = {"accuracy": accuracy, "device_learning": device_learning, "speed": s
     "trained": trained,
     "host_training": host_training,
     "conv_learning": conv_learning,
-    **readme_rules.SECTIONS,
+    **tables_rules.SECTIONS,
 }
 
 
@@ -263,9 +263,9 @@ def written(text: str) -> str:
 
 
 if __name__ == "__main__":
-    made = {page: written(page.read_text(encoding="utf-8")) for page in PAGES} | {PICTURE: readme_picture.picture()}
+    made = {page: written(page.read_text(encoding="utf-8")) for page in PAGES} | {PICTURE: tables_picture.picture()}
     for page, after in made.items():
         before = page.read_text(encoding="utf-8") if page.exists() else ""
         if "--check" in sys.argv and before != after:
-            sys.exit(f"{page.relative_to(ROOT)} is not what benchmarks/readme.py writes: run it")
+            sys.exit(f"{page.relative_to(ROOT)} is not what benchmarks/tables.py writes: run it")
         page.write_text(after, encoding="utf-8")

@@ -10,5 +10,5 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_the_tables_are_made_from_the_results() -> None:
-    done = subprocess.run([sys.executable, "readme.py", "--check"], cwd=ROOT / "benchmarks", capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "tables.py", "--check"], cwd=ROOT / "benchmarks", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

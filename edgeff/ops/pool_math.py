@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgeff.ops.parallel import cached, each, empty
-from edgeff.ops.windows import Floats, Pads, Pair, output_size, windows_of
+from edgeff.ops.window_math import Floats, Pads, Pair, output_size, windows_of
 
 
 def _taps(x: Floats, kernel: Pair, stride: Pair, pads: Pads, value: float = 0.0) -> list[Floats]:
