@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeff.formats.assembly import Assembly
-from edgeff.formats.tflite.operators import Handler, Operator, Values, fused, fused_option, only_fused
+from edgeff.formats.tflite.operators import Handler, TfliteNode, Values, fused, fused_option, only_fused
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Activation, Constant, Node, Value
 from edgeff.ir import Array
@@ -29,7 +29,7 @@ def channels(node: Node, constant: Constant) -> Array:
     return array.reshape(-1)
 
 
-def _mul(assembly: Assembly, node: Operator, values: Values) -> Value:
+def _mul(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     first, second = (values[1], values[0]) if isinstance(values[0], Constant) else (values[0], values[1])
     if not isinstance(second, Constant):
         only_fused(node, "NONE")

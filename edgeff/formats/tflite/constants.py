@@ -8,14 +8,14 @@ import numpy as np
 
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.flatbuffer import Table
-from edgeff.formats.tflite.operators import Handler, Operator, Values, dequantised
+from edgeff.formats.tflite.operators import Handler, TfliteNode, Values, dequantised
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Constant, Value
 
 _MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
 
 
-def _dequantize(assembly: Assembly, node: Operator, values: Values) -> Value:
+def _dequantize(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     if isinstance(values[0], Constant):
         return dequantised(assembly, node, values[0])
     x = node.activation(values[0])
@@ -24,12 +24,12 @@ def _dequantize(assembly: Assembly, node: Operator, values: Values) -> Value:
     return assembly.dequantise(node, x, x.quant)
 
 
-def _shape(assembly: Assembly, node: Operator, values: Values) -> Value:
+def _shape(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     """The shape of an activation, batch 1, as a constant: what converters compute a RESHAPE from."""
     return Constant(np.array((1, *(node.activation(values[0]).shape or ())), np.int32))
 
 
-def _strided_slice(assembly: Assembly, node: Operator, values: Values) -> Value:
+def _strided_slice(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     """One element or a run of a constant vector."""
     vector, begin, end, step = (node.constant(value, "vector").array for value in values)
     masks = dict.fromkeys(_MASKS, 0) | dict(node.attributes)
@@ -45,7 +45,7 @@ def _strided_slice(assembly: Assembly, node: Operator, values: Values) -> Value:
     return Constant(vector[first : None if masks["end_mask"] else int(end[0])])
 
 
-def _pack(assembly: Assembly, node: Operator, values: Values) -> Value:
+def _pack(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     """Constant numbers as a vector."""
     numbers = [node.constant(value, "number").array for value in values if value is not None]
     if not numbers or any(number.shape != () or number.dtype != np.int32 for number in numbers) or node.attributes.get("axis"):

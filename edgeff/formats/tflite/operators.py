@@ -37,7 +37,7 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Operator(Node):
+class TfliteNode(Node):
     """A node and the tensor that it makes."""
 
     output: Tensor
@@ -47,7 +47,7 @@ class Operator(Node):
 class Handler:
     """How to read an operator: the function, the least and largest count of inputs, its options as attributes."""
 
-    read: Callable[[Assembly, Operator, Values], Value]
+    read: Callable[[Assembly, TfliteNode, Values], Value]
     inputs: tuple[int, int]
     options_type: int
     options: Options = lambda table: {}

@@ -7,13 +7,13 @@ from __future__ import annotations
 import numpy as np
 
 from edgeff.formats.assembly import Assembly
-from edgeff.formats.tflite.operators import Handler, Operator, Values
+from edgeff.formats.tflite.operators import Handler, TfliteNode, Values
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Activation, Node, Value
 from edgeff.ir import Array
 
 
-def _pad(assembly: Assembly, node: Operator, values: Values) -> Value:
+def _pad(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     constant = node.constant(values[1], "pads").array
     x, pads = node.activation(values[0]), constant.reshape(-1)[:16].tolist()
     rank = 1 + len(x.shape or ())

@@ -30,7 +30,7 @@ from edgeff.formats.files import read_file
 from edgeff.formats.tflite import IDENTIFIER, METADATA_NAME
 from edgeff.formats.tflite.flatbuffer import Table, damaged, root
 from edgeff.formats.tflite.nodes import handlers
-from edgeff.formats.tflite.operators import Operator, Tensor
+from edgeff.formats.tflite.operators import Tensor, TfliteNode
 from edgeff.formats.tflite.schema import names_of, schema
 from edgeff.formats.values import SCALE_BYTES, Activation, Constant, Node, Value
 from edgeff.ir import Network, Quant
@@ -145,7 +145,7 @@ class _Reader:
             if operator.number(3, "uint8") != handler.options_type:
                 raise damaged(f"operator {number}, {name}", f"options of type {operator.number(3, 'uint8')}")
             attributes = handler.options(options)
-        node = Operator(output.name or f"operator_{number}", name, attributes, tuple(sorted(self.handlers)), output)
+        node = TfliteNode(output.name or f"operator_{number}", name, attributes, tuple(sorted(self.handlers)), output)
         if handler is None:
             raise node.unsupported("an operator edgeff has no layer for")
         if outputs[0] in self.values or self._has_data(output):

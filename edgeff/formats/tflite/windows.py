@@ -14,7 +14,7 @@ from edgeff.errors import Unsupported, short
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.flatbuffer import Table
 from edgeff.formats.tflite.graph import Graph
-from edgeff.formats.tflite.operators import Handler, Operator, Values, fused, fused_option
+from edgeff.formats.tflite.operators import Handler, TfliteNode, Values, fused, fused_option
 from edgeff.formats.tflite.schema import names_of, schema
 from edgeff.formats.values import Activation, Node, Value
 from edgeff.formats.windows import Pads, Pair
@@ -54,7 +54,7 @@ def check_undilated(node: Node, kernel: Pair) -> None:
 def pool(operator: type[Pool2d]) -> Handler:
     """How to read a pool: an average or a maximum."""
 
-    def read(assembly: Assembly, node: Operator, values: Values) -> Value:
+    def read(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
         x = node.activation(values[0])
         size = int(node.attributes.get("filter_height", 0)), int(node.attributes.get("filter_width", 0))
         stride, pads = stride_and_pads(node, x, size)

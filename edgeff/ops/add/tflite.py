@@ -7,13 +7,13 @@ import numpy as np
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.arithmetic import channels, real
 from edgeff.formats.tflite.graph import Graph
-from edgeff.formats.tflite.operators import Handler, Operator, Values, fused, fused_option, only_fused
+from edgeff.formats.tflite.operators import Handler, TfliteNode, Values, fused, fused_option, only_fused
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Constant, Moment, Value
 from edgeff.ir import Layer
 
 
-def _add(assembly: Assembly, node: Operator, values: Values) -> Value:
+def _add(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     first, second = (values[1], values[0]) if isinstance(values[0], Constant) else (values[0], values[1])
     if isinstance(first, Moment):
         only_fused(node, "NONE")

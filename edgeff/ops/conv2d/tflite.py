@@ -7,14 +7,14 @@ from typing import Any
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.flatbuffer import Table
 from edgeff.formats.tflite.graph import Graph
-from edgeff.formats.tflite.operators import Handler, Operator, Values, fused, fused_option, operands
+from edgeff.formats.tflite.operators import Handler, TfliteNode, Values, fused, fused_option, operands
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.tflite.windows import check_undilated, stride_and_pads, window_options, windowed, with_bias
 from edgeff.formats.values import Value
 from edgeff.ir import Layer
 
 
-def _conv2d(assembly: Assembly, node: Operator, values: Values) -> Value:
+def _conv2d(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     x, weight, bias = operands(assembly, node, values)
     if weight.array.ndim != 4:
         raise node.bad(f"a weight of shape {weight.array.shape}", "(C_out, KH, KW, C_in)")

@@ -8,13 +8,13 @@ from typing import Any
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.flatbuffer import Table
 from edgeff.formats.tflite.graph import Graph
-from edgeff.formats.tflite.operators import Handler, Operator, Values, fused, fused_option, operands
+from edgeff.formats.tflite.operators import Handler, TfliteNode, Values, fused, fused_option, operands
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Value
 from edgeff.ir import Layer
 
 
-def _fully_connected(assembly: Assembly, node: Operator, values: Values) -> Value:
+def _fully_connected(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     if node.attributes.get("weights_format"):
         raise node.unsupported("shuffled weights", "weights_format 0")
     x, weight, bias = operands(assembly, node, values)

@@ -8,7 +8,7 @@ from typing import Any
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.flatbuffer import Table
 from edgeff.formats.tflite.graph import Graph
-from edgeff.formats.tflite.operators import Handler, Operator, Values, fused, fused_option, operands
+from edgeff.formats.tflite.operators import Handler, TfliteNode, Values, fused, fused_option, operands
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.tflite.windows import check_undilated, stride_and_pads, window_options, windowed, with_bias
 from edgeff.formats.values import Constant, Value
@@ -17,7 +17,7 @@ from edgeff.ops import record
 from edgeff.ops.depthwise_conv2d import DepthwiseConv2d
 
 
-def _depthwise_conv2d(assembly: Assembly, node: Operator, values: Values) -> Value:
+def _depthwise_conv2d(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     x, weight, bias = operands(assembly, node, values)
     if weight.array.ndim != 4 or weight.array.shape[0] != 1:
         raise node.bad(f"a weight of shape {weight.array.shape}", "(1, KH, KW, C_out)")

@@ -8,13 +8,13 @@ import numpy as np
 
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.graph import Graph
-from edgeff.formats.tflite.operators import Handler, Operator, Values
+from edgeff.formats.tflite.operators import Handler, TfliteNode, Values
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Moment, Node, Value
 from edgeff.ir import Layer
 
 
-def _mean(assembly: Assembly, node: Operator, values: Values) -> Value:
+def _mean(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     constant, keep = node.constant(values[1], "axis").array, bool(node.attributes.get("keep_dims"))
     if isinstance(values[0], Moment):
         if not values[0].over_all(constant.reshape(-1)[:8].tolist()) or not keep:

@@ -6,7 +6,7 @@ import numpy as np
 
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.graph import Graph
-from edgeff.formats.tflite.operators import Handler, Operator, Values, fused_option, only_fused
+from edgeff.formats.tflite.operators import Handler, TfliteNode, Values, fused_option, only_fused
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Value
 from edgeff.ir import Layer
@@ -14,11 +14,11 @@ from edgeff.ops import record
 from edgeff.ops.normalise import Normalise
 
 
-def _sqrt(assembly: Assembly, node: Operator, values: Values) -> Value:
+def _sqrt(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     return assembly.step(node, node.present(values[0]), "mean", "root")
 
 
-def _div(assembly: Assembly, node: Operator, values: Values) -> Value:
+def _div(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     only_fused(node, "NONE")
     return assembly.divide(node, node.real(values[0]), node.present(values[1]))
 

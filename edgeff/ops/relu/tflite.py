@@ -6,7 +6,7 @@ from functools import partial
 
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.graph import Graph
-from edgeff.formats.tflite.operators import Handler, Operator, Values
+from edgeff.formats.tflite.operators import Handler, TfliteNode, Values
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Value
 from edgeff.ir import Layer
@@ -15,7 +15,7 @@ from edgeff.ops import record
 from edgeff.ops.relu import Relu
 
 
-def _clamp(function: ActivationFunction, assembly: Assembly, node: Operator, values: Values) -> Value:
+def _clamp(function: ActivationFunction, assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     x = node.activation(values[0])
     if function is not RELU and x.integer and node.output.quant != x.quant:
         why = f"a {node.operator} that changes the scale, which TFLM and LiteRT read differently"

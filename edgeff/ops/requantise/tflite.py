@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.graph import Graph
-from edgeff.formats.tflite.operators import Handler, Operator, Values
+from edgeff.formats.tflite.operators import Handler, TfliteNode, Values
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Value
 from edgeff.ir import Layer
 
 
-def _quantize(assembly: Assembly, node: Operator, values: Values) -> Value:
+def _quantize(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     x = node.activation(values[0])
     if x.integer and x.quant is not None and node.output.quant is not None and node.output.dtype == "int8":
         return assembly.requantise(node, x, node.output.quant)

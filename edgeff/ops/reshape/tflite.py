@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.graph import Graph
-from edgeff.formats.tflite.operators import Handler, Operator, Values
+from edgeff.formats.tflite.operators import Handler, TfliteNode, Values
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Value
 from edgeff.ir import Layer
 
 
-def _reshape(assembly: Assembly, node: Operator, values: Values) -> Value:
+def _reshape(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     shape = node.output.shape
     if len(shape) < 2:
         raise node.unsupported(f"a reshape to {shape}", "the batch axis kept")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.graph import Graph
-from edgeff.formats.tflite.operators import Handler, Operator, Values
+from edgeff.formats.tflite.operators import Handler, TfliteNode, Values
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Value
 from edgeff.ir import Layer
 
 
-def _softmax(assembly: Assembly, node: Operator, values: Values) -> Value:
+def _softmax(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     if node.attributes.get("beta", 0.0) != 1.0:
         raise node.unsupported("a beta other than 1", "beta 1")
     return assembly.softmax(node, node.activation(values[0]))

@@ -6,7 +6,7 @@ import numpy as np
 
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.graph import Graph
-from edgeff.formats.tflite.operators import Handler, Operator, Values
+from edgeff.formats.tflite.operators import Handler, TfliteNode, Values
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Value
 from edgeff.ir import Layer
@@ -14,7 +14,7 @@ from edgeff.ops import record
 from edgeff.ops.transpose import Transpose
 
 
-def _transpose(assembly: Assembly, node: Operator, values: Values) -> Value:
+def _transpose(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     x, perm = node.activation(values[0]), node.constant(values[1], "order of axes").array
     if perm.dtype != np.int32 or perm.shape != (1 + len(x.shape or ()),) or perm[0] != 0:
         raise node.unsupported(f"the order of axes {perm.dtype} {perm.reshape(-1)[:8].tolist()}", "each axis once, the batch first")
