@@ -317,7 +317,7 @@ def test_an_error_of_another_size_than_the_last_convolution_is_refused() -> None
     build.window("conv", "conv2d", (3, 3), outputs=10)
     build.add("mean", "global_average_pool")
     build.add("softmax", "softmax")
-    with pytest.raises(Unsupported, match=r"^learning in layer 'conv': got 10 errors; allowed: \(6, 6, 10\), one an output"):
+    with pytest.raises(Unsupported, match=r"^learning in layer 'conv': got 10 errors; allowed: \(6, 6, 10\), one per output"):
         lower(build.network(), "pepita")
 
 

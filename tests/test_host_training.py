@@ -156,7 +156,7 @@ def test_batch_norm_behind_no_convolution_is_refused_by_name() -> None:
     build = Builder((4, 4, 2))
     build.window("largest", "max_pool2d", (2, 2), (2, 2))
     norm(build, "norm")
-    with pytest.raises(Unsupported, match=r"folding 'norm': got batch normalisation behind layer 'largest', max_pool2d"):
+    with pytest.raises(Unsupported, match=r"folding 'norm': got batch normalisation after layer 'largest', max_pool2d"):
         fold(build.network())
 
 

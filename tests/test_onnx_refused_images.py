@@ -66,7 +66,7 @@ REFUSED: dict[str, Refused] = {
     "column-major": ("storage_order", [N("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], storage_order=1)], {}),
     "indices that are read": ("second output", [N("MaxPool", ["x"], ["c", "i"], kernel_shape=[2, 2]), N("Add", ["c", "i"], ["y"])], {}),
     "clip": (
-        "values cut to -1 .. 1",
+        "values clipped to -1 .. 1",
         [N("Clip", ["x", "low", "high"], ["y"])],
         {"low": np.array(-1, np.float32), "high": np.array(1, np.float32)},
     ),

@@ -131,7 +131,7 @@ def physical(name: str) -> Network:
         ("prism", r"^physical map: got 'prism'; allowed: cavity, oscillators, speckle, or module:function$"),
         ("nowhere:prism", r"^physical map: got 'nowhere:prism' \(No module named 'nowhere'\); allowed: cavity"),
         ("math:prism", r"^physical map: got 'math:prism' \(module 'math' has no attribute 'prism'\)"),
-        ("math:pi", r"^physical map: got 'math:pi', which is no function"),
+        ("math:pi", r"^physical map: got 'math:pi', which is not a function"),
         (f"{HERE}:short", r"^physical map '.*:short': got outputs of shape \(2, 4\); allowed: \(2, 5\)$"),
         (f"{HERE}:broken", r"^physical map '.*:broken': got outputs that are NaN or infinite; allowed: finite numbers$"),
     ],

@@ -1,8 +1,8 @@
-"""Operators: what a layer of a network computes. One operator a folder, one record a use of it.
+"""Operators: what a layer of a network computes. One folder per operator, one record per use.
 
 An operator is a frozen dataclass whose fields are its attributes. It knows the shape and parameters of its layer, its fast host
-mathematics over a batch, and how it is lowered to kernel calls; its class says in traits what other passes need to know. Parameters travel
-as ``Params``: layer name -> parameter name -> array; activations as a ``dict``: layer name, or ``"input"`` -> (B, ...) array.
+mathematics over a batch, and how it is lowered to kernel calls; traits on its class tell other passes what they need to know. Parameters
+travel as ``Params``: layer name -> parameter name -> array; activations as a ``dict``: layer name, or ``"input"`` -> (B, ...) array.
 """
 
 from __future__ import annotations
@@ -40,25 +40,25 @@ OperatorT = TypeVar("OperatorT", bound="Operator")
 class Operator(ir.Operator):
     """The contract of an operator. Host mathematics is float and batched: x is (B, *input shape).
 
-    Its attributes are the fields of its record, each annotated with a type of ``edgeff.ops.attributes``: a record that exists is one whose
-    attributes are allowed. ``layer`` is the layer whose ``op`` the record is, for its name, shape and parameters.
+    Its attributes are the fields of its record, each annotated with a type of ``edgeff.ops.attributes``: the attributes of a record that
+    exists are always allowed. ``layer`` is the layer whose ``op`` the record is, for its name, shape and parameters.
 
     Traits, on the class, are what other passes need to know:
 
-    - ``arity``: the count of its inputs, all of one shape; ``input_axes``: the count of their axes without the batch, None for any.
+    - ``arity``: the number of its inputs, all of one shape; ``input_axes``: the number of their axes without the batch, None for any.
     - ``weighted``: it multiplies its input by a weight (``edgeff.ops.weighted``); ``weight_axis``: the weight's axis that counts outputs
       (per-channel scales lie along it); ``per_channel``: int8 gives each output its own scale by default.
-    - ``moving``: the parameters that are moving averages of what a batch says.
-    - ``keeps_quant``: its output has its input's quantisation; ``keeps_sign``: no output is negative where no input is; ``keeps_zero``: an
+    - ``moving``: the parameters that are moving averages of batch statistics.
+    - ``keeps_quant``: its output has its input's quantisation; ``keeps_sign``: no output is negative if no input is; ``keeps_zero``: an
       elementwise operator's output is zero where its input is.
-    - ``elementwise``: an element of the output depends on the elements at its place alone, but for constants of its channel.
-    - ``keeps_places``: element i of the output stands for element i of the input, however the others count in.
+    - ``elementwise``: an element of the output depends on the elements at its place alone, apart from constants of its channel.
+    - ``keeps_places``: element i of the output stands for element i of the input, however the other elements enter it.
     - ``works_in_place``: its output may lie where its input lies.
     - ``channelwise``: a channel of the output reads one channel of the input alone.
-    - ``probabilities``: its output is how probable each class is, so its input are the logits.
-    - ``reads``: the dtype of the network's input where the operator takes no other (audio is ``"int16"`` in every numeric), empty for that
-      of the numeric.
-    - ``described``: the attributes that no operator of a foreign format states and only edgeff's own description of a file holds.
+    - ``probabilities``: its output is the probability of each class, so its input is the logits.
+    - ``reads``: the dtype of the network's input if the operator takes no other (audio is ``"int16"`` in every numeric); empty for the
+      dtype of the numeric.
+    - ``described``: the attributes that foreign formats do not state and that only edgeff's own description in a file holds.
     """
 
     summary: ClassVar[str] = ""
@@ -94,16 +94,16 @@ class Operator(ir.Operator):
 
     @property
     def initialised(self) -> Self:
-        """The record of a layer that has its parameters: without what only ``initial`` asks for."""
+        """The record of a layer that has its parameters, without what only ``initial`` needs."""
         return self
 
     @property
     def function(self) -> ActivationFunction:
-        """The activation function that the operator ends in."""
+        """The activation function that ends the operator."""
         return NONE
 
     def check(self, layer: Layer, inputs: tuple[Shape, ...], *, quantised: bool) -> None:
-        """Raises BadInput, naming ``layer``, where its shape or parameters do not fit inputs of these shapes.
+        """Raises BadInput, naming ``layer``, if its shape or parameters do not fit inputs of these shapes.
 
         For networks that come from a file or go into one: parameters are float32, or int8 and int32 where the network is ``quantised``.
         """
@@ -126,7 +126,7 @@ class Operator(ir.Operator):
             raise BadInput(f"layer {short(layer.name)}", got=f"parameters {sorted(layer.params)}", allowed="none")
 
     def padded_elements(self, x: Shape) -> int:
-        """The elements of its first input, of shape ``x``, with the zeros that it puts around it."""
+        """The elements of its first input, of shape ``x``, including the zeros put around it."""
         return prod(x)
 
     def output_shape(self, layer: Layer, inputs: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
@@ -134,14 +134,14 @@ class Operator(ir.Operator):
         return inputs[0]
 
     def macs_per_position(self, layer: Layer, x: Shape) -> int | None:
-        """The multiply-accumulates that a position of the output takes from inputs of shape ``x``, as published cost tables count them.
+        """Multiply-accumulates per output position for inputs of shape ``x``, as published cost tables count them.
 
-        Taps that fall on the padding count too. None: no table has a formula.
+        Taps that fall on the padding count too. None: no table has a formula for it.
         """
         return None
 
     def initial(self, layer: Layer, inputs: tuple[tuple[int, ...], ...], rng: np.random.Generator) -> dict[str, Array]:
-        """Fresh float32 parameters; {} for a layer without any."""
+        """Fresh float32 parameters; {} for a layer without parameters."""
         return {}
 
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
@@ -149,7 +149,7 @@ class Operator(ir.Operator):
         raise Unsupported(f"operator {self.name!r}", got="forward on the host")
 
     def gate(self, layer: Layer, delta: Array, y: Array) -> Array:
-        """``delta`` (d loss / d y) brought behind the layer's activation function, from its output y."""
+        """``delta`` (d loss / d y) passed back through the layer's activation function, from its output y."""
         return delta
 
     def weight_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array, x: Array) -> dict[str, Array]:
@@ -168,29 +168,29 @@ class Operator(ir.Operator):
     def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
         """The exact directional derivative of ``forward`` (forward mode): dy, (B, *shape), along tangents of parameters and inputs.
 
-        ``tangents`` has an array in a parameter's shape for those that move; {} moves none. ``dxs`` are the tangents of the inputs xs, y
-        their output. Given what ``forward_training`` saved, it is the derivative of that (batch normalisation: through the batch's own
-        statistics), else that of ``forward`` (the moving ones).
+        ``tangents`` holds an array of the parameter's shape for each parameter that moves; {} moves none. ``dxs`` are the tangents of the
+        inputs xs, y their output. Given what ``forward_training`` saved, it is the derivative of that (batch normalisation: through the
+        batch's own statistics), else that of ``forward`` (the moving ones).
         """
         raise Unsupported(f"operator {self.name!r}", got="a forward derivative", allowed="layers with one", next_step="use another rule")
 
     def forward_training(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> tuple[Array, Any]:
-        """The layer's output while it trains, and what ``backward`` wants to see again; by default ``forward`` and nothing."""
+        """The layer's output in training and what ``backward`` needs from this pass; by default ``forward`` and nothing."""
         return self.forward(layer, params, *xs), None
 
     def backward(
         self, layer: Layer, params: Mapping[str, Array], delta: Array, y: Array, xs: tuple[Array, ...], saved: Any, *, wanted: bool
     ) -> tuple[tuple[Array, ...], dict[str, Array]]:
-        """d loss / d x of each input (none unless ``wanted``) and the gradients, from delta = d loss / d y, which stays as it is.
+        """d loss / d x of each input (none unless ``wanted``) and the gradients, from delta = d loss / d y, which is not changed.
 
-        A gradient called like a parameter in ``moving`` is no gradient but what the batch says of that statistic.
+        An entry named like a parameter in ``moving`` is not a gradient but the batch's value of that statistic.
         """
         delta = self.gate(layer, delta, y)
         deltas = self.input_gradients(layer, params, delta, *xs) if wanted else ()
         return deltas, self.weight_gradient(layer, params, delta, xs[0])
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
-        """Emits the forward call on the inputs' values and returns the output's (``build`` is a ``edgeff.program.lower.Builder``)."""
+        """Emits the forward call on the inputs' values and returns the output's value (``build``: ``edgeff.program.lower.Builder``)."""
         raise Unsupported(f"operator {self.name!r}", got="lowering")
 
     def lower_update(self, build: Any, layer: Layer, delta: Any, x: Any) -> None:
@@ -207,10 +207,10 @@ class Operator(ir.Operator):
         raise Unsupported(f"operator {self.name!r}", got="a gradient through it on the device", next_step="use a layer-local rule")
 
     def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
-        """Emits the tangent of the output before its activation function, parameters held still, and returns its value.
+        """Emits the tangent of the output before its activation function, with fixed parameters, and returns its value.
 
-        ``dxs`` are the tangents of the inputs' values xs, None for one that stands still; at least one moves. The value is the caller's to
-        change in place (a reshape of dxs aside).
+        ``dxs`` are the tangents of the inputs' values xs, None for one that does not move; at least one moves. The caller may change the
+        value in place (except a reshape of dxs).
         """
         raise Unsupported(
             f"layer {layer.name!r}, {self.name}",
@@ -224,13 +224,13 @@ class Operator(ir.Operator):
         return low, high
 
     def fixed_quant(self, numeric: Numeric, below: Quant | None = None) -> Quant | None:
-        """The output's quantisation where the operator fixes it itself, from that of its input; None where calibration decides."""
+        """The output's quantisation if the operator fixes it (from that of its input); None if calibration decides."""
         return None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Activated(Operator):
-    """An operator that ends in an activation function: it may take on one that follows it."""
+    """An operator that ends in an activation function: one that follows it can be fused into it."""
 
     activation: ActivationName = NONE.name
 
@@ -251,7 +251,7 @@ class Activated(Operator):
 
 
 def operator(cls: type[OperatorT]) -> type[OperatorT]:
-    """Registers the class of an operator, a frozen dataclass, under its ``name``; a decorator, for plug-ins too."""
+    """Registers the class of an operator, a frozen dataclass, under its ``name``; a decorator, also for plug-ins."""
     registry.add(cls.name, cls)
     return cls
 
@@ -261,7 +261,7 @@ def make(operator: str, attributes: Mapping[str, object]) -> Operator: ...
 @overload
 def make(operator: type[OperatorT], attributes: Mapping[str, object]) -> OperatorT: ...
 def make(operator: str | type[Operator], attributes: Mapping[str, object]) -> Operator:
-    """The record of an operator, by its registered name or its class, from attributes that may come from anywhere.
+    """The record of an operator, by its registered name or its class, from untrusted attributes.
 
     Raises BadInput for an operator that is not registered and, naming it, for an attribute that is unknown, missing or not allowed.
     """
@@ -276,27 +276,27 @@ def make(operator: str | type[Operator], attributes: Mapping[str, object]) -> Op
 
 
 def kind(layer: Layer) -> Operator:
-    """The operator of ``layer``, as what it is. Raises BadInput for a record that is none of edgeff's or of a plug-in."""
+    """The operator of ``layer``, typed. Raises BadInput for a record that belongs neither to edgeff nor to a plug-in."""
     if not isinstance(layer.op, Operator):
         raise BadInput(f"layer {layer.name!r}, operator", got=one_line(repr(layer.op), 80), allowed="a record of edgeff.ops")
     return layer.op
 
 
 def record(layer: Layer, operator: type[OperatorT]) -> OperatorT:
-    """The operator of ``layer``, which must be an ``operator``. Raises BadInput for another."""
+    """The operator of ``layer``, which must be an ``operator``; raises BadInput otherwise."""
     if not isinstance(layer.op, operator):
         raise BadInput(f"layer {layer.name!r}, operator", got=layer.kind, allowed=operator.name)
     return layer.op
 
 
 SAMPLES = Quant((1.0,), 0, dtype="int16")
-"""The quantisation of an input that is not quantised: its steps are the samples themselves."""
+"""The quantisation of an input that is not quantised: one step is one unit of the samples."""
 
 
 def split_input(network: Network) -> tuple[Layer | None, Network]:
-    """The layer that turns raw samples into what the network behind it reads, and that network; None where there is no such layer.
+    """The layer that turns raw samples into the input of the network after it, and that network; None if there is no such layer.
 
-    Rules, calibration and learning concern the network behind it alone. Raises Unsupported where another layer reads the samples as well.
+    Rules, calibration and learning concern only the network after it. Raises Unsupported if another layer reads the samples as well.
     """
     readers = [layer for layer in network if "input" in layer.inputs]
     first = next((layer for layer in readers if kind(layer).reads), None)
@@ -310,7 +310,7 @@ def split_input(network: Network) -> tuple[Layer | None, Network]:
 
 
 def behind(first: Layer, network: Network, input_shape: tuple[int, ...]) -> Network:
-    """``network`` reading the output of ``first``, which reads raw samples of ``input_shape``: what ``split_input`` takes apart."""
+    """``network`` reading the output of ``first``, which reads raw samples of ``input_shape``: the inverse of ``split_input``."""
     quant = {} if network.input_quant is None else {"output": network.input_quant}
     raw = None if network.input_quant is None else SAMPLES
     rest = _reading(network.layers, "input", first.name)
@@ -318,7 +318,7 @@ def behind(first: Layer, network: Network, input_shape: tuple[int, ...]) -> Netw
 
 
 def _reading(layers: tuple[Layer, ...], old: str, new: str) -> tuple[Layer, ...]:
-    """``layers`` without the one called ``old``; what read it reads ``new``."""
+    """``layers`` without the one called ``old``; its readers read ``new``."""
     return tuple(
         replace(layer, inputs=tuple(new if name == old else name for name in layer.inputs)) for layer in layers if layer.name != old
     )
@@ -347,11 +347,11 @@ def jvp(
     shifts: Mapping[str, Array] | None = None,
     values: Activations | None = None,
 ) -> tuple[Activations, Activations]:
-    """Every layer's output for a batch x, and its exact directional derivative: one pass beside the forward one (Wengert 1964).
+    """Every layer's output for a batch x, and its exact directional derivative: one more pass next to the forward one (Wengert 1964).
 
-    Args: ``tangents``, layer -> parameter -> array in its shape, for parameters that move; ``dx`` (B, *input shape), None where the input
-    stands still; ``shifts``, layer -> (B, *shape), what moves its output besides, before the activation function; ``values``, what
-    ``forward`` returned, where that is known. Raises Unsupported for a layer that has no forward derivative and something moves.
+    Args: ``tangents``, layer -> parameter -> array in its shape, for parameters that move; ``dx`` (B, *input shape), None if the input
+    does not move; ``shifts``, layer -> (B, *shape), added to the tangent of its output before the activation function; ``values``, what
+    ``forward`` returned, if already known. Raises Unsupported for a layer without a forward derivative whose inputs or parameters move.
     """
     values = forward(network, params, x) if values is None else values
     moved: Activations = {} if dx is None else {"input": dx}

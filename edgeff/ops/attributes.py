@@ -1,4 +1,4 @@
-"""What an attribute of an operator may be: a type and a range, stated once, on the field of the operator's record.
+"""The allowed values of operator attributes: a type and a range, stated once on the field of the operator's record.
 
 A field is annotated with one of the types here (``Count``, ``Padding``, ``Epsilon``, ...) or with a plain ``int``, ``float``, ``bool`` or
 ``str``. Out comes the value as that type, or a refusal that names the operator and the attribute and says what is allowed.
@@ -18,13 +18,13 @@ from edgeff.kernels.activation import ACTIVATIONS
 from edgeff.kernels.records import LARGEST_FLOAT, Range
 
 MAX_ELEMENTS = 1 << 24
-"""Elements of an input or an activation, and so of anything that an attribute counts."""
+"""Most elements of an input or an activation, and so of anything that an attribute counts."""
 _WORDS: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text"}
 
 
 @dataclass(frozen=True)
 class OneOf:
-    """One of the names that ``names`` returns when it is asked."""
+    """One of the names that ``names`` returns at the time of the check."""
 
     names: Callable[[], tuple[str, ...]]
 
@@ -42,11 +42,11 @@ ActivationName = Annotated[str, OneOf(lambda: tuple(ACTIVATIONS))]
 
 
 LEFT_OUT = {"left_out": True}
-"""The metadata of a field whose default a file does not mention."""
+"""The metadata of a field that files leave out when it has its default."""
 
 
 def is_left_out(op: Operator, name: str) -> bool:
-    """Whether a file does not mention the attribute ``name`` of ``op``."""
+    """Whether files leave out the attribute ``name`` of ``op``."""
     item = next(item for item in fields(type(op)) if item.name == name)
     return bool(item.metadata.get("left_out")) and getattr(op, name) == item.default
 
@@ -73,7 +73,7 @@ def _domains(operator: type[Operator]) -> dict[str, Domain]:
 
 
 def allowed(operator: type[Operator], name: str) -> str:
-    """What the attribute ``name`` may be, for a refusal."""
+    """The allowed values of the attribute ``name``, for an error message."""
     base, limits = domains(operator)[name]
     if not limits:
         return _WORDS[base]
@@ -81,7 +81,7 @@ def allowed(operator: type[Operator], name: str) -> str:
 
 
 def checked(operator: type[Operator], name: str, value: object) -> Attr:
-    """``value`` as the attribute's type. Raises BadInput, naming operator and attribute, for what it may not be."""
+    """``value`` as the attribute's type. Raises BadInput, naming operator and attribute, for a value that is not allowed."""
     base, limits = domains(operator)[name]
     made = _as(base, value)
     if made is None or not all(made in limit for limit in limits):
@@ -90,12 +90,12 @@ def checked(operator: type[Operator], name: str, value: object) -> Attr:
 
 
 def refusal(operator: type[Operator], name: str, value: object, allowed: object) -> BadInput:
-    """What is raised for an attribute that the record cannot take."""
+    """The error for an attribute value that is not allowed."""
     return BadInput(f"{operator.name}, {name}", got=one_line(repr(value), 80), allowed=allowed)
 
 
 def _as(base: type, value: object) -> Attr | None:
-    """``value`` as ``base``, None where it is of another type or not finite; NumPy's numbers are numbers, True is none."""
+    """``value`` as ``base``, None if it has another type or is not finite; NumPy's numbers count as numbers, True does not."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, bool) or base is bool:

@@ -1,4 +1,4 @@
-"""The walk of a gradient from a layer's output down a network: back-propagation, its lowering and attacks on the input share it."""
+"""The walk of a gradient from a layer's output down a network, shared by back-propagation, its lowering and attacks on the input."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Through = Callable[[Layer, Any, bool], Sequence[Any]]
 def walk_back(
     network: Network, top: str, delta: Any, reached: Collection[str], through: Through, add: Callable[[Any, Any], Any] = sum_of
 ) -> dict[str, Any]:
-    """What arrives where no layer passes it on: the delta of ``"input"``, where that is among ``reached``.
+    """The deltas that no layer passes on: that of ``"input"``, if it is among ``reached``.
 
-    Args: ``delta`` at the output of layer ``top``; ``reached``, the names a delta is wanted of; ``through(layer, delta, wanted)`` gives the
-    deltas of the layer's inputs, or none where they are not ``wanted``; ``add`` joins those of one name.
+    Args: ``delta`` at the output of layer ``top``; ``reached``, the names whose delta is wanted; ``through(layer, delta, wanted)`` gives
+    the deltas of the layer's inputs, or none if they are not ``wanted``; ``add`` sums the deltas of one name.
     """
     deltas = {top: delta}
     for layer in reversed(network.layers[: network.layers.index(network[top]) + 1]):
@@ -34,7 +34,7 @@ def walk_back(
 def input_gradient(network: Network, params: Params, h: Activations, top: str, delta: Array) -> Array:
     """d loss / d input (B, *input shape) from delta = d loss / d output of layer ``top`` (B, *shape), in the dtype of both.
 
-    Args: ``h``, what ``layers.forward`` gave. Raises Unsupported for a layer that passes no gradient on.
+    Args: ``h``, what ``layers.forward`` returned. Raises Unsupported for a layer that passes no gradient on.
     """
 
     def through(layer: Layer, delta: Array, _wanted: bool) -> tuple[Array, ...]:

@@ -1,7 +1,7 @@
-"""A function of one variable at every place: what an activation is that a kernel cannot end in.
+"""A function of one variable at every element: activations that cannot be fused into the kernel before them.
 
-The subclass gives the function and its derivative in float, and its int8 form as the 256 outputs for the 256 inputs: with the scales fixed
-nothing more is left to compute on the device, so that any integer definition costs one load.
+The subclass gives the function and its derivative in float, and its int8 form as a table of 256 outputs: with the scales fixed
+nothing is left to compute on the device, so any integer definition costs one load.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Elementwise(Operator):
 
     @property
     def numbers(self) -> dict[str, Attr]:
-        """What the float32 kernels take besides the count of elements."""
+        """The arguments of the float32 kernels besides the element count."""
         return {}
 
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
@@ -91,7 +91,7 @@ class Elementwise(Operator):
         return self._lower_slope(build, layer, "tangent", dxs[0], xs[0], "tangent")
 
     def _lower_slope(self, build: Any, layer: Layer, name: str, delta: Any, x: Any, stage: str) -> Any:
-        """Emits ``delta * f'(x)`` and returns its value. float32 only: no integer form of it has a definition outside edgeff."""
+        """Emits ``delta * f'(x)`` and returns its value. float32 only: its integer form has no definition outside edgeff."""
         if layer.numeric != "float32":
             what = f"the {name} through layer {layer.name!r}, {self.name}"
             raise Unsupported(what, got=layer.numeric, allowed="float32", next_step="use a rule without a backward pass")

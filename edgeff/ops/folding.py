@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the layer before it: what every quantiser, program and file sees of a trained network."""
+"""Batch normalisation folded into the layer before it: the form of a trained network that every quantiser, program and file uses."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from edgeff.ops.batch_norm import BatchNorm
 
 
 def fold(network: Network) -> Network:
-    """``network`` without batch_norm layers, computing the same; the network itself where it has none.
+    """``network`` without batch_norm layers, computing the same; the network itself if it has none.
 
-    The scale goes into the weight, the shift into the bias, the activation moves over; computed in float64, stored in float32. A structure
-    without parameters is folded too: the layer before gets the attribute ``bias``. Raises Unsupported, naming it, for a batch_norm that
-    follows no convolution or dense layer, or one that others read too.
+    The scale goes into the weight, the shift into the bias, the activation is taken over; computed in float64, stored in float32. A
+    structure without parameters is folded too: the layer before gets the attribute ``bias``. Raises Unsupported, naming the layer, for a
+    batch_norm that does not follow a convolution or dense layer, or follows one with other readers.
     """
     if not any(isinstance(layer.op, BatchNorm) for layer in network):
         return network
@@ -33,9 +33,9 @@ def fold(network: Network) -> Network:
             continue
         below = folded.get(inputs[0])
         if below is None or not kind(below).weighted or readers[layer.inputs[0]] != 1 or kind(below).function.clamps:
-            found = "the input" if below is None else f"layer {below.name!r}, {below.kind}"
+            before = "the input" if below is None else f"layer {below.name!r}, {below.kind}"
             allowed = "a convolution or dense layer, read by it alone"
-            raise Unsupported(f"folding {layer.name!r}", got=f"batch normalisation behind {found}", allowed=allowed)
+            raise Unsupported(f"folding {layer.name!r}", got=f"batch normalisation after {before}", allowed=allowed)
         folded[below.name] = _folded(below, layer.op, layer.params)
         renamed[layer.name] = below.name
     return replace(network, layers=tuple(folded.values()))

@@ -1,4 +1,4 @@
-"""Which number formats an elementwise operator has kernels for."""
+"""The number formats for which elementwise operators have kernels."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from edgeff.ir import Layer
 
 
 def check_numeric(layer: Layer) -> None:
-    """Raises Unsupported for what is no float32 and no int8."""
+    """Raises Unsupported for a layer that is neither float32 nor int8."""
     if layer.numeric not in ("float32", "int8"):
         raise Unsupported(f"layer {layer.name!r}, {layer.kind} in {layer.numeric}", got=layer.numeric, allowed="float32, int8")

@@ -1,6 +1,6 @@
-"""Work over slices of a batch on all cores: NumPy lets go of the interpreter's lock, so threads do.
+"""Work over slices of a batch on all cores: NumPy releases the interpreter's lock, so threads suffice.
 
-Slices are a matter of sizes alone, and sums over them are added in one order: results do not depend on the count of cores.
+Slices depend only on sizes, and sums over them are added in one order, so results do not depend on the number of cores.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ T = TypeVar("T")
 Work = Callable[[slice], None]
 CACHED_BYTES = 1 << 20
 GROUPS = 8
-"""The most runs of slices that a sum or a product has: more cores than these would not help it."""
+"""The most runs of slices of a sum or a product: more cores than this do not help."""
 SHARES, BLOCK = 4, 32
 MOST_KEPT = 512
 SMALLEST_PRODUCT = 1 << 22
@@ -31,7 +31,7 @@ SMALLEST_RECYCLED_BYTES = 1 << 14
 
 
 class _Kept(threading.local):
-    """What a thread keeps between calls: its workspaces, and memory to use again where that is asked for."""
+    """What a thread keeps between calls: its workspaces, and memory to reuse if requested."""
 
     def __init__(self) -> None:
         self.made: dict[Any, Any] = {}
@@ -54,7 +54,7 @@ def cores() -> int:
 
 
 def slices(length: int, most: int) -> list[slice]:
-    """``length`` items in slices of at most ``most`` (1 or more), as even as can be.
+    """``length`` items in slices of at most ``most`` (1 or more), as even as possible.
 
     >>> slices(5, 2)
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
@@ -70,7 +70,7 @@ def cached(*batches: NDArray[Any]) -> list[slice]:
 
 
 def kept(key: Any, make: Callable[[], T]) -> T:
-    """What ``make`` returned in this thread the first time that it was asked for under ``key``; only the latest hundreds stay."""
+    """The result of ``make`` in this thread, computed once per ``key``; only the latest few hundred are kept."""
     found = _kept.made.get(key)
     if found is None:
         if len(_kept.made) >= MOST_KEPT:
@@ -80,7 +80,7 @@ def kept(key: Any, make: Callable[[], T]) -> T:
 
 
 def workspace(name: object, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """An array of this thread to write to: all of one ``name`` share the memory of the largest, so it lives until the next call."""
+    """A scratch array of this thread: all of one ``name`` share the memory of the largest, so it is valid until the next call."""
     size = prod(shape)
     found = _kept.workspaces.get((name, dtype))
     if found is None or found.size < size:
@@ -97,7 +97,7 @@ _UNUSED = _references([object()], 0)
 
 @contextmanager
 def recycling() -> Iterator[None]:
-    """Within it ``empty`` of this thread uses memory again that nobody refers to any more: fresh memory costs a page fault every 4 KB."""
+    """Within it ``empty`` of this thread reuses memory that is no longer referenced: fresh memory costs a page fault every 4 KB."""
     before = _kept.recycled
     _kept.recycled = {} if before is None else before
     try:
@@ -107,7 +107,7 @@ def recycling() -> Iterator[None]:
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """An array of any content."""
+    """An uninitialised array."""
     size_bytes = prod(shape) * np.dtype(dtype).itemsize
     if _kept.recycled is None or size_bytes < SMALLEST_RECYCLED_BYTES:
         return np.empty(shape, dtype)
@@ -120,7 +120,7 @@ def empty(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
 
 
 def _run(work: Callable[[Any], None], shares: Sequence[Any]) -> None:
-    """``work`` of every share, each on a core of its own; errors of the work are raised here."""
+    """Runs ``work`` on every share, each on its own core; its errors are raised here."""
     rest = [_pool().submit(copy_context().run, work, share) for share in shares[1:]]
     try:
         work(shares[0])
@@ -141,7 +141,7 @@ def each(work: Work, parts: Sequence[slice]) -> None:
 
 
 def total(work: Callable[[slice], NDArray[Any]], parts: Sequence[slice]) -> NDArray[Any]:
-    """The sum of ``work`` over one slice or more: sums over runs of neighbours, added in order."""
+    """The sum of ``work`` over one or more slices: sums over runs of neighbours, added in order."""
     groups = [parts[run] for run in slices(len(parts), -(-len(parts) // GROUPS))]
     sums: list[Any] = [None] * len(groups)
 
@@ -170,7 +170,7 @@ def column_sums(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def product(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
-    """The matrix product of a (N, K) and b (K, M); where that is much, by rows of ``a`` or columns of ``b`` on all cores."""
+    """The matrix product of a (N, K) and b (K, M); if large, by rows of ``a`` or columns of ``b`` on all cores."""
     (rows, inner), columns = a.shape, b.shape[1]
     parts = shares(max(rows, columns), rows * inner * columns)
     if len(parts) < 2:
@@ -188,14 +188,14 @@ def product(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
 
 
 def outer_sum(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
-    """a^T b (K, M) of a (N, K) and b (N, M); where that is much, by columns of ``a`` or ``b`` on all cores."""
+    """a^T b (K, M) of a (N, K) and b (N, M); if large, by columns of ``a`` or ``b`` on all cores."""
     return product(a.T, b)
 
 
 def shares(length: int, products: int) -> list[slice]:
-    """``length`` items in at most ``SHARES`` slices, so few that each has enough of all the ``products`` to be worth a thread.
+    """``length`` items in at most ``SHARES`` slices, few enough that each has its share of ``products`` worth a thread.
 
-    Slices are whole ``BLOCK``s, the last one but for the rest: BLAS works in blocks, and is slow at their borders.
+    Slices are whole ``BLOCK``s, except the last: BLAS works in blocks and is slow at their borders.
     """
     most = -(-length // min(max(products // SMALLEST_PRODUCT, 1), SHARES))
     step = -(-most // BLOCK) * BLOCK

@@ -15,7 +15,7 @@ from edgeff.ops.window import Pair, Windowed, lower_window_gradient, lower_windo
 
 @dataclass(frozen=True, kw_only=True)
 class Pool2d(Windowed):
-    """An operator over the taps of a window inside the image, of which there must be one at least."""
+    """An operator over the taps of a window inside the image, at least one of which must exist."""
 
     keeps_quant: ClassVar[bool] = True
     keeps_sign: ClassVar[bool] = True
@@ -51,7 +51,7 @@ class Pool2d(Windowed):
         return self.gate(layer, self.slope(layer, dxs[0], xs[0]), y)
 
     def slope(self, layer: Layer, dx: Array, x: Array) -> Array:
-        """What the pool of x moves by along dx."""
+        """The change of the pool of x along dx."""
         return type(self).pool(dx, self.window, self.stride, self.pads)
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
@@ -66,6 +66,6 @@ class Pool2d(Windowed):
         return lower_window_tangent(build, layer, f"{self.kernel}_f32", self.geometry(layer, xs[0].shape) | {"relu": 0}, dxs[0], [])
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
-        """The largest of a window is found again in its input."""
+        """The largest element of a window is searched again in its input."""
         read = [delta, xs[0]] if self.gradient_reads_input else [delta]
         return lower_window_gradient(build, layer, self.kernel, self.geometry(layer, xs[0].shape), xs[0], read)

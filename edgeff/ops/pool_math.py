@@ -1,6 +1,6 @@
 """Host mathematics of pools over images (B, H, W, C): averages and largest values of windows, and their gradients.
 
-``pool`` and ``stride`` (h, w), ``pads`` (top, left, bottom, right); results have the dtype of x. Padding counts for nothing, and every
+``pool`` and ``stride`` (h, w), ``pads`` (top, left, bottom, right); results have the dtype of x. Padding is ignored, and every
 window has a tap inside the image.
 """
 
@@ -15,14 +15,14 @@ from edgeff.ops.window_math import Floats, Pads, Pair, output_size, windows_of
 
 
 def _taps(x: Floats, kernel: Pair, stride: Pair, pads: Pads, value: float = 0.0) -> list[Floats]:
-    """What lies at each place of the window, row by row of it: views (B, OH, OW, C), to be used before the next call."""
+    """The elements at each place of the window, row by row: views (B, OH, OW, C), valid until the next call."""
     size = (len(x), *output_size(x.shape, kernel, stride, pads), x.shape[3])
     views = windows_of(x, kernel, stride, pads, value)
     return [views[j % stride[1]][:, :, i, j // stride[1]].reshape(size) for i in range(kernel[0]) for j in range(kernel[1])]
 
 
 def _scattered(values: list[Floats], shape: tuple[int, ...], kernel: Pair, stride: Pair, pads: Pads) -> Floats:
-    """The values (B, OH, OW, C) of each place of the window added where it lies: (B, *shape)."""
+    """The values (B, OH, OW, C) of each place of the window, added at their places in the image: (B, *shape)."""
     top, left, bottom, right = pads
     batch, out_h, out_w, channels = values[0].shape
     padded = np.zeros((batch, shape[0] + top + bottom, shape[1] + left + right, channels), values[0].dtype)
@@ -102,7 +102,7 @@ def max_pool2d_gradient(delta: Floats, x: Floats, pool: Pair, stride: Pair, pads
 
 
 def max_pool2d_tangent(dx: Floats, x: Floats, pool: Pair, stride: Pair, pads: Pads) -> Floats:
-    """What the largest tap of each window moves by, (B, OH, OW, C): dx (B, H, W, C) at the first largest tap of x."""
+    """The change of the largest tap of each window, (B, OH, OW, C): dx (B, H, W, C) at the first largest tap of x."""
     best = max_pool2d(x, pool, stride, pads)
     moved = empty(best.shape, dx.dtype)
 

@@ -1,4 +1,4 @@
-"""What the layers with a weight share: the activation function of weight times input, plus a bias.
+"""The common part of layers with a weight: the activation function of weight times input, plus a bias.
 
 The product is linear in the weight and in the input, so the forward derivative is three products of the same kind.
 """
@@ -24,7 +24,7 @@ Shape = tuple[int, ...]
 class Weighted(Activated):
     """An operator whose params are ``weight`` and, with a bias, ``bias`` (C_out,) along the output's last axis.
 
-    The attribute ``bias`` says that ``initial`` shall make one: a layer that has parameters has a bias where it is among them.
+    The attribute ``bias`` tells ``initial`` to make one; a layer with parameters has a bias if it is among them.
     """
 
     weighted: ClassVar[bool] = True

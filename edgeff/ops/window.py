@@ -1,6 +1,6 @@
-"""Windows over images (H, W, C): what convolutions and pools share.
+"""Windows over images (H, W, C): the common part of convolutions and pools.
 
-Padding is explicit; taps outside the image count for nothing. Dilation is 1.
+Padding is explicit; taps outside the image are ignored. Dilation is 1.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ class Windowed(Activated):
         return (height + top + bottom) * (width + left + right) * channels
 
     def channel_groups(self, channels: int) -> int:
-        """How many runs the input's ``channels`` are cut into that outputs read apart: by default each channel is one."""
+        """Into how many runs, read separately by outputs, the input's ``channels`` are split: by default one per channel."""
         return channels
 
     def output_size(self, layer: Layer, height: int, width: int) -> Pair:
-        """The output's height and width; BadInput where no window fits."""
+        """The output's height and width; raises BadInput if no window fits."""
         (k_h, k_w), (s_h, s_w), (top, left, bottom, right) = self.window, self.stride, self.pads
         out = (height + top + bottom - k_h) // s_h + 1, (width + left + right - k_w) // s_w + 1
         if min(out) < 1:
@@ -125,7 +125,7 @@ def lower_window(build: Any, layer: Layer, name: str, attrs: dict[str, Attr], x:
 def lower_window_update(build: Any, layer: Layer, name: str, attrs: dict[str, Attr], delta: Any, x: Any) -> None:
     """Emits the update of a convolution's weight and bias in place by the kernel ``name``, from the gated delta and the input x."""
     if delta.elements != prod(layer.shape):
-        raise Unsupported(f"learning in layer {layer.name!r}", got=f"{delta.elements} errors", allowed=f"{layer.shape}, one an output")
+        raise Unsupported(f"learning in layer {layer.name!r}", got=f"{delta.elements} errors", allowed=f"{layer.shape}, one per output")
     w, b, n = build.parameter(layer, "weight"), build.parameter(layer, "bias"), prod(layer.shape[:-1])
     if layer.numeric == "float32":
         build.call(f"{name}_update_f32", [w], [delta, x, build.rate], attrs | {"lr": build.lr}, layer, "update")

@@ -1,8 +1,8 @@
 """Host mathematics of windows over images: convolutions by gathered patches and BLAS, depthwise convolutions by sums over views.
 
 Images are (B, H, W, C), ``stride`` and ``kernel`` (h, w), ``pads`` (top, left, bottom, right); any float dtype comes in and the same goes
-out. A batch is worked off in slices that keep their patches in the cache, on all cores (``edgeff.ops.parallel``): slices are a matter of
-sizes alone and sums over them are added in one order, so results do not depend on the count of cores.
+out. A batch is worked off in slices that keep their patches in the cache, on all cores (``edgeff.ops.parallel``): slices depend only on
+sizes and sums over them are added in one order, so results do not depend on the number of cores.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def output_size(shape: tuple[int, ...], kernel: Pair, stride: Pair, pads: Pads) 
 
 
 def _inner(shape: tuple[int, ...], pads: Pads) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Where an image batch of ``shape`` lies in itself with padding, and what of it; a negative padding cuts off."""
+    """The region of the padded batch that a batch of ``shape`` fills, and the part of the batch that goes there; negative padding crops."""
     (_, height, width, _), (top, left, bottom, right) = shape, pads
     taken = slice(None), slice(max(-top, 0), height + min(bottom, 0)), slice(max(-left, 0), width + min(right, 0))
     down, across = max(top, 0), max(left, 0)
@@ -59,14 +59,14 @@ class _Gather:
         self.rows = self.targets.reshape(-1, kernel[0] * kernel[1] * channels)
 
     def __call__(self, x: Floats) -> Floats:
-        """The rows, to be used before the next call."""
+        """The rows, valid until the next call."""
         np.copyto(self.inside, x[self.taken])
         np.copyto(self.targets, self.windows)
         return self.rows
 
 
 def _patches(x: Floats, kernel: Pair, stride: Pair, pads: Pads) -> Floats:
-    """The windows of x as rows (B * OH * OW, KH * KW * C), to be used before the next call."""
+    """The windows of x as rows (B * OH * OW, KH * KW * C), valid until the next call."""
     if kernel == (1, 1) and not any(pads):
         return np.ascontiguousarray(x[:, :: stride[0], :: stride[1]]).reshape(-1, x.shape[3])
     geometry = (x.shape, x.dtype, kernel, stride, pads)
@@ -125,7 +125,7 @@ def conv2d_input_gradient(delta: Floats, weight: Floats, x_shape: tuple[int, ...
 
 
 class _Phase(NamedTuple):
-    """The places of x that lie alike in the stride: they get a convolution of stride 1 over delta with some of the taps, mirrored."""
+    """The places of x with the same offset in the stride: a convolution of stride 1 over delta with some of the taps, mirrored."""
 
     places: tuple[slice, slice]
     taps: tuple[slice, slice]
@@ -134,7 +134,7 @@ class _Phase(NamedTuple):
 
 
 def _phases(x_shape: tuple[int, ...], delta_shape: tuple[int, ...], kernel: Pair, stride: Pair, pads: Pads) -> list[_Phase]:
-    """All phases of the gradient of x, that of place 0 first."""
+    """All phases of the gradient of x, starting with that of place 0."""
     axes = [_axis_phases(x_shape[1 + a], delta_shape[1 + a], kernel[a], stride[a], pads[a]) for a in (0, 1)]
     return [_Phase((v[0], h[0]), (v[1], h[1]), (v[2], h[2]), (v[3], h[3], v[4], h[4])) for v in axes[0] for h in axes[1]]
 
@@ -155,9 +155,9 @@ def _axis_phases(length: int, outputs: int, kernel: int, stride: int, before: in
 
 
 class Windows:
-    """Shows the windows of image batches of one shape without gathering them, for sums over taps that leave the channels apart.
+    """Shows the windows of image batches of one shape without gathering them, for sums over taps that keep channels separate.
 
-    ``views`` has one array (B, OH, KH, KW / s, OW * C) for each phase of the horizontal stride s: whole rows lie in one piece.
+    ``views`` has one array (B, OH, KH, KW / s, OW * C) for each phase of the horizontal stride s: whole rows are contiguous.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, kernel: Pair, stride: Pair, pads: Pads, value: float = 0.0) -> None:
@@ -176,7 +176,7 @@ class Windows:
             self.views.append(np.ndarray(seen, dtype, column, 0, (image, row * stride[0], row, pixel, item)))
 
     def __call__(self, x: Floats) -> list[Floats]:
-        """The views, to be used before the next call."""
+        """The views, valid until the next call."""
         np.copyto(self.inside, x[self.taken])
         for column, phase in self.moves:
             np.copyto(column, phase)
@@ -184,7 +184,7 @@ class Windows:
 
 
 def windows_of(x: Floats, kernel: Pair, stride: Pair, pads: Pads, value: float = 0.0) -> list[Floats]:
-    """The views of ``Windows`` of x, with ``value`` around it, to be used before the next call."""
+    """The views of ``Windows`` of x, with ``value`` around it, valid until the next call."""
     geometry = (x.shape, x.dtype, kernel, stride, pads, value)
     return kept(("windows", *geometry), lambda: Windows(*geometry))(x)
 

@@ -31,7 +31,7 @@ def sum_of(a: Array, c: Array, function: ActivationFunction = NONE) -> Array:
 @operator
 @dataclass(frozen=True, kw_only=True)
 class Add(Activated):
-    """The sum of two activations of one shape: what a skip connection ends in."""
+    """The sum of two activations of one shape: the end of a skip connection."""
 
     name: ClassVar[str] = "add"
     summary: ClassVar[str] = "the sum of two activations, optional ReLU or ReLU6"
@@ -52,7 +52,7 @@ class Add(Activated):
         return self.gate(layer, sum_of(dxs[0], dxs[1]), y)
 
     def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
-        """int8 (TFLite): both sides brought to twice the larger input scale with 20 more bits."""
+        """int8 (TFLite): both sides are brought to twice the larger input scale with 20 more bits."""
         check_numeric(layer)
         a, c = xs
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
@@ -75,5 +75,5 @@ class Add(Activated):
         return build.copy(c if a is None else a) if a is None or c is None else build.sum(a, c)
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
-        """Both inputs' gradient is the delta; the second gets a copy, for each is changed in place further down."""
+        """The gradient of both inputs is the delta; the second gets a copy because each is changed in place further down."""
         return delta, build.copy(delta)

@@ -1,6 +1,6 @@
 """Sums in ONNX: Add, and QLinearAdd of com.microsoft.
 
-The sum of two activations is a layer. A constant is the bias of the layer before it, or the last but one step of a normalise layer.
+The sum of two activations is a layer. A constant is the bias of the layer before it, or the last but one node of a normalise layer.
 """
 
 from __future__ import annotations

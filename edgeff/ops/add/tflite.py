@@ -1,4 +1,4 @@
-"""Sums in TFLite: ADD. A constant is the bias of the layer before it, or the last but one step of a normalise layer."""
+"""Sums in TFLite: ADD. A constant is the bias of the layer before it, or the last but one operator of a normalise layer."""
 
 from __future__ import annotations
 

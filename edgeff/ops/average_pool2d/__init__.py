@@ -27,7 +27,7 @@ class AveragePool2d(Pool2d):
         return (pool_math.average_pool2d_gradient(delta, xs[0].shape, self.window, self.stride, self.pads),)
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
-        """int8: the division by a window's taps is in the scale of the gradient, so all windows must have as many."""
+        """int8: the division by the number of taps is part of the gradient's scale, so all windows must have the same number."""
         if layer.numeric != "int8":
             return super().lower_input_gradients(build, layer, delta, *xs)
         if any(self.pads):

@@ -35,7 +35,7 @@ def eff_average_pool2d_f32(y: OutImageF32, x: ImageF32, window: Window, relu: Re
 
 @kernel(overlap=pixel_by_pixel(single_channels, size=1))
 def eff_average_pool2d_i8(y: OutImageI8, x: ImageI8, window: Window, y_min: Zero, y_max: Zero) -> None:
-    """int8: the sum over the count, rounded half away from zero (TFLite); one scale and zero point for both."""
+    """int8: the sum divided by the count, rounded half away from zero (TFLite); one scale and zero point for both."""
     sums = windows(x.astype(np.int64), window).sum(axis=(3, 4))
     count = windows(np.ones(window.in_h * window.in_w, np.int64), window).sum(axis=(3, 4))
     y[:] = np.clip(np.sign(sums) * ((np.abs(sums) + count // 2) // count), y_min, y_max).reshape(-1)
@@ -59,7 +59,7 @@ def eff_average_pool2d_input_gradient_f32(d: GradientImageF32, delta: DeltaImage
 def eff_average_pool2d_input_gradient_i8(d: GradientImageI16, delta: DeltaImageI16, window: Window) -> None:
     """d (in_h, in_w, in_c): the sum of delta over the windows that hold a tap, saturated; both int16.
 
-    Without padding every window has as many taps, and the division by them is in the scale of d.
+    Without padding all windows have the same number of taps; the division by it is part of the scale of d.
     """
     deltas = delta.reshape(window.out_h, window.out_w, window.in_c).astype(np.int64)
     sums = np.zeros((window.in_h, window.in_w, window.in_c), np.int64)

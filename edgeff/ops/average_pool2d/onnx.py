@@ -22,14 +22,14 @@ from edgeff.ops.global_average_pool.onnx import global_average
 
 
 def _average_pool(graph: Reading, node: Node, values: Values) -> Seen:
-    """The mean is a number between two of int8: a scale that a later node gives it must be that of the input."""
+    """The mean may fall between two int8 values, so a scale that a later node sets must be that of the input."""
     y = pool(graph, node, real(node, values[0]), AveragePool2d)
     return y.like(replace(y.x, quant=None))
 
 
 def _qlinear_average_pool(graph: Reading, node: Node, values: Values) -> Seen:
-    """A pool where the scale stays. Where it changes too, the one rounding of the file must stay one: the mean over the whole image has a
-    scale of its own, and over windows inside it is a depthwise convolution with weights of one.
+    """A pool if the scale stays the same. If it changes, the file's single rounding must stay single: the mean over the whole image has a
+    scale of its own, and the mean over windows inside it is a depthwise convolution with weights of one.
     """
     x = first(graph, node, dequantised(graph, node, values[0], (values[1], values[2])))
     quant = activation_quant(graph, node, (values[3], values[4]))
@@ -45,7 +45,7 @@ def _qlinear_average_pool(graph: Reading, node: Node, values: Values) -> Seen:
 
 
 def _mean_by_weights(graph: Reading, node: Node, x: View, kernel: tuple[int, ...]) -> View:
-    """An average over windows that lie inside the image: weights of 1 in steps of one over the count of taps."""
+    """An average over windows that lie inside the image: weights of 1 with a scale of 1 / (number of taps)."""
     channels = (x.shape or (1,))[0]
     if prod(kernel) * channels > MAX_ELEMENTS:
         raise node.unsupported(f"windows of {kernel} over {channels} channels", f"at most {MAX_ELEMENTS} taps")

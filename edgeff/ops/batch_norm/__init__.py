@@ -24,7 +24,7 @@ from edgeff.ops.parallel import cached, column_sums, each, empty, row_sum, total
 @operator
 @dataclass(frozen=True, kw_only=True)
 class BatchNorm(Activated):
-    """``momentum``: the share that a moving statistic keeps in a step.
+    """``momentum``: the share of its old value that a moving statistic keeps per step.
 
     params, each (C,): ``weight``, ``bias``, and the moving ``mean`` and ``variance``.
     """
@@ -88,7 +88,7 @@ class BatchNorm(Activated):
             away = np.subtract(rows[part], centre, out=workspace("away", rows[part].shape, x.dtype))
             return np.stack([row_sum(away), row_sum(np.multiply(away, away, out=away))])
 
-        # sums of distances from the first sample's mean: E[d^2] - E[d]^2 loses no digits to a large mean
+        # sums of distances from the first sample's mean, so that E[d^2] - E[d]^2 loses no digits to a large mean
         first, second = total(moments, parts).reshape(2, width, -1).sum(axis=1) / count
         mean, variance = centre[: x.shape[-1]] + first, np.maximum(second - first * first, 0)
         inverse = 1.0 / np.sqrt(variance + np.asarray(self.eps, x.dtype))
@@ -134,7 +134,7 @@ class BatchNorm(Activated):
         return (dx,), gradients
 
     def affine(self, params: Mapping[str, Array]) -> tuple[Array, Array]:
-        """Scale and shift (C,) that batch normalisation amounts to outside of training, in the parameters' dtype."""
+        """Scale and shift (C,) equivalent to batch normalisation outside training, in the parameters' dtype."""
         eps = np.asarray(self.eps, params["variance"].dtype)
         scale = params["weight"] / np.sqrt(params["variance"] + eps)
         return scale, params["bias"] - params["mean"] * scale

@@ -1,4 +1,4 @@
-"""Batch normalisation in ONNX: BatchNormalization melts into the layer before it."""
+"""Batch normalisation in ONNX: BatchNormalization is folded into the layer before it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _batch_normalization(graph: Reading, node: Node, values: Values) -> Seen:
     scale, bias, mean, variance = (part.array for part in parts)
     shapes = {part.array.shape for part in parts}
     if x.shape is None or shapes != {x.shape[:1]} or any(part.array.dtype != np.float32 for part in parts):
-        raise node.bad(f"parameters of shapes {sorted(shapes)} for an input of shape {x.shape}", "four of float32, one value a channel")
+        raise node.bad(f"parameters of shapes {sorted(shapes)} for an input of shape {x.shape}", "four of float32, one value per channel")
     if len(x.shape) > 1:
         x = channels_first(graph.views.channels_last(node, x))
     eps = number(node, "epsilon", 1e-5)

@@ -22,7 +22,7 @@ from edgeff.ops.window import Convolution, lower_window, lower_window_gradient, 
 class Conv2d(Convolution):
     """params: ``weight`` (C_out, KH, KW, C_in / groups) and, with a bias, ``bias`` (C_out,).
 
-    C_in and C_out are cut into ``groups`` runs of channels, and each run of outputs reads its own run of inputs.
+    C_in and C_out are split into ``groups`` runs of channels; each run of outputs reads its own run of inputs.
     """
 
     name: ClassVar[str] = "conv2d"

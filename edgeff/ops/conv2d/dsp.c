@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Four filters by four taps a turn, two products an instruction. One group only. */
+/* Four filters by four taps per turn, two products per instruction. One group only. */
 #include "edgeff.h"
 #include "eff_windows.h"
 #include "eff_dsp.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Four output channels go side by side so that each input is loaded once for four products, which changes no sum's order. Any count of groups. */
-#include "edgeff.h"
+/* Four output channels are computed side by side, so that each input is loaded once for four products; the order of every sum is unchanged.
+Any number of groups. */ #include "edgeff.h"
 #include "eff_windows.h"
 
 void eff_conv2d_f32_grouped_x4(float *y, const float *x, const float *w, const float *b, const eff_window *window,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Four output channels go side by side so that each input is loaded once for four products, which changes no sum's order. The taps of one row of a window lie side by side in
- * the image and in the weights, so a window is k_h runs of (taps inside the image) * in_c products. One group only. */
+/* Four output channels are computed side by side, so that each input is loaded once for four products; the order of every sum is unchanged.
+ The taps of one row of a window lie side by side in * the image and in the weights, so a window is k_h runs of (taps inside the image) *
+ in_c products. One group only. */
 #include "edgeff.h"
 #include "eff_windows.h"
 
@@ -11,8 +12,8 @@ void eff_conv2d_f32_x4(float *y, const float *x, const float *w, const float *b,
     const int32_t backwards = eff_backwards(y, x);
     for (int32_t down = 0; down < window->out_h; ++down) {
         const int32_t oy = eff_visited(down, window->out_h, backwards);
-        const int32_t top = oy * window->stride_h - window->pad_h, ky0 = eff_first_tap(top), ky1 = eff_last_tap(top, window->k_h, window->in_h);
-        for (int32_t across = 0; across < window->out_w; ++across) {
+        const int32_t top = oy * window->stride_h - window->pad_h, ky0 = eff_first_tap(top), ky1 = eff_last_tap(top, window->k_h,
+        window->in_h); for (int32_t across = 0; across < window->out_w; ++across) {
             const int32_t ox = eff_visited(across, window->out_w, backwards);
             const int32_t left = ox * window->stride_w - window->pad_w, kx0 = eff_first_tap(left), kx1 = eff_last_tap(left, k_w, in_w);
             float *to = y + (oy * window->out_w + ox) * out_c;

@@ -1,4 +1,4 @@
-"""The same numbers in another number format: where a group of layers has one of its own."""
+"""The same values in another number format, for networks whose layers differ in format."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from edgeff.ops import Arrays, Named, Operator, kind, operator
 
 
 def converted(network: Network, numeric: Numeric, formats: Mapping[str, Numeric]) -> tuple[Network, dict[str, Numeric]]:
-    """A float network with a ``convert`` layer wherever a layer reads another number format than its own, and the formats of all those
-    that are not ``numeric``, by name.
+    """A float network with a ``convert`` layer wherever a layer reads a number format other than its own, and by name the formats of all
+    layers that are not ``numeric``.
 
-    The input is in ``numeric``; raw samples are converted by the layer that reads them. Raises BadInput for a format of no layer.
+    The input is in ``numeric``; raw samples are converted by the layer that reads them. Raises BadInput for a format given to a layer that
+    does not exist.
     """
     names = {layer.name for layer in network}
     if unknown := sorted(set(formats) - names):
@@ -27,7 +28,7 @@ def converted(network: Network, numeric: Numeric, formats: Mapping[str, Numeric]
     known: dict[tuple[str, Numeric], str] = {}
 
     def held(name: str, form: Numeric) -> str:
-        """What holds the tensor ``name`` in the number format ``form``."""
+        """The name of the tensor that holds ``name`` in the number format ``form``."""
         if own[name] == form:
             return name
         if (name, form) not in known:
@@ -48,7 +49,7 @@ def converted(network: Network, numeric: Numeric, formats: Mapping[str, Numeric]
 @operator
 @dataclass(frozen=True, kw_only=True)
 class Convert(Operator):
-    """The output's quantisation says which format, none that it is float32. On the host it does nothing.
+    """The output's quantisation gives the format; without one it is float32. On the host it does nothing.
 
     int8 to int16 is exact in steps of 1/128, integers to float32 as exact as a float32 product; everything else rounds to nearest.
     """

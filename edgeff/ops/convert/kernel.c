@@ -2,7 +2,7 @@
 /* The same numbers in another number format. */
 #include "edgeff.h"
 
-/* v / scale rounded to the nearest integer, ties to even; beyond 2^20 it stays there, and a NaN is 0. */
+/* v / scale rounded to the nearest integer, ties to even; clamped to +-2^20; a NaN gives 0. */
 static int32_t eff_steps(float v, float scale)
 {
     const float to_integers = 12582912.0f; /* 3 * 2^22: a float32 of this size has no fraction */

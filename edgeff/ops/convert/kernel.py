@@ -19,20 +19,20 @@ Scale = Annotated[float, Range(2.0**-126, LARGEST_FLOAT)]
 
 
 def nearest(x: Array, scale: float) -> NDArray[np.int64]:
-    """``x / scale`` in float32, rounded to the nearest integer, ties to even; beyond 2**20 it stays there, and a NaN is 0."""
+    """``x / scale`` in float32, rounded to the nearest integer, ties to even; clamped to +-2**20; a NaN gives 0."""
     t = np.nan_to_num(x / np.float32(scale), nan=0.0, posinf=FURTHEST, neginf=-FURTHEST)
     return np.rint(np.clip(t, -FURTHEST, FURTHEST)).astype(np.int64)
 
 
 @kernel(overlap=element_by_element("x", written=4, read=1))
 def eff_convert_i8_f32(y: OutF32, x: VectorI8, n: Size, x_scale: Scale, x_zero: Zero) -> None:
-    """The real numbers that int8 values mean (TFLite's DEQUANTIZE)."""
+    """The real values of int8 numbers (TFLite's DEQUANTIZE)."""
     y[:] = np.float32(x_scale) * (x.astype(np.int32) - x_zero).astype(np.float32)
 
 
 @kernel()
 def eff_convert_i16_f32(y: OutF32, x: VectorI16, n: Size, x_scale: Scale) -> None:
-    """The real numbers that int16 values mean."""
+    """The real values of int16 numbers."""
     y[:] = np.float32(x_scale) * x.astype(np.float32)
 
 
@@ -50,7 +50,7 @@ def eff_convert_f32_i16(y: OutI16, x: VectorF32, n: Size, y_scale: Scale) -> Non
 
 @kernel(overlap=element_by_element("x", written=2, read=1))
 def eff_convert_i8_i16(y: OutI16, x: VectorI8, n: Size, x_zero: Zero) -> None:
-    """int8 values in steps of 1/128 of theirs: exact."""
+    """int8 values as int16 in steps of 1/128 of theirs: exact."""
     y[:] = (x.astype(np.int32) - x_zero) * 128
 
 

@@ -29,8 +29,8 @@ def accumulator_shift(terms: int) -> int:
 def check_bias(layer: Layer, *, learning: bool = False) -> None:
     """Raises Unsupported when an integer bias could carry a sum out of 32 bits.
 
-    Any bias up to BIAS_LIMIT is safe whatever the weights become. A larger one (TFLite's converter gives dead channels 2**30 and a little)
-    is taken where |b| + 255 sum |w| of its channel stays below 2**31, but not with weights that are going to change.
+    Any bias up to BIAS_LIMIT is safe whatever the weights become. A larger one (TFLite's converter gives dead channels slightly more than
+    2**30) is accepted if |b| + 255 sum |w| of its channel stays below 2**31, but not if the weights will change.
     """
     bias = layer.params.get("bias")
     if bias is None or (largest := int(np.abs(bias.astype(np.int64)).max())) <= BIAS_LIMIT:
@@ -132,7 +132,7 @@ class Dense(Weighted):
             build.call("eff_bias_update_i32", [b], [delta, build.rate], attrs, layer, "update")
 
     def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
-        """Integers: the output spans sqrt(n_in) times the largest product, beyond which sums of products of random signs seldom go."""
+        """Integers: the output spans sqrt(n_in) times the largest product, which sums of products of random signs rarely exceed."""
         n_out, n_in = layer.params["weight"].shape
         (dx,), w = dxs, build.parameter(layer, "weight")
         sizes = {"n_out": n_out, "n_in": n_in}
@@ -152,7 +152,7 @@ class Dense(Weighted):
         return dy
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
-        """Integers: the output spans the largest |d| that a sum of |delta| up to ``build.largest_error`` allows; 2 behind a softmax."""
+        """Integers: the output spans the largest |d| that a sum of |delta| up to ``build.largest_error`` allows; 2 after a softmax."""
         n_out, n_in = layer.params["weight"].shape
         w = build.parameter(layer, "weight")
         sizes = {"n_out": n_out, "n_in": n_in}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Four rows by four inputs a turn, two products an instruction. */
+/* Four rows by four inputs per turn, two products per instruction. */
 #include "edgeff.h"
 #include "eff_dsp.h"
 

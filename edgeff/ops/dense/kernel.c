@@ -45,7 +45,7 @@ void eff_dense_i16(int16_t *y, const int16_t *x, const int16_t *w, const int32_t
     }
 }
 
-/* Rows add into d in index order; four rows at a time spare d the loads and stores. */
+/* Rows are added into d in index order; four rows at a time save loads and stores of d. */
 void eff_input_gradient_f32(float *d, const float *delta, const float *w, const eff_matrix *size)
 {
     const int32_t n_out = size->n_out, n_in = size->n_in;

@@ -202,5 +202,5 @@ def eff_bias_update_i32(
     n: Size,
     requant: Requant,
 ) -> None:
-    """b -= requantise(delta) rate, rounded to nearest: an int32 bias is fine enough to need no dithering."""
+    """b -= requantise(delta) rate, rounded to nearest: an int32 bias is fine-grained enough without dithering."""
     b[:] = np.clip(b - gain_of(delta, requant.multiplier, requant.shift, rate, BIAS_LIMIT), -BIAS_LIMIT, BIAS_LIMIT)

@@ -1,6 +1,6 @@
 """Dense layers in ONNX: Gemm and MatMul, QLinearMatMul, and QGemm of com.microsoft.
 
-A Gemm behind a Flatten of an image channels first gets its columns in the order of edgeff's image, so that nothing is transposed at run
+A Gemm after a Flatten of a channels-first image gets its columns in the order of edgeff's image, so that nothing is transposed at run
 time.
 """
 
@@ -21,7 +21,7 @@ from edgeff.ir import Array, Layer
 
 
 def _transposed(matrix: Constant) -> Constant:
-    """A matrix with its axes exchanged, its scales with it."""
+    """A matrix with its axes and its scales transposed."""
     quant = matrix.quant
     if quant is not None and quant.axis is not None:
         quant = replace(quant, axis=1 - quant.axis)

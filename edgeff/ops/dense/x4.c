@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Four rows go side by side so that each input is loaded once for four products; every sum runs in index order from the bias. */
+/* Four rows are computed side by side, so that each input is loaded once for four products; every sum runs in index order from the bias. */
 #include "edgeff.h"
 
 /* Input i times its weight of each of the four rows; `value` is a float or an integer without its zero point. */

@@ -1,4 +1,4 @@
-"""The depthwise 2-D convolution: each channel alone."""
+"""The depthwise 2-D convolution: each channel separately."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class DepthwiseConv2d(Convolution):
     """``multiplier``: the outputs of each channel; params: ``weight`` (KH, KW, C * multiplier), ``bias`` (C * multiplier,)."""
 
     name: ClassVar[str] = "depthwise_conv2d"
-    summary: ClassVar[str] = "2-D convolution of each channel alone, optional bias and ReLU or ReLU6"
+    summary: ClassVar[str] = "2-D convolution of each channel separately, optional bias and ReLU or ReLU6"
     channelwise: ClassVar[bool] = True
     weight_axis: ClassVar[int] = 2
     multiplier: Count = 1

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Each channel convolved alone, its gradient and update. */
+/* Convolution of each channel separately, its gradient and update. */
 #include "edgeff.h"
 #include "eff_windows.h"
 #include "eff_walk.h"

@@ -35,7 +35,7 @@ WeightsF32 = Annotated[Array, In("float", "k_h", "k_w", "out_c")]
 
 
 def _channels(attrs: Mapping[str, Any]) -> list[Chunk]:
-    """Where each channel makes one: four at a time, then one by one. Else all that a channel makes, one by one."""
+    """With one output per channel: four channels at a time, then one by one; else each channel's outputs one by one."""
     channels = int(attrs["in_c"])
     depth = int(attrs["out_c"]) // channels
     if depth == 1:

@@ -14,7 +14,7 @@ from edgeff.ops import operator
 from edgeff.ops.elementwise import INPUTS, Elementwise, Scales
 
 LOWEST_SHIFT = -15
-"""Down to which TFLM's shift of a 16-bit number rounds as it should."""
+"""The lowest shift at which TFLM's shift of a 16-bit number rounds correctly."""
 
 
 @operator
@@ -54,7 +54,7 @@ class HardSwish(Elementwise):
 
 
 def _factor(real: float, highest: int) -> tuple[int, int]:
-    """A factor as 15 bits and a shift. Unsupported for one that TFLM refuses, or computes wrongly."""
+    """A factor as 15 bits and a shift. Raises Unsupported for one that TFLM refuses or computes wrongly."""
     multiplier, shift = multiplier_and_shift(real)
     if not LOWEST_SHIFT <= shift <= highest:
         allowed = f"2**{LOWEST_SHIFT - 1} to 2**{highest}"
@@ -73,5 +73,5 @@ def _saturated(v: Array) -> Int:
 
 
 def _wrapped(v: Int) -> Int:
-    """``v`` as 16 bits hold it: TFLM adds the zero point to a 16-bit number."""
+    """``v`` wrapped to 16 bits: TFLM adds the zero point to a 16-bit number."""
     return ((v + 32768) & 0xFFFF) - 32768

@@ -1,4 +1,4 @@
-"""The label as extra inputs in front of the data: what a Forward-Forward network reads. Inference writes the neutral label."""
+"""The label as extra inputs in front of the data: the input of a Forward-Forward network. Inference writes the neutral label."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ON, NEUTRAL = 1.0, 0.1
 @operator
 @dataclass(frozen=True, kw_only=True)
 class Label(Operator):
-    """``classes``; ``on``, the entry of the label; ``neutral``, each entry when there is none.
+    """``classes``; ``on``, the value of the label's entry; ``neutral``, the value of every entry without a label.
 
     Output: a vector of classes + inputs; or, where the layer's shape has the axes of its input (H, W, C), an image of classes + C channels,
     so that a convolution sees the label everywhere. As a layer of a plain forward pass it writes the neutral label; a rule writes labels
@@ -44,14 +44,14 @@ class Label(Operator):
         return self.before(layer.shape, x, np.full(len(x), -1))
 
     def entries(self, dtype: Any) -> Array:
-        """The label's inputs (classes + 1, classes), a row a label; the last row is the neutral one, which -1 points at."""
+        """The label's inputs (classes + 1, classes), one row per label; the last row, index -1, is the neutral one."""
         entries = np.zeros((self.classes + 1, self.classes), dtype)
         np.fill_diagonal(entries, self.on)
         entries[-1] = self.neutral
         return entries
 
     def before(self, shape: Shape, x: Array, labels: Array) -> Array:
-        """x (B, ...) with ``classes`` more entries before it at each place, one-hot for the labels (B,); a negative one is neutral.
+        """x (B, ...) with ``classes`` more entries in front at each place, one-hot for the labels (B,); a negative one is neutral.
 
         Labels (k B,) write k copies of x, one after the other: rows (k B, *shape).
         """
@@ -74,5 +74,5 @@ class Label(Operator):
 
 
 def with_label(layer: Layer, x: Array, labels: Array) -> Array:
-    """The output of a ``label`` layer for labels that are known; see ``Label.before``."""
+    """The output of a ``label`` layer for known labels; see ``Label.before``."""
     return record(layer, Label).before(layer.shape, x, labels)

@@ -23,7 +23,7 @@ def _embed(y: Array, x: Array, label: Array, places: int, classes: int, on: floa
 
 @dataclass(frozen=True, slots=True)
 class LabelF32(Record):
-    """How a label is written: the count of places, the classes and the other entries of each, and what stands where."""
+    """How a label is written: the number of places, the classes and other entries of each, and the values."""
 
     places: Size
     classes: Size
@@ -69,7 +69,7 @@ def eff_embed_label_f32(
     label: LabelI32,
     entries: LabelF32,
 ) -> None:
-    """y (places, classes + n) = at each place the label's entries, ``off`` but ``on`` at the label (a negative label: all ``neutral``),
+    """y (places, classes + n) = at each place the label's entries, ``off`` except ``on`` at the label (a negative label: all ``neutral``),
     then x (places, n).
     """
     _embed(y, x, label, entries.places, entries.classes, entries.on, entries.off, entries.neutral)

@@ -14,7 +14,7 @@ from edgeff.ops import operator
 from edgeff.ops.elementwise import INPUTS, Elementwise, Scales
 
 LARGEST_SHIFT = 22
-"""Up to which an input of 9 bits, shifted left before it is multiplied, stays within 32 bits."""
+"""The largest shift at which an input of 9 bits, shifted left before it is multiplied, stays within 32 bits."""
 
 
 @operator
@@ -39,17 +39,17 @@ class LeakyRelu(Elementwise):
         return np.asarray(np.where(x > 0, x.dtype.type(1), x.dtype.type(self.alpha)))
 
     def table(self, scales: Scales) -> Array:
-        """Each side of zero in the output's scale by a factor of its own."""
+        """Each side of zero is brought to the output's scale by its own factor."""
         q, ratio = INPUTS - scales.x_zero, scales.x / scales.y
         made = np.where(q >= 0, _rescaled(q, ratio), _rescaled(q, ratio * float(np.float32(self.alpha))))
         return np.clip(made + scales.y_zero, -128, 127)
 
 
 def _rescaled(q: Array, factor: float) -> Int:
-    """``q`` times ``factor`` by TFLite's double rounding; a negative factor turns the sign of the result, whose ties so go the other way.
+    """``q`` times ``factor`` by TFLite's double rounding; a negative factor flips the sign of the result, so its ties go the other way.
 
     Established with tflite-micro 0.dev20261023, whose factors are quotients in float64 (older sources: float32). Where a negative factor
-    rounds to a power of two it loses the sign; edgeff does not. Raises Unsupported where the product would leave 32 bits.
+    rounds to a power of two it loses the sign; edgeff does not. Raises Unsupported if the product would exceed 32 bits.
     """
     multiplier, shift = multiplier_and_shift(abs(factor))
     if shift > LARGEST_SHIFT:

@@ -10,11 +10,11 @@ from edgeff.kernels.arithmetic import Int, multiplier_and_shift, requantise
 from edgeff.ops.elementwise import Scales
 
 INTEGER_BITS = 4
-"""Of the input: beyond +-16 both functions have reached their ends."""
+"""Integer bits of the input: beyond +-16 both functions are saturated."""
 
 
 def in_q4(q: Array, scale: float) -> tuple[Int, int]:
-    """``q`` (an integer array) times ``scale`` in Q4.27, and the |q| from which on the function is at its end.
+    """``q`` (an integer array) times ``scale`` in Q4.27, and the |q| from which on the function is saturated.
 
     Source: tensorflow/lite/micro/kernels/logistic_common.cc and tanh.cc.
     """
@@ -24,7 +24,7 @@ def in_q4(q: Array, scale: float) -> tuple[Int, int]:
 
 
 def check_output(name: str, scales: Scales, fixed: Quant) -> None:
-    """Returns nothing; raises Unsupported where the output has another scale or zero point than the operator fixes."""
+    """Returns nothing; raises Unsupported if the output's scale or zero point is not the one that the operator fixes."""
     if (scales.y, scales.y_zero) != (fixed.scale[0], fixed.zero_point):
         got = f"scale {scales.y:g} and zero point {scales.y_zero}"
         raise Unsupported(f"output of {name}", got=got, allowed=f"1/{1 / fixed.scale[0]:g} and {fixed.zero_point}")

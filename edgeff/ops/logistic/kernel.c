@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The logistic function. With e = exp(-|x|) nothing cancels: 1 / (1 + e) for x >= 0, e / (1 + e) below. */
+/* The logistic function. With e = exp(-|x|) there is no cancellation: 1 / (1 + e) for x >= 0, e / (1 + e) below. */
 #include "edgeff.h"
 
 static inline float eff_negative_size(float x)

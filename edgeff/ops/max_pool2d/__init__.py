@@ -30,7 +30,7 @@ class MaxPool2d(Pool2d):
         return pool_math.max_pool2d_tangent(dx, x, self.window, self.stride, self.pads)
 
     def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
-        """The largest of a window is found again in its input."""
+        """The largest element of a window is searched again in its input."""
         return lower_window_tangent(build, layer, "eff_max_pool2d_tangent_f32", self.geometry(layer, xs[0].shape), dxs[0], [xs[0]])
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:

@@ -1,8 +1,8 @@
 """Mel-frequency cepstral coefficients as the first layer of a network: an int16 audio clip (n,) comes in, frames x coefficients go out.
 
 The tables of its kernels are made here from their formulae: periodic Hann window, sines, triangular bands on the HTK mel scale with peaks
-of 1 (as TensorFlow's), the cosine transform of type II with orthogonal rows. Refused: an FFT that is no power of two, a clip shorter than
-a frame, bands outside 0 .. rate / 2.
+of 1 (as TensorFlow's), the cosine transform of type II with orthogonal rows. Refused: an FFT size that is not a power of two, a clip
+shorter than a frame, bands outside 0 .. rate / 2.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from edgeff.ops.mfcc.kernel import FeatureSteps, Frames, features
 @operator
 @dataclass(frozen=True, kw_only=True)
 class Mfcc(Operator):
-    """The coefficients of int16 audio (n,): it stands first; the layer's shape holds frames x coefficients elements.
+    """The coefficients of int16 audio (n,): it is the first layer; its shape holds frames x coefficients elements.
 
     ``rate`` in Hz; ``frame``, ``hop`` and ``fft`` in samples; ``bands`` triangles from ``low_hz`` to ``high_hz``; the first
     ``coefficients`` of the transform, each times ``gain``; ``eps`` is added to a band before its logarithm, when the clip's largest sample
@@ -70,7 +70,7 @@ class Mfcc(Operator):
                 raise refusal(type(self), name, getattr(self, name), ALLOWED[name])
 
     def frames(self, samples: int) -> int:
-        """How many frames lie wholly within ``samples``; BadInput where none does."""
+        """How many frames lie wholly within ``samples``; raises BadInput if none does."""
         if samples < self.frame:
             raise BadInput("audio of an mfcc layer", got=f"{samples} samples", allowed=f"at least a frame of {self.frame}")
         return (samples - self.frame) // self.hop + 1
@@ -135,7 +135,7 @@ def mel_weights(recipe: Mfcc) -> Array:
 
 @lru_cache(maxsize=8)
 def tables(recipe: Mfcc) -> tuple[dict[str, Array], int]:
-    """The kernels' tables, flat (see ``edgeff.h``): float32 window, sine, mel and dct, int32 spans; and the count of bins they need."""
+    """The kernels' tables, flat (see ``edgeff.h``): float32 window, sine, mel and dct, int32 spans; and the number of bins they need."""
     window = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(recipe.frame) / recipe.frame)
     sine = np.sin(2.0 * np.pi * np.arange(3 * recipe.fft // 4) / recipe.fft)
     weights = mel_weights(recipe).astype(np.float32)
@@ -158,7 +158,7 @@ def tables(recipe: Mfcc) -> tuple[dict[str, Array], int]:
 
 
 def sizes(recipe: Mfcc, samples: int) -> Frames:
-    """What the kernels of all numerics are told of a clip and its frames."""
+    """The sizes of a clip and its frames for the kernels of all numerics."""
     arrays, bins = tables(recipe)
     return Frames(
         n=samples,
@@ -185,14 +185,14 @@ def audio_samples(x: Array) -> Array:
 
 
 def with_features(network: Network, features: Mapping[str, Attr], samples: int, name: str = "mfcc") -> Network:
-    """``network``, which reads coefficients, behind a layer that computes them from audio: its input is then int16 (samples,).
+    """``network``, which reads coefficients, after a layer that computes them from audio: its input is then int16 (samples,).
 
     Args:
         network: float32 or quantised; its input shape holds frames x coefficients elements.
         features: the attributes of ``Mfcc`` that differ from its defaults (a task's ``features``).
         samples: the length of a clip.
-        name: of the new layer; a number is added where the network has that name.
-    Raises: BadInput where the coefficients are not as many as the network reads, or the recipe cannot be.
+        name: of the new layer; a number is added if the network already uses that name.
+    Raises: BadInput if the network reads another number of coefficients, or the recipe is not possible.
     """
     recipe = make(Mfcc, features)
     shape = (recipe.frames(samples), recipe.coefficients, 1)

@@ -87,7 +87,7 @@ static void eff_complex_fft(float *z, const float *sine, int32_t fft)
 }
 
 /* Twice the magnitudes of the real FFT's bins 1 .. bins - 1 (bins <= fft / 2), bin k at z[2 k]: bins k and fft / 2 - k come from the same
- * two numbers. The other entries of z keep what they hold. */
+ * two numbers. The other entries of z keep their values. */
 static void eff_magnitudes(float *z, const float *sine, int32_t fft, int32_t bins)
 {
     for (int32_t k = 1; k <= fft / 4; ++k) {

@@ -47,7 +47,7 @@ LN_COEFFICIENTS = (
 
 @dataclass(frozen=True, slots=True)
 class Frames(Record):
-    """The frames of a clip of n samples and what becomes of each; ``weights`` counts those of all mel bands together.
+    """The frames of a clip of n samples and how each is processed; ``weights`` is the number of weights of all mel bands.
 
     Frame f begins at sample f hop. ``fft`` is a power of two from 4, at least ``frame``; only bins 1 .. bins - 1 count.
     """
@@ -148,7 +148,7 @@ def bit_reversed(count: int) -> Array:
 
 
 def _frames(x: Array, gain: Array, tables: Mapping[str, Array], sizes: Frames) -> tuple[Array, Array]:
-    """Coefficients (C, columns) and working memory (fft + bands, columns) of windowless frames x (columns, frame) int16."""
+    """Coefficients (C, columns) and working memory (fft + bands, columns) of frames x before windowing, (columns, frame) int16."""
     fft, frame, bands, eps = sizes.fft, sizes.frame, sizes.bands, np.float32(sizes.eps)
     sine, spans = tables["sine"], tables["spans"].reshape(-1, 2)
     samples = np.zeros((fft, len(x)), np.float32)
@@ -210,7 +210,7 @@ def _one(scratch: Array, x: Array, tables: Mapping[str, Array], sizes: Frames) -
 
 
 def _multiplications(arguments: Arguments) -> int:
-    """Of one clip: the windows, the butterflies that turn, the split into bins, the magnitudes, two bands a bin and the transform."""
+    """Per clip: the windows, the butterflies with a rotation, the split into bins, the magnitudes, two bands a bin and the transform."""
     a: Frames = arguments["sizes"]
     half = a.fft // 2
     stages = half.bit_length() - 1

@@ -1,4 +1,4 @@
-"""Normalisation by the root mean square, ``y = x / (rms(x) + eps)``: what stands between the layers of a Forward-Forward network."""
+"""Normalisation by the root mean square, ``y = x / (rms(x) + eps)``: it stands between the layers of a Forward-Forward network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WIDEST = 8.0
 @operator
 @dataclass(frozen=True, kw_only=True)
 class Normalise(Operator):
-    """Hides a layer's goodness from the next one (Hinton 2022). On a device no gradient passes it."""
+    """Hides a layer's goodness from the next one (Hinton 2022). On a device no gradient passes through it."""
 
     name: ClassVar[str] = "normalise"
     summary: ClassVar[str] = "x / rms(x)"

@@ -28,7 +28,7 @@ uint32_t eff_sqrt_u64(uint64_t v)
     return (uint32_t)root;
 }
 
-/* The root mean square is taken in units of 2^-8 input steps; the one that is added is the eps of the integer form. gain = 2^24 / s_y;
+/* The root mean square is taken in units of 2^-8 input steps; the 1 that is added is the eps of the integer form. gain = 2^24 / s_y;
  * n <= 33,000. */
 void eff_normalise_i8(int8_t *y, const int8_t *x, int32_t n, int32_t x_zero, int32_t y_zero, int32_t gain)
 {

@@ -1,7 +1,7 @@
 """A fixed physical system as a layer: a black box that is run forwards and never differentiated.
 
-It is named by a built-in map or by ``module:function``, a function of the user: ``f(x, outputs, seed)`` takes x (B, n) and returns
-(B, outputs), the same for the same arguments. Refused: gradients, lowering to a device, files.
+It is named by a built-in map or by ``module:function``, a user's function: ``f(x, outputs, seed)`` takes x (B, n) and returns
+(B, outputs), the same for the same arguments. Refused: gradients, lowering to a device, writing to files.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def scattering(n: int, outputs: int, seed: int) -> Array:
 
 
 def speckle(x: Array, outputs: int, seed: int) -> Array:
-    """``|A x|^2``: a camera behind a scattering medium that amplitudes x pass through; speckle statistics."""
+    """``|A x|^2``: a camera after a scattering medium through which amplitudes x pass; speckle statistics."""
     field = x @ scattering(x.shape[1], outputs, seed).T
     return field.real**2 + field.imag**2
 
@@ -77,7 +77,7 @@ MAPS: Mapping[str, Map] = {"cavity": cavity, "oscillators": oscillators, "speckl
 
 
 def find_map(name: str) -> Map:
-    """The map called ``name``. Raises BadInput for neither a built-in one nor an importable ``module:function``."""
+    """The map called ``name``. Raises BadInput if it is neither built in nor an importable ``module:function``."""
     if name in MAPS:
         return MAPS[name]
     module, _, function = name.partition(":")
@@ -89,7 +89,7 @@ def find_map(name: str) -> Map:
     except (ImportError, AttributeError, ValueError) as error:
         raise BadInput("physical map", got=f"{name!r} ({error})", allowed=allowed) from None
     if not callable(found):
-        raise BadInput("physical map", got=f"{name!r}, which is no function", allowed=allowed)
+        raise BadInput("physical map", got=f"{name!r}, which is not a function", allowed=allowed)
     made: Map = found
     return made
 
@@ -100,7 +100,7 @@ class Physical(Operator):
     """``map``: its name, ``seed``: of its random coefficients. Inputs are flattened; the outputs are a vector of the layer's shape."""
 
     name: ClassVar[str] = "physical"
-    summary: ClassVar[str] = "a fixed physical system, forwards only (host)"
+    summary: ClassVar[str] = "a fixed physical system, forward only (host)"
     map: str
     seed: Annotated[int, Range(0, LARGEST_INT)]
 

@@ -56,5 +56,5 @@ class Relu(Activated):
         return build.copy(dxs[0])
 
     def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
-        """The delta itself: the gate has closed it already."""
+        """The delta itself: the gate has already been applied."""
         return (delta,)

@@ -1,4 +1,4 @@
-"""ReLU and ReLU6 in ONNX: Relu, and Clip between 0 and 6 or from 0 up. Where the layer before it can take it on, it is no layer."""
+"""ReLU and ReLU6 in ONNX: Relu, and Clip between 0 and 6 or from 0 up. If it can be fused into the layer before, it is not a layer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _relu(graph: Reading, node: Node, values: Values) -> Seen:
 
 
 def _clip(graph: Reading, node: Node, values: Values) -> Seen:
-    """One of the activation functions, by its ends, which are attributes before opset 11."""
+    """One of the activation functions, by its limits, which are attributes before opset 11."""
     x, largest = real(node, values[0]), float(np.finfo(np.float32).max)
     ends = []
     for name, value, default in (("min", values[1], -largest), ("max", values[2], largest)):
@@ -32,7 +32,7 @@ def _clip(graph: Reading, node: Node, values: Values) -> Seen:
     function = find_clamp(-inf if low <= -largest else low, inf if high >= largest else high)
     if function is None or not function.clamps:
         known = " or ".join(f"{known.low:g} to {known.high:g}" for known in ACTIVATIONS.values() if known.clamps)
-        raise node.unsupported(f"values cut to {low:g} .. {high:g}", known)
+        raise node.unsupported(f"values clipped to {low:g} .. {high:g}", known)
     return x.like(graph.assembly.clamp(node, x.x, function))
 
 

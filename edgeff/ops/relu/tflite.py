@@ -1,4 +1,4 @@
-"""Activation functions alone in TFLite: RELU, RELU6. Where the layer before can take it on, it is no layer."""
+"""Activation functions alone in TFLite: RELU, RELU6. If it can be fused into the layer before, it is not a layer."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from edgeff.ops.numerics import check_numeric
 
 
 def lower_rescale(build: Any, layer: Layer, x: Any, y: Any) -> None:
-    """Emits y = x in y's scale, within the ends of the layer's activation."""
+    """Emits y = x in y's scale, within the limits of the layer's activation."""
     multiplier, shift = build.fixed_point(x.scale / y.scale, f"requantisation of layer {layer.name!r}")
     attrs = {"n": prod(layer.shape), "x_zero": x.zero_point, "y_zero": y.zero_point, "multiplier": multiplier, "shift": shift}
     build.call("eff_rescale_i8", [y], [x], attrs | build.ends(layer, y), layer)

@@ -1,4 +1,4 @@
-"""Changes of scale in TFLite: QUANTIZE of a quantised tensor. Of a float tensor it is the scale of the layer before it."""
+"""Changes of scale in TFLite: QUANTIZE of a quantised tensor. QUANTIZE of a float tensor is the scale of the layer before it."""
 
 from __future__ import annotations
 

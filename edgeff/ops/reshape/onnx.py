@@ -1,6 +1,6 @@
 """Reshapes in ONNX: Reshape, Flatten, Squeeze and Unsqueeze.
 
-On a layer's output they make a view, which becomes a layer where edgeff's own description names it one; constants are reshaped.
+On a layer's output they make a view, which becomes a layer if edgeff's own description lists it as one; constants are reshaped.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _reshape(graph: Reading, node: Node, values: Values) -> Seen:
 
 
 def _axes(node: Node, values: Values, rank: int) -> list[int] | None:
-    """The axes of a Squeeze or Unsqueeze among ``rank``, the batch first; an attribute before opset 13. None where all are meant."""
+    """The axes of a Squeeze or Unsqueeze among ``rank``, the batch first; an attribute before opset 13. None for all axes."""
     axes = node.attributes.get("axes")
     if values[1] is not None:
         axes = constant(node, values[1], "axes").array.reshape(-1)[:MAX_RANK].tolist()
@@ -88,7 +88,7 @@ def _resized(graph: Reading, node: Node, value: Seen | None, sizes: list[int]) -
     if isinstance(value, Constant):
         return _in_shape(node, value, sizes)
     if not sizes or sizes[0] != 0:
-        raise node.unsupported(f"a shape of {sizes} with the batch elsewhere than in front", "(batch, elements..)")
+        raise node.unsupported(f"a shape of {sizes} with the batch axis not in front", "(batch, elements..)")
     return graph.views.reshaped(node, activation(node, value), tuple(sizes[1:]))
 
 

@@ -29,7 +29,7 @@ class Softmax(Operator):
     input_axes: ClassVar[int | None] = 1
 
     def macs_per_position(self, layer: Layer, x: Shape) -> int | None:
-        return 0  # no products: what one costs is for a table to say
+        return 0  # no products: cost tables state its cost
 
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
         (x,) = xs

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Probabilities, and the exponentials behind them. The integer path is the fixed-point scheme of TFLite's int8 softmax:
+/* Probabilities, and their exponentials. The integer path is the fixed-point scheme of TFLite's int8 softmax:
  * differences to the largest input in Q5.26, exponentials in Q0.31, their sum in Q12.19. */
 #include "edgeff.h"
 
@@ -15,7 +15,7 @@ float eff_exp_f32(float x)
         uint32_t bits;
     } v = {x};
     const uint32_t magnitude = v.bits & UINT32_C(0x7FFFFFFF);
-    if (magnitude > EFF_BITS_OF_87 && v.bits > EFF_BITS_OF_88) { /* below -87, above 88 or NaN, which no integer can take */
+    if (magnitude > EFF_BITS_OF_87 && v.bits > EFF_BITS_OF_88) { /* below -87, above 88 or NaN, which no integer can hold */
         return magnitude > EFF_BITS_OF_INFINITY ? x : v.bits == magnitude ? EFF_EXP_OF_88 : 0.0f;
     }
     const float scaled = x * 1.44269504f;
@@ -57,7 +57,7 @@ static inline int32_t eff_saturating_double(int32_t v, int32_t n)
     return wide > INT32_MAX ? INT32_MAX : wide < INT32_MIN ? INT32_MIN : (int32_t)wide;
 }
 
-/* A quarter is split off and its exponential taken by a polynomial around -1/8; each set bit of what remains multiplies by its power of
+/* The part below a quarter goes through a polynomial around -1/8; each set bit of the rest multiplies by its power of
  * e. */
 int32_t eff_exp_q31(int32_t a)
 {

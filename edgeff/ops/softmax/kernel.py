@@ -19,7 +19,7 @@ Width = Annotated[int, Range(1, 4095)]
 
 @dataclass(frozen=True, slots=True)
 class Logits(Record):
-    """The factor that brings differences of logits to Q5.26, and the difference below which a probability is none."""
+    """The factor that brings differences of logits to Q5.26, and the difference below which a probability is zero."""
 
     multiplier: Multiplier
     shift: Shift

@@ -11,7 +11,7 @@ from edgeff.ir import Layer
 
 
 def _over_all(graph: Reading, node: Node, x: View) -> View:
-    """A softmax over all elements of ``x``, which lie along one axis."""
+    """A softmax over all elements of ``x``, all of which lie along one axis."""
     shape = x.shape
     if shape is None:
         raise node.unsupported("an input of unknown shape", "a model whose input has a shape")

@@ -19,7 +19,7 @@ void eff_standardise_f32(float *y, const float *x, int32_t n, float eps)
     }
 }
 
-/* u = x + 128 makes every sum positive; n <= 32,768 keeps n^2 variance in 45 bits. The one that is added is the eps of the integer form;
+/* u = x + 128 makes every sum positive; n <= 32,768 keeps n^2 variance in 45 bits. The 1 that is added is the eps of the integer form;
  * gain = 2^24 / s_y. */
 void eff_standardise_i8(int8_t *y, const int8_t *x, int32_t n, int32_t y_zero, int32_t gain)
 {

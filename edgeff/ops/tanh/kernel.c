@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The hyperbolic tangent: a polynomial below .625 (Moshier's Cephes, tanhf), 1 - 2 / (exp(2x) + 1) above, where nothing cancels. */
+/* The hyperbolic tangent: a polynomial below 0.625 (Moshier's Cephes, tanhf), 1 - 2 / (exp(2x) + 1) above, where nothing cancels. */
 #include "edgeff.h"
 
 static float eff_tanh_of_size(float a)

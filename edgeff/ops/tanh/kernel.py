@@ -12,7 +12,7 @@ from edgeff.kernels.tensors import OutF32, VectorF32
 
 F = np.float32
 SERIES = (-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)
-"""Of (tanh(a) / a - 1) / a^2 in a^2, for a < .625, the highest power first (Moshier's Cephes, tanhf)."""
+"""Of (tanh(a) / a - 1) / a^2 in a^2, for a < 0.625, the highest power first (Moshier's Cephes, tanhf)."""
 
 
 @kernel(overlap=element_by_element("x", written=4, read=4))

@@ -18,7 +18,7 @@ MOST_AXES = 3
 
 
 def exchange(axes: Sequence[int], shape: Shape) -> dict[str, Attr]:
-    """The attributes of the transpose kernels for an input of ``shape``, which gets axes of 1 in front up to three."""
+    """The attributes of the transpose kernels for an input of ``shape``, padded in front with axes of length 1 up to three."""
     missing = MOST_AXES - len(shape)
     sizes, order = (1,) * missing + tuple(shape), (*range(missing), *(axis + missing for axis in axes))
     return {**{f"d{i}": size for i, size in enumerate(sizes)}, **{f"p{i}": axis for i, axis in enumerate(order)}}
@@ -71,7 +71,7 @@ class Transpose(Operator):
         return y
 
     def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
-        """The same exchange; float32 only."""
+        """The same permutation; float32 only."""
         if layer.numeric != "float32":
             raise Unsupported(f"the tangent through layer {layer.name!r}, transpose", got=layer.numeric, allowed="float32")
         dy = build.activation("tangent", layer.shape, layer=layer.name)

@@ -1,4 +1,4 @@
-"""Transpose in ONNX: on a layer's output a view, which becomes a layer where its reader needs the elements moved; constants are moved."""
+"""Transpose in ONNX: on a layer's output a view, which becomes a layer if its reader needs the elements moved; constants are transposed."""
 
 from __future__ import annotations
 
