@@ -7,9 +7,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgeff.device.toolchains.objects import CACHE
 from edgeff.device.toolchains.protocol import BOARD_FLAGS, C_FLAGS, run
 from edgeff.errors import MissingTool
 from edgeff.ir import Board
+
+_LINKING = ("-nostdlib", "-Wl,--gc-sections")
 
 
 class Gcc:
@@ -31,17 +34,18 @@ class Gcc:
 
     def command(self, board: Board) -> tuple[str, ...]:
         """The compiler and its flags, as one would type them."""
-        return (self.program, *self._flags(board))
+        return (self.program, *self._flags(board), *_LINKING)
 
     def link(self, sources: Sequence[Path], include: Path, board: Board, linker_script: Path, out: Path) -> None:
         """Compiles ``sources`` and links them into the ELF ``out``."""
-        files = [str(source.resolve()) for source in sources]
-        # libgcc after the sources: a static library serves only what stands before it.
-        places = [f"-I{include.resolve()}", "-T", str(linker_script.resolve()), *self.libraries, "-o", str(out.resolve())]
-        run([self._required(), *self._flags(board), *files, *places], out.resolve().parent)
+        command = [self._required(), *self._flags(board)]
+        with CACHE.objects(command, sources, include) as objects:
+            # libgcc after the objects: a static library serves only what stands before it.
+            files = [*map(str, objects), "-T", str(linker_script.resolve()), *self.libraries, "-o", str(out.resolve())]
+            run([*command, *_LINKING, *files], out.resolve().parent)
 
     def _flags(self, board: Board) -> tuple[str, ...]:
-        return (*board.toolchains[self.name], *C_FLAGS, *BOARD_FLAGS, "-nostdlib", "-Wl,--gc-sections")
+        return (*board.toolchains[self.name], *C_FLAGS, *BOARD_FLAGS)
 
     def _required(self) -> str:
         found = shutil.which(self.program)

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgeff.device.toolchains.objects import CACHE
 from edgeff.device.toolchains.protocol import C_FLAGS, run
 from edgeff.device.toolchains.zig import executable
 from edgeff.errors import MissingTool
@@ -39,7 +40,6 @@ def host_shared_library(sources: Sequence[Path], include: Path, out: Path, defin
 
     Raises MissingTool without a compiler, EdgeffError with the compiler's first error.
     """
-    files = [str(source.resolve()) for source in sources]
-    macros = [f"-D{define}" for define in defines]
-    command = [*host_compiler(), *C_FLAGS, *macros, "-fPIC", "-shared", f"-I{include.resolve()}", *files, "-o", str(out.resolve())]
-    run(command, out.resolve().parent)
+    command = [*host_compiler(), *C_FLAGS, *(f"-D{define}" for define in defines), "-fPIC"]
+    with CACHE.objects(command, sources, include) as objects:
+        run([*command, "-shared", *map(str, objects), "-o", str(out.resolve())], out.resolve().parent)

@@ -11,13 +11,17 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgeff.device.toolchains.objects import CACHE
 from edgeff.device.toolchains.protocol import BOARD_FLAGS, C_FLAGS, run
 from edgeff.errors import MissingTool
 from edgeff.ir import Board
 
+# Zig names an entry symbol by itself, whatever the linker script says. It obeys these even where it only compiles: not for single objects.
+_LINKING = ("-Wl,--gc-sections", "-Wl,-e,eff_reset")
+
 
 class Zig:
-    """``zig cc`` of the ``ziglang`` wheel."""
+    """``zig cc`` of the ``ziglang`` wheel. Without ``-g`` it strips the symbols that profiles need."""
 
     name = "zig"
     how_to_get = "pip install ziglang"
@@ -33,19 +37,20 @@ class Zig:
 
     def command(self, board: Board) -> tuple[str, ...]:
         """The compiler and its flags, as one would type them."""
-        return ("python3", "-m", "ziglang", "cc", *self._flags(board))
+        return ("python3", "-m", "ziglang", "cc", *self._flags(board), *_LINKING)
 
     def link(self, sources: Sequence[Path], include: Path, board: Board, linker_script: Path, out: Path) -> None:
         """Compiles ``sources`` and links them into the ELF ``out``."""
-        files = [str(source.resolve()) for source in sources]
-        places = [f"-I{include.resolve()}", "-T", str(linker_script.resolve()), "-o", str(out.resolve())]
-        run([str(_required()), "cc", *self._flags(board), *files, *places], out.resolve().parent)
+        command = [str(_required()), "cc", *self._flags(board)]
+        with CACHE.objects(command, sources, include) as objects:
+            run(
+                [*command, *_LINKING, *map(str, objects), "-T", str(linker_script.resolve()), "-o", str(out.resolve())],
+                out.resolve().parent,
+            )
 
     def _flags(self, board: Board) -> tuple[str, ...]:
         sanitisers_off = ("-fno-sanitize=all", "-fno-stack-protector")
-        # Zig names an entry symbol by itself, whatever the linker script says; without -g it strips the symbols that profiles need.
-        linking = ("-g", "-Wl,--gc-sections", "-Wl,-e,eff_reset")
-        return (*board.toolchains[self.name], *C_FLAGS, *BOARD_FLAGS, *sanitisers_off, *linking)
+        return (*board.toolchains[self.name], *C_FLAGS, *BOARD_FLAGS, *sanitisers_off, "-g")
 
 
 def executable() -> Path | None:

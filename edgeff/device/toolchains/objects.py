@@ -1,0 +1,84 @@
+"""Compiles C files one by one, on every core, and keeps the objects: a file that this process compiled before is not compiled again.
+
+A sweep over rules, numerics or boards builds one model after another from the same kernels; most of its time was their compilation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+
+from edgeff.device.toolchains.protocol import run
+
+MOST_BYTES = 64 * 2**20
+"""Bytes of objects that are kept at most; the one unused for longest goes first."""
+
+
+class ObjectCache:
+    """Objects by what went into them."""
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self.most_bytes = most_bytes
+        self.compilations = 0
+        self._objects: OrderedDict[str, bytes] = OrderedDict()
+        self._lock = Lock()
+
+    @contextmanager
+    def objects(self, command: Sequence[str], sources: Sequence[Path], include: Path) -> Iterator[list[Path]]:
+        """The objects of ``sources`` in their order, in a folder that lasts as long as the block.
+
+        ``command`` is the compiler with its flags, without files; it finds the headers of ``include``. An object is taken from an earlier
+        call when the command, the source, and every header in ``include``, beside the source and below are the same to the byte. Raises
+        MissingTool and EdgeffError as the compiler's run does.
+        """
+        digests = {folder: _digest(folder) for folder in {include, *(source.parent for source in sources)}}
+
+        with tempfile.TemporaryDirectory(prefix="edgeff-objects-") as temporary:
+            folder = Path(temporary)
+
+            def compiled(number: int, source: Path) -> Path:
+                target = folder / f"{number}_{source.stem}.o"
+                parts = ("\0".join([*command, source.name]).encode(), digests[include], digests[source.parent], source.read_bytes())
+                key = hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+                content = self._get(key)
+                if content is None:
+                    run([*command, f"-I{include.resolve()}", "-c", str(source.resolve()), "-o", str(target)], folder)
+                    self._put(key, target.read_bytes())
+                else:
+                    target.write_bytes(content)
+                return target
+
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                yield list(pool.map(compiled, range(len(sources)), sources))
+
+    def _get(self, key: str) -> bytes | None:
+        with self._lock:
+            if key in self._objects:
+                self._objects.move_to_end(key)
+            return self._objects.get(key)
+
+    def _put(self, key: str, content: bytes) -> None:
+        with self._lock:
+            self.compilations += 1
+            self._objects[key] = content
+            while sum(map(len, self._objects.values())) > self.most_bytes:
+                self._objects.popitem(last=False)
+
+
+CACHE = ObjectCache()
+"""That of this process."""
+
+
+def _digest(folder: Path) -> bytes:
+    """A hash of the names and contents of every header in ``folder`` and below."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.h")):
+        digest.update(str(path.relative_to(folder)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.digest()

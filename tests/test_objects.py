@@ -1,0 +1,85 @@
+"""Objects that were compiled before are taken again exactly when nothing that goes into them has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgeff.device.toolchains.host import host_compiler
+from edgeff.device.toolchains.objects import ObjectCache
+from edgeff.errors import EdgeffError
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "size.h").write_text("#define SIZE 3\n", encoding="utf-8")
+    (tmp_path / "rate.h").write_text("#define RATE 5\n", encoding="utf-8")
+    (tmp_path / "a.c").write_text('#include "rate.h"\n#include "model/size.h"\nint a(void) { return SIZE * RATE; }\n', encoding="utf-8")
+    (tmp_path / "b.c").write_text("int b(void) { return 2; }\n", encoding="utf-8")
+    return tmp_path
+
+
+def compiled(cache: ObjectCache, project: Path, *flags: str) -> list[bytes]:
+    with cache.objects([*host_compiler(), "-O1", *flags], [project / "a.c", project / "b.c"], project) as objects:
+        assert [path.name for path in objects] == ["0_a.o", "1_b.o"]
+        content = [path.read_bytes() for path in objects]
+    assert not any(path.exists() for path in objects)
+    return content
+
+
+def test_an_object_is_taken_again(project: Path) -> None:
+    cache = ObjectCache()
+    first = compiled(cache, project)
+    assert compiled(cache, project) == first
+    assert cache.compilations == 2
+
+
+def edit(name: str, old: str, new: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / name
+        path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "compilations"),
+    [
+        (edit("a.c", "SIZE * RATE", "SIZE + RATE"), 1),
+        (edit("rate.h", "5", "6"), 2),
+        (edit("model/size.h", "3", "4"), 2),
+        (lambda folder: (folder / "model" / "other.h").touch(), 2),
+    ],
+    ids=["source", "header", "header below", "another header"],
+)
+def test_a_change_is_compiled(project: Path, change: Callable[[Path], None], compilations: int) -> None:
+    cache = ObjectCache()
+    compiled(cache, project)
+    change(project)
+    after = compiled(cache, project)
+    assert cache.compilations == 2 + compilations
+    assert after == compiled(ObjectCache(), project)
+
+
+def test_another_flag_is_compiled(project: Path) -> None:
+    cache = ObjectCache()
+    first = compiled(cache, project)
+    assert compiled(cache, project, "-DSIZE_OF_MODEL=1", "-fno-inline", "-O0") != first
+    assert cache.compilations == 4
+
+
+def test_the_object_unused_for_longest_goes_first(project: Path) -> None:
+    sizes = [len(content) for content in compiled(ObjectCache(), project)]
+    cache = ObjectCache(most_bytes=sum(sizes) - 1)
+    compiled(cache, project)
+    compiled(cache, project)
+    assert cache.compilations > 2
+
+
+def test_an_error_of_the_compiler_is_one_line(project: Path) -> None:
+    (project / "b.c").write_text("int b(void) { return nothing; }\n", encoding="utf-8")
+    with pytest.raises(EdgeffError, match=r"failed: got .*b\.c:1.*error: .*nothing"):
+        compiled(ObjectCache(), project)
