@@ -16,6 +16,16 @@ def test_a_board_that_holds(cli: CommandLine) -> None:
     assert cli.ok("check", "board", "rpi_pico").out.count("ok") == 3
 
 
+def test_an_operator_that_holds(cli: CommandLine) -> None:
+    checks = cli.ok("check", "operator", "leaky_relu", "--json").json
+    assert {entry["ok"] for entry in checks} == {True}
+    assert {"its derivatives are exact", "its traits hold"} <= {entry["check"] for entry in checks}
+
+
+def test_an_operator_that_nobody_registered_is_refused(cli: CommandLine) -> None:
+    assert "unknown operator: got 'convolution'; allowed: add, " in cli("check", "operator", "convolution").err
+
+
 def test_test_rows_in_the_training_part_are_seen(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = registry.tasks["digits"].load
     check_task("digits")

@@ -16,6 +16,8 @@ from command_line import ROOT
 from onnx import helper
 from test_c_export import LAST_LINE, STRICT, compiled
 
+from edgeff.verify.libraries import LITERT_TWIN
+
 Command = Callable[..., str]
 
 BOARD = "--board nucleo_l4r5zi"
@@ -254,7 +256,9 @@ def test_a_foreign_model_with_it_is_imported_quantised_written_and_compiled(edge
     edgeff("export int8.onnx --to c -o c")
     assert (tmp_path / "c" / "eff_absolute.c").is_file()
     assert compiled(tmp_path / "c", *STRICT).splitlines()[-1] == LAST_LINE
-    edgeff(f"verify int8.onnx --rule frozen {BOARD}")
+    rows = json.loads(edgeff(f"verify int8.onnx --rule frozen {BOARD} --json"))["comparisons"]
+    (explained,) = [row for row in rows if row["a"] == LITERT_TWIN]  # the operator's kernel too is one of that twin's
+    assert (explained["b"], explained["differing"]) == ("LiteRT reference", 0)
 
 
 @pytest.mark.slow
@@ -266,6 +270,11 @@ def test_it_is_trained_through_on_the_host_and_on_the_device(edgeff: Command, tm
     for rule in ("bp", "forward_gradient"):  # the gradient, and the forward derivative
         edgeff(f"export bp.onnx --to c --with-training --rule {rule} -o {rule}")
         assert compiled(tmp_path / rule, *STRICT).splitlines()[-1] == LAST_LINE
+
+
+def test_it_keeps_the_contract_of_operators(edgeff: Command) -> None:
+    checks = json.loads(edgeff("check operator absolute --json"))
+    assert {entry["failure"] for entry in checks} == {""}
 
 
 def test_without_the_folder_it_is_refused_by_name(edgeff: Command, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``edgeff check``: a rule, board or task against what is asked of every one of its kind."""
+"""``edgeff check``: a rule, operator, board or task against what is asked of every one of its kind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgeff.cli.options import OneOf, common
 from edgeff.cli.terminal import print_json, print_table
 from edgeff.errors import CheckFailed
 
-KINDS = ("rule", "board", "task")
+KINDS = ("rule", "operator", "board", "task")
 
 
 @click.command("check", epilog="Example: edgeff check rule pepita")
@@ -21,7 +21,7 @@ KINDS = ("rule", "board", "task")
 def command(kind: str, name: str, slow: bool, as_json: bool, seed: int | None) -> None:  # noqa: ARG001 - every command takes a seed
     """Ask of a plug-in what edgeff's own tests ask of all that is registered; exit 1 when a check does not hold.
 
-    NAME is a registered rule or task (EDGEFF_PLUGIN_DIR names a folder of plug-ins), or a board's name or file.
+    NAME is a registered rule, operator or task (EDGEFF_PLUGIN_DIR names a folder of plug-ins), or a board's name or file.
     """
     from edgeff.contracts.check import outcomes
 
@@ -43,6 +43,11 @@ def _find(kind: str, name: str) -> tuple[Any, Any]:
         from edgeff.rules import find_rule
 
         return find_rule(name), RULE_CHECKS
+    if kind == "operator":
+        from edgeff.contracts.operators import CHECKS as OPERATOR_CHECKS
+        from edgeff.registry import ops
+
+        return ops[name], OPERATOR_CHECKS
     if kind == "board":
         from edgeff.contracts.boards import CHECKS as BOARD_CHECKS
         from edgeff.device.boards import load_board

@@ -1,4 +1,4 @@
-"""What every rule, board and task is held to, as functions that the author of a plug-in runs too (and ``edgeff check``).
+"""What every rule, operator, board and task is held to, as functions that the author of a plug-in runs too (and ``edgeff check``).
 
 A failed check is CheckFailed, one line that says what was expected and what was found. edgeff's own tests ask the same of everything that
 is registered.
@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgeff.contracts import boards, rules, tasks
+from edgeff.contracts import boards, operators, rules, tasks
 from edgeff.contracts.check import Check, hold
 from edgeff.device.boards import load_board
 from edgeff.ir import Board
+from edgeff.ops import Operator
+from edgeff.registry import ops as registered_operators
 from edgeff.registry import tasks as registered_tasks
 from edgeff.rules import Rule, find_rule
 from edgeff.tasks import Task
 
-__all__ = ["Check", "check_board", "check_rule", "check_task"]
+__all__ = ["Check", "check_board", "check_operator", "check_rule", "check_task"]
 
 
 def check_rule(rule: Rule | str, *, slow: bool = False) -> None:
@@ -26,6 +28,17 @@ def check_rule(rule: Rule | str, *, slow: bool = False) -> None:
     """
     item = find_rule(rule) if isinstance(rule, str) else rule
     hold(f"rule {item.name}", item, rules.CHECKS, slow=slow)
+
+
+def check_operator(operator: type[Operator] | str) -> None:
+    """Raises CheckFailed unless an operator, by its class or its registered name, does what is asked of every operator.
+
+    It needs a C compiler of the host. A few seconds an operator.
+
+    >>> check_operator("relu")
+    """
+    item: type[Operator] = registered_operators[operator] if isinstance(operator, str) else operator
+    hold(f"operator {item.name}", item, operators.CHECKS, slow=True)
 
 
 def check_board(board: Board | str | Path) -> None:

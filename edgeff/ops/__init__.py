@@ -8,7 +8,7 @@ travel as ``Params``: layer name -> parameter name -> array; activations as a ``
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
@@ -37,6 +37,18 @@ OperatorT = TypeVar("OperatorT", bound="Operator")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Example:
+    """A layer that an operator is tried on (``edgeff.contracts``): attributes beside the defaults, the shape of its inputs and its own.
+
+    An empty shape is for the check to choose; the layer's own matters where the operator does not say it from its inputs.
+    """
+
+    attributes: Mapping[str, Attr] = field(default_factory=dict)
+    inputs: Shape = ()
+    output: Shape = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Operator(ir.Operator):
     """The contract of an operator. Host mathematics is float and batched: x is (B, *input shape).
 
@@ -59,6 +71,7 @@ class Operator(ir.Operator):
     - ``reads``: the dtype of the network's input if the operator takes no other (audio is ``"int16"`` in every numeric); empty for the
       dtype of the numeric.
     - ``described``: the attributes that foreign formats do not state and that only edgeff's own description in a file holds.
+    - ``example``: a layer to try it on, where small attributes and any shape will not do.
     """
 
     summary: ClassVar[str] = ""
@@ -78,6 +91,7 @@ class Operator(ir.Operator):
     moving: ClassVar[tuple[str, ...]] = ()
     reads: ClassVar[str] = ""
     described: ClassVar[tuple[str, ...]] = ()
+    example: ClassVar[Example] = Example()
 
     def __post_init__(self) -> None:
         for name in domains(type(self)):

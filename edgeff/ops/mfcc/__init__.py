@@ -17,7 +17,7 @@ import numpy as np
 
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Attr, Layer, Network, Parameters
-from edgeff.ops import Operator, behind, make, operator
+from edgeff.ops import Example, Operator, behind, make, operator
 from edgeff.ops.attributes import Count, refusal
 from edgeff.ops.mfcc.kernel import FeatureSteps, Frames, features
 
@@ -35,6 +35,7 @@ class Mfcc(Operator):
 
     name: ClassVar[str] = "mfcc"
     summary: ClassVar[str] = "mel-frequency cepstral coefficients of int16 audio"
+    example: ClassVar[Example] = Example(inputs=(4000,), output=(12, 10, 1))
     reads: ClassVar[str] = "int16"
     rate: Count = 16_000
     frame: Count = 480

@@ -18,7 +18,7 @@ import numpy as np
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Layer
 from edgeff.kernels.records import LARGEST_INT, Range
-from edgeff.ops import Operator, operator
+from edgeff.ops import Example, Operator, operator
 
 Map = Callable[[Array, int, int], Array]
 ROUND_TRIPS, REFLECTED, PUMP = 3, 0.9, 2.0
@@ -101,6 +101,7 @@ class Physical(Operator):
 
     name: ClassVar[str] = "physical"
     summary: ClassVar[str] = "a fixed physical system, forward only (host)"
+    example: ClassVar[Example] = Example(attributes={"map": "speckle"})
     map: str
     seed: Annotated[int, Range(0, LARGEST_INT)]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeff.errors import BadInput, Unsupported, short
 from edgeff.ir import Array, Attr, Layer
-from edgeff.ops import Arrays, Named, Operator, Shape, operator
+from edgeff.ops import Arrays, Example, Named, Operator, Shape, operator
 from edgeff.ops.attributes import refusal
 from edgeff.ops.numerics import check_numeric
 
@@ -33,6 +33,7 @@ class Transpose(Operator):
     summary: ClassVar[str] = "the axes in another order"
     keeps_sign: ClassVar[bool] = True
     keeps_quant: ClassVar[bool] = True
+    example: ClassVar[Example] = Example(attributes={"perm": "1,0"}, inputs=(9, 4))
     perm: str
 
     def __post_init__(self) -> None:
