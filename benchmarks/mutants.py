@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from mutation import Mutation, c_mutations, python_mutations
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "mutants.json"
 TIME_LIMIT_S = 900
+"""For all tests of one mutant: what is not caught by then is called undecided."""
+OUT_OF_TIME, NOTHING_COLLECTED = -1, 5
 KERNELS = ("test_kernels.py", "test_overlap.py", "test_exact_inference.py", "test_exact_learning.py", "test_exact_convolutions.py")
 RULES = ("test_rules_math.py", "test_rule_contract.py", "test_compositions.py", "test_pepita_variants.py", "test_pepita_device.py")
 RULES += (
@@ -43,6 +46,8 @@ FORMATS += (
     "test_windows.py",
     "test_hostile_models.py",
 )
+COMMON_NAMES = ("__init__", "kernel", "onnx", "tflite", "x4", "dsp", "main")
+"""File names that say less than their folders'."""
 TESTS: dict[str, Sequence[str]] = {
     "edgeff/ops": (
         "test_operators.py",
@@ -161,7 +166,11 @@ NAMED: dict[str, tuple[str, str, str, Sequence[str]]] = {
 
 
 def tests_of(path: str) -> Sequence[str]:
-    return next(tests for room, tests in TESTS.items() if path.startswith(f"{room}/"))
+    """The tests of the room that holds a file, those first that speak of its module or, for an operator or a kernel, of its folder."""
+    tests = next(tests for room, tests in TESTS.items() if path.startswith(f"{room}/"))
+    file = Path(path)
+    word = re.compile(rf"\b{file.parent.name if file.stem in COMMON_NAMES else file.stem}\b")
+    return sorted(tests, key=lambda test: not word.search((ROOT / "tests" / test).read_text(encoding="utf-8")))
 
 
 def places(path: Path) -> list[Mutation]:
@@ -193,36 +202,33 @@ class Tree:
         archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
         subprocess.run(["tar", "-x", "-C", str(folder)], input=archive, check=True)
 
-    def pytest(self, *arguments: str) -> tuple[int, str]:
-        """The exit status and the first test that fails."""
+    def pytest(self, *arguments: str, limit_s: float = TIME_LIMIT_S) -> tuple[int, str]:
+        """The exit status and the first test that fails; OUT_OF_TIME where it took longer."""
         environment = os.environ | {"PYTHONPATH": str(self._folder), "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", *arguments]
         try:
-            done = subprocess.run(
-                command, cwd=self._folder, env=environment, capture_output=True, text=True, timeout=TIME_LIMIT_S, check=False
-            )
+            done = subprocess.run(command, cwd=self._folder, env=environment, capture_output=True, text=True, timeout=limit_s, check=False)
         except subprocess.TimeoutExpired:
-            return -1, "out of time"
+            return OUT_OF_TIME, ""
         failed = re.search(r"^(?:FAILED|ERROR) (tests/.*?)(?: - .*)?$", done.stdout, re.MULTILINE)
         return done.returncode, failed[1] if failed else ""
 
     def fate(self, path: str, text: str, tests: Sequence[str]) -> tuple[str, str]:
-        """``caught`` and by which test, or ``survived``, of a file with another text."""
+        """``caught`` and by which test, ``survived``, or ``undecided`` for want of time, of a file with another text."""
         file = self._folder / path
         kept = file.read_text(encoding="utf-8")
+        end = time.monotonic() + TIME_LIMIT_S
         for test in tests:
             file.write_text(text, encoding="utf-8")
-            status, failed = self.pytest(f"tests/{test}")
+            status, failed = self.pytest(f"tests/{test}", limit_s=max(end - time.monotonic(), 1.0))
             file.write_text(kept, encoding="utf-8")
-            if status == 5:  # no test collected
-                continue
-            if status and self._passes_clean(failed or f"tests/{test}"):
+            if status == OUT_OF_TIME:
+                return "undecided", f"tests/{test} was not done"
+            if status not in (0, NOTHING_COLLECTED) and self._passes_clean(failed or f"tests/{test}"):
                 return "caught", failed or f"tests/{test}"
         return "survived", ""
 
     def _passes_clean(self, test: str) -> bool:
-        if test == "out of time":
-            return True
         target = test.partition("[")[0]
         if target not in self._clean:
             self._clean[target] = self.pytest(target)[0] == 0

@@ -136,7 +136,10 @@ def python_mutations(text: str) -> Iterator[Mutation]:
         elif isinstance(node, ast.AugAssign) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
             yield replaced("statement left out", node, "pass")
         elif (
-            isinstance(node, ast.Call) and len(node.args) >= 2 and not any(isinstance(argument, ast.Starred) for argument in node.args[:2])
+            isinstance(node, ast.Call)
+            and len(node.args) >= 2
+            and ast.unparse(node.func).rpartition(".")[2] not in COMMUTES
+            and not any(isinstance(argument, ast.Starred) for argument in node.args[:2])
         ):
             first, second, *rest = node.args
             yield replaced("arguments swapped", node, ast.Call(node.func, [second, first, *rest], node.keywords))
