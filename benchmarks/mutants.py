@@ -8,7 +8,6 @@ it is known, and a run goes on where it was stopped. A test that fails on the co
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import re
@@ -21,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from mutation import Mutation, c_mutations, python_mutations
+from results import commit, load, save
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results" / "mutants.json"
 TIME_LIMIT_S = 900
 """For all tests of one mutant: what is not caught by then is called undecided."""
 OUT_OF_TIME, NOTHING_COLLECTED = -1, 5
@@ -241,7 +240,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--named", action="store_true", help="the named faults alone")
     options = parser.parse_args()
-    rows: list[dict[str, Any]] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+    rows: list[dict[str, Any]] = load("mutants").get("rows", [])
     known = {row["mutant"] for row in rows}
     with tempfile.TemporaryDirectory(prefix="edgeff-mutants-") as folder:
         tree = Tree(Path(folder))
@@ -249,8 +248,8 @@ def main() -> None:
             if mutant in known:
                 continue
             fate, by = tree.fate(path, text, tests)
-            rows.append({"mutant": mutant, "file": path, "fate": fate, "by": by})
-            RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+            rows.append({"mutant": mutant, "file": path, "fate": fate, "by": by, "commit": commit()})
+            save("mutants", rows)
             print(f"{fate:9} {mutant}  {by}", flush=True)
     caught = sum(row["fate"] == "caught" for row in rows)
     print(f"{caught} of {len(rows)} caught")

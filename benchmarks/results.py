@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -56,12 +56,17 @@ def collect(
             row = {"key": list(key)} | measure(*key) | {"commit": commit()}
             print(name, *key, {k: v for k, v in row.items() if k not in ("key", "commit")}, flush=True)
         rows.append(row)
-        record = {
-            "command": f"python benchmarks/{name}.py",
-            "seeds": seeds,
-            "versions": {package: version(package) for package in PACKAGES},
-            "rows": [*rows, *old.values()],
-        }
-        FOLDER.mkdir(exist_ok=True)
-        write_text(FOLDER / f"{name}.json", json.dumps(record, indent=1) + "\n")
+        save(name, [*rows, *old.values()], seeds)
     return rows
+
+
+def save(name: str, rows: Sequence[dict[str, Any]], seeds: int | None = None) -> None:
+    """Writes a result file: its rows, with the command and the versions that made them."""
+    record = {
+        "command": f"python benchmarks/{name}.py",
+        "seeds": seeds,
+        "versions": {package: version(package) for package in PACKAGES},
+        "rows": list(rows),
+    }
+    FOLDER.mkdir(exist_ok=True)
+    write_text(FOLDER / f"{name}.json", json.dumps(record, indent=1) + "\n")
