@@ -1,4 +1,5 @@
-/* A flash of two slots whose power fails: after `budget` bytes that are written or erased, nothing happens any more. */
+/* A flash of two slots whose power fails: after `budget` bytes that are written or erased, nothing happens any more. The byte at `stuck` takes no
+ * write and nobody says so; a flash that is `worn` erases nothing. */
 #include <string.h>
 
 #include "model.h"
@@ -7,6 +8,8 @@
 
 static uint8_t flash[2 * SLOT];
 static long budget;
+static uint32_t stuck = UINT32_MAX;
+static int worn;
 
 static size_t spend(size_t length)
 {
@@ -20,7 +23,9 @@ static size_t flash_write(void *context, uint32_t offset, const void *bytes, siz
     (void)context;
     const size_t done = spend(length);
     for (size_t i = 0; i < done; ++i) {
-        flash[offset + i] &= ((const uint8_t *)bytes)[i]; /* NOR flash clears bits, and only an erase sets them */
+        if (offset + i != stuck) {
+            flash[offset + i] &= ((const uint8_t *)bytes)[i]; /* NOR flash clears bits, and only an erase sets them */
+        }
     }
     return done;
 }
@@ -35,14 +40,22 @@ static size_t flash_read(void *context, uint32_t offset, void *bytes, size_t len
 static size_t flash_erase(void *context, uint32_t offset, size_t length)
 {
     (void)context;
-    const size_t done = spend(length);
+    const size_t done = worn ? 0 : spend(length);
     memset(flash + offset, 0xFF, done);
     return done;
 }
 
-static const eff_slots slots = {flash_read, flash_write, flash_erase, NULL, {0, SLOT}, SLOT};
+static eff_slots slots = {flash_read, flash_write, flash_erase, NULL, {0, SLOT}, SLOT};
 
 void power_clear(void) { memset(flash, 0xFF, sizeof flash); }
+
+/* How the flash is until the next call of this: `stuck`, `worn`, and how long a slot is. */
+void power_flaws(uint32_t stuck_byte, int is_worn, uint32_t slot_bytes)
+{
+    stuck = stuck_byte;
+    worn = is_worn;
+    slots.bytes = slot_bytes;
+}
 uint8_t *power_flash(void) { return flash; }
 
 int power_save(long bytes)

@@ -22,7 +22,7 @@ from edgeff.device.toolchains.host import host_compiler, host_shared_library
 from edgeff.errors import BadInput
 from edgeff.ir import Numeric
 from edgeff.program.interpreter import Interpreter
-from edgeff.program.state import HEADER_BYTES, StateCode, float_runs, restored, saved, state_code
+from edgeff.program.state import HEADER_BYTES, StateCode, float_runs, learned_of, restored, saved, state_code
 
 NUMERICS: list[Numeric] = ["float32", "int16", "int8"]
 POWER = Path(__file__).with_name("state_power.c")
@@ -46,7 +46,7 @@ def refuses(host: HostTarget, state: bytes, code: StateCode) -> None:
     """Both the C and Python refuse ``state`` by ``code``, and the running model stays as it is."""
     before = host.arena()
     assert host._c.eff_restore_buffer(state, ctypes.c_size_t(len(state))) == code
-    assert state_code(host.program, host.memory, state) == code
+    assert state_code(learned_of(host.program, host.memory), state) == code
     assert (host.arena() == before).all()
     with pytest.raises(BadInput, match=r"^saved state: got "):
         host.restore(state)
@@ -148,7 +148,7 @@ def test_a_save_that_fails_at_any_write_says_so() -> None:
         assert left == -1, "no write after one that failed"
 
 
-def reader(state: bytes, after: Callable[[int, int], bool] = lambda _offset, _length: True) -> Any:
+def reader(state: bytes, after: Callable[..., bool] = lambda _offset, _length: True) -> Any:
     """A reader of ``state`` that fails where ``after`` says so."""
 
     def read(_context: Any, offset: int, place: int, length: int) -> int:
@@ -167,6 +167,16 @@ def test_a_reader_that_fails_in_the_second_reading_leaves_the_weights_as_exporte
     now = host.arena()[:size]
     host.init()
     assert (now == host.arena()[:size]).all()
+
+
+def test_a_reader_that_fails_in_the_first_reading_changes_nothing() -> None:
+    host = learned("int8")
+    state, before = host.save(), host.arena()
+    places = [0, *range(HEADER_BYTES, len(state) - 4, 32), len(state) - 4]
+    for place in places:
+        failing = reader(state, lambda offset, _length, place=place: offset != place)
+        assert host._c.eff_restore(failing, None) == StateCode.TRUNCATED
+        assert (host.arena() == before).all()
 
 
 def test_the_state_takes_no_ram_but_a_small_stack(tmp_path: Path) -> None:
@@ -285,6 +295,35 @@ def test_no_loss_of_power_at_any_byte_loses_the_last_good_state(power: Any, save
         outcomes.append(restored_code)
         assert power.power_save(-1) == StateCode.OK  # and the next save works again
     assert StateCode.OK in outcomes
+
+
+@pytest.mark.parametrize(
+    ("flaws", "code"),
+    [
+        ((4096 + 7, 0, 4096), StateCode.DAMAGED),
+        ((4096 + 30, 0, 4096), StateCode.DAMAGED),
+        ((2**32 - 1, 1, 4096), StateCode.NO_WRITE),
+        ((2**32 - 1, 0, 23), StateCode.NO_WRITE),
+        ((2**32 - 1, 0, None), StateCode.NO_WRITE),
+    ],
+    ids=["header-stuck", "payload-stuck", "no-erase", "no-room-for-a-header", "no-room-for-the-last-byte"],
+)
+def test_a_flash_that_fails_is_told_and_the_last_good_state_stays(power: Any, flaws: tuple[int, int, int | None], code: StateCode) -> None:
+    power.power_clear()
+    power.eff_init()
+    old = learn(power, 0)
+    assert power.power_save(-1) == StateCode.OK
+    learn(power, 1)
+    before = ctypes.string_at(power.power_flash(), 8192)
+    stuck, worn, slot_bytes = flaws
+    power.power_flaws(ctypes.c_uint32(stuck), worn, 23 + power.persistent if slot_bytes is None else slot_bytes)
+    assert power.power_save(-1) == code
+    power.power_flaws(ctypes.c_uint32(2**32 - 1), 0, 4096)
+    if code == StateCode.NO_WRITE:
+        assert ctypes.string_at(power.power_flash(), 8192) == before
+    power.eff_init()
+    assert power.power_restore() == StateCode.OK
+    assert weights(power) == old
 
 
 def test_sequence_numbers_wrap_around(power: Any) -> None:
