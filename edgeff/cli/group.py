@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "build": "build",
     "profile": "profile",
     "simulate": "simulate",
+    "state": "state",
     "bench": "bench",
     "theory": "theory",
     "report": "report",

@@ -9,7 +9,9 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import IntEnum
+from typing import Literal
 
 import numpy as np
 
@@ -18,6 +20,8 @@ from edgeff.ir import Array, MemoryPlan, Program
 from edgeff.program.binding import binding
 
 MARK, VERSION = b"EFS", 1
+BIG_ENDIAN = 128
+"""What a big-endian machine adds to the version."""
 HEADER_BYTES = 20
 OVERHEAD_BYTES = HEADER_BYTES + 4
 """The bytes of a saved state beside its payload."""
@@ -48,6 +52,75 @@ REFUSALS = {
 }
 
 
+@dataclass(frozen=True)
+class Learned:
+    """What ``eff_learned`` in a model's C says of its states.
+
+    ``binding`` is the hash they carry, ``payload_bytes`` the size of what persists, ``float_runs`` the first byte and the one past the last
+    of each run of float32 numbers in it.
+    """
+
+    binding: int
+    payload_bytes: int
+    float_runs: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a state says of itself. ``binding`` is the hash of the model that saved it."""
+
+    version: int
+    byte_order: Literal["little", "big"]
+    sequence: int
+    binding: int
+
+
+def learned_of(program: Program, memory: MemoryPlan) -> Learned:
+    """What the C of ``program`` says of its states."""
+    return Learned(binding(program, memory), memory.saved_bytes, tuple(float_runs(program, memory)))
+
+
+def header_of(state: bytes) -> Header:
+    """The header of a state of this version, in either byte order. Raises BadInput for anything else, and for a damaged header.
+
+    The check sum of the payload is not looked at.
+    """
+    if state[:3] != MARK:
+        raise _no_header(StateCode.ABSENT)
+    if len(state) < HEADER_BYTES:
+        raise _no_header(StateCode.TRUNCATED)
+    byte_order = _byte_order(state)
+    sequence, low, high, check = struct.unpack("<4I" if byte_order == "little" else ">4I", state[4:HEADER_BYTES])
+    if check != zlib.crc32(state[:16]):
+        raise _no_header(StateCode.DAMAGED)
+    version = state[3] % BIG_ENDIAN
+    if version != VERSION:
+        raise _no_header(StateCode.VERSION)
+    return Header(version, byte_order, sequence, low | high << 32)
+
+
+def _no_header(code: StateCode) -> BadInput:
+    return BadInput("saved state", got=REFUSALS[code], allowed=f"the bytes of version {VERSION} that eff_save wrote")
+
+
+def _byte_order(state: bytes) -> Literal["little", "big"]:
+    return "little" if state[3] < BIG_ENDIAN else "big"
+
+
+def payload_of(state: bytes) -> bytes | None:
+    """The payload of a state whose header is good and whose model is not known; None where no check sum holds.
+
+    Erased flash, 0xFF, may follow the state. Of what else follows only a model can tell that it is not the state's.
+    """
+    order = _byte_order(state)
+    written = len(state.rstrip(b"\xff"))
+    for end in (len(state), *range(written, min(written + 4, len(state)))):
+        payload = state[HEADER_BYTES : end - 4]
+        if end >= OVERHEAD_BYTES and int.from_bytes(state[end - 4 : end], order) == zlib.crc32(payload):
+            return payload
+    return None
+
+
 def float_runs(program: Program, memory: MemoryPlan) -> list[tuple[int, int]]:
     """The first byte and the one past the last of each run of float32 numbers in a payload; neighbours are one run."""
     runs: list[tuple[int, int]] = []
@@ -71,32 +144,32 @@ def saved(program: Program, memory: MemoryPlan, values: Mapping[str, Array], seq
     return header + struct.pack("<I", zlib.crc32(header)) + bytes(payload) + struct.pack("<I", zlib.crc32(payload))
 
 
-def state_code(program: Program, memory: MemoryPlan, state: bytes) -> StateCode:
-    """What the C of ``program`` says of ``state``."""
+def state_code(learned: Learned, state: bytes) -> StateCode:
+    """What the C of a little-endian machine says of ``state``. Bytes after its end are not looked at."""
     if len(state) < HEADER_BYTES:
         return StateCode.TRUNCATED
     version, _, bound, check = struct.unpack("<BIQI", state[3:HEADER_BYTES])
     if state[:3] != MARK:
         return StateCode.ABSENT
     if check != zlib.crc32(state[:16]):
-        return StateCode.VERSION if version == VERSION + 128 else StateCode.DAMAGED
+        return StateCode.VERSION if version == VERSION + BIG_ENDIAN else StateCode.DAMAGED
     if version != VERSION:
         return StateCode.VERSION
-    if bound != binding(program, memory):
+    if bound != learned.binding:
         return StateCode.FOREIGN
-    end = HEADER_BYTES + memory.saved_bytes
+    end = HEADER_BYTES + learned.payload_bytes
     if len(state) < end + 4:
         return StateCode.TRUNCATED
     if struct.unpack("<I", state[end : end + 4])[0] != zlib.crc32(state[HEADER_BYTES:end]):
         return StateCode.DAMAGED
-    numbers = (state[HEADER_BYTES + first : HEADER_BYTES + last] for first, last in float_runs(program, memory))
+    numbers = (state[HEADER_BYTES + first : HEADER_BYTES + last] for first, last in learned.float_runs)
     finite = all(np.isfinite(np.frombuffer(run, np.float32)).all() for run in numbers)
     return StateCode.OK if finite else StateCode.NOT_FINITE
 
 
 def restored(program: Program, memory: MemoryPlan, state: bytes) -> dict[str, Array]:
     """The variables and states that ``state`` holds, by name. Raises BadInput for a state that the C would refuse."""
-    require_taken(state_code(program, memory, state))
+    require_taken(state_code(learned_of(program, memory), state))
     values = {}
     for tensor in program.saved:
         first = HEADER_BYTES + memory.offsets[tensor.name]
