@@ -16,6 +16,7 @@ from edgeff.errors import CheckFailed
 from edgeff.ir import NUMERICS, Array, Numeric
 from edgeff.program.deploy import deploy
 from edgeff.rules import Gradients, Rule, Run, find_rule
+from edgeff.rules._building import RuleBuilder
 from edgeff.rules.dfa import DirectFeedbackAlignment
 from edgeff.verify import Comparison
 from edgeff.verify.step import compare_step
@@ -131,7 +132,7 @@ def test_a_parameter_that_only_step_moves_is_seen() -> None:
     class Deaf(DirectFeedbackAlignment):
         name = "dfa"
 
-        def lower(self, build: Any) -> None:
+        def lower(self, build: RuleBuilder) -> None:
             h = build.run(build.x)
             build.update(build.network.trainable[-1], build.error(h[build.layers[-1].name]), h[build.network.trainable[-1].inputs[0]])
 

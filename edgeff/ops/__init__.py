@@ -19,6 +19,7 @@ from edgeff.errors import BadInput, Unsupported, one_line, short
 from edgeff.ir import Array, Attr, Layer, Network, Numeric, Quant
 from edgeff.kernels.activation import ACTIVATIONS, NONE, ActivationFunction
 from edgeff.ops.attributes import MAX_ELEMENTS, ActivationName, allowed, checked, domains, is_left_out
+from edgeff.ops.building import OperatorBuilder, Value
 from edgeff.ops.parallel import cached, each, empty
 from edgeff.registry import ops as registry
 
@@ -203,11 +204,11 @@ class Operator(ir.Operator):
         deltas = self.input_gradients(layer, params, delta, *xs) if wanted else ()
         return deltas, self.weight_gradient(layer, params, delta, xs[0])
 
-    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+    def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
         """Emits the forward call on the inputs' values and returns the output's value (``build``: ``edgeff.program.lower.Builder``)."""
         raise Unsupported(f"operator {self.name!r}", got="lowering")
 
-    def lower_update(self, build: Any, layer: Layer, delta: Any, x: Any) -> None:
+    def lower_update(self, build: OperatorBuilder, layer: Layer, delta: Value, x: Value) -> None:
         """Emits the update of the layer's parameters in place; nothing for a layer without parameters."""
         if layer.trainable:
             raise Unsupported(
@@ -216,11 +217,11 @@ class Operator(ir.Operator):
                 next_step="let the layers above it learn (rule frozen)",
             )
 
-    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+    def lower_input_gradients(self, build: OperatorBuilder, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
         """Emits d loss / d x for each input from the gated delta and the inputs' values; returns theirs."""
         raise Unsupported(f"operator {self.name!r}", got="a gradient through it on the device", next_step="use a layer-local rule")
 
-    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+    def lower_jvp(self, build: OperatorBuilder, layer: Layer, dxs: tuple[Value | None, ...], xs: tuple[Value, ...]) -> Value:
         """Emits the tangent of the output before its activation function, with fixed parameters, and returns its value.
 
         ``dxs`` are the tangents of the inputs' values xs, None for one that does not move; at least one moves. The caller may change the

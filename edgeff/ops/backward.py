@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import TypeVar
 
 from edgeff.ir import Array, Layer, Network
 from edgeff.ops import Activations, Params, kind
 from edgeff.ops.add import sum_of
 
-Through = Callable[[Layer, Any, bool], Sequence[Any]]
+DeltaT = TypeVar("DeltaT")
 
 
 def walk_back(
-    network: Network, top: str, delta: Any, reached: Collection[str], through: Through, add: Callable[[Any, Any], Any] = sum_of
-) -> dict[str, Any]:
+    network: Network,
+    top: str,
+    delta: DeltaT,
+    reached: Collection[str],
+    through: Callable[[Layer, DeltaT, bool], Sequence[DeltaT]],
+    add: Callable[[DeltaT, DeltaT], DeltaT],
+) -> dict[str, DeltaT]:
     """The deltas that no layer passes on: that of ``"input"``, if it is among ``reached``.
 
     Args: ``delta`` at the output of layer ``top``; ``reached``, the names whose delta is wanted; ``through(layer, delta, wanted)`` gives
@@ -42,5 +47,4 @@ def input_gradient(network: Network, params: Params, h: Activations, top: str, d
         return item.input_gradients(layer, given, item.gate(layer, delta, h[layer.name]), *(h[name] for name in layer.inputs))
 
     every = {"input", *(layer.name for layer in network)}
-    found: Array = walk_back(network, top, delta, every, through)["input"]
-    return found
+    return walk_back(network, top, delta, every, through, sum_of)["input"]

@@ -16,6 +16,7 @@ import numpy as np
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Attr, Layer
 from edgeff.ops import Arrays, Named, Operator
+from edgeff.ops.building import OperatorBuilder, Value, only
 from edgeff.ops.numerics import check_numeric
 
 INPUTS = np.arange(-128, 128)
@@ -68,12 +69,12 @@ class Elementwise(Operator):
     def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
         return dxs[0] * self.slope(xs[0])
 
-    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+    def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
         check_numeric(layer)
         (x,), n = xs, prod(layer.shape)
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
         if layer.numeric == "float32":
-            build.call(f"eff_{self.name}_f32", [y], [x], {"n": n} | self.numbers, layer)
+            build.call(f"eff_{self.name}_f32", [y], [x], {"n": n, **self.numbers}, layer)
             return y
         try:
             entries = self.table(Scales(float(np.float32(x.scale)), x.zero_point, float(np.float32(y.scale)), y.zero_point))
@@ -84,17 +85,17 @@ class Elementwise(Operator):
         build.call("eff_lookup_i8", [y], [x, table], {"n": n}, layer)
         return y
 
-    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+    def lower_input_gradients(self, build: OperatorBuilder, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
         return (self._lower_slope(build, layer, "gradient", delta, xs[0], "backward"),)
 
-    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
-        return self._lower_slope(build, layer, "tangent", dxs[0], xs[0], "tangent")
+    def lower_jvp(self, build: OperatorBuilder, layer: Layer, dxs: tuple[Value | None, ...], xs: tuple[Value, ...]) -> Value:
+        return self._lower_slope(build, layer, "tangent", only(dxs), xs[0], "tangent")
 
-    def _lower_slope(self, build: Any, layer: Layer, name: str, delta: Any, x: Any, stage: str) -> Any:
+    def _lower_slope(self, build: OperatorBuilder, layer: Layer, name: str, delta: Value, x: Value, stage: str) -> Value:
         """Emits ``delta * f'(x)`` and returns its value. float32 only: its integer form has no definition outside edgeff."""
         if layer.numeric != "float32":
             what = f"the {name} through layer {layer.name!r}, {self.name}"
             raise Unsupported(what, got=layer.numeric, allowed="float32", next_step="use a rule without a backward pass")
         d = build.activation(name, x.shape, layer=layer.name)
-        build.call(f"eff_{self.name}_slope_f32", [d], [delta, x], {"n": prod(layer.shape)} | self.numbers, layer, stage)
+        build.call(f"eff_{self.name}_slope_f32", [d], [delta, x], {"n": prod(layer.shape), **self.numbers}, layer, stage)
         return d

@@ -10,6 +10,7 @@ from edgeff.errors import BadInput, Unsupported, short
 from edgeff.ir import Array, Layer
 from edgeff.ops import Arrays, Named, Shape
 from edgeff.ops.attributes import Count
+from edgeff.ops.building import OperatorBuilder, Value, only
 from edgeff.ops.window import Pair, Windowed, lower_window_gradient, lower_window_tangent
 
 
@@ -54,7 +55,7 @@ class Pool2d(Windowed):
         """The change of the pool of x along dx."""
         return type(self).pool(dx, self.window, self.stride, self.pads)
 
-    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+    def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
         if layer.numeric not in ("float32", "int8"):
             raise Unsupported(f"layer {layer.name!r}, {layer.kind} in {layer.numeric}", got=layer.numeric, allowed="float32, int8")
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
@@ -62,10 +63,10 @@ class Pool2d(Windowed):
         build.call(f"{self.kernel}_{layer.suffix}", [y], [xs[0]], self.geometry(layer, xs[0].shape) | ends, layer)
         return y
 
-    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
-        return lower_window_tangent(build, layer, f"{self.kernel}_f32", self.geometry(layer, xs[0].shape) | {"relu": 0}, dxs[0], [])
+    def lower_jvp(self, build: OperatorBuilder, layer: Layer, dxs: tuple[Value | None, ...], xs: tuple[Value, ...]) -> Value:
+        return lower_window_tangent(build, layer, f"{self.kernel}_f32", self.geometry(layer, xs[0].shape) | {"relu": 0}, only(dxs), [])
 
-    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+    def lower_input_gradients(self, build: OperatorBuilder, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
         """The largest element of a window is searched again in its input."""
         read = [delta, xs[0]] if self.gradient_reads_input else [delta]
         return lower_window_gradient(build, layer, self.kernel, self.geometry(layer, xs[0].shape), xs[0], read)

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from edgeff.errors import BadInput, Unsupported, short
 from edgeff.ir import Attr, Layer
 from edgeff.kernels.updates import FRACTION_I8, MOST_POSITIONS
 from edgeff.ops import Activated
 from edgeff.ops.attributes import Count, Padding
+from edgeff.ops.building import OperatorBuilder, Value
 from edgeff.ops.dense import check_bias
 from edgeff.ops.weighted import Weighted
 
@@ -105,11 +106,11 @@ class Convolution(Windowed, Weighted):
         return self.kernel_h, self.kernel_w
 
 
-def lower_window(build: Any, layer: Layer, name: str, attrs: dict[str, Attr], x: Any, taps: int) -> Any:
+def lower_window(build: OperatorBuilder, layer: Layer, name: str, attrs: dict[str, Attr], x: Value, taps: int) -> Value:
     """Emits the call of the convolution kernel ``name`` with ``attrs``, a window of ``taps`` products; returns the output's value."""
     if layer.numeric not in ("float32", "int8"):
         raise Unsupported(f"layer {layer.name!r}, {layer.kind} in {layer.numeric}", got=layer.numeric, allowed="float32, int8")
-    w, b = build.parameter(layer, "weight"), build.parameter(layer, "bias")
+    w, b = build.weight(layer), build.parameter(layer, "bias")
     y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
     if layer.numeric == "float32":
         build.call(f"{name}_f32", [y], [x, w, b], attrs | build.relu(layer), layer)
@@ -122,11 +123,11 @@ def lower_window(build: Any, layer: Layer, name: str, attrs: dict[str, Attr], x:
     return y
 
 
-def lower_window_update(build: Any, layer: Layer, name: str, attrs: dict[str, Attr], delta: Any, x: Any) -> None:
+def lower_window_update(build: OperatorBuilder, layer: Layer, name: str, attrs: dict[str, Attr], delta: Value, x: Value) -> None:
     """Emits the update of a convolution's weight and bias in place by the kernel ``name``, from the gated delta and the input x."""
     if delta.elements != prod(layer.shape):
         raise Unsupported(f"learning in layer {layer.name!r}", got=f"{delta.elements} errors", allowed=f"{layer.shape}, one per output")
-    w, b, n = build.parameter(layer, "weight"), build.parameter(layer, "bias"), prod(layer.shape[:-1])
+    w, b, n = build.weight(layer), build.parameter(layer, "bias"), prod(layer.shape[:-1])
     if layer.numeric == "float32":
         build.call(f"{name}_update_f32", [w], [delta, x, build.rate], attrs | {"lr": build.lr}, layer, "update")
         if b is not None:
@@ -158,7 +159,9 @@ def lower_window_update(build: Any, layer: Layer, name: str, attrs: dict[str, At
         build.call("eff_conv_bias_update_i32", [b], [delta, build.rate], sizes, layer, "update")
 
 
-def lower_window_gradient(build: Any, layer: Layer, name: str, attrs: dict[str, Attr], x: Any, inputs: Sequence[Any]) -> tuple[Any, ...]:
+def lower_window_gradient(
+    build: OperatorBuilder, layer: Layer, name: str, attrs: dict[str, Attr], x: Value, inputs: Sequence[Value]
+) -> tuple[Value, ...]:
     """Emits d loss / d x by the kernel ``name``, which reads ``inputs`` (the gated delta first); returns its value. float32 only."""
     if layer.numeric != "float32":
         raise Unsupported(
@@ -172,7 +175,9 @@ def lower_window_gradient(build: Any, layer: Layer, name: str, attrs: dict[str, 
     return (d,)
 
 
-def lower_window_tangent(build: Any, layer: Layer, kernel: str, attrs: dict[str, Attr], dx: Any, rest: Sequence[Any]) -> Any:
+def lower_window_tangent(
+    build: OperatorBuilder, layer: Layer, kernel: str, attrs: dict[str, Attr], dx: Value, rest: Sequence[Value | None]
+) -> Value:
     """Emits the tangent of a window layer by ``kernel``, which reads dx and then ``rest``; returns its value. float32 only."""
     if layer.numeric != "float32":
         raise Unsupported(

@@ -16,7 +16,9 @@ import numpy as np
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import NUMERICS, Array, Headroom, Layer, Network, Numeric
 from edgeff.ops import Params, forward
+from edgeff.ops.building import Value
 from edgeff.registry import rules as registry
+from edgeff.rules._building import RuleBuilder
 
 Gradients = dict[str, dict[str, Array]]
 OPTIMISERS = ("sgd", "adam")
@@ -272,19 +274,19 @@ class Rule:
         """Whether the rule has a way of predicting of its own, which is not the network's forward pass."""
         return type(self).lower_predict is not Rule.lower_predict
 
-    def lower_predict(self, build: Any) -> Any:
+    def lower_predict(self, build: RuleBuilder) -> Value:
         """Emits inference and returns the scores' value; by default the network's forward pass."""
         return build.run(build.x)[build.layers[-1].name]
 
-    def lower(self, build: Any) -> None:
+    def lower(self, build: RuleBuilder) -> None:
         """Emits one learning step on ``build.x`` and ``build.label`` through ``edgeff.program.lower.Builder``."""
         raise NotImplementedError
 
-    def lower_features(self, build: Any) -> Any:
+    def lower_features(self, build: RuleBuilder) -> Value:
         """Emits what comes before the layers that learn and returns what they read, from which ``lower_from`` goes on; by default ``x``."""
         return build.x
 
-    def lower_from(self, build: Any, features: Any) -> None:
+    def lower_from(self, build: RuleBuilder, features: Value) -> None:
         """Emits one learning step that starts from what ``lower_features`` returned, of this sample or of an earlier one."""
         with build.reading(features):
             self.lower(build)

@@ -15,7 +15,9 @@ from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer, Network
 from edgeff.ops import Activations, kind
 from edgeff.ops.add import sum_of
+from edgeff.ops.building import Value
 from edgeff.rules import Gradients, Run
+from edgeff.rules._building import RuleBuilder
 
 
 @dataclass(frozen=True)
@@ -141,10 +143,12 @@ def backward(run: Run, block: Block, h: Activations, saved: Mapping[str, Any], d
     return gradients
 
 
-Deltas = Callable[[Block, Sequence[Mapping[str, Any]]], Sequence[Any]]
+Deltas = Callable[[Block, Sequence[Mapping[str, Value]]], Sequence[Value]]
 
 
-def lower_blocks(build: Any, layers: Sequence[Layer], parts: Sequence[Block], local: Deltas, *starts: Mapping[str, Any]) -> dict[str, Any]:
+def lower_blocks(
+    build: RuleBuilder, layers: Sequence[Layer], parts: Sequence[Block], local: Deltas, *starts: Mapping[str, Value]
+) -> dict[str, Value]:
     """Emits ``layers`` and the learning of their blocks, each block's as soon as its end is computed; returns the first pass's values.
 
     There is a pass for each of ``starts``, which hold the values known before the first layer; by default one that starts at the input.
@@ -160,7 +164,7 @@ def lower_blocks(build: Any, layers: Sequence[Layer], parts: Sequence[Block], lo
     return passes[0]
 
 
-def lower_backward(build: Any, block: Block, passes: Sequence[Mapping[str, Any]], ends: Sequence[Any]) -> None:
+def lower_backward(build: RuleBuilder, block: Block, passes: Sequence[Mapping[str, Value]], ends: Sequence[Value]) -> None:
     """Emits the way of d loss / d the block's end back through the block, and the updates: all passes see the old weights."""
     deltas, learning = [{block.end.name: end} for end in ends], block.learning
     for layer in reversed(block.layers):

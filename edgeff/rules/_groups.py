@@ -17,7 +17,9 @@ from edgeff import registry
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Headroom, Layer, Network, Numeric
 from edgeff.ops import forward
+from edgeff.ops.building import Value
 from edgeff.rules import Gradients, Rule, Run
+from edgeff.rules._building import RuleBuilder
 
 
 class Group(NamedTuple):
@@ -147,29 +149,28 @@ class Composed(Rule):
     def learns(self, network: Network, *, head: bool = True) -> tuple[Layer, ...]:
         return tuple(layer for rule, part, cut, _ in self.groups(network) for layer in rule.learns(part, head=not cut))
 
-    def lower_predict(self, build: Any) -> Any:
-        return self._lower(build, learn=False)
+    def lower_predict(self, build: RuleBuilder) -> Value:
+        x, part, rule = self._last(build, self._lower_below(build, learn=False))
+        with build.group(part, build.settings, x, None):
+            return rule.lower_predict(build)
 
-    def lower(self, build: Any) -> None:
-        self._lower(build, learn=True)
+    def lower(self, build: RuleBuilder) -> None:
+        self._learn_last(build, self._lower_below(build, learn=True))
 
-    def lower_features(self, build: Any) -> Any:
+    def lower_features(self, build: RuleBuilder) -> Value:
         """The output of the groups below, as the last of them makes it, where nothing in them learns."""
         return build.x if self._learns_below(build.network) else self._lower_below(build, learn=False)
 
-    def lower_from(self, build: Any, features: Any) -> None:
+    def lower_from(self, build: RuleBuilder, features: Value) -> None:
         if self._learns_below(build.network):
             super().lower_from(build, features)
         else:
-            self._lower_last(build, features, learn=True)
+            self._learn_last(build, features)
 
     def _learns_below(self, network: Network) -> bool:
         return any(rule.learns(part, head=False) for rule, part, cut, _ in self.groups(network) if cut)
 
-    def _lower(self, build: Any, *, learn: bool) -> Any:
-        return self._lower_last(build, self._lower_below(build, learn=learn), learn=learn)
-
-    def _lower_below(self, build: Any, *, learn: bool) -> Any:
+    def _lower_below(self, build: RuleBuilder, *, learn: bool) -> Value:
         """Group by group: its output from the old weights first, then its learning. The output of the last but one, not yet converted."""
         x, classes, above = build.x, prod(build.network.layers[-1].shape), None
         for rule, part, cut, bridge in self.groups(build.network)[:-1]:
@@ -181,12 +182,16 @@ class Composed(Rule):
             above = bridge
         return x
 
-    def _lower_last(self, build: Any, x: Any, *, learn: bool) -> Any:
-        """The last group's learning, or its scores, from the output of the one below."""
+    def _last(self, build: RuleBuilder, x: Value) -> tuple[Value, Network, Rule]:
+        """What the last group reads, from the output of the one below; its network and its rule."""
         *_, (_, _, _, bridge), (rule, part, _, _) = self.groups(build.network)
-        x = x if bridge is None else build.forward(bridge, x)
+        return x if bridge is None else build.forward(bridge, x), part, rule
+
+    def _learn_last(self, build: RuleBuilder, x: Value) -> None:
+        """The last group's learning, from the output of the one below."""
+        x, part, rule = self._last(build, x)
         with build.group(part, build.settings, x, None):
-            return rule.lower(build) if learn else rule.lower_predict(build)
+            rule.lower(build)
 
 
 def up_to(network: Network, name: str) -> Network:

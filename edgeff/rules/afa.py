@@ -12,6 +12,7 @@ from edgeff.ir import Array
 from edgeff.kernels.arithmetic import feedback_signs, stream_key
 from edgeff.ops import forward, jvp, kind
 from edgeff.rules import FeedbackSettings, Gradients, Rule, Run, Settings, register
+from edgeff.rules._building import RuleBuilder
 
 
 def entry(settings: Any, n_in: int) -> float:
@@ -55,7 +56,7 @@ class AdaptiveFeedbackAlignment(Rule):
             gradients[layer.name] = kind(layer).weight_gradient(layer, run.params[layer.name], delta, h[layer.inputs[0]])
         return gradients
 
-    def lower(self, build: Any) -> None:
+    def lower(self, build: RuleBuilder) -> None:
         """A layer is updated as soon as its derivative is there: those behind it see the old weights of their own."""
         h = build.run(build.x)
         e = build.error(h[build.layers[-1].name])

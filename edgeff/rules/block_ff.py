@@ -13,11 +13,13 @@ from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Headroom, Layer, Network, Numeric
 from edgeff.kernels.arithmetic import draws, step_key, stream_key
 from edgeff.ops import Activations, kind
+from edgeff.ops.building import Value
 from edgeff.ops.dense import Dense
 from edgeff.ops.label import Label, with_label
 from edgeff.ops.normalise import Normalise
 from edgeff.rules import Gradients, Run, Settings, register
 from edgeff.rules._blocks import Block, blocks, lower_blocks, require_classes, step_blocks, walk
+from edgeff.rules._building import RuleBuilder
 from edgeff.rules.cwc import Competitive, CompetitiveSettings, below
 
 EPS = 1e-4
@@ -117,7 +119,7 @@ class BlockForwardForward(Competitive):
             return super().headroom(network, settings, numeric)
         return Headroom(weights=3.0, hidden=4.0, output=6.0)
 
-    def _check(self, build: Any) -> None:
+    def _check(self, build: RuleBuilder) -> None:
         """Raises Unsupported where the network has no place for labels."""
         require_classes(build.network, self.name, build.target)
         if build.settings.goodness == "labels" and not any(isinstance(layer.op, Label) for layer in build.network):
@@ -159,7 +161,7 @@ class BlockForwardForward(Competitive):
 
     # ---------------------------------------------------------------- on the device
 
-    def lower_predict(self, build: Any) -> Any:
+    def lower_predict(self, build: RuleBuilder) -> Value:
         self._check(build)
         if build.settings.predict == "head" or build.settings.goodness == "groups":
             return super().lower_predict(build)
@@ -176,7 +178,7 @@ class BlockForwardForward(Competitive):
                 build.goodness(scores, values[block.end.name], label, add=index > 0)
         return scores
 
-    def lower(self, build: Any) -> None:
+    def lower(self, build: RuleBuilder) -> None:
         """The head first, where it predicts; then block by block both activations with the old weights and both ways back."""
         if build.settings.goodness == "groups":
             build.largest_error = 16.0 * build.settings.sharpness
@@ -189,7 +191,7 @@ class BlockForwardForward(Competitive):
         wrong = build.wrong_label(prod(build.layers[-1].shape))
         starts = [{"input": build.x, "label": build.embed(build.layers[0], build.x, label)} for label in (build.label, wrong)]
 
-        def local(block: Block, passes: Sequence[Mapping[str, Any]]) -> list[Any]:
+        def local(block: Block, passes: Sequence[Mapping[str, Value]]) -> list[Value]:
             ends = [values[block.end.name] for values in passes]
             build.largest_error = 2.0 * sqrt(settings.theta) * ends[0].elements
             return [build.ff_delta(end, settings.theta, sign) for end, sign in zip(ends, (1, -1), strict=True)]

@@ -7,8 +7,11 @@ from typing import Any
 
 from edgeff.ir import Array, Layer, Network
 from edgeff.ops import kind
+from edgeff.ops.add import sum_of
 from edgeff.ops.backward import walk_back
+from edgeff.ops.building import Value
 from edgeff.rules import Gradients, Rule, Run, Settings, register
+from edgeff.rules._building import RuleBuilder
 
 
 @register
@@ -46,25 +49,24 @@ class BackPropagation(Rule):
                 )
             return below
 
-        walk_back(network, last.name, h[network.layers[-1].name] - t, upstream_of_weights(network), through)
+        walk_back(network, last.name, h[network.layers[-1].name] - t, upstream_of_weights(network), through, sum_of)
         return gradients
 
-    def lower_below(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+    def lower_below(self, build: RuleBuilder, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
         """Emits what the gated delta becomes on its way down, for each of the layer's inputs; returns the values."""
-        below: tuple[Any, ...] = build.input_gradients(layer, delta, *xs)
-        return below
+        return build.input_gradients(layer, delta, *xs)
 
-    def lower(self, build: Any) -> None:
+    def lower(self, build: RuleBuilder) -> None:
         h = build.run(build.x)
         last = build.network.trainable[-1]
 
-        def through(layer: Layer, delta: Any, wanted: bool) -> tuple[Any, ...]:
+        def through(layer: Layer, delta: Value, wanted: bool) -> tuple[Value, ...]:
             xs = [h[name] for name in layer.inputs]
             if layer is not last:
                 build.gate(delta, h[layer.name], layer)
             below = self.lower_below(build, layer, delta, *xs) if wanted else ()
             build.update(layer, delta, xs[0])
-            return tuple(below)
+            return below
 
         error = build.error(h[build.layers[-1].name])
         walk_back(build.network, last.name, error, upstream_of_weights(build.network), through, build.sum)

@@ -13,8 +13,10 @@ from edgeff.errors import BadInput
 from edgeff.ir import Array, Layer, Network
 from edgeff.networks._norms import with_norms
 from edgeff.ops import kind
+from edgeff.ops.building import Value
 from edgeff.rules import Gradients, LayerScores, Rule, Run, Settings, register
 from edgeff.rules._blocks import Block, blocks, lower_blocks, macs, require_classes, step_blocks, walk
+from edgeff.rules._building import RuleBuilder
 from edgeff.rules.words.competition import LEAST_ENERGY, spans
 
 
@@ -148,7 +150,7 @@ class Competitive(Rule):
 
     # ---------------------------------------------------------------- on the device
 
-    def lower_predict(self, build: Any) -> Any:
+    def lower_predict(self, build: RuleBuilder) -> Value:
         require_classes(build.network, self.name, build.target)
         if build.settings.predict == "head":
             return super().lower_predict(build)
@@ -160,13 +162,13 @@ class Competitive(Rule):
             build.channel_goodness(scores, values[block.end.name], block.end, add=number > 0)
         return scores
 
-    def lower(self, build: Any) -> None:
+    def lower(self, build: RuleBuilder) -> None:
         """Layer by layer its activation from the old weights, then its update; last the head, where it predicts."""
         classes, sharpness = build.classes or prod(build.layers[-1].shape), build.settings.sharpness
         parts = self.parts(build.layers, build.settings, head=build.classes is None)
         headed = build.classes is None and build.settings.predict == "head"
 
-        def local(block: Block, passes: Sequence[Mapping[str, Any]]) -> list[Any]:
+        def local(block: Block, passes: Sequence[Mapping[str, Value]]) -> list[Value]:
             return [build.competitive_delta(values[block.end.name], block.end, classes, sharpness) for values in passes]
 
         values = lower_blocks(build, build.layers if headed else below(build.layers, parts), parts, local)

@@ -12,6 +12,7 @@ from edgeff.ir import Array
 from edgeff.kernels.arithmetic import feedback_signs, stream_key
 from edgeff.ops import forward, kind
 from edgeff.rules import FeedbackSettings, Gradients, Rule, Run, Settings, register
+from edgeff.rules._building import RuleBuilder
 
 
 @register
@@ -49,7 +50,7 @@ class DirectFeedbackAlignment(Rule):
             gradients[layer.name] = kind(layer).weight_gradient(layer, run.params[layer.name], delta, h[layer.inputs[0]])
         return gradients
 
-    def lower(self, build: Any) -> None:
+    def lower(self, build: RuleBuilder) -> None:
         h = build.run(build.x)
         e = build.error(h[build.layers[-1].name])
         trained = build.network.trainable

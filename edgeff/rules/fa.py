@@ -12,8 +12,10 @@ import numpy as np
 from edgeff.ir import Array, Layer
 from edgeff.kernels.arithmetic import feedback_signs, stream_key
 from edgeff.ops import kind
+from edgeff.ops.building import Value
 from edgeff.ops.dense import Dense
 from edgeff.rules import FeedbackSettings, Run, Settings, register
+from edgeff.rules._building import RuleBuilder
 from edgeff.rules.bp import BackPropagation, upstream_of_weights
 
 
@@ -43,7 +45,7 @@ class FeedbackAlignment(BackPropagation):
         params = super().carriers(run, layer)
         return {**params, "weight": run.extra["B"][layer.name]} if layer.name in run.extra["B"] else params
 
-    def lower_below(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+    def lower_below(self, build: RuleBuilder, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
         """Integers: behind the first matrix a delta spans sqrt(n) times its largest entry, which sums of random signs seldom leave."""
         if not has_matrix(layer):
             return super().lower_below(build, layer, delta, *xs)

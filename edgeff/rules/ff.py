@@ -13,10 +13,12 @@ from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Headroom, Layer, Network, Numeric
 from edgeff.kernels.arithmetic import step_key, stream_key
 from edgeff.ops import kind
+from edgeff.ops.building import Value
 from edgeff.ops.label import Label
 from edgeff.ops.normalise import Normalise
 from edgeff.ops.parallel import slices
 from edgeff.rules import Gradients, LayerScores, Rule, Run, Settings, register
+from edgeff.rules._building import RuleBuilder
 from edgeff.rules._goodness import (
     goodness,
     likely_wrong,
@@ -205,7 +207,7 @@ class ForwardForward(Rule):
 
     # ---------------------------------------------------------------- on the device
 
-    def lower_predict(self, build: Any) -> Any:
+    def lower_predict(self, build: RuleBuilder) -> Value:
         if build.target == "input":
             raise Unsupported("rule ff", got="a network that reproduces its input", allowed="a classifier", next_step="use another rule")
         if build.settings.predict == "head":
@@ -225,7 +227,7 @@ class ForwardForward(Rule):
                     build.goodness(scores, h, label, add=layer is not read[0])
         return scores
 
-    def lower(self, build: Any) -> None:
+    def lower(self, build: RuleBuilder) -> None:
         """The head first, where it predicts; then layer by layer both activations with the old weights and both updates."""
         settings, part = build.settings, parts(build.network)
         for name, value in (("goodness", "mean"), ("negatives", "uniform"), ("peer", 0.0)):

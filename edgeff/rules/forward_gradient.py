@@ -13,7 +13,9 @@ from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Numeric
 from edgeff.kernels.arithmetic import feedback_signs, step_key, stream_key
 from edgeff.ops import Activations, Params, forward, jvp, kind
+from edgeff.ops.building import Value
 from edgeff.rules import Gradients, Rule, Run, Settings, register
+from edgeff.rules._building import RuleBuilder
 
 CHOICES = {"projection": ("mean", "orthogonal"), "perturb": ("activities", "weights"), "distribution": ("signs", "normal")}
 
@@ -118,7 +120,7 @@ class ForwardGradient(Rule):
             for layer in (*layers, run.last)
         }
 
-    def lower(self, build: Any) -> None:
+    def lower(self, build: RuleBuilder) -> None:
         """One forward pass with k tangents beside it.
 
         Weights: nothing but the tangents is kept of it, for the step is made of signs alone. Activities: the activations are.
@@ -132,8 +134,8 @@ class ForwardGradient(Rule):
             )
         weights, k = build.settings.perturb == "weights", build.settings.tangents
         last = build.network.trainable[-1]
-        h: dict[str, Any] = {"input": build.x}
-        moved: list[dict[str, Any]] = [{} for _ in range(k)]
+        h = {"input": build.x}
+        moved: list[dict[str, Value]] = [{} for _ in range(k)]
         for layer in build.layers:
             xs = tuple(h[name] for name in layer.inputs)
             h[layer.name] = build.forward(layer, *xs)
@@ -150,15 +152,16 @@ class ForwardGradient(Rule):
                     build.gate(dy, h[layer.name], layer)
                     d[layer.name] = dy
         e = build.error(h[build.layers[-1].name])
-        slopes = [build.slope(e, d[last.name]) if last.name in d else None for d in moved]
+        learning = build.network.trainable if weights else build.network.trainable[:-1]
+        slopes = [build.slope(e, d[last.name]) for d in moved] if learning else []
         if weights:
             for i, slope in enumerate(slopes):
-                for layer in build.network.trainable:
+                for layer in learning:
                     build.signed_update(direction(i), layer, slope, 1 / k)
             return
-        for layer in build.network.trainable[:-1]:
-            delta = None
-            for i, slope in enumerate(slopes):
+        for layer in learning:
+            delta = build.signs(direction(0), layer, slopes[0])
+            for i, slope in enumerate(slopes[1:], start=1):
                 delta = build.signs(direction(i), layer, slope, delta)
             build.gate(delta, h[layer.name], layer)
             build.update(layer, delta, h[layer.inputs[0]], 1 / k)

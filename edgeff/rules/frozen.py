@@ -8,6 +8,7 @@ from typing import Any
 from edgeff.ir import Array, Layer, Network
 from edgeff.ops import forward, kind
 from edgeff.rules import Gradients, Rule, Run, Settings, register
+from edgeff.rules._building import RuleBuilder
 
 
 @register
@@ -34,7 +35,7 @@ class Frozen(Rule):
     def learns(self, network: Network, *, head: bool = True) -> tuple[Layer, ...]:
         return network.trainable[-1:] if head else ()
 
-    def lower(self, build: Any) -> None:
+    def lower(self, build: RuleBuilder) -> None:
         if build.classes is not None:
             return
         h = build.run(build.x)

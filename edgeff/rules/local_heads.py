@@ -13,10 +13,12 @@ from edgeff.errors import BadInput
 from edgeff.ir import Array, Headroom, Layer, Network, Numeric
 from edgeff.ops import kind
 from edgeff.ops.average_pool2d import AveragePool2d
+from edgeff.ops.building import Value
 from edgeff.ops.dense import Dense
 from edgeff.ops.softmax import Softmax
 from edgeff.rules import Gradients, LayerScores, Rule, Run, Settings, register
 from edgeff.rules._blocks import Block, blocks, checked, lower_blocks, macs, require_classes, step_blocks, walk
+from edgeff.rules._building import RuleBuilder
 
 HEAD, POOL, SCORES = "_head", "_head_pool", "_head_scores"
 """How the names of a local head's layers end: they are called after the layer they read."""
@@ -97,15 +99,15 @@ class LocalHeads(Rule):
                 name, chances = layer.name.removesuffix(HEAD), probabilities(run.network, ends[layer.name], h[layer.name])
                 yield LayerScores(name, chances, spent + beside)
 
-    def lower_predict(self, build: Any) -> Any:
+    def lower_predict(self, build: RuleBuilder) -> Value:
         require_classes(build.network, self.name, build.target)
         return super().lower_predict(build)
 
-    def lower(self, build: Any) -> None:
+    def lower(self, build: RuleBuilder) -> None:
         """Block by block its activations and its head's error from the old weights, then the way back and the updates."""
         parts, layers = headed_blocks(build.network)
 
-        def error(block: Block, passes: Sequence[Mapping[str, Any]]) -> list[Any]:
+        def error(block: Block, passes: Sequence[Mapping[str, Value]]) -> list[Value]:
             scores = passes[0][block.end.name]
             for layer in behind(build.network, block):
                 scores = build.forward(layer, scores)

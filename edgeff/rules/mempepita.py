@@ -7,6 +7,7 @@ from typing import Any
 from edgeff.errors import Unsupported
 from edgeff.ir import Array
 from edgeff.rules import Gradients, Run, register
+from edgeff.rules._building import RuleBuilder
 from edgeff.rules.pepita import Pepita, compared, ended
 
 
@@ -48,7 +49,7 @@ class MemPepita(Pepita):
         gradients[last.name] = self._gradient(run, last, clean | {output: o}, modulated, t)
         return gradients
 
-    def lower(self, build: Any) -> None:
+    def lower(self, build: RuleBuilder) -> None:
         """Both passes walk the layers together; a layer is updated after both have read its weights."""
         self._check(build.settings)
         self.check_lowering(build)

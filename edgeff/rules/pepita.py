@@ -16,8 +16,10 @@ from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Headroom, Layer, Network, Numeric
 from edgeff.kernels.arithmetic import feedback_signs, feedback_uniform, stream_key
 from edgeff.ops import Activations, Params, kind
+from edgeff.ops.building import Value
 from edgeff.ops.normalise import Normalise
 from edgeff.rules import FeedbackSettings, Gradients, Rule, Run, Settings, register
+from edgeff.rules._building import RuleBuilder
 from edgeff.rules._mirroring import Mirror
 
 EPS = 1e-6
@@ -220,7 +222,7 @@ class Pepita(Rule):
         signed = y if layer is run.last or run.settings.modulation == "plus" else -y
         return kind(layer).weight_gradient(layer, run.params[layer.name], signed, h[layer.inputs[0]])
 
-    def check_lowering(self, build: Any) -> None:
+    def check_lowering(self, build: RuleBuilder) -> None:
         """Raises Unsupported for settings that a device cannot follow."""
         if build.settings.mirror_every:
             raise Unsupported("weight mirroring on a device", got="an F that follows the weights", allowed="mirror_every=0: a fixed F")
@@ -229,13 +231,13 @@ class Pepita(Rule):
                 "normalise on a device", got="a network without the layers", allowed="one trained with them", next_step="train it first"
             )
 
-    def modulate(self, build: Any, e: Any, x: Any) -> Any:
+    def modulate(self, build: RuleBuilder, e: Value, x: Value) -> Value:
         """x += F e or x -= F e in place; returns x."""
         settings = build.settings
         entries = settings.matrix(x.elements, e.elements, build.seed) if settings.feedback == "stored" else None
         return build.feedback("input", e, settings.sign * settings.entry(x.elements), onto=x, entries=entries)
 
-    def lower(self, build: Any) -> None:
+    def lower(self, build: RuleBuilder) -> None:
         """The modulated input overwrites the clean one, unless that is read again. Each layer is updated as soon as it can be.
 
         Time-local learning keeps no clean activation; the Hebbian form keeps the clean input too.
@@ -259,13 +261,13 @@ class Pepita(Rule):
                     self.lower_hidden(build, done, h, hm)
         self.lower_last(build, e, h, hm)
 
-    def lower_product(self, build: Any, layer: Layer, y: Any, h: Mapping[str, Any], factor: float = 1.0) -> None:
+    def lower_product(self, build: RuleBuilder, layer: Layer, y: Value, h: Mapping[str, Value], factor: float = 1.0) -> None:
         """Emits W -= lr factor (+-y^T h_{l-1}); the sign is the modulation's for a hidden layer."""
         if layer is not build.network.trainable[-1]:
             factor *= build.settings.sign
         build.update(layer, y, h[layer.inputs[0]], factor)
 
-    def lower_hidden(self, build: Any, layer: Layer, h: Mapping[str, Any], hm: Mapping[str, Any]) -> None:
+    def lower_hidden(self, build: RuleBuilder, layer: Layer, h: Mapping[str, Value], hm: Mapping[str, Value]) -> None:
         """Emits the update of a hidden layer from the activations of both passes."""
         settings, out = build.settings, compared(build.network)[layer.name]
         if settings.two_terms:
@@ -276,7 +278,7 @@ class Pepita(Rule):
         a, c = (h, hm) if settings.modulation == "plus" else (hm, h)
         build.update(layer, build.difference(a[out], c[out]), hm[layer.inputs[0]])
 
-    def lower_last(self, build: Any, e: Any, h: Mapping[str, Any], hm: Mapping[str, Any]) -> None:
+    def lower_last(self, build: RuleBuilder, e: Value, h: Mapping[str, Value], hm: Mapping[str, Value]) -> None:
         """Emits the update of the last layer."""
         settings, last, output = build.settings, build.network.trainable[-1], build.layers[-1].name
         if settings.two_terms:

@@ -19,6 +19,7 @@ from edgeff.ops.add import Add
 from edgeff.ops.dense import Dense
 from edgeff.ops.standardise import EPS, Standardise
 from edgeff.rules import Gradients, Rule, Run, Settings, register
+from edgeff.rules._building import RuleBuilder
 from edgeff.rules._readout import fit_readout
 
 CHUNK = 1000
@@ -211,7 +212,7 @@ class Scff(Rule):
 
     # ---------------------------------------------------------------- on the device
 
-    def lower(self, build: Any) -> None:
+    def lower(self, build: RuleBuilder) -> None:
         """The single sample's pass first, for the read-outs; then layer by layer the pair's, and both updates.
 
         Values of the first pass stay until their layer has learned.

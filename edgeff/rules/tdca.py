@@ -11,8 +11,10 @@ import numpy as np
 
 from edgeff.ir import Array, Quant
 from edgeff.ops import forward, kind
+from edgeff.ops.building import Value
 from edgeff.ops.dense import accumulator_shift
 from edgeff.rules import FeedbackSettings, Gradients, Rule, Run, Settings, register
+from edgeff.rules._building import RuleBuilder
 from edgeff.rules._top_down import CODE, CODE_NAME, CREDITS, SEED, TopDown, diffusion, diffusion_name, error_code, top_down
 
 
@@ -64,7 +66,7 @@ class TopDownCreditAssignment(Rule):
             gradients[layer.name] = kind(layer).weight_gradient(layer, run.params[layer.name], delta, h[layer.inputs[0]])
         return gradients
 
-    def lower(self, build: Any) -> None:
+    def lower(self, build: RuleBuilder) -> None:
         h = build.run(build.x)
         e = build.error(h[build.layers[-1].name])
         trained = build.network.trainable
@@ -84,7 +86,7 @@ class TopDownCreditAssignment(Rule):
             build.update(layer, delta, h[layer.inputs[0]])
 
 
-def lower_credits(build: Any, network: TopDown, code: Any, classes: int) -> tuple[Any, float]:
+def lower_credits(build: RuleBuilder, network: TopDown, code: Value, classes: int) -> tuple[Value, float]:
     """T applied to the code as two dense layers with weights in flash, and twice the sum of its |credits| for a certain mistake.
 
     Integers (int16 in int8 networks too, as errors are): each layer spans twice what it makes of the certain mistakes between neighbouring
@@ -98,7 +100,7 @@ def lower_credits(build: Any, network: TopDown, code: Any, classes: int) -> tupl
     return _dense(build, "top_down_2", u, second, None, 2.0 * float(np.abs(c).max())), largest
 
 
-def _dense(build: Any, name: str, x: Any, weight: Array, bias: Array | None, largest: float) -> Any:
+def _dense(build: RuleBuilder, name: str, x: Value, weight: Array, bias: Array | None, largest: float) -> Value:
     """A dense layer with constant parameters, float32 or int16; with a bias it has a ReLU too."""
     n_out, n_in = weight.shape
     sizes = {"n_out": n_out, "n_in": n_in}

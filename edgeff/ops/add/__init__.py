@@ -13,6 +13,7 @@ from edgeff.ir import Array, Layer
 from edgeff.kernels.activation import NONE, ActivationFunction
 from edgeff.ops import Activated, Arrays, Named, Shape, operator
 from edgeff.ops.add.kernel import ADD_BITS
+from edgeff.ops.building import OperatorBuilder, Value, only
 from edgeff.ops.numerics import check_numeric
 from edgeff.ops.parallel import cached, each, empty
 
@@ -51,14 +52,14 @@ class Add(Activated):
     def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
         return self.gate(layer, sum_of(dxs[0], dxs[1]), y)
 
-    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+    def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
         """int8 (TFLite): both sides are brought to twice the larger input scale with 20 more bits."""
         check_numeric(layer)
         a, c = xs
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
         n = prod(layer.shape)
         if layer.numeric == "float32":
-            build.call("eff_add_f32", [y], [a, c], {"n": n} | build.relu(layer), layer)
+            build.call("eff_add_f32", [y], [a, c], {"n": n, **build.relu(layer)}, layer)
             return y
         attrs = {"n": n, "y_zero": y.zero_point} | build.ends(layer, y)
         common = 2.0 * max(a.scale, c.scale)
@@ -70,10 +71,10 @@ class Add(Activated):
         build.call("eff_add_i8", [y], [a, c], attrs, layer)
         return y
 
-    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+    def lower_jvp(self, build: OperatorBuilder, layer: Layer, dxs: tuple[Value | None, ...], xs: tuple[Value, ...]) -> Value:
         a, c = dxs
-        return build.copy(c if a is None else a) if a is None or c is None else build.sum(a, c)
+        return build.sum(a, c) if a and c else build.copy(only((a or c,)))
 
-    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+    def lower_input_gradients(self, build: OperatorBuilder, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
         """The gradient of both inputs is the delta; the second gets a copy because each is changed in place further down."""
         return delta, build.copy(delta)

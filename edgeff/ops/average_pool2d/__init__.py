@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
 from edgeff.ops import operator, pool_math
+from edgeff.ops.building import OperatorBuilder, Value
 from edgeff.ops.pool2d import Pool2d
 
 
@@ -26,7 +27,7 @@ class AveragePool2d(Pool2d):
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
         return (pool_math.average_pool2d_gradient(delta, xs[0].shape, self.window, self.stride, self.pads),)
 
-    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+    def lower_input_gradients(self, build: OperatorBuilder, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
         """int8: the division by the number of taps is part of the gradient's scale, so all windows must have the same number."""
         if layer.numeric != "int8":
             return super().lower_input_gradients(build, layer, delta, *xs)

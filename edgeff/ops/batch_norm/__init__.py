@@ -18,6 +18,7 @@ from edgeff.kernels.activation import ActivationFunction
 from edgeff.kernels.records import Range
 from edgeff.ops import Activated, Arrays, Named, operator
 from edgeff.ops.attributes import Epsilon
+from edgeff.ops.building import OperatorBuilder, Value
 from edgeff.ops.parallel import cached, column_sums, each, empty, row_sum, total, workspace
 
 
@@ -139,7 +140,7 @@ class BatchNorm(Activated):
         scale = params["weight"] / np.sqrt(params["variance"] + eps)
         return scale, params["bias"] - params["mean"] * scale
 
-    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+    def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
         raise Unsupported(f"layer {layer.name!r}", got="batch normalisation in a program", allowed="a folded network (ops.folding.fold)")
 
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import SUFFIX, Array, Attr, Layer, Network, Numeric, Quant
 from edgeff.ops import Arrays, Named, Operator, kind, operator
+from edgeff.ops.building import OperatorBuilder, Value
 
 
 def converted(network: Network, numeric: Numeric, formats: Mapping[str, Numeric]) -> tuple[Network, dict[str, Numeric]]:
@@ -76,7 +77,7 @@ class Convert(Operator):
             return Quant((below.scale[0] / 128,), 0, dtype="int16")
         return None
 
-    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+    def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
         (x,) = xs
         if x.dtype == layer.numeric:
             return x

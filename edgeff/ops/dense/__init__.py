@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf, prod, sqrt
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from edgeff.errors import BadInput, Unsupported, short
 from edgeff.ir import Array, Layer
 from edgeff.kernels.updates import BIAS_LIMIT
 from edgeff.ops import Shape, kind, operator
+from edgeff.ops.building import OperatorBuilder, Value, only
 from edgeff.ops.parallel import empty, outer_sum, product
 from edgeff.ops.weighted import Weighted
 
@@ -73,12 +74,12 @@ class Dense(Weighted):
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
         return (product(delta, params["weight"]).reshape(xs[0].shape),)
 
-    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+    def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
         (x,) = xs
         n_out, n_in = layer.params["weight"].shape
         if layer.numeric == "int8":
             build.at_most(x.dtype, 32_768, n_in, f"layer {layer.name!r}")
-        w, b = build.parameter(layer, "weight"), build.parameter(layer, "bias")
+        w, b = build.weight(layer), build.parameter(layer, "bias")
         y = build.activation(layer.name, (n_out,), quant=layer.quant.get("output"), layer=layer.name)
         if layer.numeric == "float32":
             build.call("eff_dense_f32", [y], [x, w, b], {"n_out": n_out, "n_in": n_in} | build.relu(layer), layer)
@@ -98,9 +99,9 @@ class Dense(Weighted):
             build.call("eff_dense_i16", [y], [x, w, b, multiplier, shift], attrs, layer)
         return y
 
-    def lower_update(self, build: Any, layer: Layer, delta: Any, x: Any) -> None:
+    def lower_update(self, build: OperatorBuilder, layer: Layer, delta: Value, x: Value) -> None:
         n_out, n_in = layer.params["weight"].shape
-        w, b = build.parameter(layer, "weight"), build.parameter(layer, "bias")
+        w, b = build.weight(layer), build.parameter(layer, "bias")
         lr, sizes = build.lr, {"n_out": n_out, "n_in": n_in}
         if layer.numeric == "float32":
             build.call("eff_dense_update_f32", [w], [delta, x, build.rate], sizes | {"lr": lr}, layer, "update")
@@ -131,10 +132,10 @@ class Dense(Weighted):
             attrs = {"n": n_out, "multiplier": multiplier, "shift": shift}
             build.call("eff_bias_update_i32", [b], [delta, build.rate], attrs, layer, "update")
 
-    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+    def lower_jvp(self, build: OperatorBuilder, layer: Layer, dxs: tuple[Value | None, ...], xs: tuple[Value, ...]) -> Value:
         """Integers: the output spans sqrt(n_in) times the largest product, which sums of products of random signs rarely exceed."""
         n_out, n_in = layer.params["weight"].shape
-        (dx,), w = dxs, build.parameter(layer, "weight")
+        dx, w = only(dxs), build.weight(layer)
         sizes = {"n_out": n_out, "n_in": n_in}
         if layer.numeric == "float32":
             dy = build.activation("tangent", (n_out,), layer=layer.name)
@@ -151,10 +152,10 @@ class Dense(Weighted):
         build.call(f"eff_dense_tangent_{layer.suffix}", [dy], [dx, w], attrs, layer, "tangent")
         return dy
 
-    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+    def lower_input_gradients(self, build: OperatorBuilder, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
         """Integers: the output spans the largest |d| that a sum of |delta| up to ``build.largest_error`` allows; 2 after a softmax."""
         n_out, n_in = layer.params["weight"].shape
-        w = build.parameter(layer, "weight")
+        w = build.weight(layer)
         sizes = {"n_out": n_out, "n_in": n_in}
         if layer.numeric == "float32":
             d = build.activation("gradient", (n_in,), layer=layer.name)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from edgeff.ir import Array, Attr, Layer
 from edgeff.ops import Shape, operator, window_math
 from edgeff.ops.attributes import Count
+from edgeff.ops.building import OperatorBuilder, Value, only
 from edgeff.ops.parallel import column_sums
 from edgeff.ops.window import Convolution, lower_window, lower_window_gradient, lower_window_tangent, lower_window_update
 
@@ -44,20 +45,20 @@ class DepthwiseConv2d(Convolution):
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
         return (window_math.depthwise_input_gradient(delta, params["weight"], xs[0].shape, self.stride, self.pads, self.multiplier),)
 
-    def _lowered(self, layer: Layer, x: Any) -> tuple[str, dict[str, Attr]]:
+    def _lowered(self, layer: Layer, x: Value) -> tuple[str, dict[str, Attr]]:
         """The kernel's name without its suffix, and its attributes, for an input x."""
         return "eff_depthwise_conv2d", self.geometry(layer, x.shape)
 
-    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+    def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
         return lower_window(build, layer, *self._lowered(layer, xs[0]), xs[0], prod(self.window))
 
-    def lower_update(self, build: Any, layer: Layer, delta: Any, x: Any) -> None:
+    def lower_update(self, build: OperatorBuilder, layer: Layer, delta: Value, x: Value) -> None:
         lower_window_update(build, layer, *self._lowered(layer, x), delta, x)
 
-    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+    def lower_jvp(self, build: OperatorBuilder, layer: Layer, dxs: tuple[Value | None, ...], xs: tuple[Value, ...]) -> Value:
         name, attrs = self._lowered(layer, xs[0])
-        return lower_window_tangent(build, layer, f"{name}_f32", attrs | {"relu": 0}, dxs[0], [build.parameter(layer, "weight"), None])
+        return lower_window_tangent(build, layer, f"{name}_f32", attrs | {"relu": 0}, only(dxs), [build.weight(layer), None])
 
-    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+    def lower_input_gradients(self, build: OperatorBuilder, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
         name, attrs = self._lowered(layer, xs[0])
-        return lower_window_gradient(build, layer, name, attrs, xs[0], [delta, build.parameter(layer, "weight")])
+        return lower_window_gradient(build, layer, name, attrs, xs[0], [delta, build.weight(layer)])

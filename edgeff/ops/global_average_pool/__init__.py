@@ -12,6 +12,7 @@ import numpy as np
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
 from edgeff.ops import Arrays, Named, Operator, Shape, operator
+from edgeff.ops.building import OperatorBuilder, Value, only
 from edgeff.ops.window import lower_window_gradient, lower_window_tangent
 
 MOST_POSITIONS = 1 << 23
@@ -44,7 +45,7 @@ class GlobalAveragePool(Operator):
     def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
         return self.forward(layer, params, *dxs)
 
-    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+    def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
         (x,) = xs
         if layer.numeric not in ("float32", "int8"):
             raise Unsupported(f"layer {layer.name!r}, {layer.kind} in {layer.numeric}", got=layer.numeric, allowed="float32, int8")
@@ -60,11 +61,11 @@ class GlobalAveragePool(Operator):
         build.call(f"eff_mean_{layer.suffix}", [y], [x], attrs, layer)
         return y
 
-    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+    def lower_jvp(self, build: OperatorBuilder, layer: Layer, dxs: tuple[Value | None, ...], xs: tuple[Value, ...]) -> Value:
         *places, channels = xs[0].shape
-        return lower_window_tangent(build, layer, "eff_mean_f32", {"n": prod(places), "in_c": channels}, dxs[0], [])
+        return lower_window_tangent(build, layer, "eff_mean_f32", {"n": prod(places), "in_c": channels}, only(dxs), [])
 
-    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+    def lower_input_gradients(self, build: OperatorBuilder, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
         """int8: the one window of an average pool, its division in the scale of the gradient."""
         *places, channels = xs[0].shape
         if layer.numeric == "int8":

@@ -12,6 +12,7 @@ import numpy as np
 from edgeff.ir import Array, Layer
 from edgeff.ops import Arrays, Named, Operator, Shape, operator, record
 from edgeff.ops.attributes import Count
+from edgeff.ops.building import OperatorBuilder, Value
 from edgeff.ops.parallel import empty
 
 ON, NEUTRAL = 1.0, 0.1
@@ -68,7 +69,7 @@ class Label(Operator):
         entries = np.zeros((*y.shape[:-1], self.classes), y.dtype)
         return np.concatenate([entries, dxs[0].reshape(*y.shape[:-1], -1)], axis=-1)
 
-    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+    def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
         (x,) = xs
         return build.embed(layer, x, build.class_number(-1))
 

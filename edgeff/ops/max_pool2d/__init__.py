@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from edgeff.ir import Array, Layer
 from edgeff.ops import operator, pool_math
+from edgeff.ops.building import OperatorBuilder, Value, only
 from edgeff.ops.pool2d import Pool2d
 from edgeff.ops.window import lower_window_tangent
 
@@ -29,11 +30,11 @@ class MaxPool2d(Pool2d):
     def slope(self, layer: Layer, dx: Array, x: Array) -> Array:
         return pool_math.max_pool2d_tangent(dx, x, self.window, self.stride, self.pads)
 
-    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+    def lower_jvp(self, build: OperatorBuilder, layer: Layer, dxs: tuple[Value | None, ...], xs: tuple[Value, ...]) -> Value:
         """The largest element of a window is searched again in its input."""
-        return lower_window_tangent(build, layer, "eff_max_pool2d_tangent_f32", self.geometry(layer, xs[0].shape), dxs[0], [xs[0]])
+        return lower_window_tangent(build, layer, "eff_max_pool2d_tangent_f32", self.geometry(layer, xs[0].shape), only(dxs), [xs[0]])
 
-    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+    def lower_input_gradients(self, build: OperatorBuilder, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
         """int8: the gradient keeps the scale of delta."""
         if layer.numeric != "int8":
             return super().lower_input_gradients(build, layer, delta, *xs)

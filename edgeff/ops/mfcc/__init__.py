@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Attr, Layer, Network, Parameters
 from edgeff.ops import Example, Operator, behind, make, operator
 from edgeff.ops.attributes import Count, refusal
+from edgeff.ops.building import OperatorBuilder, Value
 from edgeff.ops.mfcc.kernel import FeatureSteps, Frames, features
 
 
@@ -87,7 +88,7 @@ class Mfcc(Operator):
         (x,) = xs
         return coefficients(audio_samples(x.reshape(len(x), -1)), self).reshape(len(x), *layer.shape)
 
-    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+    def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
         (x,) = xs
         if x.dtype != self.reads:
             raise Unsupported(f"layer {layer.name!r}", got=f"an mfcc of {x.dtype}", allowed="int16 audio: the network's input")

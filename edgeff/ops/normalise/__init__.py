@@ -13,6 +13,7 @@ from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
 from edgeff.ops import Arrays, Named, Operator, operator
 from edgeff.ops.attributes import Epsilon
+from edgeff.ops.building import OperatorBuilder, Value
 from edgeff.ops.parallel import empty
 
 WIDEST = 8.0
@@ -40,7 +41,7 @@ class Normalise(Operator):
     def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
         return _slope(xs[0], dxs[0], self.eps)
 
-    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+    def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
         (x,) = xs
         n = prod(layer.shape)
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Layer
 from edgeff.kernels.records import LARGEST_INT, Range
 from edgeff.ops import Example, Operator, operator
+from edgeff.ops.building import OperatorBuilder, Value
 
 Map = Callable[[Array, int, int], Array]
 ROUND_TRIPS, REFLECTED, PUMP = 3, 0.9, 2.0
@@ -123,5 +124,5 @@ class Physical(Operator):
             f"layer {layer.name!r}", got="a gradient through a physical map", allowed="forward runs", next_step="use rule phyll"
         )
 
-    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+    def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
         raise Unsupported(f"layer {layer.name!r}", got="a physical map", allowed="layers that a device can compute")

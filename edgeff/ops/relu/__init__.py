@@ -11,6 +11,7 @@ from edgeff.ir import Array, Layer
 from edgeff.kernels.activation import ACTIVATIONS, RELU
 from edgeff.ops import Activated, Arrays, Named, operator
 from edgeff.ops.attributes import ActivationName, refusal
+from edgeff.ops.building import OperatorBuilder, Value, only
 from edgeff.ops.numerics import check_numeric
 from edgeff.ops.requantise import lower_rescale
 
@@ -43,18 +44,18 @@ class Relu(Activated):
     def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
         return self.gate(layer, dxs[0], y)
 
-    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+    def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
         check_numeric(layer)
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
         if layer.numeric == "float32":
-            build.call("eff_relu_f32", [y], [xs[0]], {"n": prod(layer.shape)} | build.relu(layer), layer)
+            build.call("eff_relu_f32", [y], [xs[0]], {"n": prod(layer.shape), **build.relu(layer)}, layer)
         else:
             lower_rescale(build, layer, xs[0], y)
         return y
 
-    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
-        return build.copy(dxs[0])
+    def lower_jvp(self, build: OperatorBuilder, layer: Layer, dxs: tuple[Value | None, ...], xs: tuple[Value, ...]) -> Value:
+        return build.copy(only(dxs))
 
-    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+    def lower_input_gradients(self, build: OperatorBuilder, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
         """The delta itself: the gate has already been applied."""
         return (delta,)

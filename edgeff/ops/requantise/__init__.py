@@ -9,14 +9,15 @@ from typing import Any, ClassVar
 
 from edgeff.ir import Array, Layer
 from edgeff.ops import Arrays, Named, Operator, operator
+from edgeff.ops.building import OperatorBuilder, Value
 from edgeff.ops.numerics import check_numeric
 
 
-def lower_rescale(build: Any, layer: Layer, x: Any, y: Any) -> None:
+def lower_rescale(build: OperatorBuilder, layer: Layer, x: Value, y: Value) -> None:
     """Emits y = x in y's scale, within the limits of the layer's activation."""
     multiplier, shift = build.fixed_point(x.scale / y.scale, f"requantisation of layer {layer.name!r}")
     attrs = {"n": prod(layer.shape), "x_zero": x.zero_point, "y_zero": y.zero_point, "multiplier": multiplier, "shift": shift}
-    build.call("eff_rescale_i8", [y], [x], attrs | build.ends(layer, y), layer)
+    build.call("eff_rescale_i8", [y], [x], {**attrs, **build.ends(layer, y)}, layer)
 
 
 @operator
@@ -41,7 +42,7 @@ class Requantise(Operator):
     def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
         return dxs[0]
 
-    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+    def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
         check_numeric(layer)
         if layer.numeric == "float32":
             return xs[0]

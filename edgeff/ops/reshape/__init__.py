@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Layer
 from edgeff.ops import Arrays, Named, Operator, operator
+from edgeff.ops.building import OperatorBuilder, Value, only
 
 
 @operator
@@ -38,11 +39,11 @@ class Reshape(Operator):
     def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
         return self.forward(layer, params, *dxs)
 
-    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+    def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
         return replace(xs[0], shape=layer.shape)
 
-    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
-        return replace(dxs[0], shape=layer.shape)
+    def lower_jvp(self, build: OperatorBuilder, layer: Layer, dxs: tuple[Value | None, ...], xs: tuple[Value, ...]) -> Value:
+        return replace(only(dxs), shape=layer.shape)
 
-    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+    def lower_input_gradients(self, build: OperatorBuilder, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
         return (replace(delta, shape=xs[0].shape),)

@@ -12,6 +12,7 @@ import numpy as np
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer, Numeric, Quant
 from edgeff.ops import Arrays, Named, Operator, Shape, operator
+from edgeff.ops.building import OperatorBuilder, Value
 
 INTEGER_BITS = 5
 LARGEST = 4095
@@ -43,7 +44,7 @@ class Softmax(Operator):
     def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
         return _slope(y, dxs[0])
 
-    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+    def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
         (x,) = xs
         n = layer.shape[0]
         y = build.activation(layer.name, (n,), quant=layer.quant.get("output"), layer=layer.name)

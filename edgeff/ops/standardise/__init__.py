@@ -13,6 +13,7 @@ from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
 from edgeff.ops import Arrays, Named, Operator, operator
 from edgeff.ops.attributes import Epsilon
+from edgeff.ops.building import OperatorBuilder, Value
 
 EPS = 1e-5
 MOST = 32_768
@@ -53,7 +54,7 @@ class Standardise(Operator):
     def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
         return self._derivative(dxs[0], xs[0])
 
-    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+    def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
         (x,) = xs
         n = prod(layer.shape)
         build.at_most(x.dtype, MOST, n, f"layer {layer.name!r}")

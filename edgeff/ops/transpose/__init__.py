@@ -12,6 +12,7 @@ from edgeff.errors import BadInput, Unsupported, short
 from edgeff.ir import Array, Attr, Layer
 from edgeff.ops import Arrays, Example, Named, Operator, Shape, operator
 from edgeff.ops.attributes import refusal
+from edgeff.ops.building import OperatorBuilder, Value, only
 from edgeff.ops.numerics import check_numeric
 
 MOST_AXES = 3
@@ -64,22 +65,22 @@ class Transpose(Operator):
     def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
         return self.forward(layer, params, *dxs)
 
-    def lower(self, build: Any, layer: Layer, *xs: Any) -> Any:
+    def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
         check_numeric(layer)
         (x,) = xs
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
         build.call(f"eff_transpose_{layer.suffix}", [y], [x], exchange(self.axes, x.shape), layer)
         return y
 
-    def lower_jvp(self, build: Any, layer: Layer, dxs: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+    def lower_jvp(self, build: OperatorBuilder, layer: Layer, dxs: tuple[Value | None, ...], xs: tuple[Value, ...]) -> Value:
         """The same permutation; float32 only."""
         if layer.numeric != "float32":
             raise Unsupported(f"the tangent through layer {layer.name!r}, transpose", got=layer.numeric, allowed="float32")
         dy = build.activation("tangent", layer.shape, layer=layer.name)
-        build.call("eff_transpose_f32", [dy], [dxs[0]], exchange(self.axes, xs[0].shape), layer, "tangent")
+        build.call("eff_transpose_f32", [dy], [only(dxs)], exchange(self.axes, xs[0].shape), layer, "tangent")
         return dy
 
-    def lower_input_gradients(self, build: Any, layer: Layer, delta: Any, *xs: Any) -> tuple[Any, ...]:
+    def lower_input_gradients(self, build: OperatorBuilder, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
         """The axes back in their old order; float32 only."""
         if layer.numeric != "float32":
             raise Unsupported(f"the gradient through layer {layer.name!r}, transpose", got=layer.numeric, allowed="float32")

@@ -14,7 +14,8 @@ from typing import Any
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import DTYPE_BYTES, Network, Program
 from edgeff.ops import require_finite
-from edgeff.program.lower.builder import Value, check_size
+from edgeff.ops.building import Value
+from edgeff.program.lower.builder import check_size
 from edgeff.program.lower.compose import Builder
 from edgeff.program.lower.replay import Replay, lower_with_replay, parse_replay
 from edgeff.rules import find_rule

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from math import prod
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,22 +19,7 @@ from edgeff.ir import SUFFIX, Array, Attr, Call, Layer, Line, Network, Numeric, 
 from edgeff.kernels import packed
 from edgeff.kernels.arithmetic import multiplier_and_shift, stream_key
 from edgeff.ops import kind, raw_input, split_input
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A tensor as a rule sees it: its name, shape and dtype, and for integers the meaning of one step."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    scale: float = 1.0
-    zero_point: int = 0
-
-    @property
-    def elements(self) -> int:
-        return prod(self.shape)
-
+from edgeff.ops.building import OperatorBuilder, Value
 
 LARGEST_TENSOR_BYTES = 2**31 - 1
 """Kernels count elements and bytes of a tensor in int32_t."""
@@ -47,7 +31,7 @@ def check_size(what: str, size_bytes: int) -> None:
         raise Unsupported(what, got=f"{size_bytes:,} bytes", allowed=f"at most {LARGEST_TENSOR_BYTES:,}", next_step="use a smaller layer")
 
 
-class Lines:
+class Lines(OperatorBuilder):
     """The calls of each line, and the tensors they use; ``rule`` is None for inference only."""
 
     def __init__(self, network: Network, rule: str | None, settings: Any, seed: int, target: str, stochastic: bool) -> None:
@@ -197,6 +181,10 @@ class Lines:
                 raise BadInput(f"constant {name!r}", got="two arrays", allowed="one array a name")
             return self._values[name]
         return self._add(Tensor(name, data.shape, str(data.dtype), "constant", data, quant, layer), quant.scale[0] if quant else 1.0)
+
+    def weight(self, layer: Layer) -> Value:
+        """The value of a layer's weight. It stays in flash unless some call writes it."""
+        return self.constant(f"{layer.name}.weight", layer.params["weight"], layer.quant.get("weight"), layer.name)
 
     def parameter(self, layer: Layer, name: str) -> Value | None:
         """The value of a layer's parameter, None where it has none (a missing bias). It stays in flash unless some call writes it."""

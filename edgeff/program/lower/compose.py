@@ -11,7 +11,7 @@ from edgeff.ir import SUFFIX, Array, Attr, Layer, Quant
 from edgeff.kernels.activation import ACTIVATIONS
 from edgeff.kernels.arithmetic import feedback_signs
 from edgeff.ops import kind
-from edgeff.program.lower.builder import Value
+from edgeff.ops.building import Value
 from edgeff.program.lower.goodness import Goodness
 from edgeff.program.lower.tangents import Tangents
 
@@ -26,8 +26,7 @@ class Builder(Goodness, Tangents):
 
     def forward(self, layer: Layer, *xs: Value) -> Value:
         """The layer applied to its inputs."""
-        y: Value = kind(layer).lower(self, layer, *xs)
-        return y
+        return kind(layer).lower(self, layer, *xs)
 
     def run(self, x: Value, layers: Sequence[Layer] | None = None) -> dict[str, Value]:
         """``layers`` applied to x, by default those the output depends on: every layer's value by name, with ``"input"``."""
@@ -86,8 +85,7 @@ class Builder(Goodness, Tangents):
 
     def input_gradients(self, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
         """d loss / d x for each of the layer's inputs."""
-        deltas: tuple[Value, ...] = kind(layer).lower_input_gradients(self, layer, delta, *xs)
-        return deltas
+        return kind(layer).lower_input_gradients(self, layer, delta, *xs)
 
     def sum(self, a: Value, c: Value) -> Value:
         """a + c: what two readers of one activation send back to it. float32 only."""

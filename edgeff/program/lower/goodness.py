@@ -8,8 +8,9 @@ import numpy as np
 
 from edgeff.ir import SUFFIX, Attr, Layer, Tensor
 from edgeff.ops import record
+from edgeff.ops.building import Value
 from edgeff.ops.label import Label
-from edgeff.program.lower.builder import Lines, Value
+from edgeff.program.lower.builder import Lines
 from edgeff.rules.words.competition import MOST_GROUPS, MOST_SQUARES
 
 

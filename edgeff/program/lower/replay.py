@@ -14,7 +14,7 @@ from typing import Literal, cast, get_args
 
 from edgeff.errors import BadInput
 from edgeff.ir import Tensor
-from edgeff.program.lower.builder import Value
+from edgeff.ops.building import Value
 from edgeff.program.lower.compose import Builder
 from edgeff.rules import Rule
 

@@ -9,8 +9,9 @@ import numpy as np
 from edgeff.errors import Unsupported
 from edgeff.ir import Layer
 from edgeff.ops import kind
+from edgeff.ops.building import Value
 from edgeff.ops.dense import Dense
-from edgeff.program.lower.builder import Lines, Value
+from edgeff.program.lower.builder import Lines
 
 
 class Tangents(Lines):
@@ -18,8 +19,7 @@ class Tangents(Lines):
 
     def tangent(self, layer: Layer, dxs: tuple[Value | None, ...], xs: tuple[Value, ...]) -> Value:
         """The tangent of the layer's output before its activation function, from those of its inputs (None: it stands still)."""
-        dy: Value = kind(layer).lower_jvp(self, layer, dxs, xs)
-        return dy
+        return kind(layer).lower_jvp(self, layer, dxs, xs)
 
     def negate(self, d: Value) -> None:
         """d = -d in place."""
