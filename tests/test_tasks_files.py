@@ -296,7 +296,7 @@ def test_train_without_its_data_ends_in_one_line_and_status_2(
     assert (left(cache), [path.name for path in tmp_path.iterdir()]) in (([], []), ([], ["cache"]))
 
 
-@pytest.mark.parametrize("task", ["bearings", "bearings_10", "vww"])
+@pytest.mark.parametrize("task", ["bearings", "bearings_10", "vww", "har", "mitbih", "gas_drift", "arabic", "kws_open"])
 def test_tasks_whose_data_only_the_user_has_say_so_in_one_line(cli: CommandLine, site: Site, task: str) -> None:
     ended = cli("train", task, "--network", "20-2", "--rule", "bp", "-o", "m.onnx")
     assert (ended.status, len(ended.err.splitlines()), site.asked) == (2, 1, [])

@@ -36,16 +36,20 @@ Wanted = Mapping[str, tuple[str, tuple[int | None, ...]]]
 
 @dataclass(frozen=True)
 class Remote:
-    """An official file: its address, its checksum as ``algorithm:digest``, its size and the addresses of true copies."""
+    """An official file: its address, its checksum as ``algorithm:digest``, its size and the addresses of true copies.
+
+    ``kept_as``: the name it is kept under, where the official one is another data set's too.
+    """
 
     url: str
     checksum: str
     size_bytes: int = 0
     mirrors: tuple[str, ...] = ()
+    kept_as: str = ""
 
     @property
     def name(self) -> str:
-        return self.url.rsplit("/", 1)[1]
+        return self.kept_as or self.url.rsplit("/", 1)[1]
 
     @property
     def addresses(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 
@@ -59,20 +60,29 @@ class Mnist(Task):
     classes = tuple("0123456789")
 
     def load(self, seed: int = 0) -> Data:
-        found = local(FILE)
-        if found is not None:
-            wanted: dict[str, tuple[str, tuple[int | None, ...]]] = {
-                f"{name}_{part}": ("uint8", (None, 28, 28) if name == "x" else (None,)) for name in "xy" for part in ("train", "test")
-            }
-            arrays, place = read_arrays(found, wanted), found
-        else:
-            paths = {name: fetch(remote, "the data set MNIST", FILE) for name, remote in OFFICIAL.items()}
-            arrays, place = {name: read_idx(path) for name, path in paths.items()}, paths["x_train"].parent
-        for part in ("train", "test"):
-            x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
-            if x.shape[1:] != (28, 28) or y.shape != x.shape[:1]:
-                raise BadInput(f"data file {place}", got=f"{x.shape} images, {y.shape} labels", allowed="(n, 28, 28) and (n,)")
-            check_labels(place, y, 10)
-        x_train, x_test = (np.divide(arrays[f"x_{p}"][..., None], 255, dtype=np.float32) for p in ("train", "test"))
-        y_train, y_test = (arrays[f"y_{p}"].astype(np.int64) for p in ("train", "test"))
-        return Data(x_train, y_train, x_test, y_test, self.classes, {"inputs": "pixels / 255", "range": [0.0, 1.0]})
+        return read_images("MNIST", FILE, OFFICIAL, self.classes)
+
+
+def read_images(name: str, file: str, remotes: Mapping[str, Remote], classes: tuple[str, ...]) -> Data:
+    """The data of the data set called ``name``: images of 28x28 pixels / 255, from ``file`` in the user's folder, else from IDX files.
+
+    Args: ``remotes``, the official files of ``x_train``, ``y_train``, ``x_test`` and ``y_test``.
+    Raises: BadInput for files that hold something else or cannot be had.
+    """
+    found = local(file)
+    if found is not None:
+        wanted: dict[str, tuple[str, tuple[int | None, ...]]] = {
+            f"{part_of}_{part}": ("uint8", (None, 28, 28) if part_of == "x" else (None,)) for part_of in "xy" for part in ("train", "test")
+        }
+        arrays, place = read_arrays(found, wanted), found
+    else:
+        paths = {key: fetch(remote, f"the data set {name}", file) for key, remote in remotes.items()}
+        arrays, place = {key: read_idx(path) for key, path in paths.items()}, paths["x_train"].parent
+    for part in ("train", "test"):
+        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
+        if x.shape[1:] != (28, 28) or y.shape != x.shape[:1]:
+            raise BadInput(f"data file {place}", got=f"{x.shape} images, {y.shape} labels", allowed="(n, 28, 28) and (n,)")
+        check_labels(place, y, len(classes))
+    x_train, x_test = (np.divide(arrays[f"x_{p}"][..., None], 255, dtype=np.float32) for p in ("train", "test"))
+    y_train, y_test = (arrays[f"y_{p}"].astype(np.int64) for p in ("train", "test"))
+    return Data(x_train, y_train, x_test, y_test, classes, {"inputs": "pixels / 255", "range": [0.0, 1.0]})
