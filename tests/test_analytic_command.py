@@ -16,7 +16,7 @@ from edgeff.errors import Unsupported
 from edgeff.formats.onnx.writer import write_onnx
 from edgeff.ir import Numeric
 from edgeff.networks import initialised, random_inputs, structure
-from edgeff.ops.folding import fold
+from edgeff.ops.canonical import canonical
 from edgeff.program.cost import call_costs, cost
 from edgeff.program.deploy import deploy
 from edgeff.studies.analytic.deviations import analyse
@@ -28,7 +28,7 @@ from edgeff.studies.analytic.pau_aymone import RULES
 @pytest.mark.parametrize("benchmark", NAMES)
 @pytest.mark.parametrize("numeric", ["float32", "int8"])
 def test_the_program_of_every_network_takes_the_sheets_macs_in_each_layer_with_weights(benchmark: str, numeric: Numeric) -> None:
-    plain = fold(network(benchmark))
+    plain = canonical(network(benchmark))
     program = deploy(plain, random_inputs(plain, 0), numeric=numeric).program
     of_layers: dict[str, int] = {}
     for call in call_costs(program, program.infer):
@@ -39,7 +39,7 @@ def test_the_program_of_every_network_takes_the_sheets_macs_in_each_layer_with_w
 
 
 def test_the_figures_of_a_program_are_those_of_its_deployment_whatever_it_was_calibrated_on() -> None:
-    plain = fold(network("AD"))
+    plain = canonical(network("AD"))
     x = np.random.default_rng(5).uniform(-0.4, 0.9, (3, 640)).astype(np.float32)
     found = {(f.numeric, f.rule): f for f in program_figures(plain, tuple(RULES), 0, lambda _what, _done, _total: None)}
     for rule in ("bp", "pepita", "mempepita"):
@@ -53,7 +53,7 @@ def test_the_figures_of_a_program_are_those_of_its_deployment_whatever_it_was_ca
 
 def test_what_does_not_lower_has_a_reason_and_no_figures() -> None:
     told: list[tuple[str, int, int]] = []
-    found = [*program_figures(fold(network("AD")), ("ff",), 0, lambda *progress: told.append(progress))]
+    found = [*program_figures(canonical(network("AD")), ("ff",), 0, lambda *progress: told.append(progress))]
     refused = [f for f in found if f.rule == "ff"]
     assert [f.numeric for f in refused] == ["int8", "float32"]
     for f in refused:
@@ -71,7 +71,7 @@ def test_a_step_that_leaves_weights_as_they_are_has_no_figures() -> None:
 
 
 def test_random_inputs_give_scores_of_order_one() -> None:
-    plain = fold(network("VWW"))
+    plain = canonical(network("VWW"))
     assert random_inputs(plain, 0).shape == (2, 96, 96, 3)
     scores = deploy(plain, random_inputs(plain, 0), numeric="int8").network["dense"].quant["output"]
     assert 0.9999 / 255 <= scores.scale[0] <= 2 / 255  # float32: the largest score is 1 but for rounding

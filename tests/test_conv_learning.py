@@ -25,7 +25,7 @@ from edgeff.kernels.records import Requant, Step, Window
 from edgeff.kernels.updates import MOST_POSITIONS
 from edgeff.networks import initialised, structure
 from edgeff.networks._stack import Stack
-from edgeff.ops.folding import fold
+from edgeff.ops.canonical import canonical
 from edgeff.ops.softmax import Softmax
 from edgeff.program.cost import cost
 from edgeff.program.deploy import Deployment, deploy
@@ -75,7 +75,7 @@ def normalised() -> Network:
             layer.params["mean"][:] = rng.normal(scale=0.1, size=channels)
             layer.params["variance"][:] = rng.uniform(0.5, 2.0, channels)
             layer.params["bias"][:] = rng.normal(scale=0.1, size=channels)
-    return fold(network)
+    return canonical(network)
 
 
 def graph() -> Network:

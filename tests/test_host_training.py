@@ -14,7 +14,8 @@ from edgeff.errors import BadInput, Diverged, Unsupported
 from edgeff.ir import Array, Layer, Network
 from edgeff.networks import initialised, recipe, structure
 from edgeff.ops import forward, kind, make, parallel, parameters
-from edgeff.ops.folding import fold
+from edgeff.ops.canonical import canonical
+from edgeff.program.lower import lower
 from edgeff.rules import Run, Settings
 from edgeff.tasks import Data
 from edgeff.train.loop import MOST_SAMPLES_BYTES, accuracy, fit, in_batches, start, train
@@ -142,9 +143,9 @@ def test_a_folded_network_computes_what_the_trained_one_does(name: str) -> None:
     norms = [layer for layer in network if layer.kind == "batch_norm"]
     draws = {layer.name: {key: rng.uniform(0.5, 1.5, old.shape).astype(np.float32) for key, old in layer.params.items()} for layer in norms}
     network = network.replacing({layer.name: replace(layer, params=draws[layer.name]) for layer in norms})
-    folded = fold(network)
+    folded = canonical(network)
     assert not any(layer.kind == "batch_norm" for layer in folded)
-    assert fold(folded) is folded
+    assert canonical(folded) is folded
     x = rng.normal(size=(2, *network.input_shape)).astype(np.float32)
     last = network.layers[-1].name
     expected = forward(network, parameters(network, np.float64), x.astype(np.float64))[last]
@@ -152,12 +153,21 @@ def test_a_folded_network_computes_what_the_trained_one_does(name: str) -> None:
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())  # folded weights are float32
 
 
+def test_a_network_is_lowered_in_its_canonical_form() -> None:
+    network = initialised(structure("fc_ae"), 0)
+    program, expected = (lower(each, target="input") for each in (network, canonical(network)))
+    assert program.lines == expected.lines
+    assert {name: tensor.data is not None and tensor.data.tobytes() for name, tensor in program.tensors.items()} == {
+        name: tensor.data is not None and tensor.data.tobytes() for name, tensor in expected.tensors.items()
+    }
+
+
 def test_batch_norm_behind_no_convolution_is_refused_by_name() -> None:
     build = Builder((4, 4, 2))
     build.window("largest", "max_pool2d", (2, 2), (2, 2))
     norm(build, "norm")
     with pytest.raises(Unsupported, match=r"folding 'norm': got batch normalisation after layer 'largest', max_pool2d"):
-        fold(build.network())
+        canonical(build.network())
 
 
 def test_adam_takes_the_steps_of_its_paper() -> None:
@@ -252,8 +262,8 @@ def test_a_convolutional_network_learns_digits_and_needs_the_labels() -> None:
     assert found["bp"] >= 0.95
     assert found["bp"] >= found["frozen"] + 0.03
     assert found["blind"] <= 0.25
-    last = fold(learned.network).layers[-1].name
-    folded = forward(fold(learned.network), parameters(fold(learned.network)), data.x_test)[last]
+    last = canonical(learned.network).layers[-1].name
+    folded = forward(canonical(learned.network), parameters(canonical(learned.network)), data.x_test)[last]
     assert (folded.argmax(axis=1) == learned.scores(data.x_test).argmax(axis=1)).mean() >= 0.99
 
 

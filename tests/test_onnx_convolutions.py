@@ -21,7 +21,7 @@ from edgeff.ir import Array, Attr, Layer, Network, Quant
 from edgeff.networks import initialised, structure
 from edgeff.ops import forward, kind, make, parameters
 from edgeff.ops.add import Add
-from edgeff.ops.folding import fold
+from edgeff.ops.canonical import canonical
 from edgeff.ops.global_average_pool import GlobalAveragePool
 from edgeff.ops.relu import Relu
 from edgeff.program.deploy import deploy
@@ -179,7 +179,7 @@ def test_a_structure_with_batch_normalisation_is_written_folded(name: str) -> No
                 values[:] = rng.uniform(0.5, 1.5, values.shape)
     model = to_onnx(network)
     onnx.checker.check_model(model, full_check=True)
-    folded = fold(network)
+    folded = canonical(network)
     assert_same_network(folded, from_onnx(model.SerializeToString()))
     assert "BatchNormalization" not in operators(network)
     x = inputs_for(network, 2)

@@ -24,7 +24,7 @@ from edgeff.networks import initialised, structure
 from edgeff.networks._norms import with_norms
 from edgeff.networks._stack import Stack
 from edgeff.ops import forward, kind, parameters, record
-from edgeff.ops.folding import fold
+from edgeff.ops.canonical import canonical
 from edgeff.ops.softmax import Softmax
 from edgeff.ops.window import Windowed
 from edgeff.ops.window_math import conv2d_weight_gradient
@@ -338,7 +338,7 @@ def test_early_predictions_are_those_of_the_layers_and_say_what_they_cost() -> N
 def test_batch_normalisation_for_training_folds_away() -> None:
     network = with_norms(plain())
     assert [layer.name for layer in network] == ["conv_1", "conv_1_norm", "conv_2", "conv_2_norm", "dense", "softmax"]
-    folded = fold(network)
+    folded = canonical(network)
     assert [(layer.name, layer.kind, layer.shape, kind(layer).attributes["activation"]) for layer in folded.trainable] == [
         (layer.name, layer.kind, layer.shape, kind(layer).attributes["activation"]) for layer in plain().trainable
     ]

@@ -54,11 +54,11 @@ def command(networks: Sequence[str], corrected: bool, by_layer: bool, as_json: b
 def _network(name: str, seed: int) -> Network:
     """The network that ``name`` names, with parameters and its batch normalisation folded; that of a file is called as the file."""
     from edgeff.networks import initialised, structure
-    from edgeff.ops.folding import fold
+    from edgeff.ops.canonical import canonical
 
     if name.lower().endswith(FILES):
-        return fold(replace(load_model(name).network, name=Path(name).stem))
-    return fold(initialised(structure(name), seed))
+        return canonical(replace(load_model(name).network, name=Path(name).stem))
+    return canonical(initialised(structure(name), seed))
 
 
 def sheet_entry(analysis: Analysis) -> dict[str, Any]:

@@ -145,12 +145,12 @@ def rule_of(rule: str | None, chosen: str, network: Network) -> str | None:
 
     Raises BadInput for layers that have nothing to learn, or that are not the last ones.
     """
-    from edgeff.ops.folding import fold
+    from edgeff.ops.canonical import canonical
 
     if chosen == "all" or rule is None:
         return rule
-    network = fold(network)
-    known = [layer.name for layer in network.upstream.trainable]
+    network = canonical(network, side_branches=False)
+    known = [layer.name for layer in network.trainable]
     names = [name.strip() for name in chosen.split(",")]
     if unknown := [name for name in names if name not in known]:
         raise BadInput("option --train-layers", got=repr(unknown[0]), allowed=f"all, or some of {', '.join(known)}")

@@ -48,7 +48,7 @@ def command(
     from edgeff.formats.onnx.writer import write_onnx
     from edgeff.formats.operators import writers
     from edgeff.networks import initialised, recipe, structure
-    from edgeff.ops.folding import fold
+    from edgeff.ops.canonical import canonical
     from edgeff.rules import find_rule
     from edgeff.train.loop import train
 
@@ -59,7 +59,7 @@ def command(
     settings = settings.changed(dict(changes) | ({"epochs": str(epochs)} if epochs else {}))
     softmax = loss == "cross-entropy" and item.target == "class"
     plain = structure(network, softmax=softmax, bias=bias, input_shape=data.input_shape, classes=len(data.classes))
-    prepared = fold(find_rule(rule).prepare(initialised(plain, seed), settings, seed))
+    prepared = canonical(find_rule(rule).prepare(initialised(plain, seed), settings, seed))
     writers(prepared, "onnx", "ONNX")  # before training: that it can be written
     conventions.check(prepared)
     with progress(f"{rule} on {task}") as report:
@@ -72,11 +72,12 @@ def command(
     model = replace(trained.network, metadata=dict(trained.network.metadata) | {metric: found})
     with new_file(out) as path:
         write_onnx(model, path)
+    size = canonical(model).parameters
     if as_json:
         result = {"task": task, "network": network, "rule": rule, "seed": seed, "epochs": settings.epochs}
-        print_json(result | {"parameters": fold(model).parameters, metric: found, "history": [*trained.history], "model": str(out)})
+        print_json(result | {"parameters": size, metric: found, "history": [*trained.history], "model": str(out)})
         return
-    row = [task, network, rule, settings.epochs, seed, fold(model).parameters, *(measure_text(metric, value) for value in found.values())]
+    row = [task, network, rule, settings.epochs, seed, size, *(measure_text(metric, value) for value in found.values())]
     heads = ["task", "network", "rule", "epochs", "seed", "parameters", *(f"{name} {metric}" for name in found)]
     print_table(heads, [row])
     print_line(f"wrote {out}")

@@ -21,7 +21,7 @@ from edgeff.ir import NUMERICS, Array, Network, Numeric
 from edgeff.networks import initialised, structure
 from edgeff.networks._stack import Stack
 from edgeff.ops import parameters
-from edgeff.ops.folding import fold
+from edgeff.ops.canonical import canonical
 from edgeff.ops.softmax import Softmax
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.interpreter import Interpreter
@@ -62,7 +62,7 @@ def convolutions() -> Network:
     stack.flatten()
     stack.dense("dense", 10)
     stack.add("softmax", Softmax())
-    return _with_biases(fold(initialised(stack.network("convolutions"), 0)))
+    return _with_biases(canonical(initialised(stack.network("convolutions"), 0)))
 
 
 def _with_biases(network: Network) -> Network:

@@ -17,7 +17,7 @@ CALIBRATED_ON = 500
 def with_norms(network: Network) -> Network:
     """Initialised ``network`` with a batch_norm behind every convolution but the head that has none; it takes over the activation.
 
-    ``layers.folding.fold`` gives back the structure of ``network``, with a bias in each of these layers. The layer called NAME is followed
+    ``ops.canonical`` gives back the structure of ``network``, with a bias in each of these layers. The layer called NAME is followed
     by NAME_norm; its own bias, which batch normalisation would take out, is dropped.
     """
     layers: list[Layer] = []

@@ -11,7 +11,7 @@ import numpy as np
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Headroom, Network, Numeric, Program
 from edgeff.ops import behind, kind, raw_input, split_input
-from edgeff.ops.folding import fold
+from edgeff.ops.canonical import canonical
 from edgeff.ops.mfcc import audio_samples
 from edgeff.program.lower import Replay, lower
 from edgeff.program.quantize import quantise_array, quantize
@@ -77,9 +77,7 @@ def deploy(
     """
     item: Rule | None = find_rule(rule) if rule else None
     raw_shape = network.input_shape
-    first, network = split_input(fold(network))
-    if item is None or not item.side_branches:
-        network = network.upstream
+    first, network = split_input(canonical(network, side_branches=item is not None and item.side_branches))
     numerics = network.numerics if numeric is None else tuple(dict.fromkeys((numeric, tail_numeric or numeric)))
     numeric, learned = numerics[0], numerics[-1]
     settings = None

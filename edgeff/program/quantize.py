@@ -15,9 +15,9 @@ import numpy as np
 from edgeff.errors import BadInput
 from edgeff.ir import NUMERICS, Array, Headroom, Layer, Network, Numeric, Quant
 from edgeff.ops import SAMPLES, forward, kind, parameters, raw_input, require_finite
+from edgeff.ops.canonical import canonical
 from edgeff.ops.convert import converted
 from edgeff.ops.dense import accumulator_shift
-from edgeff.ops.folding import fold
 
 QMAX: Mapping[str, int] = {"int8": 127, "int16": 32767}
 DTYPE: Mapping[str, type] = {"int8": np.int8, "int16": np.int16}
@@ -153,7 +153,7 @@ def quantize(
             "calibration data", got=f"{np.count_nonzero(~np.isfinite(x))} values that are NaN or infinite", allowed="finite values"
         )
     require_finite(network)
-    network, formats = converted(fold(network), numeric, formats or {})
+    network, formats = converted(canonical(network), numeric, formats or {})
     require_finite(network)  # folding divides by a deviation
     values = forward(network, parameters(network, np.float64), x.astype(np.float64))
     low, high = observed_range(x, "minmax", percentile)

@@ -30,7 +30,7 @@ from edgeff.formats import conventions, description, operators
 from edgeff.formats.files import write_file
 from edgeff.formats.onnx.graph import Graph
 from edgeff.ir import Network
-from edgeff.ops.folding import fold
+from edgeff.ops.canonical import canonical
 
 SESSION_ENTRIES = {"session.x64quantprecision": "1"}
 """For ``onnxruntime.SessionOptions.add_session_config_entry``, wherever an int8 model is run for its numbers."""
@@ -41,7 +41,7 @@ IR_VERSION = 8
 
 def to_onnx(network: Network) -> onnx.ModelProto:
     """The ONNX model of ``network``. Raises BadInput or Unsupported for a network that breaks the conventions."""
-    network = fold(network)
+    network = canonical(network)
     write = operators.writers(network, "onnx", "ONNX")
     conventions.check(network)
     graph = Graph(network)

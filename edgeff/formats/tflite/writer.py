@@ -25,14 +25,14 @@ from edgeff.formats import conventions, description, operators
 from edgeff.formats.files import write_file
 from edgeff.formats.tflite.graph import Graph
 from edgeff.ir import Network
-from edgeff.ops.folding import fold
+from edgeff.ops.canonical import canonical
 
 
 def to_tflite(network: Network) -> bytes:
     """The TFLite file of ``network``; the same network gives the same bytes. Raises BadInput or Unsupported as the module's docstring
     says.
     """
-    network = fold(network)
+    network = canonical(network)
     write = operators.writers(network, "tflite", "TFLite")
     conventions.check(network, bias_scale_unused=True)
     graph = Graph(network)

@@ -12,13 +12,11 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
 from edgeff.kernels.activation import ActivationFunction
 from edgeff.kernels.records import Range
 from edgeff.ops import Activated, Arrays, Named, operator
 from edgeff.ops.attributes import Epsilon
-from edgeff.ops.building import OperatorBuilder, Value
 from edgeff.ops.parallel import cached, column_sums, each, empty, row_sum, total, workspace
 
 
@@ -139,9 +137,6 @@ class BatchNorm(Activated):
         eps = np.asarray(self.eps, params["variance"].dtype)
         scale = params["weight"] / np.sqrt(params["variance"] + eps)
         return scale, params["bias"] - params["mean"] * scale
-
-    def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
-        raise Unsupported(f"layer {layer.name!r}", got="batch normalisation in a program", allowed="a folded network (ops.folding.fold)")
 
 
 def _rows(x: Array) -> tuple[Array, int]:

@@ -15,6 +15,7 @@ from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import DTYPE_BYTES, Network, Program
 from edgeff.ops import require_finite
 from edgeff.ops.building import Value
+from edgeff.ops.canonical import canonical
 from edgeff.program.lower.builder import check_size
 from edgeff.program.lower.compose import Builder
 from edgeff.program.lower.replay import Replay, lower_with_replay, parse_replay
@@ -52,8 +53,7 @@ def lower(
     item = find_rule(rule) if rule else None
     if item is not None and settings is None:
         settings = item.device_settings(item.learning_numeric(network))
-    if item is None or not item.side_branches:
-        network = network.upstream
+    network = canonical(network, side_branches=item is not None and item.side_branches)
     check_sizes(network)
     require_finite(network)
     build = Builder(network, rule, settings, seed, target, stochastic)

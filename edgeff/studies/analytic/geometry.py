@@ -14,7 +14,7 @@ from math import prod
 from edgeff.errors import Unsupported
 from edgeff.ir import Network
 from edgeff.ops import Operator, kind
-from edgeff.ops.folding import fold
+from edgeff.ops.canonical import canonical
 from edgeff.registry import ops as registry
 
 Shape = tuple[int, ...]
@@ -54,7 +54,7 @@ class Count:
 
 def counts(network: Network) -> tuple[Count, ...]:
     """The counts of every layer of ``network`` that computes, in its order. Raises Unsupported for a layer kind without a formula."""
-    network = fold(network)
+    network = canonical(network)
     shapes: dict[str, Shape] = {"input": network.input_shape} | {layer.name: layer.shape for layer in network}
     source = {"input": "input"}
     found: list[Count] = []

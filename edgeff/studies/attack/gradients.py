@@ -21,7 +21,7 @@ from edgeff.ir import Array, Network
 from edgeff.networks import reproduces_input
 from edgeff.ops import Activations, forward, kind, parameters
 from edgeff.ops.backward import input_gradient
-from edgeff.ops.folding import fold
+from edgeff.ops.canonical import canonical
 from edgeff.ops.parallel import slices
 
 MOST_BATCH_BYTES = 1 << 26
@@ -77,7 +77,7 @@ class Attacked:
             raise Unsupported(
                 "attacking a model", got=network.numeric, allowed="a float model", next_step="attack it before it is quantised"
             )
-        self.network = fold(network)
+        self.network = canonical(network)
         last = self.network.layers[-1]
         self.top = last.inputs[0] if kind(last).probabilities else last.name
         shape = last.shape

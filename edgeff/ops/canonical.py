@@ -1,4 +1,7 @@
-"""Batch normalisation folded into the layer before it: the form of a trained network that every quantiser, program and file uses."""
+"""The one form of a trained network that every quantiser, program, count and file uses: batch normalisation folded, side branches left out.
+
+Entry points (``quantize``, ``deploy``, ``lower``, the writers) ask for it themselves; of a network that is in this form they get it back.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,17 @@ from edgeff.ops import kind
 from edgeff.ops.batch_norm import BatchNorm
 
 
-def fold(network: Network) -> Network:
+def canonical(network: Network, *, side_branches: bool = True) -> Network:
+    """``network`` in the form in which it is quantised, lowered, counted and written; the network itself if it is in that form.
+
+    Batch normalisation is folded into the layer before it, and without ``side_branches`` the layers that the output does not depend on are
+    left out. It computes the same. Errors as in ``_fold``.
+    """
+    folded = _fold(network)
+    return folded if side_branches else folded.upstream
+
+
+def _fold(network: Network) -> Network:
     """``network`` without batch_norm layers, computing the same; the network itself if it has none.
 
     The scale goes into the weight, the shift into the bias, the activation is taken over; computed in float64, stored in float32. A
