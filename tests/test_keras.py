@@ -151,7 +151,7 @@ HOSTILE: dict[str, tuple[type[EdgeffError], str, bytes]] = {
     "deep JSON": (BadInput, "Keras archive", archive("[" * 100_000)),
     "other members": (Unsupported, "members", archive(sequential(DENSE), assets__run_py=b"import os")),
     "a path out of the folder": (Unsupported, "members", archive(sequential(DENSE), **{"..__..__etc__passwd": b"x"})),
-    "a bomb": (BadInput, "once unfolded", archive(sequential(DENSE), **{"model.weights.h5": bytes(200 << 20)})),
+    "a bomb": (BadInput, "once unpacked", archive(sequential(DENSE), **{"model.weights.h5": bytes(200 << 20)})),
     "a bomb of JSON": (BadInput, "characters of JSON", archive(b" " * (8 << 20))),
     "no archive": (BadInput, "Keras archive", b"PK\x03\x04config.json" + bytes(64)),
     "a truncated archive": (BadInput, "Keras archive", archive(sequential(DENSE))[:-30]),
@@ -273,5 +273,5 @@ def test_a_process_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> No
         from_keras(archive(sequential(DENSE)))  # a model without weights
     assert str(caught.value).isprintable()
     monkeypatch.setattr("edgeff.formats.keras.reader.SECONDS", 0.01)
-    with pytest.raises(BadInput, match=r"did not end in 0\.01 s"):
+    with pytest.raises(BadInput, match=r"did not finish within 0\.01 s"):
         from_keras(archive(sequential(DENSE)))

@@ -137,7 +137,7 @@ def test_a_batch_normalisation_behind_a_relu_is_refused_by_name() -> None:
         return layers.Dense(3)(layers.Flatten()(layers.BatchNormalization()(layers.Conv2D(4, 3, activation="relu")(x))))
 
     for numeric, what in (
-        ("float32", "a scale and shift that no layer before it can take on"),
+        ("float32", "a scale and shift that cannot be folded into the layer before it"),
         ("int8", "arithmetic with a constant in int8"),
     ):
         with pytest.raises(Unsupported, match=f"operator 'MUL': got {what}"):

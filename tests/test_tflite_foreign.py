@@ -164,7 +164,7 @@ def test_a_batch_normalisation_behind_a_convolution_is_folded() -> None:
     y = graph.op("ADD", [y, shift], (1, 4, 4, 3), "AddOptions", fusedActivationFunction=FUSED.RELU)
     assert kinds(both_ways(graph.done(y), same_bits=False)) == [("conv2d", "relu")]
     behind = graph.op("MUL", [y, scale], (1, 4, 4, 3), "MulOptions")
-    with pytest.raises(Unsupported, match="a scale and shift that no layer before it can take on"):
+    with pytest.raises(Unsupported, match="a scale and shift that cannot be folded into the layer before it"):
         from_tflite(graph.done(behind))
 
 

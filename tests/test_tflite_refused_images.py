@@ -162,8 +162,8 @@ CASES: dict[str, tuple[type[EdgeffError], str, Make]] = {
     "pad with ones": (Unsupported, "a padding of int8 [5]", pad_with(5, "int8")),
     "pad with the lowest": (Unsupported, "padding of its input", pad_with(-128, "int8")),
     "pad of another type": (Unsupported, "a padding of float32 [4.0]", pad_with(4, "float32")),
-    "cycle": (BadInput, "that no earlier operator makes", cycle),
-    "made twice": (BadInput, "an output tensor that is already made", made_twice),
+    "cycle": (BadInput, "that no earlier operator computes", cycle),
+    "made twice": (BadInput, "an output tensor that already has a value", made_twice),
     "pack of an activation": (Unsupported, "a number that is computed", lambda g: g.op("PACK", [g.x], IMAGE, "PackOptions")),
     "slice of an activation": (
         Unsupported,

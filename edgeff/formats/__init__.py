@@ -1,6 +1,6 @@
 """Model files made by edgeff or by others -> Network.
 
-``load`` looks at the content, not at the suffix. Files are untrusted: whatever they hold, the answer is a Network that keeps the
+``load`` looks at the content, not at the suffix. Files are untrusted: whatever they hold, the result is a Network that keeps the
 conventions or one line of refusal, in bounded time and memory.
 """
 
@@ -27,7 +27,7 @@ __all__ = ["MAX_FILE_BYTES", "from_keras", "from_onnx", "from_tflite", "load", "
 __getattr__, __dir__ = lazy(__name__, {"keras.reader": ("from_keras",), "onnx.reader": ("from_onnx",), "tflite.reader": ("from_tflite",)})
 
 _FOREIGN = (
-    (ARCHIVE, "a zip archive that is no .keras file (.npz or PyTorch)"),
+    (ARCHIVE, "a zip archive that is not a .keras file (.npz or PyTorch)"),
     (b"\x80\x02", "a pickle"),
     (b"{", "JSON text"),
 )
@@ -36,8 +36,8 @@ _FOREIGN = (
 def load(path: Path | str) -> Network:
     """The network in the file at ``path`` (.onnx, .tflite, .keras or .h5, found by content).
 
-    Raises BadInput for a missing, oversized or damaged file and for values that are not finite; Unsupported for operators without a layer
-    of ours; MissingTool for a Keras file without TensorFlow.
+    Raises BadInput for a missing, oversized or damaged file and for values that are not finite; Unsupported for operators without a
+    matching edgeff layer; MissingTool for a Keras file without TensorFlow.
     """
     data = read_file(Path(path))
     if data[4:8] == IDENTIFIER:

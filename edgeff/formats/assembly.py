@@ -1,9 +1,9 @@
 """Puts a Network together from the nodes of a foreign graph, whatever the format.
 
-In go activations and constants, node by node in topological order; out comes a Network that keeps the conventions. A graph says in several
-nodes what a layer says in one: MatMul, Add and Relu are one ``dense``; a Pad and a Conv one ``conv2d``; five nodes of arithmetic are one
-``normalise``; a Reshape is none where its reader does not need the shape. Whatever cannot be said exactly is refused with the node's name,
-never approximated. Layers with weights are in ``weighted``, windows in ``windows``, scales, shapes and ReLUs in ``drafts``.
+In go activations and constants, node by node in topological order; out comes a Network that keeps the conventions. A graph uses several
+nodes for one layer: MatMul, Add and Relu are one ``dense``; a Pad and a Conv one ``conv2d``; five nodes of arithmetic are one
+``normalise``; a Reshape is none if its reader does not need the shape. Whatever cannot be expressed exactly is refused with the node's
+name, never approximated. Layers with weights are in ``weighted``, windows in ``windows``, scales, shapes and ReLUs in ``drafts``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Assembly(Windows):
             raise node.unsupported(f"a sum of {a.shape} and {b.shape}, without the batch axis", "two activations of one shape")
         a, b = self.exact(node, a), self.exact(node, b)
         if (a.quant is None) != (b.quant is None):
-            raise node.unsupported("two inputs of which one is quantised", "both float32, or both int8 with scales")
+            raise node.unsupported("two inputs of which only one is quantised", "both float32, or both int8 with scales")
         return self.made(node, Add(), (a, b), a.shape or ())
 
     def softmax(self, node: Node, x: Activation) -> Activation:
@@ -42,7 +42,7 @@ class Assembly(Windows):
         return replace(self.made(node, Softmax(), (flat,), flat.shape or ()), shape=x.shape, view=f"{node.name}_view")
 
     def transpose(self, node: Node, x: Activation, perm: tuple[int, ...]) -> Activation:
-        """``x`` with its axes in the order ``perm`` (without the batch): a transpose layer, or nothing where no element moves."""
+        """``x`` with its axes in the order ``perm`` (without the batch): a transpose layer, or nothing if no element moves."""
         if x.shape is None or sorted(perm) != list(range(len(x.shape))):
             raise node.bad(f"the order {perm} of an input of shape {x.shape}, without the batch axis", "each of its axes once")
         shape = tuple(x.shape[axis] for axis in perm)

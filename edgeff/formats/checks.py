@@ -1,4 +1,4 @@
-"""What any name, shape or array of a file must keep, and how names are shown in messages."""
+"""The limits on names, shapes and arrays of any file, and how names are shown in messages."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["MAX_AXES", "MAX_ELEMENTS", "MAX_NAME_CHARACTERS", "check_finite", "c
 
 MAX_NAME_CHARACTERS = 4096
 MAX_AXES = 6
-"""Of an input or an activation, without the batch axis."""
+"""Limit for an input or an activation, without the batch axis."""
 
 
 def check_name(name: str, what: str, *, empty_allowed: bool = False) -> None:
     """Returns nothing; raises BadInput for a name that is empty, too long, or no valid Unicode."""
     if not name and not empty_allowed:
-        raise BadInput(f"{what} name", got="an empty one", allowed="1 character or more")
+        raise BadInput(f"{what} name", got="an empty name", allowed="1 character or more")
     if len(name) > MAX_NAME_CHARACTERS:
         raise BadInput(f"{what} {short(name)}", got=f"a name of {len(name)} characters", allowed=f"at most {MAX_NAME_CHARACTERS}")
     if not name.isascii() and any("\ud800" <= c <= "\udfff" for c in name):
@@ -28,7 +28,7 @@ def check_name(name: str, what: str, *, empty_allowed: bool = False) -> None:
 
 
 def check_finite(array: Array, where: str) -> None:
-    """Returns nothing; raises BadInput with the count of NaN and infinite elements of a float array, if there are any."""
+    """Returns nothing; raises BadInput with the number of NaN and infinite elements of a float array, if any."""
     if array.dtype.kind == "f":
         bad = array.size - int(np.count_nonzero(np.isfinite(array)))
         if bad:

@@ -1,8 +1,8 @@
-"""What a network must keep to be written to a file or read from one.
+"""The conventions that a network must follow to be written to a file or read from one.
 
-In goes a Network; nothing comes out but a refusal: layers whose attributes, parameters or shapes do not fit their inputs
+In goes a Network; the only result is a refusal: layers whose attributes, parameters or shapes do not fit their inputs
 (``Operator.check``), numbers that are not finite, quantisation outside the TFLite 8-bit specification (``quant_conventions``), names a
-file cannot hold. Writers ask before they write, readers after they have read. A batch normalisation is folded before either asks.
+file cannot hold. Writers check before they write, readers after they have read. A batch normalisation is folded before the check.
 """
 
 from __future__ import annotations

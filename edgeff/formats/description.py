@@ -1,8 +1,8 @@
-"""What ONNX and TFLite have no word for, as JSON beside the graph.
+"""What ONNX and TFLite cannot express, as JSON beside the graph.
 
 ``describe`` writes a network's layers with their attributes and scales in full (files hold scales as float32, a Network in float64), and
-``refine`` puts them back on a network read from the graph. The graph always wins: a layer's description is used only where it says what
-the graph says, to float32, so a file that another tool has changed is read as it now stands.
+``refine`` puts them back on a network read from the graph. The graph always wins: a layer's description is used only if it agrees with
+the graph, to float32, so a file that another tool has changed is read as it is now.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_JSON_CHARACTERS = 4 << 20
 
 
 def to_json(value: Any, what: str) -> str:
-    """``value`` as JSON in ASCII; NumPy scalars become numbers. Raises BadInput for what JSON cannot hold (``what`` names it)."""
+    """``value`` as JSON in ASCII; NumPy scalars become numbers. Raises BadInput for values that JSON cannot hold (``what`` names them)."""
     try:
         text = json.dumps(value, allow_nan=False, default=_plain)
     except (TypeError, ValueError, RecursionError) as error:
@@ -70,15 +70,15 @@ def describe(network: Network) -> dict[str, Any]:
 
 
 def layer_names(description: Mapping[str, Any]) -> frozenset[str]:
-    """The names of the layers that ``description`` lists, none where it is malformed (``refine`` refuses it)."""
+    """The names of the layers that ``description`` lists, none if it is malformed (``refine`` refuses it)."""
     layers = description.get("layers")
     entries = layers if isinstance(layers, list) else []
     return frozenset(name for entry in entries if isinstance(entry, dict) and isinstance(name := entry.get("name"), str))
 
 
 def refine(network: Network, description: Mapping[str, Any]) -> Network:
-    """``network`` with its name, attributes and scales as described, wherever the description agrees with the graph; raises BadInput when
-    malformed.
+    """``network`` with its name, attributes and scales as described, wherever the description agrees with the graph; raises BadInput if it
+    is malformed.
     """
     try:
         layers = description["layers"]
@@ -96,7 +96,7 @@ def refine(network: Network, description: Mapping[str, Any]) -> Network:
 
 
 def _without_idle_bias(layer: Layer, entry: Mapping[str, Any]) -> Layer:
-    """``layer`` without a bias of zeros that the description does not know: some operators cannot do without one."""
+    """``layer`` without a bias of zeros that the description does not list: some operators require one."""
     bias = layer.params.get("bias")
     if bias is None or bias.any() or "bias" in entry.get("params", ["bias"]):
         return layer
@@ -114,7 +114,7 @@ def _refine_layer(layer: Layer, entry: Mapping[str, Any]) -> Layer:
 
 
 def _described(read: Operator, attrs: Mapping[str, Attr]) -> Operator | None:
-    """The operator as described; None where that is none, or not what was ``read`` from the graph."""
+    """The operator as described; None if it is not an operator, or not the one ``read`` from the graph."""
     try:
         described = make(type(read), attrs)
     except BadInput:
@@ -124,7 +124,7 @@ def _described(read: Operator, attrs: Mapping[str, Attr]) -> Operator | None:
 
 
 def _channel_axis(layer: Layer, key: str) -> int | None:
-    """The axis along which a parameter may have its scales, None for an output."""
+    """The axis of a parameter's per-channel scales, None for an output."""
     if key == "output":
         return None
     return kind(layer).weight_axis if key == "weight" else 0

@@ -1,8 +1,9 @@
 """Layers on their way from a foreign graph into a Network: scales and activation functions may still come in later nodes.
 
-In goes what ``assembly`` decides, node by node; out comes the Network. Here are the scales (quantise and dequantise nodes are no layers at
+In goes what ``assembly`` decides, node by node; out comes the Network. Here are the scales (quantise and dequantise nodes are not layers
 all but the scales of the layer before them), the shapes (a reshape is a layer only where its reader needs the shape) and the ReLUs that
-melt into the layer before them. Refused: a change of scale that no node asks for, a model quantised in part, padding that no window reads.
+are fused into the layer before them. Refused: a change of scale without a node for it, a partly quantised model, padding that no window
+reads.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ from edgeff.ops.requantise import Requantise
 from edgeff.ops.reshape import Reshape
 
 MAX_PARAMETER_BYTES = 1 << 29
-"""Of all layers together: a hostile graph may name one constant in thousands of layers."""
+"""For all layers together: a hostile graph may name one constant in thousands of layers."""
 
 
 @dataclass(slots=True)
 class Draft:
-    """A layer that is not finished; ``reads`` are its inputs as they were read."""
+    """An unfinished layer; ``reads`` are its inputs as they were read."""
 
     name: str
     op: Operator
@@ -45,7 +46,7 @@ class Drafts:
     """The drafts by name, in topological order; ``finish`` makes the Network.
 
     ``described`` holds the names of the layers that edgeff's own description of the file lists: a reshape, transpose or ReLU of such a name
-    stays a layer of its own. ``dequantised`` counts the int8 weights that became float32. ``bias_scale_unused`` says that in this format a
+    stays a layer of its own. ``dequantised`` counts the int8 weights that became float32. ``bias_scale_unused``: in this format a
     bias has the scale of its products, whatever scale is written beside it (see ``conventions.check``).
     """
 
@@ -61,13 +62,13 @@ class Drafts:
         self._parameter_bytes = 0
 
     def charge(self, size_bytes: int) -> None:
-        """Returns nothing; to be called before a parameter is copied: raises BadInput once all copies together pass MAX_PARAMETER_BYTES."""
+        """Returns nothing; call it before a parameter is copied: raises BadInput once all copies together exceed MAX_PARAMETER_BYTES."""
         self._parameter_bytes += size_bytes
         if self._parameter_bytes > MAX_PARAMETER_BYTES:
             raise BadInput("parameters of all layers", got=f"more than {MAX_PARAMETER_BYTES} bytes", allowed="fewer or smaller layers")
 
     def draft(self, name: str, op: Operator, reads: tuple[Activation, ...], shape: tuple[int, ...]) -> Draft:
-        """A new draft called ``name``, with a number where that is taken. ``reads`` are settled (see ``exact``)."""
+        """A new draft called ``name``, with a number appended if the name is taken. ``reads`` are settled (see ``exact``)."""
         base = name = name or op.name
         conventions.check_name(base, "node")
         conventions.check_shape(shape, f"layer {short(name)}")
@@ -90,7 +91,7 @@ class Drafts:
         return replace(y, quant=x.quant, integer=x.integer)
 
     def parameter(self, node: Node, draft: Draft, key: str, value: Constant) -> None:
-        """Returns nothing; ``draft`` has the parameter now, in a copy of its own."""
+        """Gives ``draft`` the parameter, as a copy."""
         wanted = "float32" if value.quant is None else {"weight": "int8", "bias": "int32"}[key]
         if value.array.dtype != wanted:
             raise node.unsupported(
@@ -101,14 +102,14 @@ class Drafts:
             draft.quant[key] = value.quant
 
     def flat(self, node: Node, x: Activation) -> Activation:
-        """``x`` for a reader that takes the elements in C order and no interest in their shape."""
+        """``x`` for a reader that takes the elements in C order, whatever their shape."""
         x = self._settled(x)
         if x.pads:
             raise node.unsupported(f"padding around its input, {x.pads}", "padding that a convolution or maximum reads")
         return x
 
     def exact(self, node: Node, x: Activation) -> Activation:
-        """``x`` for a reader that needs its shape: behind a reshape layer where the layer's own shape is another one."""
+        """``x`` for a reader that needs its shape: after a reshape layer if the layer's own shape differs."""
         x = self.flat(node, x)
         if x.shape is None:
             raise node.unsupported("an input of unknown shape", "a model whose input has a shape")
@@ -117,7 +118,7 @@ class Drafts:
         return self._reshape_layer(x.view or f"{node.name}_reshape", x)
 
     def elementwise(self, node: Node, op: Operator, x: Activation) -> Activation:
-        """A layer that maps each element: the shape in which ``x`` is seen stays, and so do zeros around it where zero maps to zero."""
+        """A layer that maps each element: it keeps the shape seen by readers of ``x``, and the zeros around it if zero maps to zero."""
         x = self._settled(x)
         own = self._own_shape(x)
         if x.pads and x.lowest:
@@ -130,7 +131,7 @@ class Drafts:
         return replace(x, layer=y.layer, quant=None, shared=False)
 
     def reshape(self, node: Node, x: Activation, shape: tuple[int, ...]) -> Activation:
-        """``x`` seen with another shape of as many elements, which costs nothing in C order."""
+        """``x`` seen with another shape of the same number of elements, which costs nothing in C order."""
         before = x.shape
         if before is None or prod(before) != prod(shape):
             raise node.unsupported(
@@ -148,7 +149,7 @@ class Drafts:
         return replace(x, shape=shape, view=node.name, pads=tuple((0, 0) if size == 1 else next(rest)[1] for size in shape))
 
     def fuse(self, y: Activation, function: ActivationFunction) -> Activation | None:
-        """``y`` with an activation function that its layer takes on, None where it cannot."""
+        """``y`` with an activation function fused into its layer, None if that is not possible."""
         draft = self._drafts.get(y.layer)
         if draft is None or not isinstance(draft.op, Activated):
             return None
@@ -160,10 +161,10 @@ class Drafts:
         return y
 
     def clamp(self, node: Node, x: Activation, function: ActivationFunction) -> Activation:
-        """``x`` behind a ReLU, a ReLU6 or the like: part of the layer before it where only this node reads that, else a layer.
+        """``x`` after a ReLU, a ReLU6 or the like: part of the layer before it if only this node reads that layer, else a layer.
 
         On a tensor already quantised it is exact in the layer before it too, at unchanged scale: max(q, zero point) and
-        min(.., zero point + 6 / scale). Whether the scale changes only the next node tells; till then it is a draft of its own.
+        min(.., zero point + 6 / scale). Only the next node tells whether the scale changes; until then it is a draft of its own.
         """
         if x.quant is None and node.name not in self.described and (fused := self.fuse(x, function)) is not None:
             return fused
@@ -193,18 +194,18 @@ class Drafts:
         return replace(x, quant=quant, integer=True)
 
     def dequantise(self, node: Node, x: Activation, quant: Quant) -> Activation:
-        """``x`` as float again; the integer input of a graph gets its scale here."""
+        """``x`` back as float; the integer input of a graph gets its scale here."""
         if not x.integer:
             raise node.bad("a float tensor to dequantise", "int8 or uint8")
         return replace(self.quantise(node, x, quant), integer=False)
 
     def finish(self, name: str, output: Value | None, metadata: Mapping[str, Any]) -> Network:
-        """The Network that ends in ``output``, without the layers it does not depend on; side branches that edgeff's own description lists
-        stay. Raises BadInput or Unsupported as ``conventions.check`` does.
+        """The Network that ends in ``output``, without the layers on which it does not depend; side branches that edgeff's own description
+        lists stay. Raises BadInput or Unsupported as ``conventions.check`` does.
         """
         if not isinstance(output, Activation) or output.layer == "input":
             raise BadInput(
-                f"output of model {short(name)}", got="a tensor that no layer makes", allowed="the output of a supported operator"
+                f"output of model {short(name)}", got="a tensor that no layer computes", allowed="the output of a supported operator"
             )
         output = self.exact(Node(output.view or "output", "output", {}, ()), output)
         before = list(self._drafts)[: list(self._drafts).index(output.layer)]
@@ -221,7 +222,7 @@ class Drafts:
             if any((read.quant is not None) != quantised for read in draft.reads) or ("output" in draft.quant) != quantised:
                 raise Unsupported(
                     f"layer {short(draft.name)}",
-                    got="a model that is quantised in part",
+                    got="a partly quantised model",
                     allowed="every layer float32, or every layer int8",
                 )
         if self.input_shape is None:
@@ -235,7 +236,7 @@ class Drafts:
         return self.input_shape if x.layer == "input" else self._drafts[x.layer].shape
 
     def _reshape_layer(self, name: str, x: Activation) -> Activation:
-        """``x`` behind a reshape layer to its shape, one for all who read it so."""
+        """``x`` after a reshape layer to its shape, one for all readers that need it."""
         shape = x.shape or ()
         draft = self._reshaped.get((x.layer, shape))
         if draft is None or name in self.described:

@@ -12,7 +12,7 @@ MAX_FILE_BYTES = 128 << 20
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of ``path``, at most MAX_FILE_BYTES; raises BadInput when it is missing, no file, empty or larger."""
+    """The bytes of ``path``, at most MAX_FILE_BYTES; raises BadInput if it is missing, not a file, empty or larger."""
     what = f"model file {short(path)}"
     try:
         if not path.is_file():
@@ -27,7 +27,7 @@ def read_file(path: Path) -> bytes:
 
 
 def write_file(path: Path, data: bytes) -> Path:
-    """``path``, now holding ``data``; raises BadInput when it cannot be written."""
+    """Writes ``data`` and returns ``path``; raises BadInput if it cannot be written."""
     try:
         path.write_bytes(data)
     except (OSError, ValueError) as error:

@@ -1,7 +1,7 @@
 """Names for the tensors and nodes of a file, each given once.
 
-Layers keep their names as they are; what a file needs besides (weights, intermediates) is called after its layer, with a number where a
-layer is already called so.
+Layers keep their names as they are; other tensors (weights, intermediates) are named after their layer, with a number appended if a
+layer already has that name.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from edgeff.ir import Network
 
 
 class Names:
-    """Hands out names; those of the layers and of the input are taken from the start.
+    """Hands out names; those of the layers and of the input are reserved from the start.
 
     >>> from edgeff.ir import Layer
     >>> from edgeff.ops.softmax import Softmax
@@ -23,7 +23,7 @@ class Names:
         self._taken = {"input", *(layer.name for layer in network)}
 
     def claim(self, wish: str) -> str:
-        """``wish``, or ``wish`` with the first number that makes it new."""
+        """``wish``, or ``wish`` with the first number that makes it unique."""
         name, number = wish, 0
         while name in self._taken:
             number += 1

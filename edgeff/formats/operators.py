@@ -1,12 +1,12 @@
-"""What the registered operators bring for a model format: the module ``onnx``, ``tflite`` or ``keras`` beside an operator.
+"""The parts of the registered operators for a model format: the module ``onnx``, ``tflite`` or ``keras`` beside an operator.
 
-Such a module is imported when a file of its format is first read or written, so that the operators themselves need neither onnx nor the
+Such a module is imported when a file of its format is first read or written, so the operators themselves need neither onnx nor the
 TFLite schema. It may hold
 
-- ``READERS``: the foreign operators that become this one by name, each with the format's ``Handler``. What belongs to no operator
-  (constants, scales, shapes) is read by the format itself. A foreign operator has one reader; where it may become several layers, its owner
-  is the one that it becomes in general, and delegates;
-- ``write(graph, layer)``, which adds the layer to the format's ``Graph``, or ``REFUSED``: why there is none, in one line for the user.
+- ``READERS``: the foreign operators that become this one, by name, each with the format's ``Handler``. What belongs to no operator
+  (constants, scales, shapes) is read by the format itself. A foreign operator has one reader; if it may become several layers, its owner
+  is the one that it usually becomes, which delegates;
+- ``write(graph, layer)``, which adds the layer to the format's ``Graph``, or ``REFUSED``: one line for the user on why there is none.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Handler = TypeVar("Handler")
 def readers(form: str, shared: Mapping[str, Handler]) -> dict[str, Handler]:
     """The readers of a format (``"onnx"``, ``"tflite"``): ``shared``, its own, and those of every operator.
 
-    Raises BadInput when two of them claim one foreign operator.
+    Raises BadInput if two of them claim one foreign operator.
     """
     table, owners = dict(shared), dict.fromkeys(shared, f"edgeff.formats.{form}")
     for op, own in parts(form, "READERS"):
@@ -43,7 +43,7 @@ def readers(form: str, shared: Mapping[str, Handler]) -> dict[str, Handler]:
 def writers(network: Network, form: str, title: str) -> dict[str, Callable[[Any, Layer], None]]:
     """How to write each operator to a format, by the operator's name; ``title`` is the format's name for messages.
 
-    Raises Unsupported, naming the layer and the operator's own reason, where ``network`` has one that the format does not hold.
+    Raises Unsupported, naming the layer and the operator's own reason, if ``network`` has one that the format cannot hold.
     """
     table, reasons = dict(parts(form, "write")), dict(parts(form, "REFUSED"))
     for layer in network:
@@ -64,7 +64,7 @@ def parts(form: str, name: str) -> Iterator[tuple[str, Any]]:
 
 @cache
 def _module(home: str, form: str) -> ModuleType | None:
-    """The module for ``form`` in the folder of the operator that the module ``home`` registers; None where there is none."""
+    """The module for ``form`` in the folder of the operator that the module ``home`` registers; None if there is none."""
     name = f"{home}.{form}"
     if not hasattr(sys.modules[home], "__path__") or importlib.util.find_spec(name) is None:
         return None

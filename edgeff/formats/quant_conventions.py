@@ -1,8 +1,8 @@
-"""What the scales of an int8 layer must keep: the TFLite 8-bit specification.
+"""The rules for the scales of an int8 layer: the TFLite 8-bit specification.
 
-In goes a layer with the quantisation of its inputs; nothing comes out but a refusal that names the layer. Activations have one scale and a
+In goes a layer with the quantisation of its inputs; the only result is a refusal that names the layer. Activations have one scale and a
 zero point of -128 to 127; weights one scale, or one for each output, and zero point 0; a bias has the scale of its products; a softmax has
-1/256 and -128; what only picks, moves or averages numbers keeps the scale of its input.
+1/256 and -128; layers that only pick, move or average numbers keep the scale of their input.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from edgeff.ir import Layer, Quant
 from edgeff.ops import kind
 
 BIAS_SCALE_TOLERANCE = 1e-5
-"""Relative: a float32 product of two float32 scales is off by less than 2e-7."""
+"""Relative tolerance: a float32 product of two float32 scales is off by less than 2e-7."""
 UNUSED_BIAS_SCALE_TOLERANCE = 0.02
-"""In units of the output's scale: TensorFlow Lite's (kernel_util.cc, GetQuantizedConvolutionMultipler)."""
+"""Tolerance in units of the output's scale: TensorFlow Lite's (kernel_util.cc, GetQuantizedConvolutionMultipler)."""
 
 
 def check_quants(layer: Layer, inputs: tuple[Quant, ...] | None, *, bias_scale_unused: bool = False) -> None:
-    """Returns nothing; raises BadInput or Unsupported when the scales of ``layer`` break the specification.
+    """Returns nothing; raises BadInput or Unsupported if the scales of ``layer`` break the specification.
 
     ``inputs`` is None in a float network. ``bias_scale_unused``: in the file's format a bias has the scale of its products whatever is
-    written beside it, as in TFLite, so that it may be off by as much as TFLite lets it.
+    written beside it, as in TFLite, so it may be off by as much as TFLite allows.
     """
     where = f"layer {short(layer.name)}"
     expected = {"output", *layer.params} if inputs is not None else set()
@@ -74,8 +74,8 @@ def _check_parameters(layer: Layer, x: Quant, axis: int, bias_scale_unused: bool
 
 
 def check_quant(quant: Quant, where: str, zero_low: int, zero_high: int, channels: int | None = None, axis: int = 0) -> None:
-    """Returns nothing; raises BadInput or Unsupported for scales that are no positive float32, a zero point outside ``zero_low`` to
-    ``zero_high``, or another count of scales: one, or (``channels`` given) as many as ``channels`` along ``axis``.
+    """Returns nothing; raises BadInput or Unsupported for scales that are not positive float32 numbers, a zero point outside ``zero_low``
+    to ``zero_high``, or a number of scales other than one or (``channels`` given) ``channels`` along ``axis``.
     """
     if quant.axis not in ((None,) if channels is None else (None, axis)):
         raise Unsupported(

@@ -1,7 +1,7 @@
-"""What the tensors of a foreign graph are while it is read, and where in the graph we are.
+"""The tensors of a foreign graph while it is read, and the current place in the graph.
 
-A tensor is a layer's output (Activation), data of the file (Constant) or a step of a pattern of several nodes (Moment). A Node names the
-place: it hands out its inputs as the kind they must be, and makes the refusals.
+A tensor is a layer's output (Activation), data from the file (Constant) or a step of a pattern of several nodes (Moment). A Node names the
+place: it returns its inputs as the required kind, and builds the refusals.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from edgeff.ir import Array, Attr, Quant
 from edgeff.ops import OperatorT, make
 
 SCALE_BYTES = 32
-"""Of one scale in a Quant: a Python float and its place in the tuple."""
+"""Size of one scale in a Quant: a Python float and its slot in the tuple."""
 
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """A tensor that depends on the input: the output of ``layer`` (or ``"input"``), without the batch axis; ``shape`` None is not known
+    """A tensor that depends on the input: the output of ``layer`` (or ``"input"``), without the batch axis; ``shape`` None: not known
     yet.
 
-    ``shape`` is what the graph says: where the layer's own differs, ``view`` names the node that changed it. ``pads`` are zeros around the
-    layer's output, (before, after) for each axis of ``shape``, which counts them; ``lowest``: not zeros but the lowest number of the type,
-    which a maximum does not see. ``quant`` is set once a quantise node has been passed,
+    ``shape`` is what the graph says: if the layer's own differs, ``view`` names the node that changed it. ``pads`` are zeros around the
+    layer's output, (before, after) for each axis of ``shape``, which includes them; ``lowest``: not zeros but the lowest number of the
+    type, which a maximum ignores. ``quant`` is set once a quantise node has been passed,
     ``integer`` while the tensor itself holds integers, ``shared`` when several nodes read it.
     """
 
@@ -59,7 +59,7 @@ class Moment:
     eps: float = 0.0
 
     def over_all(self, axes: Sequence[int]) -> bool:
-        """Whether ``axes`` are all of the tensor's but the batch: then the mean is that of a sample."""
+        """Whether ``axes`` are all axes of the tensor but the batch, so that the mean is that of a sample."""
         rank = len(self.of.shape or ())
         return sorted(axis + rank + 1 if axis < 0 else axis for axis in axes) == list(range(1, rank + 1))
 
@@ -69,7 +69,7 @@ Value = Activation | Constant | Moment
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """Where we are in a graph, for names and for refusals; ``supported`` lists the operators of the format."""
+    """The current place in a graph, for names and refusals; ``supported`` lists the operators of the format."""
 
     name: str
     operator: str
@@ -89,7 +89,7 @@ class Node:
         return BadInput(f"node {short(self.name)}, operator {short(self.operator)}", got=got, allowed=allowed)
 
     def record(self, operator: type[OperatorT], **attributes: Attr) -> OperatorT:
-        """The record of an operator with attributes of the file's. Raises BadInput, naming the node, for what they may not be."""
+        """The record of an operator with attributes from the file. Raises BadInput, naming the node, for values that are not allowed."""
         try:
             return make(operator, attributes)
         except BadInput as error:
@@ -109,7 +109,7 @@ class Node:
         return x
 
     def constant(self, value: Value | None, what: str) -> Constant:
-        """``value``, which must be in the file."""
+        """``value``, which must be a constant in the file."""
         if not isinstance(value, Constant):
             raise self.unsupported(f"a {what} that is computed", f"a constant {what}")
         return value
@@ -129,7 +129,7 @@ class Node:
 
 
 def _shown(value: Any) -> str:
-    """An attribute's value in at most 24 characters, without printing all of a large one first."""
+    """An attribute's value in at most 24 characters, without formatting all of a large one first."""
     if isinstance(value, list | tuple | bytes):
         return one_line(str(value[:8]), 24)
     return one_line(str(value), 24) if isinstance(value, bool | int | float | str) else "(tensor or graph)"

@@ -1,7 +1,7 @@
 """Layers with weights in a foreign graph: dense layers, and what later nodes add to a layer's weights.
 
-In go an activation, a weight and a bias, float32 or int8 with scales; out comes a draft's output. A constant added behind a layer is its
-bias, a batch normalisation behind it scales its weights. Refused: a layer quantised in part, sums and factors that are no part of a layer.
+In go an activation, a weight and a bias, float32 or int8 with scales; out comes a draft's output. A constant added after a layer is its
+bias, a batch normalisation after it scales its weights. Refused: a partly quantised layer, sums and factors that belong to no layer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from edgeff.ops.dense import Dense
 
 
 class Weighted(Drafts):
-    """Drafts that know weights."""
+    """Drafts with weights."""
 
     def dense(self, node: Node, x: Activation, weight: Constant, bias: Constant | None) -> Activation:
         """A dense layer; ``weight`` is (n_out, n_in), ``bias`` broadcasts to (n_out,). A float layer takes a float input, an int8 layer a
@@ -48,7 +48,7 @@ class Weighted(Drafts):
         """The output of a new draft with a weight and perhaps a bias, whose shapes the caller has checked."""
         weight, bias = parameters
         if (x.quant is None) != (weight.quant is None):
-            raise node.unsupported("an input and a weight of which one is quantised", "both float32, or both int8 with scales")
+            raise node.unsupported("an input and a weight of which only one is quantised", "both float32, or both int8 with scales")
         self.charge(weight.array.nbytes)
         draft = self.draft(node.name, op, (x,), shape)
         self.parameter(node, draft, "weight", weight)
@@ -62,26 +62,27 @@ class Weighted(Drafts):
         draft = self._own(x)
         if draft is None or "bias" in draft.params:
             raise node.unsupported(
-                "an addition that is no bias", "the one constant added to the output of a MatMul or Conv that no other node reads"
+                "an addition that is not a bias", "the one constant added to the output of a MatMul or Conv that no other node reads"
             )
         shape, channels = bias.array.shape, draft.shape[-1]
         if bias.array.size != 1 and (shape[-1:] != (channels,) or bias.array.size != channels):
             raise node.bad(f"a bias of shape {shape}", f"{(channels,)}")
         if (bias.quant is None) != ("weight" not in draft.quant):
-            raise node.unsupported("a weight and a bias of which one is quantised", "both float32, or int8 and int32 with scales")
+            raise node.unsupported("a weight and a bias of which only one is quantised", "both float32, or int8 and int32 with scales")
         self.parameter(node, draft, "bias", replace(bias, array=np.broadcast_to(bias.array.reshape(-1), (channels,))))
         return x
 
     def affine(self, node: Node, x: Activation, scale: Array, shift: Array) -> Activation:
-        """The dense or convolution before, its outputs y now y * scale + shift, both float of shape (C,): a batch normalisation.
+        """The dense or convolution before, its outputs y becoming y * scale + shift, both float of shape (C,): a batch normalisation.
 
-        Computed in float64 and rounded once to float32. Unsupported behind a quantised layer or an activation function, or where others
+        Computed in float64 and rounded once to float32. Unsupported after a quantised layer or an activation function, or if others
         read y.
         """
         draft = self._own(x)
         if draft is None or draft.quant:
             raise node.unsupported(
-                "a scale and shift that no layer before it can take on", "one behind a float dense or convolution that no other node reads"
+                "a scale and shift that cannot be folded into the layer before it",
+                "one after a float dense or convolution that no other node reads",
             )
         channels = draft.shape[-1]
         if scale.shape not in ((), (1,), (channels,)) or shift.shape not in ((), (1,), (channels,)):

@@ -1,8 +1,8 @@
 """Windows over images in a foreign graph: convolutions, pools, and the zeros around what they read.
 
-In go activations (H, W, C) and weights as edgeff holds them; out come layers with explicit padding. A padding node is no layer: its zeros
-become the padding of the window that reads them, which is exact for a convolution always and for a maximum where no element is negative;
-padding with the lowest number of the type is exact for a maximum always.
+In go activations (H, W, C) and weights as edgeff holds them; out come layers with explicit padding. A padding node is not a layer: its
+zeros become the padding of the window that reads them, which is always exact for a convolution, and for a maximum if no element is
+negative; padding with the lowest number of the type is always exact for a maximum.
 A convolution over an image of one row that is a sequence in another shape is a ``conv1d``. Refused: windows that do not fit, zeros
 before an average (it would count them).
 """
@@ -26,7 +26,7 @@ Pads = tuple[int, int, int, int]
 
 
 class Windows(Weighted):
-    """Drafts that know windows."""
+    """Drafts with windows."""
 
     def conv2d(self, node: Node, x: Activation, weight: Constant, bias: Constant | None, stride: Pair, pads: Pads) -> Activation:
         """A convolution of dilation 1.
@@ -61,7 +61,7 @@ class Windows(Weighted):
     def depthwise_conv2d(
         self, node: Node, x: Activation, weight: Constant, bias: Constant | None, stride: Pair, pads: Pads, multiplier: int
     ) -> Activation:
-        """A convolution of each channel alone: output channel c * multiplier + q reads input channel c.
+        """A convolution of each channel separately: output channel c * multiplier + q reads input channel c.
 
         As ``conv2d``, but ``weight`` is (KH, KW, C_in * multiplier), its scales one or along axis 2.
         """
@@ -76,12 +76,12 @@ class Windows(Weighted):
         return self.weighted(node, op, self.exact(node, x), (weight, bias), (*shape, size_out))
 
     def pool2d(self, node: Node, pool: type[Pool2d], x: Activation, size: Pair, stride: Pair, pads: Pads) -> Activation:
-        """The average or maximum over windows of ``size`` (h, w); taps outside the image count for nothing."""
+        """The average or maximum over windows of ``size`` (h, w); taps outside the image are ignored."""
         if x.pads and pool is not MaxPool2d:
             raise node.unsupported("an average over padding around its input", "an average over the elements of the image")
         if x.pads and not x.lowest and not self._never_negative(x):
             raise node.unsupported(
-                "a maximum over zeros around elements that may be negative", "zeros where no element is negative, as behind a ReLU"
+                "a maximum over zeros around elements that may be negative", "zeros where no element is negative, as after a ReLU"
             )
         x, pads = self._image(node, replace(x, lowest=False), pads)
         attrs, shape = _window(node, x, "pool", size, stride, pads)
@@ -113,7 +113,7 @@ class Windows(Weighted):
         return replace(x, shape=shape, pads=total if any(map(any, total)) else (), lowest=lowest)
 
     def _image(self, node: Node, x: Activation, pads: Pads) -> tuple[Activation, Pads]:
-        """``x`` as (H, W, C) without zeros around it, and those among ``pads``."""
+        """``x`` as (H, W, C) without the zeros around it, and ``pads`` including them."""
         if x.shape is None or len(x.shape) != 3:
             raise node.unsupported(f"an input of shape {x.shape}, without the batch axis", "(H, W, C)")
         if min(pads) < 0:
@@ -122,13 +122,13 @@ class Windows(Weighted):
             return x, pads
         (top, bottom), (left, right), channels = x.pads
         if any(channels) or x.lowest:
-            raise node.unsupported("padding of its input that is none with zeros around an image", "zeros around (H, W)")
+            raise node.unsupported("padding of its input other than zeros around an image", "zeros around (H, W)")
         height, width, depth = x.shape
         inner = (height - top - bottom, width - left - right, depth)
         return replace(x, shape=inner, pads=()), (pads[0] + top, pads[1] + left, pads[2] + bottom, pads[3] + right)
 
     def _sequence(self, x: Activation, kernel: Pair, pads: Pads) -> tuple[int, Activation] | None:
-        """The axis that counts and the sequence (L, C) where ``x`` is one that is seen as an image of one row or column."""
+        """The axis of positions and the sequence (L, C) if ``x`` is a sequence seen as an image of one row or column."""
         x = self._settled(x)
         own = self._own_shape(x)
         if own is None or len(own) != 2 or x.shape is None:
@@ -140,7 +140,7 @@ class Windows(Weighted):
         return None
 
     def _never_negative(self, x: Activation) -> bool:
-        """Whether no element of ``x`` is below zero: behind a ReLU, or where int8 has no number for it."""
+        """Whether no element of ``x`` is below zero: after a ReLU, or if int8 cannot represent one."""
         if x.quant is not None and x.quant.zero_point == -128:
             return True
         draft = self._drafts.get(x.layer)

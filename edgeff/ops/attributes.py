@@ -64,12 +64,12 @@ def domains(operator: type[Operator]) -> dict[str, Domain]:
 
 def _domains(operator: type[Operator]) -> dict[str, Domain]:
     hints = get_type_hints(operator, include_extras=True)
-    made = {}
+    attributes = {}
     for item in fields(operator):
         hint = hints[item.name]
         base, *limits = get_args(hint) if get_origin(hint) is Annotated else (hint,)
-        made[item.name] = (base, tuple(limits))
-    return made
+        attributes[item.name] = (base, tuple(limits))
+    return attributes
 
 
 def allowed(operator: type[Operator], name: str) -> str:
@@ -83,10 +83,10 @@ def allowed(operator: type[Operator], name: str) -> str:
 def checked(operator: type[Operator], name: str, value: object) -> Attr:
     """``value`` as the attribute's type. Raises BadInput, naming operator and attribute, for a value that is not allowed."""
     base, limits = domains(operator)[name]
-    made = _as(base, value)
-    if made is None or not all(made in limit for limit in limits):
+    result = _as(base, value)
+    if result is None or not all(result in limit for limit in limits):
         raise refusal(operator, name, value, allowed(operator, name))
-    return made
+    return result
 
 
 def refusal(operator: type[Operator], name: str, value: object, allowed: object) -> BadInput:

@@ -71,21 +71,21 @@ def cached(*batches: NDArray[Any]) -> list[slice]:
 
 def kept(key: Any, make: Callable[[], T]) -> T:
     """The result of ``make`` in this thread, computed once per ``key``; only the latest few hundred are kept."""
-    found = _kept.made.get(key)
-    if found is None:
+    value = _kept.made.get(key)
+    if value is None:
         if len(_kept.made) >= MOST_KEPT:
             _kept.made.clear()
-        found = _kept.made[key] = make()
-    return cast(T, found)
+        value = _kept.made[key] = make()
+    return cast(T, value)
 
 
 def workspace(name: object, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     """A scratch array of this thread: all of one ``name`` share the memory of the largest, so it is valid until the next call."""
     size = prod(shape)
-    found = _kept.workspaces.get((name, dtype))
-    if found is None or found.size < size:
-        found = _kept.workspaces[name, dtype] = np.empty(size, dtype)
-    return found[:size].reshape(shape)
+    memory = _kept.workspaces.get((name, dtype))
+    if memory is None or memory.size < size:
+        memory = _kept.workspaces[name, dtype] = np.empty(size, dtype)
+    return memory[:size].reshape(shape)
 
 
 def _references(arrays: Sequence[object], index: int) -> int:
@@ -111,12 +111,12 @@ def empty(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     size_bytes = prod(shape) * np.dtype(dtype).itemsize
     if _kept.recycled is None or size_bytes < SMALLEST_RECYCLED_BYTES:
         return np.empty(shape, dtype)
-    found = _kept.recycled.setdefault(size_bytes, [])
-    for index in range(len(found)):
-        if _references(found, index) == _UNUSED:
-            return found[index].view(dtype).reshape(shape)
-    found.append(np.empty(size_bytes, np.uint8))
-    return found[-1].view(dtype).reshape(shape)
+    blocks = _kept.recycled.setdefault(size_bytes, [])
+    for index in range(len(blocks)):
+        if _references(blocks, index) == _UNUSED:
+            return blocks[index].view(dtype).reshape(shape)
+    blocks.append(np.empty(size_bytes, np.uint8))
+    return blocks[-1].view(dtype).reshape(shape)
 
 
 def _run(work: Callable[[Any], None], shares: Sequence[Any]) -> None:
@@ -147,14 +147,14 @@ def total(work: Callable[[slice], NDArray[Any]], parts: Sequence[slice]) -> NDAr
 
     def share(run: slice) -> None:
         for index in range(run.start, run.stop):
-            made = work(groups[index][0])
+            partial = work(groups[index][0])
             for part in groups[index][1:]:
-                made += work(part)
-            sums[index] = made
+                partial += work(part)
+            sums[index] = partial
 
     _run(share, slices(len(groups), -(-len(groups) // cores())))
-    for made in sums[1:]:
-        sums[0] += made
+    for partial in sums[1:]:
+        sums[0] += partial
     return np.asarray(sums[0])
 
 
@@ -175,16 +175,16 @@ def product(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
     parts = shares(max(rows, columns), rows * inner * columns)
     if len(parts) < 2:
         return np.asarray(a @ b)
-    made = empty((rows, columns), np.result_type(a, b))
+    y = empty((rows, columns), np.result_type(a, b))
 
     def work(part: slice) -> None:
         if rows >= columns:
-            np.matmul(a[part], b, out=made[part])
+            np.matmul(a[part], b, out=y[part])
         else:
-            np.matmul(a, b[:, part], out=made[:, part])
+            np.matmul(a, b[:, part], out=y[:, part])
 
     each(work, parts)
-    return made
+    return y
 
 
 def outer_sum(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:

@@ -55,19 +55,19 @@ def average_pool2d(x: Floats, pool: Pair, stride: Pair, pads: Pads) -> Floats:
 
 def average_pool2d_gradient(delta: Floats, x_shape: tuple[int, ...], pool: Pair, stride: Pair, pads: Pads) -> Floats:
     """The gradient of x from delta (B, OH, OW, C)."""
-    made, (_, out_h, out_w, channels) = empty(x_shape, delta.dtype), delta.shape
+    gradient, (_, out_h, out_w, channels) = empty(x_shape, delta.dtype), delta.shape
     counts = _counts(x_shape, pool, stride, pads, delta.dtype)
     side_by_side = pool == stride and not any(pads) and x_shape[1:3] == (out_h * pool[0], out_w * pool[1])
 
     def work(part: slice) -> None:
         shares = delta[part] / counts
         if side_by_side:
-            made[part].reshape(-1, out_h, pool[0], out_w, pool[1], channels)[:] = shares[:, :, None, :, None]
+            gradient[part].reshape(-1, out_h, pool[0], out_w, pool[1], channels)[:] = shares[:, :, None, :, None]
         else:
-            made[part] = _scattered([shares] * (pool[0] * pool[1]), x_shape[1:], pool, stride, pads)
+            gradient[part] = _scattered([shares] * (pool[0] * pool[1]), x_shape[1:], pool, stride, pads)
 
-    each(work, cached(delta, made))
-    return made
+    each(work, cached(delta, gradient))
+    return gradient
 
 
 def max_pool2d(x: Floats, pool: Pair, stride: Pair, pads: Pads) -> Floats:
@@ -86,7 +86,7 @@ def max_pool2d(x: Floats, pool: Pair, stride: Pair, pads: Pads) -> Floats:
 
 def max_pool2d_gradient(delta: Floats, x: Floats, pool: Pair, stride: Pair, pads: Pads) -> Floats:
     """The gradient of x from delta (B, OH, OW, C): all of it goes to the first largest tap of a window."""
-    made, best = empty(x.shape, delta.dtype), max_pool2d(x, pool, stride, pads)
+    gradient, best = empty(x.shape, delta.dtype), max_pool2d(x, pool, stride, pads)
 
     def work(part: slice) -> None:
         free = np.ones(best[part].shape, bool)
@@ -95,10 +95,10 @@ def max_pool2d_gradient(delta: Floats, x: Floats, pool: Pair, stride: Pair, pads
             here = free & (tap == best[part])
             free &= ~here
             sent.append(delta[part] * here)
-        made[part] = _scattered(sent, x.shape[1:], pool, stride, pads)
+        gradient[part] = _scattered(sent, x.shape[1:], pool, stride, pads)
 
-    each(work, cached(delta, made))
-    return made
+    each(work, cached(delta, gradient))
+    return gradient
 
 
 def max_pool2d_tangent(dx: Floats, x: Floats, pool: Pair, stride: Pair, pads: Pads) -> Floats:

@@ -99,20 +99,20 @@ def conv2d_weight_gradient(delta: Floats, x: Floats, kernel: Pair, stride: Pair,
     def work(part: slice) -> Floats:
         return np.asarray(delta[part].reshape(-1, outputs).T @ _patches(x[part], kernel, stride, pads))
 
-    made = total(work, _images(x.shape, kernel, delta.shape[1:3], x.itemsize))
-    return made.reshape(outputs, *kernel, x.shape[3])
+    gradient = total(work, _images(x.shape, kernel, delta.shape[1:3], x.itemsize))
+    return gradient.reshape(outputs, *kernel, x.shape[3])
 
 
 def conv2d_input_gradient(delta: Floats, weight: Floats, x_shape: tuple[int, ...], stride: Pair, pads: Pads) -> Floats:
     """The gradient of x (B, H, W, C) from delta (B, OH, OW, C_out)."""
-    made = empty(x_shape, delta.dtype)
+    gradient = empty(x_shape, delta.dtype)
     outputs, channels = delta.shape[3], x_shape[3]
     phases = _phases(x_shape, delta.shape, weight.shape[1:3], stride, pads)
     matrices = [weight[:, p.taps[0], p.taps[1]].transpose(1, 2, 0, 3).reshape(-1, channels) for p in phases]
 
     def work(part: slice) -> None:
         for phase, matrix in zip(phases, matrices, strict=True):
-            out = made[part][:, phase.places[0], phase.places[1]]
+            out = gradient[part][:, phase.places[0], phase.places[1]]
             if 0 in phase.kernel or outputs == 0:
                 out[:] = 0
             elif stride == (1, 1):
@@ -121,7 +121,7 @@ def conv2d_input_gradient(delta: Floats, weight: Floats, x_shape: tuple[int, ...
                 out[:] = (_patches(delta[part], phase.kernel, (1, 1), phase.pads) @ matrix).reshape(out.shape)
 
     each(work, _images(delta.shape, weight.shape[1:3], delta.shape[1:3], delta.itemsize))
-    return made
+    return gradient
 
 
 class _Phase(NamedTuple):
@@ -144,14 +144,14 @@ def _axis_phases(length: int, outputs: int, kernel: int, stride: int, before: in
 
     Place s q + r meets output o through tap i where s o + i - before = s q + r, so i = (r + before) mod s + s m and o = q + e - m.
     """
-    found = []
+    phases = []
     for first in range(min(stride, length)):
         tap, shift = (first + before) % stride, (first + before) // stride
         taps = list(range(tap, kernel, stride))
         places = len(range(first, length, stride))
         mirrored = slice(taps[-1], taps[0] - 1 if taps[0] else None, -stride) if taps else slice(0, 0)
-        found.append((slice(first, None, stride), mirrored, len(taps), len(taps) - 1 - shift, places + shift - outputs))
-    return found
+        phases.append((slice(first, None, stride), mirrored, len(taps), len(taps) - 1 - shift, places + shift - outputs))
+    return phases
 
 
 class Windows:
@@ -239,14 +239,14 @@ def depthwise_weight_gradient(delta: Floats, x: Floats, kernel: Pair, stride: Pa
 
 def depthwise_input_gradient(delta: Floats, weight: Floats, x_shape: tuple[int, ...], stride: Pair, pads: Pads, multiplier: int) -> Floats:
     """The gradient of x (B, H, W, C) from delta (B, OH, OW, C * multiplier)."""
-    made = empty((*x_shape[:3], delta.shape[3]), delta.dtype)
+    gradient = empty((*x_shape[:3], delta.shape[3]), delta.dtype)
     phases = _phases(x_shape, delta.shape, weight.shape[:2], stride, pads)
     widths = [len(range(*phase.places[1].indices(x_shape[2]))) for phase in phases]
     wide = [_widened(weight[phase.taps], width, 1) for phase, width in zip(phases, widths, strict=True)]
 
     def work(part: slice) -> None:
         for phase, weights in zip(phases, wide, strict=True):
-            out = made[part][:, phase.places[0], phase.places[1]]
+            out = gradient[part][:, phase.places[0], phase.places[1]]
             if 0 in phase.kernel:
                 out[:] = 0
                 continue
@@ -255,5 +255,5 @@ def depthwise_input_gradient(delta: Floats, weight: Floats, x_shape: tuple[int, 
             if whole is not out:
                 out[:] = whole
 
-    each(work, cached(delta, made))
-    return made if multiplier == 1 else made.reshape(*x_shape, multiplier).sum(axis=4)
+    each(work, cached(delta, gradient))
+    return gradient if multiplier == 1 else gradient.reshape(*x_shape, multiplier).sum(axis=4)

@@ -1,6 +1,6 @@
 """The configuration of a Keras model, read as JSON before Keras sees it.
 
-In goes the text of a ``config.json`` or of the attribute ``model_config``; nothing comes out but a refusal. A configuration may name any
+In goes the text of a ``config.json`` or of the attribute ``model_config``; the only result is a refusal. A configuration may name any
 class or function of any module, which Keras would import and call: here every name must be in one of the lists below, or among the
 ``LAYERS`` that an operator adds in its module ``keras`` (``ops/<op>/keras.py``).
 """
@@ -42,7 +42,7 @@ def parsed(text: str | bytes, what: str) -> dict[str, Any]:
 
 
 def check_configuration(configuration: Mapping[str, Any]) -> None:
-    """Returns nothing; raises Unsupported for a class outside the lists, with the name of its layer, and BadInput for what is no model."""
+    """Raises Unsupported for a class outside the lists, naming its layer, and BadInput for anything that is not a model."""
     if configuration.get("class_name") not in MODELS:
         raise Unsupported("Keras file", got=f"a {short(configuration.get('class_name'))}", allowed=", ".join(MODELS))
     pending: list[tuple[object, str]] = [(configuration, "model")]

@@ -1,8 +1,8 @@
-"""What runs in a process of its own: TensorFlow loads a Keras model and writes it as model.tflite.
+"""Runs in its own process: TensorFlow loads a Keras model and writes it as model.tflite.
 
-The working folder holds the model; beside it come ``model.tflite`` and ``answer.json``: the model's name and producer and each layer's
-name and whether it has a kernel, or the refusal. Memory is bounded, and HDF5 data are checked before Keras reads them: the sizes they
-declare, and that none lie in another file.
+The working folder holds the model; beside it are written ``model.tflite`` and ``answer.json``: the model's name and producer and each
+layer's name and whether it has a kernel, or the refusal. Memory is bounded, and HDF5 data are checked before Keras reads them: the sizes
+they declare, and that none lie in another file.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from edgeff.formats.files import MAX_FILE_BYTES
 from edgeff.formats.keras.config import KERNELS, check_configuration, parsed
 
 MEMORY_BYTES = 4 << 30
-"""Of data; TensorFlow takes half a gigabyte before it has read a model."""
+"""Limit for data; TensorFlow takes half a gigabyte before it has read a model."""
 _MAX_OBJECTS = 100_000
 
 
 def main() -> None:
-    """Converts the model named by the first argument; whatever goes wrong is in answer.json."""
+    """Converts the model named by the first argument; errors go to answer.json."""
     try:
         _limit_memory()
         answer = convert(Path(sys.argv[1]))
@@ -54,7 +54,7 @@ def _limit_memory() -> None:
 
 
 def convert(path: Path) -> dict[str, Any]:
-    """What answer.json says of the Keras model at ``path``; model.tflite is written."""
+    """The content of answer.json for the Keras model at ``path``; model.tflite is written."""
     try:
         import tensorflow as tf
 
@@ -84,7 +84,7 @@ def convert(path: Path) -> dict[str, Any]:
 
 
 def _layers(model: Any) -> list[Any]:
-    """The layers of a model, those of models inside it among them."""
+    """The layers of a model, including those of nested models."""
     found = []
     for layer in model.layers:
         found += _layers(layer) if hasattr(layer, "layers") else [layer]
@@ -92,7 +92,7 @@ def _layers(model: Any) -> list[Any]:
 
 
 def _check_hdf5(h5py: Any, root: Any) -> None:
-    """Refuses data that lie in another file, and data that are larger than the file may be."""
+    """Refuses data in another file, and data larger than the file may be."""
     pending, size_bytes = [("", root)], 0
     for _ in range(_MAX_OBJECTS):
         if not pending:

@@ -34,10 +34,10 @@ from edgeff.formats.tflite.reader import from_tflite
 from edgeff.ir import Layer, Network
 
 SECONDS = 300
-"""For loading and converting one model; TensorFlow's start takes about ten of them."""
+"""Time limit for loading and converting one model; starting TensorFlow takes about ten seconds."""
 _MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
 _DIRECTORY_ENTRY, _MOST_ENTRIES = b"PK\x01\x02", 1000
-"""What begins each member's entry in the directory of an archive, and how many entries are read at most."""
+"""The bytes that begin each member's entry in an archive's directory, and the most entries that are read."""
 _MARK = re.compile(r"\bedgeff(\d{1,9})(?:_\d+)*(?![\w])")
 
 _OUTPUT = re.compile(r"StatefulPartitionedCall\w*(:\d+)?")
@@ -47,7 +47,7 @@ def from_keras(source: Path | str | bytes) -> Network:
     """The network in a Keras file, given as a path or as its bytes.
 
     Raises MissingTool without TensorFlow; BadInput and Unsupported as the module's docstring says, and as ``from_tflite`` does for what the
-    converter makes of it.
+    converter's output.
     """
     data = source if isinstance(source, bytes) else read_file(Path(source))
     if data.startswith(HDF5):
@@ -62,16 +62,16 @@ def from_keras(source: Path | str | bytes) -> Network:
         )
     with tempfile.TemporaryDirectory(prefix="edgeff-keras-") as folder:
         (Path(folder) / name).write_bytes(content)
-        made = _convert(Path(folder), name)
+        answer = _convert(Path(folder), name)
         converted = read_file(Path(folder) / "model.tflite")
-    keras: list[tuple[str, bool]] = [(name, kernel) for name, kernel in made["layers"]]
+    keras: list[tuple[str, bool]] = [(name, kernel) for name, kernel in answer["layers"]]
     try:
         network = from_tflite(converted)
     except (BadInput, Unsupported) as error:
         what, got, allowed = (_spoken(text, keras) for text in (error.what, error.got, error.allowed))
         raise type(error)(what, got=got, allowed=allowed, next_step=error.next_step) from error
-    metadata = {"source": {"format": "keras", "producer": made["producer"]}}
-    return replace(_named(network, keras), name=made["name"], metadata=metadata)
+    metadata = {"source": {"format": "keras", "producer": answer["producer"]}}
+    return replace(_named(network, keras), name=answer["name"], metadata=metadata)
 
 
 def _whole_hdf5(data: bytes) -> bytes:
@@ -85,7 +85,7 @@ def _whole_hdf5(data: bytes) -> bytes:
 
 
 def is_keras_archive(data: bytes) -> bool:
-    """Whether a zip archive looks like a .keras file rather than an .npz or a PyTorch model."""
+    """Whether a zip archive looks like a .keras file and not like an .npz or a PyTorch model."""
     if data.count(_DIRECTORY_ENTRY) > _MOST_ENTRIES:
         return b"config.json" in data
     try:
@@ -108,12 +108,12 @@ def _clean_archive(data: bytes) -> bytes:
                 raise Unsupported(what, got=f"members {short(', '.join(names[:8]))}", allowed=", ".join(_MEMBERS))
             if sum(member.file_size for member in members) > MAX_FILE_BYTES:
                 unfolded = sum(member.file_size for member in members)
-                raise BadInput(what, got=f"{unfolded} bytes once unfolded", allowed=f"at most {MAX_FILE_BYTES}")
+                raise BadInput(what, got=f"{unfolded} bytes once unpacked", allowed=f"at most {MAX_FILE_BYTES}")
             contents = {member.filename: archive.open(member).read(member.file_size) for member in members}
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, RuntimeError, EOFError) as error:
         raise BadInput(what, got=str(error) or type(error).__name__, allowed="a model saved by Keras") from error
     configuration = parsed(contents["config.json"], what)
-    configuration.pop("compile_config", None)  # the optimiser, which no one asks for
+    configuration.pop("compile_config", None)  # the optimiser, which is not needed
     check_configuration(configuration)
     contents["config.json"] = json.dumps(configuration).encode()
     clean = BytesIO()
@@ -124,7 +124,7 @@ def _clean_archive(data: bytes) -> bytes:
 
 
 def _convert(folder: Path, name: str) -> Mapping[str, Any]:
-    """What keras_conversion says of the model in ``folder``, beside which it has put model.tflite."""
+    """The answer of ``conversion`` about the model in ``folder``, where it has put model.tflite."""
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         "CUDA_VISIBLE_DEVICES": "-1",
@@ -139,27 +139,27 @@ def _convert(folder: Path, name: str) -> Mapping[str, Any]:
             command, cwd=folder, env=environment, stdin=nowhere, stdout=nowhere, stderr=nowhere, timeout=SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
-        raise BadInput("Keras file", got=f"a conversion that did not end in {SECONDS} s", allowed="a smaller model") from None
+        raise BadInput("Keras file", got=f"a conversion that did not finish within {SECONDS} s", allowed="a smaller model") from None
     answer = folder / "answer.json"
     if not answer.is_file():
         how = f"signal {-done.returncode}" if done.returncode < 0 else f"code {done.returncode}"
         raise BadInput("Keras file", got=f"a conversion that ended with {how}", allowed="a model that TensorFlow loads and converts")
-    said: Mapping[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
-    if refusal := said.get("refusal"):
+    content: Mapping[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
+    if refusal := content.get("refusal"):
         kind: type[EdgeffError] = getattr(errors, refusal["kind"])
         raise kind(refusal["what"], got=refusal["got"], allowed=refusal["allowed"], next_step=refusal["next_step"])
-    return said
+    return content
 
 
 def _spoken(text: str, keras: list[tuple[str, bool]]) -> str:
-    """``text`` with Keras's names for its layers; the converter calls the last one after the function that it made of the model."""
-    spoken = _MARK.sub(lambda found: keras[int(found[1])][0] if int(found[1]) < len(keras) else found[0], text)
+    """``text`` with Keras's names for its layers; the converter names the last one after the function that it made of the model."""
+    spoken = _MARK.sub(lambda match: keras[int(match[1])][0] if int(match[1]) < len(keras) else match[0], text)
     return _OUTPUT.sub(lambda _: keras[-1][0], spoken)
 
 
 def _named(network: Network, keras: list[tuple[str, bool]]) -> Network:
-    """``network`` with the names of the Keras layers. While it was converted, layer number i was called edgeff{i}: the converter calls
-    what it makes after all the layers it melts into one.
+    """``network`` with the names of the Keras layers. While it was converted, layer number i was called edgeff{i}: the converter names
+    its outputs after all the layers it fuses into one.
     """
     names: dict[str, str] = {"input": "input"}
     last = "input"
@@ -175,7 +175,7 @@ def _named(network: Network, keras: list[tuple[str, bool]]) -> Network:
 
 
 def _keras_name(layer: Layer, keras: list[tuple[str, bool]]) -> str:
-    """The Keras layer that ``layer`` is: of those melted into it the one with a kernel, if it has any; "" where none is named."""
+    """The Keras layer behind ``layer``: of those fused into it the one with a kernel, if any; "" if none is named."""
     numbers = [int(number) for number in _MARK.findall(layer.name) if int(number) < len(keras)]
     own = [number for number in numbers if keras[number][1]] if layer.trainable else []
     return keras[(own or numbers)[0]][0] if numbers else ""

@@ -1,1 +1,1 @@
-"""ONNX files: the format on disk. ``reader`` and ``writer`` are the two ways; the rest is what they share."""
+"""ONNX files: the format on disk. ``reader`` and ``writer`` are the two directions; the rest is shared."""

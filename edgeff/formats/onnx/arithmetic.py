@@ -1,4 +1,4 @@
-"""ONNX arithmetic that belongs to no operator of ours: a scale or shift by constants melts into the layer before it, and a product of a
+"""ONNX arithmetic that belongs to no edgeff operator: a scale or shift by constants is folded into the layer before it, and a product of a
 tensor with itself begins a normalise layer.
 """
 
@@ -13,12 +13,12 @@ from edgeff.ir import Array
 
 
 def affine(graph: Reading, node: Node, x: View, scale: Array, shift: Array) -> View:
-    """``x`` times ``scale`` plus ``shift``, vectors over edgeff's last axis or of one element, melted into the layer before it."""
+    """``x`` times ``scale`` plus ``shift``, vectors over edgeff's last axis or of one element, folded into the layer before it."""
     return x.like(graph.assembly.affine(node, x.x, scale, shift))
 
 
 def by_channel(node: Node, x: View, value: Constant) -> Array:
-    """A constant that is added to ``x`` or multiplies it, as a vector over edgeff's last axis, or of one element."""
+    """A constant added to or multiplied with ``x``, as a vector over edgeff's last axis, or of one element."""
     shape, array = x.shape, value.array
     if array.dtype != (np.float32 if value.quant is None else np.int32):
         raise node.unsupported(f"a constant of type {array.dtype}", "float32, or int32 with scales")
@@ -28,9 +28,9 @@ def by_channel(node: Node, x: View, value: Constant) -> Array:
         return array.reshape(1)
     if shape is None or x.reshaped is not None:
         raise node.unsupported(f"a constant of shape {array.shape} on an input of shape {shape}", "one number, or one for each channel")
-    wanted = tuple(size if place == len(x.order) - 1 else 1 for size, place in zip(shape, x.order, strict=True))
-    given = array.shape[-len(wanted) :]
-    if array.size != max(wanted) or (1,) * (len(wanted) - len(given)) + given != wanted:
+    expected = tuple(size if place == len(x.order) - 1 else 1 for size, place in zip(shape, x.order, strict=True))
+    given = array.shape[-len(expected) :]
+    if array.size != max(expected) or (1,) * (len(expected) - len(given)) + given != expected:
         raise node.unsupported(f"a constant of shape {array.shape} on an input of shape {shape}", "one number, or one for each channel")
     return array.reshape(-1)
 

@@ -1,7 +1,7 @@
 """ONNX operators that make constants: Constant, and the arithmetic of shapes; Dropout at inference, which does nothing.
 
-Shape, Gather, Slice, Concat and Cast are there for the shape of a Reshape that a graph computes (PyTorch's ``x.view(x.size(0), -1)``): they
-work on constants of whole numbers alone.
+Shape, Gather, Slice, Concat and Cast serve Reshape shapes computed in the graph (PyTorch's ``x.view(x.size(0), -1)``): they
+work only on constants of whole numbers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from edgeff.formats.values import Constant, Node
 from edgeff.ir import Array
 
 BATCH = -(1 << 40)
-"""Stands for the batch in what Shape gives: a Reshape takes it in front, and no one takes it as a size."""
+"""Stands for the batch in the output of Shape: a Reshape takes it in front, and nothing takes it as a size."""
 
 
 def _dropout(graph: Reading, node: Node, values: Values) -> Seen:
@@ -42,7 +42,7 @@ def _shape(graph: Reading, node: Node, values: Values) -> Seen:
 
 
 def _numbers(node: Node, value: Seen | None, what: str) -> Array:
-    """``value``, which must be a constant of at most as many whole numbers as a shape has."""
+    """``value``, which must be a constant of whole numbers, at most as many as a shape has."""
     array = constant(node, value, what).array
     if array.dtype not in (np.int64, np.int32) or array.ndim > 1 or array.size > MAX_RANK:
         raise node.unsupported(f"a {what} of {array.dtype} {array.shape}", f"at most {MAX_RANK} whole numbers: part of a shape")
@@ -52,7 +52,7 @@ def _numbers(node: Node, value: Seen | None, what: str) -> Array:
 def _gather(graph: Reading, node: Node, values: Values) -> Seen:
     data, places = _numbers(node, values[0], "tensor"), _numbers(node, values[1], "index")
     if number(node, "axis", 0) not in (0, -1) or data.ndim != 1 or not np.all((-data.size <= places) & (places < data.size)):
-        raise node.bad(f"elements {places.tolist()} of {data.tolist()}", "places in it")
+        raise node.bad(f"elements {places.tolist()} of {data.tolist()}", "indices within it")
     return Constant(data[places])
 
 
@@ -60,11 +60,11 @@ def _slice(graph: Reading, node: Node, values: Values) -> Seen:
     data = _numbers(node, values[0], "tensor")
     ends = []
     for name, value, default in (("starts", values[1], None), ("ends", values[2], None), ("axes", values[3], 0), ("steps", values[4], 1)):
-        found = node.attributes.get(name, default) if value is None else _numbers(node, value, name).tolist()
-        found = found[0] if isinstance(found, list) and len(found) == 1 else found
-        if not isinstance(found, int):
-            raise node.bad(f"{name} of {str(found)[:60]}", "one whole number")
-        ends.append(found)
+        number = node.attributes.get(name, default) if value is None else _numbers(node, value, name).tolist()
+        number = number[0] if isinstance(number, list) and len(number) == 1 else number
+        if not isinstance(number, int):
+            raise node.bad(f"{name} of {str(number)[:60]}", "one whole number")
+        ends.append(number)
     start, end, axis, step = ends
     if axis not in (0, -1) or step != 1 or data.ndim != 1:
         raise node.unsupported(f"axis {axis} in steps of {step} of a tensor of {data.ndim} axes", "part of a shape")

@@ -1,4 +1,4 @@
-"""How to read an ONNX operator that becomes a function of one variable at every place."""
+"""How to read an ONNX operator that becomes an elementwise function of one variable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgeff.formats.values import Node
 from edgeff.ops import Operator
 
 Record = Callable[[Node], Operator]
-"""The operator that a node is, from its attributes."""
+"""The operator of a node, from its attributes."""
 
 
 def reader(record: Record, attributes: frozenset[str] = frozenset()) -> Handler:
@@ -24,7 +24,7 @@ def reader(record: Record, attributes: frozenset[str] = frozenset()) -> Handler:
 
 
 def quantised_reader(record: Record, attributes: frozenset[str] = frozenset()) -> Handler:
-    """The reader of an operator of com.microsoft that holds its own scales: x, its scale and zero point, and those of the output."""
+    """The reader of an operator of com.microsoft with its own scales: x, its scale and zero point, and those of the output."""
 
     def read(graph: Reading, node: Node, values: Values) -> Seen:
         x = dequantised(graph, node, values[0], (values[1], values[2]))

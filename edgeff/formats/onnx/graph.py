@@ -1,11 +1,11 @@
 """An ONNX graph under construction: nodes, initialisers, and in which layouts each tensor of the network exists.
 
-A form asks for a layer's output in the layout its operator reads; what does not exist yet in that layout is converted on demand, once. The
-conversion is a Transpose, or a Reshape where it moves no data (one channel, or one position). Operators over images work channels first
-(N, C, H, W), so a run of them needs no conversion in between; everything else, the input and the output of the model stand as in the
+A writer asks for a layer's output in the layout its operator reads; a tensor that does not exist in that layout is converted on demand,
+once. The conversion is a Transpose, or a Reshape if it moves no data (one channel, or one position). Operators over images work channels
+first (N, C, H, W), so a run of them needs no conversion in between; everything else, including the model's input and output, is as in the
 network, channels last.
 
-In an int8 network each tensor exists as integers first (QuantizeLinear behind the operator); a conversion moves the integers, and a
+In an int8 network each tensor exists as integers first (QuantizeLinear after the operator); a conversion moves the integers, and a
 DequantizeLinear stands before each operator that reads them.
 """
 
@@ -73,9 +73,9 @@ class Graph:
         return (shape[-1], *shape[:-1]) if layout == "channels_first" else shape
 
     def elementwise(self, names: Iterable[str]) -> Layout:
-        """The layout for an operator that minds none: channels first where one of its inputs exists so."""
-        held = self._integers if self.network.input_quant is not None else self._floats
-        return "channels_first" if any((name, "channels_first") in held for name in names) else "plain"
+        """The layout for an operator that accepts any: channels first if one of its inputs exists in it."""
+        tensors = self._integers if self.network.input_quant is not None else self._floats
+        return "channels_first" if any((name, "channels_first") in tensors for name in names) else "plain"
 
     def read(self, name: str, layout: Layout = "plain") -> str:
         """The float tensor that holds the output of layer ``name`` (or ``"input"``) in ``layout``."""
@@ -95,8 +95,8 @@ class Graph:
     def finish(
         self, layer: Layer, operator: str, inputs: list[str], layout: Layout = "plain", *, alone: bool = False, **attributes: Any
     ) -> None:
-        """Makes the output of ``layer`` in ``layout``: one operator and the layer's activation function, unless the operator is
-        that ``alone``; an int8 layer's output goes through int8.
+        """Makes the output of ``layer`` in ``layout``: one operator and the layer's activation function, unless the operator alone computes
+        it (``alone``); an int8 layer's output goes through int8.
         """
         function = kind(layer).function
         quantised = self._quants[layer.name] is not None
@@ -112,34 +112,34 @@ class Graph:
             self._note(layer.name, layout, last)
 
     def unary(self, layer: Layer, operator: str, **attributes: Any) -> None:
-        """Makes the output of ``layer`` by an operator of one input that works element by element, in whatever layout that input has."""
+        """Makes the output of ``layer`` by an operator of one input that works element by element, in the layout of that input."""
         layout = self.elementwise(layer.inputs)
         self.finish(layer, operator, [self.read(layer.inputs[0], layout)], layout, **attributes)
 
     def move(self, layer: Layer, operator: str, source: tuple[str, Layout], constants: tuple[str, ...] = (), **attributes: Any) -> None:
-        """Makes the output of ``layer``, which only moves the data of its input: of the integers in an int8 network."""
-        held = self._integers if self._quants[layer.name] is not None else self._floats
-        target = self._name(held, layer.name, "plain")
-        self.node(operator, [self._held(held, *source), *constants], target, layer.name, **attributes)
-        held[layer.name, "plain"] = target
-        if held is self._floats:
+        """Makes the output of ``layer``, which only moves the data of its input (in an int8 network its integers)."""
+        tensors = self._integers if self._quants[layer.name] is not None else self._floats
+        target = self._name(tensors, layer.name, "plain")
+        self.node(operator, [self._held(tensors, *source), *constants], target, layer.name, **attributes)
+        tensors[layer.name, "plain"] = target
+        if tensors is self._floats:
             self._note(layer.name, "plain", target)
 
     def pooled(self, layer: Layer, operator: str, source: str) -> None:
-        """Makes the output of ``layer``, (C,), with an operator that gives (N, C, 1, 1)."""
+        """Makes the output of ``layer``, (C,), with an operator whose output is (N, C, 1, 1)."""
         inputs = [self.read(source, "channels_first")]
         made = self.node(operator, inputs, self.names.claim(f"{layer.name}.pooled"), layer.name)
-        held = self._floats
+        tensors = self._floats
         if self._quants[layer.name] is not None:
-            held = self._integers
+            tensors = self._integers
             made = self._quantised(layer.name, made, self.names.claim(f"{layer.name}.pooled_quantized"))
-        target = self._name(held, layer.name, "plain")
-        held[layer.name, "plain"] = self.node("Flatten", [made], target, self.names.claim(f"{layer.name}.flatten"), axis=1)
-        if held is self._floats:
+        target = self._name(tensors, layer.name, "plain")
+        tensors[layer.name, "plain"] = self.node("Flatten", [made], target, self.names.claim(f"{layer.name}.flatten"), axis=1)
+        if tensors is self._floats:
             self._note(layer.name, "plain", target)
 
     def parameter(self, layer: Layer, key: str, array: Array | None = None) -> str:
-        """The name of the float tensor of a parameter; ``array`` is the parameter as ONNX wants it, with its outputs on axis 0."""
+        """The name of the float tensor of a parameter; ``array`` is the parameter as ONNX expects it, with its outputs on axis 0."""
         wish = f"{layer.name}.{key}"
         stored = self.constant(wish, layer.params[key] if array is None else array)
         quant = layer.quant.get(key)
@@ -152,11 +152,11 @@ class Graph:
         )
 
     def parameters(self, layer: Layer, weight: Array | None = None) -> list[str]:
-        """The names of the float tensors of the layer's weight (``weight`` as ONNX wants it, with its outputs on axis 0) and bias."""
+        """The names of the float tensors of the layer's weight (``weight`` as ONNX expects it, with its outputs on axis 0) and bias."""
         return [self.parameter(layer, key, weight if key == "weight" else None) for key in ("weight", "bias") if key in layer.params]
 
     def scales(self, wish: str, quant: Quant, zero_point: bool) -> list[str]:
-        """The names of a scale and, on demand, an int8 zero point: scalars, or vectors for a per-channel weight."""
+        """The names of a scale and, if asked for, an int8 zero point: scalars, or vectors for a per-channel weight."""
         shape = () if quant.axis is None else (len(quant.scale),)
         names = [self.constant(f"{wish}.scale", np.array(quant.scale, np.float32).reshape(shape))]
         if zero_point:
@@ -164,7 +164,7 @@ class Graph:
         return names
 
     def output(self) -> str:
-        """The name of the float tensor that is the model's output: the last layer's, as the network has it."""
+        """The name of the float tensor that is the model's output: that of the last layer, in the network's layout."""
         return self.read(self._last)
 
     def _activation_scales(self, name: str) -> list[str]:
@@ -189,31 +189,31 @@ class Graph:
         return self.node("QuantizeLinear", [source, *self._activation_scales(name)], target, wish)
 
     def _float_name(self, name: str, layout: Layout) -> str:
-        """Layers keep their names: the tensor they make first is called so, and of the last layer the one in the network's layout."""
+        """Layers keep their names: their first tensor has that name; for the last layer it is the one in the network's layout."""
         if name == "input":
             return self.names.claim("input.dequantized" if layout == "plain" else f"input.{layout}")
         own = layout == "plain" if name == self._last else name not in self._named
         self._named.add(name)
         return name if own else self.names.claim(f"{name}.{layout}")
 
-    def _name(self, held: dict[tuple[str, Layout], str], name: str, layout: Layout) -> str:
-        if held is self._floats:
+    def _name(self, tensors: dict[tuple[str, Layout], str], name: str, layout: Layout) -> str:
+        if tensors is self._floats:
             return self._float_name(name, layout)
         return self.names.claim(f"{name}.quantized" if layout == "plain" else f"{name}.quantized.{layout}")
 
-    def _held(self, held: dict[tuple[str, Layout], str], name: str, layout: Layout) -> str:
+    def _held(self, tensors: dict[tuple[str, Layout], str], name: str, layout: Layout) -> str:
         """The tensor among ``held`` (floats or integers) with the output of ``name`` in ``layout``, converted on demand."""
         key = (name, layout)
-        if key in held:
-            return held[key]
+        if key in tensors:
+            return tensors[key]
         shape = self._shapes[name]
         still = shape[-1] == 1 or prod(shape[:-1]) == 1
-        if layout == "flat" and (name, "plain") not in held and not still:
-            self._held(held, name, "plain")
-        source = "plain" if (name, "plain") in held else "channels_first"
-        target = self._name(held, name, layout)
+        if layout == "flat" and (name, "plain") not in tensors and not still:
+            self._held(tensors, name, "plain")
+        source = "plain" if (name, "plain") in tensors else "channels_first"
+        target = self._name(tensors, name, layout)
         node = self.names.claim(f"{target}.layout")
-        tensor = held[name, source]  # type: ignore[index]
+        tensor = tensors[name, source]  # type: ignore[index]
         if layout == "flat":
             self.node("Flatten", [tensor], target, node, axis=1)
         elif still:
@@ -223,12 +223,12 @@ class Graph:
             rank = len(shape)
             perm = [0, rank, *range(1, rank)] if layout == "channels_first" else [0, *range(2, rank + 1), 1]
             self.node("Transpose", [tensor], target, node, perm=perm)
-        held[key] = target
-        if held is self._floats:
+        tensors[key] = target
+        if tensors is self._floats:
             self._note(name, layout, target)
         return target
 
     def _note(self, name: str, layout: Layout, tensor: str) -> None:
-        """Writes down the type and shape of a float tensor that holds a layer's output; the model's output has its own place."""
+        """Records the type and shape of a float tensor that holds a layer's output; the model's output is recorded elsewhere."""
         if name != "input" and tensor != self._last:
             self.infos.append(helper.make_tensor_value_info(tensor, TensorProto.FLOAT, ["N", *self.shape(name, layout)]))

@@ -1,4 +1,4 @@
-"""The table of the ONNX operators that edgeff reads: those that belong to no operator of ours, and what ``ops/<op>/onnx.py`` reads."""
+"""The table of the ONNX operators that edgeff reads: those that belong to no edgeff operator, and what ``ops/<op>/onnx.py`` reads."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from edgeff.ops.label import Label
 def _pad(graph: Reading, node: Node, values: Values) -> Seen:
     """Zeros around an image, or the neutral label before a vector; the pads are an attribute before opset 11.
 
-    Before the channels of an image the neutral label may be zeros as well: it is one where edgeff's own description says so.
+    Before the channels of an image the neutral label may be zeros as well: it is one if edgeff's own description says so.
     """
     x = real(node, values[0])
     if word(node, "mode", "constant") != "constant" or x.shape is None:
@@ -42,7 +42,7 @@ def _pad(graph: Reading, node: Node, values: Values) -> Seen:
 
 
 def _pads(node: Node, values: Values, rank: int) -> Axes:
-    """All before, then all after, the batch axis among them."""
+    """All before, then all after, including the batch axis."""
     if values[1] is None:
         pads = integers(node, "pads", (-1,) * (2 * rank), 0)
         if -1 in pads:

@@ -1,4 +1,4 @@
-"""ONNX scales: QuantizeLinear and DequantizeLinear around float operators, and what the operators that hold their own scales share.
+"""ONNX scales: QuantizeLinear and DequantizeLinear around float operators, and the common part of operators with their own scales.
 
 Those are QLinearConv and QLinearMatMul, and of the domain com.microsoft QGemm, QLinearAdd, QLinearAveragePool, QLinearGlobalAveragePool and
 QLinearSoftmax; each is read beside the operator it becomes. uint8 tensors with zero point z become int8 with z - 128, which are the same
@@ -26,7 +26,7 @@ Pair = tuple[Seen | None, Seen | None]
 
 
 def quantised(graph: Reading, node: Node, x: View, quant: Quant) -> View:
-    """``x`` as integers, by a layer of its own where it has another scale already."""
+    """``x`` as integers, by a separate layer if it already has another scale."""
     y = x.x
     if y.quant is not None and (y.quant != quant or graph.described.get(node.name) == Requantise.name):
         return x.like(graph.assembly.requantise(node, y, quant))
@@ -49,8 +49,8 @@ def _dequantize_linear(graph: Reading, node: Node, values: Values) -> Seen:
 
 def dequantised(graph: Reading, node: Node, x: Seen | None, scales: Pair) -> View:
     """``x``, integers with ``scales``, as float."""
-    seen = activation(node, x)
-    return seen.like(graph.assembly.dequantise(node, seen.x, activation_quant(graph, node, scales)))
+    tensor = activation(node, x)
+    return tensor.like(graph.assembly.dequantise(node, tensor.x, activation_quant(graph, node, scales)))
 
 
 def _scaled(graph: Reading, node: Node, value: Constant, scales: Pair, axis: int) -> Constant:
@@ -69,8 +69,8 @@ def activation_quant(graph: Reading, node: Node, scales: Pair) -> Quant:
 
 
 def _quant(graph: Reading, node: Node, scales: Pair, dtype: np.dtype[Any], shape: tuple[int, ...] | None, axis: int) -> Quant:
-    """The scales of a constant of ``shape`` (None: of an activation) as a Quant of int8 or int32; ``dtype`` is its type where no zero point
-    tells, ``axis`` where several scales lie.
+    """The scales of a constant of ``shape`` (None: of an activation) as a Quant of int8 or int32; ``dtype`` is its type if no zero point
+    gives it, ``axis`` the axis of several scales.
     """
     scale = constant(node, scales[0], "scale").array
     graph.assembly.charge(SCALE_BYTES * scale.size)
@@ -85,16 +85,16 @@ def _quant(graph: Reading, node: Node, scales: Pair, dtype: np.dtype[Any], shape
     kind = number(node, "output_dtype", 0)
     if number(node, "block_size", 0) or kind not in (0, onnx.TensorProto.INT8, onnx.TensorProto.UINT8):
         raise node.unsupported("blocks of scales or another output type", "int8 and uint8")
-    zero_point, held = int(zeros.flat[0]) - (128 if zeros.dtype == np.uint8 else 0), "int32" if zeros.dtype == np.int32 else "int8"
+    zero_point, stored = int(zeros.flat[0]) - (128 if zeros.dtype == np.uint8 else 0), "int32" if zeros.dtype == np.int32 else "int8"
     if scale.size == 1:
-        return Quant((float(scale.flat[0]),), zero_point, dtype=held)
+        return Quant((float(scale.flat[0]),), zero_point, dtype=stored)
     sizes = shape or ()
     axis += len(sizes) if axis < 0 else 0
     if not 0 <= axis < max(len(sizes), 1) or sizes[axis : axis + 1] != scale.shape:
         raise node.unsupported(
             f"{scale.size} scales along axis {axis} of {sizes or 'an activation'}", "one scale, or one for each channel of a weight"
         )
-    return Quant(tuple(scale.tolist()), zero_point, axis, held)
+    return Quant(tuple(scale.tolist()), zero_point, axis, stored)
 
 
 def weight_of(graph: Reading, node: Node, value: Seen | None, scales: Pair, axis: int) -> Constant:

@@ -1,8 +1,8 @@
-"""ONNX -> Network: our own files exactly, and dense and convolutional models made elsewhere.
+"""ONNX -> Network: edgeff's own files exactly, and dense and convolutional models made elsewhere.
 
-In goes a path or the bytes of a model; out comes a Network, float32 or int8 (from QDQ form, or from the operators that hold their own
+In goes a path or the bytes of a model; out comes a Network, float32 or int8 (from QDQ form, or from operators with their own
 scales). Read are the operators of ``nodes.handlers``. The input keeps the shape it has in the file, without its first axis, the batch: an
-image channels first is transposed by a layer of its own where something reads it as an image.
+channels-first image is transposed by a layer of its own if something reads it as an image.
 
 Refused: external data, functions, sparse tensors, operators outside the list, several inputs or outputs, nodes out of order (a cycle among
 them), values that are not finite, a model quantised in part. The bytes are untrusted; see ``wire`` for the bound on memory.
@@ -56,13 +56,13 @@ def from_onnx(source: Path | str | bytes) -> Network:
     for index, node in enumerate(graph.node):
         _read_node(context, node, index)
     last = context.tensors.get(output)
-    made = context.views.plain(Node(f"{output}_output", "output", {}, ()), last) if isinstance(last, View) else last
-    network = assembly.finish(name, made, metadata)
+    result = context.views.plain(Node(f"{output}_output", "output", {}, ()), last) if isinstance(last, View) else last
+    network = assembly.finish(name, result, metadata)
     return description.refine(network, described) if "edgeff.network" in properties else network
 
 
 def _layer_kinds(described: Mapping[str, Any]) -> dict[str, str]:
-    """The kind of each layer in edgeff's own description; what is malformed counts as not described (``description.refine`` refuses it)."""
+    """The kind of each layer in edgeff's own description; malformed entries count as not described (``description.refine`` refuses it)."""
     layers = described.get("layers")
     entries = [entry for entry in layers if isinstance(entry, dict)] if isinstance(layers, list) else []
     pairs = [(entry.get("name"), entry.get("op")) for entry in entries]

@@ -1,7 +1,7 @@
-"""What the reading of an ONNX graph has made so far, and how a node gets at its inputs and attributes.
+"""The state of reading an ONNX graph, and how a node accesses its inputs and attributes.
 
 The readers of operators (``ops/<op>/onnx.py``, and those of ``nodes``) are functions of the Reading, the Node and the values that the node
-reads (None for an absent optional input); they return what the node makes. Shapes are without the batch axis.
+reads (None for an absent optional input); they return the node's output. Shapes are without the batch axis.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Values = list[Seen | None]
 
 @dataclass(slots=True)
 class Reading:
-    """``reads`` counts the readers of each tensor, the graph's output among them; ``handlers`` are the operators' readers, ``described``
+    """``reads`` counts the readers of each tensor, including the graph's output; ``handlers`` are the operators' readers, ``described``
     holds the kind of each layer in edgeff's own description of the file.
     """
 
@@ -71,20 +71,20 @@ def activation(node: Node, value: Seen | None) -> View:
 
 def real(node: Node, value: Seen | None) -> View:
     """``value``, which must be a view of a layer's output in float."""
-    seen = activation(node, value)
-    node.real(seen.x)
-    return seen
+    tensor = activation(node, value)
+    node.real(tensor.x)
+    return tensor
 
 
 def constant(node: Node, value: Seen | None, what: str) -> Constant:
-    """``value``, which must be in the file."""
+    """``value``, which must be a constant in the file."""
     if not isinstance(value, Constant):
         raise node.unsupported(f"a {what} that is computed", f"a constant {what}")
     return value
 
 
 def optional(node: Node, value: Seen | None, what: str) -> Constant | None:
-    """``value``, which must be in the file or absent."""
+    """``value``, which must be a constant in the file, or absent."""
     return None if value is None else constant(node, value, what)
 
 
@@ -122,7 +122,7 @@ def integers(node: Node, name: str, default: tuple[int, ...], low: int) -> tuple
 
 
 def word(node: Node, name: str, default: str) -> str:
-    """The attribute ``name``, a text."""
+    """The attribute ``name``, a string."""
     value = node.attributes.get(name, default)
     if isinstance(value, bytes):
         value = value.decode("utf-8", "backslashreplace")

@@ -27,7 +27,7 @@ MAX_RANK = 8
 
 
 def text(value: str | bytes) -> str:
-    """A protobuf string; ONNX is proto2, so one that is no UTF-8 arrives as bytes and leaves with backslash escapes."""
+    """A protobuf string; ONNX is proto2, so one that is not UTF-8 arrives as bytes and is returned with backslash escapes."""
     return value if isinstance(value, str) else value.decode("utf-8", "backslashreplace")
 
 

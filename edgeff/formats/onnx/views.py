@@ -1,8 +1,8 @@
-"""An ONNX tensor as a view of an activation of edgeff's: its axes in another order, or in another shape.
+"""An ONNX tensor as a view of an edgeff activation: its axes in another order, or in another shape.
 
-ONNX works on images channels first, edgeff channels last, and graphs are full of transpositions between the two. None of them is read as
+ONNX images are channels first, edgeff's channels last, and graphs are full of transpositions between the two. None of them is read as
 a layer. A ``View`` remembers the order in which the tensor's axes stand, a Transpose changes that order and nothing else, and a layer is
-made only where a reader wants an order that no activation has. All shapes are without the batch axis.
+made only if a reader needs an order that no activation has. All shapes are without the batch axis.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class View:
         return self.reshaped is None and self.order == tuple(range(len(self.order)))
 
     def like(self, x: Activation) -> View:
-        """``x``, made element by element from this tensor's activation, as this tensor stands."""
+        """``x``, computed element by element from this tensor's activation, in this tensor's order and shape."""
         return replace(self, x=x)
 
 
@@ -68,13 +68,13 @@ def still(shape: Sequence[int], order: Sequence[int]) -> bool:
 
 @dataclass(slots=True)
 class Views:
-    """Makes views of views, and the layers that some readers ask for; each transpose layer once."""
+    """Makes views of views, and the layers that some readers need; each transpose layer once."""
 
     assembly: Assembly
     _transposed: dict[tuple[str, Axes, Axes], Activation] = field(default_factory=dict)
 
     def beside(self, node: Node, suffix: str) -> Node:
-        """A node for what the graph has no node of its own for; none that edgeff's own description names."""
+        """A node for a step that the graph has no node for, and that edgeff's own description does not name."""
         name = f"{node.name}_{suffix}"
         while name in self.assembly.described:
             name += "_"
@@ -96,30 +96,30 @@ class Views:
         return View(source.x, order, name=node.name)
 
     def reshaped(self, node: Node, source: View, shape: Axes) -> View:
-        """``source`` in another shape of as many elements."""
-        seen = source.shape
-        if seen is None or prod(seen) != prod(shape):
+        """``source`` in another shape with the same number of elements."""
+        before = source.shape
+        if before is None or prod(before) != prod(shape):
             raise node.unsupported(
-                f"a reshape from {seen} to {shape}, without the batch axis", "the same count of elements for each sample"
+                f"a reshape from {before} to {shape}, without the batch axis", "the same count of elements for each sample"
             )
         if source.straight or node.name in self.assembly.described:
             return view(self.assembly.reshape(node, self.plain(node, source), shape))
-        if source.reshaped is None and [size for size in shape if size != 1] == [size for size in seen if size != 1]:
+        if source.reshaped is None and [size for size in shape if size != 1] == [size for size in before if size != 1]:
             return self._with_ones(node, source, shape)
         return replace(source, reshaped=shape, name=source.name or node.name)
 
     def _with_ones(self, node: Node, source: View, shape: Axes) -> View:
-        """``source``, whose long axes ``shape`` has in the same order, with its axes of length 1 elsewhere: still an order of axes."""
+        """``source`` with its axes of length 1 moved as in ``shape``, which has its longer axes in that order: still an order of axes."""
         own = source.x.shape or ()
         long = [axis for axis in range(len(own)) if own[axis] != 1]
         ones = len(shape) - len(long)
         x = self.assembly.reshape(node, source.x, (1,) * ones + tuple(own[axis] for axis in long))
-        free, wanted = iter(range(ones)), iter(axis for axis in source.order if own[axis] != 1)
-        order = tuple(next(free) if size == 1 else ones + long.index(next(wanted)) for size in shape)
+        free, axes = iter(range(ones)), iter(axis for axis in source.order if own[axis] != 1)
+        order = tuple(next(free) if size == 1 else ones + long.index(next(axes)) for size in shape)
         return View(x, order, name=source.name)
 
     def plain(self, node: Node, source: View) -> Activation:
-        """The tensor as an activation of the same shape and order of elements, behind a transpose layer where the axes moved."""
+        """The tensor as an activation of the same shape and order of elements, after a transpose layer if the axes moved."""
         if source.straight or source.x.shape is None:
             return source.x
         moved = self._moved(node, replace(source, reshaped=None), tuple(range(len(source.order))))
@@ -148,7 +148,7 @@ class Views:
         return x, y, view(x)
 
     def elements(self, source: View) -> Array | None:
-        """Where the tensor's elements, in C order, lie in its activation: flat indices, None where they lie in order."""
+        """Where the tensor's elements, in C order, lie in its activation: flat indices, None if they are in order."""
         own = source.x.shape
         if source.straight or own is None:
             return None

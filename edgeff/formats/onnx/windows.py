@@ -1,7 +1,7 @@
 """Windows over ONNX images and sequences: strides, padding and the change to channels last, for the operators that have a window.
 
-Tensors are channels first, (C, H, W) or (C, L); edgeff's are channels last. Padding may be given or asked for (``auto_pad``), and comes out
-as numbers. Refused: dilation, averages that count their padding.
+Tensors are channels first, (C, H, W) or (C, L); edgeff's are channels last. Padding may be given in numbers or by ``auto_pad``, and comes
+out as numbers. Refused: dilation, averages that count their padding.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def positions(node: Node, x: View) -> Axes:
 
 
 def window(node: Node, x: View, kernel: Axes) -> tuple[Axes, Axes]:
-    """The strides and pads (all before, then all after) of windows over the positions of ``x``; with them it must not become too large."""
+    """The strides and pads (all before, then all after) of windows over the positions of ``x``; refuses too large a padded tensor."""
     strides, pads = _strides_and_pads(node, positions(node, x), kernel)
     _check_padded(node, x, pads)
     return strides, pads
@@ -86,7 +86,7 @@ def as_tensor(graph: Reading, node: Node, y: Activation, rank: int) -> View:
 
 
 def two(values: Axes, fill: int) -> Pair:
-    """The (vertical, horizontal) sizes of a window over an image, or of one over a sequence seen as an image of one row."""
+    """The (vertical, horizontal) sizes of a window over an image, or over a sequence seen as an image of one row."""
     return (fill, values[0]) if len(values) == 1 else (values[0], values[1])
 
 
@@ -96,7 +96,7 @@ def four(pads: Axes) -> Pads:
 
 
 def pool_window(node: Node, x: View, operator: type[Pool2d]) -> tuple[Axes, Axes, Axes]:
-    """The size, strides and pads of an AveragePool or MaxPool; ``ceil_mode`` comes out as padding behind the image."""
+    """The size, strides and pads of an AveragePool or MaxPool; ``ceil_mode`` comes out as padding after the image."""
     sizes = positions(node, x)
     if "kernel_shape" not in node.attributes:
         raise node.bad("no kernel_shape", "the size of a window")
@@ -106,7 +106,7 @@ def pool_window(node: Node, x: View, operator: type[Pool2d]) -> tuple[Axes, Axes
     if flag(node, "ceil_mode"):
         after = []
         for size, taps, step, begin, end in zip(sizes, kernel, strides, pads[:count], pads[count:], strict=True):
-            windows = -(-(size + begin + end - taps) // step)  # one less than the count; none may begin behind the image
+            windows = -(-(size + begin + end - taps) // step)  # one less than the count; none may begin past the image
             windows -= windows * step >= size + begin
             after.append(max(windows * step + taps - size - begin, end))
         if flag(node, "count_include_pad") and tuple(after) != pads[count:]:

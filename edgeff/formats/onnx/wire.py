@@ -1,7 +1,7 @@
-"""How much memory a protobuf message would take once parsed, found without parsing it.
+"""How much memory a protobuf message would take once parsed, computed without parsing it.
 
 A few hundred kilobytes of protobuf can unfold into gigabytes of objects. ``check_expansion`` walks the wire format along the message's
-descriptor, adds up an upper estimate and stops with BadInput as soon as it passes the limit. Cost: one step a field, at most half a
+descriptor, adds up an upper bound and stops with BadInput as soon as it exceeds the limit. Cost: one step per field, at most half a
 million steps. Source: protobuf.dev, "Encoding".
 """
 
@@ -22,7 +22,7 @@ _MESSAGE_TYPE = 11
 
 
 def check_expansion(data: bytes, descriptor: Any, what: str) -> None:
-    """Returns nothing; raises BadInput when ``data`` is no message of ``descriptor`` (a protobuf Descriptor), or one that unfolds past the
+    """Returns nothing; raises BadInput if ``data`` is not a message of ``descriptor`` (a protobuf Descriptor), or one that expands past the
     limit.
     """
     estimate = 0
@@ -44,7 +44,7 @@ def check_expansion(data: bytes, descriptor: Any, what: str) -> None:
             else:
                 estimate += position - start
             if estimate > LIMIT_BYTES:
-                raise BadInput(what, got=f"more than {LIMIT_BYTES} bytes once unfolded", allowed="a smaller model")
+                raise BadInput(what, got=f"more than {LIMIT_BYTES} bytes once unpacked", allowed="a smaller model")
 
 
 def _end_of_field(data: bytes, wire_type: int, start: int, end: int, what: str) -> int:
@@ -63,7 +63,7 @@ def _end_of_field(data: bytes, wire_type: int, start: int, end: int, what: str) 
 
 
 def _varint(data: bytes, position: int, end: int, what: str) -> tuple[int, int]:
-    """The number that begins at ``position`` and the place after it."""
+    """The number that begins at ``position`` and the position after it."""
     value = 0
     for shift in range(0, 70, 7):
         if position >= end:

@@ -1,4 +1,4 @@
-"""TFLite arithmetic that belongs to no operator of ours: a factor melts into the layer before it, and a product of a tensor with itself
+"""TFLite arithmetic that belongs to no edgeff operator: a factor is folded into the layer before it, and a product of a tensor with itself
 begins a normalise layer.
 """
 
@@ -14,7 +14,7 @@ from edgeff.ir import Array
 
 
 def real(node: Node, value: Value | None) -> Activation:
-    """``value``, which a constant is added to or multiplied with."""
+    """``value``, to be added to or multiplied with a constant."""
     x = node.activation(value)
     if x.quant is not None:
         raise node.unsupported("arithmetic with a constant in int8", "two activations, or float32")

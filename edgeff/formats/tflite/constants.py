@@ -25,7 +25,7 @@ def _dequantize(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
 
 
 def _shape(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
-    """The shape of an activation, batch 1, as a constant: what converters compute a RESHAPE from."""
+    """The shape of an activation, batch 1, as a constant: converters compute a RESHAPE from it."""
     return Constant(np.array((1, *(node.activation(values[0]).shape or ())), np.int32))
 
 
@@ -40,7 +40,7 @@ def _strided_slice(assembly: Assembly, node: TfliteNode, values: Values) -> Valu
     first = 0 if masks["begin_mask"] else int(begin[0])
     if masks["shrink_axis_mask"]:
         if not -vector.size <= first < vector.size:
-            raise node.bad(f"element {first} of {vector.size}", "one that is there")
+            raise node.bad(f"element {first} of {vector.size}", "an index within it")
         return Constant(vector[first].reshape(()))
     return Constant(vector[first : None if masks["end_mask"] else int(end[0])])
 

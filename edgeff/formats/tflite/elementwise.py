@@ -1,4 +1,4 @@
-"""How to read a TFLite operator that becomes a function of one variable at every place."""
+"""How to read a TFLite operator that becomes an elementwise function of one variable."""
 
 from __future__ import annotations
 

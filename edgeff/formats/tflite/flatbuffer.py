@@ -1,6 +1,6 @@
 """A reader of FlatBuffers that trusts nothing: every offset, length and index is checked against the buffer before it is followed.
 
-In goes a byte string; out come tables, scalars, strings and NumPy views that lie inside it. Field numbers (slots) are those of the schema.
+In goes a byte string; out come tables, scalars, strings and NumPy views that lie inside it. Field numbers (slots) follow the schema.
 Nothing is copied and nothing is read before it is asked for, so a hostile file costs no more than what its reader looks at.
 Source: the FlatBuffers binary format (flatbuffers.dev, "FlatBuffer Internals").
 """
@@ -18,7 +18,7 @@ from edgeff.errors import BadInput
 MAX_TABLES = 100_000
 """Entries of a vector of tables; the reference models have fewer than 400."""
 MAX_STRING_BYTES = 1 << 15
-"""A name of 4,096 characters and what a writer appends to it."""
+"""Enough for a name of 4,096 characters and what a writer appends to it."""
 
 _I8, _U8, _U16, _I32, _U32, _F32, _U64 = (struct.Struct(f"<{code}") for code in "bBHiIfQ")
 FORMATS = {"int8": _I8, "uint8": _U8, "bool": _U8, "int32": _I32, "uint32": _U32, "float32": _F32, "uint64": _U64}
@@ -75,7 +75,7 @@ class Table:
         return start + 4, count
 
     def tables(self, slot: int) -> range:
-        """The places of a vector of tables, for ``at``."""
+        """The positions of a vector of tables, for ``at``."""
         start, count = self._vector(slot, 4)
         if count > MAX_TABLES:
             raise damaged(self.what, f"a vector of {count} tables (at most {MAX_TABLES})")
@@ -92,7 +92,7 @@ class Table:
         return np.frombuffer(self.data, form, count, start)
 
     def string(self, slot: int) -> str:
-        """A string field, "" when absent; bytes that are no UTF-8 come out as backslash escapes."""
+        """A string field, "" when absent; bytes that are not UTF-8 become backslash escapes."""
         start, count = self._vector(slot, 1)
         if count > MAX_STRING_BYTES:
             raise damaged(self.what, f"a string of {count} bytes (at most {MAX_STRING_BYTES})")
@@ -100,14 +100,14 @@ class Table:
 
 
 def root(data: bytes, what: str) -> Table:
-    """The root table of ``data``; raises BadInput when it is too short or its first offset leads outside."""
+    """The root table of ``data``; raises BadInput if it is too short or its first offset points outside."""
     if len(data) < 8:
         raise damaged(what, f"{len(data)} bytes")
     return Table(data, _U32.unpack_from(data)[0], what)
 
 
 def damaged(what: str, got: str) -> BadInput:
-    """The refusal of a file whose offsets or lengths lead nowhere."""
+    """The refusal of a file whose offsets or lengths are invalid."""
     return BadInput(
         f"damaged TFLite file, {what}", got=got, allowed="offsets and lengths inside the file", next_step="export or download it again"
     )

@@ -25,7 +25,7 @@ class Graph:
     def __init__(self, network: Network) -> None:
         self.network = network
         self.names = Names(network)
-        self.buffers: list[bytes] = [b""]  # buffer 0 is empty by the schema's rule
+        self.buffers: list[bytes] = [b""]  # the schema requires buffer 0 to be empty
         self.tensors: list[Any] = []
         self.operators: list[Any] = []
         self.codes: dict[tuple[int, int], int] = {}
@@ -56,7 +56,7 @@ class Graph:
         return self.indices[layer.inputs[0]]
 
     def between(self, layer: Layer, what: str, shape: tuple[int, ...], quant: Quant | None) -> int:
-        """The index of a new tensor that is called ``layer.what``: a step before or behind the layer's operator."""
+        """The index of a new tensor that is called ``layer.what``: a step before or after the layer's operator."""
         return self.activation(self.names.claim(f"{layer.name}.{what}"), shape, quant)
 
     def constant(self, wish: str, array: Array, quant: Quant | None = None) -> int:
@@ -73,8 +73,8 @@ class Graph:
     def operator(
         self, name: str, inputs: list[int], output: int, options_name: str = "", *, version: int | None = None, **options: Any
     ) -> int:
-        """The output of a new operator; ``options`` are the fields of its options table. Its version is by default 1 for float, 2 for int8,
-        as for most operators.
+        """The output of a new operator; ``options`` are the fields of its options table. Its version defaults to 1 for float and 2 for
+        int8, as for most operators.
         """
         key = getattr(schema.BuiltinOperator, name), version or (2 if self.int8 else 1)
         code = self.codes.setdefault(key, len(self.codes))
@@ -107,7 +107,7 @@ class Graph:
         return {"fusedActivationFunction": getattr(schema.ActivationFunctionType, kind(layer).function.tflite)}
 
     def float_only(self, layer: Layer) -> None:
-        """Returns nothing; raises Unsupported for an int8 layer that TFLite can only say in float32."""
+        """Returns nothing; raises Unsupported for an int8 layer that TFLite supports only in float32."""
         if layer.quant:
             where = f"layer {short(layer.name)}, {layer.kind}"
             raise Unsupported(where, got="int8", allowed="float32 in TFLite files", next_step="write it as ONNX or C")
@@ -123,7 +123,7 @@ class Graph:
         model.operatorCodes = []
         for builtin, version in self.codes:
             code = schema.OperatorCodeT()
-            # Readers older than 2020 know the one-byte field alone; 127 stands there for all later operators.
+            # Readers older than 2020 know only the one-byte field; 127 stands there for all later operators.
             code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, min(builtin, 127), version
             model.operatorCodes.append(code)
         entry = schema.MetadataT()

@@ -1,4 +1,4 @@
-"""What every TFLite operator's reader is given and shares: tensors, the table's entries, fused activations and the operands of a weight.
+"""The inputs and shared parts of all TFLite operator readers: tensors, table entries, fused activations and the operands of a weight.
 
 Shapes of values are without the batch axis, those of tensors with it.
 """
@@ -38,7 +38,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class TfliteNode(Node):
-    """A node and the tensor that it makes."""
+    """A node and its output tensor."""
 
     output: Tensor
 
@@ -54,13 +54,13 @@ class Handler:
 
 
 def fused_option(table: Table, slot: int = 0) -> dict[str, Any]:
-    """The fused activation's name as an attribute; its number where it has none."""
+    """The fused activation's name as an attribute; its number if it has no name."""
     number = int(table.number(slot, "int8"))
     return {"fused_activation_function": _ACTIVATIONS.get(number, number)}
 
 
 def fused(assembly: Assembly, node: Node, y: Activation) -> Activation:
-    """``y``, which the node has just made, with the node's fused activation."""
+    """``y``, the node's output so far, with the node's fused activation."""
     functions = {function.tflite: function for function in ACTIVATIONS.values()}
     function = functions[only_fused(node, *functions)]
     made = assembly.fuse(y, function) if function.clamps else y

@@ -1,13 +1,13 @@
-"""TFLite -> Network: our own files exactly, and dense and convolutional models made elsewhere.
+"""TFLite -> Network: edgeff's own files exactly, and dense and convolutional models made elsewhere.
 
 In go the bytes of a model; out comes a Network, float32 or int8. Read are the operators of ``nodes.handlers``: dense layers, convolutions
 and pools (dilation 1; fused NONE, RELU or RELU6; with or without a bias; int8 per tensor or per channel), sums of two activations, means
-over an image, ReLUs, SOFTMAX, what moves data, QUANTIZE and DEQUANTIZE, and the five operators of a normalise layer. Layers are called as
-the tensors they make, for TFLite operators have no names. uint8 inputs of a QUANTIZE with zero point z become int8 with z - 128, the same
-numbers. int8 weights in float models ("hybrid", dynamic range) become float32, and ``metadata["source"]`` counts them.
+over an image, ReLUs, SOFTMAX, operators that move data, QUANTIZE and DEQUANTIZE, and the five operators of a normalise layer. Layers are
+named after their output tensors, since TFLite operators have no names. uint8 inputs of a QUANTIZE with zero point z become int8 with z -
+128, the same numbers. int8 weights in float models ("hybrid", dynamic range) become float32, and ``metadata["source"]`` counts them.
 
-Refused: everything else by name, among it sparse or block-wise tensors, several subgraphs, inputs or outputs, tensors whose shape is not
-the one their operator makes, buffers outside the flatbuffer. The bytes are untrusted: ``flatbuffer`` checks each offset, this module each
+Refused: everything else by name, including sparse or block-wise tensors, several subgraphs, inputs or outputs, tensors whose shape is not
+the one their operator gives, buffers outside the flatbuffer. The bytes are untrusted: ``flatbuffer`` checks each offset, this module each
 index, shape and length before it takes a view. Source: tensorflow/lite/schema.fbs, version 3.
 """
 
@@ -68,7 +68,7 @@ def from_tflite(source: Path | str | bytes) -> Network:
 
 
 class _Reader:
-    """One subgraph with its tensors, read as they are asked for."""
+    """One subgraph with its tensors, read on demand."""
 
     def __init__(self, model: Table) -> None:
         self.model = model
@@ -149,25 +149,25 @@ class _Reader:
         if handler is None:
             raise node.unsupported("an operator edgeff has no layer for")
         if outputs[0] in self.values or self._has_data(output):
-            raise node.bad("an output tensor that is already made", "a tensor of its own for each operator")
+            raise node.bad("an output tensor that already has a value", "a tensor of its own for each operator")
         low, high = handler.inputs
         if not low <= len(inputs) <= high:
             raise node.bad(f"{len(inputs)} inputs", f"{low} to {high}")
         if any(index in self.known and self.known[index].dtype == "uint8" for index in inputs) and name not in ("QUANTIZE", "DEQUANTIZE"):
             raise node.unsupported("a uint8 tensor", "float32 and int8; uint8 at the ends, through QUANTIZE")
         values = [None if index == -1 else self._value(node, index, reads) for index in inputs] + [None] * (high - len(inputs))
-        made = handler.read(self.assembly, node, values)
-        self.values[outputs[0]] = self._typed(node, _shaped(node, made, output), output) if isinstance(made, Activation) else made
+        value = handler.read(self.assembly, node, values)
+        self.values[outputs[0]] = self._typed(node, _shaped(node, value, output), output) if isinstance(value, Activation) else value
 
-    def _typed(self, node: Node, made: Activation, output: Tensor) -> Activation:
+    def _typed(self, node: Node, value: Activation, output: Tensor) -> Activation:
         """The operator's output as the type of its tensor says: int8 tensors carry the layer's scale."""
         if output.dtype == "float32":
-            if made.integer:
+            if value.integer:
                 raise node.bad("an integer result in a float tensor", "DEQUANTIZE between them")
-            return made
+            return value
         if output.quant is None or output.dtype not in (("int8", "uint8") if node.operator == "QUANTIZE" else ("int8",)):
             raise node.unsupported(f"an output of type {output.dtype}", "float32, or int8 with a scale")
-        return self.assembly.quantise(node, made, output.quant)
+        return self.assembly.quantise(node, value, output.quant)
 
     def _value(self, node: Node, index: int, reads: Counter[int]) -> Value:
         value = self.values.get(index)
@@ -175,7 +175,7 @@ class _Reader:
             tensor = self.tensor(index)
             if not self._has_data(tensor):
                 raise node.bad(
-                    f"input {short(tensor.name)} that no earlier operator makes", "operators in topological order, without a cycle"
+                    f"input {short(tensor.name)} that no earlier operator computes", "operators in topological order, without a cycle"
                 )
             value = self.values[index] = self._constant(tensor)
         if isinstance(value, Activation) and reads[index] > 1:
@@ -216,7 +216,7 @@ class _Reader:
         zeros = quantisation.array(3, "int64")
         if len(zeros) not in (0, 1, len(scales)) or np.any(zeros != zeros[:1]):
             raise Unsupported(
-                where, got=f"{len(scales)} scales and {len(zeros)} zero points", allowed="as many of both; one value of zero point"
+                where, got=f"{len(scales)} scales and {len(zeros)} zero points", allowed="the same number of both; one zero point value"
             )
         check_finite(scales, f"{where}, scales")
         zero_point = int(zeros[0]) if len(zeros) else 0
@@ -261,11 +261,11 @@ class _Reader:
         return int(indices[0])
 
 
-def _shaped(node: Node, made: Activation, output: Tensor) -> Activation:
-    """The operator's output in the shape its tensor has, which may have other axes of size 1 alone."""
+def _shaped(node: Node, value: Activation, output: Tensor) -> Activation:
+    """The operator's output in the shape its tensor has, which may differ only in axes of size 1."""
     shape = output.shape[1:]
-    if made.shape == shape:
-        return made
-    if made.pads or [size for size in made.shape or () if size != 1] != [size for size in shape if size != 1]:
-        raise node.bad(f"an output of shape {output.shape}", f"(batch, {', '.join(map(str, made.shape or ()))})")
-    return replace(made, shape=shape, view=f"{node.name}_view")
+    if value.shape == shape:
+        return value
+    if value.pads or [size for size in value.shape or () if size != 1] != [size for size in shape if size != 1]:
+        raise node.bad(f"an output of shape {output.shape}", f"(batch, {', '.join(map(str, value.shape or ()))})")
+    return replace(value, shape=shape, view=f"{node.name}_view")

@@ -1,6 +1,6 @@
 """The generated module of the TFLite schema, as ``schema``: the names of operators and types, and the object classes that a writer packs.
 
-ai-edge-litert carries it; TensorFlow and tflite-micro carry copies of the same file, taken in that order where the first is not installed.
+ai-edge-litert contains it; TensorFlow and tflite-micro have copies of the same file, used in that order if the first is not installed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ def _find() -> Any:
         except ImportError:
             continue
     raise MissingTool(
-        "the TFLite schema module", got="none of its homes", allowed=", ".join(_HOMES), next_step="pip install ai-edge-litert"
+        "the TFLite schema module",
+        got="none of the packages that contain it",
+        allowed=", ".join(_HOMES),
+        next_step="pip install ai-edge-litert",
     )
 
 

@@ -45,7 +45,7 @@ def stride_and_pads(node: Node, x: Activation, size: Pair) -> tuple[Pair, Pads]:
 
 
 def check_undilated(node: Node, kernel: Pair) -> None:
-    """Returns nothing; raises Unsupported where the taps of a window of size ``kernel`` are apart."""
+    """Returns nothing; raises Unsupported if a window of size ``kernel`` is dilated."""
     for axis, name in enumerate(("dilation_h", "dilation_w")):
         if node.attributes.get(name, 1) != 1 and kernel[axis] > 1:
             raise node.unsupported(f"{name} of {node.attributes[name]}", "dilation 1")
@@ -79,9 +79,10 @@ def _pool_options(table: Table) -> dict[str, Any]:
 
 
 def windowed(graph: Graph, layer: Layer, x: int, shape: tuple[int, ...], beyond: Beyond = "zeros") -> tuple[int, dict[str, Any]]:
-    """The tensor that a window over ``x`` of ``shape`` reads, padded where TFLite has no word for the padding, and the window's options.
+    """The tensor that a window over ``x`` of ``shape`` reads, padded if TFLite cannot express the padding, and the window's options.
 
-    ``beyond`` is what the padding holds: zeros, the lowest number of the type, or nothing that a tensor can hold (None), which is refused.
+    ``beyond`` is what the padding holds: zeros, the lowest number of the type, or something that no tensor can hold (None), which is
+    refused.
     """
     op = record(layer, Windowed)
     around, size, step = op.pads, op.window, op.stride
@@ -110,9 +111,9 @@ def windowed(graph: Graph, layer: Layer, x: int, shape: tuple[int, ...], beyond:
 
 
 def with_bias(layer: Layer, x: Quant | None) -> Layer:
-    """``layer``, with a bias of zeros where it has none. The description tells that it is none.
+    """``layer``, with a bias of zeros if it has none. The description records that it has none.
 
-    LiteRT runs no CONV_2D without one, and its optimised DEPTHWISE_CONV_2D ends the process there.
+    LiteRT does not run a CONV_2D without one, and its optimised DEPTHWISE_CONV_2D aborts the process.
     """
     if "bias" in layer.params:
         return layer

@@ -1,11 +1,11 @@
 """Network -> TFLite: a file for LiteRT and for TFLM, the interpreter that boards run.
 
 In goes a float32 or int8 network; out come the bytes of a flatbuffer with batch 1 (shape signature -1). A batch normalisation is folded
-first; then each layer becomes its operator (``ops/<op>/tflite.py``), its activation function fused in. Padding is SAME or VALID where that
-says it, else a PAD (PADV2 with the lowest number before a maximum) and VALID; a conv1d is a CONV_2D between two RESHAPEs; normalise (float
-only) is MUL, MEAN, SQRT, ADD and DIV, label (neutral, float only) PADV2. Input and output of an int8 network are int8 tensors. Tensors are
-called as their layers. What TFLite has no word for is JSON in the metadata buffer ``edgeff``: {"network": formats.description, "metadata":
-..}.
+first; then each layer becomes its operator (``ops/<op>/tflite.py``), its activation function fused in. Padding is SAME or VALID if that
+expresses it, else a PAD (PADV2 with the lowest number before a maximum) and VALID; a conv1d is a CONV_2D between two RESHAPEs; normalise
+(float only) is MUL, MEAN, SQRT, ADD and DIV, label (neutral, float only) PADV2. Input and output of an int8 network are int8 tensors.
+Tensors are named after their layers. What TFLite cannot express is JSON in the metadata buffer ``edgeff``:
+{"network": formats.description, "metadata": ..}.
 
 Refused: int8 normalise and label, an average pool whose padding is neither SAME nor VALID, int16, operators without a writer.
 
@@ -43,5 +43,5 @@ def to_tflite(network: Network) -> bytes:
 
 
 def write_tflite(network: Network, path: Path | str) -> Path:
-    """``path``, now holding the TFLite file of ``network``. Raises BadInput when it cannot be written."""
+    """Writes the TFLite file of ``network`` and returns ``path``. Raises BadInput if it cannot be written."""
     return write_file(Path(path), to_tflite(network))

@@ -120,10 +120,10 @@ class BatchNorm(Activated):
         level = np.tile(-scale * first / count - slope * mean, width)
         scale, slope = np.tile(scale, width), np.tile(slope, width)
         dx = empty(x.shape, x.dtype)
-        made = _rows(dx)[0]
+        dx_rows = _rows(dx)[0]
 
         def write(part: slice) -> None:
-            out, rest = made[part], workspace("away", rows[part].shape, x.dtype)
+            out, rest = dx_rows[part], workspace("away", rows[part].shape, x.dtype)
             np.multiply(deltas[part], scale, out=out)
             np.multiply(rows[part], slope, out=rest)
             rest += level

@@ -63,12 +63,12 @@ class Conv1d(Weighted):
         return self.image.product(self.as_image(layer), weight[:, None], x[:, None])[:, 0]
 
     def weight_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array, x: Array) -> dict[str, Array]:
-        made = self.image.weight_gradient(self.as_image(layer), _lifted(params), delta[:, None], x[:, None])
-        return {name: g[:, 0] if name == "weight" else g for name, g in made.items()}
+        gradients = self.image.weight_gradient(self.as_image(layer), _lifted(params), delta[:, None], x[:, None])
+        return {name: g[:, 0] if name == "weight" else g for name, g in gradients.items()}
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
-        (made,) = self.image.input_gradients(self.as_image(layer), _lifted(params), delta[:, None], xs[0][:, None])
-        return (made[:, 0],)
+        (gradient,) = self.image.input_gradients(self.as_image(layer), _lifted(params), delta[:, None], xs[0][:, None])
+        return (gradient[:, 0],)
 
     def _lowered(self, layer: Layer, x: Value) -> tuple[str, dict[str, Attr]]:
         """The kernel's name without its suffix, and its attributes, for an input x."""

@@ -15,6 +15,6 @@ def write(graph: Graph, layer: Layer) -> None:
     row = graph.reshape(graph.source(layer), layer, "image", (1, length, channels), graph.quants[before])
     x, options = windowed(graph, image, row, (1, length, channels))
     options |= {"dilationHFactor": 1, "dilationWFactor": 1}
-    made, inputs = graph.output(image), [x, *graph.parameters(with_bias(image, graph.quants[before]))]
-    graph.operator("CONV_2D", inputs, made, "Conv2DOptions", version=3 if graph.int8 else 1, **options)
-    graph.indices[layer.name] = graph.reshape(made, layer, "sequence", layer.shape, layer.quant.get("output"))
+    y, inputs = graph.output(image), [x, *graph.parameters(with_bias(image, graph.quants[before]))]
+    graph.operator("CONV_2D", inputs, y, "Conv2DOptions", version=3 if graph.int8 else 1, **options)
+    graph.indices[layer.name] = graph.reshape(y, layer, "sequence", layer.shape, layer.quant.get("output"))

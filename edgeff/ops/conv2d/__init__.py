@@ -45,13 +45,13 @@ class Conv2d(Convolution):
 
     def product(self, layer: Layer, weight: Array, x: Array) -> Array:
         place = self.stride, self.pads
-        parts = [window_math.conv2d(x[..., seen], weight[made], *place) for seen, made in self._cuts(layer, x.shape[3])]
+        parts = [window_math.conv2d(x[..., read], weight[filters], *place) for read, filters in self._cuts(layer, x.shape[3])]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=3)
 
     def weight_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array, x: Array) -> dict[str, Array]:
         place = self.window, self.stride, self.pads
         cuts = self._cuts(layer, x.shape[3])
-        parts = [window_math.conv2d_weight_gradient(delta[..., made], x[..., seen], *place) / len(x) for seen, made in cuts]
+        parts = [window_math.conv2d_weight_gradient(delta[..., filters], x[..., read], *place) / len(x) for read, filters in cuts]
         gradients = {"weight": parts[0] if len(parts) == 1 else np.concatenate(parts)}
         if "bias" in params:
             gradients["bias"] = column_sums(delta) / len(x)
@@ -60,8 +60,8 @@ class Conv2d(Convolution):
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
         place, shape = (self.stride, self.pads), xs[0].shape
         parts = [
-            window_math.conv2d_input_gradient(delta[..., made], params["weight"][made], (*shape[:3], seen.stop - seen.start), *place)
-            for seen, made in self._cuts(layer, shape[3])
+            window_math.conv2d_input_gradient(delta[..., filters], params["weight"][filters], (*shape[:3], read.stop - read.start), *place)
+            for read, filters in self._cuts(layer, shape[3])
         ]
         return (parts[0] if len(parts) == 1 else np.concatenate(parts, axis=3),)
 

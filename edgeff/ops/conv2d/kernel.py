@@ -42,9 +42,9 @@ def _filters(attrs: Mapping[str, Any]) -> list[Chunk]:
 def _by_group(attrs: Mapping[str, Any], lanes: int) -> list[Chunk]:
     """Group by group ``lanes`` filters at a time, then one by one; each reads its group's channels."""
     return [
-        (made.start + first, made.start + end, read.start, read.stop)
-        for read, made in group_channels(int(attrs["groups"]), int(attrs["in_c"]), int(attrs["out_c"]))
-        for first, end in runs(made.stop - made.start, lanes)
+        (filters.start + first, filters.start + end, read.start, read.stop)
+        for read, filters in group_channels(int(attrs["groups"]), int(attrs["in_c"]), int(attrs["out_c"]))
+        for first, end in runs(filters.stop - filters.start, lanes)
     ]
 
 
@@ -82,16 +82,16 @@ def eff_conv2d_f32(y: OutImageF32, x: ImageF32, w: WeightsF32, b: ChannelBiasF32
     sums = np.zeros((window.out_h, window.out_w, window.out_c), np.float32)
     if b is not None:
         sums[:] = b
-    for read, made in group_channels(window.groups, window.in_c, window.out_c):
-        taps, part = windows(image[..., read].reshape(-1), window), sums[..., made]
+    for read, filters in group_channels(window.groups, window.in_c, window.out_c):
+        taps, part = windows(image[..., read].reshape(-1), window), sums[..., filters]
         for ky in range(window.k_h):
             for kx in range(window.k_w):
                 there = inside[:, :, ky, kx, None]
                 everywhere = bool(there.all())
                 for c in range(weights.shape[3]):
-                    added = part + weights[made, ky, kx, c] * taps[:, :, c, ky, kx, None]
+                    added = part + weights[filters, ky, kx, c] * taps[:, :, c, ky, kx, None]
                     part = added if everywhere else np.where(there, added, part)
-        sums[..., made] = part
+        sums[..., filters] = part
     y[:] = activate(sums, relu).reshape(-1)
 
 
@@ -109,8 +109,8 @@ def eff_conv2d_i8(
     """int8 by the TFLite 8-bit specification; k_h * k_w * in_c / groups <= 32,768. The twin's sums are exact in float64."""
     sums = np.concatenate(
         [
-            rows @ w.reshape(window.out_c, -1)[made].astype(np.float64).T
-            for rows, made in _patches(x.astype(np.float64) - output.x_zero, window)
+            rows @ w.reshape(window.out_c, -1)[filters].astype(np.float64).T
+            for rows, filters in _patches(x.astype(np.float64) - output.x_zero, window)
         ],
         axis=1,
     ).astype(np.int64)
@@ -123,9 +123,9 @@ def eff_conv2d_i8(
 def _patches(x: Array, window: Window) -> Iterator[tuple[Array, slice]]:
     """For each group the patches (positions, k_h k_w channels) that its outputs read, and those outputs' channels."""
     image = x.reshape(window.in_h, window.in_w, -1)
-    for read, made in group_channels(window.groups, window.in_c, window.out_c):
+    for read, filters in group_channels(window.groups, window.in_c, window.out_c):
         taps = windows(image[..., read].reshape(-1), window)
-        yield taps.transpose(0, 1, 3, 4, 2).reshape(window.out_h * window.out_w, -1), made
+        yield taps.transpose(0, 1, 3, 4, 2).reshape(window.out_h * window.out_w, -1), filters
 
 
 @kernel(macs=WINDOW_MACS)
@@ -144,8 +144,8 @@ def eff_conv2d_update_f32(
         down, y = taps_inside(oy, window.stride_h, window.pad_h, window.k_h, window.in_h)
         for ox in range(window.out_w):
             across, x = taps_inside(ox, window.stride_w, window.pad_w, window.k_w, window.in_w)
-            for read, made in group_channels(window.groups, window.in_c, window.out_c):
-                sums[made, down, across] += deltas[oy, ox, made, None, None, None] * image[y, x, read]
+            for read, filters in group_channels(window.groups, window.in_c, window.out_c):
+                sums[filters, down, across] += deltas[oy, ox, filters, None, None, None] * image[y, x, read]
     w -= rate_of(rate, lr) * sums.reshape(-1)
 
 
@@ -163,7 +163,9 @@ def eff_conv2d_update_i8(
     uniform (byte i % 4 of draw i / 4 of the step's stream for weight i as it lies in w) or one half.
     """
     deltas = delta.reshape(-1, window.out_c).astype(np.float64)
-    parts = [(deltas[:, made].T @ rows).astype(np.int64).reshape(-1) for rows, made in _patches(a.astype(np.float64) - how.a_zero, window)]
+    parts = [
+        (deltas[:, filters].T @ rows).astype(np.int64).reshape(-1) for rows, filters in _patches(a.astype(np.float64) - how.a_zero, window)
+    ]
     w[:] = changed_i8(w, np.concatenate(parts), rate, step, how)
 
 
@@ -206,7 +208,7 @@ def eff_conv2d_input_gradient_f32(d: GradientImageF32, delta: DeltaImageF32, w: 
         down, y = positions_inside(ky, window.stride_h, window.pad_h, window.in_h, window.out_h)
         for kx in range(window.k_w):
             across, x = positions_inside(kx, window.stride_w, window.pad_w, window.in_w, window.out_w)
-            for read, made in group_channels(window.groups, window.in_c, window.out_c):
-                for o in range(made.start, made.stop):
+            for read, filters in group_channels(window.groups, window.in_c, window.out_c):
+                for o in range(filters.start, filters.stop):
                     sums[y, x, read] += deltas[down, across, o, None] * weights[o, ky, kx]
     d[:] = sums.reshape(-1)

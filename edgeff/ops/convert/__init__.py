@@ -28,7 +28,7 @@ def converted(network: Network, numeric: Numeric, formats: Mapping[str, Numeric]
     layers: list[Layer] = []
     known: dict[tuple[str, Numeric], str] = {}
 
-    def held(name: str, form: Numeric) -> str:
+    def stored(name: str, form: Numeric) -> str:
         """The name of the tensor that holds ``name`` in the number format ``form``."""
         if own[name] == form:
             return name
@@ -42,7 +42,7 @@ def converted(network: Network, numeric: Numeric, formats: Mapping[str, Numeric]
 
     for layer in network:
         form = own[layer.name]
-        inputs = layer.inputs if kind(layer).reads else tuple(held(name, form) for name in layer.inputs)
+        inputs = layer.inputs if kind(layer).reads else tuple(stored(name, form) for name in layer.inputs)
         layers.append(replace(layer, inputs=inputs))
     return replace(network, layers=tuple(layers)), {name: form for name, form in own.items() if form != numeric}
 

@@ -36,8 +36,8 @@ class DepthwiseConv2d(Convolution):
         return window_math.depthwise_conv2d(x, weight, self.stride, self.pads, self.multiplier)
 
     def weight_gradient(self, layer: Layer, params: Mapping[str, Array], delta: Array, x: Array) -> dict[str, Array]:
-        made = window_math.depthwise_weight_gradient(delta, x, self.window, self.stride, self.pads, self.multiplier)
-        gradients = {"weight": made / len(x)}
+        gradient = window_math.depthwise_weight_gradient(delta, x, self.window, self.stride, self.pads, self.multiplier)
+        gradients = {"weight": gradient / len(x)}
         if "bias" in params:
             gradients["bias"] = column_sums(delta) / len(x)
         return gradients

@@ -40,7 +40,7 @@ def _channels(attrs: Mapping[str, Any]) -> list[Chunk]:
     depth = int(attrs["out_c"]) // channels
     if depth == 1:
         return [(first, end, first, end) for first, end in runs(channels, 4)]
-    return [(made, made + 1, made // depth, made // depth + 1) for made in range(channels * depth)]
+    return [(output, output + 1, output // depth, output // depth + 1) for output in range(channels * depth)]
 
 
 @kernel(macs=WINDOW_MACS, overlap=pixel_by_pixel(_channels, size=4))

@@ -24,10 +24,10 @@ def _depthwise_conv2d(assembly: Assembly, node: TfliteNode, values: Values) -> V
     kernel = weight.array.shape[1], weight.array.shape[2]
     check_undilated(node, kernel)
     stride, pads = stride_and_pads(node, x, kernel)
-    channels, said = x.shape[2] if x.shape else 1, int(node.attributes.get("depth_multiplier", 0))
+    channels, stated = x.shape[2] if x.shape else 1, int(node.attributes.get("depth_multiplier", 0))
     multiplier = weight.array.shape[3] // channels
-    if said not in (0, multiplier):
-        raise node.bad(f"depth multiplier {said} for {channels} channels and a weight of {weight.array.shape}", multiplier)
+    if stated not in (0, multiplier):
+        raise node.bad(f"depth multiplier {stated} for {channels} channels and a weight of {weight.array.shape}", multiplier)
     quant = weight.quant
     plain = Constant(weight.array[0], quant if quant is None or quant.axis is None else replace(quant, axis=quant.axis - 1))
     return fused(assembly, node, assembly.depthwise_conv2d(node, x, plain, bias, stride, pads, multiplier))

@@ -57,10 +57,10 @@ class Label(Operator):
         Labels (k B,) write k copies of x, one after the other: rows (k B, *shape).
         """
         classes, copies, places = self.classes, len(labels) // len(x), prod(shape[:-1])
-        made = empty((len(labels), places, shape[-1]), x.dtype)
-        made.reshape(copies, len(x), places, -1)[..., classes:] = x.reshape(len(x), places, -1)
-        made[..., :classes] = self.entries(x.dtype)[labels][:, None]
-        return made.reshape(len(labels), *shape)
+        y = empty((len(labels), places, shape[-1]), x.dtype)
+        y.reshape(copies, len(x), places, -1)[..., classes:] = x.reshape(len(x), places, -1)
+        y[..., :classes] = self.entries(x.dtype)[labels][:, None]
+        return y.reshape(len(labels), *shape)
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
         return (delta[..., self.classes :].reshape(xs[0].shape),)

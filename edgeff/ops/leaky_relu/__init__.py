@@ -54,5 +54,5 @@ def _rescaled(q: Array, factor: float) -> Int:
     multiplier, shift = multiplier_and_shift(abs(factor))
     if shift > LARGEST_SHIFT:
         raise Unsupported("rescaling", got=f"a factor of {factor:.3g}", allowed=f"below 2**{LARGEST_SHIFT}", next_step="calibrate again")
-    made = requantise(q, multiplier, shift)
-    return -made if factor < 0 else made
+    scaled = requantise(q, multiplier, shift)
+    return -scaled if factor < 0 else scaled

@@ -45,11 +45,11 @@ def eff_max_pool2d_i8(y: OutImageI8, x: ImageI8, window: Window, y_min: Zero, y_
 def eff_max_pool2d_tangent_f32(y: OutImageF32, dx: ImageF32, x: ImageF32, window: Window) -> None:
     """y (out_h, out_w, in_c) = dx where the first of each window's largest taps of x lies."""
     taps, moves, inside = windows(x, window), windows(dx, window), windows(np.ones(window.in_h * window.in_w, bool), window)
-    found, largest, moved = (np.zeros((window.out_h, window.out_w, window.in_c), dtype) for dtype in (bool, np.float32, np.float32))
+    started, largest, moved = (np.zeros((window.out_h, window.out_w, window.in_c), dtype) for dtype in (bool, np.float32, np.float32))
     for tap in range(window.k_h * window.k_w):
         at = (slice(None), slice(None), slice(None), *divmod(tap, window.k_w))
-        better = inside[at] & (~found | (taps[at] > largest))
-        found, largest, moved = found | better, np.where(better, taps[at], largest), np.where(better, moves[at], moved)
+        better = inside[at] & (~started | (taps[at] > largest))
+        started, largest, moved = started | better, np.where(better, taps[at], largest), np.where(better, moves[at], moved)
     y[:] = moved.reshape(-1)
 
 

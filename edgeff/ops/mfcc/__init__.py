@@ -149,14 +149,14 @@ def tables(recipe: Mfcc) -> tuple[dict[str, Array], int]:
             parts.append(row[bins[0] : bins[-1] + 1])
     angles = np.pi * np.arange(recipe.coefficients)[:, None] * (2 * np.arange(recipe.bands) + 1) / (2 * recipe.bands)
     dct = recipe.gain * np.sqrt(2.0 / recipe.bands) * np.cos(angles)
-    made = {
+    arrays = {
         "window": window.astype(np.float32),
         "sine": sine.astype(np.float32),
         "mel": np.concatenate([*parts, np.zeros(0, np.float32)]) if parts else np.zeros(1, np.float32),
         "spans": spans.reshape(-1),
         "dct": dct.astype(np.float32).reshape(-1),
     }
-    return made, max(int(spans.sum(axis=1).max()), 1)
+    return arrays, max(int(spans.sum(axis=1).max()), 1)
 
 
 def sizes(recipe: Mfcc, samples: int) -> Frames:

@@ -86,13 +86,13 @@ def find_map(name: str) -> Map:
     if not function:
         raise BadInput("physical map", got=repr(name), allowed=allowed)
     try:
-        found = getattr(importlib.import_module(module), function)
+        candidate = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
         raise BadInput("physical map", got=f"{name!r} ({error})", allowed=allowed) from None
-    if not callable(found):
+    if not callable(candidate):
         raise BadInput("physical map", got=f"{name!r}, which is not a function", allowed=allowed)
-    made: Map = found
-    return made
+    system: Map = candidate
+    return system
 
 
 @operator

@@ -36,13 +36,13 @@ def eff_softmax_f32(y: OutF32, x: VectorF32, n: Size) -> None:
 def _fixed_point(x: Array, multiplier: int, shift: int, diff_min: int, extra_bits: int) -> Array:
     """Probabilities in steps of 2**(extra_bits - 31) before the output's offset and saturation; -1 below ``diff_min``."""
     difference = x.astype(np.int64) - int(x.max())
-    kept = difference >= diff_min
-    powers = exp_q31(high_mul(np.where(kept, difference, 0) << shift, multiplier))
-    total = int(shift_round(powers, 12)[kept].sum())
+    counted = difference >= diff_min
+    powers = exp_q31(high_mul(np.where(counted, difference, 0) << shift, multiplier))
+    total = int(shift_round(powers, 12)[counted].sum())
     zeros = 32 - total.bit_length()
     scale = int(reciprocal_q31(((total << zeros) & 0xFFFFFFFF) - 0x80000000))
     share = shift_round(high_mul(scale, powers), 12 - zeros + extra_bits)
-    return np.where(kept, share, -1)
+    return np.where(counted, share, -1)
 
 
 @kernel(overlap=element_by_element("x", written=1, read=1))

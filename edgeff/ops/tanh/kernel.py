@@ -26,8 +26,8 @@ def eff_tanh_f32(y: OutF32, x: VectorF32, n: Size) -> None:
         series = series * square + F(c)
     small = series * square * near + near
     large = F(1.0) - F(2.0) / (exp_f32(size + size) + F(1.0))
-    made = np.where(size < F(0.625), small, large)
-    y[:] = np.where(x < 0, -made, made)
+    value = np.where(size < F(0.625), small, large)
+    y[:] = np.where(x < 0, -value, value)
 
 
 @kernel(overlap=element_by_element("delta", "x", output="d", written=4, read=4))
