@@ -290,7 +290,7 @@ def run_c(library: Any, kernel: Kernel, made: Case, variant: Variant | None = No
     function(*pointers, *arguments)
     for buffer in buffers:
         assert (buffer[:GUARD_BYTES] == 0xA5).all(), f"{kernel.name} wrote before its output"
-        assert (buffer[-GUARD_BYTES:] == 0xA5).all(), f"{kernel.name} wrote behind its output"
+        assert (buffer[-GUARD_BYTES:] == 0xA5).all(), f"{kernel.name} wrote past its output"
     for before, after in zip(given, inputs, strict=True):
         assert before is None or after is None or before.tobytes() == after.tobytes(), f"{kernel.name} wrote into an input"
     return [buffer[GUARD_BYTES : GUARD_BYTES + array.nbytes].view(array.dtype) for buffer, array in zip(buffers, made.outputs, strict=True)]

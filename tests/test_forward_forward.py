@@ -216,7 +216,7 @@ def test_what_only_the_host_does_is_refused_on_a_device(name: str, value: Any) -
 
 def test_a_network_without_labels_learns_on_the_host_alone() -> None:
     network = run_of(small_images(), negatives="mixed", predict="head").network
-    with pytest.raises(Unsupported, match=r"^rule ff on a device: got a network that reads no label"):
+    with pytest.raises(Unsupported, match=r"^rule ff on a device: got a network without a label input"):
         deploy(network, rule="ff")
     with pytest.raises(BadInput, match=r"^setting predict: got probe with negatives=mixed"):
         replace(FF.settings, negatives="mixed")

@@ -293,7 +293,7 @@ def test_settings_that_make_no_sense_are_refused(changes: dict[str, str], line: 
 def test_what_a_rule_cannot_do_is_refused() -> None:
     with pytest.raises(Unsupported, match=r"time_local with mempepita: got no clean activation to recompute; allowed: pepita"):
         start("mempepita", "9-8-4", bias=False, time_local=True)
-    with pytest.raises(Unsupported, match=r"weight mirroring: got layers that are no chain of dense ones"):
+    with pytest.raises(Unsupported, match=r"weight mirroring: got layers that are not a chain of dense layers"):
         conv_run("pepita", mirror_every=1)
 
 

@@ -222,7 +222,7 @@ def bent() -> Network:
     ("network", "line"),
     [
         (lambda: initialised(structure("9-4"), 0), r"^rule scff: got a network without a hidden layer; allowed: at least one"),
-        (branched, r"^rule scff: got a network that branches; allowed: one layer behind the other; use another rule$"),
+        (branched, r"^rule scff: got a network that branches; allowed: one layer after the other; use another rule$"),
         (bent, r"^rule scff on layer 'dense_1': got relu6; allowed: relu; train with ReLU$"),
         (lambda: initialised(structure("ds_cnn"), 0), r"^rule scff: got layers of kind batch_norm; allowed: convolutions and dense layers"),
     ],

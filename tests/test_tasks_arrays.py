@@ -86,7 +86,7 @@ def test_a_header_that_promises_more_than_there_is_costs_no_memory(tmp_path: Pat
     path = tmp_path / "arrays.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x.npy", header.getvalue() + b"few")
-    expected = f"data file {path}, array 'x': got (35184372088832, 3) in 131 bytes; allowed: as many numbers as its shape says"
+    expected = f"data file {path}, array 'x': got (35184372088832, 3) in 131 bytes; allowed: as many numbers as its shape states"
     assert refusal(lambda: read_arrays(path, {"x": ("uint8", (None, 3))})) == expected
 
 

@@ -104,7 +104,7 @@ def test_bytes_are_kept_as_they_are_although_the_server_calls_them_compressed(si
 def test_another_checksum_is_refused_and_leaves_nothing(site: Site, cache: Path) -> None:
     site.files[NAME] = BODY[:-1] + bytes([BODY[-1] ^ 1])
     message = refusal(get)
-    assert f"got another checksum than {numbers().checksum} from {site.url}/{NAME}" in message
+    assert f"got a checksum other than {numbers().checksum} from {site.url}/{NAME}" in message
     assert all(way in message for way in WAYS)
     assert left(cache) == []
 
@@ -291,7 +291,7 @@ def test_train_without_its_data_ends_in_one_line_and_status_2(
     ended = cli("train", task, "--network", "784-10", "--rule", "bp", "-o", "m.onnx")
     assert (ended.status, ended.out, len(ended.err.splitlines())) == (2, "", 1)
     assert f"{file}: got " in ended.err
-    assert f"connect to the network and repeat: it is downloaded ({9.9 if task == 'mnist' else 170.1} MB)" in ended.err
+    assert f"connect to the network and repeat to download it ({9.9 if task == 'mnist' else 170.1} MB)" in ended.err
     assert f"or put {beside} into a folder and name that in EDGEFF_DATA_DIR" in ended.err
     assert (left(cache), [path.name for path in tmp_path.iterdir()]) in (([], []), ([], ["cache"]))
 

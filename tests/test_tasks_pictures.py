@@ -45,7 +45,7 @@ def test_pictures_as_arrays_are_split_by_the_seed_and_none_is_in_both_parts(data
     ("x", "y", "said"),
     [
         (pictures(4), np.array([0, 1, 0, 2], np.uint8), "labels: got 0 to 2; allowed: 0 to 1"),
-        (pictures(4), np.array([0, 1, 0], np.uint8), "got 4 pictures and 3 labels; allowed: one label a picture"),
+        (pictures(4), np.array([0, 1, 0], np.uint8), "got 4 pictures and 3 labels; allowed: one label per picture"),
         (pictures(4), np.array([0, 0, 0, 1], np.uint8), "the pictures of person: got 1; allowed: at least 2"),
         (pictures(4)[:, :95], np.array([0, 1, 0, 1], np.uint8), "array 'x': got uint8 (4, 95, 96, 3); allowed: uint8 (n, 96, 96, 3)"),
     ],
@@ -107,7 +107,7 @@ def test_without_pillow_one_line_says_what_to_do(tmp_path: Path, monkeypatch: py
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(MissingTool) as caught:
         vww.read_picture(tmp_path / "x.png")
-    assert str(caught.value) == "Pillow is not installed; pip install pillow, or give the pictures as vww.npz"
+    assert str(caught.value) == "Pillow is not installed; pip install pillow, or provide the pictures as vww.npz"
 
 
 # ------------------------------------------------------------------ augmentation

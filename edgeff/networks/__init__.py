@@ -20,7 +20,7 @@ from edgeff.registry import networks as registry
 
 _DENSE = re.compile(r"\d+(-\d+)+")
 SMALLEST_SCORE = 1e-6
-"""Below it a network is dead rather than badly scaled."""
+"""Below this a network is dead rather than badly scaled."""
 WIDEST = 32_768
 MOST_WEIGHTS = 1 << 24
 """64 MB in float32, 30 times the flash of the largest board."""
@@ -58,16 +58,16 @@ def structure(
 ) -> Network:
     """The structure called ``name``, without parameters.
 
-    A registered network is made for ``input_shape`` and ``classes``, by default those of its reference. A dense list says both itself; it
-    takes an ``input_shape`` of as many elements, such as an image's, and whether it has biases and a softmax is for the caller to say.
+    A registered network is made for ``input_shape`` and ``classes``, by default those of its reference. A dense list states both itself; it
+    takes an ``input_shape`` with the same number of elements, such as an image's; the caller chooses whether it has biases and a softmax.
 
     >>> structure("784-10", input_shape=(28, 28, 1)).input_shape, structure("784-10", input_shape=(27, 28, 1)).input_shape
     ((28, 28, 1), (784,))
     """
     if name in registry:
         wishes = {"input_shape": input_shape, "classes": classes}
-        found: Network = registry[name](**{key: wish for key, wish in wishes.items() if wish is not None})
-        return found
+        network: Network = registry[name](**{key: wish for key, wish in wishes.items() if wish is not None})
+        return network
     listed = dense_list(name, softmax=softmax, bias=bias)
     if input_shape is not None and (prod(input_shape),) == listed.input_shape:
         return replace(listed, input_shape=tuple(input_shape))
@@ -75,9 +75,10 @@ def structure(
 
 
 def recipe(name: str, rule: str = "bp") -> dict[str, Any]:
-    """The settings that ``rule`` trains the network called ``name`` with on the host, other than the rule's own; {} for a dense list.
+    """The settings with which ``rule`` trains the network called ``name`` on the host, where they differ from the rule's own; {} for a
+    dense list.
 
-    A network's module has ``RECIPE`` for back-propagation and may have ``RECIPES`` for other rules.
+    A network's module has ``RECIPE`` for back-propagation and optionally ``RECIPES`` for other rules.
     """
     if name not in registry:
         return {}
@@ -98,10 +99,10 @@ def initialised(network: Network, seed: int) -> Network:
 
 
 def random_inputs(network: Network, seed: int, count: int = 2) -> Array:
-    """Random inputs (count, *input shape) float32 where there are no data: for a float network to be calibrated on, or to be run once.
+    """Random inputs (count, *input shape) float32 for use without data: to calibrate a float network, or to run one once.
 
-    Without biases a ReLU network is homogeneous: inputs divided by its largest score give scores of order 1, as a trained one makes. A
-    quantised network gets inputs from all over its range.
+    Without biases a ReLU network is homogeneous: inputs divided by its largest score give scores of order 1, as in a trained one. A
+    quantised network gets inputs from its whole range.
     """
     rng = np.random.default_rng([seed, 2])
     if network.input_quant is not None:
@@ -116,7 +117,7 @@ def random_inputs(network: Network, seed: int, count: int = 2) -> Array:
 
 
 def reproduces_input(network: Network) -> bool:
-    """Whether the output stands for the input again, as an autoencoder's: as many values, and no softmax.
+    """Whether the output reproduces the input, as in an autoencoder: the same number of values, and no softmax.
 
     >>> reproduces_input(dense_list("8-2-8", softmax=False)), reproduces_input(dense_list("8-2-8"))
     (True, False)

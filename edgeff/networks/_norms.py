@@ -1,4 +1,4 @@
-"""Batch normalisation put behind convolutions that have none: for training alone, since folding takes it out again."""
+"""Batch normalisation added after convolutions without it: only for training, since folding removes it again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CALIBRATED_ON = 500
 
 
 def with_norms(network: Network) -> Network:
-    """Initialised ``network`` with a batch_norm behind every convolution but the head that has none; it takes over the activation.
+    """Initialised ``network`` with a batch_norm after every convolution without one, except the head; it takes over the activation.
 
     ``ops.canonical`` gives back the structure of ``network``, with a bias in each of these layers. The layer called NAME is followed
     by NAME_norm; its own bias, which batch normalisation would take out, is dropped.
@@ -39,7 +39,7 @@ def with_norms(network: Network) -> Network:
 
 
 def calibrated(network: Network, x: Array) -> Network:
-    """``network`` whose batch normalisation has the statistics of the first samples of x: what frozen filters cannot learn."""
+    """``network`` whose batch normalisation has the statistics of the first samples of x, which frozen filters cannot learn."""
     values, layers = {"input": x[:CALIBRATED_ON]}, []
     for layer in network:
         xs = tuple(values[name] for name in layer.inputs)

@@ -1,4 +1,4 @@
-"""Builds a network structure layer by layer: each method adds one and goes on from its output; shapes follow from the layers."""
+"""Builds a network structure layer by layer: each method adds one that reads the last output; shapes follow from the layers."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class Stack:
     def add(self, name: str, op: Operator, inputs: tuple[str, ...] = (), shape: tuple[int, ...] = (), channels: int = 0) -> str:
         """Adds a layer that reads ``inputs``, by default the last one. Returns its name.
 
-        ``shape`` or ``channels`` where the inputs do not decide the output's shape or its last axis.
+        Give ``shape`` or ``channels`` if the inputs do not determine the output's shape or its last axis.
         """
         inputs = inputs or (self.below,)
         wish = shape or (*self.shapes[inputs[0]][:-1], channels or self.shapes[inputs[0]][-1])
         layer = Layer(name, op, inputs, wish)
-        made = op.output_shape(layer, tuple(self.shapes[i] for i in inputs))
-        self.layers.append(replace(layer, shape=made))
-        self.shapes[name] = made
+        output = op.output_shape(layer, tuple(self.shapes[i] for i in inputs))
+        self.layers.append(replace(layer, shape=output))
+        self.shapes[name] = output
         self.below = name
         return name
 
@@ -90,11 +90,11 @@ class Stack:
         return self._normalised(name, activation)
 
     def average_pool(self, name: str, pool: Pair) -> str:
-        """The average of windows side by side, without padding."""
+        """The average of adjacent windows, without padding."""
         return self._pool(name, AveragePool2d, pool)
 
     def max_pool(self, name: str, pool: Pair) -> str:
-        """The largest of windows side by side, without padding."""
+        """The largest of adjacent windows, without padding."""
         return self._pool(name, MaxPool2d, pool)
 
     def _pool(self, name: str, operator: type[Pool2d], pool: Pair) -> str:

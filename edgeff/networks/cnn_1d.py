@@ -13,7 +13,7 @@ RECIPE = {"optimiser": "adam", "lr": 1e-3, "batch": 64, "epochs": 10, "decay_epo
 
 
 def cnn_1d(input_shape: tuple[int, ...] = (1024, 1), classes: int = 2) -> Network:
-    """Conv 64x8 stride 8, conv 3x16 and 3x32 stride 2, average over 4 in a row, dense; batch norm and ReLU behind each convolution."""
+    """Conv 64x8 stride 8, conv 3x16 and 3x32 stride 2, average over 4 in a row, dense; batch norm and ReLU after each convolution."""
     stack = Stack(input_shape)
     for number, (channels, kernel, stride) in enumerate(((8, 64, 8), (16, 3, 2), (32, 3, 2)), 1):
         stack.conv_1d(f"conv_{number}", channels, kernel, stride)

@@ -25,18 +25,18 @@ RECIPES = {
     "ff": _ADAM | {"lr": 3e-3, "theta": 2.0, "predict": "head", "head_reads": "but_first", "head_rate": 1.0, "negatives": "hard"},
     "scff": {"lr": 1e-3, "epochs": 10, "decay_epochs": (5, 8), "batch": 100, "readout_epochs": 20, "readout_lr": 1e-3, "dropout": 0.2},
 }
-"""Settings of the other rules, for standardised images: the best of two to four rates by the accuracy on the last sixth of CIFAR-10's
-subset after 3 to 6 epochs. PEPITA's best of ten pairs of rate and scale, .001 and .02, diverges in the seventh epoch of ten, so its rate
+"""Settings of the other rules, for standardised images: the best of two to four rates by accuracy on the last sixth of CIFAR-10's
+subset after 3 to 6 epochs. PEPITA's best of ten pairs of rate and scale, 0.001 and 0.02, diverges in the seventh epoch of ten, so its rate
 is lower (Adam, or its usual scale, leaves it at 13 to 17 %). Forward-Forward after 3 epochs: hard negatives 46.2, uniform ones 44.0, a head
 on the last layer alone 40.3, probing 21.7, negatives without labels 37.3; frozen filters 42.9. Those of ``fa``, ``afa`` and
-``forward_gradient`` are a neighbour's, untried.
+``forward_gradient`` are those of a similar rule, untested.
 """
 
 
 def cnn_small(input_shape: tuple[int, ...] = (28, 28, 1), classes: int = 10) -> Network:
     """Convolutions of 20, 40 and 80 channels, each followed by 2x2 max pooling, and a dense head.
 
-    No normalisation. The counts of channels are multiples of ten, so that ten classes can share them out.
+    No normalisation. The channel counts are multiples of ten, so that ten classes can share them evenly.
     """
     stack = Stack(input_shape)
     for number, channels in enumerate((20, 40, 80), 1):

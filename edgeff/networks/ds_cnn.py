@@ -21,7 +21,7 @@ RECIPE = {
 
 
 def ds_cnn(input_shape: tuple[int, ...] = (49, 10, 1), classes: int = 12) -> Network:
-    """Conv 10x4x64 stride 2, four pairs of depthwise 3x3 and pointwise 64, average pool over all, dense; batch norm and ReLU behind each.
+    """Conv 10x4x64 stride 2, four pairs of depthwise 3x3 and pointwise 64, average pool over all, dense; batch norm and ReLU after each.
 
     Args: ``input_shape``, frames, coefficients and 1; ``classes``.
     """

@@ -7,11 +7,11 @@ from edgeff.networks._stack import Stack
 from edgeff.registry import networks
 
 RECIPE = {"optimiser": "adam", "lr": 1e-3, "batch": 512, "epochs": 100, "decay_epochs": (), "momentum": 0.0}
-"""Settings of back-propagation on the host. MLPerf Tiny's (its mean squared error differs by a factor, to which Adam is blind)."""
+"""Settings of back-propagation on the host. MLPerf Tiny's (its mean squared error differs by a factor, which has no effect with Adam)."""
 
 
-def fc_ae(input_shape: tuple[int, ...] = (640,), classes: int = 0) -> Network:  # noqa: ARG001 - all networks are made by one signature
-    """n - 128 x 4 - 8 - 128 x 4 - n for n inputs, batch norm and ReLU behind every layer but the last; it reproduces its input."""
+def fc_ae(input_shape: tuple[int, ...] = (640,), classes: int = 0) -> Network:  # noqa: ARG001 - all networks have this signature
+    """n - 128 x 4 - 8 - 128 x 4 - n for n inputs, batch norm and ReLU after every layer except the last; it reproduces its input."""
     (inputs,) = input_shape
     stack = Stack(input_shape)
     for number, width in enumerate((128, 128, 128, 128, 8, 128, 128, 128, 128), 1):

@@ -9,13 +9,13 @@ from edgeff.ops.softmax import Softmax
 from edgeff.registry import networks
 
 RECIPE = {"optimiser": "adam", "lr": 1e-3, "batch": 32, "epochs": 500, "decay": 0.99, "decay_epochs": (), "decay_every": 1, "momentum": 0.0}
-"""Settings of back-propagation on the host. MLPerf Tiny's: the learning rate is 1e-3 * .99^epoch."""
+"""Settings of back-propagation on the host. MLPerf Tiny's: the learning rate is 1e-3 * 0.99^epoch."""
 
 
 def resnet8(input_shape: tuple[int, ...] = (32, 32, 3), classes: int = 10) -> Network:
     """Conv 16, three stacks of two 3x3 convolutions (16, 32 and 64 channels), average pool over all, dense.
 
-    The second and third stack halve the image, their skip connection by a 1x1 convolution without batch norm.
+    The second and third stack halve the image, in their skip connection by a 1x1 convolution without batch norm.
     """
     stack = Stack(input_shape)
     below = stack.conv("conv", 16, (3, 3))

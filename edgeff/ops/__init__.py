@@ -324,7 +324,7 @@ def split_input(network: Network) -> tuple[Layer | None, Network]:
     return first, replace(network, input_shape=first.shape, input_quant=first.quant.get("output"), layers=rest)
 
 
-def behind(first: Layer, network: Network, input_shape: tuple[int, ...]) -> Network:
+def prepend(first: Layer, network: Network, input_shape: tuple[int, ...]) -> Network:
     """``network`` reading the output of ``first``, which reads raw samples of ``input_shape``: the inverse of ``split_input``."""
     quant = {} if network.input_quant is None else {"output": network.input_quant}
     raw = None if network.input_quant is None else SAMPLES

@@ -120,7 +120,7 @@ def deploy(
             next_step="start from the float model",
         )
     if first is not None:
-        network = behind(first, network, raw_shape)
+        network = prepend(first, network, raw_shape)
     program = lower(network, rule, settings, seed=seed, target=target, stochastic=stochastic, replay=replay)
     return Deployment(program, network, settings, target, replay)
 

@@ -1,7 +1,7 @@
-"""Learning rules, one a file.
+"""Learning rules, one per file.
 
-Each has two readings: ``step``, plain NumPy over a batch in the paper's notation, and ``lower``, its kernel calls. ``find_rule`` gives the
-rule of a name, or of a composition such as ``frozen:conv_2,pepita``.
+Each has two forms: ``step``, plain NumPy over a batch in the paper's notation, and ``lower``, its kernel calls. ``find_rule`` returns the
+rule for a name, or of a composition such as ``frozen:conv_2,pepita``.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ class Settings:
     """Hyper-parameters of host training and of the device.
 
     ``lr`` learning rate; ``momentum``; ``batch``; ``epochs``; ``dropout`` share of hidden activations dropped; ``weight_decay``; ``decay``
-    the factor on the learning rate, at each of the ``decay_epochs`` (host; empty: not), after every ``decay_every`` epochs (host, 0: never)
+    the factor on the learning rate at each of the ``decay_epochs`` (host; empty: none), after every ``decay_every`` epochs (host, 0: never)
     or after every ``decay_steps`` steps (device, 0: never); ``optimiser`` (host): ``sgd`` or ``adam``; ``schedule`` (host): ``steps``, the
-    decay as said; ``linear``, the full rate for the first half of the epochs and then a straight line to 0; ``cosine``, half a cosine to 0.
+    decay described above; ``linear``, the full rate for the first half of the epochs, then a straight line to 0; ``cosine``, half a cosine
+    to 0.
     """
 
     lr: float = 0.1
@@ -99,7 +100,7 @@ class Settings:
 class FeedbackSettings(Settings):
     """Settings of a rule with a fixed random matrix.
 
-    ``feedback_scale``: the rule says what its entries are. ``feedback``: ``generated`` (never stored; signs from the counter-based
+    ``feedback_scale``: each rule defines its meaning. ``feedback``: ``generated`` (never stored; signs from the counter-based
     generator) or ``stored`` (the same matrix in flash).
     """
 
@@ -130,11 +131,11 @@ def _parse(text: str, like: Any) -> Any:
 
 @dataclass
 class Run:
-    """A training run in progress: the structure, the parameters that ``step`` reads, what the rule keeps beside them, and the generator.
+    """A training run in progress: the structure, the parameters that ``step`` reads, the rule's own state, and the generator.
 
-    ``lr`` is the present learning rate and ``epoch`` the present epoch, from 0. ``params`` may hold more than the network's parameters,
-    under names that are no layer's: the optimiser moves them alike, and they end with the run. ``classes`` is set where the network is a
-    group of layers without a head, which a ``local`` rule trains for that many classes; elsewhere it is None. ``device``: the run
+    ``lr`` is the current learning rate and ``epoch`` the current epoch, from 0. ``params`` may hold more than the network's parameters,
+    under names of no layer: the optimiser updates them too, and they end with the run. ``classes`` is set if the network is a
+    group of layers without a head, which a ``local`` rule trains for that many classes; otherwise it is None. ``device``: the run
     stands for learning on a device, with a device's settings, and not for training on the host.
     """
 
@@ -152,7 +153,7 @@ class Run:
 
     @property
     def hidden(self) -> tuple[Layer, ...]:
-        """The trainable layers but the head; a group without a head shows all it has, side branches too."""
+        """The trainable layers except the head; for a group without a head all of them, side branches included."""
         return self.network.trainable if self.classes is not None else self.network.upstream.trainable[:-1]
 
     @property
@@ -162,8 +163,8 @@ class Run:
 
 
 class LayerScores(NamedTuple):
-    """What a network says after the layer called ``layer``: the scores of the classes (B, C) from all layers so far, and the
-    multiply-accumulates spent on a sample so far.
+    """The prediction after the layer called ``layer``: the scores of the classes (B, C) from all layers so far, and the
+    multiply-accumulates per sample so far.
     """
 
     layer: str
@@ -172,14 +173,14 @@ class LayerScores(NamedTuple):
 
 
 class Rule:
-    """The contract of a learning rule. Subclasses set the class attributes and write ``step`` and ``lower``.
+    """The contract of a learning rule. Subclasses set the class attributes and implement ``step`` and ``lower``.
 
-    ``source`` names the paper; ``stores`` says what a step keeps beside the weights; ``settings`` are the host's hyper-parameters;
-    ``device`` maps a numeric to the changes for batch-1 learning there. ``numerics`` are those its step is lowered in, none for a rule of
-    the host alone, and ``why_not`` says why the others are missing. ``drops_out``: its step has dropout on the host. ``local``: no layer
-    waits for an error from above it, so the rule can train the layers below another rule's (``edgeff.rules._groups``). ``side_branches``:
-    it trains layers that the output does not depend on, such as local classifiers; for other rules such layers are left out.
-    ``no_margin`` is the reason why the rule need not beat frozen hidden layers on 64-32-10; empty: it must.
+    ``source`` names the paper; ``stores`` says what a step keeps besides the weights; ``settings`` are the host's hyper-parameters;
+    ``device`` maps a numeric to the changed settings for batch-1 learning there. ``numerics`` are those its step is lowered in, none for a
+    host-only rule, and ``why_not`` says why the others are missing. ``drops_out``: its step supports dropout on the host. ``local``: no
+    layer waits for an error from above it, so the rule can train the layers below another rule's (``edgeff.rules._groups``).
+    ``side_branches``: it trains layers that the output does not depend on, such as local classifiers; for other rules such layers are left
+    out. ``no_margin`` is the reason why the rule need not beat frozen hidden layers on 64-32-10; empty: it must.
     """
 
     name: str = ""
@@ -197,18 +198,19 @@ class Rule:
     divergence_hint: str = "lower the learning rate (--set lr=...)"
 
     def device_settings(self, numeric: Numeric) -> Any:
-        """The hyper-parameters of one sample at a time without momentum, for a numeric.
+        """The hyper-parameters for learning from one sample at a time, without momentum, in a numeric.
 
-        The rate stays: a device has no last step that a schedule could lead to. ``decay_steps`` gives it one.
+        The rate stays constant: a device has no last step for a schedule to end at. ``decay_steps`` gives it a decay.
         """
         plain = {"batch": 1, "momentum": 0.0, "dropout": 0.0, "weight_decay": 0.0, "decay": 0.95, "decay_steps": 0}
         return replace(self.settings, **(plain | dict(self.device.get(numeric, {}))))
 
     def prepare(self, network: Network, settings: Any, seed: int, classes: int | None = None) -> Network:
-        """The network this rule trains, made from an initialised plain one; by default the same. What it adds is drawn from ``seed``.
+        """The network this rule trains, derived from an initialised plain one; by default the same. Added parameters are drawn from
+        ``seed``.
 
-        ``classes`` is given where the network is a group of layers below another rule's, without a head of its own: then a rule may only
-        add side branches, and keeps the names of the others.
+        ``classes`` is given if the network is a group of layers below another rule's, without a head of its own: then a rule may only
+        add side branches, and must keep the names of the others.
         """
         return network
 
@@ -217,45 +219,45 @@ class Rule:
         return False
 
     def start(self, run: Run) -> None:
-        """Sets up what the rule keeps beside the parameters (feedback matrices) in ``run.extra``."""
+        """Sets up the rule's own state (such as feedback matrices) in ``run.extra``."""
 
     def begin_epoch(self, run: Run, x: Array, t: Array) -> None:
-        """Called before each epoch with all training inputs x (n, ...) and targets t (n, C): what a rule does apart from its steps.
+        """Called before each epoch with all training inputs x (n, ...) and targets t (n, C): for what a rule does apart from its steps.
 
-        It may change ``run.extra`` and, where its source has it learn by itself, ``run.params``.
+        It may change ``run.extra`` and, if its source lets them learn separately, ``run.params``.
         """
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
-        """One step's direction for a batch x (B, D) and targets t (B, C): layer -> parameter -> array, averaged over the batch.
+        """The direction of one step for a batch x (B, D) and targets t (B, C): layer -> parameter -> array, averaged over the batch.
 
         ``edgeff.train.loop`` applies it (learning rate, momentum, decay). ``run.params`` is read and never written.
         """
         raise NotImplementedError
 
     def finished(self, run: Run, x: Array, t: Array) -> None:
-        """Called once after the last epoch with all training inputs and targets, for what is fitted to a trained network."""
+        """Called once after the last epoch with all training inputs and targets, for parts that are fitted to a trained network."""
 
     def scores(self, run: Run, x: Array) -> Array:
         """The scores of the classes (B, C); the largest is the prediction."""
         return forward(run.network.upstream, run.params, x)[run.network.layers[-1].name]
 
     def layer_scores(self, run: Run, x: Array) -> Iterator[LayerScores] | None:
-        """The scores of x (B, ...) layer after layer, as far as the caller reads on; the last are those of ``scores``.
+        """The scores of x (B, ...) layer after layer, computed only as far as the caller reads; the last are those of ``scores``.
 
-        None where only the whole network predicts. ``edgeff.studies.early_exit`` stops reading where a sample is sure.
+        None if only the whole network predicts. ``edgeff.studies.early_exit`` stops reading once a sample is certain.
         """
         return None
 
     def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
-        """The room quantisation leaves for learning with this rule, in every range and around the inputs."""
+        """The room that quantisation leaves for learning with this rule, in every range and around the inputs."""
         return Headroom(weights=4.0, hidden=4.0, output=16.0) if numeric == "int16" else Headroom(weights=2.0, hidden=2.0, output=8.0)
 
     def learning_numeric(self, network: Network) -> Numeric:
-        """The number format that this rule learns in, and so the one its settings are for."""
+        """The number format in which this rule learns, and which its settings are for."""
         return network.numeric
 
     def check_device(self, numeric: Numeric) -> None:
-        """Raises Unsupported where this rule's step is not lowered in ``numeric``."""
+        """Raises Unsupported if this rule's step is not lowered in ``numeric``."""
         if numeric not in self.numerics:
             allowed = ", ".join(self.numerics) or "training on the host"
             raise Unsupported(
@@ -271,7 +273,7 @@ class Rule:
 
     @property
     def predicts_by_rule(self) -> bool:
-        """Whether the rule has a way of predicting of its own, which is not the network's forward pass."""
+        """Whether the rule predicts in its own way instead of by the network's forward pass."""
         return type(self).lower_predict is not Rule.lower_predict
 
     def lower_predict(self, build: RuleBuilder) -> Value:
@@ -302,8 +304,8 @@ def find_rule(name: str) -> Rule:
         from edgeff.rules._groups import composed
 
         return composed(name)
-    found: Rule = registry[name]
-    return found
+    rule: Rule = registry[name]
+    return rule
 
 
 def is_rule(name: str) -> bool:

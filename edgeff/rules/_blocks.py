@@ -1,7 +1,7 @@
-"""Blocks: runs of layers that learn from a loss of their own at their end, and from nothing above it.
+"""Blocks: runs of layers that learn from their own loss at their end, and from nothing above it.
 
-A block has a few layers with weights and what stands between them. On the host and on the device alike its end is computed, its loss says
-what the end shall change, that walks back inside the block, and the next block reads what this one computed as plain data.
+A block has a few layers with weights and the layers between them. On the host and on the device its end is computed, its loss gives
+the error at the end, which walks back inside the block, and the next block reads the output of this one as plain data.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edgeff.rules._building import RuleBuilder
 
 @dataclass(frozen=True)
 class Block:
-    """The layers of a block in the network's order; the last one is its end, where its loss stands."""
+    """The layers of a block in the network's order; the last one is its end, where its loss is."""
 
     layers: tuple[Layer, ...]
 
@@ -33,15 +33,15 @@ class Block:
     @property
     def learning(self) -> frozenset[str]:
         """The layers that a gradient has to reach: those whose output depends on a weight of the block."""
-        found: set[str] = set()
+        names: set[str] = set()
         for layer in self.layers:
-            if layer.trainable or any(name in found for name in layer.inputs):
-                found.add(layer.name)
-        return frozenset(found)
+            if layer.trainable or any(name in names for name in layer.inputs):
+                names.add(layer.name)
+        return frozenset(names)
 
 
 def require_classes(network: Network, rule: str, target: str = "class") -> None:
-    """Raises Unsupported for a network whose output is no choice among classes, or that has nothing below its head."""
+    """Raises Unsupported for a network that is not a classifier, or that has nothing below its head."""
     if not kind(network.layers[-1]).probabilities or target != "class":
         got = f"a network that ends in {network.layers[-1].kind}" if target == "class" else "a network that reproduces its input"
         raise Unsupported(f"rule {rule}", got=got, allowed="a classifier that ends in softmax", next_step="use another rule")
@@ -52,24 +52,24 @@ def require_classes(network: Network, rule: str, target: str = "class") -> None:
 def blocks(layers: Sequence[Layer], size: int = 1, *, head: bool = True) -> tuple[Block, ...]:
     """The blocks of ``size`` layers with weights each; the last may have fewer. Batch normalisation does not count.
 
-    What is computed element by element belongs to the layer whose output it reads: no block ends between the two.
+    An elementwise layer belongs to the layer whose output it reads: no block ends between the two.
 
-    With a ``head`` the last layer with weights is in no block. Raises Unsupported where a layer of a block does not lead to its end.
+    With a ``head`` the last layer with weights is in no block. Raises Unsupported if a layer of a block does not lead to its end.
     """
     weighted = [index for index, layer in enumerate(layers) if layer.trainable]
-    behind = weighted.pop() if head else len(layers)
+    stop = weighted.pop() if head else len(layers)
     cores = [index for index in weighted if not kind(layers[index]).moving]
-    found = []
+    result = []
     for part in (cores[first : first + size] for first in range(0, len(cores), size)):
         last = part[-1]
-        while last + 1 < behind and kind(layers[last + 1]).elementwise and layers[last].name in layers[last + 1].inputs:
+        while last + 1 < stop and kind(layers[last + 1]).elementwise and layers[last].name in layers[last + 1].inputs:
             last += 1
-        found.append(checked(Block(tuple(layers[part[0] : last + 1]))))
-    return tuple(found)
+        result.append(checked(Block(tuple(layers[part[0] : last + 1]))))
+    return tuple(result)
 
 
 def checked(block: Block) -> Block:
-    """The block. Raises Unsupported for a layer with weights that its end does not depend on."""
+    """The block. Raises Unsupported for a layer with weights on which its end does not depend."""
     needed = {block.end.name}
     for layer in reversed(block.layers):
         if layer.name in needed:
@@ -79,18 +79,18 @@ def checked(block: Block) -> Block:
                 f"a block that ends in layer {block.end.name!r}",
                 got=f"layer {layer.name!r}, which does not lead there",
                 allowed="layers that lead to the end of their block",
-                next_step="choose another count of layers a block",
+                next_step="choose another number of layers per block",
             )
     return block
 
 
 def macs(layer: Layer) -> int:
-    """The multiply-accumulates of a sample in a layer with weights; 0 for another."""
+    """The multiply-accumulates per sample of a layer with weights; 0 for other layers."""
     return layer.params["weight"].size * prod(layer.shape[:-1]) if layer.trainable and not kind(layer).moving else 0
 
 
 Start = Array | Mapping[str, Array]
-"""The inputs x of a batch, or all that is known before the first of the layers to compute, by name."""
+"""The inputs x of a batch, or by name all values known before the first layer to compute."""
 
 
 def walk(layers: Sequence[Layer], run: Run, x: Start) -> Iterator[tuple[Layer, Activations]]:
@@ -105,7 +105,7 @@ Local = Callable[[Block, Array], Array]
 
 
 def step_blocks(run: Run, layers: Sequence[Layer], parts: Sequence[Block], x: Start, local: Local) -> tuple[Gradients, Activations]:
-    """The directions of all blocks for a batch x, and the activations of ``layers``, which hold the blocks.
+    """The directions of all blocks for a batch x, and the activations of ``layers``, which contain the blocks.
 
     ``local(block, h)`` is a sample's d loss / d h at the block's end h, (B, ..).
     """

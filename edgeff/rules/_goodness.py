@@ -1,4 +1,4 @@
-"""Goodness, the mathematics that Forward-Forward and its kin share: a layer's local loss, what a negative is, and who reads a hidden layer.
+"""Goodness, the mathematics shared by Forward-Forward and its variants: local losses, negatives, and the readers of hidden layers.
 
 Activations are (B, ..., n): n units of a dense layer, or n channels at every place of a convolution.
 """
@@ -16,7 +16,7 @@ from edgeff.ops.normalise import Normalise
 from edgeff.ops.parallel import empty
 
 PEER_KEEP = 0.9
-"""The share of a unit's running mean activity that a step keeps (Hinton's own code)."""
+"""The share of a unit's running mean activity kept per step (Hinton's own code)."""
 BLURS = 6
 
 
@@ -32,15 +32,16 @@ def goodness(h: Array) -> Array:
 
 
 def places_of(h: Array) -> int:
-    """The count of places of a convolution's output h (B, H, W, C); 1 of a dense layer's."""
+    """The number of places of a convolution's output h (B, H, W, C); 1 for a dense layer's."""
     return prod(h.shape[1:-1])
 
 
 def local_delta(h: Array, theta: float, sharpness: float) -> Array:
     """d loss / d h of ``n / 2s (softplus(s (theta - G+)) + softplus(s (G- - theta)))`` for h (2 B, ..., n): positives first.
 
-    n counts units or channels, so that ``d loss / d h = -+sigmoid h`` over the count of places: one learning rate serves every width and
-    size. Each row weighs 2: an average over the 2 B rows is the sum of those over both halves. The ReLU's gate is in it, for h is 0 there.
+    n counts units or channels, so that ``d loss / d h = -+sigmoid h`` divided by the number of places: one learning rate serves every width
+    and size. Each row has weight 2: an average over the 2 B rows is the sum of the averages over both halves. The ReLU's gate is included,
+    since h is 0 there.
     """
     pull = goodness(h) - np.asarray(theta, h.dtype)
     half = len(h) // 2
@@ -50,9 +51,9 @@ def local_delta(h: Array, theta: float, sharpness: float) -> Array:
 
 
 def peer_pull(means: Array, h: Array, strength: float) -> Array:
-    """What peer normalisation adds to the delta of the positives h (B, ..., n): ``2 strength (m - mean m)`` (n,) over the count of places.
+    """The term of peer normalisation in the delta of the positives h (B, ..., n): ``2 strength (m - mean m)`` (n,) / places.
 
-    ``means`` (n,), the running mean activity m, moves a step. To the first order it is the gradient of ``strength / 2 (1 - keep)
+    ``means`` (n,), the running mean activity m, is updated once. To first order it is the gradient of ``strength / 2 (1 - keep)
     sum (m - mean m)^2``, but no ReLU gates it: it can revive a unit that is always off (Hinton's own code).
     """
     means *= PEER_KEEP
@@ -78,8 +79,8 @@ def likely_wrong(key: int, labels: Array, scores: Array) -> Array:
 def mixtures(x: Array, rng: np.random.Generator) -> Array:
     """Negatives without labels: each sample of x (B, ...) mixed with another one by a mask of large regions (Hinton 2022, section 3.2).
 
-    The mask is random bits, blurred BLURS times by [1/4, 1/2, 1/4] along each axis of the image (H, W, C), or along a vector, and cut at
-    the median 1/2. Beyond the border lies the opposite one.
+    The mask is random bits, blurred BLURS times by [1/4, 1/2, 1/4] along each axis of the image (H, W, C), or along a vector, and
+    thresholded at the median 1/2. The borders wrap around.
     """
     axes = tuple(range(1, max(x.ndim - 1, 2)))
     mask = rng.integers(0, 2, x.shape[: len(axes) + 1]).astype(np.float32)
@@ -94,7 +95,7 @@ def mixtures(x: Array, rng: np.random.Generator) -> Array:
 
 
 class Parts(NamedTuple):
-    """A network of layers that learn by goodness, taken apart.
+    """A network of layers that learn by goodness, split into parts.
 
     ``below``: the layers up to the last hidden one, in order; ``hidden``: those of them with weights; ``above``: the others that the output
     depends on; ``heads``: those of them with weights, linear readers of hidden layers.
@@ -107,7 +108,7 @@ class Parts(NamedTuple):
 
 
 def parts(network: Network) -> Parts:
-    """``network`` taken apart: a layer with weights is hidden where a ``normalise`` follows it, for that hides its goodness."""
+    """The parts of ``network``: a layer with weights is hidden if a ``normalise``, which hides its goodness, follows it."""
     layers, leads = network.upstream.layers, set[str]()
     for layer in reversed(layers):
         if isinstance(layer.op, Normalise) or layer.name in leads:
@@ -119,7 +120,7 @@ def parts(network: Network) -> Parts:
 
 
 def macs_of(layer: Layer) -> int:
-    """The multiply-accumulates of a layer for one sample, as its kernels count them: weights at every place, and two a normalised value."""
+    """The multiply-accumulates per sample of a layer, as its kernels count them: weights at every place, and two per normalised value."""
     if isinstance(layer.op, Normalise):
         return 2 * prod(layer.shape)
     return layer.params["weight"].size * prod(layer.shape[:-1]) if layer.trainable else 0

@@ -1,8 +1,9 @@
-"""One network, several rules: a composition such as ``frozen:conv_2,pepita`` gives each group of layers a rule of its own.
+"""One network, several rules: a composition such as ``frozen:conv_2,pepita`` gives each group of layers its own rule.
 
 ``RULE:LAYER`` takes the layers up to and including LAYER; the last rule, without a layer, takes the rest and its head. A rule below another
-one must be ``local``: no error comes down to it. The last rule sees the output of the groups below it as its input: it may be any rule,
-with its own preparation, and its error never passes the cut. A cut lies where all that follows reads that one layer alone.
+one must be ``local``: no error reaches it from above. The last rule sees the output of the groups below it as its input: it may be any
+rule, with its own preparation, and its error never passes the cut. A cut is possible after a layer if it is the only one that later layers
+read.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from edgeff.rules._building import RuleBuilder
 
 
 class Group(NamedTuple):
-    """A rule and the layers it trains, as a network of their own; ``cut`` is the layer whose output goes on, empty for the last group.
+    """A rule and the layers it trains, as a network of their own; ``cut`` is the layer whose output the next group reads, empty for the
+    last group.
 
-    ``bridge`` converts that output where the next group has another number format.
+    ``bridge`` converts that output if the next group has another number format.
     """
 
     rule: Rule
@@ -36,7 +38,7 @@ class Group(NamedTuple):
 
 @lru_cache
 def composed(name: str) -> Composed:
-    """The composition that ``name`` spells. Raises BadInput for a malformed one, an unknown rule, or one that cannot be below another."""
+    """The composition called ``name``. Raises BadInput for a malformed one, an unknown rule, or one that cannot be below another."""
     *below, last = (part.strip().partition(":") for part in name.split(","))
     if last[1] or not all(layer for _, _, layer in below):
         raise BadInput("composition of rules", got=repr(name), allowed="RULE:LAYER,..,RULE such as frozen:conv_2,pepita")
@@ -49,10 +51,11 @@ def composed(name: str) -> Composed:
 
 
 class Composed(Rule):
-    """The rules of a composition, each on its group. Settings are those of the last rule; the others keep their own but for the optimiser.
+    """The rules of a composition, each on its group. Settings are those of the last rule; the others keep their own, except for the
+    optimiser.
 
-    A direction of a group below is scaled by the ratio of its rule's learning rate to the last rule's, as they are by default, so that one
-    optimiser and one schedule serve all (Adam does not feel the ratio).
+    A direction of a group below is scaled by the ratio of its rule's learning rate to the last rule's, both by default, so that one
+    optimiser and one schedule serve all (Adam is insensitive to the ratio).
     """
 
     source = "each rule's own"
@@ -74,7 +77,7 @@ class Composed(Rule):
         return self.tail.device_settings(numeric)
 
     def groups(self, network: Network) -> list[Group]:
-        """The network taken apart at the cuts. Raises BadInput where a cut is no layer, or more than its output goes on."""
+        """The network split at the cuts. Raises BadInput if a cut is not a layer, or later layers also read others before it."""
         found, rest = [], network
         for rule, cut in self.parts[:-1]:
             below, bridge, rest = split(rest, cut)
@@ -86,8 +89,8 @@ class Composed(Rule):
         layers: list[Layer] = []
         below = "input"
         for rule, part, cut, bridge in self.groups(network):
-            made = rule.prepare(part, rule.settings if cut else settings, seed, classes if cut else None)
-            layers += [_reading(layer, {"input": below}) for layer in made]
+            prepared = rule.prepare(part, rule.settings if cut else settings, seed, classes if cut else None)
+            layers += [_reading(layer, {"input": below}) for layer in prepared]
             layers += [bridge] if bridge else []
             below = bridge.name if bridge else cut
         return replace(network, layers=tuple(layers))
@@ -106,10 +109,10 @@ class Composed(Rule):
             rule.start(part)
 
     def _walk(self, run: Run, x: Array) -> Iterator[tuple[Rule, Run, Array, float]]:
-        """Each group's rule and run, what it reads, and the factor on its directions."""
+        """Each group's rule and run, its input, and the factor on its directions."""
         for rule, cut, part in run.extra["groups"]:
             part.params, part.steps, part.epoch = run.params, run.steps, run.epoch
-            # On a device each group has the rate of its own settings, whatever the last rule's is.
+            # On a device each group uses the rate of its own settings, independent of the last rule's.
             last = run.settings.lr if run.device else self.tail.settings.lr
             factor = part.settings.lr / last if cut else 1.0
             part.lr = factor * run.lr
@@ -118,26 +121,26 @@ class Composed(Rule):
                 x = forward(up_to(part.network, cut), run.params, x)[cut]
 
     def begin_epoch(self, run: Run, x: Array, t: Array) -> None:
-        for rule, part, seen, _ in self._walk(run, x):
-            rule.begin_epoch(part, seen, t)
+        for rule, part, inputs, _ in self._walk(run, x):
+            rule.begin_epoch(part, inputs, t)
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
-        made: Gradients = {}
-        for rule, part, seen, factor in self._walk(run, x):
-            for layer, direction in rule.step(part, seen, t).items():
-                made[layer] = direction if factor == 1.0 else {name: factor * value for name, value in direction.items()}
-        return made
+        gradients: Gradients = {}
+        for rule, part, inputs, factor in self._walk(run, x):
+            for layer, direction in rule.step(part, inputs, t).items():
+                gradients[layer] = direction if factor == 1.0 else {name: factor * value for name, value in direction.items()}
+        return gradients
 
     def finished(self, run: Run, x: Array, t: Array) -> None:
-        for rule, part, seen, _ in self._walk(run, x):
-            rule.finished(part, seen, t)
+        for rule, part, inputs, _ in self._walk(run, x):
+            rule.finished(part, inputs, t)
 
     def scores(self, run: Run, x: Array) -> Array:
-        *_, (rule, part, seen, _) = self._walk(run, x)
-        return rule.scores(part, seen)
+        *_, (rule, part, inputs, _) = self._walk(run, x)
+        return rule.scores(part, inputs)
 
     def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
-        """The last rule's, its margin around what its group reads, which it may modulate, and none around the network's own input."""
+        """The last rule's, with its margin around its group's input, which it may modulate, and none around the network's own input."""
         *_, below, last = self.groups(network)
         room = self.tail.headroom(last.network, settings, numeric)
         return replace(room, input_margin=0.0, margins={below.cut: room.input_margin})
@@ -195,15 +198,16 @@ class Composed(Rule):
 
 
 def up_to(network: Network, name: str) -> Network:
-    """The layers that the layer called ``name`` depends on, and itself, which is the output."""
+    """The layer called ``name`` as the output, with the layers on which it depends."""
     index = [layer.name for layer in network].index(name)
     return replace(network, layers=network.layers[: index + 1]).upstream
 
 
 def split(network: Network, cut: str) -> tuple[Network, Layer | None, Network]:
-    """The layers up to ``cut`` with their side branches, what converts its output, and those after it, which read that as ``"input"``.
+    """The layers up to ``cut`` with their side branches, the layer that converts its output, and the layers after it, which read that as
+    ``"input"``.
 
-    Nothing converts it where all later layers read the layer itself.
+    There is no conversion if all later layers read the layer itself.
     """
     names = [layer.name for layer in network.upstream]
     if cut not in names[:-1]:
@@ -221,14 +225,14 @@ def split(network: Network, cut: str) -> tuple[Network, Layer | None, Network]:
     crossing = {name for layer in above for name in layer.inputs if name in lower} - {cut}
     if crossing:
         raise BadInput(
-            f"a cut of network {network.name!r} behind {cut!r}",
+            f"a cut of network {network.name!r} after {cut!r}",
             got=f"later layers that read {', '.join(sorted(crossing))}",
-            allowed=f"a cut where they read {cut!r} alone",
+            allowed=f"a cut where they read only {cut!r}",
         )
     last = bridge or network[cut]
-    behind = tuple(_reading(layer, {last.name: "input"}) for layer in above)
+    later = tuple(_reading(layer, {last.name: "input"}) for layer in above)
     part = replace(network, layers=tuple(layer for layer in network if layer.name in lower))
-    return part, bridge, replace(network, input_shape=last.shape, input_quant=last.quant.get("output"), layers=behind)
+    return part, bridge, replace(network, input_shape=last.shape, input_quant=last.quant.get("output"), layers=later)
 
 
 def _reading(layer: Layer, names: dict[str, str]) -> Layer:

@@ -1,6 +1,6 @@
-"""A plain network made ready for goodness: the label before its inputs, normalisation before its weights, a head on its hidden layers.
+"""A plain network prepared for goodness: the label before its inputs, normalisation before its weights, a head on its hidden layers.
 
-And its first layers' passes under many labels, at the cost of one (``Labelled``).
+Also the passes of its first layers under many labels at the cost of one (``Labelled``).
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ EPS = 1e-4
 
 
 def check(network: Network) -> None:
-    """Raises Unsupported for a network that cannot learn by goodness: a chain of layers with ReLU and a dense head, no normalisation."""
+    """Raises Unsupported unless the network can learn by goodness: a chain of layers with ReLU and a dense head, no normalisation."""
     first, *_, head = network.trainable if len(network.trainable) > 1 else (None, None)
     if first is None or head is None:
         raise Unsupported("rule ff", got="a network without a hidden layer", allowed="at least one hidden layer and the head")
     refused = sorted({layer.kind for layer in network if not _takes_part(kind(layer))})
     if refused or not isinstance(head.op, Dense) or kind(first).channelwise or first.inputs != ("input",):
-        got = f"layers of kind {', '.join(refused)}" if refused else f"{first.kind} first, behind {first.inputs[0]}, and {head.kind} last"
+        got = f"layers of kind {', '.join(refused)}" if refused else f"{first.kind} first, after {first.inputs[0]}, and {head.kind} last"
         allowed = "a chain of layers with weights, pools, reshapes and a softmax: weights first (not depthwise), a dense head last"
         raise Unsupported("rule ff", got=got, allowed=allowed, next_step="use another rule")
     for layer in network.trainable[:-1]:
@@ -41,20 +41,21 @@ def check(network: Network) -> None:
 
 
 def _takes_part(op: Operator) -> bool:
-    """Whether an operator may stand in a chain that learns by goodness: weights, what keeps their outputs positive, the softmax."""
+    """Whether an operator is allowed in a chain that learns by goodness: with weights, keeping outputs positive, or the softmax."""
     return op.weighted or op.keeps_sign or op.probabilities
 
 
 def _uniform(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int) -> Array:
-    """``U(+-sqrt(6 / fan_in))``, as the layers draw theirs."""
+    """``U(+-sqrt(6 / fan_in))``, as for the layers' own weights."""
     limit = np.sqrt(6.0 / fan_in)
     return rng.uniform(-limit, limit, shape).astype(np.float32)
 
 
 def prepared(network: Network, settings: Any, seed: int) -> Network:
-    """``network`` with ``label`` (unless ``negatives`` are ``mixed``) and ``normalise`` first, and ``normalise`` before all other weights.
+    """``network`` with ``label`` (unless ``negatives`` are ``mixed``) and ``normalise`` first, and ``normalise`` before all other layers
+    with weights.
 
-    The first layer gets weights for the label before its others. With ``head_reads="but_first"`` the head gets one more part for each
+    The first layer gets weights for the label in front of its others. With ``head_reads="but_first"`` the head gets another part for each
     hidden layer between the first and the last, and their sums.
     """
     check(network)
@@ -86,7 +87,7 @@ def prepared(network: Network, settings: Any, seed: int) -> Network:
 
 
 def _with_label_weights(layer: Layer, classes: int, seed: int) -> Mapping[str, Array]:
-    """The first layer's parameters with weights (..., classes) before those on its last axis, its inputs or input channels."""
+    """The first layer's parameters with weights (..., classes) in front on its last axis, the inputs or input channels."""
     weight = layer.params["weight"]
     shape = (*weight.shape[:-1], classes)
     columns = _uniform(np.random.default_rng([seed, 4]), shape, prod(weight.shape[1:-1]) * (classes + weight.shape[-1]))
@@ -94,20 +95,20 @@ def _with_label_weights(layer: Layer, classes: int, seed: int) -> Mapping[str, A
 
 
 def _more_heads(head: Layer, sources: list[str], layers: list[Layer], seed: int) -> list[Layer]:
-    """Linear readers of ``sources``, each followed by its sum with what is before it; the first of them adds to ``head``."""
-    rng, made, total = np.random.default_rng([seed, 5]), list[Layer](), head.name
+    """Linear readers of ``sources``, each followed by its sum with the previous one; the first adds to ``head``."""
+    rng, heads, total = np.random.default_rng([seed, 5]), list[Layer](), head.name
     sizes = {layer.name: prod(layer.shape) for layer in layers}
     for source in sources:
         weight = _uniform(rng, (head.shape[0], sizes[source]), sizes[source])
         part = Layer(f"{head.name}_{source}", Dense(), (source,), head.shape, {"weight": weight})
-        made += [part, Layer(f"{part.name}_sum", Add(), (total, part.name), head.shape)]
-        total = made[-1].name
-    return made
+        heads += [part, Layer(f"{part.name}_sum", Add(), (total, part.name), head.shape)]
+        total = heads[-1].name
+    return heads
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """What the layers before a dense one make of x (B, D) under labels (k B,): the rows ``[label, x] / length``, never written out.
+    """The input of a dense layer from x (B, D) under labels (k B,): the rows ``[label, x] / length``, never stored.
 
     Weights are multiplied by x once for all k copies, and so is their gradient. ``length`` is (k B, 1).
     """
@@ -119,7 +120,7 @@ class Labelled:
 
     @classmethod
     def of(cls, layer: Layer, x: Array, labels: Array) -> Labelled | Array:
-        """The output of a ``label`` layer; an image is written out."""
+        """The output of a ``label`` layer; an image is stored in full."""
         if len(layer.shape) > 1:
             return with_label(layer, x, labels)
         return cls(layer, x.reshape(len(x), -1), labels, np.ones((len(labels), 1), x.dtype))
@@ -128,7 +129,7 @@ class Labelled:
         return len(self.labels)
 
     def __getitem__(self, rows: slice) -> Labelled:
-        """Some of the copies of x: ``rows`` begins and ends between them."""
+        """Some of the copies of x: ``rows`` begins and ends at copy boundaries."""
         return replace(self, labels=self.labels[rows], length=self.length[rows])
 
     @property
@@ -155,7 +156,7 @@ class Labelled:
         """``delta^T rows / (k B)`` for delta (k B, n_out) of a dense layer, and its bias' gradient."""
         classes = self.entries.shape[1]
         share = delta / (self.length * len(self))
-        made = np.empty((delta.shape[1], classes + self.x.shape[1]), delta.dtype)
-        made[:, :classes] = share.T @ self.entries[self.labels]
-        made[:, classes:] = outer_sum(share.reshape(-1, len(self.x), delta.shape[1]).sum(axis=0), self.x)
-        return {"weight": made} | ({"bias": delta.mean(axis=0)} if "bias" in params else {})
+        gradient = np.empty((delta.shape[1], classes + self.x.shape[1]), delta.dtype)
+        gradient[:, :classes] = share.T @ self.entries[self.labels]
+        gradient[:, classes:] = outer_sum(share.reshape(-1, len(self.x), delta.shape[1]).sum(axis=0), self.x)
+        return {"weight": gradient} | ({"bias": delta.mean(axis=0)} if "bias" in params else {})

@@ -1,6 +1,6 @@
 """A linear read-out fitted to the features of layers that no longer change: softmax regression, or least squares, by Adam.
 
-In come the read-outs' parameters, which are changed in place, and their features; several read-outs add up, as one over all their features.
+Inputs are the read-outs' parameters, changed in place, and their features; several read-outs add up to one over all features.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from edgeff.ir import Array
 from edgeff.ops.parallel import outer_sum, product
 
 MEAN, SQUARE, SMALL = 0.9, 0.999, 1e-8
-"""Adam's (Kingma & Ba 2015)."""
+"""Constants of Adam (Kingma & Ba 2015)."""
 
 
 class _Adam:
@@ -45,9 +45,9 @@ def fit_readout(
 ) -> None:
     """Fits the read-outs ``params`` (``weight`` (C, n_l) and, with a bias, ``bias`` (C,)) in place, so that their sum gives t (n, C).
 
-    Args: ``features``, a read-out's (n, n_l) each, float; ``lr`` falls linearly to 0 over the ``epochs`` passes; ``dropout``, the share of
-    features dropped from each mini-batch; ``softmax``: cross-entropy behind one, else half the squared error. Costs an epoch 2 C multiply-
-    accumulates a feature and sample.
+    Args: ``features``, float (n, n_l) for each read-out; ``lr`` falls linearly to 0 over the ``epochs`` passes; ``dropout``, the share of
+    features dropped from each mini-batch; ``softmax``: cross-entropy after a softmax, else half the squared error. Cost per epoch: 2 C
+    multiply- accumulates per feature and sample.
     """
     optimisers: list[dict[str, _Adam]] = [{name: _Adam(value) for name, value in own.items()} for own in params]
     keep, total, done = 1.0 - dropout, epochs * -(-len(t) // batch), 0
@@ -55,18 +55,18 @@ def fit_readout(
         order = rng.permutation(len(t))
         for first in range(0, len(order), batch):
             index = order[first : first + batch]
-            seen = [each[index] for each in features]
+            inputs = [each[index] for each in features]
             if dropout:
-                seen = [each * ((rng.random(each.shape, np.float32) < keep) / np.float32(keep)) for each in seen]
+                inputs = [each * ((rng.random(each.shape, np.float32) < keep) / np.float32(keep)) for each in inputs]
             y = np.zeros_like(t, shape=(len(index), t.shape[1]))
-            for each, own in zip(seen, params, strict=True):
+            for each, own in zip(inputs, params, strict=True):
                 y += product(each, own["weight"].T) + own.get("bias", 0.0)
             if softmax:
                 y = np.exp(y - y.max(axis=1, keepdims=True))
                 y /= y.sum(axis=1, keepdims=True)
             error = (y - t[index]) / np.float32(len(index))
             rate = lr * (1.0 - done / total)
-            for each, optimiser in zip(seen, optimisers, strict=True):
+            for each, optimiser in zip(inputs, optimisers, strict=True):
                 optimiser["weight"].apply(outer_sum(error, each), rate)
                 if "bias" in optimiser:
                     optimiser["bias"].apply(error.sum(axis=0), rate)

@@ -1,9 +1,9 @@
-"""Meta-training of TDCA's top-down network: an evolution strategy whose fitness is what fresh bottom-up networks learn under it.
+"""Meta-training of TDCA's top-down network: an evolution strategy whose fitness is how well fresh bottom-up networks learn under it.
 
-A generation draws parameters in antithetic pairs about the present ones (Salimans et al. 2017); all members train the same networks from
-the same initial weights on the same mini-batches, at once. Fitness is the rank by the loss on validation samples that the inner run has not
-seen, averaged over inner runs. Lessons come from synthetic tasks, which is how the network shipped was made (``benchmarks/tdca_meta.py``),
-or from one's own training data; test data are never read.
+A generation draws parameters in antithetic pairs around the current ones (Salimans et al. 2017); all members train the same networks from
+the same initial weights on the same mini-batches, in parallel. Fitness is the rank by the loss on validation samples that the inner run has
+not seen, averaged over inner runs. Lessons come from synthetic tasks, as for the shipped network (``benchmarks/tdca_meta.py``),
+or from your own training data; test data are never read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edgeff.rules._top_down import TopDown, diffusion, error_code, random_top_do
 
 
 class Lesson(NamedTuple):
-    """What one inner run learns: inputs (n, D) float32 and classes (n,) to train on, and the same for its validation."""
+    """The data of one inner run: inputs (n, D) float32 and classes (n,) to train on, and the same for its validation."""
 
     x: Array
     y: Array
@@ -38,8 +38,8 @@ Lessons = Callable[[np.random.Generator], Lesson]
 class MetaSettings:
     """``generations`` of ``pairs`` antithetic pairs, each judged on ``runs`` inner runs of ``epochs`` epochs.
 
-    ``sigma`` is the deviation of the perturbations, ``lr`` the step of Adam, falling to 0 on a line; ``hidden`` the widths of the hidden
-    layer that inner runs take in turn.
+    ``sigma`` is the deviation of the perturbations, ``lr`` Adam's learning rate, falling linearly to 0; ``hidden`` the widths of the hidden
+    layer, used by inner runs in turn.
     """
 
     generations: int = 200
@@ -53,7 +53,7 @@ class MetaSettings:
 
 @dataclass
 class Evolution:
-    """The strategy's state: the parameters, Adam's two moments, and the count of generations done."""
+    """The strategy's state: the parameters, Adam's two moments, and the number of generations done."""
 
     theta: Array
     mean: Array
@@ -66,7 +66,7 @@ class Evolution:
 
 
 def synthetic(rng: np.random.Generator, samples: int = 600, inputs: int = 64, counts: tuple[int, ...] = (10,)) -> Lesson:
-    """A task of its own, of one of the ``counts`` of classes.
+    """A random synthetic task, with a number of classes from ``counts``.
 
     Each class is three Gaussian clouds in 12 dimensions, seen through a random linear map and a sigmoid.
     """
@@ -80,7 +80,7 @@ def synthetic(rng: np.random.Generator, samples: int = 600, inputs: int = 64, co
 
 
 def drawn_from(x: Array, y: Array, classes: int, samples: int = 600) -> Lessons:
-    """Lessons from one set of samples x (n, D), y (n,): each halves it at random, at most ``samples`` a half."""
+    """Lessons from one set of samples x (n, D), y (n,): each a random half split, at most ``samples`` per half."""
 
     def lesson(rng: np.random.Generator) -> Lesson:
         order = rng.permutation(len(x))
@@ -92,15 +92,15 @@ def drawn_from(x: Array, y: Array, classes: int, samples: int = 600) -> Lessons:
 
 
 def inner_settings(epochs: int, source: str = "meta") -> Settings:
-    """The rule's own settings for an inner run, or for ``fit`` with the top-down network ``source`` to do the same."""
+    """The rule's settings for an inner run, or for ``fit`` to do the same with the top-down network ``source``."""
     settings: Settings = find_rule("tdca").settings.changed({"epochs": str(epochs), "decay_epochs": "", "top_down": source})
     return settings
 
 
 def inner_losses(networks: TopDown, lesson: Lesson, hidden: int, settings: Settings, seed: int) -> Array:
-    """The cross-entropy (P,) on the validation part after training by each of P top-down networks.
+    """The cross-entropy (P,) on the validation part after training with each of P top-down networks.
 
-    It is what ``edgeff.train.loop.fit`` does, P at once: the bottom-up network D-hidden-C, its initial weights and the order of samples are
+    The same as ``edgeff.train.loop.fit``, P at once: the bottom-up network D-hidden-C, its initial weights and the order of samples are
     those of ``fit`` with ``seed``.
     """
     population, inputs, classes = len(networks.U), lesson.x.shape[1], lesson.classes
@@ -159,9 +159,9 @@ def evolve(state: Evolution, lessons: Lessons, settings: MetaSettings, seed: int
     for run in range(settings.runs):
         hidden = settings.hidden[(state.generation * settings.runs + run) % len(settings.hidden)]
         with np.errstate(over="ignore", invalid="ignore"):
-            found = inner_losses(population, lessons(rng), hidden, inner_settings(settings.epochs), int(rng.integers(2**31)))
-        fitness += centred_ranks(found) / settings.runs
-        losses.append(float(found.mean()))
+            inner = inner_losses(population, lessons(rng), hidden, inner_settings(settings.epochs), int(rng.integers(2**31)))
+        fitness += centred_ranks(inner) / settings.runs
+        losses.append(float(inner.mean()))
     gradient = (fitness[: settings.pairs] - fitness[settings.pairs :]) @ noise / settings.pairs
     state.mean = 0.9 * state.mean + 0.1 * gradient
     state.square = 0.99 * state.square + 0.01 * gradient**2

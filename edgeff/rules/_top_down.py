@@ -1,13 +1,13 @@
-"""The top-down network of TDCA: output error in, credits out, and what ties it to networks of any width and any count of classes.
+"""The top-down network of TDCA: output error in, credits out, and its connection to networks of any width and any number of classes.
 
     code     s = e E^T                                  E (CODE, C), entries +-1 / sqrt(C), generated
     units    u = s U^T,  a = relu(u + b) - relu(b - u)  U (m, CODE), b (m,), learned
     credits  c = a V^T                                  V (k, m), learned
     diffused d_l = c D_l^T                              D_l (n_l, k), entries +-1 / sqrt(k), generated
 
-The units are odd: the credit of an error is the opposite of the opposite error's, and no error gives no credit, or a drift common to all
+The units are odd: opposite errors give opposite credits, and no error gives no credit; otherwise a drift common to all
 samples would carry the hidden units away. With b = 0 all is linear, direct feedback alignment by a matrix of rank at most min(m, k).
-The fixed matrices are the same in every run (``SEED``), so that what is learned can count on them; they are never stored.
+The fixed matrices are the same in every run (``SEED``), so that the learned parameters can rely on them; they are never stored.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CODE_NAME = "error_code"
 
 @dataclass(frozen=True)
 class TopDown:
-    """The learned parameters: ``U`` (m, CODE), ``b`` (m,), ``V`` (k, m); all may have one more axis in front, of a population."""
+    """The learned parameters: ``U`` (m, CODE), ``b`` (m,), ``V`` (k, m); all may have a leading population axis."""
 
     U: Array
     b: Array
@@ -46,7 +46,7 @@ class TopDown:
         return (np.maximum(u + b, 0) - np.maximum(b - u, 0)) @ self.V.swapaxes(-1, -2)
 
     def plain_layers(self) -> tuple[Array, Array, Array]:
-        """The same as an ordinary ReLU network of 2 m units: first weight (2 m, CODE), its bias, second weight (k, 2 m)."""
+        """The equivalent ordinary ReLU network of 2 m units: first weight (2 m, CODE), its bias, second weight (k, 2 m)."""
         return np.concatenate([self.U, -self.U]), np.concatenate([self.b, self.b]), np.concatenate([self.V, -self.V], axis=1)
 
     def flat(self) -> Array:
@@ -65,9 +65,9 @@ def unpacked(flat: Array) -> TopDown:
 
 
 def random_top_down(seed: int) -> TopDown:
-    """A network that was never trained, where meta-training starts: DFA by a random matrix whose entries have the deviation of DFA's.
+    """An untrained network, the start of meta-training: DFA with a random matrix whose entries have the deviation of DFA's.
 
-    U and V are random with orthogonal columns (Saxe et al. 2014): products of Gaussian ones pass some errors on far weaker than others.
+    U and V are random with orthogonal columns (Saxe et al. 2014): products of Gaussian ones attenuate some errors far more than others.
     """
     rng = np.random.default_rng([seed, 4])
     u, v = (np.linalg.qr(rng.standard_normal(shape))[0] for shape in ((UNITS, CODE), (CREDITS, UNITS)))
@@ -81,7 +81,7 @@ def error_code(classes: int) -> Array:
 
 
 def diffusion(n: int, index: int) -> Array:
-    """D_l (n, k) in float32 of the hidden layer ``index``, counted from 0 at the input."""
+    """D_l (n, k) in float32 of hidden layer ``index``, counted from 0 at the input."""
     signs = feedback_signs(n, CREDITS, stream_key(SEED, "feedback", diffusion_name(index)))
     return signs * np.float32(1.0 / sqrt(CREDITS))
 
@@ -98,19 +98,26 @@ def top_down(source: str, seed: int) -> TopDown:
 
 @lru_cache(maxsize=8)
 def read(path: Path) -> TopDown:
-    """The network in a file that ``write`` made. Raises BadInput for anything else."""
+    """The network in a file written by ``write``. Raises BadInput for anything else."""
     wrong = "a file of `python benchmarks/tdca_meta.py`"
     try:
-        with np.load(path, allow_pickle=False) as found:
-            made = TopDown(*(np.asarray(found[name], np.float32) for name in ("U", "b", "V")))
+        with np.load(path, allow_pickle=False) as arrays:
+            network = TopDown(*(np.asarray(arrays[name], np.float32) for name in ("U", "b", "V")))
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise BadInput("top-down network", got=f"{str(path)!r} ({type(error).__name__})", allowed=f"meta, random or {wrong}") from None
-    if made.U.shape != (UNITS, CODE) or made.b.shape != (UNITS,) or made.V.shape != (CREDITS, UNITS) or not np.isfinite(made.flat()).all():
-        raise BadInput(f"top-down network {str(path)!r}", got=f"U {made.U.shape}, b {made.b.shape}, V {made.V.shape}", allowed=wrong)
-    return made
+    if (
+        network.U.shape != (UNITS, CODE)
+        or network.b.shape != (UNITS,)
+        or network.V.shape != (CREDITS, UNITS)
+        or not np.isfinite(network.flat()).all()
+    ):
+        raise BadInput(
+            f"top-down network {str(path)!r}", got=f"U {network.U.shape}, b {network.b.shape}, V {network.V.shape}", allowed=wrong
+        )
+    return network
 
 
 def write(path: Path, network: TopDown, made_by: Mapping[str, Any]) -> None:
-    """Saves the network, with what made it."""
+    """Saves the network and its origin."""
     with path.open("wb") as file:
         np.savez(file, U=network.U, b=network.b, V=network.V, made_by=np.array(json.dumps(made_by)))

@@ -1,4 +1,4 @@
-"""Adaptive feedback alignment: what PEPITA is to first order in F, one forward derivative (Srinivasan et al., ICLR 2024)."""
+"""Adaptive feedback alignment: PEPITA to first order in F, by one forward derivative (Srinivasan et al., ICLR 2024)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgeff.rules._building import RuleBuilder
 
 
 def entry(settings: Any, n_in: int) -> float:
-    """The magnitude of an entry of F, as PEPITA's."""
+    """The magnitude of an entry of F, as in PEPITA."""
     return float(settings.feedback_scale * sqrt(2.0 / n_in))
 
 
@@ -24,9 +24,9 @@ def entry(settings: Any, n_in: int) -> float:
 class AdaptiveFeedbackAlignment(Rule):
     """``d_0 = -e F^T``, ``d_l = (d_{l-1} W_l^T) * relu'(z_l)``, ``g_l = d_l^T h_{l-1} / B``; the last layer learns from e.
 
-    d is the network's derivative along ``-F e`` at its input: ``h_l - h'_l`` of PEPITA to first order in F, which is PEPITA's very matrix.
+    d is the network's derivative along ``-F e`` at its input: ``h_l - h'_l`` of PEPITA to first order in F, with PEPITA's own matrix.
     So any layer with a forward derivative carries it, convolutions, pools and skips among them. Departure from the paper: F's entries are
-    +-s, as PEPITA's.
+    +-s, as in PEPITA.
     """
 
     name = "afa"

@@ -27,9 +27,9 @@ EPS = 1e-4
 
 @dataclass(frozen=True)
 class BlockSettings(CompetitiveSettings):
-    """``block``: the layers with weights in a block. ``goodness``: ``labels``, the mean square of right labels against wrong ones, or
-    ``groups``, the competition of rule cwc. For labels: ``theta``, the threshold of goodness; ``on``, the label's entry in the input, and
-    ``neutral``, each entry for the head; ``predict`` by goodness probes every label.
+    """``block``: the layers with weights in a block. ``goodness``: ``labels``, the mean square for right labels against that for wrong
+    ones, or ``groups``, the competition of rule cwc. For labels: ``theta``, the threshold of goodness; ``on``, the value of the label's
+    entry in the input, and ``neutral``, the value of each entry for the head; ``predict`` by goodness probes every label.
     """
 
     predict: str = "goodness"
@@ -63,11 +63,11 @@ def pair_delta(h: Array, theta: float, sign: int) -> Array:
 class BlockForwardForward(Competitive):
     """Goodness ``G = mean(h^2)`` of a block's last activation h; loss ``n / 2 softplus(theta - G)`` with the right label in the input and
     ``n / 2 softplus(G - theta)`` with a wrong one, whose gradient walks back through the block and stops there. The next block reads
-    ``h / rms(h)``. One layer a block is layerwise Forward-Forward; a federated client is given as many blocks as it has room for.
+    ``h / rms(h)``. One layer per block is layerwise Forward-Forward; a federated client gets as many blocks as it has room for.
 
     ``goodness=groups`` puts the competitive loss of rule cwc at the ends instead: one pass, no label in the input, convolutions too.
-    Departures: Izzo et al. aggregate the blocks of federated clients, and this is what one client does; labels are extra inputs beside the
-    data, for dense networks alone, since a label in a corner of an image is seen by few of a convolution's windows.
+    Departures: Izzo et al. aggregate the blocks of federated clients, and this is the part of one client; labels are extra inputs beside
+    the data, for dense networks only, since few windows of a convolution see a label in a corner of an image.
     """
 
     name = "block_ff"
@@ -82,7 +82,7 @@ class BlockForwardForward(Competitive):
         return blocks(layers, settings.block, head=head)
 
     def prepare(self, network: Network, settings: Any, seed: int, classes: int | None = None) -> Network:
-        """With labels: ``label`` and ``normalise`` before the first layer, which gets a column a class; ``normalise`` behind each block."""
+        """For labels: ``label`` and ``normalise`` before the first layer, which gets a column per class; ``normalise`` after each block."""
         if settings.goodness == "groups":
             return super().prepare(network, settings, seed, classes)
         require_classes(network, self.name)
@@ -110,11 +110,11 @@ class BlockForwardForward(Competitive):
         return replace(network, layers=tuple(layers))
 
     def prepare_needed(self, network: Network, *, head: bool = True) -> bool:
-        """Whether the label has no place yet; a network of convolutions, whose labels have none, is taken as it is."""
+        """Whether the label has no place yet; a network of convolutions, which has no place for labels, is used unchanged."""
         return not any(isinstance(layer.op, Label) or (kind(layer).weighted and not isinstance(layer.op, Dense)) for layer in network)
 
     def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
-        """As Forward-Forward: goodness grows until it stands around theta."""
+        """As for Forward-Forward: goodness grows until it is around theta."""
         if settings.goodness == "groups":
             return super().headroom(network, settings, numeric)
         return Headroom(weights=3.0, hidden=4.0, output=6.0)
@@ -127,7 +127,7 @@ class BlockForwardForward(Competitive):
             raise Unsupported(f"rule {self.name}", got=got, allowed="goodness=labels in a network made for them", next_step=way)
 
     def _labelled(self, run: Run, x: Array, labels: Array | None) -> Activations:
-        """What is known before the layer behind ``label``: x (B, ..) and the labels (B,), or the neutral one, written before it."""
+        """The values known before the layer after ``label``: x (B, ..) with the labels (B,), or the neutral one, in front."""
         return {"input": x, "label": with_label(run.network["label"], x, np.full(len(x), -1) if labels is None else labels)}
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:

@@ -1,4 +1,4 @@
-"""Back-propagation, the baseline every memory and accuracy figure is set against."""
+"""Back-propagation, the baseline for every memory and accuracy figure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class BackPropagation(Rule):
     device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.02}, "int16": {"lr": 0.02}, "int8": {"lr": 0.02}}
 
     def carriers(self, run: Run, layer: Layer) -> Mapping[str, Array]:
-        """The parameters that an error passes through on its way down: here the layer's own."""
+        """The parameters that carry an error down through the layer: here its own."""
         return run.params.get(layer.name, {})
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
@@ -74,8 +74,8 @@ class BackPropagation(Rule):
 
 def upstream_of_weights(network: Network) -> set[str]:
     """The layers whose output depends on a weight: those a gradient must reach."""
-    found: set[str] = set()
+    names: set[str] = set()
     for layer in network:
-        if layer.trainable or any(name in found for name in layer.inputs):
-            found.add(layer.name)
-    return found
+        if layer.trainable or any(name in names for name in layer.inputs):
+            names.add(layer.name)
+    return names

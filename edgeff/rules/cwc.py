@@ -22,9 +22,9 @@ from edgeff.rules.words.competition import LEAST_ENERGY, spans
 
 @dataclass(frozen=True)
 class CompetitiveSettings(Settings):
-    """``sharpness``: what goodness is multiplied by before the softmax. ``predict``: ``head``, the network's own output, or ``goodness``,
-    the sum over the layers. ``head_rate``: the head's learning rate as a multiple of the others'. ``batch_norm``: whether convolutions that
-    have none get it while they train on the host.
+    """``sharpness``: the factor on goodness before the softmax. ``predict``: ``head``, the network's own output, or ``goodness``,
+    the sum over the layers. ``head_rate``: the head's learning rate as a multiple of the others'. ``batch_norm``: whether convolutions
+    without it get it while they train on the host.
     """
 
     sharpness: float = 3.0
@@ -45,7 +45,7 @@ def goodness(h: Array, classes: int) -> tuple[Array, Array]:
     """r_j = K G_j / sum(G) of each group, (B, K), and m = mean(G), (B, 1), of an activation h (B, .., C).
 
     G_j is the mean square over positions and the channels of group j, one of K = min(classes, C); a silent sample (m = 0) has r = 0. Cost:
-    one multiplication an element.
+    one multiplication per element.
     """
     flat = h.reshape(len(h), -1, h.shape[-1])
     energies = np.einsum("bnc,bnc->bc", flat, flat) / np.asarray(flat.shape[1], h.dtype)
@@ -85,12 +85,12 @@ def competitive_delta(h: Array, t: Array, sharpness: float) -> Array:
 @register
 class Competitive(Rule):
     """The C channels of a layer are cut into J class groups; ``G_j`` is the mean of h^2 over group j's channels and all positions, the
-    local loss the cross-entropy of ``softmax(k r)`` with ``r_j = J G_j / sum(G)``. One pass, no negative data, and nothing comes down from
-    above: a layer learns as soon as it is computed. The network's own head learns from its own error on the last layer's features.
+    local loss the cross-entropy of ``softmax(k r)`` with ``r_j = J G_j / sum(G)``. One pass, no negative data, and nothing is propagated
+    from above: a layer learns as soon as it is computed. The network's own head learns from its own error on the last layer's features.
 
-    Departures: goodness is relative (the paper feeds G itself to the softmax and has batch normalisation keep its scale), so that one
-    sharpness serves every layer, width and scale of inputs, and integers need no calibration for it; the convolutions are whatever the
-    network has, grouped or not; all layers learn from the first epoch on. Where C is no multiple of J the first groups have one channel
+    Departures: goodness is relative (the paper feeds G itself to the softmax and lets batch normalisation keep its scale), so that one
+    sharpness serves every layer, width and scale of inputs, and integers need no calibration for it; the convolutions are those of the
+    network, grouped or not; all layers learn from the first epoch on. If C is not a multiple of J, the first groups have one channel
     more; with fewer channels than classes, classes share groups (class c belongs to group c % C).
     """
 
@@ -101,17 +101,17 @@ class Competitive(Rule):
     settings: Settings = CompetitiveSettings(lr=0.01, batch=16, epochs=60, decay_epochs=(40, 54))
     device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.005, "head_rate": 4.0}, "int8": {"lr": 0.01, "head_rate": 4.0}}
     numerics = ("float32", "int8")
-    why_not = "its goodness has kernels for float32 and int8"
+    why_not = "its goodness has kernels only for float32 and int8"
     local = True
 
     def parts(self, layers: Sequence[Layer], settings: Any, *, head: bool) -> tuple[Block, ...]:
-        """What learns by itself: each layer with weights, but the head where there is one."""
+        """The parts with their own loss: each layer with weights except the head, if there is one."""
         return blocks(layers, 1, head=head)
 
     def prepare(self, network: Network, settings: Any, seed: int, classes: int | None = None) -> Network:
-        """The network, which must be a classifier, with batch normalisation behind its convolutions for the time of training.
+        """The network, which must be a classifier, with batch normalisation after its convolutions during training.
 
-        A group of layers below another rule's stays as it is. Raises Unsupported for a network that is no classifier.
+        A group of layers below another rule's is not changed. Raises Unsupported for a network that is not a classifier.
         """
         if classes is not None:
             return network
@@ -129,7 +129,7 @@ class Competitive(Rule):
         return gradients
 
     def layer_scores(self, run: Run, x: Array) -> Iterator[LayerScores]:
-        """After each layer its name, the sum of the goodness so far (B, C), and the multiply-accumulates of a sample so far."""
+        """After each layer its name, the sum of the goodness so far (B, C), and the multiply-accumulates per sample so far."""
         layers, classes = run.network.upstream.layers, run.classes or prod(run.network.layers[-1].shape)
         parts = self.parts(layers, run.settings, head=run.classes is None)
         ends = {block.end.name for block in parts}

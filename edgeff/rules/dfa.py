@@ -19,7 +19,7 @@ from edgeff.rules._building import RuleBuilder
 class DirectFeedbackAlignment(Rule):
     """``d_l = (e B_l) * relu'(z_l)``, ``g_l = d_l^T h_{l-1} / B``.
 
-    Departure from the paper: B_l has entries +-feedback_scale / sqrt(C), so that one random bit makes an entry.
+    Departure from the paper: B_l has entries +-feedback_scale / sqrt(C), so that one random bit gives an entry.
     """
 
     name = "dfa"

@@ -1,4 +1,4 @@
-"""Feedback alignment: back-propagation whose errors come down through fixed random matrices (Lillicrap et al. 2016)."""
+"""Feedback alignment: back-propagation whose errors are propagated through fixed random matrices (Lillicrap et al. 2016)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FeedbackAlignment(BackPropagation):
     """``d_L = o - t``, ``d_l = (d_{l+1} B_{l+1}) * relu'(z_l)``, ``g_l = d_l^T h_{l-1} / B``; B_l has the shape of W_l.
 
     Departure from the paper: B_l has entries +-feedback_scale * sqrt(2 / fan-in), the deviation of fresh weights, so that one random bit
-    makes an entry: a device generates those of dense layers and stores nothing. Those of convolutions are stored beside the weights.
+    gives an entry: a device generates those of dense layers and stores nothing. Those of convolutions are stored beside the weights.
     """
 
     name = "fa"
@@ -61,7 +61,7 @@ class FeedbackAlignment(BackPropagation):
 
 
 def has_matrix(layer: Layer) -> bool:
-    """Whether errors pass the layer through a weight that feedback can stand in for; batch normalisation's scale is none."""
+    """Whether errors pass through a weight of the layer that feedback can replace; batch normalisation's scale does not count."""
     return "weight" in layer.params and layer.params["weight"].ndim > 1
 
 
@@ -72,7 +72,7 @@ def scale_of(layer: Layer, feedback_scale: float) -> float:
 
 
 def feedback(layer: Layer, feedback_scale: float, key: int) -> Array:
-    """B in the shape of the layer's weight, float32: the generated matrix (fan-in, outputs), turned."""
+    """B in the shape of the layer's weight, float32: the generated matrix (fan-in, outputs), transposed."""
     weight, axis = layer.params["weight"], kind(layer).weight_axis
     outputs = weight.shape[axis]
     rest = tuple(size for at, size in enumerate(weight.shape) if at != axis)

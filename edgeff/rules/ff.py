@@ -42,13 +42,14 @@ WORDS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class ForwardForwardSettings(Settings):
-    """``theta``: the threshold of the mean squared activation. ``on``: the label's entry; ``neutral``: each entry for the head.
+    """``theta``: the threshold of the mean squared activation. ``on``: the value of the label's entry; ``neutral``: that of each entry for
+    the head.
 
-    ``goodness``: the logistic function sees the ``mean`` of the squares minus theta, or with ``sum`` n times that (Hinton). ``negatives``:
-    wrong labels drawn ``uniform``, or ``hard``, in proportion to the head's softmax; or ``mixed``, no labels at all but mixtures of two
-    samples. ``peer``: the strength of peer normalisation (Hinton: .03). ``predict``: ``probe`` or ``head``; ``probe_reads`` and
-    ``head_reads``: of which hidden layers each reads, ``all``, all ``but_first`` (Hinton) or the ``last``. ``head_rate``: the head's
-    learning rate as a multiple of ``lr``; ``hidden_rate``: the hidden layers', where 0 is the control.
+    ``goodness``: the logistic function's input is the ``mean`` of the squares minus theta, or with ``sum`` n times that (Hinton).
+    ``negatives``: wrong labels drawn ``uniform``, or ``hard``, in proportion to the head's softmax; or ``mixed``, no labels at all but
+    mixtures of two samples. ``peer``: the strength of peer normalisation (Hinton: 0.03). ``predict``: ``probe`` or ``head``;
+    ``probe_reads`` and ``head_reads``: which hidden layers each reads, ``all``, all ``but_first`` (Hinton) or the ``last``. ``head_rate``:
+    the head's learning rate as a multiple of ``lr``; ``hidden_rate``: that of the hidden layers, 0 for the control.
     """
 
     theta: float = 20.0
@@ -84,11 +85,11 @@ class ForwardForwardSettings(Settings):
 @register
 class ForwardForward(Rule):
     """Goodness ``G_l = mean(h_l^2)`` over units and places; loss ``n / 2 softplus(theta - G)`` on positive and ``n / 2 softplus(G -
-    theta)`` on negative data, layer by layer; the factor, the count of units or channels, makes ``d loss / d h = -+sigmoid h`` (over the
-    count of places), so one learning rate serves every width.
+    theta)`` on negative data, layer by layer; the factor, the number of units or channels, makes ``d loss / d h = -+sigmoid h`` (divided by
+    the number of places), so one learning rate serves every width.
 
-    The label is C more inputs before the data, and C more channels of an image; the negative carries another label. The next layer with
-    weights sees ``h / (rms(h) + eps)``, behind the pooling where there is any. Prediction probes all C labels and sums the goodness of the
+    The label is C extra inputs in front of the data, or C extra channels of an image; the negative carries another label. The next layer
+    with weights sees ``h / (rms(h) + eps)``, after the pooling if any. Prediction probes all C labels and sums the goodness of the
     hidden layers, or a softmax head reads hidden layers of a neutral label. Departures: the label is written beside the image, not over its
     border; the first layer's input is normalised too; by default no peer normalisation, and the head reads the last hidden layer.
     """
@@ -105,7 +106,7 @@ class ForwardForward(Rule):
     def prepare(self, network: Network, settings: Any, seed: int, classes: int | None = None) -> Network:
         """The network with ``label`` and ``normalise`` before its first layer, and ``normalise`` before every other layer with weights.
 
-        The first layer gets weights for the label, drawn as its others were; with ``head_reads="but_first"`` the head gets a part for each
+        The first layer gets weights for the label, drawn like its others; with ``head_reads="but_first"`` the head gets a part for each
         hidden layer it reads, and their sums.
         """
         return prepared(network, settings, seed)
@@ -114,7 +115,7 @@ class ForwardForward(Rule):
         return not any(isinstance(layer.op, Normalise) for layer in network)
 
     def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
-        """Goodness grows until it stands around theta, so weights and hidden activations need more room than with other rules."""
+        """Goodness grows until it is around theta, so weights and hidden activations need more room than with other rules."""
         return Headroom(weights=6.0, hidden=8.0, output=16.0) if numeric == "int16" else Headroom(weights=3.0, hidden=4.0, output=6.0)
 
     def start(self, run: Run) -> None:
@@ -182,7 +183,7 @@ class ForwardForward(Rule):
         return scores
 
     def layer_scores(self, run: Run, x: Array) -> Iterator[LayerScores] | None:
-        """Where it probes: the sums of goodness after each hidden layer that is read, all labels going up side by side."""
+        """When probing: the sums of goodness after each hidden layer that is read, with all labels in parallel."""
         return None if run.settings.predict == "head" else self._layer_scores(run, x)
 
     def _layer_scores(self, run: Run, x: Array) -> Iterator[LayerScores]:
@@ -200,7 +201,7 @@ class ForwardForward(Rule):
                 yield LayerScores(layer.name, scores, macs)
 
     def _probed(self, network: Network, settings: Any) -> tuple[tuple[Layer, ...], tuple[Layer, ...]]:
-        """The layers to go through when probing, and those of them whose goodness counts."""
+        """The layers to go through when probing, and those whose goodness counts."""
         part = parts(network)
         skipped = 1 if settings.probe_reads == "but_first" and len(part.hidden) > 1 else 0
         return part.below, part.hidden[skipped:]
@@ -237,7 +238,7 @@ class ForwardForward(Rule):
                 )
         if not any(isinstance(layer.op, Label) for layer in part.below):
             raise Unsupported(
-                "rule ff on a device", got="a network that reads no label", allowed="one trained with negatives=uniform or hard"
+                "rule ff on a device", got="a network without a label input", allowed="one trained with negatives=uniform or hard"
             )
         if settings.predict == "head":
             h = build.run(build.x)

@@ -1,4 +1,4 @@
-"""Forward gradients: the slope of the loss along random directions, by one forward derivative each, is an estimate of its gradient."""
+"""Forward gradients: slopes of the loss along random directions, each from one forward derivative, estimate its gradient."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ CHOICES = {"projection": ("mean", "orthogonal"), "perturb": ("activities", "weig
 
 @dataclass(frozen=True)
 class ForwardGradientSettings(Settings):
-    """``tangents``: k, the directions of a step. ``projection``: their ``mean``, or ``orthogonal`` (FROG).
+    """``tangents``: k, the number of directions per step. ``projection``: their ``mean``, or ``orthogonal`` (FROG).
 
-    ``perturb``: ``activities`` (each sample has directions of its own, for the outputs of the hidden layers before their activation)
-    or ``weights`` (a batch has them, for all parameters). ``distribution`` of a direction's entries: ``signs`` (+-1, of the counter-based
-    generator) or ``normal`` (host only).
+    ``perturb``: ``activities`` (each sample has its own directions, for the outputs of the hidden layers before their activation)
+    or ``weights`` (a batch shares them, for all parameters). ``distribution`` of a direction's entries: ``signs`` (+-1, of the
+    counter-based generator) or ``normal`` (host only).
     """
 
     tangents: int = 1
@@ -49,8 +49,8 @@ class ForwardGradient(Rule):
 
     Baydin et al. 2022 (weights, k = 1), Flugel et al. 2024 (k directions, their mean or the orthogonal projection), Ren et al. 2023
     (activities: ``d_l = df/dz_l`` is estimated for each sample and ``g_l = d_l^T h_{l-1} / B``; the last layer knows its d, which is e).
-    Departures: entries are +-1 unless ``distribution`` is normal (E[v v^T] = I holds for both); activities have the network's loss, not a
-    local one a layer; units that a ReLU has shut are not perturbed, for their derivative is known to be 0.
+    Departures: entries are +-1 unless ``distribution`` is normal (E[v v^T] = I holds for both); activities use the network's loss, not a
+    local one per layer; units that a ReLU has switched off are not perturbed, since their derivative is known to be 0.
     """
 
     name = "forward_gradient"
@@ -60,7 +60,7 @@ class ForwardGradient(Rule):
     settings: Settings = ForwardGradientSettings(lr=0.005, batch=16, epochs=60, decay_epochs=(40, 54))
     device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.01, "distribution": "signs", "projection": "mean"}}
     numerics: tuple[Numeric, ...] = ("float32",)
-    why_not = "directions and slopes have float32 kernels alone"
+    why_not = "directions and slopes have only float32 kernels"
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
         h = forward(run.network, run.params, x)
@@ -68,14 +68,14 @@ class ForwardGradient(Rule):
         return self._activities(run, h, e) if run.settings.perturb == "activities" else self._weights(run, h, e)
 
     def _draw(self, run: Run, shape: tuple[int, ...], dtype: Any, *names: str) -> Array:
-        """A direction's entries in a shape; signs: rows of their own for the first axis of two and more."""
+        """A direction's entries in a shape; signs are drawn as rows along the first axis of two or more."""
         if run.settings.distribution == "normal":
             return run.rng.standard_normal(shape).astype(dtype)
         rows = shape[0] if len(shape) > 1 else 1
         return feedback_signs(rows, prod(shape) // rows, step_key(stream_key(run.seed, *names), run.steps)).reshape(shape).astype(dtype)
 
     def _weights(self, run: Run, h: Activations, e: Array) -> Gradients:
-        """All parameters move at once, moving averages aside."""
+        """All parameters move at once, except moving averages."""
         network, x = run.network, h["input"]
         directions: list[Params] = []
         slopes = []
@@ -94,14 +94,14 @@ class ForwardGradient(Rule):
         places = [(layer, name) for layer, values in directions[0].items() for name in values]
         matrix = np.stack([np.concatenate([v[layer][name].reshape(-1) for layer, name in places]) for v in directions])
         estimate = combined(matrix[None], np.array(slopes)[None], run.settings.projection)[0]
-        made: Gradients = {layer: {} for layer in directions[0]}
+        gradients: Gradients = {layer: {} for layer in directions[0]}
         ends = np.cumsum([directions[0][layer][name].size for layer, name in places])[:-1]
         for (layer, name), part in zip(places, np.split(estimate, ends), strict=True):
-            made[layer][name] = part.reshape(run.params[layer][name].shape)
-        return made
+            gradients[layer][name] = part.reshape(run.params[layer][name].shape)
+        return gradients
 
     def _activities(self, run: Run, h: Activations, e: Array) -> Gradients:
-        """Each sample has directions of its own; batch normalisation, which is no matrix, is not perturbed."""
+        """Each sample has its own directions; batch normalisation, which is not a matrix, is not perturbed."""
         layers, batch = [layer for layer in run.hidden if not kind(layer).moving], len(e)
         deltas = {run.last.name: e}
         if layers:
@@ -123,7 +123,7 @@ class ForwardGradient(Rule):
     def lower(self, build: RuleBuilder) -> None:
         """One forward pass with k tangents beside it.
 
-        Weights: nothing but the tangents is kept of it, for the step is made of signs alone. Activities: the activations are.
+        Weights: only the tangents are kept, since the step consists of signs alone. Activities: the activations are kept.
         """
         if build.settings.distribution != "signs" or build.settings.projection != "mean":
             raise Unsupported(
@@ -169,18 +169,19 @@ class ForwardGradient(Rule):
 
 
 DEPENDENT = 1e-10
-"""Of the largest eigenvalue of V^T V: smaller ones are rounding."""
+"""Relative to the largest eigenvalue of V^T V: smaller ones are rounding errors."""
 
 
 def direction(number: int) -> str:
-    """The name of a step's direction: what its random stream is called."""
+    """The name of a step's direction and of its random stream."""
     return f"direction {number}"
 
 
 def combined(matrix: Array, slopes: Array, projection: str) -> Array:
     """The estimates (B, n) from k directions each (B, k, n) and the slopes along them (B, k).
 
-    The orthogonal one, ``V (V^T V)^-1 s``, is the shortest vector with these slopes; in float64, for directions may depend on others.
+    The orthogonal one, ``V (V^T V)^-1 s``, is the shortest vector with these slopes; in float64, since directions may be linearly
+    dependent.
     """
     if projection == "mean":
         weights = slopes / np.asarray(matrix.shape[1], matrix.dtype)

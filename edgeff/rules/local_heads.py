@@ -1,4 +1,4 @@
-"""Local heads: each block of layers learns from the error of a small classifier of its own (Nokland & Eidnes 2019)."""
+"""Local heads: each block of layers learns from the error of its own small classifier (Nokland & Eidnes 2019)."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from edgeff.rules._blocks import Block, blocks, checked, lower_blocks, macs, req
 from edgeff.rules._building import RuleBuilder
 
 HEAD, POOL, SCORES = "_head", "_head_pool", "_head_scores"
-"""How the names of a local head's layers end: they are called after the layer they read."""
+"""Suffixes of the names of a local head's layers, which are named after the layer they read."""
 
 
 @dataclass(frozen=True)
 class LocalHeadSettings(Settings):
-    """``block``: how many layers with weights share a head. ``pool``: the side of the grid, at least, that a head averages an image to."""
+    """``block``: how many layers with weights share a head. ``pool``: the least side of the grid to which a head averages an image."""
 
     block: int = 1
     pool: int = 4
@@ -40,17 +40,17 @@ class LocalHeadSettings(Settings):
 
 @register
 class LocalHeads(Rule):
-    """A head averages its block's output over windows, at least ``pool`` x ``pool`` of them, and has a dense layer and a softmax; its error
+    """A head averages its block's output over at least ``pool`` x ``pool`` windows, then has a dense layer and a softmax; its error
     ``p - t`` walks back through the head and the block and no further. The last block has the network's own head. With one block for all
-    layers this is back-propagation; with one layer a block it is decoupled greedy learning (Belilovsky et al. 2020), all layers at once.
+    layers this is back-propagation; with one layer per block it is decoupled greedy learning (Belilovsky et al. 2020), all layers at once.
 
-    Heads are side branches of the network, called after the layers they read; a network is deployed without them unless it goes on
-    learning by this rule. Departure: of Nokland & Eidnes' two losses this is the predictive one; their similarity matching loss compares
+    Heads are side branches of the network, named after the layers they read; a network is deployed without them unless it continues
+    learning with this rule. Departure: of Nokland & Eidnes' two losses this is the predictive one; their similarity matching loss compares
     the samples of a batch, and a device has one at a time.
     """
 
     name = "local_heads"
-    summary = "each block learns from a small classifier of its own"
+    summary = "each block learns from its own small classifier"
     source = "Nokland & Eidnes, ICML 2019; Belilovsky, Eickenberg & Oyallon, ICML 2020"
     stores = "one block's activations at a time"
     settings: Settings = LocalHeadSettings(lr=0.05, batch=16, epochs=60, decay_epochs=(40, 54))
@@ -59,7 +59,7 @@ class LocalHeads(Rule):
     side_branches = True
 
     def prepare(self, network: Network, settings: Any, seed: int, classes: int | None = None) -> Network:
-        """The network with a head beside every block but the last; with all of them headed where it is a group without a head."""
+        """The network with a head beside every block except the last; beside all blocks for a group without a head."""
         if classes is None:
             require_classes(network, self.name)
         rng = np.random.default_rng([seed, 5])
@@ -77,7 +77,7 @@ class LocalHeads(Rule):
         return len(network.trainable) > (2 if head else 0) and not any(layer.name.endswith(HEAD) for layer in network)
 
     def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
-        """In int8 finer weights, as gradients walk back through them, and more room for logits, whose saturation ends the learning."""
+        """In int8: finer weights, because gradients walk back through them, and more room for logits, whose saturation stops learning."""
         return Headroom(weights=1.5, hidden=2.0, output=16.0) if numeric == "int8" else super().headroom(network, settings, numeric)
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
@@ -85,9 +85,9 @@ class LocalHeads(Rule):
         return step_blocks(run, layers, parts, x, lambda block, logits: probabilities(run.network, block, logits) - t)[0]
 
     def layer_scores(self, run: Run, x: Array) -> Iterator[LayerScores]:
-        """After each block its name, that is its last layer's, its head's probabilities (B, C), and a sample's multiply-accumulates so far.
+        """After each block its name (its last layer's), its head's probabilities (B, C), and the multiply-accumulates per sample so far.
 
-        What a head costs is counted with its block, and is not part of what later blocks cost.
+        The cost of a head is counted with its block and not with later blocks.
         """
         parts, layers = headed_blocks(run.network)
         ends = {block.end.name: block for block in parts}
@@ -109,7 +109,7 @@ class LocalHeads(Rule):
 
         def error(block: Block, passes: Sequence[Mapping[str, Value]]) -> list[Value]:
             scores = passes[0][block.end.name]
-            for layer in behind(build.network, block):
+            for layer in output_layers(build.network, block):
                 scores = build.forward(layer, scores)
             return [build.error(scores)]
 
@@ -118,39 +118,39 @@ class LocalHeads(Rule):
 
 def local_head(layer: Layer, classes: int, pool: int, rng: np.random.Generator) -> list[Layer]:
     """The layers of a new head beside ``layer``: for an image an average pool, then a dense layer with a bias, then the softmax."""
-    made, below, shape = [], layer.name, layer.shape
+    head, below, shape = [], layer.name, layer.shape
     if len(shape) == 3 and (max(shape[0] // pool, 1), max(shape[1] // pool, 1)) != (1, 1):
         height, width = max(shape[0] // pool, 1), max(shape[1] // pool, 1)
         op = AveragePool2d(pool_h=height, pool_w=width, stride_h=height, stride_w=width)
         pooled = Layer(f"{layer.name}{POOL}", op, (below,), shape)
         pooled = replace(pooled, shape=op.output_shape(pooled, (shape,)))
-        made, below, shape = [pooled], pooled.name, pooled.shape
+        head, below, shape = [pooled], pooled.name, pooled.shape
     dense = Layer(f"{layer.name}{HEAD}", Dense(), (below,), (classes,))
-    made.append(replace(dense, params=Dense(bias=True).initial(dense, (shape,), rng)))
-    return [*made, Layer(f"{layer.name}{SCORES}", Softmax(), (dense.name,), (classes,))]
+    head.append(replace(dense, params=Dense(bias=True).initial(dense, (shape,), rng)))
+    return [*head, Layer(f"{layer.name}{SCORES}", Softmax(), (dense.name,), (classes,))]
 
 
 def headed_blocks(network: Network) -> tuple[tuple[Block, ...], tuple[Layer, ...]]:
-    """The blocks, each with its head, and the layers to compute in order, up to the last logits.
+    """The blocks, each with its head, and the layers to compute, in order, up to the last logits.
 
     The blocks end in dense layers: those of the local heads and, unless the network is a group, its own head.
     """
-    found: list[Block] = []
+    headed: list[Block] = []
     part: list[Layer] = []
     for layer in network:
         if not layer.name.endswith(SCORES):
             part.append(layer)
         if layer.name.endswith(HEAD):
-            found.append(checked(Block(tuple(part))))
+            headed.append(checked(Block(tuple(part))))
             part = []
     weighted = [index for index, layer in enumerate(part) if layer.trainable]
     if weighted:
-        found.append(checked(Block(tuple(part[: weighted[-1] + 1]))))
-    return tuple(found), tuple(layer for block in found for layer in block.layers)
+        headed.append(checked(Block(tuple(part[: weighted[-1] + 1]))))
+    return tuple(headed), tuple(layer for block in headed for layer in block.layers)
 
 
-def behind(network: Network, block: Block) -> tuple[Layer, ...]:
-    """What makes probabilities of the block's logits: the layers after them, one after the other."""
+def output_layers(network: Network, block: Block) -> tuple[Layer, ...]:
+    """The layers after the block's logits, which turn them into probabilities, in order."""
     if block.end.name.endswith(HEAD):
         return (network[f"{block.end.name.removesuffix(HEAD)}{SCORES}"],)
     layers = network.upstream.layers
@@ -158,7 +158,7 @@ def behind(network: Network, block: Block) -> tuple[Layer, ...]:
 
 
 def probabilities(network: Network, block: Block, logits: Array) -> Array:
-    """The block's scores of the classes (B, C)."""
-    for layer in behind(network, block):
+    """The block's class scores (B, C)."""
+    for layer in output_layers(network, block):
         logits = kind(layer).forward(layer, {}, logits)
     return logits

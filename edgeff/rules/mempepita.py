@@ -13,9 +13,9 @@ from edgeff.rules.pepita import Pepita, compared, ended
 
 @register
 class MemPepita(Pepita):
-    """Bit-identical to PEPITA, at three forwards' cost and a window of two layers' activations.
+    """Bit-identical to PEPITA, at the cost of three forward passes and with the activations of two layers at a time.
 
-    Every variant but time-local learning, which keeps no clean activation in the first place.
+    Supports every variant except time-local learning, which keeps no clean activations in the first place.
     """
 
     name = "mempepita"

@@ -32,11 +32,11 @@ class PepitaSettings(FeedbackSettings):
     ``feedback_scale``: s of F, whose deviation is s sqrt(2 / D). ``distribution`` of its entries: ``signs`` (+-s sqrt(2 / D)) or the
     paper's ``uniform`` (s U(+-sqrt(6 / D)), on a device stored). ``modulation``: ``plus`` (x + F e) or ``minus`` (x - F e; the hidden
     layers' update changes its sign too). ``output_pass``: the pass, 1 or 2, whose error the last layer learns from. ``hebbian``: the
-    difference of two Hebbian products. ``time_local``: the same, its first term applied before pass 2 runs. ``normalise``: a hidden layer's
-    output is divided by its root mean square.
+    difference of two Hebbian products. ``time_local``: the same, with its first term applied before pass 2 runs. ``normalise``: a hidden
+    layer's output is divided by its root mean square.
 
     Weight mirroring (``mirror_every`` above 0; host): ``mirror_first`` epochs of noise before the first epoch and one before every
-    ``mirror_every``-th, with learning rate ``mirror_lr`` and decay ``mirror_decay`` a step.
+    ``mirror_every``-th, with learning rate ``mirror_lr`` and decay ``mirror_decay`` per step.
     """
 
     lr: float = 0.05
@@ -73,7 +73,11 @@ class PepitaSettings(FeedbackSettings):
             (self.two_terms and self.output_pass == 1, "output_pass=1 in a Hebbian form", "2: its last layer reads both passes"),
             (self.time_local and self.optimiser != "sgd", f"time_local with {self.optimiser}", "sgd: its first term is a plain step"),
             (self.distribution == "uniform" and self.feedback == "generated", "a generated uniform F", "feedback=stored, or signs"),
-            (self.distribution == "uniform" and self.mirror_every, "a uniform F and weight mirroring", "one of them: mirroring makes F"),
+            (
+                self.distribution == "uniform" and self.mirror_every,
+                "a uniform F and weight mirroring",
+                "one of them: mirroring determines F",
+            ),
         ):
             if refused:
                 raise BadInput("settings of PEPITA", got=got, allowed=instead)
@@ -85,7 +89,7 @@ class PepitaSettings(FeedbackSettings):
 
     @property
     def sign(self) -> float:
-        """Of the modulation, and so of the hidden layers' update: +1 or -1."""
+        """The sign of the modulation, and so of the hidden layers' update: +1 or -1."""
         return 1.0 if self.modulation == "plus" else -1.0
 
     def entry(self, n_in: int) -> float:
@@ -104,8 +108,8 @@ class Pepita(Rule):
 
     ``g_l = (h_l - h'_l)^T h'_{l-1} / B`` for hidden layers, ``g_L = (o' - t)^T h'_{L-1} / B``; Hebbian: ``g_l = (h_l^T h_{l-1} - h'_l^T
     h'_{l-1}) / B``, ``g_L = (o^T h_{L-1} - t^T h'_{L-1}) / B``. A convolution's products are summed over its output positions.
-    ``h_l`` is a layer's output behind ReLU, dropout and normalisation. Departures: F's entries are by default +-s with the paper's
-    deviation, not uniform, so that one random bit makes an entry; the authors' program averages over a convolution's positions.
+    ``h_l`` is a layer's output after ReLU, dropout and normalisation. Departures: F's entries are by default +-s with the paper's
+    deviation, not uniform, so that one random bit gives an entry; the authors' program averages over a convolution's positions.
     """
 
     name = "pepita"
@@ -123,7 +127,7 @@ class Pepita(Rule):
     divergence_hint = "feedback_scale x lr is too large: lower one of them (--set feedback_scale=... --set lr=...)"
 
     def prepare(self, network: Network, settings: Any, seed: int, classes: int | None = None) -> Network:
-        """With ``normalise``, the network with a ``normalise`` layer behind every hidden one; else the same."""
+        """With ``normalise``, the network with a ``normalise`` layer after every hidden one; else the same."""
         if not settings.normalise:
             return network
         layers: list[Layer] = []
@@ -146,7 +150,7 @@ class Pepita(Rule):
         run.extra["compared"] = compared(network)
 
     def begin_epoch(self, run: Run, x: Array, t: Array) -> None:
-        """Weight mirroring, where its time has come."""
+        """Weight mirroring, if it is due."""
         if run.settings.mirror_every:
             mirror: Mirror = run.extra["mirror"]
             for _ in range(mirror.due(run.epoch)):
@@ -154,7 +158,7 @@ class Pepita(Rule):
                 run.extra["F"] = mirror.feedback()
 
     def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
-        """As any rule's, and around the inputs the largest modulation: sum |e| <= 2 behind a softmax."""
+        """As for any rule, plus the largest modulation around the inputs: sum |e| <= 2 after a softmax."""
         return replace(super().headroom(network, settings, numeric), input_margin=2.0 * settings.entry(prod(network.input_shape)))
 
     def _masks(self, run: Run, batch: int) -> dict[str, Array]:
@@ -194,7 +198,7 @@ class Pepita(Rule):
         return {layer.name: self._gradient(run, layer, h, hm, t, first.get(layer.name)) for layer in run.network.trainable}
 
     def _second(self, network: Any, settings: Any) -> list[Layer]:
-        """The layers of pass 2: it stops below the last trainable one where no error of its own is wanted."""
+        """The layers of pass 2: it stops below the last trainable one if that one needs no error of pass 2."""
         layers = list(network.layers)
         return layers if settings.output_pass == 2 and not settings.two_terms else layers[: layers.index(network.upstream.trainable[-1])]
 
@@ -204,10 +208,10 @@ class Pepita(Rule):
         """The layer's direction from the activations of both passes; ``first``: the term that was applied already."""
         settings, below, out = run.settings, layer.inputs[0], run.extra["compared"][layer.name]
         if settings.two_terms:
-            made = first or self._first_term(run, layer, h)
+            direction = first or self._first_term(run, layer, h)
             for name, second in self._product(run, layer, t if layer is run.last else hm[out], hm).items():
-                made[name] -= second
-            return made
+                direction[name] -= second
+            return direction
         if layer is run.last:
             delta = (h if settings.output_pass == 1 else hm)[out] - t
         else:
@@ -252,8 +256,8 @@ class Pepita(Rule):
                 for done in ended(build.network, out, layer):
                     self.lower_product(build, done, h[out[done.name]], h)
         e = build.error(h[output])
-        kept = build.target == "input" or settings.hebbian
-        hm = {"input": self.modulate(build, e, build.copy(build.x) if kept else build.x)}
+        keep_input = build.target == "input" or settings.hebbian
+        hm = {"input": self.modulate(build, e, build.copy(build.x) if keep_input else build.x)}
         for layer in self._second(build.network, settings):
             hm[layer.name] = build.forward(layer, *(hm[name] for name in layer.inputs))
             for done in ended(build.network, out, layer):
@@ -291,10 +295,10 @@ class Pepita(Rule):
 
 
 def compared(network: Network) -> dict[str, str]:
-    """For each trainable layer the one whose output stands for it: its normalisation, for the last one the network's output, or itself."""
-    found = {layer.name: layer.name for layer in network.trainable}
-    found |= {layer.inputs[0]: layer.name for layer in network if isinstance(layer.op, Normalise) and layer.inputs[0] in found}
-    return found | {network.upstream.trainable[-1].name: network.layers[-1].name}
+    """For each trainable layer the one whose output represents it: its normalisation, the network's output for the last one, or itself."""
+    outputs = {layer.name: layer.name for layer in network.trainable}
+    outputs |= {layer.inputs[0]: layer.name for layer in network if isinstance(layer.op, Normalise) and layer.inputs[0] in outputs}
+    return outputs | {network.upstream.trainable[-1].name: network.layers[-1].name}
 
 
 def ended(network: Network, out: Mapping[str, str], layer: Layer) -> list[Layer]:

@@ -29,9 +29,9 @@ SMALL = 1e-8
 class PhyllSettings(Settings):
     """``map``: ``speckle``, ``cavity``, ``oscillators`` or a function ``module:function`` (``edgeff.ops.physical``).
 
-    ``expansion``: the outputs of a map, as a multiple of its inputs. ``theta``: the sharpness of the loss. ``on``: the label's entry;
-    ``neutral``: each entry for the head. ``predict``: ``probe`` or ``head``; the head is fitted after the last epoch: ``readout_epochs``
-    passes of Adam from the rate ``readout_lr``, with the share ``dropout`` of what it reads dropped.
+    ``expansion``: the outputs of a map, as a multiple of its inputs. ``theta``: the sharpness of the loss. ``on``: the value of the label's
+    entry; ``neutral``: that of each entry for the head. ``predict``: ``probe`` or ``head``; the head is fitted after the last epoch:
+    ``readout_epochs`` passes of Adam from the rate ``readout_lr``, with the share ``dropout`` of its inputs dropped.
     """
 
     map: str = "speckle"
@@ -61,7 +61,7 @@ class PhyllSettings(Settings):
 
 
 def _units(h: Array) -> tuple[Array, Array]:
-    """h (B, n) scaled to length 1, and its lengths (B, 1)."""
+    """h (B, n) scaled to length 1, and its original lengths (B, 1)."""
     length = np.sqrt(np.sum(h * h, axis=1, keepdims=True)) + np.asarray(SMALL, h.dtype)
     return h / length, length
 
@@ -71,11 +71,11 @@ class Phyll(Rule):
     """Layer l: ``h_l = W_l standard(P_l(standard(h_{l-1}))) + b_l`` with P_l the fixed physical map; loss, layer by layer,
     ``log(1 + exp(theta cos(h+, h-)))`` between a sample with its label (+) and with a wrong one (-), written beside it.
 
-    The trainable layer stands behind its map, so its gradient is an outer product with what the map put out: the map is only run forwards,
-    and may be anything. Prediction probes all labels: the right one is the one whose h_l is least like the others', by the sum of cosines
-    over all layers; or a softmax head reads the last hidden layer of a neutral label.
+    The trainable layer comes after its map, so its gradient is an outer product with the map's output: the map is only run forward
+    and may be anything. Prediction probes all labels: the right one is the one whose h_l is least similar to the others', by the sum of
+    cosines over all layers; or a softmax head reads the last hidden layer under the neutral label.
 
-    Departures: labels beside the sample, not in place of pixels; every map sees, and gives on, standardised values; the score of a label
+    Departures: labels beside the sample, not in place of pixels; the inputs and outputs of every map are standardised; the score of a label
     (the paper's loss compares pairs and leaves open how one label is scored).
     """
 
@@ -91,7 +91,7 @@ class Phyll(Rule):
     def prepare(self, network: Network, settings: Any, seed: int, classes: int | None = None) -> Network:
         """The network with the label before its input, and a standardised physical map before each hidden layer.
 
-        Hidden layers lose their activation function, for the map is the nonlinearity; their weights are drawn anew, for its outputs.
+        Hidden layers lose their activation function, since the map is the nonlinearity; their weights are drawn anew, to fit its outputs.
         """
         trainable = network.trainable
         if len(trainable) < 2:
@@ -161,7 +161,7 @@ class Phyll(Rule):
         return h
 
     def finished(self, run: Run, x: Array, t: Array) -> None:
-        """Fits the head to the last hidden layer of the neutral label, whichever way the rule predicts."""
+        """Fits the head to the last hidden layer under the neutral label, whichever way the rule predicts."""
         settings = run.settings
         if settings.readout_epochs:
             read = np.concatenate([self._pass(run, x[i : i + 1000], None)[run.last.inputs[0]] for i in range(0, len(x), 1000)])

@@ -1,5 +1,5 @@
-"""Self-contrastive Forward-Forward: each layer learns, without labels, to tell a sample beside itself from two different ones beside
-each other (Chen et al. 2025).
+"""Self-contrastive Forward-Forward: each layer learns, without labels, to tell a sample paired with itself from two different samples
+paired with each other (Chen et al. 2025).
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class ScffSettings(Settings):
     """``theta_positive``, ``theta_negative``: the thresholds th1, th2 of the goodness; ``sparsity``: lambda. ``goodness``: over the
     channels of each ``place`` (the paper), each with a loss of its own, or over the whole ``sample``, which has one.
 
-    ``readout``: the head reads the ``last`` hidden layer or ``all``. ``head_rate``: its learning rate, as a multiple of the others', while
-    it learns beside them. On the host it is then fitted to the finished features: ``readout_epochs`` passes of Adam (0: not at all) from
-    the rate ``readout_lr``, with the share ``dropout`` of the features dropped.
+    ``readout``: the head reads the ``last`` hidden layer or ``all``. ``head_rate``: its learning rate, as a multiple of that of the other
+    layers, while it learns beside them. On the host it is then fitted to the finished features: ``readout_epochs`` passes of Adam (0: not
+    at all) from the rate ``readout_lr``, with the share ``dropout`` of the features dropped.
     """
 
     theta_positive: float = 8.0
@@ -66,7 +66,7 @@ def _sigmoid(v: Array) -> Array:
 
 
 def hidden_layers(network: Network) -> tuple[Layer, ...]:
-    """The layers with weights below other ones: those that learn without labels. The others are the read-outs."""
+    """The layers with weights below other such layers: those that learn without labels. The rest are the read-outs."""
     below: set[str] = set()
     for layer in reversed(network.layers):
         if layer.trainable or layer.name in below:
@@ -80,7 +80,7 @@ def _readouts(network: Network) -> tuple[Layer, ...]:
 
 
 def _walk(network: Network) -> tuple[Layer, ...]:
-    """The layers up to the last hidden one that the read-outs have no part in."""
+    """The layers up to the last hidden one that do not belong to read-outs."""
     last = hidden_layers(network)[-1].name
     return replace(network, layers=network.layers[: [layer.name for layer in network].index(last) + 1]).upstream.layers
 
@@ -92,20 +92,20 @@ class Scff(Rule):
     ``softplus(th1 - G+) + softplus(G- - th2) + lambda G+``, averaged over the positions, layer by layer. The head, softmax regression on
     the last hidden layer or on all of them, standardised, is the only one that sees labels.
 
-    With ``m = (z_1 + z_2) / 2``, ``a = 2 (W m + b)``: a pass of a pair is a pass of its mean, and ``G = 4 mean(h^2)`` for the layer's own
-    output h; the network of a single sample has the paper's features but for a factor of 2 that standardisation takes away. The
+    With ``m = (z_1 + z_2) / 2``, ``a = 2 (W m + b)``: the pass of a pair is the pass of its mean, and ``G = 4 mean(h^2)`` for the layer's
+    own output h; for a single sample the network has the paper's features except for a factor of 2 that standardisation removes. The
     direction is the loss's gradient times channels / 8, so that one learning rate serves every width. On a device, and for a mini-batch of
-    one, j is the sample before (at first a sample of zeros).
+    one, j is the previous sample (at first a sample of zeros).
 
     Departures: ReLU everywhere, no triangle activation; all layers learn at once, with one pair of thresholds and G = 4 mean(h^2) in each,
-    not one after the other with settings of their own; both halves of a positive are one augmented view; L2, not decoupled, weight decay.
+    not one after the other with separate settings; both halves of a positive are one augmented view; L2, not decoupled, weight decay.
     """
 
     name = "scff"
-    summary = "unsupervised, layer-local: a sample beside itself or another"
+    summary = "unsupervised, layer-local: a sample paired with itself or another"
     drops_out = True
     source = "Chen, Liu, Laydevant & Grollier, Nature Communications 2025 (arXiv 2409.11593)"
-    stores = "two layers' activations, and the sample before"
+    stores = "two layers' activations, and the previous sample"
     settings: Settings = ScffSettings(lr=0.003, momentum=0.0, batch=32, epochs=60, decay=0.5, decay_epochs=(30, 45), optimiser="adam")
     device: Mapping[str, Mapping[str, Any]] = {
         "float32": {"lr": 0.005, "head_rate": 4.0, "optimiser": "sgd"},
@@ -114,7 +114,7 @@ class Scff(Rule):
     }
 
     def prepare(self, network: Network, settings: Any, seed: int, classes: int | None = None) -> Network:
-        """The network with ``standardise`` before every layer with weights and, for ``readout`` ``all``, a read-out of each hidden layer.
+        """The network with ``standardise`` before every layer with weights and, for ``readout=all``, a read-out of each hidden layer.
 
         The read-outs' outputs are added to the head's.
         """
@@ -173,7 +173,7 @@ class Scff(Rule):
         return gradients
 
     def _others(self, run: Run, z: Array) -> Array:
-        """Another sample for each: the batch turned round by a drawn number of places; for a batch of one the sample before it."""
+        """Another sample for each: the batch rotated by a random number of places; for a batch of one the previous sample."""
         previous = run.extra.get("previous")
         run.extra["previous"] = z[-1:].copy()
         if len(z) > 1:
@@ -215,7 +215,7 @@ class Scff(Rule):
     def lower(self, build: RuleBuilder) -> None:
         """The single sample's pass first, for the read-outs; then layer by layer the pair's, and both updates.
 
-        Values of the first pass stay until their layer has learned.
+        Values of the first pass are kept until their layer has learned.
         """
         settings, network = build.settings, build.network
         hidden, up = hidden_layers(network), build.run(build.x)
@@ -238,7 +238,7 @@ class Scff(Rule):
 
 
 def _check(network: Network) -> None:
-    """Raises Unsupported for what is no chain of layers with ReLU that ends in a dense head."""
+    """Raises Unsupported for a network that is not a chain of layers with ReLU ending in a dense head."""
     trainable = network.trainable
     if len(trainable) < 2:
         raise Unsupported("rule scff", got="a network without a hidden layer", allowed="at least one hidden layer and the head")
@@ -247,19 +247,19 @@ def _check(network: Network) -> None:
         raise Unsupported("rule scff", got=f"layers of kind {', '.join(kinds)}", allowed=allowed, next_step="use another rule")
     read = [name for layer in network for name in layer.inputs]
     if len(read) != len(set(read)) or any(len(layer.inputs) != 1 for layer in network):
-        raise Unsupported("rule scff", got="a network that branches", allowed="one layer behind the other", next_step="use another rule")
+        raise Unsupported("rule scff", got="a network that branches", allowed="one layer after the other", next_step="use another rule")
     for layer in trainable[:-1]:
         if (function := kind(layer).function) not in (NONE, RELU):
             raise Unsupported(f"rule scff on layer {layer.name!r}", got=function.name, allowed="relu", next_step="train with ReLU")
     head, tail = trainable[-1], network.layers[network.layers.index(trainable[-1]) + 1 :]
     plain_head = isinstance(head.op, Dense) and not head.op.function.clamps
     if not plain_head or len(tail) > 1 or not all(kind(layer).probabilities for layer in tail):
-        got = f"a head {head.kind} with {', '.join(layer.kind for layer in tail) or 'nothing'} behind it"
-        raise Unsupported("rule scff", got=got, allowed="a dense head without activation, and a softmax or nothing behind it")
+        got = f"a head {head.kind} with {', '.join(layer.kind for layer in tail) or 'nothing'} after it"
+        raise Unsupported("rule scff", got=got, allowed="a dense head without activation, and a softmax or nothing after it")
 
 
 def _readout(name: str, source: str, features: int, head: Layer, rng: np.random.Generator) -> Layer:
-    """A read-out of ``features`` like the head, drawn as a dense layer is."""
+    """A read-out of ``features`` like the head, drawn like a dense layer."""
     limit = np.sqrt(6.0 / features)
     params = {"weight": rng.uniform(-limit, limit, (head.shape[0], features)).astype(np.float32)}
     if "bias" in head.params:

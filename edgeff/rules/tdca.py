@@ -20,7 +20,7 @@ from edgeff.rules._top_down import CODE, CODE_NAME, CREDITS, SEED, TopDown, diff
 
 @dataclass(frozen=True)
 class TopDownSettings(FeedbackSettings):
-    """``top_down``: ``meta`` (the network shipped), ``random`` (never trained, drawn from the seed) or an .npz file of one's own.
+    """``top_down``: ``meta`` (the shipped network), ``random`` (untrained, drawn from the seed) or an .npz file of your own.
 
     ``feedback_scale`` is a factor on all credits.
     """
@@ -32,13 +32,13 @@ class TopDownSettings(FeedbackSettings):
 class TopDownCreditAssignment(Rule):
     """``d_l = (T(e) D_l^T) * relu'(z_l)``, ``g_l = d_l^T h_{l-1} / B`` with the top-down network T, ``d_L = e``; nothing runs backward.
 
-    T is a small network that learned to teach: an evolution strategy chose its parameters for what they make of fresh bottom-up networks
-    (``edgeff.rules._tdca_training``); here they are constants. ``edgeff.rules._top_down`` has T's equations.
+    T is a small network that learned to teach: an evolution strategy chose its parameters by how well fresh bottom-up networks learn with
+    them (``edgeff.rules._tdca_training``); here they are constants. ``edgeff.rules._top_down`` has T's equations.
 
-    Departures from the paper, whose T reads the output and the label, has two layers of tanh, gives the output layer its credit as well and
-    is evolved on the data set that it serves: T reads their difference e (which names both); its units are odd pairs of ReLUs, for which
-    there are kernels; the last layer learns from e itself; it is evolved on synthetic tasks, so that no task's data are in it. The paper
-    names credit diffusion, few credits spread to many units; that D_l is a matrix of random signs is ours.
+    Departures from the paper, whose T reads the output and the label, has two tanh layers, also gives the output layer its credit and
+    is evolved on the data set that it is used for: T reads their difference e (which determines both); its units are odd pairs of ReLUs,
+    for which there are kernels; the last layer learns from e itself; it is evolved on synthetic tasks, so that it contains no task's data.
+    The paper names credit diffusion, few credits spread to many units; the choice of random signs for D_l is edgeff's.
     """
 
     name = "tdca"
@@ -89,7 +89,7 @@ class TopDownCreditAssignment(Rule):
 def lower_credits(build: RuleBuilder, network: TopDown, code: Value, classes: int) -> tuple[Value, float]:
     """T applied to the code as two dense layers with weights in flash, and twice the sum of its |credits| for a certain mistake.
 
-    Integers (int16 in int8 networks too, as errors are): each layer spans twice what it makes of the certain mistakes between neighbouring
+    Integers (int16 in int8 networks too, as errors are): each layer spans twice its output for confident mistakes between neighbouring
     classes, ``e = 1`` at one and -1 at the next, and saturates beyond.
     """
     first, bias, second = network.plain_layers()

@@ -1,4 +1,4 @@
-"""Tasks, one data set and its features a file. A task gives float32 inputs, integer labels and the split; the test part is touched once."""
+"""Tasks, one data set and its features per file. A task gives float32 inputs, integer labels and the split; the test part is used once."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from edgeff.registry import tasks as registry
 class Data:
     """A split data set: x_* (n, *input shape) float32, y_* (n,) int64, the classes' names, and what the values mean.
 
-    ``files_test`` (n,) says which recording a test sample is a part of, where a score belongs to a recording. The first training samples
-    stand for all, so that they can calibrate. A part that is not on this machine is empty, and ``metadata["training"]`` or
+    ``files_test`` (n,) gives the recording of each test sample, for tasks that score whole recordings. The first training samples
+    are representative, so that they can calibrate. A part that is not on this machine is empty, and ``metadata["training"]`` or
     ``metadata["test"]`` says ``none: `` and how to get it.
     """
 
@@ -36,7 +36,7 @@ class Data:
         return self.x_train.shape[1:]
 
     def need(self, part: Literal["train", "test"]) -> None:
-        """Raises BadInput, saying how to get them, where the samples of a part are not on this machine."""
+        """Raises BadInput, saying how to get them, if the samples of a part are not on this machine."""
         if not len(self.x_train if part == "train" else self.x_test):
             name = "training" if part == "train" else "test"
             way = str(self.metadata.get(name, "")).removeprefix("none: ")
@@ -48,9 +48,9 @@ class Data:
 
 
 def standardised(data: Data) -> Data:
-    """``data`` with its inputs less their mean, over their deviation, both of the training part, one pair for each channel of images.
+    """``data`` with its inputs minus their mean, divided by their deviation, both of the training part, one pair per channel of images.
 
-    Its metadata says so. Inputs between 0 and 1 that most pixels of are 0 become sparse no more.
+    Its metadata says so. Sparse inputs, such as images with most pixels 0, are no longer sparse.
     """
     axes = tuple(range(data.x_train.ndim - 1)) if data.x_train.ndim > 2 else None
     mean = np.asarray(data.x_train.mean(axis=axes, dtype=np.float64), np.float32)
@@ -65,7 +65,7 @@ def standardised(data: Data) -> Data:
 class Task:
     """The contract of a task: ``load(seed)`` returns its data, split by the seed where there is no official split.
 
-    ``metric`` is what ``edgeff evaluate`` measures: ``accuracy``; ``auc``, the area under the ROC curve of telling label 1 (anomalous,
+    ``metric`` is what ``edgeff evaluate`` measures: ``accuracy``; ``auc``, the area under the ROC curve for separating label 1 (anomalous,
     faulty) from 0; ``mse``. ``target`` is what a network learns to output: ``class``, or ``input`` for an autoencoder.
     """
 
@@ -77,7 +77,7 @@ class Task:
     target: Literal["class", "input"] = "class"
 
     def augment(self, x: Array, rng: np.random.Generator) -> Array:
-        """The samples x (n, *input shape) of a mini-batch as training shall see them, drawn from ``rng`` alone; by default as they are."""
+        """The samples x (n, *input shape) of a mini-batch as training uses them, random only by ``rng``; by default unchanged."""
         return x
 
     def load(self, seed: int = 0) -> Data:

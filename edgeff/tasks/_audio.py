@@ -1,9 +1,9 @@
-"""What the audio tasks share: wav files read with suspicion, clips of one length, noise mixed in, and log-mel spectrograms.
+"""The common part of the audio tasks: wav files read as untrusted, clips of one length, noise mixed in, and log-mel spectrograms.
 
-The coefficients of the speech tasks are those of ``edgeff.ops.mfcc``, so training reads to the bit what a board computes from audio. The
-spectrograms of anomaly detection follow librosa's defaults (McFee et al. 2015), which made the reference's features: centred frames between
-zeros, periodic Hann window, Slaney's mel scale with bands of equal area. Refused, in one line that names the file: wav files that are
-not 16-bit PCM of one channel, damaged, of another rate or too long.
+The coefficients of the speech tasks are those of ``edgeff.ops.mfcc``, so training reads bit for bit what a board computes from audio. The
+spectrograms of anomaly detection follow librosa's defaults (McFee et al. 2015), which computed the reference's features: centred frames
+between zeros, periodic Hann window, Slaney's mel scale with bands of equal area. Refused, in one line that names the file: wav files that
+are not 16-bit PCM of one channel, damaged, at another rate or too long.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _BREAKAGES = (wave.Error, EOFError, struct.error, ValueError, ArithmeticError, R
 def read_wav(source: Path | bytes, rate: int, name: str = "") -> Array:
     """The samples of a 16-bit PCM wav file of one channel at ``rate`` Hz: (n,) int16, n >= 1.
 
-    Args: ``source``, the file or its bytes; ``name``, what errors call it (by default its path).
+    Args: ``source``, the file or its bytes; ``name``, its name in errors (by default its path).
     Raises: BadInput.
     """
     what = f"wav file {name or source if isinstance(source, Path) else name or 'in memory'}"
     try:
         with wave.open(BytesIO(source) if isinstance(source, bytes) else str(source), "rb") as file:
-            found = (file.getnchannels(), file.getsampwidth(), file.getframerate())
-            if found != (1, 2, rate):
-                got = f"{found[0]} channels of {8 * found[1]} bits at {found[2]} Hz"
+            form = (file.getnchannels(), file.getsampwidth(), file.getframerate())
+            if form != (1, 2, rate):
+                got = f"{form[0]} channels of {8 * form[1]} bits at {form[2]} Hz"
                 raise BadInput(what, got=got, allowed=f"1 channel of 16 bits at {rate} Hz")
             raw = file.readframes(min(file.getnframes(), LONGEST_SECONDS * rate + 1))
     except _BREAKAGES as error:
@@ -42,12 +42,12 @@ def read_wav(source: Path | bytes, rate: int, name: str = "") -> Array:
     samples = np.frombuffer(raw[: len(raw) // 2 * 2], "<i2").astype(np.int16)
     if not 1 <= len(samples) <= LONGEST_SECONDS * rate:
         got = "no samples" if len(samples) == 0 else f"more than {LONGEST_SECONDS} s"
-        raise BadInput(what, got=got, allowed=f"up to {LONGEST_SECONDS} s")
+        raise BadInput(what, got=got, allowed=f"1 sample to {LONGEST_SECONDS} s")
     return samples
 
 
 def of_length(samples: Array, count: int) -> Array:
-    """A clip of ``count`` samples: a shorter one gets zeros behind it, of a longer one the loudest stretch stays.
+    """A clip of ``count`` samples: a shorter one gets zeros after it, of a longer one the loudest stretch is kept.
 
     Args: ``samples``, (n,) int16.
 
@@ -62,14 +62,14 @@ def of_length(samples: Array, count: int) -> Array:
 
 
 def normalised(samples: Array) -> Array:
-    """``samples`` with the largest at 1, float32 (the recipe divides by the largest, not by the largest magnitude)."""
+    """``samples`` scaled to a largest sample of 1, float32 (the recipe divides by the largest, not by the largest magnitude)."""
     return samples.astype(np.float32) / np.float32(max(int(samples.max()), 1))
 
 
 def with_noise(clip: Array, noises: list[Array], rng: np.random.Generator, share: float = 0.8, loudest: float = 0.1) -> Array:
-    """A clip with a stretch of background noise mixed in, as the recipe of MLPerf Tiny does it; (n,) int16, its peak near full scale.
+    """A clip with a stretch of background noise mixed in, as in the recipe of MLPerf Tiny; (n,) int16, its peak near full scale.
 
-    Args: ``clip``, (n,) int16; ``noises``, int16 recordings (none shorter than the clip takes part); ``share``, how often there is noise;
+    Args: ``clip``, (n,) int16; ``noises``, int16 recordings (those shorter than the clip are skipped); ``share``, how often there is noise;
     ``loudest``, its volume is uniform from 0 to this, the clip's peak and the noise's full scale being 1.
     """
     mixed = normalised(clip)
@@ -86,7 +86,7 @@ def with_noise(clip: Array, noises: list[Array], rng: np.random.Generator, share
 
 
 def _slaney_mel(hz: Array) -> Array:
-    """Linear to 1 kHz (200/3 Hz a mel), then 27 mels for each factor of 6.4 (Slaney 1998, Auditory Toolbox)."""
+    """Linear to 1 kHz (200/3 Hz per mel), then 27 mels for each factor of 6.4 (Slaney 1998, Auditory Toolbox)."""
     return np.where(hz < 1000.0, hz * 3 / 200, 15.0 + 27.0 * np.log(np.maximum(hz, 1000.0) / 1000.0) / np.log(6.4))
 
 
@@ -96,7 +96,7 @@ def _slaney_hz(mel: Array) -> Array:
 
 @lru_cache(maxsize=4)
 def slaney_bands(rate: int, fft: int, bands: int) -> Array:
-    """Triangles (bands, fft / 2 + 1) float32 from 0 to rate / 2 Hz on Slaney's mel scale, each of the area of a band of 1 Hz."""
+    """Triangles (bands, fft / 2 + 1) float32 from 0 to rate / 2 Hz on Slaney's mel scale, each with the area of a band of 1 Hz."""
     hz = np.arange(fft // 2 + 1) * (rate / fft)
     edges = _slaney_hz(np.linspace(0.0, float(_slaney_mel(np.array(rate / 2))), bands + 2))[:, None]
     rising = (hz - edges[:-2]) / (edges[1:-1] - edges[:-2])

@@ -16,7 +16,7 @@ def flipped(x: Array, rng: np.random.Generator) -> Array:
 
 
 def shifted(x: Array, rng: np.random.Generator, most: int) -> Array:
-    """Each image moved by whole pixels, up to ``most`` of them along both axes; what comes in repeats the border."""
+    """Each image moved by whole pixels, up to ``most`` of them along both axes; new pixels repeat the border."""
     _, height, width, _ = x.shape
     padded = np.pad(x, ((0, 0), (most, most), (most, most), (0, 0)), mode="edge")
     down, right = rng.integers(0, 2 * most + 1, (2, len(x), 1))
@@ -27,8 +27,8 @@ def shifted(x: Array, rng: np.random.Generator, most: int) -> Array:
 def moved(x: Array, rng: np.random.Generator, *, degrees: float, shift: float) -> Array:
     """Each image turned by up to +-``degrees`` about its centre and moved by up to +-``shift`` of its size along both axes.
 
-    As Keras' ImageDataGenerator does it: uniform draws, bilinear interpolation, and the border's pixels repeated outside. Of whole pixels
-    nothing but the place changes: without angle and shift the images come back bit by bit.
+    As in Keras' ImageDataGenerator: uniform draws, bilinear interpolation, and the border's pixels repeated outside. Moved by whole pixels,
+    only their places change: without angle and shift the images are returned bit for bit.
     """
     count, height, width, channels = x.shape
     one = (count, 1, 1)

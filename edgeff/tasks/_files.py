@@ -1,8 +1,8 @@
-"""Where the files of data sets come from: a folder of the user's, the cache, or the official download with its checksum.
+"""Where the files of data sets come from: the user's folder, the cache, or the official download with its checksum.
 
 ``EDGEFF_DATA_DIR`` names the user's folder, ``EDGEFF_CACHE_DIR`` the cache (by default the operating system's) and ``EDGEFF_DATA_URL`` a
-server that holds the official files by name and is asked in place of the official ones. A download counts only when it is complete and
-its checksum right: it grows under another name, goes on where a broken connection left it, and is thrown away when it cannot be finished.
+server that holds the official files by name and replaces the official ones. A download counts only if it is complete and
+its checksum is right: it is written under another name, resumed after a broken connection, and discarded if it cannot be completed.
 Files are read as untrusted: no pickle, and the type, shape and size of an array are checked before its numbers are read.
 """
 
@@ -27,7 +27,7 @@ from edgeff.ir import Array
 
 CONNECT_SECONDS, READ_SECONDS = 10, 60
 ATTEMPTS = 4
-"""Connections to one address: a new one goes on where one broke that had brought something."""
+"""Most connections to one address: a new one resumes after one that broke but brought something."""
 CHUNK_BYTES = 1 << 16
 LARGEST_ARRAY_BYTES = 1 << 33
 
@@ -53,13 +53,13 @@ class Remote:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where to ask, in this order."""
+        """The addresses to try, in order."""
         server = os.environ.get("EDGEFF_DATA_URL")
         return (f"{server.rstrip('/')}/{self.name}",) if server else (self.url, *self.mirrors)
 
 
 def data_folder() -> Path | None:
-    """The user's folder of data files, None where EDGEFF_DATA_DIR is unset; BadInput where it is no folder."""
+    """The user's folder of data files, None if EDGEFF_DATA_DIR is unset; BadInput if it is not a folder."""
     named = os.environ.get("EDGEFF_DATA_DIR")
     if not named:
         return None
@@ -79,28 +79,28 @@ def cache_folder() -> Path:
 
 
 def local(name: str) -> Path | None:
-    """The file or folder ``name`` in the user's folder, None where there is none."""
+    """The file or folder ``name`` in the user's folder, None if there is none."""
     folder = data_folder()
     return folder / name if folder is not None and (folder / name).exists() else None
 
 
 def need_local(name: str, what: str, source: str) -> Path:
     """The file ``name`` of the user's folder; BadInput with one line that says what it is and where it comes from."""
-    found = local(name)
-    if found is None:
+    path = local(name)
+    if path is None:
         folder = os.environ.get("EDGEFF_DATA_DIR")
         where = f"no {name} in {folder}" if folder else f"no {name}, and EDGEFF_DATA_DIR names no folder"
         raise BadInput(what, got=where, next_step=f"get it from {source}; put it into the folder that EDGEFF_DATA_DIR names")
-    return found
+    return path
 
 
 # ------------------------------------------------------------------ downloads
 
 
 def at_hand(remote: Remote) -> Path | None:
-    """The official file where it needs no download: in the user's folder or in the cache; None where it is in neither.
+    """The official file if it needs no download, from the user's folder or the cache; None if it is in neither.
 
-    Raises BadInput for a file of the user's with another checksum; one in the cache counts as absent.
+    Raises BadInput for a user's file with a wrong checksum; in the cache such a file counts as absent.
     """
     import pooch
 
@@ -112,13 +112,13 @@ def at_hand(remote: Remote) -> Path | None:
 
 
 def fetch(remote: Remote, what: str, beside: str) -> Path:
-    """The official file: the user's, from the cache, or downloaded into it with a progress bar.
+    """The official file: from the user's folder, from the cache, or downloaded into it with a progress bar.
 
     Args:
         remote: the file.
         what: the data set, for messages.
-        beside: the file of the user's folder that would do in its stead, as said to a user.
-    Raises: BadInput, naming both ways to the data, when it cannot be had.
+        beside: the file that can replace it in the user's folder, as shown to a user.
+    Raises: BadInput, naming both ways to get the data, if it is not available.
     """
     found = at_hand(remote)
     if found is not None:
@@ -134,17 +134,17 @@ def fetch(remote: Remote, what: str, beside: str) -> Path:
         except ConnectionError as error:
             reasons.append(f"{error} from {address}")
         except ValueError:
-            reasons.append(f"another checksum than {remote.checksum} from {address}")
+            reasons.append(f"a checksum other than {remote.checksum} from {address}")
         except OSError as error:
             reasons.append(f"{error.strerror or error} in the cache {cache_folder()}")
             break
     size = f" ({remote.size_bytes / 1e6:,.1f} MB)" if remote.size_bytes else ""
-    way = f"connect to the network and repeat: it is downloaded{size}; or put {beside} into a folder and name that in EDGEFF_DATA_DIR"
+    way = f"connect to the network and repeat to download it{size}; or put {beside} into a folder and name that in EDGEFF_DATA_DIR"
     raise BadInput(f"{what}, {remote.name}", got=" and ".join(reasons), next_step=way)
 
 
 class _Download:
-    """What pooch calls to fill a file from an address; raises ConnectionError, saying why, when it cannot."""
+    """Called by pooch to fill a file from an address; raises ConnectionError, saying why, if it cannot."""
 
     def __init__(self, remote: Remote) -> None:
         self.remote = remote
@@ -160,7 +160,7 @@ class _Download:
             raise ConnectionError(reason)
 
     def _fill(self, url: str, path: Path, bar: Any) -> str:
-        """Connects again where the last connection broke, and returns why the file is not complete; an empty text where it is."""
+        """Reconnects after a broken connection, and returns why the file is not complete; an empty string if it is."""
         reason = ""
         for _ in range(ATTEMPTS):
             before = path.stat().st_size
@@ -170,11 +170,11 @@ class _Download:
         return reason
 
     def _append(self, url: str, path: Path, before: int, bar: Any) -> str:
-        """One connection, which asks for what comes after the ``before`` bytes that are there."""
+        """One connection, which requests the part after the ``before`` bytes already received."""
         import requests
         from urllib3.exceptions import HTTPError
 
-        # Not compressed on its way: what is resumed must be the bytes of the file itself.
+        # Not compressed in transit: a resumed download must be of the bytes of the file itself.
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={before}-"} if before else {})
         try:
             with requests.get(url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)) as answer:
@@ -203,7 +203,7 @@ class _Download:
 
 
 def _bar(name: str) -> Any:
-    """A progress bar for downloads where somebody is looking, else nothing."""
+    """A progress bar for downloads on a terminal, else nothing."""
     if not sys.stderr.isatty():
         return False
     from rich.console import Console
@@ -247,8 +247,8 @@ _MORE_DAMAGES = (tokenize.TokenError, SyntaxError, TypeError, OverflowError, Mem
 def read_arrays(path: Path, wanted: Wanted) -> dict[str, Array]:
     """Arrays of an .npz file by name.
 
-    Args: ``wanted``, of each name its dtype and shape, None for any length; a dtype of ``"U"`` takes strings of any length.
-    Raises: BadInput, naming the file and the array, for anything else, pickled objects and damaged files among it.
+    Args: ``wanted``, the dtype and shape of each name, None for any length; a dtype of ``"U"`` takes strings of any length.
+    Raises: BadInput, naming the file and the array, for anything else, including pickled objects and damaged files.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -266,13 +266,13 @@ def _read_array(path: Path, archive: zipfile.ZipFile, name: str, dtype: str, sha
         raise BadInput(what, got="no such array", allowed=f"{dtype} {_shape_text(shape)}")
     entry = archive.getinfo(f"{name}.npy")
     with archive.open(entry) as file:
-        found, found_dtype = _header(file)
-        fits = len(found) == len(shape) and all(want in (None, have) for want, have in zip(shape, found, strict=True))
+        stated, found_dtype = _header(file)
+        fits = len(stated) == len(shape) and all(want in (None, have) for want, have in zip(shape, stated, strict=True))
         if not fits or (found_dtype.kind if dtype == "U" else found_dtype.name) != dtype:
-            raise BadInput(what, got=f"{found_dtype} {found}", allowed=f"{dtype} {_shape_text(shape)}")
-        size = prod(found) * found_dtype.itemsize
+            raise BadInput(what, got=f"{found_dtype} {stated}", allowed=f"{dtype} {_shape_text(shape)}")
+        size = prod(stated) * found_dtype.itemsize
         if not 0 <= size <= min(LARGEST_ARRAY_BYTES, entry.file_size):
-            raise BadInput(what, got=f"{found} in {entry.file_size:,} bytes", allowed="as many numbers as its shape says")
+            raise BadInput(what, got=f"{stated} in {entry.file_size:,} bytes", allowed="as many numbers as its shape states")
     with archive.open(entry) as file:
         return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
 
@@ -290,6 +290,6 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def check_labels(path: Path, labels: Array, classes: int) -> None:
-    """Raises BadInput when a label is no class."""
+    """Raises BadInput if a label is not a class."""
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
         raise BadInput(f"data file {path}, labels", got=f"{labels.min()} to {labels.max()}", allowed=f"0 to {classes - 1}")

@@ -1,9 +1,10 @@
-"""Anomalous machine sounds (ToyADMOS/ToyCar, as in DCASE 2020 task 2 and MLPerf Tiny): normal ones train, normal and broken ones test.
+"""Anomalous machine sounds (ToyADMOS/ToyCar, as in DCASE 2020 task 2 and MLPerf Tiny): training on normal ones, test on normal and broken
+ones.
 
-The data are the user's: ``ToyCar/train`` and ``ToyCar/test`` in EDGEFF_DATA_DIR, 16 kHz wav files called ``normal_*`` or ``anomaly_*``.
-Of each file's log-mel spectrogram (1024-point frames, hop 512, 128 bands, 10 log10 of the power) frames 50 to 249 count; an input is five
-neighbouring frames, 640 numbers, so a file gives 196. An autoencoder's score of a file is its mean squared error over these windows, and
-the metric is the area under the ROC curve over files. The whole development set is 4,000 + 2,459 files: 3.2 GB of inputs.
+The user supplies the data: ``ToyCar/train`` and ``ToyCar/test`` in EDGEFF_DATA_DIR, 16 kHz wav files named ``normal_*`` or ``anomaly_*``.
+Of each file's log-mel spectrogram (1024-point frames, hop 512, 128 bands, 10 log10 of the power) frames 50 to 249 are used; an input is
+five neighbouring frames, 640 numbers, so a file gives 196. An autoencoder's score of a file is its mean squared error over these windows,
+and the metric is the area under the ROC curve over files. The whole development set is 4,000 + 2,459 files: 3.2 GB of inputs.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Ad(Task):
     """Windows of log-mel spectrograms; labels 0 (normal) and 1 (anomaly) of the files they come from."""
 
     name = "ad"
-    summary = "anomalous machine sounds (ToyCar), 640 log-mel inputs, normal or anomaly; the files are the user's"
+    summary = "anomalous machine sounds (ToyCar), 640 log-mel inputs, normal or anomaly; you supply the files"
     input_shape = (FRAMES * BANDS,)
     classes = CLASSES
     metric = "auc"
@@ -40,7 +41,7 @@ class Ad(Task):
         folder = need_local(FOLDER, "ToyADMOS's ToyCar", SOURCE)
         x_train, y_train, files_train = windows_of(folder / "train", np.random.default_rng([seed, 4]))
         if y_train.any():
-            raise BadInput(f"folder {folder / 'train'}", got="anomalies", allowed="normal sounds alone")
+            raise BadInput(f"folder {folder / 'train'}", got="anomalies", allowed="normal sounds only")
         x_test, y_test, files_test = windows_of(folder / "test")
         counts = {"train": int(files_train.max()) + 1, "test": int(files_test.max()) + 1}
         metadata = {"inputs": f"{FRAMES} frames of {BANDS} log-mel bands in dB", "files": counts}
@@ -48,10 +49,10 @@ class Ad(Task):
 
 
 def windows_of(folder: Path, rng: np.random.Generator | None = None) -> tuple[Array, Array, Array]:
-    """The inputs (n, 640) float32 of a folder's files, labels (n,) int64, and the number of each one's file in the order of their names.
+    """The inputs (n, 640) float32 of a folder's files, labels (n,) int64, and the index of each input's file in the order of their names.
 
-    Args: ``rng`` draws the order of the windows; without it they stand file after file.
-    Raises: BadInput for a folder without wav files, for a name that does not say what it is, and for a file too short for one window.
+    Args: ``rng`` draws the order of the windows; without it they are in file order.
+    Raises: BadInput for a folder without wav files, for a name that does not state its class, and for a file too short for one window.
     """
     paths = sorted(folder.glob("*.wav"))
     if not paths:

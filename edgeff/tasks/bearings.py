@@ -6,9 +6,9 @@ window itself, for networks of 1-D convolutions. Neither changes with the sensor
 its coefficients are computed, and a raw one by its standard deviation. Read from ``cwru_de12k_int16.npz``; refused: a file without a normal
 recording, with recordings too short to be cut, or without all nine faults at loads of 0 hp and above.
 
-The file's normal recording was made at 48 kHz, whatever the file says: only then does it have the lines that all its faults have (161.7 Hz,
-the passing of balls over the inner race at 1,797 turns a minute). It is brought to 12 kHz here. Left as it is, the sampling rate would give
-the class away, and a network that tells rates apart would pass for one that hears faults.
+The file's normal recording was made at 48 kHz, whatever the file says: only then does it have the spectral lines of all its faults (161.7
+Hz, the passing of balls over the inner race at 1,797 turns per minute). It is resampled to 12 kHz here. Otherwise the sampling rate would
+give the class away, and a network that distinguishes rates would appear to detect faults.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FEATURES: Mapping[str, Attr] = Mfcc(
     rate=RATE, frame=WINDOW, hop=WINDOW, fft=WINDOW, bands=40, coefficients=20, low_hz=20.0, high_hz=6000.0, gain=0.125
 ).attributes
 TRAIN_HOP, NORMAL_TRAIN_HOP = 512, 64
-"""How far apart training windows begin; there is little of the normal class, so its windows overlap more."""
+"""The distance between the starts of training windows; the normal class has little data, so its windows overlap more."""
 NORMAL_TRAIN_SHARE = 0.6
 TEST_LOAD_HP = 0
 SIZES = ("007", "014", "021")
@@ -46,12 +46,12 @@ FAULTS = tuple(f"{part}{size}" for part in ("B", "IR", "OR") for size in SIZES)
 
 
 class Bearings(Task):
-    """One question to the recordings: normal or faulty, or which of nine faults.
+    """One classification of the recordings: normal or faulty, or which of nine faults.
 
-    Normal windows: the first 60 % of the one recording, at 0 hp, train and the rest, from one window later on, tests. Faults test at 0 hp
-    and train at 1, 2 and 3 hp, so who takes the load for a cue fails the test. ``bearings`` leaves out the three bearings of one size of
-    pit, ``SIZES[seed % 3]``, from training and tests on them alone: neither bearing nor load of a faulty test window was seen. Windows
-    overlap in training, and not at all in the test.
+    Normal windows: the first 60 % of the one recording, at 0 hp, are for training and the rest, from one window later on, for the test.
+    Faults at 0 hp are for the test and those at 1, 2 and 3 hp for training, so a network that uses the load as a cue fails the test.
+    ``bearings`` leaves out the three bearings of one size of pit, ``SIZES[seed % 3]``, from training and tests on them alone: neither
+    bearing nor load of a faulty test window occurs in training. Windows overlap in training, but not in the test.
     """
 
     samples = WINDOW
@@ -80,8 +80,8 @@ class Bearings(Task):
                 sides["test"].append((windows(signal, WINDOW), label))
         x, y = {}, {}
         for side, cut in sides.items():
-            x[side] = self.inputs(np.concatenate([made for made, _ in cut]))
-            y[side] = np.concatenate([np.full(len(made), label, np.int64) for made, label in cut])
+            x[side] = self.inputs(np.concatenate([cuts for cuts, _ in cut]))
+            y[side] = np.concatenate([np.full(len(cuts), label, np.int64) for cuts, label in cut])
         order = np.random.default_rng([seed, 4]).permutation(len(x["train"]))
         metadata = {
             "inputs": f"{'mel-frequency cepstral coefficients of ' if self.features else ''}1,024 samples at 12 kHz",
@@ -93,7 +93,7 @@ class Bearings(Task):
         return Data(x["train"][order], y["train"][order], x["test"], y["test"], self.classes, metadata)
 
     def inputs(self, cut: Array) -> Array:
-        """What the network reads of windows (n, 1024) int16."""
+        """The network's inputs for windows (n, 1024) int16."""
         if self.features:
             made = coefficients(cut, make(Mfcc, self.features))
             return np.ascontiguousarray(made.reshape(-1, *self.input_shape))
@@ -108,15 +108,15 @@ def windows(signal: Array, hop: int) -> Array:
 
 
 def read_recordings(path: Path) -> list[tuple[Array, str, int]]:
-    """Of each recording its samples (n,) int16 at 12 kHz, the name of its fault ("" for none) and the motor's load in hp."""
+    """For each recording its samples (n,) int16 at 12 kHz, the name of its fault ("" for none) and the motor's load in hp."""
     one: tuple[int | None, ...] = (None,)
     wanted = {"signal": ("int16", one), "offsets": ("int64", one), "y": ("uint8", one), "load_hp": ("uint8", one), "classes": ("U", one)}
-    found = read_arrays(path, wanted)
-    offsets, y, loads, names = found["offsets"], found["y"], found["load_hp"], found["classes"].tolist()
-    shortest = 6 * WINDOW * NORMAL_RATE // RATE  # of the normal one, a window behind the gap is left to test
+    arrays = read_arrays(path, wanted)
+    offsets, y, loads, names = arrays["offsets"], arrays["y"], arrays["load_hp"], arrays["classes"].tolist()
+    shortest = 6 * WINDOW * NORMAL_RATE // RATE  # for the normal one, so that a window after the gap is left for the test
     bounds = (int(offsets[0]), int(offsets[-1])) if len(offsets) > 1 else (-1, -1)
-    if bounds != (0, len(found["signal"])) or not len(offsets) - 1 == len(y) == len(loads) or int(np.diff(offsets).min()) < shortest:
-        got, allowed = f"{len(y)} recordings that do not fit their offsets", f"one behind the other, each of {shortest:,} samples or more"
+    if bounds != (0, len(arrays["signal"])) or not len(offsets) - 1 == len(y) == len(loads) or int(np.diff(offsets).min()) < shortest:
+        got, allowed = f"{len(y)} recordings that do not fit their offsets", f"one after the other, each of {shortest:,} samples or more"
         raise BadInput(f"data file {path}", got=got, allowed=allowed)
     check_labels(path, y, len(names))
     if not set(names) <= {"normal", *FAULTS}:
@@ -124,7 +124,7 @@ def read_recordings(path: Path) -> list[tuple[Array, str, int]]:
     recordings = []
     for first, last, label, load in zip(offsets[:-1], offsets[1:], y, loads, strict=True):
         fault = "" if names[label] == "normal" else names[label]
-        signal = found["signal"][first:last]
+        signal = arrays["signal"][first:last]
         recordings.append((signal if fault else at_12_khz(signal), fault, int(load)))
     needed = {""} | set(FAULTS)
     for there in ({fault for _, fault, load in recordings if not fault or (load == TEST_LOAD_HP) is tested} for tested in (True, False)):
@@ -143,8 +143,8 @@ def at_12_khz(signal: Array) -> Array:
 
 
 for _task in (
-    Bearings("bearings", "vibration of ball bearings (CWRU), normal against faulty in bearings never seen", ("normal", "faulty"), FEATURES),
+    Bearings("bearings", "vibration of ball bearings (CWRU), normal against faulty in unseen bearings", ("normal", "faulty"), FEATURES),
     Bearings("bearings_10", "vibration of ball bearings (CWRU), normal or which of nine faults", ("normal", *FAULTS), FEATURES),
-    Bearings("bearings_raw", "the windows behind bearings as they are, for 1-D convolutions", ("normal", "faulty"), {}),
+    Bearings("bearings_raw", "the raw windows of bearings, for 1-D convolutions", ("normal", "faulty"), {}),
 ):
     registry.add(_task.name, _task)

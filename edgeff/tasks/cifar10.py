@@ -28,7 +28,7 @@ BATCHES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), TEST_BATCH)
 
 
 class Images(NamedTuple):
-    """Images (n, 32, 32, 3) and labels (n,) of both parts, uint8, and which of the data set they are."""
+    """Images (n, 32, 32, 3) and labels (n,) of both parts, uint8, and which part of the data set they are."""
 
     x_train: Array
     y_train: Array
@@ -42,14 +42,14 @@ def read_subset(path: Path) -> Images:
     images: tuple[int | None, ...] = (None, 32, 32, 3)
     labels: tuple[int | None, ...] = (None,)
     parts = ("train", "test")
-    found = read_arrays(path, {f"x_{part}": ("uint8", images) for part in parts} | {f"y_{part}": ("uint8", labels) for part in parts})
+    arrays = read_arrays(path, {f"x_{part}": ("uint8", images) for part in parts} | {f"y_{part}": ("uint8", labels) for part in parts})
     for part in parts:
-        x, y = found[f"x_{part}"], found[f"y_{part}"]
+        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
         if len(x) != len(y) or not len(x):
-            raise BadInput(f"data file {path}, {part} part", got=f"{len(x)} images and {len(y)} labels", allowed="one label an image")
+            raise BadInput(f"data file {path}, {part} part", got=f"{len(x)} images and {len(y)} labels", allowed="one label per image")
         check_labels(path, y, len(CLASSES))
-    which = f"a subset of {len(found['x_train']):,} and {len(found['x_test']):,} images"
-    return Images(found["x_train"], found["y_train"], found["x_test"], found["y_test"], which)
+    which = f"a subset of {len(arrays['x_train']):,} and {len(arrays['x_test']):,} images"
+    return Images(arrays["x_train"], arrays["y_train"], arrays["x_test"], arrays["y_test"], which)
 
 
 def read_official(path: Path) -> Images:
@@ -77,7 +77,7 @@ def read_official(path: Path) -> Images:
 
 
 def images_at_hand() -> Images | None:
-    """The images that need no download: the user's subset or official archive, else the archive in the cache."""
+    """The images available without a download: the user's subset or official archive, else the archive in the cache."""
     if (path := local(SUBSET)) is not None:
         return read_subset(path)
     if (path := at_hand(OFFICIAL)) is not None:
@@ -99,13 +99,13 @@ def how_to_get() -> str:
 
 
 def augmented(x: Array, rng: np.random.Generator) -> Array:
-    """The recipe of MLPerf Tiny: turned by up to 15 degrees, moved by up to a tenth, mirrored left to right every second time."""
+    """The recipe of MLPerf Tiny: turned by up to 15 degrees, moved by up to a tenth, mirrored left to right half of the time."""
     return flipped(moved(x, rng, degrees=15.0, shift=0.1), rng)
 
 
 @register
 class Cifar10(Task):
-    """Images (32, 32, 3) of raw pixels 0 to 255, as MLPerf Tiny's networks read them; the official test part tests."""
+    """Images (32, 32, 3) of raw pixels 0 to 255, as MLPerf Tiny's networks read them, with the official test part."""
 
     name = "cifar10"
     summary = "32x32 colour images, 10 classes"

@@ -1,9 +1,10 @@
 """Spoken digits (Free Spoken Digit Dataset, Jackson et al. 2018): 3,000 recordings at 8 kHz, 10 digits, 6 speakers, 50 takes of each.
 
 ``fsdd`` has the official split: takes 0 to 4 are the test part (300), the others train (2,700); every speaker is in both. A task called
-``fsdd_<speaker>`` leaves that speaker out of training and tests on him alone (2,500 / 500). A recording becomes one second: zeros behind a
-shorter one, the loudest second of a longer one (20 of them). Inputs are 49 frames x 10 coefficients, those of ``edgeff.ops.mfcc`` with
-``FEATURES``, so a board computes the same bits from audio. Read from ``fsdd_8k_int16.npz`` or from a clone of the data set's repository.
+``fsdd_<speaker>`` leaves that speaker out of training and tests only on that speaker (2,500 / 500). A recording becomes one second: zeros
+after a shorter one, the loudest second of a longer one (20 of them). Inputs are 49 frames x 10 coefficients, those of ``edgeff.ops.mfcc``
+with ``FEATURES``, so a board computes the same bits from audio. Read from ``fsdd_8k_int16.npz`` or from a clone of the data set's
+repository.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 TEST_TAKES = 5
 FILE = "fsdd_8k_int16.npz"
 FOLDER = "free-spoken-digit-dataset/recordings"
-SOURCE = "github.com/Jakobovski/free-spoken-digit-dataset, of which a clone does as well"
+SOURCE = "github.com/Jakobovski/free-spoken-digit-dataset, a clone works as well"
 ARRAYS: Wanted = {
     "audio": ("int16", (None,)),
     "offsets": ("int64", (None,)),
@@ -39,15 +40,15 @@ ARRAYS: Wanted = {
     "speakers": ("U", (None,)),
 }
 
-# A floor of 1 under the bands (1e-6 in the recipe for keywords) makes the coefficients of silence 0 and hides the recordings' own noise,
-# which differs between speakers. It was chosen by a few trials on speakers left out (george, lucas, theo): their figures are tuned ones.
+# A floor of 1 for the bands (1e-6 in the recipe for keywords) makes the coefficients of silence 0 and hides the recordings' own noise,
+# which differs between speakers. It was chosen in a few trials on held-out speakers (george, lucas, theo), so their figures are tuned.
 FEATURES: Mapping[str, Attr] = Mfcc(rate=RATE, frame=240, hop=160, fft=256, low_hz=20.0, high_hz=4000.0, eps=1.0, gain=0.125).attributes
 
 _NAME = re.compile(r"(\d)_([a-z]+)_(\d+)\.wav")
 
 
 class Fsdd(Task):
-    """One split of the spoken digits: the official one, or with ``speaker`` left out of training."""
+    """One split of the spoken digits: the official one, or the one with ``speaker`` left out of training."""
 
     input_shape = (49, 10, 1)
     classes = tuple("0123456789")
@@ -76,30 +77,30 @@ class Fsdd(Task):
 
 
 def _recordings() -> tuple[Array, Array, Array, Array]:
-    """All recordings: clips (n, 8000) int16, digits (n,) int64, speakers (n,) as places in SPEAKERS, takes (n,)."""
+    """All recordings: clips (n, 8000) int16, digits (n,) int64, speakers (n,) as indices into SPEAKERS, takes (n,)."""
     if (folder := local(FOLDER)) is not None:
         return _from_folder(folder)
     return _from_arrays(need_local(FILE, "spoken digits", SOURCE))
 
 
 def _from_arrays(path: Path) -> tuple[Array, Array, Array, Array]:
-    found = read_arrays(path, ARRAYS)
-    offsets, count = found["offsets"], len(found["y"])
-    names = found["speakers"].tolist()
+    arrays = read_arrays(path, ARRAYS)
+    offsets, count = arrays["offsets"], len(arrays["y"])
+    names = arrays["speakers"].tolist()
     wrong = {
-        "offsets": not count or len(offsets) != count + 1 or offsets[0] != 0 or offsets[-1] != len(found["audio"]),
+        "offsets": not count or len(offsets) != count + 1 or offsets[0] != 0 or offsets[-1] != len(arrays["audio"]),
         "lengths": bool((np.diff(offsets) < 1).any()),
         "speakers": not set(names) <= set(SPEAKERS) or len(set(names)) != len(names),
-        "counts": {len(found[name]) for name in ("y", "speaker", "take")} != {count},
-        "rate": int(found["rate"]) != RATE,
+        "counts": {len(arrays[name]) for name in ("y", "speaker", "take")} != {count},
+        "rate": int(arrays["rate"]) != RATE,
     }
     if bad := [name for name, is_wrong in wrong.items() if is_wrong]:
         raise BadInput(f"data file {path}", got=f"{bad[0]} that do not describe recordings", allowed="the arrays of docs/data.md")
-    check_labels(path, found["y"], 10)
-    check_labels(path, found["speaker"], len(names))
-    clips = np.stack([of_length(part, RATE) for part in np.split(found["audio"], offsets[1:-1])])
+    check_labels(path, arrays["y"], 10)
+    check_labels(path, arrays["speaker"], len(names))
+    clips = np.stack([of_length(part, RATE) for part in np.split(arrays["audio"], offsets[1:-1])])
     place = np.array([SPEAKERS.index(name) for name in names])
-    return clips, found["y"].astype(np.int64), place[found["speaker"]], found["take"].astype(np.int64)
+    return clips, arrays["y"].astype(np.int64), place[arrays["speaker"]], arrays["take"].astype(np.int64)
 
 
 def _from_folder(folder: Path) -> tuple[Array, Array, Array, Array]:

@@ -1,7 +1,7 @@
-"""MLPerf Tiny's image classification: its 200 evaluation images test, the training part of CIFAR-10 trains.
+"""MLPerf Tiny's image classification: its 200 evaluation images for the test, the training part of CIFAR-10 for training.
 
-The evaluation images are read from ``mlperf_ic01.npz`` in the user's folder, else picked out of CIFAR-10's official archive: they are 20 of
-each class of its test batch, and a checksum says whether they are those. For them alone nothing is downloaded that the folder has.
+The evaluation images are read from ``mlperf_ic01.npz`` in the user's folder, else selected from CIFAR-10's official archive: they are 20 of
+each class of its test batch, verified by a checksum. Nothing is downloaded for them alone if the folder has them.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ PLACES = """
     7722 64 888 9762 1263 7660 9226 3736 2506 3190 4913 6754 8442 1382 5800 7061 7216 4995 2331 3900 2653 3224 1629 7195 3961 3675 393 3464
     8669 2636 6751 6425 8390 5619 3996 451
 """
-"""Where the evaluation images stand in CIFAR-10's test batch (mlcommons/tiny, perf_samples_idxs.npy), in the benchmark's order."""
+"""The indices of the evaluation images in CIFAR-10's test batch (mlcommons/tiny, perf_samples_idxs.npy), in the benchmark's order."""
 
 
 def evaluation_images(images: Images) -> tuple[Array, Array]:
-    """The 200 images (200, 32, 32, 3) and labels (200,) of the full CIFAR-10; BadInput when its test part is not the official one."""
+    """The 200 images (200, 32, 32, 3) and labels (200,) of the full CIFAR-10; raises BadInput if its test part is not the official one."""
     places = np.array(PLACES.split(), np.intp)
     x = images.x_test[places] if len(images.x_test) > places.max() else images.x_test
     if hashlib.sha256(x.tobytes()).hexdigest() != SHA256:
-        raise BadInput("CIFAR-10's test images", got="others than MLPerf Tiny's at their places", allowed="the official archive")
+        raise BadInput("CIFAR-10's test images", got="images other than MLPerf Tiny's at their indices", allowed="the official archive")
     return x, images.y_test[places]
 
 
 @register
 class ImageClassification(Task):
-    """Images (32, 32, 3) of raw pixels 0 to 255. Where CIFAR-10 is not there the training part is empty, and the metadata says so."""
+    """Images (32, 32, 3) of raw pixels 0 to 255. Without CIFAR-10 the training part is empty, and the metadata says so."""
 
     name = "ic"
     summary = "MLPerf Tiny's image classification: 200 images to test, CIFAR-10 to train on"
@@ -55,11 +55,11 @@ class ImageClassification(Task):
         training = images_at_hand()
         path = local(FILE)
         if path is not None:
-            found = read_arrays(path, {"x": ("uint8", (None, 32, 32, 3)), "y": ("uint8", (None,))})
-            x, y = found["x"], found["y"]
+            arrays = read_arrays(path, {"x": ("uint8", (None, 32, 32, 3)), "y": ("uint8", (None,))})
+            x, y = arrays["x"], arrays["y"]
             check_labels(path, y, len(CLASSES))
             if len(x) != len(y) or not len(x):
-                raise BadInput(f"data file {path}", got=f"{len(x)} images and {len(y)} labels", allowed="one label an image")
+                raise BadInput(f"data file {path}", got=f"{len(x)} images and {len(y)} labels", allowed="one label per image")
         else:
             training = read_official(download("MLPerf Tiny's evaluation images", SOURCE))
             x, y = evaluation_images(training)

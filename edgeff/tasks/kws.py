@@ -1,8 +1,8 @@
-"""Keyword spotting as MLPerf Tiny has it: ten commands, silence and unknown words, from one second of speech at 16 kHz.
+"""Keyword spotting as in MLPerf Tiny: ten commands, silence and unknown words, from one second of speech at 16 kHz.
 
 Inputs are 49 frames x 10 mel-frequency cepstral coefficients (``edgeff.ops.mfcc`` with its defaults). The test part is the benchmark's
-1,000 clips: the official int8 features turned back into numbers, so that an int8 model reads the official bits, or the same made from the
-clips. Training reads Speech Commands v2 (Warden 2018; CC BY 4.0, 2.4 GB), which is on most machines not there: then the training part is
+1,000 clips: the official int8 features as real numbers, so that an int8 model reads the official bits, or the same computed from the
+clips. Training reads Speech Commands v2 (Warden 2018; CC BY 4.0, 2.4 GB), which most machines do not have: then the training part is
 empty and the metadata say how to get it. Background noise is mixed into the audio, as in the recipe: before the features, once for each
 clip and seed, so it is no ``augment``. The features are computed once (some minutes) and kept in the cache.
 """
@@ -32,9 +32,9 @@ WORDS = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes")
 CLASSES = (*WORDS, "silence", "unknown")
 FEATURES: Mapping[str, Attr] = Mfcc().attributes
 OFFICIAL: Mapping[str, Attr] = {**FEATURES, "rounding": "truncate", "overflow": "wrap"}
-"""How the benchmark's int8 files were made: truncated, and wrapped around where they overflow."""
+"""How the benchmark's int8 files were computed: truncated, and wrapped around where they overflow."""
 INPUT_SCALE, INPUT_ZERO = float(np.float32(0.5847029)), 83
-"""The input quantisation of the reference model, in which those files are."""
+"""The input quantisation of the reference model, used in those files."""
 
 FILE, CLIPS = "mlperf_kws01_mfcc_int8.npz", "speech_commands_v2_test1000_16k_int16.npz"
 SOURCE = "MLPerf Tiny's kws01 samples (github.com/eembc/energyrunner, datasets/kws01) as the arrays of docs/data.md"
@@ -79,9 +79,9 @@ class KeywordSpotting(Task):
 
 
 def archive_path() -> Path | None:
-    """Speech Commands v2 in the user's folder or in the cache; None where it is in neither."""
-    if (found := local(ARCHIVE.name)) is not None:
-        return found
+    """Speech Commands v2 in the user's folder or in the cache; None if it is in neither."""
+    if (path := local(ARCHIVE.name)) is not None:
+        return path
     cached = cache_folder() / ARCHIVE.name
     return cached if cached.is_file() else None
 
@@ -95,7 +95,7 @@ def how_to_get() -> str:
 
 
 def download() -> Path:
-    """Speech Commands v2, downloaded into the cache unless it is at hand. Raises BadInput where it cannot be had."""
+    """Speech Commands v2, downloaded into the cache unless it is available. Raises BadInput if it cannot be obtained."""
     return fetch(ARCHIVE, "the training data of kws", ARCHIVE.name)
 
 
@@ -105,10 +105,10 @@ def download() -> Path:
 def _test_part() -> tuple[Array, Array, str]:
     """Inputs (n, 49, 10, 1) float32, labels (n,) int64, and where they come from."""
     if local(FILE) is None and (clips := local(CLIPS)) is not None:
-        found = read_arrays(clips, {"x": ("int16", (None, RATE)), "y": ("uint8", (None,)), "classes": ("U", (len(CLASSES),))})
-        exact = coefficients(found["x"], make(Mfcc, OFFICIAL))
+        arrays = read_arrays(clips, {"x": ("int16", (None, RATE)), "y": ("uint8", (None,)), "classes": ("U", (len(CLASSES),))})
+        exact = coefficients(arrays["x"], make(Mfcc, OFFICIAL))
         integers = (feature_steps(exact[..., 0], INPUT_SCALE, INPUT_ZERO, 1) + 128) % 256 - 128
-        return *_checked(clips, found, integers, INPUT_SCALE, INPUT_ZERO), "features of MLPerf Tiny's 1,000 clips"
+        return *_checked(clips, arrays, integers, INPUT_SCALE, INPUT_ZERO), "features of MLPerf Tiny's 1,000 clips"
     path = need_local(FILE, "MLPerf Tiny's keywords", SOURCE)
     wanted: Wanted = {
         "x": ("int8", (None, 49, 10)),
@@ -117,49 +117,49 @@ def _test_part() -> tuple[Array, Array, str]:
         "in_scale": ("float32", ()),
         "in_zero_point": ("int32", ()),
     }
-    found = read_arrays(path, wanted)
-    scale, zero = float(found["in_scale"]), int(found["in_zero_point"])
+    arrays = read_arrays(path, wanted)
+    scale, zero = float(arrays["in_scale"]), int(arrays["in_zero_point"])
     if not 0.0 < scale < 1e6 or not -128 <= zero <= 127:
         raise BadInput(f"data file {path}", got=f"scale {scale}, zero point {zero}", allowed="a scale above 0, a zero point of int8")
-    return *_checked(path, found, found["x"], scale, zero), "MLPerf Tiny's official int8 features"
+    return *_checked(path, arrays, arrays["x"], scale, zero), "MLPerf Tiny's official int8 features"
 
 
-def _checked(path: Path, found: Mapping[str, Array], integers: Array, scale: float, zero: int) -> tuple[Array, Array]:
-    if tuple(found["classes"].tolist()) != CLASSES or len(found["x"]) != len(found["y"]) or len(found["y"]) == 0:
-        raise BadInput(f"data file {path}", got="other classes or counts", allowed=f"the classes {', '.join(CLASSES)}, one label a clip")
-    check_labels(path, found["y"], len(CLASSES))
+def _checked(path: Path, arrays: Mapping[str, Array], integers: Array, scale: float, zero: int) -> tuple[Array, Array]:
+    if tuple(arrays["classes"].tolist()) != CLASSES or len(arrays["x"]) != len(arrays["y"]) or len(arrays["y"]) == 0:
+        raise BadInput(f"data file {path}", got="other classes or counts", allowed=f"the classes {', '.join(CLASSES)}, one label per clip")
+    check_labels(path, arrays["y"], len(CLASSES))
     x = ((integers.astype(np.float64) - zero) * scale).astype(np.float32)
-    return x[..., None], found["y"].astype(np.int64)
+    return x[..., None], arrays["y"].astype(np.int64)
 
 
 # ------------------------------------------------------------------ the training part
 
 
 def _training_part(archive: Path, seed: int) -> tuple[Array, Array]:
-    """Inputs and labels of the archive's training clips; from the cache where an earlier run left them."""
+    """Inputs and labels of the archive's training clips; from the cache if an earlier run left them there."""
     what = json.dumps([FEATURES, seed, archive.stat().st_size, 1], sort_keys=True)
-    kept = cache_folder() / f"kws_{hashlib.sha256(what.encode()).hexdigest()[:16]}.npz"
-    if kept.is_file():
+    cached = cache_folder() / f"kws_{hashlib.sha256(what.encode()).hexdigest()[:16]}.npz"
+    if cached.is_file():
         try:
-            found = read_arrays(kept, {"x": ("float32", (None, 49, 10, 1)), "y": ("int64", (None,))})
-            check_labels(kept, found["y"], len(CLASSES))
+            arrays = read_arrays(cached, {"x": ("float32", (None, 49, 10, 1)), "y": ("int64", (None,))})
+            check_labels(cached, arrays["y"], len(CLASSES))
         except BadInput:
-            kept.unlink(missing_ok=True)
+            cached.unlink(missing_ok=True)
         else:
-            return found["x"], found["y"]
+            return arrays["x"], arrays["y"]
     x, y = read_speech_commands(archive, seed)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    part = kept.with_suffix(".part.npz")
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    part = cached.with_suffix(".part.npz")
     np.savez(part, x=x, y=y)
-    part.replace(kept)
+    part.replace(cached)
     return x, y
 
 
 def read_speech_commands(archive: Path, seed: int) -> tuple[Array, Array]:
     """Inputs (n, 49, 10, 1) and labels (n,) of all clips that the archive's own lists neither test nor validate on, and of silence.
 
-    Silence is a second from every half second on of the noise recordings but the one kept for validation; noise is mixed into every clip as
-    ``with_noise`` does it, and the clips come in an order drawn from the seed. The archive is read and never unpacked. Raises BadInput for
+    Silence clips begin every half second in the noise recordings, except the one reserved for validation; noise is mixed into every clip as
+    in ``with_noise``, and the clips come in an order drawn from the seed. The archive is read and never unpacked. Raises BadInput for
     a damaged one.
     """
     texts: dict[str, bytes] = {}

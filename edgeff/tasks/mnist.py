@@ -19,7 +19,7 @@ from edgeff.tasks import Data, Task, register
 from edgeff.tasks._files import Remote, check_labels, fetch, local, read_arrays
 
 FILE = "mnist.npz"
-# yann.lecun.com no longer gives the files away; these two are copies that PyTorch and TensorFlow read.
+# yann.lecun.com no longer offers the files; these two are copies that PyTorch and TensorFlow read.
 SERVERS = ("https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist")
 
 

@@ -1,7 +1,7 @@
-"""Visual wake words: is there a person in the picture? The pictures are the user's, in two folders or one file of arrays.
+"""Visual wake words: is there a person in the picture? The user supplies the pictures, in two folders or one file of arrays.
 
 Read from the folder ``vww`` with ``person`` and ``non_person`` (PNG, JPEG or BMP through Pillow, squeezed to 96x96), else from ``vww.npz``.
-Refused: files that are no pictures, pictures of more than 2^26 pixels, more pictures than memory takes.
+Refused: files that are not pictures, pictures of more than 2^26 pixels, more pictures than fit in memory.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 TEST_SHARE = 0.1
 MOST_PIXELS = 1 << 26
 MOST_PICTURES = 40_000
-"""4.4 GB as the float32 numbers that training takes."""
+"""4.4 GB as float32 numbers for training."""
 
 
 def read_picture(path: Path) -> Array:
-    """A picture as (96, 96, 3) uint8; MissingTool without Pillow, BadInput for a file that is no picture or too large."""
+    """A picture as (96, 96, 3) uint8; MissingTool without Pillow, BadInput for a file that is not a picture or too large."""
     try:
         from PIL import Image
     except ImportError:
-        raise MissingTool("Pillow is not installed", next_step="pip install pillow, or give the pictures as vww.npz") from None
+        raise MissingTool("Pillow is not installed", next_step="pip install pillow, or provide the pictures as vww.npz") from None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # such as Pillow's of pictures so large that they may be an attack
@@ -47,24 +47,24 @@ def read_picture(path: Path) -> Array:
 
 def read_folder(folder: Path) -> tuple[Array, Array]:
     """All pictures below ``folder``/non_person and ``folder``/person, (n, 96, 96, 3) uint8, and their labels 0 and 1."""
-    found = [
+    pictures = [
         (path, label) for label, name in enumerate(FOLDERS) for path in sorted((folder / name).glob("*")) if path.suffix.lower() in SUFFIXES
     ]
-    if len({label for _, label in found}) < len(FOLDERS) or len(found) > MOST_PICTURES:
+    if len({label for _, label in pictures}) < len(FOLDERS) or len(pictures) > MOST_PICTURES:
         allowed = f"pictures in each of {' and '.join(FOLDERS)}, at most {MOST_PICTURES:,}"
-        raise BadInput(f"folder {folder}", got=f"{len(found):,} pictures", allowed=allowed)
-    return np.array([read_picture(path) for path, _ in found]), np.array([label for _, label in found], np.uint8)
+        raise BadInput(f"folder {folder}", got=f"{len(pictures):,} pictures", allowed=allowed)
+    return np.array([read_picture(path) for path, _ in pictures]), np.array([label for _, label in pictures], np.uint8)
 
 
 @register
 class VisualWakeWords(Task):
     """Pictures (96, 96, 3) of pixels / 255; a tenth, drawn by the seed and stratified by class, is the test part.
 
-    The reference's set is made of COCO 2014 (github.com/mlcommons/tiny, visual_wake_words); its pictures are not edgeff's to give.
+    The reference's set is built from COCO 2014 (github.com/mlcommons/tiny, visual_wake_words); edgeff may not distribute its pictures.
     """
 
     name = "vww"
-    summary = "person or none, 96x96 pictures of your own"
+    summary = "person or none, your own 96x96 pictures"
     input_shape = (SIDE, SIDE, 3)
     classes = FOLDERS
 
@@ -79,7 +79,7 @@ class VisualWakeWords(Task):
             x, y = arrays["x"], arrays["y"]
             check_labels(path, y, len(FOLDERS))
             if len(x) != len(y):
-                raise BadInput(f"data file {path}", got=f"{len(x)} pictures and {len(y)} labels", allowed="one label a picture")
+                raise BadInput(f"data file {path}", got=f"{len(x)} pictures and {len(y)} labels", allowed="one label per picture")
         for label, name in enumerate(FOLDERS):
             if (count := int((y == label).sum())) < 2:
                 raise BadInput(f"the pictures of {name}", got=count, allowed="at least 2, one to train on and one to test")
@@ -97,5 +97,5 @@ class VisualWakeWords(Task):
         return Data(x_train, labels[train], x_test, labels[test], self.classes, metadata)
 
     def augment(self, x: Array, rng: np.random.Generator) -> Array:
-        """Turned by up to 10 degrees, moved by up to 5 %, mirrored every second time: MLPerf Tiny's recipe without its zoom."""
+        """Turned by up to 10 degrees, moved by up to 5 %, mirrored half of the time: MLPerf Tiny's recipe without its zoom."""
         return flipped(moved(x, rng, degrees=10.0, shift=0.05), rng)

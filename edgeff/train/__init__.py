@@ -1,1 +1,1 @@
-"""Training on the host, in float: the loop, and the optimisers it steps with."""
+"""Training on the host, in float: the loop and its optimisers."""

@@ -1,8 +1,8 @@
 """Host training: rule + network + task -> trained network, fast (BLAS, batches), reproducible by its seed.
 
-The optimiser and the schedule are the same for every rule (``edgeff.train.optimisers``); a rule gives directions only. A run whose
-weights stop being finite, or grow a thousandfold, ends in ``Diverged`` with the cause the rule names. BLAS gets one thread: the cores work
-on slices of a batch instead (``edgeff.ops.parallel``).
+The optimiser and the schedule are the same for every rule (``edgeff.train.optimisers``); a rule only gives directions. A run whose
+weights stop being finite, or grow a thousandfold, ends in ``Diverged`` with the rule's hint at the cause. BLAS gets one thread: the cores
+work on slices of a batch instead (``edgeff.ops.parallel``).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Trained:
 
 
 def accuracy(scores: Array, labels: Array) -> float:
-    """The share of rows whose first largest score stands at the label."""
+    """The share of rows whose largest score (the first of equals) is at the label."""
     return float(np.mean(scores.argmax(axis=1) == labels))
 
 
@@ -90,7 +90,7 @@ def fit(
     """Trains initialised ``network`` on x (n, *input shape) float32 and targets (n, C), or x itself as the target of an autoencoder.
 
     Args: ``settings``, by default the rule's for the host; ``seed``, for the order of samples, masks and feedback; ``progress(epoch,
-    epochs)`` is called after each epoch; ``augment(x, rng)`` changes the samples of each mini-batch; ``watch(run)`` looks at the run after
+    epochs)`` is called after each epoch; ``augment(x, rng)`` changes the samples of each mini-batch; ``watch(run)`` is called after
     each epoch.
     Raises: Diverged; BadInput for shapes that do not match.
     """
@@ -111,7 +111,9 @@ def fit(
             next_step="choose a network that fits the task",
         )
     if settings.dropout and not rule.drops_out:
-        raise BadInput(f"setting dropout of rule {rule_name}", got=settings.dropout, allowed=0.0, next_step="leave it out, or use pepita")
+        raise BadInput(
+            f"setting dropout of rule {rule_name}", got=settings.dropout, allowed=0.0, next_step="set it to 0, or use rule pepita"
+        )
     run = start(network, rule, settings, seed)
     largest = {layer.name: float(np.abs(run.params[layer.name]["weight"]).max()) or 1.0 for layer in network.trainable}
     optimiser = OPTIMISERS[settings.optimiser](run)
@@ -155,8 +157,8 @@ def train(
 ) -> Trained:
     """``fit`` on a task's training part from fresh parameters; the network's metadata records the run.
 
-    Args: ``task``, the data's registered task: it says what the network learns to output and how samples are augmented, unless ``augment``
-    says so. Raises BadInput for data without a training part.
+    Args: ``task``, the data's registered task: it defines what the network learns to output and how samples are augmented, unless
+    ``augment`` is given. Raises BadInput for data without a training part.
     """
     rule = find_rule(rule_name)
     settings = settings or rule.settings

@@ -1,7 +1,7 @@
-"""Optimisers: what a direction does to the parameters. They are the same for every rule.
+"""Optimisers: how a direction changes the parameters. They are the same for every rule.
 
 A direction maps layer -> parameter -> array. In a layer with moving averages (``Operator.moving``) nothing decays, and the averages are
-not learned but moved towards what the batch says. ``weight_decay`` times the weight is added to the gradient (L2): Keras' ``l2(d)`` is 2 d.
+not learned but moved towards the batch's values. ``weight_decay`` times the weight is added to the gradient (L2): Keras' ``l2(d)`` is 2 d.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from edgeff.ops.parallel import cached, each, workspace
 from edgeff.rules import Gradients, Run
 
 ADAM_MEAN, ADAM_SQUARE, ADAM_EPS = 0.9, 0.999, 1e-7
-"""Those of Keras (Kingma & Ba 2015; eps stands outside the correction)."""
+"""Constants of Keras (Kingma & Ba 2015; eps is outside the correction)."""
 
 
 class Optimiser:
@@ -56,12 +56,12 @@ class Optimiser:
             if decay:
                 g = np.multiply(w, decay, out=workspace("decayed", w.shape, w.dtype))
                 np.add(g, gradient[part], out=g, casting="same_kind")
-            self.move(w, g, [kept[part] for kept in state], lr)
+            self.move(w, g, [array[part] for array in state], lr)
 
         each(work, cached(weight, gradient, *state))
 
     def move(self, weight: Array, gradient: Array, state: list[Array], lr: float) -> None:
-        """Changes a slice of a weight, and of its state, in place by the slice of the gradient, which has weight decay in it."""
+        """Changes a slice of a weight, and of its state, in place by the slice of the gradient, which includes weight decay."""
         raise NotImplementedError
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Attr, Layer, Network, Parameters
-from edgeff.ops import Example, Operator, behind, make, operator
+from edgeff.ops import Example, Operator, make, operator, prepend
 from edgeff.ops.attributes import Count, refusal
 from edgeff.ops.building import OperatorBuilder, Value
 from edgeff.ops.mfcc.kernel import FeatureSteps, Frames, features
@@ -202,4 +202,4 @@ def with_features(network: Network, features: Mapping[str, Attr], samples: int, 
         raise BadInput(f"features for network {network.name!r}", got=f"{shape}", allowed=f"its input, {network.input_shape}")
     taken = {layer.name for layer in network}
     unique = next(n for n in (name, *(f"{name}_{i}" for i in range(2, len(taken) + 3))) if n not in taken)
-    return behind(Layer(unique, recipe, ("input",), tuple(network.input_shape)), network, (samples,))
+    return prepend(Layer(unique, recipe, ("input",), tuple(network.input_shape)), network, (samples,))

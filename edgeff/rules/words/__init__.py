@@ -1,1 +1,1 @@
-"""What several rules say, each word with its kernels: errors, feedback, goodness, competition, pairs, directions, the end of a step."""
+"""The words shared by several rules, with their kernels: errors, feedback, goodness, competition, pairs, directions, the end of a step."""

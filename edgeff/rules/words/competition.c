@@ -6,7 +6,7 @@
 
 static int32_t eff_groups(int32_t in_c, int32_t classes) { return in_c < classes ? in_c : classes; }
 
-/* How many channels group j has: the first in_c % groups have one more. */
+/* The number of channels of group j: the first in_c % groups have one more. */
 static int32_t eff_group_size(int32_t j, int32_t in_c, int32_t groups) { return in_c / groups + (j < in_c % groups); }
 
 static float eff_energy_f32(const float *h, int32_t n, int32_t in_c, int32_t size)
@@ -20,7 +20,7 @@ static float eff_energy_f32(const float *h, int32_t n, int32_t in_c, int32_t siz
     return sum / (float)(n * size);
 }
 
-/* The factor that makes mean squares relative to their mean over the groups; 0 where nothing is active. */
+/* The factor that makes mean squares relative to their mean over the groups; 0 if nothing is active. */
 static float eff_relative_f32(float total, int32_t groups) { return total >= EFF_LEAST_ENERGY ? (float)groups / total : 0.0f; }
 
 void eff_channel_goodness_f32(float *scores, const float *h, int32_t n, int32_t in_c, int32_t classes, int32_t add)
@@ -124,7 +124,7 @@ void eff_channel_goodness_i8(int32_t *scores, const int8_t *h, int32_t n, int32_
     }
 }
 
-/* error[j] becomes the softmax of sharpness * goodness in Q0.15; differences to the largest below -32 count as -32. */
+/* error[j] becomes the softmax of sharpness * goodness in Q0.15; differences to the largest are clamped at -32. */
 static void eff_shares_q15(int32_t *error, const int32_t *goodness, int32_t groups, int32_t sharpness)
 {
     int32_t largest = goodness[0];
@@ -142,7 +142,7 @@ static void eff_shares_q15(int32_t *error, const int32_t *goodness, int32_t grou
     }
 }
 
-/* d = error * (h - h_zero) / mean square, where the mean square is in squared steps: the scales of h's steps and of d's are one another's
+/* d = error * (h - h_zero) / mean square, where the mean square is in squared steps: the scales of h and d are each other's
  * inverse. Divisions round towards zero; groups <= 2,047 and in_c <= 65,535 keep all in 64 bits. */
 void eff_competitive_delta_i8(int16_t *d, int32_t *scratch, const int8_t *h, const int32_t *label, int32_t n, int32_t in_c,
                               int32_t classes, int32_t h_zero, int32_t sharpness)
@@ -173,7 +173,8 @@ void eff_competitive_delta_i8(int16_t *d, int32_t *scratch, const int8_t *h, con
         slope = slope > (INT32_C(1) << 22) ? INT32_C(1) << 22 : slope < -(INT32_C(1) << 22) ? -(INT32_C(1) << 22) : slope;
         for (int32_t i = 0; i < n; ++i) {
             for (int32_t c = first; c < first + size; ++c) {
-                d[i * in_c + c] = (int16_t)eff_clamp(((int32_t)slope * (h[i * in_c + c] - h_zero) + (INT32_C(1) << 11)) >> 12, -32767, 32767);
+                d[i * in_c + c] = (int16_t)eff_clamp(((int32_t)slope * (h[i * in_c + c] - h_zero) + (INT32_C(1) << 11)) >> 12, -32767,
+                32767);
             }
         }
         first += size;

@@ -1,8 +1,8 @@
 """Channel-wise competitive Forward-Forward (Papachristodoulou et al., AAAI 2024): each class's share of an activation's energy.
 
 An activation h (n positions, in_c channels) is cut along its channels into K = min(classes, in_c) groups, the first in_c % K one channel
-larger; class c belongs to group c % K. With G_j the mean square of group j, its goodness is r_j = K G_j / sum(G), a number without a
-scale, and the loss of a sample the cross-entropy of softmax(sharpness r) and its group.
+larger; class c belongs to group c % K. With G_j the mean square of group j, its goodness is r_j = K G_j / sum(G), independent of
+scale, and the loss of a sample is the cross-entropy of softmax(sharpness r) and its group.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ Classes = Annotated[int, Range(1, 2_047)]
 
 
 LEAST_ENERGY = 2.0**-100
-"""Below it an activation counts as silent: no goodness and no gradient."""
+"""Below this an activation counts as silent: no goodness and no gradient."""
 
 
 MOST_SQUARES = 33_000
-"""So many squares of int8 numbers without their zero point sum up in 32 bits."""
+"""This many squares of int8 numbers without their zero point can be summed in 32 bits."""
 
 
 MOST_GROUPS = 2_047
@@ -85,7 +85,7 @@ def eff_competitive_delta_f32(
 ) -> None:
     """d (n, in_c) = d loss / d h = 2 sharpness / (n size_j m) (p_j - t_j - sum((p - t) r) / K) h with m the mean of the mean squares.
 
-    scratch (2 K,) is left with r, and p - t behind it.
+    scratch (2 K,) afterwards holds r, then p - t.
     """
     f = np.float32
     energies, factor = _energies_f32(h, n, in_c, classes)
@@ -126,7 +126,7 @@ def eff_channel_goodness_i8(
     h_zero: Zero,
     add: Flag,
 ) -> None:
-    """The int8 form, scores int32 in units of 2**-16; at most 16 layers, 2,047 groups and 33,000 values a group."""
+    """The int8 form, scores int32 in units of 2**-16; at most 16 layers, 2,047 groups and 33,000 values per group."""
     _write(scores, np.array(_goodness_i8(h, n, in_c, classes, h_zero)[0]), add)
 
 
@@ -144,7 +144,7 @@ def eff_competitive_delta_i8(
 ) -> None:
     """The int8 form: d int16 in steps of 2 sharpness K / (n in_c 2**15 s_h), p - t in Q0.15, ``sharpness`` in units of 2**-8.
 
-    The mean square divides, so that the steps of d follow from s_h alone.
+    It is divided by the mean square, so the steps of d follow from s_h alone.
     """
     goodness, total = _goodness_i8(h, n, in_c, classes, h_zero)
     groups, largest = len(goodness), max(goodness)
@@ -153,8 +153,8 @@ def eff_competitive_delta_i8(
     error = [(power * 32768 + sum(powers) // 2) // sum(powers) for power in powers]
     error[int(label[0]) % groups] -= 32768
     mean = _towards_zero(sum(e * r for e, r in zip(error, goodness, strict=True)), groups << 16)
-    image, made = h.reshape(n, in_c).astype(np.int64) - h_zero, d.reshape(n, in_c)
+    image, d_image = h.reshape(n, in_c).astype(np.int64) - h_zero, d.reshape(n, in_c)
     for j, span in enumerate(spans(in_c, classes)):
         slope = _towards_zero((error[j] - mean) * in_c << 20, total * (span.stop - span.start)) if total else 0
-        made[:, span] = np.clip((min(max(slope, -(1 << 22)), 1 << 22) * image[:, span] + (1 << 11)) >> 12, -32767, 32767)
+        d_image[:, span] = np.clip((min(max(slope, -(1 << 22)), 1 << 22) * image[:, span] + (1 << 11)) >> 12, -32767, 32767)
     scratch[: 2 * groups] = goodness + error

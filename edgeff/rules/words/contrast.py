@@ -20,7 +20,7 @@ Sparsity = Annotated[int, Range(0, 32_767)]
 
 @kernel(macs="n", overlap=element_by_element("a", "c", written=4, read=4))
 def eff_pair_f32(y: OutF32, a: VectorF32, c: VectorF32, n: Size) -> None:
-    """y = (a + c) / 2: what the tied halves of a layer see of a pair, but for a factor of 2."""
+    """y = (a + c) / 2: the input that the tied halves of a layer see of a pair, except for a factor of 2."""
     y[:] = (a + c) * np.float32(0.5)
 
 
@@ -30,7 +30,7 @@ def _pair(y: Array, a: Array, c: Array) -> None:
 
 @kernel(macs="n", overlap=element_by_element("a", "c", written=1, read=1))
 def eff_pair_i8(y: OutI8, a: VectorI8, c: VectorI8, n: Size) -> None:
-    """The int8 form, all of one scale and zero point; ties upwards."""
+    """The int8 form, all with one scale and zero point; ties upwards."""
     _pair(y, a, c)
 
 
@@ -65,7 +65,7 @@ def eff_scff_delta_f32(
 
 
 def _factors(squares: Array, multiplier: int, shift: int, theta: int, sign: int, sparsity: int) -> Array:
-    """In Q0.15, one a position."""
+    """In Q0.15, one per position."""
     goodness = np.clip(requantise(squares, multiplier, shift), 0, 1 << 30)
     slope = sigmoid_q15(goodness - theta if sign < 0 else theta - goodness)
     return np.asarray(slope if sign < 0 else sparsity - slope)[:, None]

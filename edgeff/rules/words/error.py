@@ -23,7 +23,7 @@ def eff_difference_f32(d: OutF32, a: VectorF32, c: VectorF32, n: Size) -> None:
 
 @kernel(overlap=element_by_element("a", "c", output="d", written=2, read=1))
 def eff_difference_i8(d: OutI16, a: VectorI8, c: VectorI8, n: Size) -> None:
-    """d = a - c in int16, for a and c of one scale and zero point; d keeps the scale."""
+    """d = a - c in int16, for a and c with the same scale and zero point; d keeps the scale."""
     d[:] = a.astype(np.int16) - c
 
 
@@ -35,7 +35,7 @@ def eff_difference_i16(d: OutI16, a: VectorI16, c: VectorI16, n: Size) -> None:
 
 @kernel(overlap=element_by_element("a", "c", output="d", written=2, read=1))
 def eff_residual_i8(d: OutI16, a: VectorI8, c: VectorI8, n: Size, sides: Sides) -> None:
-    """d = a - c for tensors of two scales, each brought to d's by requantisation."""
+    """d = a - c for tensors of different scales, each brought to d's by requantisation."""
     left = saturate16(requantise(a.astype(np.int64) - sides.a_zero, sides.a_multiplier, sides.a_shift))
     right = saturate16(requantise(c.astype(np.int64) - sides.c_zero, sides.c_multiplier, sides.c_shift))
     d[:] = saturate16(left - right)
@@ -43,7 +43,7 @@ def eff_residual_i8(d: OutI16, a: VectorI8, c: VectorI8, n: Size, sides: Sides) 
 
 @kernel(overlap=element_by_element("a", "c", output="d", written=2, read=2))
 def eff_residual_i16(d: OutI16, a: VectorI16, c: VectorI16, n: Size, sides: Sides) -> None:
-    """d = a - c for int16 tensors of two scales."""
+    """d = a - c for int16 tensors of different scales."""
     d[:] = saturate16(
         saturate16(requantise(a, sides.a_multiplier, sides.a_shift)) - saturate16(requantise(c, sides.c_multiplier, sides.c_shift))
     )

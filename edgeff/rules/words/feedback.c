@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The fixed random matrix of PEPITA, DFA and their kin, generated from a seed or read from a table. */
+/* The fixed random matrix of PEPITA, DFA and related rules, generated from a seed or read from a table. */
 #include "edgeff.h"
 
-/* Column blocks of 32 share one draw a row. The sixteen signed sums of each four errors are made once a block, so a row costs one table
- * look-up and one addition for four entries. Order of summation: ((+-e0 +- e1) +- e2) +- e3 inside a group, groups in index order. */
+/* Column blocks of 32 share one draw per row. The sixteen signed sums of each four errors are computed once per block, so a row costs one
+ table * look-up and one addition for four entries. Order of summation: ((+-e0 +- e1) +- e2) +- e3 inside a group, groups in index order. */
 void eff_feedback_f32(float *y, const float *e, int32_t n, int32_t n_e, int32_t add, uint32_t key, float scale)
 {
     float sums[8][16];

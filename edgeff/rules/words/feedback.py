@@ -1,4 +1,4 @@
-"""The fixed random matrix of PEPITA, DFA and their kin: generated from a seed and never stored, or read from a table."""
+"""The fixed random matrix of PEPITA, DFA and related rules: generated from a seed and never stored, or read from a table."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FeedbackInt(Record):
 
 @dataclass(frozen=True, slots=True)
 class FeedbackTable(Record):
-    """An integer product with a stored feedback matrix [n][n_e] of int8: the sums' factor; so few errors keep a sum in 32 bits."""
+    """An integer product with a stored feedback matrix [n][n_e] of int8: the sums' factor; its limit on n_e keeps sums in 32 bits."""
 
     n: Size
     n_e: Annotated[int, Range(1, 516)]

@@ -1,7 +1,7 @@
 """A ring of samples in RAM: which entry a new one takes, which one is drawn, and copies in and out.
 
-``count`` says how many samples have come so far, and with that how many entries are filled. A ring keeps the last samples, or a sample of
-all that came, each with the same chance (reservoir sampling; Vitter 1985, algorithm R).
+``count`` is the number of samples so far, and so gives the number of filled entries. A ring keeps the last samples, or a sample of
+all samples so far, each with the same probability (reservoir sampling; Vitter 1985, algorithm R).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ OutBytes = Annotated[Array, Out("void", "n_bytes")]
 
 @kernel()
 def eff_ring_place(slot: OneI32, count: Count, entries: Entries, spread: Flag, key: Key) -> None:
-    """slot = the entry that a new sample takes, -1 for none: the next one round the ring, or with ``spread`` one drawn such that each of
-    the samples so far is kept with the same chance. count += 1, but never back to fewer than ``entries``.
+    """slot = the entry that a new sample takes, -1 for none: the next one in the ring, or with ``spread`` one drawn such that each of
+    the samples so far is kept with the same probability. count += 1, without wrapping below ``entries``.
     """
     before = int(count[0])
     if spread:
@@ -50,7 +50,7 @@ def eff_ring_write(
 
 @kernel()
 def eff_ring_draw(slot: OneI32, count: Annotated[Array, In("uint32_t", "1")], step: StepCount, entries: Entries, key: Key) -> None:
-    """slot = one of the filled entries, each with one chance, drawn by the stream ``key`` at this step; 0 where none is filled."""
+    """slot = one of the filled entries, with equal probability, drawn from the stream ``key`` at this step; 0 if none is filled."""
     slot[0] = int(draws(step_key(key, int(step[0])), 0)) * min(int(count[0]), entries) >> 32
 
 
