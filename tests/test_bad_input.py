@@ -229,7 +229,7 @@ CASES: dict[str, tuple[str, str]] = {
     # boards
     "a board that is no TOML": (
         "cost float.onnx --rule bp --board no_toml.toml",
-        r"board file no_toml\.toml: got no TOML: .*; allowed: TOML in UTF-8",
+        r"board file no_toml\.toml: got not TOML: .*; allowed: TOML in UTF-8",
     ),
     "a board without a core": (
         "cost float.onnx --rule bp --board no_core.toml",

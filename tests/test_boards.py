@@ -136,7 +136,7 @@ def _replaced(old: str, new: str) -> Callable[[str], str]:
         (_replaced("length_bytes = 270_336", "length_bytes = 0"), "length_bytes: Input should be greater than 0"),
         (_replaced("length_bytes = 270_336", "length_bytes = 999_999_999_992"), "length_bytes: Input should be less than"),
         (_replaced("origin = 0x20000000", "origin = 0x10000000"), "regions flash and sram overlap"),
-        (_replaced("origin = 0x20000000", "origin = 0xFFFF0000"), "region sram passes the end of the 32-bit address space"),
+        (_replaced("origin = 0x20000000", "origin = 0xFFFF0000"), "region sram exceeds the 32-bit address space"),
         (_replaced('name = "sram"', 'name = "flash"'), "two regions have the same name"),
         (_replaced('kind = "ram"', 'kind = "flash"'), "at least one region of kind flash and one of kind ram"),
         (_replaced('name = "sram"', 'name = "sram) : ORIGIN"'), "regions.1.name: String should match"),

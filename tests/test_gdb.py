@@ -89,7 +89,7 @@ def test_a_core_that_does_not_stop_is_stopped() -> None:
         (framed(b"E14"), "no memory at 0x00000010"),
         (framed(b""), "no memory at 0x00000010"),
         (framed(b"0102"), "no memory at 0x00000010"),
-        (b"+$01020304#00", "wrong sum"),
+        (b"+$01020304#00", "wrong checksum"),
     ],
 )
 def test_a_bad_answer_is_refused(answer: bytes, message: str) -> None:

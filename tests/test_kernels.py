@@ -108,7 +108,7 @@ def test_a_twin_without_its_c_half_is_refused() -> None:
     def eff_orphan_f32(y: Annotated[Array, Out("float", "n")], n: Size) -> None:
         """Has no prototype."""
 
-    with pytest.raises(EdgeffError, match="kernel eff_orphan_f32: got no C half"):
+    with pytest.raises(EdgeffError, match="kernel eff_orphan_f32: got no C function"):
         kernel()(eff_orphan_f32)
     assert "eff_orphan_f32" not in registry.kernels
 

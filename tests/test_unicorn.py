@@ -142,7 +142,7 @@ def test_a_state_that_the_free_ram_does_not_hold_is_neither_saved_nor_restored(t
     target = UnicornTarget(build_tiny(with_memory(load_board("rpi_pico"), 65_536, 184 + 2048 + 88), "zig", tmp_path))
     before = target.read_arena()
     for refused in (target.save, lambda: target.restore(bytes(92))):
-        with pytest.raises(EdgeffError, match="the RAM that is left over cannot hold the saved state: got 88 bytes; allowed: 92"):
+        with pytest.raises(EdgeffError, match="the remaining RAM cannot hold the saved state: got 88 bytes; allowed: 92"):
             refused()
     assert target.read_arena() == before
 

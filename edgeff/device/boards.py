@@ -1,9 +1,9 @@
-"""Reads board files: a TOML a board comes in, a checked ``ir.Board`` goes out.
+"""Reads board files: one TOML file per board comes in, a checked ``ir.Board`` goes out.
 
-The core gives the compilers' flags; a board file may give its own in their place.
+The core gives the compilers' flags; a board file may replace them.
 Refused: a file that is not TOML, unknown or missing keys, a core that is not registered, values without a source, memory regions that
 overlap or pass 32 bits, and compiler flags other than ``-target X`` and ``-m...`` (a board file does not run plug-ins of the compiler).
-Besides the boards of edgeff those in the folder that the environment variable ``EDGEFF_BOARDS_DIR`` names are found.
+Besides edgeff's boards, those in the folder named by the environment variable ``EDGEFF_BOARDS_DIR`` are found.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ else:
     import tomli as tomllib
 
 _ADDRESS_LIMIT = 1 << 32
-_REGION_LIMIT_BYTES = 1 << 28  # an emulator sets memory aside for it
+_REGION_LIMIT_BYTES = 1 << 28  # an emulator allocates memory for it
 _FILE_LIMIT_BYTES = 1 << 20
 _NAME = r"^[a-z][a-z0-9_]{0,63}$"
 _FLAG = re.compile(r"-m[a-zA-Z0-9_.+=-]{1,100}")
@@ -90,7 +90,7 @@ class _BoardFile(_Strict):
         ordered = sorted(self.regions, key=lambda region: region.origin)
         for region in ordered:
             if region.end > _ADDRESS_LIMIT:
-                raise ValueError(f"region {region.name} passes the end of the 32-bit address space")
+                raise ValueError(f"region {region.name} exceeds the 32-bit address space")
         for low, high in itertools.pairwise(ordered):
             if high.origin < low.end:
                 raise ValueError(f"regions {low.name} and {high.name} overlap")
@@ -113,10 +113,10 @@ class _BoardFile(_Strict):
 
 
 def load_boards() -> dict[str, Board]:
-    """Every board by name, in the order of the names: those of edgeff and those of the folder ``EDGEFF_BOARDS_DIR``.
+    """Every board by name, in the order of the names: edgeff's own and those of the folder ``EDGEFF_BOARDS_DIR``.
 
-    A file that is no valid board or has a name used already is reported, and the others are loaded. Raises BadInput when
-    ``EDGEFF_BOARDS_DIR`` is no folder.
+    A file that is not a valid board, or whose name is already used, is reported, and the others are loaded. Raises BadInput if
+    ``EDGEFF_BOARDS_DIR`` is not a folder.
 
     >>> load_boards()["rpi_pico"].core
     'cortex-m0plus'
@@ -130,7 +130,7 @@ def load_boards() -> dict[str, Board]:
 def load_board(name_or_path: str | Path) -> Board:
     """The board of that name, or the one in that TOML file (anything that ends in ``.toml``).
 
-    Raises BadInput on an unknown name (the message lists the known ones), a missing file and a file that is no valid board.
+    Raises BadInput for an unknown name (the message lists the known ones), a missing file and a file that is not a valid board.
 
     >>> load_board("nucleo_l4r5zi").clock_hz
     120000000
@@ -148,7 +148,7 @@ def load_board(name_or_path: str | Path) -> Board:
 
 
 def _read_all() -> tuple[dict[str, Board], dict[str, BadInput]]:
-    """The boards of all folders by name, and by the names of their files the errors of those that cannot be used."""
+    """The boards of all folders by name, and by file name the errors of those that cannot be used."""
     boards: dict[str, Board] = {}
     failed: dict[str, BadInput] = {}
     for path in sorted(path for folder in _folders() for path in folder.glob("*.toml")):
@@ -159,7 +159,7 @@ def _read_all() -> tuple[dict[str, Board], dict[str, BadInput]]:
             continue
         if board.name in boards:
             got = f"the name {board.name!r}, used by another board"
-            failed[path.stem] = BadInput(f"board file {path}", got=got, allowed="a name of its own")
+            failed[path.stem] = BadInput(f"board file {path}", got=got, allowed="a unique name")
         boards.setdefault(board.name, board)
     return boards, failed
 
@@ -177,7 +177,7 @@ def _folders() -> list[Path]:
 def _read(path: Path) -> Board:
     what = f"board file {path}"
     try:
-        if path.exists() and not path.is_file() and not path.is_dir():  # a pipe would be waited for
+        if path.exists() and not path.is_file() and not path.is_dir():  # reading a pipe would block
             raise BadInput(what, got="a device", allowed="a readable TOML file")
         with path.open("rb") as file:
             content = file.read(_FILE_LIMIT_BYTES + 1)
@@ -188,14 +188,14 @@ def _read(path: Path) -> Board:
     try:
         table = tomllib.loads(content.decode())
     except (ValueError, RecursionError) as error:
-        raise BadInput(what, got=f"no TOML: {str(error) or type(error).__name__}", allowed="TOML in UTF-8") from None
+        raise BadInput(what, got=f"not TOML: {str(error) or type(error).__name__}", allowed="TOML in UTF-8") from None
     try:
         board = _BoardFile.model_validate(table)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        found = first["msg"].removeprefix("Value error, ")
-        raise BadInput(what, got=f"{where}: {found}" if where else found, allowed="the keys of boards/nucleo_l4r5zi.toml") from None
+        reason = first["msg"].removeprefix("Value error, ")
+        raise BadInput(what, got=f"{where}: {reason}" if where else reason, allowed="the keys of boards/nucleo_l4r5zi.toml") from None
     if path.stem != board.name:
         raise BadInput(what, got=f"the name {board.name!r}", allowed=f"the file's own: {path.stem!r}")
     result = Board(

@@ -2,7 +2,7 @@
 
 The project folder is complete: the model's C in ``model/``, the template's files beside it, a Makefile and a README. It builds without
 edgeff.
-Refused: a folder that holds no generated model, an unknown template or one without start-up code for the core, a program that does not fit
+Refused: a folder without a generated model, an unknown template or one without start-up code for the core, a program that does not fit
 the board (by how many bytes).
 """
 
@@ -35,10 +35,10 @@ ARENA_SYMBOL = "eff_arena"
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A firmware template and what it adds to a model, in bytes.
+    """A firmware template and its additions to a model, in bytes.
 
     The static RAM of a firmware is the arena plus ``ram_bytes``, exactly; its constants are the model's plus ``constant_bytes``.
-    ``stack_bytes`` is what the linker script sets aside for the stack: a program for which that is not left is refused.
+    ``stack_bytes`` is reserved for the stack by the linker script: a program that does not leave that much is refused.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Firmware:
     """A linked firmware and its memory in bytes, read from the ELF.
 
     ``code_bytes`` is the section .text (vector table, code, literals), ``constant_bytes`` .rodata, ``flash_bytes`` everything that is
-    written to flash including gaps of alignment; ``static_ram_bytes`` is .data and .bss, without the stack.
+    written to flash including alignment gaps; ``static_ram_bytes`` is .data and .bss, without the stack.
     """
 
     elf: Path
@@ -99,8 +99,8 @@ def load_templates() -> dict[str, Template]:
 def build(c_folder: Path, board: Board, out: Path, toolchain: Toolchain | None = None, template: str = "bare_metal") -> Firmware:
     """The firmware of the generated C in ``c_folder`` for ``board``, with its project written to the folder ``out``.
 
-    ``toolchain`` defaults to the first installed one that the board has flags for. Raises BadInput when ``c_folder`` holds no
-    model or the template is unknown, DoesNotFit when flash or RAM is too small, MissingTool without a compiler and EdgeffError with the
+    ``toolchain`` defaults to the first installed one for which the board has flags. Raises BadInput if ``c_folder`` contains no
+    model or the template is unknown, DoesNotFit if flash or RAM is too small, MissingTool without a compiler and EdgeffError with the
     compiler's first error.
     """
     project = write_project(c_folder, board, out, toolchain, template)
@@ -111,7 +111,7 @@ def build(c_folder: Path, board: Board, out: Path, toolchain: Toolchain | None =
 
 
 def write_project(c_folder: Path, board: Board, out: Path, toolchain: Toolchain | None = None, template: str = "bare_metal") -> Path:
-    """The folder ``out``, with the sources of the firmware written into it: nothing is compiled. Arguments and errors as in ``build``."""
+    """The folder ``out``, after writing the sources of the firmware into it; nothing is compiled. Arguments and errors as in ``build``."""
     templates = load_templates()
     if template not in templates:
         raise BadInput("unknown firmware template", got=repr(template), allowed=", ".join(templates))
@@ -129,7 +129,7 @@ def write_project(c_folder: Path, board: Board, out: Path, toolchain: Toolchain 
 
 
 def measure(elf: Path, board: Board, toolchain: str, template: str = "bare_metal") -> Firmware:
-    """The record of an ELF that was built for ``board``. Raises BadInput when it is no such ELF."""
+    """The record of an ELF that was built for ``board``. Raises BadInput if it is not such an ELF."""
     image = read_elf(elf)
     machine = core_of(board).isa.elf_machine
     if image.machine != machine:
@@ -160,7 +160,7 @@ def _copy_model(c_folder: Path, model: Path) -> None:
 
 
 def _render(template: Template, board: Board, toolchain: Toolchain, out: Path) -> None:
-    """Writes the template's files and its start-up code for the core: those that end in .j2 are filled in, the others copied."""
+    """Writes the template's files and its start-up code for the core: those ending in .j2 are filled in, the others copied."""
     core = core_of(board)
     startup = template.folder / "startup" / f"{core.startup}.c.j2"
     if not startup.is_file():

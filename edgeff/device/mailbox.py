@@ -1,8 +1,8 @@
-"""Drives a firmware through its mailbox: what a target only loads and runs becomes predictions, memory, counts and stack figures.
+"""Drives a firmware through its mailbox: from a target that only loads and runs it come predictions, memory, counts and stack figures.
 
 The firmware halts at a wait instruction; a command is written to its mailbox in RAM, and it runs until it waits again. A target
 (``edgeff.device.targets``) that can load an ELF, read and write memory and run from one wait to the next is a ``FirmwareTarget``.
-Refused: a target that the board does not list, and an ELF that is no firmware of edgeff.
+Refused: a target that the board does not list, and an ELF that is not a firmware of edgeff.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from edgeff.program.state import require_taken
 from edgeff.registry import cores, targets
 
 COMMANDS = {"infer": 1, "learn": 2, "init": 3, "save": 4, "restore": 5, "set_rate": 6}
-"""What the mailbox takes; a further line is FIRST_LINE and its number, counted in the order of their names."""
+"""The commands of the mailbox; a further line is FIRST_LINE plus its index in the order of names."""
 FIRST_LINE = 16
 PAINT = 0xA5
-"""What the free RAM and the stack hold before the start."""
+"""The content of the free RAM and the stack before the start."""
 
 _BODY = re.compile(r"eff_(\w+)_calls")
 _DTYPES = {1: np.int8, 2: np.int16, 4: np.int32, 256 + 4: np.float32}
@@ -44,8 +44,8 @@ _FACTS = struct.Struct("<8I")
 class FirmwareTarget(ABC):
     """A board with its firmware loaded, started and waiting for commands.
 
-    ``time_limit_s`` is the wall time after which one command is given up. Raises Unsupported on a target or a core that cannot be had
-    together with the board, and EdgeffError when the firmware does not get as far as its wait for commands.
+    ``time_limit_s`` is the wall time after which one command is given up. Raises Unsupported for a target or a core that cannot be combined
+    with the board, and EdgeffError if the firmware does not reach its wait for commands.
     """
 
     name: ClassVar[str]
@@ -75,7 +75,7 @@ class FirmwareTarget(ABC):
             raise BadInput(f"ELF {firmware.elf}", got=f"eff_facts {facts} ({unknown})", allowed="a firmware of edgeff")
         self.input_dtype, self.output_dtype = (np.dtype(_DTYPES[kind]) for kind in kinds)
 
-    # ---------------------------------------------------------------- what a target defines
+    # ---------------------------------------------------------------- defined by a target
 
     @abstractmethod
     def _start(self) -> None:
@@ -87,7 +87,7 @@ class FirmwareTarget(ABC):
 
     @abstractmethod
     def _peek(self, address: int, size_bytes: int) -> bytes:
-        """Memory as it is."""
+        """The current content of memory."""
 
     @abstractmethod
     def _poke(self, address: int, content: bytes) -> None:
@@ -95,7 +95,7 @@ class FirmwareTarget(ABC):
 
     @abstractmethod
     def _resume_counting(self, body: Symbol) -> Counted:
-        """As ``_resume``, and counts one run of the function ``body`` and all that it calls."""
+        """As ``_resume``, and counts one run of the function ``body`` and everything it calls."""
 
     @abstractmethod
     def watch(self, body: Symbol, look: Callable[[], None]) -> None:
@@ -104,25 +104,25 @@ class FirmwareTarget(ABC):
     # ---------------------------------------------------------------- the protocol of targets
 
     def call(self, line: str, argument: int = 0) -> int:
-        """Runs a line of the program, init, save or restore on what was written; what its function in C returns."""
+        """Runs a line of the program, init, save or restore on the data written; returns the result of its C function."""
         self._post(line, argument)
         self._resume()
         return self._mailbox()[2]
 
     def read(self, place: int | str, size_bytes: int) -> bytes:
-        """``size_bytes`` of memory from an address or a symbol on.
+        """``size_bytes`` of memory, starting at an address or a symbol.
 
-        Raises BadInput on an unknown symbol and outside of the board's memory.
+        Raises BadInput for an unknown symbol and outside the board's memory.
         """
         return self._peek(self._address(place, size_bytes), size_bytes)
 
     def write(self, place: int | str, content: bytes) -> None:
-        """Writes ``content`` from an address or a symbol on. Raises BadInput as ``read`` does."""
+        """Writes ``content``, starting at an address or a symbol. Raises BadInput as ``read`` does."""
         self._poke(self._address(place, len(content)), content)
 
     @property
     def counters(self) -> Counters | None:
-        """What counts a call."""
+        """The counter of calls."""
         return self
 
     def count(self, line: str, argument: int = 0) -> Counted:
@@ -130,7 +130,7 @@ class FirmwareTarget(ABC):
         self._post(line, argument)
         return self._resume_counting(self.symbols[body_of(line)])
 
-    # ---------------------------------------------------------------- what a model does
+    # ---------------------------------------------------------------- operations of a model
 
     def write_input(self, array: Array) -> None:
         """Writes the input of the next predict or learn: as many elements as the model has inputs, in its own dtype. BadInput otherwise."""
@@ -141,12 +141,12 @@ class FirmwareTarget(ABC):
     def predict(self) -> int:
         """The best class for the input that was written; the scores are then in ``output``.
 
-        ``Code.NOT_FINITE`` for NaN or infinity in it: then the scores are not valid.
+        ``Code.NOT_FINITE`` if it contains NaN or infinity: then the scores are not valid.
         """
         return self.call("infer")
 
     def line(self, name: str, label: int = 0) -> int:
-        """Runs a line on what its arguments hold in the arena, and returns what its function does, a ``Code``.
+        """Runs a line on the current values of its arguments in the arena, and returns its function's ``Code``.
 
         Raises BadInput for a line that the firmware does not have.
         """
@@ -155,26 +155,26 @@ class FirmwareTarget(ABC):
         return self.call(name, label)
 
     def trace(self, places: Sequence[Sequence[tuple[int, int]]]) -> CallTrace:
-        """What looks at the arena between the calls of inference: ``trace.run(target.predict)``.
+        """A reader of the arena between the calls of inference: ``trace.run(target.predict)``.
 
-        ``places`` says for each call in turn where it looks when the call has returned: (offset, bytes).
+        ``places`` gives for each call in turn the places that it reads once the call has returned: (offset, bytes).
         """
         arena = self.symbols[ARENA_SYMBOL].address
         absolute = [[(arena + offset, size_bytes) for offset, size_bytes in call] for call in places]
         return CallTrace(self, self.symbols[body_of("infer")], absolute)
 
     def learn(self, label: int) -> Code:
-        """One training step on the input that was written: ``OK``, or the code by which the model refused it and changed nothing.
+        """One training step on the input that was written: ``OK``, or the code with which the model refused it without a change.
 
-        Raises Unsupported when the firmware was built without training.
+        Raises Unsupported if the firmware was built without training.
         """
         self._require_learning()
         return Code(self.call("learn", label))
 
     def set_rate(self, rate: float) -> Code:
-        """Sets the learning rate from here on, relative to the program's own, 0 to 1. Returns ``OK``, or ``BAD_RATE``: it is as before.
+        """Sets the learning rate from now on, relative to the program's own, 0 to 1. Returns ``OK``, or ``BAD_RATE``: it is unchanged.
 
-        Raises Unsupported when the firmware was built without training.
+        Raises Unsupported if the firmware was built without training.
         """
         self._require_learning()
         with np.errstate(over="ignore"):
@@ -189,7 +189,7 @@ class FirmwareTarget(ABC):
         return np.frombuffer(self.read(self._output, self.outputs * self.output_dtype.itemsize), self.output_dtype).copy()
 
     def save(self) -> bytes:
-        """The learned state, as ``eff_save`` writes it. Raises EdgeffError when the RAM left over cannot hold it."""
+        """The learned state, as ``eff_save`` writes it. Raises EdgeffError if the remaining RAM cannot hold it."""
         self._require_learning()
         self._require_room()
         count = self.call("save")
@@ -198,7 +198,7 @@ class FirmwareTarget(ABC):
         return state
 
     def restore(self, state: bytes) -> None:
-        """Puts back what ``save`` gave. Raises BadInput when it has another length, or when the model refuses it, and says why.
+        """Restores the result of ``save``. Raises BadInput if it has another length, or if the model refuses it, and says why.
 
         Raises EdgeffError when the RAM left over cannot hold it.
         """
@@ -212,7 +212,7 @@ class FirmwareTarget(ABC):
         require_taken(result)
 
     def write_arena(self, offset: int, values: Array) -> None:
-        """Writes an array to the arena, ``offset`` bytes from its start. Raises BadInput where it does not lie inside."""
+        """Writes an array to the arena, ``offset`` bytes from its start. Raises BadInput if it does not lie inside."""
         raw = np.ascontiguousarray(values).tobytes()
         if not 0 <= offset <= self.firmware.arena_bytes - len(raw):
             raise BadInput(f"{len(raw)} bytes of the arena", got=f"offset {offset}", allowed=f"inside {self.firmware.arena_bytes} bytes")
@@ -224,9 +224,9 @@ class FirmwareTarget(ABC):
 
     @property
     def stack_bytes(self) -> int:
-        """The most stack that was in use since the reset, in bytes: what is no longer as the host painted it before the start.
+        """The most stack used since the reset, in bytes: the part that no longer has the pattern painted by the host before the start.
 
-        Includes the start-up code, ``main`` and every command so far: run predict and learn before reading it. Raises EdgeffError when the
+        Includes the start-up code, ``main`` and every command so far: run predict and learn before reading it. Raises EdgeffError if the
         stack has reached the arena.
         """
         floor, top = self.free_region
@@ -237,10 +237,10 @@ class FirmwareTarget(ABC):
         return int(memory.size - touched[0]) if touched.size else 0
 
     def profile(self, line: str, program_calls: Sequence[Call], label: int = 0) -> Profile:
-        """Runs a line once on what was written and counts it.
+        """Runs a line once on the data written and counts it.
 
-        Counted is one run of the body of kernel calls and all that it calls, not the entry and the result around it. A ``learn`` learns.
-        Raises CheckFailed when the firmware makes another number of calls than ``program_calls`` has.
+        One run of the body of kernel calls is counted, with everything it calls, but not the entry and the result around it. A ``learn``
+        learns. Raises CheckFailed if the firmware makes another number of calls than ``program_calls`` has.
         """
         if line == "learn":
             self._require_learning()
@@ -253,7 +253,7 @@ class FirmwareTarget(ABC):
 
     @property
     def emulator_options(self) -> tuple[str, ...]:
-        """What an emulator has to be told to be the core of the board. Raises Unsupported when the target cannot be that core."""
+        """The emulator's options for the core of the board. Raises Unsupported if the target cannot emulate that core."""
         if self.name not in self.core.emulators:
             allowed = ", ".join(name for name, core in cores.items() if self.name in core.emulators)
             raise Unsupported(f"core of board {self.board.name} on target {self.name}", got=repr(self.core.name), allowed=allowed)
@@ -266,16 +266,16 @@ class FirmwareTarget(ABC):
 
     @property
     def free_region(self) -> tuple[int, int]:
-        """The first address of the RAM that is left over, stack included, and the first one past it."""
+        """The first address of the remaining RAM, stack included, and the first one past it."""
         return self.symbols["eff_free_start"].address, self.symbols["eff_stack_top"].address
 
     def function_at(self, address: int) -> str:
-        """The name of the function that an address lies in."""
+        """The name of the function that contains an address."""
         inside = [f.name for f in self.firmware.functions if f.address <= address < f.address + max(f.size_bytes, 2)]
         return inside[-1] if inside else "no function"
 
     def failure(self, why: str, place: int | None = None) -> EdgeffError:
-        """The error to raise when the firmware did not end as it should, at ``place``."""
+        """The error to raise if the firmware did not end as it should, at ``place``."""
         where = "" if place is None else f", at {place:#010x} in {self.function_at(place)}"
         return EdgeffError(f"the firmware failed on the emulated {self.board.name}", got=f"{why}{where}")
 
@@ -304,7 +304,7 @@ class FirmwareTarget(ABC):
         """Raises EdgeffError unless a saved state fits between the arena and what the stack may take."""
         left = max(self.symbols["eff_free_end"].address - self._saved, 0)
         if left < self._save_bytes:
-            raise EdgeffError("the RAM that is left over cannot hold the saved state", got=f"{left} bytes", allowed=f"{self._save_bytes}")
+            raise EdgeffError("the remaining RAM cannot hold the saved state", got=f"{left} bytes", allowed=f"{self._save_bytes}")
 
 
 def body_of(line: str) -> str:

@@ -1,6 +1,6 @@
-"""What one inference or learning step costs on an emulated core: counted edges come in, the cost of each call and function goes out.
+"""The cost of one inference or learning step on an emulated core: counted edges come in, the cost of each call and function goes out.
 
-Instruction counts are exact: every instruction of every block that ran, an instruction that its condition skips included. Cycles are a
+Instruction counts are exact: every instruction of every block that ran, including instructions skipped by their condition. Cycles are a
 model's and carry its label; a core without a model has none.
 """
 
@@ -35,8 +35,8 @@ class CallProfile:
 class Profile:
     """The cost of one run of a line; calls and functions each add up to the total, exactly.
 
-    ``functions`` and ``function_cycles`` map the symbols that ran to the instructions and cycles spent in themselves, dearest first.
-    On a core without a cycle model every figure of cycles is None, and so is ``evidence``, the model's label.
+    ``functions`` and ``function_cycles`` map the symbols that ran to the instructions and cycles spent in themselves, most expensive first.
+    On a core without a cycle model every cycle figure is None, and so is ``evidence``, the model's label.
     """
 
     line: str
@@ -54,7 +54,7 @@ class Profile:
         return None if self.cycles is None else self.cycles / self.board.clock_hz
 
     def cost(self, macs: int | None = None) -> Cost:
-        """This profile as the record that traces hold; multiply-accumulates are counted elsewhere."""
+        """This profile as the record in traces; multiply-accumulates are counted elsewhere."""
         evidence = COUNTS_EVIDENCE if self.evidence is None else f"instructions {COUNTS_EVIDENCE}, cycles {self.evidence}"
         return Cost(macs=macs, instructions=self.instructions, cycles=self.cycles, latency_s=self.latency_s, evidence=evidence)
 
@@ -71,7 +71,7 @@ class _Tally:
 
 
 class _Block:
-    """A straight run of code: its instructions, and its cycles where there is a model."""
+    """A straight run of code: its instructions, and its cycles if there is a model."""
 
     def __init__(self, code: bytes, address: int, core: Core) -> None:
         self.instructions = len(core.isa.lengths(code))
@@ -80,7 +80,7 @@ class _Block:
             raise CheckFailed(f"block at {address:#010x}", got=len(self._decoded), allowed=f"{self.instructions} instructions")
 
     def cycles(self, leaves: bool) -> int | None:
-        """The cycles of one pass; ``leaves``: what ran next is not what follows in memory."""
+        """The cycles of one pass; ``leaves``: the next block is not the one that follows in memory."""
         if self._model is None:
             return None
         return self._model.cycles(self._decoded, leaves and self._decoded[-1].branch)
@@ -95,9 +95,9 @@ def profile_edges(
     board: Board,
     core: Core,
 ) -> Profile:
-    """The profile of counted edges; ``read(address, size)`` gives the code that ran.
+    """The profile of counted edges; ``read(address, size)`` returns the code that ran.
 
-    Raises CheckFailed when the firmware made another number of calls than ``program_calls`` has.
+    Raises CheckFailed if the firmware made another number of calls than ``program_calls`` has.
     """
     if counted.calls != len(program_calls):
         raise CheckFailed(f"calls of {line} in the firmware", got=counted.calls, allowed=f"{len(program_calls)}, as in the program")
@@ -114,7 +114,7 @@ def profile_edges(
         block = blocks[key]
         cycles = block.cycles(leaves=edge.to != edge.start + edge.size_bytes)
         spent = edge.count * block.instructions, None if cycles is None else edge.count * cycles
-        # The return of the body comes after the last call and is booked on it.
+        # The return of the body comes after the last call and is attributed to it.
         by_call[min(edge.segment, len(by_call) - 1)].add(*spent)
         name = _function_at(edge.start, starts, functions)
         by_function.setdefault(name, _Tally(timed)).add(*spent)
@@ -136,6 +136,6 @@ def profile_edges(
 
 
 def _function_at(address: int, starts: Sequence[int], functions: Sequence[Symbol]) -> str:
-    """The function an address belongs to: the last one that begins at or before it (assembly routines often state no size)."""
+    """The function that an address belongs to: the last one that begins at or before it (assembly routines often state no size)."""
     place = bisect.bisect_right(starts, address) - 1
     return functions[place].name if place >= 0 else UNNAMED

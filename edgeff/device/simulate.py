@@ -1,7 +1,7 @@
 """A deployment on an emulated board: built, checked, counted, and learning from samples the host feeds it.
 
 The ELF's memory is checked against the plan, and instructions are counted call by call. Whole epochs run as the same C on the host, which
-the emulated core equals to the bit; ``agree_on_core`` proves it on the first steps of every run.
+the emulated core matches to the bit; ``agree_on_core`` proves it on the first steps of every run.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def quiet(_what: str, _done: int, _of: int) -> None:
 
 
 def fits(program: Program, board: Board, template: str = "bare_metal") -> int:
-    """By how many bytes of RAM the program misses the board; 0 or less where it fits.
+    """The number of bytes of RAM missing on the board; 0 or less if the program fits.
 
     Static RAM and the template's stack are counted, before any build.
     """
@@ -51,10 +51,10 @@ def fits(program: Program, board: Board, template: str = "bare_metal") -> int:
 
 
 def rules_that_fit(deployment: Deployment, board: Board, template: str = "bare_metal") -> list[str]:
-    """The other rules by which the deployment's network could learn on the board, as far as its RAM goes."""
+    """The other rules with which the deployment's network could learn in the board's RAM."""
     found = []
     mixed = len(deployment.network.numerics) > 1
-    below = deployment.program.rule.rpartition(",")[0] if mixed else ""  # the groups of number formats stay
+    below = deployment.program.rule.rpartition(",")[0] if mixed else ""  # the groups of number formats are kept
     for rule in registry.rules:
         name = f"{below},{rule}" if below else rule
         if name != deployment.program.rule:
@@ -68,7 +68,7 @@ def rules_that_fit(deployment: Deployment, board: Board, template: str = "bare_m
 
 
 def require_fit(deployment: Deployment, board: Board, template: str = "bare_metal") -> None:
-    """Raises DoesNotFit, with the bytes missing and the rules that would fit, when the program's RAM exceeds the board's."""
+    """Raises DoesNotFit, with the bytes missing and the rules that would fit, if the program's RAM exceeds the board's."""
     missing = fits(deployment.program, board, template)
     if missing <= 0:
         return
@@ -96,7 +96,7 @@ def build_project(
     """The firmware project of a deployment in ``out``, built, with the ELF's memory checked against the plan.
 
     ``out/generated`` holds the C, ``out/firmware`` the project.
-    Raises: DoesNotFit before building; CheckFailed when the ELF is not what the plan predicted, byte for byte.
+    Raises: DoesNotFit before building; CheckFailed if the ELF is not what the plan predicted, byte for byte.
     """
     require_fit(deployment, board, template)
     x, labels = samples if samples is not None else (None, None)
@@ -107,11 +107,11 @@ def build_project(
         "static RAM": (source.memory.arena_bytes + firmware.template.ram_bytes, firmware.static_ram_bytes),
         "constants": (source.memory.flash_bytes, model_constants(firmware)),
     }
-    for what, (planned, found) in predicted.items():
-        if planned != found:
+    for what, (planned, measured) in predicted.items():
+        if planned != measured:
             raise CheckFailed(
                 f"{what} of {deployment.program.name} on {board.name}",
-                got=f"{found:,} bytes in the ELF",
+                got=f"{measured:,} bytes in the ELF",
                 allowed=f"the planned {planned:,}",
             )
     return firmware, source
@@ -146,7 +146,7 @@ def profile(
     """Counts one run of each line on the emulated core, by call and by function.
 
     Instructions are exact; cycles are modelled, and unknown on a core without a cycle model. The functions are those of the learning step,
-    where there is one, else those of an inference. ``target_name`` is by default the first target that the board lists.
+    if there is one, else those of an inference. ``target_name`` is by default the first target that the board lists.
     """
     program = deployment.program
     target = load_target(firmware, board, target_name, time_limit_s=COUNTING_LIMIT_S)
@@ -170,7 +170,7 @@ def profile(
 
 @dataclass(frozen=True)
 class Learned:
-    """What came of learning on a device: accuracy before and after, and the curve as (samples seen, accuracy) pairs."""
+    """The result of learning on a device: accuracy before and after, and the curve as (samples seen, accuracy) pairs."""
 
     before: float
     after: float
@@ -180,7 +180,7 @@ class Learned:
 def learn_on_host(
     host: HostTarget, deployment: Deployment, data: Data, epochs: int, seed: int, points: int = 20, progress: Progress = quiet
 ) -> Learned:
-    """Epochs of exact device learning by the C on this machine; the test set is read for the curve, never for a decision."""
+    """Epochs of exact device learning with the C on this machine; the test set is read for the curve, never for a decision."""
     x, x_test = deployment.inputs(data.x_train), deployment.inputs(data.x_test)
     labels = data.y_train.astype(np.int32)
     rng = np.random.default_rng([seed, 3])
@@ -209,14 +209,14 @@ def learn_on_core(core: FirmwareTarget, x: Array, labels: Array, order: Array, p
 
 
 def predict_on_core(core: FirmwareTarget, x: Array, stage: str, progress: Progress = quiet) -> Array:
-    """The classes (n,) that the core gives to the samples x (n, inputs)."""
-    found = np.empty(len(x), np.int64)
+    """The classes (n,) that the core predicts for the samples x (n, inputs)."""
+    classes = np.empty(len(x), np.int64)
     for index, sample in enumerate(x):
         core.write_input(sample)
-        found[index] = core.predict()
+        classes[index] = core.predict()
         if (index + 1) % PROGRESS_EVERY == 0 or index + 1 == len(x):
             progress(stage, index + 1, len(x))
-    return found
+    return classes
 
 
 def simulate(
@@ -233,8 +233,8 @@ def simulate(
 ) -> Trace:
     """Learning on the emulated core: it is fed ``samples`` training samples in a seeded order.
 
-    It is evaluated on the whole test set before and after. The trace has the exact cost of one step and one inference (profiled on a core
-    of its own) beside the accuracies.
+    It is evaluated on the whole test set before and after. The trace has the exact cost of one step and one inference (profiled on a
+    separate core) beside the accuracies.
     """
     x, x_test = deployment.inputs(data.x_train), deployment.inputs(data.x_test)
     rng = np.random.default_rng([seed, 3])
@@ -260,7 +260,7 @@ def agree_on_core(
     seed: int,
     progress: Progress = quiet,
 ) -> FirmwareTarget:
-    """The emulated core after ``samples`` learning steps. Raises CheckFailed when its state then differs from the host's in any byte."""
+    """The emulated core after ``samples`` learning steps. Raises CheckFailed if its state then differs from the host's in any byte."""
     x = deployment.inputs(data.x_train)
     order = np.random.default_rng([seed, 3]).permutation(len(x))[:samples]
     core = load_target(firmware, board, time_limit_s=COUNTING_LIMIT_S)

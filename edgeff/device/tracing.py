@@ -1,4 +1,4 @@
-"""Looks at memory between the calls that a target makes: the function that makes them comes in, what each call left goes out.
+"""Reads memory between the calls of a target: the function that makes them comes in, each call's results go out.
 
 The firmware is the one that is measured and shipped: nothing is added to it.
 """
@@ -12,7 +12,7 @@ from edgeff.device.toolchains.elf import Symbol
 from edgeff.errors import CheckFailed
 
 Places = Sequence[Sequence[tuple[int, int]]]
-"""For each call in turn, what to look at: (address, bytes)."""
+"""For each call in turn, what to read: (address, bytes)."""
 
 
 class Watched(Protocol):
@@ -22,11 +22,11 @@ class Watched(Protocol):
         """From now on ``look`` is called each time a call that the function ``body`` makes has returned."""
 
     def read(self, place: int | str, size_bytes: int) -> bytes:
-        """Memory as it is."""
+        """The current content of memory."""
 
 
 class CallTrace:
-    """Looks at the ``places`` of each call of the function ``body`` when the call has returned, from now on whenever it runs."""
+    """Reads the ``places`` of each call of the function ``body`` once the call has returned, whenever it runs from now on."""
 
     def __init__(self, target: Watched, body: Symbol, places: Places) -> None:
         self._target, self._places = target, places
@@ -35,9 +35,9 @@ class CallTrace:
         target.watch(body, self._look)
 
     def run(self, command: Callable[[], int]) -> tuple[int, list[list[bytes]]]:
-        """What ``command`` gives, which runs the function once, and what lay at the places of each call.
+        """The result of ``command``, which runs the function once, and the bytes at the places of each call.
 
-        Raises CheckFailed when the function makes another number of calls.
+        Raises CheckFailed if the function makes another number of calls.
         """
         self._contents, self._returns = [], 0
         answer = command()

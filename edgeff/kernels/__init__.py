@@ -1,10 +1,10 @@
-"""Kernels: each a C function and its exact NumPy twin, side by side in one pair of files, with its ranges and its rule of cost.
+"""Kernels: each a C function and its exact NumPy twin, side by side in one pair of files, with its ranges and its cost formula.
 
-An operator's kernels stand in its folder (``ops/<op>/kernel.c`` and ``kernel.py``), those of the words that several rules say in
-``rules/words``, what belongs to neither here, with the arithmetic that all of them share.
+An operator's kernels are in its folder (``ops/<op>/kernel.c`` and ``kernel.py``), those shared by several rules in
+``rules/words``, all others here, with the arithmetic that all of them share.
 
-A twin's signature is the one place where a kernel's parameters are written: its outputs first (``Annotated[Array, Out(...)]``), then its
-inputs (``In``), then numbers and records (``edgeff.kernels.records``). From it follow the C prototype with its comment
+A twin's signature is the one place where a kernel's parameters are declared: its outputs first (``Annotated[Array, Out(...)]``), then its
+inputs (``In``), then numbers and records (``edgeff.kernels.records``). It determines the C prototype with its comment
 (``edgeff.kernels.header``), the checks of every call, and the tests' arguments. A twin without a C body of its name is refused.
 """
 
@@ -43,7 +43,7 @@ class Pointer:
     """A tensor's C type, its shape and the range of its elements, as an annotation of a twin's parameter.
 
     ``shape`` holds expressions over the kernel's numbers and its records' fields (``"n_out"``, ``"in_c // groups"``), outermost first.
-    ``low`` and ``high`` are numbers, or expressions too; by default what the C type holds (int16 without -32768).
+    ``low`` and ``high`` are numbers, or expressions too; by default the range of the C type (int16 without -32768).
     """
 
     role: Role = "input"
@@ -57,7 +57,7 @@ class In(Pointer):
 
 
 class Out(Pointer):
-    """A tensor that the kernel writes; one that it also reads says ``also_read``."""
+    """A tensor that the kernel writes; ``also_read``: it reads it too."""
 
     role: Role = "output"
 
@@ -82,7 +82,7 @@ class Param:
 
     @property
     def declaration(self) -> str:
-        """As it stands in the C prototype."""
+        """The declaration in the C prototype."""
         if self.role == "value":
             return f"{self.ctype} {self.name}"
         return f"{'' if self.role == 'output' else 'const '}{self.ctype} *{self.name}"
@@ -93,7 +93,7 @@ class Param:
         return tuple(evaluate(text, names) for text in self.pointer.shape) if self.pointer else ()
 
     def limits(self, arguments: Arguments) -> tuple[float, float]:
-        """The least and the greatest element of a pointer's tensor."""
+        """The least and the greatest allowed element of a pointer's tensor."""
         if self.pointer is None:
             raise EdgeffError(f"parameter {self.name}", got=self.role, allowed="a pointer")
         whole, names = RANGES[self.ctype], numbers(arguments)
@@ -115,7 +115,7 @@ def evaluate(text: str, names: Mapping[str, float]) -> int:
 
 
 def numbers(arguments: Arguments) -> dict[str, float]:
-    """Every number of a call by name, the fields of its records among them."""
+    """Every number of a call by name, including the fields of its records."""
     named: dict[str, float] = {}
     for name, value in arguments.items():
         named |= value.values() if isinstance(value, Record) else {name: value}
@@ -124,12 +124,12 @@ def numbers(arguments: Arguments) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A faster form of a kernel with the same bits: the function ``<kernel>_<name>`` in the C file ``source`` beside the kernel's.
+    """A faster form of a kernel with bit-identical results: the function ``<kernel>_<name>`` in the C file ``source`` beside the kernel's.
 
     ``needs`` are the features a core must have; ``accepts`` says whether a call's arguments meet its preconditions, given the data of its
-    constant inputs by name; ``pack`` lays those out anew (parameter name -> array), where the form reads another layout; ``scratch_bytes``
-    is the memory it takes as a last parameter ``void *scratch`` (0: no such parameter); ``overlap`` is its own rule where the order of its
-    reads and writes is another than the plain loop's. The first that fits is taken.
+    constant inputs by name; ``pack`` rearranges those (parameter name -> array) if the form reads another layout; ``scratch_bytes``
+    is the memory that it takes as a last parameter ``void *scratch`` (0: no such parameter); ``overlap`` is its own rule if the order of
+    its reads and writes differs from the plain loop's. The first variant that fits is used.
     """
 
     name: str
@@ -206,7 +206,7 @@ def kernel(
     macs: str | Callable[[Arguments], int] = "0", variants: tuple[Variant, ...] = (), overlap: Overlap = nothing_shared
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """A decorator that registers a twin as the kernel of its name; ``macs`` counts a call's multiply-accumulates from its arguments, as a
-    function or as an expression over its numbers and its records' fields (``"n_out * n_in"``); ``overlap`` is its rule of overlap.
+    function or as an expression over its numbers and its records' fields (``"n_out * n_in"``); ``overlap`` is its overlap rule.
 
     The C source is the file beside the twin's with the suffix ``.c``. Raises EdgeffError for a twin without a C body, for a parameter
     without an annotation, and for parameters out of order.
@@ -217,7 +217,7 @@ def kernel(
         item = Kernel(name, source, tuple(_params(twin)), twin, _counted(macs), variants, overlap)
         for function, path in ((name, source), *((f"{name}_{v.name}", source.with_name(v.source)) for v in variants)):
             if not path.exists() or not re.search(rf"^void {function}\(", path.read_text(encoding="utf-8"), re.MULTILINE):
-                raise EdgeffError(f"kernel {function}", got="no C half", allowed=f"void {function}(...) in {path.name}")
+                raise EdgeffError(f"kernel {function}", got="no C function", allowed=f"void {function}(...) in {path.name}")
         registry.add(name, item)
         return twin
 
@@ -225,7 +225,7 @@ def kernel(
 
 
 def _counted(macs: str | Callable[[Arguments], int]) -> Callable[[Arguments], int]:
-    """A rule of cost as a function of a call's arguments."""
+    """A cost formula as a function of a call's arguments."""
     return (lambda arguments: evaluate(macs, numbers(arguments))) if isinstance(macs, str) else macs
 
 
@@ -261,7 +261,7 @@ def _param(name: str, hint: object, where: str) -> Param:
 
 
 def check_attrs(item: Kernel, attrs: Mapping[str, int | float | Parameters]) -> None:
-    """Refuses a call whose numbers and records are not exactly the kernel's, or leave their ranges."""
+    """Refuses a call whose numbers and records are not exactly the kernel's, or are out of range."""
     names = [p.name for p in item.attrs]
     if set(attrs) != set(names):
         raise EdgeffError(f"call of {item.name}", got=f"arguments {sorted(attrs)}", allowed=f"{sorted(names)}")
@@ -274,7 +274,7 @@ def check_attrs(item: Kernel, attrs: Mapping[str, int | float | Parameters]) -> 
 
 
 def packed(item: Kernel, numbers: Mapping[str, Attr | Parameters]) -> dict[str, int | float | Parameters]:
-    """The arguments of a call from its ``numbers`` by name, a record's fields by theirs; those with a default may be left out."""
+    """The arguments of a call from its ``numbers`` by name, a record's fields by their own names; those with a default may be left out."""
     left, arguments = dict(numbers), dict[str, Any]()
     for param in item.attrs:
         if param.record is None or param.name in left:

@@ -1,7 +1,7 @@
-"""Activation functions that a layer ends in, one record each: what they do on the host, in kernels and in files.
+"""Activation functions at the end of a layer, one record each: their form on the host, in kernels and in files.
 
-All are clamps to ``low`` .. ``high``, which is why a kernel can end in one in float and in integers alike. One more is one record here
-and, for the float kernels, one line in ``eff_activate_f32``. What is no clamp (tanh, leaky ReLU) is an operator of its own.
+All are clamps to ``low`` .. ``high``, so a kernel can end in one both in float and in integers. A new one is one record here
+and, for the float kernels, one line in ``eff_activate_f32``. A function that is not a clamp (tanh, leaky ReLU) is a separate operator.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ SMALL = 1 << 12
 class ActivationFunction:
     """``y = min(max(x, low), high)``.
 
-    ``code`` is what the float32 kernels take (``eff_activate_f32``), ``gate`` the kernel, without its suffix, that multiplies by the
-    derivative ("" where there is none). ``onnx`` is its operator (``Clip`` takes ``low`` and ``high``), ``tflite`` its name in TFLite's
+    ``code`` is the argument of the float32 kernels (``eff_activate_f32``), ``gate`` the kernel, without its suffix, that multiplies by the
+    derivative ("" if there is none). ``onnx`` is its operator (``Clip`` takes ``low`` and ``high``), ``tflite`` its name in TFLite's
     ActivationFunctionType and BuiltinOperator.
     """
 
@@ -35,11 +35,11 @@ class ActivationFunction:
 
     @property
     def clamps(self) -> bool:
-        """Whether it does anything at all."""
+        """Whether it changes anything at all."""
         return (self.low, self.high) != (-inf, inf)
 
     def within(self, other: ActivationFunction) -> bool:
-        """Whether ``other`` leaves what this function returns as it is."""
+        """Whether ``other`` leaves the results of this function unchanged."""
         return other.low <= self.low and self.high <= other.high
 
     def apply(self, y: Array) -> Array:
@@ -49,14 +49,14 @@ class ActivationFunction:
         return np.asarray(np.clip(y, self.low, self.high, out=y))
 
     def _floor(self, y: Array) -> Array | float:
-        """``low`` in a form that broadcasts to y: NumPy is slow over a scalar, and zeros cost nothing to make."""
+        """``low`` in a form that broadcasts to y: NumPy is slow with a scalar, and zeros cost nothing to allocate."""
         if y.size <= SMALL:
             return self.low
         floors = np.zeros(y.shape[-2:], y.dtype)
         return floors + y.dtype.type(self.low) if self.low else floors
 
     def opened(self, y: Array) -> Array:
-        """Where the derivative is 1, from the output y: between the ends."""
+        """Where the derivative is 1, from the output y: between the limits."""
         return y > self.low if self.high == inf else (y > self.low) & (y < self.high)
 
     def ends(self, scale: float, zero_point: int, lowest: int, highest: int) -> tuple[int, int]:
@@ -82,12 +82,12 @@ ACTIVATIONS: dict[str, ActivationFunction] = {function.name: function for functi
 
 
 def find_clamp(low: float, high: float) -> ActivationFunction | None:
-    """The function that cuts to ``low`` .. ``high``, None where there is none."""
+    """The function that clamps to ``low`` .. ``high``, None if there is none."""
     return next((known for known in ACTIVATIONS.values() if (known.low, known.high) == (low, high)), None)
 
 
 def activate(values: Array, code: int) -> Array:
-    """What the function with a ``code`` leaves of float32 values, to the bit what ``eff_activate_f32`` does: a NaN becomes ``low``."""
+    """The function with this ``code`` on float32 values, bit for bit as ``eff_activate_f32``: a NaN becomes ``low``."""
     function = next(known for known in ACTIVATIONS.values() if known.code == code)
     if function.low != -inf:
         values = np.where(values > function.low, values, np.float32(function.low))

@@ -1,6 +1,6 @@
 """The integer arithmetic and the random generator of ``edgeff.h`` in NumPy, bit for bit, over whole arrays.
 
-Integers are computed in int64 and stay within the 32-bit ranges the C states.
+Integers are computed in int64 and stay within the 32-bit ranges that the C states.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def requantise(v: Any, multiplier: Any, shift: Any) -> Int:
 def multiplier_and_shift(real: float) -> tuple[int, int]:
     """``(multiplier, shift)`` with ``real`` ~ ``multiplier * 2**(shift - 31)``, as TFLite's QuantizeMultiplier.
 
-    The multiplier lies in [2**30, 2**31). Args: ``real``, a finite number >= 0. A number below 2**-32 becomes (0, 0); one of 2**30 and
+    The multiplier lies in [2**30, 2**31). Args: ``real``, a finite number >= 0. A number below 2**-32 becomes (0, 0); one of 2**30 or
     above saturates.
 
     >>> multiplier_and_shift(0.5)
@@ -114,7 +114,7 @@ def feedback_uniform(n: int, n_e: int, key: int) -> NDArray[np.float64]:
 
 
 def saturate16(v: Any) -> Any:
-    """Integers limited to +-32767, in the dtype they have."""
+    """Integers limited to +-32767, in their own dtype."""
     return np.clip(v, -32767, 32767)
 
 
@@ -124,7 +124,7 @@ def sum_of_squares(v: NDArray[Any]) -> int:
 
 
 def exp_q31(a: Any, integer_bits: int = 5) -> Int:
-    """exp of numbers <= 0 with so many integer bits (5: Q5.26), in Q0.31 (gemmlowp's, that of TFLite's fixed-point softmax)."""
+    """exp of numbers <= 0 with ``integer_bits`` integer bits (5: Q5.26), in Q0.31 (gemmlowp's, that of TFLite's fixed-point softmax)."""
     a = np.asarray(a, np.int64)
     quarter = 1 << (29 - integer_bits)
     part = (a & (quarter - 1)) - quarter

@@ -5,9 +5,9 @@
  *
  * Refused on purpose: malloc, stdio, libm, recursion, global state. Every function is C99 and gives the same bits on every machine with
  * IEEE-754 binary32, two's complement and an arithmetic right shift. An argument list is: outputs, inputs, sizes, parameters; an output
- * that is also read says so. A pointer called `b` may be NULL (no bias). Matrices are row-major: `w` is [n_out][n_in].
+ * that is also read is marked so. A pointer called `b` may be NULL (no bias). Matrices are row-major: `w` is [n_out][n_in].
  * An output may share memory with an input as far as the kernel's `overlap` says (edgeff/kernels/overlap.py): the planner of the arena
- * keeps to it, and nothing here promises `restrict` for the two. Otherwise all arguments lie apart.
+ * obeys it, and nothing here promises `restrict` for the two. Otherwise arguments do not overlap.
  */
 #ifndef EDGEFF_H
 #define EDGEFF_H
@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Flags that change bits. A method of 16 widens only what is narrower than float. */
+/* Flags that change bits. Evaluation method 16 widens only types narrower than float. */
 #if defined(__FAST_MATH__) || defined(_M_FP_FAST) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ > 0)
 #error "the results would differ from the reference: compile without -ffast-math, -Ofast and -ffinite-math-only"
 #endif
@@ -28,7 +28,7 @@
 extern "C" {
 #endif
 
-/* A product and a sum stay two roundings, whatever the compiler's default: a fused one gives other bits. */
+/* A product and a sum stay two roundings, whatever the compiler's default: fusing them gives other bits. */
 #if defined(__clang__)
 #pragma clang fp contract(off)
 #elif defined(__GNUC__)
@@ -37,7 +37,7 @@ extern "C" {
 #pragma fp_contract(off)
 #endif
 
-/* Keeps a function in one piece, so that its calls can be counted one by one. */
+/* Keeps a function from being inlined, so that its calls can be counted one by one. */
 #if defined(__GNUC__)
 #define EFF_NOINLINE __attribute__((noinline))
 #else
@@ -72,8 +72,8 @@ static inline int32_t eff_shift_round(int32_t v, int32_t n)
 /* round(v / 2^n), ties upwards, of a 64-bit v whose result fits 32 bits. */
 static inline int32_t eff_shift_round_i64(int64_t v, int32_t n) { return (int32_t)((v + ((INT64_C(1) << n) >> 1)) >> n); }
 
-/* The one requantisation: v * multiplier * 2^(shift - 31), gemmlowp's double rounding. multiplier >= 0, -31 <= shift <= 30; a v that
- * v * 2^shift would carry out of 32 bits saturates. */
+/* The one requantisation: v * multiplier * 2^(shift - 31), gemmlowp's double rounding. multiplier >= 0, -31 <= shift <= 30; saturates if
+ * v * 2^shift exceeds 32 bits. */
 static inline int32_t eff_requantise(int32_t v, int32_t multiplier, int32_t shift)
 {
     if (shift > 0) {
@@ -87,7 +87,7 @@ static inline int32_t eff_requantise(int32_t v, int32_t multiplier, int32_t shif
 
 #define EFF_GOLDEN UINT32_C(0x9E3779B9)
 
-/* A bijection of 32 bits that mixes well (Wellons' lowbias32). */
+/* A well-mixing bijection of 32 bits (Wellons' lowbias32). */
 static inline uint32_t eff_mix(uint32_t v)
 {
     v ^= v >> 16;
@@ -97,7 +97,7 @@ static inline uint32_t eff_mix(uint32_t v)
     return v ^ (v >> 16);
 }
 
-/* The draw of number `index` of the stream `key`: any one can be had without those before it. */
+/* The draw of number `index` of the stream `key`: each can be computed without those before it. */
 static inline uint32_t eff_draw(uint32_t key, uint32_t index) { return eff_mix(key + index * EFF_GOLDEN); }
 
 /* The stream of one call site at one step. */
@@ -116,7 +116,7 @@ static inline int32_t eff_gain(int32_t gradient, int32_t multiplier, int32_t shi
 
 /* ------------------------------------------------------------------ square root */
 
-/* Correctly rounded, but 0 for what lies between 0 and the normal numbers. The digit-by-digit loop is the definition; VSQRT gives the same
+/* Correctly rounded, but 0 for denormal numbers. The digit-by-digit loop is the definition; VSQRT gives the same
  * bits. */
 static inline float eff_sqrt_f32(float x)
 {
@@ -130,7 +130,7 @@ static inline float eff_sqrt_f32(float x)
 #if defined(__GNUC__) && defined(__ARM_FP) && (__ARM_FP & 4)
     __asm__("vsqrt.f32 %0, %1" : "=t"(v.value) : "t"(x));
 #else
-    if (v.bits >= UINT32_C(0x7F800000)) { /* infinity, NaN and -0 are their own roots; that of what lies below -0 is NaN */
+    if (v.bits >= UINT32_C(0x7F800000)) { /* infinity, NaN and -0 are their own roots; the root of any number below -0 is NaN */
         v.bits |= v.bits > UINT32_C(0x80000000) ? UINT32_C(0x7FC00000) : 0u;
         return v.value;
     }
@@ -155,7 +155,7 @@ static inline float eff_sqrt_f32(float x)
 
 /* ------------------------------------------------------------------ activation functions */
 
-/* What an activation function leaves of v: relu is 0 for all of it, 1 for max(v, 0), 2 for min(max(v, 0), 6). */
+/* The activation function of v: relu is 0 for v itself, 1 for max(v, 0), 2 for min(max(v, 0), 6). */
 static inline float eff_activate_f32(float v, int32_t relu)
 {
     if (relu) {

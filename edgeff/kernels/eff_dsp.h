@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One-instruction operations on pairs of 16-bit numbers, of cores with the DSP extension; elsewhere the same in plain C. */
+/* One-instruction operations on pairs of 16-bit numbers, for cores with the DSP extension; elsewhere the same in plain C. */
 #ifndef EFF_DSP_H
 #define EFF_DSP_H
 
@@ -14,12 +14,12 @@ static inline uint32_t eff_even_bytes(uint32_t v) { return (uint32_t)__sxtb16((i
 static inline uint32_t eff_odd_bytes(uint32_t v)
 {
     uint32_t odd;
-    __asm__("sxtb16 %0, %1, ror #8" : "=r"(odd) : "r"(v)); /* gcc 12 makes two instructions of it */
+    __asm__("sxtb16 %0, %1, ror #8" : "=r"(odd) : "r"(v)); /* gcc 12 emits two instructions for it */
     return odd;
 }
 /* a - b in each half. */
 static inline uint32_t eff_sub_halves(uint32_t a, uint32_t b) { return (uint32_t)__ssub16((int16x2_t)a, (int16x2_t)b); }
-/* sum + the products of the halves; no sum leaves 32 bits. */
+/* sum + the products of the halves; no sum exceeds 32 bits. */
 static inline int32_t eff_dot_halves(uint32_t a, uint32_t b, int32_t sum) { return __smlad((int16x2_t)a, (int16x2_t)b, sum); }
 static inline uint32_t eff_load_bytes(const int8_t *p)
 {
@@ -57,7 +57,7 @@ static inline void eff_dot_4_rows(int32_t *sums, const int8_t *w, int32_t stride
     int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
     const int8_t *v = w + 2 * stride;
 #if defined(__clang__)
-#pragma clang loop unroll(disable) /* two turns at a time do not fit the registers */
+#pragma clang loop unroll(disable) /* two iterations at a time do not fit the registers */
 #endif
     for (; n >= 4; n -= 4, p += 4, w += 4, v += 4) {
         const uint32_t x = eff_load_bytes(p);

@@ -5,7 +5,7 @@
 
 #include "edgeff.h"
 
-#define EFF_SAFE_POSITIONS 256 /* 256 * 32767 * 255 < 2^31: so many products of an int16 and an int8 sum up in 32 bits */
+#define EFF_SAFE_POSITIONS 256 /* 256 * 32767 * 255 < 2^31: this many products of an int16 and an int8 can be summed in 32 bits */
 
 /* The positions whose tap lies inside the image, as a walk over delta and a: rows and columns of them, and the steps between them. */
 typedef struct {
@@ -24,13 +24,13 @@ static inline int32_t eff_last_position(int32_t tap, int32_t stride, int32_t pad
     return last < out ? last : out;
 }
 
-/* What an int8 weight's change needs besides its sum. */
+/* The parameters of an int8 weight's update besides its sum. */
 typedef struct {
     uint32_t rate, stream;
     int32_t multiplier, shift, stochastic;
 } eff_change;
 
-/* Weight i of w, whose products sum up to s, takes its step. */
+/* Weight i of w, whose products sum up to s, is updated. */
 static inline void eff_change_weight_i8(int8_t *w, int32_t i, int64_t s, const eff_change *how)
 {
     const int32_t saturated = s > INT32_MAX ? INT32_MAX : s < INT32_MIN ? INT32_MIN : (int32_t)s;

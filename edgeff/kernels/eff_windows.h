@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Windows over [h][w][c] images: in which order they are visited, and which taps lie inside. */
+/* Windows over [h][w][c] images: the order in which they are visited, and which taps lie inside. */
 #ifndef EFF_WINDOWS_H
 #define EFF_WINDOWS_H
 
 #include "edgeff.h"
 
-/* Whether a kernel visits its output's pixels from the last to the first: where the output begins above the input, as memmove does. So the
- * two may share memory on either side; how far apart they must begin is the kernel's `overlap` in kernel.py. */
+/* Whether a kernel visits its output's pixels from the last to the first: if the output begins above the input, as memmove does. So the
+ * two may share memory on either side; the kernel's `overlap` in kernel.py says how far apart they must begin. */
 static inline int32_t eff_backwards(const void *y, const void *x) { return (uintptr_t)y > (uintptr_t)x; }
 
-/* What is visited after i others, of n. */
+/* The item visited after i others, of n. */
 static inline int32_t eff_visited(int32_t i, int32_t n, int32_t backwards) { return backwards ? n - 1 - i : i; }
 
 /* The taps first..last - 1 of a window that lie inside an image of `size`, when tap 0 lies at `start`. */

@@ -1,4 +1,4 @@
-"""Kernels -> the text of ``eff_kernels.h``: the structs they take and their prototypes, each with what it does and its ranges."""
+"""Kernels -> the text of ``eff_kernels.h``: their structs and prototypes, each with a description and its ranges."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _prototypes(item: Kernel, functions: Collection[str]) -> str:
 
 
 def _note(param: Param) -> str:
-    """What a parameter promises beside its type: a pointer's shape and range, a number's range."""
+    """The promises of a parameter besides its type: a pointer's shape and range, a number's range."""
     if param.number is not None:
         return f"{param.name} {param.number.range}" if _limited(param.number) else ""
     if param.pointer is None:
@@ -87,7 +87,7 @@ def _note(param: Param) -> str:
 
 
 def _wrapped(start: str, arguments: list[str]) -> str:
-    """A prototype, continued under its bracket where it is long."""
+    """A prototype, continued under its bracket if it is long."""
     lines, line = [], start
     for index, argument in enumerate(arguments):
         text = argument + (", " if index + 1 < len(arguments) else ");")

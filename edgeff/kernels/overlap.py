@@ -1,6 +1,6 @@
 """How far a kernel's output may reach into the memory of its input, from the order in which the C reads and writes.
 
-A loop is a sequence of steps, each of which reads and then writes. It is safe in one buffer where no byte is written before the last step
+A loop is a sequence of steps, each of which reads and then writes. It is safe in one buffer if no byte is written before the last step
 that reads it. C lets only objects of one type, and those of one byte, share memory: kernels of two wider types state nothing.
 """
 
@@ -19,38 +19,38 @@ import numpy as np
 class Clearance:
     """Where an output may begin: at least ``below`` bytes below the start of the input, or at least ``above`` bytes above it.
 
-    A negative number lets it begin on the other side of that start. None: on that side the two share nothing.
+    A negative number allows it to begin on the other side of that start. None: on that side the two must not overlap.
     """
 
     below: int | None = None
     above: int | None = None
 
     def farther(self, other: Clearance) -> Clearance:
-        """What keeps to both."""
+        """The clearance that satisfies both."""
         below = None if self.below is None or other.below is None else max(self.below, other.below)
         above = None if self.above is None or other.above is None else max(self.above, other.above)
         return Clearance(below, above)
 
 
 Overlap = Callable[[Mapping[str, Any]], Mapping[tuple[str, str], Clearance]]
-"""Of a call's attributes: the clearance of each pair (output, input) of parameters that may share memory."""
+"""From a call's attributes: the clearance of each pair (output, input) of parameters that may share memory."""
 Chunk = tuple[int, int, int, int]
-"""What a window kernel does for one pixel at a time: the channels first..end - 1 that it writes, and those that it reads for them."""
+"""A window kernel's work for one pixel at a time: the channels first..end - 1 that it writes, and those that it reads for them."""
 
 
 def nothing_shared(_: Mapping[str, Any]) -> Mapping[tuple[str, str], Clearance]:
-    """Every output lies apart from every input."""
+    """No output overlaps an input."""
     return {}
 
 
 def element_by_element(*inputs: str, output: str = "y", sizes: tuple[str, ...] = ("n",), written: int, read: int) -> Overlap:
-    """Of a kernel that reads element k of each of ``inputs``, for the last time, before it writes element k of ``output``, k going up.
+    """For a kernel that reads element k of each of ``inputs``, for the last time, before it writes element k of ``output``, k going up.
 
-    The product of ``sizes``, attributes, is the count of elements; ``written`` and ``read`` are their bytes.
+    The product of ``sizes``, attributes, is the number of elements; ``written`` and ``read`` are their sizes in bytes.
     """
 
     def overlap(attrs: Mapping[str, Any]) -> Mapping[tuple[str, str], Clearance]:
-        # After step k < n - 1 the output reaches to (k + 1) * written, and the input is needed from (k + 1) * read on.
+        # After step k < n - 1 the output reaches up to (k + 1) * written, and the input is still needed from (k + 1) * read on.
         n, growth = prod(int(attrs[name]) for name in sizes), written - read
         clearance = Clearance(below=max(growth, (n - 1) * growth) if n > 1 else -read)
         return {(output, name): clearance for name in inputs}
@@ -59,12 +59,12 @@ def element_by_element(*inputs: str, output: str = "y", sizes: tuple[str, ...] =
 
 
 def after_every_read(output: str, input_: str, elements: str, read: int) -> Overlap:
-    """Of a kernel that writes ``output`` when it has read all of ``input_``, as many elements as ``elements`` says: anywhere."""
+    """For a kernel that writes ``output`` after it has read all of ``input_``, of ``elements`` elements: any overlap."""
     return lambda attrs: {(output, input_): Clearance(below=-int(attrs[elements]) * read)}
 
 
 def row_by_row(lanes: int, size: int) -> Overlap:
-    """Of ``y = w x``: each row reads all of x. ``lanes`` rows at a time are written together, then the rest of them one by one."""
+    """For ``y = w x``: each row reads all of x. ``lanes`` rows at a time are written together, then the rest one by one."""
 
     def overlap(attrs: Mapping[str, Any]) -> Mapping[tuple[str, str], Clearance]:
         n_out, n_in = int(attrs["n_out"]), int(attrs["n_in"])
@@ -75,7 +75,7 @@ def row_by_row(lanes: int, size: int) -> Overlap:
 
 
 def channel_by_channel(size: int) -> Overlap:
-    """Of a mean over n positions: channel c is read at every position, then written."""
+    """For a mean over n positions: channel c is read at every position, then written."""
 
     def overlap(attrs: Mapping[str, Any]) -> Mapping[tuple[str, str], Clearance]:
         n, channels = int(attrs["n"]), int(attrs["in_c"])
@@ -85,9 +85,9 @@ def channel_by_channel(size: int) -> Overlap:
 
 
 def pixel_by_pixel(chunks: Callable[[Mapping[str, Any]], Iterable[Chunk]], size: int) -> Overlap:
-    """Of a kernel that slides a window over an image and makes ``chunks`` of each pixel of its output, of ``size`` bytes an element.
+    """For a kernel that slides a window over an image and computes each pixel of its output in ``chunks``, with ``size`` bytes per element.
 
-    The pixels are visited from the first to the last, or, where the output begins above the input, from the last to the first.
+    The pixels are visited from the first to the last, or, if the output begins above the input, from the last to the first.
     """
 
     def overlap(attrs: Mapping[str, Any]) -> Mapping[tuple[str, str], Clearance]:
@@ -110,19 +110,19 @@ def runs(channels: int, lanes: int) -> list[tuple[int, int]]:
 
 @lru_cache(maxsize=4096)
 def _of_windows(window: tuple[int, ...], in_c: int, chunks: tuple[Chunk, ...], size: int) -> Clearance:
-    """The clearance of a window kernel: ``below`` of the visit from the first pixel to the last, ``above`` of the other."""
+    """The clearance of a window kernel: ``below`` for the visit from the first pixel to the last, ``above`` for the other."""
     first, end = _taps(window)
     out_c = max(chunk[1] for chunk in chunks)
     pixels, written = len(first), out_c * np.arange(len(first))
-    read_first, read_end = first * in_c, (end - 1) * in_c  # of channel 0, at the first and at the last tap
+    read_first, read_end = first * in_c, (end - 1) * in_c  # for channel 0, at the first and at the last tap
     reach_below, reach_above = int(np.max(written - read_first)), int(np.max(read_end - written))
-    # The side decides the order of the visit, so neither distance reaches to the other side; where both begin at once the first pixel is
+    # The side determines the order of the visit, so neither distance reaches to the other side; if both begin together the first pixel is
     # the first.
     below, above = [0], [1]
     later_first, later_end = in_c, 0
     for at, (_, _, channel, last) in reversed(list(enumerate(chunks))):
         later_first, later_end = min(later_first, channel), max(later_end, last)
-        if at:  # the chunk before is written when this one and those after it have not been read
+        if at:  # the previous chunk is written while this one and those after it have not been read
             below.append(reach_below + chunks[at - 1][1] - later_first)
             above.append(reach_above + later_end - chunks[at - 1][0])
     if pixels > 1:

@@ -1,7 +1,7 @@
 """Records of kernel parameters: frozen dataclasses that are small C structs, each range stated once.
 
-A field is an ``int`` (C ``int32_t``, or ``uint32_t`` by ``Key``) or a ``float``, with its range as ``Annotated[int, Range(low, high)]``. A
-record refuses a value outside its range when it is made, so a call that breaks a kernel's promise never comes into being; the generated
+A field is an ``int`` (C ``int32_t``, or ``uint32_t`` with ``Key``) or a ``float``, with its range as ``Annotated[int, Range(low, high)]``.
+A record refuses a value outside its range when it is created, so a call that breaks a kernel's promise cannot exist; the generated
 header prints the same ranges, and the tests draw from them. A kernel's C takes a pointer to the struct, its twin the record.
 """
 
@@ -64,7 +64,7 @@ class Field:
     range: Range
 
     def check(self, value: object, where: str) -> None:
-        """Returns nothing; raises EdgeffError, naming the field, for a value of another type or outside the range."""
+        """Returns nothing; raises EdgeffError, naming the field, for a value of another type or out of range."""
         numbers = (int, float) if self.ctype == "float" else (int,)
         if not isinstance(value, numbers) or value not in self.range:
             kind = "a float32" if self.ctype == "float" else "an integer"
@@ -122,10 +122,11 @@ class Matrix(Record):
 
 @dataclass(frozen=True, slots=True)
 class Window(Record):
-    """Windows over an image [in_h][in_w][in_c], giving [out_h][out_w][out_c]. Taps outside the image count for nothing.
+    """Windows over an image [in_h][in_w][in_c], giving [out_h][out_w][out_c]. Taps outside the image are ignored.
 
-    ``pad_h`` and ``pad_w`` are the rows above and the columns left of the image. Channels are cut into ``groups`` runs: each run of outputs
-    reads its own run of inputs. One group is the ordinary convolution, ``groups == in_c`` one that sees each channel alone.
+    ``pad_h`` and ``pad_w`` are the rows above and the columns left of the image. Channels are split into ``groups`` runs: each run of
+    outputs reads its own run of inputs. One group is the ordinary convolution, ``groups == in_c`` one that convolves each channel
+    separately.
     """
 
     in_h: Size
@@ -145,7 +146,7 @@ class Window(Record):
 
 @dataclass(frozen=True, slots=True)
 class OutputI8(Record):
-    """What an int8 layer with weights needs beside its sums: zero points, the output's ends, and whether scales are per channel."""
+    """The output stage of an int8 layer with weights: zero points, the output's limits, and whether scales are per channel."""
 
     x_zero: Zero
     y_zero: Zero
@@ -164,7 +165,7 @@ class Requant(Record):
 
 @dataclass(frozen=True, slots=True)
 class Rescale(Record):
-    """int8 values in another scale: ``(x - x_zero) * multiplier * 2**(shift - 31) + y_zero``, within the ends."""
+    """int8 values in another scale: ``(x - x_zero) * multiplier * 2**(shift - 31) + y_zero``, within the limits."""
 
     multiplier: Multiplier
     shift: Shift
@@ -176,7 +177,7 @@ class Rescale(Record):
 
 @dataclass(frozen=True, slots=True)
 class Sides(Record):
-    """Two tensors brought to one scale: each side's zero point and factor."""
+    """Two tensors brought to a common scale: each side's zero point and factor."""
 
     a_multiplier: Multiplier
     a_shift: Shift

@@ -1,4 +1,4 @@
-"""Steps of weights in place: what the twins of updates share; no gradient is ever stored."""
+"""Steps of weights in place: the common part of the update twins; no gradient is ever stored."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from edgeff.kernels.arithmetic import GOLDEN, mix, requantise, step_key
 from edgeff.kernels.records import Step
 
 MOST_POSITIONS = 65_536
-"""So many int16 deltas sum up in 32 bits."""
+"""This many int16 deltas can be summed in 32 bits."""
 
 
 def changed_i8(w: Array, sums: Array, rate: Array, step: Array, how: Step) -> Array:
-    """w after its step, of w's shape, from the exact sums in the order of w."""
+    """w after its step, in w's shape, from the exact sums in the order of w."""
     gain = gain_of(np.clip(sums, -(2**31), 2**31 - 1), how.multiplier, how.shift, rate, BIAS_LIMIT)
     change = (gain + rounding_of(1, w.size, how.key, step, FRACTION_I8, how.stochastic)[0]) >> FRACTION_I8
     return np.clip(w - change, -127, 127)
@@ -40,7 +40,7 @@ def gain_of(delta: Array, multiplier: int, shift: int, rate: Array, limit: int) 
 
 
 def rounding_of(n_out: int, n_in: int, key: int, step: Array, fraction: int, stochastic: int) -> Array:
-    """What is added before the shift by ``fraction``, shape (n_out, n_in): eight random bits, centred, or one half."""
+    """The amount added before the shift by ``fraction``, shape (n_out, n_in): eight random bits, centred, or one half."""
     if not stochastic:
         return np.full((n_out, n_in), 1 << (fraction - 1), np.int64)
     per_row = -(-n_in // 4)

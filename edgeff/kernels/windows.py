@@ -1,4 +1,4 @@
-"""Windows over images: what the twins of convolutions and pools share."""
+"""Windows over images: the common part of the twins of convolutions and pools."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edgeff.ir import Array
 from edgeff.kernels.records import Window
 
 WINDOW_MACS = "out_h * out_w * out_c * k_h * k_w * (in_c // groups)"
-"""The products of every window, those with taps outside the image among them."""
+"""The products of every window, including those with taps outside the image."""
 
 
 def windows(x: Array, window: Window) -> Array:
@@ -23,13 +23,13 @@ def windows(x: Array, window: Window) -> Array:
 
 
 def group_channels(groups: int, in_c: int, out_c: int) -> list[tuple[slice, slice]]:
-    """The input and output channels of each group: both are cut into ``groups`` runs of one length."""
-    read, made = in_c // groups, out_c // groups
-    return [(slice(read * group, read * (group + 1)), slice(made * group, made * (group + 1))) for group in range(groups)]
+    """The input and output channels of each group: both are split into ``groups`` runs of equal length."""
+    read, written = in_c // groups, out_c // groups
+    return [(slice(read * group, read * (group + 1)), slice(written * group, written * (group + 1))) for group in range(groups)]
 
 
 def taps_inside(position: int, stride: int, pad: int, taps: int, size: int) -> tuple[slice, slice]:
-    """The taps of the window at ``position`` that lie inside an image of ``size``, and where they lie in it."""
+    """The taps of the window at ``position`` that lie inside an image of ``size``, and their places in it."""
     start = position * stride - pad
     first = max(0, -start)
     last = max(min(taps, size - start), first)
@@ -37,7 +37,7 @@ def taps_inside(position: int, stride: int, pad: int, taps: int, size: int) -> t
 
 
 def positions_inside(tap: int, stride: int, pad: int, size: int, out: int) -> tuple[slice, slice]:
-    """The positions whose tap number ``tap`` lies inside an image of ``size``, and where it lies there."""
+    """The positions whose tap number ``tap`` lies inside an image of ``size``, and its places there."""
     first, last = -(-max(pad - tap, 0) // stride), min((size - 1 + pad - tap) // stride + 1, out)
     if first >= last:
         return slice(0, 0), slice(0, 0)

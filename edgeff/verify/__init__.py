@@ -1,15 +1,16 @@
-"""Every execution of a network against every other: how many values differ, by how much, and whether that is allowed.
+"""Compares every execution of a network with every other: how many values differ, by how much, and whether that is allowed.
 
-The reference is the NumPy twins' result (``edgeff.Interpreter``). Equal to the bit, always: the C on the host and the C on the emulated
-cores, in their scores and in what every single kernel call makes, and for int8 the scores of TFLite Micro. LiteRT's reference kernels
+The reference is the NumPy twins' result (``edgeff.Interpreter``). Always equal to the bit: the C on the host and the C on the emulated
+cores, in their scores and in the outputs of every kernel call, and for int8 the scores of TFLite Micro. LiteRT's reference kernels
 equal, to the bit, a NumPy twin of *their* arithmetic (``explain``), which explains where they differ from edgeff. ONNX Runtime rescales in
-float: at most one step (LSB) a layer from the same inputs. Whole networks in LiteRT and ONNX Runtime are counted: behind a softmax one step
-of a logit can be many steps of a probability. Float networks in those libraries are held to a tolerance and never called exact.
+float: at most one step (LSB) per layer from the same inputs. For whole networks in LiteRT and ONNX Runtime differences are counted: after a
+softmax one step of a logit can be many steps of a probability. Float networks in those libraries are held to a tolerance and never called
+exact.
 
 With a rule, learning steps too: the weights and all other state, after each step, equal to the bit in the twins, on the host and on the
-emulated cores; and the change of each parameter against the rule's ``step``, which stands outside the program (``edgeff.verify.step``).
-What is not installed, or cannot take the network, is listed as skipped. An emulated core runs as many of the samples as a budget of
-multiply-accumulates allows, and its rows say of how many samples they are.
+emulated cores; and the change of each parameter compared with the rule's ``step``, which is independent of the program
+(``edgeff.verify.step``). A library that is not installed, or cannot run the network, is listed as skipped. An emulated core runs as many of
+the samples as a budget of multiply-accumulates allows, and its rows say for how many samples.
 """
 
 from __future__ import annotations
@@ -38,15 +39,15 @@ from edgeff.verify.step import compare_step, steps_for
 __all__ = ["BOARDS", "HOST", "STEPS", "TWIN", "Comparison", "Skipped", "Verification", "compare", "verify"]
 
 BOARDS = ("nucleo_l4r5zi", "rpi_pico")
-"""A Cortex-M4 with an FPU and a Cortex-M0+ without one: the boards when none is named."""
+"""A Cortex-M4 with an FPU and a Cortex-M0+ without one: the default boards."""
 STEPS = 20
 HOST = "C on the host"
 BLOCK_BYTES = 1 << 26
-"""Of what the calls of inference make: samples are compared in blocks no larger than this."""
+"""Samples are compared in blocks whose call outputs take no more than this."""
 EMULATED_MACS = 1 << 26
-"""What an emulated core is given to run by default, in multiply-accumulates: a few seconds."""
+"""The default work of an emulated core, in multiply-accumulates: a few seconds."""
 SOFT_FLOAT = 16
-"""How many times as many instructions a float32 multiply-accumulate takes on a core without an FPU."""
+"""The factor in instructions of a float32 multiply-accumulate on a core without an FPU."""
 
 Progress = Callable[[str, int, int], None]
 Execution = Host | Emulated
@@ -65,23 +66,24 @@ def verify(
     replay: Replay | int | None = None,
     progress: Progress | None = None,
 ) -> Verification:
-    """The comparisons of the executions of ``network`` on ``inputs``. A forbidden difference is no error here: see ``Verification.check``.
+    """The comparisons of the executions of ``network`` on ``inputs``. A forbidden difference does not raise an error here: see
+    ``Verification.check``.
 
     Args:
         network: float32 or quantised.
         inputs: (n, *input shape), float32, or integers of the network's own input dtype.
         board: the board to emulate, or its name; by default each of BOARDS.
-        rule: what learns on the inputs in turn, with labels drawn by ``seed``; None for inference alone.
-        steps: the count of learning steps.
+        rule: learns on the inputs in turn, with labels drawn by ``seed``; None for inference alone.
+        steps: the number of learning steps.
         seed: of the labels and of the rule's own randomness.
-        emulated: how many of the samples, from the first on, run on an emulated core; by default as EMULATED_MACS allows, at least one.
+        emulated: how many of the first samples run on an emulated core; by default as many as EMULATED_MACS allows, at least one.
         replay: a ring of samples that the rule learns from again; its lines are compared too.
         progress: is called as ``progress(execution, done, total)``.
 
     Raises:
-        BadInput: for inputs that do not fit or are not finite.
-        DoesNotFit: when a named board is too small.
-        EdgeffError: for whatever lowering refuses.
+        BadInput: for inputs that have the wrong shape or are not finite.
+        DoesNotFit: if a named board is too small.
+        EdgeffError: for anything that lowering refuses.
     """
     from edgeff.device.boards import load_board
 
@@ -121,14 +123,14 @@ def verify(
 def _step(
     learner: Deployment, rule: Rule, samples: Array, seed: int, advance: Callable[[str, int], Callable[[], None]]
 ) -> list[Comparison]:
-    """The changes of the parameters against the rule's own, on the samples in turn with labels drawn by ``seed``."""
+    """The changes of the parameters compared with the rule's own, on the samples in turn with labels drawn by ``seed``."""
     steps = steps_for(learner.program)
     labels = np.random.default_rng(seed).integers(0, max(learner.program.classes, 1), len(samples))
     return compare_step(learner, rule, samples, labels, steps=steps, advance=advance(f"step of {rule.name}", steps))
 
 
 class _Findings:
-    """What was found so far: rows by what they compare, and who takes no part."""
+    """The results so far: rows by what they compare, and the skipped executions."""
 
     def __init__(self, progress: Progress | None, *, boards_may_be_small: bool) -> None:
         self.comparisons: dict[tuple[str, str, str], Comparison] = {}
@@ -137,7 +139,7 @@ class _Findings:
         self._absences: tuple[type[EdgeffError], ...] = (MissingTool, Unsupported, *([DoesNotFit] if boards_may_be_small else []))
 
     def advance(self, what: str, total: int) -> Callable[[], None]:
-        """What an execution calls after each of ``total`` samples; the start is told at once."""
+        """The function that an execution calls after each of ``total`` samples; the start is reported at once."""
         done = -1
 
         def count() -> None:
@@ -150,38 +152,38 @@ class _Findings:
         return count
 
     def compare(self, program: Program, blocks: list[Array], parties: list[Party]) -> None:
-        """The rows of every party over all blocks of samples, or over the first of them; who takes no part is listed with its reason."""
+        """The rows of every party over all blocks of samples, or over the first of them; skipped parties are listed with their reason."""
         total = sum(map(len, blocks))
         tell = {TWIN: self.advance(TWIN, total)}
-        made: dict[str, Rows] = {}
+        comparers: dict[str, Rows] = {}
         for party in parties:
             tell[party.name] = self.advance(party.name, party.samples or total)
             if (rows := self.try_to(party.name, party.make)) is not None:
-                made[party.name] = rows
+                comparers[party.name] = rows
         start = 0
         for block in blocks:
             twin = twin_results(program, block, tell[TWIN])
             for party in parties:
                 count = min(max((party.samples or total) - start, 0), len(block))
-                if party.name not in made or not count:
+                if party.name not in comparers or not count:
                     continue
-                rows = partial(made[party.name], block[:count], twin.first(count), tell[party.name])
-                found = self.try_to(party.name, rows)
-                if found is None:
-                    del made[party.name]
+                rows = partial(comparers[party.name], block[:count], twin.first(count), tell[party.name])
+                comparisons = self.try_to(party.name, rows)
+                if comparisons is None:
+                    del comparers[party.name]
                 note = f"the first {party.samples} of {total} samples" if party.samples and party.samples < total else ""
-                self.keep(found, note)
+                self.keep(comparisons, note)
             start += len(block)
 
     def keep(self, rows: list[Comparison] | None, note: str = "") -> None:
-        """Adds comparisons, each to that of the same things where there is one."""
+        """Adds comparisons, merging each with an earlier one of the same values."""
         for row in rows or []:
             key = row.a, row.b, row.what
             noted = replace(row, note="; ".join(filter(None, (note, row.note))))
             self.comparisons[key] = self.comparisons[key].with_more(noted) if key in self.comparisons else noted
 
     def try_to(self, name: str, run: Callable[[], T]) -> T | None:
-        """What ``run`` gives; None, and the reason is kept, where the execution takes no part."""
+        """The result of ``run``; None if the execution is skipped, whose reason is recorded."""
         try:
             return run()
         except self._absences as error:
@@ -190,13 +192,13 @@ class _Findings:
 
 
 def _own(name: str, program: Program, execution: Execution) -> Rows:
-    """One of edgeff's own executions, to the bit: scores, best classes, and what every call makes."""
-    made = outputs_of_calls(program)
+    """One of edgeff's own executions, to the bit: scores, best classes, and the outputs of every call."""
+    outputs = outputs_of_calls(program)
 
     def rows(x: Array, twin: Results, advance: Callable[[], None]) -> list[Comparison]:
         other = execution.results(x, advance)
         found = compare_results(TWIN, name, "", twin, other)
-        pairs = zip(made, twin.calls, other.calls, strict=True)
+        pairs = zip(outputs, twin.calls, other.calls, strict=True)
         calls = [(f"layer {call.layer}, {call.kernel}", a, b) for (call, _), a, b in pairs]
         return [*found, compare_all(TWIN, name, f"outputs of each of {len(program.infer)} calls", calls)]
 
@@ -208,14 +210,14 @@ def _emulated(name: str, program: Program, board: Board) -> Rows:
 
 
 def _emulated_samples(program: Program, board: Board) -> int:
-    """How many samples an emulated core is given to run."""
+    """How many samples an emulated core runs."""
     soft = SOFT_FLOAT if "float32" in program.numeric and not board.fpu else 1
     macs = sum(call.macs for call in call_costs(program, program.infer))
     return max(1, EMULATED_MACS // max(1, macs * soft))
 
 
 def _blocks(program: Program, x: Array) -> list[Array]:
-    """x in parts for which what the calls make takes BLOCK_BYTES at most, or one sample each."""
+    """x in parts whose call outputs take at most BLOCK_BYTES, or of one sample each."""
     size_bytes = sum(tensor.size_bytes for _, tensor in outputs_of_calls(program))
     count = max(1, BLOCK_BYTES // size_bytes)
     return [x[first : first + count] for first in range(0, len(x), count)]

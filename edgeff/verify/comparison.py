@@ -1,4 +1,4 @@
-"""Records of what was compared: two executions' results come in, the count and the size of their differences go out."""
+"""Records of comparisons: two executions' results come in, the count and the size of their differences go out."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from edgeff.ir import Array
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """``differing`` of ``elements`` values of execution ``b`` are not those of ``a``, by at most ``max_difference``.
+    """``differing`` of ``elements`` values of execution ``b`` differ from those of ``a``, by at most ``max_difference``.
 
     Differences are in steps of the integers (LSB), or for floats in the value's own unit; ``allowed`` is the largest one that passes: 0
-    means equal to the bit, None that differences are expected, explained in ``note`` and only counted. ``max_difference`` is None where it
+    means equal to the bit, None that differences are expected, explained in ``note`` and only counted. ``max_difference`` is None if it
     has no finite value.
     """
 
@@ -33,7 +33,7 @@ class Comparison:
 
     @property
     def ok(self) -> bool:
-        """Whether no forbidden difference was found.
+        """Whether there is no forbidden difference.
 
         >>> Comparison("a", "b", "scores", 10, 1, 0.0, 0).ok  # +0.0 and -0.0 are equal numbers, not equal bits
         False
@@ -43,7 +43,7 @@ class Comparison:
         return self.allowed > 0 and self.max_difference is not None and self.max_difference <= self.allowed
 
     def with_more(self, other: Comparison) -> Comparison:
-        """This row and that of further samples as one; both are of the same executions and of the same thing."""
+        """This row and that of further samples as one; both compare the same values of the same executions."""
         sizes = (self.max_difference, other.max_difference)
         return replace(
             self,
@@ -54,7 +54,7 @@ class Comparison:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """This row as ``edgeff verify --json`` prints it."""
+        """This row as printed by ``edgeff verify --json``."""
         names = ("a", "b", "what", "elements", "differing", "max_difference", "allowed", "note")
         return {name: getattr(self, name) for name in names}
 
@@ -69,7 +69,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Verification(Sequence[Comparison]):
-    """The comparisons that were made, in order, and the executions that did not take part."""
+    """The comparisons, in order, and the executions that did not take part."""
 
     comparisons: tuple[Comparison, ...]
     skipped: tuple[Skipped, ...] = ()
@@ -93,7 +93,7 @@ class Verification(Sequence[Comparison]):
             )
 
     def to_json(self) -> dict[str, Any]:
-        """``{"ok", "comparisons", "skipped"}`` as ``edgeff verify --json`` prints it."""
+        """``{"ok", "comparisons", "skipped"}`` as printed by ``edgeff verify --json``."""
         skipped = [{"name": item.name, "reason": item.reason} for item in self.skipped]
         return {"ok": self.ok, "comparisons": [c.to_json() for c in self.comparisons], "skipped": skipped}
 
@@ -114,13 +114,13 @@ class Verification(Sequence[Comparison]):
 
 
 def bits(values: Array) -> Array:
-    """The values as unsigned integers of their width, so that equal means equal to the bit."""
+    """The values as unsigned integers of their width, so that equality is equality of bits."""
     flat = np.ascontiguousarray(values)
     return flat.view(f"u{flat.dtype.itemsize}")
 
 
 def largest_difference(x: Array, y: Array) -> float | None:
-    """The largest |x - y|: an int for integers, a float for floats; None when some difference is not finite."""
+    """The largest |x - y|: an int for integers, a float for floats; None if some difference is not finite."""
     if np.issubdtype(x.dtype, np.integer):
         return int(np.abs(x.astype(np.int64) - y.astype(np.int64)).max(initial=0))
     with np.errstate(all="ignore"):
@@ -130,9 +130,9 @@ def largest_difference(x: Array, y: Array) -> float | None:
 
 
 def compare(a: str, b: str, what: str, x: Array, y: Array, allowed: float | None = 0, note: str = "") -> Comparison:
-    """The comparison of ``a``'s values x with ``b``'s values y, of one shape and dtype.
+    """The comparison of ``a``'s values x with ``b``'s values y, of the same shape and dtype.
 
-    Values differ when their bits do. Raises CheckFailed when the shapes or dtypes are not the same.
+    Values differ if their bits do. Raises CheckFailed if the shapes or dtypes are not the same.
     """
     if x.shape != y.shape or x.dtype != y.dtype:
         raise CheckFailed(f"{a} against {b}, {what}", got=f"{y.dtype} {y.shape}", allowed=f"{x.dtype} {x.shape}")

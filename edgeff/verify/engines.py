@@ -1,8 +1,8 @@
-"""Runs an exported model in the libraries that others run it in: TFLM, LiteRT and ONNX Runtime; samples come in, their outputs go out.
+"""Runs an exported model in other libraries, TFLM, LiteRT and ONNX Runtime: samples come in, their outputs go out.
 
-Each runs in a process of its own (``native``), which costs its start: a library that aborts on a model, as TFLM and LiteRT do on some
+Each runs in its own process (``native``), at the cost of starting it: a library that aborts on a model, as TFLM and LiteRT do on some
 softmax layers, takes that process down and nothing else. Each is optional at run time: MissingTool says how to get it. A library that
-refuses a model, or ends on it, gives Unsupported with the library's own words.
+refuses a model, or crashes on it, gives Unsupported with the library's own words.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ PACKAGES: Mapping[str, tuple[str, str, str]] = {
     "litert": ("LiteRT", "ai_edge_litert", "ai-edge-litert"),
     "onnxruntime": ("ONNX Runtime", "onnxruntime", "onnxruntime"),
 }
-"""Of each library: what people call it, what Python calls it, what pip calls it."""
+"""For each library: its name for people, for Python's import and for pip."""
 
 
 class Process:
-    """A library in a process of its own, which ends with this object. Raises MissingTool where it is not installed."""
+    """A library in its own process, which ends with this object. Raises MissingTool if it is not installed."""
 
     def __init__(self, library: str) -> None:
         self.name, module, package = PACKAGES[library]
@@ -50,15 +50,15 @@ class Process:
         self._send(sys.path)
 
     def load(self, *arguments: object) -> int:
-        """The number of a model, which the library has read now."""
+        """Loads a model into the library and returns its number."""
         return int(self._ask(("load", *arguments), lambda: None))
 
     def run(self, number: int, x: object, advance: Advance) -> Array:
-        """What the library makes of x by that model; ``advance`` is called for each sample."""
+        """The library's outputs for x by that model; ``advance`` is called for each sample."""
         return np.asarray(self._ask(("run", number, x), advance))
 
     def _ask(self, command: tuple[object, ...], advance: Advance) -> Any:
-        """The answer to one command. Raises Unsupported where the library refuses the model or ends on it."""
+        """The answer to one command. Raises Unsupported if the library refuses the model or crashes on it."""
         self._send(command)
         while True:
             try:
@@ -105,19 +105,19 @@ class Process:
         return pipe
 
 
-def _end(process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], stderr: IO[bytes]) -> None:
     process.kill()
     process.wait()
-    for stream in (process.stdin, process.stdout, said):
+    for stream in (process.stdin, process.stdout, stderr):
         if stream is not None:
             try:
                 stream.close()
-            except BrokenPipeError:  # what was not read by the end
+            except BrokenPipeError:  # the process ended before it read everything
                 continue
 
 
 class Tflm:
-    """A .tflite model in TFLite Micro's interpreter; ``process``: beside other models."""
+    """A .tflite model in TFLite Micro's interpreter; ``process``: shared with other models."""
 
     def __init__(self, model: bytes, process: Process | None = None) -> None:
         self._process = process or Process("tflm")
@@ -131,8 +131,8 @@ class Tflm:
 class Litert:
     """A .tflite model in LiteRT with the kernels of ``resolver``.
 
-    ``BUILTIN_REF`` are the reference kernels, ``BUILTIN`` what an application gets: the optimised ones and the XNNPACK delegate.
-    ``process``: beside other models.
+    ``BUILTIN_REF`` are the reference kernels, ``BUILTIN`` the default of an application: the optimised ones and the XNNPACK delegate.
+    ``process``: shared with other models.
     """
 
     def __init__(self, model: bytes, resolver: str, process: Process | None = None) -> None:
@@ -145,7 +145,7 @@ class Litert:
 
 
 class OnnxRuntime:
-    """An ONNX model (its bytes) in ONNX Runtime on the CPU, its int8 kernels held to exact products; ``process``: beside other models."""
+    """An ONNX model (its bytes) in ONNX Runtime on the CPU, with exact int8 products; ``process``: shared with other models."""
 
     def __init__(self, model: bytes, process: Process | None = None) -> None:
         self._process = process or Process("onnxruntime")

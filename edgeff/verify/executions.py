@@ -1,7 +1,7 @@
 """Runs one program in edgeff's own executions: the NumPy twins, the C on the host, the C on an emulated core; all must agree to the bit.
 
-Samples are (n, inputs) in the program's input dtype; scores come back as (n, outputs), best classes as (n,) int32, and what each kernel
-call left behind as (n, elements). On the host that is seen in a second build, which copies it aside between the calls; on the core in the
+Samples are (n, inputs) in the program's input dtype; scores come back as (n, outputs), best classes as (n,) int32, and the outputs of each
+kernel call as (n, elements). On the host these come from a second build, which copies them between the calls; on the core from the
 firmware itself, which is halted between them.
 """
 
@@ -24,14 +24,14 @@ from edgeff.program.interpreter import Interpreter
 
 Advance = Callable[[], None]
 TIME_LIMIT_S = 600.0
-"""For one inference or learning step of an emulated core: a large float network on a core without an FPU takes half a minute."""
+"""Time limit for one inference or learning step of an emulated core: a large float network on a core without an FPU takes half a minute."""
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """The scores and best classes of some samples, where there are classes.
+    """The scores of some samples, and their best classes if there are classes.
 
-    ``calls`` holds the outputs (n, elements) of each kernel call, where they were looked at, and ``layers`` those that stand for a layer.
+    ``calls`` holds the outputs (n, elements) of each kernel call, if traced, and ``layers`` those that are a layer's output.
     """
 
     scores: Array
@@ -40,7 +40,7 @@ class Results:
     layers: Mapping[str, Array] = field(default_factory=dict)
 
     def first(self, count: int) -> Results:
-        """Those of the first ``count`` samples."""
+        """The results of the first ``count`` samples."""
         layers = {name: values[:count] for name, values in self.layers.items()}
         return Results(self.scores[:count], self.classes[:count], tuple(values[:count] for values in self.calls), layers)
 
@@ -63,7 +63,7 @@ def outputs_of_calls(program: Program) -> tuple[tuple[Call, Tensor], ...]:
 
 
 def twin_results(program: Program, x: Array, advance: Advance, twin: Interpreter | None = None) -> Results:
-    """By the NumPy twins, with the outputs of every call and layer."""
+    """The results of the NumPy twins, with the outputs of every call and layer."""
     runner = twin or Interpreter(program)
     made = outputs_of_calls(program)
     calls = tuple(np.empty((len(x), tensor.elements), tensor.dtype) for _, tensor in made)
@@ -128,7 +128,7 @@ def twin_learning(program: Program, memory: MemoryPlan, x: Array, labels: Array,
 
 
 class Host:
-    """The C as a shared library on this machine; ``traced``: with what each call made. Raises MissingTool without a compiler."""
+    """The C as a shared library on this machine; ``traced``: with the outputs of each call. Raises MissingTool without a compiler."""
 
     def __init__(self, program: Program, *, traced: bool = False) -> None:
         from edgeff.device.targets.host import HostTarget
@@ -137,7 +137,7 @@ class Host:
         self._program, self._traced = program, traced
 
     def results(self, x: Array, advance: Advance) -> Results:
-        """Of the samples x."""
+        """The results of the samples x."""
         classes, scores = self._target.predict_many(x)
         calls = self._target.trace_many(x) if self._traced else ()
         for _ in x:
@@ -160,8 +160,8 @@ class Host:
 class Emulated:
     """The C in a firmware on an emulated board, built by ``toolchain`` (a name) or by the first one that is installed.
 
-    It runs on ``target``, by default the first that the board lists. ``traced``: with what each call made. Raises MissingTool without the
-    emulator or a cross compiler, DoesNotFit when the firmware is too large for the board.
+    It runs on ``target``, by default the first that the board lists. ``traced``: with the outputs of each call. Raises MissingTool without
+    the emulator or a cross compiler, DoesNotFit if the firmware is too large for the board.
     """
 
     def __init__(
@@ -182,15 +182,15 @@ class Emulated:
         self._trace = self._target.trace(places) if traced else None
 
     def results(self, x: Array, advance: Advance) -> Results:
-        """Of the samples x."""
+        """The results of the samples x."""
         scores, classes = [], []
-        made = outputs_of_calls(self._program) if self._trace else ()
-        calls = tuple(np.empty((len(x), tensor.elements), tensor.dtype) for _, tensor in made)
+        outputs = outputs_of_calls(self._program) if self._trace else ()
+        calls = tuple(np.empty((len(x), tensor.elements), tensor.dtype) for _, tensor in outputs)
         for number, sample in enumerate(x):
             self._target.write_input(sample)
             if self._trace:
-                best, seen = self._trace.run(self._target.predict)
-                for values, raw in zip(calls, chain.from_iterable(seen), strict=True):
+                best, traced = self._trace.run(self._target.predict)
+                for values, raw in zip(calls, chain.from_iterable(traced), strict=True):
                     values[number] = np.frombuffer(raw, values.dtype)
             else:
                 best = self._target.predict()

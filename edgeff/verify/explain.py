@@ -1,19 +1,19 @@
-"""What explains a difference: LiteRT's own arithmetic in NumPy, and the size of float32 rounding errors.
+"""Explanations of differences: LiteRT's own arithmetic in NumPy, and the size of float32 rounding errors.
 
 How LiteRT's reference kernels (BUILTIN_REF) bring integers to the output's scale, operator by operator, established with ai-edge-litert
-2.3.0 on models of one operator whose sums stand at the borders between two outputs (tests/test_litert_rounding.py, docs/adr/0006):
+2.3.0 on models of one operator whose sums lie at the borders between two outputs (tests/test_litert_rounding.py, docs/adr/0006):
 
 - FULLY_CONNECTED, in floating point and once: the sum times ``double(s_x) double(s_w) / double(s_y)``, rounded to the nearest integer, ties
   away from zero. Of 59,204 outputs 0 differ; with a 31-bit multiplier rounded once 1,019, with edgeff's double rounding 8,597.
 - CONV_2D and DEPTHWISE_CONV_2D (per tensor and per channel), ADD, MEAN, QUANTIZE, RELU: gemmlowp's double rounding with a 31-bit
-  multiplier, edgeff's and TFLM's own rule (docs/adr/0003). 0 differ; with one rounding up to 15 % of the outputs that decide. RELU6 in one
-  scale has nothing to round.
-- MEAN: the multiplier of s_x / s_y times 2**floor(log2 n), divided by n and cut off; also where input and output have one scale.
-- AVERAGE_POOL_2D: the sum over the count, ties away from zero; MAX_POOL_2D, PAD, RESHAPE, TRANSPOSE: nothing to round.
-- SOFTMAX: TFLite's fixed-point scheme, the one of ``eff_softmax_i8``: on 22 values where that and the optimised kernels' table of float
-  exponentials disagree, BUILTIN_REF followed the first every time, the optimised kernels the second.
+  multiplier, edgeff's and TFLM's own rule (docs/adr/0003). 0 differ; with a single rounding up to 15 % of the decisive outputs. RELU6 in
+  one scale has nothing to round.
+- MEAN: the multiplier of s_x / s_y times 2**floor(log2 n), divided by n and truncated; also if input and output have the same scale.
+- AVERAGE_POOL_2D: the sum divided by the count, ties away from zero; MAX_POOL_2D, PAD, RESHAPE, TRANSPOSE: nothing to round.
+- SOFTMAX: TFLite's fixed-point scheme, the one of ``eff_softmax_i8``: on 22 values where this and the optimised kernels' table of float
+  exponentials disagree, BUILTIN_REF always followed the former, the optimised kernels the latter.
 
-So a twin of LiteRT differs from edgeff's in the dense layer alone. Source of the dense form: tflite/kernels/internal/reference/
+So a twin of LiteRT differs from edgeff's only in the dense layer. Source of the dense form: tflite/kernels/internal/reference/
 integer_ops/fully_connected.h of LiteRT.
 """
 
@@ -29,27 +29,27 @@ from edgeff.kernels.records import OutputI8
 from edgeff.ops import forward, parameters
 from edgeff.program.interpreter import Interpreter
 
-# Sums in another order have rounding errors of the same size, not the same errors; no more than this many times as large.
+# Sums in another order have rounding errors of the same size, not the same errors; they are at most this many times as large.
 FLOAT_FACTOR = 32.0
-# Of the largest score: the exponentials of other libraries are good to about 2^-21.
+# Relative to the largest score: the exponentials of other libraries are good to about 2^-21.
 FLOAT_FLOOR = 2.0**-20
 
 
 def litert_reference(program: Program, x: Array) -> Array:
     """What LiteRT's reference kernels compute for an int8 program of inference: (n, outputs) for x (n, inputs) int8.
 
-    The program is that of a network that TFLite files hold.
+    The program must be of a network that TFLite files can hold.
     """
     twin = _LitertReference(program)
-    made = np.empty((len(x), program.tensors[program.output].elements), np.int8)
-    for row, sample in zip(made, x, strict=True):
+    scores = np.empty((len(x), program.tensors[program.output].elements), np.int8)
+    for row, sample in zip(scores, x, strict=True):
         twin.predict(sample)
         row[:] = twin.output().reshape(-1)
-    return made
+    return scores
 
 
 class _LitertReference(Interpreter):
-    """The twins, but a dense layer rescales as LiteRT's FULLY_CONNECTED."""
+    """The twins, except that a dense layer rescales as LiteRT's FULLY_CONNECTED does."""
 
     def run(self, call: Call) -> None:
         if call.kernel != "eff_dense_i8":
@@ -79,7 +79,7 @@ def round_half_away(v: Array) -> Array:
 
 
 def _float32(quant: Quant) -> Array:
-    """The scales as a file holds them, in float64."""
+    """The scales rounded to float32 as in a file, in float64."""
     return np.asarray(quant.scale, np.float32).astype(np.float64)
 
 

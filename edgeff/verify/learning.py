@@ -28,10 +28,10 @@ def learning(
     executions: Mapping[str, Callable[[Program], Host | Emulated]],
     advance: Callable[[str, int], Advance],
 ) -> Iterator[tuple[str, Callable[[], list[Comparison]]]]:
-    """For each of ``executions``, by name, its name and what makes its comparisons with the twins.
+    """For each of ``executions``, by name, its name and a function that returns its comparisons with the twins.
 
-    ``steps`` steps of the rule run on the samples (n, inputs) in turn, with labels drawn by ``seed``; ``advance(name, total)`` gives what
-    is called after each step and prediction.
+    ``steps`` steps of the rule run on samples (n, inputs) in turn, with labels drawn by ``seed``; ``advance(name, total)`` returns
+    the function that is called after each step and prediction.
     """
     program = deployment.program
     x = samples[np.arange(steps) % len(samples)]
@@ -45,31 +45,31 @@ def learning(
         other = make(program).learning(x, labels, after, advance(f"{name} learning", total))
         what = f"state after each of {steps} steps of {rule} (bytes)"
         states = compare(TWIN, name, what, twin.states, other.states, note=_where(program, offsets.offsets, twin, other))
-        found = [states, *compare_results(TWIN, name, f" after {steps} steps of {rule}", twin.after, other.after)]
+        comparisons = [states, *compare_results(TWIN, name, f" after {steps} steps of {rule}", twin.after, other.after)]
         if len(twin.further):
             lines = ", ".join(line.name for line in further_lines(program))
-            found.append(
+            comparisons.append(
                 compare(TWIN, name, f"state and results after each of {steps} runs of {lines} (bytes)", twin.further, other.further)
             )
-        return found
+        return comparisons
 
     for name, make in executions.items():
         yield f"{name} learning", partial(rows, name, make)
 
 
 def compare_results(a: str, b: str, when: str, x: Results, y: Results) -> list[Comparison]:
-    """Scores, and best classes where there are classes, to the bit."""
-    found = [compare(a, b, f"scores{when}", x.scores, y.scores)]
+    """Scores, and best classes if there are classes, to the bit."""
+    comparisons = [compare(a, b, f"scores{when}", x.scores, y.scores)]
     if x.classes.max(initial=-1) >= 0:
-        found.append(compare(a, b, f"best class{when}", x.classes, y.classes))
-    return found
+        comparisons.append(compare(a, b, f"best class{when}", x.classes, y.classes))
+    return comparisons
 
 
 def _where(program: Program, offsets: Mapping[str, int], twin: Learned, other: Learned) -> str:
-    """The first step and the tensor in which two states differ; empty when they do not."""
-    found = np.argwhere(twin.states != other.states)
-    if not len(found):
+    """The first step and the tensor in which two states differ; empty if they do not."""
+    differing = np.argwhere(twin.states != other.states)
+    if not len(differing):
         return ""
-    step, byte = (int(v) for v in found[0])
+    step, byte = (int(v) for v in differing[0])
     inside = [t.name for t in program.persistent if offsets[t.name] <= byte < offsets[t.name] + t.size_bytes]
     return f"first in step {step + 1}, {inside[0] if inside else f'byte {byte}'}"

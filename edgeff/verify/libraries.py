@@ -1,6 +1,6 @@
-"""What TFLM, LiteRT and ONNX Runtime make of a network, beside what the NumPy twins make of it.
+"""The results of TFLM, LiteRT and ONNX Runtime for a network, compared with those of the NumPy twins.
 
-A party is made of a program once and then compared on block after block of samples; making it may raise MissingTool or Unsupported.
+A party is set up once for a program and then compared on block after block of samples; setting it up may raise MissingTool or Unsupported.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from edgeff.verify.explain import float_tolerance, litert_reference
 TWIN = "NumPy twin"
 LITERT_TWIN = "NumPy twin with LiteRT's rounding"
 Rows = Callable[[Array, Results, Advance], list[Comparison]]
-"""The comparisons of one block: samples (n, inputs) in the program's dtype, the twins' results, what to call after each sample."""
+"""The comparisons of one block: samples (n, inputs) in the program's dtype, the twins' results, the function to call after each sample."""
 
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """Somebody to compare the twins with: ``make`` gives its comparisons; ``samples`` is how many, from the first on, it takes (0: all)."""
+    """An execution to compare the twins with: ``make`` returns its comparisons; ``samples`` is how many it takes (0: all)."""
 
     name: str
     make: Callable[[], Rows]
@@ -40,7 +40,7 @@ class Party:
 
 
 def integer_parties(deployment: Deployment) -> list[Party]:
-    """Who runs an int8 network besides edgeff: the name of each, and what makes its comparisons."""
+    """The other executions of an int8 network: the name of each, and the function that makes its comparisons."""
     network, program = deployment.network, deployment.program
     shape, classes = network.input_shape, program.classes
     model = cache(lambda: to_tflite(network))
@@ -54,9 +54,9 @@ def integer_parties(deployment: Deployment) -> list[Party]:
         note = "explained by the row above: its FULLY_CONNECTED rounds once"
 
         def rows(x: Array, twin: Results, advance: Advance) -> list[Comparison]:
-            made = _flat(run(_shaped(x, shape), advance))
-            explained = compare(LITERT_TWIN, name, "scores", litert_reference(program, x), made)
-            return [explained, *_counted(name, twin, made, classes, note)]
+            outputs = _flat(run(_shaped(x, shape), advance))
+            explained = compare(LITERT_TWIN, name, "scores", litert_reference(program, x), outputs)
+            return [explained, *_counted(name, twin, outputs, classes, note)]
 
         return rows
 
@@ -73,7 +73,7 @@ def integer_parties(deployment: Deployment) -> list[Party]:
 
 
 def float_parties(deployment: Deployment, x: Array) -> list[Party]:
-    """Who runs a float network besides edgeff, within the tolerance that the samples x (n, inputs) give."""
+    """The other executions of a float network, within the tolerance that the samples x (n, inputs) give."""
     network, classes = deployment.network, deployment.program.classes
     shape = network.input_shape
     tolerance = cache(lambda: float_tolerance(network, _shaped(x, shape)))
@@ -102,12 +102,12 @@ def _shaped(x: Array, shape: tuple[int, ...]) -> Array:
     return x.reshape(len(x), *shape)
 
 
-def _flat(made: Array) -> Array:
-    return made.reshape(len(made), -1)
+def _flat(values: Array) -> Array:
+    return values.reshape(len(values), -1)
 
 
 def _counted(name: str, twin: Results, made: Array, classes: int, note: str, allowed: float | None = None) -> list[Comparison]:
-    """The scores, and where there are classes how many samples have their largest score elsewhere (1 - top-1 agreement)."""
+    """The scores, and if there are classes how many samples have their largest score elsewhere (1 - top-1 agreement)."""
     rows = [compare(TWIN, name, "scores", twin.scores, made, allowed, note)]
     if classes:
         rows.append(compare(TWIN, name, "best class", twin.scores.argmax(1), made.argmax(1), None))
@@ -124,18 +124,18 @@ def _within_a_step_in_onnxruntime(deployment: Deployment) -> Rows:
         raise BadInput("network", got="float32", allowed="a quantised network")
 
     def rows(x: Array, twin: Results, _advance: Advance) -> list[Comparison]:
-        made = _flat(whole({"input": _shaped(dequantise_array(x, source), network.input_shape)}))
-        found = [alone[name].row(x, twin) for name in twin.layers]
+        scores = _flat(whole({"input": _shaped(dequantise_array(x, source), network.input_shape)}))
+        comparisons = [alone[name].row(x, twin) for name in twin.layers]
         note = "rescaled in float32"
-        return [*found, *_counted("ONNX Runtime", twin, quantise_array(made, target), classes, note)]
+        return [*comparisons, *_counted("ONNX Runtime", twin, quantise_array(scores, target), classes, note)]
 
     return rows
 
 
 class _Alone:
-    """One layer in ONNX Runtime, fed with what the twin fed it.
+    """One layer in ONNX Runtime, fed with the twin's inputs.
 
-    One step is allowed; a layer that TFLite has no int8 form for is counted only, for no standard sets its integers.
+    One step is allowed; for a layer without an int8 form in TFLite differences are only counted, since no standard defines its integers.
     """
 
     def __init__(self, network: Network, layer: Layer, process: Process) -> None:
@@ -143,14 +143,14 @@ class _Alone:
         self._shapes = {"input": network.input_shape} | {item.name: item.shape for item in network}
         quants = {"input": network.input_quant} | {item.name: item.quant.get("output") for item in network}
         self._quants: list[Quant] = [quant for name in layer.inputs if (quant := quants[name]) is not None]
-        made = _single(network, layer, self._shapes[layer.inputs[0]], self._quants)
-        self._session = OnnxRuntime(_cut(to_onnx(made), _feeds(layer), [self._shapes[name] for name in layer.inputs]), process)
+        single = _single(network, layer, self._shapes[layer.inputs[0]], self._quants)
+        self._session = OnnxRuntime(_cut(to_onnx(single), _feeds(layer), [self._shapes[name] for name in layer.inputs]), process)
         self._allowed: float | None = 1
         self._note = "from the same inputs"
         try:
-            to_tflite(made)
+            to_tflite(single)
         except Unsupported:
-            self._allowed, self._note = None, "from the same inputs; an integer form of edgeff's own"
+            self._allowed, self._note = None, "from the same inputs; edgeff's own integer form"
 
     def row(self, x: Array, twin: Results) -> Comparison:
         layer = self._layer
@@ -158,24 +158,24 @@ class _Alone:
         feeds: Mapping[str, Array] = {"input": dequantise_array(inputs[0], self._quants[0])}
         if len(inputs) > 1:
             feeds = dict(zip(_feeds(layer), inputs, strict=True))
-        made = quantise_array(_flat(self._session(feeds)), layer.quant["output"])
-        return compare(TWIN, "ONNX Runtime", f"outputs of layer {layer.name}", twin.layers[layer.name], made, self._allowed, self._note)
+        outputs = quantise_array(_flat(self._session(feeds)), layer.quant["output"])
+        return compare(TWIN, "ONNX Runtime", f"outputs of layer {layer.name}", twin.layers[layer.name], outputs, self._allowed, self._note)
 
 
 def _value(network: Network, name: str, x: Array, twin: Results) -> Array:
-    """What the twin made of layer ``name``; one without a call of its own, such as a reshape, passes on what it reads."""
+    """The twin's output of layer ``name``; a layer without its own call, such as a reshape, passes on its input."""
     while name != "input" and name not in twin.layers:
         name = network[name].inputs[0]
     return x if name == "input" else twin.layers[name]
 
 
 def _feeds(layer: Layer) -> list[str]:
-    """The int8 tensors that a layer of several inputs is fed through."""
+    """The int8 tensors through which a layer with several inputs is fed."""
     return [f"side_{number}.quantized" for number in range(len(layer.inputs))] if len(layer.inputs) > 1 else []
 
 
 def _single(network: Network, layer: Layer, shape: tuple[int, ...], quants: list[Quant]) -> Network:
-    """A network of ``layer`` alone; one of several inputs gets a change of scale before each, of which ``_cut`` leaves the tensor."""
+    """A network of ``layer`` alone; one with several inputs gets a change of scale before each, of which ``_cut`` keeps the tensor."""
     if len(layer.inputs) == 1:
         return replace(network, input_shape=shape, input_quant=quants[0], layers=(replace(layer, inputs=("input",)),))
     names = tuple(f"side_{number}" for number in range(len(layer.inputs)))
@@ -184,7 +184,7 @@ def _single(network: Network, layer: Layer, shape: tuple[int, ...], quants: list
 
 
 def _cut(model: onnx.ModelProto, feeds: list[str], shapes: list[tuple[int, ...]]) -> bytes:
-    """``model`` reading the int8 tensors ``feeds`` (N, *shape) instead of its input, where there are any."""
+    """``model`` reading the int8 tensors ``feeds`` (N, *shape) instead of its input, if there are any."""
     if not feeds:
         return model.SerializeToString()
     graph = model.graph

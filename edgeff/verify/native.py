@@ -1,9 +1,9 @@
-"""Runs one native library in a process of its own: ``python native.py LIBRARY``, started by ``edgeff.verify.engines``.
+"""Runs one native library in its own process: ``python native.py LIBRARY``, started by ``edgeff.verify.engines``.
 
 Pickled tuples come in on stdin: first the list to import from (``sys.path``), then ``("load", model, ..)`` and ``("run", number, x)``.
 Answers go out on stdout: ``("advance", count)`` while samples are run, then one of ``("done", value)``, ``("missing", text)``,
-``("refused", text)`` and ``("broken", traceback)``. What native code prints goes to stderr. Imports nothing of edgeff, so that a start
-costs what the library costs.
+``("refused", text)`` and ``("broken", traceback)``. The output of native code goes to stderr. Imports nothing from edgeff, so that a start
+costs no more than the library's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import IO, Any
 Advance = Callable[[], None]
 Run = Callable[[Any, Advance], Any]
 ARENA_BYTES = (1 << 20, 1 << 24, 1 << 28)
-"""TFLM's arena beyond four times the model: the next is tried where it refuses a model with one of them."""
+"""Sizes of TFLM's arena beyond four times the model: if it refuses a model with one, the next is tried."""
 REFUSALS = (RuntimeError, ValueError, TypeError, KeyError, NotImplementedError)
 SECONDS_BETWEEN_ADVANCES = 0.05
 
@@ -86,7 +86,7 @@ LIBRARIES: Mapping[str, Callable[..., Run]] = {"tflm": load_tflm, "litert": load
 
 
 def refusals(library: str) -> tuple[type[BaseException], ...]:
-    """The exceptions by which a library says that it does not take a model."""
+    """The exceptions by which a library refuses a model."""
     if library != "onnxruntime":
         return REFUSALS
     import onnxruntime
@@ -97,20 +97,20 @@ def refusals(library: str) -> tuple[type[BaseException], ...]:
 
 
 def serve(library: str, commands: IO[bytes], answers: IO[bytes]) -> None:
-    """Answers commands until there are no more."""
+    """Answers commands until there are none left."""
 
     def answer(*what: object) -> None:
         pickle.dump(what, answers, pickle.HIGHEST_PROTOCOL)
         answers.flush()
 
-    count, told = 0, time.monotonic()
+    count, reported = 0, time.monotonic()
 
     def advance() -> None:
-        nonlocal count, told
+        nonlocal count, reported
         count += 1
-        if time.monotonic() - told > SECONDS_BETWEEN_ADVANCES:
+        if time.monotonic() - reported > SECONDS_BETWEEN_ADVANCES:
             answer("advance", count)
-            count, told = 0, time.monotonic()
+            count, reported = 0, time.monotonic()
 
     sys.path[:] = pickle.load(commands)  # noqa: S301 - from the parent
     models: list[Run] = []

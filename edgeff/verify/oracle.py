@@ -1,6 +1,7 @@
-"""``step`` of a rule as an oracle of a deployment: the paper's equation in NumPy, in float64, on what the deployment's integers mean.
+"""``step`` of a rule as an oracle of a deployment: the paper's equation in NumPy, in float64, on the real values of the deployment's
+integers.
 
-It stands outside the program: of that it is told the quantisation of each parameter and of the input, the settings and the seed, and no
+It is independent of the program: it knows only the quantisation of each parameter and of the input, the settings and the seed, but no
 multiplier, shift or kernel.
 """
 
@@ -21,7 +22,7 @@ Real = NDArray[np.float64]
 Changes = Mapping[str, Real]
 
 SPILL = 0.01
-"""The share of its range by which an activation may leave it and still count as within: a softmax in int8 ends at 255/256."""
+"""The share of its range by which an activation may exceed it and still count as inside: a softmax in int8 ends at 255/256."""
 
 
 ENDS = {"int8": (-128, 127), "int16": (-32767, 32767)}
@@ -29,7 +30,7 @@ ENDS = {"int8": (-128, 127), "int16": (-32767, 32767)}
 
 
 def real(values: Array, quant: Quant | None) -> Real:
-    """The real numbers that integers stand for, float64; a float array as it is.
+    """The real values of integers, float64; a float array unchanged.
 
     >>> real(np.array([-1, 0, 3], np.int8), Quant((0.5,), 1))
     array([-1. , -0.5,  1. ])
@@ -76,7 +77,7 @@ class Oracle:
         return real(x, self.network.input_quant).reshape(1, *self.network.input_shape)
 
     def stays_in_range(self, x: Array) -> bool:
-        """Whether the forward pass of a sample stays within the calibrated ranges, beyond which integers saturate and ``step`` does not."""
+        """Whether the forward pass of a sample stays within the calibrated ranges, where integers saturate but ``step`` does not."""
         for name, values in forward(self.network, self._params, self.sample(x)).items():
             quant = self.network.input_quant if name == "input" else self.network[name].quant.get("output")
             if quant is not None:
@@ -95,7 +96,7 @@ class Oracle:
         return {f"{layer}.{name}": -self.lr * value for layer, values in directions.items() for name, value in values.items()}
 
     def predicts_without(self, tensor: str, x: Array) -> bool:
-        """Whether a parameter has no say in the scores of a sample."""
+        """Whether a parameter has no influence on the scores of a sample."""
         layer, _, name = tensor.rpartition(".")
         own, sample = self._params[layer], self.sample(x)
         values, before = own[name], self._rule.scores(self._run, sample)

@@ -1,10 +1,10 @@
-"""A rule's two readings against each other: how each parameter changes in the lowered program, and how ``step`` says it changes.
+"""Compares a rule's two forms: how each parameter changes in the lowered program, and how it changes by ``step``.
 
-Every execution runs the same program, so none of them sees a program that learns the wrong thing; the oracle (``edgeff.verify.oracle``)
-stands outside it. float32: every change of every step, to the rounding of float32. Integers: a change is rounded at random to whole steps
-of a parameter, so what many steps change is compared, as the ratio ``sum(change * expected) / sum(expected ** 2)``, which is 1: of each
-parameter as a whole, and of each index of each of its axes (the row of an output, the column of an input). There all steps start from the
-same parameters, at a rate raised so far that a change is many times its rounding.
+Every execution runs the same program, so none of them detects a program that learns the wrong thing; the oracle (``edgeff.verify.oracle``)
+is independent of it. float32: every change of every step, to the rounding of float32. Integers: a change is rounded at random to whole
+steps of a parameter, so the changes of many steps are compared, as the ratio ``sum(change * expected) / sum(expected ** 2)``, which should
+be 1: for each parameter as a whole, and for each index of each of its axes (the row of an output, the column of an input). There all steps
+start from the same parameters, at a rate so high that a change is many times its rounding.
 """
 
 from __future__ import annotations
@@ -26,33 +26,34 @@ from edgeff.verify.libraries import TWIN
 from edgeff.verify.oracle import Oracle, Real
 
 EXACT = 2e-3
-"""Of a tensor's largest change: the program computes in float32, where a difference of two activations (PEPITA's) keeps four digits."""
+"""Share of a tensor's largest change: the program computes in float32, where PEPITA's difference of activations keeps four digits."""
 ROUNDING = {"int8": 0.05, "int16": 0.01}
-"""How far a ratio may stand from 1 because activations and errors are rounded: twice what any rule shows in the contracts' small networks.
+"""How far a ratio may be from 1 because activations and errors are rounded: twice what any rule shows in the contracts' small networks.
 
-In other networks it grows with the root of the count of layers: each rounds by itself, and shuts the ReLUs whose output rounds to 0.
+In other networks it grows with the root of the number of layers: each rounds on its own, and switches off the ReLUs whose output rounds to
+0.
 """
 DEVIATIONS, DEVIATIONS_OF_PART = 4.0, 6.0
-"""Standard deviations by which a ratio may stand further off, for one whole tensor and for one of its many rows and columns."""
+"""Standard deviations by which a ratio may deviate further, for a whole tensor and for one of its many rows and columns."""
 LEAST_STEPS = 10
-"""A row or column whose expected changes come from fewer steps than this is not judged by itself."""
+"""A row or column whose expected changes come from fewer steps than this is not judged on its own."""
 UNDECIDED = 0.5
-"""An allowance with which a half passes for a whole: no verdict."""
+"""An allowance so wide that a half would pass for a whole: no verdict."""
 RESOLUTION, SATURATED = 4.0, 0.01
 """Errors that are smaller than this, in steps of their format on average, or saturate more often than this, change a parameter by less."""
 LARGEST = {"int8": 32.0, "int16": 4096.0}
-"""The largest change of a weight, in its own steps, that the rate is raised to."""
+"""The largest change of a weight, in its own steps, to which the rate is raised."""
 MOST_RATE = 1 << 12
 LIMIT = {"int8": 127, "int16": 32767, "int32": 0x3FFFFFFF, "float32": float(np.finfo(np.float32).max)}
 """The largest value of a parameter, and of an error."""
 STILL = "no step changes it"
 STEPS, FEWEST_STEPS = 100, 4
 MACS = 1 << 27
-"""Of the learning steps that are run by default, at most: a second or two."""
+"""The most multiply-accumulates of the learning steps that run by default: a second or two."""
 
 
 def steps_for(program: Program) -> int:
-    """How many steps are compared by default: STEPS, fewer where they would take more than MACS, but FEWEST_STEPS at least."""
+    """How many steps are compared by default: STEPS, fewer if they would take more than MACS, but at least FEWEST_STEPS."""
     macs = sum(call.macs for call in call_costs(program, program.learn))
     return max(min(MACS // max(macs, 1), STEPS), FEWEST_STEPS)
 
@@ -70,20 +71,21 @@ def compare_step(
     steps: int | None = None,
     advance: Callable[[], object] = tuple,
 ) -> list[Comparison]:
-    """One comparison for each parameter that the program learns, and one for each that ``step`` alone changes although the scores need it.
+    """One comparison for each parameter that the program learns, and one for each that only ``step`` changes although the scores depend on
+    it.
 
-    A ratio that errors too small or too large for their format explain is counted and not forbidden, and its note says so.
+    A ratio explained by errors too small or too large for their format is counted but not forbidden, and its note says so.
 
     Args:
         deployment: of the rule, float32 or integers.
         rule: whose ``step`` is the oracle.
         samples: (n, inputs) in the program's input dtype, taken in turn.
-        labels: (n,), their classes; of no meaning where the target is the input.
-        strict: as the contracts ask it of small networks: rows and columns are judged by themselves, and nothing is excused.
+        labels: (n,), their classes; unused if the target is the input.
+        strict: for the contracts' small networks: rows and columns are judged on their own, and nothing is excused.
         steps: how many learning steps; by default as many as ``steps_for`` says.
         advance: is called after each step.
 
-    Raises: Unsupported where every sample leaves the ranges of an integer network, so that nothing can be said.
+    Raises: Unsupported if every sample leaves the ranges of an integer network, so that there is nothing to compare.
     """
     program, oracle = deployment.program, Oracle(deployment, rule)
     steps = steps or steps_for(program)
@@ -110,7 +112,7 @@ def compare_step(
 
 
 class Watched(Interpreter):
-    """The twins, which note how large the errors are that change each tensor: the first input of the kernels that update it."""
+    """The twins, which record the size of the errors that change each tensor: the first input of the kernels that update it."""
 
     def __init__(self, program: Program, tensors: Sequence[Tensor]) -> None:
         super().__init__(program)
@@ -123,7 +125,7 @@ class Watched(Interpreter):
         super().run(call)
 
     def limits(self, tensor: str) -> str:
-        """What keeps the changes of a tensor small, or an empty text."""
+        """The reason why the changes of a tensor are small, or an empty string."""
         count, total, saturated = self._errors[tensor]
         if saturated > SATURATED * count:
             return f"{saturated / count:.0%} of its errors saturate"
@@ -133,7 +135,7 @@ class Watched(Interpreter):
 def _each_change(
     name: str, deployment: Deployment, rule: Rule, learned: Sequence[Tensor], pairs: Pairs, advance: Callable[[], object], *, strict: bool
 ) -> list[Comparison]:
-    """Every change of every step, with the schedule of the rate; ``strict``: along the way that the program goes, else from its start."""
+    """Every change of every step, with the schedule of the rate; ``strict``: from the program's state each time, else from the start's."""
     twin, oracle, settings = Interpreter(deployment.program), Oracle(deployment, rule), deployment.settings
     start = {tensor.name: twin.tensor(tensor.name) for tensor in learned}
     wrong, worst, notes = dict.fromkeys(start, 0), dict.fromkeys(start, 0.0), dict.fromkeys(start, "")
@@ -144,11 +146,11 @@ def _each_change(
         twin.learn(*pair)
         for tensor, values in start.items():
             change = twin.tensor(tensor).astype(np.float64) - values
-            wanted = expected.get(tensor, np.zeros(values.shape))
-            # float32 parameters move by no less than their own rounding.
-            error = np.maximum(np.abs(change - wanted) - 2.0**-23 * np.abs(values).max(), 0.0)
+            predicted = expected.get(tensor, np.zeros(values.shape))
+            # float32 parameters change by no less than their own rounding.
+            error = np.maximum(np.abs(change - predicted) - 2.0**-23 * np.abs(values).max(), 0.0)
             error[~np.isfinite(change)] = np.inf
-            largest = float(np.abs(wanted).max())
+            largest = float(np.abs(predicted).max())
             moves[tensor] |= largest > 0.0
             wrong[tensor] += int(np.count_nonzero(error > EXACT * largest))
             relative = float(error.max()) / largest if largest else np.inf * bool(error.any())
@@ -195,10 +197,10 @@ def _ratios(
         for tensor in learned:
             values = start[tensor.name].astype(np.float64)
             change = twin.tensor(tensor.name) - values
-            wanted = expected.get(tensor.name, np.zeros(tensor.shape)) / _scale(tensor)
-            # What twice the change might carry to an end of its range is left out.
-            inside = np.abs(values) + 2.0 * np.abs(wanted) + 1.0 <= LIMIT[tensor.dtype]
-            ratios[tensor.name].add(change * inside, wanted * inside)
+            predicted = expected.get(tensor.name, np.zeros(tensor.shape)) / _scale(tensor)
+            # Elements that twice the change might bring to a limit of their range are left out.
+            inside = np.abs(values) + 2.0 * np.abs(predicted) + 1.0 <= LIMIT[tensor.dtype]
+            ratios[tensor.name].add(change * inside, predicted * inside)
             twin.put(tensor.name, start[tensor.name])
         advance()
     rounding = max(ROUNDING.get(numeric, 0.0) for numeric in deployment.network.numerics)
@@ -211,7 +213,7 @@ def _ratios(
 
 
 def _rate(deployment: Deployment, rule: Rule, learned: Sequence[Tensor], pairs: Pairs) -> int:
-    """The power of two that the rate is raised by: so that no weight changes by more than LARGEST of its steps."""
+    """The power of two by which the rate is raised, so that no weight changes by more than LARGEST of its steps."""
     oracle, most = Oracle(deployment, rule), float(MOST_RATE)
     weights = [tensor for tensor in learned if tensor.dtype in LARGEST]
     for number, pair in enumerate(pairs[:FEWEST_STEPS]):
@@ -223,14 +225,14 @@ def _rate(deployment: Deployment, rule: Rule, learned: Sequence[Tensor], pairs: 
 
 
 def _scale(tensor: Tensor) -> float:
-    """What one step of a learned parameter is worth: it has one scale, for a parameter with a scale per channel does not learn."""
+    """The real value of one step of a learned parameter: it has one scale, since a parameter with a scale per channel does not learn."""
     return tensor.quant.scale[0] if tensor.quant else 1.0
 
 
 class Ratios:
-    """``sum(change * expected) / sum(expected ** 2)`` over the steps added, of a tensor and, with ``parts``, of each index of its axes.
+    """``sum(change * expected) / sum(expected ** 2)`` over the added steps, for a tensor and, with ``parts``, for each index of its axes.
 
-    ``rounding``: the largest deviation that rounding a change at random to whole steps has.
+    ``rounding``: the largest standard deviation of rounding a change at random to whole steps.
     """
 
     def __init__(self, shape: tuple[int, ...], *, parts: bool, rounding: float) -> None:
@@ -241,7 +243,7 @@ class Ratios:
         self._changed, self._rounding = False, rounding
 
     def add(self, change: Real, expected: Real) -> None:
-        """One step's change and what was expected, in steps of the tensor."""
+        """Adds one step's change and the expected one, in steps of the tensor."""
         a, b = (
             np.concatenate([[values.sum()], *(values.sum(axis=others) for others in self._others)])
             for values in (change * expected, expected * expected)
@@ -250,18 +252,18 @@ class Ratios:
         self._changed |= bool(change.any())
 
     def comparison(self, name: str, what: str, rounding: float, *, strict: bool, limits: str) -> Comparison:
-        """The part whose ratio stands furthest from 1 by what it is allowed; ``elements`` counts the parts that are judged.
+        """The part whose ratio is furthest from 1 relative to its allowance; ``elements`` counts the parts that are judged.
 
-        ``limits`` says what keeps changes small, which excuses a ratio between 0 and 1 unless ``strict``. Nor is then a ratio allowed to
-        spread so far that nothing is decided.
+        ``limits`` is the reason why changes are small, which excuses a ratio between 0 and 1 unless ``strict``. With ``strict`` a ratio
+        must not spread so far that nothing is decided.
         """
         a, b, aa, ab, bb = self._sums
         if not b[0]:
-            wrong, note = int(self._changed or strict), "step leaves it alone, the program changes it" if self._changed else STILL
+            wrong, note = int(self._changed or strict), "step does not change it, the program does" if self._changed else STILL
             return Comparison(TWIN, name, what, 1, wrong, None if wrong else 0.0, rounding, note if wrong else "")
         with np.errstate(all="ignore"):
             ratio, steps = a / b, b * b / bb
-            # Of a quotient of sums over steps, and of rounding each element.
+            # The variance of a quotient of sums over steps, and of rounding each element.
             deviation = np.sqrt(np.maximum(aa - 2.0 * ratio * ab + ratio**2 * bb, 0.0)) / b + self._rounding / np.sqrt(b)
         allowed = 2.0 * rounding + DEVIATIONS_OF_PART * deviation
         allowed[0] = rounding + DEVIATIONS * deviation[0]

@@ -1,9 +1,9 @@
-"""Processor cores: everything that building, running and counting needs to know of one, in one record. One core a file.
+"""Processor cores: everything that building, running and counting needs to know about one, in one record. One core per file.
 
-A file defines a ``Core`` and registers it (``register``); boards name it. Cores of other distributions are found through the entry point
+A file defines a ``Core`` and registers it (``register``); boards name it. Cores from other distributions are found through the entry point
 group ``edgeff.cores``, those of a folder through ``EDGEFF_PLUGIN_DIR``.
 
-Cycle models are of zero wait states: what flash and its cache add is not modelled, and the model's notes say so. Without a model a core
+Cycle models assume zero wait states: the cost of flash and its cache is not modelled, and the model's notes say so. Without a model a core
 has exact instruction counts and no cycles.
 """
 
@@ -34,16 +34,16 @@ class CycleModel(Protocol):
 
     @property
     def notes(self) -> str:
-        """What the model rests on and what it leaves out, in one sentence or two."""
+        """The model's basis and omissions, in one or two sentences."""
 
     def decode(self, code: bytes, address: int) -> Sequence[Instruction]:
-        """The instructions of the straight run ``code`` that lies at ``address``. Raises Unsupported on one that it does not know."""
+        """The instructions of the straight run ``code`` that lies at ``address``. Raises Unsupported for one that it does not know."""
 
     def cycles(self, block: Sequence[Instruction], taken: bool) -> int:
         """The cycles of one pass through a block.
 
         ``block`` is a straight run of instructions, of which only the last may branch; ``taken`` says whether the next instruction executed
-        is another than the one that follows in memory. An instruction that its condition skips takes the time of one that is executed.
+        is not the one that follows in memory. An instruction skipped by its condition takes the time of an executed one.
         """
 
 
@@ -51,10 +51,10 @@ class CycleModel(Protocol):
 class Core:
     """A core, as boards name it.
 
-    ``features`` are what variants of kernels may need: ``dsp`` (SIMD on halfwords), ``fpu`` (float32 in hardware), ``mve`` (Helium on
+    ``features`` are those that kernel variants may need: ``dsp`` (SIMD on halfwords), ``fpu`` (float32 in hardware), ``mve`` (Helium on
     integers and float32). ``startup`` names the start-up code that a firmware template has for it. ``toolchains`` holds each compiler's
-    flags, ``without_fpu`` those for a board that leaves the FPU out; empty where no board can. ``emulators`` holds what each emulator has
-    to be told to be this core; an emulator that cannot is not in it.
+    flags, ``without_fpu`` those for a board without the FPU; empty if no board can omit it. ``emulators`` holds the options with which each
+    emulator becomes this core; an emulator that cannot is not listed.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Core:
     cycles: CycleModel | None = None
 
     def built(self, fpu: bool) -> Core:
-        """This core with or without its FPU, flags included. Raises BadInput where there is no such core.
+        """This core with or without its FPU, flags included. Raises BadInput if there is no such core.
 
         >>> from edgeff.registry import cores
         >>> sorted(cores["cortex-m4"].built(fpu=False).features)
@@ -84,14 +84,14 @@ class Core:
 
 
 def register(core: Core) -> Core:
-    """``core``, from now on found by its name."""
+    """Registers ``core`` under its name and returns it."""
     return cores.add(core.name, core)
 
 
 def core_of(board: Board) -> Core:
-    """The core of a board, as the board has it: with or without FPU.
+    """The core of a board, with or without FPU as on the board.
 
-    Raises BadInput on a core that is not registered and on an FPU that it cannot have.
+    Raises BadInput for a core that is not registered and for an FPU that it cannot have.
 
     >>> from edgeff.device.boards import load_board
     >>> core_of(load_board("nucleo_l4r5zi")).cycles.evidence

@@ -1,4 +1,4 @@
-"""The Cortex-M0 (Arm DDI 0432): the instructions of the M0+, one more stage of pipeline."""
+"""The Cortex-M0 (Arm DDI 0432): the instructions of the M0+, one more pipeline stage."""
 
 from __future__ import annotations
 

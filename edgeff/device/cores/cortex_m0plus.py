@@ -1,6 +1,6 @@
-"""The Cortex-M0+, with its cycles by the technical reference manual (Arm DDI 0484, table 3-1), with the single-cycle multiplier.
+"""The Cortex-M0+, with its cycles from the technical reference manual (Arm DDI 0484, table 3-1), with the single-cycle multiplier.
 
-No board was measured against it. Left out: flash wait states (on an RP2040, misses of the flash cache) and the single-cycle I/O port.
+It was not validated on a board. Left out: flash wait states (on an RP2040, misses of the flash cache) and the single-cycle I/O port.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ class CortexM0PlusCycles:
     """The Cortex-M0+ with the single-cycle multiplier, at zero wait states."""
 
     evidence = "modelled, unvalidated"
-    notes = "Arm DDI 0484 table 3-1, zero wait states, single-cycle multiplier; compared with no board"
+    notes = "Arm DDI 0484 table 3-1, zero wait states, single-cycle multiplier; not compared with a board"
 
     decode = staticmethod(decode)
 
     def cycles(self, block: Sequence[Instruction], taken: bool) -> int:
         """The cycles of one pass through ``block``."""
         total = sum(_cycles(instruction) for instruction in block)
-        # The table gives a conditional branch 1 cycle, and 2 when it is taken; the other branches have their whole cost already.
+        # The table gives a conditional branch 1 cycle, and 2 when it is taken; the other branches already have their full cost.
         return total + (1 if taken and block[-1].name == "b" else 0)
 
 

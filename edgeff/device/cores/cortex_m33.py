@@ -1,4 +1,4 @@
-"""The Cortex-M33 (Arm 100230). The manual has no table of cycles, so counts of instructions are all there is."""
+"""The Cortex-M33 (Arm 100230). The manual has no cycle table, so only instruction counts are available."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edgeff.device.isa.thumb import THUMB
 CORE = register(
     Core(
         name="cortex-m33",
-        summary="Armv8-M Mainline: DSP instructions, single-precision FPU where the board has it",
+        summary="Armv8-M Mainline: DSP instructions, single-precision FPU if the board has one",
         arch="armv8-m.main",
         features=frozenset({"dsp", "fpu"}),
         isa=THUMB,

@@ -1,7 +1,7 @@
-"""The Cortex-M4, with its cycles and those of its FPU by the technical reference manual (Arm 100166, table 3-1 and the FPU's table).
+"""The Cortex-M4, with its cycles and those of its FPU from the technical reference manual (Arm 100166, table 3-1 and the FPU's table).
 
 Against published measurements of int8 inference on a NUCLEO-L4R5ZI the model was between 19 % low and 7 % high. Left out: flash wait
-states, the folding of IT (counted as 1), the cycle that an FPU result costs when the next instruction needs it, and early ends of a
+states, the folding of IT (counted as 1), the extra cycle if the next instruction needs an FPU result, and early termination of a
 division (counted as its longest, 12). A taken branch refills the pipeline in P = 2 of the manual's 1 to 3 cycles.
 """
 
@@ -67,7 +67,7 @@ def _single_load(instruction: Instruction) -> bool:
 
 
 def _core_registers(instruction: Instruction) -> frozenset[str]:
-    """The registers of an instruction but those of the FPU, which are named s0 or d0."""
+    """The registers of an instruction except those of the FPU, which are named s0 or d0."""
     return frozenset(r for r in instruction.reads | instruction.writes if not (r[0] in "sd" and r[1:].isdigit()))
 
 
@@ -78,7 +78,7 @@ def _double(instruction: Instruction) -> bool:
 CORE = register(
     Core(
         name="cortex-m4",
-        summary="Armv7E-M: DSP instructions, single-precision FPU where the board has it",
+        summary="Armv7E-M: DSP instructions, single-precision FPU if the board has one",
         arch="armv7e-m",
         features=frozenset({"dsp", "fpu"}),
         isa=THUMB,

@@ -1,7 +1,7 @@
-"""The Cortex-M55 with Helium (Arm 101051). The manual has no table of cycles, so counts of instructions are all there is.
+"""The Cortex-M55 with Helium (Arm 101051). The manual has no cycle table, so only instruction counts are available.
 
-Compilers turn plain loops into vectors of integers and of float32. The float32 ones round as the scalar FPU does and keep denormals (unlike
-Neon, whose vectors flush them), so the bits stay those of the plain loop; a test says so.
+Compilers vectorise plain loops over integers and float32. The float32 vectors round as the scalar FPU does and keep denormals (unlike
+Neon, whose vectors flush them), so the bits stay those of the plain loop; a test checks this.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The Cortex-M7 (Arm DDI 0489) with the double-precision FPU. It issues two instructions at once, so no table of cycles could hold."""
+"""The Cortex-M7 (Arm DDI 0489) with the double-precision FPU. It issues two instructions at once, so a cycle table would not be valid."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edgeff.device.isa.thumb import THUMB
 CORE = register(
     Core(
         name="cortex-m7",
-        summary="Armv7E-M: DSP instructions, double-precision FPU where the board has it, two instructions at once",
+        summary="Armv7E-M: DSP instructions, double-precision FPU if the board has one, two instructions at once",
         arch="armv7e-m",
         features=frozenset({"dsp", "fpu"}),
         isa=THUMB,

@@ -1,4 +1,4 @@
-"""A 32-bit RISC-V core with multiplication, division and compressed instructions, and no FPU: that of an ESP32-C3 among others."""
+"""A 32-bit RISC-V core with multiplication, division and compressed instructions, and no FPU, as in the ESP32-C3 and others."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""Counts what the emulator Unicorn runs: a body of calls comes in, counted edges between blocks go out.
+"""Counts the code that the emulator Unicorn runs: a body of calls comes in, counted edges between blocks go out.
 
-The hook is ``counting.c``, compiled once a process by the host's compiler; ``PythonCounter`` counts the same where there is no compiler, at
-a tenth of the speed (5 million instructions a second).
+The hook is ``counting.c``, compiled once per process by the host's compiler; ``PythonCounter`` counts the same without a compiler, at
+a tenth of the speed (5 million instructions per second).
 
-Hooks on blocks alone: the emulator's hooks on memory corrupt code inside an IT block, and its hooks on instructions miss those an IT skips.
+Only blocks are hooked: the emulator's hooks on memory corrupt code inside an IT block, and its hooks on instructions miss those an IT
+skips.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ from edgeff.errors import EdgeffError, MissingTool
 
 
 class Counter(Protocol):
-    """A block hook that counts edges from when it is attached until it is detached."""
+    """A block hook that counts edges while it is attached."""
 
     def attach(self, emulator: Uc) -> None:
-        """Starts to count."""
+        """Starts counting."""
 
     def detach(self, emulator: Uc) -> None:
-        """Stops to count."""
+        """Stops counting."""
 
     def counted(self) -> Counted:
-        """What was counted."""
+        """The counted edges."""
 
 
 def counter(body_start: int, body_end: int, stop: int) -> Counter:
@@ -45,7 +46,7 @@ def counter(body_start: int, body_end: int, stop: int) -> Counter:
 
 
 class NativeCounter:
-    """The counter in C. Raises MissingTool when there is no C compiler."""
+    """The counter in C. Raises MissingTool without a C compiler."""
 
     def __init__(self, body_start: int, body_end: int, stop: int) -> None:
         self._function = ctypes.cast(_library().eff_count_block, ctypes.c_void_p)
@@ -55,10 +56,10 @@ class NativeCounter:
         self._handle = ctypes.c_size_t()
 
     def attach(self, emulator: Uc) -> None:
-        """Starts to count."""
+        """Starts counting."""
         everywhere = (ctypes.c_uint64(1), ctypes.c_uint64(0))
         status = uclib.uc_hook_add(
-            emulator._uch,  # the binding offers no public way to make a function in C a hook
+            emulator._uch,  # the binding offers no public way to use a C function as a hook
             ctypes.byref(self._handle),
             UC_HOOK_BLOCK,
             self._function,
@@ -69,11 +70,11 @@ class NativeCounter:
             raise EdgeffError("the emulator refused a block hook", got=f"error {status}")
 
     def detach(self, emulator: Uc) -> None:
-        """Stops to count."""
+        """Stops counting."""
         uclib.uc_hook_del(emulator._uch, self._handle)
 
     def counted(self) -> Counted:
-        """What was counted. Raises EdgeffError when there were more kinds of edges than slots."""
+        """The counted edges. Raises EdgeffError if there were more different edges than slots."""
         return counted(self._state, self._slots, self._stop)
 
 
@@ -87,15 +88,15 @@ class PythonCounter:
         self._previous = self._previous_size = self._segment = self._calls = self._handle = 0
 
     def attach(self, emulator: Uc) -> None:
-        """Starts to count."""
+        """Starts counting."""
         self._handle = emulator.hook_add(UC_HOOK_BLOCK, self._count)
 
     def detach(self, emulator: Uc) -> None:
-        """Stops to count."""
+        """Stops counting."""
         emulator.hook_del(self._handle)
 
     def counted(self) -> Counted:
-        """What was counted."""
+        """The counted edges."""
         last = Edge(self._segment, self._previous, self._previous_size, self._stop, 1) if self._previous_size else None
         return whole((Edge(*key, count) for key, count in self._counts.items()), last, self._calls)
 

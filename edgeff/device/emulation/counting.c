@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Counts the edges between the blocks of code that an emulated core runs: which block, followed by which, how many times, in which call.
+ * Counts the edges between the code blocks that an emulated core runs: which block, followed by which, how many times, in which call.
  *
- * A block hook of the emulator (it gets the address and the size of the block about to run). The calls that are told apart are those of one
- * straight-line function, the body: each time execution leaves the body a call begins, and what stands between two calls belongs to the
- * later one. counting.py holds the same in Python, and the structures.
+ * A block hook of the emulator (it gets the address and the size of the block about to run). The calls that are distinguished are those of
+ one * straight-line function, the body: each time execution leaves the body a call begins, and the code between two calls belongs to the
+ * later one. counting.py has the same in Python, and the structures.
  */
 #include <stddef.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
-"""What an emulated core ran: edges between blocks of code with their counts, in Python and as ``counting.c`` has them in memory.
+"""The code that an emulated core ran: edges between blocks with their counts, in Python and in ``counting.c``'s memory layout.
 
-An edge is a block of straight-line code, the block that followed, and the call (segment) in whose course that happened. Blocks say how
-many instructions ran, edges which branches were taken.
+An edge is a block of straight-line code, the block that followed, and the call (segment) during which that happened. Blocks give the number
+of instructions that ran, edges the branches that were taken.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class State(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """``count`` times the block at ``start`` of ``size_bytes`` was followed by the one at ``to`` in the course of call ``segment``."""
+    """``count`` times the block at ``start`` of ``size_bytes`` was followed by the one at ``to`` during call ``segment``."""
 
     segment: int
     start: int
@@ -42,16 +42,16 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """The edges of one run of a body of calls, sorted, so that equal runs are equal; ``calls`` is how many times it was left for a call."""
+    """The edges of one run of a body of calls, sorted, so that equal runs compare equal; ``calls`` is the number of calls it made."""
 
     edges: tuple[Edge, ...]
     calls: int
 
 
 def counted(state: State, slots: Array, stop: int) -> Counted:
-    """What the counter in C has counted of a body that returned to ``stop``.
+    """The edges counted by the counter in C for a body that returned to ``stop``.
 
-    Raises EdgeffError when there were more kinds of edges than slots.
+    Raises EdgeffError if there were more different edges than slots.
     """
     if state.overflow:
         raise EdgeffError("too many different blocks to count", got=f"more than {SLOTS // 2}", allowed="a smaller program")
@@ -62,6 +62,6 @@ def counted(state: State, slots: Array, stop: int) -> Counted:
 
 
 def whole(edges: Iterable[Edge], last: Edge | None, calls: int) -> Counted:
-    """The edges with the one out of the last block: a run stops before the block that would have told of it."""
+    """The edges plus the one out of the last block: a run stops before the block that would have recorded it."""
     known = [*edges, last] if last else [*edges]
     return Counted(tuple(sorted(known, key=lambda edge: (edge.segment, edge.start, edge.size_bytes, edge.to))), calls)

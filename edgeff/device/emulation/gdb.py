@@ -1,7 +1,7 @@
-"""The remote serial protocol of GDB (GDB manual, appendix E), as far as a halted core has to be read, written, started and stopped.
+"""The remote serial protocol of GDB (GDB manual, appendix E), the part needed to read, write, start and stop a halted core.
 
-Commands that change something are sent together with the next one that asks: over a socket each answer costs a turn of the stub's loop. A
-stub that breaks off, answers with an error or stays silent ends in a GdbError.
+Commands that change something are sent together with the next query: over a socket each answer costs one iteration of the stub's loop. A
+stub that disconnects, answers with an error or stays silent ends in a GdbError.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 MEMORY_AT_ONCE = 2000
-"""Bytes of memory in one packet: QEMU takes packets of 4,096 characters, and memory goes in hexadecimal."""
+"""Bytes of memory per packet: QEMU takes packets of 4,096 characters, and memory is sent in hexadecimal."""
 PACKETS_AT_ONCE = 32
 """Packets that are sent before their answers are read, so that neither side waits with a full buffer for the other."""
 BREAKPOINT, WRITE_WATCHPOINT = 0, 2
@@ -21,7 +21,7 @@ _STOPPED = re.compile(rb"[ST]([0-9a-f]{2})")
 
 
 class GdbError(Exception):
-    """The stub did not do what it was asked."""
+    """The stub did not carry out a command."""
 
 
 class Silence(GdbError):
@@ -29,7 +29,7 @@ class Silence(GdbError):
 
 
 class Gdb:
-    """A core behind a stub at the other end of ``connection``, which is halted at first. Registers are the stub's, by number."""
+    """A core controlled by the stub at the other end of ``connection``, initially halted. Registers are the stub's, by number."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -37,12 +37,12 @@ class Gdb:
         self._waiting: list[bytes] = []
 
     def greet(self) -> None:
-        """Waits until the stub answers, and asks for the registers' names: it takes single registers only from whoever knows them."""
+        """Waits until the stub answers, and asks for the registers' names: only then does it accept single registers."""
         self._ask(b"qSupported:xmlRegisters=arm,riscv")
         self._ask(b"qXfer:features:read:target.xml:0,1000")
 
     def read_memory(self, address: int, size_bytes: int) -> bytes:
-        """Memory as it is."""
+        """The current content of memory."""
         places = [*range(address, address + size_bytes, MEMORY_AT_ONCE), address + size_bytes]
         answers = self._ask_all([b"m%x,%x" % (first, end - first) for first, end in pairwise(places)])
         content = b"".join(map(_content, answers))
@@ -51,7 +51,7 @@ class Gdb:
         return content
 
     def write_memory(self, address: int, content: bytes) -> None:
-        """Writes memory, with the next command that asks something."""
+        """Writes memory, together with the next query."""
         for first in range(0, len(content), MEMORY_AT_ONCE):
             part = content[first : first + MEMORY_AT_ONCE]
             self._waiting.append(b"M%x,%x:%s" % (address + first, len(part), part.hex().encode()))
@@ -64,19 +64,19 @@ class Gdb:
         return int.from_bytes(content, "little")
 
     def write_register(self, number: int, value: int) -> None:
-        """Writes a register of 32 bits, with the next command that asks something."""
+        """Writes a register of 32 bits, together with the next query."""
         self._waiting.append(b"P%x=%s" % (number, value.to_bytes(4, "little").hex().encode()))
 
     def insert(self, kind: int, address: int, size_bytes: int) -> None:
-        """Sets a breakpoint or watchpoint, with the next command that asks something."""
+        """Sets a breakpoint or watchpoint, together with the next query."""
         self._waiting.append(b"Z%x,%x,%x" % (kind, address, size_bytes))
 
     def remove(self, kind: int, address: int, size_bytes: int) -> None:
-        """Takes a breakpoint or watchpoint away, with the next command that asks something."""
+        """Removes a breakpoint or watchpoint, together with the next query."""
         self._waiting.append(b"z%x,%x,%x" % (kind, address, size_bytes))
 
     def run(self, limit_s: float) -> None:
-        """Lets the core run until it stops. Raises Silence when it had to be stopped after ``limit_s``; it is halted then."""
+        """Lets the core run until it stops. Raises Silence if it had to be stopped after ``limit_s``; it is then halted."""
         waiting, self._waiting = self._waiting, []
         self._check(waiting, self._exchange(waiting[:-PACKETS_AT_ONCE]))
         last = waiting[-PACKETS_AT_ONCE:]
@@ -92,7 +92,7 @@ class Gdb:
 
     def _stopped(self, answer: bytes) -> None:
         if not _STOPPED.match(answer):
-            raise GdbError(f"the emulator answered {answer[:40]!r} in place of a stop")
+            raise GdbError(f"the emulator answered {answer[:40]!r} instead of a stop")
 
     def _ask(self, packet: bytes) -> bytes:
         return self._ask_all([packet])[0]
@@ -123,14 +123,14 @@ class Gdb:
             raise GdbError(f"the emulator did not answer {packet[:40]!r}") from None
 
     def _send(self, packets: Sequence[bytes]) -> None:
-        """The packets, each after the acknowledgement of the answer before it."""
+        """Sends the packets, each after the acknowledgement of the answer before it."""
         try:
             self._connection.sendall(b"".join(b"+$%s#%02x" % (packet, sum(packet) & 0xFF) for packet in packets))
         except OSError as error:
             raise GdbError(f"the emulator has ended: {error.strerror or error}") from None
 
     def _receive(self, limit_s: float) -> bytes:
-        """The next packet. Raises TimeoutError when it does not come in time."""
+        """The next packet. Raises TimeoutError if it does not arrive in time."""
         self._connection.settimeout(limit_s)
         while True:
             start = self._received.find(b"$")
@@ -138,7 +138,7 @@ class Gdb:
             if start >= 0 and 0 <= end <= len(self._received) - 3:
                 packet = bytes(self._received[start + 1 : end])
                 if int(self._received[end + 1 : end + 3], 16) != sum(packet) & 0xFF:
-                    raise GdbError("the emulator sent a packet with a wrong sum")
+                    raise GdbError("the emulator sent a packet with a wrong checksum")
                 del self._received[: end + 3]
                 return packet
             try:
@@ -153,7 +153,7 @@ class Gdb:
 
 
 def _content(answer: bytes) -> bytes:
-    """The bytes of an answer in hexadecimal; none of a refusal."""
+    """The bytes of an answer in hexadecimal; none for a refusal."""
     try:
         return bytes.fromhex(answer.decode())
     except ValueError:

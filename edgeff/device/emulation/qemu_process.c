@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A plug-in of QEMU's code generator that counts as counting.c does, into memory that is shared with the program that started QEMU.
+ * A plug-in of QEMU's code generator that counts as counting.c does, into memory shared with the program that started QEMU.
  *
- * Arguments: `counts`, a file descriptor of that memory, and `lifeline`, one of a pipe whose other end the program holds: when the program
- * ends, however it ends, the emulator ends too. QEMU_PLUGIN_VERSION, given when compiling, is the version of the interface that QEMU wants.
- *
- * Blocks are told by address and number of instructions: the sizes that QEMU 7 gives count what the translator looked at past a block's end.
- *
- * qemu-plugin.h is in no package of most systems, so the few functions used are declared here; they have not changed since QEMU 5.
+ * Arguments: `counts`, a file descriptor of that memory, and `lifeline`, that of a pipe whose other end the program holds: when the program
+ * ends, however it ends, the emulator ends too. QEMU_PLUGIN_VERSION, given when compiling, is the version of the interface that QEMU
+ expects. *
+ * Blocks are identified by address and number of instructions: the sizes that QEMU 7 gives include what the translator read past a block's
+ end. *
+ * most systems have no package with qemu-plugin.h, so the few functions used are declared here; they have not changed since QEMU 5.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
@@ -37,7 +37,7 @@ extern int qemu_plugin_version;
 int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t *info, int argc, char **argv);
 
-/* What is shared: qemu_process.py has the same structure. It counts while active, until the block at `stop` is about to run. */
+/* The shared memory: qemu_process.py has the same structure. It counts while active, until the block at `stop` is about to run. */
 typedef struct {
     uint32_t active, stop;
     counter_t counter;
@@ -47,7 +47,7 @@ typedef struct {
 static shared_t *shared;
 static int lifeline = -1;
 
-/* A block's address and number of instructions are packed into the pointer that the emulator hands back. */
+/* A block's address and number of instructions are packed into the pointer that the emulator passes back. */
 static void on_execution(unsigned int cpu, void *data)
 {
     const uint64_t block = (uintptr_t)data;

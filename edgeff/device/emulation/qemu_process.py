@@ -1,8 +1,8 @@
-"""A QEMU that runs for as long as its owner: a machine and the content of its memory come in, a halted core behind a GDB stub goes out.
+"""A QEMU that runs for as long as its owner: a machine and the content of its memory come in, a halted core with a GDB stub goes out.
 
-The stub is spoken to over a socket, and counts come through memory, both of which QEMU inherits: nothing has a name that others could find.
-The counting is done by a plug-in of QEMU's code generator (``qemu_process.c``, compiled once a process by the host's compiler). QEMU ends
-when its owner does, even when that is killed.
+The stub is reached over a socket, and counts are passed in memory, both of which QEMU inherits: nothing has a name that others could find.
+The counting is done by a plug-in of QEMU's code generator (``qemu_process.c``, compiled once per process by the host's compiler). QEMU ends
+when its owner does, even if that is killed.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class QemuProcess:
     """QEMU, halted at the reset of its machine.
 
     ``options`` begin with the program; ``contents`` are (address, bytes) of the memory. Raises MissingTool without QEMU or a C compiler.
-    ``gdb`` speaks to the core; the first answer fails when QEMU has ended, and ``last_words`` says why.
+    ``gdb`` speaks to the core; the first answer fails if QEMU has ended, and ``last_words`` says why.
     """
 
     def __init__(self, options: Sequence[str], contents: Iterable[tuple[int, bytes]]) -> None:
@@ -96,17 +96,17 @@ class QemuProcess:
             self._shared = _Shared.from_buffer(shared)
             self._slots = np.frombuffer(shared, EDGE, offset=ctypes.sizeof(_Shared))
             self.gdb = Gdb(connection)
-            passed.close()  # now QEMU alone holds its ends, so that its death is seen
+            passed.close()  # now only QEMU holds its ends, so that its exit is noticed
             with contextlib.suppress(GdbError):
-                self.gdb.greet()  # its memory is loaded when it answers
+                self.gdb.greet()  # its memory is loaded once it answers
 
     @property
     def number(self) -> int:
-        """The number of the process."""
+        """The process ID."""
         return self._process.pid
 
     def count(self, body: Symbol, stop: int) -> None:
-        """Begins to count the calls of the function ``body``, until the core is about to run the code at ``stop``."""
+        """Starts counting the calls of the function ``body``, until the core is about to run the code at ``stop``."""
         self._slots[:] = 0
         edges = self._shared.counter.edges
         self._shared.counter = State(body_start=body.address, body_end=body.address + body.size_bytes, mask=SLOTS - 1, edges=edges)
@@ -114,21 +114,21 @@ class QemuProcess:
 
     @property
     def counting(self) -> bool:
-        """Whether ``stop`` has not been reached."""
+        """Whether ``stop`` has not been reached yet."""
         return bool(self._shared.active)
 
     def counted(self, code: InstructionSet) -> Counted:
-        """What was counted, with blocks by their sizes in bytes; the plug-in tells numbers of instructions."""
-        told = counted(self._shared.counter, self._slots, self._shared.stop)
+        """The counted edges, with block sizes in bytes; the plug-in gives numbers of instructions."""
+        result = counted(self._shared.counter, self._slots, self._shared.stop)
 
         @functools.cache
         def size(start: int, instructions: int) -> int:
             return sum(code.lengths(self.gdb.read_memory(start, 4 * instructions))[:instructions])
 
-        return replace(told, edges=tuple(replace(edge, size_bytes=size(edge.start, edge.size_bytes)) for edge in told.edges))
+        return replace(result, edges=tuple(replace(edge, size_bytes=size(edge.start, edge.size_bytes)) for edge in result.edges))
 
     def last_words(self) -> str:
-        """How QEMU ended, with its own first line where it wrote one; empty while it runs."""
+        """How QEMU ended, with its own first line if it wrote one; empty while it runs."""
         try:
             status = self._process.wait(_LAST_WORDS_LIMIT_S)
         except subprocess.TimeoutExpired:
@@ -150,7 +150,7 @@ def _end(process: subprocess.Popen[bytes], connection: socket.socket, lifeline: 
 
 @functools.cache
 def plugin(qemu: str) -> Path:
-    """The plug-in for that QEMU, compiled once a process. Raises MissingTool without a compiler."""
+    """The plug-in for that QEMU, compiled once per process. Raises MissingTool without a compiler."""
     folder = tempfile.TemporaryDirectory(prefix="edgeff-qemu-plugin-")
     weakref.finalize(plugin, folder.cleanup)
     library = Path(folder.name) / "plugin.so"
@@ -159,7 +159,7 @@ def plugin(qemu: str) -> Path:
 
 
 def _interface(qemu: str) -> int:
-    """The version of the interface for plug-ins that a QEMU takes: 1 before QEMU 9, 2 since then."""
+    """The plug-in interface version of a QEMU: 1 before QEMU 9, 2 since then."""
     try:
         answer = subprocess.run([qemu, "--version"], capture_output=True, text=True, timeout=_VERSION_LIMIT_S, check=False).stdout
     except (OSError, subprocess.SubprocessError) as error:

@@ -1,6 +1,6 @@
-"""Stops what runs too long: a time limit and a function that stops it come in.
+"""Stops a run that takes too long: a time limit and a function that stops it come in.
 
-The emulator has a time limit of its own, but it starts a thread a run (0.3 ms); here one thread watches over all runs of the process.
+The emulator has its own time limit, but starts a thread per run (0.3 ms); here one thread watches all runs of the process.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _PERIOD_S = 0.2
 
 @dataclass(slots=True)
 class Watch:
-    """One run that is watched; ``expired`` says that it was stopped."""
+    """One watched run; ``expired`` says that it was stopped."""
 
     deadline_s: float
     stop: Callable[[], object]
@@ -31,7 +31,7 @@ _threads: list[threading.Thread] = []
 
 @contextmanager
 def limit(seconds: float, stop: Callable[[], object]) -> Iterator[Watch]:
-    """A watch that calls ``stop`` once, from another thread, when the block takes longer than ``seconds`` (to within 0.2 s)."""
+    """A watch that calls ``stop`` once, from another thread, if the block takes longer than ``seconds`` (to within 0.2 s)."""
     watch = Watch(time.monotonic() + seconds, stop)
     with _lock:
         _watched[id(watch)] = watch

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from edgeff.device.isa import Read
 
-_LINK = 1  # ra, which calls write
+_LINK = 1  # ra, written by calls
 _FIRST_ARGUMENT = 10
 _CAUSES = {
     0: "misaligned instruction",
@@ -19,7 +19,7 @@ _CAUSES = {
     7: "data access outside of memory",
     11: "supervisor call",
 }
-# Of an offset in a compressed jump: the bit of the code, the bit of the offset.
+# For the offset in a compressed jump: the bit in the code, the bit in the offset.
 _SHORT_OFFSET = ((12, 11), (11, 4), (10, 9), (9, 8), (8, 10), (7, 6), (6, 7), (5, 3), (4, 2), (3, 1), (2, 5))
 
 
@@ -31,13 +31,13 @@ class RiscV:
     gdb_pc = 32
     gdb_return = _LINK
 
-    def fault(self, register: Read, word: Read) -> tuple[str, int]:  # noqa: ARG002 - other instruction sets look at memory
-        """What went wrong and where: the start-up code hands ``mcause`` and ``mepc`` to the handler as its arguments."""
+    def fault(self, register: Read, word: Read) -> tuple[str, int]:  # noqa: ARG002 - other instruction sets read memory
+        """The cause and place of a fault: the start-up code passes ``mcause`` and ``mepc`` to the handler as arguments."""
         cause, place = register(_FIRST_ARGUMENT), register(_FIRST_ARGUMENT + 1)
         return _CAUSES.get(cause, f"trap {cause}"), place
 
     def lengths(self, code: bytes) -> list[int]:
-        """The sizes of the instructions: 4 bytes where the two lowest bits are set, else 2 (section 1.5).
+        """The sizes of the instructions: 4 bytes if the two lowest bits are set, else 2 (section 1.5).
 
         >>> RiscV().lengths(bytes.fromhex("0100" "13000000"))
         [2, 4]
@@ -49,7 +49,7 @@ class RiscV:
         return sizes
 
     def next_return(self, code: bytes, address: int, start: int) -> int | None:
-        """The address that the next call returns to; None when the function ends first."""
+        """The return address of the next call; None if the function ends first."""
         place = start
         while address <= place < address + len(code):
             word = int.from_bytes(code[place - address : place - address + 4], "little")
@@ -67,7 +67,7 @@ class RiscV:
 
 
 class _Jump(NamedTuple):
-    """``links``: it is a call; ``offset`` of its target in bytes, None where a register holds the target."""
+    """``links``: it is a call; ``offset`` of its target in bytes, None if a register holds the target."""
 
     links: bool
     offset: int | None

@@ -1,4 +1,4 @@
-"""Thumb, the code of every Cortex-M: its lengths and calls, and the decoded instructions that cycle models look at.
+"""Thumb, the code of every Cortex-M: instruction lengths and calls, and the decoded instructions for cycle models.
 
 The decoder is capstone, which does not know all of Helium (MVE); lengths and calls do not need it.
 """
@@ -56,7 +56,7 @@ class Thumb:
     gdb_return = 14
 
     def fault(self, register: Read, word: Read) -> tuple[str, int]:
-        """What went wrong and where, by the exception's number, its stacked frame and the fault status (Armv8-M ARM, B3.19 and D1.2.7)."""
+        """Cause and place of a fault, from the exception's number, its stacked frame and the fault status (Armv8-M ARM, B3.19, D1.2.7)."""
         status = word(_FAULT_STATUS)
         why = next((text for bits, text in _FAULTS if status & bits), "the firmware's own fault handler")
         if register(_GDB_XPSR) & 0x1FF == _SUPERVISOR_CALL:
@@ -64,7 +64,7 @@ class Thumb:
         return why, word(register(_GDB_SP) + _STACKED_PC)
 
     def lengths(self, code: bytes) -> list[int]:
-        """The sizes of the instructions: 4 bytes where the first halfword is 0xE800 or above, else 2 (Armv8-M ARM, A5.1).
+        """The sizes of the instructions: 4 bytes if the first halfword is 0xE800 or above, else 2 (Armv8-M ARM, A5.1).
 
         >>> Thumb().lengths(bytes.fromhex("00bf" "aff30080"))
         [2, 4]
@@ -76,7 +76,7 @@ class Thumb:
         return sizes
 
     def next_return(self, code: bytes, address: int, start: int) -> int | None:
-        """The address that the next call returns to; None when the function ends first."""
+        """The return address of the next call; None if the function ends first."""
         place = start
         while address <= place < address + len(code):
             first, second = (int.from_bytes(code[place - address + k : place - address + k + 2], "little") for k in (0, 2))
@@ -113,7 +113,7 @@ def _long_offset(first: int, second: int) -> int:
 
 
 def decode(code: bytes, address: int) -> tuple[Instruction, ...]:
-    """The instructions of the straight run ``code`` that lies at ``address``. Raises Unsupported on one that the decoder does not know."""
+    """The instructions of the straight run ``code`` that lies at ``address``. Raises Unsupported for one that the decoder does not know."""
     import capstone
 
     decoder = capstone.Cs(capstone.CS_ARCH_ARM, capstone.CS_MODE_THUMB | capstone.CS_MODE_MCLASS)

@@ -1,7 +1,8 @@
-"""Targets: what runs the generated C, each behind the protocol ``Target``. One target a file, found by ``registry.targets``.
+"""Targets: what runs the generated C, each with the protocol ``Target``. One target per file, found by ``registry.targets``.
 
-Targets of other distributions are found through the entry point group ``edgeff.targets``, those of a folder through ``EDGEFF_PLUGIN_DIR``.
-A target that runs the firmware of boards derives from ``edgeff.device.mailbox.FirmwareTarget``; boards list the targets they can be had on.
+Targets from other distributions are found through the entry point group ``edgeff.targets``, those of a folder through
+``EDGEFF_PLUGIN_DIR``. A target that runs the firmware of boards derives from ``edgeff.device.mailbox.FirmwareTarget``; boards list the
+targets that can run them.
 """
 
 from __future__ import annotations
@@ -17,34 +18,34 @@ T = TypeVar("T", bound="type[Target]")
 
 
 class Counters(Protocol):
-    """What counts the instructions of a target."""
+    """The instruction counter of a target."""
 
     def count(self, line: str, argument: int = 0) -> Counted:
         """As ``Target.call``, and counts the kernel calls of the line."""
 
 
 class Target(Protocol):
-    """A model that is loaded on something that runs it. How it is loaded is up to the class: from a firmware, or from a program."""
+    """A loaded model and what runs it. The class decides how it is loaded: from a firmware, or from a program."""
 
     name: ClassVar[str]
     """The name by which boards list it."""
     summary: ClassVar[str]
-    """What it is, in one line."""
+    """A description in one line."""
 
     def call(self, line: str, argument: int = 0) -> int:
-        """Runs one line of the model (predict, learn, ...) on what was written; its result."""
+        """Runs one line of the model (predict, learn, ...) on the data written; returns its result."""
 
     def read(self, place: int | str, size_bytes: int) -> bytes:
-        """Memory from an address or a symbol on. Raises BadInput where there is none."""
+        """Memory, starting at an address or a symbol. Raises BadInput if there is none."""
 
     def write(self, place: int | str, content: bytes) -> None:
-        """Writes memory from an address or a symbol on. Raises BadInput where there is none."""
+        """Writes memory, starting at an address or a symbol. Raises BadInput if there is none."""
 
     @property
     def counters(self) -> Counters | None:
-        """What counts calls; None on a target that does not count."""
+        """The counter of calls; None for a target that does not count."""
 
 
 def register(target: T) -> T:
-    """``target``, a class, from now on found by its name."""
+    """Registers ``target``, a class, under its name and returns it."""
     return targets.add(target.name, target)

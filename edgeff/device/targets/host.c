@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* host.c: loops around a model for the host, so that whole epochs cost no call from Python. Not part of a firmware. */
+/* host.c: loops around a model for the host, so that whole epochs need no calls from Python. Not part of a firmware. */
 #include <string.h>
 #include "model.h"
 
@@ -15,7 +15,7 @@ void host_predict_many(const eff_input_t *x, int32_t n, int32_t *best, eff_outpu
 #ifdef HOST_TRACE
 void eff_trace(uint8_t *out);
 
-/* What each call of inference makes, `bytes` a sample. */
+/* The outputs of each call of inference, `bytes` per sample. */
 void host_trace_many(const eff_input_t *x, int32_t n, uint8_t *out, size_t bytes)
 {
     for (int32_t i = 0; i < n; ++i) {
@@ -26,7 +26,7 @@ void host_trace_many(const eff_input_t *x, int32_t n, uint8_t *out, size_t bytes
 #endif
 
 #if EFF_HAS_LEARN
-/* `order` names the samples in turn; `codes` receives what eff_learn returns; `states`, unless NULL, the first `state_bytes` of the arena
+/* `order` lists the samples in turn; `codes` receives the results of eff_learn; `states`, unless NULL, the first `state_bytes` of the arena
  * after each step. */
 void host_learn_many(const eff_input_t *x, const int32_t *labels, const int32_t *order, int32_t n, int32_t *codes, uint8_t *states,
                      size_t state_bytes)

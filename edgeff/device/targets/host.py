@@ -49,7 +49,7 @@ class HostTarget:
         self.init()
 
     def init(self) -> None:
-        """Weights and state as after reset."""
+        """Sets weights and state as after a reset."""
         self._c.eff_init()
 
     def _samples(self, x: Array) -> Array:
@@ -63,7 +63,7 @@ class HostTarget:
     def predict_many(self, x: Array) -> tuple[NDArray[np.int32], Array]:
         """The best classes (n,) int32 and the scores (n, outputs) for inputs x (n, inputs) of the program's input dtype.
 
-        A sample with NaN or infinity in it has the class ``Code.NOT_FINITE`` and scores of NaN.
+        A sample that contains NaN or infinity has the class ``Code.NOT_FINITE`` and scores of NaN.
         """
         x = self._samples(x)
         best = np.empty(len(x), np.int32)
@@ -74,7 +74,7 @@ class HostTarget:
         return best, scores
 
     def trace_many(self, x: Array) -> tuple[Array, ...]:
-        """What each call of inference made when it had run, (n, elements) for every output of every call; for a ``traced`` target."""
+        """The outputs of each call of inference once it has run, (n, elements) for every output of every call; for a ``traced`` target."""
         x = self._samples(x)
         tensors = [self.program.tensors[name] for call in self.program.infer for name in call.outputs]
         ends = np.cumsum([0, *(tensor.size_bytes for tensor in tensors)])
@@ -84,10 +84,10 @@ class HostTarget:
         return tuple(raw[:, first:end].copy().view(tensor.dtype) for tensor, first, end in places)
 
     def learn_many(self, x: Array, labels: Array, order: Array | None = None) -> NDArray[np.int32]:
-        """One learning step on each sample in ``order``, by default as they stand. Returns the ``Code`` of each step, (n,) int32.
+        """One learning step on each sample in ``order``, by default as given. Returns the ``Code`` of each step, (n,) int32.
 
-        ``NOT_FINITE`` is that of a sample with NaN, infinity or a number of 2**48 or more in it, which changed nothing. Raises BadInput for
-        labels or an order out of range, and for a program that does not learn.
+        ``NOT_FINITE`` is that of a sample that contains NaN, infinity or a number of 2**48 or more, which changed nothing. Raises BadInput
+        for labels or an order out of range, and for a program that does not learn.
         """
         return self._learn(x, labels, order, 0)[0]
 
@@ -100,7 +100,7 @@ class HostTarget:
         check_labels(self.program, np.asarray(labels))
         x, labels = self._samples(x), np.ascontiguousarray(labels, np.int32)
         if len(x) != len(labels):
-            raise BadInput("labels", got=len(labels), allowed=f"{len(x)}, one a sample")
+            raise BadInput("labels", got=len(labels), allowed=f"{len(x)}, one per sample")
         order = np.ascontiguousarray(np.arange(len(x)) if order is None else order, np.int32)
         if len(order) and not 0 <= order.min() <= order.max() < len(x):
             raise BadInput("order of samples", got=f"{order.min()} to {order.max()}", allowed=f"0 to {len(x) - 1}")
@@ -111,7 +111,7 @@ class HostTarget:
         return codes, states
 
     def line(self, name: str, *arguments: Array) -> tuple[Array, ...]:
-        """Runs a line on its arguments, each in its tensor's dtype and size; copies of its results.
+        """Runs a line on its arguments, each in its tensor's dtype and size; returns copies of its results.
 
         Raises BadInput for a line that the program does not have, and for arguments that do not fit or that the model refuses.
         """
@@ -126,11 +126,11 @@ class HostTarget:
                 self._view(argument)[...] = value.reshape(-1)
         code = int(self._function(name)(*(label or (ctypes.c_int32(0),))))
         if code < 0:
-            raise BadInput(f"line {name!r}", got=MEANINGS[Code(code)], allowed="what its function in C takes")
+            raise BadInput(f"line {name!r}", got=MEANINGS[Code(code)], allowed="arguments that its C function accepts")
         return tuple(self._view(result).reshape(self.program.tensors[result].shape).copy() for result in line.results)
 
     def call(self, line: str, argument: int = 0) -> int:
-        """Runs a line of the program, or init, on what its arguments hold; what its function in C returns.
+        """Runs a line of the program, or init, on the current values of its arguments; returns the result of its C function.
 
         Raises BadInput for a line that the program does not have.
         """
@@ -140,11 +140,11 @@ class HostTarget:
         return int(self._function(line_of(self.program, line).name)(ctypes.c_int32(argument)))
 
     def read(self, place: int | str, size_bytes: int) -> bytes:
-        """Memory from an address or a symbol on. Raises BadInput on an unknown symbol."""
+        """Memory, starting at an address or a symbol. Raises BadInput for an unknown symbol."""
         return ctypes.string_at(self._place(place), size_bytes)
 
     def write(self, place: int | str, content: bytes) -> None:
-        """Writes memory from an address or a symbol on. Raises BadInput on an unknown symbol."""
+        """Writes memory, starting at an address or a symbol. Raises BadInput for an unknown symbol."""
         ctypes.memmove(self._place(place), content, len(content))
 
     def _place(self, place: int | str) -> int:
@@ -178,7 +178,7 @@ class HostTarget:
         return Code(self.learn_many(x, np.array([label]))[0])
 
     def set_rate(self, rate: float) -> Code:
-        """Sets the learning rate from here on, relative to the program's own, 0 to 1. Returns ``OK``, or ``BAD_RATE``: it is as before.
+        """Sets the learning rate from now on, relative to the program's own, 0 to 1. Returns ``OK``, or ``BAD_RATE``: it is unchanged.
 
         Raises BadInput for a program that has no learning rate.
         """
@@ -186,7 +186,7 @@ class HostTarget:
         return Code(self._c.eff_set_rate(ctypes.c_float(rate)))
 
     def save(self) -> bytes:
-        """What was learned, in the form that ``eff_restore`` takes on any target. Raises BadInput for a program that does not learn."""
+        """The learned state, in the form that ``eff_restore`` accepts on any target. Raises BadInput for a program that does not learn."""
         require_learning(self.program)
         buffer = np.empty(self.memory.saved_bytes + OVERHEAD_BYTES, np.uint8)
         self._c.eff_save_buffer.restype = ctypes.c_size_t
@@ -194,7 +194,7 @@ class HostTarget:
         return buffer[:written].tobytes()
 
     def restore(self, saved: bytes) -> None:
-        """Takes back what ``save`` wrote. Raises BadInput for a state that the model refuses, and says why; nothing is changed then."""
+        """Restores the result of ``save``. Raises BadInput for a state that the model refuses, and says why; then nothing is changed."""
         require_learning(self.program)
         require_taken(self._c.eff_restore_buffer(saved, ctypes.c_size_t(len(saved))))
 
@@ -203,7 +203,7 @@ class HostTarget:
         return self._arena.copy()
 
     def tensor(self, name: str) -> Array:
-        """The present value of a variable or state tensor."""
+        """The current value of a variable or state tensor."""
         tensor = self.program.tensors[name]
         if tensor.role == "constant" and tensor.data is not None:
             return tensor.data

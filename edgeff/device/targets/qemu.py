@@ -1,10 +1,11 @@
 """The target ``qemu``: firmware on one of QEMU's machines, of any architecture that QEMU has.
 
-The same ELF runs as everywhere else. QEMU is driven over its GDB stub: memory is read and written while the core is halted at its wait for
-a command. Blocks are counted as by the target ``unicorn``; only counts are taken from QEMU, never its time, so ``-icount`` is not needed.
+The ELF is the same as everywhere else. QEMU is driven over its GDB stub: memory is read and written while the core is halted at its wait
+for a command. Blocks are counted as in the target ``unicorn``; only counts are taken from QEMU, never its time, so ``-icount`` is not
+needed.
 
-Refused: a board without a machine of QEMU, and a host without QEMU or without a C compiler. A fault of the guest, a run past the time limit
-and an emulator that dies end in an EdgeffError.
+Refused: a board without a QEMU machine, and a host without QEMU or without a C compiler. A fault of the guest, a run past the time limit
+and an emulator that crashes end in an EdgeffError.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class QemuTarget(FirmwareTarget):
     """A board that QEMU emulates, with its firmware loaded, started and waiting for commands."""
 
     name = "qemu"
-    summary = "the firmware on a machine of QEMU (Cortex-M, RISC-V): exact instruction counts and stack"
+    summary = "the firmware on a QEMU machine (Cortex-M, RISC-V): exact instruction counts and stack"
 
     def _start(self) -> None:
         if self.name not in self.board.machines:
@@ -65,7 +66,7 @@ class QemuTarget(FirmwareTarget):
     def watch(self, body: Symbol, look: Callable[[], None]) -> None:
         """From now on ``look`` is called each time a call that the function ``body`` makes has returned.
 
-        By breakpoints where they return to: the kernels run at full speed.
+        By breakpoints at their return addresses: the kernels run at full speed.
         """
         self._watched = body, look
 
@@ -80,9 +81,9 @@ class QemuTarget(FirmwareTarget):
             place = self.core.isa.next_return(code, body.address, place)
 
     def _resume_counting(self, body: Symbol) -> Counted:
-        """Counts without a single breakpoint: QEMU cuts the code on a breakpoint's page into blocks of one instruction.
+        """Counts without any breakpoint: QEMU splits the code on a breakpoint's page into blocks of one instruction.
 
-        The body ends where the process stops to count; that the command has ended is told by its last write to the mailbox.
+        The body ends where the process stops counting; the last write to the mailbox marks the end of the command.
         """
         self._pass_wait()
         self._break_at_ends(insert=False)
@@ -107,13 +108,13 @@ class QemuTarget(FirmwareTarget):
         self._gdb.write_register(self.core.isa.gdb_pc, self._wait + self.wait_bytes)
 
     def _break_at_ends(self, *, insert: bool) -> None:
-        """Sets the breakpoints at the two places where the firmware ends by itself, or takes them away."""
+        """Sets the breakpoints at the two places where the firmware ends by itself, or removes them."""
         change = self._gdb.insert if insert else self._gdb.remove
         for place in (self._wait, self._fault):
             change(BREAKPOINT, place, self.wait_bytes)
 
     def _run_to(self, place: int, *, or_wait: bool = False) -> bool:
-        """Runs until ``place``; whether it was reached, where it may be that the wait comes first. Raises EdgeffError on anything else."""
+        """Runs until ``place``; returns whether it was reached, or the wait first if allowed. Raises EdgeffError on anything else."""
         if place != self._wait:
             self._gdb.insert(BREAKPOINT, place, self.wait_bytes)
         self._run()
@@ -143,7 +144,7 @@ class QemuTarget(FirmwareTarget):
 
     @contextlib.contextmanager
     def _speaking(self) -> Iterator[None]:
-        """What the stub does not do becomes an EdgeffError, with the last words of an emulator that has ended."""
+        """Turns failures of the stub into an EdgeffError, with the last words of an emulator that has ended."""
         try:
             yield
         except GdbError as error:

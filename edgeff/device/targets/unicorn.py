@@ -1,8 +1,8 @@
 """The target ``unicorn``: firmware on an emulated Cortex-M, with nothing to install but the PyPI package ``unicorn``.
 
-The whole firmware runs, from the reset vector on, at full speed; only counting slows it down. Refused: cores the emulator does not have. A
-fault of the guest (an access outside of the board's memory, an undefined instruction) or a run past the time limit ends in an EdgeffError
-that names the place.
+The whole firmware runs, from the reset vector on, at full speed; only counting slows it down. Refused: cores that the emulator does not
+have. A fault of the guest (an access outside the board's memory, an undefined instruction) or a run past the time limit ends in an
+EdgeffError that names the place.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from edgeff.device.toolchains.elf import Symbol
 from edgeff.errors import EdgeffError
 
 _PAGE = 0x1000
-_SYSTEM = 0xE000E000  # the core's own registers, among them the switch of the FPU
+_SYSTEM = 0xE000E000  # the core's own registers, including the switch of the FPU
 _BREAKPOINT = 7  # the exception number by which the emulator reports BKPT
 _EXCEPTIONS = {
     1: "undefined instruction",
@@ -101,7 +101,7 @@ class UnicornTarget(FirmwareTarget):
     def watch(self, body: Symbol, look: Callable[[], None]) -> None:
         """From now on ``look`` is called each time a call that the function ``body`` makes has returned.
 
-        A hook on the blocks of that function alone, so the kernels run at full speed.
+        Only the blocks of that function are hooked, so the kernels run at full speed.
         """
         after_call: int | None = None
 
@@ -115,7 +115,7 @@ class UnicornTarget(FirmwareTarget):
         self._uc.hook_add(unicorn_const.UC_HOOK_BLOCK, on_block, None, body.address, body.address + body.size_bytes - 1)
 
     def _run(self, start: int, stop: int = _NOWHERE) -> None:
-        """Runs from ``start`` until the wait for a command, or until ``stop`` where one is given. Raises EdgeffError on anything else."""
+        """Runs from ``start`` until the wait for a command, or until ``stop`` if given. Raises EdgeffError on anything else."""
         self._exception = 0
         error = ""
         with limit(self.time_limit_s, self._uc.emu_stop) as watch:
@@ -131,7 +131,7 @@ class UnicornTarget(FirmwareTarget):
             raise self.failure(error, place)
 
     def _halted_wrongly(self, place: int, stop: int) -> str:
-        """Why a halt at ``place`` is not the one that was meant; empty when it is."""
+        """Why a halt at ``place`` is not the expected one; empty if it is."""
         if self._exception == 0:
             return "" if place == stop else f"{stop:#010x} was never reached"
         if self._exception != _BREAKPOINT:
@@ -151,5 +151,5 @@ class UnicornTarget(FirmwareTarget):
 
 @lru_cache(maxsize=4096)
 def _return_of(block: bytes, address: int) -> int | None:
-    """Where the call that ends a block returns to; None when the block ends in no call."""
+    """The return address of the call that ends a block; None if the block does not end in a call."""
     return THUMB.next_return(block, address, address)

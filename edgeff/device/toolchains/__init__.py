@@ -1,8 +1,8 @@
 """Compilers and linkers for boards: C sources, a board and a linker script come in, an ELF goes out.
 
-``zig`` (PyPI ``ziglang``, installed with edgeff) and GCC, one for each architecture, follow one protocol. All compile with the same
+``zig`` (PyPI ``ziglang``, installed with edgeff) and GCC, one for each architecture, share one protocol. All compile with the same
 language flags: C99, ``-ffp-contract=off`` (a contracted multiply-add gives other bits), no link-time optimisation (kernels stay separate
-functions, so that counts can be booked on them). None of them needs a C library. A core's record says what it needs of a compiler.
+functions, so that counts can be attributed to them). None of them needs a C library. A core's record says what it needs from a compiler.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from edgeff.ir import Board
 
 __all__ = ["TOOLCHAINS", "Toolchain", "choose"]
 
-# In order of preference: the one that comes with edgeff first, so that the same ELF is made everywhere.
+# In order of preference: the one that comes with edgeff first, so that the same ELF is built everywhere.
 TOOLCHAINS: Mapping[str, Toolchain] = {
     tool.name: tool
     for tool in (
@@ -29,9 +29,9 @@ TOOLCHAINS: Mapping[str, Toolchain] = {
 
 
 def choose(board: Board, name: str | None = None) -> Toolchain:
-    """The toolchain of that name, or the first one that is installed and that the board has flags for.
+    """The toolchain of that name, or the first one that is installed and for which the board has flags.
 
-    Raises BadInput on a name that is unknown or for which the board has no flags, MissingTool when none is installed.
+    Raises BadInput for a name that is unknown or for which the board has no flags, MissingTool if none is installed.
 
     >>> from edgeff.device.boards import load_board
     >>> choose(load_board("rpi_pico"), "zig").name
@@ -43,9 +43,9 @@ def choose(board: Board, name: str | None = None) -> Toolchain:
     for key in [name] if name is not None else known:
         if TOOLCHAINS[key].available():
             return TOOLCHAINS[key]
-    wanted = [name] if name is not None else known
+    candidates = [name] if name is not None else known
     raise MissingTool(
         f"no toolchain for board {board.name} is installed",
-        allowed=", ".join(wanted),
-        next_step="; or ".join(f"{key}: {TOOLCHAINS[key].how_to_get}" for key in wanted),
+        allowed=", ".join(candidates),
+        next_step="; or ".join(f"{key}: {TOOLCHAINS[key].how_to_get}" for key in candidates),
     )

@@ -1,6 +1,6 @@
-"""Reads what a linker made: an ELF comes in, the sizes of its parts, its symbols and its load image go out.
+"""Reads a linker's output: an ELF comes in, the sizes of its parts, its symbols and its load image go out.
 
-Refused: a file that is no 32-bit little-endian ELF for Arm or RISC-V, or one that lies about its own layout.
+Refused: a file that is not a 32-bit little-endian ELF for Arm or RISC-V, or one with a false layout.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Image:
     """The parts of an ELF that matter on a board, all in bytes.
 
     ``sections`` maps the name of each section that takes memory to its size. ``segments`` are (address, content) of what a loader writes
-    to flash. ``symbols`` has one name an address for functions, sorted by address, so that the function of an instruction is unique.
+    to flash. ``symbols`` has one name per address for functions, sorted by address, so that the function of an instruction is unique.
     ``machine`` is one of ``MACHINES``.
     """
 
@@ -53,7 +53,7 @@ class Image:
 
 
 def read_elf(path: Path) -> Image:
-    """The image of the ELF at ``path``. Raises BadInput when it cannot be read or is none of ``MACHINES``."""
+    """The image of the ELF at ``path``. Raises BadInput if it cannot be read or is for none of ``MACHINES``."""
     what = f"ELF {path}"
     try:
         with path.open("rb") as file:
@@ -85,7 +85,7 @@ def _symbol(entry: object) -> Symbol:
 
 
 def _functions(symbols: list[Symbol]) -> tuple[Symbol, ...]:
-    """One symbol an address, in the order of the addresses; of several, the name that the Arm run-time ABI gives it, else the first."""
+    """One symbol per address, in the order of addresses; of several, the name from the Arm run-time ABI, else the first."""
     best: dict[int, Symbol] = {}
     for symbol in sorted((s for s in symbols if s.function), key=lambda s: (not s.name.startswith("__aeabi_"), s.name)):
         best.setdefault(symbol.address, symbol)

@@ -1,4 +1,4 @@
-"""GCC for bare metal, one compiler an architecture, with nothing of a C library but libgcc (soft float, integer division)."""
+"""GCC for bare metal, one compiler per architecture, without a C library except libgcc (soft float, integer division)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LINKING = ("-nostdlib", "-Wl,--gc-sections")
 
 
 class Gcc:
-    """The cross compiler ``program`` on the search path; ``package`` is Debian's."""
+    """The cross compiler ``program`` on the search path; ``package`` is its Debian package."""
 
     libraries = ("-lgcc",)
 
@@ -33,7 +33,7 @@ class Gcc:
         return f"{self.name} {_version(self._required())}"
 
     def command(self, board: Board) -> tuple[str, ...]:
-        """The compiler and its flags, as one would type them."""
+        """The compiler and its flags, as typed on a command line."""
         return (self.program, *self._flags(board), *_LINKING)
 
     def link(self, sources: Sequence[Path], include: Path, board: Board, linker_script: Path, out: Path) -> None:
@@ -48,10 +48,10 @@ class Gcc:
         return (*board.toolchains[self.name], *C_FLAGS, *BOARD_FLAGS)
 
     def _required(self) -> str:
-        found = shutil.which(self.program)
-        if found is None:
+        path = shutil.which(self.program)
+        if path is None:
             raise MissingTool(f"{self.program} is not installed", next_step=self.how_to_get)
-        return found
+        return path
 
 
 @functools.cache

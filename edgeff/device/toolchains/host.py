@@ -1,6 +1,6 @@
 """Compiles C for the machine that edgeff runs on: sources come in, a shared library goes out.
 
-The flags are those of the boards as far as results go (``C_FLAGS``); ``-march=native`` is not among them, so that no machine fuses a
+The flags that affect results are those of the boards (``C_FLAGS``); ``-march=native`` is not among them, so that no machine fuses a
 multiply and an add.
 """
 
@@ -21,7 +21,7 @@ from edgeff.errors import MissingTool
 def host_compiler() -> list[str]:
     """The command of the host's C compiler: ``$CC``, else cc, gcc or clang, else ``zig cc``.
 
-    Raises MissingTool when ``$CC`` does not exist, or when there is none.
+    Raises MissingTool if ``$CC`` does not exist, or if there is no compiler.
     """
     if chosen := shlex.split(os.environ.get("CC", "")):
         if shutil.which(chosen[0]) is None:

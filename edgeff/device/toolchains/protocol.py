@@ -1,4 +1,4 @@
-"""What a toolchain is, and the running of a compiler: a command line comes in, a file goes out or one line says why not."""
+"""The toolchain protocol, and running a compiler: a command line comes in, a file or a one-line error goes out."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Protocol
 from edgeff.errors import DoesNotFit, EdgeffError, MissingTool
 from edgeff.ir import Board
 
-# The language and the numeric contract; what every compiler of edgeff's C is given, on boards and on the host.
+# The language and the numeric contract: flags for every compiler of edgeff's C, on boards and on the host.
 C_FLAGS = ("-std=c99", "-O2", "-ffp-contract=off", "-Wall", "-Wextra")
-# A board has no operating system; unused functions go, and no table for unwinding the stack is kept.
+# A board has no operating system; unused functions and stack unwinding tables are dropped.
 BOARD_FLAGS = (
     "-ffreestanding",
     "-ffunction-sections",
@@ -40,21 +40,21 @@ class Toolchain(Protocol):
 
     @property
     def libraries(self) -> tuple[str, ...]:
-        """What a command line names after the sources."""
+        """The libraries on a command line after the sources."""
 
     def available(self) -> bool:
         """Whether it is installed."""
 
     def version(self) -> str:
-        """Its version, for reports. Raises MissingTool when it is not installed."""
+        """Its version, for reports. Raises MissingTool if it is not installed."""
 
     def command(self, board: Board) -> tuple[str, ...]:
-        """The compiler and every flag but sources, include folder, linker script and output, for projects that people build by hand."""
+        """The compiler and every flag except sources, include folder, linker script and output, for projects that people build by hand."""
 
     def link(self, sources: Sequence[Path], include: Path, board: Board, linker_script: Path, out: Path) -> None:
         """Compiles ``sources`` and links them into the ELF ``out``.
 
-        Raises MissingTool when it is not installed, DoesNotFit when a memory region overflows (with the number of bytes) and EdgeffError
+        Raises MissingTool if it is not installed, DoesNotFit if a memory region overflows (with the number of bytes) and EdgeffError
         with the compiler's first error otherwise.
         """
 
@@ -62,7 +62,7 @@ class Toolchain(Protocol):
 def run(command: Sequence[str], folder: Path) -> str:
     """The standard output of a compiler run in ``folder``.
 
-    Raises MissingTool when it cannot be started, DoesNotFit when the linker reports an overflow, EdgeffError when it fails or takes more
+    Raises MissingTool if it cannot be started, DoesNotFit if the linker reports an overflow, EdgeffError if it fails or takes more
     than five minutes.
     """
     try:
@@ -88,7 +88,7 @@ def run(command: Sequence[str], folder: Path) -> str:
 def _refuse(tool: str, messages: str) -> None:
     overflows = [(region, int(count)) for region, count in _OVERFLOW.findall(messages)]
     if overflows:
-        # One linker reports the sum at the end, the other after each section: the largest number is how much is missing.
+        # One linker reports the sum at the end, the other after each section: the largest number is the missing amount.
         largest = {region: max(count for other, count in overflows if other == region) for region, _ in overflows}
         raise DoesNotFit(
             "the firmware is larger than the board's memory",

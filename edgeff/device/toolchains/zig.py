@@ -1,6 +1,6 @@
 """The embedded default: clang, lld and compiler-rt from the PyPI package ``ziglang``; nothing else to install.
 
-``-O3`` is not asked for: ``zig cc`` turns it into ``-O2``. The run-time library (soft float) comes out of zig's own cache.
+``-O3`` is not used: ``zig cc`` turns it into ``-O2``. The run-time library (soft float) comes out of zig's own cache.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Zig:
         return f"zig {_version(str(_required()))}"
 
     def command(self, board: Board) -> tuple[str, ...]:
-        """The compiler and its flags, as one would type them."""
+        """The compiler and its flags, as typed on a command line."""
         return ("python3", "-m", "ziglang", "cc", *self._flags(board), *_LINKING)
 
     def link(self, sources: Sequence[Path], include: Path, board: Board, linker_script: Path, out: Path) -> None:
@@ -54,7 +54,7 @@ class Zig:
 
 
 def executable() -> Path | None:
-    """The ``zig`` program of the ``ziglang`` wheel; None when it is not installed."""
+    """The ``zig`` program of the ``ziglang`` wheel; None if it is not installed."""
     spec = importlib.util.find_spec("ziglang")
     if spec is None or spec.origin is None:
         return None
