@@ -66,7 +66,7 @@ def test_a_step_that_leaves_weights_as_they_are_has_no_figures() -> None:
     made = deploy(initialised(structure("8-6-3"), 0), rule="pepita")
     require_learning(made, "pepita")
     frozen = {name: replace(t, role="constant") if t.layer == "dense_1" else t for name, t in made.program.tensors.items()}
-    with pytest.raises(Unsupported, match="learning by pepita on a device: got layers of kind dense, which it leaves as they are"):
+    with pytest.raises(Unsupported, match="learning by pepita on a device: got layers of kind dense, which it does not change"):
         require_learning(replace(made, program=replace(made.program, tensors=frozen)), "pepita")
 
 

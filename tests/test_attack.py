@@ -236,7 +236,7 @@ def test_a_check_that_does_not_hold_ends_with_1(cli: CommandLine, models: Path) 
     ("arguments", "message"),
     [
         (("{models}/int8.onnx", "digits"), "attacking a model: got int8; allowed: a float model; attack it before it is quantised"),
-        (("{models}/ff.onnx", "digits"), "attacking ff: got the prediction of ff, which no gradient reaches"),
+        (("{models}/ff.onnx", "digits"), "attacking ff: got the prediction of ff, which has no gradient"),
         (("narrow.onnx", "digits"), "network input: got (32,)"),
         (("{models}/float.onnx", "digits", "--epsilons", "0.1,x"), "option --epsilons: got '0.1,x'"),
         (("{models}/float.onnx", "digits", "--epsilons", "0"), "option --epsilons: got '0'"),

@@ -220,11 +220,11 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "training by no known rule": (
         "export plain.onnx --to c --with-training -o o",
-        r"option --with-training: got a model of no known rule; allowed: .*",
+        r"option --with-training: got a model without a known rule; allowed: .*",
     ),
     "quantising for no known task": (
         "profile plain.onnx --board rpi_pico --numeric int8",
-        r"quantising to int8: got a model of no known task; .*",
+        r"quantising to int8: got a model without a known task; .*",
     ),
     # boards
     "a board that is no TOML": (
@@ -286,13 +286,13 @@ CASES: dict[str, tuple[str, str]] = {
         r"inputs 'nan\.npz': got 1 values that are NaN or infinite; allowed: finite numbers",
     ),
     "pickled inputs": ("verify int8.onnx --inputs pickle.npz", rf"inputs 'pickle\.npz': got pickled objects; {NPZ}"),
-    "an .npy file": ("verify int8.onnx --inputs array.npy", rf"inputs 'array\.npy': got no \.npz file; {NPZ}"),
-    "half an .npz file": ("verify int8.onnx --inputs cut.npz", rf"inputs 'cut\.npz': got no \.npz file; {NPZ}"),
+    "an .npy file": ("verify int8.onnx --inputs array.npy", rf"inputs 'array\.npy': got not an \.npz file; {NPZ}"),
+    "half an .npz file": ("verify int8.onnx --inputs cut.npz", rf"inputs 'cut\.npz': got not an \.npz file; {NPZ}"),
     # reports
     "a folder without a report": ("report folder -o o.html", r"report folder/report\.json: got No such file or directory; allowed: .*"),
     "a report that is no JSON": (
         "report corrupt -o o.html",
-        r"report corrupt/report\.json: got no JSON: .*; allowed: a report\.json of schema 1",
+        r"report corrupt/report\.json: got not JSON: .*; allowed: a report\.json of schema 1",
     ),
     "a report of another schema": (
         "report other -o o.html",

@@ -99,7 +99,7 @@ def test_an_unexpected_exception_is_one_line(cli: CommandLine, folder: Path, mon
 
     monkeypatch.setattr(edgeff.train.loop, "train", broken)
     ended = cli("train", "digits", "--network", "64-8-10", "--rule", "bp", "-o", "m.onnx")
-    line = "error: unexpected ZeroDivisionError: division\\nby zero; run it again with --debug and report what that prints\n"
+    line = "error: unexpected ZeroDivisionError: division\\nby zero; run it again with --debug and report the output\n"
     assert (ended.status, ended.err) == (2, line)
     assert list(folder.iterdir()) == []
 
@@ -131,7 +131,7 @@ def test_an_interrupted_build_leaves_nothing(cli: CommandLine, models: Path, fol
 
     monkeypatch.setattr("edgeff.device.simulate.build_project", interrupted)
     ended = cli("build", models / "float.onnx", "--board", "rpi_pico", "-o", "a/b/c")
-    assert (ended.status, ended.err) == (130, "error: interrupted: nothing unfinished was kept\n")
+    assert (ended.status, ended.err) == (130, "error: interrupted: unfinished output was discarded\n")
     assert list(folder.iterdir()) == []
 
 
@@ -156,7 +156,7 @@ def test_control_c_ends_a_process_with_130(folder: Path) -> None:
     code = "import signal, sys, edgeff.cli; signal.signal(signal.SIGINT, signal.default_int_handler); edgeff.cli.main(sys.argv[1:])"
     arguments = shlex.split("train digits --network 64-32-10 --rule interrupting -o m.onnx")
     done = process("-c", code, *arguments, EDGEFF_PLUGIN_DIR=str(folder / "plugins"))
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted: nothing unfinished was kept\n")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted: unfinished output was discarded\n")
     assert [path.name for path in folder.iterdir()] == ["plugins"]
 
 
@@ -169,7 +169,7 @@ def test_a_termination_cleans_up_as_control_c_does(folder: Path, name: str) -> N
     (folder / "tmp").mkdir()
     done = process("-c", code, *arguments, EDGEFF_PLUGIN_DIR=str(folder / "plugins"), TMPDIR=str(folder / "tmp"))
     status = 128 + signal.Signals[name]
-    assert (done.returncode, done.stdout, done.stderr) == (status, "", f"error: terminated by {name}: nothing unfinished was kept\n")
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", f"error: terminated by {name}: unfinished output was discarded\n")
     assert sorted(path.name for path in folder.iterdir()) == ["plugins", "tmp"]
     assert list((folder / "tmp").iterdir()) == []
 
@@ -189,7 +189,7 @@ def test_a_terminated_build_leaves_nothing(models: Path, folder: Path) -> None:
     (folder / "tmp").mkdir()
     arguments = ("build", str(models / "float.onnx"), "--board", "rpi_pico", "-o", "a/b/c")
     done = process("-c", BUILDING, *arguments, TMPDIR=str(folder / "tmp"))
-    assert (done.returncode, done.stderr) == (143, "error: terminated by SIGTERM: nothing unfinished was kept\n")
+    assert (done.returncode, done.stderr) == (143, "error: terminated by SIGTERM: unfinished output was discarded\n")
     assert list(folder.iterdir()) == [folder / "tmp"]
     assert list((folder / "tmp").iterdir()) == []
 

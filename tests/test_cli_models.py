@@ -42,7 +42,7 @@ def test_a_broken_plug_in_is_one_line_and_the_rest_is_listed(folder: Path) -> No
     done = process("-m", "edgeff", "list", "rules", EDGEFF_PLUGIN_DIR=str(folder))
     assert done.returncode == 0
     assert "pepita" in done.stdout
-    assert re.fullmatch(r"note: passed over: plugin file .*broken\.py: got ZeroDivisionError: division by zero; .*\n", done.stderr)
+    assert re.fullmatch(r"note: skipped: plugin file .*broken\.py: got ZeroDivisionError: division by zero; .*\n", done.stderr)
 
 
 def test_doctor(cli: CommandLine) -> None:
@@ -105,7 +105,7 @@ def test_a_model_that_probes_is_evaluated_by_probing(cli: CommandLine, models: P
     for engine in ("edgeff", "c"):
         assert cli.ok("evaluate", models / "ff.onnx", "digits", "--engine", engine, "--json").json["value"] == expected
     head = cli.ok("evaluate", models / "ff.onnx", "digits", "--engine", "onnxruntime")
-    assert head.err == "note: onnxruntime knows layers only: it runs the head of this model, not the probing of ff\n"
+    assert head.err == "note: onnxruntime supports only layers: it runs the head of this model instead of the probing of ff\n"
 
 
 def test_import_and_export_give_the_network_back(cli: CommandLine, models: Path, folder: Path) -> None:

@@ -37,7 +37,7 @@ def test_bench_goes_on_where_it_was_left(cli: CommandLine, folder: Path, short_s
     kept[1].write_text("{", encoding="utf-8")
     again = cli.ok("bench", "short", "--json")
     assert again.json == first
-    assert "is made again" in again.err
+    assert "is run again" in again.err
     assert len(short_suite) == 4
     assert cli.ok("bench", "short", "--json").json == first
     assert len(short_suite) == 4

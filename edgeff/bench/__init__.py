@@ -1,4 +1,4 @@
-"""Configurations in, traces out: what networks know and take, on tasks, by rules, in numerics, on boards."""
+"""Configurations in, traces out: the accuracy and cost of networks on tasks, with rules, in numerics, on boards."""
 
 from typing import TYPE_CHECKING
 

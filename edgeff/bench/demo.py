@@ -1,7 +1,7 @@
-"""The whole road on the embedded default, in under a minute and without a network: digits, 64-32-10, int8, an emulated Cortex-M4F.
+"""The whole workflow on the embedded default, in under a minute and without a network: digits, 64-32-10, int8, an emulated Cortex-M4F.
 
 For every rule: trained in float32 on the host, quantised, exported to ONNX, TFLite and C, built into a firmware whose memory must equal
-the plan's, and learned in int8 from fresh weights on the emulated core. Each rule's artefacts go into a folder of its own.
+the plan's, and learned in int8 from fresh weights on the emulated core. Each rule's artefacts go into its own folder.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from edgeff.train.loop import accuracy, train
 TASK, NETWORK, BOARD = "digits", "64-32-10", "nucleo_l4r5zi"
 EPOCHS = 40
 RULES = ("bp", "dfa", "ff", "frozen", "mempepita", "pepita")
-"""A few that stand for the others, with the baseline and the control; ``edgeff bench rules`` compares all."""
+"""A representative few, with the baseline and the control; ``edgeff bench rules`` compares all."""
 
 
 def demo(out: Path, *, seed: int = 0, workers: int = 2, progress: Progress = quiet, command: str = "edgeff demo") -> list[Trace]:
-    """One trace a rule, in the order of ``RULES``; artefacts in ``out/<rule>``. ``workers`` rules at a time, each in a process of its own.
+    """One trace per rule, in the order of ``RULES``; artefacts in ``out/<rule>``. ``workers`` rules at a time, each in its own process.
 
-    Raises CheckFailed when any two executions differ in a bit.
+    Raises CheckFailed if any two executions differ in a bit.
     """
     names = list(RULES)
     progress("training, building and learning with every rule", 0, len(names))
@@ -49,7 +49,7 @@ def demo(out: Path, *, seed: int = 0, workers: int = 2, progress: Progress = qui
 
 
 def one_rule(rule: str, seed: int, out: Path, command: str) -> Trace:
-    """The whole road of one rule."""
+    """The whole workflow for one rule."""
     data: Data = registry.tasks[TASK].load(seed)
     folder = out / rule
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def host_half(data: Data, rule: str, seed: int, folder: Path) -> tuple[float, fl
 
 
 def export(network: Network, folder: Path, stem: str) -> None:
-    """Writes ``stem.onnx`` and ``stem.tflite``; a network that TFLite has no integer form for gets the ONNX file alone."""
+    """Writes ``stem.onnx`` and ``stem.tflite``; a network without an integer form in TFLite gets only the ONNX file."""
     write_onnx(network, folder / f"{stem}.onnx")
     try:
         write_tflite(network, folder / f"{stem}.tflite")
@@ -80,7 +80,7 @@ def export(network: Network, folder: Path, stem: str) -> None:
 
 def artifacts(folder: Path, out: Path) -> Mapping[str, Mapping[str, str]]:
     """The models and the ELF in ``folder`` by name: their paths below ``out`` and their SHA-256."""
-    found = {}
+    files = {}
     for path in (*sorted(folder.glob("model*.onnx")), *sorted(folder.glob("model*.tflite")), *sorted(folder.rglob("*.elf"))):
-        found[path.name] = {"path": path.relative_to(out).as_posix(), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    return found
+        files[path.name] = {"path": path.relative_to(out).as_posix(), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    return files

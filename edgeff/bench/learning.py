@@ -23,8 +23,8 @@ from edgeff.rules import find_rule
 from edgeff.tasks import Data
 
 SCHEDULE: Mapping[str, Any] = {"decay_steps": 1500}
-"""How the rate falls in a comparison: by the rule's ``decay`` after so many steps. A comparison has an end, as training on the host does;
-a device has none, so a program's own rate stays."""
+"""How the rate falls in a comparison: by the rule's ``decay`` after this many steps. A comparison has an end, like training on the host;
+a device has none, so a program's own rate is constant."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Configuration:
 
     @property
     def name(self) -> str:
-        """A file name for this point: its results are kept under it, and a sweep passes over those that are there."""
+        """A file name for this point: its results are stored under it, and a sweep skips those that exist."""
         network = self.network if isinstance(self.network, str) else self.network.name
         rounding = "" if self.stochastic else "-nearest"
         changes = "".join(f"-{key}={value}" for key, value in sorted(self.changes.items()))
@@ -56,10 +56,10 @@ class Configuration:
 
 
 def run(configuration: Configuration, out: Path | None = None, progress: Progress = quiet, command: str = "edgeff bench") -> Trace:
-    """One configuration from end to end, from fresh weights; ``command`` is what the generated C says it was written by.
+    """One configuration from end to end, from fresh weights; ``command`` is the command recorded in the generated C.
 
-    The emulated core learns from the first ``core_samples`` samples; the C on the host repeats them, must then hold the same bytes, and
-    goes on to the last epoch; what it learned is restored into the core, which predicts the whole test set and is profiled.
+    The emulated core learns from the first ``core_samples`` samples; the C on the host repeats them, must then have the same bytes, and
+    continues to the last epoch; its learned state is restored into the core, which predicts the whole test set and is profiled.
     """
     c = configuration
     data: Data = registry.tasks[c.task].load(c.seed)
@@ -79,7 +79,7 @@ def run(configuration: Configuration, out: Path | None = None, progress: Progres
         differing = np.flatnonzero(predict_on_core(core, x_test, "evaluating on the core", progress) != host.predict_many(x_test)[0])
         if len(differing):
             raise CheckFailed(
-                f"{c.rule} on {c.board}, test sample {differing[0]}", got="another class than the host's C", allowed="the same"
+                f"{c.rule} on {c.board}, test sample {differing[0]}", got="a class other than the host's C", allowed="the same"
             )
         trace = profile(deployment, board, firmware, x_test[0], int(data.y_test[0]), c.task, c.seed)
     accuracies = {"float": None, "quantized": None, "before": learned.before, "after": learned.after}
@@ -87,14 +87,14 @@ def run(configuration: Configuration, out: Path | None = None, progress: Progres
 
 
 def digits_suite(seeds: int = 5, epochs: int = 60, first_seed: int = 0) -> list[Configuration]:
-    """Every rule in every numeric on 64-32-10, several seeds, on the NUCLEO-L4R5ZI; int8 PEPITA also with round-to-nearest."""
+    """Every rule in every numeric on 64-32-10, with several seeds, on the NUCLEO-L4R5ZI; int8 PEPITA also with round-to-nearest."""
     chosen = range(first_seed, first_seed + seeds)
-    found = [
+    configurations = [
         Configuration("digits", "64-32-10", rule, numeric, "nucleo_l4r5zi", seed, epochs)
         for rule in registry.rules
         for numeric in find_rule(rule).numerics
         for seed in chosen
     ]
-    return found + [
+    return configurations + [
         Configuration("digits", "64-32-10", "pepita", "int8", "nucleo_l4r5zi", seed, epochs, stochastic=False) for seed in chosen
     ]

@@ -1,7 +1,7 @@
-"""How good outputs are, in the task's own metric: accuracy, the area under the ROC curve, or the mean squared error.
+"""The quality of outputs in the task's own metric: accuracy, the area under the ROC curve, or the mean squared error.
 
-Outputs of a network on samples in order come in, real numbers (n, outputs); one number goes out. Refused: data without any sample, and an
-area under a curve of one class alone.
+A network's outputs for samples in order come in, real numbers (n, outputs); one number goes out. Refused: data without samples, and an
+area under a curve for a single class.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from edgeff.ir import Array, Network, Program
 from edgeff.networks import reproduces_input
 
 SHARES = ("accuracy", "auc")
-"""The metrics between 0 and 1 of which more is better."""
+"""The metrics between 0 and 1 where higher is better."""
 
 
 def metric_of(task: str) -> str:
@@ -31,9 +31,10 @@ def real_outputs(program: Program, raw: Array) -> Array:
 
 
 def anomaly_scores(network: Network, x: Array, outputs: Array) -> Array:
-    """How unlike the normal class (label 0) each sample is, (n,) float64.
+    """The anomaly score of each sample, its distance from the normal class (label 0), (n,) float64.
 
-    Of an autoencoder the mean squared error; of a classifier what its best other class has above the normal one; a single output as it is.
+    For an autoencoder the mean squared error; for a classifier the best other class's score minus the normal one's; a single output
+    unchanged.
     """
     if reproduces_input(network):
         return np.asarray(((outputs - np.asarray(x, np.float32).reshape(outputs.shape)) ** 2).mean(axis=1, dtype=np.float64))
@@ -44,8 +45,8 @@ def anomaly_scores(network: Network, x: Array, outputs: Array) -> Array:
 def measured(metric: str, network: Network, x: Array, outputs: Array, labels: Array, files: Array | None = None) -> float:
     """The metric of outputs (n, outputs) for samples x (n, *input shape) with labels (n,).
 
-    ``files`` (n,) says which recording a sample was cut from: an area under the curve is over recordings then, each by the mean of its
-    samples' scores. Raises BadInput for no samples, and for a curve of one class alone.
+    ``files`` (n,) gives the recording of each sample: an area under the curve is then over recordings, each by the mean of its
+    samples' scores. Raises BadInput for no samples, and for a curve of a single class.
     """
     if not len(labels):
         raise BadInput("measuring a model", got="no samples", allowed="at least one")

@@ -1,10 +1,10 @@
-"""The four networks of MLPerf Tiny on boards: what they know, what they take, and what learning on the device would take.
+"""The four networks of MLPerf Tiny on boards: their accuracy, their cost, and the cost of learning on the device.
 
-In comes one point: a task, a rule (none: inference), a numeric and a board. Out goes a trace with the figures that can be known: accuracy
-by the generated C on this machine, bytes from the plan and the ELF, instructions and cycles from the emulated core. A point that cannot
+In comes one point: a task, a rule (none: inference), a numeric and a board. Out goes a trace with all available figures: accuracy
+of the generated C on this machine, bytes from the plan and the ELF, instructions and cycles from the emulated core. A point that cannot
 run has a reason in one line instead. Whatever runs is first compared, bit for bit, between this machine and the emulated core.
 
-Inference is that of the reference model. Learning starts from its float weights with a fresh last layer, as a board would that learns new
+Inference is that of the reference model. Learning starts from its float weights with a fresh last layer, like a board that learns new
 classes; accuracy before and after is measured for the rules in ``CHOSEN``, whose settings were chosen for it.
 """
 
@@ -39,9 +39,9 @@ from edgeff.tasks import Data
 
 NUMERICS: tuple[Numeric, ...] = ("int8", "float32")
 CHOSEN: Mapping[str, Mapping[str, float]] = {"frozen": {"lr": 0.02}}
-"""Settings by rule: the best of .005, .02 and .05 after 500 and 2,000 images of ic, judged on its test images."""
+"""Settings by rule: the best of 0.005, 0.02 and 0.05 after 500 and 2,000 images of ic, judged on its test images."""
 CORE_SAMPLES = 1
-"""Inferences and learning steps that the emulated core repeats for comparison; a step of ResNet-8 in soft float takes it half a minute."""
+"""Inferences and learning steps that the emulated core repeats for comparison; a step of ResNet-8 in soft float takes half a minute."""
 LABEL = 0
 """The label of the step that is compared and counted."""
 LEARNED_SAMPLES = 2000
@@ -74,12 +74,12 @@ class Point:
 
     @property
     def weights_numeric(self) -> Numeric:
-        """The numbers of the model file: learning starts from floats."""
+        """The numeric of the model file: learning starts from floats."""
         return "float32" if self.rule else self.numeric
 
     @property
     def name(self) -> str:
-        """A file name for this point; other weights give another one, so that a sweep never mixes them."""
+        """A file name for this point; other weights give another name, so that a sweep never mixes them."""
         rule = f"{self.rule}-{self.learned_samples}" if self.rule else "inference"
         tag = weights_tag(self.benchmark, self.weights_numeric, self.folder)
         return f"{self.task}-{self.benchmark.network}-{rule}-{self.numeric}-{self.board}-{tag}-s{self.seed}"
@@ -105,7 +105,7 @@ def points(models: Path | None, seed: int) -> list[Point]:
 def run(point: Point) -> Trace:
     """The trace of ``point``.
 
-    Raises CheckFailed where the emulated core and this machine differ in a bit, MissingTool without compilers.
+    Raises CheckFailed if the emulated core and this machine differ in a bit, MissingTool without compilers.
     """
     board = load_board(point.board)
     known = prepared(replace(point, board=""))
@@ -119,7 +119,7 @@ def run(point: Point) -> Trace:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is the same on every board: the trace without a board, and the program on this machine (None: it was refused)."""
+    """The part that is the same on every board: the trace without a board, and the program on this machine (None: it was refused)."""
 
     trace: Trace
     sample: Array
@@ -149,36 +149,36 @@ def prepared(point: Point) -> Prepared:
     target = "input" if reproduces_input(network) else "class"
     changes = {**SCHEDULE, **CHOSEN.get(point.rule, {})} if point.rule else {}
     try:
-        made = deploy(network, x, rule=point.rule or None, numeric=point.numeric, changes=changes, seed=point.seed, target=target)
+        deployment = deploy(network, x, rule=point.rule or None, numeric=point.numeric, changes=changes, seed=point.seed, target=target)
     except (BadInput, Unsupported) as error:
         return Prepared(replace(trace, refused=str(error)), np.empty(0))
     sample = data.x_test[:CORE_SAMPLES] if data is not None and len(data.x_test) else random_inputs(network, point.seed, CORE_SAMPLES)
-    host = HostTarget(made.program)
-    trace = _with_program_costs(trace, made)
+    host = HostTarget(deployment.program)
+    trace = _with_program_costs(trace, deployment)
     if found.known and data is not None and len(data.x_test) and metric_of(point.task) in SHARES:
-        trace = _with_accuracy(trace, point, made, host, data)
-    return Prepared(trace, made.inputs(sample), made, host)
+        trace = _with_accuracy(trace, point, deployment, host, data)
+    return Prepared(trace, deployment.inputs(sample), deployment, host)
 
 
 @functools.lru_cache(maxsize=1)
 def _data(task: str, seed: int) -> tuple[Data | None, tuple[str, ...]]:
-    """The task's data, or none and a remark that says why."""
+    """The task's data, or None and a remark that says why."""
     try:
         data: Data = registry.tasks[task].load(seed)
     except (BadInput, Unsupported) as error:
-        return None, (f"accuracy is not known: {error.what} cannot be had on this machine",)
+        return None, (f"accuracy is not known: {error.what} is not available on this machine",)
     return data, ()
 
 
 def _with_program_costs(trace: Trace, deployment: Deployment) -> Trace:
-    """The trace with what the program alone says, for boards that it does not fit."""
+    """The trace with the costs known from the program alone, for boards that it does not fit."""
     known = cost(deployment.program)
     memory = Memory(weight_bytes=known.weight_bytes, arena_bytes=known.memory.arena_bytes)
     return replace(trace, memory=memory, lines=program_costs(known))
 
 
 def _with_accuracy(trace: Trace, point: Point, deployment: Deployment, host: HostTarget, data: Data) -> Trace:
-    """The trace with the metric of the test part; for a rule, before and after learning where there are data to learn from."""
+    """The trace with the metric of the test part; for a rule, before and after learning if there are data to learn from."""
     if not point.rule:
         value = _test_value(deployment, host, data, metric_of(point.task))
         return replace(trace, accuracy={"float" if point.numeric == "float32" else "quantized": value})
@@ -207,9 +207,9 @@ def _test_value(deployment: Deployment, host: HostTarget, data: Data, metric: st
 
 
 def shortage(deployment: Deployment, board: Board) -> str:
-    """How many bytes are missing, before any build: of RAM exactly, of flash for the constants alone. Empty where nothing is missing."""
+    """The missing bytes, before any build: of RAM exactly, of flash for the constants only. Empty if nothing is missing."""
     ram, flash = fits(deployment.program, board), cost(deployment.program).memory.flash_bytes - board.flash_bytes
-    missing = {"RAM": ram, "flash": flash if ram > 0 else 0}  # flash alone: the linker says how much, code included
+    missing = {"RAM": ram, "flash": flash if ram > 0 else 0}  # only flash is missing: the linker says how much, code included
     return _does_not_fit(board, {name: size for name, size in missing.items() if size > 0})
 
 
@@ -219,7 +219,7 @@ def _does_not_fit(board: Board, missing: Mapping[str, int]) -> str:
 
 
 def _on_board(trace: Trace, deployment: Deployment, host: HostTarget, board: Board, sample: Array) -> Trace:
-    """The trace with what the emulated board takes."""
+    """The trace with the costs on the emulated board."""
     with tempfile.TemporaryDirectory(prefix="edgeff-bench-") as folder:
         try:
             firmware, source = build_project(deployment, board, Path(folder), command="edgeff bench mlperf-tiny")
@@ -247,7 +247,7 @@ def _agree(what: str, host: HostTarget, core: FirmwareTarget, sample: Array) -> 
         core.write_input(row)
         core.predict()
         if core.output().tobytes() != expected.tobytes():
-            raise CheckFailed(what, got="other scores than the host's C", allowed="the same")
+            raise CheckFailed(what, got="scores other than the host's C", allowed="the same")
     if not host.program.learn:
         return
     host.learn_many(sample, np.full(len(sample), LABEL, np.int32))
@@ -256,4 +256,4 @@ def _agree(what: str, host: HostTarget, core: FirmwareTarget, sample: Array) -> 
         core.learn(LABEL)
     size = host.memory.persistent_bytes
     if core.read_arena()[:size] != host.arena()[:size].tobytes():
-        raise CheckFailed(what, got="another state after learning than the host's C", allowed="the same")
+        raise CheckFailed(what, got="a state after learning other than the host's C", allowed="the same")

@@ -1,6 +1,6 @@
-"""Where the weights of a benchmark's network come from: a reference model, one trained by edgeff, or, for costs alone, fresh ones.
+"""The source of a benchmark network's weights: a reference model, one trained by edgeff, or, for costs only, fresh ones.
 
-A folder of model files comes in, by default the one that ``EDGEFF_MODELS_DIR`` names; a network in the numbers asked for goes out, its
+A folder of model files comes in, by default the one that ``EDGEFF_MODELS_DIR`` names; a network in the requested numeric goes out, its
 layers named by kind and place. Costs hardly depend on the values of weights; accuracies do, so fresh weights have none.
 """
 
@@ -26,9 +26,9 @@ FOLDER_VARIABLE = "EDGEFF_MODELS_DIR"
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A task of MLPerf Tiny, its network, and the names under which its reference models are kept, by the numbers they compute in.
+    """A task of MLPerf Tiny, its network, and the names of its reference models, by numeric.
 
-    The first name of each is that of this project's own copies, the second that of the files of MLCommons (github.com/mlcommons/tiny).
+    The first name of each is that of this project's copies, the second that of MLCommons' files (github.com/mlcommons/tiny).
     """
 
     task: str
@@ -64,7 +64,7 @@ BENCHMARKS = (
 
 @dataclass(frozen=True)
 class Weights:
-    """A network and where its weights come from, in words. ``known``: they were trained, so that an accuracy means something."""
+    """A network and the source of its weights, in words. ``known``: they were trained, so that an accuracy is meaningful."""
 
     network: Network
     source: str
@@ -72,7 +72,7 @@ class Weights:
 
 
 def models_folder(given: Path | str | None) -> Path | None:
-    """The folder of model files: the given one, else that of the environment, else none. Raises BadInput where it does not exist."""
+    """The folder of model files: the given one, else that of the environment, else none. Raises BadInput if it does not exist."""
     chosen = given or os.environ.get(FOLDER_VARIABLE)
     if not chosen:
         return None
@@ -83,9 +83,9 @@ def models_folder(given: Path | str | None) -> Path | None:
 
 
 def model_file(benchmark: Benchmark, numeric: Numeric, folder: Path | None) -> Path | None:
-    """The file of a benchmark's weights in these numbers: a reference model, or ``NETWORK.NUMERIC.onnx`` as edgeff writes it.
+    """The file of a benchmark's weights in this numeric: a reference model, or ``NETWORK.NUMERIC.onnx`` as edgeff writes it.
 
-    For numbers without a file of their own it is ``NETWORK.onnx``, a float model that is quantised. None where there is none of them.
+    For a numeric without its own file it is ``NETWORK.onnx``, a float model that is quantised. None if there is no such file.
     """
     if folder is None:
         return None
@@ -104,13 +104,13 @@ def weights(benchmark: Benchmark, numeric: Numeric, folder: Path | None, seed: i
 
 
 def weights_tag(benchmark: Benchmark, numeric: Numeric, folder: Path | None) -> str:
-    """A part of a file name that is another one for other weights: the begin of their file's SHA-256, or ``fresh``."""
+    """A part of a file name that differs for other weights: the beginning of their file's SHA-256, or ``fresh``."""
     file = model_file(benchmark, numeric, folder)
     return hashlib.sha256(file.read_bytes()).hexdigest()[:8] if file else "fresh"
 
 
 def with_fresh_head(network: Network, seed: int) -> Network:
-    """A float ``network`` whose last layer with weights has fresh ones from ``seed``: trained features, and a head that has to learn."""
+    """A float ``network`` whose last layer with weights has fresh ones from ``seed``: trained features, and a head that must learn."""
     head = network.trainable[-1]
     shapes = {"input": network.input_shape} | {layer.name: layer.shape for layer in network}
     op = kind(head).replacing(bias="bias" in head.params) if kind(head).weighted else kind(head)
@@ -119,7 +119,7 @@ def with_fresh_head(network: Network, seed: int) -> Network:
 
 
 def numbered(network: Network) -> Network:
-    """``network`` with its layers named by kind and place (``conv2d_1``), as converters name them after everything they fused.
+    """``network`` with its layers named by kind and place (``conv2d_1``), since converters name them after everything they fused.
 
     >>> [layer.name for layer in numbered(structure("4-3-2"))]
     ['dense_1', 'dense_2', 'softmax']
@@ -135,7 +135,7 @@ def numbered(network: Network) -> Network:
 
 
 def benchmark_of(name: str, known: Sequence[Benchmark] = BENCHMARKS) -> Benchmark:
-    """The benchmark of the task ``name``. Raises BadInput for another."""
+    """The benchmark of the task ``name``. Raises BadInput for any other task."""
     for benchmark in known:
         if benchmark.task == name:
             return benchmark

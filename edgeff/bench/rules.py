@@ -1,13 +1,13 @@
-"""Rules beside each other: the same network on the same task by every rule, trained on the host, with what a step costs on a device.
+"""Rules side by side: the same network on the same task with every rule, trained on the host, with the cost of a step on a device.
 
 In comes one point: a task, a network, a rule and a seed. Out goes a trace with the test accuracy of the trained float network (by the
-rule's own way of predicting) and of its int8 form by the generated C, and the MACs and bytes of the rule's float32 program, exact, where it
-runs on a device. The first remark says what a step needs stored. A point that cannot run has a reason in one line instead.
+rule's own way of predicting) and of its int8 form in the generated C, and the MACs and bytes of the rule's float32 program, exact, if it
+runs on a device. The first remark says what a step stores. A point that cannot run has a reason in one line instead.
 
 Every rule sees the same initial weights, split and inputs; images are standardised. The control is the rule ``frozen``. ``bp+norm`` and
-``frozen+norm`` have batch normalisation behind their convolutions while they train, as ``cwc`` brings it; it folds away afterwards, and the
+``frozen+norm`` have batch normalisation after their convolutions in training, as ``cwc`` adds it; it is folded away afterwards, and the
 frozen one has the statistics of a few hundred training samples. ``frozen+ff`` and ``frozen+scff`` are the networks and heads of
-those rules on hidden layers that stay as they were drawn.
+those rules on hidden layers that keep their initial weights.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "frozen+ff": ("ff", {"hidden_rate": 0.0}),
     "frozen+scff": ("scff", {"lr": 0.0, "epochs": 1, "decay_epochs": ()}),
 }
-"""What else is compared on convolutional networks: by its name its rule, and settings."""
+"""The further variants compared on convolutional networks: for each name its rule and settings."""
 COMPARED: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("digits", "64-32-10"): {},
     ("mnist", "cnn_small"): {"epochs": 3, "decay_epochs": (2,)},
     ("cifar10", "cnn_small"): {},
 }
-"""The tasks and networks, with settings that all rules share there: 60,000 images of MNIST make fewer epochs."""
+"""The tasks and networks, with settings that all rules share there: MNIST has 60,000 images, so fewer epochs."""
 OWN: Mapping[tuple[str, str, str], Mapping[str, Any]] = {("mnist", "cnn_small", "scff"): {"goodness": "sample"}}
-"""What one rule has besides: most places of a digit are background, and tell nothing apart."""
+"""Further settings of one rule: most places of a digit are background and carry no information."""
 
 
 def changes_of(task: str, network: str, rule: str) -> dict[str, Any]:
-    """The settings of a compared point that are not the rule's for the network."""
+    """The settings of a compared point that differ from the rule's for the network."""
     return {**COMPARED[task, network], **OWN.get((task, network, rule), {}), **VARIANTS.get(rule, ("", {}))[1]}
 
 
 @dataclass(frozen=True)
 class RulePoint:
-    """One point of the comparison; ``changes`` are settings of the rule other than those it has for the network."""
+    """One point of the comparison; ``changes`` are settings that differ from the rule's for the network."""
 
     task: str
     network: str
@@ -90,7 +90,7 @@ def rule_points(seed: int = 0) -> list[RulePoint]:
 
 
 def run(point: RulePoint) -> Trace:
-    """The trace of ``point``; what the rule, the network or the task refuses is its ``refused``."""
+    """The trace of ``point``; a refusal by the rule, the network or the task goes to its ``refused``."""
     rule = rule_of(point)
     trace = Trace(point.task, point.network, point.rule, "float32", None, "host", point.seed, remarks=(f"stores {rule.stores}",))
     try:
@@ -127,7 +127,7 @@ def test_metric(task: str, trained: Trained, data: Data) -> float:
 
 
 def int8_metric(task: str, network: Network, rule: Rule, data: Data) -> float | None:
-    """The same of the network quantised to int8 after training, by its C on this machine; None where no such program can be made."""
+    """The same of the network quantised to int8 after training, by its C on this machine; None if there is no such program."""
     own = rule.name if rule.predicts_by_rule else None
     try:
         changes = _own_settings(rule, network, "int8") if own else None
@@ -139,13 +139,13 @@ def int8_metric(task: str, network: Network, rule: Rule, data: Data) -> float | 
 
 
 def _own_settings(rule: Rule, network: Network, numeric: Numeric) -> dict[str, Any]:
-    """The settings of the run that the network's metadata records, but those that every rule has or a device has its own of."""
+    """The settings of the run that the network's metadata records, except those that every rule has or that differ on a device."""
     own = {field.name for field in fields(rule.settings)} - {field.name for field in fields(Settings)} - set(rule.device.get(numeric, {}))
     return {name: value for name, value in dict(network.metadata["settings"]).items() if name in own}
 
 
 def with_costs(trace: Trace, network: Network, rule: Rule) -> Trace:
-    """``trace`` with the exact costs of inference and of a learning step in float32, where they run on a device."""
+    """``trace`` with the exact costs of inference and of a learning step in float32, if they run on a device."""
     try:
         infer = cost(deploy(network).program)
         trace = replace(trace, lines=program_costs(infer, EVIDENCE), memory=Memory(weight_bytes=infer.weight_bytes))

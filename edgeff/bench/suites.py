@@ -1,4 +1,4 @@
-"""The comparisons by name, and the running of many configurations: each gives a trace, as soon as it is there."""
+"""The comparisons by name, and the running of many configurations: each gives a trace as soon as it is finished."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgeff.ir import Trace
 
 
 class Runnable(Protocol):
-    """A configuration: ``name`` is the file its result is kept under."""
+    """A configuration: ``name`` is the name of its result file."""
 
     @property
     def name(self) -> str: ...
@@ -29,7 +29,7 @@ class Runnable(Protocol):
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the caller of a suite may choose: the first seed, the folder of model files, and patterns for the names that are run."""
+    """The options of a suite: the first seed, the folder of model files, and patterns for the names to run."""
 
     seed: int = 0
     models: Path | None = None
@@ -46,7 +46,7 @@ SUITES: Mapping[str, Suite] = {
 
 
 def configurations(suite: Suite, wishes: Wishes) -> list[Runnable]:
-    """The configurations of a suite whose names match one of the wished patterns. Raises BadInput where none does."""
+    """The configurations of a suite whose names match one of the patterns. Raises BadInput if none does."""
     every = suite(wishes)
     chosen = [item for item in every if not wishes.only or any(fnmatchcase(item.name, pattern) for pattern in wishes.only)]
     if not chosen:
@@ -57,7 +57,7 @@ def configurations(suite: Suite, wishes: Wishes) -> list[Runnable]:
 
 
 def traces(chosen: Sequence[Runnable], workers: int = 1) -> Iterator[tuple[Runnable, Trace]]:
-    """The traces of many configurations, in parallel over ``workers`` processes, each as soon as it is there."""
+    """The traces of many configurations, in parallel over ``workers`` processes, each as soon as it is finished."""
     parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
     yield from parallel(joblib.delayed(_numbered)(configuration) for configuration in chosen)
 

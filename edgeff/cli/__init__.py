@@ -1,7 +1,7 @@
 """The command line: arguments come in; results go to stdout, progress, notes and refusals to stderr, and an exit status to the caller.
 
-0: done; 1: a check ran and did not hold; 2: refused, with one line ``error: ...``; 130: interrupted; 128 and the signal: terminated, which
-cleans up as an interruption does. Nothing heavy is imported before a command needs it.
+0: done; 1: a check ran and failed; 2: refused, with one line ``error: ...``; 130: interrupted; 128 plus the signal: terminated, which
+cleans up like an interruption. Nothing heavy is imported before a command needs it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TERMINATIONS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if 
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal asked the process to end."""
+    """A signal told the process to end."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Terminated(KeyboardInterrupt):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and ends the process with its exit status."""
     for number in TERMINATIONS:
-        if signal.getsignal(number) == signal.SIG_DFL:  # nohup has SIGHUP ignored
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
             signal.signal(number, _terminate)
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
@@ -59,15 +59,15 @@ def run(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as end:
         return end.exit_code
     except Terminated as end:
-        return _ended(state, f"terminated by {signal.Signals(end.number).name}: nothing unfinished was kept", 128 + end.number)
+        return _ended(state, f"terminated by {signal.Signals(end.number).name}: unfinished output was discarded", 128 + end.number)
     except (KeyboardInterrupt, click.Abort):
-        return _ended(state, "interrupted: nothing unfinished was kept", INTERRUPTED)
+        return _ended(state, "interrupted: unfinished output was discarded", INTERRUPTED)
     except EdgeffError as error:
         return _ended(state, str(error), error.exit_code)
     except click.ClickException as error:
         return _ended(state, _usage(error), 2)
     except BrokenPipeError:
-        # The reader of a pipe has gone; Python would say so again when it flushes stdout at its end.
+        # The reader of a pipe is gone; Python would report it again when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except MemoryError:
@@ -76,29 +76,29 @@ def run(arguments: Sequence[str]) -> int:
         where = f"{error.filename}: " if error.filename else ""
         return _ended(state, f"{where}{error.strerror or error}", 2)
     except Exception as error:  # noqa: BLE001 - whatever happens, the user gets one line
-        return _ended(state, f"unexpected {type(error).__name__}: {error}; run it again with --debug and report what that prints", 2)
+        return _ended(state, f"unexpected {type(error).__name__}: {error}; run it again with --debug and report the output", 2)
     return 0
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
-    """A file that was passed over is a note of one line; other warnings are as Python shows them."""
+    """A skipped file is a note of one line; other warnings are shown as by Python."""
     if issubclass(category, PassedOver):
-        sys.stderr.write(one_line(f"note: passed over: {message}") + "\n")
+        sys.stderr.write(one_line(f"note: skipped: {message}") + "\n")
     else:
         _shown_by_python(message, category, *place, **options)
 
 
 def _terminate(number: int, _frame: FrameType | None) -> None:
     for other in TERMINATIONS:
-        signal.signal(other, signal.SIG_IGN)  # what cleans up is not disturbed again
+        signal.signal(other, signal.SIG_IGN)  # the clean-up is not interrupted again
     raise Terminated(number)
 
 
 def _usage(error: click.ClickException) -> str:
-    """What click says of wrong arguments, as one line that names the help to read."""
+    """click's message on wrong arguments, as one line that names the help to read."""
     context = error.ctx if isinstance(error, click.UsageError) else None
-    said = " ".join(error.format_message().split()).removesuffix(".")
-    return f"{said[:1].lower()}{said[1:]}; see `{context.command_path if context else 'edgeff'} --help`"
+    text = " ".join(error.format_message().split()).removesuffix(".")
+    return f"{text[:1].lower()}{text[1:]}; see `{context.command_path if context else 'edgeff'} --help`"
 
 
 def _ended(state: State, message: str, status: int) -> int:

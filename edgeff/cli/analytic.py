@@ -23,11 +23,11 @@ FILES = (".onnx", ".tflite", ".keras", ".h5")
 
 @click.command("analytic", epilog="Example: edgeff analytic ds_cnn resnet8 --corrected")
 @click.argument("networks", metavar="[NETWORK]...", nargs=-1)
-@click.option("--corrected", is_flag=True, help="Leave out where the published sheet departs from its own conventions.")
-@click.option("--layers", "by_layer", is_flag=True, help="Show the MACs of every layer too.")
+@click.option("--corrected", is_flag=True, help="Leave out the published sheet's departures from its own conventions.")
+@click.option("--layers", "by_layer", is_flag=True, help="Also show the MACs of every layer.")
 @common
 def command(networks: Sequence[str], corrected: bool, by_layer: bool, as_json: bool, seed: int | None) -> None:
-    """Show what training takes by the published analytic table of Pau & Aymone (2023), beside the exact figures of edgeff's programs.
+    """Show the cost of training by the published analytic table of Pau & Aymone (2023), and the exact figures of edgeff's programs.
 
     NETWORK: a registered network, a dense list such as 64-32-10 or a model file. By default the four networks of the publication, whose
     figures are then the published ones to the last digit.
@@ -43,7 +43,7 @@ def command(networks: Sequence[str], corrected: bool, by_layer: bool, as_json: b
         programs = [[*program_figures(network, tuple(RULES), seed or 0, report)] for network in loaded]
     if as_json:
         sheet = {"source": SOURCE, "corrected": corrected, "networks": [sheet_entry(analysis) for analysis in analyses]}
-        print_json({"sheet": sheet, "programs": [program_entry(found) for several in programs for found in several]})
+        print_json({"sheet": sheet, "programs": [program_entry(program) for several in programs for program in several]})
         return
     _print_sheet(analyses)
     if by_layer:
@@ -52,7 +52,7 @@ def command(networks: Sequence[str], corrected: bool, by_layer: bool, as_json: b
 
 
 def _network(name: str, seed: int) -> Network:
-    """The network that ``name`` names, with parameters and its batch normalisation folded; that of a file is called as the file."""
+    """The network called ``name``, with parameters and its batch normalisation folded; that of a file is named after the file."""
     from edgeff.networks import initialised, structure
     from edgeff.ops.canonical import canonical
 
@@ -116,9 +116,9 @@ def _full_label(analysis: Analysis) -> str:
 def _print_sheet(analyses: Sequence[Analysis]) -> None:
     from edgeff.studies.analytic.pau_aymone import RULES, SOURCE
 
-    found = [(a, deviation) for a in analyses for deviation in _deviations(a)]
-    print_line(f"By the conventions of {SOURCE}{', as in the published sheet' if found else ''}")
-    print_line("training RAM in kB (MMAC a training step); one byte a parameter and an activation, one sample at a time")
+    departures = [(a, deviation) for a in analyses for deviation in _deviations(a)]
+    print_line(f"By the conventions of {SOURCE}{', as in the published sheet' if departures else ''}")
+    print_line("training RAM in kB (MMAC per training step); one byte per parameter and activation, one sample at a time")
     rows = [
         [
             _full_label(a),
@@ -134,21 +134,29 @@ def _print_sheet(analyses: Sequence[Analysis]) -> None:
         for a in analyses
         for name, f in ((RULES[rule], figures) for rule, figures in a.rules.items())
     ]
-    headings = ("network", "rule", "MACs a training step", "MACs an inference", "activation bytes", "parameter bytes", "training RAM bytes")
+    headings = (
+        "network",
+        "rule",
+        "MACs per training step",
+        "MACs per inference",
+        "activation bytes",
+        "parameter bytes",
+        "training RAM bytes",
+    )
     print_table(headings, exact)
     print_line("MACs of the parts")
     parts = [asdict(a.parts) for a in analyses]
     print_table(("network", *parts[0]), [[_label(a), *p.values()] for a, p in zip(analyses, parts, strict=True)])
-    if found:
-        print_line("where the published sheet departs from its own conventions (--corrected leaves this out)")
+    if departures:
+        print_line("departures of the published sheet from its own conventions (--corrected leaves them out)")
         print_table(
             ("network", "kind", "what", "adds"),
-            [[_label(a), d["kind"], f"{d['name']}: {d['text']}", _effect(d["effect"])] for a, d in found],
+            [[_label(a), d["kind"], f"{d['name']}: {d['text']}", _effect(d["effect"])] for a, d in departures],
         )
 
 
 def _effect(effect: Mapping[str, int]) -> str:
-    """What a deviation adds, for people: the last part of each figure's name, and the rules it is the same for."""
+    """The effect of a deviation, for people: the last part of each figure's name, and the rules with the same effect."""
     from edgeff.studies.analytic.pau_aymone import RULES
 
     grouped: dict[tuple[str, int], list[str]] = {}
@@ -168,38 +176,46 @@ def _print_layers(analyses: Sequence[Analysis]) -> None:
 def _print_programs(analyses: Sequence[Analysis], programs: Sequence[Sequence[ProgramFigures]]) -> None:
     from edgeff.studies.analytic.pau_aymone import RULES
 
-    print_line("edgeff's own programs, exact, beside the sheet; the arena of a device that learns holds its weights")
-    numerics = [*dict.fromkeys(found.numeric for several in programs for found in several)]
+    print_line("edgeff's own programs, exact, compared with the sheet; the arena of a device that learns contains its weights")
+    numerics = [*dict.fromkeys(by_numeric.numeric for several in programs for by_numeric in several)]
     rows: list[list[object]] = []
     reasons: dict[str, list[str]] = {}
     for analysis, several in zip(analyses, programs, strict=True):
         for rule in (None, *RULES):
-            found = {figures.numeric: figures for figures in several if figures.rule == rule}
-            of = [found.get(numeric) for numeric in numerics]
+            by_numeric = {figures.numeric: figures for figures in several if figures.rule == rule}
+            of = [by_numeric.get(numeric) for numeric in numerics]
             arenas = [(f.learn_arena_bytes if rule else f.infer_arena_bytes) if f else None for f in of]
-            name = RULES[rule] if rule else "inference alone"
+            name = RULES[rule] if rule else "inference only"
             published = analysis.rules[rule] if rule else None
             rows.append(
                 [
                     _label(analysis),
                     name,
-                    _common([f.infer_macs for f in found.values()]),
-                    _common([f.learn_macs for f in found.values()]),
+                    _common([f.infer_macs for f in by_numeric.values()]),
+                    _common([f.learn_macs for f in by_numeric.values()]),
                     published.train_macs if published else None,
                     *arenas,
                     published.ram_bytes if published else None,
                 ]
             )
-            for figures in found.values():
+            for figures in by_numeric.values():
                 if figures.reason:
                     reasons.setdefault(figures.reason, []).append(f"{_label(analysis)} {name} {figures.numeric}")
     arenas_of = [f"arena bytes, {numeric}" for numeric in numerics]
-    headings = ("network", "program", "MACs an inference", "MACs a training step", "sheet: MACs a step", *arenas_of, "sheet: RAM bytes")
+    headings = (
+        "network",
+        "program",
+        "MACs per inference",
+        "MACs per training step",
+        "sheet: MACs per step",
+        *arenas_of,
+        "sheet: RAM bytes",
+    )
     print_table(headings, rows)
     for reason, which in reasons.items():
         print_line(f"no figures: {', '.join(dict.fromkeys(which))}: {reason}")
 
 
 def _common(values: Sequence[int | None]) -> object:
-    """The one value that all figures share, else all of them as text."""
+    """The common value of all figures, else all of them as text."""
     return values[0] if len(set(values)) == 1 else " / ".join("-" if value is None else f"{value:,}" for value in values)

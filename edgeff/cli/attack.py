@@ -1,4 +1,4 @@
-"""``edgeff attack``: how many answers of models stay right when an adversary moves their inputs."""
+"""``edgeff attack``: how many answers of a model stay right when an adversary moves its inputs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 BOTH = "both"
 LOSSES = ("cross-entropy", "margin")
-"""Those of ``edgeff.studies.attack``, which is not imported here because it needs numpy."""
+"""The losses of ``edgeff.studies.attack``, which is not imported here because it needs numpy."""
 
 
 class Shares(ParameterType):
@@ -51,8 +51,8 @@ class Shares(ParameterType):
 @click.option("--steps", type=Whole(1, 10_000), default=20, show_default=True, help="Steps of PGD.")
 @click.option("--start", type=OneOf("start", ("random", "centre")), default="random", show_default=True, help="Where PGD starts.")
 @click.option("--samples", type=Whole(1, 1_000_000), default=1000, show_default=True, help="The most test samples, drawn by the seed.")
-@click.option("--transfer", type=Shares(), help="Also put the examples made on each model at these epsilons to the others.")
-@click.option("-o", "--out", type=OutputFile(".html"), help="A page with the picture to write.")
+@click.option("--transfer", type=Shares(), help="Also test the examples made on each model at these epsilons on the others.")
+@click.option("-o", "--out", type=OutputFile(".html"), help="The page with the picture to write.")
 @common
 def command(
     models: Sequence[str],
@@ -69,7 +69,7 @@ def command(
 ) -> None:
     """Measure float models under FGSM and PGD (L-infinity), with gradients in float64 that are checked by finite differences.
 
-    Accuracies are those of each sample under the worst of the losses. Ends with exit status 1 where the check of a gradient does not hold.
+    Each sample counts under the worst of the losses. Exit status 1 if the check of a gradient fails.
     """
     from edgeff.studies.attack import Attack, Attacked, Carried, Run, Settings, sweep
     from edgeff.studies.attack import transfer as carry
@@ -88,19 +88,19 @@ def command(
     span, *more = set(spans.values())
     if more:
         step = "train them with one seed, or choose the split with --seed"
-        raise BadInput(f"attacking on {task}", got="splits with other ranges of the inputs", allowed="one range", next_step=step)
+        raise BadInput(f"attacking on {task}", got="splits with different input ranges", allowed="one range", next_step=step)
     if transfer:
         _need_shared(parts)
     runs: list[Run] = []
     carried: list[Carried] = []
     with stages() as report:
         for name, model in loaded.items():
-            found = sweep(attacked[name], *parts[name], span, settings, partial(report, f"attacking {name}"))
-            runs.append(Run(name, model.rule, model.seed, found))
+            result = sweep(attacked[name], *parts[name], span, settings, partial(report, f"attacking {name}"))
+            runs.append(Run(name, model.rule, model.seed, result))
         for index, (source, made_on) in enumerate(attacked.items()):
             others = {name: other for name, other in attacked.items() if name != source}
             for eps in transfer or ():
-                report("putting examples to other models", index, len(attacked))
+                report("testing examples on other models", index, len(attacked))
                 answered = carry(made_on, others, *parts[source], eps, span, settings)
                 carried += [Carried(source, victim, eps, *shares) for victim, shares in answered.items()]
     attack = Attack(task, span, settings, tuple(runs), tuple(carried))
@@ -118,7 +118,7 @@ def command(
 
 
 def _names(models: Sequence[str]) -> dict[str, str]:
-    """What each file is called: its stem, or its path where others have the same stem. Raises BadInput for a file named twice."""
+    """The name of each file: its stem, or its path if others have the same stem. Raises BadInput for a file named twice."""
     if len(set(models)) < len(models):
         raise BadInput("models to attack", got="a file named twice", allowed="different files")
     stems = [Path(path).stem for path in models]
@@ -130,12 +130,12 @@ def _attacked(name: str, model: Model) -> Any:
 
     if model.probes:
         step = "attack a model that predicts by its last layer"
-        raise Unsupported(f"attacking {name}", got=f"the prediction of {model.rule}, which no gradient reaches", next_step=step)
+        raise Unsupported(f"attacking {name}", got=f"the prediction of {model.rule}, which has no gradient", next_step=step)
     return Attacked(model.network)
 
 
 def _range(task: str, data: Data) -> tuple[float, float]:
-    """The range of valid inputs, as the task's data say."""
+    """The range of valid inputs, as stated by the task's data."""
     try:
         low, high = map(float, data.metadata["range"])
     except (KeyError, TypeError, ValueError):
@@ -144,7 +144,7 @@ def _range(task: str, data: Data) -> tuple[float, float]:
 
 
 def _drawn(data: Data, samples: int, seed: int) -> tuple[Array, Array]:
-    """At most ``samples`` test samples and their labels, in their order: the first ones alone may be easier than the rest."""
+    """At most ``samples`` test samples and their labels, in their order, since the first ones may be easier than the rest."""
     import numpy as np
 
     chosen = np.arange(len(data.x_test))
@@ -154,7 +154,7 @@ def _drawn(data: Data, samples: int, seed: int) -> tuple[Array, Array]:
 
 
 def _need_shared(parts: Mapping[str, tuple[Array, Array]]) -> None:
-    """Raises BadInput where models are not measured on the same samples, as they split the data by seeds of their own."""
+    """Raises BadInput if models are not measured on the same samples because they split the data by different seeds."""
     import numpy as np
 
     (first, _), *others = parts.values()
@@ -187,7 +187,7 @@ def _print(attack: Attack) -> None:
     ]
     alone = [f"cross-entropy FGSM, {dtype}" for dtype in ("float64", "float32")]
     print_table(("model", "rule", "epsilon", "unmoved", "FGSM", "PGD", *alone, "random signs"), rows)
-    print_line("the float32 gradient through the softmax beside the float64 one, and the check of that by finite differences")
+    print_line("the float32 gradient through the softmax compared with the float64 one, and the check of the latter by finite differences")
     gradients = []
     for run in attack.runs:
         narrow, check = run.sweep.float32, run.sweep.check
@@ -198,6 +198,6 @@ def _print(attack: Attack) -> None:
         ("model", "samples", "all zero", "any sign differs", "signs that differ", "conclusive", "largest error", "check"), gradients
     )
     if attack.carried:
-        print_line("examples made on one model, put to another")
+        print_line("examples made on one model, tested on another")
         rows = [[c.source, c.victim, c.epsilon, percent(c.fgsm), percent(c.pgd)] for c in attack.carried]
-        print_table(("made on", "put to", "epsilon", "FGSM", "PGD"), rows)
+        print_table(("made on", "tested on", "epsilon", "FGSM", "PGD"), rows)

@@ -1,4 +1,4 @@
-"""``edgeff bench``: a table over many configurations, resumed where it was left."""
+"""``edgeff bench``: a table over many configurations, resumed where it stopped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOST_WORKERS = 1024
 
 @click.command("bench", epilog="Example: edgeff bench mlperf-tiny --models models --workers 2 -o runs/mlperf-tiny")
 @click.argument("suite", default="digits")
-@click.option("--workers", type=Whole(1, MOST_WORKERS), default=1, show_default=True, help="Configurations that run at a time.")
+@click.option("--workers", type=Whole(1, MOST_WORKERS), default=1, show_default=True, help="Configurations that run in parallel.")
 @click.option("--models", help="The folder of reference models, for mlperf-tiny. [default: EDGEFF_MODELS_DIR]")
 @click.option("--only", multiple=True, metavar="PATTERN", help="Run those whose names match, such as '*-int8-*'; may be repeated.")
 @click.option("-o", "--out", type=OutputFolder(), help="The folder to write. [default: runs/SUITE]")
@@ -34,7 +34,7 @@ MOST_WORKERS = 1024
 def command(suite: str, workers: int, models: str | None, only: tuple[str, ...], out: Path | None, as_json: bool, seed: int | None) -> None:
     """Run every configuration of a suite (digits, mlperf-tiny, rules) and put them into one report.
 
-    What is finished is kept at once: the same command again goes on from there. --seed is the first seed of each configuration.
+    Finished results are saved at once: the same command resumes from there. --seed is the first seed of each configuration.
     """
     from edgeff.bench import SUITES, Wishes, configurations
     from edgeff.bench import traces as run_all
@@ -46,20 +46,20 @@ def command(suite: str, workers: int, models: str | None, only: tuple[str, ...],
     folder = out or Path("runs") / suite
     check_folder(folder, RUNS)
     chosen = configurations(SUITES[suite], Wishes(seed or 0, models_folder(models), only))
-    kept = folder / RUNS
+    results = folder / RUNS
     try:
-        kept.mkdir(parents=True, exist_ok=True)
+        results.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"output folder '{folder}'", got=error.strerror or str(error), allowed="a path that can be written") from None
     identities = read_identities(folder / IDENTITIES)
-    traces = finished(chosen, kept, identities)
+    traces = finished(chosen, results, identities)
     missing = [item for item in chosen if item.name not in traces]
     if traces:
-        print_note(f"{len(traces)} of {len(chosen)} configurations were finished before")
+        print_note(f"{len(traces)} of {len(chosen)} configurations were already finished")
     with stages() as report:
         report(suite, len(traces), len(chosen))
         for configuration, trace in run_all(missing, workers):
-            with new_file(kept / f"{configuration.name}.json") as path:
+            with new_file(results / f"{configuration.name}.json") as path:
                 path.write_text(json.dumps(to_json([trace]), allow_nan=False), encoding="utf-8")
             identities[configuration.name] = identity(configuration)
             with new_file(folder / IDENTITIES) as path:
@@ -76,7 +76,7 @@ def command(suite: str, workers: int, models: str | None, only: tuple[str, ...],
 
 
 def identity(configuration: Runnable) -> dict[str, str]:
-    """What a result depends on: the configuration with its seed and changes, the settings of its rule, and the version of edgeff."""
+    """The inputs of a result: the configuration with its seed and changes, the settings of its rule, and the version of edgeff."""
     from edgeff.ir import NUMERICS
     from edgeff.rules import find_rule, is_rule
 
@@ -87,7 +87,7 @@ def identity(configuration: Runnable) -> dict[str, str]:
 
 
 def read_identities(file: Path) -> dict[str, dict[str, str]]:
-    """The identities of finished configurations by name; none where they cannot be read: then all are made again."""
+    """The identities of finished configurations by name; none if they cannot be read: then all are run again."""
     try:
         read = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     except (OSError, ValueError):
@@ -98,20 +98,20 @@ def read_identities(file: Path) -> dict[str, dict[str, str]]:
 def finished(chosen: Iterable[Runnable], folder: Path, identities: Mapping[str, Mapping[str, str]]) -> dict[str, Trace]:
     """The traces in ``folder`` by the name of their configuration.
 
-    A file that cannot be read, or was made by another configuration, other settings or another version, counts as missing.
+    A file that cannot be read, or is of another configuration, other settings or another version, counts as missing.
     """
     from edgeff.report import read_runs
 
-    found: dict[str, Trace] = {}
+    done: dict[str, Trace] = {}
     for configuration in chosen:
         file = folder / f"{configuration.name}.json"
         if not file.is_file():
             continue
         if identities.get(configuration.name) != identity(configuration):
-            print_note(f"{file} is made again: it is of another configuration, other settings or another version")
+            print_note(f"{file} is run again: it is of another configuration, other settings or another version")
             continue
         try:
-            (found[configuration.name],) = read_runs(file)
+            (done[configuration.name],) = read_runs(file)
         except (EdgeffError, ValueError) as error:
-            print_note(f"{file} is made again: {error}")
-    return found
+            print_note(f"{file} is run again: {error}")
+    return done

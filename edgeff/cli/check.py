@@ -16,10 +16,10 @@ KINDS = ("rule", "operator", "board", "task")
 @click.command("check", epilog="Example: edgeff check rule pepita")
 @click.argument("kind", type=OneOf("kind of thing", KINDS))
 @click.argument("name")
-@click.option("--slow", is_flag=True, help="Ask what takes more than a few seconds too.")
+@click.option("--slow", is_flag=True, help="Also run the checks that take more than a few seconds.")
 @common
 def command(kind: str, name: str, slow: bool, as_json: bool, seed: int | None) -> None:  # noqa: ARG001 - every command takes a seed
-    """Ask of a plug-in what edgeff's own tests ask of all that is registered; exit 1 when a check does not hold.
+    """Run on a plug-in the checks that edgeff's own tests run on everything registered; exit status 1 if a check fails.
 
     NAME is a registered rule, operator or task (EDGEFF_PLUGIN_DIR names a folder of plug-ins), or a board's name or file.
     """

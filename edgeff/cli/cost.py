@@ -1,4 +1,4 @@
-"""``edgeff cost``: what a model takes, known before anything is built."""
+"""``edgeff cost``: the cost of a model, before anything is built."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ALL = "all"
 @click.command("cost", epilog="Example: edgeff cost m.onnx --rule pepita --numeric int8 --board rpi_pico")
 @click.argument("model")
 @click.option("--rule", help="What learns; see `edgeff list rules`. [default: inference only]")
-@click.option("--board", help="Say whether it fits this board, or `all`; see `edgeff list boards`.")
+@click.option("--board", help="Show whether it fits this board, or `all`; see `edgeff list boards`.")
 @tail
 @replay
 @numeric
@@ -46,7 +46,7 @@ def command(
 ) -> None:
     """Show multiply-accumulates, weights, activations and the arena of inference and of a learning step.
 
-    MODEL is a file, or the name of a network, which then has fresh weights. The figures are exact: those of the firmware that
+    MODEL is a file, or the name of a network, which then gets fresh weights. The figures are exact: those of the firmware that
     `edgeff build` makes.
     """
     from edgeff.device.boards import load_board, load_boards
@@ -90,8 +90,10 @@ def command(
     if rule:
         rows.append([f"learning step of {rule}", *learn.values(), _ratio(whole.memory), whole.memory.flash_bytes])
     rows += [[f"line {name}", figures["macs"], None, None, None, None] for name, figures in further.items()]
-    print_table(("", "MACs", "arena bytes", "no arena is below", "ratio", "constant bytes"), rows)
-    print_line(f"weights {whole.weight_bytes:,} bytes; a program that learns keeps them in the arena, with their start values as constants")
+    print_table(("", "MACs", "arena bytes", "lower bound", "ratio", "constant bytes"), rows)
+    print_line(
+        f"weights {whole.weight_bytes:,} bytes; a program that learns keeps them in the arena, with their initial values as constants"
+    )
     if board == ALL:
         print_line("")
         print_boards(fit, f"with a learning step of {rule}" if rule else "inference only")
@@ -107,7 +109,7 @@ def _arena(memory: MemoryPlan | None) -> dict[str, int | None]:
 
 
 def _ratio(memory: MemoryPlan) -> str:
-    """How far the arena is above what no plan can beat, as a factor."""
+    """The ratio of the arena to the lower bound of any plan."""
     return f"{memory.arena_bytes / max(memory.lower_bound_bytes, 1):.2f}"
 
 
@@ -138,14 +140,14 @@ def layer_costs(program: Program) -> list[dict[str, Any]]:
 
 
 def board_fit(deployment: Deployment, board: Board, memory: MemoryPlan) -> dict[str, Any]:
-    """Whether the program fits the board, how many bytes stay free (negative: are missing), and what to do where it does not.
+    """Whether the program fits the board, how many bytes stay free (negative: are missing), and what to do if it does not.
 
-    Of flash only the constants are known before a build: code comes on top.
+    For flash only the constants are known before a build: the code is added to them.
     """
     from edgeff.device.simulate import fits, require_fit
 
     free, flash = -fits(deployment.program, board), board.flash_bytes - memory.flash_bytes
-    found = {
+    record = {
         "name": board.name,
         "fits": free >= 0 and flash >= 0,
         "free_ram_bytes": free,
@@ -155,7 +157,7 @@ def board_fit(deployment: Deployment, board: Board, memory: MemoryPlan) -> dict[
     }
     if free >= 0 and flash >= 0:
         taken = f"{free:,} of {board.ram_bytes:,} bytes of RAM and {flash:,} of {board.flash_bytes:,} of flash, before the code, stay free"
-        return found | {"summary": f"fits {board.name}: {taken}"}
+        return record | {"summary": f"fits {board.name}: {taken}"}
     missing = [f"{-flash:,} bytes of flash too few, of {board.flash_bytes:,}"] if flash < 0 else []
     advice = "choose a smaller network, int8 or another board"
     try:
@@ -163,17 +165,14 @@ def board_fit(deployment: Deployment, board: Board, memory: MemoryPlan) -> dict[
     except DoesNotFit as error:
         missing.insert(0, f"{-free:,} bytes of RAM too few, of {board.ram_bytes:,}")
         advice = error.next_step if flash >= 0 else advice
-    return found | {"summary": f"does not fit {board.name}: {' and '.join(missing)}; {advice}"}
+    return record | {"summary": f"does not fit {board.name}: {' and '.join(missing)}; {advice}"}
 
 
 def print_boards(fit: Sequence[dict[str, Any]], what: str) -> None:
-    """Prints one row a board: what stays free, or by how many bytes the program does not fit."""
-    rows = [
-        [found["name"], found["fits"], found["ram_bytes"], found["free_ram_bytes"], found["flash_bytes"], found["free_flash_bytes"]]
-        for found in fit
-    ]
-    print_line(f"boards, {what}; free bytes that are negative are missing, and of flash the code still has to go off")
-    print_table(("board", "fits", "RAM", "of it free", "flash", "of it free"), rows)
-    for found in fit:
-        if not found["fits"]:
-            print_line(str(found["summary"]))
+    """Prints one row per board: the free bytes, or the missing ones if the program does not fit."""
+    rows = [[row["name"], row["fits"], row["ram_bytes"], row["free_ram_bytes"], row["flash_bytes"], row["free_flash_bytes"]] for row in fit]
+    print_line(f"boards, {what}; negative free bytes are missing; the code still has to be subtracted from the free flash")
+    print_table(("board", "fits", "RAM", "free RAM", "flash", "free flash"), rows)
+    for row in fit:
+        if not row["fits"]:
+            print_line(str(row["summary"]))

@@ -1,4 +1,4 @@
-"""``edgeff demo``: the whole road on the embedded default, offline."""
+"""``edgeff demo``: the whole workflow on the embedded default, offline."""
 
 from __future__ import annotations
 

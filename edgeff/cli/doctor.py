@@ -21,7 +21,7 @@ TIME_LIMIT_S = 20
 
 @dataclass(frozen=True)
 class Finding:
-    """Something edgeff uses: its version, None where it is missing, what it is for and how to get it."""
+    """Something edgeff uses: its version (None if missing), its purpose and how to get it."""
 
     name: str
     version: str | None
@@ -50,7 +50,7 @@ HOST_COMPILERS = ("cc", "gcc", "clang")
 
 
 def programs() -> list[tuple[tuple[str, ...], str, str]]:
-    """Programs by their names, with what each is for and how to get it: the host's compiler, and what the cores ask for."""
+    """Programs by their names, with their purpose and how to get them: the host's compiler, and those that the cores need."""
     from edgeff.device.emulation.qemu_process import package
     from edgeff.device.toolchains import TOOLCHAINS
     from edgeff.device.toolchains.gcc import Gcc
@@ -62,8 +62,8 @@ def programs() -> list[tuple[tuple[str, ...], str, str]]:
         if options := core.emulators.get("qemu"):
             served.setdefault(options[0], []).append(name)
     return [
-        (HOST_COMPILERS, "the C on this machine, counting (ziglang takes its place)", "apt-get install gcc"),
-        *(((tool.program,), f"build with {tool.name} (ziglang takes its place)", tool.how_to_get) for tool in gccs),
+        (HOST_COMPILERS, "the C on this machine, counting (or ziglang)", "apt-get install gcc"),
+        *(((tool.program,), f"build with {tool.name} (or ziglang)", tool.how_to_get) for tool in gccs),
         *(
             ((emulator,), f"the target qemu: {', '.join(names)}", f"apt-get install {package(emulator)}")
             for emulator, names in sorted(served.items())
@@ -75,15 +75,15 @@ def programs() -> list[tuple[tuple[str, ...], str, str]]:
 @common
 def command(as_json: bool, seed: int | None) -> None:  # noqa: ARG001 - every command takes a seed
     """Show what is installed, what is missing and how to get it."""
-    found = [Finding("edgeff", version(), "", ""), Finding("python", platform.python_version(), "everything", "")]
-    found += [Finding(name, _package(name), use, f"pip install '{source}'", required) for name, use, source, required in PACKAGES]
-    found += [Finding(names[0], _program(names), use, how, required=False) for names, use, how in programs()]
+    findings = [Finding("edgeff", version(), "", ""), Finding("python", platform.python_version(), "everything", "")]
+    findings += [Finding(name, _package(name), use, f"pip install '{source}'", required) for name, use, source, required in PACKAGES]
+    findings += [Finding(names[0], _program(names), use, how, required=False) for names, use, how in programs()]
     if as_json:
-        print_json([asdict(finding) for finding in found])
+        print_json([asdict(finding) for finding in findings])
         return
-    rows = [[f.name, f.version or "missing", f.needed_for, "" if f.version else f.how_to_get] for f in found]
+    rows = [[f.name, f.version or "missing", f.needed_for, "" if f.version else f.how_to_get] for f in findings]
     print_table(("name", "version", "needed for", "how to get it"), rows)
-    missing = [finding.name for finding in found if finding.required and finding.version is None]
+    missing = [finding.name for finding in findings if finding.required and finding.version is None]
     print_line(f"missing: {', '.join(missing)}" if missing else "everything that is required is installed")
 
 
@@ -95,7 +95,7 @@ def _package(name: str) -> str | None:
 
 
 def _program(names: Sequence[str]) -> str | None:
-    """The first line in which the first installed of the programs states its version."""
+    """The first line of the version output of the first installed program."""
     path = next(filter(None, map(shutil.which, names)), None)
     if path is None:
         return None

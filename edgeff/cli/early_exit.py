@@ -1,4 +1,4 @@
-"""``edgeff early-exit``: what a model's layers know before the last one."""
+"""``edgeff early-exit``: the predictions of a model's layers before the last one."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from edgeff.errors import BadInput, Unsupported
     type=Real(-100.0, 100.0),
     default=1.0,
     show_default=True,
-    help="A threshold is the mean of the training margins minus so many standard deviations: more of them stop earlier.",
+    help="A threshold is the mean of the training margins minus this many standard deviations; a larger number stops earlier.",
 )
 @common
 def command(model: str, task: str, deviations: float, as_json: bool, seed: int | None) -> None:
-    """Let each sample stop at the first layer that is sure of its class, and compare that with the whole network.
+    """Let each sample stop at the first layer that is certain of its class, and compare that with the whole network.
 
-    For rules whose layers predict alone, such as Forward-Forward that probes. Thresholds come from training data; no label of a test sample
-    has a say in where it stops.
+    For rules whose layers predict on their own, such as Forward-Forward with probing. Thresholds come from training data; no label of a
+    test sample influences where it stops.
     """
     import numpy as np
     from threadpoolctl import threadpool_limits
@@ -40,7 +40,7 @@ def command(model: str, task: str, deviations: float, as_json: bool, seed: int |
     if loaded.rule is None:
         raise BadInput(f"model '{model}'", got="no known rule", allowed="one trained by edgeff")
     if loaded.network.input_quant is not None:
-        raise Unsupported("an early exit", got=loaded.network.numeric, allowed="float32", next_step="take the float model")
+        raise Unsupported("an early exit", got=loaded.network.numeric, allowed="float32", next_step="use the float model")
     data = load_task(task, split_seed(loaded, task, seed), loaded.network)
     data.need("train")
     data.need("test")
@@ -60,7 +60,7 @@ def command(model: str, task: str, deviations: float, as_json: bool, seed: int |
         }
         for index, name in enumerate(limits.layers)
     ]
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "task": task,
         "rule": loaded.rule,
         "samples": len(right),
@@ -73,14 +73,14 @@ def command(model: str, task: str, deviations: float, as_json: bool, seed: int |
         "macs_full": done.full_macs,
     }
     if as_json:
-        print_json(found | {"layers": rows})
+        print_json(figures | {"layers": rows})
         return
     shown = [[row["name"], row["threshold"], percent(row["share"]), percent(row["accuracy"])] for row in rows]
     print_table(["layer", "threshold", "exits here", "accuracy of those"], shown)
     print_table(
         ["", "accuracy", "layers", "MACs"],
         [
-            ["early exit", percent(found["accuracy"]), found["mean_layers"], round(found["mean_macs"])],
-            ["whole network", percent(found["accuracy_full"]), float(len(limits.layers)), done.full_macs],
+            ["early exit", percent(figures["accuracy"]), figures["mean_layers"], round(figures["mean_macs"])],
+            ["whole network", percent(figures["accuracy_full"]), float(len(limits.layers)), done.full_macs],
         ],
     )

@@ -1,7 +1,7 @@
 """The ways to run a model: samples come in, the best class and the outputs of each go out.
 
 ``edgeff`` is the program run by the kernels' NumPy twins, ``c`` the same program as C on this machine. ``onnxruntime``, ``litert`` and
-``tflm`` run the exported file. They know layers only: of a model whose rule predicts by probing they run the head.
+``tflm`` run the exported file. They support only layers: for a model whose rule predicts by probing they run the head.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an engine made of n samples: the best class of each (n,), and the real outputs (n, outputs)."""
+    """An engine's result for n samples: the best class of each (n,), and the real outputs (n, outputs)."""
 
     best: NDArray[np.int64]
     outputs: Array
 
 
 def outcome(engine: str, model: Model, x: Array, progress: Progress) -> Outcome:
-    """What ``engine`` makes of samples x (n, *input shape) float32.
+    """The result of ``engine`` for samples x (n, *input shape) float32.
 
-    Raises MissingTool when the engine is not installed, Unsupported when it cannot run the model.
+    Raises MissingTool if the engine is not installed, Unsupported if it cannot run the model.
     """
     return ENGINES[engine](model, x, progress)
 
 
 def predictions(engine: str, model: Model, x: Array, progress: Progress) -> NDArray[np.int64]:
-    """The best class (n,) of each sample, as ``outcome``."""
+    """The best class (n,) of each sample, as in ``outcome``."""
     return outcome(engine, model, x, progress).best
 
 
 def runs_head(engine: str, model: Model) -> bool:
-    """Whether the engine runs another reading of the model than the rule's own."""
+    """Whether the engine predicts otherwise than the rule itself."""
     return model.probes and engine not in ("edgeff", "c")
 
 
@@ -104,7 +104,7 @@ def _tflm(model: Model, x: Array, progress: Progress) -> Outcome:
 
 
 def _of_tflite(model: Model, raw: Array) -> Outcome:
-    """Classes by the raw scores, of which the first largest counts; real outputs by the last layer's quantisation."""
+    """Classes from the raw scores (the first of the largest); real outputs from the last layer's quantisation."""
     quant = model.network.layers[-1].quant.get("output")
     real = raw if quant is None else (np.asarray(raw, np.float64) - quant.zero_point) * quant.scale[0]
     return _of_outputs(np.asarray(real, np.float32))
@@ -125,7 +125,7 @@ ENGINES: Mapping[str, Callable[[Model, Array, Progress], Outcome]] = {
 
 
 def _counted(total: int, progress: Progress) -> Callable[[], None]:
-    """A function that is called after each sample."""
+    """A function to be called after each sample."""
     count = itertools.count(1)
     return lambda: progress(next(count), total)
 

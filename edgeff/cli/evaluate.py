@@ -1,4 +1,4 @@
-"""``edgeff evaluate``: how good a model is, by any of the engines."""
+"""``edgeff evaluate``: the quality of a model, with any of the engines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENGINES = ("edgeff", "onnxruntime", "litert", "tflm", "c")
 def command(model: str, task: str, split: str, engine: str, as_json: bool, seed: int | None) -> None:
     """Measure a model, float or int8, on a task, by the task's metric.
 
-    The data are split by the seed that the model was trained with, so that test data stay unseen.
+    The data are split by the seed of the model's training, so that test data stay unseen.
     """
     from edgeff.bench.metrics import measured, metric_of
     from edgeff.cli.engines import outcome, runs_head
@@ -31,11 +31,11 @@ def command(model: str, task: str, split: str, engine: str, as_json: bool, seed:
     data.need("test" if split == "test" else "train")
     metric = metric_of(task)
     with progress(f"{engine} on {task}") as report:
-        found = outcome(engine, loaded, x, report)
-    right = float((found.best == labels).mean())
-    value = right if metric == "accuracy" else measured(metric, loaded.network, x, found.outputs, labels, files)
+        result = outcome(engine, loaded, x, report)
+    right = float((result.best == labels).mean())
+    value = right if metric == "accuracy" else measured(metric, loaded.network, x, result.outputs, labels, files)
     if runs_head(engine, loaded):
-        print_note(f"{engine} knows layers only: it runs the head of this model, not the probing of {loaded.rule}")
+        print_note(f"{engine} supports only layers: it runs the head of this model instead of the probing of {loaded.rule}")
     if as_json:
         print_json({"task": task, "metric": metric, "value": value, "samples": len(x), "engine": engine})
         return

@@ -1,4 +1,4 @@
-"""``edgeff export``: a model as ONNX, as TFLite, or as C that infers and, where asked, learns."""
+"""``edgeff export``: a model as ONNX, as TFLite, or as C that infers and, if requested, learns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EXAMPLE_SAMPLES = 4
 
 
 class Formats(NamedTuple):
-    """The options that say what the program computes in and what it keeps."""
+    """The options for the program's number formats and replay memory."""
 
     numeric: str | None
     train_layers: str
@@ -39,7 +39,7 @@ class Formats(NamedTuple):
 @click.option("--to", "form", type=OneOf("format", FORMATS), required=True, help="What to write.")
 @click.option("--with-training", is_flag=True, help="With the learning step; C only.")
 @click.option("--rule", help="The rule of the learning step. [default: the one the model was trained with]")
-@click.option("--prefix", help="What the C's names begin with, so that models share a firmware: wake_ gives wake_init. [default: eff_]")
+@click.option("--prefix", help="The prefix of C names, so that several models share a firmware: wake_ gives wake_init. [default: eff_]")
 @click.option("--board", help="Refuse C that does not fit this board; see `edgeff list boards`.")
 @tail
 @replay
@@ -75,7 +75,7 @@ def command(
     check_output_file(out, f".{form}")
     if with_training:
         raise Unsupported(
-            f"training in {form}", got="--with-training", allowed="--to c", next_step=f"{form} holds inference alone: leave it out"
+            f"training in {form}", got="--with-training", allowed="--to c", next_step=f"{form} holds inference only: leave it out"
         )
     options = {
         "--rule": rule,
@@ -103,7 +103,7 @@ def _file(model: Model, form: str, out: Path, as_json: bool) -> None:
     with new_file(out) as path:
         (write_onnx if form == "onnx" else write_tflite)(model.network, path)
     if model.probes:
-        print_note(f"{form} knows layers only: the file holds the head of this model, not the probing of {model.rule}")
+        print_note(f"{form} supports only layers: the file holds the head of this model instead of the probing of {model.rule}")
     _done({"to": form, "path": str(out), "bytes": out.stat().st_size}, f"wrote {out}: {out.stat().st_size:,} bytes", as_json)
 
 
@@ -174,14 +174,14 @@ def _rule(model: Model, with_training: bool, rule: str | None) -> str | None:
     if rule or model.rule:
         return rule or model.rule
     raise BadInput(
-        "option --with-training", got="a model of no known rule", allowed=", ".join(registry.rules), next_step="name it: --rule R"
+        "option --with-training", got="a model without a known rule", allowed=", ".join(registry.rules), next_step="name it: --rule R"
     )
 
 
 def example_samples(model: Model, deployment: Deployment, seed: int | None) -> tuple[Array | None, Array | None]:
-    """The first test samples of the model's task, in the program's dtype, and their labels; None where the task is not known.
+    """The first test samples of the model's task, in the program's dtype, and their labels; None if the task is not known.
 
-    None too where the program starts from the raw samples of a task, which the loaded task has turned into features already.
+    Also None if the program starts from the raw samples of a task, which the loaded task has already turned into features.
     """
     if model.task is None or deployment.network.input_shape != model.network.input_shape:
         return None, None
@@ -193,7 +193,7 @@ def example_samples(model: Model, deployment: Deployment, seed: int | None) -> t
 
 
 def _command(file: str, with_training: bool, rule: str | None, prefix: str, formats: Formats) -> str:
-    """The command as the header of the C states it: without folders, so that the same model gives the same bytes everywhere."""
+    """The command for the header of the C: without folders, so that the same model gives the same bytes everywhere."""
     words = ["edgeff", "export", Path(file).name, "--to", "c"]
     words += ["--with-training", "--rule", str(rule)] if with_training else []
     words += ["--prefix", prefix] if prefix else []

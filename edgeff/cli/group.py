@@ -1,4 +1,4 @@
-"""The commands by name, each in a module of its own that is imported when the command is asked for."""
+"""The commands by name, each in its own module that is imported on use."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ COMMANDS: Mapping[str, str] = {
     "report": "report",
     "doctor": "doctor",
 }
-"""Command -> module of this package, in the order in which they are used; ``list`` and ``import`` are Python's own words."""
+"""Command -> module of this package, in the order of use; ``list`` and ``import`` are reserved in Python."""
 
 
 @dataclass
 class State:
-    """What the arguments say about the whole run; ``debug``: errors show where they were raised."""
+    """The options of the whole run; ``debug``: errors show where they were raised."""
 
     debug: bool = False
 
@@ -63,14 +63,14 @@ class Commands(click.Group):
 
 
 def show_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
-    """Prints the version and ends the run, where it was asked for."""
+    """Prints the version and exits, if requested."""
     if asked:
         click.echo(f"edgeff {version()}")
         context.exit()
 
 
 def set_debug(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
-    """Notes that errors shall show where they were raised."""
+    """Makes errors show where they were raised."""
     if asked and isinstance(context.obj, State):
         context.obj.debug = True
 
@@ -82,7 +82,7 @@ def set_debug(context: click.Context, _parameter: click.Parameter, asked: bool) 
 def group(context: click.Context) -> None:
     """Trains neural networks on microcontrollers without back-propagation.
 
-    The road: train, quantize, export, verify, cost, build, profile, simulate. `edgeff demo` goes all of it.
+    The workflow: train, quantize, export, verify, cost, build, profile, simulate. `edgeff demo` runs all of it.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())

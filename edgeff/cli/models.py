@@ -1,6 +1,6 @@
-"""A model file and where it came from: what commands need to choose a task, a rule and a seed when the user names none.
+"""A model file and its origin, from which commands choose a task, a rule and a seed if the user names none.
 
-Metadata of a file made elsewhere may hold anything; what is not as edgeff writes it counts as unknown.
+Metadata of a file made elsewhere may hold anything; anything not in edgeff's form counts as unknown.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Model:
-    """A network and what its metadata says: the task and the rule it was trained with (None: unknown), the seed of both, the settings.
+    """A network and its metadata: the task and the rule of its training (None: unknown), the seed of both, the settings.
 
     ``fresh``: it has no file; its parameters were drawn from the seed.
     """
@@ -37,29 +37,29 @@ class Model:
 
     @property
     def predicts_by_rule(self) -> bool:
-        """Whether the model's rule has a way of predicting of its own, which is not the network's forward pass."""
+        """Whether the model's rule predicts in its own way instead of by the network's forward pass."""
         from edgeff.rules import find_rule
 
         return self.rule is not None and find_rule(self.rule).predicts_by_rule
 
     @property
     def probes(self) -> bool:
-        """Whether the rule's prediction is another one than that of the network's last layer, the head."""
+        """Whether the rule's prediction differs from that of the network's last layer, the head."""
         return self.predicts_by_rule and self.settings.get("predict") != "head"
 
     def trained_settings(self) -> Any:
-        """The settings of the model's rule that it was trained with; those that the file does not tell are the rule's own."""
+        """The settings of the model's rule in its training; those missing from the file are the rule's defaults."""
         from edgeff.rules import find_rule
 
         settings = find_rule(str(self.rule)).settings
         known = {field.name: getattr(settings, field.name) for field in fields(settings)}
-        told = {name: tuple(value) if isinstance(value, list) else value for name, value in self.settings.items() if name in known}
-        return replace(settings, **{name: value for name, value in told.items() if isinstance(value, type(known[name]))})
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in self.settings.items() if name in known}
+        return replace(settings, **{name: value for name, value in values.items() if isinstance(value, type(known[name]))})
 
     def rule_settings(self, rule: str, numeric: str) -> dict[str, Any]:
-        """The settings by which the model predicts, for a device that goes on with the model's own ``rule``; {} for any other rule.
+        """The settings by which the model predicts, for a device that continues with the model's own ``rule``; {} for any other rule.
 
-        Left out are those of the optimiser and those that the rule sets for a device of this numeric.
+        Those of the optimiser and those that the rule sets for a device in this numeric are left out.
         """
         from edgeff.rules import Settings, find_rule
 
@@ -93,9 +93,9 @@ def load_model(path: str | Path) -> Model:
 
 
 def load_model_or_network(text: str, seed: int | None = None) -> Model:
-    """The model in the file ``text``; where there is no such file, the network of that name with fresh weights.
+    """The model in the file ``text``; if there is no such file, the network of that name with fresh weights.
 
-    What it costs does not depend on their values. Raises BadInput as ``load_model`` and ``edgeff.networks.structure`` do.
+    The cost does not depend on their values. Raises BadInput as ``load_model`` and ``edgeff.networks.structure`` do.
     """
     from edgeff import registry
     from edgeff.networks import initialised, structure
@@ -110,14 +110,14 @@ def load_model_or_network(text: str, seed: int | None = None) -> Model:
 
 
 def split_seed(model: Model, task: str, seed: int | None) -> int:
-    """The seed that splits the task's data: by default the model's. Another one is noted, for it mixes training and test data."""
+    """The seed that splits the task's data: by default the model's. Another one prints a note, since it mixes training and test data."""
     if seed is not None and seed != model.seed and task == model.task:
-        print_note(f"seed {seed} splits {task} otherwise than seed {model.seed} of the model's training: it may have seen test samples")
+        print_note(f"seed {seed} splits {task} differently from seed {model.seed} of the model's training: it may have seen test samples")
     return model.seed if seed is None else seed
 
 
 def load_task(task: str, seed: int, network: Network | None = None) -> Data:
-    """The data of a task, split by ``seed``. Raises BadInput for an unknown task, and where ``network`` does not fit it."""
+    """The data of a task, split by ``seed``. Raises BadInput for an unknown task, and if ``network`` does not fit it."""
     from edgeff import registry
 
     data: Data = registry.tasks[task].load(seed)
@@ -141,7 +141,7 @@ def _check_fits(network: Network, task: str, data: Data) -> None:
 
 
 def rule_of(rule: str | None, chosen: str, network: Network) -> str | None:
-    """The rule that trains the ``chosen`` layers alone: a composition with frozen layers below them, where they are not all.
+    """The rule that trains only the ``chosen`` layers: a composition with frozen layers below them, if they are not all.
 
     Raises BadInput for layers that have nothing to learn, or that are not the last ones.
     """
@@ -174,13 +174,13 @@ def make_deployment(
     data: Data | None = None,
     features: str | None = None,
 ) -> Deployment:
-    """``model`` as a program: what predicts and, with a ``rule``, learns.
+    """``model`` as a program that predicts and, with a ``rule``, learns.
 
-    ``numeric`` is by default the model's own and ``seed`` the model's; ``tail_numeric`` is that of what the last rule of a composition
-    trains, or without a rule of ``train_layers``; ``replay`` is a ring of samples to learn from again; ``changes`` are settings of the
-    rule for the device, as texts. With ``features``, the name of a task, the program starts from the task's raw samples. A float model is
-    quantised on ``data``, or on the task ``calibrate``, by default that of its metadata. Raises BadInput and Unsupported as
-    ``edgeff.deploy`` does; BadInput for settings without a rule, or where there is nothing to calibrate on.
+    ``numeric`` is by default the model's own and ``seed`` the model's; ``tail_numeric`` is that of the layers that the last rule of a
+    composition trains, or without a rule of ``train_layers``; ``replay`` is a ring of samples to learn from again; ``changes`` are settings
+    of the rule for the device, as strings. With ``features``, the name of a task, the program starts from the task's raw samples. A float
+    model is quantised on ``data``, or on the task ``calibrate``, by default that of its metadata. Raises BadInput and Unsupported as
+    ``edgeff.deploy`` does; BadInput for settings without a rule, or if there is nothing to calibrate on.
     """
     from edgeff.ir import Headroom
     from edgeff.networks import random_inputs, reproduces_input
@@ -212,15 +212,15 @@ def make_deployment(
     target = "input" if reproduces_input(model.network) else "class"
     options: dict[str, Any] = {"rule": used, "changes": chosen, "seed": seed, "target": target}
     options |= {"numeric": numbers, "tail_numeric": tail_numeric, "replay": replay}
-    made = deploy(model.network, x, headroom=headroom, **options)
+    deployment = deploy(model.network, x, headroom=headroom, **options)
     if features is not None:
-        network = _from_samples(made.network, features)
-        made = deploy(network, **options)
-    return made if rule or used is None else replace(made, program=inference_only(made.program))
+        network = _from_samples(deployment.network, features)
+        deployment = deploy(network, **options)
+    return deployment if rule or used is None else replace(deployment, program=inference_only(deployment.program))
 
 
 def _from_samples(network: Network, task: str) -> Network:
-    """``network`` behind the layer that computes the features of ``task`` from its raw samples; BadInput for a task without such."""
+    """``network`` after the layer that computes the features of ``task`` from its raw samples; BadInput for a task without features."""
     from edgeff import registry
     from edgeff.ops.mfcc import with_features
 
@@ -238,12 +238,12 @@ def _calibration(model: Model, numeric: str, calibrate: str | None, seed: int) -
     task = calibrate or model.task
     if task is None:
         step = "name the task: --calibrate TASK"
-        raise BadInput(f"quantising to {numeric}", got="a model of no known task", allowed=", ".join(registry.tasks), next_step=step)
+        raise BadInput(f"quantising to {numeric}", got="a model without a known task", allowed=", ".join(registry.tasks), next_step=step)
     return load_task(task, seed, model.network if calibrate is None else None)
 
 
 def inference_only(program: Program) -> Program:
-    """``program`` with the line ``infer`` alone: its variables are constants, and what only other lines used is gone."""
+    """``program`` with only the line ``infer``: its variables become constants, and tensors used only by other lines are removed."""
     line = program.lines["infer"]
     used = {name for call in line.calls for name in (*call.outputs, *call.inputs)} | {*line.arguments, *line.results}
     tensors = {

@@ -1,4 +1,4 @@
-"""The options that commands share, and the kinds of values they take; each refuses in the words of ``EdgeffError``."""
+"""The options that commands share, and the types of their values; each refuses with an ``EdgeffError``."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 if TYPE_CHECKING:
     ParameterType = click.ParamType[Any]
 else:
-    ParameterType = click.ParamType  # generic since click 8.4 only
+    ParameterType = click.ParamType  # generic only since click 8.4
 
 LARGEST_SEED = 2**32 - 1
 NUMERICS = ("float32", "int16", "int8")
-"""Those of ``edgeff.ir``, which is not imported here because it needs numpy."""
+"""The numerics of ``edgeff.ir``, which is not imported here because it needs numpy."""
 _MODEL_SUFFIXES = (".onnx", ".tflite", ".keras", ".h5")
 _OTHER_SUFFIXES = (".c", ".h", ".html", ".json", ".npz", ".toml", ".elf")
 
@@ -63,7 +63,7 @@ class Real(ParameterType):
 
 
 class OneOf(ParameterType):
-    """One of a few words; ``what`` they are called."""
+    """One of a few words; ``what`` names them."""
 
     def __init__(self, what: str, words: Sequence[str]) -> None:
         self.name, self.words = what, tuple(words)
@@ -78,7 +78,7 @@ class OneOf(ParameterType):
 
 
 class Change(ParameterType):
-    """``key=value``, as a pair of texts."""
+    """``key=value``, as a pair of strings."""
 
     name = "key=value"
 
@@ -92,7 +92,7 @@ class Change(ParameterType):
 
 
 class OutputFile(ParameterType):
-    """A path that a file can be written to, checked before the work is done; ``suffix`` is the one that tells what will be in it."""
+    """A path to which a file can be written, checked before the work is done; ``suffix`` is the one for its format."""
 
     name = "file"
 
@@ -105,7 +105,7 @@ class OutputFile(ParameterType):
 
 
 class OutputFolder(ParameterType):
-    """A folder to write to: a new name (missing parents are made), or an existing folder."""
+    """A folder to write to: a new name (missing parents are created), or an existing folder."""
 
     name = "folder"
 
@@ -115,10 +115,10 @@ class OutputFolder(ParameterType):
 
 
 def check_output_file(path: Path, suffix: str) -> None:
-    """Returns nothing; raises BadInput when no file can be written to ``path``, or its suffix promises another kind than ``suffix``."""
+    """Raises BadInput if no file can be written to ``path``, or its suffix is that of another format than ``suffix``."""
     what = f"output file '{path}'"
     if suffix and path.suffix.lower() != suffix and path.suffix.lower() in (*_MODEL_SUFFIXES, *_OTHER_SUFFIXES):
-        raise BadInput(what, got=f"the suffix {path.suffix}", allowed=f"{suffix}, for that is what is written")
+        raise BadInput(what, got=f"the suffix {path.suffix}", allowed=f"{suffix}, the format that is written")
     try:
         if path.is_dir():
             raise BadInput(what, got="a folder", allowed="the name of a file")
@@ -130,7 +130,7 @@ def check_output_file(path: Path, suffix: str) -> None:
 
 
 def check_output_folder(path: Path) -> None:
-    """Returns nothing; raises BadInput when ``path`` is no folder and none can be made there."""
+    """Raises BadInput if ``path`` is not a folder and none can be created there."""
     what = f"output folder '{path}'"
     try:
         if path.exists() and not path.is_dir():
@@ -150,7 +150,7 @@ def _check_parent(folder: Path, given: Path, what: str) -> None:
     if not folder.is_dir():
         raise BadInput(what, got=f"'{shown}', which is a file", allowed="a path in an existing folder")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise BadInput(what, got=f"no right to write in '{shown}'", allowed="a path that can be written")
+        raise BadInput(what, got=f"no permission to write in '{shown}'", allowed="a path that can be written")
 
 
 def _shown(parameter: click.Parameter | None) -> str:
@@ -158,7 +158,7 @@ def _shown(parameter: click.Parameter | None) -> str:
 
 
 def common(function: F) -> F:
-    """A command with the options that every one has: ``as_json``, ``seed`` (None unless given) and ``--debug``."""
+    """A command with the common options: ``as_json``, ``seed`` (None unless given) and ``--debug``."""
     for option in (
         click.option(
             "--debug", is_flag=True, expose_value=False, is_eager=True, callback=set_debug, help="Show where an error was raised."
@@ -171,17 +171,17 @@ def common(function: F) -> F:
 
 
 def changes(function: F) -> F:
-    """A command with ``--set key=value``: ``changes``, a tuple of pairs of texts."""
-    return click.option("--set", "changes", type=Change(), multiple=True, help="A setting of the rule. Can be given several times.")(
-        function
-    )
+    """A command with ``--set key=value``: ``changes``, a tuple of pairs of strings."""
+    return click.option("--set", "changes", type=Change(), multiple=True, help="A setting of the rule. May be repeated.")(function)
 
 
 def numeric(function: F) -> F:
-    """A command with ``--numeric`` (None unless given) and ``--calibrate``, for float models that shall run in integers."""
+    """A command with ``--numeric`` (None unless given) and ``--calibrate``, for float models to be run in integers."""
     for option in (
-        click.option("--calibrate", metavar="TASK", help="The task a float model is quantised on. [default: the one it was trained on]"),
-        click.option("--numeric", type=OneOf("numeric", NUMERICS), help="The numbers of the program. [default: the model's]"),
+        click.option(
+            "--calibrate", metavar="TASK", help="The task on which a float model is quantised. [default: the one it was trained on]"
+        ),
+        click.option("--numeric", type=OneOf("numeric", NUMERICS), help="The number format of the program. [default: the model's]"),
     ):
         function = option(function)
     return function
@@ -191,7 +191,9 @@ def tail(function: F) -> F:
     """A command with ``--train-layers`` ("all" unless given) and ``--tail-numeric`` (None unless given)."""
     for option in (
         click.option(
-            "--tail-numeric", type=OneOf("numeric", NUMERICS), help="The numbers of the layers that learn. [default: those of the others]"
+            "--tail-numeric",
+            type=OneOf("numeric", NUMERICS),
+            help="The number format of the layers that learn. [default: that of the others]",
         ),
         click.option("--train-layers", default="all", show_default=True, help="The layers that learn: the last ones, joined by commas."),
     ):
@@ -200,7 +202,7 @@ def tail(function: F) -> F:
 
 
 class ReplaySetting(ParameterType):
-    """A ring of samples, as ``edgeff.program.lower.Replay``: the count of its entries, then ``key=value`` pairs."""
+    """A ring of samples, as ``edgeff.program.lower.Replay``: the number of its entries, then ``key=value`` pairs."""
 
     name = "n[,key=value]"
 
@@ -212,7 +214,7 @@ class ReplaySetting(ParameterType):
 
 def replay(function: F) -> F:
     """A command with ``--replay`` (None unless given): a ring of samples that the rule learns from again."""
-    text = "Keep so many samples and learn from them again: 64, or 64,steps=2,keep=last,saved=no."
+    text = "Keep this many samples and learn from them again: 64, or 64,steps=2,keep=last,saved=no."
     return click.option("--replay", type=ReplaySetting(), help=text)(function)
 
 

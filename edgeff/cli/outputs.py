@@ -13,13 +13,13 @@ GENERATED = "eff_*.[ch]"
 
 
 def is_kernel(path: Path) -> bool:
-    """Whether a file is named as a generated kernel is: one that a new output does not have is no longer used."""
+    """Whether a file has the name of a generated kernel: if a new output does not contain it, it is no longer used."""
     return path.match(GENERATED)
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """A temporary path for what shall be at ``path``: see ``edgeff.atomic.new_file``. Raises BadInput when it cannot be written."""
+    """A temporary path for the file to be at ``path``: see ``edgeff.atomic.new_file``. Raises BadInput if it cannot be written."""
     try:
         with atomic.new_file(path) as temporary:
             yield temporary
@@ -33,10 +33,10 @@ def new_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(path: Path, marker: str, stale: Callable[[Path], bool] = is_kernel) -> Iterator[Path]:
-    """A temporary folder for what shall be at ``path``: see ``edgeff.atomic.new_folder``.
+    """A temporary folder for the output to be at ``path``: see ``edgeff.atomic.new_folder``.
 
-    A folder that exists must be empty or hold ``marker``, the file (or pattern of files) by which an earlier output is known.
-    Raises BadInput otherwise, or when it cannot be written.
+    An existing folder must be empty or contain ``marker``, the file (or pattern of files) that identifies an earlier output.
+    Raises BadInput otherwise, or if it cannot be written.
     """
     check_folder(path, marker)
     try:
@@ -47,7 +47,7 @@ def new_folder(path: Path, marker: str, stale: Callable[[Path], bool] = is_kerne
 
 
 def check_folder(path: Path, marker: str) -> None:
-    """Returns nothing; raises BadInput when the folder ``path`` holds files but not ``marker``."""
+    """Raises BadInput if the folder ``path`` contains files but not ``marker``."""
     if path.is_dir() and not any(path.glob(marker)) and (others := sorted(entry.name for entry in path.iterdir())):
         raise BadInput(
             f"output folder '{path}'",

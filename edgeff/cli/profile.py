@@ -1,4 +1,4 @@
-"""``edgeff profile``: what one inference and one learning step take on an emulated board."""
+"""``edgeff profile``: the cost of one inference and one learning step on an emulated board."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def command(
 ) -> None:
     """Count instructions and cycles by layer and by function, and flash, arena and stack.
 
-    MODEL is a file, or the name of a network, which then has fresh weights.
+    MODEL is a file, or the name of a network, which then gets fresh weights.
     """
     import numpy as np
 
@@ -103,7 +103,7 @@ def command(
 
 
 def _print_calls(title: str, program: Program, calls: Sequence[Call], known: LineCost) -> None:
-    """Prints one line of calls: what each makes, its share of the instructions, and how many of them a multiply-accumulate takes."""
+    """Prints one line of calls: the output of each, its share of the instructions, and its instructions per multiply-accumulate."""
     from edgeff.report.layer_names import short_names
 
     cost, rows = known.cost, known.calls
@@ -117,7 +117,7 @@ def _print_calls(title: str, program: Program, calls: Sequence[Call], known: Lin
     body.append(["total", "", "", "", cost.macs, cost.instructions, 100.0, cost.cycles, _a_mac(cost)])
     exact = f"{cost.instructions:,} instructions, {cost.evidence}"
     print_line(f"{title}: {exact if cost.latency_s is None else f'{1000 * cost.latency_s:.3f} ms ({cost.evidence})'}")
-    print_table(("layer", "kernel", "stage", "output", "MACs", "instructions", "%", "cycles", "instructions a MAC"), body)
+    print_table(("layer", "kernel", "stage", "output", "MACs", "instructions", "%", "cycles", "instructions per MAC"), body)
 
 
 def _a_mac(cost: Cost | CallCost) -> float | None:

@@ -1,7 +1,7 @@
-"""The exact figures of edgeff's programs for a network: inference alone, and a learning step of some rules, in each numeric.
+"""The exact figures of edgeff's programs for a network: inference only, and a learning step of some rules, in each numeric.
 
-In comes a network with parameters; nothing is trained and no data are read, for neither MACs nor bytes depend on values. What does not
-lower, or would lower without learning in every layer that the rule trains, has a reason in place of figures.
+In comes a network with parameters; nothing is trained and no data are read, since neither MACs nor bytes depend on values. A program that
+does not lower, or would lower without learning in every layer that the rule trains, has a reason instead of figures.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NUMERICS: tuple[Numeric, ...] = ("int8", "float32")
 
 @dataclass(frozen=True)
 class ProgramFigures:
-    """Inference alone, with the weights as constants, and a learning step of ``rule`` (None: none) with the weights in the arena."""
+    """Inference only, with the weights as constants, and a learning step of ``rule`` (None: none) with the weights in the arena."""
 
     network: str
     rule: str | None
@@ -40,7 +40,7 @@ class ProgramFigures:
 
 
 def program_figures(network: Network, rules: Sequence[str], seed: int, report: Callable[[str, int, int], None]) -> Iterator[ProgramFigures]:
-    """The figures of ``network`` without a rule and with each of ``rules``; ``report(what, done, total)`` is told before each."""
+    """The figures of ``network`` without a rule and with each of ``rules``; ``report(what, done, total)`` is called before each."""
     x = random_inputs(network, seed) if network.input_quant is None else None
     target = "class" if kind(network.layers[-1]).probabilities else "input"
     numerics = NUMERICS if network.input_quant is None else (network.numeric,)
@@ -60,9 +60,9 @@ def program_figures(network: Network, rules: Sequence[str], seed: int, report: C
 
 
 def require_learning(deployment: Deployment, rule: str) -> None:
-    """Raises Unsupported, naming the kinds of layers, where the program holds weights as constants that the rule is to train."""
+    """Raises Unsupported, naming the kinds of layers, if the program holds weights as constants that the rule is to train."""
     variable, constant = ({tensor.layer for tensor in deployment.program.by_role(role)} for role in ("variable", "constant"))
     left = [layer for layer in find_rule(rule).learns(deployment.network) if layer.name in constant - variable]
     if left:
         kinds = ", ".join(sorted({layer.kind for layer in left}))
-        raise Unsupported(f"learning by {rule} on a device", got=f"layers of kind {kinds}, which it leaves as they are")
+        raise Unsupported(f"learning by {rule} on a device", got=f"layers of kind {kinds}, which it does not change")

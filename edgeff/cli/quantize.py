@@ -25,9 +25,9 @@ WORRYING_LOSS = 0.05
 @click.command("quantize", epilog="Example: edgeff quantize m.onnx --calibrate digits -o m.int8.onnx")
 @click.argument("model")
 @click.option("--calibrate", required=True, metavar="TASK", help="The task whose training data give the ranges.")
-@click.option("--numeric", type=OneOf("numeric", ("int8", "int16")), default="int8", show_default=True, help="The integers.")
+@click.option("--numeric", type=OneOf("numeric", ("int8", "int16")), default="int8", show_default=True, help="The integer format.")
 @click.option("--per-channel/--per-tensor", default=None, help="Weight scales; only per-tensor ones can learn. [default: TFLite's]")
-@click.option("--rule", help="Leave room for learning by this rule on the device. [default: inference only]")
+@click.option("--rule", help="Leave room for learning with this rule on the device. [default: inference only]")
 @output_model
 @common
 def command(
@@ -41,7 +41,7 @@ def command(
     from edgeff.rules import find_rule
 
     if numeric == "int16":
-        step = f"keep the float model and give --numeric {numeric} to export, build, profile or simulate"
+        step = f"keep the float model and pass --numeric {numeric} to export, build, profile or simulate"
         raise Unsupported(f"a model file in {numeric}", got="no form for it in ONNX", allowed="int8", next_step=step)
     loaded = load_model(model)
     data = load_task(calibrate, loaded.seed if seed is None else seed, loaded.network)
@@ -56,36 +56,36 @@ def command(
         x, labels = data.x_train[:CHECKED_SAMPLES], data.y_train[:CHECKED_SAMPLES]
         metric = metric_of(calibrate)
         if metric == "auc" and len(set(labels.tolist())) < 2:
-            metric = "mse"  # an autoencoder's training part is normal samples alone
-        found = {}
+            metric = "mse"  # an autoencoder's training part has only normal samples
+        measures = {}
         with progress("checking") as report:
             for name, each in (("float", loaded), ("quantized", quantised)):
                 made = outcome("edgeff", each, x, report)
                 share = metric == "accuracy"
-                found[name] = float((made.best == labels).mean()) if share else measured(metric, each.network, x, made.outputs, labels)
-    before, after = found["float"], found["quantized"]
+                measures[name] = float((made.best == labels).mean()) if share else measured(metric, each.network, x, made.outputs, labels)
+    before, after = measures["float"], measures["quantized"]
     if metric in SHARES and before - after > WORRYING_LOSS:
         print_note(f"quantising lost {percent(before - after)} on the training samples; calibrate on representative data")
     scales = {layer.quant["weight"].per_channel for layer in network.trainable}
-    kept = "per channel" if scales == {True} else "per tensor" if scales == {False} else "per channel, dense per tensor"
+    scale_words = "per channel" if scales == {True} else "per tensor" if scales == {False} else "per channel, dense per tensor"
     if as_json:
-        result = {"task": calibrate, "numeric": numeric, "weight_scales": kept, "per_channel": scales == {True}, "samples": len(x)}
-        print_json(result | {metric: found, "model": str(out)})
+        result = {"task": calibrate, "numeric": numeric, "weight_scales": scale_words, "per_channel": scales == {True}, "samples": len(x)}
+        print_json(result | {metric: measures, "model": str(out)})
         return
     headings = ["task", "numeric", "weight scales", f"{metric} of float, {len(x)} training samples", f"of {numeric}, the same samples"]
-    print_table(headings, [[calibrate, numeric, kept, measure_text(metric, before), measure_text(metric, after)]])
+    print_table(headings, [[calibrate, numeric, scale_words, measure_text(metric, before), measure_text(metric, after)]])
     print_line(f"wrote {out}")
 
 
 def _headroom(model: Model, rule: str | None, numeric: Any) -> Headroom | None:
-    """The room that a rule needs to learn, None without one."""
+    """The headroom that a rule needs to learn, None without a rule."""
     from edgeff.rules import find_rule
 
     if rule is None:
         return None
     item = find_rule(rule)
     if item.prepare_needed(model.network):
-        step = f"train it by {rule}, or keep the float model and give --numeric {numeric} to `edgeff simulate`"
-        raise BadInput(f"rule {rule}", got="a network without the layers it needs", allowed=f"a model trained by {rule}", next_step=step)
+        step = f"train it with {rule}, or keep the float model and pass --numeric {numeric} to `edgeff simulate`"
+        raise BadInput(f"rule {rule}", got="a network without the layers it needs", allowed=f"a model trained with {rule}", next_step=step)
     room: Headroom = item.headroom(model.network, item.device_settings(numeric), numeric)
     return room

@@ -1,4 +1,4 @@
-"""``edgeff report``: one page with the pictures, from the runs of one or more folders."""
+"""``edgeff report``: one page with pictures, from the runs of one or more folders."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def command(
         return
     print_line(f"{trace.network} learns {task} on the emulated {machine.name}")
     print_table(
-        ("rule", "numeric", "samples", "accuracy before", "accuracy after", "flash", "static RAM", "stack", "instructions a step"),
+        ("rule", "numeric", "samples", "accuracy before", "accuracy after", "flash", "static RAM", "stack", "instructions per step"),
         [
             [
                 learns,

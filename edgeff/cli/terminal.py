@@ -1,4 +1,4 @@
-"""What people and machines see: tables and JSON on stdout, progress and notes on stderr. Text from files is shown on one line, escaped."""
+"""Output for people and machines: tables and JSON on stdout, progress and notes on stderr. Text from files is shown escaped on one line."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def print_line(text: str) -> None:
 
 
 def print_note(text: str) -> None:
-    """Prints one line that is no result, such as a warning, to stderr."""
+    """Prints one line that is not a result, such as a warning, to stderr."""
     sys.stderr.write(one_line(f"note: {text}") + "\n")
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Prints a table and an empty line; a column of numbers stands at the right, with separators of thousands, None as ``-``."""
+    """Prints a table and an empty line; a column of numbers is right-aligned, with thousands separators, None as ``-``."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -86,14 +86,14 @@ def percent(share: float | None) -> str:
 
 @contextmanager
 def progress(what: str) -> Iterator[Progress]:
-    """A function ``(done, total)`` that moves a bar on stderr; where stderr is no terminal it does nothing."""
+    """A function ``(done, total)`` that moves a bar on stderr; if stderr is not a terminal it does nothing."""
     with stages() as report:
         yield lambda done, total: report(what, done, total)
 
 
 @contextmanager
 def stages() -> Iterator[Stages]:
-    """A function ``(what, done, total)`` that moves a bar on stderr and names what is being done; nothing where stderr is no terminal."""
+    """A function ``(what, done, total)`` that moves a bar on stderr and names the current stage; nothing if stderr is not a terminal."""
     if not sys.stderr.isatty():
         yield lambda _what, _done, _total: None
         return

@@ -1,4 +1,4 @@
-"""``edgeff theory``: the differential equations of AFA and PEPITA beside simulation."""
+"""``edgeff theory``: the differential equations of AFA and PEPITA compared with simulation."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ MOST_INPUTS, MOST_SEEDS, MOST_UNITS = 100_000, 1_000, 16
 @click.option("--hidden", type=Whole(1, MOST_UNITS), default=2, show_default=True, help="Hidden units of the student.")
 @click.option("--teacher", type=Whole(1, MOST_UNITS), default=2, show_default=True, help="Hidden units of the teacher.")
 @click.option("--lr", type=Real(0.0, 1e3), default=1.0, show_default=True, help="Learning rate.")
-@click.option("--seeds", type=Whole(1, MOST_SEEDS), default=10, show_default=True, help="Simulations, all from the same start.")
-@click.option("--alpha", type=Real(0.0, 1e5), default=50.0, show_default=True, help="How long they learn: samples over inputs.")
+@click.option("--seeds", type=Whole(1, MOST_SEEDS), default=10, show_default=True, help="Simulations, all with the same start.")
+@click.option("--alpha", type=Real(0.0, 1e5), default=50.0, show_default=True, help="How long they learn: samples / inputs.")
 @click.option("--scale", "scales", type=Real(0.0, 10.0), multiple=True, help="A scale of PEPITA's feedback.  [default: 0.05 and 0.005]")
-@click.option("-o", "--out", type=OutputFile(".html"), help="A page with the pictures.")
+@click.option("-o", "--out", type=OutputFile(".html"), help="The page with the pictures to write.")
 @common
 def command(
     n: int,
@@ -50,7 +50,7 @@ def command(
 
     chosen = tuple(dict.fromkeys(scales)) or (PUBLISHED_SCALE, PUBLISHED_SCALE / 10)
     with progress("AFA and PEPITA, simulated") as report:
-        found = compare(
+        comparison = compare(
             n, hidden=hidden, teacher=teacher, lr=lr, seeds=seeds, alpha=alpha, feedback_scales=chosen, seed=seed or 0, report=report
         )
     if out is not None:
@@ -58,24 +58,24 @@ def command(
         from edgeff.report.html.theory import theory_page
 
         with new_file(out) as path:
-            path.write_text(theory_page(found, installed_versions()), encoding="utf-8")
+            path.write_text(theory_page(comparison, installed_versions()), encoding="utf-8")
     if as_json:
-        print_json(entry(found) | {"seed": seed or 0})
+        print_json(entry(comparison) | {"seed": seed or 0})
         return
-    _print(found)
+    _print(comparison)
     if out is not None:
         print_line(f"wrote {out}")
 
 
-def entry(found: Comparison) -> dict[str, Any]:
+def entry(comparison: Comparison) -> dict[str, Any]:
     """The comparison as JSON: arrays over ``alphas``."""
     return {
-        "n": found.n,
-        "hidden": len(found.start.v),
-        "teacher": len(found.start.teacher_v),
-        "lr": found.lr,
-        "seeds": len(found.lines[0].simulated),
-        "alphas": found.alphas.tolist(),
+        "n": comparison.n,
+        "hidden": len(comparison.start.v),
+        "teacher": len(comparison.start.teacher_v),
+        "lr": comparison.lr,
+        "seeds": len(comparison.lines[0].simulated),
+        "alphas": comparison.alphas.tolist(),
         "lines": [
             {
                 "rule": line.rule,
@@ -84,49 +84,49 @@ def entry(found: Comparison) -> dict[str, Any]:
                 "simulation": line.mean.tolist(),
                 "deviation": line.deviation.tolist(),
                 "relative_error": line.relative_error.tolist(),
-                "beyond_afa": found.beyond_afa(line).tolist(),
+                "beyond_afa": comparison.beyond_afa(line).tolist(),
                 "alignment": {"theory": line.theory.alignments.tolist(), "simulation": line.alignment.tolist()},
             }
-            for line in found.lines
+            for line in comparison.lines
         ],
-        "bp": found.bp.errors.tolist(),
-        "frozen": found.frozen.errors.tolist(),
+        "bp": comparison.bp.errors.tolist(),
+        "frozen": comparison.frozen.errors.tolist(),
     }
 
 
-def _print(found: Comparison) -> None:
-    afa, *others = found.lines
-    print_line(f"generalisation error by the equations and simulated with {found.n:,} inputs, mean of {len(afa.simulated)} seeds")
-    places = sorted({round(i * (len(found.alphas) - 1) / (SHOWN - 1)) for i in range(SHOWN)})
-    headings = ["alpha", "AFA, theory", "simulation", "apart, %"]
-    headings += [f"PEPITA {line.feedback_scale:g}, {what}" for line in others for what in ("theory", "simulation", "apart, %")]
+def _print(comparison: Comparison) -> None:
+    afa, *others = comparison.lines
+    print_line(f"generalisation error by the equations and simulated with {comparison.n:,} inputs, mean of {len(afa.simulated)} seeds")
+    places = sorted({round(i * (len(comparison.alphas) - 1) / (SHOWN - 1)) for i in range(SHOWN)})
+    headings = ["alpha", "AFA, theory", "simulation", "difference, %"]
+    headings += [f"PEPITA {line.feedback_scale:g}, {what}" for line in others for what in ("theory", "simulation", "difference, %")]
     rows = [
         [
-            f"{found.alphas[i]:.4g}",
+            f"{comparison.alphas[i]:.4g}",
             *(
                 cell
-                for line in found.lines
+                for line in comparison.lines
                 for cell in (
                     f"{line.theory.errors[i]:.5f}",
                     f"{line.mean[i]:.5f}",
                     f"{100 * line.relative_error[i]:.2f}",
                 )
             ),
-            f"{found.bp.errors[i]:.5f}",
-            f"{found.frozen.errors[i]:.5f}",
+            f"{comparison.bp.errors[i]:.5f}",
+            f"{comparison.frozen.errors[i]:.5f}",
         ]
         for i in places
     ]
     print_table([*headings, "gradient descent, theory", "frozen control, theory"], rows)
-    print_line(f"over the whole curve ({len(found.alphas)} points)")
+    print_line(f"over the whole curve ({len(comparison.alphas)} points)")
     summary = [
         [
             f"PEPITA {line.feedback_scale:g}" if line.feedback_scale else "AFA",
             f"{100 * line.relative_error.max():.2f}",
             f"{100 * (line.deviation / line.theory.errors).max():.2f}",
-            f"{100 * found.beyond_afa(line).max():.2f}" if line.feedback_scale else None,
+            f"{100 * comparison.beyond_afa(line).max():.2f}" if line.feedback_scale else None,
         ]
-        for line in found.lines
+        for line in comparison.lines
     ]
     print_table(
         ("rule", "from its theory, at most %", "deviation over seeds, at most %", "from AFA on the same samples, at most %"), summary

@@ -67,9 +67,9 @@ def command(
     metric = metric_of(task)
     parts = {"train": (data.x_train, data.y_train, None), "test": (data.x_test, data.y_test, data.files_test)}
     if metric == "auc" and item.target == "input":
-        del parts["train"]  # an autoencoder sees normal samples only
-    found = {name: measured(metric, trained.network, x, trained.scores(x), y, files) for name, (x, y, files) in parts.items()}
-    model = replace(trained.network, metadata=dict(trained.network.metadata) | {metric: found})
+        del parts["train"]  # an autoencoder is trained on normal samples only
+    measures = {name: measured(metric, trained.network, x, trained.scores(x), y, files) for name, (x, y, files) in parts.items()}
+    model = replace(trained.network, metadata=dict(trained.network.metadata) | {metric: measures})
     with new_file(out) as path:
         write_onnx(model, path)
     size = canonical(model).parameters

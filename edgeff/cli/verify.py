@@ -1,4 +1,4 @@
-"""``edgeff verify``: every execution of a model against every other."""
+"""``edgeff verify``: compares every execution of a model with every other."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def command(
     as_json: bool,
     seed: int | None,
 ) -> None:
-    """Run a model in every way there is and compare the results; exit 1 on a difference that is not allowed."""
+    """Run a model in every available execution and compare the results; exit status 1 on a difference that is not allowed."""
     from edgeff.device.boards import load_board
     from edgeff.verify import verify
 
@@ -72,7 +72,7 @@ def command(
     if as_json:
         print_json(result.to_json())
     else:
-        print_line(f"{network.name}, {len(x)} samples; what differs from the NumPy twins, which define the result")
+        print_line(f"{network.name}, {len(x)} samples; differences from the NumPy twins, which define the result")
         headings = ("execution", "what", "elements", "differing", "max difference", "allowed", "note")
         print_table(headings, _rows(result, [layer.name for layer in network]))
         for skipped in result.skipped:
@@ -82,7 +82,7 @@ def command(
 
 
 def _rows(result: Verification, layers: list[str]) -> list[list[object]]:
-    """The comparisons for people: layers by their short names, and whom an execution is compared with where it is not the twins."""
+    """The comparisons for people: layers by their short names, and the reference of a comparison if it is not the twins."""
     from edgeff.report.layer_names import short_names
     from edgeff.verify import TWIN
 
@@ -97,7 +97,7 @@ def _rows(result: Verification, layers: list[str]) -> list[list[object]]:
 
 
 def _samples(model: Model, seed: int | None) -> Array:
-    """Test samples of the model's task; else random ones over all of an integer input's range, or around 0."""
+    """Test samples of the model's task; else random ones over the whole range of an integer input, or around 0."""
     import numpy as np
 
     from edgeff.ops import raw_input
@@ -118,7 +118,7 @@ def _seed(model: Model, seed: int | None) -> int:
 
 
 def _rule(model: Model) -> str | None:
-    """The rule whose learning steps are compared too: the model's own, where the model can learn as it is."""
+    """The rule whose learning steps are also compared: the model's own, if the model can learn as it is."""
     from edgeff.errors import Unsupported
 
     if model.rule is None:
@@ -143,7 +143,7 @@ def read_inputs(file: str, model: Model) -> Array:
         if not Path(file).is_file():
             raise BadInput(what, got="a folder or device" if Path(file).exists() else "no such file", allowed=allowed)
         if not zipfile.is_zipfile(file):
-            raise BadInput(what, got="no .npz file", allowed=allowed)
+            raise BadInput(what, got="not an .npz file", allowed=allowed)
         with zipfile.ZipFile(file) as archive:
             names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
             size_bytes = sum(info.file_size for info in archive.infolist())

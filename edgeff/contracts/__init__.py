@@ -1,6 +1,6 @@
 """What every rule, operator, board and task is held to, as functions that the author of a plug-in runs too (and ``edgeff check``).
 
-A failed check is CheckFailed, one line that says what was expected and what was found. edgeff's own tests ask the same of everything that
+A failed check is CheckFailed, one line with the expected and the actual result. edgeff's own tests run the same checks on everything that
 is registered.
 """
 
@@ -22,9 +22,9 @@ __all__ = ["Check", "check_board", "check_operator", "check_rule", "check_task"]
 
 
 def check_rule(rule: Rule | str, *, slow: bool = False) -> None:
-    """Raises CheckFailed unless a registered rule, or the one of that name, does what is asked of every rule.
+    """Raises CheckFailed unless a registered rule, or the one of that name, fulfils the contract of rules.
 
-    ``slow``: the comparison with frozen hidden layers too, a minute. It needs a C compiler of the host. About ten seconds a rule.
+    ``slow``: also the comparison with frozen hidden layers, a minute. Needs a C compiler on the host. About ten seconds per rule.
     """
     item = find_rule(rule) if isinstance(rule, str) else rule
     hold(f"rule {item.name}", item, rules.CHECKS, slow=slow)
@@ -42,7 +42,7 @@ def check_operator(operator: type[Operator] | str) -> None:
 
 
 def check_board(board: Board | str | Path) -> None:
-    """Raises CheckFailed unless a board, by its name or its file, can be built for and emulated; BadInput for a file that is no board.
+    """Raises CheckFailed unless a board, by its name or its file, can be built for and emulated; BadInput for a file that is not a board.
 
     >>> check_board("rpi_pico")
     """
@@ -51,7 +51,7 @@ def check_board(board: Board | str | Path) -> None:
 
 
 def check_task(task: Task | str) -> None:
-    """Raises CheckFailed unless a task, or the registered one of that name, gives the data it says, its two parts apart.
+    """Raises CheckFailed unless a task, or the registered one of that name, gives the data that it states, with separate parts.
 
     >>> check_task("digits")
     """

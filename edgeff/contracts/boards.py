@@ -1,4 +1,4 @@
-"""What every board is held to: what its file says is known to the cores, targets and toolchains of this installation."""
+"""The contract of every board: its file matches the cores, targets and toolchains of this installation."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from edgeff.ir import Board
 
 
 def can_be_built_for(board: Board) -> None:
-    """The toolchains that it has flags for are known."""
+    """The toolchains for which it has flags are known."""
     unknown = sorted(board.toolchains.keys() - TOOLCHAINS.keys())
     require(not unknown, f"toolchains of board {board.name}", got=", ".join(unknown), allowed=", ".join(TOOLCHAINS))
 
 
 def can_be_emulated(board: Board) -> None:
-    """Each of its targets emulates its core; QEMU's has a machine."""
+    """Each of its targets emulates its core; for QEMU a machine is given."""
     emulators = core_of(board).emulators
     unknown = sorted(set(board.targets) - emulators.keys())
     require(not unknown, f"targets of board {board.name}", got=", ".join(unknown), allowed=", ".join(emulators))
@@ -26,7 +26,7 @@ def can_be_emulated(board: Board) -> None:
 
 
 def states_its_sources(board: Board) -> None:
-    """No value stands without a source."""
+    """No value is without a source."""
     empty = [name for name, source in board.sources.items() if not source.strip()]
     require(not empty, f"sources of board {board.name}", got=f"none for {', '.join(empty)}", allowed="a document and its page")
 
@@ -36,4 +36,4 @@ CHECKS: Sequence[Check[Board]] = (
     Check("its targets emulate its core", can_be_emulated),
     Check("every value has a source", states_its_sources),
 )
-"""Every check of a board. What is wrong in the file itself is refused where it is read (``edgeff.device.boards``)."""
+"""Every check of a board. Errors in the file itself are refused when it is read (``edgeff.device.boards``)."""

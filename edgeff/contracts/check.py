@@ -1,4 +1,4 @@
-"""A check: one thing that every registered item of a kind is held to, with a sentence for a name and one line for a failure."""
+"""A check: one requirement on every registered item of a kind, with a sentence for a name and one line for a failure."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def always(item: Any) -> bool:  # noqa: ARG001 - the signature of ``Check.applie
 
 @dataclass(frozen=True, slots=True)
 class Check(Generic[T]):
-    """``ask(item)`` raises CheckFailed where the item does not do what ``name`` says.
+    """``ask(item)`` raises CheckFailed if the item does not do what ``name`` says.
 
-    ``applies`` says whether the question makes sense for an item. ``slow``: it takes more than a few seconds.
+    ``applies`` says whether the check makes sense for an item. ``slow``: it takes more than a few seconds.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Check(Generic[T]):
     slow: bool = False
 
     def failure(self, item: T) -> str:
-        """One line that says what does not hold, empty where all is well. Whatever the item raises is a failure."""
+        """One line that says what does not hold, empty if the check passes. Any exception of the item is a failure."""
         try:
             self.ask(item)
         except EdgeffError as error:
@@ -46,14 +46,14 @@ def require(holds: bool, what: str, *, got: object = "", allowed: object = "", n
 
 
 def outcomes(item: T, checks: Sequence[Check[T]], *, slow: bool) -> Iterator[tuple[str, str]]:
-    """For each check that applies its name and the line that says how it failed, empty where it held; the slow ones with ``slow`` alone."""
+    """For each applicable check its name and its failure line, empty if it passed; the slow ones only with ``slow``."""
     for check in checks:
         if check.applies(item) and (slow or not check.slow):
             yield check.name, check.failure(item)
 
 
 def hold(what: str, item: T, checks: Sequence[Check[T]], *, slow: bool) -> None:
-    """Raises CheckFailed with the first failure and their count, where any check fails; all of them are run."""
+    """Raises CheckFailed with the first failure and their count, if any check fails; all of them are run."""
     results = list(outcomes(item, checks, slow=slow))
     failures = [line for _, line in results if line]
     if failures:

@@ -1,6 +1,7 @@
-"""What every learning rule is held to: its two readings agree in every number format, it is deterministic, keeps shapes, and learns.
+"""The contract of every learning rule: its two forms agree in every number format, it is deterministic, keeps shapes, and learns.
 
-The network is small and the data are the handwritten digits, which are always at hand. Controls: shuffled labels, and frozen hidden layers.
+The network is small and the data are the handwritten digits, which are always available. Controls: shuffled labels, and frozen hidden
+layers.
 """
 
 from __future__ import annotations
@@ -32,17 +33,17 @@ from edgeff.verify.step import compare_step
 
 SEED = 3
 STEPS = 100
-"""Learning steps whose changes are compared with those of ``step`` in integers; a ratio is then known to a few per cent."""
+"""Learning steps whose changes are compared with those of ``step`` in integers; a ratio is then accurate to a few per cent."""
 EXACT_STEPS = 25
 LEARNED, CHANCE = 0.6, 0.3
-"""The accuracy on ten classes that a rule reaches, and the one that it does not reach with shuffled labels."""
+"""The accuracy on ten classes that a rule must reach, and the one that it must not reach with shuffled labels."""
 MARGIN = 0.03
-"""Over frozen hidden layers."""
+"""Required margin over frozen hidden layers."""
 
 
 @lru_cache
 def digits(seed: int = 0) -> Data:
-    """The task that rules are tried on."""
+    """The task on which rules are checked."""
     data: Data = registry.tasks["digits"].load(seed)
     return data
 
@@ -98,7 +99,7 @@ def says_what_it_is(rule: Rule) -> None:
 
 
 def repeats_its_step(rule: Rule) -> None:
-    """The same samples and generator give the same direction; it has the shapes of parameters that exist, is finite, and changes none."""
+    """The same samples and generator give the same direction; it has the shapes of existing parameters, is finite, and changes none."""
     network = rule.prepare(initialised(structure("64-16-12-10", bias=True), 0), rule.settings, 0)
     run = Run(network, parameters(network), rule.settings, np.random.default_rng(0), seed=SEED, lr=rule.settings.lr)
     rule.start(run)
@@ -139,7 +140,7 @@ def agrees(numeric: Numeric, rule: Rule) -> None:
 
 
 def agrees_through_convolutions(numeric: Numeric, rule: Rule) -> None:
-    """The same of convolutions, where the rule takes them; it may refuse."""
+    """The same for convolutions, if the rule supports them; it may refuse."""
     try:
         deployment = deployed(rule, numeric, convolutions())
     except Unsupported:
@@ -148,7 +149,7 @@ def agrees_through_convolutions(numeric: Numeric, rule: Rule) -> None:
 
 
 def decays_its_rate(rule: Rule) -> None:
-    """The rate is what the settings say in every step, before and after it decays."""
+    """The rate follows the settings in every step, before and after it decays."""
     _agrees(rule, deployed(rule, "float32", dense("64-16-10"), decay=0.5, decay_steps=3), steps=8)
 
 
@@ -165,7 +166,7 @@ def _agrees(rule: Rule, deployment: Deployment, steps: int | None = None) -> Non
 
 
 def scores_alike(rule: Rule) -> None:
-    """The program's scores are those by which the rule predicts."""
+    """The program's scores are those with which the rule predicts."""
     deployment = deployed(rule, "float32", dense())
     network, x = deployment.network, digits().x_test[:40]
     run = Run(network, parameters(network, np.float64), deployment.settings, np.random.default_rng(0), seed=SEED, device=True)
@@ -184,12 +185,14 @@ def _shuffled(labels: Array) -> Array:
 
 
 def learns_on_the_host(rule: Rule) -> None:
-    """After eight epochs it tells digits apart, and does not with shuffled labels."""
+    """After eight epochs it classifies digits, but not with shuffled labels."""
     data, settings = digits(), replace(rule.settings, epochs=8)
     control = replace(data, y_train=_shuffled(data.y_train))
-    found = [accuracy(train(task, structure("64-32-10"), rule.name, settings).scores(data.x_test), data.y_test) for task in (data, control)]
-    require(found[0] > LEARNED, f"rule {rule.name} on the host, accuracy", got=f"{found[0]:.3f}", allowed=f"above {LEARNED}")
-    require(found[1] < CHANCE, f"rule {rule.name} on the host, shuffled labels", got=f"{found[1]:.3f}", allowed=f"below {CHANCE}")
+    accuracies = [
+        accuracy(train(task, structure("64-32-10"), rule.name, settings).scores(data.x_test), data.y_test) for task in (data, control)
+    ]
+    require(accuracies[0] > LEARNED, f"rule {rule.name} on the host, accuracy", got=f"{accuracies[0]:.3f}", allowed=f"above {LEARNED}")
+    require(accuracies[1] < CHANCE, f"rule {rule.name} on the host, shuffled labels", got=f"{accuracies[1]:.3f}", allowed=f"below {CHANCE}")
 
 
 def is_reproducible(rule: Rule) -> None:
@@ -200,12 +203,12 @@ def is_reproducible(rule: Rule) -> None:
         trained = train(digits(), structure("64-12-10"), rule.name, settings, seed=seed)
         return b"".join(layer.params["weight"].tobytes() for layer in trained.network.trainable)
 
-    require(weights(1) == weights(1), f"training by rule {rule.name}", got="other weights for the same seed")
+    require(weights(1) == weights(1), f"training by rule {rule.name}", got="different weights for the same seed")
     require(weights(1) != weights(2), f"training by rule {rule.name}", got="the same weights for another seed")
 
 
 def learns_in_c(numeric: Numeric, rule: Rule) -> None:
-    """Its C learns digits one sample at a time, and does not with shuffled labels."""
+    """Its C learns digits one sample at a time, but not with shuffled labels."""
     deployment = deployed(rule, numeric, initialised(structure("64-32-10"), 0))
     target, data = HostTarget(deployment.program), digits()
     x, unseen = deployment.inputs(data.x_train), deployment.inputs(data.x_test)
@@ -213,15 +216,15 @@ def learns_in_c(numeric: Numeric, rule: Rule) -> None:
     def right() -> float:
         return float((target.predict_many(unseen)[0] == data.y_test).mean())
 
-    before, found = right(), []
+    before, learned = right(), []
     for labels in (data.y_train, _shuffled(data.y_train)):
         target.init()
         for epoch in range(5):
             target.learn_many(x, labels, np.random.default_rng(epoch).permutation(len(x)))
-        found.append(right())
+        learned.append(right())
     what, least = f"rule {rule.name} in {numeric} on a device", max(LEARNED, before + 0.3)
-    require(found[0] > least, f"{what}, accuracy", got=f"{found[0]:.3f}", allowed=f"above {least:.3f}")
-    require(found[1] < CHANCE, f"{what}, shuffled labels", got=f"{found[1]:.3f}", allowed=f"below {CHANCE}")
+    require(learned[0] > least, f"{what}, accuracy", got=f"{learned[0]:.3f}", allowed=f"above {least:.3f}")
+    require(learned[1] < CHANCE, f"{what}, shuffled labels", got=f"{learned[1]:.3f}", allowed=f"below {CHANCE}")
 
 
 def beats_frozen_layers(rule: Rule) -> None:

@@ -1,4 +1,5 @@
-"""Traces of rules trained on the host -> one grid a network and task: means and deviations over the seeds, and the margin over the control.
+"""Traces of rules trained on the host -> one grid per network and task: means and deviations over the seeds, and the margin over the
+control.
 
 A margin is the mean of the differences to the control of the same seed. MACs and bytes are those of one learning step and one inference.
 """
@@ -14,12 +15,12 @@ from edgeff.report.overview import Grid, Heading
 from edgeff.report.style import CONTROL, NO_RULE, shown
 
 STORES = "stores "
-"""What the remark begins with that says what a rule's step keeps."""
+"""The beginning of the remark on what a rule's step keeps."""
 
 
 @dataclass(frozen=True)
 class RuleResult:
-    """One rule on one network and task: its traces, a seed each, and their differences to the control in points, where both are known."""
+    """One rule on one network and task: its traces, one per seed, and their differences to the control in points, if both are known."""
 
     rule: str
     traces: tuple[Trace, ...]
@@ -45,29 +46,29 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        """In words, on one line."""
+        """The network and task in words, on one line."""
         seeds = sorted({trace.seed for result in self.results for trace in result.traces})
         return f"{shown(self.network)} on {shown(self.task)}, {len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'}"
 
 
 def is_comparison(traces: Sequence[Trace]) -> bool:
-    """Whether traces are of rules trained on the host, with no board among them."""
+    """Whether the traces are of rules trained on the host, without any board."""
     rules = {trace.rule for trace in traces} - NO_RULE
     return len(rules) > 1 and all(trace.board is None and trace.target == "host" and not trace.curve for trace in traces)
 
 
 def comparisons(traces: Sequence[Trace]) -> tuple[Comparison, ...]:
     """The comparisons of traces, in the order of their first appearance."""
-    found: dict[tuple[str, str], dict[str, list[Trace]]] = {}
+    by_network: dict[tuple[str, str], dict[str, list[Trace]]] = {}
     for trace in traces:
         if not trace.refused:
-            found.setdefault((trace.network, trace.task), {}).setdefault(trace.rule, []).append(trace)
-    made = []
-    for (network, task), rules in found.items():
+            by_network.setdefault((trace.network, trace.task), {}).setdefault(trace.rule, []).append(trace)
+    result = []
+    for (network, task), rules in by_network.items():
         control = {trace.seed: trace.accuracy.get("float") for trace in rules.get(CONTROL, [])}
         results = [RuleResult(rule, tuple(members), _margins(members, control)) for rule, members in rules.items()]
-        made.append(Comparison(network, task, tuple(sorted(results, key=lambda r: -fmean(r.accuracies) if r.accuracies else 1.0))))
-    return tuple(made)
+        result.append(Comparison(network, task, tuple(sorted(results, key=lambda r: -fmean(r.accuracies) if r.accuracies else 1.0))))
+    return tuple(result)
 
 
 def _margins(members: Sequence[Trace], control: dict[int, float | None]) -> tuple[float, ...]:
@@ -76,7 +77,7 @@ def _margins(members: Sequence[Trace], control: dict[int, float | None]) -> tupl
 
 
 def mean_and_deviation(values: Sequence[float], sign: str = "") -> str | None:
-    """The mean and, of several values, their standard deviation; None of no value.
+    """The mean and, for several values, their standard deviation; None without values.
 
     >>> mean_and_deviation([97.0, 98.0]), mean_and_deviation([1.25], "+"), mean_and_deviation([])
     ('97.5 ± 0.7', '+1.2', None)

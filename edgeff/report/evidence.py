@@ -15,7 +15,7 @@ _MEMORY_WORDS: Mapping[str, str] = MappingProxyType({"exact": "exact (linked fir
 
 
 def kind(label: str | None) -> str | None:
-    """The first word of an evidence label when it is one of the three kinds, else None.
+    """The first word of an evidence label if it is one of the three kinds, else None.
 
     >>> kind("modelled, validated +-20 %")
     'modelled'
@@ -25,7 +25,7 @@ def kind(label: str | None) -> str | None:
 
 
 def detail(label: str | None) -> str:
-    """What a label adds to its kind.
+    """The part of a label after its kind.
 
     >>> detail("modelled, validated +-20 %")
     'validated +-20 %'
@@ -34,7 +34,7 @@ def detail(label: str | None) -> str:
 
 
 def cost_evidence(cost: Cost) -> dict[str, str | None]:
-    """The labels of a cost's ``instructions`` and ``cycles``; milliseconds follow the cycles. One label without parts stands for both.
+    """The labels of a cost's ``instructions`` and ``cycles``; milliseconds follow the cycles. A label without parts applies to both.
 
     >>> cost_evidence(Cost(instructions=9, evidence="instructions exact (emulated), cycles modelled, unvalidated"))
     {'instructions': 'exact (emulated)', 'cycles': 'modelled, unvalidated'}
@@ -44,7 +44,7 @@ def cost_evidence(cost: Cost) -> dict[str, str | None]:
 
 
 def trace_evidence(trace: Trace) -> dict[str, str | None]:
-    """The labels of a trace's ``accuracy`` and ``memory``, None where nothing is known of them.
+    """The labels of a trace's ``accuracy`` and ``memory``, None if nothing is known of them.
 
     Accuracies are counts over the test samples; bytes come from the linked program, or from the board that ran it.
     """
@@ -57,9 +57,9 @@ def trace_evidence(trace: Trace) -> dict[str, str | None]:
 
 
 def figure_evidence(trace: Trace, figure: str) -> str | None:
-    """The label of one figure of a table: ``accuracy``, ``memory``, ``instructions`` or ``cycles``; None where it is unknown.
+    """The label of one figure of a table: ``accuracy``, ``memory``, ``instructions`` or ``cycles``; None if it is unknown.
 
-    Costs are those of a learning step, or of an inference where no step is known.
+    Costs are those of a learning step, or of an inference if no step is known.
     """
     if figure == "accuracy":
         label = trace_evidence(trace)["accuracy"]

@@ -1,6 +1,6 @@
 """A run's folder: ``report.json`` (the source), ``report.html`` and ``manifest.json`` with the SHA-256 of everything in it.
 
-Each file is written whole (``edgeff.atomic``), so that a reader finds the old one or the new one and nothing between.
+Each file is written atomically (``edgeff.atomic``), so that a reader finds either the old one or the new one.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ MANIFEST_NAME = "manifest.json"
 
 
 def write_report(folder: Path | str, traces: Sequence[Trace], versions: Versions | None = None) -> Path:
-    """The path of the page, after writing it, ``report.json`` and ``manifest.json`` into ``folder``, which is made where it is missing.
+    """Writes the page, ``report.json`` and ``manifest.json`` into ``folder``, created if missing, and returns the page's path.
 
-    Artefacts of the runs that shall be in the manifest have to be in the folder before. Raises BadInput when the folder cannot be written.
+    Artefacts to be listed in the manifest must already be in the folder. Raises BadInput if the folder cannot be written.
     """
     folder = Path(folder)
     versions = installed_versions() if versions is None else versions
@@ -39,7 +39,7 @@ def write_report(folder: Path | str, traces: Sequence[Trace], versions: Versions
 
 
 def write_page(path: Path | str, traces: Sequence[Trace], versions: Versions | None = None) -> Path:
-    """The path of the page, after writing it there alone. Raises BadInput when it cannot be written."""
+    """Writes only the page and returns its path. Raises BadInput if it cannot be written."""
     path = Path(path)
     try:
         write_text(path, page(traces, versions))

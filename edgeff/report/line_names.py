@@ -1,4 +1,4 @@
-"""What readers call a line of a program."""
+"""The lines of a program in readers' words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _TITLES = {"infer": "inference", "learn": "learning step"}
 
 
 def line_title(name: str) -> str:
-    """The words for the lines that every reader knows, the name itself for any other.
+    """The words for well-known lines, else the name itself.
 
     >>> line_title("learn"), line_title("embed")
     ('learning step', 'embed')

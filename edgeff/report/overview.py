@@ -1,7 +1,7 @@
-"""Traces of several boards -> grids with one line a program and one column a board; and what could not run, with its reason.
+"""Traces of several boards -> grids with one line per program and one column per board; and the refused runs with their reasons.
 
-A program is a network with a rule in a numeric. Its bytes of RAM and flash are those of the board where it takes most. On a board that it
-does not fit its time is unknown, and a grid says how many bytes are missing; what was refused for another reason is among the refusals.
+A program is a network with a rule in a numeric. Its bytes of RAM and flash are those of the board where it needs most. On a board that it
+does not fit, its time is unknown, and a grid says how many bytes are missing; runs refused for other reasons are among the refusals.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ MISFITS = "Too large for a board"
 _MISSING = re.compile(r"([\d,]+) bytes of (RAM|flash) too few")
 
 Program = Sequence[Trace]
-"""The traces of one program, a board each."""
+"""The traces of one program, one per board."""
 
 
 @dataclass(frozen=True)
 class Heading:
-    """The head of a column: the group it stands in, its words, whether it holds figures, which stand to the right, and of which kind."""
+    """The head of a column: its group, its words, whether it holds figures (right-aligned), and of which kind."""
 
     group: str
     short: str
@@ -36,7 +36,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table as texts, None where nothing is known; ``control`` says of each row whether it is the control.
+    """A table as texts, None if nothing is known; ``control`` says for each row whether it is the control.
 
     ``evidence`` has the kinds of evidence of each column's figures.
     """
@@ -50,7 +50,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Configurations that could not run for one and the same reason; ``numerics`` and ``boards`` are lists in words."""
+    """Configurations that were refused for the same reason; ``numerics`` and ``boards`` are lists in words."""
 
     task: str
     network: str
@@ -61,53 +61,53 @@ class Refusal:
 
 
 def has_several_boards(traces: Iterable[Trace]) -> bool:
-    """Whether any program stands on more than one board."""
+    """Whether any program was run on more than one board."""
     return any(len({trace.board for trace in program}) > 1 for program in _programs(traces))
 
 
 def has_figures(trace: Trace) -> bool:
-    """Whether anything is known of a run: it ran, or was refused by a board alone."""
+    """Whether anything is known of a run: it ran, or was refused only because of the board."""
     return not trace.refused or trace.infer.macs is not None
 
 
 def overview(traces: Sequence[Trace]) -> tuple[Grid, ...]:
-    """The grids of inference and of a learning step, those of them that have a row."""
+    """The grids of inference and of a learning step, without those that have no rows."""
     boards = list(dict.fromkeys(trace.board or trace.target for trace in traces))
     programs = _programs(traces)
     known = [program for program in programs if any(has_figures(trace) for trace in program)]
     inference = [program for program in known if program[0].rule in NO_RULE]
     learning = [program for program in known if program[0].rule not in NO_RULE]
-    found = []
+    grids = []
     if inference:
         accuracy = [("accuracy, %", "", lambda p: _share(p, "float", "quantized"))]
-        found.append(_grid("Inference", inference, boards, accuracy, lambda trace: trace.infer))
+        grids.append(_grid("Inference", inference, boards, accuracy, lambda trace: trace.infer))
     if learning:
         accuracy = [("accuracy, %", "before", lambda p: _share(p, "before")), ("accuracy, %", "learned", lambda p: _share(p, "after"))]
-        found.append(_grid("A learning step", learning, boards, accuracy, lambda trace: trace.learn))
+        grids.append(_grid("A learning step", learning, boards, accuracy, lambda trace: trace.learn))
     large = [program for program in programs if any(missing(trace) for trace in program)]
     if large:
-        found.append(_misfits(large, boards))
-    return tuple(found)
+        grids.append(_misfits(large, boards))
+    return tuple(grids)
 
 
 def missing(trace: Trace) -> tuple[tuple[int, str], ...]:
-    """The bytes that a board lacks for a run, each with its memory: ``((67608, "RAM"),)``; empty for a run that fits it."""
+    """The missing bytes of a run on its board, each with its memory: ``((67608, "RAM"),)``; empty for a run that fits."""
     return tuple((int(size.replace(",", "")), kind) for size, kind in _MISSING.findall(trace.refused))
 
 
 def refusals(traces: Iterable[Trace]) -> tuple[Refusal, ...]:
-    """What could not run, but for a board that is too small where ``overview`` says so; one line for all that share a reason."""
+    """The refused runs, except for boards that are too small if ``overview`` lists them; one line for all with the same reason."""
     traces = [*traces]
-    told = has_several_boards(traces)
-    found: dict[tuple[str, str, str, str], list[Trace]] = {}
+    listed = has_several_boards(traces)
+    by_reason: dict[tuple[str, str, str, str], list[Trace]] = {}
     every: dict[tuple[str, str], set[str | None]] = {}
     for trace in traces:
         every.setdefault((trace.task, trace.network), set()).add(trace.board)
-        if trace.refused and not (told and missing(trace)):
+        if trace.refused and not (listed and missing(trace)):
             reason = trace.refused.removeprefix(f"does not fit {trace.board}: ")
-            found.setdefault((trace.task, trace.network, trace.rule, reason), []).append(trace)
+            by_reason.setdefault((trace.task, trace.network, trace.rule, reason), []).append(trace)
     lines = []
-    for (task, network, rule, reason), members in found.items():
+    for (task, network, rule, reason), members in by_reason.items():
         boards = dict.fromkeys(trace.board or trace.target for trace in members)
         places = EVERY_BOARD if len(boards) > 1 and {trace.board for trace in members} == every[task, network] else ", ".join(boards)
         lines.append(Refusal(task, network, rule, ", ".join(dict.fromkeys(trace.numeric for trace in members)), places, reason))
@@ -115,10 +115,10 @@ def refusals(traces: Iterable[Trace]) -> tuple[Refusal, ...]:
 
 
 def _programs(traces: Iterable[Trace]) -> list[list[Trace]]:
-    found: dict[tuple[object, ...], list[Trace]] = {}
+    by_program: dict[tuple[object, ...], list[Trace]] = {}
     for trace in traces:
-        found.setdefault((trace.task, trace.network, trace.rule, trace.numeric, trace.target, trace.seed), []).append(trace)
-    return [*found.values()]
+        by_program.setdefault((trace.task, trace.network, trace.rule, trace.numeric, trace.target, trace.seed), []).append(trace)
+    return [*by_program.values()]
 
 
 Cell = Callable[[Program], str | None]
@@ -135,8 +135,8 @@ def _grid(
         (Heading("bytes", "flash", figure="memory"), lambda p: _most(p, lambda memory: memory.flash_bytes)),
     ]
     columns += [(Heading(MILLISECONDS, shown(board, 24), figure="cycles"), _milliseconds(board, cost)) for board in boards]
-    kept = [(heading, cell) for heading, cell in columns if heading.group != "accuracy, %" or any(cell(p) is not None for p in programs)]
-    return _filled(title, programs, kept)
+    known = [(heading, cell) for heading, cell in columns if heading.group != "accuracy, %" or any(cell(p) is not None for p in programs)]
+    return _filled(title, programs, known)
 
 
 def _filled(title: str, programs: Sequence[Program], columns: Sequence[tuple[Heading, Cell]]) -> Grid:
@@ -147,15 +147,15 @@ def _filled(title: str, programs: Sequence[Program], columns: Sequence[tuple[Hea
 
 
 def _kinds(heading: Heading, traces: Iterable[Trace]) -> tuple[str, ...]:
-    """The kinds of evidence of a column, each once; a column of one board asks its runs alone."""
+    """The kinds of evidence of a column, each once; a column for one board considers only its runs."""
     if not heading.figure:
         return ()
     asked = (trace for trace in traces if heading.group != MILLISECONDS or shown(trace.board or trace.target, 24) == heading.short)
-    return tuple(sorted({found for trace in asked if (found := kind(figure_evidence(trace, heading.figure)))}))
+    return tuple(sorted({word for trace in asked if (word := kind(figure_evidence(trace, heading.figure)))}))
 
 
 def _names(programs: Sequence[Program]) -> list[tuple[Heading, Cell]]:
-    """The columns that say which program a line is of."""
+    """The columns that identify the program of a line."""
     columns: list[tuple[Heading, Cell]] = [
         (Heading("", "task", right=False), lambda p: shown(p[0].task, 16)),
         (Heading("", "network", right=False), lambda p: shown(p[0].network, 24)),
@@ -169,7 +169,7 @@ def _names(programs: Sequence[Program]) -> list[tuple[Heading, Cell]]:
 
 
 def _misfits(programs: Sequence[Program], boards: Sequence[str]) -> Grid:
-    """How many bytes are missing where a program does not fit; nothing where it does."""
+    """The number of missing bytes if a program does not fit; nothing if it does."""
 
     def cell(board: str) -> Cell:
         def found(program: Program) -> str | None:
@@ -192,7 +192,7 @@ def _milliseconds(board: str, cost: Callable[[Trace], Cost]) -> Cell:
 
 
 def _share(program: Program, *names: str) -> str | None:
-    """The first known of the accuracies ``names`` in per cent, with the metric's name where it is another one."""
+    """The first known of the accuracies ``names`` in per cent, with the metric's name if it is a different one."""
     for trace in program:
         for name in names:
             if (value := trace.accuracy.get(name)) is not None:
@@ -206,7 +206,7 @@ def _most(program: Program, part: Callable[[Memory], int | None]) -> str | None:
 
 
 def three_digits(number: float) -> str:
-    """A figure with three digits that count, as people write it.
+    """A figure with three significant digits, as people write it.
 
     >>> three_digits(4612.3), three_digits(119.34), three_digits(0.14201), three_digits(0.0)
     ('4,612', '119', '0.142', '0')

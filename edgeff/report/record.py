@@ -1,7 +1,7 @@
-"""``report.json``: traces become JSON and come back checked. Unknown is null, never 0.
+"""``report.json``: traces are written as JSON and checked when read. Unknown is null, never 0.
 
-A file from outside is held to the schema field by field; what does not hold ends in BadInput, one line that names the field. Fields that
-are not known here are passed over, so that a newer report of the same schema can be read.
+An external file is checked against the schema field by field; a violation raises BadInput, one line that names the field. Fields that
+are not known here are ignored, so that a newer report of the same schema can be read.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 @dataclass(frozen=True)
 class Record:
-    """The runs of one or more reports and the versions of what made them."""
+    """The runs of one or more reports and the versions of the software that made them."""
 
     runs: tuple[Trace, ...]
     versions: Versions = field(default_factory=dict)
@@ -82,7 +82,7 @@ class _Memory(_Part):
     def _total_is_the_sum(self) -> _Memory:
         total = self.memory().total_ram_bytes
         if self.total_ram_bytes != total:
-            raise ValueError(f"total_ram_bytes is {self.total_ram_bytes} where static_ram_bytes + stack_bytes is {total}")
+            raise ValueError(f"total_ram_bytes is {self.total_ram_bytes}, but static_ram_bytes + stack_bytes is {total}")
         return self
 
 
@@ -99,7 +99,7 @@ class _Stay(_Part):
     @model_validator(mode="after")
     def _ends_after_it_begins(self) -> _Stay:
         if self.last < self.first:
-            raise ValueError(f"first is {self.first} and last is {self.last}")
+            raise ValueError(f"first is {self.first}, but last is {self.last}")
         return self
 
 
@@ -133,7 +133,7 @@ class _Run(_Part):
         known = {"persistent", "infer", "learn", *self.lines}
         for index, stay in enumerate(self.memory_map):
             if stay.line not in known:
-                raise ValueError(f"memory_map.{index}.line is {stay.line!r:.40}, no line of the program")
+                raise ValueError(f"memory_map.{index}.line is {stay.line!r:.40}, which is not a line of the program")
         return self
 
     @model_validator(mode="after")
@@ -141,7 +141,7 @@ class _Run(_Part):
         for name in ACCURACIES:
             value = self.accuracy.get(name)
             if value is not None and not 0.0 <= value <= 1.0:
-                raise ValueError(f"accuracy.{name} is {value}, no share between 0 and 1")
+                raise ValueError(f"accuracy.{name} is {value}, not a share between 0 and 1")
         for samples, share in self.curve:
             if not (0.0 <= share <= 1.0 and samples >= 0.0 and samples == math.floor(samples)):
                 raise ValueError(f"curve holds [{samples}, {share}], not [samples, share]")
@@ -184,7 +184,7 @@ def to_json(traces: Iterable[Trace], versions: Versions | None = None) -> dict[s
 
 
 def run_json(trace: Trace) -> dict[str, Any]:
-    """One entry of ``runs``: ``infer`` and ``learn`` in every one, and under ``lines`` what else the program has."""
+    """One entry of ``runs``: ``infer`` and ``learn`` in every one, and under ``lines`` the program's further lines."""
     further = {name: _line_json(line) for name, line in trace.lines.items() if name not in ("infer", "learn")}
     accuracy = dict.fromkeys(ACCURACIES) | {name: None if value is None else float(value) for name, value in trace.accuracy.items()}
     return {
@@ -214,7 +214,7 @@ def _line_json(line: LineCost) -> dict[str, Any]:
 
 
 def from_json(content: Mapping[str, Any], source: str = FILE_NAME) -> list[Trace]:
-    """The traces of a report's content. Raises BadInput on what does not hold to the schema, naming ``source`` and the field."""
+    """The traces of a report's content. Raises BadInput for content that violates the schema, naming ``source`` and the field."""
     return list(read_content(content, source).runs)
 
 
@@ -230,8 +230,8 @@ def read_content(content: object, source: str = FILE_NAME) -> Record:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        found = first["msg"].removeprefix("Value error, ")
-        _refuse(source, f"{where[:200]}: {found}" if where else found)
+        reason = first["msg"].removeprefix("Value error, ")
+        _refuse(source, f"{where[:200]}: {reason}" if where else reason)
     return Record(tuple(run.trace() for run in report.runs), report.versions)
 
 
@@ -240,7 +240,7 @@ def _refuse(source: str, got: str) -> NoReturn:
 
 
 def read_report(path: Path | str) -> Record:
-    """The record of a ``report.json``, or of the one in a folder. Raises BadInput when it is missing or not one."""
+    """The record of a ``report.json``, or of the one in a folder. Raises BadInput if it is missing or not one."""
     path = Path(path)
     file = path / FILE_NAME if path.is_dir() else path
     try:
@@ -258,21 +258,21 @@ def read_report(path: Path | str) -> Record:
     try:
         content = json.loads(raw.decode(), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        _refuse(str(file), f"no JSON: {str(error) or type(error).__name__}")
+        _refuse(str(file), f"not JSON: {str(error) or type(error).__name__}")
     return read_content(content, str(file))
 
 
 def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number in JSON")
+    raise ValueError(f"{text} is not a number in JSON")
 
 
 def read_runs(path: Path | str) -> list[Trace]:
-    """The traces of a ``report.json``, or of the one in a folder. Raises BadInput when it is missing or not one."""
+    """The traces of a ``report.json``, or of the one in a folder. Raises BadInput if it is missing or not one."""
     return list(read_report(path).runs)
 
 
 def read_reports(paths: Iterable[Path | str]) -> Record:
-    """The runs of several reports one after the other; where versions differ, each is named."""
+    """The runs of several reports one after the other; if versions differ, each is named."""
     runs: list[Trace] = []
     versions: dict[str, list[str]] = {}
     for path in paths:

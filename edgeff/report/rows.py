@@ -1,4 +1,4 @@
-"""Traces -> the one table that the terminal, Markdown and the page show: which columns there are and how a figure is written."""
+"""Traces -> the one table that the terminal, Markdown and the page show: its columns and the format of figures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Form = Literal["text", "percent", "points", "count", "ms"]
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its group and heading (``short`` where room is scarce), its value in a trace, how it is written, its evidence."""
+    """A column: its group and heading (``short`` if there is little room), its value in a trace, its format, its evidence."""
 
     group: str
     head: str
@@ -30,13 +30,13 @@ class Column:
 
     @property
     def right(self) -> bool:
-        """Whether the column holds figures, which stand to the right."""
+        """Whether the column holds figures, which are right-aligned."""
         return self.form != "text"
 
 
 @dataclass(frozen=True)
 class Group:
-    """The runs that may be compared line by line: one task, network, board and target."""
+    """The runs that can be compared line by line: one task, network, board and target."""
 
     task: str
     network: str
@@ -61,14 +61,14 @@ class Group:
 
 def groups(traces: Sequence[Trace]) -> tuple[Group, ...]:
     """The groups of traces in the order of their first appearance; runs keep their order."""
-    found: dict[tuple[str, str, str | None, str], list[Trace]] = {}
+    members_of: dict[tuple[str, str, str | None, str], list[Trace]] = {}
     for trace in traces:
-        found.setdefault((trace.task, trace.network, trace.board, trace.target), []).append(trace)
-    return tuple(Group(*key, tuple(members)) for key, members in found.items())
+        members_of.setdefault((trace.task, trace.network, trace.board, trace.target), []).append(trace)
+    return tuple(Group(*key, tuple(members)) for key, members in members_of.items())
 
 
 def control_accuracy(trace: Trace, traces: Sequence[Trace]) -> float | None:
-    """What the frozen control learned in the same place, from its own run or from the trace's ``accuracy``; None for the control itself."""
+    """The frozen control's accuracy under the same conditions, from its own run or the trace's ``accuracy``; None for the control."""
     if trace.rule == CONTROL:
         return None
     for other in traces:
@@ -93,7 +93,7 @@ FIGURES = (
     Column("accuracy on the device, %", "learned", "learned", "percent", lambda t: t.accuracy.get("after"), "accuracy"),
     Column("memory, bytes", "flash", "flash", "count", lambda t: t.memory.flash_bytes, "memory"),
     Column("memory, bytes", "RAM total", "RAM", "count", lambda t: t.memory.total_ram_bytes, "memory"),
-    Column("memory, bytes", "of it stack", "stack", "count", lambda t: t.memory.stack_bytes, "memory"),
+    Column("memory, bytes", "stack", "stack", "count", lambda t: t.memory.stack_bytes, "memory"),
     Column("learning step", "instructions", "instr.", "count", lambda t: t.learn.instructions, "instructions"),
     Column("learning step", "ms", "ms", "ms", lambda t: t.learn.latency_s, "cycles"),
     Column("inference", "instructions", "instr.", "count", lambda t: t.infer.instructions, "instructions"),
@@ -102,9 +102,9 @@ FIGURES = (
 
 
 def figure_columns(group: Group) -> tuple[Column, ...]:
-    """The columns of figures that hold a known one; that of quantised accuracy is named after the numeric where there is one alone.
+    """The columns of figures that hold a known one; that of quantised accuracy is named after the numeric if there is only one.
 
-    Where the task's metric is the area under a curve, the columns of accuracy say so.
+    If the task's metric is the area under a curve, the accuracy columns say so.
     """
     numerics = {trace.numeric for trace in group.traces if trace.accuracy.get("quantized") is not None}
     name = shown(numerics.pop(), 12) if len(numerics) == 1 else ""
@@ -115,7 +115,7 @@ def figure_columns(group: Group) -> tuple[Column, ...]:
 
 
 def beyond_control(group: Group) -> Column:
-    """A column of the percentage points that a run learned beyond its control."""
+    """A column of the percentage points by which a run exceeds its control."""
 
     def value(trace: Trace) -> float | None:
         control, after = control_accuracy(trace, group.traces), trace.accuracy.get("after")
@@ -125,12 +125,12 @@ def beyond_control(group: Group) -> Column:
 
 
 def key_columns(group: Group) -> tuple[Column, ...]:
-    """The columns that name a run within its group: the seed only where there are several."""
+    """The columns that name a run within its group: the seed only if there are several."""
     return (*KEYS, SEED) if len(group.seeds) > 1 else KEYS
 
 
 def cells(column: Column, traces: Sequence[Trace], unknown: str) -> list[str]:
-    """A column's cells as text, in the order of the traces; all milliseconds with as many decimals as the smallest needs.
+    """A column's cells as text, in the order of the traces; all milliseconds with the decimals that the smallest needs.
 
     >>> cells(FIGURES[5], [], "-")
     []
@@ -165,7 +165,7 @@ def _ms_decimals(values: Sequence[Value]) -> int:
 def evidence_kinds(column: Column, traces: Sequence[Trace]) -> tuple[str, ...]:
     """The kinds of evidence of a column's known values, each once."""
     known = [figure_evidence(trace, column.figure) for trace in traces if column.figure and column.value(trace) is not None]
-    return tuple(sorted({found for label in known if (found := evidence_kind(label))}))
+    return tuple(sorted({word for label in known if (word := evidence_kind(label))}))
 
 
 _WORDS: Mapping[str, str] = {
@@ -177,8 +177,8 @@ _WORDS: Mapping[str, str] = {
 
 
 def evidence_by_kind(traces: Sequence[Trace]) -> dict[str, list[str]]:
-    """Kind of evidence -> the figures of the traces that carry it, each with what its label adds: ``"ms (validated +-20 %)"``."""
-    found: dict[str, list[str]] = {}
+    """Kind of evidence -> the figures of the traces with it, each with the rest of its label: ``"ms (validated +-20 %)"``."""
+    by_kind: dict[str, list[str]] = {}
     for figure, words in _WORDS.items():
         details: dict[str, dict[str, set[str]]] = {}
         for trace in traces:
@@ -189,5 +189,5 @@ def evidence_by_kind(traces: Sequence[Trace]) -> dict[str, list[str]]:
             apart = len(places) > 1 and len(set.union(*places.values())) > 1
             texts = (f"{text} on {', '.join(sorted(boards))}" if apart else text for text, boards in sorted(places.items()) if text)
             more = "; ".join(texts)
-            found.setdefault(word, []).append(f"{words} ({more})" if more else words)
-    return {word: found[word] for word in (*KINDS, *sorted(found.keys() - set(KINDS))) if word in found}
+            by_kind.setdefault(word, []).append(f"{words} ({more})" if more else words)
+    return {word: by_kind[word] for word in (*KINDS, *sorted(by_kind.keys() - set(KINDS))) if word in by_kind}

@@ -1,7 +1,7 @@
-"""How things look, the same everywhere: one colour and dash a rule, one mark a numeric, one colour a stage and a role; names safe to show.
+"""The style of all outputs: one colour and dash per rule, one mark per numeric, one colour per stage and role; names safe to show.
 
-The colours of rules are Okabe and Ito's (2008), those of stages Paul Tol's light scheme: both keep apart for the colour-blind. The two
-baselines that every rule is read against, back-propagation and the control, are black and grey.
+The colours of rules are Okabe and Ito's (2008), those of stages Paul Tol's light scheme: both can be distinguished by colour-blind readers.
+The two baselines of every rule, back-propagation and the control, are black and grey.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from types import MappingProxyType
 from edgeff.errors import one_line
 
 CONTROL = "frozen"
-CONTROL_MEANING = "frozen is the control: hidden layers stay as they start (fresh weights: random), only the last layer learns"
+CONTROL_MEANING = "frozen is the control: hidden layers keep their initial weights (random if fresh), only the last layer learns"
 NO_RULE = frozenset({"", "none"})
 UNKNOWN = "\N{EN DASH}"
 INK, MUTED, RULE_LINE, GRID = "#1f2328", "#5f6770", "#c9ced4", "#eceef0"
@@ -69,7 +69,7 @@ STACK_COLOUR, STATIC_COLOUR = "#c9ced4", "#e3e6e9"
 
 
 def rule_look(rule: str) -> tuple[str, str]:
-    """The colour and the dash of a rule; a rule that is not edgeff's own gets a look by its name, always the same."""
+    """The colour and the dash of a rule; a rule that is not edgeff's own gets one from its name, always the same."""
     return _RULES[rule] if rule in _RULES else _OTHER_RULES[sum(rule.encode("utf-8", "replace")) % len(_OTHER_RULES)]
 
 
@@ -88,18 +88,18 @@ def stage_colour(stage: str) -> str:
 
 
 def stage_order(stage: str) -> int:
-    """The place of a stage in a stack of bars: that of a step, others last."""
+    """The position of a stage in a stack of bars: as in a step, others last."""
     order = ("label", "forward", "error", "difference", "feedback", "tangent", "backward", "update", "argmax")
     return order.index(stage) if stage in order else len(order)
 
 
 def shown(text: str, limit: int = 60) -> str:
-    """A name from outside on one line, without control characters, cut to ``limit`` characters."""
+    """An external name on one line, without control characters, cut to ``limit`` characters."""
     return one_line(text, limit)
 
 
 def markup(text: str, limit: int = 60) -> str:
-    """A name from outside as the text of HTML, and of plotly's labels, which read the same entities and tags, and dollars as mathematics.
+    """An external name as text for HTML and for plotly's labels, which interpret the same entities and tags, and dollars as mathematics.
 
     >>> markup("<b> $x$")
     '&lt;b&gt; &#36;x&#36;'

@@ -1,8 +1,8 @@
 """Traces -> the table of results for a terminal or a pipe (rich) and as Markdown.
 
-The table is as wide as the console allows: groups of columns that do not fit go on in a second table under the first. A pipe gets plain
-text, and ASCII where its encoding has nothing else. Runs of one program on several boards share a line, a column a board; what could not
-run stands below with its reason.
+The table is as wide as the console allows: groups of columns that do not fit continue in a second table below. A pipe gets plain
+text, and ASCII if its encoding requires it. Runs of one program on several boards share a line, with one column per board; refused
+runs are listed below with their reasons.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from edgeff.report.style import CONTROL, CONTROL_MEANING, NO_RULE, shown
 
 _UNKNOWN = "-"
 _HEADINGS = {"accuracy, %": "accuracy %", "accuracy on the device, %": "on device %", "memory, bytes": "bytes"}
-# Blanks between the columns of a group, and between groups: from the airiest to the tightest that is still legible.
+# Blanks between the columns of a group, and between groups: from the widest to the tightest that is still legible.
 _SPACINGS = ((2, 4), (2, 3), (1, 3), (1, 2))
 _PACKED = (2, 3)
 
@@ -56,7 +56,7 @@ class _Part:
 
 
 def print_table(traces: Sequence[Trace], console: Console | None = None) -> None:
-    """Prints the table of results, one for each group of runs that may be compared, and below it what is exact and what is modelled."""
+    """Prints the table of results, one for each group of comparable runs, and below it what is exact and what is modelled."""
     console = console or Console()
     ascii_only = console.options.ascii_only
     for line in table_lines(traces, console.width, ascii_only=ascii_only):
@@ -64,7 +64,7 @@ def print_table(traces: Sequence[Trace], console: Console | None = None) -> None
 
 
 def table_lines(traces: Sequence[Trace], width: int, *, ascii_only: bool = False) -> list[Text]:
-    """The lines that ``print_table`` prints, none wider than ``width`` characters unless a name or a number is."""
+    """The lines that ``print_table`` prints, none wider than ``width`` characters unless a single name or number is."""
     if not traces:
         return [Text("no runs")]
     lines: list[Text] = []
@@ -73,8 +73,8 @@ def table_lines(traces: Sequence[Trace], width: int, *, ascii_only: bool = False
         lines += [Text(title, style="bold"), Text("")]
         blocks = _blocks(parts, width)
         for block, (inner, outer) in blocks:
-            kept = _known_rows(block) if len(blocks) > 1 else range(len(control))
-            lines += [*_lines(block, kept, control, inner, " " * outer, stroke), Text("")]
+            shown_rows = _known_rows(block) if len(blocks) > 1 else range(len(control))
+            lines += [*_lines(block, shown_rows, control, inner, " " * outer, stroke), Text("")]
     for line in refusal_lines(traces, width):
         lines.append(Text(line))
     lines += [Text(line, style="dim") for line in notes(traces, width)]
@@ -82,12 +82,12 @@ def table_lines(traces: Sequence[Trace], width: int, *, ascii_only: bool = False
 
 
 def refusal_lines(traces: Sequence[Trace], width: int = 10_000) -> list[str]:
-    """What could not run, a configuration and its reason a line, under a title; nothing where everything ran."""
-    found = refusals(traces)
-    if not found:
+    """The refused runs, one configuration with its reason per line, under a title; nothing if everything ran."""
+    refused = refusals(traces)
+    if not refused:
         return []
     lines = ["Did not run", ""]
-    for item in found:
+    for item in refused:
         rule = "inference" if item.rule in NO_RULE else shown(item.rule, 16)
         place = f"{shown(item.network, 24)} ({shown(item.task, 16)}), {rule}, {shown(item.numerics)}, {shown(item.boards, 120)}"
         lines += textwrap.wrap(f"{place}: {shown(item.reason, 300)}", max(width, 30), subsequent_indent="    ", break_on_hyphens=False)
@@ -96,10 +96,10 @@ def refusal_lines(traces: Sequence[Trace], width: int = 10_000) -> list[str]:
 
 def notes(traces: Sequence[Trace], width: int = 10_000) -> list[str]:
     """The lines below a table: what is exact, what is modelled, what the control is."""
-    found = [f"{word + ':':<10}{', '.join(figures)}" for word, figures in evidence_by_kind(traces).items()]
+    texts = [f"{word + ':':<10}{', '.join(figures)}" for word, figures in evidence_by_kind(traces).items()]
     if any(trace.rule == CONTROL for trace in traces):
-        found.append(f"{'control:':<10}{CONTROL_MEANING}")
-    return [line for text in found for line in textwrap.wrap(text, max(width, 30), subsequent_indent=" " * 10)]
+        texts.append(f"{'control:':<10}{CONTROL_MEANING}")
+    return [line for text in texts for line in textwrap.wrap(text, max(width, 30), subsequent_indent=" " * 10)]
 
 
 def _title(group: Group) -> str:
@@ -107,7 +107,7 @@ def _title(group: Group) -> str:
 
 
 def _tables(traces: Sequence[Trace]) -> Iterator[tuple[str, list[_Part], list[bool]]]:
-    """The title of each table, its parts (the first names the rows), and of each row whether it is the control."""
+    """The title of each table, its parts (the first names the rows), and for each row whether it is the control."""
     if has_several_boards(traces) or is_comparison(traces):
         for grid in [compared(item) for item in comparisons(traces)] if is_comparison(traces) else overview(traces):
             texts = tuple(zip(*grid.rows, strict=True))
@@ -129,7 +129,7 @@ def _part(name: str, columns: Sequence[Column | Heading], texts: Sequence[Sequen
 
 
 def _blocks(parts: list[_Part], width: int) -> list[tuple[list[_Part], tuple[int, int]]]:
-    """The parts of each table and its spacing: all in one where they fit, else packed part by part, each behind the names of the runs."""
+    """The parts of each table and its spacing: all in one if they fit, else packed part by part, each after the names of the runs."""
     keys, *others = parts
     for spacing in _SPACINGS:
         if _width(parts, spacing) <= width:
@@ -143,7 +143,7 @@ def _blocks(parts: list[_Part], width: int) -> list[tuple[list[_Part], tuple[int
 
 
 def _known_rows(parts: Sequence[_Part]) -> list[int]:
-    """The rows of which a part behind the names knows anything: a table that goes on under another needs no lines of dashes."""
+    """The rows for which a part after the names has a value: a continued table needs no lines of dashes."""
     return [index for index in range(len(parts[0].texts[0])) if any(t[index] != _UNKNOWN for part in parts[1:] for t in part.texts)]
 
 
@@ -192,5 +192,5 @@ def _row(texts: Sequence[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text that Markdown takes as it stands."""
+    """Text that Markdown does not interpret."""
     return "".join(f"\\{c}" if c in "\\`*[]<>|#~" else c for c in shown(text, 300))

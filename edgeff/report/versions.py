@@ -21,7 +21,7 @@ _DISTRIBUTIONS = (
 
 
 def installed_versions() -> dict[str, str | None]:
-    """Python's version and that of each library the figures depend on; None where it is not installed."""
+    """Python's version and that of each library the figures depend on; None if it is not installed."""
     versions: dict[str, str | None] = {"python": platform.python_version()}
     for name in _DISTRIBUTIONS:
         try:

@@ -1,1 +1,1 @@
-"""Studies of forward-only learning beside the main road: published cost sheets, ODEs of learning, robustness, early exits."""
+"""Studies of forward-only learning apart from the main workflow: published cost sheets, ODEs of learning, robustness, early exits."""

@@ -1,9 +1,10 @@
-"""Early exit: a sample climbs the layers of a network only until the scores so far are sure of a class (LightFF; Aminifar et al. 2024).
+"""Early exit: a sample passes through the layers of a network only until the scores so far are certain of a class (LightFF; Aminifar et al.
+2024).
 
-It serves any rule whose layers predict alone (``Rule.layer_scores``). After each layer but the last a sample's margin, the best class's
-score minus the second best one's, is held against that layer's threshold. Thresholds are fitted on training data: the mean minus the
-standard deviation of the margins of the training samples that the scores so far classify rightly. The walk itself is given samples and
-thresholds and nothing else: no label can reach its decision.
+It supports any rule whose layers predict on their own (``Rule.layer_scores``). After each layer except the last a sample's margin, the best
+class's score minus the second best one's, is compared with that layer's threshold. Thresholds are fitted on training data: the mean minus
+the standard deviation of the margins of the training samples that the scores so far classify correctly. The walk itself gets only samples
+and thresholds: no label can influence its decision.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The layers that predict, in order, and the margins above which a sample stops there; the last layer answers all, so it has none."""
+    """The layers that predict, in order, and the margins above which a sample stops there; the last layer answers the rest."""
 
     layers: tuple[str, ...]
     margins: tuple[float, ...]
@@ -32,7 +33,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Walk:
-    """How far n samples went: the class each got (n,), after which of the layers, counted from 1 (n,), for how many
+    """How far n samples went: the class of each (n,), after which layer, counted from 1 (n,), for how many
     multiply-accumulates (n,); and the class that the whole network gives (n,), for ``full_macs`` each.
     """
 
@@ -52,7 +53,8 @@ def margins(scores: Array) -> Array:
 def fit_thresholds(rule: Rule, run: Run, x: Array, labels: Array, deviations: float = 1.0, progress: Progress | None = None) -> Thresholds:
     """The thresholds from training samples x (n, *input shape) and their labels (n,): the mean minus ``deviations`` standard deviations.
 
-    A layer that classifies no sample rightly gets an infinite one. Raises Unsupported for a rule whose layers do not predict alone.
+    A layer that classifies no sample correctly gets an infinite one. Raises Unsupported for a rule whose layers do not predict on their
+    own.
     """
     if not len(x):
         raise BadInput("thresholds for an early exit", got="no samples", allowed="training samples")
@@ -64,14 +66,14 @@ def fit_thresholds(rule: Rule, run: Run, x: Array, labels: Array, deviations: fl
             names += (layer,)
             right.append(margins(scores)[scores.argmax(axis=1) == labels[first : first + len(scores)]])
         parts.append(right)
-    found = [np.concatenate(column).astype(np.float64) for column in zip(*parts, strict=True)]
-    return Thresholds(names, tuple(float(m.mean() - deviations * m.std()) if len(m) else float("inf") for m in found[:-1]))
+    margins_of = [np.concatenate(column).astype(np.float64) for column in zip(*parts, strict=True)]
+    return Thresholds(names, tuple(float(m.mean() - deviations * m.std()) if len(m) else float("inf") for m in margins_of[:-1]))
 
 
 def walk(rule: Rule, run: Run, x: Array, thresholds: Thresholds, progress: Progress | None = None) -> Walk:
-    """The walk of samples x (n, *input shape): each stops behind the first layer where its margin exceeds the threshold.
+    """The walk of samples x (n, *input shape): each stops after the first layer where its margin exceeds the threshold.
 
-    Whole batches are computed on the host, and the last layer for comparison; ``macs`` counts what a device that stops would do.
+    Whole batches are computed on the host, and the last layer for comparison; ``macs`` counts the work of a device that stops.
     """
     parts = [_walk(steps, thresholds.margins) for _, steps in _walks(rule, run, x, progress)]
     predicted, layers, macs, full = (
@@ -81,7 +83,7 @@ def walk(rule: Rule, run: Run, x: Array, thresholds: Thresholds, progress: Progr
 
 
 def _walk(steps: Iterator[LayerScores], limits: tuple[float, ...]) -> Walk:
-    """The decision after a layer is made before the next one's scores are asked for."""
+    """The decision after a layer is made before the next one's scores are computed."""
     stopped = np.zeros(0, bool)
     for number, (_, scores, macs) in enumerate(steps):
         if not number:
@@ -95,7 +97,7 @@ def _walk(steps: Iterator[LayerScores], limits: tuple[float, ...]) -> Walk:
 
 
 def _walks(rule: Rule, run: Run, x: Array, progress: Progress | None) -> Iterator[tuple[int, Iterator[LayerScores]]]:
-    """The first sample of each batch and its layers' scores. A batch is as large as fits in memory with all labels side by side."""
+    """The first sample of each batch and its layers' scores. A batch is as large as fits in memory with all labels in parallel."""
     widest = max(prod(layer.shape) for layer in run.network) * prod(run.network.layers[-1].shape) * 4
     count = max(MOST_BYTES // (4 * widest), 1)
     for first in range(0, len(x), count):

@@ -1,4 +1,4 @@
-"""Traces -> figures as plotly reads them: plain mappings of ``data`` and ``layout``. Every name from outside goes in as escaped text."""
+"""Traces -> figures as plotly reads them: plain mappings of ``data`` and ``layout``. Every external name is inserted as escaped text."""
 
 from edgeff.report.figures.accuracy import accuracy_against_ram, plottable
 from edgeff.report.figures.costs import cost_by_layer, cost_by_run, metric

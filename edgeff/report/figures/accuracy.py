@@ -1,4 +1,4 @@
-"""Accuracy against total RAM: every run a mark, every rule a colour, the control hollow; what learned on the device counts as learned."""
+"""Accuracy against total RAM: every run a mark, every rule a colour, the control hollow; after learning, if it learns on the device."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from edgeff.report.style import CONTROL, MUTED, NO_RULE, markup, numeric_mark, r
 
 _LOG_FROM = 20.0
 _MOST_NAMED = 24
-_CHARACTER = 6.8  # pixels of a character of a name
+_CHARACTER = 6.8  # width of a character of a name, in pixels
 
 
 def reached(run: Trace) -> float | None:
-    """The accuracy of what runs on the device: after learning, or, of a program that does not learn, as it was built."""
+    """The accuracy on the device: after learning, or as built for a program that does not learn."""
     if run.rule not in NO_RULE:
         return run.accuracy.get("after")
     known = (run.accuracy.get(name) for name in ("after", "float" if run.numeric == "float32" else "quantized"))
@@ -31,14 +31,14 @@ def plottable(traces: Sequence[Trace]) -> list[Trace]:
 
 
 def _point(run: Trace) -> tuple[int, float]:
-    """Where a run that is plottable stands: bytes and per cent."""
+    """The position of a plottable run: bytes and per cent."""
     return run.memory.total_ram_bytes or 0, 100 * (reached(run) or 0.0)
 
 
 def accuracy_against_ram(traces: Sequence[Trace]) -> Figure:
-    """Every run as a mark: total RAM in bytes along x, accuracy up y; colour says the rule, shape the numeric; the control is hollow.
+    """Every run as a mark: total RAM in bytes along x, accuracy up y; colour shows the rule, shape the numeric; the control is hollow.
 
-    Few runs are named where they stand, many in a legend. A mark that lies under others is larger, so that it shows around them.
+    A few runs are named beside their marks, many in a legend. A mark that lies under others is larger, so that it stays visible.
     """
     runs = plottable(traces)
     points = [_point(run) for run in runs]
@@ -98,7 +98,7 @@ def accuracy_against_ram(traces: Sequence[Trace]) -> Figure:
 
 @dataclass(frozen=True)
 class _Frame:
-    """The ranges of the picture (x in powers of ten where it is logarithmic); it places runs in pixels of a page of usual width."""
+    """The ranges of the picture (x in powers of ten if it is logarithmic); it places runs in pixels of a page of usual width."""
 
     x: tuple[float, float]
     y: tuple[float, float]
@@ -109,7 +109,7 @@ class _Frame:
 
     @classmethod
     def around(cls, points: Sequence[tuple[int, float]]) -> _Frame:
-        """The frame that holds points of (bytes, per cent), from 0 bytes on unless only a logarithm shows all sizes."""
+        """The frame that holds points of (bytes, per cent), starting at 0 bytes unless only a logarithm shows all sizes."""
         across = [x for x, _ in points] or [1]
         up = [y for _, y in points] or [0.0, 100.0]
         log = min(across) > 0 and max(across) / min(across) > _LOG_FROM
@@ -172,7 +172,7 @@ def _names(runs: Sequence[Trace], spots: Sequence[tuple[float, float]], frame: _
 
 
 def _key(name: str, symbol: str, colour: str, **more: Any) -> Figure:
-    """An entry of a legend that stands for no point."""
+    """A legend entry without a point."""
     marker = {"symbol": symbol, "size": 10, "color": colour, "line": {"width": 2 if symbol.endswith("-open") else 0, "color": colour}}
     return {
         "type": "scatter",
@@ -187,7 +187,7 @@ def _key(name: str, symbol: str, colour: str, **more: Any) -> Figure:
 
 
 def _numeric_lines(runs: Sequence[Trace]) -> list[Figure]:
-    """Thin lines that tie the numerics of one configuration together."""
+    """Thin lines that connect the numerics of one configuration."""
     tied: dict[tuple[object, ...], list[Trace]] = {}
     for run in runs:
         tied.setdefault((run.task, run.network, run.rule, run.board, run.target, run.seed), []).append(run)

@@ -1,4 +1,4 @@
-"""Instructions (or multiply-accumulates) as bars, stacked by stage: of every run, or of every layer of one run."""
+"""Instructions (or multiply-accumulates) as bars, stacked by stage: for every run, or for every layer of one run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgeff.report.style import INK, markup, stage_colour, stage_order
 
 
 def metric(traces: Sequence[Trace]) -> str:
-    """What bars of cost show: ``instructions`` where they were counted, else ``macs``."""
+    """The quantity in cost bars: ``instructions`` if they were counted, else ``macs``."""
     calls = [call for trace in traces for call in trace.calls]
     return "instructions" if any(call.instructions is not None for call in calls) else "macs"
 
@@ -28,7 +28,7 @@ def cost_by_run(group: Group) -> Figure:
 
 
 def cost_by_layer(trace: Trace) -> Figure:
-    """The layers of one run in the order of their first call, stacked by stage; what belongs to no layer is booked on the rule."""
+    """The layers of one run in the order of their first call, stacked by stage; what belongs to no layer is attributed to the rule."""
     names = list(dict.fromkeys(call.name for call in trace.calls))
     names.sort(key=lambda name: name in {trace.rule, "infer"})
     shorter = short_names(names, 24)
@@ -41,7 +41,7 @@ def cost_by_layer(trace: Trace) -> Figure:
 
 
 def _stacked(rows: Sequence[str], panels: Sequence[tuple[str, Sequence[Sequence[CallCost]]]], what: str) -> Figure:
-    """Horizontal bars, a row each and a panel each side by side on one scale; each bar ends in its total."""
+    """Horizontal bars, one per row, in panels side by side on one scale; each bar ends in its total."""
     panels = [panel for panel in panels if any(panel[1])] or panels[:1]
     unit = "instructions" if what == "instructions" else "multiply-accumulates"
     stages = sorted({call.stage for _, cost in panels for calls in cost for call in calls}, key=lambda s: (stage_order(s), s))
@@ -102,7 +102,7 @@ def _stacked(rows: Sequence[str], panels: Sequence[tuple[str, Sequence[Sequence[
 
 
 def _sum(calls: Iterable[CallCost], what: str) -> int | None:
-    """The total of what is known, None where nothing is."""
+    """The total of the known values, None if there are none."""
     known = [value for call in calls if (value := getattr(call, what)) is not None]
     return sum(known) if known else None
 

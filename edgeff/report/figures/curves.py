@@ -12,9 +12,9 @@ from edgeff.report.style import CONTROL, INK, markup, rule_look
 
 
 def learning_curves(group: Group) -> Figure:
-    """Accuracy against samples learned, one panel a numeric, each line named at its end; the control is grey and dotted.
+    """Accuracy against samples learned, one panel per numeric, each line named at its end; the control is grey and dotted.
 
-    Where a rule has several seeds the line is their mean and the band reaches from the least to the greatest.
+    For a rule with several seeds the line is their mean and the band reaches from the lowest to the highest.
     """
     runs = [trace for trace in group.traces if len(trace.curve) > 1]
     numerics = ordered_numerics(runs)
@@ -61,7 +61,7 @@ def learning_curves(group: Group) -> Figure:
 
 
 def _seeds(runs: Iterable[Trace]) -> tuple[list[int], list[float], list[float], list[float]]:
-    """The sample counts that all runs share, and there the mean, least and greatest accuracy in per cent."""
+    """The sample counts that all runs share, and at each the mean, lowest and highest accuracy in per cent."""
     curves = [dict(run.curve) for run in runs]
     x = sorted(set.intersection(*(set(curve) for curve in curves))) if curves else []
     values = [[100 * curve[samples] for curve in curves] for samples in x]

@@ -1,7 +1,7 @@
-"""One run's memory map as a figure: every tensor a rectangle, its calls along x and its bytes up y; what persists below, the stack on top.
-Where an output lies over an input of its call, the bytes of both are hatched.
+"""One run's memory map as a figure: every tensor a rectangle, its calls along x and its bytes up y; persistent tensors below, the stack on
+top. If an output overlaps an input of its call, the bytes of both are hatched.
 
-Weights are many times larger than what comes and goes, so each of the three has its own scale; ``ram_parts`` gives them in proportion.
+Weights are many times larger than temporary tensors, so each of the three has its own scale; ``ram_parts`` gives them in proportion.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from edgeff.report.style import INK, MUTED, ROLES, RULE_LINE, STACK_COLOUR, mark
 
 _DTYPE_SUFFIX = re.compile(r"(_(f32|i8|i16|i32))+$")
 _MOST_LABELS = 64
-# Pixels: of the plot between its margins at a usual width of page, and of a character of the labels.
+# Widths in pixels: of the plot between its margins on a page of usual width, and of a label's character.
 _WIDTH, _INSIDE, _ABOVE, _CHARACTER = 1000.0, 440, 60, 6.6
 _PERSISTENT, _SCRATCH, _STACK = (0.0, 0.2), (0.25, 0.87), (0.92, 1.0)
 
 
 def memory_figure(trace: Trace) -> Figure:
-    """The memory map of a run that has one."""
+    """The memory map of a run."""
     stays = trace.memory_map
     calls = trace.calls
     count = max(len(calls), 1 + max((int(stay["last"]) for stay in stays), default=0))
@@ -94,7 +94,7 @@ def scratch_bounds(trace: Trace) -> tuple[int, int]:
 
 
 def shared_bytes(stays: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Where an output lies over an input of the call that makes it: the two tensors, the call, the first byte and the count of bytes."""
+    """The overlaps of an output with an input of the same call: the two tensors, the call, the first byte and the number of bytes."""
     scratch = [stay for stay in stays if stay["line"] != "persistent"]
     ends: dict[int, list[Mapping[str, Any]]] = {}
     for stay in scratch:
@@ -111,7 +111,7 @@ def shared_bytes(stays: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def ram_parts(trace: Trace) -> list[tuple[str, int, str]]:
-    """The parts of a run's RAM that are known, from the lowest: name, bytes and the role whose colour they have."""
+    """The parts of a run's RAM that are known, from the lowest: name, bytes and the role that gives their colour."""
     floor, top = scratch_bounds(trace)
     memory = trace.memory
     parts = (
@@ -129,7 +129,7 @@ def ram_parts(trace: Trace) -> list[tuple[str, int, str]]:
 def _bars(
     members: Sequence[Mapping[str, Any]], role: str, part: str, calls: Sequence[CallCost], call_width: float, byte_height: float
 ) -> Figure:
-    """The rectangles of a role in one part, named where there is room: a call is ``call_width`` pixels, a byte ``byte_height``."""
+    """The rectangles of a role in one part, named if there is room: a call is ``call_width`` pixels, a byte ``byte_height``."""
     name, colour = ROLES.get(role, (markup(role), "#dddddd"))
     return {
         "type": "bar",
@@ -176,7 +176,7 @@ def _shared_bars(shared: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def _text(stay: Mapping[str, Any], call_width: float, byte_height: float) -> str:
-    """A tensor's name, without the line it belongs to, and its bytes, as far as there is room; empty where there is none."""
+    """A tensor's name, without its line, and its bytes, as far as there is room; empty if there is none."""
     name, size = shown(str(stay["tensor"]).removeprefix(f"{stay['line']}."), 30), f"{stay['size_bytes']:,} B"
     if stay["size_bytes"] * byte_height < 13:
         return ""
@@ -185,7 +185,7 @@ def _text(stay: Mapping[str, Any], call_width: float, byte_height: float) -> str
 
 
 def _call_name(call: CallCost, rule: str) -> str:
-    """A call on the axis: its layer and, where the layer's name does not say it, its kernel without the data type."""
+    """A call on the axis: its layer and, if the layer's name does not contain it, its kernel without the data type."""
     kernel = _DTYPE_SUFFIX.sub("", call.kernel.removeprefix("eff_"))
     if call.name == rule:
         return kernel
@@ -229,9 +229,9 @@ def _stack_bar(stack: int, count: int) -> Figure:
 
 
 def _dividers(trace: Trace, count: int) -> tuple[list[Figure], list[Figure]]:
-    """Where one line of the program ends and the next begins: rules between them, and the name of each above its calls.
+    """The borders between the lines of the program, and the name of each line above its calls.
 
-    The name of the first stands left of its end, the others right of their beginnings.
+    The name of the first is left of its end, the others are right of their beginnings.
     """
     lengths = {name: len(line.calls) for name, line in trace.lines.items() if line.calls}
     if len(lengths) < 2 or sum(lengths.values()) > count:
@@ -251,7 +251,7 @@ def _dividers(trace: Trace, count: int) -> tuple[list[Figure], list[Figure]]:
 
 
 def _ticks(low: int, high: int, most: int) -> Figure:
-    """Both ends exactly, and between them round numbers that keep clear of the ends."""
+    """Both ends exactly, and round numbers between them, away from the ends."""
     span = max(high - low, 1)
     rough = span / most
     power = 10 ** math.floor(math.log10(rough))

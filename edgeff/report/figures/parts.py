@@ -1,4 +1,4 @@
-"""What all figures share: plotly's mappings of ``data`` and ``layout``, axes, texts, legends, and texts moved apart."""
+"""The common parts of figures: plotly's mappings of ``data`` and ``layout``, axes, texts, legends, and texts moved apart."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NUMERIC_ORDER = ("float32", "int16", "int8")
 
 
 def layout(height: int, **more: Any) -> Figure:
-    """The layout that all figures share; axes are made by ``axis``."""
+    """The common layout of figures; ``axis`` makes the axes."""
     base = {
         "height": height,
         "font": {"family": FONT, "size": 13, "color": INK},
@@ -48,7 +48,7 @@ def axis(title: str = "", **more: Any) -> Figure:
 
 
 def note(text: str, x: float, y: float, **more: Any) -> Figure:
-    """Text in a figure, without an arrow; ``text`` is escaped already."""
+    """Text in a figure, without an arrow; ``text`` must already be escaped."""
     return {"text": text, "x": x, "y": y, "showarrow": False, "font": {"size": 12, "color": MUTED}} | more
 
 
@@ -60,14 +60,14 @@ def legend(**more: Any) -> Figure:
 
 def ordered_numerics(traces: Iterable[Trace]) -> list[str]:
     """The numerics of traces, edgeff's own first and from wide to narrow."""
-    found = {trace.numeric for trace in traces}
-    return [*(n for n in NUMERIC_ORDER if n in found), *sorted(found - set(NUMERIC_ORDER))]
+    numerics = {trace.numeric for trace in traces}
+    return [*(n for n in NUMERIC_ORDER if n in numerics), *sorted(numerics - set(NUMERIC_ORDER))]
 
 
 def spread(places: Sequence[float], room: float, low: float = -math.inf, high: float = math.inf) -> list[float]:
-    """``places`` moved so that neighbours are at least ``room`` apart, each cluster centred where it was; the order is kept.
+    """``places`` moved so that neighbours are at least ``room`` apart, each cluster centred at its old place; the order is kept.
 
-    All stay between ``low`` and ``high`` where that can be.
+    All stay between ``low`` and ``high`` if possible.
 
     >>> spread([5.0, 5.0, 9.0], 1.0)
     [4.5, 5.5, 9.0]

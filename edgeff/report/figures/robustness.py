@@ -1,4 +1,4 @@
-"""Accuracy of models under attack against epsilon, one panel an attack."""
+"""Accuracy of models under attack against epsilon, one panel per attack."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from edgeff.report.style import INK, MUTED, markup, rule_look
 from edgeff.studies.attack import Attack, Run
 
 MARKS = ("circle", "square", "diamond", "triangle-up", "x", "star")
-"""Tell models of one rule apart, which share its colour."""
+"""Dashes that distinguish models of one rule, which share its colour."""
 
 
 def accuracy_against_epsilon(attack: Attack) -> Figure:
-    """FGSM of the cross-entropy at the left, dotted by its float32 gradient, and PGD at the right; both start from the unmoved samples."""
+    """FGSM of the cross-entropy at the left (dotted: float32 gradient) and PGD on the right; both start at the unmoved samples."""
     data: list[Figure] = []
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for run in attack.runs:
-        mark = MARKS[seen[run.rule or ""] % len(MARKS)]
-        seen[run.rule or ""] += 1
+        mark = MARKS[counts[run.rule or ""] % len(MARKS)]
+        counts[run.rule or ""] += 1
         sweep = run.sweep
         data.append(_line(run, [point.fgsm_float64 for point in sweep.points], mark, "x", "FGSM"))
         data.append(_line(run, [point.fgsm_float32 for point in sweep.points], mark, "x", "FGSM, float32 gradient", narrow=True))

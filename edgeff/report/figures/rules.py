@@ -1,4 +1,4 @@
-"""Rules beside each other: a line a rule with its mean accuracy and deviation, every seed a faint mark, the control a dotted line."""
+"""Rules side by side: one line per rule with its mean accuracy and deviation, a faint mark per seed, a dotted line for the control."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LINE = 26
 
 
 def rules_compared(comparison: Comparison) -> Figure:
-    """Accuracy in per cent along x, the rules from the best down y; those whose accuracy is not known are left out."""
+    """Accuracy in per cent along x, the rules from the best down y; those without a known accuracy are left out."""
     known = [result for result in comparison.results if result.accuracies]
     height = 90 + _LINE * len(known)
     data = [figure for result in known for figure in _marks(result)]

@@ -1,4 +1,4 @@
-"""Theory beside simulation: the generalisation error against alpha, how far the two are apart, and the alignment of the feedback."""
+"""Theory and simulation: the generalisation error against alpha, the distance of the two, and the alignment of the feedback."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def error_figure(comparison: Comparison) -> Figure:
 
 
 def distance_figure(comparison: Comparison) -> Figure:
-    """How far the simulation is from its own equations, in per cent of the equations' error, and 5 % as a rule."""
+    """The distance of the simulation from its equations, in per cent of the equations' error, with a line at 5 %."""
     alphas = _numbers(comparison.alphas)
     data = [
         _trace(alphas, 100 * line.relative_error, line_name(line), colour, mode="lines+markers", line={"color": colour, "width": 1.5})
@@ -48,7 +48,7 @@ def distance_figure(comparison: Comparison) -> Figure:
 
 
 def beyond_figure(comparison: Comparison) -> Figure:
-    """How far PEPITA is from AFA on the same samples, in per cent of AFA's error: marks simulated, lines by the equations."""
+    """The distance of PEPITA from AFA on the same samples, in per cent of AFA's error: marks are simulation, lines equations."""
     alphas, data = _numbers(comparison.alphas), []
     afa = comparison.lines[0].theory.errors
     for line, colour in _coloured(comparison)[1:]:
@@ -72,7 +72,7 @@ def alignment_figure(comparison: Comparison) -> Figure:
 
 
 def _coloured(comparison: Comparison) -> list[tuple[Line, str]]:
-    """Every line with its colour: that of its rule, and for more scales of PEPITA others."""
+    """Every line with its colour: that of its rule, and others for further scales of PEPITA."""
     colours = [rule_look("afa")[0], *(_TINTS[index % len(_TINTS)] for index in range(len(comparison.lines) - 1))]
     return list(zip(comparison.lines, colours, strict=True))
 
@@ -96,5 +96,5 @@ def _figure(data: list[Figure], height: int, y: Figure, **more: object) -> Figur
 
 
 def _numbers(values: Iterable[float]) -> list[float]:
-    """Numbers as JSON has them, of six digits."""
+    """Numbers for JSON, with six digits."""
     return [float(f"{value:.6g}") for value in values]

@@ -1,6 +1,6 @@
-"""Traces -> ``report.html``: one page that holds everything it needs and asks for nothing else.
+"""Traces -> ``report.html``: one self-contained page without any external request.
 
-Its content security policy forbids every request, and every script but the two whose SHA-256 it names: a name from outside cannot become
+Its content security policy forbids every request, and every script except the two whose SHA-256 it names: an external name cannot become
 code.
 """
 
@@ -40,7 +40,7 @@ def page(traces: Sequence[Trace], versions: Versions | None = None) -> str:
 
 
 def document(heading: str, sections: Sequence[str], parts: Page) -> str:
-    """A page called ``heading`` of sections of HTML, the empty ones left out, with the pictures that ``parts`` collected for them."""
+    """A page called ``heading`` with sections of HTML, without the empty ones, and the pictures that ``parts`` collected for them."""
     plotly, script = _plotly(), _asset("page.js")
     policy = (
         f"default-src 'none'; script-src {_fingerprint(plotly)} {_fingerprint(script)}; style-src 'unsafe-inline'; "
@@ -58,7 +58,7 @@ def document(heading: str, sections: Sequence[str], parts: Page) -> str:
 
 
 def _inline_json(content: object) -> str:
-    """JSON that can stand inside a script element: no character of it can end the element or begin a comment."""
+    """JSON that is safe inside a script element: no character can end the element or begin a comment."""
     text = json.dumps(content, separators=(",", ":"), allow_nan=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
@@ -70,7 +70,7 @@ def _asset(name: str) -> str:
 
 @cache
 def _plotly() -> str:
-    """plotly.js as the installed plotly brings it, with the line ends a browser makes of it, as the fingerprint needs."""
+    """plotly.js of the installed plotly, with line ends as a browser normalises them, which the fingerprint needs."""
     from plotly.offline import get_plotlyjs
 
     source: str = get_plotlyjs()

@@ -1,4 +1,4 @@
-"""Models under attack -> a page: the picture of accuracy against epsilon, the figures, the gradients and what examples did elsewhere."""
+"""Models under attack -> a page: accuracy against epsilon, the figures, the gradients and the effect of examples on other models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgeff.studies.attack.gradients import TOLERANCE
 
 
 def attack_page(attack: Attack, versions: Versions | None = None) -> str:
-    """The page as text, with everything that it needs inside."""
+    """The self-contained page as text."""
     parts = Page()
     heading = f"{', '.join(shown(run.model, 40) for run in attack.runs)} on {shown(attack.task)} under attack"
     figure = parts.picture(accuracy_against_epsilon(attack), "accuracy against epsilon under FGSM and PGD")
@@ -31,8 +31,8 @@ def _header(attack: Attack, heading: str) -> str:
     worst = ", each sample under the one that fools it" if len(attack.settings.losses) > 1 else ""
     start = "a random place" if attack.settings.random_start else "the centre"
     return f"""<header><p class="kicker">edgeff attack</p><h1>{escape(heading)}</h1>
-<p>The share of samples answered right when every input may be moved by epsilon times its range, {low:g} to {high:g}, and not out of it.
-Samples are moved along float64 gradients of the {escape(losses)}{worst}: FGSM in one step, PGD in {attack.settings.steps} from
+<p>The share of samples classified correctly when every input may be moved by epsilon times its range, {low:g} to {high:g}, within that
+range. Samples are moved along float64 gradients of the {escape(losses)}{worst}: FGSM in one step, PGD in {attack.settings.steps} from
 {start} of the ball.</p></header>"""
 
 
@@ -55,8 +55,8 @@ def _figures(attack: Attack) -> str:
     ]
     return f"""<section><h2>Figures</h2>
 <p>In per cent. Cross-entropy: FGSM of that loss alone, by its float64 gradient and by the one through the softmax in float32, which loses
-its digits where the model is sure and flatters it. Random signs: every input moved by epsilon up or down at random; where an attack is no
-better, its gradient says nothing.</p>
+precision where the model is certain and makes it look better. Random signs: every input moved by epsilon up or down at random; if an attack
+is no better, its gradient carries no information.</p>
 {_table(heads, rows, 2)}</section>"""
 
 
@@ -66,11 +66,11 @@ def _gradients(attack: Attack) -> str:
     for run in attack.runs:
         narrow, check = run.sweep.float32, run.sweep.check
         shares = map(_percent, (narrow.zero, narrow.sign, narrow.entries))
-        found = (f"{check.probes:,}", f"{check.conclusive:,}", f"{check.largest_error:.1e}", "holds" if check.ok else "does not hold")
-        rows.append([run.model, f"{run.sweep.samples:,}", *shares, *found])
+        outcome = (f"{check.probes:,}", f"{check.conclusive:,}", f"{check.largest_error:.1e}", "holds" if check.ok else "does not hold")
+        rows.append([run.model, f"{run.sweep.samples:,}", *shares, *outcome])
     return f"""<section><h2>Gradients</h2>
-<p>The float32 gradient through the softmax beside the float64 one, in per cent of the samples and of the inputs. The check: float64
-gradients beside central differences at single inputs, the error as a share of the sample's largest entry (at most {TOLERANCE:g});
+<p>The float32 gradient through the softmax compared with the float64 one, in per cent of the samples and of the inputs. The check: float64
+gradients against central differences at single inputs, the error as a share of the sample's largest entry (at most {TOLERANCE:g});
 a probe at a kink of the network is not conclusive.</p>{_table(heads, rows)}</section>"""
 
 

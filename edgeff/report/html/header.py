@@ -1,4 +1,4 @@
-"""The head of the page: its title, a sentence on what was measured, and what a reader wants to know first."""
+"""The head of the page: its title, a sentence on what was measured, and the main facts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _TITLE_LIMIT = 3
 
 def title(traces: Sequence[Trace]) -> str:
     """The page's title: the one configuration that was measured, or how many."""
-    found = groups(traces)
-    if len(found) == 1:
-        return found[0].title
+    several = groups(traces)
+    if len(several) == 1:
+        return several[0].title
     if not traces:
         return "No runs"
     networks, tasks = dict.fromkeys(trace.network for trace in traces), dict.fromkeys(trace.task for trace in traces)
@@ -38,9 +38,9 @@ def header(traces: Sequence[Trace]) -> str:
 def _lede(traces: Sequence[Trace]) -> str:
     """The sentence on what was measured."""
     if not traces:
-        return "The report holds no run."
+        return "The report contains no runs."
     rules = [trace.rule for trace in traces if trace.rule not in NO_RULE]
-    learning = f", learning by {_listed(rules)}" if rules else ", inference alone"
+    learning = f", learning by {_listed(rules)}" if rules else ", inference only"
     places = _listed(trace.board or "the host" for trace in traces)
     seeds = sorted({trace.seed for trace in traces})
     counted = f"{len(traces)} runs" if len(traces) > 1 else "One run"
@@ -49,7 +49,7 @@ def _lede(traces: Sequence[Trace]) -> str:
         f"{counted} of {_listed(trace.network for trace in traces)} on {_listed(trace.task for trace in traces)}{learning}, in "
         f"{_listed(ordered_numerics(traces))}, on {places} ({_listed(trace.target for trace in traces)}), "
         f"{'seed' if len(seeds) == 1 else 'seeds'} {_listed(map(str, seeds))}. "
-        "Accuracy is the share of the test samples answered right: of the network trained on the host"
+        "Accuracy is the share of the test samples classified correctly: of the network trained on the host"
         f"{'' if is_comparison(traces) else learned}."
     )
 
@@ -65,9 +65,9 @@ def _listed(names: Iterable[str]) -> str:
 
 def _facts(traces: Sequence[Trace]) -> list[str]:
     """For a report of one group and one seed: the best run, the smallest that beats the control, those that do not beat it."""
-    found = groups(traces)
+    several = groups(traces)
     runs = [trace for trace in plottable(traces) if trace.rule not in {CONTROL, *NO_RULE}]
-    if len(found) != 1 or len(found[0].seeds) != 1 or not runs:
+    if len(several) != 1 or len(several[0].seeds) != 1 or not runs:
         return []
     best = max(runs, key=lambda run: run.accuracy["after"] or 0.0)
     facts = [f"Highest accuracy learned on the device: {_run_words(best, traces)}"]

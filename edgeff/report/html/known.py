@@ -1,4 +1,4 @@
-"""The end of the page: what is exact, what is modelled, and the versions of what made the figures."""
+"""The end of the page: what is exact, what is modelled, and the versions of the software that made the figures."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from edgeff.report.style import UNKNOWN, markup
 
 _SOURCES: Mapping[str, str] = MappingProxyType(
     {
-        "Accuracy": "share of the test samples answered right; float in NumPy on the host, all others by the generated C",
-        "Flash, static RAM, arena": "the linked firmware; the memory map is the plan that the arena is laid out by",
-        "Stack": "the RAM between arena and stack is painted before the start; what is no longer painted afterwards was used",
+        "Accuracy": "share of the test samples classified correctly; float in NumPy on the host, all others by the generated C",
+        "Flash, static RAM, arena": "the linked firmware; the memory map is the plan of the arena",
+        "Stack": "the RAM between arena and stack is filled with a pattern before the start; bytes that have changed afterwards were used",
         "Multiply-accumulates": "shapes of the tensors of each call",
         "Instructions": "counted",
         "Cycles, milliseconds": "cycles of the core at the board's clock",
@@ -31,37 +31,37 @@ def evidence(traces: Sequence[Trace]) -> str:
     )
     heads = "".join(f'<th scope="col">{head}</th>' for head in ("Figure", "Evidence", "Where it comes from"))
     return f"""<section><h2>What is exact, what is modelled</h2>
-<p>Exact figures are counted, not estimated: the same sources, tools and seed give them again to the last digit. Measured ones come from
-a board. Modelled ones come from a model of the core, whose error the label states where it is known.</p>
+<p>Exact figures are counted, not estimated: the same sources, tools and seed reproduce them to the last digit. Measured ones come from
+a board. Modelled ones come from a model of the core, whose error the label states if it is known.</p>
 <table class="plain"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></section>"""
 
 
 def _known(traces: Sequence[Trace]) -> list[tuple[str, str | None, str]]:
-    """The figures that are known: what, kind of evidence, source, escaped."""
-    found: dict[tuple[str, str | None, str], None] = {}
+    """The known figures: what, kind of evidence, source, escaped."""
+    rows: dict[tuple[str, str | None, str], None] = {}
     for trace in traces:
         known = trace_evidence(trace)
         if known["accuracy"]:
-            found["Accuracy", known["accuracy"], _SOURCES["Accuracy"]] = None
+            rows["Accuracy", known["accuracy"], _SOURCES["Accuracy"]] = None
         if known["memory"]:
-            found["Flash, static RAM, arena", known["memory"], _SOURCES["Flash, static RAM, arena"]] = None
+            rows["Flash, static RAM, arena", known["memory"], _SOURCES["Flash, static RAM, arena"]] = None
         if trace.memory.stack_bytes is not None:
-            found["Stack", known["memory"], _SOURCES["Stack"]] = None
+            rows["Stack", known["memory"], _SOURCES["Stack"]] = None
         for cost in (trace.infer, trace.learn):
             if cost.macs is not None:
-                found["Multiply-accumulates", "exact", _SOURCES["Multiply-accumulates"]] = None
+                rows["Multiply-accumulates", "exact", _SOURCES["Multiply-accumulates"]] = None
             labels = cost_evidence(cost)
             if cost.instructions is not None:
-                found["Instructions", evidence_kind(labels["instructions"]), _source("Instructions", labels["instructions"], trace)] = None
+                rows["Instructions", evidence_kind(labels["instructions"]), _source("Instructions", labels["instructions"], trace)] = None
             if cost.cycles is not None or cost.latency_s is not None:
-                found["Cycles, milliseconds", evidence_kind(labels["cycles"]), _source("Cycles, milliseconds", labels["cycles"], trace)] = (
+                rows["Cycles, milliseconds", evidence_kind(labels["cycles"]), _source("Cycles, milliseconds", labels["cycles"], trace)] = (
                     None
                 )
-    return sorted(found, key=lambda row: list(_SOURCES).index(row[0]))
+    return sorted(rows, key=lambda row: list(_SOURCES).index(row[0]))
 
 
 def _source(what: str, label: str | None, trace: Trace) -> str:
-    """What a cost's label says beyond its kind, and for which board."""
+    """The part of a cost's label after its kind, and its board."""
     text = markup(detail(label), 120).replace("+-", "&plusmn;") or _SOURCES[what]
     return f"{text}, {markup(trace.board)}" if trace.board else text
 

@@ -1,4 +1,4 @@
-"""The pieces that the page's sections are made of: its figures, badges, and one panel at a time chosen from a list."""
+"""The building blocks of the page's sections: figures, badges, and a list that shows one panel at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Page:
     figures: dict[str, Figure] = field(default_factory=dict)
 
     def picture(self, figure: Figure, label: str) -> str:
-        """The place of a figure in the page; ``label`` says to a screen reader what it shows."""
+        """The placeholder of a figure in the page; ``label`` describes it for a screen reader."""
         name = f"figure-{len(self.figures) + 1}"
         self.figures[name] = figure
         height = int(figure["layout"]["height"])
@@ -29,7 +29,7 @@ def badge(kind: str) -> str:
 
 
 def choice(name: str, label: str, options: Sequence[tuple[str, str, str]]) -> str:
-    """One panel of HTML at a time, chosen from a list: ``options`` are (group, name, panel). A single one is shown as it is."""
+    """One panel of HTML at a time, chosen from a list: ``options`` are (group, name, panel). A single one is shown without a list."""
     if len(options) == 1:
         return options[0][2]
     texts, previous = [], None

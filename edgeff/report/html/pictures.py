@@ -22,21 +22,21 @@ from edgeff.report.style import CONTROL, NO_RULE, ROLES, STATIC_COLOUR, shown
 
 
 def accuracy_section(traces: Sequence[Trace], page: Page) -> str:
-    """Accuracy against RAM, by task and by group; empty where fewer than two runs have both."""
+    """Accuracy against RAM, by task and by group; empty if fewer than two runs have both."""
     options = []
     for task in dict.fromkeys(trace.task for trace in traces):
         runs = [trace for trace in traces if trace.task == task]
-        found = groups(runs)
-        if len(found) > 1 and len(plottable(runs)) > 1:
+        members = groups(runs)
+        if len(members) > 1 and len(plottable(runs)) > 1:
             options.append(("", f"{shown(task)}: all networks and boards", _ram_panel(runs, shown(task), page)))
-        options += [("", group.title, _ram_panel(group.traces, group.title, page)) for group in found if len(plottable(group.traces)) > 1]
+        options += [("", group.title, _ram_panel(group.traces, group.title, page)) for group in members if len(plottable(group.traces)) > 1]
     if not options:
         return ""
     control = (
-        " A rule has to stay above the hollow mark of the control of its numeric to be worth its memory." if _has_control(traces) else ""
+        " A rule must be above the hollow mark of the control with its numeric to be worth its memory." if _has_control(traces) else ""
     )
     return f"""<section><h2>Accuracy against total RAM</h2>
-<p>Up and to the left is better.{control} A thin line ties the numerics of one rule together.</p>
+<p>Up and to the left is better.{control} A thin line connects the numerics of one rule.</p>
 {choice("ram", "Show", options)}</section>"""
 
 
@@ -48,7 +48,7 @@ def _ram_panel(runs: Sequence[Trace], name: str, page: Page) -> str:
 
 
 def curves_section(traces: Sequence[Trace], page: Page) -> str:
-    """Learning curves by group; empty where there are none."""
+    """Learning curves by group; empty if there are none."""
     options = [
         ("", group.title, f"<figure>{page.picture(learning_curves(group), f'learning curves, {group.title}')}</figure>")
         for group in groups(traces)
@@ -56,15 +56,15 @@ def curves_section(traces: Sequence[Trace], page: Page) -> str:
     ]
     if not options:
         return ""
-    control = " The dotted grey line is the control: what a rule gains beyond it, it has learned in the hidden layers."
+    control = " The dotted grey line is the control: the gain of a rule above it was learned in the hidden layers."
     control = control if _has_control(traces) else ""
-    seeds = " Lines are means over the seeds, bands reach from the least to the greatest." if len({t.seed for t in traces}) > 1 else ""
+    seeds = " Lines are means over the seeds, bands reach from the lowest to the highest." if len({t.seed for t in traces}) > 1 else ""
     return f"""<section><h2>Learning on the device</h2>
 <p>Accuracy on the test samples against samples learned, one at a time.{control}{seeds}</p>{choice("curve", "Show", options)}</section>"""
 
 
 def costs_section(traces: Sequence[Trace], page: Page) -> str:
-    """The cost of all runs by stage, by group; empty where it is not known."""
+    """The cost of all runs by stage, by group; empty if it is not known."""
     options = [
         ("", group.title, f"<figure>{page.picture(cost_by_run(group), f'cost by stage, {group.title}')}</figure>")
         for group in groups(traces)
@@ -77,13 +77,13 @@ def costs_section(traces: Sequence[Trace], page: Page) -> str:
 
 
 def inside_section(traces: Sequence[Trace], page: Page) -> str:
-    """The memory map and the layers of one run at a time; of a program on several boards the first is shown, for the map is the same."""
-    options, seen = [], set()
+    """The memory map and the layers of one run at a time; for a program on several boards the first is shown, since the map is the same."""
+    options, shown_runs = [], set()
     for group in groups(traces):
         for trace in group.traces:
             program = (trace.task, trace.network, trace.rule, trace.numeric, trace.target, trace.seed)
-            if program not in seen and (trace.memory_map or trace.calls):
-                seen.add(program)
+            if program not in shown_runs and (trace.memory_map or trace.calls):
+                shown_runs.add(program)
                 seed = f", seed {trace.seed}" if len(group.seeds) > 1 else ""
                 options.append((group.title, f"{_run_name(trace)}{seed}", _run_panel(trace, page)))
     if not options:
@@ -99,8 +99,8 @@ def _run_panel(trace: Trace, page: Page) -> str:
     if trace.memory_map:
         picture = page.picture(memory_figure(trace), f"memory map, {name}")
         parts.append(f"""<h3>RAM, {escape(name)}</h3>{_proportions(trace)}<figure>{picture}</figure>
-<p class="muted small">Each rectangle is a tensor: the calls during which it is needed across, its bytes up, counted from the start of the
-arena. Persistent part, scratch part and stack each have their own scale; the bar above has all of them in proportion.</p>""")
+<p class="muted small">Each rectangle is a tensor: across, the calls during which it is needed; up, its bytes, counted from the start of the
+arena. Persistent part, scratch part and stack each have their own scale; the bar above shows all of them in proportion.</p>""")
     if trace.calls:
         picture = page.picture(cost_by_layer(trace), f"cost by layer, {name}")
         parts.append(f"<h3>{_cost_words([trace])} by layer, {escape(name)}</h3><figure>{picture}</figure>")

@@ -1,6 +1,7 @@
-"""The tables of results on the page: one for each group of runs that may be compared, its columns sorted by a click.
+"""The tables of results on the page: one for each group of comparable runs, with columns that sort on a click.
 
-Of several boards there is an overview first, a line a program and a column a board; what could not run comes last, with its reason.
+With several boards there is an overview first, one line per program and one column per board; runs that were refused come last, with
+reasons.
 """
 
 from __future__ import annotations
@@ -20,22 +21,22 @@ _FOLDED_FROM = 30
 
 
 def results(traces: Sequence[Trace]) -> str:
-    """The section as HTML; of several groups each can be folded, and of many runs only the first group is open."""
-    found = groups([trace for trace in traces if has_figures(trace)])
-    tables = [_table(group) for group in found]
-    if len(found) > 1:
+    """The section as HTML; with several groups each can be collapsed, and with many runs only the first group is open."""
+    members = groups([trace for trace in traces if has_figures(trace)])
+    tables = [_table(group) for group in members]
+    if len(members) > 1:
         closed = len(traces) > _FOLDED_FROM
         tables = [
             f"<details{'' if closed and index else ' open'}><summary>{escape(group.title)}</summary>{table}</details>"
-            for index, (group, table) in enumerate(zip(found, tables, strict=True))
+            for index, (group, table) in enumerate(zip(members, tables, strict=True))
         ]
     control = f" {escape(CONTROL_MEANING[0].upper() + CONTROL_MEANING[1:])}." if any(t.rule == CONTROL for t in traces) else ""
-    note = f"RAM total is static RAM and stack together. A dash is a figure that is not known.{control}"
+    note = f"RAM total is static RAM and stack together. A dash is an unknown figure.{control}"
     return f'<section><h2>Results</h2><p class="muted small">{note}</p>{"".join(tables)}</section>' if tables else ""
 
 
 def comparison_section(traces: Sequence[Trace], page: Page) -> str:
-    """Rules trained on the host beside each other as HTML, a picture and a table for each network and task; empty for other traces."""
+    """Rules trained on the host side by side as HTML, a picture and a table for each network and task; empty for other traces."""
     if not is_comparison(traces):
         return ""
     parts = []
@@ -46,7 +47,7 @@ def comparison_section(traces: Sequence[Trace], page: Page) -> str:
 <p>Test accuracy of the same network trained from the same initial weights by each rule: the mean over the seeds, one standard deviation to
 each side, and every seed as a faint mark. The dotted line is the control: random hidden layers, only the last layer learns.</p>
 <p class="muted small">Above frozen: the mean difference to the control of the same seed, in points. int8: the trained network quantised, by
-the generated C. RAM to learn: the arena of the rule's float32 program, weights that learn and activations; a dash: it runs on the host
+the generated C. RAM to learn: the arena of the rule's float32 program, learned weights and activations; a dash: it runs on the host
 only.</p>{"".join(parts)}</section>"""
 
 
@@ -56,14 +57,14 @@ def boards_section(traces: Sequence[Trace]) -> str:
         return ""
     tables = "".join(f"<h3>{escape(grid.title)}</h3>{_grid(grid)}" for grid in overview(traces))
     return f"""<section><h2>Boards</h2>
-<p class="muted small">RAM and flash are those of the board where the program takes most. Under a board a dash says that the program does
-not fit it; elsewhere it stands for a figure that is not known.</p>{tables}</section>"""
+<p class="muted small">RAM and flash are those of the board where the program needs most. Under a board a dash means that the program does
+not fit; elsewhere it is an unknown figure.</p>{tables}</section>"""
 
 
 def refused_section(traces: Sequence[Trace]) -> str:
-    """What could not run, with its reason, as HTML; empty where everything ran."""
-    found = refusals(traces)
-    if not found:
+    """The runs that were refused, with reasons, as HTML; empty if everything ran."""
+    refused = refusals(traces)
+    if not refused:
         return ""
     heads = "".join(f'<th scope="col">{head}</th>' for head in ("Network", "Rule", "Numeric", "Board", "Reason"))
     rows = "".join(
@@ -79,7 +80,7 @@ def refused_section(traces: Sequence[Trace]) -> str:
             )
         )
         + "</tr>"
-        for item in found
+        for item in refused
     )
     return f"""<section><h2>What did not run</h2>
 <table class="plain"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></section>"""
@@ -97,7 +98,7 @@ def _grid(grid: Grid) -> str:
         f'<th scope="col" class="{c}">{markup(h.short).replace("_", "_<wbr>") if h.right else markup(h.short)}</th>'
         for h, c in zip(grid.headings, css, strict=True)
     )
-    kinds = "".join(f'<td class="{c}">{_badges(found)}</td>' for c, found in zip(css, grid.evidence, strict=True))
+    kinds = "".join(f'<td class="{c}">{_badges(badges)}</td>' for c, badges in zip(css, grid.evidence, strict=True))
     rows = "".join(
         f'<tr class="{"control" if control else ""}">'
         + "".join(
@@ -112,7 +113,7 @@ def _grid(grid: Grid) -> str:
 
 
 def _columns(group: Group) -> tuple[Column, ...]:
-    """The columns of the page's table: those of the terminal's, and the difference to the control where there is one."""
+    """The columns of the page's table: those of the terminal's, and the difference to the control if there is one."""
     columns = [*key_columns(group), *figure_columns(group)]
     difference = beyond_control(group)
     if any(difference.value(trace) is not None for trace in group.traces):

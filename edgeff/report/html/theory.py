@@ -1,4 +1,4 @@
-"""The page of ``edgeff theory``: equations beside simulation, in the look of the reports."""
+"""The page of ``edgeff theory``: equations and simulation, in the style of the reports."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ def theory_page(comparison: Comparison, versions: Versions | None = None) -> str
     parts = Page()
     hidden, teacher, seeds = len(comparison.start.v), len(comparison.start.teacher_v), len(comparison.lines[0].simulated)
     lede = (
-        f"A student of {hidden} erf units learns from a teacher of {teacher}, one sample a step at learning rate {comparison.lr:g}, by "
-        "adaptive feedback alignment (AFA) and by PEPITA with its two forward passes. Lines are differential equations for endlessly many "
-        f"inputs; marks are simulation with {comparison.n:,}, the mean of {seeds} seeds that start from the very same order parameters."
+        f"A student of {hidden} erf units learns from a teacher of {teacher}, one sample per step at learning rate {comparison.lr:g}, by "
+        "adaptive feedback alignment (AFA) and by PEPITA with its two forward passes. Lines are differential equations in the limit of "
+        f"many inputs; marks are simulation with {comparison.n:,}, the mean of {seeds} seeds that start from the same order parameters."
     )
     sections = [f'<header><p class="kicker">edgeff theory</p><h1>{escape(TITLE)}</h1><p>{escape(lede)}</p></header>', _table(comparison)]
     pictures = [
         (
             "Generalisation error",
-            "Bars are one standard deviation over the seeds. Dotted: gradient descent, and the control whose hidden layer stays.",
+            "Bars are one standard deviation over the seeds. Dotted: gradient descent, and the control, whose hidden layer is fixed.",
             error_figure(comparison),
         ),
-        ("Simulation against its equations", "The dashed rule is at 5 %.", distance_figure(comparison)),
+        ("Simulation against its equations", "The dashed line is at 5 %.", distance_figure(comparison)),
     ]
     if len(comparison.lines) > 1:
         pictures.append(
-            ("PEPITA against AFA", "On the same samples. The equations have PEPITA to first order in its scale.", beyond_figure(comparison))
+            ("PEPITA against AFA", "On the same samples. The equations are of first order in PEPITA's scale.", beyond_figure(comparison))
         )
     pictures.append(
         (
             "Alignment",
-            "The feedback D that hidden units get against the second layer v, which gradient descent would feed back; v has to turn first.",
+            "The feedback D to the hidden units and the second layer v, which gradient descent would feed back; v must turn first.",
             alignment_figure(comparison),
         )
     )

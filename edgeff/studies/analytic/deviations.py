@@ -1,8 +1,8 @@
-"""The published sheet of Pau & Aymone (2023) as it stands: its four networks, and where it departs from its own conventions.
+"""The published sheet of Pau & Aymone (2023) as published: its four networks, and its deviations from its own conventions.
 
 In comes a network with parameters; out goes its ``Analysis``. For one of the four published networks the deviations are in the figures,
-named, with what each adds to which figure; ``corrected=True`` leaves them out. Each is a change of one count of one layer; where only the
-residual is known, and no reason for it, the deviation says so.
+named, with their effect on each figure; ``corrected=True`` leaves them out. Each is a change of one count of one layer; if only the
+residual is known but not its reason, the deviation says so.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from edgeff.ops.depthwise_conv2d import DepthwiseConv2d
 from edgeff.studies.analytic.pau_aymone import Entry, Figures, LayerMacs, Parts, entry, figures, layer_macs, parts
 
 BENCHMARKS: Mapping[str, str] = {"ds_cnn": "KWS", "mobilenet_v1_025": "VWW", "resnet8": "IC", "fc_ae": "AD"}
-"""The networks of the published table: their name in edgeff, and the benchmark they stand for in the paper."""
+"""The networks of the published table: their name in edgeff, and their benchmark in the paper."""
 
 Kind = Literal["known error", "unexplained"]
 
 
 @dataclass(frozen=True)
 class Deviation:
-    """Where the sheet departs from its conventions: in which ``benchmarks``, and the change that ``applied`` makes.
+    """A deviation of the sheet from its conventions: its ``benchmarks``, and the change made by ``applied``.
 
-    ``kind`` is ``unexplained`` where the size of the residual is all that is known: ``text`` then says what would be as large.
+    ``kind`` is ``unexplained`` if only the size of the residual is known: ``text`` then says what would be as large.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Deviation:
 
 @dataclass(frozen=True)
 class Analysis:
-    """A network by the conventions. ``effects``: what each deviation in the figures adds, by the name of the figure."""
+    """A network by the conventions. ``effects``: the amount that each deviation adds, by the name of the figure."""
 
     network: str
     benchmark: str | None
@@ -54,7 +54,7 @@ def analyse(network: Network, *, benchmark: str | None = None, corrected: bool =
 
     Args:
         network: with parameters; one that classifies ends in a softmax.
-        benchmark: ``"KWS"``, ``"VWW"``, ``"IC"`` or ``"AD"`` where ``network`` is that one of the published sheet.
+        benchmark: ``"KWS"``, ``"VWW"``, ``"IC"`` or ``"AD"`` if ``network`` is that one of the published sheet.
         corrected: leaves out the deviations of the sheet.
     Raises: Unsupported for a layer without a formula; BadInput for another benchmark or a network without weights.
     """
@@ -74,10 +74,10 @@ def _with(counted: Entry, deviations: Sequence[Deviation]) -> Entry:
 
 
 def _difference(before: Entry, after: Entry) -> dict[str, int]:
-    """What ``after`` has more than ``before``: ``parts.NAME`` and ``rules.RULE.activation_bytes``; {} for equal ones."""
+    """The differences of ``after`` from ``before``: ``parts.NAME`` and ``rules.RULE.activation_bytes``; {} for equal ones."""
     old, new = (
         {f"parts.{name}": value for name, value in asdict(parts(e)).items()}
-        | {f"rules.{rule}.activation_bytes": found.activation_bytes for rule, found in figures(e).items()}
+        | {f"rules.{rule}.activation_bytes": figure.activation_bytes for rule, figure in figures(e).items()}
         for e in (before, after)
     )
     return {name: new[name] - old[name] for name in new if new[name] != old[name]}
@@ -110,21 +110,21 @@ DEVIATIONS = (
     Deviation(
         "depthwise output",
         "known error",
-        "the sixth depthwise layer, whose output is 6x6, counts as 16x16",
+        "the sixth depthwise layer, whose output is 6x6, is counted as 16x16",
         ("VWW",),
         _larger_output,
     ),
     Deviation(
         "input byte",
         "known error",
-        "an input of three channels takes a byte more than it has values, which is how X-CUBE-AI allocates it and no activation",
+        "an input of three channels takes one byte more than it has values, as X-CUBE-AI allocates it, although no activation does",
         ("VWW", "IC"),
         _input_byte,
     ),
     Deviation(
         "dense goodness",
         "unexplained",
-        "a residual, as large as if the goodness of the dense layer were its MACs and not its outputs",
+        "a residual, as large as if the goodness of the dense layer were its MACs instead of its outputs",
         ("VWW",),
         _dense_goodness,
     ),

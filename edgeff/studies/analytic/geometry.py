@@ -1,9 +1,10 @@
-"""Network -> what an analytic table counts of each layer: multiply-accumulates, values and parameters. Weights count by their shapes.
+"""Network -> the counts of each layer for an analytic table: multiply-accumulates, values and parameters. Only the shapes of weights
+matter.
 
 In comes a network with parameters, of any numeric; out goes one ``Count`` for each layer that computes, in order. Batch normalisation is
-folded first; what can
-work in place (reshapes, separate ReLUs) is passed over, for it computes nothing that a table counts and writes where it reads. Refused:
-layer kinds that no published table knows.
+folded first; layers that
+work in place (reshapes, separate ReLUs) are skipped, since they compute nothing that a table counts and need no memory. Refused:
+layer kinds that no published table has.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Count:
-    """What a layer counts for.
+    """The counts of a layer.
 
-    ``inputs`` names the layers (or ``"input"``) whose values it reads; ``positions`` output pixels, steps or, of a vector, 1, each of
-    ``channels`` values that take ``macs_per_position`` in all; ``padded_values`` the values of the first input with its zero padding;
+    ``inputs`` names the layers (or ``"input"``) whose values it reads; ``positions`` output pixels, steps or, for a vector, 1, each of
+    ``channels`` values that take ``macs_per_position`` in total; ``padded_values`` the values of the first input with its zero padding;
     ``parameters`` weights and biases, 0 for a layer that learns nothing.
     """
 
@@ -57,7 +58,7 @@ def counts(network: Network) -> tuple[Count, ...]:
     network = canonical(network)
     shapes: dict[str, Shape] = {"input": network.input_shape} | {layer.name: layer.shape for layer in network}
     source = {"input": "input"}
-    found: list[Count] = []
+    result: list[Count] = []
     for layer in network:
         op, x = kind(layer), shapes[layer.inputs[0]]
         if op.works_in_place:
@@ -70,7 +71,7 @@ def counts(network: Network) -> tuple[Count, ...]:
         source[layer.name] = layer.name
         *space, channels = layer.shape
         inputs = tuple(source[name] for name in layer.inputs)
-        found.append(
+        result.append(
             Count(
                 layer.name,
                 op,
@@ -82,7 +83,7 @@ def counts(network: Network) -> tuple[Count, ...]:
                 sum(param.size for param in layer.params.values()),
             )
         )
-    return tuple(found)
+    return tuple(result)
 
 
 def _has_formula(operator: type[Operator]) -> bool:

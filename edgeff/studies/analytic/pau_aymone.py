@@ -1,20 +1,20 @@
 """Training memory and multiply-accumulates by the conventions of Pau & Aymone (COINS 2023) and of the spreadsheet published with the paper.
 
 In comes a network with parameters; out go, for back-propagation, Forward-Forward, PEPITA and MEMPEPITA, the MACs of a training step and of
-an inference, and the bytes of activations and parameters. Every figure follows from the geometry. Where the sheet departs from its own
-conventions is a named deviation (``deviations``); ``corrected=True`` leaves them out. Refused: layers without a formula.
+an inference, and the bytes of activations and parameters. Every figure follows from the geometry. The sheet's departures from its own
+conventions are named deviations (``deviations``); ``corrected=True`` leaves them out. Refused: layers without a formula.
 
-Batch size 1, one byte a parameter and an activation, batch normalisation folded away.
+Batch size 1, one byte per parameter and activation, batch normalisation folded away.
 
-MACs. f, forward: taps on the padding count, a pool takes its window, an addition 1 a value, the softmax with its two converters 19 a value.
-b, backward: f behind the first layer with weights, without additions and softmax. w, weight update: f of the layers with weights.
-Goodness and normalisation: each 1 for every value that a layer with weights makes. Error: 1 for every output. F, projection of the error
-onto the input: 1 an entry. BP = f + b + w + error; PEPITA = 2f + w + error + F; MEMPEPITA = 3f + w + error + F. Forward-Forward has no
-softmax and takes 2 (f + w + goodness + normalisation) to learn and f + goodness + normalisation a class to predict.
+MACs. f, forward: taps on the padding count, a pool takes its window, an addition 1 per value, the softmax with its two converters 19 per
+value. b, backward: f after the first layer with weights, without additions and softmax. w, weight update: f of the layers with weights.
+Goodness and normalisation: each 1 for every output value of a layer with weights. Error: 1 for every output. F, projection of the error
+onto the input: 1 per entry. BP = f + b + w + error; PEPITA = 2f + w + error + F; MEMPEPITA = 3f + w + error + F. Forward-Forward has no
+softmax and takes 2 (f + w + goodness + normalisation) to learn and f + goodness + normalisation per class to predict.
 
-Bytes. BP and PEPITA keep the input, what any layer with weights reads and makes, and the softmax, four bytes a value. Forward-Forward keeps
-the input and, of the layer for which that is most, what it reads, what it makes and the skip connections around it. MEMPEPITA keeps no
-input, but the larger of what that layer reads and makes and the skip connections twice. A depthwise convolution reads a padded copy.
+Bytes. BP and PEPITA keep the input, the inputs and outputs of layers with weights, and the softmax, four bytes per value. Forward-Forward
+keeps the input and, for the layer where that is most, its input, its output and the skip connections around it. MEMPEPITA keeps no
+input, but the larger of that layer's input and output and the skip connections twice. A depthwise convolution reads a padded copy.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from edgeff.studies.analytic.geometry import Count, counts
 SOURCE = "Pau & Aymone, Suitability of Forward-Forward and PEPITA Learning to MLCommons-Tiny Benchmarks, IEEE COINS 2023"
 RULES: Mapping[str, str] = {"bp": "BP", "ff": "FF", "pepita": "PEPITA", "mempepita": "MEMPEPITA"}
 SOFTMAX_MACS = 19
-"""A value of the softmax, with the converters before and behind it: the same in all three published networks that have one."""
+"""MACs per value of the softmax, with the converters before and after it: the same in all three published networks that have one."""
 SOFTMAX_BYTES = 4
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What a network counts for: the figures are sums over these, and a deviation of the sheet is a change of one of them.
+    """The counts of a network: the figures are sums over these, and a deviation of the sheet is a change of one of them.
 
     By layer: ``positions`` of the output that cost MACs, ``goodness`` MACs, and ``kept`` bytes while BP or PEPITA trains.
     """
@@ -74,7 +74,7 @@ class LayerMacs:
 
 @dataclass(frozen=True)
 class Parts:
-    """MACs of the parts of a training step; ``softmax`` is the part of ``forward`` that Forward-Forward goes without."""
+    """MACs of the parts of a training step; ``softmax`` is the part of ``forward`` that Forward-Forward does without."""
 
     forward: int
     backward: int
@@ -88,7 +88,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a rule takes: MACs of a training step and of an inference, bytes of activations and parameters while it trains."""
+    """The cost of a rule: MACs of a training step and of an inference, bytes of activations and parameters while it trains."""
 
     train_macs: int
     infer_macs: int
@@ -101,7 +101,7 @@ class Figures:
 
 
 def entry(network: Network) -> Entry:
-    """What ``network`` counts for by the conventions. Raises Unsupported for a layer without a formula, BadInput where none has weights."""
+    """The counts of ``network`` by the conventions. Raises Unsupported for a layer without a formula, BadInput if none has weights."""
     layers = counts(network)
     if not any(layer.learns for layer in layers):
         raise BadInput(f"network {network.name!r} in an analytic table", got="no layer with weights", allowed="at least one")
@@ -119,19 +119,19 @@ def entry(network: Network) -> Entry:
 
 def layer_macs(entry: Entry) -> tuple[LayerMacs, ...]:
     """The MACs of every layer, in order."""
-    found: list[LayerMacs] = []
-    below = False  # whether a layer with weights stands below, so that a gradient must go further down
+    result: list[LayerMacs] = []
+    below = False  # whether there is a layer with weights below, so that a gradient must go further down
     for layer in entry.layers:
         forward = entry.macs(layer)
         backward = forward if below and layer.op.arity == 1 and not layer.op.probabilities else 0
         update = forward if layer.learns else 0
-        found.append(LayerMacs(layer.name, layer.op.name, forward, backward, update, entry.goodness.get(layer.name, 0)))
+        result.append(LayerMacs(layer.name, layer.op.name, forward, backward, update, entry.goodness.get(layer.name, 0)))
         below |= layer.learns
-    return tuple(found)
+    return tuple(result)
 
 
 def parts(entry: Entry) -> Parts:
-    """The sums over the layers, and what the whole network takes once."""
+    """The sums over the layers, and the costs per network."""
     layers = layer_macs(entry)
     goodness = sum(layer.goodness for layer in layers)
     return Parts(
@@ -172,7 +172,7 @@ def figures(entry: Entry) -> dict[str, Figures]:
 
 @dataclass(frozen=True)
 class _Window:
-    """The bytes in use while a layer is computed: what it reads and makes, the larger of both without padding, and the skip connections."""
+    """The bytes in use while a layer is computed: its input and output, the larger of both without padding, and the skip connections."""
 
     op: Operator
     read: int
@@ -184,11 +184,11 @@ class _Window:
 def _windows(entry: Entry) -> Iterable[_Window]:
     values = {"input": entry.kept["input"]} | {layer.name: layer.values for layer in entry.layers}
     last_use = {name: index for index, layer in enumerate(entry.layers) for name in layer.inputs}
-    made = ["input"]
+    alive = ["input"]
     for index, layer in enumerate(entry.layers):
         main, *others = layer.inputs
-        around = {*others, *(name for name in made if last_use.get(name, -1) > index)} - {main}
+        around = {*others, *(name for name in alive if last_use.get(name, -1) > index)} - {main}
         read = layer.padded_values if layer.op.channelwise and layer.learns else values[main]
         out = layer.values * (SOFTMAX_BYTES if layer.op.probabilities else 1)
         yield _Window(layer.op, read, out, max(values[main], out), sum(values[name] for name in around))
-        made.append(layer.name)
+        alive.append(layer.name)

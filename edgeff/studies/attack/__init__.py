@@ -1,7 +1,8 @@
-"""Adversarial attacks on float networks, with gradients in float64: FGSM, PGD, sweeps over epsilon, and examples carried to another model.
+"""Adversarial attacks on float networks, with gradients in float64: FGSM, PGD, sweeps over epsilon, and examples transferred to another
+model.
 
-Networks and samples come in, shares of samples answered right go out. Refused: integer networks, outputs that are no classes, and layers
-that pass no gradient on.
+Networks and samples come in, shares of samples classified correctly go out. Refused: integer networks, outputs that are not classes, and
+layers that pass no gradient on.
 """
 
 from edgeff.studies.attack.gradients import LOSSES, Attacked, GradientCheck, check_gradient

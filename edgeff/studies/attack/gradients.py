@@ -1,9 +1,9 @@
-"""What an attack climbs: losses that do not saturate, their float64 gradients at the input, and the check of these by finite differences.
+"""The losses that attacks ascend, which do not saturate, their float64 gradients at the input, and a check of these by finite differences.
 
 The cross-entropy of logits z and label y is ``softplus(u)`` with ``u = log sum_{j != y} exp(z_j) - z_y`` (log-softmax, written out). Its
-gradient is that of u times ``sigmoid(u) > 0``: the same sign everywhere, so a step along the sign of either is the same step. But where the
-softmax is sure of itself ``sigmoid(u)`` underflows, and ``softmax(z) - onehot(y)`` loses its digits long before; u has neither flaw. The
-margin ``max_{j != y} z_j - z_y`` is the control: it is linear in the logits and positive exactly where the answer is wrong.
+gradient is that of u times ``sigmoid(u) > 0``: the same sign everywhere, so a step along the sign of either is the same step. But if the
+softmax is certain ``sigmoid(u)`` underflows, and ``softmax(z) - onehot(y)`` loses its digits long before; u has neither problem. The
+margin ``max_{j != y} z_j - z_y`` is the control: it is linear in the logits and positive exactly if the answer is wrong.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from edgeff.ops.parallel import slices
 
 MOST_BATCH_BYTES = 1 << 26
 TOLERANCE = 1e-4
-"""Of the largest entry of a sample's gradient. Central differences of step 1e-6 are off by some 1e-9; a wrong gradient by its own size."""
+"""Share of the largest entry of a sample's gradient. Central differences of step 1e-6 are off by 1e-9, wrong gradients by their size."""
 STEP, JITTER = 1e-6, 1e-3
-"""Of the width of the inputs' range."""
+"""Relative to the width of the inputs' range."""
 
 Loss = Callable[[Array, Array], tuple[Array, Array]]
 
 
 def soft_margin(z: Array, y: Array) -> tuple[Array, Array]:
-    """``u`` (n,) and du/dz (n, C) of logits z (n, C) and labels y (n,): -1 at the label, the softmax of the others at the others.
+    """``u`` (n,) and du/dz (n, C) of logits z (n, C) and labels y (n,): -1 at the label, the softmax over the others elsewhere.
 
     >>> value, slope = soft_margin(np.array([[800.0, 0.0, 0.0]]), np.array([0]))
     >>> (value + 800).round(4).tolist(), slope.tolist()
@@ -52,7 +52,7 @@ def soft_margin(z: Array, y: Array) -> tuple[Array, Array]:
 
 
 def hard_margin(z: Array, y: Array) -> tuple[Array, Array]:
-    """``max_{j != y} z_j - z_y`` (n,) and its gradient (n, C): 1 at the first best other class, -1 at the label."""
+    """``max_{j != y} z_j - z_y`` (n,) and its gradient (n, C): 1 at the (first) best other class, -1 at the label."""
     rows = np.arange(len(z))
     others = z.copy()
     others[rows, y] = -np.inf
@@ -68,7 +68,7 @@ LOSSES: Mapping[str, Loss] = {"cross-entropy": soft_margin, "margin": hard_margi
 class Attacked:
     """A float network as an attacker sees it: float64 logits and input gradients of samples x (n, *input shape) with labels y (n,), n >= 1.
 
-    Batch normalisation is folded away, as for every program. The logits are what the last softmax reads; without one, the outputs.
+    Batch normalisation is folded away, as for every program. The logits are the input of the last softmax; without one, the outputs.
     Raises Unsupported for an integer network, and for one whose outputs are not two classes or more.
     """
 
@@ -86,19 +86,19 @@ class Attacked:
         self._params = {dtype: parameters(self.network, dtype) for dtype in (np.float64, np.float32)}
 
     def _each(self, x: Array, work: Callable[[slice, Activations], Sequence[Array]], dtype: Any = np.float64) -> list[Array]:
-        """What ``work(part, every layer's output)`` gives of parts of x that fit into memory, joined."""
+        """The results of ``work(part, every layer's output)`` for parts of x that fit into memory, joined."""
         widest = 8 * (prod(x.shape[1:]) + sum(prod(layer.shape) for layer in self.network))
         parts = slices(len(x), MOST_BATCH_BYTES // widest)
         with threadpool_limits(1, "blas"):
-            made = [work(part, forward(self.network, self._params[dtype], np.asarray(x[part], dtype))) for part in parts]
-        return [np.concatenate(arrays) for arrays in zip(*made, strict=True)]
+            columns = [work(part, forward(self.network, self._params[dtype], np.asarray(x[part], dtype))) for part in parts]
+        return [np.concatenate(arrays) for arrays in zip(*columns, strict=True)]
 
     def logits(self, x: Array) -> Array:
         """(n, C) float64."""
         return self._each(x, lambda _part, h: [h[self.top]])[0]
 
     def right(self, x: Array, y: Array) -> Array:
-        """Whether each answer is right, (n,): the first largest logit is the label's."""
+        """Whether each answer is right, (n,): the largest logit (the first of equals) is the label's."""
         return np.asarray(self.logits(x).argmax(axis=1) == y)
 
     def climb(self, x: Array, y: Array, loss: str) -> tuple[Array, Array]:
@@ -118,7 +118,7 @@ class Attacked:
     def float32_gradient(self, x: Array, y: Array) -> Array:
         """The gradient of the cross-entropy through the softmax, ``softmax(z) - onehot(y)`` carried back, all in float32.
 
-        The usual one, to be compared with: no accuracy but that beside its name comes from it.
+        The usual gradient, for comparison: only the accuracy under its name uses it.
         """
 
         def work(part: slice, h: Activations) -> Sequence[Array]:
@@ -133,7 +133,7 @@ class Attacked:
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """The gradient beside central differences: ``conclusive`` of ``probes`` lay where the network has a slope.
+    """The gradient compared with central differences: ``conclusive`` of ``probes`` are at points where the network has a slope.
 
     ``largest_error`` is the largest difference over the conclusive probes, as a share of the largest entry of the sample's gradient.
     """
@@ -144,7 +144,7 @@ class GradientCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether at least half of the probes say something, and all of those that the gradient is right."""
+        """Whether at least half of the probes are conclusive, and all of these confirm the gradient."""
         return 2 * self.conclusive >= self.probes and self.largest_error <= TOLERANCE
 
 
@@ -160,8 +160,8 @@ def check_gradient(
 ) -> GradientCheck:
     """The check at ``count`` random coordinates and at the ``count`` steepest of every sample of x, for each loss.
 
-    Samples are moved a little first: behind a layer without bias a blank part of an image lies exactly on the kink of ReLU. A probe is
-    conclusive where the slopes to both sides agree: at a kink they differ, however right the gradient is. ``span``: the inputs' range.
+    Samples are first moved a little: after a layer without bias a blank part of an image lies exactly on the kink of ReLU. A probe is
+    conclusive if the slopes on both sides agree: at a kink they differ even for a right gradient. ``span``: the inputs' range.
     """
     if not len(x):
         raise BadInput("checking a gradient", got="no samples", allowed="at least one")

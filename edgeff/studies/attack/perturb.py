@@ -1,7 +1,7 @@
 """FGSM and PGD within an L-infinity ball: samples and labels in, samples moved by at most epsilon out, in float64.
 
-``eps`` is in the inputs' own unit. What leaves the range of valid inputs is clipped to it; a sample that lies outside by itself (where a
-task's range is that of its training data) is not moved further out, and not back in by more than epsilon.
+``eps`` is in the inputs' own unit. Values outside the range of valid inputs are clipped to it; a sample that is already outside (if a
+task's range is that of its training data) is not moved further out, nor back in by more than epsilon.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Span = tuple[float, float]
 
 
 def bounds(x: Array, eps: float, span: Span) -> tuple[Array, Array]:
-    """The least and the largest values that samples x may be moved to."""
+    """The lowest and the highest values to which samples x may be moved."""
     return np.minimum(x, np.maximum(x - eps, span[0])), np.maximum(x, np.minimum(x + eps, span[1]))
 
 
@@ -45,8 +45,8 @@ def pgd(
     """``steps`` steps along the sign of the gradient, each projected back into the bounds (Madry et al. 2018).
 
     Args: ``start``, from -1 to 1 in x's shape: where in the ball each sample starts, by default in its centre; ``until_wrong``, a sample
-    stays where it is answered wrong first: it is fooled then, and any further step is for nothing. A step is 2.5 eps / steps, so that every
-    end of the ball can be reached from every other.
+    stops at its first wrong answer: it is fooled then, and further steps are useless. A step is 2.5 eps / steps, so that every
+    point of the ball can be reached from every other.
     """
     x = np.asarray(x, np.float64)
     low, high = bounds(x, eps, span)

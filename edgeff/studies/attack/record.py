@@ -1,4 +1,4 @@
-"""What an attack found, for pages and machines: a sweep of every model, and how the examples of each did against the others."""
+"""The results of an attack, for pages and machines: a sweep of every model, and the effect of its examples on the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgeff.studies.attack.sweep import Settings, Sweep
 
 @dataclass(frozen=True)
 class Run:
-    """One model under attack: what it is called here, the rule and the seed that it was trained with (None: unknown), and its sweep."""
+    """One model under attack: its name here, the rule and the seed of its training (None: unknown), and its sweep."""
 
     model: str
     rule: str | None
@@ -21,7 +21,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Carried:
-    """Shares of samples that ``victim`` answers right on FGSM and on PGD examples made on ``source``; ``epsilon`` a share of the range."""
+    """Shares of samples that ``victim`` classifies correctly on FGSM and PGD examples of ``source``; ``epsilon``: share of the range."""
 
     source: str
     victim: str
@@ -42,16 +42,16 @@ class Attack:
 
     @property
     def ok(self) -> bool:
-        """Whether the gradient of every model stood its check."""
+        """Whether the gradient of every model passed its check."""
         return all(run.sweep.check.ok for run in self.runs)
 
     def to_json(self) -> dict[str, Any]:
         """The same as JSON; shares between 0 and 1."""
         models = []
         for run in self.runs:
-            found = asdict(run.sweep)
-            check = found.pop("check") | {"ok": run.sweep.check.ok}
-            models.append({"model": run.model, "rule": run.rule, "seed": run.seed, **found, "check": check})
+            record = asdict(run.sweep)
+            check = record.pop("check") | {"ok": run.sweep.check.ok}
+            models.append({"model": run.model, "rule": run.rule, "seed": run.seed, **record, "check": check})
         attack = {"losses": [*self.settings.losses], "steps": self.settings.steps, "random_start": self.settings.random_start}
         transfers = [asdict(entry) for entry in self.carried]
         return {"ok": self.ok, "task": self.task, "range": [*self.span], "attack": attack, "models": models, "transfers": transfers}

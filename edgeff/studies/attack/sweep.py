@@ -1,4 +1,4 @@
-"""Accuracy against epsilon of one model, what float32 gradients would have made of it, and examples made on one model put to another."""
+"""Accuracy against epsilon of one model, the effect of float32 gradients on it, and examples made on one model applied to another."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Settings:
-    """An attack: ``epsilons``, ascending, as shares of the width of the inputs' range; ``losses``, of which each sample meets the worst.
+    """An attack: ``epsilons``, ascending, as shares of the width of the inputs' range; ``losses``, of which the worst counts for each
+    sample.
 
-    ``random_start``: PGD starts from a random place of the ball, drawn from ``seed``, not from its centre.
+    ``random_start``: PGD starts from a random point of the ball, drawn from ``seed``, instead of its centre.
     """
 
     epsilons: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
@@ -47,10 +48,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Float32:
-    """The float32 gradient through the softmax beside the float64 one, at the unmoved samples.
+    """The float32 gradient through the softmax compared with the float64 one, at the unmoved samples.
 
-    ``zero``: the share of samples where all of it is exactly 0; ``sign``: where the sign of any entry differs; ``entries``: the share of
-    entries whose sign differs.
+    ``zero``: the share of samples where all of it is exactly 0; ``sign``: those where the sign of any entry differs; ``entries``: the share
+    of entries whose sign differs.
     """
 
     zero: float
@@ -60,11 +61,11 @@ class Float32:
 
 @dataclass(frozen=True)
 class Point:
-    """Shares of samples answered right at one epsilon (a share of the range), each sample under the worst of the losses.
+    """Shares of samples classified correctly at one epsilon (a share of the range), each sample under the worst of the losses.
 
-    ``fgsm`` and ``pgd``, and the same of each loss alone; ``fgsm_float64`` and ``fgsm_float32``, FGSM of the cross-entropy alone by its
-    float64 gradient and by the float32 one through the softmax; ``noise``, every input moved by +-eps at random, which no gradient guides.
-    A sample that PGD has fooled counts as fooled at every larger epsilon: what it was moved to is allowed there too.
+    ``fgsm`` and ``pgd``, and the same for each loss alone; ``fgsm_float64`` and ``fgsm_float32``, FGSM of the cross-entropy alone with its
+    float64 gradient and with the float32 one through the softmax; ``noise``, every input moved by +-eps at random, without a gradient.
+    A sample that PGD has fooled counts as fooled at every larger epsilon: its moved form is allowed there too.
     """
 
     epsilon: float
@@ -79,7 +80,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Sweep:
-    """One model under attack. ``natural`` is the share of the ``samples`` answered right unmoved."""
+    """One model under attack. ``natural`` is the share of the unmoved ``samples`` classified correctly."""
 
     samples: int
     natural: float
@@ -100,7 +101,7 @@ def _compared(narrow: Array, wide: Array) -> Float32:
 
 
 def sweep(attacked: Attacked, x: Array, y: Array, span: Span, settings: Settings | None = None, progress: Progress | None = None) -> Sweep:
-    """A model under FGSM and PGD on samples x (n, *input shape) with labels y (n,), valid inputs lying in ``span``.
+    """A model under FGSM and PGD on samples x (n, *input shape) with labels y (n,), with valid inputs in ``span``.
 
     Raises BadInput for no samples.
     """
@@ -118,12 +119,12 @@ def sweep(attacked: Attacked, x: Array, y: Array, span: Span, settings: Settings
         eps = share * width
         after = {loss: attacked.right(along(x, gradient, eps, span), y) for loss, gradient in gradients.items()}
         for loss, right in standing.items():
-            kept = np.flatnonzero(right)
-            if not len(kept):
+            remaining = np.flatnonzero(right)
+            if not len(remaining):
                 continue
-            begin = None if start is None else start[kept]
-            moved = pgd(attacked, x[kept], y[kept], eps, span, loss, steps=settings.steps, start=begin)
-            right[kept] = attacked.right(moved, y[kept])
+            begin = None if start is None else start[remaining]
+            moved = pgd(attacked, x[remaining], y[remaining], eps, span, loss, steps=settings.steps, start=begin)
+            right[remaining] = attacked.right(moved, y[remaining])
         points.append(
             Point(
                 share,
@@ -142,22 +143,22 @@ def sweep(attacked: Attacked, x: Array, y: Array, span: Span, settings: Settings
 def transfer(
     source: Attacked, victims: Mapping[str, Attacked], x: Array, y: Array, eps: float, span: Span, settings: Settings | None = None
 ) -> dict[str, tuple[float, float]]:
-    """The shares of samples that each victim answers right on FGSM and on PGD examples made on ``source``.
+    """The shares of samples that each victim classifies correctly on FGSM and on PGD examples made on ``source``.
 
-    ``eps`` is a share of the range. PGD goes all its steps, further than the source needs. A model that only hides its gradient is fooled
-    by examples from elsewhere, though not by its own. Raises BadInput for no samples.
+    ``eps`` is a share of the range. PGD takes all its steps, more than the source needs. A model that only hides its gradient is fooled
+    by examples from another model, though not by its own. Raises BadInput for no samples.
     """
     settings = settings or Settings()
     _need(x)
     width = span[1] - span[0]
     right = {name: [np.ones(len(x), bool), np.ones(len(x), bool)] for name in victims}
     for loss in settings.losses:
-        made = (
+        examples = (
             fgsm(source, x, y, eps * width, span, loss),
             pgd(source, x, y, eps * width, span, loss, steps=settings.steps, start=settings.start(x.shape), until_wrong=False),
         )
         for name, victim in victims.items():
-            for index, moved in enumerate(made):
+            for index, moved in enumerate(examples):
                 right[name][index] &= victim.right(moved, y)
     return {name: (_share(first), _share(second)) for name, (first, second) in right.items()}
 

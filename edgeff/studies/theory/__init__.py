@@ -1,10 +1,10 @@
 """Differential equations of learning from the top down: adaptive feedback alignment (AFA) and PEPITA in networks with many inputs.
 
-A two-layer student learns from a two-layer teacher, one fresh sample a step (``equations``). With N inputs and steps counted in N, the
+A two-layer student learns from a two-layer teacher, one fresh sample per step (``equations``). With N inputs and steps counted in N, the
 overlaps of its weights (``order``) follow ordinary differential equations as N grows, whose right-hand sides are Gaussian averages in
-closed form (``gaussian``). PEPITA at a vanishing scale of its feedback is AFA; what it does
-beyond is added to first order (``first_order``).
-``simulation`` runs both rules at finite N, ``comparison`` puts the two side by side. docs/theory.md has the derivation.
+closed form (``gaussian``). PEPITA at a vanishing scale of its feedback is AFA; its deviation
+from AFA is added to first order (``first_order``).
+``simulation`` runs both rules at finite N, ``comparison`` compares the two. docs/theory.md has the derivation.
 """
 
 from edgeff.studies.theory.comparison import PUBLISHED_SCALE, Comparison, Line, compare

@@ -1,4 +1,4 @@
-"""The equations beside simulation, from the same start and at the same times: AFA, and PEPITA at some scales of its feedback."""
+"""The equations compared with simulation, from the same start and at the same times: AFA, and PEPITA at some scales of its feedback."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from edgeff.studies.theory.simulation import Report, simulate
 
 POINTS = 31
 PUBLISHED_SCALE = 0.05
-"""Of F in PEPITA's publication, as the rule's ``feedback_scale``: entries of deviation 0.05 sqrt(2 / N), so s is 0.05 sqrt(2) here."""
+"""Scale of F in PEPITA's publication, as the rule's ``feedback_scale``: entries of deviation 0.05 sqrt(2 / N), here s = 0.05 sqrt(2)."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One rule: AFA where ``feedback_scale`` is 0, else PEPITA; its equations, and a simulated curve for each seed."""
+    """One rule: AFA if ``feedback_scale`` is 0, else PEPITA; its equations, and a simulated curve for each seed."""
 
     feedback_scale: float
     theory: Curve
@@ -59,7 +59,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All lines, AFA first; ``bp`` and ``frozen``: the equations of gradient descent and of a hidden layer that stays (the control)."""
+    """All lines, AFA first; ``bp`` and ``frozen``: the equations of gradient descent and of a fixed hidden layer (the control)."""
 
     start: Start
     n: int
@@ -73,7 +73,7 @@ class Comparison:
         return self.bp.alphas
 
     def beyond_afa(self, line: Line) -> Array:
-        """How far a line's simulation is from that of AFA on the same samples: ``|mean - mean of AFA| / mean of AFA`` (P,)."""
+        """The distance of a line's simulation from that of AFA on the same samples: ``|mean - mean of AFA| / mean of AFA`` (P,)."""
         return np.abs(line.mean / self.lines[0].mean - 1.0)
 
 
@@ -91,8 +91,8 @@ def compare(
 ) -> Comparison:
     """The comparison up to ``alpha`` = steps / n, at 31 times; ``seed`` draws the start, and each seed's vectors and samples.
 
-    All seeds start from the same order parameters as the equations, exactly. Raises BadInput for what cannot be, Diverged when equations
-    or weights do.
+    All seeds start from the same order parameters as the equations, exactly. Raises BadInput for impossible arguments, Diverged if
+    equations or weights do.
     """
     last = round(alpha * n) if 0.0 < alpha <= 1e6 else 0
     if last < 1:
@@ -108,5 +108,5 @@ def compare(
     theory = [solve(start, alphas, lr, "afa", strength) for strength in strengths]
     bp, frozen = (solve(start, alphas, lr, feedback) for feedback in ("bp", "frozen"))
     simulated = simulate(start, n, steps, lr, strengths, seeds, seed, report)
-    lines = [Line(*made) for made in zip(all_scales, theory, simulated, strict=True)]
+    lines = [Line(*parts) for parts in zip(all_scales, theory, simulated, strict=True)]
     return Comparison(start, n, lr, lines, bp, frozen)

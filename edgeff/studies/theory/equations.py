@@ -3,7 +3,7 @@
 A student ``y = sum_k v_k g(lambda_k)``, ``lambda_k = w_k . x / sqrt(N)``, learns from a teacher ``y* = sum_m v*_m g(nu_m)``,
 ``nu_m = u_m . x / sqrt(N)``; a fresh x with entries N(0, 1) at each step, ``e = y - y*``. One step of AFA:
 
-    w_k -= eta / sqrt(N) D_k g'(lambda_k) e x,     D_k = w_k . F / N          (gradient descent has v_k in place of D_k)
+    w_k -= eta / sqrt(N) D_k g'(lambda_k) e x,     D_k = w_k . F / N          (gradient descent has v_k instead of D_k)
     v_k -= eta / N e g(lambda_k)
 
 Multiplied by any row f of ``edgeff.studies.theory.order`` and averaged over x, with alpha = steps / N as the time, for N -> infinity:
@@ -12,11 +12,12 @@ Multiplied by any row f of ``edgeff.studies.theory.order`` and averaged over x, 
     d Q_kl / d alpha = the same for f = w_l, + k and l exchanged, + eta^2 D_k D_l <g'(lambda_k) g'(lambda_l) e^2>
     d v_k / d alpha = -eta <g(lambda_k) e>
 
-T, S and C stay. The feedback's own equation is the one of D: it adapts with the weights, and as its rate is D_k times something bounded,
-D_k never changes its sign. ``e`` is a sum over g of the first K + M fields, with weights ``u = (v, -v*)``, so all is I2, I3 and I4.
+T, S and C are constant. The feedback's own equation is the one of D: it adapts with the weights, and as its rate is D_k times something
+bounded, D_k never changes its sign. ``e`` is a sum over g of the first K + M fields, with weights ``u = (v, -v*)``, so all is I2, I3 and
+I4.
 
 Sources: Saad & Solla (1995) for the method; Refinetti et al., ICML 2021, for fixed feedback; Srinivasan et al., ICLR 2024, for AFA. The
-scaling of F is ours: its overlaps with the weights are of order 1.
+scaling of F is edgeff's: its overlaps with the weights are of order 1.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ from edgeff.studies.theory.order import Start, alignment, generalisation_error
 
 Feedback = Literal["afa", "bp", "frozen"]
 _RELATIVE, _ABSOLUTE = 1e-8, 1e-11
-_LARGEST = 1e6  # an overlap of order 1 at the start that gets here is on its way to infinity
+_LARGEST = 1e6  # an overlap of order 1 at the start that reaches this is diverging
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The order parameters at ``alphas`` (P,): ``overlaps`` (P, K + M + 1, K + M + 1) and ``v`` (P, K); ``teacher_v`` (M,) stays."""
+    """The order parameters at ``alphas`` (P,): ``overlaps`` (P, K + M + 1, K + M + 1) and ``v`` (P, K); ``teacher_v`` (M,) is constant."""
 
     alphas: Array
     overlaps: Array
@@ -62,8 +63,8 @@ class Curve:
 def rates(overlaps: Array, v: Array, teacher_v: Array, lr: float, feedback: Feedback = "afa", scale: float = 0.0) -> tuple[Array, Array]:
     """The derivatives by alpha of ``overlaps`` and of ``v``, in their shapes.
 
-    ``feedback`` is what the hidden units get: ``afa`` D, ``bp`` v (gradient descent), ``frozen`` nothing (only v learns). ``scale`` adds
-    what PEPITA at this scale of F does beyond AFA, to first order (``edgeff.studies.theory.first_order``).
+    ``feedback`` is the feedback to the hidden units: ``afa`` D, ``bp`` v (gradient descent), ``frozen`` nothing (only v learns). ``scale``
+    adds the deviation of PEPITA from AFA at this scale of F, to first order (``edgeff.studies.theory.first_order``).
     """
     hidden, units = len(v), len(v) + len(teacher_v)
     u = np.concatenate([v, -teacher_v])
@@ -82,9 +83,9 @@ def rates(overlaps: Array, v: Array, teacher_v: Array, lr: float, feedback: Feed
 
 
 def solve(start: Start, alphas: Sequence[float] | Array, lr: float, feedback: Feedback = "afa", scale: float = 0.0) -> Curve:
-    """The solution at ``alphas``, which rise from 0, by LSODA (it notices stiffness, of high rates) with a relative tolerance of 1e-8.
+    """The solution at ``alphas``, which rise from 0, by LSODA (it detects stiffness at high rates) with a relative tolerance of 1e-8.
 
-    Raises BadInput for times that do not rise from 0 or a learning rate that is not above 0, and Diverged when the solution does.
+    Raises BadInput for times that do not rise from 0 or a learning rate that is not above 0, and Diverged if the solution does.
     """
     from scipy.integrate import solve_ivp
 
@@ -98,27 +99,27 @@ def solve(start: Start, alphas: Sequence[float] | Array, lr: float, feedback: Fe
 
     def change(_alpha: float, state: Array) -> Array:
         of_overlaps, of_v = rates(state[: size**2].reshape(size, size), state[size**2 :], teacher_v, lr, feedback, scale)
-        found: Array = np.concatenate([of_overlaps.ravel(), of_v])
-        if not np.isfinite(found).all() or np.abs(state).max() > _LARGEST:
+        solution: Array = np.concatenate([of_overlaps.ravel(), of_v])
+        if not np.isfinite(solution).all() or np.abs(state).max() > _LARGEST:
             raise diverged
-        return found
+        return solution
 
     begin = np.concatenate([start.overlaps.ravel(), start.v])
     with np.errstate(all="ignore"):
-        found = solve_ivp(change, (0.0, times[-1]), begin, "LSODA", times, rtol=_RELATIVE, atol=_ABSOLUTE)
-    if not found.success or not np.isfinite(found.y).all():
+        solution = solve_ivp(change, (0.0, times[-1]), begin, "LSODA", times, rtol=_RELATIVE, atol=_ABSOLUTE)
+    if not solution.success or not np.isfinite(solution.y).all():
         raise diverged
-    states = found.y.T
+    states = solution.y.T
     return Curve(times, states[:, : size**2].reshape(-1, size, size), states[:, size**2 :], teacher_v)
 
 
 def check_times(alphas: Array) -> None:
-    """Returns nothing; raises BadInput when ``alphas`` (P,) do not rise from 0."""
+    """Raises BadInput if ``alphas`` (P,) do not rise from 0."""
     if alphas.ndim != 1 or len(alphas) < 2 or alphas[0] != 0.0 or not np.isfinite(alphas).all() or (np.diff(alphas) <= 0.0).any():
         raise BadInput("times alpha", got=f"{alphas.size} values", allowed="two or more, rising from 0")
 
 
 def check_rate(lr: float) -> None:
-    """Returns nothing; raises BadInput when ``lr`` is no positive number."""
+    """Raises BadInput if ``lr`` is not a positive number."""
     if not 0.0 < lr <= 1e3:
         raise BadInput("learning rate", got=lr, allowed="above 0, to 1000")

@@ -1,4 +1,4 @@
-"""What PEPITA does beyond adaptive feedback alignment, to first order in the scale s of its feedback.
+"""The deviation of PEPITA from adaptive feedback alignment, to first order in the scale s of its feedback.
 
 Pass 2 of PEPITA has the input ``x' = x - s e F / sqrt(N)`` and therefore ``lambda'_k = lambda_k - s e D_k``; with the hidden layer's rate
 divided by s, its step is
@@ -12,14 +12,14 @@ divided by s, its step is
     noise_kl = -eta^2 / 2 (D_k^2 D_l <g''_k g'_l e^3> + k and l exchanged)
     v_k      = eta (sum_j v_j D_j <g'_j e g_k> + D_k <g'_k e^2>)
 
-The second part of the drift always lengthens the feedback D (for f = F it is D_k C <g'_k e^2>): the modulated input holds F itself.
+The second part of the drift always lengthens the feedback D (for f = F it is D_k C <g'_k e^2>): the modulated input contains F itself.
 As g''(u) = -u g'(u), all of these are closed: with the facts of ``gaussian``, < >_k and < >_kl the tilted measures and P
 their covariance,
 
     <g''_k e^2 phi> = -<g'_k> (P_kf <e^2>_k + sum_cd P_kc P_fd <d^2 e^2 / dc dd>_k)
     <g''_k g'_l e^3> = -3 <g'_k g'_l> sum_c P_kc u_c <g'_c e^2>_kl
 
-This module's expansion is not in the literature that ``edgeff.studies.theory.equations`` names.
+This module's expansion is not in the literature cited by ``edgeff.studies.theory.equations``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class FirstOrder(NamedTuple):
 
 
 def first_order(overlaps: Array, v: Array, teacher_v: Array, lr: float) -> FirstOrder:
-    """The terms at these order parameters. Of order K^2 (K + M)^3."""
+    """The terms at these order parameters. Cost: of order K^2 (K + M)^3."""
     hidden, units = len(v), len(v) + len(teacher_v)
     u = np.concatenate([v, -teacher_v])
     fed = overlaps[:hidden, -1]
@@ -65,8 +65,8 @@ def _with_field(inner: Array, u: Array, hidden: int) -> Array:
     second = 2.0 * (slopes * np.outer(u, u) + np.eye(units) * (u * curved)[:, None, :])
     own = inner[np.arange(hidden), np.arange(hidden)]  # P_kf: (K, F)
     square = i2(inner)[:, :units, :units] @ u @ u
-    found: Array = own * square[:, None] + np.einsum("kc,kcd,kfd->kf", own[:, :units], second, inner[:, :, :units])
-    return found
+    result: Array = own * square[:, None] + np.einsum("kc,kcd,kfd->kf", own[:, :units], second, inner[:, :, :units])
+    return result
 
 
 def _with_cube(overlaps: Array, u: Array, hidden: int) -> Array:
@@ -76,5 +76,5 @@ def _with_cube(overlaps: Array, u: Array, hidden: int) -> Array:
     of_c, innermost = tilted(inner, units)
     with_e2 = of_c * (i2(innermost) @ u @ u)  # <g'_c e^2>_kl: (K, K, K + M)
     own = np.einsum("klkc->klc", inner[:, :, :hidden])  # P_kc
-    found: Array = -3.0 * weight * np.einsum("klc,c,klc->kl", own, u, with_e2)
-    return found
+    result: Array = -3.0 * weight * np.einsum("klc,c,klc->kl", own, u, with_e2)
+    return result

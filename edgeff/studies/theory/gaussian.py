@@ -56,7 +56,7 @@ def i4(cov: Array, hidden: int) -> Array:
 
 
 def tilted(cov: Array, hidden: int) -> tuple[Array, Array]:
-    """``<g'(a)>`` as (..., hidden), and the covariance of the measure that g'(a) makes of the fields, (..., hidden, F, F): fact (2)."""
+    """``<g'(a)>`` as (..., hidden), and the covariance of the fields under the measure tilted by g'(a), (..., hidden, F, F): fact (2)."""
     scale = 1.0 + np.diagonal(cov, axis1=-2, axis2=-1)[..., :hidden]
     column = cov[..., :hidden, :]
     outer = column[..., :, None] * column[..., None, :]
@@ -64,7 +64,7 @@ def tilted(cov: Array, hidden: int) -> tuple[Array, Array]:
 
 
 def twice_tilted(cov: Array, hidden: int) -> tuple[Array, Array]:
-    """``<g'(a) g'(b)>`` as (..., hidden, hidden), and the covariance that both make, (..., hidden, hidden, F, F)."""
+    """``<g'(a) g'(b)>`` as (..., hidden, hidden), and the covariance under both, (..., hidden, hidden, F, F)."""
     weight, inner = tilted(cov, hidden)
     more, innermost = tilted(inner, hidden)
     return weight[..., None] * more, innermost

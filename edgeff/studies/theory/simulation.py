@@ -1,9 +1,9 @@
-"""Finite networks that learn one sample at a time: AFA as its equations have it, and PEPITA as it is, with two forward passes.
+"""Finite networks that learn one sample at a time: AFA as in its equations, and the actual PEPITA, with two forward passes.
 
 The rules are those of ``equations`` and ``first_order`` before any average or expansion. PEPITA here differs
-from ``edgeff.rules.pepita`` in what the limit asks for: erf units and one linear output, a fresh sample at each step, no momentum and
+from ``edgeff.rules.pepita`` as the limit requires: erf units and one linear output, a fresh sample at each step, no momentum and
 dropout, and a rate of the hidden layer that is 1/s of the output's, without which its learning would fade with s. The modulated input is
-``x - s e F / sqrt(N)``; with the plus sign that the rule has, F and -F change places and all else stays.
+``x - s e F / sqrt(N)``; with the rule's plus sign, F and -F change places and nothing else changes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Students:
         return found
 
     def learn(self, x: Array, target: Array, lr: float) -> None:
-        """One step on the samples ``x`` (S, n) with the teacher's outputs ``target`` (S,): AFA where ``scale`` is 0, else PEPITA."""
+        """One step on the samples ``x`` (S, n) with the teacher's outputs ``target`` (S,): AFA if ``scale`` is 0, else PEPITA."""
         n, hidden = x.shape[1], self.v.shape[1]
         w, feedback = self.rows[:, :hidden], self.rows[:, -1]
         fields = _fields(w, x)
@@ -61,9 +61,9 @@ def simulate(
 ) -> list[list[Curve]]:
     """The curves of students with ``n`` inputs: for each of ``scales`` (0: AFA, else PEPITA at this s), one for each of ``seeds``.
 
-    ``steps`` are the numbers of samples at which the order parameters are taken, rising from 0. A seed draws vectors that have the overlaps
-    of ``start`` exactly, and its samples; all scales learn from the same. ``report`` is told the steps done and to do.
-    Cost: n x (K + M) x 10 multiply-accumulates or so for each step, seed and scale. Raises BadInput for sizes that cannot be, Diverged
+    ``steps`` are the numbers of samples at which the order parameters are recorded, rising from 0. A seed draws vectors that have the
+    overlaps of ``start`` exactly, and its samples; all scales learn from the same. ``report`` receives the steps done and to do.
+    Cost: about n x (K + M) x 10 multiply-accumulates for each step, seed and scale. Raises BadInput for impossible sizes, Diverged
     for weights that are no longer finite.
     """
     size, hidden = len(start.overlaps), len(start.v)
@@ -72,7 +72,7 @@ def simulate(
     if seeds < 1:
         raise BadInput("seeds", got=seeds, allowed="1 or more")
     if len(steps) < 2 or steps[0] != 0 or any(b <= a for a, b in pairwise(steps)):
-        raise BadInput("steps to look at", got=f"{len(steps)} numbers", allowed="two or more, rising from 0")
+        raise BadInput("recorded steps", got=f"{len(steps)} numbers", allowed="two or more, rising from 0")
     if any(not 0.0 <= scale <= 1e3 for scale in scales):
         raise BadInput("scale of the feedback", got=", ".join(map(str, scales)), allowed="0 to 1000")
     check_rate(lr)
@@ -86,7 +86,7 @@ def simulate(
         while done < stop:
             samples = np.stack([stream.standard_normal((min(batch, stop - done), n)) for stream in streams], axis=1)
             targets = _g(_fields_of_all(rows[:, hidden:-1], samples)) @ start.teacher_v
-            with np.errstate(all="ignore"):  # what is no longer finite is told at the next look
+            with np.errstate(all="ignore"):  # values that are no longer finite are detected at the next record
                 for x, target in zip(samples, targets, strict=True):
                     for s in all_students:
                         s.learn(x, target, lr)
@@ -109,24 +109,24 @@ def simulate(
 def vectors(start: Start, n: int, stream: np.random.Generator) -> Array:
     """Random vectors (K + M + 1, n) whose overlaps are exactly those of ``start``: orthonormal directions times the Cholesky factor."""
     directions, _ = np.linalg.qr(stream.standard_normal((n, len(start.overlaps))))
-    found: Array = np.sqrt(n) * np.linalg.cholesky(start.overlaps) @ directions.T
-    return found
+    rows: Array = np.sqrt(n) * np.linalg.cholesky(start.overlaps) @ directions.T
+    return rows
 
 
 def _g(fields: Array) -> Array:
     from scipy.special import erf
 
-    found: Array = erf(fields / _SQRT_2)
-    return found
+    activity: Array = erf(fields / _SQRT_2)
+    return activity
 
 
 def _fields(rows: Array, x: Array) -> Array:
     """``rows . x / sqrt(n)`` as (S, K), of rows (S, K, n) and a sample (S, n) each."""
-    found: Array = (rows @ x[:, :, None])[:, :, 0] / np.sqrt(x.shape[1])
-    return found
+    fields: Array = (rows @ x[:, :, None])[:, :, 0] / np.sqrt(x.shape[1])
+    return fields
 
 
 def _fields_of_all(rows: Array, samples: Array) -> Array:
     """The same for many samples (B, S, n), as (B, S, K)."""
-    found: Array = np.einsum("bsn,skn->bsk", samples, rows, optimize=True) / np.sqrt(samples.shape[2])
-    return found
+    fields: Array = np.einsum("bsn,skn->bsk", samples, rows, optimize=True) / np.sqrt(samples.shape[2])
+    return fields
