@@ -1,4 +1,4 @@
-"""``edgeff check``: a rule, operator, board or task against what is asked of every one of its kind."""
+"""``edgeff check``: a rule, operator, board or task against the contract of its kind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every rule, operator, board and task is held to, as functions that the author of a plug-in runs too (and ``edgeff check``).
+"""The contracts of every rule, operator, board and task, as functions that the author of a plug-in can run too (and ``edgeff check``).
 
 A failed check is CheckFailed, one line with the expected and the actual result. edgeff's own tests run the same checks on everything that
 is registered.
@@ -31,9 +31,9 @@ def check_rule(rule: Rule | str, *, slow: bool = False) -> None:
 
 
 def check_operator(operator: type[Operator] | str) -> None:
-    """Raises CheckFailed unless an operator, by its class or its registered name, does what is asked of every operator.
+    """Raises CheckFailed unless an operator, by its class or its registered name, fulfils the contract of operators.
 
-    It needs a C compiler of the host. A few seconds an operator.
+    Needs a C compiler on the host. A few seconds per operator.
 
     >>> check_operator("relu")
     """
