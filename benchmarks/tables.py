@@ -155,7 +155,7 @@ def mlperf_instructions() -> str:
         macs = calls[layer][0] if layer else gcc["macs"]
         ours = [next(c[3] for c in row["calls"] if c[0] == layer) if layer else row["instructions"] for row in (gcc, zig)]
         lines.append([what, f"{macs:,}", f"{theirs / macs:.2f}", *(f"{count / macs:.2f}" for count in ours)])
-    return table(["int8, instructions a MAC", "MACs", "CMSIS-NN, gcc", "edgeff, gcc", "edgeff, zig"], lines)
+    return table(["int8, instructions per MAC", "MACs", "CMSIS-NN, gcc", "edgeff, gcc", "edgeff, zig"], lines)
 
 
 def mlperf_boards() -> str:

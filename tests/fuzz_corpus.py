@@ -122,7 +122,7 @@ def _skip(dtype: str) -> bytes:
 
 
 def _turned(dtype: str) -> bytes:
-    """TRANSPOSE, CONV_2D, and in int8 a QUANTIZE behind it."""
+    """TRANSPOSE, CONV_2D, and in int8 a QUANTIZE after it."""
     graph = Graph(dtype)
     turned = graph.op("TRANSPOSE", [graph.x, graph.axes(0, 2, 1, 3)], (1, 6, 6, 2), "TransposeOptions")
     y = graph.conv(turned, (1, 4, 4, 3))

@@ -196,7 +196,7 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "a rule the int8 model was not made for": (
         "simulate int8.onnx digits --board rpi_pico --rule ff",
-        r"rule ff: got a quantised network without the layers it needs; allowed: one trained by ff; start from the float model",
+        r"rule ff: got a quantised network without the layers it needs; allowed: one trained with ff; start from the float model",
     ),
     "a gradient through a normalisation": (
         "export ff.onnx --to c --with-training --rule bp -o o",

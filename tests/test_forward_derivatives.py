@@ -98,7 +98,7 @@ def test_a_layer_without_a_float_forward_pass_refuses(op: str) -> None:
 
 
 def graph() -> tuple[Network, Params, Array]:
-    """A skip connection around a convolution and pools behind it, in float64, and a batch."""
+    """A skip connection around a convolution and pools after it, in float64, and a batch."""
     build = Builder((6, 5, 2), 3)
     build.window("conv", "conv2d", (3, 3), pads=(1, 1, 1, 1), outputs=4, activation="relu")
     build.window("inner", "conv2d", (3, 3), pads=(1, 1, 1, 1), outputs=4)

@@ -36,7 +36,7 @@ RUNTIME_FOLDER = Path(__file__).parent / "runtime"
 
 @dataclass(frozen=True)
 class Source:
-    """What was written: the folder, the C sources a build needs without the example, and the memory plan they follow."""
+    """The written export: the folder, the C sources a build needs without the example, and the memory plan they follow."""
 
     folder: Path
     sources: tuple[Path, ...]
@@ -55,7 +55,8 @@ def write_c(
 ) -> Source:
     """Writes the C of ``program`` into ``folder`` (made if missing) and returns what was written.
 
-    An earlier export of that prefix is replaced, the whole folder at once; files of other names stay, and so do models of other prefixes.
+    An earlier export of that prefix is replaced, the whole folder at once; files of other names are kept, and so are models of other
+    prefixes.
 
     Args:
         program: what to write.
@@ -65,7 +66,7 @@ def write_c(
         prefix: what the names of the model begin with: with ``wake_`` ``wake_init`` and so on stand in ``wake_model.h``.
         features: what the core has, for the choice of kernels' variants; none: C for any core.
         command: what the files' heads say made them.
-    Raises: BadInput for a prefix that C cannot take, when the folder holds C files of something else or a model that needs kernels of
+    Raises: BadInput for a prefix that is not valid in C, when the folder holds C files of something else or a model that needs kernels of
     another version of edgeff, and when samples and labels do not fit.
     """
     folder = Path(folder)
@@ -109,9 +110,9 @@ def _fill(folder: Path, copied: Mapping[str, Path], written: Mapping[str, str]) 
 
 
 def write_trace(program: Program, source: Source) -> tuple[Path, ...]:
-    """The C sources of a build of ``source``, what was written of ``program``, that can be watched call by call on the host.
+    """The C sources of a build of ``source``, the export of ``program``, which can be watched call by call on the host.
 
-    ``eff_trace(out)`` runs inference on the input and copies the outputs of each call to ``out``, one behind the other.
+    ``eff_trace(out)`` runs inference on the input and copies the outputs of each call to ``out``, one after the other.
     """
     trace = source.folder / "trace.c"
     trace.write_text(Text(select(program), source.memory, "edgeff", binding(program, source.memory)).trace(), encoding="utf-8")
@@ -119,7 +120,7 @@ def write_trace(program: Program, source: Source) -> tuple[Path, ...]:
 
 
 def _samples(program: Program, samples: Array | None, labels: Array | None) -> tuple[Array, Array]:
-    """The example's samples and labels, seeded random ones where None is given."""
+    """The example's samples and labels, seeded random ones if None is given."""
     tensor = program.tensors[program.input]
     rng = np.random.default_rng(0)
     if samples is None:
@@ -128,14 +129,16 @@ def _samples(program: Program, samples: Array | None, labels: Array | None) -> t
     if labels is None:
         labels = rng.integers(0, max(program.classes, 1), len(samples))
     if len(samples) == 0 or len(samples) != len(labels):
-        raise BadInput("samples of the example", got=f"{len(samples)} with {len(labels)} labels", allowed="at least one, and a label each")
+        raise BadInput(
+            "samples of the example", got=f"{len(samples)} with {len(labels)} labels", allowed="at least one, and one label each"
+        )
     return samples, labels
 
 
 def kernel_files(sources: Iterable[Path]) -> dict[str, Path]:
     """The C files ``sources`` of kernels by the name they get, with those of edgeff's own whose functions they call.
 
-    Raises BadInput when two kernels' files would get one name.
+    Raises BadInput if two kernels' files would get the same name.
     """
     files: dict[str, Path] = {}
     waiting = sorted(set(sources))

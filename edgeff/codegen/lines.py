@@ -18,9 +18,9 @@ _INTERFACE = frozenset(f"eff_{name}" for name in ("arena", "init", "input", "out
 
 
 def further_lines(program: Program) -> tuple[Line, ...]:
-    """All lines but ``infer`` and ``learn``, by name: the order in which firmware numbers them.
+    """All lines but ``infer`` and ``learn``, by name: in the order in which firmware numbers them.
 
-    Raises BadInput for a name that is no C identifier in lower case, or that would give a function a name that is taken.
+    Raises BadInput for a name that is not a lower-case C identifier, or whose function would have a name already taken.
     """
     lines = tuple(program.lines[name] for name in sorted(program.lines) if name not in ("infer", "learn"))
     kernels = {name for item in registry.kernels.values() for name in item.functions}

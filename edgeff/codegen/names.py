@@ -14,14 +14,14 @@ from edgeff.ir import Array
 LONGEST = 48
 WIDEST_LINE = 132
 PREFIX = "eff_"
-"""What the names of a model begin with where no other prefix is asked for. Those of kernels always begin with it."""
+"""The default prefix of a model's names. Kernel names always begin with it."""
 
 _PREFIX = re.compile(r"(?!_|(?i:eff_))(?!.*__)[A-Za-z_][A-Za-z0-9_]{0,30}")
 _NAME = re.compile(r"\b(eff|EFF)_(\w+)|\bmodel(?=\.[ch]\b)")
 
 
 def check_prefix(prefix: str) -> str:
-    """``prefix``, which can begin the names of a model: ``eff_`` or the beginning of a C identifier that no compiler and no kernel claims.
+    """``prefix``, checked as the prefix of a model's names: ``eff_`` or the beginning of a C identifier that no compiler or kernel uses.
 
     Raises BadInput otherwise.
     """
@@ -36,7 +36,7 @@ def check_prefix(prefix: str) -> str:
 
 
 def file_prefix(prefix: str) -> str:
-    """What the names of a model's files begin with: nothing for ``eff_``, whose header is ``model.h``."""
+    """The prefix of the names of a model's files: empty for ``eff_``, whose header is ``model.h``."""
     return "" if prefix == PREFIX else prefix
 
 
@@ -63,7 +63,7 @@ def prefixed(text: str, prefix: str, names: set[str]) -> str:
 
 
 def identifiers(names: Iterable[str], prefix: str) -> dict[str, str]:
-    """A C identifier for each name: ``prefix`` and the name with every other character replaced by ``_``, numbered where two would clash.
+    """A C identifier for each name: ``prefix`` and the name with every other character replaced by ``_``, numbered if two would clash.
 
     >>> identifiers(["a.b", "a b", "int"], "eff_")
     {'a.b': 'eff_a_b', 'a b': 'eff_a_b_2', 'int': 'eff_int'}
@@ -124,7 +124,7 @@ def initialiser(values: Array, dtype: str, indent: int = 0) -> str:
 
 
 def statement(function: str, arguments: Sequence[str]) -> str:
-    """A call as a statement inside a function's body; one too long for a line goes on below, behind its bracket.
+    """A call as a statement inside a function's body; one too long for a line continues below, after its bracket.
 
     >>> statement("f", ["x", "1"])
     '    f(x, 1);'
@@ -142,7 +142,7 @@ def statement(function: str, arguments: Sequence[str]) -> str:
 
 
 def braced(start: str, fields: Sequence[str]) -> str:
-    """A declaration with the initialisers ``fields``; one too long for a line goes on below, indented.
+    """A declaration with the initialisers ``fields``; one too long for a line continues below, indented.
 
     >>> braced("static const eff_matrix m = ", [".n_out = 2", ".n_in = 3"])
     'static const eff_matrix m = {.n_out = 2, .n_in = 3};'

@@ -1,4 +1,4 @@
-"""What may already lie in a folder that C is written into: an earlier export, models of other prefixes, files that are the user's.
+"""The existing content of a folder for C: an earlier export, models of other prefixes, the user's own files.
 
 A generated file is known by the line of its head that says which command wrote it. Kernels have no such line: in a folder that holds a
 model, every ``edgeff.h`` and ``eff_*`` file is edgeff's.
@@ -22,12 +22,12 @@ _HEAD = 600
 
 
 def is_generated(path: Path) -> bool:
-    """Whether a file is there and says in its head that it was generated."""
+    """Whether a file exists and its head says that it was generated."""
     return path.is_file() and GENERATED in path.read_text(encoding="utf-8", errors="replace")[:_HEAD]
 
 
 def check_folder(folder: Path, prefix: str) -> None:
-    """Raises BadInput unless ``folder`` is missing, free of C or holds a generated model, and files of the user's that stay."""
+    """Raises BadInput unless ``folder`` is missing, free of C or holds a generated model, and user's files that are kept."""
     if folder.exists() and not folder.is_dir():
         raise BadInput("output folder", got=str(folder), allowed="a folder or a new name")
     own = [folder / f"{file_prefix(prefix)}model{suffix}" for suffix in (".c", ".h")]
@@ -46,7 +46,7 @@ def check_folder(folder: Path, prefix: str) -> None:
 def neighbours(folder: Path, prefix: str) -> tuple[Path, ...]:
     """The ``model.c`` of every model in ``folder`` whose names begin with another prefix.
 
-    Raises BadInput for a prefix that differs from ``prefix`` in capitals alone: macros and, on some machines, files would be the same.
+    Raises BadInput for a prefix that differs from ``prefix`` only in capitals: macros and, on some machines, files would be the same.
     """
     own = f"{file_prefix(prefix)}model.h"
     headers = [path for path in sorted(folder.glob(MODEL)) if is_generated(path) and path.name != own]
@@ -87,7 +87,7 @@ def needed_by(models: tuple[Path, ...]) -> set[Path]:
 
 
 def check_shared(files: Mapping[str, Path], needed: set[Path]) -> None:
-    """Raises BadInput when one of the ``files`` that are about to be written differs from one of that name which a neighbour needs."""
+    """Raises BadInput if one of the ``files`` to be written differs from a file of that name which a neighbour needs."""
     for path in sorted(needed):
         if path.name in files and not filecmp.cmp(files[path.name], path, shallow=False):
             raise BadInput(

@@ -1,4 +1,4 @@
-"""What C text of edgeff's defines, calls and includes: enough to tell which files a build needs, without a parser."""
+"""The definitions, calls and includes of edgeff's C text: enough to tell which files a build needs, without a parser."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def called(text: str) -> set[str]:
 
 
 def included(text: str) -> list[str]:
-    """The headers that stand in quotes.
+    """The headers included in quotes.
 
     >>> included('#include <stdint.h>\\n#include "edgeff.h"')
     ['edgeff.h']

@@ -49,9 +49,9 @@ def rule_off(title: str) -> str:
 
 
 class Text:
-    """The text of one program. ``kernels`` are those it calls, by name; ``command`` is what the files' heads say made them.
+    """The text of one program. ``kernels`` are those it calls, by name; ``command`` is recorded in the files' heads as their origin.
 
-    ``binding`` is the number that a saved state carries (``edgeff.program.binding``).
+    ``binding`` is the number in a saved state (``edgeff.program.binding``).
     """
 
     def __init__(self, program: Program, memory: MemoryPlan, command: str, binding: int) -> None:
@@ -155,7 +155,7 @@ void eff_infer_calls(void);
 """
 
     def _codes(self, *names: str) -> list[Code]:
-        """The codes that the functions of these lines can return; of all lines where none is named."""
+        """The codes that the functions of these lines can return; of all lines if none is named."""
         lines = [self.program.lines[name] for name in names or self.program.lines]
         arguments = {self.program.tensors[name].dtype for line in lines for name in line.arguments}
         possible = {
@@ -387,7 +387,7 @@ void eff_trace(uint8_t *out)
         return "\n".join(out)
 
     def _shapes(self, call: Call) -> str:
-        """What a call makes, and in a forward pass of what."""
+        """The output of a call and, in a forward pass, its input."""
         made = shape(self.program.tensors[call.outputs[0]])
         return f"{shape(self.program.tensors[call.inputs[0]])} -> {made}" if call.stage == "forward" and call.inputs[0] else made
 
@@ -406,7 +406,7 @@ void eff_trace(uint8_t *out)
         return self.pointers.get(name) or self.constants[name]
 
     def _check(self) -> str:
-        """The C function that looks for NaN and infinity in an argument; where all are integers there is none."""
+        """The C function that looks for NaN and infinity in an argument; empty if all are integers."""
         if Code.NOT_FINITE not in self._codes():
             return ""
         return """\
@@ -428,7 +428,7 @@ static int eff_below(const float *x, size_t n, uint32_t limit)
 """
 
     def _takes_arguments(self, line: Line) -> str:
-        """The statements that refuse arguments which are no numbers, and a label which is no class; then the label is set."""
+        """The statements that refuse arguments that are not numbers, and a label that is not a class; then the label is set."""
         limit = largest_bits(self.program, line)
         refusals = [(f"*{self.pointers[name]} == 0", Code.EMPTY) for name in line.needs]
         label = self.program.label if takes_label(self.program, line) else None
@@ -507,7 +507,7 @@ int eff_learn(int32_t label)
 {self._set_rate()}{self._state()}"""
 
     def _state(self) -> str:
-        """What is saved of the model, and the functions that save and restore it."""
+        """The saved part of the model, and the functions that save and restore it."""
         runs = float_runs(self.program, self.memory)
         ends = ", ".join(f"{first}, {last}" for first, last in runs)
         table = f"static const uint32_t eff_floats[{2 * len(runs)}] = {{{ends}}};\n\n" if runs else ""
@@ -542,7 +542,7 @@ def _defines(rows: Sequence[tuple[str, str, str]]) -> str:
 
 
 def _quantisation(tensor: Tensor, name: str) -> list[tuple[str, str, str]]:
-    """The defines that say what one step of a quantised input or output means; none for float.
+    """The defines with the quantisation of an input or output; none for float.
 
     The scale is decimal, since C++ before C++17 has no hexadecimal floats; nine digits keep every bit.
     """

@@ -1,4 +1,4 @@
-"""The number that binds a learned state to its model: a hash of everything that inference reads and the state does not hold.
+"""The number that binds a learned state to its model: a hash of everything that inference reads and that the state does not contain.
 
 That is the calls of inference with their numbers, the constants they read, where and how the state lies in the arena, and of the other
 lines what is fixed for good: the constants they read and the keys of matrices that are generated and never stored. Left out: names, the
@@ -16,7 +16,7 @@ from edgeff.kernels import numbers
 
 
 def binding(program: Program, memory: MemoryPlan) -> int:
-    """A number of 64 bits that two programs share only if a saved state of one means the same to the other.
+    """A number of 64 bits that two programs share only if a saved state of one has the same meaning for the other.
 
     Args: ``program`` as it was lowered, before variants of kernels are selected; ``memory``, the plan of its arena.
     """
@@ -52,7 +52,7 @@ def _meaning(tensor: Tensor) -> tuple[object, ...]:
 
 
 def _generated(call: Call) -> Iterator[object]:
-    """The key of a matrix that a call generates. A stream that goes on with a counter is noise, which binds nothing."""
+    """The key of a matrix that a call generates. A stream that advances with a counter is noise, which does not bind a state."""
     pointers = {param.name for param in registry.kernels[call.kernel].params}
     if pointers.isdisjoint({"step", "count"}):
         yield from (value for name, value in numbers(call.attrs).items() if name == "key")

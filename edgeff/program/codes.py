@@ -1,4 +1,4 @@
-"""What the functions of a model return beside a class, and what makes them: the codes of ``model.h``, in C and in Python the same."""
+"""The result codes of a model's functions and their causes: those of ``model.h``, the same in C and in Python."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgeff.ir import PERSISTENT, Array, Line, Program
 
 
 class Code(IntEnum):
-    """A code of ``model.h``; each but ``OK`` means that nothing was changed."""
+    """A code of ``model.h``; each except ``OK`` means that nothing was changed."""
 
     OK = 0
     BAD_LABEL = -1
@@ -22,24 +22,24 @@ class Code(IntEnum):
 
 MEANINGS = {
     Code.OK: "done",
-    Code.BAD_LABEL: "the label is no class",
-    Code.NOT_FINITE: "the input holds NaN or infinity, or, where something is learned, a number of 2^48 or more",
+    Code.BAD_LABEL: "the label is not a class",
+    Code.NOT_FINITE: "the input holds NaN or infinity, or, when learning, a number of 2^48 or more",
     Code.BAD_RATE: "the rate is NaN, negative or above EFF_LARGEST_RATE",
     Code.EMPTY: "there is no sample yet",
 }
 
 LARGEST_RATE = 1.0
-"""The largest rate that ``eff_set_rate`` takes: with a larger one the sums of an integer update could leave their 32 bits."""
+"""The largest rate that ``eff_set_rate`` accepts: with a larger one the sums of an integer update could exceed 32 bits."""
 
 INFINITE_BITS = 0x7F800000
-"""The bits of infinity in float32. Those of NaN are larger, those of a finite number smaller, the sign left out."""
+"""The bits of infinity in float32. Those of NaN are larger, those of a finite number smaller, ignoring the sign."""
 
 TOO_LARGE_BITS = 0x57800000
-"""Those of 2**48: the squares of 2**31 smaller numbers still have a finite sum, so that one sample makes no weight infinite."""
+"""Those of 2**48: the squares of 2**31 smaller numbers still have a finite sum, so that one sample cannot make a weight infinite."""
 
 
 def bits_below(x: Array, limit: int) -> bool:
-    """Whether the bits of every number of ``x``, the sign left out, are below ``limit``; an array of integers has no such bits.
+    """Whether the bits of every number of ``x``, ignoring the sign, are below ``limit``; an array of integers has no such bits.
 
     >>> bits_below(np.array([1.0, -3e38], np.float32), INFINITE_BITS), bits_below(np.array([np.nan], np.float32), INFINITE_BITS)
     (True, False)
@@ -48,7 +48,7 @@ def bits_below(x: Array, limit: int) -> bool:
 
 
 def largest_bits(program: Program, line: Line) -> int:
-    """The limit for the arguments of ``line``: that of ``TOO_LARGE_BITS`` where it changes what persists."""
+    """The limit for the arguments of ``line``: that of ``TOO_LARGE_BITS`` if it changes persistent state."""
     changed = {program.tensors[name].role for call in line.calls for name in call.outputs}
     return TOO_LARGE_BITS if changed & set(PERSISTENT) else INFINITE_BITS
 
@@ -59,7 +59,7 @@ def takes(program: Program, line: Line, arguments: Sequence[Array]) -> bool:
 
 
 def rate_word(rate: float) -> int | None:
-    """``rate``, rounded to float32, in units of 2**-16 as a program holds it; None for one that is refused.
+    """``rate``, rounded to float32, in units of 2**-16 as stored in a program; None for one that is refused.
 
     >>> rate_word(0.5), rate_word(float("nan")), rate_word(-1.0)
     (32768, None, None)

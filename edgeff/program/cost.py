@@ -1,4 +1,4 @@
-"""What a program costs before anything is built: multiply-accumulates, weights and activations by call, and the arena."""
+"""The cost of a program before anything is built: multiply-accumulates, weights and activations by call, and the arena."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgeff.program.select import select
 
 @dataclass(frozen=True)
 class ProgramCost:
-    """The calls of each line with their MACs, and the memory plan. ``weight_bytes`` counts parameters wherever they lie."""
+    """The calls of each line with their MACs, and the memory plan. ``weight_bytes`` counts parameters wherever they are stored."""
 
     lines: Mapping[str, tuple[CallCost, ...]]
     weight_bytes: int
@@ -25,7 +25,7 @@ class ProgramCost:
 
 
 def program_costs(known: ProgramCost, evidence: str | None = None) -> dict[str, LineCost]:
-    """The multiply-accumulates of each line as the records that traces hold, without its calls."""
+    """The multiply-accumulates of each line as the records in traces, without its calls."""
     return {name: LineCost(Cost(macs=known.macs(name), evidence=evidence)) for name in known.lines}
 
 
@@ -36,7 +36,7 @@ def call_costs(program: Program, calls: Sequence[Call] | None = None) -> tuple[C
 
 
 def weight_bytes(program: Program) -> int:
-    """The bytes of all parameters, with their multipliers and shifts, wherever they lie."""
+    """The bytes of all parameters, with their multipliers and shifts, wherever they are stored."""
     return sum(t.size_bytes for t in program.by_role("constant", "variable") if t.layer)
 
 

@@ -23,7 +23,7 @@ CALIBRATION_SAMPLES = 200
 
 @dataclass(frozen=True)
 class Deployment:
-    """A program, the (possibly quantised) network it came from, the settings of its learning step, what it learns to output and replays."""
+    """A program, the (possibly quantised) network it came from, the settings of its learning step, its learning target and its replay."""
 
     program: Program
     network: Network
@@ -34,7 +34,7 @@ class Deployment:
     def inputs(self, x: Array) -> Array:
         """Samples x (n, *input shape) float32, or int16 audio, in the program's input dtype, (n, inputs).
 
-        Raises BadInput for NaN and infinity: integers have no word for them.
+        Raises BadInput for NaN and infinity: integers cannot represent them.
         """
         flat = np.asarray(x, np.float32).reshape(len(x), -1)
         if bad := int(np.count_nonzero(~np.isfinite(flat))):
@@ -73,7 +73,8 @@ def deploy(
         stochastic: rounding of integer updates; False rounds to nearest.
         headroom: for quantisation; by default none for inference and the rule's own for learning.
         replay: a ring of samples that the rule learns from again, or the count of its entries; None for none.
-    Raises: BadInput for settings, numbers or data that do not fit; Unsupported for what the rule or a layer cannot do on a device.
+    Raises: BadInput for settings, numerics or data that do not fit; Unsupported for anything that the rule or a layer cannot do on a
+    device.
     """
     item: Rule | None = find_rule(rule) if rule else None
     raw_shape = network.input_shape
@@ -92,7 +93,7 @@ def deploy(
                 raise Unsupported(
                     f"rule {rule}",
                     got="a quantised network without the layers it needs",
-                    allowed=f"one trained by {rule}",
+                    allowed=f"one trained with {rule}",
                     next_step="start from the float model",
                 )
             network = item.prepare(network, settings, seed)

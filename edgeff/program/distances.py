@@ -1,7 +1,7 @@
-"""Lifetimes -> distances: which tensors of a program must lie apart, which may share bytes and how, and the bytes that no plan can beat.
+"""Lifetimes -> distances: which tensors of a program must not overlap, which may share bytes and how, and the lower bound of any plan.
 
-Tensors that are alive in one call lie apart. The exception: in the call that makes it, an output may lie over an input that no later call
-of the line reads, as far as the kernel says (``kernels.overlap``).
+Tensors that are alive in one call do not overlap. The exception: in the call that makes it, an output may overlap an input that no later
+call of the line reads, as far as the kernel says (``kernels.overlap``).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edgeff.program.placing import Forbidden, Problem
 ALIGNMENT = 4
 Intervals = tuple[tuple[int, int], ...]
 Overlaps = Callable[[Call], Mapping[tuple[str, str], Clearance]]
-"""Of a call: the clearance of each pair (output, input) of its tensors that may share memory."""
+"""For a call: the clearance of each pair (output, input) of its tensors that may share memory."""
 Pairs = dict[tuple[int, int], Forbidden]
 
 
@@ -33,7 +33,7 @@ def aligned(size_bytes: int, alignment: int = ALIGNMENT) -> int:
 
 
 def kernel_overlaps(call: Call) -> dict[tuple[str, str], Clearance]:
-    """What the kernel says of the call, by its variant and by the names of its tensors. One that it reads twice keeps to both distances."""
+    """The kernel's clearances for the call, by its variant and its tensors' names. A tensor that it reads twice obeys both distances."""
     kernel: Kernel = registry.kernels[call.kernel]
     tensors: dict[str, str] = {}
     for role, names in (("output", call.outputs), ("input", call.inputs)):  # a variant's scratch memory has no parameter of the kernel
@@ -46,7 +46,7 @@ def kernel_overlaps(call: Call) -> dict[tuple[str, str], Clearance]:
 
 
 def distances(program: Program, spans: Mapping[str, Intervals], overlaps: Overlaps) -> tuple[Problem, int]:
-    """What is to be placed, tensor by tensor in the order of ``spans``, and the most bytes that any one call needs.
+    """The tensors to be placed, in the order of ``spans``, and the most bytes that any one call needs.
 
     Takes time and memory in proportion to the pairs of tensors that are alive at once.
     """
@@ -101,14 +101,14 @@ def _allowed(
 
 
 def _allow(over: list[dict[int, Forbidden]], i: int, j: int, forbidden: Forbidden) -> None:
-    """Lets tensors i and j begin anywhere but in ``forbidden``, and in what other calls forbid them."""
+    """Lets tensors i and j begin anywhere outside ``forbidden`` and the ranges that other calls forbid."""
     known = over[i].get(j, forbidden)
     low, high = min(known[0], forbidden[0]), max(known[1], forbidden[1])
     over[i][j], over[j][i] = (low, high), (-high, -low)
 
 
 def _most_saved(pairs: Pairs, sizes: Sequence[int]) -> int:
-    """By how many bytes the tensors of ``pairs`` can take less than their sizes, whatever else is alive."""
+    """The number of bytes that the tensors of ``pairs`` can save by sharing, whatever else is alive."""
     if not pairs:
         return 0
     members = sorted({i for pair in pairs for i in pair})

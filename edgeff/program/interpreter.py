@@ -15,7 +15,7 @@ from edgeff.program.state import restored, saved
 
 
 def line_of(program: Program, name: str) -> Line:
-    """The line ``name`` of ``program``. Raises BadInput where it has none of that name."""
+    """The line ``name`` of ``program``. Raises BadInput if it has none of that name."""
     if name not in program.lines:
         raise BadInput(f"a line of {program.name!r}", got=repr(name), allowed=", ".join(program.lines))
     return program.lines[name]
@@ -35,7 +35,7 @@ def require_rate(program: Program) -> None:
 
 
 def check_labels(program: Program, labels: Array) -> None:
-    """Raises BadInput unless every label is one of the classes of ``program``; where the target is the input, any label will do."""
+    """Raises BadInput unless every label is one of the classes of ``program``; if the target is the input, any label is accepted."""
     if program.label and len(labels) and not 0 <= labels.min() <= labels.max() < program.classes:
         raise BadInput("labels", got=f"{labels.min()} to {labels.max()}", allowed=f"0 to {program.classes - 1}")
 
@@ -53,7 +53,7 @@ def check_arguments(program: Program, line: Line, arguments: Sequence[Array]) ->
 
 
 def check_finite(program: Program, line: Line, arguments: Sequence[Array]) -> None:
-    """Raises BadInput for arguments that the C of ``line`` refuses by ``EFF_NOT_FINITE``."""
+    """Raises BadInput for arguments that the C of ``line`` refuses with ``EFF_NOT_FINITE``."""
     if not takes(program, line, arguments):
         allowed = f"finite numbers{'' if largest_bits(program, line) == INFINITE_BITS else ' below 2**48'}"
         raise BadInput(f"arguments of line {line.name!r}", got="NaN, infinity or too large a number", allowed=allowed)
@@ -62,7 +62,7 @@ def check_finite(program: Program, line: Line, arguments: Sequence[Array]) -> No
 class Interpreter:
     """Runs a program call by call; each tensor has its own array.
 
-    ``tensor(name)`` gives any tensor's present value, so layers can be compared one by one.
+    ``tensor(name)`` returns any tensor's current value, so layers can be compared one by one.
     """
 
     def __init__(self, program: Program) -> None:
@@ -71,7 +71,7 @@ class Interpreter:
         self.init()
 
     def init(self) -> None:
-        """Weights and state as after reset."""
+        """Sets weights and state as after a reset."""
         for tensor in self.program.tensors.values():
             if tensor.data is not None:
                 copy = tensor.role == "variable"
@@ -80,15 +80,15 @@ class Interpreter:
                 self._arrays[tensor.name] = np.zeros(tensor.shape, tensor.dtype)
 
     def run(self, call: Call) -> None:
-        """One call by its kernel's twin. A class with an arithmetic of its own overrides this."""
+        """One call by its kernel's twin. A class with its own arithmetic overrides this."""
         outputs = [self._arrays[name].reshape(-1) for name in call.outputs]
         inputs = [self._arrays[name].reshape(-1) if name else None for name in call.inputs]
         registry.kernels[call.kernel].run(*outputs, *inputs, **call.attrs)
 
     def line(self, name: str, *arguments: Array, after: Callable[[Call], object] | None = None) -> tuple[Array, ...]:
-        """Runs the line ``name`` on its arguments, each in its tensor's dtype and size; copies of its results.
+        """Runs the line ``name`` on its arguments, each in its tensor's dtype and size; returns copies of its results.
 
-        ``after`` is told of each call when it has run: what a tensor holds then may be gone at the end.
+        ``after`` is called after each call: the content of a tensor may be overwritten by the end.
         Raises BadInput for a line that the program does not have, and for arguments that do not fit.
         """
         line = line_of(self.program, name)
@@ -106,9 +106,9 @@ class Interpreter:
         return tuple(self.tensor(result) for result in line.results)
 
     def predict(self, x: Array, after: Callable[[Call], object] | None = None) -> int:
-        """The best class for one input (dtype and size of the program's input); -1 where there are no classes. ``after`` as in ``line``.
+        """The best class for one input (dtype and size of the program's input); -1 if there are no classes. ``after`` as in ``line``.
 
-        ``Code.NOT_FINITE`` for NaN or infinity in it: then nothing is computed, and the scores are not valid.
+        ``Code.NOT_FINITE`` if it contains NaN or infinity: then nothing is computed, and the scores are not valid.
         """
         if not takes(self.program, self.program.lines["infer"], (x,)):
             return Code.NOT_FINITE
@@ -116,12 +116,12 @@ class Interpreter:
         return int(best[0][0]) if best else -1
 
     def save(self, sequence: int = 0) -> bytes:
-        """What was learned: the bytes that the C of this program saves. Raises BadInput for a program that does not learn."""
+        """The learned state: the bytes that the C of this program saves. Raises BadInput for a program that does not learn."""
         require_learning(self.program)
         return saved(self.program, plan(self.program), self._arrays, sequence)
 
     def restore(self, state: bytes) -> None:
-        """Takes back what the C or ``save`` wrote. Raises BadInput for a state that the C refuses; nothing is changed then."""
+        """Restores a state written by the C or ``save``. Raises BadInput for a state that the C refuses; then nothing is changed."""
         require_learning(self.program)
         for name, value in restored(self.program, plan(self.program), state).items():
             self._arrays[name][...] = value
@@ -133,7 +133,7 @@ class Interpreter:
     def learn(self, x: Array, label: int = 0) -> Code:
         """One learning step: ``OK``, or ``NOT_FINITE`` for NaN, infinity or a number of 2**48 or more in x, which changes nothing.
 
-        Raises BadInput for a label that is no class, and for a program that does not learn.
+        Raises BadInput for a label that is not a class, and for a program that does not learn.
         """
         require_learning(self.program)
         check_labels(self.program, np.array([label]))
@@ -144,7 +144,7 @@ class Interpreter:
         return Code.OK
 
     def set_rate(self, rate: float) -> Code:
-        """Sets the learning rate from here on, relative to the program's own, 0 to 1. Returns ``OK``, or ``BAD_RATE``: it is as before.
+        """Sets the learning rate from now on, relative to the program's own, 0 to 1. Returns ``OK``, or ``BAD_RATE``: it is unchanged.
 
         Raises BadInput for a program that has no learning rate.
         """
@@ -156,7 +156,7 @@ class Interpreter:
         return Code.OK
 
     def tensor(self, name: str) -> Array:
-        """A tensor's present value, a copy of its shape and dtype."""
+        """A copy of a tensor's current value."""
         return self._arrays[name].copy()
 
     def put(self, name: str, values: Array) -> None:

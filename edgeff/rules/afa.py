@@ -57,7 +57,7 @@ class AdaptiveFeedbackAlignment(Rule):
         return gradients
 
     def lower(self, build: RuleBuilder) -> None:
-        """A layer is updated as soon as its derivative is there: those behind it see the old weights of their own."""
+        """A layer is updated as soon as its derivative is known: later layers still have their old weights."""
         h = build.run(build.x)
         e = build.error(h[build.layers[-1].name])
         last = build.network.trainable[-1]

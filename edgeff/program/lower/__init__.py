@@ -1,4 +1,4 @@
-"""Network + rule + numeric -> Program: the straight lines of kernel calls that everything else runs, costs, plans or prints.
+"""Network + rule + numeric -> Program: the straight-line kernel calls that everything else runs, costs, plans or prints.
 
 A rule composes calls through a ``Builder`` and never sees the numeric: the builder picks the kernel's variant and turns real factors into
 multipliers and shifts. Refused: momentum and dropout on the device, per-channel weights that shall learn, factors that leave the
@@ -34,7 +34,7 @@ def lower(
     stochastic: bool = True,
     replay: Replay | int | None = None,
 ) -> Program:
-    """The program of ``network``: inference alone, or with one learning step of ``rule`` (batch 1, plain gradient descent).
+    """The program of ``network``: inference only, or with one learning step of ``rule`` (batch 1, plain gradient descent).
 
     Args:
         network: float32, or quantised by ``edgeff.program.quantize``; its number formats are the program's.
@@ -44,7 +44,7 @@ def lower(
         target: ``"class"`` (a label) or ``"input"`` (an autoencoder).
         stochastic: rounding of integer updates; False rounds to nearest.
         replay: a ring of samples that the rule learns from again, or the count of its entries; None for none.
-    Raises: Unsupported for momentum, dropout, or what a layer kind cannot do; BadInput for parameters that are NaN or infinite.
+    Raises: Unsupported for momentum, dropout, or anything a layer kind cannot do; BadInput for parameters that are NaN or infinite.
     """
     if not 0 <= seed < 2**32:
         raise BadInput("seed", got=seed, allowed="0 to 4294967295")
@@ -76,7 +76,7 @@ def lower(
 
 
 def check_sizes(network: Network) -> None:
-    """Raises Unsupported, naming the layer, for an input, an output or a parameter whose bytes a kernel cannot count."""
+    """Raises Unsupported, naming the layer, for an input, an output or a parameter with more bytes than a kernel can count."""
     element = DTYPE_BYTES["float32" if network.input_quant is None else network.input_quant.dtype]
     check_size(f"the input of network {network.name!r}", prod(network.input_shape) * element)
     for layer in network:
@@ -86,11 +86,11 @@ def check_sizes(network: Network) -> None:
 
 
 def _check_learning(network: Network, settings: Any, target: str) -> None:
-    """Raises Unsupported for what no rule can learn on a device."""
+    """Raises Unsupported for settings and networks with which no rule can learn on a device."""
     for name in ("momentum", "dropout", "weight_decay"):
         if found := getattr(settings, name, 0.0):
             raise Unsupported(f"{name} on a device", got=found, allowed=0.0, next_step=f"set {name}=0 for the device")
     if not network.trainable:
         raise Unsupported(f"learning with {network.name!r}", got="no layer with weights", allowed="at least one")
     if target == "class" and prod(network.layers[-1].shape) < 2:
-        raise Unsupported(f"learning classes with {network.name!r}", got="one output", allowed="one output a class, at least two")
+        raise Unsupported(f"learning classes with {network.name!r}", got="one output", allowed="one output per class, at least two")

@@ -1,6 +1,6 @@
 """The lines of a program under construction: tensors, calls, random streams and fixed-point factors.
 
-A call is checked against its kernel's prototype when it is added; a factor that leaves the fixed-point range is refused. Which parameters a
+A call is checked against its kernel's prototype when it is added; a factor outside the fixed-point range is refused. Which parameters a
 program changes, and so keeps in RAM, is known at the end: those that a call of some line writes.
 """
 
@@ -26,7 +26,7 @@ LARGEST_TENSOR_BYTES = 2**31 - 1
 
 
 def check_size(what: str, size_bytes: int) -> None:
-    """Raises Unsupported for a tensor whose bytes a kernel cannot count."""
+    """Raises Unsupported for a tensor with more bytes than a kernel can count."""
     if size_bytes > LARGEST_TENSOR_BYTES:
         raise Unsupported(what, got=f"{size_bytes:,} bytes", allowed=f"at most {LARGEST_TENSOR_BYTES:,}", next_step="use a smaller layer")
 
@@ -57,11 +57,11 @@ class Lines(OperatorBuilder):
 
     @property
     def numeric(self) -> Numeric:
-        """The number format of the layers that a rule sees. Raises Unsupported where they have several."""
+        """The number format of the layers that a rule sees. Raises Unsupported if they have several."""
         return self.network.numeric
 
     def begin(self, line: str, *, sample: bool = True) -> None:
-        """From here on calls go to ``line``; one that reads a ``sample`` first turns it, where it is raw, into ``x``."""
+        """From now on calls go to ``line``; one that reads a ``sample`` first converts it, if it is raw, into ``x``."""
         self._line = line
         self._lines.setdefault(line, [])
         if not sample:
@@ -100,7 +100,7 @@ class Lines(OperatorBuilder):
     def group(self, network: Network, settings: Any, x: Value, classes: int | None) -> Iterator[None]:
         """Within it a rule sees a group of layers as its network, with its own settings, and x as its input.
 
-        ``classes`` is set for a group below another rule's, which has no head; elsewhere it is None.
+        ``classes`` is set for a group below another rule's, which has no head; otherwise it is None.
         """
         kept = self.network, self.layers, self.settings, self.lr, self.x, self.classes
         self.network, self.layers, self.settings, self.lr = network, network.layers, settings, float(settings.lr)
@@ -122,7 +122,7 @@ class Lines(OperatorBuilder):
         return self._tensors[value.name].size_bytes
 
     def quant(self, value: Value) -> Quant | None:
-        """What the integers of a value mean, None for float32."""
+        """The quantisation of a value, None for float32."""
         return self._tensors[value.name].quant
 
     def _add(self, tensor: Tensor, scale: float = 1.0) -> Value:
@@ -139,12 +139,12 @@ class Lines(OperatorBuilder):
 
     @property
     def step(self) -> Value:
-        """The count of steps so far, uint32 of shape (1,)."""
+        """The number of steps so far, uint32 of shape (1,)."""
         return self._values.get("step") or self._add(Tensor("step", (1,), "uint32", "state"))
 
     @property
     def rate(self) -> Value:
-        """What the learning rate is multiplied by now, uint32 in units of 2**-16, shape (1,)."""
+        """The current factor on the learning rate, uint32 in units of 2**-16, shape (1,)."""
         one = np.array([1 << 16], np.uint32)
         return self._values.get("rate") or self._add(Tensor("rate", (1,), "uint32", "variable", one))
 
@@ -174,11 +174,11 @@ class Lines(OperatorBuilder):
         return self._add(tensor, quant.scale[0] if quant else 1.0)
 
     def constant(self, name: str, data: Array, quant: Quant | None = None, layer: str = "") -> Value:
-        """An array in flash; the same name gives the same tensor, and is refused for another array."""
+        """An array in flash; the same name returns the same tensor, and is refused for another array."""
         if name in self._values:
             known = self._tensors[name].data
             if known is None or (known is not data and not np.array_equal(known, data)):
-                raise BadInput(f"constant {name!r}", got="two arrays", allowed="one array a name")
+                raise BadInput(f"constant {name!r}", got="two arrays", allowed="one array per name")
             return self._values[name]
         return self._add(Tensor(name, data.shape, str(data.dtype), "constant", data, quant, layer), quant.scale[0] if quant else 1.0)
 
@@ -187,7 +187,7 @@ class Lines(OperatorBuilder):
         return self.constant(f"{layer.name}.weight", layer.params["weight"], layer.quant.get("weight"), layer.name)
 
     def parameter(self, layer: Layer, name: str) -> Value | None:
-        """The value of a layer's parameter, None where it has none (a missing bias). It stays in flash unless some call writes it."""
+        """The value of a layer's parameter, None if it has none (a missing bias). It stays in flash unless some call writes it."""
         if name not in layer.params:
             return None
         return self.constant(f"{layer.name}.{name}", layer.params[name], layer.quant.get(name), layer.name)
@@ -225,7 +225,7 @@ class Lines(OperatorBuilder):
             self.seed = kept
 
     def fixed_point(self, real: float, what: str) -> tuple[int, int]:
-        """A real factor >= 0 as a multiplier and a shift. Unsupported when it is 2**30 or more: the scales are too far apart."""
+        """A real factor >= 0 as a multiplier and a shift. Raises Unsupported if it is 2**30 or more: the scales are too far apart."""
         if not 0 <= real < 2.0**30:
             raise Unsupported(
                 what, got=f"a rescaling factor of {real:.3g}", allowed="[0, 2**30)", next_step="calibrate on representative data"
@@ -240,11 +240,11 @@ class Lines(OperatorBuilder):
             )
 
     def relu(self, layer: Layer) -> dict[str, Attr]:
-        """The layer's activation function as the float32 kernels take it: ``relu``."""
+        """The layer's activation function as the float32 kernels' argument: ``relu``."""
         return {"relu": kind(layer).function.code}
 
     def ends(self, layer: Layer, y: Value) -> dict[str, Attr]:
-        """The layer's activation function as the int8 kernels take it: ``y_min`` and ``y_max`` of the output y (TFLite)."""
+        """The layer's activation function as the int8 kernels' arguments: ``y_min`` and ``y_max`` of the output y (TFLite)."""
         low, high = kind(layer).function.ends(y.scale, y.zero_point, -128, 127)
         return {"y_min": low, "y_max": high}
 

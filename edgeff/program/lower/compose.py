@@ -1,4 +1,4 @@
-"""What rules compose: each method of ``Builder`` is one step of a rule's mathematics, in whatever numeric the network has."""
+"""The building blocks of rules: each method of ``Builder`` is one step of a rule's mathematics, in the network's numeric."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgeff.program.lower.tangents import Tangents
 
 
 class Builder(Goodness, Tangents):
-    """What a rule's ``lower`` is given.
+    """The argument of a rule's ``lower``.
 
     ``x`` is the input, ``label`` the class (int32), ``layers`` the network's layers in order, ``settings`` the rule's hyper-parameters,
     ``target`` ``"class"`` or ``"input"``. Each method emits kernel calls into the current line: the rule never sees the numeric, whose
@@ -36,7 +36,7 @@ class Builder(Goodness, Tangents):
         return values
 
     def error(self, output: Value) -> Value:
-        """e = o - t: against the label's one-hot vector, or against the input where the network reproduces it."""
+        """e = o - t: against the label's one-hot vector, or against the input if the network reproduces it."""
         n = output.elements
         if self.target == "input":
             return self.residual(output, self.x)
@@ -72,7 +72,7 @@ class Builder(Goodness, Tangents):
         return d
 
     def gate(self, delta: Value, h: Value, layer: Layer) -> None:
-        """delta *= f'(h) in place, where the layer ends in an activation function f."""
+        """delta *= f'(h) in place, if the layer ends in an activation function f."""
         function = kind(layer).function
         if not function.clamps:
             return
@@ -88,7 +88,7 @@ class Builder(Goodness, Tangents):
         return kind(layer).lower_input_gradients(self, layer, delta, *xs)
 
     def sum(self, a: Value, c: Value) -> Value:
-        """a + c: what two readers of one activation send back to it. float32 only."""
+        """a + c: the sum of the gradients from two readers of one activation. float32 only."""
         if a.dtype != "float32":
             raise Unsupported(
                 "a gradient through a skip connection", got=a.dtype, allowed="float32", next_step="use a rule without a backward pass"
@@ -98,7 +98,7 @@ class Builder(Goodness, Tangents):
         return y
 
     def zeros(self, like: Value) -> Value:
-        """A constant of zeros that means what ``like`` does."""
+        """A constant of zeros with the quantisation of ``like``."""
         data = np.full(like.shape, like.zero_point, like.dtype)
         return self.constant(f"{like.name}.zeros", data, self._tensors[like.name].quant)
 

@@ -1,4 +1,4 @@
-"""What layer-local rules compose: labels written into inputs, goodness, and the gradients of local losses."""
+"""The building blocks of layer-local rules: labels written into inputs, goodness, and the gradients of local losses."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Goodness(Lines):
         return d
 
     def scores(self, n: int) -> Value:
-        """A vector of goodnesses, one a class."""
+        """A vector of goodnesses, one per class."""
         dtype = "float32" if self.numeric == "float32" else "int32"
         return self.activation("scores", (n,), dtype=dtype, scale=None if dtype == "float32" else 2.0**-16)
 
@@ -78,7 +78,7 @@ class Goodness(Lines):
         )
 
     def kept(self, name: str, like: Value) -> Value:
-        """What a program keeps from step to step under ``name``, zeros before the first one; of the shape and meaning of ``like``."""
+        """A tensor that a program keeps from step to step under ``name``, initially zero; with the shape and quantisation of ``like``."""
         return self._values.get(name) or self._add(
             Tensor(name, like.shape, like.dtype, "state", None, self._tensors[like.name].quant), like.scale
         )
@@ -88,7 +88,7 @@ class Goodness(Lines):
         self.call("eff_copy", [state], [x], {"n_bytes": self._tensors[x.name].size_bytes}, stage="feedback")
 
     def pair(self, a: Value, c: Value) -> Value:
-        """(a + c) / 2 for two tensors of one scale."""
+        """(a + c) / 2 for two tensors with the same scale."""
         y = self.activation("pair", a.shape, dtype=a.dtype, quant=self._tensors[a.name].quant)
         self.call(f"eff_pair_{SUFFIX[a.dtype]}", [y], [a, c], {"n": a.elements})
         return y
