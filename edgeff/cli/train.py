@@ -75,9 +75,9 @@ def command(
     size = canonical(model).parameters
     if as_json:
         result = {"task": task, "network": network, "rule": rule, "seed": seed, "epochs": settings.epochs}
-        print_json(result | {"parameters": size, metric: found, "history": [*trained.history], "model": str(out)})
+        print_json(result | {"parameters": size, metric: measures, "history": [*trained.history], "model": str(out)})
         return
-    row = [task, network, rule, settings.epochs, seed, size, *(measure_text(metric, value) for value in found.values())]
-    heads = ["task", "network", "rule", "epochs", "seed", "parameters", *(f"{name} {metric}" for name in found)]
+    row = [task, network, rule, settings.epochs, seed, size, *(measure_text(metric, value) for value in measures.values())]
+    heads = ["task", "network", "rule", "epochs", "seed", "parameters", *(f"{name} {metric}" for name in measures)]
     print_table(heads, [row])
     print_line(f"wrote {out}")

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Headroom, Network, Numeric, Program
-from edgeff.ops import behind, kind, raw_input, split_input
+from edgeff.ops import kind, prepend, raw_input, split_input
 from edgeff.ops.canonical import canonical
 from edgeff.ops.mfcc import audio_samples
 from edgeff.program.lower import Replay, lower
