@@ -13,6 +13,7 @@ from edgeff.kernels.arithmetic import feedback_signs, stream_key
 from edgeff.ops import forward, kind
 from edgeff.rules import FeedbackSettings, Gradients, Rule, Run, Settings, register
 from edgeff.rules._building import RuleBuilder
+from edgeff.rules._feedback import lower_through_activations, through_activations
 
 
 @register
@@ -42,11 +43,9 @@ class DirectFeedbackAlignment(Rule):
         e = h[run.network.layers[-1].name] - t
         gradients: Gradients = {}
         for layer in run.network.trainable:
-            delta = (
-                e
-                if layer is run.last
-                else kind(layer).gate(layer, (e @ run.extra["B"][layer.name].T).reshape(-1, *layer.shape), h[layer.name])
-            )
+            delta = e
+            if layer is not run.last:
+                delta = through_activations(run.network, layer, (e @ run.extra["B"][layer.name].T).reshape(-1, *layer.shape), h)
             gradients[layer.name] = kind(layer).weight_gradient(layer, run.params[layer.name], delta, h[layer.inputs[0]])
         return gradients
 
@@ -58,5 +57,4 @@ class DirectFeedbackAlignment(Rule):
         scale = build.settings.feedback_scale / sqrt(e.elements)
         for layer in reversed(trained[:-1]):
             delta = build.feedback(layer.name, e, scale, n=h[layer.name].elements, stored=build.settings.feedback == "stored")
-            build.gate(delta, h[layer.name], layer)
-            build.update(layer, delta, h[layer.inputs[0]])
+            build.update(layer, lower_through_activations(build, layer, delta, h), h[layer.inputs[0]])

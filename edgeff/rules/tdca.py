@@ -15,6 +15,7 @@ from edgeff.ops.building import Value
 from edgeff.ops.dense import accumulator_shift
 from edgeff.rules import FeedbackSettings, Gradients, Rule, Run, Settings, register
 from edgeff.rules._building import RuleBuilder
+from edgeff.rules._feedback import lower_through_activations, through_activations
 from edgeff.rules._top_down import CODE, CODE_NAME, CREDITS, SEED, TopDown, diffusion, diffusion_name, error_code, top_down
 
 
@@ -62,7 +63,7 @@ class TopDownCreditAssignment(Rule):
         for layer in run.network.trainable:
             delta = e
             if layer is not run.last:
-                delta = kind(layer).gate(layer, (c @ run.extra["D"][layer.name].T).reshape(-1, *layer.shape), h[layer.name])
+                delta = through_activations(run.network, layer, (c @ run.extra["D"][layer.name].T).reshape(-1, *layer.shape), h)
             gradients[layer.name] = kind(layer).weight_gradient(layer, run.params[layer.name], delta, h[layer.inputs[0]])
         return gradients
 
@@ -82,8 +83,7 @@ class TopDownCreditAssignment(Rule):
         for index, layer in reversed(list(enumerate(trained[:-1]))):
             with build.seeded(SEED):
                 delta = build.feedback(diffusion_name(index), c, scale, n=h[layer.name].elements, stored=stored, largest=largest)
-            build.gate(delta, h[layer.name], layer)
-            build.update(layer, delta, h[layer.inputs[0]])
+            build.update(layer, lower_through_activations(build, layer, delta, h), h[layer.inputs[0]])
 
 
 def lower_credits(build: RuleBuilder, network: TopDown, code: Value, classes: int) -> tuple[Value, float]:
