@@ -49,11 +49,12 @@ def edit(name: str, old: str, new: str) -> Callable[[Path], None]:
     ("change", "compilations"),
     [
         (edit("a.c", "SIZE * RATE", "SIZE + RATE"), 1),
-        (edit("rate.h", "5", "6"), 2),
-        (edit("model/size.h", "3", "4"), 2),
-        (lambda folder: (folder / "model" / "other.h").touch(), 2),
+        (edit("rate.h", "5", "6"), 1),
+        (edit("model/size.h", "3", "4"), 1),
+        (edit("model/size.h", "3", '3\n#include "../b.c"'), 1),
+        (lambda folder: (folder / "model" / "other.h").touch(), 0),
     ],
-    ids=["source", "header", "header below", "another header"],
+    ids=["source", "header", "header below", "another include", "a header that nobody includes"],
 )
 def test_a_change_is_compiled(project: Path, change: Callable[[Path], None], compilations: int) -> None:
     cache = ObjectCache()
@@ -83,3 +84,22 @@ def test_an_error_of_the_compiler_is_one_line(project: Path) -> None:
     (project / "b.c").write_text("int b(void) { return nothing; }\n", encoding="utf-8")
     with pytest.raises(EdgeffError, match=r"failed: got .*b\.c:1.*error: .*nothing"):
         compiled(ObjectCache(), project)
+
+
+def test_a_source_that_includes_another_follows_its_changes(project: Path) -> None:
+    """As a traced model includes the model's own C."""
+    (project / "b.c").write_text('#include "a.c"\nint b(void) { return a(); }\n', encoding="utf-8")
+    cache = ObjectCache()
+    compiled(cache, project)
+    edit("model/size.h", "3", "4")(project)
+    assert compiled(cache, project) == compiled(ObjectCache(), project)
+    assert cache.compilations == 4
+
+
+def test_a_header_that_takes_the_place_of_another_is_seen(project: Path) -> None:
+    (project / "b.c").write_text("#include <size.h>\nint b(void) { return SIZE; }\n", encoding="utf-8")
+    (project / "size.h").write_text("#define SIZE 1\n", encoding="utf-8")
+    cache = ObjectCache()
+    first = compiled(cache, project)
+    (project / "size.h").write_text("#define SIZE 9\n", encoding="utf-8")
+    assert compiled(cache, project)[1] != first[1]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,8 @@ from edgeff.device.toolchains.protocol import run
 
 MOST_BYTES = 64 * 2**20
 """Bytes of objects that are kept at most; the one unused for longest goes first."""
+
+_INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*(?:"([^"\n]+)"|<([^>\n]+)>)', re.MULTILINE)
 
 
 class ObjectCache:
@@ -35,18 +38,15 @@ class ObjectCache:
         """The objects of ``sources`` in their order, in a folder that lasts as long as the block.
 
         ``command`` is the compiler with its flags, without files; it finds the headers of ``include``. An object is taken from an earlier
-        call when the command, the source, and every header in ``include``, beside the source and below are the same to the byte. Raises
-        MissingTool and EdgeffError as the compiler's run does.
+        call when the command, the source and every file that it includes are the same to the byte; files of the compiler's own do not
+        count. Raises MissingTool and EdgeffError as the compiler's run does.
         """
-        digests = {folder: _digest(folder) for folder in {include, *(source.parent for source in sources)}}
-
         with tempfile.TemporaryDirectory(prefix="edgeff-objects-") as temporary:
             folder = Path(temporary)
 
             def compiled(number: int, source: Path) -> Path:
                 target = folder / f"{number}_{source.stem}.o"
-                parts = ("\0".join([*command, source.name]).encode(), digests[include], digests[source.parent], source.read_bytes())
-                key = hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+                key = _key(command, source, include)
                 content = self._get(key)
                 if content is None:
                     run([*command, f"-I{include.resolve()}", "-c", str(source.resolve()), "-o", str(target)], folder)
@@ -76,9 +76,19 @@ CACHE = ObjectCache()
 """That of this process."""
 
 
-def _digest(folder: Path) -> bytes:
-    """A hash of the names and contents of every header in ``folder`` and below."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.h")):
-        digest.update(str(path.relative_to(folder)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return digest.digest()
+def _key(command: Sequence[str], source: Path, include: Path) -> str:
+    """A hash of all that an object is made of."""
+    digest = hashlib.sha256("\0".join([*command, source.name]).encode())
+    waiting, read = [source], set[Path]()
+    while waiting:
+        path = waiting.pop().resolve()
+        if path in read:
+            continue
+        read.add(path)
+        text = path.read_bytes()
+        digest.update(hashlib.sha256(text).digest())
+        for quoted, bracketed in _INCLUDE.findall(text):
+            folders = (path.parent, include) if quoted else (include,)
+            places = [folder / (quoted or bracketed).decode() for folder in folders]
+            waiting += [place for place in places if place.is_file()][:1]
+    return digest.hexdigest()
