@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from edgeff.ir import Array, Layer, Network
 from edgeff.ops import kind
-from edgeff.rules._building import RuleBuilder, Value
+from edgeff.ops.building import Value
+from edgeff.rules._building import RuleBuilder
 
 
 def activations_after(network: Network, layer: Layer) -> list[Layer]:
