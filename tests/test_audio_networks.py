@@ -16,6 +16,8 @@ from edgeff.errors import BadInput, EdgeffError, Unsupported
 from edgeff.ir import NUMERICS, Array, Layer, Network, Numeric, Quant
 from edgeff.networks import initialised, structure
 from edgeff.ops import SAMPLES, forward, make, raw_input, split_input
+from edgeff.ops.add import Add
+from edgeff.ops.dense import Dense
 from edgeff.ops.mfcc import Mfcc, coefficients, with_features
 from edgeff.ops.relu import Relu
 from edgeff.ops.reshape import Reshape
@@ -176,7 +178,13 @@ def test_an_mfcc_that_does_not_read_the_audio_is_refused() -> None:
     second = Layer("mfcc", make("mfcc", dict(SMALL)), ("relu",), (6, 5, 1))
     with pytest.raises(Unsupported, match=r"^layer 'mfcc': got an mfcc of float32; allowed: int16 audio: the network's input$"):
         deploy(Network("late", (SMALL_SAMPLES,), (first, second)), target="input")
-    both = (replace(second, inputs=("input",)), first)
+    both = (
+        replace(second, inputs=("input",)),
+        Layer("flat", Reshape(), ("mfcc",), (30,)),
+        first,
+        Layer("dense", Dense(), ("relu",), (30,), {"weight": np.zeros((30, SMALL_SAMPLES), np.float32)}),
+        Layer("sum", Add(), ("flat", "dense"), (30,)),
+    )
     with pytest.raises(Unsupported, match=r"^the input of network 'both': got readers 'mfcc', 'relu'; allowed: 'mfcc' alone$"):
         deploy(Network("both", (SMALL_SAMPLES,), both), target="input")
 

@@ -147,9 +147,9 @@ def _replaced(old: str, new: str) -> Callable[[str], str]:
         (_replaced("fpu = false\n", ""), "fpu: Field required"),
         (_replaced('sram = "RP2040', 'other = "RP2040'), "no source for sram"),
         (_replaced('name = "rpi_pico"', 'name = "pico"'), "the name 'pico'; allowed: the file's own: 'rpi_pico'"),
-        (lambda _text: "= = =", "no TOML"),
+        (lambda _text: "= = =", "not TOML"),
         (lambda _text: "", "Field required"),
-        (lambda _text: "a = " + "[" * 100_000, "no TOML"),
+        (lambda _text: "a = " + "[" * 100_000, "not TOML"),
         (lambda text: text + "#" * (1 << 20), "more than 1 MB"),
     ],
 )
@@ -166,7 +166,7 @@ def test_a_bad_board_file_is_refused_in_one_line(tmp_path: Path, edit: Callable[
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "binary.toml"
     path.write_bytes(content)
-    with pytest.raises(BadInput, match="no TOML"):
+    with pytest.raises(BadInput, match="not TOML"):
         load_board(path)
 
 

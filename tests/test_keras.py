@@ -205,7 +205,7 @@ def test_a_configuration_of_a_million_values_is_refused() -> None:
 
 def test_other_archives_are_no_keras_files(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.zeros(3))
-    with pytest.raises(Unsupported, match=r"no \.keras file"):
+    with pytest.raises(Unsupported, match=r"not a \.keras file"):
         load(tmp_path / "a.npz")
 
 

@@ -86,7 +86,7 @@ REFUSED: dict[str, Refused] = {
         {"w": draw(4, 6, 1, 1), "f": draw(8, 1)},
     ),
     "normalisation of the input": (
-        "no layer before it",
+        "cannot be folded into the layer before it",
         [N("BatchNormalization", ["x", *NORM], ["y"])],
         {name: np.ones(6, np.float32) for name in NORM},
     ),

@@ -304,7 +304,7 @@ def refused() -> dict[str, tuple[type[EdgeffError], str, bytes]]:
     broken = good.copy()
     broken[0, 0], broken[1, 1] = np.nan, np.inf
     one(Unsupported, "node 'y', operator 'LSTM'", "unknown operator", lstm)
-    one(BadInput, "no earlier operator makes", "cycle", cycle)
+    one(BadInput, "no earlier operator computes", "cycle", cycle)
     one(BadInput, "'w': got 2 NaN or infinite of 12", "NaN", dense_with({"shape": (3, 4), "data": broken}))
     one(BadInput, "48 bytes of data", "short data", dense_with({"shape": (3, 5), "data": good}))
     one(BadInput, "shape (1, 3)", "wrong output", dense_with({"shape": (4, 4), "data": np.ones((4, 4))}))
