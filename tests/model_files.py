@@ -180,3 +180,12 @@ def run_tflm(data: bytes, x: Array) -> Array:
         interpreter.invoke()
         rows.append(np.array(interpreter.get_output(0)[0]))
     return np.array(rows)
+
+
+def session(model: Any) -> Any:
+    """ONNX Runtime's session of a model, on one core, as it comes from the package."""
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -202,13 +202,17 @@ CASES: dict[str, tuple[str, str]] = {
         "export ff.onnx --to c --with-training --rule bp -o o",
         r"operator 'normalise': got a gradient .*",
     ),
-    "training in ONNX": (
-        "export float.onnx --to onnx --with-training -o o.onnx",
-        r"training in onnx: got --with-training; allowed: --to c; .*",
+    "a board for a training graph": (
+        "export float.onnx --to onnx --with-training --board rpi_pico -o o.onnx",
+        r"option --board: got an export to onnx; allowed: --to c",
+    ),
+    "a training graph by no known rule": (
+        "export plain.onnx --to onnx --with-training -o o.onnx",
+        r"option --with-training: got a model of no known rule; allowed: .*",
     ),
     "training in TFLite": (
         "export float.onnx --to tflite --with-training -o o.tflite",
-        r"training in tflite: got --with-training; allowed: --to c; .*",
+        r"training in tflite: got --with-training; allowed: --to c, --to onnx; .*",
     ),
     "a board for ONNX": (
         "export float.onnx --to onnx --board rpi_pico -o o.onnx",

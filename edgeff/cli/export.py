@@ -37,7 +37,7 @@ class Formats(NamedTuple):
 @click.command("export", epilog="Example: edgeff export m.onnx --to c --with-training -o model_c")
 @click.argument("model")
 @click.option("--to", "form", type=OneOf("format", FORMATS), required=True, help="What to write.")
-@click.option("--with-training", is_flag=True, help="With the learning step; C only.")
+@click.option("--with-training", is_flag=True, help="With the learning step: C, or an ONNX graph of it.")
 @click.option("--rule", help="The rule of the learning step. [default: the one the model was trained with]")
 @click.option("--prefix", help="The prefix of C names, so that several models share a firmware: wake_ gives wake_init. [default: eff_]")
 @click.option("--board", help="Refuse C that does not fit this board; see `edgeff list boards`.")
@@ -73,14 +73,20 @@ def command(
         _c(load_model(model), model, with_training, rule, prefix, board, formats, calibrate, features, changes, out, as_json, seed)
         return
     check_output_file(out, f".{form}")
-    if with_training:
+    if with_training and form == "tflite":
         raise Unsupported(
-            f"training in {form}", got="--with-training", allowed="--to c", next_step=f"{form} holds inference only: leave it out"
+            "training in tflite", got="--with-training", allowed="--to c, --to onnx", next_step="tflite holds inference only: leave it out"
         )
+    of_c = {"--prefix": prefix, "--board": board}
+    if with_training:
+        if given := [name for name, value in of_c.items() if value]:
+            raise BadInput(f"option {given[0]}", got="an export to onnx", allowed="--to c")
+        formats = Formats(numeric, train_layers, tail_numeric, replay)
+        _training_graphs(load_model(model), rule, formats, calibrate, features, changes, out, as_json, seed)
+        return
     options = {
         "--rule": rule,
-        "--prefix": prefix,
-        "--board": board,
+        **of_c,
         "--numeric": numeric,
         "--train-layers": train_layers != "all",
         "--tail-numeric": tail_numeric,
@@ -90,8 +96,9 @@ def command(
         "--set": changes,
     }
     if given := [name for name, value in options.items() if value]:
+        allowed = "--to c" if form == "tflite" or given[0] in of_c else "--to c, or --with-training"
         raise BadInput(
-            f"option {given[0]}", got=f"an export to {form}", allowed="--to c", next_step="to change the numeric: `edgeff quantize`"
+            f"option {given[0]}", got=f"an export to {form}", allowed=allowed, next_step="to change the numeric: `edgeff quantize`"
         )
     _file(load_model(model), form, out, as_json)
 
@@ -105,6 +112,43 @@ def _file(model: Model, form: str, out: Path, as_json: bool) -> None:
     if model.probes:
         print_note(f"{form} supports only layers: the file holds the head of this model instead of the probing of {model.rule}")
     _done({"to": form, "path": str(out), "bytes": out.stat().st_size}, f"wrote {out}: {out.stat().st_size:,} bytes", as_json)
+
+
+def _training_graphs(
+    model: Model,
+    rule: str | None,
+    formats: Formats,
+    calibrate: str | None,
+    features: str | None,
+    changes: Sequence[tuple[str, str]],
+    out: Path,
+    as_json: bool,
+    seed: int | None,
+) -> None:
+    from edgeff.formats.onnx.training import infer_path, training_graphs, write_model
+
+    learns = rule_of(_rule(model, True, rule), formats.train_layers, model.network)
+    deployment = make_deployment(
+        model,
+        rule=learns,
+        numeric=formats.numeric,
+        train_layers=formats.train_layers,
+        tail_numeric=formats.tail_numeric,
+        replay=formats.replay,
+        changes=changes,
+        calibrate=calibrate,
+        seed=seed,
+        features=features,
+    )
+    graphs, beside = training_graphs(deployment.program, deployment.settings), infer_path(out)
+    with new_file(out) as learn, new_file(beside) as infer:
+        write_model(graphs.learn, learn)
+        write_model(graphs.infer, infer)
+    numeric, nodes = deployment.program.numeric, len(graphs.learn.graph.node)
+    result = {"to": "onnx", "path": str(out), "infer_path": str(beside), "rule": learns, "numeric": numeric, "nodes": nodes}
+    sizes = {"bytes": out.stat().st_size, "infer_bytes": beside.stat().st_size}
+    line = f"wrote {out}, a learning step by {learns} in {numeric} ({nodes:,} nodes, {sizes['bytes']:,} bytes), and {beside} for inference"
+    _done(result | sizes, line, as_json)
 
 
 def _c(

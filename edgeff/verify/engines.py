@@ -30,6 +30,7 @@ PACKAGES: Mapping[str, tuple[str, str, str]] = {
     "tflm": ("TFLM", "tflite_micro", "tflite-micro"),
     "litert": ("LiteRT", "ai_edge_litert", "ai-edge-litert"),
     "onnxruntime": ("ONNX Runtime", "onnxruntime", "onnxruntime"),
+    "onnxruntime_step": ("ONNX Runtime", "onnxruntime", "onnxruntime"),
 }
 """For each library: its name for people, for Python's import and for pip."""
 
@@ -56,6 +57,11 @@ class Process:
     def run(self, number: int, x: object, advance: Advance) -> Array:
         """The library's outputs for x by that model; ``advance`` is called for each sample."""
         return np.asarray(self._ask(("run", number, x), advance))
+
+    def run_step(self, number: int, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Every output of that model by name, for its inputs by name."""
+        outputs: Mapping[str, Array] = self._ask(("run", number, dict(inputs)), lambda: None)
+        return outputs
 
     def _ask(self, command: tuple[object, ...], advance: Advance) -> Any:
         """The answer to one command. Raises Unsupported if the library refuses the model or crashes on it."""
@@ -154,6 +160,18 @@ class OnnxRuntime:
     def __call__(self, inputs: Mapping[str, Array]) -> Array:
         """The first output (n, *output shape) for the inputs by name, each (n, ..)."""
         return self._process.run(self._number, dict(inputs), lambda: None)
+
+
+class OnnxRuntimeStep:
+    """An ONNX model (its bytes) of a learning step in ONNX Runtime on the CPU, as it comes from the package."""
+
+    def __init__(self, model: bytes) -> None:
+        self._process = Process("onnxruntime_step")
+        self._number = self._process.load(model)
+
+    def __call__(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The outputs by name for the inputs by name."""
+        return self._process.run_step(self._number, inputs)
 
 
 def tflm(model: bytes, x: Array, advance: Advance) -> Array:

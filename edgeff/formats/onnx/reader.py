@@ -84,6 +84,9 @@ def _parse(data: bytes) -> onnx.ModelProto:
         raise Unsupported(what, got=f"{len(graph.node)} nodes", allowed=f"at most {MAX_NODES}")
     if model.functions or graph.sparse_initializer:
         raise Unsupported(what, got="local functions or sparse tensors", allowed="plain operators and dense tensors")
+    if any(entry.key == "edgeff.graph" for entry in model.metadata_props):
+        got, step = "the graph of a learning step", "load the model that it was exported from, or run it (edgeff.graphs.Learner)"
+        raise Unsupported(what, got=got, allowed="a model", next_step=step)
     if len(graph.output) != 1:
         raise Unsupported(what, got=f"{len(graph.output)} outputs", allowed="1")
     return model

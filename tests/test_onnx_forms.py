@@ -1,0 +1,102 @@
+"""Every kernel's ONNX form in ONNX Runtime against its NumPy twin, on arguments drawn from the twin's signature; or its reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from kernel_cases import FILLS, SIZES, Case, Draw, case, run_twin
+from model_files import session
+
+from edgeff import registry
+from edgeff.errors import Unsupported
+from edgeff.formats.onnx.nodes_model import nodes_model
+from edgeff.ir import Array
+from edgeff.kernels import Kernel
+from edgeff.kernels.onnx import WIDE, apply, form_module, form_of
+from edgeff.kernels.onnx.operand import NodeList, Operand
+
+REFUSED = ("eff_mfcc_f32", "eff_mfcc_i16", "eff_mfcc_i8")
+WITH_FORM = sorted(set(registry.kernels) - set(REFUSED))
+CONSTANT = ("multiplier", "shift")
+"""The inputs that are constants in every program: forms may read their values."""
+WIDEST = {"n": 70, "n_out": 33, "n_in": 70, "n_e": 45, "classes": 12, "places": 3}
+
+
+def model_of(kernel: Kernel, made: Case) -> tuple[onnx.ModelProto, dict[str, Array]]:
+    """One call as a model, and what it is fed."""
+    nodes, fed, inputs = NodeList(), {}, []
+
+    def operand(name: str, array: Array) -> Operand:
+        wide = WIDE.get(array.dtype.name, array.dtype.name)
+        if name in CONSTANT:
+            return nodes.constant(array.astype(wide))
+        fed[name] = array
+        inputs.append(nodes.named(name, array.dtype.name, array.shape))
+        return inputs[-1].cast(wide)
+
+    arrays = dict(zip([param.name for param in kernel.pointers], [*made.outputs, *made.inputs], strict=True))
+    operands = {name: None if array is None else operand(name, array) for name, array in arrays.items()}
+    names = [param.name for param in kernel.pointers if param.role == "output"]
+    held: list[Any] = [operands.pop(name) for name in names]
+    results = apply(kernel, held, list(operands.values()), made.attrs)
+    outputs = {f"{name}.next": (value, arrays[name].dtype.name, arrays[name].shape) for name, value in zip(names, results, strict=True)}
+    model = nodes_model(kernel.name, nodes, inputs, outputs, {})
+    onnx.checker.check_model(model, full_check=True)
+    return model, fed
+
+
+def moderate(made: Case) -> Case:
+    """Floats within +-1 and no deviation of rounding errors alone: then an error relative to 1 says something."""
+    floats = [array for array in (*made.outputs, *made.inputs) if array is not None and array.dtype == np.float32]
+    for array in floats:
+        array[:] = array / max(1.0, float(np.abs(array).max()))
+    if "eps" in made.attrs:
+        made.attrs["eps"] = 0.125
+    return made
+
+
+def assert_equal(kernel: Kernel, made: Case) -> None:
+    model, fed = model_of(kernel, made)
+    results = session(model).run(None, fed)
+    for expected, actual in zip(run_twin(kernel, made), results, strict=True):
+        if expected.dtype == np.float32:
+            # the order of sums is the runtime's: 70 terms of at most 1, each rounded to 2**-24 of the sum
+            assert np.abs(actual - expected).max() <= 1e-6 * max(1.0, float(np.abs(expected).max())), f"{made.attrs}"
+        else:
+            assert np.array_equal(actual, expected), f"{made.attrs}: {expected}, {actual}"
+
+
+@pytest.mark.parametrize("name", WITH_FORM)
+def test_a_form_equals_its_twin(name: str) -> None:
+    kernel = registry.kernels[name]
+    for seed, fill in enumerate(FILLS):
+        sizes = dict.fromkeys(SIZES, 1) if seed == 0 else {key: 1 + (seed * value) // len(FILLS) for key, value in WIDEST.items()}
+        draw = Draw(np.random.default_rng(seed), fill, sizes | {"per_channel": seed % 2})
+        assert_equal(kernel, moderate(case(kernel, draw)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WITH_FORM)
+def test_a_form_equals_its_twin_many_times(name: str) -> None:
+    kernel = registry.kernels[name]
+    for seed in range(30):
+        rng = np.random.default_rng(seed + 100)
+        sizes = {key: int(rng.integers(1, value)) for key, value in (WIDEST | {"classes": 40}).items()}
+        draw = Draw(rng, FILLS[seed % len(FILLS)], sizes | {"per_channel": seed % 2})
+        assert_equal(kernel, moderate(case(kernel, draw)))
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_kernel_without_a_form_says_why(name: str) -> None:
+    with pytest.raises(Unsupported, match=r"in an ONNX training graph: got its sums run in one order") as refusal:
+        form_of(registry.kernels[name])
+    assert "\n" not in str(refusal.value)
+
+
+def test_every_kernel_has_its_form_beside_it() -> None:
+    for name in WITH_FORM:
+        kernel = registry.kernels[name]
+        assert form_of(kernel).__module__ == form_module(kernel.run.__module__), name
