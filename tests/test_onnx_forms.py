@@ -37,7 +37,7 @@ def model_of(kernel: Kernel, made: Case) -> tuple[onnx.ModelProto, dict[str, Arr
         inputs.append(nodes.named(name, array.dtype.name, array.shape))
         return inputs[-1].cast(wide)
 
-    arrays = dict(zip([param.name for param in kernel.pointers], [*made.outputs, *made.inputs], strict=True))
+    arrays: dict[str, Any] = dict(zip([param.name for param in kernel.pointers], [*made.outputs, *made.inputs], strict=True))
     operands = {name: None if array is None else operand(name, array) for name, array in arrays.items()}
     names = [param.name for param in kernel.pointers if param.role == "output"]
     held: list[Any] = [operands.pop(name) for name in names]
@@ -99,4 +99,4 @@ def test_a_kernel_without_a_form_says_why(name: str) -> None:
 def test_every_kernel_has_its_form_beside_it() -> None:
     for name in WITH_FORM:
         kernel = registry.kernels[name]
-        assert form_of(kernel).__module__ == form_module(kernel.run.__module__), name
+        assert form_of(kernel).__module__ == form_module(kernel.module), name

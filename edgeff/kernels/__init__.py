@@ -146,6 +146,7 @@ class Kernel:
     """A kernel: ``run(*outputs, *inputs, **arguments)`` writes the outputs; ``macs(arguments)`` counts a call's multiply-accumulates.
 
     ``overlap(numbers)`` says how far the plain C may write an output into the memory of an input (``kernels.overlap``).
+    ``module`` is that of the twin.
     """
 
     name: str
@@ -155,6 +156,7 @@ class Kernel:
     macs: Callable[[Arguments], int]
     variants: tuple[Variant, ...] = ()
     overlap: Overlap = nothing_shared
+    module: str = ""
 
     @property
     def file(self) -> str:
@@ -214,7 +216,7 @@ def kernel(
 
     def register(twin: Callable[..., None]) -> Callable[..., None]:
         source, name = Path(inspect.getfile(twin)).with_suffix(".c"), twin.__name__
-        item = Kernel(name, source, tuple(_params(twin)), twin, _counted(macs), variants, overlap)
+        item = Kernel(name, source, tuple(_params(twin)), twin, _counted(macs), variants, overlap, twin.__module__)
         for function, path in ((name, source), *((f"{name}_{v.name}", source.with_name(v.source)) for v in variants)):
             if not path.exists() or not re.search(rf"^void {function}\(", path.read_text(encoding="utf-8"), re.MULTILINE):
                 raise EdgeffError(f"kernel {function}", got="no C function", allowed=f"void {function}(...) in {path.name}")

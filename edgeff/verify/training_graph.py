@@ -17,6 +17,7 @@ from edgeff.verify.engines import OnnxRuntimeStep
 from edgeff.verify.libraries import TWIN
 
 GRAPH = "ONNX Runtime, learning graph"
+SAMPLES_AFTER = 20
 FLOAT = 1e-6
 """What one float32 step may differ by, relative to 1 and to the largest value of the tensor: runtimes add in an order of their own."""
 
@@ -39,19 +40,19 @@ def compare_training_graph(
     graphs = training_graphs(program, deployment.settings)
     learn, infer = load(graphs.learn.SerializeToString()), load(graphs.infer.SerializeToString())
     twin, state = Interpreter(program), program.persistent
-    source, scores = program.tensors[program.input], program.tensors[program.output]
+    source = program.tensors[program.input]
     what = f"state after each of {len(samples)} steps of {program.rule}"
     rows: dict[str, list[Comparison]] = {}
     own: dict[str, Array] = {}
 
-    def keep(name: str, of: str, expected: Array, actual: Array) -> None:
+    def keep(place: str, of: str, expected: Array, actual: Array) -> None:
         exact = expected.dtype != np.float32
         size = 1.0 if exact else max(1.0, float(np.abs(expected).max(initial=0.0)))
         pair = (expected, actual) if exact else (expected / np.float32(size), actual / np.float32(size))
-        row = compare(TWIN, GRAPH, f"{of} ({'integers' if exact else 'float32'})", *pair, 0 if exact else FLOAT)
-        rows.setdefault(row.what, []).append(row if row.ok else replace(row, note=f"first in {name}"))
+        row = compare(TWIN, GRAPH, f"{of} ({'integers' if exact else 'float32'})", pair[0], pair[1], 0 if exact else FLOAT)
+        rows.setdefault(row.what, []).append(row if row.ok else replace(row, note=f"first in {place}"))
 
-    for x, label in zip(samples, labels, strict=True):
+    for number, (x, label) in enumerate(zip(samples, labels, strict=True), 1):
         before = {tensor.name: twin.tensor(tensor.name) for tensor in state}
         entry = {source.name: x.reshape(1, *source.shape)}
         if program.label in program.lines["learn"].arguments:
@@ -60,14 +61,14 @@ def compare_training_graph(
         own = {tensor.name: made[tensor.name + NEXT] for tensor in state}
         if SCORES in made:
             twin.predict(x)
-            keep(SCORES, "scores before each step", twin.output().reshape(-1), made[SCORES].reshape(-1))
+            keep(f"step {number}", "scores before each step", twin.output().reshape(-1), made[SCORES].reshape(-1))
         twin.learn(x, int(label))
         for tensor in state:
-            keep(tensor.name, what, twin.tensor(tensor.name), own[tensor.name])
+            keep(f"step {number}, {tensor.name}", what, twin.tensor(tensor.name), own[tensor.name])
         advance()
     read = {given.name for given in graphs.infer.graph.input}
-    for x in samples[:20]:
+    for number, x in enumerate(samples[:SAMPLES_AFTER], 1):
         twin.predict(x)
         made = infer({source.name: x.reshape(1, *source.shape)} | {name: value for name, value in own.items() if name in read})
-        keep(scores.name, f"scores after {len(samples)} steps", twin.output().reshape(-1), made[SCORES].reshape(-1))
+        keep(f"sample {number}", f"scores after {len(samples)} steps", twin.output().reshape(-1), made[SCORES].reshape(-1))
     return [reduce(Comparison.with_more, group) for group in rows.values()]

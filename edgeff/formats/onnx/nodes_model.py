@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeff.ir import Array
-from edgeff.kernels.onnx.operand import OPSET, NodeList, Operand
+from edgeff.kernels.onnx.operand import OPSET, NodeList, OnnxNode, Operand
 
 IR_VERSION = 8
 """The oldest that may go with operator set 18."""
@@ -24,6 +25,11 @@ DTYPES: Mapping[str, int] = {
     "uint64": TensorProto.UINT64,
     "bool": TensorProto.BOOL,
 }
+
+
+def _attributes(node: OnnxNode) -> dict[str, Any]:
+    """A node's attributes as onnx takes them: dtypes by their numbers."""
+    return {key: DTYPES[str(value)] if key == "to" else value for key, value in node.attributes}
 
 
 def nodes_model(
@@ -42,7 +48,7 @@ def nodes_model(
     for output, (operand, dtype, shape) in outputs.items():
         nodes.place = output
         source = operand.reshape(*shape)
-        own = {} if source.dtype == dtype else {"to": DTYPES[dtype]}
+        own: dict[str, Any] = {} if source.dtype == dtype else {"to": DTYPES[dtype]}
         ends.append(helper.make_node("Cast" if own else "Identity", [source.name], [output], name=output, **own))
     needed = nodes.needed(node.input[0] for node in ends)
     used = {source for node in needed for source in node.inputs} | {node.input[0] for node in ends}
@@ -52,7 +58,7 @@ def nodes_model(
             node.inputs,
             [node.output],
             name=node.output,
-            **{key: DTYPES[str(value)] if key == "to" else value for key, value in node.attributes},
+            **_attributes(node),
         )
         for node in needed
     ]

@@ -28,7 +28,7 @@ Form: TypeAlias = Callable[..., "Output | tuple[Output, ...]"]
 def form_of(kernel: Kernel) -> Form:
     """The form of ``kernel``. Raises Unsupported, with the reason, where it has none."""
     what = f"kernel {kernel.name} in an ONNX training graph"
-    module = form_module(kernel.run.__module__)
+    module = form_module(kernel.module)
     if find_spec(module) is None:
         raise Unsupported(what, got="no ONNX form", allowed=f"a function of its name in {module}", next_step="export to C instead")
     forms = vars(importlib.import_module(module))

@@ -19,7 +19,7 @@ from edgeff.ir import Array
 OPSET = 18
 """The first with BitwiseXor and BitwiseAnd (2023)."""
 Attribute: TypeAlias = int | str | tuple[int, ...]
-Number: TypeAlias = "Operand | Array | float"
+Number: TypeAlias = "Operand | Array | np.generic | float"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class NodeList:
         """An operand that is fed: an input of the graph."""
         return Operand(self, name, dtype, tuple(shape))
 
-    def constant(self, values: Array | float, dtype: str | None = None) -> Operand:
+    def constant(self, values: Array | np.generic | float, dtype: str | None = None) -> Operand:
         """A constant; equal ones are one initialiser."""
         array = np.asarray(values, dtype)
         key = array.dtype.str, array.shape, array.tobytes()

@@ -52,7 +52,7 @@ def eff_competitive_delta_f32(h: Operand, label: Operand, n: int, in_c: int, cla
     error = probabilities - one_hot(label % groups, groups).cast("float32")
     mean = (error * goodness).sum() / groups
     sizes = np.array([n * (span.stop - span.start) for span in spans(in_c, classes)], np.float32)
-    slope = (factor * (2.0 * np.float32(sharpness))) * (error - mean) / sizes
+    slope = (factor * (2.0 * sharpness)) * (error - mean) / sizes
     return slope.take(slope.nodes.constant(_groups(in_c, classes))) * h.reshape(n, in_c), concat([goodness, error])
 
 
