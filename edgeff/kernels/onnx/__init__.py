@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
 from typing import Any, TypeAlias
 
 from edgeff.errors import Unsupported
@@ -27,11 +26,13 @@ Form: TypeAlias = Callable[..., "Output | tuple[Output, ...]"]
 
 def form_of(kernel: Kernel) -> Form:
     """The form of ``kernel``. Raises Unsupported, with the reason, where it has none."""
-    what = f"kernel {kernel.name} in an ONNX training graph"
-    module = form_module(kernel.module)
-    if find_spec(module) is None:
-        raise Unsupported(what, got="no ONNX form", allowed=f"a function of its name in {module}", next_step="export to C instead")
-    forms = vars(importlib.import_module(module))
+    what, module = f"kernel {kernel.name} in an ONNX training graph", form_module(kernel.module)
+    try:
+        forms = vars(importlib.import_module(module))
+    except (ImportError, TypeError) as error:  # TypeError: a twin in a module outside any package
+        if getattr(error, "name", None) not in (None, module, module.rpartition(".")[0]):
+            raise  # there is such a module, and it fails
+        forms = {}
     if kernel.name in forms:
         form: Form = forms[kernel.name]
         return form
