@@ -54,6 +54,12 @@ class Learner:
         """What was learned, by name; empty before the first step, for the file holds what a step begins with."""
         return dict(self._state)
 
+    @state.setter
+    def state(self, values: Mapping[str, Array]) -> None:
+        """Goes on from ``values``, such as a device's. Raises BadInput for those that are not of this graph; nothing is changed then."""
+        self._check("state", values)
+        self._state = {name: np.asarray(value) for name, value in values.items()}
+
     def learn(self, x: Array, label: int = 0) -> Array | None:
         """One learning step on one sample; the scores before it (classes,), or None where the step does not compute them.
 
@@ -95,11 +101,15 @@ class Learner:
                 state = {name: np.asarray(arrays[name]) for name in arrays.files}
         except (OSError, ValueError, EOFError) as error:
             raise BadInput(f"state {str(path)!r}", got=str(error), allowed="a .npz file that Learner.save wrote") from None
+        self._check(f"state {str(path)!r}", state)
+        self._state = state
+
+    def _check(self, what: str, state: Mapping[str, Array]) -> None:
+        """Raises BadInput for arrays that are not those of this graph."""
         for name, array in state.items():
             if (array.shape, array.dtype.name) != self._shapes.get(name):
                 allowed = "{1} {0}".format(*self._shapes[name]) if name in self._shapes else ", ".join(self._shapes)
-                raise BadInput(f"state {str(path)!r}, {name!r}", got=f"{array.dtype} {array.shape}", allowed=allowed)
-        self._state = state
+                raise BadInput(f"{what}, {name!r}", got=f"{array.dtype} {array.shape}", allowed=allowed)
 
     def _sample(self, x: Array) -> Array:
         """One sample as the graph's input: shape (1, ..), quantised where the graph reads integers."""

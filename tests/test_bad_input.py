@@ -208,7 +208,7 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "a training graph by no known rule": (
         "export plain.onnx --to onnx --with-training -o o.onnx",
-        r"option --with-training: got a model of no known rule; allowed: .*",
+        r"option --with-training: got a model without a known rule; allowed: .*",
     ),
     "training in TFLite": (
         "export float.onnx --to tflite --with-training -o o.tflite",

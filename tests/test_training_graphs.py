@@ -34,6 +34,8 @@ from edgeff.ops.dense import Dense
 from edgeff.ops.mfcc import with_features
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.interpreter import Interpreter
+from edgeff.program.plan import plan
+from edgeff.program.state import restored, saved
 from edgeff.tasks import Data
 from edgeff.tasks.kws import OFFICIAL
 from edgeff.verify.comparison import Comparison
@@ -245,6 +247,21 @@ def test_a_learner_learns_what_the_twins_learn(exported: Path, tmp_path: Path) -
     other.restore(tmp_path / "state.npz")
     for sample, values in zip(x, deployment.inputs(x), strict=True):
         assert learner.predict(sample) == other.predict(sample) == other.predict(values) == twin.predict(values)
+
+
+def test_a_state_goes_from_a_device_to_the_graph_and_back(exported: Path) -> None:
+    deployment, memory = deployed(dense(), "pepita", "int8"), plan(deployed(dense(), "pepita", "int8").program)
+    program, x = deployment.program, deployment.inputs(digits().x_train[:6])
+    device, learner = Interpreter(program), Learner(exported)
+    for values in x[:3]:
+        device.learn(values, 1)
+    learner.state = restored(program, memory, device.save())
+    for values in x[3:]:
+        learner.learn(values, 2)
+        device.learn(values, 2)
+    assert saved(program, memory, learner.state) == device.save()
+    with pytest.raises(BadInput, match=r"state, 'rate': got int64 \(1,\); allowed: uint32 \(1,\)"):
+        learner.state = {"rate": np.ones(1, np.int64)}
 
 
 def test_a_rate_of_zero_learns_nothing(exported: Path) -> None:
