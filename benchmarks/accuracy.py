@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from before_0027 import settings_before
 from results import collect
 
 from edgeff import registry
@@ -20,7 +21,7 @@ SEEDS = 5
 
 def measure(network: str, rule: str, predict: str) -> dict[str, Any]:
     """The test accuracies in per cent of one rule on one network, a seed each."""
-    settings = registry.rules[rule].settings.changed({"predict": predict} if predict else {})
+    settings = settings_before(rule).changed({"predict": predict} if predict else {})
     found = []
     for seed in range(SEEDS):
         data = registry.tasks["digits"].load(seed)

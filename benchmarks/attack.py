@@ -15,6 +15,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
+from before_0027 import settings_before
 from results import collect
 from threadpoolctl import threadpool_limits
 
@@ -37,7 +38,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 def settings(rule: str) -> Any:
-    return replace(registry.rules[rule].settings, **CHANGES[rule])
+    return replace(settings_before(rule), **CHANGES[rule])
 
 
 def stopped(

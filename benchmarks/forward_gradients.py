@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from before_0027 import settings_before
 from results import collect
 
 from edgeff import registry
@@ -32,7 +33,7 @@ EPOCHS: dict[str, Any] = {"epochs": 20, "decay_epochs": (14, 18)}
 
 def measure(rule: str, perturb: str, projection: str, tangents: int, seed: int) -> dict[str, Any]:
     """The learning rate, and the test accuracy in per cent."""
-    settings = replace(registry.rules[rule].settings, **EPOCHS)
+    settings = replace(settings_before(rule), **EPOCHS)
     if perturb:
         rate = min(tangents * RATE_A_DIRECTION[perturb, projection], MOST[perturb, projection])
         settings = replace(settings, lr=rate, perturb=perturb, projection=projection, tangents=tangents)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from before_0027 import settings_before
 from results import collect
 
 from edgeff.networks import initialised, structure
@@ -47,7 +48,7 @@ def measure(rule_name: str, name: str, changes: dict[str, Any]) -> dict[str, Any
     rule, rng = find_rule(rule_name), np.random.default_rng(0)
     x = rng.random((60_000, 784), np.float32)
     targets = np.eye(10, dtype=np.float32)[rng.integers(0, 10, len(x))]
-    settings = replace(rule.settings, epochs=EPOCHS, batch=64, momentum=0.9, weight_decay=0.0, **changes)
+    settings = replace(settings_before(rule.name), epochs=EPOCHS, batch=64, momentum=0.9, weight_decay=0.0, **changes)
     network = rule.prepare(initialised(structure(name), 0), settings, 0)
     seconds: dict[str, list[float]] = {"edgeff": [], "torch": []}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:

@@ -24,6 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import tensorflow as tf
+from before_0027 import settings_before
 from results import collect
 
 from edgeff import registry
@@ -139,7 +140,7 @@ def learn(seed: int, epochs: int) -> dict[str, Any]:
     """Test accuracies in per cent, and the median seconds of an epoch, of both."""
     task = registry.tasks["cifar10"]
     data = task.load(seed)
-    settings = replace(registry.rules["bp"].settings, **recipe("resnet8") | {"epochs": epochs, "decay": LAST_RATE ** (1 / epochs)})
+    settings = replace(settings_before("bp"), **recipe("resnet8") | {"epochs": epochs, "decay": LAST_RATE ** (1 / epochs)})
     network = initialised(structure("resnet8"), seed)
     trained, model, figures = in_turn(network, data.x_train, data.targets(data.y_train), settings, seed, task.augment)
     ours, theirs = trained.scores(data.x_test), model.predict(data.x_test, batch_size=256, verbose=0)
@@ -150,7 +151,7 @@ def learn(seed: int, epochs: int) -> dict[str, Any]:
 def images_per_second(name: str) -> dict[str, Any]:
     """Images a second in training with the network's own recipe, of both."""
     network = initialised(structure(name), 0)
-    settings = replace(registry.rules["bp"].settings, **recipe(name) | {"epochs": TIMED_EPOCHS})
+    settings = replace(settings_before("bp"), **recipe(name) | {"epochs": TIMED_EPOCHS})
     rng = np.random.default_rng(0)
     x = rng.standard_normal((TIMED_IMAGES[name], *network.input_shape), np.float32)
     classes = network.layers[-1].shape[0]

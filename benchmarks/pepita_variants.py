@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from before_0027 import settings_before
 from results import collect
 
 from edgeff import registry
@@ -56,7 +57,7 @@ def measure(rule: str, where: Any, changes: dict[str, Any]) -> dict[str, Any]:
         data = registry.tasks["digits"].load(seed)
         if where == "host":
             try:
-                trained = train(data, structure(NETWORK), rule, replace(registry.rules[rule].settings, **changes), seed)
+                trained = train(data, structure(NETWORK), rule, replace(settings_before(rule), **changes), seed)
                 found.append(100 * accuracy(trained.scores(data.x_test), data.y_test))
             except Diverged:
                 found.append(None)

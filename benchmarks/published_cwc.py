@@ -15,6 +15,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
+from before_0027 import settings_before
 from held_out import held_out
 from results import collect
 
@@ -46,7 +47,7 @@ def network() -> Network:
 def learn(data: Data, seed: int, **changes: Any) -> dict[str, Any]:
     """The errors in per cent on the test part, by the head and by the goodness up to each layer."""
     rule = find_rule("cwc")
-    settings = replace(rule.settings, **(SETTINGS | changes))
+    settings = replace(settings_before(rule.name), **(SETTINGS | changes))
     made = rule.prepare(initialised(network(), seed), settings, seed)
     started = time.perf_counter()
 
@@ -73,7 +74,7 @@ def validate(epochs: str, *words: str) -> None:
     """Prints the errors on the last 10,000 training images of one seed."""
     data = held_out(registry.tasks["mnist"].load(0))
     given = dict(word.split("=") for word in words)
-    changed = replace(find_rule("cwc").settings, **SETTINGS).changed(given)
+    changed = replace(settings_before("cwc"), **SETTINGS).changed(given)
     print(learn(standardised(data), 0, **{"epochs": int(epochs)} | {key: getattr(changed, key) for key in given}))
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
+from before_0027 import settings_before
 from results import collect
 
 from edgeff import registry
@@ -56,7 +57,7 @@ def error(trained: Trained, x: Array, labels: Array, **reading: str) -> float:
 def measure(part: str, seed: int) -> dict[str, Any]:
     """The errors in per cent of probing and of the head, and the curve of the probing error each few epochs."""
     rule, data = find_rule("ff"), registry.tasks["mnist"].load(0)
-    settings = replace(rule.settings, **SCHEDULE)
+    settings = replace(settings_before(rule.name), **SCHEDULE)
     x, y = data.x_train, data.y_train
     known = len(x) if part == "test" else len(x) - HELD_OUT
     watched = slice(HELD_OUT) if part == "test" else slice(known, None)

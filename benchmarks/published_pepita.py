@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from before_0027 import settings_before
 from results import collect
 
 from edgeff import registry
@@ -57,7 +58,7 @@ PUBLISHED |= {"pepita+wd1e-4+wm": 98.10, "pepita conv": 98.29}
 def run(name: str, data: Data, seed: int, changes: Mapping[str, Any]) -> tuple[Trained, dict[str, Any]]:
     """A training of the configuration with some settings changed, and its seconds and settings."""
     rule, network, settings = CONFIGURATIONS[name]
-    chosen = replace(registry.rules[rule].settings, **{**settings, **changes})
+    chosen = replace(settings_before(rule), **{**settings, **changes})
     started = time.perf_counter()
 
     def report(epoch: int, epochs: int) -> None:

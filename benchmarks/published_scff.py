@@ -20,6 +20,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from before_0027 import settings_before
 from held_out import held_out
 from results import collect, load
 
@@ -74,7 +75,7 @@ def measure(task: str, name: str, rule: str, seed: int, *, validate: bool = Fals
     """The accuracy of one seed and its schedule; ``rule`` is scff, frozen or unmoved."""
     data = registry.tasks[task].load(seed)
     data = held_out(data) if validate else data
-    settings = replace(registry.rules["scff"].settings, **SETTINGS[task, name])
+    settings = replace(settings_before("scff"), **SETTINGS[task, name])
     if rule == "frozen":
         settings = replace(settings, **VARIANTS["frozen+scff"][1])
     if rule == "unmoved":

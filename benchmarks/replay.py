@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from before_0027 import settings_before
 from results import collect
 
 from edgeff import registry
@@ -22,7 +23,6 @@ from edgeff.program.deploy import deploy
 from edgeff.program.lower import Replay
 from edgeff.program.plan import plan
 from edgeff.program.select import select
-from edgeff.rules import find_rule
 from edgeff.tasks import Data
 from edgeff.train.loop import fit
 
@@ -45,7 +45,7 @@ def trained(seed: int) -> tuple[Data, Network]:
     data = registry.tasks["digits"].load(seed)
     known = data.y_train < KNOWN
     network = initialised(structure(NETWORK), seed)
-    made = fit(network, "bp", data.x_train[known], data.targets(data.y_train[known]), find_rule("bp").settings, seed)
+    made = fit(network, "bp", data.x_train[known], data.targets(data.y_train[known]), settings_before("bp"), seed)
     return data, made.network
 
 

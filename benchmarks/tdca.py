@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from before_0027 import settings_before
 from results import collect
 
 from edgeff import registry
@@ -47,7 +48,8 @@ SIZES = (1.0, 1.4, 2.0)
 def run(data: str, variant: str, network: str, epochs: int, factor: float, seed: int, x: Array, y: Array) -> Trained:
     """A trained network: the variant's own settings but for the epochs; the rate falls where their count is the full one."""
     rule = find_rule(VARIANTS[variant])
-    settings = replace(rule.settings, epochs=epochs, decay_epochs=rule.settings.decay_epochs if epochs == FULL else ())
+    before = settings_before(rule.name)
+    settings = replace(before, epochs=epochs, decay_epochs=before.decay_epochs if epochs == FULL else ())
     if data == "mnist":
         settings = replace(settings, lr=factor * settings.lr)
     elif rule.name in ("tdca", "dfa"):

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
+from before_0027 import settings_before
 from results import collect
 
 from edgeff import registry
@@ -44,8 +45,8 @@ def measure(task: str, network: str, control: str) -> dict[str, Any]:
         data: Data = registry.tasks[task].load(seed)
         if control == "shuffled labels":
             data = replace(data, y_train=np.random.default_rng(seed).permutation(data.y_train))
-        settings = replace(registry.rules["bp"].settings, **(FSDD if task == "fsdd" else recipe(network)))
-        settings = replace(registry.rules[rule].settings, **asdict(settings)) if rule != "bp" else settings
+        settings = replace(settings_before("bp"), **(FSDD if task == "fsdd" else recipe(network)))
+        settings = replace(settings_before(rule), **asdict(settings)) if rule != "bp" else settings
         plain = structure(network, bias=True, input_shape=data.input_shape, classes=len(data.classes))
         trained = train(data, plain, rule, settings, seed, task=task)
         labels, files = data.y_test, data.files_test

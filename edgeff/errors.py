@@ -69,6 +69,15 @@ def pass_over(error: EdgeffError) -> None:
     warnings.warn(str(error), PassedOver, stacklevel=2)
 
 
+class Doubtful(UserWarning):
+    """A training run whose result is not what the rule can do, or not worth the rule: the likely cause is said with it."""
+
+
+def doubt(text: str) -> None:
+    """Warns of a doubtful training run; the command line says it as a note."""
+    warnings.warn(one_line(text), Doubtful, stacklevel=3)
+
+
 def one_line(text: str, limit: int = 600) -> str:
     """``text`` with control and non-printable characters escaped, cut to ``limit`` characters.
 

@@ -24,7 +24,7 @@ from edgeff.train.loop import fit, train
 def started(name: str, network: Network) -> Run:
     """A run of the rule ``name`` at its first step, in float64."""
     rule = find_rule(name)
-    run = Run(network, parameters(network, np.float64), rule.settings, np.random.default_rng(0), seed=3, lr=rule.settings.lr)
+    run = Run(network, parameters(network, np.float64), rule.settings, np.random.default_rng(0), seed=3, lr=0.05)
     rule.start(run)
     return run
 

@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from edgeff.cli.group import State, group
-from edgeff.errors import EdgeffError, PassedOver, one_line
+from edgeff.errors import Doubtful, EdgeffError, PassedOver, one_line
 
 __all__ = ["main", "run"]
 
@@ -81,9 +81,10 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
-    """A skipped file is a note of one line; other warnings are shown as by Python."""
-    if issubclass(category, PassedOver):
-        sys.stderr.write(one_line(f"note: skipped: {message}") + "\n")
+    """A skipped file and a doubtful run are notes of one line; other warnings are shown as by Python."""
+    if issubclass(category, PassedOver | Doubtful):
+        what = "skipped: " if issubclass(category, PassedOver) else ""
+        sys.stderr.write(one_line(f"note: {what}{message}") + "\n")
     else:
         _shown_by_python(message, category, *place, **options)
 

@@ -53,8 +53,12 @@ class Model:
 
         settings = find_rule(str(self.rule)).settings
         known = {field.name: getattr(settings, field.name) for field in fields(settings)}
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in self.settings.items() if name in known}
-        return replace(settings, **{name: value for name, value in values.items() if isinstance(value, type(known[name]))})
+        told: dict[str, Any] = {}
+        for name, value in self.settings.items():
+            given = tuple(value) if isinstance(value, list) else value
+            if name in known and (known[name] is None or isinstance(given, type(known[name]))):
+                told[name] = given
+        return replace(settings, **told)
 
     def rule_settings(self, rule: str, numeric: str) -> dict[str, Any]:
         """The settings by which the model predicts, for a device that continues with the model's own ``rule``; {} for any other rule.

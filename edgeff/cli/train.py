@@ -13,6 +13,7 @@ from edgeff.cli.outputs import new_file
 from edgeff.cli.terminal import measure_text, print_json, print_line, print_table, progress
 
 MOST_EPOCHS = 1_000_000
+RETRIES = 3
 
 
 @click.command("train", epilog="Example: edgeff train digits --network 64-32-10 --rule pepita -o m.onnx")
@@ -22,6 +23,7 @@ MOST_EPOCHS = 1_000_000
 @click.option("--epochs", type=Whole(1, MOST_EPOCHS), help="Passes over the training data. [default: the network's, or the rule's]")
 @click.option("--loss", type=click.Choice(["cross-entropy", "mse"]), default="cross-entropy", show_default=True, help="mse: no softmax.")
 @click.option("--bias/--no-bias", default=False, show_default=True, help="Biases in the layers of a dense list.")
+@click.option("--retry", is_flag=True, help=f"Begin again at a quarter of the rate, up to {RETRIES} times, where training diverges.")
 @changes
 @output_model
 @common
@@ -32,6 +34,7 @@ def command(
     epochs: int | None,
     loss: str,
     bias: bool,
+    retry: bool,
     changes: Sequence[tuple[str, str]],
     out: Path,
     as_json: bool,
@@ -63,7 +66,7 @@ def command(
     writers(prepared, "onnx", "ONNX")  # before training: that it can be written
     conventions.check(prepared)
     with progress(f"{rule} on {task}") as report:
-        trained = train(data, plain, rule, settings, seed, report, task)
+        trained = train(data, plain, rule, settings, seed, report, task, retries=RETRIES if retry else 0)
     metric = metric_of(task)
     parts = {"train": (data.x_train, data.y_train, None), "test": (data.x_test, data.y_test, data.files_test)}
     if metric == "auc" and item.target == "input":
@@ -75,6 +78,7 @@ def command(
     size = canonical(model).parameters
     if as_json:
         result = {"task": task, "network": network, "rule": rule, "seed": seed, "epochs": settings.epochs}
+        result |= {"lr": trained.run.settings.lr, "doubts": [*trained.doubts]}
         print_json(result | {"parameters": size, metric: measures, "history": [*trained.history], "model": str(out)})
         return
     row = [task, network, rule, settings.epochs, seed, size, *(measure_text(metric, value) for value in measures.values())]

@@ -27,6 +27,7 @@ from edgeff.ops.softmax import Softmax
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.interpreter import Interpreter
 from edgeff.rules import Rule, Run, find_rule
+from edgeff.rules._rates import rate_of
 from edgeff.tasks import Data
 from edgeff.train.loop import accuracy, train
 from edgeff.verify.step import compare_step
@@ -101,7 +102,7 @@ def says_what_it_is(rule: Rule) -> None:
 def repeats_its_step(rule: Rule) -> None:
     """The same samples and generator give the same direction; it has the shapes of existing parameters, is finite, and changes none."""
     network = rule.prepare(initialised(structure("64-16-12-10", bias=True), 0), rule.settings, 0)
-    run = Run(network, parameters(network), rule.settings, np.random.default_rng(0), seed=SEED, lr=rule.settings.lr)
+    run = Run(network, parameters(network), rule.settings, np.random.default_rng(0), seed=SEED, lr=rate_of(rule, rule.settings))
     rule.start(run)
     before = copy.deepcopy(run.params)
     x, t = digits().x_train[:9], digits().targets(digits().y_train[:9])

@@ -17,6 +17,7 @@ from edgeff.program.lower import Replay, lower
 from edgeff.program.quantize import quantise_array, quantize
 from edgeff.rules import Rule, find_rule
 from edgeff.rules._groups import Composed
+from edgeff.rules._rates import resolved
 
 CALIBRATION_SAMPLES = 200
 
@@ -63,7 +64,7 @@ def deploy(
 
     Args:
         network: float, or quantised already in these number formats.
-        x: calibration samples (n, *input shape), needed to quantise; the first 200 are used.
+        x: calibration samples (n, *input shape), needed to quantise; the first 200 are used. The rule's rate follows them too.
         rule: what learns on the device, None for inference only.
         numeric: what the program computes in; by default what the network is in.
         tail_numeric: what the layers compute in that the last rule of a composition trains (``frozen:dense_1,bp``); by default ``numeric``.
@@ -97,6 +98,10 @@ def deploy(
                     next_step="start from the float model",
                 )
             network = item.prepare(network, settings, seed)
+        samples = None if x is None else np.asarray(x)[: CALIBRATION_SAMPLES if first is not None else None]
+        settings = resolved(
+            item, settings, network, samples if first is None or samples is None else kind(first).forward(first, {}, samples)
+        )
     if numerics != ("float32",) and network.numerics == ("float32",):
         if x is None:
             raise BadInput(

@@ -23,27 +23,35 @@ from edgeff.rules._building import RuleBuilder
 Gradients = dict[str, dict[str, Array]]
 OPTIMISERS = ("sgd", "adam")
 SCHEDULES = ("steps", "linear", "cosine")
+DIGITS_POWER = 0.2398
+"""The mean square of the 8x8 digits' pixels, each image weighted by its own."""
+AUTO = "auto"
+FOLLOWING: Mapping[str, Any] = {"lr": 0.05, "decay_epochs": (40, 54)}
+"""The settings that follow from the network, the inputs or other settings unless they are given, with a value such as they have."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """Hyper-parameters of host training and of the device.
 
-    ``lr`` learning rate; ``momentum``; ``batch``; ``epochs``; ``dropout`` share of hidden activations dropped; ``weight_decay``; ``decay``
-    the factor on the learning rate at each of the ``decay_epochs`` (host; empty: none), after every ``decay_every`` epochs (host, 0: never)
-    or after every ``decay_steps`` steps (device, 0: never); ``optimiser`` (host): ``sgd`` or ``adam``; ``schedule`` (host): ``steps``, the
-    decay described above; ``linear``, the full rate for the first half of the epochs, then a straight line to 0; ``cosine``, half a cosine
-    to 0.
+    ``lr`` learning rate, None (``auto``): what ``relative_lr`` gives for the network and its inputs (``edgeff.rules._rates``);
+    ``momentum``; ``batch``; ``epochs``; ``dropout`` share of hidden activations dropped; ``weight_decay``; ``decay`` the factor on the
+    learning rate, at each of the ``decay_epochs`` (host; empty: not; None: at the ``decay_shares`` of the epochs), after every
+    ``decay_every`` epochs (host, 0: never) or after every ``decay_steps`` steps (device, 0: never); ``optimiser`` (host): ``sgd`` or
+    ``adam``; ``schedule`` (host): ``steps``, the decay as said; ``linear``, the full rate for the first half of the epochs and then a
+    straight line to 0; ``cosine``, half a cosine to 0.
     """
 
-    lr: float = 0.1
+    lr: float | None = None
+    relative_lr: float = 0.36
     momentum: float = 0.9
     batch: int = 64
     epochs: int = 100
     dropout: float = 0.0
     weight_decay: float = 0.0
     decay: float = 0.1
-    decay_epochs: tuple[int, ...] = (60, 90)
+    decay_epochs: tuple[int, ...] | None = None
+    decay_shares: tuple[float, ...] = (0.6, 0.9)
     decay_every: int = 0
     decay_steps: int = 0
     optimiser: str = "sgd"
@@ -51,7 +59,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, low, high in (
-            ("lr", 0.0, 1e3),
+            *([("lr", 0.0, 1e3)] if self.lr is not None else []),
+            ("relative_lr", 0.0, 1e3),
             ("momentum", 0.0, 1.0),
             ("dropout", 0.0, 1.0),
             ("weight_decay", 0.0, 1.0),
@@ -65,21 +74,26 @@ class Settings:
             raise BadInput("setting schedule", got=repr(self.schedule), allowed=", ".join(SCHEDULES))
         if self.decay_every < 0:
             raise BadInput("setting decay_every", got=self.decay_every, allowed="0 or more")
+        if not all(0.0 <= share <= 1.0 for share in self.decay_shares):
+            raise BadInput("setting decay_shares", got=self.decay_shares, allowed="0 to 1 each")
         for name in ("batch", "epochs"):
             if getattr(self, name) < 1:
                 raise BadInput(f"setting {name}", got=getattr(self, name), allowed="1 or more")
 
     def rate(self, epoch: int) -> float:
-        """The learning rate of an epoch on the host, counted from 0.
+        """The learning rate of an epoch on the host, counted from 0. Raises BadInput while ``lr`` or the steps' ``decay_epochs`` are open.
 
         >>> [Settings(lr=1.0, epochs=4, schedule="linear").rate(epoch) for epoch in range(4)]
         [1.0, 1.0, 1.0, 0.5]
         """
+        if self.lr is None or (self.decay_epochs is None and self.schedule == "steps"):
+            what = "lr" if self.lr is None else "decay_epochs"
+            raise BadInput(f"setting {what}", got="none", allowed="a number", next_step="let training fill it in")
         if self.schedule == "linear":
             return self.lr * min(1.0, 2.0 * (self.epochs - epoch) / self.epochs)
         if self.schedule == "cosine":
             return self.lr * 0.5 * (1.0 + cos(pi * epoch / self.epochs))
-        passed = sum(epoch >= at for at in self.decay_epochs) + (epoch // self.decay_every if self.decay_every else 0)
+        passed = sum(epoch >= at for at in self.decay_epochs or ()) + (epoch // self.decay_every if self.decay_every else 0)
         return self.lr * self.decay**passed
 
     def changed(self, changes: Mapping[str, str]) -> Settings:
@@ -89,10 +103,12 @@ class Settings:
         for name, text in changes.items():
             if name not in known:
                 raise BadInput("unknown setting", got=repr(name), allowed=", ".join(known))
+            like = FOLLOWING[name] if name in FOLLOWING else known[name]
             try:
-                parsed[name] = _parse(text, known[name])
+                parsed[name] = None if name in FOLLOWING and text == AUTO else _parse(text, like)
             except ValueError:
-                raise BadInput(f"setting {name}", got=repr(text), allowed=f"a value like {known[name]!r}") from None
+                allowed = f"{AUTO}, or a value like {like!r}" if name in FOLLOWING else f"a value like {like!r}"
+                raise BadInput(f"setting {name}", got=repr(text), allowed=allowed) from None
         return replace(self, **parsed)
 
 
@@ -122,7 +138,8 @@ def _parse(text: str, like: Any) -> Any:
             raise ValueError(text)
         return text.lower() in ("true", "1")
     if isinstance(like, tuple):
-        return tuple(int(part) for part in text.split(",") if part)
+        element = float if any(isinstance(part, float) for part in like) else int
+        return tuple(element(part) for part in text.split(",") if part)
     value = type(like)(text)
     if isinstance(value, float) and not np.isfinite(value):
         raise ValueError(text)
@@ -180,7 +197,8 @@ class Rule:
     host-only rule, and ``why_not`` says why the others are missing. ``drops_out``: its step supports dropout on the host. ``local``: no
     layer waits for an error from above it, so the rule can train the layers below another rule's (``edgeff.rules._groups``).
     ``side_branches``: it trains layers that the output does not depend on, such as local classifiers; for other rules such layers are left
-    out. ``no_margin`` is the reason why the rule need not beat frozen hidden layers on 64-32-10; empty: it must.
+    out. ``digits_energy``: the mean squared length of what its layers read on 64-32-10 with digits, where its ``relative_lr`` was chosen.
+    ``no_margin`` is the reason why the rule need not beat frozen hidden layers on 64-32-10; empty: it must.
     """
 
     name: str = ""
@@ -194,6 +212,7 @@ class Rule:
     drops_out: bool = False
     local: bool = False
     side_branches: bool = False
+    digits_energy: float = (64 + 32) * DIGITS_POWER
     no_margin: str = ""
     divergence_hint: str = "lower the learning rate (--set lr=...)"
 
@@ -270,6 +289,14 @@ class Rule:
         Without a ``head`` the network is a group of layers below another rule's.
         """
         return network.trainable
+
+    def paced_by(self, network: Network) -> frozenset[str]:
+        """The layers whose inputs decide the rate of the settings (``edgeff.rules._rates``); by default all that learn."""
+        return frozenset(layer.name for layer in self.learns(network))
+
+    def caution(self, network: Network) -> str:
+        """Why this rule is not expected to learn more on ``network`` than the frozen control does; empty where it is."""
+        return ""
 
     @property
     def predicts_by_rule(self) -> bool:

@@ -21,6 +21,7 @@ from edgeff.ops import forward
 from edgeff.ops.building import Value
 from edgeff.rules import Gradients, Rule, Run
 from edgeff.rules._building import RuleBuilder
+from edgeff.rules._rates import rate_of
 
 
 class Group(NamedTuple):
@@ -113,8 +114,8 @@ class Composed(Rule):
         for rule, cut, part in run.extra["groups"]:
             part.params, part.steps, part.epoch = run.params, run.steps, run.epoch
             # On a device each group uses the rate of its own settings, independent of the last rule's.
-            last = run.settings.lr if run.device else self.tail.settings.lr
-            factor = part.settings.lr / last if cut else 1.0
+            last = rate_of(self.tail, run.settings if run.device else self.tail.settings)
+            factor = rate_of(rule, part.settings) / last if cut else 1.0
             part.lr = factor * run.lr
             yield rule, part, x, factor
             if cut:
@@ -152,6 +153,13 @@ class Composed(Rule):
     def learns(self, network: Network, *, head: bool = True) -> tuple[Layer, ...]:
         return tuple(layer for rule, part, cut, _ in self.groups(network) for layer in rule.learns(part, head=not cut))
 
+    def paced_by(self, network: Network) -> frozenset[str]:
+        """The layers of the last rule, whose settings these are."""
+        return self.tail.paced_by(self.groups(network)[-1].network)
+
+    def caution(self, network: Network) -> str:
+        return self.tail.caution(self.groups(network)[-1].network)
+
     def lower_predict(self, build: RuleBuilder) -> Value:
         x, part, rule = self._last(build, self._lower_below(build, learn=False))
         with build.group(part, build.settings, x, None):
@@ -178,7 +186,8 @@ class Composed(Rule):
         x, classes, above = build.x, prod(build.network.layers[-1].shape), None
         for rule, part, cut, bridge in self.groups(build.network)[:-1]:
             x = x if above is None else build.forward(above, x)
-            with build.group(part, rule.device_settings(part.numeric), x, classes):
+            settings = rule.device_settings(part.numeric)
+            with build.group(part, replace(settings, lr=rate_of(rule, settings)), x, classes):
                 x = build.run(x, up_to(part, cut).layers)[cut]
                 if learn:
                     rule.lower(build)

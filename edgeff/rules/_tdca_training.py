@@ -93,7 +93,7 @@ def drawn_from(x: Array, y: Array, classes: int, samples: int = 600) -> Lessons:
 
 def inner_settings(epochs: int, source: str = "meta") -> Settings:
     """The rule's settings for an inner run, or for ``fit`` to do the same with the top-down network ``source``."""
-    settings: Settings = find_rule("tdca").settings.changed({"epochs": str(epochs), "decay_epochs": "", "top_down": source})
+    settings: Settings = find_rule("tdca").settings.changed({"epochs": str(epochs), "lr": "0.02", "decay_epochs": "", "top_down": source})
     return settings
 
 
@@ -113,7 +113,7 @@ def inner_losses(networks: TopDown, lesson: Lesson, hidden: int, settings: Setti
         order = rng.permutation(len(lesson.x))
         for first in range(0, len(order), settings.batch):
             index = order[first : first + settings.batch]
-            x, rate = lesson.x[index], np.float32(settings.lr / len(index))
+            x, rate = lesson.x[index], np.float32(settings.rate(0) / len(index))
             h = np.maximum(x @ w1.swapaxes(1, 2), 0)
             e = np.exp(_log_softmax(h @ w2.swapaxes(1, 2))) - targets[index]
             d = (networks.credits(e @ code) @ spread) * (h > 0)

@@ -36,7 +36,7 @@ class BlockSettings(CompetitiveSettings):
     head_rate: float = 10.0
     block: int = 2
     goodness: str = "labels"
-    theta: float = 20.0
+    theta: float = 2.0
     on: float = 1.0
     neutral: float = 0.1
 
@@ -74,8 +74,9 @@ class BlockForwardForward(Competitive):
     summary = "goodness between blocks of layers, back-propagation inside"
     source = "Izzo et al., SHELOB-FFL; Hinton 2022"
     stores = "one block's activations at a time"
-    settings: Settings = BlockSettings(lr=0.0025, batch=20, epochs=150, decay=0.3, decay_epochs=(90, 135))
-    device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.02, "theta": 2.0}, "int8": {"lr": 0.01, "theta": 2.0}}
+    digits_energy = 74.0 + 32.0
+    settings: Settings = BlockSettings(relative_lr=0.25, batch=20, epochs=150, decay=0.3)
+    device: Mapping[str, Mapping[str, Any]] = {"float32": {"relative_lr": 2.65, "theta": 2.0}, "int8": {"relative_lr": 1.325, "theta": 2.0}}
     local = False
 
     def parts(self, layers: Sequence[Layer], settings: Any, *, head: bool) -> tuple[Block, ...]:

@@ -22,8 +22,12 @@ class BackPropagation(Rule):
     summary = "back-propagation, the baseline"
     source = "Rumelhart, Hinton & Williams 1986"
     stores = "all activations until the backward pass reaches them"
-    settings: Settings = Settings(lr=0.05, batch=16, epochs=60, decay_epochs=(40, 54))
-    device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.02}, "int16": {"lr": 0.02}, "int8": {"lr": 0.02}}
+    settings: Settings = Settings(relative_lr=0.3597, batch=16, epochs=60, decay_shares=(0.667, 0.9))
+    device: Mapping[str, Mapping[str, Any]] = {
+        "float32": {"relative_lr": 0.5755},
+        "int16": {"relative_lr": 0.5755},
+        "int8": {"relative_lr": 0.5755},
+    }
 
     def carriers(self, run: Run, layer: Layer) -> Mapping[str, Array]:
         """The parameters that carry an error down through the layer: here its own."""

@@ -98,8 +98,11 @@ class Competitive(Rule):
     summary = "channels of a layer compete for the classes"
     source = "Papachristodoulou, Kyrkou, Timotheou & Theocharides, AAAI 2024"
     stores = "two layers' activations at a time"
-    settings: Settings = CompetitiveSettings(lr=0.01, batch=16, epochs=60, decay_epochs=(40, 54))
-    device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.005, "head_rate": 4.0}, "int8": {"lr": 0.01, "head_rate": 4.0}}
+    settings: Settings = CompetitiveSettings(relative_lr=0.2, batch=16, epochs=60, decay_shares=(0.667, 0.9))
+    device: Mapping[str, Mapping[str, Any]] = {
+        "float32": {"relative_lr": 0.1439, "head_rate": 4.0},
+        "int8": {"relative_lr": 0.2878, "head_rate": 4.0},
+    }
     numerics = ("float32", "int8")
     why_not = "its goodness has kernels only for float32 and int8"
     local = True

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from edgeff.ir import Array
+from edgeff.ir import Array, Network
 from edgeff.kernels.arithmetic import feedback_signs, stream_key
 from edgeff.ops import forward, kind
 from edgeff.rules import FeedbackSettings, Gradients, Rule, Run, Settings, register
 from edgeff.rules._building import RuleBuilder
 from edgeff.rules._feedback import lower_through_activations, through_activations
+from edgeff.rules._filters import frozen_filters
 
 
 @register
@@ -27,8 +28,15 @@ class DirectFeedbackAlignment(Rule):
     summary = "output error through fixed random matrices"
     source = "Nokland, NeurIPS 2016"
     stores = "all activations until the output error is known"
-    settings: Settings = FeedbackSettings(lr=0.02, batch=16, epochs=60, decay_epochs=(40, 54))
-    device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.02}, "int16": {"lr": 0.02}, "int8": {"lr": 0.02}}
+    settings: Settings = FeedbackSettings(relative_lr=0.3597, batch=16, epochs=60, decay_shares=(0.667, 0.9))
+    device: Mapping[str, Mapping[str, Any]] = {
+        "float32": {"relative_lr": 0.5755},
+        "int16": {"relative_lr": 0.5755},
+        "int8": {"relative_lr": 0.5755},
+    }
+
+    def caution(self, network: Network) -> str:
+        return frozen_filters(self, network)
 
     def start(self, run: Run) -> None:
         n_e = prod(run.network.layers[-1].shape)

@@ -30,8 +30,12 @@ class FeedbackAlignment(BackPropagation):
     name = "fa"
     summary = "back-propagation through fixed random matrices"
     source = "Lillicrap et al., Nature Communications 2016"
-    settings: Settings = FeedbackSettings(lr=0.05, batch=16, epochs=60, decay_epochs=(40, 54))
-    device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.02}, "int16": {"lr": 0.02}, "int8": {"lr": 0.02}}
+    settings: Settings = FeedbackSettings(relative_lr=0.3597, batch=16, epochs=60, decay_shares=(0.667, 0.9))
+    device: Mapping[str, Mapping[str, Any]] = {
+        "float32": {"relative_lr": 0.5755},
+        "int16": {"relative_lr": 0.5755},
+        "int8": {"relative_lr": 0.5755},
+    }
 
     def start(self, run: Run) -> None:
         above = upstream_of_weights(run.network)

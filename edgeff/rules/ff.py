@@ -52,7 +52,7 @@ class ForwardForwardSettings(Settings):
     the head's learning rate as a multiple of ``lr``; ``hidden_rate``: that of the hidden layers, 0 for the control.
     """
 
-    theta: float = 20.0
+    theta: float = 2.0
     on: float = 1.0
     neutral: float = 0.1
     predict: str = "probe"
@@ -97,10 +97,11 @@ class ForwardForward(Rule):
     name = "ff"
     summary = "layer-local goodness of right and wrong labels"
     source = "Hinton 2022"
-    settings: Settings = ForwardForwardSettings(lr=0.0025, batch=20, epochs=150, decay=0.3, decay_epochs=(90, 135))
+    digits_energy = 74.0 + 32.0
+    settings: Settings = ForwardForwardSettings(relative_lr=0.25, batch=20, epochs=150, decay=0.3)
     device: Mapping[str, Mapping[str, Any]] = {
-        numeric: {"lr": lr, "theta": 2.0, "goodness": "mean", "negatives": "uniform", "peer": 0.0}
-        for numeric, lr in (("float32", 0.02), ("int16", 0.02), ("int8", 0.01))
+        numeric: {"relative_lr": rate, "theta": 2.0, "goodness": "mean", "negatives": "uniform", "peer": 0.0}
+        for numeric, rate in (("float32", 2.65), ("int16", 2.65), ("int8", 1.325))
     }
 
     def prepare(self, network: Network, settings: Any, seed: int, classes: int | None = None) -> Network:

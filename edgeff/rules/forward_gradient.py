@@ -57,8 +57,8 @@ class ForwardGradient(Rule):
     summary = "slopes along random directions, no backward pass"
     source = "Baydin et al. 2022; Ren et al., ICLR 2023; Flugel et al. 2024"
     stores = "the activations of one pass and of its tangents; directions are generated"
-    settings: Settings = ForwardGradientSettings(lr=0.005, batch=16, epochs=60, decay_epochs=(40, 54))
-    device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.01, "distribution": "signs", "projection": "mean"}}
+    settings: Settings = ForwardGradientSettings(relative_lr=0.03597, batch=16, epochs=60, decay_shares=(0.667, 0.9))
+    device: Mapping[str, Mapping[str, Any]] = {"float32": {"relative_lr": 0.2878, "distribution": "signs", "projection": "mean"}}
     numerics: tuple[Numeric, ...] = ("float32",)
     why_not = "directions and slopes have only float32 kernels"
 

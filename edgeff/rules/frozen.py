@@ -7,7 +7,7 @@ from typing import Any
 
 from edgeff.ir import Array, Layer, Network
 from edgeff.ops import forward, kind
-from edgeff.rules import Gradients, Rule, Run, Settings, register
+from edgeff.rules import DIGITS_POWER, Gradients, Rule, Run, Settings, register
 from edgeff.rules._building import RuleBuilder
 
 
@@ -19,10 +19,15 @@ class Frozen(Rule):
     summary = "control: only the last layer learns"
     source = "the control of rules such as PEPITA; random features, Rahimi & Recht 2007"
     stores = "the last layer's input"
-    settings = Settings(lr=0.1, epochs=100)
+    settings = Settings(relative_lr=0.2038, epochs=100)
     local = True
+    digits_energy = 32 * DIGITS_POWER
     no_margin = "it is the control itself"
-    device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.05}, "int16": {"lr": 0.05}, "int8": {"lr": 0.04}}
+    device: Mapping[str, Mapping[str, Any]] = {
+        "float32": {"relative_lr": 0.4796},
+        "int16": {"relative_lr": 0.4796},
+        "int8": {"relative_lr": 0.3837},
+    }
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
         if run.classes is not None:

@@ -53,8 +53,12 @@ class LocalHeads(Rule):
     summary = "each block learns from its own small classifier"
     source = "Nokland & Eidnes, ICML 2019; Belilovsky, Eickenberg & Oyallon, ICML 2020"
     stores = "one block's activations at a time"
-    settings: Settings = LocalHeadSettings(lr=0.05, batch=16, epochs=60, decay_epochs=(40, 54))
-    device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.02}, "int16": {"lr": 0.02}, "int8": {"lr": 0.006, "decay": 0.8}}
+    settings: Settings = LocalHeadSettings(relative_lr=0.3597, batch=16, epochs=60, decay_shares=(0.667, 0.9))
+    device: Mapping[str, Mapping[str, Any]] = {
+        "float32": {"relative_lr": 0.5755},
+        "int16": {"relative_lr": 0.5755},
+        "int8": {"relative_lr": 0.1727, "decay": 0.8},
+    }
     local = True
     side_branches = True
 

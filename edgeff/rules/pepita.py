@@ -20,6 +20,7 @@ from edgeff.ops.building import Value
 from edgeff.ops.normalise import Normalise
 from edgeff.rules import FeedbackSettings, Gradients, Rule, Run, Settings, register
 from edgeff.rules._building import RuleBuilder
+from edgeff.rules._filters import frozen_filters
 from edgeff.rules._mirroring import Mirror
 
 EPS = 1e-6
@@ -29,7 +30,8 @@ EPS = 1e-6
 class PepitaSettings(FeedbackSettings):
     """Hyper-parameters of PEPITA; the defaults are the plain rule.
 
-    ``feedback_scale``: s of F, whose deviation is s sqrt(2 / D). ``distribution`` of its entries: ``signs`` (+-s sqrt(2 / D)) or the
+    ``feedback_scale``: s of F, whose deviation is s sqrt(2 / D); ``feedback_inputs``: the largest D there (0: the inputs, as published), so
+    that wider inputs of the same size are modulated as much. ``distribution`` of its entries: ``signs`` (+-s sqrt(2 / D)) or the
     paper's ``uniform`` (s U(+-sqrt(6 / D)), on a device stored). ``modulation``: ``plus`` (x + F e) or ``minus`` (x - F e; the hidden
     layers' update changes its sign too). ``output_pass``: the pass, 1 or 2, whose error the last layer learns from. ``hebbian``: the
     difference of two Hebbian products. ``time_local``: the same, with its first term applied before pass 2 runs. ``normalise``: a hidden
@@ -39,10 +41,11 @@ class PepitaSettings(FeedbackSettings):
     ``mirror_every``-th, with learning rate ``mirror_lr`` and decay ``mirror_decay`` per step.
     """
 
-    lr: float = 0.05
+    relative_lr: float = 0.3597
     batch: int = 16
     dropout: float = 0.1
     feedback_scale: float = 0.1
+    feedback_inputs: int = 64
     distribution: str = "signs"
     modulation: str = "plus"
     output_pass: int = 2
@@ -65,7 +68,13 @@ class PepitaSettings(FeedbackSettings):
         for name, allowed in choices:
             if getattr(self, name) not in allowed:
                 raise BadInput(f"setting {name}", got=repr(getattr(self, name)), allowed=", ".join(map(str, allowed)))
-        for name, high in (("mirror_every", 10**6), ("mirror_first", 10**6), ("mirror_lr", 1e3), ("mirror_decay", 1.0)):
+        for name, high in (
+            ("mirror_every", 10**6),
+            ("feedback_inputs", 10**9),
+            ("mirror_first", 10**6),
+            ("mirror_lr", 1e3),
+            ("mirror_decay", 1.0),
+        ):
             if not 0 <= getattr(self, name) <= high:
                 raise BadInput(f"setting {name}", got=getattr(self, name), allowed=f"0 to {high:g}")
         for refused, got, instead in (
@@ -93,8 +102,12 @@ class PepitaSettings(FeedbackSettings):
         return 1.0 if self.modulation == "plus" else -1.0
 
     def entry(self, n_in: int) -> float:
-        """The largest magnitude of an entry of F."""
-        return self.feedback_scale * sqrt((2.0 if self.distribution == "signs" else 6.0) / n_in)
+        """The largest magnitude of an entry of F; the uniform one is as published."""
+        return self.feedback_scale * sqrt(6.0 / n_in) if self.distribution == "uniform" else self.deviation(n_in)
+
+    def deviation(self, n_in: int) -> float:
+        """Of the entries of F that are signs, and of one that mirrors make."""
+        return self.feedback_scale * sqrt(2.0 / min(n_in, self.feedback_inputs or n_in))
 
     def matrix(self, n_in: int, n_out: int, seed: int) -> Array:
         """F in units of its largest entry (n_in, n_out): int8 signs, or float64 from -1 to 1."""
@@ -119,9 +132,9 @@ class Pepita(Rule):
     drops_out = True
     settings: Settings = PepitaSettings()
     device: Mapping[str, Mapping[str, Any]] = {
-        "float32": {"lr": 0.04, "feedback_scale": 0.15},
-        "int16": {"lr": 0.04, "feedback_scale": 0.15},
-        "int8": {"lr": 0.03, "feedback_scale": 0.2},
+        "float32": {"relative_lr": 1.151, "feedback_scale": 0.15},
+        "int16": {"relative_lr": 1.151, "feedback_scale": 0.15},
+        "int8": {"relative_lr": 0.8633, "feedback_scale": 0.2},
     }
 
     divergence_hint = "feedback_scale x lr is too large: lower one of them (--set feedback_scale=... --set lr=...)"
@@ -139,11 +152,14 @@ class Pepita(Rule):
                 layers.append(Layer(f"{layer.name}_norm", Normalise(eps=EPS), (layer.name,), layer.shape))
         return replace(network, layers=tuple(layers))
 
+    def caution(self, network: Network) -> str:
+        return frozen_filters(self, network)
+
     def start(self, run: Run) -> None:
         settings, network = run.settings, run.network
         n_in, n_out = prod(network.input_shape), prod(network.layers[-1].shape)
         if settings.mirror_every:
-            run.extra["mirror"] = mirror = Mirror(network, settings, settings.feedback_scale * sqrt(2.0 / n_in), run.rng)
+            run.extra["mirror"] = mirror = Mirror(network, settings, settings.deviation(n_in), run.rng)
             run.extra["F"] = mirror.feedback()
         else:
             run.extra["F"] = settings.matrix(n_in, n_out, run.seed).astype(np.float32) * np.float32(settings.entry(n_in))

@@ -84,7 +84,9 @@ class Phyll(Rule):
     drops_out = True
     source = "Momeni, Rahmani, Mallejac, del Hougne & Fleury, Science 2023 (arXiv 2304.11042)"
     stores = "two layers' activations, of a right and a wrong label"
-    settings: Settings = PhyllSettings(lr=0.003, momentum=0.0, batch=32, epochs=60, decay=0.3, decay_epochs=(40, 52), optimiser="adam")
+    settings: Settings = PhyllSettings(
+        lr=0.003, momentum=0.0, batch=32, epochs=60, decay=0.3, decay_shares=(0.667, 0.867), optimiser="adam"
+    )
     numerics: tuple[Numeric, ...] = ()
     why_not = "the physical map is a black box on the host, and no kernel computes it"
 

@@ -106,11 +106,12 @@ class Scff(Rule):
     drops_out = True
     source = "Chen, Liu, Laydevant & Grollier, Nature Communications 2025 (arXiv 2409.11593)"
     stores = "two layers' activations, and the previous sample"
-    settings: Settings = ScffSettings(lr=0.003, momentum=0.0, batch=32, epochs=60, decay=0.5, decay_epochs=(30, 45), optimiser="adam")
+    digits_energy = 64.0 + 32.0
+    settings: Settings = ScffSettings(lr=0.003, momentum=0.0, batch=32, epochs=60, decay=0.5, decay_shares=(0.5, 0.75), optimiser="adam")
     device: Mapping[str, Mapping[str, Any]] = {
-        "float32": {"lr": 0.005, "head_rate": 4.0, "optimiser": "sgd"},
-        "int16": {"lr": 0.005, "head_rate": 4.0, "optimiser": "sgd"},
-        "int8": {"lr": 0.005, "head_rate": 4.0, "optimiser": "sgd"},
+        "float32": {"lr": None, "relative_lr": 0.6, "head_rate": 4.0, "optimiser": "sgd"},
+        "int16": {"lr": None, "relative_lr": 0.6, "head_rate": 4.0, "optimiser": "sgd"},
+        "int8": {"lr": None, "relative_lr": 0.6, "head_rate": 4.0, "optimiser": "sgd"},
     }
 
     def prepare(self, network: Network, settings: Any, seed: int, classes: int | None = None) -> Network:

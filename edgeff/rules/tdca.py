@@ -46,8 +46,12 @@ class TopDownCreditAssignment(Rule):
     summary = "output error through a meta-trained top-down network"
     source = "Chen, Liu & Wang, arXiv 2208.01416, 2022"
     stores = "all activations until the output error is known; the top-down network"
-    settings: Settings = TopDownSettings(lr=0.02, batch=16, epochs=60, decay_epochs=(40, 54))
-    device: Mapping[str, Mapping[str, Any]] = {"float32": {"lr": 0.02}, "int16": {"lr": 0.02}, "int8": {"lr": 0.02}}
+    settings: Settings = TopDownSettings(relative_lr=0.1439, batch=16, epochs=60, decay_shares=(0.667, 0.9))
+    device: Mapping[str, Mapping[str, Any]] = {
+        "float32": {"relative_lr": 0.5755},
+        "int16": {"relative_lr": 0.5755},
+        "int8": {"relative_lr": 0.5755},
+    }
     divergence_hint = "lower the learning rate (--set lr=...) or the credits (--set feedback_scale=...)"
 
     def start(self, run: Run) -> None:

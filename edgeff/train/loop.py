@@ -16,17 +16,21 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from edgeff import registry
-from edgeff.errors import BadInput, Diverged
+from edgeff.errors import BadInput, Diverged, doubt
 from edgeff.ir import Array, Network
 from edgeff.networks import initialised, reproduces_input
 from edgeff.ops import parameters, with_parameters
 from edgeff.ops.parallel import recycling
 from edgeff.rules import Rule, Run, Settings, find_rule
+from edgeff.rules._rates import resolved
 from edgeff.tasks import Data, Task
+from edgeff.train.guards import SAMPLES, doubts, scale_of_inputs
 from edgeff.train.optimisers import OPTIMISERS
 
 WATCHED = 256
 MOST_SAMPLES_BYTES = 1 << 28
+RETRY_FACTOR = 0.25
+"""What a retry after a divergence makes of the rate."""
 Progress = Callable[[int, int], None]
 Augment = Callable[[Array, np.random.Generator], Array]
 
@@ -35,13 +39,15 @@ Augment = Callable[[Array, np.random.Generator], Array]
 class Trained:
     """A trained network and its run (for the rule's own way of predicting).
 
-    ``history``: the accuracy on the first 256 training samples after each epoch, or an autoencoder's mean squared error.
+    ``history``: the accuracy on the first 256 training samples after each epoch, or an autoencoder's mean squared error. ``doubts``: what
+    was warned of, a sentence each.
     """
 
     network: Network
     run: Run
     rule: Rule
     history: tuple[float, ...]
+    doubts: tuple[str, ...] = ()
 
     def scores(self, x: Array) -> Array:
         """The scores of the classes (n, C) for inputs x (n, *input shape)."""
@@ -114,6 +120,7 @@ def fit(
         raise BadInput(
             f"setting dropout of rule {rule_name}", got=settings.dropout, allowed=0.0, next_step="set it to 0, or use rule pepita"
         )
+    settings = resolved(rule, settings, network, x)
     run = start(network, rule, settings, seed)
     largest = {layer.name: float(np.abs(run.params[layer.name]["weight"]).max()) or 1.0 for layer in network.trainable}
     optimiser = OPTIMISERS[settings.optimiser](run)
@@ -154,11 +161,16 @@ def train(
     progress: Progress | None = None,
     task: str = "",
     augment: Augment | None = None,
+    retries: int = 0,
 ) -> Trained:
     """``fit`` on a task's training part from fresh parameters; the network's metadata records the run.
 
+    Warns (``edgeff.errors.Doubtful``) before a rule trains what it is not known to, and of a run that ended at chance or below the frozen
+    control, with the likely cause; both are in ``doubts`` of the result.
+
     Args: ``task``, the data's registered task: it defines what the network learns to output and how samples are augmented, unless
-    ``augment`` is given. Raises BadInput for data without a training part.
+    ``augment`` is given; ``retries``, how often a run that diverges is started again at a quarter of its rate. Raises BadInput for data
+    without a training part; Diverged.
     """
     rule = find_rule(rule_name)
     settings = settings or rule.settings
@@ -172,17 +184,43 @@ def train(
             "network", got=structure.name, allowed="an autoencoder: as many outputs as inputs, no softmax", next_step="use fc_ae"
         )
     network = rule.prepare(initialised(structure, seed), settings, seed)
-    network = replace(
-        network,
-        metadata={
-            "task": task,
-            "rule": rule_name,
-            "settings": asdict(settings),
-            "seed": seed,
-            "classes": list(data.classes),
-            "data": dict(data.metadata),
-        },
-    )
+    settings = resolved(rule, settings, network, data.x_train)
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        if text:
+            said.append(text)
+            doubt(text)
+
+    say(rule.caution(network))
+    say(scale_of_inputs(data.x_train))
     augment = augment or (item.augment if item is not None else None)
     targets = data.x_train if reproduces else data.targets(data.y_train)
-    return fit(network, rule_name, data.x_train, targets, settings, seed, progress, augment)
+    for left in range(retries, -1, -1):
+        network = replace(network, metadata=_metadata(data, task, rule_name, settings, seed))
+        try:
+            trained = fit(network, rule_name, data.x_train, targets, settings, seed, progress, augment)
+            break
+        except Diverged as error:
+            if not left:
+                raise
+            settings = replace(settings, lr=float(f"{RETRY_FACTOR * settings.lr:.2g}"))
+            say(f"{error}; begun again at a rate of {settings.lr:.2g}")
+    if not reproduces:
+        chosen = np.random.default_rng([seed, 6]).permutation(len(targets))[:SAMPLES]
+        x, t = data.x_train[chosen], targets[chosen]
+        for text in doubts(rule, network, trained.run, x, t, trained.scores(x)) if rule.name != "frozen" else ():
+            say(text)
+    return replace(trained, doubts=tuple(said))
+
+
+def _metadata(data: Data, task: str, rule_name: str, settings: Any, seed: int) -> dict[str, Any]:
+    """What a trained network's file says of its run."""
+    return {
+        "task": task,
+        "rule": rule_name,
+        "settings": asdict(settings),
+        "seed": seed,
+        "classes": list(data.classes),
+        "data": dict(data.metadata),
+    }

@@ -20,6 +20,7 @@ from edgeff.program.lower.builder import check_size
 from edgeff.program.lower.compose import Builder
 from edgeff.program.lower.replay import Replay, lower_with_replay, parse_replay
 from edgeff.rules import find_rule
+from edgeff.rules._rates import resolved
 
 __all__ = ["Builder", "Replay", "Value", "lower", "parse_replay"]
 
@@ -39,7 +40,7 @@ def lower(
     Args:
         network: float32, or quantised by ``edgeff.program.quantize``; its number formats are the program's.
         rule: a registered rule, None for inference only.
-        settings: the rule's hyper-parameters, by default those for a device of this numeric.
+        settings: the rule's hyper-parameters, by default those for a device of this numeric, their rate for inputs as the digits are.
         seed: of generated feedback, rounding and negatives, 0 to 2**32 - 1.
         target: ``"class"`` (a label) or ``"input"`` (an autoencoder).
         stochastic: rounding of integer updates; False rounds to nearest.
@@ -54,6 +55,8 @@ def lower(
     if item is not None and settings is None:
         settings = item.device_settings(item.learning_numeric(network))
     network = canonical(network, side_branches=item is not None and item.side_branches)
+    if item is not None:
+        settings = resolved(item, settings, network)
     check_sizes(network)
     require_finite(network)
     build = Builder(network, rule, settings, seed, target, stochastic)

@@ -39,7 +39,7 @@ class Lines(OperatorBuilder):
         self._first, self.network = split_input(network)
         self.rule_name, self.settings, self.seed = rule or "infer", settings, seed
         self.layers = self.network.layers
-        self.lr = float(getattr(settings, "lr", 0.0))
+        self.lr = float(getattr(settings, "lr", None) or 0.0)
         self.classes: int | None = None
         self.largest_error = 2.0  # bounds sum |delta| at the start of a backward pass, for the range of integer gradients
         self.stochastic = stochastic
