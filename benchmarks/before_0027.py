@@ -25,4 +25,5 @@ def settings_before(name: str) -> Any:
     rule = find_rule(name)
     settings = rule.settings
     epochs = tuple(round(share * settings.epochs) for share in settings.decay_shares)
-    return replace(settings, **{"lr": rate_of(rule, settings), "decay_epochs": epochs} | CHANGED.get(name, {}))
+    changes: dict[str, Any] = {"lr": rate_of(rule, settings), "decay_epochs": epochs}
+    return replace(settings, **changes | CHANGED.get(name, {}))

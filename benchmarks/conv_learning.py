@@ -21,6 +21,7 @@ from edgeff.device.simulate import learn_on_host
 from edgeff.device.targets.host import HostTarget
 from edgeff.networks import initialised
 from edgeff.networks._stack import Stack
+from edgeff.ops.softmax import Softmax
 from edgeff.program.deploy import deploy
 
 EPOCHS, SEEDS = 30, 3
@@ -46,7 +47,7 @@ def network(seed: int) -> Any:
     stack.conv("conv_1", 8, (3, 3), (2, 2), norm=False)
     stack.conv("conv_2", 16, (3, 3), (2, 2), norm=False)
     stack.dense("dense", 10)
-    stack.add("softmax", "softmax", {})
+    stack.add("softmax", Softmax())
     return initialised(stack.network("8x8x1-c8-c16-10"), seed)
 
 

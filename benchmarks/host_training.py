@@ -130,7 +130,7 @@ def in_turn(network: Network, x: Array, targets: Array, settings: Any, seed: int
 
     trained = fit(network, "bp", x, targets, settings, seed, keras_epoch, augment)
     ratios = [ours / theirs for ours, theirs in zip(seconds["edgeff"][1:], seconds["tensorflow"][1:], strict=True)]
-    figures = {f"epoch_s_{name}": round(statistics.median(values[1:]), 2) for name, values in seconds.items()}
+    figures: dict[str, Any] = {f"epoch_s_{name}": round(statistics.median(values[1:]), 2) for name, values in seconds.items()}
     figures |= {"ratio": round(statistics.median(ratios), 2), "ratios": [round(ratio, 2) for ratio in sorted(ratios)]}
     figures |= {"images": len(x), "cores": len(os.sched_getaffinity(0)), "tensorflow": tf.__version__}
     return trained, model, figures

@@ -27,7 +27,13 @@ TIME_LIMIT_S = 900
 """For all tests of one mutant: what is not caught by then is called undecided."""
 OUT_OF_TIME, NOTHING_COLLECTED = -1, 5
 KERNELS = ("test_kernels.py", "test_overlap.py", "test_exact_inference.py", "test_exact_learning.py", "test_exact_convolutions.py")
-RULES = ("test_rules_math.py", "test_rule_contract.py", "test_compositions.py", "test_pepita_variants.py", "test_pepita_device.py")
+RULES: tuple[str, ...] = (
+    "test_rules_math.py",
+    "test_rule_contract.py",
+    "test_compositions.py",
+    "test_pepita_variants.py",
+    "test_pepita_device.py",
+)
 RULES += (
     "test_rules_local.py",
     "test_forward_forward.py",
@@ -36,7 +42,13 @@ RULES += (
     "test_rules_phyll.py",
     "test_rules_tdca.py",
 )
-FORMATS = ("test_operator_formats.py", "test_onnx.py", "test_tflite.py", "test_onnx_convolutions.py", "test_tflite_convolutions.py")
+FORMATS: tuple[str, ...] = (
+    "test_operator_formats.py",
+    "test_onnx.py",
+    "test_tflite.py",
+    "test_onnx_convolutions.py",
+    "test_tflite_convolutions.py",
+)
 FORMATS += (
     "test_onnx_foreign.py",
     "test_tflite_foreign.py",

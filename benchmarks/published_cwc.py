@@ -23,6 +23,7 @@ from edgeff import registry
 from edgeff.ir import Network
 from edgeff.networks import initialised
 from edgeff.networks._stack import Stack
+from edgeff.ops.softmax import Softmax
 from edgeff.rules import find_rule
 from edgeff.tasks import Data, standardised
 from edgeff.tasks._augment import shifted
@@ -40,7 +41,7 @@ def network() -> Network:
         stack.max_pool(f"pool_{number}", (2, 2))
     stack.flatten()
     stack.dense("dense", 10)
-    stack.add("softmax", "softmax", {})
+    stack.add("softmax", Softmax())
     return stack.network("cwc_mnist")
 
 
@@ -55,7 +56,7 @@ def learn(data: Data, seed: int, **changes: Any) -> dict[str, Any]:
         print(f"seed {seed}, epoch {epoch} of {epochs}, {time.perf_counter() - started:.0f} s", flush=True)
 
     trained = fit(made, "cwc", data.x_train, data.targets(data.y_train), settings, seed, progress, partial(shifted, most=1))
-    errors = {name: round(100 - 100 * accuracy(s, data.y_test), 2) for name, s, _ in rule.layer_scores(trained.run, data.x_test)}
+    errors = {name: round(100 - 100 * accuracy(s, data.y_test), 2) for name, s, _ in rule.layer_scores(trained.run, data.x_test) or ()}
     return {
         "test_error": round(100 - 100 * accuracy(trained.scores(data.x_test), data.y_test), 2),
         "paper_error": PAPER_ERROR,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -253,12 +255,14 @@ SECTIONS = {"accuracy": accuracy, "device_learning": device_learning, "speed": s
 }
 
 
+def _filled(make: Callable[[], str], section: re.Match[str]) -> str:
+    return section[1] + make() + "\n" + section[2]
+
+
 def written(text: str) -> str:
     """A page's text with every section between ``<!-- begin:NAME -->`` and ``<!-- end:NAME -->`` made anew."""
     for name, make in SECTIONS.items():
-        text = re.sub(
-            rf"(<!-- begin:{name} -->\n).*?(<!-- end:{name} -->)", lambda m, make=make: m[1] + make() + "\n" + m[2], text, flags=re.DOTALL
-        )
+        text = re.sub(rf"(<!-- begin:{name} -->\n).*?(<!-- end:{name} -->)", partial(_filled, make), text, flags=re.DOTALL)
     return text
 
 

@@ -58,12 +58,12 @@ def picture() -> str:
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
         f'<text x="{LEFT}" y="22" font-size="15" fill="#1f2328">{TITLE}</text>',
     ]
-    for accuracy in range(low, high + 1, 10):
-        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(accuracy):.1f}" y2="{y(accuracy):.1f}" stroke="#eceef0"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{y(accuracy) + 4:.1f}" text-anchor="end" fill="#5f6770">{accuracy} %</text>')
-    for ram in range(0, int(most) + 1, 100):
-        parts.append(f'<line x1="{x(ram):.1f}" x2="{x(ram):.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="#eceef0"/>')
-        parts.append(f'<text x="{x(ram):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle" fill="#5f6770">{ram}</text>')
+    for share in range(low, high + 1, 10):
+        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(share):.1f}" y2="{y(share):.1f}" stroke="#eceef0"/>')
+        parts.append(f'<text x="{LEFT - 8}" y="{y(share) + 4:.1f}" text-anchor="end" fill="#5f6770">{share} %</text>')
+    for tick in range(0, int(most) + 1, 100):
+        parts.append(f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="#eceef0"/>')
+        parts.append(f'<text x="{x(tick):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle" fill="#5f6770">{tick}</text>')
     parts.append(
         f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 12}" text-anchor="middle" fill="#5f6770">'
         "RAM in kB: weights that learn, state and activations</text>"

@@ -157,8 +157,8 @@ def main() -> None:
         print(f" (standard error {error:.4f})")
     rows = collect("tdca", keys(), row, seeds=SEEDS)
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for found in rows:
-        groups.setdefault(tuple(found["key"][:4]), []).append(found)
+    for made in rows:
+        groups.setdefault(tuple(made["key"][:4]), []).append(made)
     for key, found in groups.items():
         accuracies = [100 * each["accuracy"] for each in found]
         shipped = [100 * each["accuracy"] for each in groups[(*key[:3], "meta")]]
