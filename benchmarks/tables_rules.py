@@ -166,7 +166,44 @@ def theory() -> str:
     return table(heads, lines)
 
 
+UNSEEN = {"frozen": "**frozen** (control)", "majority": "the largest class"}
+
+
+def unseen() -> str:
+    """Accuracy of each rule with its defaults on data nobody chose them for, n of m seeds that did not diverge, and above the control."""
+    rows = load("unseen").get("rows", [])
+    by: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
+    for row in rows:
+        task, network, rule, _ = row["key"]
+        by.setdefault((task, network), {}).setdefault(rule, []).append(row)
+    lines = []
+    for (task, network), rules in by.items():
+        control = {row["key"][3]: row["accuracy"] for row in rules.get("frozen", [])}
+        lines.append([f"{task}, {network}", UNSEEN["majority"], f"{rows_share(rules):.1f}", "", "", ""])
+        for rule, found in rules.items():
+            ended = [row for row in found if not row["diverged"]]
+            above = [row["accuracy"] - control[row["key"][3]] for row in ended if row["key"][3] in control]
+            doubts = sum(bool(row["doubts"]) for row in ended)
+            accuracies = [row["accuracy"] for row in ended]
+            margin = "-" if rule == "frozen" or not above else signed(above)
+            cells = [UNSEEN.get(rule, rule), mean_of(accuracies), margin, f"{len(ended)} of {len(found)}", str(doubts)]
+            lines.append([f"{task}, {network}", *cells])
+    heads = ["task, network", "rule", "test accuracy, %", "above frozen, paired", "seeds that did not diverge", "runs with a warning"]
+    return table(heads, lines, 2)
+
+
+def rows_share(rules: dict[str, list[dict[str, Any]]]) -> float:
+    """The share of the largest class of the test part, per cent: the mean over the seeds, whose test parts may differ."""
+    return fmean({row["key"][3]: float(row["largest_class"]) for found in rules.values() for row in found}.values())
+
+
+def signed(values: list[float]) -> str:
+    """The mean of paired differences with its sign, and their deviation."""
+    return f"{fmean(values):+.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else " (1 seed)")
+
+
 SECTIONS = {
+    "unseen": unseen,
     "published": published,
     "attack": attack,
     "theory": theory,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -36,7 +38,7 @@ def network(op: str, shape: tuple[int, ...], attrs: dict[str, str]) -> Network:
 def test_a_step_of_back_propagation_passes_it(op: str, shape: tuple[int, ...], attrs: dict[str, str]) -> None:
     made = network(op, shape, attrs)
     rule = registry.rules["bp"]
-    settings = rule.device_settings("float32")
+    settings = replace(rule.device_settings("float32"), lr=0.02)
     x = np.random.default_rng(0).normal(size=(1, 3, 4, 2)).astype(np.float32)
     run = start(made, rule, settings, 0)
     expected = rule.step(run, x, np.eye(5, dtype=np.float32)[[2]])
