@@ -212,3 +212,30 @@ def test_run_takes_a_sequence_of_any_kind(capsys: pytest.CaptureFixture[str]) ->
     runner: Callable[[tuple[str, ...]], int] = run
     assert runner(("list", "targets", "--json")) == 0
     assert json.loads(capsys.readouterr().out)
+
+
+ANOMALIES = """
+import numpy as np
+from edgeff.tasks import Data, Task, register
+
+
+@register
+class Anomalies(Task):
+    name, summary, input_shape, classes, metric, target = "anomalies", "twelve numbers", (12,), ("normal", "anomalous"), "auc", "input"
+
+    def load(self, seed=0):
+        rng = np.random.default_rng(seed)
+        x = np.sin(rng.uniform(0, 6, (300, 1)) + np.arange(12) / 2).astype(np.float32)
+        x[250:] = rng.normal(size=(50, 12))
+        return Data(x[:200], np.zeros(200, np.int64), x[200:], (np.arange(200, 300) >= 250).astype(np.int64), self.classes)
+"""
+
+
+def test_an_autoencoder_is_measured_on_the_test_part_alone(folder: Path) -> None:
+    """Its training part has normal samples only: no area under a curve."""
+    (folder / "plugins").mkdir()
+    (folder / "plugins" / "anomalies.py").write_text(ANOMALIES, encoding="utf-8")
+    arguments = ("train", "anomalies", "--network", "12-4-12", "--rule", "bp", "--epochs", "3", "-o", "m.onnx", "--json")
+    done = process("-m", "edgeff", *arguments, EDGEFF_PLUGIN_DIR=str(folder / "plugins"))
+    assert done.returncode == 0, done.stderr
+    assert list(json.loads(done.stdout)["auc"]) == ["test"]

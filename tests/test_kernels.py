@@ -156,3 +156,8 @@ def test_the_stored_feedback_is_the_generated_one() -> None:
     x, y = rng.normal(size=n_e).astype(np.float32), np.zeros(n, np.float32)
     registry.kernels["eff_feedback_f32"].run(y, x, n, n_e, 0, key, 0.25)
     assert y.tolist() == [sums_of_groups(np.float32(0.25) * signs[row] * x) for row in range(n)]
+
+
+def test_a_parameter_that_may_be_absent_says_so() -> None:
+    for name, absent in (("eff_dense_f32", {"b"}), ("eff_conv2d_i8", {"b"}), ("eff_softmax_i8", set())):
+        assert {param.name for param in registry.kernels[name].params if param.optional} == absent
