@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import tables_picture
 import tables_rules
 from mlperf_tiny import BOARD, CMSIS_NN, PUBLISHED_MS
+from mutants import ANSWERS, NAMED, room_of
 from results import load
 from speed import FC_AE, PEERS
 from tables_rules import table
@@ -251,8 +252,30 @@ SECTIONS = {"accuracy": accuracy, "device_learning": device_learning, "speed": s
     "trained": trained,
     "host_training": host_training,
     "conv_learning": conv_learning,
+    "mutants": mutants,
     **tables_rules.SECTIONS,
 }
+
+
+def mutants() -> str:
+    rows = load("mutants").get("rows", [])
+    named = [row for row in rows if row["mutant"] in NAMED]
+    drawn = [row for row in rows if row["mutant"] not in NAMED]
+
+    def caught(some: Sequence[dict[str, Any]]) -> str:
+        return f"{sum(row['fate'] == 'caught' for row in some)} of {len(some)}"
+
+    lines = [
+        "| mutants | caught |",
+        "|---|---:|",
+        f"| named faults | {caught(named)} |",
+        f"| drawn, seed 0, of the first 100 | {caught(drawn)} |",
+    ]
+    rooms = sorted({room_of(row["file"]) for row in drawn})
+    lines += [f"| - in `{room}` | {caught([row for row in drawn if room_of(row['file']) == room])} |" for room in rooms]
+    lines += ["", "| not caught in that run | fate | since then |", "|---|---|---|"]
+    lines += [f"| `{row['mutant']}` | {row['fate']} | {ANSWERS.get(row['mutant'], '-')} |" for row in drawn if row["fate"] != "caught"]
+    return "\n".join(lines)
 
 
 def _filled(make: Callable[[], str], section: re.Match[str]) -> str:
