@@ -177,7 +177,7 @@ NAMED: dict[str, tuple[str, str, str, Sequence[str]]] = {
 
 
 ANSWERS = {
-    "edgeff/cli/train.py:69 condition: metric == \"auc\" and item.target == \"input\" -> (not metric == 'auc' and item.target == 'input')": (
+    "edgeff/cli/train.py:69 condition: metric == \"auc\" and item.target == \"input\" -> (not metric == 'auc' and item.target == 'input')": (  # noqa: E501
         "tests/test_cli.py: an autoencoder is measured on the test part alone"
     ),
     "firmware_templates/bare_metal/memory.c:57 statement left out: *out++ = (uint8_t)value -> (void)0": "tests/test_firmware_memory.py",

@@ -243,20 +243,6 @@ def conv_learning() -> str:
     return table(["conv 8 - conv 16 - dense 10 on digits, learned by the C, %", "float32", "int8"], lines)
 
 
-SECTIONS = {"accuracy": accuracy, "device_learning": device_learning, "speed": speed, "memory": memory, "demo": demo} | {
-    "mlperf_arena": mlperf_arena,
-    "mlperf_latency": mlperf_latency,
-    "mlperf_instructions": mlperf_instructions,
-    "mlperf_boards": mlperf_boards,
-    "reference": reference,
-    "trained": trained,
-    "host_training": host_training,
-    "conv_learning": conv_learning,
-    "mutants": mutants,
-    **tables_rules.SECTIONS,
-}
-
-
 def mutants() -> str:
     rows = load("mutants").get("rows", [])
     named = [row for row in rows if row["mutant"] in NAMED]
@@ -276,6 +262,20 @@ def mutants() -> str:
     lines += ["", "| not caught in that run | fate | since then |", "|---|---|---|"]
     lines += [f"| `{row['mutant']}` | {row['fate']} | {ANSWERS.get(row['mutant'], '-')} |" for row in drawn if row["fate"] != "caught"]
     return "\n".join(lines)
+
+
+SECTIONS = {"accuracy": accuracy, "device_learning": device_learning, "speed": speed, "memory": memory, "demo": demo} | {
+    "mlperf_arena": mlperf_arena,
+    "mlperf_latency": mlperf_latency,
+    "mlperf_instructions": mlperf_instructions,
+    "mlperf_boards": mlperf_boards,
+    "reference": reference,
+    "trained": trained,
+    "host_training": host_training,
+    "conv_learning": conv_learning,
+    "mutants": mutants,
+    **tables_rules.SECTIONS,
+}
 
 
 def _filled(make: Callable[[], str], section: re.Match[str]) -> str:
