@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,13 @@ def test_a_kernel_without_a_form_says_why(name: str) -> None:
     with pytest.raises(Unsupported, match=r"in an ONNX training graph: got its sums run in one order") as refusal:
         form_of(registry.kernels[name])
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("module", ["alone", "plug_in.kernel", "json.decoder", "edgeff.ops.dense.kernel"])
+def test_a_kernel_of_a_plug_in_may_have_no_form(module: str) -> None:
+    kernel = replace(registry.kernels["eff_dense_f32"], name="eff_of_a_plug_in", module=module)
+    with pytest.raises(Unsupported, match=r"kernel eff_of_a_plug_in in an ONNX training graph: got no form in .*; export to C instead"):
+        form_of(kernel)
 
 
 def test_every_kernel_has_its_form_beside_it() -> None:
