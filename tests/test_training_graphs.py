@@ -46,6 +46,8 @@ DENSE = [(rule, numeric) for rule in registry.rules for numeric in registry.rule
 NO_CONVOLUTIONS = {("block_ff", "float32"), ("block_ff", "int8"), ("afa", "int8"), ("bp", "int8"), ("fa", "int8")}
 """The rule itself refuses them on a device."""
 CONVOLUTIONAL = [pair for pair in DENSE if pair not in NO_CONVOLUTIONS and pair[1] != "int16"]
+GENTLE = {"pepita": 1e-3, "mempepita": 1e-3, "forward_gradient": 1e-5}
+"""Rates for float32 convolutions from fresh weights: by their own, one step changes more than the weights themselves."""
 SCORELESS = ("ff", "block_ff")
 
 
@@ -109,7 +111,9 @@ def test_a_thousand_dense_steps_equal_the_twins(rule: str, numeric: str) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize(("rule", "numeric"), CONVOLUTIONAL)
 def test_steps_through_convolutions_equal_the_twins(rule: str, numeric: str) -> None:
-    assert_equal(deployed(convolutions(), rule, numeric), 20 if numeric == "float32" else 100, rule)
+    gentle = numeric == "float32" and rule in GENTLE
+    deployment = deployed(convolutions(), rule, numeric, changes={"lr": GENTLE[rule]} if gentle else {})
+    assert_equal(deployment, 8 if numeric == "float32" else 60, rule)
 
 
 def test_replay_and_a_frozen_backbone_equal_the_twins() -> None:
