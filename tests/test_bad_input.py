@@ -147,10 +147,10 @@ CASES: dict[str, tuple[str, str]] = {
         r"rule ff: got a network without a hidden layer; .*",
     ),
     # settings
-    "an unknown setting": (f"{TRAIN} --set speed=1 -o o.onnx", r"unknown setting: got 'speed'; allowed: lr, momentum, .*"),
-    "a setting that is no number": (f"{TRAIN} --set lr=fast -o o.onnx", r"setting lr: got 'fast'; allowed: a value like [\d.]+"),
+    "an unknown setting": (f"{TRAIN} --set speed=1 -o o.onnx", r"unknown setting: got 'speed'; allowed: lr, relative_lr, momentum, .*"),
+    "a setting that is no number": (f"{TRAIN} --set lr=fast -o o.onnx", r"setting lr: got 'fast'; allowed: auto, or a value like [\d.]+"),
     "a setting out of range": (f"{TRAIN} --set lr=-1 -o o.onnx", r"setting lr: got -1\.0; allowed: 0 to 1000"),
-    "a setting that is NaN": (f"{TRAIN} --set lr=nan -o o.onnx", r"setting lr: got 'nan'; allowed: a value like [\d.]+"),
+    "a setting that is NaN": (f"{TRAIN} --set lr=nan -o o.onnx", r"setting lr: got 'nan'; allowed: auto, or a value like [\d.]+"),
     "a setting without a value": (f"{TRAIN} --set lr -o o.onnx", r"option --set: got 'lr'; allowed: key=value, such as lr=0\.05"),
     "a setting without a rule": (
         "cost float.onnx --set lr=0.1",

@@ -33,9 +33,11 @@ DEEP = "12-16-8-4"
 TAILS: tuple[Numeric, ...] = ("float32", "int16")
 
 
-def mixed(tail: Numeric, rule: str = "frozen:dense_1,bp", numeric: Numeric = "int8", network: Network | None = None) -> Deployment:
+def mixed(
+    tail: Numeric, rule: str = "frozen:dense_1,bp", numeric: Numeric = "int8", network: Network | None = None, **changes: float
+) -> Deployment:
     network = network or initialised(structure(DEEP, bias=True), 0)
-    return deploy(network, samples(40, network), rule=rule, numeric=numeric, tail_numeric=tail)
+    return deploy(network, samples(40, network), rule=rule, numeric=numeric, tail_numeric=tail, changes=changes)
 
 
 # ---------------------------------------------------------------- the conversions
@@ -158,9 +160,9 @@ def test_a_float_backbone_may_have_an_int8_tail() -> None:
 @pytest.mark.parametrize("rule", ["bp", "dfa", "pepita", "ff", "frozen", "tdca"])
 def test_the_tail_learns_to_the_bit_what_it_learns_alone(tail: Numeric, rule: str) -> None:
     """The oracle is a network of the tail's layers alone, in its one number format, that reads the backbone's features."""
-    deployment = mixed(tail, f"frozen:dense_1,{rule}")
+    deployment = mixed(tail, f"frozen:dense_1,{rule}", lr=0.02)  # a rate of its own would follow what each network reads
     group = composed(deployment.program.rule).groups(deployment.network)[-1].network
-    alone = deploy(group, rule=rule)
+    alone = deploy(group, rule=rule, changes={"lr": 0.02})
     whole, part = Interpreter(deployment.program), Interpreter(alone.program)
     bridge = f"dense_1_{tail}"
     for number, sample in enumerate(deployment.inputs(samples(12, deployment.network))):
@@ -179,8 +181,9 @@ def test_the_tail_learns_to_the_bit_what_it_learns_alone(tail: Numeric, rule: st
 def test_every_execution_agrees(tail: Numeric) -> None:
     deployment = mixed(tail)
     found = verify(deployment.network, samples(8, deployment.network), rule=deployment.program.rule, steps=5)
-    assert [row for row in found if row.differing] == []
-    assert sum("state after each" in row.what for row in found) == 3
+    assert [row for row in found if row.allowed == 0 and row.differing] == []
+    compared = [row.b for row in found if "state after each" in row.what]
+    assert (len(set(compared)), compared.count("ONNX Runtime, learning graph") > 0) == (4, True)
     assert [item.name for item in found.skipped] == ["other libraries"]
 
 
@@ -263,7 +266,7 @@ def test_the_commands_take_a_tail(cli: CommandLine, folder: Path) -> None:
     run = cli.ok("simulate", "m.onnx", "digits", *board, "--rule", "bp", *OPTIONS, "--samples", "60", "--json").json
     assert (run["numeric"], run["rule"]) == ("int8+float32", "frozen:dense_1,bp")
     found = cli.ok("verify", "m.onnx", *board, "--rule", "bp", *OPTIONS, "--json").json
-    assert (found["ok"], sum(row["differing"] for row in found["comparisons"])) == (True, 0)
+    assert (found["ok"], sum(row["differing"] for row in found["comparisons"] if row["allowed"] == 0)) == (True, 0)
     assert any("frozen:dense_1,bp" in row["what"] for row in found["comparisons"])
     exported = cli.ok("export", "m.onnx", "--to", "c", *OPTIONS, "-o", "c", "--json").json
     assert (exported["numeric"], exported["rule"]) == ("int8+float32", None)
