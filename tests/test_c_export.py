@@ -23,7 +23,8 @@ from edgeff.codegen.names import WIDEST_LINE, comment, identifiers, initialiser,
 from edgeff.codegen.source import RUNTIME
 from edgeff.device.targets.host import HostTarget
 from edgeff.device.toolchains.host import host_compiler
-from edgeff.errors import BadInput
+from edgeff.device.toolchains.objects import CACHE
+from edgeff.errors import BadInput, EdgeffError
 from edgeff.ir import Array, Layer, Network, Numeric, Program
 from edgeff.kernels import Kernel
 from edgeff.program.binding import binding
@@ -43,9 +44,12 @@ _FOLDER = tempfile.TemporaryDirectory(prefix="edgeff-tests-c-")
 
 def compiled(folder: Path, *options: str, files: list[str] | None = None, example: str = "main.c") -> str:
     """What the example of ``folder`` prints, built from ``files``, by default from all its C, and the example."""
-    sources = [*(files or sorted(map(str, folder.glob("*.c")))), str(folder / "example" / example)]
-    command = [*host_compiler(), *options, f"-I{folder}", *sources, "-o", str(folder / "a.out")]
-    built = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    given = [Path(file) for file in files or sorted(map(str, folder.glob("*.c")))]
+    sources = [file for file in given if file.suffix == ".c"] + [folder / "example" / example]
+    command = [*host_compiler(), *options]
+    with CACHE.objects(command, sources, folder) as objects:
+        linked = [*command, *map(str, objects), *(str(file) for file in given if file.suffix != ".c"), "-o", str(folder / "a.out")]
+        built = subprocess.run(linked, capture_output=True, text=True, timeout=300, check=False)
     assert built.returncode == 0, built.stderr
     environment = os.environ | {"ASAN_OPTIONS": "detect_leaks=0"}
     ran = subprocess.run([str(folder / "a.out")], capture_output=True, text=True, timeout=60, check=False, env=environment)
@@ -94,7 +98,7 @@ def sanitizers_missing() -> str:
     (folder / "example" / "main.c").write_text("int main(void) { return 0; }\n", encoding="utf-8")
     try:
         compiled(folder, *SANITIZERS)
-    except AssertionError:
+    except (AssertionError, EdgeffError):
         return f"{host_compiler()[0]} has no ASan and UBSan"
     return ""
 

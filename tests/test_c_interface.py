@@ -15,6 +15,7 @@ from edgeff.codegen.folder import write_c
 from edgeff.codegen.names import check_prefix, names_in
 from edgeff.device.targets.host import HostTarget
 from edgeff.device.toolchains.host import host_compiler
+from edgeff.device.toolchains.objects import CACHE
 from edgeff.errors import BadInput
 from edgeff.ir import Numeric
 
@@ -39,11 +40,9 @@ def run(*command: str | Path) -> str:
 
 def objects(folder: Path, *options: str) -> list[Path]:
     """Every C file of ``folder`` compiled for the host."""
-    out = []
-    for source in sorted(folder.glob("*.c")):
-        out.append(folder / f"{source.stem}.o")
-        run(*host_compiler(), "-std=c99", "-O1", *STRICT, *options, f"-I{folder}", "-c", source, "-o", out[-1])
-    return out
+    sources = sorted(folder.glob("*.c"))
+    with CACHE.objects([*host_compiler(), "-std=c99", "-O1", *STRICT, *options], sources, folder) as made:
+        return [shutil.copyfile(path, folder / f"{source.stem}.o") for source, path in zip(sources, made, strict=True)]
 
 
 @pytest.mark.parametrize("standard", ["c++11", "c++14", "c++17", "c++20"])

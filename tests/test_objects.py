@@ -103,3 +103,38 @@ def test_a_header_that_takes_the_place_of_another_is_seen(project: Path) -> None
     first = compiled(cache, project)
     (project / "size.h").write_text("#define SIZE 9\n", encoding="utf-8")
     assert compiled(cache, project)[1] != first[1]
+
+
+def test_of_the_kernels_header_only_what_a_source_names_counts(project: Path) -> None:
+    """It has what a model's files define, so it differs from model to model."""
+    header = """/* b is a kernel */
+#ifndef EFF_KERNELS_H
+#define EFF_KERNELS_H
+
+typedef struct {
+    int n; /* the number of all */
+} eff_size;
+
+typedef struct {
+    eff_size rows;
+} eff_matrix;
+
+void eff_b(int *y, const eff_matrix *m);
+
+#endif
+"""
+    (project / "eff_kernels.h").write_text(header, encoding="utf-8")
+    (project / "b.c").write_text(
+        '#include "eff_kernels.h"\nvoid eff_b(int *y, const eff_matrix *m) { *y = m->rows.n; }\n', encoding="utf-8"
+    )
+    cache = ObjectCache()
+    compiled(cache, project)
+    edit("eff_kernels.h", "void eff_b", "void eff_c(float *y,\n           int n);\n\nvoid eff_b")(project)
+    compiled(cache, project)
+    assert cache.compilations == 2
+    edit("eff_kernels.h", "    int n;", "    short unused;\n    int n;")(project)
+    assert compiled(cache, project) == compiled(ObjectCache(), project)
+    assert cache.compilations == 3
+    edit("eff_kernels.h", "#define EFF_KERNELS_H", "#define EFF_KERNELS_H 1")(project)
+    compiled(cache, project)
+    assert cache.compilations == 4

@@ -21,7 +21,11 @@ from edgeff.device.toolchains.protocol import run
 MOST_BYTES = 64 * 2**20
 """Bytes of objects that are kept at most; the one unused for longest goes first."""
 
-_INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*(?:"([^"\n]+)"|<([^>\n]+)>)', re.MULTILINE)
+KERNELS_HEADER = "eff_kernels.h"
+_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?:"([^"\n]+)"|<([^>\n]+)>)', re.MULTILINE)
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_DECLARED = re.compile(r"^[A-Za-z_][\w ]*[ *](\w+)\([^;{}]*\);|\}\s*(\w+);\s*$", re.MULTILINE)
 
 
 class ObjectCache:
@@ -38,8 +42,8 @@ class ObjectCache:
         """The objects of ``sources`` in their order, in a folder that lasts as long as the block.
 
         ``command`` is the compiler with its flags, without files; it finds the headers of ``include``. An object is taken from an earlier
-        call when the command, the source and every file that it includes are the same to the byte; files of the compiler's own do not
-        count. Raises MissingTool and EdgeffError as the compiler's run does.
+        call when the command, the source and every file that it includes are the same, of the kernels' header what it names; files of the
+        compiler's own do not count. Raises MissingTool and EdgeffError as the compiler's run does.
         """
         with tempfile.TemporaryDirectory(prefix="edgeff-objects-") as temporary:
             folder = Path(temporary)
@@ -78,17 +82,32 @@ CACHE = ObjectCache()
 
 def _key(command: Sequence[str], source: Path, include: Path) -> str:
     """A hash of all that an object is made of."""
-    digest = hashlib.sha256("\0".join([*command, source.name]).encode())
-    waiting, read = [source], set[Path]()
+    texts: dict[Path, str] = {}
+    waiting = [source]
     while waiting:
         path = waiting.pop().resolve()
-        if path in read:
+        if path in texts:
             continue
-        read.add(path)
-        text = path.read_bytes()
-        digest.update(hashlib.sha256(text).digest())
-        for quoted, bracketed in _INCLUDE.findall(text):
+        texts[path] = path.read_text(encoding="utf-8", errors="surrogateescape")
+        for quoted, bracketed in _INCLUDE.findall(texts[path]):
             folders = (path.parent, include) if quoted else (include,)
-            places = [folder / (quoted or bracketed).decode() for folder in folders]
+            places = [folder / (quoted or bracketed) for folder in folders]
             waiting += [place for place in places if place.is_file()][:1]
-    return digest.hexdigest()
+    names = {name for path, text in texts.items() if path.name != KERNELS_HEADER for name in _NAME.findall(text)}
+    parts = [_declarations(text, names) if path.name == KERNELS_HEADER else text for path, text in texts.items()]
+    parts += [*command, source.name]
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()
+
+
+def _declarations(header: str, names: set[str]) -> str:
+    """The paragraphs of the kernels' header that declare one of ``names`` or what those mention, and those that declare nothing.
+
+    The header has what a model's files define, so it differs from model to model; a declaration that nobody names changes no object.
+    """
+    paragraphs = _COMMENT.sub("", header).split("\n\n")
+    declared = [match[1] or match[2] if (match := _DECLARED.search(text)) else None for text in paragraphs]
+    kept: set[int] = set()
+    while more := {i for i, name in enumerate(declared) if i not in kept and (name is None or name in names)}:
+        kept |= more
+        names = names.union(*(_NAME.findall(paragraphs[i]) for i in more))
+    return "\n\n".join(paragraphs[i] for i in sorted(kept))
