@@ -240,12 +240,12 @@ class Tree:
     def fate(self, path: str, text: str, tests: Sequence[str]) -> tuple[str, str]:
         """``caught`` and by which test, ``survived``, or ``undecided`` for want of time, of a file with another text."""
         file = self._folder / path
-        kept = file.read_text(encoding="utf-8")
+        original = file.read_text(encoding="utf-8")
         end = time.monotonic() + TIME_LIMIT_S
         for test in tests:
             file.write_text(text, encoding="utf-8")
             status, failed = self.pytest(f"tests/{test}", limit_s=max(end - time.monotonic(), 1.0))
-            file.write_text(kept, encoding="utf-8")
+            file.write_text(original, encoding="utf-8")
             if status == OUT_OF_TIME:
                 return "undecided", f"tests/{test} was not done"
             if status not in (0, NOTHING_COLLECTED) and self._passes_clean(failed or f"tests/{test}"):

@@ -290,8 +290,8 @@ def written(text: str) -> str:
 
 
 if __name__ == "__main__":
-    made = {page: written(page.read_text(encoding="utf-8")) for page in PAGES} | {PICTURE: tables_picture.picture()}
-    for page, after in made.items():
+    pages = {page: written(page.read_text(encoding="utf-8")) for page in PAGES} | {PICTURE: tables_picture.picture()}
+    for page, after in pages.items():
         before = page.read_text(encoding="utf-8") if page.exists() else ""
         if "--check" in sys.argv and before != after:
             sys.exit(f"{page.relative_to(ROOT)} is not what benchmarks/tables.py writes: run it")

@@ -70,9 +70,9 @@ class Learner:
             if not 0 <= label < self._infer.get_outputs()[0].shape[-1]:
                 raise BadInput("label", got=label, allowed=f"0 to {self._infer.get_outputs()[0].shape[-1] - 1}")
             feed["label"] = np.array([label], np.int64)
-        made = dict(zip(self._outputs, self._learn.run(None, feed), strict=True))
-        self._state = {name: made[following] for name, following in self.pairs.items()}
-        return made["scores"][0] if "scores" in made else None
+        outputs = dict(zip(self._outputs, self._learn.run(None, feed), strict=True))
+        self._state = {name: outputs[following] for name, following in self.pairs.items()}
+        return outputs["scores"][0] if "scores" in outputs else None
 
     def scores(self, x: Array) -> Array:
         """The scores of one sample, (classes,)."""

@@ -181,6 +181,7 @@ def test_the_tail_learns_to_the_bit_what_it_learns_alone(tail: Numeric, rule: st
 def test_every_execution_agrees(tail: Numeric) -> None:
     deployment = mixed(tail)
     found = verify(deployment.network, samples(8, deployment.network), rule=deployment.program.rule, steps=5)
+    assert found.ok
     assert [row for row in found if row.allowed == 0 and row.differing] == []
     compared = [row.b for row in found if "state after each" in row.what]
     assert (len(set(compared)), compared.count("ONNX Runtime, learning graph") > 0) == (4, True)

@@ -114,6 +114,29 @@ def _file(model: Model, form: str, out: Path, as_json: bool) -> None:
     _done({"to": form, "path": str(out), "bytes": out.stat().st_size}, f"wrote {out}: {out.stat().st_size:,} bytes", as_json)
 
 
+def _deployment(
+    model: Model,
+    learns: str | None,
+    formats: Formats,
+    calibrate: str | None,
+    features: str | None,
+    changes: Sequence[tuple[str, str]],
+    seed: int | None,
+) -> Deployment:
+    return make_deployment(
+        model,
+        rule=learns,
+        numeric=formats.numeric,
+        train_layers=formats.train_layers,
+        tail_numeric=formats.tail_numeric,
+        replay=formats.replay,
+        changes=changes,
+        calibrate=calibrate,
+        seed=seed,
+        features=features,
+    )
+
+
 def _training_graphs(
     model: Model,
     rule: str | None,
@@ -128,18 +151,7 @@ def _training_graphs(
     from edgeff.formats.onnx.training import infer_path, training_graphs, write_model
 
     learns = rule_of(_rule(model, True, rule), formats.train_layers, model.network)
-    deployment = make_deployment(
-        model,
-        rule=learns,
-        numeric=formats.numeric,
-        train_layers=formats.train_layers,
-        tail_numeric=formats.tail_numeric,
-        replay=formats.replay,
-        changes=changes,
-        calibrate=calibrate,
-        seed=seed,
-        features=features,
-    )
+    deployment = _deployment(model, learns, formats, calibrate, features, changes, seed)
     graphs, beside = training_graphs(deployment.program, deployment.settings), infer_path(out)
     with new_file(out) as learn, new_file(beside) as infer:
         write_model(graphs.learn, learn)
@@ -175,18 +187,7 @@ def _c(
     check_folder(out, prefix)
     learns = rule_of(_rule(model, with_training, rule), formats.train_layers, model.network)
     machine = load_board(board) if board else None
-    deployment = make_deployment(
-        model,
-        rule=learns,
-        numeric=formats.numeric,
-        train_layers=formats.train_layers,
-        tail_numeric=formats.tail_numeric,
-        replay=formats.replay,
-        changes=changes,
-        calibrate=calibrate,
-        seed=seed,
-        features=features,
-    )
+    deployment = _deployment(model, learns, formats, calibrate, features, changes, seed)
     if machine:
         from edgeff.device.simulate import require_fit
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from threading import Lock
 
 from edgeff.device.toolchains.protocol import run
+from edgeff.kernels.header import KERNELS_HEADER
 
 MOST_BYTES = 64 * 2**20
 """Bytes of objects that are kept at most; the one unused for longest goes first."""
 
-KERNELS_HEADER = "eff_kernels.h"
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?:"([^"\n]+)"|<([^>\n]+)>)', re.MULTILINE)
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_]\w*")
