@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeff.cli.models import Model, load_model, load_task, split_seed
-from edgeff.cli.options import OneOf, OutputFile, ParameterType, Whole, common
+from edgeff.cli.models import Model, find_task, load_model, load_task, split_seed
+from edgeff.cli.options import OneOf, OutputFile, ParameterType, Whole, common, target_column
 from edgeff.cli.outputs import new_file
 from edgeff.cli.terminal import percent, print_json, print_line, print_table, stages
 from edgeff.errors import BadInput, CheckFailed, Unsupported
@@ -52,6 +52,7 @@ class Shares(ParameterType):
 @click.option("--start", type=OneOf("start", ("random", "centre")), default="random", show_default=True, help="Where PGD starts.")
 @click.option("--samples", type=Whole(1, 1_000_000), default=1000, show_default=True, help="The most test samples, drawn by the seed.")
 @click.option("--transfer", type=Shares(), help="Also test the examples made on each model at these epsilons on the others.")
+@target_column
 @click.option("-o", "--out", type=OutputFile(".html"), help="The page with the picture to write.")
 @common
 def command(
@@ -63,6 +64,7 @@ def command(
     start: str,
     samples: int,
     transfer: tuple[float, ...] | None,
+    choices: Mapping[str, str],
     out: Path | None,
     as_json: bool,
     seed: int | None,
@@ -82,7 +84,8 @@ def command(
     parts: dict[str, tuple[Array, Array]] = {}
     spans: dict[str, tuple[float, float]] = {}
     for name, model in loaded.items():
-        data = load_task(task, split_seed(model, task, seed), model.network)
+        item = find_task(task, choices, model)
+        data = load_task(item, split_seed(model, item, seed), model.network)
         data.need("test")
         attacked[name], spans[name], parts[name] = _attacked(name, model), _range(task, data), _drawn(data, samples, settings.seed)
     span, *more = set(spans.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,7 @@ def command(
     replay: Replay | None,
     numeric: str | None,
     calibrate: str | None,
+    choices: Mapping[str, str],
     features: str | None,
     template: str,
     changes: Sequence[tuple[str, str]],
@@ -70,6 +71,7 @@ def command(
         replay=replay,
         changes=changes,
         calibrate=calibrate,
+        choices=choices,
         seed=seed,
         features=features,
     )

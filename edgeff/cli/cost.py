@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -39,6 +39,7 @@ def command(
     replay: Replay | None,
     numeric: str | None,
     calibrate: str | None,
+    choices: Mapping[str, str],
     features: str | None,
     changes: Sequence[tuple[str, str]],
     as_json: bool,
@@ -65,6 +66,7 @@ def command(
         replay=replay,
         changes=changes,
         calibrate=calibrate,
+        choices=choices,
         seed=seed,
         features=features,
     )

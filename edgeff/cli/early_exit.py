@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from edgeff.cli.models import load_model, load_task, split_seed
-from edgeff.cli.options import Real, common
+from edgeff.cli.models import find_task, load_model, load_task, split_seed
+from edgeff.cli.options import Real, common, target_column
 from edgeff.cli.terminal import percent, print_json, print_table, progress
 from edgeff.errors import BadInput, Unsupported
 
@@ -22,8 +23,9 @@ from edgeff.errors import BadInput, Unsupported
     show_default=True,
     help="A threshold is the mean of the training margins minus this many standard deviations; a larger number stops earlier.",
 )
+@target_column
 @common
-def command(model: str, task: str, deviations: float, as_json: bool, seed: int | None) -> None:
+def command(model: str, task: str, deviations: float, choices: Mapping[str, str], as_json: bool, seed: int | None) -> None:
     """Let each sample stop at the first layer that is certain of its class, and compare that with the whole network.
 
     For rules whose layers predict on their own, such as Forward-Forward with probing. Thresholds come from training data; no label of a
@@ -41,7 +43,8 @@ def command(model: str, task: str, deviations: float, as_json: bool, seed: int |
         raise BadInput(f"model '{model}'", got="no known rule", allowed="one trained by edgeff")
     if loaded.network.input_quant is not None:
         raise Unsupported("an early exit", got=loaded.network.numeric, allowed="float32", next_step="use the float model")
-    data = load_task(task, split_seed(loaded, task, seed), loaded.network)
+    item = find_task(task, choices, loaded)
+    data = load_task(item, split_seed(loaded, item, seed), loaded.network)
     data.need("train")
     data.need("test")
     rule = find_rule(loaded.rule)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
 
-from edgeff.cli.models import load_model, load_task, split_seed
-from edgeff.cli.options import OneOf, common
+from edgeff.cli.models import find_task, load_model, load_task, split_seed
+from edgeff.cli.options import OneOf, common, target_column
 from edgeff.cli.terminal import measure_text, print_json, print_note, print_table, progress
 
 ENGINES = ("edgeff", "onnxruntime", "litert", "tflm", "c")
@@ -16,20 +18,22 @@ ENGINES = ("edgeff", "onnxruntime", "litert", "tflm", "c")
 @click.argument("task")
 @click.option("--split", type=OneOf("split", ("test", "train")), default="test", show_default=True, help="The part of the data.")
 @click.option("--engine", type=OneOf("engine", ENGINES), default="edgeff", show_default=True, help="What runs the model.")
+@target_column
 @common
-def command(model: str, task: str, split: str, engine: str, as_json: bool, seed: int | None) -> None:
+def command(model: str, task: str, split: str, engine: str, choices: Mapping[str, str], as_json: bool, seed: int | None) -> None:
     """Measure a model, float or int8, on a task, by the task's metric.
 
     The data are split by the seed of the model's training, so that test data stay unseen.
     """
-    from edgeff.bench.metrics import measured, metric_of
+    from edgeff.bench.metrics import measured
     from edgeff.cli.engines import outcome, runs_head
 
     loaded = load_model(model)
-    data = load_task(task, split_seed(loaded, task, seed), loaded.network)
+    item = find_task(task, choices, loaded)
+    data = load_task(item, split_seed(loaded, item, seed), loaded.network)
     x, labels, files = (data.x_test, data.y_test, data.files_test) if split == "test" else (data.x_train, data.y_train, None)
     data.need("test" if split == "test" else "train")
-    metric = metric_of(task)
+    metric = item.metric
     with progress(f"{engine} on {task}") as report:
         result = outcome(engine, loaded, x, report)
     right = float((result.best == labels).mean())

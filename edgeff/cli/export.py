@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -60,6 +60,7 @@ def command(
     replay: Replay | None,
     numeric: str | None,
     calibrate: str | None,
+    choices: Mapping[str, str],
     features: str | None,
     changes: Sequence[tuple[str, str]],
     out: Path,
@@ -70,7 +71,7 @@ def command(
     if form == "c":
         check_output_folder(out)
         formats = Formats(numeric, train_layers, tail_numeric, replay)
-        _c(load_model(model), model, with_training, rule, prefix, board, formats, calibrate, features, changes, out, as_json, seed)
+        _c(load_model(model), model, with_training, rule, prefix, board, formats, calibrate, choices, features, changes, out, as_json, seed)
         return
     check_output_file(out, f".{form}")
     if with_training and form == "tflite":
@@ -82,7 +83,7 @@ def command(
         if given := [name for name, value in of_c.items() if value]:
             raise BadInput(f"option {given[0]}", got="an export to onnx", allowed="--to c")
         formats = Formats(numeric, train_layers, tail_numeric, replay)
-        _training_graphs(load_model(model), rule, formats, calibrate, features, changes, out, as_json, seed)
+        _training_graphs(load_model(model), rule, formats, calibrate, choices, features, changes, out, as_json, seed)
         return
     options = {
         "--rule": rule,
@@ -92,6 +93,7 @@ def command(
         "--tail-numeric": tail_numeric,
         "--replay": replay,
         "--calibrate": calibrate,
+        "--data": choices,
         "--features": features,
         "--set": changes,
     }
@@ -119,6 +121,7 @@ def _deployment(
     learns: str | None,
     formats: Formats,
     calibrate: str | None,
+    choices: Mapping[str, str],
     features: str | None,
     changes: Sequence[tuple[str, str]],
     seed: int | None,
@@ -132,6 +135,7 @@ def _deployment(
         replay=formats.replay,
         changes=changes,
         calibrate=calibrate,
+        choices=choices,
         seed=seed,
         features=features,
     )
@@ -142,6 +146,7 @@ def _training_graphs(
     rule: str | None,
     formats: Formats,
     calibrate: str | None,
+    choices: Mapping[str, str],
     features: str | None,
     changes: Sequence[tuple[str, str]],
     out: Path,
@@ -151,7 +156,7 @@ def _training_graphs(
     from edgeff.formats.onnx.training import infer_path, training_graphs, write_model
 
     learns = rule_of(_rule(model, True, rule), formats.train_layers, model.network)
-    deployment = _deployment(model, learns, formats, calibrate, features, changes, seed)
+    deployment = _deployment(model, learns, formats, calibrate, choices, features, changes, seed)
     graphs, beside = training_graphs(deployment.program, deployment.settings), infer_path(out)
     with new_file(out) as learn, new_file(beside) as infer:
         write_model(graphs.learn, learn)
@@ -172,6 +177,7 @@ def _c(
     board: str | None,
     formats: Formats,
     calibrate: str | None,
+    choices: Mapping[str, str],
     features: str | None,
     changes: Sequence[tuple[str, str]],
     out: Path,
@@ -187,7 +193,7 @@ def _c(
     check_folder(out, prefix)
     learns = rule_of(_rule(model, with_training, rule), formats.train_layers, model.network)
     machine = load_board(board) if board else None
-    deployment = _deployment(model, learns, formats, calibrate, features, changes, seed)
+    deployment = _deployment(model, learns, formats, calibrate, choices, features, changes, seed)
     if machine:
         from edgeff.device.simulate import require_fit
 
@@ -228,10 +234,11 @@ def example_samples(model: Model, deployment: Deployment, seed: int | None) -> t
 
     Also None if the program starts from the raw samples of a task, which the loaded task has already turned into features.
     """
-    if model.task is None or deployment.network.input_shape != model.network.input_shape:
+    task = model.trained_on
+    if task is None or deployment.network.input_shape != model.network.input_shape:
         return None, None
     try:
-        data = load_task(model.task, model.seed if seed is None else seed, model.network)
+        data = load_task(task, model.seed if seed is None else seed, model.network)
     except BadInput:
         return None, None
     return deployment.inputs(data.x_test[:EXAMPLE_SAMPLES]), data.y_test[:EXAMPLE_SAMPLES]

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from edgeff.ir import Network, Program
     from edgeff.program.deploy import Deployment
     from edgeff.program.lower import Replay
-    from edgeff.tasks import Data
+    from edgeff.tasks import Data, Task
+    from edgeff.tasks.own import Known
 
 
 @dataclass(frozen=True)
 class Model:
     """A network and its metadata: the task and the rule of its training (None: unknown), the seed of both, the settings.
 
+    ``task`` is the name of a registered task, or the path of the user's own data, of which the metadata say how they were read.
     ``fresh``: it has no file; its parameters were drawn from the seed.
     """
 
@@ -34,6 +36,28 @@ class Model:
     seed: int
     settings: Mapping[str, Any]
     fresh: bool = False
+
+    @property
+    def own(self) -> Known | None:
+        """What the file says of the user's own data that the model was trained on; None for a registered task or an unknown one."""
+        from edgeff.tasks.own import Known
+
+        return Known.of(self.network.metadata)
+
+    @property
+    def trained_on(self) -> Task | None:
+        """The task of its training: None if it is unknown, or its own data are no longer where they were, or have changed."""
+        from edgeff import registry
+        from edgeff.tasks.own import own_data
+
+        if self.task is None or self.task in registry.tasks:
+            return None if self.task is None else registry.tasks[self.task]
+        try:
+            task = own_data(self.task, {}, self.own)
+            gone = task.unseen
+        except (BadInput, OSError):
+            return None
+        return None if gone else task
 
     @property
     def predicts_by_rule(self) -> bool:
@@ -83,13 +107,15 @@ def load_model(path: str | Path) -> Model:
     from edgeff import registry
     from edgeff.formats import load
     from edgeff.rules import is_rule
+    from edgeff.tasks.own import Known
 
     network = load(path)
     known = network.metadata
+    own = Known.of(known)
     task, rule, seed, settings = (known.get(key) for key in ("task", "rule", "seed", "settings"))
     return Model(
         network,
-        task if isinstance(task, str) and task in registry.tasks else None,
+        task if isinstance(task, str) and task in registry.tasks else own.path if own else None,
         rule if isinstance(rule, str) and is_rule(rule) else None,
         seed if type(seed) is int and 0 <= seed <= LARGEST_SEED else 0,
         settings if isinstance(settings, Mapping) else {},
@@ -113,35 +139,60 @@ def load_model_or_network(text: str, seed: int | None = None) -> Model:
     return Model(network, None, None, seed or 0, {}, fresh=True)
 
 
-def split_seed(model: Model, task: str, seed: int | None) -> int:
+def find_task(text: str, choices: Mapping[str, str], model: Model | None = None) -> Task:
+    """The registered task called ``text``, else the user's own data at that path.
+
+    Args: ``choices``, how to read own data (``--data``); ``model``, whose file says how else, and whose classes and columns the data then
+    have. Raises BadInput for neither of the two, and for choices beside a registered task.
+    """
+    from edgeff import registry
+    from edgeff.tasks.own import ALLOWED, is_path, own_data
+
+    if text in registry.tasks:
+        if choices:
+            step = f"leave it out, or write ./{text} for a folder of that name"
+            raise BadInput("option --data", got=f"the registered task {text}", allowed="with your own data", next_step=step)
+        task: Task = registry.tasks[text]
+        return task
+    if not is_path(text):
+        allowed = f"{', '.join(registry.tasks)}, or the path of your own data: {ALLOWED}"
+        raise BadInput("unknown task", got=repr(text), allowed=allowed, next_step="see `edgeff list tasks`")
+    return own_data(text, choices, model.own if model else None)
+
+
+def split_seed(model: Model, task: Task, seed: int | None) -> int:
     """The seed that splits the task's data: by default the model's. Another one prints a note, since it mixes training and test data."""
-    if seed is not None and seed != model.seed and task == model.task:
-        print_note(f"seed {seed} splits {task} differently from seed {model.seed} of the model's training: it may have seen test samples")
+    if seed is not None and seed != model.seed and task.name == model.task:
+        print_note(
+            f"seed {seed} splits {task.name} differently from seed {model.seed} of the model's training: it may have seen test samples"
+        )
     return model.seed if seed is None else seed
 
 
-def load_task(task: str, seed: int, network: Network | None = None) -> Data:
-    """The data of a task, split by ``seed``. Raises BadInput for an unknown task, and if ``network`` does not fit it."""
-    from edgeff import registry
+def load_task(task: Task, seed: int, network: Network | None = None, *, outputs: bool = True) -> Data:
+    """The data of a task, split by ``seed``, in the shape that ``network`` reads: flattened, or without axes of length 1, where need be.
 
-    data: Data = registry.tasks[task].load(seed)
-    if network is not None:
-        _check_fits(network, task, data)
-    return data
+    Raises BadInput if the network does not fit them; without ``outputs`` only its input is compared.
+    """
+    from math import prod
 
-
-def _check_fits(network: Network, task: str, data: Data) -> None:
-    from edgeff import registry
     from edgeff.networks import reproduces_input
 
+    data = task.load(seed)
+    if network is None:
+        return data
     step = "choose a network that fits the task"
-    if tuple(network.input_shape) != tuple(data.input_shape):
-        raise BadInput("network input", got=network.input_shape, allowed=f"{data.input_shape}, that of task {task}", next_step=step)
-    if reproduces_input(network) and registry.tasks[task].metric != "accuracy":
-        return
-    if network.layers[-1].shape != (len(data.classes),):
-        allowed = f"({len(data.classes)},), the classes of task {task}"
+    wanted, given = tuple(network.input_shape), tuple(data.input_shape)
+    same_axes = [size for size in wanted if size != 1] == [size for size in given if size != 1]
+    if wanted != given and (prod(wanted) != prod(given) or not (len(wanted) == 1 or same_axes)):
+        raise BadInput("network input", got=wanted, allowed=f"{given}, that of task {task.name}", next_step=step)
+    rebuilds = reproduces_input(network) and task.metric != "accuracy"
+    if outputs and not rebuilds and network.layers[-1].shape != (len(data.classes),):
+        allowed = f"({len(data.classes)},), the classes of task {task.name}"
         raise BadInput("network output", got=network.layers[-1].shape, allowed=allowed, next_step=step)
+    if wanted == given:
+        return data
+    return replace(data, x_train=data.x_train.reshape(-1, *wanted), x_test=data.x_test.reshape(-1, *wanted))
 
 
 def rule_of(rule: str | None, chosen: str, network: Network) -> str | None:
@@ -174,6 +225,7 @@ def make_deployment(
     replay: Replay | None = None,
     changes: Iterable[tuple[str, str]] = (),
     calibrate: str | None = None,
+    choices: Mapping[str, str] | None = None,
     seed: int | None = None,
     data: Data | None = None,
     features: str | None = None,
@@ -183,7 +235,8 @@ def make_deployment(
     ``numeric`` is by default the model's own and ``seed`` the model's; ``tail_numeric`` is that of the layers that the last rule of a
     composition trains, or without a rule of ``train_layers``; ``replay`` is a ring of samples to learn from again; ``changes`` are settings
     of the rule for the device, as strings. With ``features``, the name of a task, the program starts from the task's raw samples. A float
-    model is quantised on ``data``, or on the task ``calibrate``, by default that of its metadata. Raises BadInput and Unsupported as
+    model is quantised on ``data``, or on the task ``calibrate`` (own data are read by ``choices``), by default that of its metadata.
+    Raises BadInput and Unsupported as
     ``edgeff.deploy`` does; BadInput for settings without a rule, or if there is nothing to calibrate on.
     """
     from edgeff.ir import Headroom
@@ -211,39 +264,43 @@ def make_deployment(
         if model.fresh and calibrate is None and data is None:
             x = random_inputs(model.network, seed)
         else:
-            x = (data or _calibration(model, learned if numbers == "float32" else numbers, calibrate, seed)).x_train
+            x = (data or _calibration(model, learned if numbers == "float32" else numbers, calibrate, choices or {}, seed)).x_train
     headroom = None if rule else Headroom()
     target = "input" if reproduces_input(model.network) else "class"
     options: dict[str, Any] = {"rule": used, "changes": chosen, "seed": seed, "target": target}
     options |= {"numeric": numbers, "tail_numeric": tail_numeric, "replay": replay}
     deployment = deploy(model.network, x, headroom=headroom, **options)
     if features is not None:
-        network = _from_samples(deployment.network, features)
+        network = _from_samples(deployment.network, find_task(features, choices or {}, model))
         deployment = deploy(network, **options)
     return deployment if rule or used is None else replace(deployment, program=inference_only(deployment.program))
 
 
-def _from_samples(network: Network, task: str) -> Network:
+def _from_samples(network: Network, task: Task) -> Network:
     """``network`` after the layer that computes the features of ``task`` from its raw samples; BadInput for a task without features."""
     from edgeff import registry
     from edgeff.ops.mfcc import with_features
+    from edgeff.tasks.own import OwnData
 
-    item = registry.tasks[task]
-    attrs, samples = getattr(item, "features", None), getattr(item, "samples", None)
+    if isinstance(task, OwnData):
+        task.load()  # its recordings say at which rate they are
+    attrs, samples = getattr(task, "features", None), getattr(task, "samples", None)
     if attrs is None or samples is None:
         names = [name for name, other in registry.tasks.items() if hasattr(other, "features")]
-        raise BadInput("option --features", got=repr(task), allowed=", ".join(names))
+        allowed = f"{', '.join(names)}, or a folder of your own recordings"
+        raise BadInput("option --features", got=repr(task.name), allowed=allowed)
     return with_features(network, attrs, samples)
 
 
-def _calibration(model: Model, numeric: str, calibrate: str | None, seed: int) -> Data:
+def _calibration(model: Model, numeric: str, calibrate: str | None, choices: Mapping[str, str], seed: int) -> Data:
     from edgeff import registry
 
-    task = calibrate or model.task
+    task = find_task(calibrate, choices, model) if calibrate else model.trained_on
     if task is None:
-        step = "name the task: --calibrate TASK"
-        raise BadInput(f"quantising to {numeric}", got="a model without a known task", allowed=", ".join(registry.tasks), next_step=step)
-    return load_task(task, seed, model.network if calibrate is None else None)
+        allowed = f"{', '.join(registry.tasks)}, or the path of your own data"
+        got = f"a model trained on {model.task}, which is not here as it was" if model.task else "a model without a known task"
+        raise BadInput(f"quantising to {numeric}", got=got, allowed=allowed, next_step="name the task: --calibrate TASK")
+    return load_task(task, seed, model.network, outputs=calibrate is None)
 
 
 def inference_only(program: Program) -> Program:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -175,8 +176,38 @@ def changes(function: F) -> F:
     return click.option("--set", "changes", type=Change(), multiple=True, help="A setting of the rule. May be repeated.")(function)
 
 
+def data(function: F) -> F:
+    """A command with ``--data key=value``, how a user's own data are read: ``choices``, a mapping of strings."""
+
+    @wraps(function)
+    def taking_choices(*arguments: Any, data_changes: Sequence[tuple[str, str]], **options: Any) -> Any:
+        return function(*arguments, choices=dict(data_changes), **options)
+
+    text = "How your own data are read, such as rate=16000; see docs/your_data.md. May be repeated. [default: as the model's were]"
+    return click.option("--data", "data_changes", type=Change(), multiple=True, help=text)(taking_choices)  # type: ignore[return-value]
+
+
+def target_column(function: F) -> F:
+    """A command with ``--target`` and ``--groups``, short for two of the ``choices`` of ``data``, which it has too."""
+
+    @wraps(function)
+    def taking_names(*arguments: Any, target_name: str | None, groups_name: str | None, choices: dict[str, str], **options: Any) -> Any:
+        named = {"target": target_name, "groups": groups_name}
+        chosen = choices | {name: value for name, value in named.items() if value is not None}
+        return function(*arguments, choices=chosen, **options)
+
+    named: Any = data(taking_names)
+    for option in (
+        click.option("--groups", "groups_name", metavar="NAME", help="The column or array of groups, of which whole ones test."),
+        click.option("--target", "target_name", metavar="NAME", help="The column or array to learn, of your own .csv or .npz."),
+    ):
+        named = option(named)
+    return named
+
+
 def numeric(function: F) -> F:
-    """A command with ``--numeric`` (None unless given) and ``--calibrate``, for float models to be run in integers."""
+    """A command with ``--numeric`` (None unless given), ``--calibrate`` and ``--data``, for float models to be run in integers."""
+    function = data(function)
     for option in (
         click.option(
             "--calibrate", metavar="TASK", help="The task on which a float model is quantised. [default: the one it was trained on]"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ def command(
     replay: Replay | None,
     numeric: str | None,
     calibrate: str | None,
+    choices: Mapping[str, str],
     features: str | None,
     changes: Sequence[tuple[str, str]],
     toolchain: str | None,
@@ -74,6 +75,7 @@ def command(
         replay=replay,
         changes=changes,
         calibrate=calibrate,
+        choices=choices,
         seed=seed,
         features=features,
     )

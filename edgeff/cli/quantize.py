@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeff.cli.models import Model, load_model, load_task
-from edgeff.cli.options import OneOf, common, output_model
+from edgeff.cli.models import Model, find_task, load_model, load_task
+from edgeff.cli.options import OneOf, common, output_model, target_column
 from edgeff.cli.outputs import new_file
 from edgeff.cli.terminal import measure_text, percent, print_json, print_line, print_note, print_table, progress
 from edgeff.errors import BadInput, Unsupported
@@ -28,13 +29,22 @@ WORRYING_LOSS = 0.05
 @click.option("--numeric", type=OneOf("numeric", ("int8", "int16")), default="int8", show_default=True, help="The integer format.")
 @click.option("--per-channel/--per-tensor", default=None, help="Weight scales; only per-tensor ones can learn. [default: TFLite's]")
 @click.option("--rule", help="Leave room for learning with this rule on the device. [default: inference only]")
+@target_column
 @output_model
 @common
 def command(
-    model: str, calibrate: str, numeric: Any, per_channel: bool | None, rule: str | None, out: Path, as_json: bool, seed: int | None
+    model: str,
+    calibrate: str,
+    numeric: Any,
+    per_channel: bool | None,
+    rule: str | None,
+    choices: Mapping[str, str],
+    out: Path,
+    as_json: bool,
+    seed: int | None,
 ) -> None:
     """Quantise a float model after its training, calibrated on a task's training data."""
-    from edgeff.bench.metrics import SHARES, measured, metric_of
+    from edgeff.bench.metrics import SHARES, measured
     from edgeff.cli.engines import outcome
     from edgeff.formats.onnx.writer import write_onnx
     from edgeff.program.quantize import quantize
@@ -44,7 +54,8 @@ def command(
         step = f"keep the float model and pass --numeric {numeric} to export, build, profile or simulate"
         raise Unsupported(f"a model file in {numeric}", got="no form for it in ONNX", allowed="int8", next_step=step)
     loaded = load_model(model)
-    data = load_task(calibrate, loaded.seed if seed is None else seed, loaded.network)
+    item = find_task(calibrate, choices, loaded)
+    data = load_task(item, loaded.seed if seed is None else seed, loaded.network)
     room = _headroom(loaded, rule, numeric)
     learning = [layer.name for layer in find_rule(rule).learns(loaded.network)] if rule else []
     network = quantize(
@@ -54,7 +65,7 @@ def command(
     with new_file(out) as path:
         write_onnx(network, path)
         x, labels = data.x_train[:CHECKED_SAMPLES], data.y_train[:CHECKED_SAMPLES]
-        metric = metric_of(calibrate)
+        metric: str = item.metric
         if metric == "auc" and len(set(labels.tolist())) < 2:
             metric = "mse"  # an autoencoder's training part has only normal samples
         measures = {}

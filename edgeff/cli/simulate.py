@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from edgeff.cli.models import load_model, load_task, make_deployment, rule_of, split_seed
+from edgeff.cli.models import find_task, load_model, load_task, make_deployment, rule_of, split_seed
 from edgeff.cli.options import Whole, changes, common, numeric, replay, tail, target
 from edgeff.cli.terminal import percent, print_json, print_line, print_table, stages
 
@@ -44,6 +44,7 @@ def command(
     replay: Replay | None,
     numeric: str | None,
     calibrate: str | None,
+    choices: Mapping[str, str],
     changes: Sequence[tuple[str, str]],
     target: str | None,
     as_json: bool,
@@ -58,8 +59,9 @@ def command(
     machine = load_board(board)
     choose_target(machine, target)
     loaded = load_model(model)
-    seed = split_seed(loaded, task, seed)
-    data = load_task(task, seed, loaded.network)
+    item = find_task(task, choices if calibrate is None else {}, loaded)
+    seed = split_seed(loaded, item, seed)
+    data = load_task(item, seed, loaded.network)
     given = data if calibrate is None else None
     learns = rule_of(rule, train_layers, loaded.network)
     deployment = make_deployment(
@@ -70,6 +72,7 @@ def command(
         replay=replay,
         changes=changes,
         calibrate=calibrate,
+        choices=choices,
         seed=seed,
         data=given,
     )

@@ -40,6 +40,7 @@ def command(
     replay: Replay | None,
     numeric: str | None,
     calibrate: str | None,
+    choices: Mapping[str, str],
     features: str | None,
     changes: Sequence[tuple[str, str]],
     out: Path | None,
@@ -66,7 +67,14 @@ def command(
             "--tail-numeric": tail_numeric,
             "--replay": replay,
         }
-        options |= {"--numeric": numeric, "--calibrate": calibrate, "--features": features, "--set": changes, "--out": out}
+        options |= {
+            "--numeric": numeric,
+            "--calibrate": calibrate,
+            "--data": choices,
+            "--features": features,
+            "--set": changes,
+            "--out": out,
+        }
         if given := [name for name, value in options.items() if value]:
             raise BadInput(f"option {given[0]}", got="no model file" if model is None else f"the folder '{model}'", allowed="a model file")
         models = {} if model is None else learned_in(Path(model))
@@ -84,6 +92,7 @@ def command(
             replay=replay,
             changes=changes,
             calibrate=calibrate,
+            choices=choices,
             seed=seed,
             features=features,
         )

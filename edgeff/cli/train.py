@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from edgeff.cli.options import Whole, changes, common, output_model
+from edgeff.cli.options import Whole, changes, common, output_model, target_column
 from edgeff.cli.outputs import new_file
 from edgeff.cli.terminal import measure_text, print_json, print_line, print_table, progress
 
@@ -24,6 +24,7 @@ RETRIES = 3
 @click.option("--loss", type=click.Choice(["cross-entropy", "mse"]), default="cross-entropy", show_default=True, help="mse: no softmax.")
 @click.option("--bias/--no-bias", default=False, show_default=True, help="Biases in the layers of a dense list.")
 @click.option("--retry", is_flag=True, help=f"Begin again at a quarter of the rate, up to {RETRIES} times, where training diverges.")
+@target_column
 @changes
 @output_model
 @common
@@ -35,6 +36,7 @@ def command(
     loss: str,
     bias: bool,
     retry: bool,
+    choices: Mapping[str, str],
     changes: Sequence[tuple[str, str]],
     out: Path,
     as_json: bool,
@@ -44,9 +46,8 @@ def command(
 
     The accuracy on the test data is measured once, at the end.
     """
-    from edgeff import registry
-    from edgeff.bench.metrics import measured, metric_of
-    from edgeff.cli.models import load_task
+    from edgeff.bench.metrics import measured
+    from edgeff.cli.models import find_task, load_task
     from edgeff.formats import conventions
     from edgeff.formats.onnx.writer import write_onnx
     from edgeff.formats.operators import writers
@@ -56,7 +57,8 @@ def command(
     from edgeff.train.loop import train
 
     seed = seed or 0
-    item, data = registry.tasks[task], load_task(task, seed)
+    item = find_task(task, choices)
+    data = load_task(item, seed)
     settings = find_rule(rule).settings
     settings = replace(settings, **recipe(network, rule))
     settings = settings.changed(dict(changes) | ({"epochs": str(epochs)} if epochs else {}))
@@ -66,8 +68,8 @@ def command(
     writers(prepared, "onnx", "ONNX")  # before training: that it can be written
     conventions.check(prepared)
     with progress(f"{rule} on {task}") as report:
-        trained = train(data, plain, rule, settings, seed, report, task, retries=RETRIES if retry else 0)
-    metric = metric_of(task)
+        trained = train(data, plain, rule, settings, seed, report, item, retries=RETRIES if retry else 0)
+    metric = item.metric
     parts = {"train": (data.x_train, data.y_train, None), "test": (data.x_test, data.y_test, data.files_test)}
     if metric == "auc" and item.target == "input":
         del parts["train"]  # an autoencoder is trained on normal samples only

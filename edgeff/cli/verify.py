@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ def command(
     replay: Replay | None,
     numeric: str | None,
     calibrate: str | None,
+    choices: Mapping[str, str],
     board: str | None,
     as_json: bool,
     seed: int | None,
@@ -64,6 +66,7 @@ def command(
             tail_numeric=tail_numeric,
             replay=replay,
             calibrate=calibrate,
+            choices=choices,
             seed=seed,
         ).network
     learns = rule or (_rule(loaded) if network is loaded.network else None)
@@ -103,8 +106,8 @@ def _samples(model: Model, seed: int | None) -> Array:
     from edgeff.ops import raw_input
     from edgeff.program.quantize import QMAX
 
-    if model.task is not None:
-        return load_task(model.task, _seed(model, seed), model.network).x_test[:SAMPLES]
+    if (task := model.trained_on) is not None:
+        return load_task(task, _seed(model, seed), model.network).x_test[:SAMPLES]
     network, rng = model.network, np.random.default_rng(_seed(model, seed))
     size = (SAMPLES, *network.input_shape)
     if network.input_quant is None or raw_input(network):

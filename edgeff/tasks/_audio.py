@@ -20,7 +20,7 @@ from edgeff.errors import BadInput
 from edgeff.ir import Array
 
 LONGEST_SECONDS = 120
-_BREAKAGES = (wave.Error, EOFError, struct.error, ValueError, ArithmeticError, RuntimeError, OSError)
+BREAKAGES = (wave.Error, EOFError, struct.error, ValueError, ArithmeticError, RuntimeError, OSError)
 
 
 def read_wav(source: Path | bytes, rate: int, name: str = "") -> Array:
@@ -37,7 +37,7 @@ def read_wav(source: Path | bytes, rate: int, name: str = "") -> Array:
                 got = f"{form[0]} channels of {8 * form[1]} bits at {form[2]} Hz"
                 raise BadInput(what, got=got, allowed=f"1 channel of 16 bits at {rate} Hz")
             raw = file.readframes(min(file.getnframes(), LONGEST_SECONDS * rate + 1))
-    except _BREAKAGES as error:
+    except BREAKAGES as error:
         raise BadInput(what, got=str(error) or type(error).__name__, allowed="a wav file of 16-bit PCM") from None
     samples = np.frombuffer(raw[: len(raw) // 2 * 2], "<i2").astype(np.int16)
     if not 1 <= len(samples) <= LONGEST_SECONDS * rate:

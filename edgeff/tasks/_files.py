@@ -240,8 +240,9 @@ def _bar(name: str) -> Any:
 
 # ------------------------------------------------------------------ arrays
 
-_DAMAGES = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError)
-_MORE_DAMAGES = (tokenize.TokenError, SyntaxError, TypeError, OverflowError, MemoryError, IndexError)
+_FILE_DAMAGES = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError)
+DAMAGES = (*_FILE_DAMAGES, tokenize.TokenError, SyntaxError, TypeError, OverflowError, MemoryError, IndexError)
+"""What reading a damaged .npz may raise."""
 
 
 def read_arrays(path: Path, wanted: Wanted) -> dict[str, Array]:
@@ -255,7 +256,7 @@ def read_arrays(path: Path, wanted: Wanted) -> dict[str, Array]:
             return {name: _read_array(path, archive, name, *fits) for name, fits in wanted.items()}
     except BadInput:
         raise
-    except (*_DAMAGES, *_MORE_DAMAGES) as error:
+    except DAMAGES as error:
         got = str(error) or type(error).__name__
         raise BadInput(f"data file {path}", got=got, allowed="an .npz file without pickled objects") from None
 

@@ -159,7 +159,7 @@ def train(
     settings: Any = None,
     seed: int = 0,
     progress: Progress | None = None,
-    task: str = "",
+    task: Task | str = "",
     augment: Augment | None = None,
     retries: int = 0,
 ) -> Trained:
@@ -168,13 +168,14 @@ def train(
     Warns (``edgeff.errors.Doubtful``) before a rule trains what it is not known to, and of a run that ended at chance or below the frozen
     control, with the likely cause; both are in ``doubts`` of the result.
 
-    Args: ``task``, the data's registered task: it defines what the network learns to output and how samples are augmented, unless
-    ``augment`` is given; ``retries``, how often a run that diverges is started again at a quarter of its rate. Raises BadInput for data
-    without a training part; Diverged.
+    Args: ``task``, the data's task or its registered name: it defines what the network learns to output and how samples are augmented,
+    unless ``augment`` is given; ``retries``, how often a run that diverges is started again at a quarter of its rate. Raises BadInput
+    for data without a training part; Diverged.
     """
     rule = find_rule(rule_name)
     settings = settings or rule.settings
-    item: Task | None = registry.tasks[task] if task in registry.tasks else None  # noqa: SIM401 (a registry refuses unknown names)
+    item: Task | None = task if isinstance(task, Task) else registry.tasks[task] if task in registry.tasks else None  # noqa: SIM401
+    task = item.name if item is not None else str(task)
     if not len(data.x_train):
         why = str(data.metadata.get("training", "none"))
         raise BadInput(f"training on {task}", got=f"no training part ({why})", allowed="a task with samples to train on")

@@ -1,0 +1,158 @@
+"""A user's own data where a task is named: an .npz, a .csv, or a folder of one folder a class with recordings or pictures.
+
+A path comes in with the settings of ``Options``; a ``Task`` goes out, whose data say in their metadata under ``own`` how they were read. A
+model's file keeps that, so later commands read the same data, or new data of the same form, without being told again. Every sample is
+checked; what is wrong ends in one line, what is doubtful is a note.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeff.errors import BadInput, Unsupported
+from edgeff.ir import Array
+from edgeff.tasks import Data, Task
+from edgeff.tasks.own.arrays import read_npz
+from edgeff.tasks.own.folders import class_files, read_folder
+from edgeff.tasks.own.labels import as_classes, check_classes, check_inputs, holds_values, split
+from edgeff.tasks.own.options import AUTO, Options
+from edgeff.tasks.own.samples import Samples
+from edgeff.tasks.own.tables import read_table
+
+SUFFIXES = (".npz", ".csv")
+ALLOWED = ".npz, .csv, or a folder of one folder for each class"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a model's file says of the data it was trained on: the path as given, the settings, the inputs' and the classes' names, and
+    the fingerprint of the file or folder.
+    """
+
+    path: str
+    options: Options
+    columns: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    fingerprint: str = ""
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any]) -> Known | None:
+        """Of a model's metadata, which may hold anything; None where it says nothing of own data."""
+        data = metadata.get("data")
+        own = data.get("own") if isinstance(data, Mapping) else None
+        if not isinstance(own, Mapping) or not isinstance(own.get("path"), str):
+            return None
+        columns, classes = _words(own.get("columns")), _words(metadata.get("classes"))
+        return cls(own["path"], Options.from_json(own.get("options")), columns, classes, str(own.get("fingerprint", "")))
+
+
+def _words(value: object) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else ()
+
+
+class OwnData(Task):
+    """The data at ``path``; ``known`` is what a model says of the data it was trained on, whose form these then have."""
+
+    def __init__(self, path: Path, options: Options, known: Known | None = None) -> None:
+        self.path, self.options, self.known = path, options, known
+        self.name, self.summary = str(path), f"your own data, {path}"
+        self.standardise = False
+
+    def read(self, *, labelled: bool = True) -> Samples:
+        """All samples as the file has them. Raises BadInput."""
+        if self.path.is_dir():
+            samples = read_folder(self.path, self.options)
+        elif self.path.suffix.lower() == ".csv":
+            samples = read_table(self.path, self.options, self.known.columns if self.known else (), labelled=labelled)
+        else:
+            samples = read_npz(self.path, self.options, labelled=labelled)
+        return samples
+
+    def load(self, seed: int = 0) -> Data:
+        samples, what = self.read(), str(self.path)
+        labels = samples.labels
+        if labels is None:
+            raise BadInput(what, got="no labels", allowed="a label for each sample")
+        if holds_values(labels, self.options):
+            step = "for classes: --data kind=class, or name another column: --data target=NAME"
+            raise Unsupported(f"the target of {what}", got="numbers of many values", allowed="classes", next_step=step)
+        y, classes = as_classes(labels, samples.classes, self.known.classes if self.known else (), what)
+        test = samples.test if samples.test is not None else split(y, samples.groups, len(y), self.options, seed, what)
+        if self.known is None:
+            check_classes(y, test, classes, what)
+            check_inputs(samples.x, test, samples.columns)
+        train = np.random.default_rng([seed, 5]).permutation(np.flatnonzero(~test))
+        self.input_shape, self.classes = samples.x.shape[1:], classes
+        self.standardise = samples.numbers if self.options.standardise == AUTO else self.options.standardise == "yes"
+        if samples.recipe is not None:
+            self.features, self.samples = samples.recipe, samples.clip
+        x_train = samples.x[train]
+        metadata: dict[str, Any] = {
+            "inputs": samples.inputs,
+            "range": [float(x_train.min()), float(x_train.max())],
+            "split": _split_text(samples, test, self.options),
+            "own": {
+                "path": str(self.path),
+                "options": self.options.to_json(),
+                "columns": [*samples.columns],
+                "fingerprint": fingerprint(self.path),
+            },
+        }
+        if samples.recipe is not None:
+            metadata |= {"features": dict(samples.recipe), "samples": samples.clip}
+        return Data(x_train, y[train], samples.x[test], y[test], classes, metadata)
+
+    @property
+    def unseen(self) -> bool:
+        """Whether these are other data than those that the model was trained on, so that all of them test."""
+        return self.known is not None and fingerprint(self.path) != self.known.fingerprint
+
+
+def _split_text(samples: Samples, test: Array, options: Options) -> str:
+    if samples.test is not None:
+        return "as the file states"
+    if samples.groups is not None:
+        return f"{options.groups} {', '.join(sorted(set(samples.groups[test].tolist()))[:20])} test"
+    return f"{options.test:.0%} of each class test, drawn by the seed"
+
+
+def is_path(text: str) -> bool:
+    """Whether ``text`` names a file or folder of data rather than a task.
+
+    >>> is_path("sensor.csv"), is_path("digits")
+    (True, False)
+    """
+    return Path(text).suffix.lower() in SUFFIXES or "/" in text or "\\" in text or Path(text).exists()
+
+
+def own_data(text: str, changes: Mapping[str, str], known: Known | None = None) -> OwnData:
+    """The data at the path ``text``, read by the settings ``changes``, else as ``known`` says, else by their defaults.
+
+    Raises BadInput where there are none, or of another kind.
+    """
+    path = Path(text)
+    options = (known.options if known else Options()).changed(changes)
+    if not path.exists():
+        raise BadInput(f"data '{text}'", got="no such file or folder", allowed=ALLOWED)
+    if not path.is_dir() and (path.suffix.lower() not in SUFFIXES or not path.is_file()):
+        raise BadInput(f"data '{text}'", got=f"the suffix {path.suffix}" if path.suffix else "a file without a suffix", allowed=ALLOWED)
+    return OwnData(path, options, known)
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of a file, or of the names and sizes of the files in a folder."""
+    made = hashlib.sha256()
+    if path.is_dir():
+        for file, name in class_files(path):
+            made.update(f"{name}/{file.name} {file.stat().st_size}\n".encode())
+    else:
+        with path.open("rb") as stream:
+            for part in iter(lambda: stream.read(1 << 20), b""):
+                made.update(part)
+    return made.hexdigest()
