@@ -14,6 +14,7 @@ from edgeff.errors import BadInput
 COMMANDS: Mapping[str, str] = {
     "demo": "demo",
     "list": "list_",
+    "tune": "tune",
     "train": "train",
     "import": "import_",
     "quantize": "quantize",

@@ -25,6 +25,7 @@ RETRIES = 3
 @click.option("--bias/--no-bias", default=False, show_default=True, help="Biases in the layers of a dense list.")
 @click.option("--retry", is_flag=True, help=f"Begin again at a quarter of the rate, up to {RETRIES} times, where training diverges.")
 @target_column
+@click.option("--settings-from", metavar="FILE", type=click.Path(path_type=Path), help="Settings that `edgeff tune` chose for the rule.")
 @changes
 @output_model
 @common
@@ -37,6 +38,7 @@ def command(
     bias: bool,
     retry: bool,
     choices: Mapping[str, str],
+    settings_from: Path | None,
     changes: Sequence[tuple[str, str]],
     out: Path,
     as_json: bool,
@@ -47,6 +49,7 @@ def command(
     The accuracy on the test data is measured once, at the end.
     """
     from edgeff.bench.metrics import measured
+    from edgeff.bench.tuning_file import chosen_settings
     from edgeff.cli.models import find_task, load_task
     from edgeff.formats import conventions
     from edgeff.formats.onnx.writer import write_onnx
@@ -61,7 +64,8 @@ def command(
     data = load_task(item, seed)
     settings = find_rule(rule).settings
     settings = replace(settings, **recipe(network, rule))
-    settings = settings.changed(dict(changes) | ({"epochs": str(epochs)} if epochs else {}))
+    chosen = chosen_settings(settings_from, task, network, rule) if settings_from else {}
+    settings = settings.changed(chosen | dict(changes) | ({"epochs": str(epochs)} if epochs else {}))
     softmax = loss == "cross-entropy" and item.target == "class"
     plain = structure(network, softmax=softmax, bias=bias, input_shape=data.input_shape, classes=len(data.classes))
     prepared = canonical(find_rule(rule).prepare(initialised(plain, seed), settings, seed))

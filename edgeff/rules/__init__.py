@@ -80,6 +80,11 @@ class Settings:
             if getattr(self, name) < 1:
                 raise BadInput(f"setting {name}", got=getattr(self, name), allowed="1 or more")
 
+    @property
+    def searched(self) -> Mapping[str, float]:
+        """The settings to which the rule is sensitive, for ``edgeff tune``: each by a factor, up and down from its value here."""
+        return {"lr": 16.0}
+
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch on the host, counted from 0. Raises BadInput while ``lr`` or the steps' ``decay_epochs`` are open.
 
@@ -130,6 +135,10 @@ class FeedbackSettings(Settings):
             raise BadInput("setting feedback", got=repr(self.feedback), allowed="generated, stored")
         if not 0.0 < self.feedback_scale <= self.largest_scale:
             raise BadInput("setting feedback_scale", got=self.feedback_scale, allowed=f"above 0, at most {self.largest_scale:g}")
+
+    @property
+    def searched(self) -> Mapping[str, float]:
+        return {**super().searched, "feedback_scale": 5.0}
 
 
 def _parse(text: str, like: Any) -> Any:

@@ -52,6 +52,11 @@ class BlockSettings(CompetitiveSettings):
             if not -1000.0 <= getattr(self, name) <= 1000.0:
                 raise BadInput(f"setting {name}", got=getattr(self, name), allowed="-1000 to 1000")
 
+    @property
+    def searched(self) -> Mapping[str, float]:
+        own = super().searched
+        return own if self.goodness == "groups" else {"lr": own["lr"], "theta": 4.0}
+
 
 def pair_delta(h: Array, theta: float, sign: int) -> Array:
     """d loss / d h of n / 2 softplus(sign (theta - mean h^2)), sign 1 for the right label and -1 for a wrong one; h (B, n)."""

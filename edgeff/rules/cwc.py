@@ -40,6 +40,10 @@ class CompetitiveSettings(Settings):
             if not 0.0 < getattr(self, name) <= 100.0:
                 raise BadInput(f"setting {name}", got=getattr(self, name), allowed="above 0, at most 100")
 
+    @property
+    def searched(self) -> Mapping[str, float]:
+        return {**super().searched, "sharpness": 4.0}
+
 
 def goodness(h: Array, classes: int) -> tuple[Array, Array]:
     """r_j = K G_j / sum(G) of each group, (B, K), and m = mean(G), (B, 1), of an activation h (B, .., C).

@@ -81,6 +81,10 @@ class ForwardForwardSettings(Settings):
         if self.negatives == "mixed" and self.predict == "probe":
             raise BadInput("setting predict", got="probe with negatives=mixed", allowed="head: there is no label in the input to probe")
 
+    @property
+    def searched(self) -> Mapping[str, float]:
+        return {**super().searched, "theta": 4.0}
+
 
 @register
 class ForwardForward(Rule):

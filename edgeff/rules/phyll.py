@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -58,6 +59,10 @@ class PhyllSettings(Settings):
         ):
             if not low <= getattr(self, name) <= high:
                 raise BadInput(f"setting {name}", got=getattr(self, name), allowed=f"{low:g} to {high:g}")
+
+    @property
+    def searched(self) -> Mapping[str, float]:
+        return {**super().searched, "theta": 4.0}
 
 
 def _units(h: Array) -> tuple[Array, Array]:

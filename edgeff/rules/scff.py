@@ -60,6 +60,10 @@ class ScffSettings(Settings):
             if not low <= getattr(self, name) <= high:
                 raise BadInput(f"setting {name}", got=getattr(self, name), allowed=f"{low:g} to {high:g}")
 
+    @property
+    def searched(self) -> Mapping[str, float]:
+        return {**super().searched, "theta_positive": 4.0, "theta_negative": 4.0}
+
 
 def _sigmoid(v: Array) -> Array:
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * v)))

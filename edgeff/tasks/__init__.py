@@ -18,9 +18,10 @@ from edgeff.registry import tasks as registry
 class Data:
     """A split data set: x_* (n, *input shape) float32, y_* (n,) int64, the classes' names, and what the values mean.
 
-    ``files_test`` (n,) gives the recording of each test sample, for tasks that score whole recordings. The first training samples
-    are representative, so that they can calibrate. A part that is not on this machine is empty, and ``metadata["training"]`` or
-    ``metadata["test"]`` says ``none: `` and how to get it.
+    ``files_test`` (n,) gives the recording of each test sample, for tasks that score whole recordings. ``groups_train`` (n,) numbers the
+    subjects, speakers or months of the training samples where the test part is of others: a validation part is then too. The first
+    training samples are representative, so that they can calibrate. A part that is not on this machine is empty, and
+    ``metadata["training"]`` or ``metadata["test"]`` says ``none: `` and how to get it.
     """
 
     x_train: NDArray[np.float32]
@@ -30,6 +31,15 @@ class Data:
     classes: tuple[str, ...]
     metadata: Mapping[str, Any] = field(default_factory=dict)
     files_test: NDArray[np.int64] | None = None
+    groups_train: NDArray[np.int64] | None = None
+
+    def validation(self, train: Array, held_out: Array) -> Data:
+        """The training samples at ``train`` with those at ``held_out`` in the place of the test part, which is not there."""
+        groups = None if self.groups_train is None else self.groups_train[train]
+        x, y = self.x_train, self.y_train
+        return replace(
+            self, x_train=x[train], y_train=y[train], x_test=x[held_out], y_test=y[held_out], files_test=None, groups_train=groups
+        )
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -45,6 +55,11 @@ class Data:
     def targets(self, labels: Array) -> Array:
         """One-hot rows (n, C) float32 of labels (n,)."""
         return np.eye(len(self.classes), dtype=np.float32)[labels]
+
+
+def numbered(names: Array) -> NDArray[np.int64]:
+    """The groups of samples as numbers from 0, (n,): the place of each of ``names`` (n,) in their order."""
+    return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
 def standardised(data: Data) -> Data:

@@ -16,7 +16,7 @@ from edgeff.errors import BadInput
 from edgeff.ir import Attr
 from edgeff.ops import make
 from edgeff.ops.mfcc import Mfcc, coefficients
-from edgeff.tasks import Data, Task, register
+from edgeff.tasks import Data, Task, numbered, register
 from edgeff.tasks._files import Wanted, check_labels, need_local, read_arrays
 
 FILE = "arabic_speech_commands_6w30s.npz"
@@ -67,4 +67,4 @@ class Arabic(Task):
             "split": "the authors', by speaker; their validation speakers train",
             "range": [float(x[train].min()), float(x[train].max())],
         }
-        return Data(x[train], y[train], x[test], y[test], self.classes, metadata)
+        return Data(x[train], y[train], x[test], y[test], self.classes, metadata, groups_train=numbered(speakers[train]))

@@ -73,7 +73,8 @@ class Fsdd(Task):
             "split": f"speaker {self.speaker} left out" if self.speaker else "takes 0 to 4 test",
             "range": [float(x[train].min(initial=0.0)), float(x[train].max(initial=0.0))],
         }
-        return Data(x[train], digits[train], x[test], digits[test], self.classes, metadata)
+        groups = speakers[train].astype(np.int64) if self.speaker else None
+        return Data(x[train], digits[train], x[test], digits[test], self.classes, metadata, groups_train=groups)
 
 
 def _recordings() -> tuple[Array, Array, Array, Array]:

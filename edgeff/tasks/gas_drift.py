@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeff.errors import BadInput
-from edgeff.tasks import Data, Task, register
+from edgeff.tasks import Data, Task, numbered, register
 from edgeff.tasks._files import Wanted, check_labels, need_local, read_arrays
 
 FILE = "gas_drift.npz"
@@ -64,4 +64,4 @@ class GasDrift(Task):
             "split": "batches 1 to 6 train, 8 and 9 test",
             "range": [float(x[train].min()), float(x[train].max())],
         }
-        return Data(x[train], y[train], x[test], y[test], self.classes, metadata)
+        return Data(x[train], y[train], x[test], y[test], self.classes, metadata, groups_train=numbered(batches[train]))

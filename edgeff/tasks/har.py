@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeff.errors import BadInput
-from edgeff.tasks import Data, Task, register
+from edgeff.tasks import Data, Task, numbered, register
 from edgeff.tasks._files import Wanted, check_labels, need_local, read_arrays
 
 FILE = "har_sp_sw_23subjects.npz"
@@ -61,4 +61,4 @@ class HumanActivity(Task):
             "range": [float(x[train].min()), float(x[train].max())],
         }
         y = labels.astype(np.int64)
-        return Data(x[train], y[train], x[test], y[test], self.classes, metadata)
+        return Data(x[train], y[train], x[test], y[test], self.classes, metadata, groups_train=numbered(subjects[train]))

@@ -13,7 +13,7 @@ import numpy as np
 from edgeff.errors import BadInput
 from edgeff.ops import make
 from edgeff.ops.mfcc import Mfcc, coefficients
-from edgeff.tasks import Data, Task, register
+from edgeff.tasks import Data, Task, numbered, register
 from edgeff.tasks._files import Wanted, check_labels, need_local, read_arrays
 from edgeff.tasks.kws import CLASSES, CLIPS, FEATURES, RATE
 
@@ -55,7 +55,8 @@ class OpenKeywordSpotting(Task):
         if shared:
             raise BadInput(f"data file {paths[1]}", got=f"speakers of both parts: {', '.join(shared[:3])}", allowed="none")
         order = np.random.default_rng([seed, 4]).permutation(len(train["y"]) + len(rest["y"]))
-        clips, labels = (np.concatenate([train[name], rest[name]])[order] for name in "xy")
+        clips, labels, named = (np.concatenate([train[name], rest[name]])[order] for name in ("x", "y", "speaker"))
+        named = np.where(named == "", [f"silence {number}" for number in range(len(named))], named)
         x_train, x_test = (np.ascontiguousarray(coefficients(part, make(Mfcc, FEATURES))) for part in (clips, test["x"][clean]))
         metadata = {
             "inputs": "mel-frequency cepstral coefficients of one second",
@@ -65,4 +66,5 @@ class OpenKeywordSpotting(Task):
             "test": f"{len(x_test)} of MLPerf Tiny's {len(clean):,} clips, of other speakers; not comparable with figures on all",
             "range": [float(x_train.min()), float(x_train.max())],
         }
-        return Data(x_train, labels.astype(np.int64), x_test, test["y"][clean].astype(np.int64), self.classes, metadata)
+        y_train, y_test = labels.astype(np.int64), test["y"][clean].astype(np.int64)
+        return Data(x_train, y_train, x_test, y_test, self.classes, metadata, groups_train=numbered(named))

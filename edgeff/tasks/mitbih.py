@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeff.errors import BadInput
-from edgeff.tasks import Data, Task, register
+from edgeff.tasks import Data, Task, numbered, register
 from edgeff.tasks._files import Wanted, check_labels, need_local, read_arrays
 
 FILE = "mitbih_beats.npz"
@@ -68,4 +68,4 @@ class HeartBeats(Task):
             "split": "de Chazal's DS1 trains and DS2 tests, without record 202, whose subject is that of 201",
             "range": [float(x[train].min()), float(x[train].max())],
         }
-        return Data(x[train], y[train], x[test], y[test], self.classes, metadata)
+        return Data(x[train], y[train], x[test], y[test], self.classes, metadata, groups_train=numbered(records[train]))

@@ -162,6 +162,7 @@ def train(
     task: Task | str = "",
     augment: Augment | None = None,
     retries: int = 0,
+    guarded: bool = True,
 ) -> Trained:
     """``fit`` on a task's training part from fresh parameters; the network's metadata records the run.
 
@@ -169,8 +170,8 @@ def train(
     control, with the likely cause; both are in ``doubts`` of the result.
 
     Args: ``task``, the data's task or its registered name: it defines what the network learns to output and how samples are augmented,
-    unless ``augment`` is given; ``retries``, how often a run that diverges is started again at a quarter of its rate. Raises BadInput
-    for data without a training part; Diverged.
+    unless ``augment`` is given; ``retries``, how often a run that diverges is started again at a quarter of its rate; ``guarded``, False
+    for a trial of a search, of which nothing is warned. Raises BadInput for data without a training part; Diverged.
     """
     rule = find_rule(rule_name)
     settings = settings or rule.settings
@@ -189,7 +190,7 @@ def train(
     said: list[str] = []
 
     def say(text: str) -> None:
-        if text:
+        if text and guarded:
             said.append(text)
             doubt(text)
 
@@ -207,7 +208,7 @@ def train(
                 raise
             settings = replace(settings, lr=float(f"{RETRY_FACTOR * settings.lr:.2g}"))
             say(f"{error}; begun again at a rate of {settings.lr:.2g}")
-    if not reproduces:
+    if guarded and not reproduces:
         chosen = np.random.default_rng([seed, 6]).permutation(len(targets))[:SAMPLES]
         x, t = data.x_train[chosen], targets[chosen]
         for text in doubts(rule, network, trained.run, x, t, trained.scores(x)) if rule.name != "frozen" else ():

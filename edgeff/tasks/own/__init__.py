@@ -17,7 +17,7 @@ import numpy as np
 
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array
-from edgeff.tasks import Data, Task
+from edgeff.tasks import Data, Task, numbered
 from edgeff.tasks.own.arrays import read_npz
 from edgeff.tasks.own.folders import class_files, read_folder
 from edgeff.tasks.own.labels import as_classes, check_classes, check_inputs, holds_values, split
@@ -106,7 +106,8 @@ class OwnData(Task):
         }
         if samples.recipe is not None:
             metadata |= {"features": dict(samples.recipe), "samples": samples.clip}
-        return Data(x_train, y[train], samples.x[test], y[test], classes, metadata)
+        groups = None if samples.groups is None else numbered(samples.groups[train])
+        return Data(x_train, y[train], samples.x[test], y[test], classes, metadata, groups_train=groups)
 
     @property
     def unseen(self) -> bool:
