@@ -78,7 +78,7 @@ class Draw:
         if name.endswith("multiplier"):
             return self.multiplier()
         if name.endswith("shift"):
-            return self.integer(-16, 0) if "add_i8" in self.kernel and name != "shift" else self.shift()
+            return self.integer(-16, 0) if "add_i" in self.kernel and name != "shift" else self.shift()
         if field.ctype == "float":
             drawn = float(np.float32(self.rng.choice([-1.0, 0.0, 0.1, 1.0, 3.5])))
             return drawn if drawn in within else float(np.float32(self.rng.choice([1e-4, 2.0])))
@@ -107,6 +107,7 @@ NUMBERS: Mapping[str, Callable[[Draw], int | float]] = {
     "factor": lambda draw: draw.integer(0, 2**16),
     "value": lambda draw: draw.integer(-1, 9),
     "gain": lambda draw: draw.integer(1, 2**31 - 1),
+    "taps": lambda draw: draw.integer(1, 30),
     "n_bytes": lambda draw: draw.sizes["n"],
     "positions": lambda draw: draw.integer(1, 6),
     "channels": lambda draw: draw.integer(1, 40),

@@ -20,7 +20,7 @@ from edgeff.device.boards import load_board
 from edgeff.device.simulate import learn_on_host
 from edgeff.device.targets.host import HostTarget
 from edgeff.errors import Unsupported
-from edgeff.ir import Network, Numeric
+from edgeff.ir import Call, Headroom, Network, Numeric, Program
 from edgeff.kernels.records import Requant, Step, Window
 from edgeff.kernels.updates import MOST_POSITIONS
 from edgeff.networks import initialised, structure
@@ -38,7 +38,7 @@ from edgeff.verify import BOARDS
 from edgeff.verify.executions import Emulated, Host, twin_learning
 
 RULES = ("afa", "bp", "cwc", "dfa", "fa", "forward_gradient", "frozen", "local_heads", "mempepita", "pepita")
-INTEGER_RULES = ("cwc", "dfa", "frozen", "local_heads", "mempepita", "pepita")
+INTEGER_RULES = ("bp", "cwc", "dfa", "fa", "frozen", "local_heads", "mempepita", "pepita")
 RATES = dict.fromkeys(("bp", "cwc", "fa", "local_heads"), 0.01) | {"frozen": 0.02, "forward_gradient": 0.001}
 RATES |= dict.fromkeys(("afa", "dfa", "mempepita", "pepita"), 0.005)
 
@@ -141,7 +141,9 @@ def test_step_is_what_lower_says_of_convolutions(rule_name: str, name: str) -> N
 def test_step_is_what_integer_convolutions_do_in_the_mean(rule_name: str, name: str) -> None:
     # Beside last.weight, which changes by many of its steps at once, conv.weight of the graph changes by few.
     steps = 400 if (rule_name, name) == ("local_heads", "graph") else 100
-    assert_step_is_lowered(learner(rule_name, "int8", name, seed=3), registry.rules[rule_name], steps)
+    # A channel of the graph is open at 2.5 % of its places, by less than a step of ranges that are twice as wide.
+    narrow = {"headroom": Headroom(weights=2.0)} if (rule_name, name) == ("bp", "graph") else {}
+    assert_step_is_lowered(learner(rule_name, "int8", name, seed=3, **narrow), registry.rules[rule_name], steps)
 
 
 def executions(deployment: Deployment, steps: int, boards: tuple[str, ...]) -> None:
@@ -159,12 +161,12 @@ def test_float32_steps_are_the_same_on_twin_host_and_core(rule: str) -> None:
     executions(learner(rule, "float32", "graph"), 8, BOARDS[:1])
 
 
-@pytest.mark.parametrize("rule", ["cwc", "dfa", "local_heads", "mempepita", "pepita"])
+@pytest.mark.parametrize("rule", ["bp", "cwc", "dfa", "fa", "local_heads", "mempepita", "pepita"])
 def test_int8_steps_are_the_same_on_twin_host_and_core(rule: str) -> None:
     executions(learner(rule, "int8", "graph"), 20, BOARDS[:1])
 
 
-@pytest.mark.parametrize(("rule", "numeric"), [("bp", "float32"), ("pepita", "int8")])
+@pytest.mark.parametrize(("rule", "numeric"), [("bp", "float32"), ("bp", "int8"), ("pepita", "int8")])
 def test_steps_are_the_same_on_a_core_without_fpu(rule: str, numeric: Numeric) -> None:
     executions(learner(rule, numeric, "normalised"), 6, BOARDS[1:])
 
@@ -288,22 +290,36 @@ def test_mempepita_keeps_half_of_what_back_propagation_keeps_in_ds_cnn() -> None
     assert arenas("int8")["mempepita"] < 0.58 * arenas("int8")["pepita"]
 
 
-@pytest.mark.parametrize(
-    ("rule", "message"),
-    [
-        ("afa", r"^the tangent through layer 'conv_1', conv2d: got int8; allowed: float32; use another rule$"),
-        ("fa", r"^the gradient through layer 'conv_2', conv2d: got int8; allowed: float32; use a rule without a backward pass$"),
-    ],
-)
-def test_tangents_and_feedback_through_convolutions_in_int8_are_refused(rule: str, message: str) -> None:
+def test_tangents_through_convolutions_in_int8_are_refused() -> None:
+    message = r"^the tangent through layer 'conv_1', conv2d: got int8; allowed: float32; use another rule$"
     with pytest.raises(Unsupported, match=message):
-        learner(rule, "int8", "plain")
+        learner("afa", "int8", "plain")
 
 
-@pytest.mark.parametrize("name", ["plain", "graph", "sequence"])
-def test_back_propagation_through_convolutions_in_int8_is_refused(name: str) -> None:
-    with pytest.raises(Unsupported, match=r"^the gradient through .*: got int8; allowed: float32; use a rule without a backward pass$"):
-        learner("bp", "int8", name)
+class Largest(Interpreter):
+    """The twins, which record the largest magnitude of each gradient."""
+
+    def __init__(self, program: Program) -> None:
+        super().__init__(program)
+        self.largest: dict[str, int] = {}
+
+    def run(self, call: Call) -> None:
+        super().run(call)
+        if "input_gradient" in call.kernel:
+            (name,) = call.outputs
+            self.largest[name] = max(self.largest.get(name, 0), int(np.abs(self.tensor(name).astype(np.int32)).max()))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_integer_gradients_use_their_bits_and_do_not_saturate(name: str) -> None:
+    """The scales come from random inputs; digits give gradients of the same size."""
+    deployment = learner("bp", "int8", name)
+    twin, samples = Largest(deployment.program), deployment.inputs(digits().x_train[:100])
+    for sample, label in zip(samples, digits().y_train, strict=False):
+        twin.learn(sample, int(label))
+    assert len(twin.largest) >= 2
+    assert min(twin.largest.values()) > 2**10
+    assert max(twin.largest.values()) < 32767
 
 
 def test_convolutions_with_a_scale_a_channel_are_refused() -> None:

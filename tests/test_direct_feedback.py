@@ -72,3 +72,12 @@ def test_the_program_is_the_step(rule: str, name: str) -> None:
     assert {row.what.partition(",")[0] for row in rows} >= {"first.weight", "last.weight"}
     for row in rows:
         assert row.ok or (row.max_difference is not None and row.max_difference <= 2e-4), f"{row.what}: {row.note}"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_integer_program_is_the_step(name: str) -> None:
+    rng = np.random.default_rng(1)
+    x, labels = rng.normal(size=(100, 7)).astype(np.float32), rng.integers(0, 4, 100)
+    deployment = deploy(network(FUNCTIONS[name]), x, rule="dfa", numeric="int8")
+    for row in compare_step(deployment, registry.rules["dfa"], deployment.inputs(x), labels, strict=True, steps=100):
+        assert row.ok, f"{row.what}: {row.note}"

@@ -83,6 +83,12 @@ static inline int32_t eff_requantise(int32_t v, int32_t multiplier, int32_t shif
     return eff_shift_round(eff_high_mul(v, multiplier), shift < 0 ? -shift : 0);
 }
 
+/* An integer gradient: the sum of its products, rounded by 2^pre_shift to 32 bits, requantised and saturated. */
+static inline int16_t eff_gradient_i16(int64_t sum, int32_t pre_shift, int32_t multiplier, int32_t shift)
+{
+    return eff_saturate_i16(eff_requantise(eff_shift_round_i64(sum, pre_shift), multiplier, shift));
+}
+
 /* ------------------------------------------------------------------ randomness: one counter-based generator */
 
 #define EFF_GOLDEN UINT32_C(0x9E3779B9)

@@ -27,6 +27,8 @@ static inline int32_t eff_last_tap(int32_t start, int32_t taps, int32_t size) { 
         s3 += w3[i] * v; \
     } while (0)
 
+#define EFF_SAFE_PRODUCTS 512 /* 512 * 32767 * 127 < 2^31: this many products of an int16 delta and an int8 weight fit 32 bits */
+
 /* One window: its first tap inside the image and how many rows and columns of taps lie there. */
 typedef struct {
     int32_t first, rows, columns;

@@ -11,6 +11,9 @@ from edgeff.kernels.records import Step
 MOST_POSITIONS = 65_536
 """This many int16 deltas can be summed in 32 bits."""
 
+SAFE_PRODUCTS = 512
+"""This many products of an int16 delta and an int8 weight can be summed in 32 bits."""
+
 
 def changed_i8(w: Array, sums: Array, rate: Array, step: Array, how: Step) -> Array:
     """w after its step, in w's shape, from the exact sums in the order of w."""

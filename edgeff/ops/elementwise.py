@@ -92,10 +92,16 @@ class Elementwise(Operator):
         return self._lower_slope(build, layer, "tangent", only(dxs), xs[0], "tangent")
 
     def _lower_slope(self, build: OperatorBuilder, layer: Layer, name: str, delta: Value, x: Value, stage: str) -> Value:
-        """Emits ``delta * f'(x)`` and returns its value. float32 only: its integer form has no definition outside edgeff."""
-        if layer.numeric != "float32":
-            what = f"the {name} through layer {layer.name!r}, {self.name}"
-            raise Unsupported(what, got=layer.numeric, allowed="float32", next_step="use a rule without a backward pass")
-        d = build.activation(name, x.shape, layer=layer.name)
-        build.call(f"eff_{self.name}_slope_f32", [d], [delta, x], {"n": prod(layer.shape), **self.numbers}, layer, stage)
+        """Emits ``delta * f'(x)`` and returns its value; int8: the slopes of the 256 inputs as shares of the largest, in a table."""
+        sizes: dict[str, Attr] = {"n": prod(layer.shape)}
+        if layer.numeric == "float32":
+            d = build.activation(name, x.shape, layer=layer.name)
+            build.call(f"eff_{self.name}_slope_f32", [d], [delta, x], sizes | self.numbers, layer, stage)
+            return d
+        check_numeric(layer)
+        slopes = self.slope((INPUTS - x.zero_point) * x.scale)
+        steepest = float(np.abs(slopes).max()) or 1.0
+        table = build.constant(f"{layer.name}.slopes", np.rint(slopes / steepest * 32767).astype(np.int16), layer=layer.name)
+        d = build.activation(name, x.shape, dtype="int16", scale=delta.scale * steepest * 32768 / 32767, layer=layer.name)
+        build.call("eff_slope_i8", [d], [delta, x, table], sizes, layer, stage)
         return d

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
+from math import prod, sqrt
 from typing import ClassVar
 
 from edgeff.errors import BadInput, Unsupported, short
@@ -16,7 +16,7 @@ from edgeff.kernels.updates import FRACTION_I8, MOST_POSITIONS
 from edgeff.ops import Activated
 from edgeff.ops.attributes import Count, Padding
 from edgeff.ops.building import OperatorBuilder, Value
-from edgeff.ops.dense import check_bias
+from edgeff.ops.dense import accumulator_shift, check_bias
 from edgeff.ops.weighted import Weighted
 
 Pair = tuple[int, int]
@@ -162,16 +162,50 @@ def lower_window_update(build: OperatorBuilder, layer: Layer, name: str, attrs: 
 def lower_window_gradient(
     build: OperatorBuilder, layer: Layer, name: str, attrs: dict[str, Attr], x: Value, inputs: Sequence[Value]
 ) -> tuple[Value, ...]:
-    """Emits d loss / d x by the kernel ``name``, which reads ``inputs`` (the gated delta first); returns its value. float32 only."""
+    """Emits d loss / d x by the float32 kernel ``name``, which reads ``inputs`` (the gated delta first); returns its value."""
     if layer.numeric != "float32":
         raise Unsupported(
             f"the gradient through layer {layer.name!r}, {layer.kind}",
             got=layer.numeric,
-            allowed="float32",
+            allowed="float32, int8",
             next_step="use a rule without a backward pass",
         )
     d = build.activation("gradient", x.shape, layer=layer.name)
     build.call(f"{name}_input_gradient_f32", [d], inputs, attrs, layer, "backward")
+    return (d,)
+
+
+def lower_convolution_gradient(
+    build: OperatorBuilder, layer: Layer, name: str, attrs: dict[str, Attr], delta: Value, x: Value, most: int | None = None
+) -> tuple[Value, ...]:
+    """Emits d loss / d x of a convolution by the kernel ``name`` from the gated delta; returns its value.
+
+    int8: a 64-bit sum, or one of at most ``most`` products in 32 bits; where the step cannot be tried, the gradient spans sqrt(products)
+    times the largest, which sums of random signs rarely exceed.
+    """
+    w = build.weight(layer)
+    if layer.numeric != "int8":
+        return lower_window_gradient(build, layer, name, attrs, x, [delta, w])
+    if layer.quant["weight"].per_channel:
+        raise Unsupported(
+            f"the gradient through layer {layer.name!r}",
+            got="per-channel weight scales",
+            allowed="per-tensor",
+            next_step="quantise with --per-tensor",
+        )
+    terms = layer.params["weight"].size // x.shape[-1]
+    scale = build.gradient_scale(sqrt(terms) * 127 * w.scale * 32767 * delta.scale)
+    pre_shift = max(accumulator_shift(terms) - 8, 0)
+    if most is None:
+        attrs = attrs | {"pre_shift": pre_shift}
+    else:
+        build.at_most(x.dtype, most, terms, f"the gradient through layer {layer.name!r}")
+        pre_shift = 0
+    real = delta.scale * w.scale / scale * 2.0**pre_shift
+    multiplier, shift = build.fixed_point(real, f"the gradient through layer {layer.name!r}")
+    d = build.activation("gradient", x.shape, dtype="int16", scale=scale, layer=layer.name)
+    attrs = attrs | {"multiplier": multiplier, "shift": shift}
+    build.call(f"{name}_input_gradient_i8", [d], [delta, w], attrs, layer, "backward")
     return (d,)
 
 

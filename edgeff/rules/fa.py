@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeff.ir import Array, Layer
+from edgeff.ir import Array, Layer, Quant
 from edgeff.kernels.arithmetic import feedback_signs, stream_key
 from edgeff.ops import kind
 from edgeff.ops.building import Value
@@ -58,9 +58,12 @@ class FeedbackAlignment(BackPropagation):
             largest = 2.0 if last else sqrt(delta.elements) * 32767 * delta.scale
             entry, stored = scale_of(layer, build.settings.feedback_scale), build.settings.feedback == "stored"
             return (build.feedback(layer.name, delta, entry, n=xs[0].elements, stored=stored, largest=largest),)
-        if build.numeric == "float32":
-            matrix = feedback(layer, build.settings.feedback_scale, build.key("feedback", layer.name))
-            layer = replace(layer, name=f"{layer.name}.feedback", params={"weight": matrix})
+        matrix = feedback(layer, build.settings.feedback_scale, build.key("feedback", layer.name))
+        quant = dict(layer.quant)
+        if build.numeric != "float32":
+            entry = scale_of(layer, build.settings.feedback_scale)
+            matrix, quant["weight"] = np.rint(127 * matrix / entry).astype(np.int8), Quant((entry / 127,))
+        layer = replace(layer, name=f"{layer.name}.feedback", params={"weight": matrix}, quant=quant)
         return super().lower_below(build, layer, delta, *xs)
 
 

@@ -3,6 +3,7 @@
 #include "edgeff.h"
 
 #define EFF_ADD_BITS 20
+#define EFF_ADD_BITS_I16 14
 
 void eff_add_f32(float *y, const float *a, const float *c, int32_t n, int32_t relu)
 {
@@ -22,5 +23,17 @@ void eff_add_i8(int8_t *y, const int8_t *a, const int8_t *c, int32_t n, const ef
         const int32_t right = eff_requantise((c[i] - c_zero) * (INT32_C(1) << EFF_ADD_BITS), c_multiplier, c_shift);
         const int32_t s = eff_requantise(left + right, multiplier, shift);
         y[i] = eff_to_i8(s, y_zero, y_min, y_max);
+    }
+}
+
+void eff_add_i16(int16_t *y, const int16_t *a, const int16_t *c, int32_t n, const eff_sides *sides, const eff_requant *total,
+                 int32_t y_min)
+{
+    const int32_t a_multiplier = sides->a_multiplier, a_shift = sides->a_shift, c_multiplier = sides->c_multiplier,
+                  c_shift = sides->c_shift, multiplier = total->multiplier, shift = total->shift;
+    for (int32_t i = 0; i < n; ++i) {
+        const int32_t left = eff_requantise(a[i] * (INT32_C(1) << EFF_ADD_BITS_I16), a_multiplier, a_shift);
+        const int32_t right = eff_requantise(c[i] * (INT32_C(1) << EFF_ADD_BITS_I16), c_multiplier, c_shift);
+        y[i] = (int16_t)eff_clamp(eff_requantise(left + right, multiplier, shift), y_min, 32767);
     }
 }

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 
 from edgeff.kernels import kernel
 from edgeff.kernels.activation import activate
 from edgeff.kernels.arithmetic import requantise
 from edgeff.kernels.overlap import element_by_element
-from edgeff.kernels.records import Relu, Rescale, Sides, Size
-from edgeff.kernels.tensors import OutF32, OutI8, VectorF32, VectorI8
+from edgeff.kernels.records import Range, Relu, Requant, Rescale, Sides, Size
+from edgeff.kernels.tensors import OutF32, OutI8, OutI16, VectorF32, VectorI8, VectorI16
 
 ADD_BITS = 20
+ADD_BITS_I16 = 14
 
 
 @kernel(overlap=element_by_element("a", "c", written=4, read=4))
@@ -26,3 +29,15 @@ def eff_add_i8(y: OutI8, a: VectorI8, c: VectorI8, n: Size, sides: Sides, total:
     left = requantise((a.astype(np.int64) - sides.a_zero) << ADD_BITS, sides.a_multiplier, sides.a_shift)
     right = requantise((c.astype(np.int64) - sides.c_zero) << ADD_BITS, sides.c_multiplier, sides.c_shift)
     y[:] = np.clip(np.clip(requantise(left + right, total.multiplier, total.shift), -1024, 1024) + total.y_zero, total.y_min, total.y_max)
+
+
+@kernel(overlap=element_by_element("a", "c", written=2, read=2))
+def eff_add_i16(
+    y: OutI16, a: VectorI16, c: VectorI16, n: Size, sides: Sides, total: Requant, y_min: Annotated[int, Range(-32767, 0)]
+) -> None:
+    """y = a + c for symmetric int16 tensors of different scales: both sides times 2**14 and rescaled by a factor <= 1/2, added, rescaled
+    to the output's scale and saturated. Zero points are 0.
+    """
+    left = requantise(a.astype(np.int64) << ADD_BITS_I16, sides.a_multiplier, sides.a_shift)
+    right = requantise(c.astype(np.int64) << ADD_BITS_I16, sides.c_multiplier, sides.c_shift)
+    y[:] = np.clip(requantise(left + right, total.multiplier, total.shift), y_min, 32767)

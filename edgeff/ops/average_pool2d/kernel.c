@@ -78,11 +78,21 @@ void eff_average_pool2d_input_gradient_f32(float *d, const float *delta, const e
     }
 }
 
-void eff_average_pool2d_input_gradient_i8(int16_t *d, const int16_t *delta, const eff_window *window)
+/* What each tap of a window takes of its delta e: e times `taps` over the window's taps inside the image, rounded half away from zero. */
+static inline int32_t eff_share_of(int32_t e, const eff_window *w, int32_t oy, int32_t ox, int32_t taps)
+{
+    const eff_taps in = eff_taps_at(oy * w->stride_h - w->pad_h, ox * w->stride_w - w->pad_w, w->in_h, w->in_w, w->k_h, w->k_w);
+    const int32_t count = (in.y1 - in.y0) * (in.x1 - in.x0);
+    return e < 0 ? -((-e * taps + count / 2) / count) : (e * taps + count / 2) / count;
+}
+
+void eff_average_pool2d_input_gradient_i8(int16_t *d, const int16_t *delta, const eff_window *window, int32_t taps)
 {
     const int32_t in_h = window->in_h, in_w = window->in_w, in_c = window->in_c, out_h = window->out_h, out_w = window->out_w,
                   k_h = window->k_h, k_w = window->k_w, stride_h = window->stride_h, stride_w = window->stride_w,
                   pad_h = window->pad_h, pad_w = window->pad_w;
+    const int32_t padded = pad_h > 0 || pad_w > 0 || (out_h - 1) * stride_h + k_h > in_h || (out_w - 1) * stride_w + k_w > in_w;
+    const int32_t whole = !padded && taps == k_h * k_w; /* then a share is the delta */
     for (int32_t iy = 0; iy < in_h; ++iy) {
         const int32_t oy0 = (iy + pad_h) / stride_h, ky0 = iy + pad_h - oy0 * stride_h;
         for (int32_t ix = 0; ix < in_w; ++ix) {
@@ -92,7 +102,8 @@ void eff_average_pool2d_input_gradient_i8(int16_t *d, const int16_t *delta, cons
                 for (int32_t ky = ky0, oy = oy0; ky < k_h && oy >= 0; ky += stride_h, --oy) {
                     for (int32_t kx = kx0, ox = ox0; oy < out_h && kx < k_w && ox >= 0; kx += stride_w, --ox) {
                         if (ox < out_w) {
-                            sum += delta[(oy * out_w + ox) * in_c + c];
+                            const int32_t e = delta[(oy * out_w + ox) * in_c + c];
+                            sum += whole ? e : eff_share_of(e, window, oy, ox, taps);
                         }
                     }
                 }

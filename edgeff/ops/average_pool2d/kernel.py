@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 
 from edgeff.kernels import kernel
 from edgeff.kernels.activation import activate
 from edgeff.kernels.overlap import pixel_by_pixel, single_channels
-from edgeff.kernels.records import Relu, Window, Zero
+from edgeff.kernels.records import Range, Relu, Window, Zero
 from edgeff.kernels.tensors import (
     DeltaImageF32,
     DeltaImageI16,
@@ -19,6 +21,8 @@ from edgeff.kernels.tensors import (
     OutImageI8,
 )
 from edgeff.kernels.windows import positions_inside, windows
+
+Taps = Annotated[int, Range(1, 65_536)]
 
 
 @kernel(overlap=pixel_by_pixel(single_channels, size=4))
@@ -56,16 +60,20 @@ def eff_average_pool2d_input_gradient_f32(d: GradientImageF32, delta: DeltaImage
 
 
 @kernel()
-def eff_average_pool2d_input_gradient_i8(d: GradientImageI16, delta: DeltaImageI16, window: Window) -> None:
-    """d (in_h, in_w, in_c): the sum of delta over the windows that hold a tap, saturated; both int16.
+def eff_average_pool2d_input_gradient_i8(d: GradientImageI16, delta: DeltaImageI16, window: Window, taps: Taps) -> None:
+    """d (in_h, in_w, in_c): the sum of delta taps / count over the windows that hold a tap, saturated; both int16.
 
-    Without padding all windows have the same number of taps; the division by it is part of the scale of d.
+    ``count`` is the number of the window's taps inside the image; the quotient is rounded half away from zero. The division by ``taps`` is
+    part of the scale of d. taps k_h k_w <= 65,536 keeps the sums within 32 bits; where every count is ``taps`` and no windows overlap,
+    taps <= 65,536.
     """
+    count = windows(np.ones(window.in_h * window.in_w, np.int64), window).sum(axis=(3, 4))
     deltas = delta.reshape(window.out_h, window.out_w, window.in_c).astype(np.int64)
+    shares = np.sign(deltas) * ((np.abs(deltas) * taps + count // 2) // count)
     sums = np.zeros((window.in_h, window.in_w, window.in_c), np.int64)
     for ky in range(window.k_h):
         down, y = positions_inside(ky, window.stride_h, window.pad_h, window.in_h, window.out_h)
         for kx in range(window.k_w):
             across, x = positions_inside(kx, window.stride_w, window.pad_w, window.in_w, window.out_w)
-            sums[y, x] += deltas[down, across]
+            sums[y, x] += shares[down, across]
     d[:] = np.clip(sums, -32767, 32767).reshape(-1)

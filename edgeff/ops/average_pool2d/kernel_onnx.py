@@ -28,9 +28,13 @@ def eff_average_pool2d_input_gradient_f32(delta: Operand, window: Window) -> Ope
     return _spread(shares, window)
 
 
-def eff_average_pool2d_input_gradient_i8(delta: Operand, window: Window) -> Operand:
-    """Every window adds delta to each of its taps, saturated at the end."""
-    return saturate16(_spread(delta.reshape(window.out_h, window.out_w, window.in_c), window))
+def eff_average_pool2d_input_gradient_i8(delta: Operand, window: Window, taps: int) -> Operand:
+    """Every window adds its share of delta to each of its taps, saturated at the end."""
+    deltas, count = delta.reshape(window.out_h, window.out_w, window.in_c), counts_inside(window)
+    if (count == taps).all():
+        return saturate16(_spread(deltas, window))
+    share = (deltas.abs() * taps + count // 2) // count
+    return saturate16(_spread((-share).where(deltas < 0, share), window))
 
 
 def _spread(values: Operand, window: Window) -> Operand:

@@ -13,7 +13,7 @@ from edgeff.ops.attributes import Count, Padding
 from edgeff.ops.building import OperatorBuilder, Value, only
 from edgeff.ops.conv2d import Conv2d
 from edgeff.ops.weighted import Weighted
-from edgeff.ops.window import lower_window, lower_window_gradient, lower_window_tangent, lower_window_update
+from edgeff.ops.window import lower_convolution_gradient, lower_window, lower_window_tangent, lower_window_update
 
 
 def _lifted(params: Mapping[str, Array]) -> dict[str, Array]:
@@ -86,4 +86,4 @@ class Conv1d(Weighted):
 
     def lower_input_gradients(self, build: OperatorBuilder, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
         name, attrs = self._lowered(layer, xs[0])
-        return lower_window_gradient(build, layer, name, attrs, xs[0], [delta, build.weight(layer)])
+        return lower_convolution_gradient(build, layer, name, attrs, delta, xs[0])

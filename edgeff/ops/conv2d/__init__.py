@@ -15,7 +15,7 @@ from edgeff.ops import Shape, operator, window_math
 from edgeff.ops.attributes import LEFT_OUT, Count
 from edgeff.ops.building import OperatorBuilder, Value, only
 from edgeff.ops.parallel import column_sums
-from edgeff.ops.window import Convolution, lower_window, lower_window_gradient, lower_window_tangent, lower_window_update
+from edgeff.ops.window import Convolution, lower_convolution_gradient, lower_window, lower_window_tangent, lower_window_update
 
 
 @operator
@@ -85,4 +85,4 @@ class Conv2d(Convolution):
 
     def lower_input_gradients(self, build: OperatorBuilder, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
         name, attrs = self._lowered(layer, xs[0])
-        return lower_window_gradient(build, layer, name, attrs, xs[0], [delta, build.weight(layer)])
+        return lower_convolution_gradient(build, layer, name, attrs, delta, xs[0])

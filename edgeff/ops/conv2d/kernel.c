@@ -318,3 +318,64 @@ void eff_conv2d_input_gradient_f32(float *d, const float *delta, const float *w,
     }
 }
 
+/* Deltas that a gate or a pool has set to zero, often most of them, are skipped. */
+void eff_conv2d_input_gradient_i8(int16_t *d, const int16_t *delta, const int8_t *w, const eff_window *window, int32_t pre_shift,
+                                  const eff_requant *requant)
+{
+    const int32_t in_h = window->in_h, in_w = window->in_w, in_c = window->in_c, out_h = window->out_h, out_w = window->out_w,
+                  out_c = window->out_c, k_h = window->k_h, k_w = window->k_w, stride_h = window->stride_h,
+                  stride_w = window->stride_w, pad_h = window->pad_h, pad_w = window->pad_w, groups = window->groups,
+                  multiplier = requant->multiplier, shift = requant->shift;
+    const int32_t seen = in_c / groups, made = out_c / groups, row = k_w * seen, filter = k_h * row;
+    for (int32_t iy = 0; iy < in_h; ++iy) {
+        const int32_t oy0 = (iy + pad_h) / stride_h, ky0 = iy + pad_h - oy0 * stride_h;
+        for (int32_t ix = 0; ix < in_w; ++ix) {
+            const int32_t ox0 = (ix + pad_w) / stride_w, kx0 = ix + pad_w - ox0 * stride_w;
+            for (int32_t group = 0; group < groups; ++group) {
+                const int16_t *taken = delta + group * made;
+                const int8_t *weights = w + group * made * filter;
+                int32_t c = 0;
+                for (; c + 4 <= seen; c += 4, d += 4) {
+                    int64_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+                    for (int32_t ky = ky0, oy = oy0; ky < k_h && oy >= 0; ky += stride_h, --oy) {
+                        for (int32_t kx = kx0, ox = ox0; oy < out_h && kx < k_w && ox >= 0; kx += stride_w, --ox) {
+                            if (ox >= out_w) {
+                                continue;
+                            }
+                            const int16_t *p = taken + (oy * out_w + ox) * out_c;
+                            const int8_t *v = weights + ky * row + kx * seen + c;
+                            for (int32_t left = made; left > 0; left -= EFF_SAFE_PRODUCTS) {
+                                int32_t t0 = 0, t1 = 0, t2 = 0, t3 = 0;
+                                for (int32_t run = left < EFF_SAFE_PRODUCTS ? left : EFF_SAFE_PRODUCTS; run > 0; --run, v += filter) {
+                                    const int32_t e = *p++;
+                                    if (e != 0) {
+                                        t0 += e * v[0];
+                                        t1 += e * v[1];
+                                        t2 += e * v[2];
+                                        t3 += e * v[3];
+                                    }
+                                }
+                                s0 += t0, s1 += t1, s2 += t2, s3 += t3;
+                            }
+                        }
+                    }
+                    d[0] = eff_gradient_i16(s0, pre_shift, multiplier, shift);
+                    d[1] = eff_gradient_i16(s1, pre_shift, multiplier, shift);
+                    d[2] = eff_gradient_i16(s2, pre_shift, multiplier, shift);
+                    d[3] = eff_gradient_i16(s3, pre_shift, multiplier, shift);
+                }
+                for (; c < seen; ++c) {
+                    int64_t s = 0;
+                    for (int32_t ky = ky0, oy = oy0; ky < k_h && oy >= 0; ky += stride_h, --oy) {
+                        for (int32_t kx = kx0, ox = ox0; oy < out_h && kx < k_w && ox >= 0; kx += stride_w, --ox) {
+                            for (int32_t o = 0; ox < out_w && o < made; ++o) {
+                                s += taken[(oy * out_w + ox) * out_c + o] * weights[o * filter + ky * row + kx * seen + c];
+                            }
+                        }
+                    }
+                    *d++ = eff_gradient_i16(s, pre_shift, multiplier, shift);
+                }
+            }
+        }
+    }
+}

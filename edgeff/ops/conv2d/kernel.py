@@ -10,7 +10,7 @@ import numpy as np
 from edgeff.ir import Array
 from edgeff.kernels import Arguments, In, Out, Variant, kernel
 from edgeff.kernels.activation import activate
-from edgeff.kernels.arithmetic import requantise
+from edgeff.kernels.arithmetic import requantise, saturate16, shift_round_up
 from edgeff.kernels.overlap import Chunk, pixel_by_pixel, runs
 from edgeff.kernels.records import OutputI8, Range, Relu, Requant, Size, Step, Window
 from edgeff.kernels.tensors import (
@@ -21,10 +21,12 @@ from edgeff.kernels.tensors import (
     DeltaImageF32,
     DeltaImageI16,
     GradientImageF32,
+    GradientImageI16,
     ImageF32,
     ImageI8,
     OutImageF32,
     OutImageI8,
+    PreShift,
     Rate,
     StepCount,
 )
@@ -32,6 +34,7 @@ from edgeff.kernels.updates import BIAS_LIMIT, MOST_POSITIONS, changed_i8, gain_
 from edgeff.kernels.windows import WINDOW_MACS, group_channels, positions_inside, taps_inside, windows
 
 WeightsF32 = Annotated[Array, In("float", "out_c", "k_h", "k_w", "in_c // groups")]
+WeightsI8 = Annotated[Array, In("int8_t", "out_c", "k_h", "k_w", "in_c // groups", low=-127, high=127)]
 
 
 def _filters(attrs: Mapping[str, Any]) -> list[Chunk]:
@@ -99,7 +102,7 @@ def eff_conv2d_f32(y: OutImageF32, x: ImageF32, w: WeightsF32, b: ChannelBiasF32
 def eff_conv2d_i8(
     y: OutImageI8,
     x: ImageI8,
-    w: Annotated[Array, In("int8_t", "out_c", "k_h", "k_w", "in_c // groups", low=-127, high=127)],
+    w: WeightsI8,
     b: ChannelBiasI32,
     multiplier: ChannelMultipliers,
     shift: ChannelShifts,
@@ -212,3 +215,23 @@ def eff_conv2d_input_gradient_f32(d: GradientImageF32, delta: DeltaImageF32, w: 
                 for o in range(filters.start, filters.stop):
                     sums[y, x, read] += deltas[down, across, o, None] * weights[o, ky, kx]
     d[:] = sums.reshape(-1)
+
+
+@kernel(macs=WINDOW_MACS)
+def eff_conv2d_input_gradient_i8(
+    d: GradientImageI16, delta: DeltaImageI16, w: WeightsI8, window: Window, pre_shift: PreShift, requant: Requant
+) -> None:
+    """d for int8 weights: the exact sum of delta x weight over all windows, rounded by 2**pre_shift, requantised, saturated to int16.
+
+    2**pre_shift >= terms / 2**8 keeps the rounded sums within 2**30. The twin's sums are exact in float64.
+    """
+    deltas, weights = delta.reshape(window.out_h, window.out_w, -1).astype(np.float64), w.reshape(window.out_c, window.k_h, window.k_w, -1)
+    sums = np.zeros((window.in_h, window.in_w, window.in_c))
+    for ky in range(window.k_h):
+        down, y = positions_inside(ky, window.stride_h, window.pad_h, window.in_h, window.out_h)
+        for kx in range(window.k_w):
+            across, x = positions_inside(kx, window.stride_w, window.pad_w, window.in_w, window.out_w)
+            for read, filters in group_channels(window.groups, window.in_c, window.out_c):
+                sums[y, x, read] += deltas[down, across, filters] @ weights[filters, ky, kx].astype(np.float64)
+    rounded = shift_round_up(sums.astype(np.int64).reshape(-1), pre_shift)
+    d[:] = saturate16(requantise(rounded, requant.multiplier, requant.shift))

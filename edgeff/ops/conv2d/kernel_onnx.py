@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeff.kernels.onnx.arithmetic import activate, changed_i8, factors, gain_of, rate_of, requantise
+from edgeff.kernels.onnx.arithmetic import activate, changed_i8, factors, gain_of, rate_of, requantise, saturate16, shift_round_up
 from edgeff.kernels.onnx.operand import Operand
 from edgeff.kernels.onnx.windows import by_group, outputs_by_group, patches, placed, summed
 from edgeff.kernels.records import OutputI8, Requant, Step, Window
@@ -68,11 +68,22 @@ def eff_conv_bias_update_i32(b: Operand, delta: Operand, rate: Operand, n: int, 
     return (b - gain_of(sums, requant.multiplier, requant.shift, rate, BIAS_LIMIT)).clip(-BIAS_LIMIT, BIAS_LIMIT)
 
 
-def eff_conv2d_input_gradient_f32(delta: Operand, w: Operand, window: Window) -> Operand:
-    """d: what each tap receives, added up."""
+def _spread(delta: Operand, w: Operand, window: Window) -> Operand:
+    """What each tap receives, added up: (in_h, in_w, in_c)."""
     groups, count = window.groups, window.k_h * window.k_w
     spread = outputs_by_group(delta.reshape(-1, window.out_c), groups) @ _filters(w, window)
     by_tap = spread.reshape(groups, -1, count, window.in_c // groups).transpose(2, 1, 0, 3)
     images = by_tap.reshape(count, window.out_h, window.out_w, window.in_c)
     shares = [images.part(slice(tap, tap + 1)).reshape(*images.shape[1:]) for tap in range(count)]
     return summed([placed(share, divmod(tap, window.k_w), window) for tap, share in enumerate(shares)])
+
+
+def eff_conv2d_input_gradient_f32(delta: Operand, w: Operand, window: Window) -> Operand:
+    """d: the sum of delta x weight over all windows."""
+    return _spread(delta, w, window)
+
+
+def eff_conv2d_input_gradient_i8(delta: Operand, w: Operand, window: Window, pre_shift: int, requant: Requant) -> Operand:
+    """The exact sums in int64, rounded, requantised, saturated."""
+    sums = shift_round_up(_spread(delta, w, window), pre_shift)
+    return saturate16(requantise(sums, requant.multiplier, requant.shift))

@@ -253,3 +253,51 @@ void eff_depthwise_conv2d_input_gradient_f32(float *d, const float *delta, const
         }
     }
 }
+
+void eff_depthwise_conv2d_input_gradient_i8(int16_t *d, const int16_t *delta, const int8_t *w, const eff_window *window,
+                                            const eff_requant *requant)
+{
+    const int32_t in_h = window->in_h, in_w = window->in_w, in_c = window->in_c, out_h = window->out_h, out_w = window->out_w,
+                  out_c = window->out_c, k_h = window->k_h, k_w = window->k_w, stride_h = window->stride_h,
+                  stride_w = window->stride_w, pad_h = window->pad_h, pad_w = window->pad_w, depth = window->out_c / window->in_c,
+                  multiplier = requant->multiplier, shift = requant->shift;
+    for (int32_t iy = 0; iy < in_h; ++iy) {
+        const int32_t oy0 = (iy + pad_h) / stride_h, ky0 = iy + pad_h - oy0 * stride_h;
+        for (int32_t ix = 0; ix < in_w; ++ix) {
+            const int32_t ox0 = (ix + pad_w) / stride_w, kx0 = ix + pad_w - ox0 * stride_w;
+            int32_t c = 0;
+            for (; depth == 1 && c + 4 <= in_c; c += 4, d += 4) {
+                int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+                for (int32_t ky = ky0, oy = oy0; ky < k_h && oy >= 0; ky += stride_h, --oy) {
+                    for (int32_t kx = kx0, ox = ox0; oy < out_h && kx < k_w && ox >= 0; kx += stride_w, --ox) {
+                        if (ox >= out_w) {
+                            continue;
+                        }
+                        const int16_t *p = delta + (oy * out_w + ox) * in_c + c;
+                        const int8_t *v = w + (ky * k_w + kx) * in_c + c;
+                        s0 += p[0] * v[0];
+                        s1 += p[1] * v[1];
+                        s2 += p[2] * v[2];
+                        s3 += p[3] * v[3];
+                    }
+                }
+                d[0] = eff_gradient_i16(s0, 0, multiplier, shift);
+                d[1] = eff_gradient_i16(s1, 0, multiplier, shift);
+                d[2] = eff_gradient_i16(s2, 0, multiplier, shift);
+                d[3] = eff_gradient_i16(s3, 0, multiplier, shift);
+            }
+            for (; c < in_c; ++c) {
+                int32_t s = 0;
+                for (int32_t ky = ky0, oy = oy0; ky < k_h && oy >= 0; ky += stride_h, --oy) {
+                    for (int32_t kx = kx0, ox = ox0; oy < out_h && kx < k_w && ox >= 0; kx += stride_w, --ox) {
+                        const int32_t at = (oy * out_w + ox) * out_c + c * depth, tap = (ky * k_w + kx) * out_c + c * depth;
+                        for (int32_t q = 0; ox < out_w && q < depth; ++q) {
+                            s += delta[at + q] * w[tap + q];
+                        }
+                    }
+                }
+                *d++ = eff_gradient_i16(s, 0, multiplier, shift);
+            }
+        }
+    }
+}

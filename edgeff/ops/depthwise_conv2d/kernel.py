@@ -10,9 +10,9 @@ import numpy as np
 from edgeff.ir import Array
 from edgeff.kernels import In, Out, kernel
 from edgeff.kernels.activation import activate
-from edgeff.kernels.arithmetic import requantise
+from edgeff.kernels.arithmetic import requantise, saturate16
 from edgeff.kernels.overlap import Chunk, pixel_by_pixel, runs
-from edgeff.kernels.records import OutputI8, Relu, Step, Window
+from edgeff.kernels.records import OutputI8, Relu, Requant, Step, Window
 from edgeff.kernels.tensors import (
     ChannelBiasF32,
     ChannelBiasI32,
@@ -21,6 +21,7 @@ from edgeff.kernels.tensors import (
     DeltaImageF32,
     DeltaImageI16,
     GradientImageF32,
+    GradientImageI16,
     ImageF32,
     ImageI8,
     OutImageF32,
@@ -32,6 +33,7 @@ from edgeff.kernels.updates import changed_i8, rate_of
 from edgeff.kernels.windows import WINDOW_MACS, positions_inside, taps_inside, windows
 
 WeightsF32 = Annotated[Array, In("float", "k_h", "k_w", "out_c")]
+WeightsI8 = Annotated[Array, In("int8_t", "k_h", "k_w", "out_c", low=-127, high=127)]
 
 
 def _channels(attrs: Mapping[str, Any]) -> list[Chunk]:
@@ -62,7 +64,7 @@ def eff_depthwise_conv2d_f32(y: OutImageF32, x: ImageF32, w: WeightsF32, b: Chan
 def eff_depthwise_conv2d_i8(
     y: OutImageI8,
     x: ImageI8,
-    w: Annotated[Array, In("int8_t", "k_h", "k_w", "out_c", low=-127, high=127)],
+    w: WeightsI8,
     b: ChannelBiasI32,
     multiplier: ChannelMultipliers,
     shift: ChannelShifts,
@@ -134,3 +136,23 @@ def eff_depthwise_conv2d_input_gradient_f32(d: GradientImageF32, delta: DeltaIma
             for q in range(window.out_c // window.in_c):
                 sums[y, x] += deltas[down, across, :, q] * weights[ky, kx, :, q]
     d[:] = sums.reshape(-1)
+
+
+@kernel(macs=WINDOW_MACS)
+def eff_depthwise_conv2d_input_gradient_i8(
+    d: GradientImageI16, delta: DeltaImageI16, w: WeightsI8, window: Window, requant: Requant
+) -> None:
+    """d for int8 weights: the exact sum of delta x weight over all windows, requantised, saturated to int16.
+
+    At most 512 products an input, k_h * k_w * out_c / in_c of them, fit the sum's 32 bits.
+    """
+    depth = window.out_c // window.in_c
+    deltas = delta.reshape(window.out_h, window.out_w, window.in_c, depth).astype(np.int64)
+    weights = w.reshape(window.k_h, window.k_w, window.in_c, depth).astype(np.int64)
+    sums = np.zeros((window.in_h, window.in_w, window.in_c), np.int64)
+    for ky in range(window.k_h):
+        down, y = positions_inside(ky, window.stride_h, window.pad_h, window.in_h, window.out_h)
+        for kx in range(window.k_w):
+            across, x = positions_inside(kx, window.stride_w, window.pad_w, window.in_w, window.out_w)
+            sums[y, x] += (deltas[down, across] * weights[ky, kx]).sum(axis=-1)
+    d[:] = saturate16(requantise(sums.reshape(-1), requant.multiplier, requant.shift))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from edgeff.kernels.onnx.arithmetic import activate, changed_i8, factors, rate_of, requantise
+from edgeff.kernels.onnx.arithmetic import activate, changed_i8, factors, rate_of, requantise, saturate16
 from edgeff.kernels.onnx.operand import Operand
 from edgeff.kernels.onnx.windows import patches, placed, summed
-from edgeff.kernels.records import OutputI8, Step, Window
+from edgeff.kernels.records import OutputI8, Requant, Step, Window
 
 
 def _taps(x: Operand, window: Window) -> Operand:
@@ -56,9 +56,19 @@ def eff_depthwise_conv2d_update_i8(
     return changed_i8(w, (_taps(a - how.a_zero, window) * _deltas(delta, window)).sum(0).flat(), rate, step, how)
 
 
-def eff_depthwise_conv2d_input_gradient_f32(delta: Operand, w: Operand, window: Window) -> Operand:
-    """d: what each tap receives, added up."""
+def _spread(delta: Operand, w: Operand, window: Window) -> Operand:
+    """What each tap receives, added up: (in_h, in_w, in_c)."""
     images = (_deltas(delta, window) * _filters(w, window)).sum(3)
     shares = [images.part(slice(None), slice(tap, tap + 1)) for tap in range(window.k_h * window.k_w)]
     placings = [share.reshape(window.out_h, window.out_w, window.in_c) for share in shares]
     return summed([placed(share, divmod(tap, window.k_w), window) for tap, share in enumerate(placings)])
+
+
+def eff_depthwise_conv2d_input_gradient_f32(delta: Operand, w: Operand, window: Window) -> Operand:
+    """d: the sum of delta x weight over all windows."""
+    return _spread(delta, w, window)
+
+
+def eff_depthwise_conv2d_input_gradient_i8(delta: Operand, w: Operand, window: Window, requant: Requant) -> Operand:
+    """The exact sums in int64, requantised, saturated."""
+    return saturate16(requantise(_spread(delta, w, window), requant.multiplier, requant.shift))

@@ -12,6 +12,7 @@ import numpy as np
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
 from edgeff.ops import Arrays, Named, Operator, Shape, operator
+from edgeff.ops.average_pool2d import MOST_TAPS
 from edgeff.ops.building import OperatorBuilder, Value, only
 from edgeff.ops.window import lower_window_gradient, lower_window_tangent
 
@@ -70,9 +71,10 @@ class GlobalAveragePool(Operator):
         *places, channels = xs[0].shape
         if layer.numeric == "int8":
             n = prod(places)
+            build.at_most("int8", MOST_TAPS, n, f"the gradient through layer {layer.name!r}")
             d = build.activation("gradient", xs[0].shape, dtype="int16", scale=delta.scale / n, layer=layer.name)
             whole = {"in_h": n, "in_w": 1, "in_c": channels, "out_h": 1, "out_w": 1, "k_h": n, "k_w": 1, "out_c": channels}
-            attrs = whole | {"stride_h": 1, "stride_w": 1, "pad_h": 0, "pad_w": 0, "groups": channels}
+            attrs = whole | {"stride_h": 1, "stride_w": 1, "pad_h": 0, "pad_w": 0, "groups": channels, "taps": n}
             build.call("eff_average_pool2d_input_gradient_i8", [d], [delta], attrs, layer, "backward")
             return (d,)
         return lower_window_gradient(build, layer, "eff_mean", {"n": prod(places), "in_c": channels}, xs[0], [delta])

@@ -42,6 +42,10 @@ class Requantise(Operator):
     def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
         return dxs[0]
 
+    def lower_input_gradients(self, build: OperatorBuilder, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
+        """The delta itself."""
+        return (delta,)
+
     def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
         check_numeric(layer)
         if layer.numeric == "float32":

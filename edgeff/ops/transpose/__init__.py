@@ -81,10 +81,11 @@ class Transpose(Operator):
         return dy
 
     def lower_input_gradients(self, build: OperatorBuilder, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
-        """The axes back in their old order; float32 only."""
-        if layer.numeric != "float32":
-            raise Unsupported(f"the gradient through layer {layer.name!r}, transpose", got=layer.numeric, allowed="float32")
-        back = [int(axis) for axis in np.argsort(self.axes)]
-        d = build.activation("gradient", xs[0].shape, layer=layer.name)
-        build.call("eff_transpose_f32", [d], [replace(delta, shape=layer.shape)], exchange(back, layer.shape), layer, "backward")
+        """The axes back in their old order; integers keep the scale of delta."""
+        check_numeric(layer)
+        back, float32 = [int(axis) for axis in np.argsort(self.axes)], layer.numeric == "float32"
+        meaning: dict[str, Any] = {} if float32 else {"dtype": "int16", "scale": delta.scale}
+        d = build.activation("gradient", xs[0].shape, layer=layer.name, **meaning)
+        kernel = "eff_transpose_f32" if float32 else "eff_transpose_i16"
+        build.call(kernel, [d], [replace(delta, shape=layer.shape)], exchange(back, layer.shape), layer, "backward")
         return (d,)

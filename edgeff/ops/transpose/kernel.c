@@ -22,3 +22,8 @@ void eff_transpose_i8(int8_t *y, const int8_t *x, const eff_axes *axes)
 {
     EFF_TRANSPOSE
 }
+
+void eff_transpose_i16(int16_t *y, const int16_t *x, const eff_axes *axes)
+{
+    EFF_TRANSPOSE
+}

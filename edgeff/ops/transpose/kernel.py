@@ -40,3 +40,13 @@ def eff_transpose_i8(
 ) -> None:
     """The axes of x (d0, d1, d2) in the order p0, p1, p2."""
     y[:] = x.reshape(axes.d0, axes.d1, axes.d2).transpose(axes.p0, axes.p1, axes.p2).reshape(-1)
+
+
+@kernel()
+def eff_transpose_i16(
+    y: Annotated[Array, Out("int16_t", "d0", "d1", "d2")],
+    x: Annotated[Array, In("int16_t", "d0", "d1", "d2")],
+    axes: Axes,
+) -> None:
+    """The axes of x (d0, d1, d2) in the order p0, p1, p2."""
+    y[:] = x.reshape(axes.d0, axes.d1, axes.d2).transpose(axes.p0, axes.p1, axes.p2).reshape(-1)

@@ -11,4 +11,4 @@ def eff_transpose_f32(x: Operand, axes: Axes) -> Operand:
     return x.reshape(axes.d0, axes.d1, axes.d2).transpose(axes.p0, axes.p1, axes.p2)
 
 
-eff_transpose_i8 = eff_transpose_f32
+eff_transpose_i8 = eff_transpose_i16 = eff_transpose_f32

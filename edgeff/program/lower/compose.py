@@ -11,12 +11,14 @@ from edgeff.ir import SUFFIX, Array, Attr, Layer, Quant
 from edgeff.kernels.activation import ACTIVATIONS
 from edgeff.kernels.arithmetic import feedback_signs
 from edgeff.ops import kind
+from edgeff.ops.add.kernel import ADD_BITS_I16
 from edgeff.ops.building import Value
 from edgeff.program.lower.goodness import Goodness
 from edgeff.program.lower.tangents import Tangents
+from edgeff.program.lower.trial import SAMPLES, Trial, real_parameters
 
 
-class Builder(Goodness, Tangents):
+class Builder(Goodness, Tangents, Trial):
     """The argument of a rule's ``lower``.
 
     ``x`` is the input, ``label`` the class (int32), ``layers`` the network's layers in order, ``settings`` the rule's hyper-parameters,
@@ -26,7 +28,9 @@ class Builder(Goodness, Tangents):
 
     def forward(self, layer: Layer, *xs: Value) -> Value:
         """The layer applied to its inputs."""
-        return kind(layer).lower(self, layer, *xs)
+        y = kind(layer).lower(self, layer, *xs)
+        self.note(y, xs, lambda *held: kind(layer).forward(layer, real_parameters(layer), *held))
+        return y
 
     def run(self, x: Value, layers: Sequence[Layer] | None = None) -> dict[str, Value]:
         """``layers`` applied to x, by default those the output depends on: every layer's value by name, with ``"input"``."""
@@ -47,6 +51,8 @@ class Builder(Goodness, Tangents):
         e = self.activation("error", (n,), dtype="int16", scale=output.scale)
         attrs = {"n": n, "one": round(1.0 / output.scale)} | ({"p_zero": output.zero_point} if output.dtype == "int8" else {})
         self.call(f"eff_error_{SUFFIX[output.dtype]}", [e], [output, self.label], attrs, stage="error")
+        right = np.random.default_rng(1).integers(0, n, SAMPLES)
+        self.note(e, (output,), lambda held: held.reshape(SAMPLES, n) - np.eye(n)[right])
         return e
 
     def residual(self, a: Value, c: Value) -> Value:
@@ -62,6 +68,7 @@ class Builder(Goodness, Tangents):
             if a.dtype == "int8":
                 attrs[f"{side}_zero"] = value.zero_point
         self.call(f"eff_residual_{SUFFIX[a.dtype]}", [d], [a, c], attrs, stage="error")
+        self.note(d, (a, c), lambda left, right: left.reshape(SAMPLES, n) - right.reshape(SAMPLES, n))
         return d
 
     def difference(self, a: Value, c: Value) -> Value:
@@ -82,19 +89,30 @@ class Builder(Goodness, Tangents):
             raise Unsupported(what, got=function.name, allowed=allowed, next_step="train with ReLU")
         attrs = {"n": h.elements} | ({"h_zero": h.zero_point} if h.dtype == "int8" else {})
         self.call(f"{function.gate}_{SUFFIX[h.dtype]}", [delta], [h], attrs, layer, "backward")
+        self.note_change(delta, (h,), lambda held, y: kind(layer).gate(layer, held.reshape(y.shape), y))
 
     def input_gradients(self, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
         """d loss / d x for each of the layer's inputs."""
-        return kind(layer).lower_input_gradients(self, layer, delta, *xs)
+        tried = self.trying(layer, delta, xs)
+        below = kind(layer).lower_input_gradients(self, layer, delta, *xs)
+        for place, d in enumerate(below):
+            self.note(d, (delta, *xs), lambda *_, place=place: (tried() or ())[place])
+        return below
 
     def sum(self, a: Value, c: Value) -> Value:
-        """a + c: the sum of the gradients from two readers of one activation. float32 only."""
-        if a.dtype != "float32":
-            raise Unsupported(
-                "a gradient through a skip connection", got=a.dtype, allowed="float32", next_step="use a rule without a backward pass"
-            )
-        y = self.activation("gradient", a.shape)
-        self.call("eff_add_f32", [y], [a, c], {"n": a.elements, "relu": 0}, stage="backward")
+        """a + c: the sum of the gradients from two readers of one activation; integers in the scale that holds both."""
+        if a.dtype == "float32":
+            y = self.activation("gradient", a.shape)
+            self.call("eff_add_f32", [y], [a, c], {"n": a.elements, "relu": 0}, stage="backward")
+            return y
+        y = self.activation("gradient", a.shape, dtype="int16", scale=a.scale + c.scale)
+        attrs: dict[str, Attr] = {"n": a.elements, "y_min": -32767}
+        common = 2.0 * max(a.scale, c.scale)
+        for side, value in (("a", a), ("c", c)):
+            attrs[f"{side}_multiplier"], attrs[f"{side}_shift"] = self.fixed_point(value.scale / common, "the sum of two gradients")
+        attrs["multiplier"], attrs["shift"] = self.fixed_point(common / (2.0**ADD_BITS_I16 * y.scale), "the sum of two gradients")
+        self.call("eff_add_i16", [y], [a, c], attrs, stage="backward")
+        self.note(y, (a, c), lambda left, right: left + right.reshape(left.shape))
         return y
 
     def zeros(self, like: Value) -> Value:
@@ -131,6 +149,7 @@ class Builder(Goodness, Tangents):
         """A copy of x."""
         y = self.activation("copy", x.shape, dtype=x.dtype, quant=self._tensors[x.name].quant)
         self.call("eff_copy", [y], [x], {"n_bytes": self._tensors[x.name].size_bytes}, stage="feedback")
+        self.note(y, (x,), lambda held: held)
         return y
 
     def _feedback_matrix(self, name: str, dtype: str, entries: Array, scale: float) -> Value:
@@ -187,6 +206,11 @@ class Builder(Goodness, Tangents):
             self.call(f"eff_feedback_table_{what}", [y], [e, f], attrs, stage="feedback")
         else:
             self.call(f"eff_feedback_{what}", [y], [e], attrs | {"key": self.key("feedback", name)}, stage="feedback")
+        if onto is None:
+            signs, key = entries, self.key("feedback", name)
+            self.note(
+                y, (e,), lambda held: scale * held.reshape(SAMPLES, n_e) @ (feedback_signs(n, n_e, key) if signs is None else signs).T
+            )
         return y
 
     def advance(self, period: int, factor: float) -> None:
