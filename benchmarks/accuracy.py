@@ -1,37 +1,38 @@
-"""Host training in float32 on digits: every rule on three networks, five seeds, beside the frozen control. The test set is read once a run.
+"""Host training in float32 on digits: every rule on four networks, five seeds, with settings chosen by the protocol, beside the control.
 
-``python benchmarks/accuracy.py`` -> ``benchmarks/results/accuracy.json``.
+``python benchmarks/accuracy.py [NETWORK ..]`` -> ``benchmarks/results/accuracy.json``; a row is a seed. Each seed has a split of its own
+and its settings are chosen on that split's training part (``protocol.py``); the test part is read once a run. Rows of the key
+``before ADR 0027`` are of the rules' settings of that time, which were chosen by a few trials on these same splits.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-import numpy as np
-from before_0027 import settings_before
+from protocol import protocol_row
 from results import collect
 
 from edgeff import registry
-from edgeff.networks import structure
-from edgeff.train.loop import accuracy, train
+from edgeff.bench.tuning import Search
 
-NETWORKS = ("64-32-10", "64-256-10", "64-128-128-10")
-SEEDS = 5
+NETWORKS = ("64-32-10", "64-256-10", "64-128-128-10", "64-256-256-10")
+SEEDS, SEARCH = 5, Search(epochs=30, candidates=16)
+PROTOCOL, BEFORE = "protocol", "before ADR 0027"
 
 
-def measure(network: str, rule: str, predict: str) -> dict[str, Any]:
-    """The test accuracies in per cent of one rule on one network, a seed each."""
-    settings = settings_before(rule).changed({"predict": predict} if predict else {})
-    found = []
-    for seed in range(SEEDS):
-        data = registry.tasks["digits"].load(seed)
-        trained = train(data, structure(network), rule, settings, seed)
-        found.append(round(100 * accuracy(trained.scores(data.x_test), data.y_test), 2))
-    return {"test": found, "mean": round(float(np.mean(found)), 2), "deviation": round(float(np.std(found, ddof=1)), 2)}
+def measure(network: str, rule: str, predict: str, _settings: str, seed: int) -> dict[str, Any]:
+    """The test accuracy in per cent of one rule on one network with one seed."""
+    return protocol_row("digits", network, rule, seed, SEARCH, {"predict": predict} if predict else {})
+
+
+def rules_on(network: str) -> list[tuple[str, str]]:
+    """The rules that a network is trained with, each with its way of predicting where it has several."""
+    plain = [(rule, "") for rule in registry.rules if rule not in ("ff", "mempepita")]
+    return [*plain, ("ff", "probe"), *([("ff", "head")] if network == "64-256-256-10" else [])]
 
 
 if __name__ == "__main__":
-    keys = [(network, rule, "") for network in NETWORKS for rule in registry.rules if rule not in ("ff", "mempepita")]
-    keys += [("64-256-256-10", rule, "") for rule in ("bp", "frozen")]
-    keys += [(network, "ff", "probe") for network in ("64-32-10", "64-256-256-10")] + [("64-256-256-10", "ff", "head")]
+    wanted = [network for network in NETWORKS if network in sys.argv[1:]] or [*NETWORKS]
+    keys = [(network, *rule, PROTOCOL, seed) for network in wanted for seed in range(SEEDS) for rule in rules_on(network)]
     collect("accuracy", keys, measure, SEEDS)

@@ -1,44 +1,45 @@
 """Learning on the device from fresh weights, one sample at a time, by the generated C: every rule and numeric on 64-32-10, five seeds.
 The rate falls by ``SCHEDULE``.
 
-The control keeps the hidden layer at its random start (rule ``frozen``); int8 PEPITA stands beside its round-to-nearest form.
-``python benchmarks/device_learning.py`` -> ``benchmarks/results/device_learning.json``.
+``python benchmarks/device_learning.py [RULE ..]`` -> ``benchmarks/results/device_learning.json``; a row is a seed. Settings are chosen on a
+part of that seed's training samples, with one budget for every rule, numeric and rounding (``protocol.py``); the test part is read once a
+row. The control keeps the hidden layer at its random start (rule ``frozen``); int8 PEPITA, back-propagation and the control stand beside
+their round-to-nearest forms, with rates of their own. Rows of the key ``before ADR 0028`` have the rules' own settings, and those of
+round-to-nearest the rates that were chosen for stochastic rounding.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-import numpy as np
+from protocol import device_row
 from results import collect
 
 from edgeff import registry
-from edgeff.bench.learning import SCHEDULE
-from edgeff.device.simulate import learn_on_host
-from edgeff.device.targets.host import HostTarget
-from edgeff.networks import initialised, structure
-from edgeff.program.deploy import deploy
+from edgeff.bench.tuning import Search
 
-NETWORK, EPOCHS, SEEDS = "64-32-10", 60, 5
+NETWORK, SEEDS, SEARCH = "64-32-10", 5, Search(epochs=60, candidates=16)
+PROTOCOL, BEFORE = "protocol", "before ADR 0028"
+ALSO_NEAREST = ("frozen", "bp", "pepita")
 
 
-def measure(rule: str, numeric: Any, rounding: str) -> dict[str, Any]:
-    """The test accuracies in per cent after the last epoch, a seed each."""
-    found = []
-    for seed in range(SEEDS):
-        data = registry.tasks["digits"].load(seed)
-        network = initialised(structure(NETWORK), seed)
-        stochastic = rounding == "stochastic"
-        deployment = deploy(network, data.x_train, rule=rule, numeric=numeric, changes=SCHEDULE, seed=seed, stochastic=stochastic)
-        learned = learn_on_host(HostTarget(deployment.program), deployment, data, EPOCHS, seed, points=1)
-        found.append(round(100 * learned.after, 2))
-    return {"test": found, "mean": round(float(np.mean(found)), 2), "deviation": round(float(np.std(found, ddof=1)), 2), "epochs": EPOCHS}
+def measure(rule: str, numeric: Any, rounding: str, _settings: str, seed: int) -> dict[str, Any]:
+    """The test accuracy in per cent after the last epoch."""
+    return device_row(NETWORK, rule, numeric, seed, SEARCH, stochastic=rounding == "stochastic")
 
 
 if __name__ == "__main__":
-    keys = [
+    forms = [
         (rule, numeric, "none" if numeric == "float32" else "stochastic")
         for rule in registry.rules
         for numeric in registry.rules[rule].numerics
     ]
-    collect("device_learning", [*keys, ("pepita", "int8", "nearest"), ("bp", "int8", "nearest")], measure, SEEDS)
+    forms = [*((rule, "int8", rounding) for rule in ALSO_NEAREST for rounding in ("nearest", "stochastic")), *forms]
+    wanted = {*sys.argv[1:]} & {*registry.rules}
+    collect(
+        "device_learning",
+        [(*form, PROTOCOL, seed) for form in forms if not wanted or form[0] in wanted for seed in range(SEEDS)],
+        measure,
+        SEEDS,
+    )

@@ -34,6 +34,11 @@ def commit() -> str:
     return name + ("+" if changed else "")
 
 
+def is_stale(row: dict[str, Any]) -> bool:
+    """Whether a row is of a working tree that no commit has."""
+    return str(row.get("commit", "unknown")).endswith(("+", "unknown"))
+
+
 def load(name: str) -> dict[str, Any]:
     """A result file's content; ``{}`` where there is none yet."""
     path = FOLDER / f"{name}.json"
@@ -63,7 +68,7 @@ def collect(
 def save(name: str, rows: Sequence[dict[str, Any]], seeds: int | None = None) -> None:
     """Writes a result file: its rows, with the command and the versions that made them."""
     record = {
-        "command": f"python benchmarks/{name}.py",
+        "command": f"python benchmarks/{Path(sys.argv[0]).name}",
         "seeds": seeds,
         "versions": {package: version(package) for package in PACKAGES},
         "rows": list(rows),

@@ -12,13 +12,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import accuracy as accuracy_benchmark
 import tables_picture
 import tables_rules
+from accuracy import PROTOCOL
 from mlperf_tiny import BOARD, CMSIS_NN, PUBLISHED_MS
 from mutants import ANSWERS, NAMED, room_of
 from results import load
 from speed import FC_AE, PEERS
 from tables_rules import table
+from tables_seeds import HEADS, NAMES, by_seed, cells, marked, of_rows, with_note
 
 ROOT = Path(__file__).parents[1]
 PAGES = (*sorted((ROOT / "docs" / "results").glob("*.md")), ROOT / "docs" / "rules" / "README.md")
@@ -31,36 +34,49 @@ def spread(row: dict[str, Any] | None) -> str:
 
 
 def accuracy() -> str:
-    rows = {tuple(row["key"]): row for row in load("accuracy")["rows"]}
-    networks = ("64-32-10", "64-256-10", "64-128-128-10")
-    names = {"bp": "BP", "dfa": "DFA", "pepita": "PEPITA (and MEMPEPITA: the same bits)", "frozen": "**frozen hidden layers** (control)"}
-    lines = [[name, *(spread(rows.get((network, rule, ""))) for network in (*networks, "64-256-256-10"))] for rule, name in names.items()]
-    lines.append(
-        ["FF, by probing", spread(rows.get(("64-32-10", "ff", "probe"))), "-", "-", spread(rows.get(("64-256-256-10", "ff", "probe")))]
-    )
-    lines.append(["FF, by its head", "-", "-", "-", spread(rows.get(("64-256-256-10", "ff", "head")))])
-    return table(["accuracy %, float32, host", *networks, "64-256-256-10"], lines)
+    """Each rule on each network: with chosen settings where they are measured, else with those of before, marked."""
+    rows = by_settings("accuracy")
+    lines = []
+    for network in accuracy_benchmark.NETWORKS:
+        found = {key[1:]: by for key, by in rows.items() if key[0] == network}
+        for (rule, predict), by in sorted(found.items(), key=lambda item: item[0][0] != "frozen"):
+            name = {"probe": "FF, by probing", "head": "FF, by its head"}.get(predict, NAMES.get(rule, rule))
+            lines.append([network, *chosen_cells(name, by, None if rule == "frozen" else found["frozen", ""])])
+    return with_note(table(["network", "float32, host: rule", *HEADS], lines, 2))
+
+
+def by_settings(name: str) -> dict[tuple[str, ...], dict[str, list[dict[str, Any]]]]:
+    """The rows of a results file by their key, and then by how their settings were chosen: its last part but one, before the seed."""
+    found: dict[tuple[str, ...], dict[str, list[dict[str, Any]]]] = {}
+    for row in load(name)["rows"]:
+        *key, settings, _seed = row["key"]
+        found.setdefault(tuple(key), {}).setdefault(settings, []).append(row)
+    return found
+
+
+def chosen_cells(name: str, by: dict[str, list[dict[str, Any]]], control: dict[str, list[dict[str, Any]]] | None) -> list[str]:
+    """A line's name and figures: of rows under the protocol, else of the older ones, marked; the control's are of the same kind."""
+    settings = PROTOCOL if PROTOCOL in by else next(iter(by))
+    beside = None if control is None else of_rows(control.get(settings, []))
+    return [marked(name, by[settings], older=settings != PROTOCOL), *cells(of_rows(by[settings]), beside)]
 
 
 def device_learning() -> str:
-    rows = {tuple(row["key"]): row for row in load("device_learning")["rows"]}
-    names = {
-        "bp": "BP",
-        "dfa": "DFA",
-        "pepita": "PEPITA (and MEMPEPITA)",
-        "ff": "FF, by probing",
-        "frozen": "**frozen hidden layer** (control)",
+    rows = by_settings("device_learning")
+    forms = {
+        ("float32", "none"): "float32",
+        ("int16", "stochastic"): "int16",
+        ("int8", "stochastic"): "int8",
+        ("int8", "nearest"): "int8, round to nearest",
     }
-    lines = [
-        [
-            name,
-            spread(rows.get((rule, "float32", "none"))),
-            *(spread(rows.get((rule, numeric, "stochastic"))) for numeric in ("int16", "int8")),
-            spread(rows.get((rule, "int8", "nearest"))),
-        ]
-        for rule, name in names.items()
-    ]
-    return table(["accuracy %, learned by the C, batch 1", "float32", "int16", "int8", "int8, round to nearest"], lines)
+    lines = []
+    for form, shown in forms.items():
+        found = {key[0]: by for key, by in rows.items() if key[1:] == form}
+        control = found.get("frozen", rows["frozen", "int8", "stochastic"])
+        for rule, by in sorted(found.items(), key=lambda item: item[0] != "frozen"):
+            name = "FF, by probing" if rule == "ff" else NAMES.get(rule, rule)
+            lines.append([shown, *chosen_cells(name, by, None if rule == "frozen" else control)])
+    return with_note(table(["learned by the C, batch 1", "rule", *HEADS], lines, 2))
 
 
 def speed() -> str:
@@ -233,14 +249,15 @@ def host_training() -> str:
 
 
 def conv_learning() -> str:
-    rows = {(row["key"][0], row["key"][1], row["key"][2]): row for row in load("conv_learning")["rows"]}
-    names = {"bp": "BP", "dfa": "DFA", "pepita": "PEPITA", "frozen": "**frozen filters** (control)"}
+    rows = [row for row in load("conv_learning")["rows"] if row["key"][2] != "nearest"]
     lines = []
-    for rule, shown in names.items():
-        integer = next((row for key, row in rows.items() if key[:2] == (rule, "int8") and key[2] != "nearest"), None)
-        real = next((row for key, row in rows.items() if key[:2] == (rule, "float32")), None)
-        lines.append([shown, spread(real), spread(integer)])
-    return table(["conv 8 - conv 16 - dense 10 on digits, learned by the C, %", "float32", "int8"], lines)
+    for numeric in ("float32", "int8"):
+        found = {row["key"][0]: row for row in rows if row["key"][1] == numeric}
+        control = by_seed(found["frozen"]["test"])
+        for rule, row in sorted(found.items(), key=lambda item: (item[0] != "frozen", -item[1]["mean"])):
+            name = "**frozen filters** (control)" if rule == "frozen" else NAMES.get(rule, rule)
+            lines.append([numeric, marked(name, [row]), *cells(by_seed(row["test"]), control if rule != "frozen" else None)])
+    return with_note(table(["conv 8 - conv 16 - dense 10, by the C", "rule", *HEADS], lines, 2))
 
 
 def mutants() -> str:

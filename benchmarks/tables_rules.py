@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from results import load
+from results import is_stale, load
+from tables_seeds import HEADS, NAMES, STALE, cells, marked, of_rows, with_note
 
 from edgeff import registry
+from edgeff.bench.rules import changes_of
+from edgeff.networks import recipe
 from edgeff.report.comparison import comparisons, grid
 from edgeff.report.record import from_json
 
@@ -36,17 +39,37 @@ def rules_list() -> str:
 
 
 def compared(task: str) -> str:
-    """The comparison of rules on a task's network."""
-    rows = [row["run"] for row in load("rules").get("rows", []) if row["key"][0] == task]
-    found = comparisons(from_json({"schema": 1, "runs": rows})) if rows else ()
+    """The comparison of rules on a task's network. Rows of another recipe than the present one do not take part, and are named below."""
+    rows = [row for row in load("rules").get("rows", []) if row["key"][0] == task]
+    older = [row for row in rows if "recipe" in row and row["recipe"] != recipe_of(row["key"], row["recipe"])]
+    runs = [row["run"] for row in rows if row not in older]
+    stale = {row["key"][2] for row in rows if is_stale(row)}
     parts = []
-    for comparison in found:
+    for comparison in comparisons(from_json({"schema": 1, "runs": runs})) if runs else ():
         made = grid(comparison)
         head = [f"{comparison.title}: rule", *(f"{h.group}: {h.short}" if h.group else h.short for h in made.headings[1:-1])]
-        cells = [[text or "-" for text in row[:-1]] for row in made.rows]
-        bold = [[f"**{row[0]}**" if control else row[0], *row[1:]] for row, control in zip(cells, made.control, strict=True)]
-        parts.append(table(head, bold))
+        lines = []
+        for row, control in zip(made.rows, made.control, strict=True):
+            name = f"**{row[0]}**" if control else str(row[0])
+            lines.append([f"{name} {STALE}" if row[0] in stale else name, *(text or "-" for text in row[1:-1])])
+        parts.append(with_note(table(head, lines)))
+    parts += [left_out(row) for row in older]
     return "\n\n".join(parts)
+
+
+def recipe_of(key: Sequence[Any], names: Iterable[str]) -> dict[str, Any]:
+    """The present settings called ``names`` of the point with ``key``."""
+    task, network, rule, _seed = key
+    settings = {**recipe(network, rule), **changes_of(task, network, rule)}
+    return {name: settings.get(name) for name in names}
+
+
+def left_out(row: dict[str, Any]) -> str:
+    """A sentence on a row of an older recipe."""
+    _, _, rule, seed = row["key"]
+    settings = ", ".join(f"{name} {value:g}" for name, value in row["recipe"].items())
+    what = "diverged" if "diverged" in row["run"].get("refused", "") else f"{100 * row['run']['accuracy']['float']:.1f} %"
+    return f"Left out, of an older recipe ({settings}): {rule}, seed {seed}, {what}."
 
 
 def rows_by(name: str, part: int = 0) -> dict[str, list[dict[str, Any]]]:
@@ -166,30 +189,26 @@ def theory() -> str:
     return table(heads, lines)
 
 
-UNSEEN = {"frozen": "**frozen** (control)", "majority": "the largest class"}
-
-
-def unseen() -> str:
-    """Accuracy of each rule with its defaults on data nobody chose them for, n of m seeds that did not diverge, and above the control."""
-    rows = load("unseen").get("rows", [])
+def unseen(settings: str = "") -> str:
+    """Accuracy of each rule on data nobody chose the defaults for: with the defaults, or with ``settings`` chosen by the protocol."""
     by: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
-    for row in rows:
-        task, network, rule, _ = row["key"]
-        by.setdefault((task, network), {}).setdefault(rule, []).append(row)
+    for row in load("unseen").get("rows", []):
+        task, network, rule, *rest, _seed = row["key"]
+        if rest == ([settings] if settings else []):
+            by.setdefault((task, network), {}).setdefault(rule, []).append(row)
     lines = []
     for (task, network), rules in by.items():
-        control = {row["key"][3]: row["accuracy"] for row in rules.get("frozen", [])}
-        lines.append([f"{task}, {network}", UNSEEN["majority"], f"{rows_share(rules):.1f}", "", "", ""])
-        for rule, found in rules.items():
-            ended = [row for row in found if not row["diverged"]]
-            above = [row["accuracy"] - control[row["key"][3]] for row in ended if row["key"][3] in control]
-            doubts = sum(bool(row["doubts"]) for row in ended)
-            accuracies = [row["accuracy"] for row in ended]
-            margin = "-" if rule == "frozen" or not above else signed(above)
-            cells = [UNSEEN.get(rule, rule), mean_of(accuracies), margin, f"{len(ended)} of {len(found)}", str(doubts)]
-            lines.append([f"{task}, {network}", *cells])
-    heads = ["task, network", "rule", "test accuracy, %", "above frozen, paired", "seeds that did not diverge", "runs with a warning"]
-    return table(heads, lines, 2)
+        place = f"{task}, {network}"
+        control = of_rows(rules.get("frozen", []))
+        if not settings:
+            lines.append([place, NAMES["majority"], f"{rows_share(rules):.1f}", "", "", ""])
+        for rule, rows in rules.items():
+            doubts = [str(sum(bool(row.get("doubts")) for row in rows))] if not settings else []
+            lines.append(
+                [place, marked(NAMES.get(rule, rule), rows), *cells(of_rows(rows), None if rule == "frozen" else control), *doubts]
+            )
+    heads = ["task, network", "rule", *HEADS, *([] if settings else ["runs with a warning"])]
+    return with_note(table(heads, lines, 2)) if lines else "Not measured yet."
 
 
 def rows_share(rules: dict[str, list[dict[str, Any]]]) -> float:
@@ -197,13 +216,9 @@ def rows_share(rules: dict[str, list[dict[str, Any]]]) -> float:
     return fmean({row["key"][3]: float(row["largest_class"]) for found in rules.values() for row in found}.values())
 
 
-def signed(values: list[float]) -> str:
-    """The mean of paired differences with its sign, and their deviation."""
-    return f"{fmean(values):+.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else " (1 seed)")
-
-
 SECTIONS = {
     "unseen": unseen,
+    "unseen_chosen": lambda: unseen("protocol"),
     "published": published,
     "attack": attack,
     "theory": theory,

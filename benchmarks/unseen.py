@@ -1,24 +1,25 @@
-"""Rules with their defaults on data for which nobody chose them: Fashion-MNIST, motion sensors, heart beats; beside frozen layers.
+"""Rules on data for which nobody chose their settings: Fashion-MNIST, motion sensors, heart beats; beside frozen layers.
 
-``EDGEFF_DATA_DIR=.. python benchmarks/unseen.py`` -> ``benchmarks/results/unseen.json``. All rules of a seed come before the next seed.
-Nothing is set but the count of epochs; the test part is read once a row. A row says whether the run diverged, and what training warned of.
+``EDGEFF_DATA_DIR=.. python benchmarks/unseen.py [--protocol]`` -> ``benchmarks/results/unseen.json``. All rules of a seed come before the
+next seed. Without ``--protocol`` the settings are the defaults and nothing is set but the count of epochs; with it they are chosen on a
+part of the training samples, with one budget for every rule (``protocol.py``). The test part is read once a row. A row says how its
+settings were chosen, whether the run diverged and, for defaults, what training warned of.
 """
 
 from __future__ import annotations
 
+import sys
 import warnings
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from protocol import load, plain, protocol_row
 from results import collect
 
-from edgeff import registry
+from edgeff.bench.tuning import Search
 from edgeff.errors import Diverged
-from edgeff.networks import structure
 from edgeff.rules import find_rule
-from edgeff.tasks import Data
 from edgeff.train.loop import accuracy, train
 
 NETWORKS = (("fashion_mnist", "784-32-10"), ("fashion_mnist", "784-128-10"), ("har", "384-32-5"), ("mitbih", "128-32-5"))
@@ -28,28 +29,38 @@ MORE_RULES = ("local_heads", "fa", "afa", "tdca", "forward_gradient", "scff")
 EPOCHS, SEEDS = 15, 5
 
 
-@lru_cache(maxsize=1)
-def load(task: str, seed: int) -> Data:
-    found: Data = registry.tasks[task].load(seed)
-    return found
+GROUPS = ("har", "mitbih")
+"""The tasks whose parts are of different people: few of them, so a candidate is tried on three validation parts."""
+PROTOCOL = "protocol"
+DEFAULTS = {"by": "the rule's defaults"}
 
 
-def measure(task: str, network: str, rule: str, seed: int) -> dict[str, Any]:
+def search(task: str) -> Search:
+    """The search of the protocol."""
+    return Search(EPOCHS, candidates=16, splits=3 if task in GROUPS else 1)
+
+
+def measure(task: str, network: str, rule: str, *rest: Any) -> dict[str, Any]:
     """The test accuracy in per cent, None for a run that diverged; the rate; the share of the largest class of the test part."""
+    *settings_by, seed = rest
+    if settings_by == [PROTOCOL]:
+        return protocol_row(task, network, rule, seed, search(task))
     data = load(task, seed)
     largest = round(100 * float(np.bincount(data.y_test).max()) / len(data.y_test), 2)
     settings = replace(find_rule(rule).settings, epochs=EPOCHS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            trained = train(data, structure(network, input_shape=data.input_shape), rule, settings, seed, task=task)
+            trained = train(data, plain(task, network, seed), rule, settings, seed, task=task)
         except Diverged as error:
-            return {"accuracy": None, "diverged": True, "why": str(error), "largest_class": largest}
+            return {"accuracy": None, "diverged": True, "why": str(error), "largest_class": largest, "chosen_by": DEFAULTS}
     reached = round(100 * accuracy(trained.scores(data.x_test), data.y_test), 2)
-    return {"accuracy": reached, "diverged": False, "lr": trained.run.settings.lr, "doubts": [*trained.doubts], "largest_class": largest}
+    row: dict[str, Any] = {"accuracy": reached, "diverged": False, "lr": trained.run.settings.lr, "doubts": [*trained.doubts]}
+    return row | {"largest_class": largest, "chosen_by": DEFAULTS}
 
 
 if __name__ == "__main__":
     parts = [(rules, seed) for rules in (RULES, MORE_RULES) for seed in range(SEEDS)]
-    keys = [(task, network, rule, seed) for rules, seed in parts for task, network in NETWORKS for rule in rules]
+    chosen = [PROTOCOL] if "--protocol" in sys.argv else []
+    keys = [(task, network, rule, *chosen, seed) for rules, seed in parts for task, network in NETWORKS for rule in rules]
     collect("unseen", keys, measure, SEEDS)

@@ -124,13 +124,14 @@ def validation_parts(data: Data, search: Search, *, classes: bool = True) -> Ite
         raise BadInput("validation part of the training data", got=str(error), allowed=allowed) from None
 
 
-def starting_settings(data: Data, network: Network, name: str, rule_name: str, search: Search) -> Any:
+def starting_settings(data: Data, network: Network, name: str, rule_name: str, search: Search, fixed: Settings | None = None) -> Any:
     """The settings of the first candidate: the rule's, with the network's recipe, its rate and the epochs of the search.
 
-    Args: ``network``, its structure; ``name``, as it is registered. Raises BadInput or Unsupported if the rule cannot train it.
+    Args: ``network``, its structure; ``name``, as it is registered; ``fixed``, settings that no candidate changes. Raises BadInput or
+    Unsupported if the rule cannot train it.
     """
     rule = find_rule(rule_name)
-    settings = replace(rule.settings, **recipe(name, rule_name))
+    settings = replace(rule.settings, **recipe(name, rule_name) | dict(fixed or {}))
     prepared = rule.prepare(initialised(network, search.seed), settings, search.seed)
     return squeezed(replace(settings, lr=resolved(rule, settings, prepared, data.x_train).lr), search.epochs)
 
@@ -171,17 +172,18 @@ def choose(
     task: Task,
     tried: Tried | None = None,
     progress: Progress = lambda _epochs: None,
+    fixed: Settings | None = None,
 ) -> Choice:
     """The settings of ``rule`` that are best on validation samples of ``data``, whose test part is not read.
 
-    Args: ``network``, the structure; ``name``, as it is registered; ``task``, the data's; ``tried``, trials that are not
-    run again, to which each new one is added as it ends; ``progress(epochs)``, called with the epochs of each trial that ends. Raises:
-    BadInput and Unsupported as training does; Diverged if every candidate does.
+    Args: ``network``, the structure; ``name``, as it is registered; ``task``, the data's; ``tried``, trials that are not run again, to
+    which each new one is added as it ends; ``progress(epochs)``, called with the epochs of each trial that ends; ``fixed``, settings that
+    no candidate changes. Raises: BadInput and Unsupported as training does; Diverged if every candidate does.
     """
     tried = {} if tried is None else tried
     data.need("train")
     metric = validation_metric(task)
-    start = starting_settings(data, network, name, rule, search)
+    start = starting_settings(data, network, name, rule, search, fixed)
     points = candidates(start, search)
     parts = [data.validation(*part) for part in validation_parts(data, search, classes=metric != "mse")]
 
@@ -200,7 +202,7 @@ def choose(
     if None in values:
         raise Diverged(f"every candidate of rule {rule} diverged", next_step=find_rule(rule).divergence_hint)
     decays = {} if start.decay_epochs is None else {"decay_epochs": start.decay_epochs}
-    changes = {**recipe(name, rule), **points[best], "epochs": search.epochs, **decays}
+    changes = {**recipe(name, rule), **(fixed or {}), **points[best], "epochs": search.epochs, **decays}
     return Choice(rule, changes, points[0], metric, float(np.mean([value for value in values if value is not None])))
 
 

@@ -1,39 +1,43 @@
-"""Traces of rules trained on the host -> one grid per network and task: means and deviations over the seeds, and the margin over the
+"""Traces of rules trained on the host -> one grid per network and task: means and deviations over the seeds, and the difference to the
 control.
 
-A margin is the mean of the differences to the control of the same seed. MACs and bytes are those of one learning step and one inference.
+A difference is the mean of those to the control of the same seeds, with its 95 % interval; runs that diverged are counted. MACs and bytes
+are those of one learning step and one inference.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
 
+from edgeff.bench.statistics import Difference, Summary, paired_difference, summary
 from edgeff.ir import Trace
 from edgeff.report.overview import Grid, Heading
 from edgeff.report.style import CONTROL, NO_RULE, shown
 
 STORES = "stores "
 """The beginning of the remark on what a rule's step keeps."""
+DIVERGED = "diverged"
+"""A word in the reason of a run that started and did not end."""
 
 
 @dataclass(frozen=True)
 class RuleResult:
-    """One rule on one network and task: its traces, one per seed, and their differences to the control in points, if both are known."""
+    """One rule on one network and task: its traces by seed, those that diverged among them, and its difference to the control."""
 
     rule: str
     traces: tuple[Trace, ...]
-    margins: tuple[float, ...]
+    above: Difference | None
 
     @property
     def accuracies(self) -> tuple[float, ...]:
-        """The accuracies of the float networks in per cent."""
-        return self.percent("float")
+        """The accuracies of the float networks in per cent, of the runs that ended."""
+        return self.over("float").values
 
-    def percent(self, name: str) -> tuple[float, ...]:
-        """The known accuracies called ``name``, in per cent."""
-        return tuple(100 * value for trace in self.traces if (value := trace.accuracy.get(name)) is not None)
+    def over(self, name: str) -> Summary:
+        """The accuracies called ``name`` over the seeds, in per cent."""
+        return summary(by_seed([trace for trace in self.traces if trace.refused or trace.accuracy.get(name) is not None], name))
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,7 @@ class Comparison:
     @property
     def title(self) -> str:
         """The network and task in words, on one line."""
-        seeds = sorted({trace.seed for result in self.results for trace in result.traces})
-        return f"{shown(self.network)} on {shown(self.task)}, {len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'}"
+        return f"{shown(self.network)} on {shown(self.task)}"
 
 
 def is_comparison(traces: Sequence[Trace]) -> bool:
@@ -58,34 +61,27 @@ def is_comparison(traces: Sequence[Trace]) -> bool:
 
 
 def comparisons(traces: Sequence[Trace]) -> tuple[Comparison, ...]:
-    """The comparisons of traces, in the order of their first appearance."""
+    """The comparisons of traces, in the order of their first appearance. Of refused runs those that diverged count."""
     by_network: dict[tuple[str, str], dict[str, list[Trace]]] = {}
     for trace in traces:
-        if not trace.refused:
+        if not trace.refused or DIVERGED in trace.refused:
             by_network.setdefault((trace.network, trace.task), {}).setdefault(trace.rule, []).append(trace)
     result = []
     for (network, task), rules in by_network.items():
-        control = {trace.seed: trace.accuracy.get("float") for trace in rules.get(CONTROL, [])}
-        results = [RuleResult(rule, tuple(members), _margins(members, control)) for rule, members in rules.items()]
+        control = by_seed(rules.get(CONTROL, []), "float")
+        results = [RuleResult(rule, tuple(members), _above(members, control)) for rule, members in rules.items()]
         result.append(Comparison(network, task, tuple(sorted(results, key=lambda r: -fmean(r.accuracies) if r.accuracies else 1.0))))
     return tuple(result)
 
 
-def _margins(members: Sequence[Trace], control: dict[int, float | None]) -> tuple[float, ...]:
-    pairs = [(trace.accuracy.get("float"), control.get(trace.seed)) for trace in members if trace.rule != CONTROL]
-    return tuple(100 * (own - frozen) for own, frozen in pairs if own is not None and frozen is not None)
+def by_seed(traces: Sequence[Trace], name: str) -> dict[int, float | None]:
+    """The accuracies called ``name`` in per cent by seed; None for a run that diverged."""
+    found = {trace.seed: None if trace.refused else trace.accuracy.get(name) for trace in traces}
+    return {seed: None if value is None else 100 * value for seed, value in found.items()}
 
 
-def mean_and_deviation(values: Sequence[float], sign: str = "") -> str | None:
-    """The mean and, for several values, their standard deviation; None without values.
-
-    >>> mean_and_deviation([97.0, 98.0]), mean_and_deviation([1.25], "+"), mean_and_deviation([])
-    ('97.5 ± 0.7', '+1.2', None)
-    """
-    if not values:
-        return None
-    spread = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{fmean(values):{sign}.1f}{spread}"
+def _above(members: Sequence[Trace], control: dict[int, float | None]) -> Difference | None:
+    return None if members[0].rule == CONTROL else paired_difference(by_seed(members, "float"), control)
 
 
 def grid(comparison: Comparison) -> Grid:
@@ -93,11 +89,12 @@ def grid(comparison: Comparison) -> Grid:
     headings = (
         Heading("", "rule", right=False),
         Heading("accuracy, %", "float", figure="accuracy"),
-        Heading("accuracy, %", "above frozen", figure="accuracy"),
+        Heading("accuracy, %", "seeds"),
+        Heading("accuracy, %", "above frozen (95 %)", figure="accuracy"),
         Heading("accuracy, %", "int8", figure="accuracy"),
         Heading("MACs", "inference", figure="macs"),
         Heading("MACs", "learning step", figure="macs"),
-        Heading("float32, bytes", "RAM to learn", figure="memory"),
+        Heading("float32, bytes", "RAM to learn, no stack", figure="memory"),
         Heading("a step", "stores", right=False),
     )
     rows = tuple(_row(result) for result in comparison.results)
@@ -106,14 +103,15 @@ def grid(comparison: Comparison) -> Grid:
 
 
 def _row(result: RuleResult) -> tuple[str | None, ...]:
-    first = result.traces[0]
+    first = next((trace for trace in result.traces if not trace.refused), result.traces[0])
     numbers = (first.infer.macs, first.learn.macs, first.memory.arena_bytes)
     stored = next((remark.removeprefix(STORES) for remark in first.remarks if remark.startswith(STORES)), None)
     return (
         shown(result.rule, 40),
-        mean_and_deviation(result.accuracies),
-        mean_and_deviation(result.margins, "+"),
-        mean_and_deviation(result.percent("quantized")),
+        result.over("float").shown() if result.accuracies else None,
+        result.over("float").counted,
+        None if result.above is None else result.above.shown(),
+        result.over("quantized").shown() if result.over("quantized").values else None,
         *(None if number is None else f"{number:,}" for number in numbers),
         None if stored is None else shown(stored, 80),
     )

@@ -46,9 +46,9 @@ def comparison_section(traces: Sequence[Trace], page: Page) -> str:
     return f"""<section><h2>Rules compared</h2>
 <p>Test accuracy of the same network trained from the same initial weights by each rule: the mean over the seeds, one standard deviation to
 each side, and every seed as a faint mark. The dotted line is the control: random hidden layers, only the last layer learns.</p>
-<p class="muted small">Above frozen: the mean difference to the control of the same seed, in points. int8: the trained network quantised, by
-the generated C. RAM to learn: the arena of the rule's float32 program, learned weights and activations; a dash: it runs on the host
-only.</p>{"".join(parts)}</section>"""
+<p class="muted small">Seeds: how many ended and how many diverged. Above frozen: the mean difference to the control of the same seeds, in
+points, with its 95 % interval (Student's t). int8: the trained network quantised, by the generated C. RAM to learn: the arena of the rule's
+float32 program, learned weights and activations, without the stack; a dash: it runs on the host only.</p>{"".join(parts)}</section>"""
 
 
 def boards_section(traces: Sequence[Trace]) -> str:

@@ -1,0 +1,109 @@
+"""Rows under the protocol: settings chosen by ``edgeff.bench.tuning`` on a part of the training samples, then one run on the test part.
+
+A choice is made once for each training part (``benchmarks/results/chosen.json``): once for tasks whose split is the same for every seed,
+else once for each seed, so that no test sample of a seed takes part in its choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from results import collect
+
+from edgeff import registry
+from edgeff.bench.learning import SCHEDULE
+from edgeff.bench.metrics import measured
+from edgeff.bench.tuning import SHARES, Search, candidates, choose, halved, validation_parts
+from edgeff.device.simulate import learn_on_host
+from edgeff.device.targets.host import HostTarget
+from edgeff.errors import Diverged
+from edgeff.ir import Network
+from edgeff.networks import initialised, structure
+from edgeff.program.deploy import deploy
+from edgeff.rules import find_rule
+from edgeff.tasks import Data
+from edgeff.train.loop import train
+
+
+@lru_cache(maxsize=2)
+def load(task: str, seed: int) -> Data:
+    """The task's data."""
+    found: Data = registry.tasks[task].load(seed)
+    return found
+
+
+def split_of(task: str, seed: int) -> int:
+    """The first seed with the same test part as ``seed``: 0 for an official split."""
+    first, own = load(task, 0), load(task, seed)
+    return 0 if np.array_equal(first.x_test, own.x_test) else seed
+
+
+def plain(task: str, network: str, seed: int) -> Network:
+    """The structure of a network, without biases, for the task's data."""
+    data = load(task, seed)
+    return structure(network, input_shape=data.input_shape, classes=len(data.classes))
+
+
+def chosen(task: str, network: str, rule: str, seed: int, search: Search, fixed: Mapping[str, Any]) -> dict[str, Any]:
+    """How the settings for a seed were chosen, and which: what a row gives as ``chosen_by``."""
+    split = split_of(task, seed)
+    own = Search(search.epochs, search.candidates, search.splits, split)
+
+    def measure(*_key: Any) -> dict[str, Any]:
+        choice = choose(load(task, split), plain(task, network, split), network, rule, own, registry.tasks[task], fixed=fixed)
+        return choice.how(own)
+
+    key = (task, network, rule, dict(fixed), split, search.epochs, search.candidates, search.splits)
+    row = next(row for row in collect("chosen", [key], measure))
+    return {name: value for name, value in row.items() if name not in ("key", "commit")}
+
+
+def protocol_row(task: str, network: str, rule: str, seed: int, search: Search, fixed: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The test accuracy in per cent with chosen settings, None for a run that diverged; the test part is read once."""
+    how = chosen(task, network, rule, seed, search, fixed or {})
+    data = load(task, seed)
+    settings = find_rule(rule).settings.changed({name: text(value) for name, value in how["settings"].items()})
+    try:
+        trained = train(data, plain(task, network, seed), rule, settings, seed, task=task, guarded=False)
+    except Diverged as error:
+        return {"accuracy": None, "diverged": True, "why": str(error), "chosen_by": how}
+    value = measured(registry.tasks[task].metric, trained.network, data.x_test, trained.scores(data.x_test), data.y_test, data.files_test)
+    return {"accuracy": round(100 * value, 2), "diverged": False, "chosen_by": how}
+
+
+def device_row(network: str, rule: str, numeric: Any, seed: int, search: Search, *, stochastic: bool) -> dict[str, Any]:
+    """The test accuracy in per cent of digits learned by the generated C from fresh weights, one sample at a time, with chosen settings.
+
+    The rate falls by ``SCHEDULE``, in a trial of fewer epochs as much sooner.
+    """
+    data, fresh = load("digits", seed), initialised(plain("digits", network, seed), seed)
+    own = Search(search.epochs, search.candidates, search.splits, seed)
+
+    def learned(part: Data, changes: Mapping[str, Any], epochs: int) -> float:
+        decay_steps = round(SCHEDULE["decay_steps"] * epochs / search.epochs)
+        options = {**SCHEDULE, "decay_steps": decay_steps, **changes}
+        deployment = deploy(fresh, part.x_train, rule=rule, numeric=numeric, changes=options, seed=seed, stochastic=stochastic)
+        return learn_on_host(HostTarget(deployment.program), deployment, part, epochs, seed, points=1).after
+
+    start = deploy(fresh, data.x_train, rule=rule, numeric=numeric, seed=seed, stochastic=stochastic).settings
+    points = candidates(start, own)
+    parts = [data.validation(*part) for part in validation_parts(data, own)]
+    scores: dict[tuple[int, int], list[float]] = {}
+
+    def score(number: int, share: int, split: int) -> float:
+        value = learned(parts[split], points[number], own.epochs_of(share))
+        scores.setdefault((number, share), []).append(value)
+        return value
+
+    best = halved(own, score)
+    how = {"by": "search on validation samples", "candidates": own.candidates, "budget_epochs": own.budget_epochs, "settings": points[best]}
+    how["validation_accuracy"] = round(float(np.mean(scores[best, SHARES[-1]])), 4)
+    return {"accuracy": round(100 * learned(data, points[best], search.epochs), 2), "diverged": False, "chosen_by": how}
+
+
+def text(value: Any) -> str:
+    """A setting as ``Settings.changed`` reads it."""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
