@@ -29,6 +29,7 @@ from edgeff.ops.mfcc import sizes as audio_sizes
 from edgeff.ops.mfcc.kernel import Frames
 from edgeff.ops.softmax.kernel import Logits
 from edgeff.ops.transpose.kernel import Axes
+from edgeff.rules.words.pooled import Pair
 
 DTYPES = {
     "float": np.float32,
@@ -121,11 +122,11 @@ NUMBERS: Mapping[str, Callable[[Draw], int | float]] = {
 
 def window(draw: Draw) -> Window:
     """Windows of which each has a tap inside the image; channels as the kernel's operator has them."""
-    if "depthwise" in draw.kernel or "pool" in draw.kernel:
+    if "depthwise" in draw.kernel or "pool2d" in draw.kernel:
         groups = in_c = draw.integer(1, 9)
-        out_c = in_c * (1 if "pool" in draw.kernel else draw.integer(1, 3))
+        out_c = in_c * (1 if "pool2d" in draw.kernel else draw.integer(1, 3))
     else:
-        groups = draw.integer(1, 4) if draw.rng.random() < 0.4 else 1
+        groups = draw.integer(1, 4) if draw.rng.random() < 0.4 and "pooled" not in draw.kernel else 1
         in_c, out_c = groups * draw.integer(1, 9 if groups == 1 else 5), groups * draw.integer(1, 9)
     sizes = {"in_c": in_c, "out_c": out_c, "groups": groups}
     for axis in ("h", "w"):
@@ -134,6 +135,21 @@ def window(draw: Draw) -> Window:
         sizes |= {f"in_{axis}": length, f"k_{axis}": taps, f"stride_{axis}": stride, f"pad_{axis}": pad}
         sizes[f"out_{axis}"] = draw.integer(1, (length - 1 + pad) // stride + 1)
     return Window(**sizes)
+
+
+def pair(draw: Draw) -> Pair:
+    """Two convolutions one after the other, the first in half of the cases depthwise."""
+    depthwise, second = int("backward" in draw.kernel or draw.integer(0, 1)), window(draw)
+    first = window(draw)
+    in_c = second.in_c if depthwise else first.in_c
+    sizes = {"in_c": in_c, "mid_c": second.in_c, "out_c": second.out_c, "depthwise": depthwise}
+    for axis in ("h", "w"):
+        length, taps, stride = getattr(second, f"in_{axis}"), getattr(first, f"k_{axis}"), getattr(first, f"stride_{axis}")
+        pad = getattr(first, f"pad_{axis}")
+        sizes |= {f"mid_{axis}": length, f"k_{axis}": taps, f"stride_{axis}": stride, f"pad_{axis}": pad}
+        sizes |= {f"in_{axis}": max((length - 1) * stride - pad + draw.integer(1, taps), 1), f"out_{axis}": getattr(second, f"out_{axis}")}
+        sizes |= {f"then_{name}_{axis}": getattr(second, f"{name}_{axis}") for name in ("k", "stride", "pad")}
+    return Pair(**sizes)
 
 
 def axes(draw: Draw) -> Axes:
@@ -149,7 +165,7 @@ def logits(draw: Draw) -> Logits:
     return Logits(multiplier, shift, -math.floor(31 * 2.0**26 / 2.0**shift))
 
 
-RECORDS: Mapping[type[Record], Callable[[Draw], Record]] = {Window: window, Axes: axes, Logits: logits}
+RECORDS: Mapping[type[Record], Callable[[Draw], Record]] = {Window: window, Pair: pair, Axes: axes, Logits: logits}
 
 
 def filled(draw: Draw, param: Param, count: int, limits: tuple[float, float]) -> Array:

@@ -30,6 +30,7 @@ HOST = {
     "frozen": 0.1,
     "local_heads": 0.05,
     "mempepita": 0.05,
+    "mono_forward": 0.05,
     "pepita": 0.05,
     "phyll": 0.003,
     "scff": 0.003,

@@ -44,7 +44,7 @@ static inline void eff_change_weight_i8(int8_t *w, int32_t i, int64_t s, const e
 }
 
 /* The sum of d[0] * p[0] over the walk. */
-static float eff_inner_1_f32(const float *d, const float *p, const eff_walk *walk)
+static inline float eff_inner_1_f32(const float *d, const float *p, const eff_walk *walk)
 {
     float s = 0.0f;
     for (int32_t row = 0; row < walk->rows; ++row) {
@@ -78,7 +78,7 @@ static float eff_inner_1_f32(const float *d, const float *p, const eff_walk *wal
     }
 
 /* The sum of delta[0] * (a[0] - a_zero) over the walk. */
-static int64_t eff_inner_1_i8(const int16_t *delta, const int8_t *a, int32_t a_zero, const eff_walk *walk)
+static inline int64_t eff_inner_1_i8(const int16_t *delta, const int8_t *a, int32_t a_zero, const eff_walk *walk)
 {
     int64_t s = 0;
     for (int32_t row = 0; row < walk->rows; ++row) {

@@ -30,6 +30,7 @@ _RULES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "afa": ("#56b4e9", "dash"),
         "cwc": ("#cc79a7", "solid"),
         "local_heads": ("#cc79a7", "dash"),
+        "mono_forward": ("#56b4e9", "dot"),
         "block_ff": ("#009e73", "dot"),
         "phyll": ("#cc79a7", "dot"),
         "forward_gradient": ("#0072b2", "dash"),

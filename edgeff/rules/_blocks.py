@@ -68,6 +68,38 @@ def blocks(layers: Sequence[Layer], size: int = 1, *, head: bool = True) -> tupl
     return tuple(result)
 
 
+def whole_blocks(layers: Sequence[Layer], *, head: bool = True) -> tuple[Block, ...]:
+    """The smallest blocks after which one activation alone goes on, each with at least one layer that mixes channels.
+
+    So a depthwise convolution and the pointwise one after it are one block, and so are the layers around which a skip connection leads. A
+    first layer alone joins a second block of several layers with weights: alone it would learn filters of no use to the others
+    (docs/adr/0030-learning-in-the-ram-of-inference.md). With a ``head`` the last layer with weights is in no block.
+    """
+    stop = [index for index, layer in enumerate(layers) if layer.trainable].pop() if head else len(layers)
+    result: list[tuple[Layer, ...]] = []
+    first: int | None = None
+    mixes = False
+    for index, layer in enumerate(layers[:stop]):
+        if layer.trainable and not kind(layer).moving:
+            first = index if first is None else first
+            mixes = mixes or not kind(layer).channelwise
+        before = {"input", *(known.name for known in layers[:index])}
+        later = layers[index + 1 :]
+        ends_here = not any(name in before for reader in later for name in reader.inputs)
+        goes_on = index + 1 < stop and kind(layers[index + 1]).elementwise and layer.name in layers[index + 1].inputs
+        if first is not None and mixes and ends_here and not goes_on:
+            result.append(tuple(layers[first : index + 1]))
+            first, mixes = None, False
+    if len(result) > 1 and _weighted(result[0]) == 1 < _weighted(result[1]):
+        start, end = layers.index(result[0][0]), layers.index(result[1][-1])
+        result[:2] = [tuple(layers[start : end + 1])]
+    return tuple(checked(Block(part)) for part in result)
+
+
+def _weighted(layers: Sequence[Layer]) -> int:
+    return sum(layer.trainable and not kind(layer).moving for layer in layers)
+
+
 def checked(block: Block) -> Block:
     """The block. Raises Unsupported for a layer with weights on which its end does not depend."""
     needed = {block.end.name}
@@ -143,13 +175,22 @@ def backward(run: Run, block: Block, h: Activations, saved: Mapping[str, Any], d
     return gradients
 
 
-Deltas = Callable[[Block, Sequence[Mapping[str, Value]]], Sequence[Value]]
+Passes = Sequence[Mapping[str, Value]]
+Deltas = Callable[[Block, Passes], Sequence[Value]]
+Backward = Callable[[RuleBuilder, Block, Passes, Sequence[Value]], None]
 
 
 def lower_blocks(
-    build: RuleBuilder, layers: Sequence[Layer], parts: Sequence[Block], local: Deltas, *starts: Mapping[str, Value]
+    build: RuleBuilder,
+    layers: Sequence[Layer],
+    parts: Sequence[Block],
+    local: Deltas,
+    *starts: Mapping[str, Value],
+    backward: Backward | None = None,
 ) -> dict[str, Value]:
     """Emits ``layers`` and the learning of their blocks, each block's as soon as its end is computed; returns the first pass's values.
+
+    ``backward`` emits the way back through a block and its updates, by default ``lower_backward``.
 
     There is a pass for each of ``starts``, which hold the values known before the first layer; by default one that starts at the input.
     ``local(block, passes)`` emits d loss / d the block's end of each pass from its values.
@@ -160,11 +201,11 @@ def lower_blocks(
         for values in passes:
             values[layer.name] = build.forward(layer, *(values[name] for name in layer.inputs))
         if layer.name in ends:
-            lower_backward(build, ends[layer.name], passes, local(ends[layer.name], passes))
+            (backward or lower_backward)(build, ends[layer.name], passes, local(ends[layer.name], passes))
     return passes[0]
 
 
-def lower_backward(build: RuleBuilder, block: Block, passes: Sequence[Mapping[str, Value]], ends: Sequence[Value]) -> None:
+def lower_backward(build: RuleBuilder, block: Block, passes: Passes, ends: Sequence[Value]) -> None:
     """Emits the way of d loss / d the block's end back through the block, and the updates: all passes see the old weights."""
     deltas, learning = [{block.end.name: end} for end in ends], block.learning
     for layer in reversed(block.layers):

@@ -7,10 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from edgeff.ir import Array, Layer, Network, Numeric
 from edgeff.ops.building import OperatorBuilder, Value
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """The map y that a linear head averages over windows of pool_h x pool_w; ``gated``: y comes out of ReLU."""
+
+    y: Value
+    pool_h: int
+    pool_w: int
+    gated: bool
 
 
 class RuleBuilder(OperatorBuilder, Protocol):
@@ -47,6 +58,16 @@ class RuleBuilder(OperatorBuilder, Protocol):
     def input_gradients(self, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]: ...
 
     def update(self, layer: Layer, delta: Value, x: Value, factor: float = 1.0) -> None: ...
+
+    # ---------------------------------------------------------------- below a pooled linear head
+
+    def shares(self, g: Value, pooling: Pooling) -> None: ...
+
+    def pooled_update(self, layer: Layer, g: Value, x: Value, pooling: Pooling) -> None: ...
+
+    def pooled_pair_update(
+        self, first: Layer, second: Layer, g: Value, x: Value, pooling: Pooling, through: Layer | None = None
+    ) -> None: ...
 
     # ---------------------------------------------------------------- errors and what carries them
 

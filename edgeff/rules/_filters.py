@@ -17,5 +17,5 @@ def frozen_filters(rule: Rule, network: Network) -> str:
         return ""
     return (
         f"rule {rule.name} through convolutions ({', '.join(filters[:3])}) has not been seen to learn more than frozen random filters do; "
-        "use cwc, local_heads or bp there, and compare with the rule frozen"
+        "use mono_forward, cwc, local_heads or bp there, and compare with the rule frozen"
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -17,7 +18,7 @@ from edgeff.ops.building import Value
 from edgeff.ops.dense import Dense
 from edgeff.ops.softmax import Softmax
 from edgeff.rules import Gradients, LayerScores, Rule, Run, Settings, register
-from edgeff.rules._blocks import Block, blocks, checked, lower_blocks, macs, require_classes, step_blocks, walk
+from edgeff.rules._blocks import Block, Passes, blocks, checked, lower_blocks, macs, require_classes, step_blocks, walk
 from edgeff.rules._building import RuleBuilder
 
 HEAD, POOL, SCORES = "_head", "_head_pool", "_head_scores"
@@ -73,7 +74,7 @@ class LocalHeads(Rule):
         for layer in network:
             layers.append(layer)
             if layer.name in ends:
-                layers += local_head(layer, classes or prod(network.layers[-1].shape), settings.pool, rng)
+                layers += local_head(layer, classes or prod(network.layers[-1].shape), windows_for(layer.shape, settings.pool), rng)
         return replace(network, layers=tuple(layers))
 
     def prepare_needed(self, network: Network, *, head: bool = True) -> bool:
@@ -111,23 +112,23 @@ class LocalHeads(Rule):
         """Block by block its activations and its head's error from the old weights, then the way back and the updates."""
         parts, layers = headed_blocks(build.network)
 
-        def error(block: Block, passes: Sequence[Mapping[str, Value]]) -> list[Value]:
-            scores = passes[0][block.end.name]
-            for layer in output_layers(build.network, block):
-                scores = build.forward(layer, scores)
-            return [build.error(scores)]
-
-        lower_blocks(build, layers, parts, error)
+        lower_blocks(build, layers, parts, partial(head_error, build))
 
 
-def local_head(layer: Layer, classes: int, pool: int, rng: np.random.Generator) -> list[Layer]:
-    """The layers of a new head beside ``layer``: for an image an average pool, then a dense layer with a bias, then the softmax."""
+def windows_for(shape: tuple[int, ...], pool: int) -> AveragePool2d | None:
+    """An average pool that leaves at least ``pool`` x ``pool`` windows of an image; None where it changes nothing."""
+    if len(shape) != 3 or (max(shape[0] // pool, 1), max(shape[1] // pool, 1)) == (1, 1):
+        return None
+    height, width = max(shape[0] // pool, 1), max(shape[1] // pool, 1)
+    return AveragePool2d(pool_h=height, pool_w=width, stride_h=height, stride_w=width)
+
+
+def local_head(layer: Layer, classes: int, pool: AveragePool2d | None, rng: np.random.Generator) -> list[Layer]:
+    """The layers of a new head beside ``layer``: the average pool, if any, then a dense layer with a bias, then the softmax."""
     head, below, shape = [], layer.name, layer.shape
-    if len(shape) == 3 and (max(shape[0] // pool, 1), max(shape[1] // pool, 1)) != (1, 1):
-        height, width = max(shape[0] // pool, 1), max(shape[1] // pool, 1)
-        op = AveragePool2d(pool_h=height, pool_w=width, stride_h=height, stride_w=width)
-        pooled = Layer(f"{layer.name}{POOL}", op, (below,), shape)
-        pooled = replace(pooled, shape=op.output_shape(pooled, (shape,)))
+    if pool is not None:
+        pooled = Layer(f"{layer.name}{POOL}", pool, (below,), shape)
+        pooled = replace(pooled, shape=pool.output_shape(pooled, (shape,)))
         head, below, shape = [pooled], pooled.name, pooled.shape
     dense = Layer(f"{layer.name}{HEAD}", Dense(), (below,), (classes,))
     head.append(replace(dense, params=Dense(bias=True).initial(dense, (shape,), rng)))
@@ -151,6 +152,14 @@ def headed_blocks(network: Network) -> tuple[tuple[Block, ...], tuple[Layer, ...
     if weighted:
         headed.append(checked(Block(tuple(part[: weighted[-1] + 1]))))
     return tuple(headed), tuple(layer for block in headed for layer in block.layers)
+
+
+def head_error(build: RuleBuilder, block: Block, passes: Passes) -> list[Value]:
+    """Emits the error of a block's head, d loss / d its logits."""
+    scores = passes[0][block.end.name]
+    for layer in output_layers(build.network, block):
+        scores = build.forward(layer, scores)
+    return [build.error(scores)]
 
 
 def output_layers(network: Network, block: Block) -> tuple[Layer, ...]:

@@ -14,11 +14,12 @@ from edgeff.ops import kind
 from edgeff.ops.add.kernel import ADD_BITS_I16
 from edgeff.ops.building import Value
 from edgeff.program.lower.goodness import Goodness
+from edgeff.program.lower.pooled import Pooled
 from edgeff.program.lower.tangents import Tangents
 from edgeff.program.lower.trial import SAMPLES, Trial, real_parameters
 
 
-class Builder(Goodness, Tangents, Trial):
+class Builder(Goodness, Tangents, Pooled, Trial):
     """The argument of a rule's ``lower``.
 
     ``x`` is the input, ``label`` the class (int32), ``layers`` the network's layers in order, ``settings`` the rule's hyper-parameters,

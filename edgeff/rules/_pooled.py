@@ -1,0 +1,134 @@
+"""The way back through a block whose end is a linear head on averages: without a gradient of a map's size where the block allows it.
+
+Such a block ends in a map, ReLU or nothing, an average pool without overlap, reshapes, and a dense layer. Its map comes from one
+convolution; from two, one after the other; from a depthwise and a pointwise convolution after a first one; or from an addition of
+such. Any other block takes the general way (``edgeff.rules._blocks``): the results are the same to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from edgeff.ir import Layer, Network
+from edgeff.kernels.activation import NONE, RELU
+from edgeff.ops import kind
+from edgeff.ops.add import Add
+from edgeff.ops.average_pool2d import AveragePool2d
+from edgeff.ops.building import Value
+from edgeff.ops.conv2d import Conv2d
+from edgeff.ops.depthwise_conv2d import DepthwiseConv2d
+from edgeff.ops.global_average_pool import GlobalAveragePool
+from edgeff.ops.reshape import Reshape
+from edgeff.rules._blocks import Block, Passes, lower_backward
+from edgeff.rules._building import Pooling, RuleBuilder
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Convolutions one after the other, the last of which makes a summand of the block's map: ``stem`` and ``first`` may be missing."""
+
+    last: Layer
+    first: Layer | None = None
+    stem: Layer | None = None
+
+
+@dataclass(frozen=True)
+class PooledBlock:
+    """A block as the kernels take it.
+
+    ``head`` reads ``averages``, made by windows of size ``pool`` from the map ``top``, the sum of ``branches``.
+    """
+
+    head: Layer
+    averages: str
+    top: Layer
+    pool: tuple[int, int]
+    branches: tuple[Branch, ...]
+
+
+def pooled_block(network: Network, block: Block) -> PooledBlock | None:
+    """``block`` as a pooled one, None if it is none."""
+    layers = {layer.name: layer for layer in block.layers}
+    head, below = block.end, layers.get(block.end.inputs[0])
+    while below is not None and isinstance(below.op, Reshape) and _alone(network, below):
+        below = layers.get(below.inputs[0])
+    if below is None or not _alone(network, below):
+        return None
+    top = layers.get(below.inputs[0])
+    if top is None or len(top.shape) != 3 or kind(top).function not in (NONE, RELU):
+        return None
+    pool = _windows(below, top)
+    summands = [layers.get(name) for name in top.inputs] if isinstance(top.op, Add) else [top]
+    learning = block.learning
+    branches = [_branch(network, layers, learning, layer, top) for layer in summands if layer is not None]
+    found = tuple(branch for branch in branches if branch is not None)
+    covered = {layer.name for branch in found for layer in (branch.last, branch.first, branch.stem) if layer is not None}
+    if pool is None or len(found) != len(branches) or covered != {layer.name for layer in block.layers if layer.trainable} - {head.name}:
+        return None
+    return PooledBlock(head, head.inputs[0], top, pool, found)
+
+
+def _alone(network: Network, layer: Layer) -> bool:
+    """Whether one layer reads ``layer``."""
+    return sum(layer.name in reader.inputs for reader in network) == 1
+
+
+def _windows(pool: Layer, top: Layer) -> tuple[int, int] | None:
+    """The windows' size, if ``pool`` averages windows of the map ``top`` that do not overlap and leave nothing out."""
+    if isinstance(pool.op, GlobalAveragePool):
+        return top.shape[0], top.shape[1]
+    if not isinstance(pool.op, AveragePool2d) or pool.op.function is not NONE or pool.op.stride != pool.op.window:
+        return None
+    covered = all(count * window >= size for count, window, size in zip(pool.shape, pool.op.window, top.shape, strict=False))
+    return pool.op.window if covered and (pool.op.pad_top, pool.op.pad_left) == (0, 0) else None
+
+
+def _branch(network: Network, layers: Mapping[str, Layer], learning: frozenset[str], last: Layer, top: Layer) -> Branch | None:
+    """The convolutions that make ``last``, a summand of ``top`` or top itself; None if there is no kernel for them."""
+    if not _plain(last) or (last is not top and (kind(last).function is not NONE or not _alone(network, last))):
+        return None
+    first = layers.get(last.inputs[0])
+    if first is None or first.name not in learning:
+        return Branch(last)
+    depthwise = isinstance(first.op, DepthwiseConv2d) and first.op.multiplier == 1
+    if not (depthwise or _plain(first)) or not _inner(network, first):
+        return None
+    stem = layers.get(first.inputs[0])
+    if stem is None or stem.name not in learning:
+        return Branch(last, first)
+    if not depthwise or not _plain(stem) or not _inner(network, stem) or stem.inputs[0] in learning:
+        return None
+    return Branch(last, first, stem)
+
+
+def _plain(layer: Layer) -> bool:
+    return isinstance(layer.op, Conv2d) and layer.op.groups == 1
+
+
+def _inner(network: Network, layer: Layer) -> bool:
+    """Whether a convolution inside a block has what the kernels ask for."""
+    return _alone(network, layer) and "bias" in layer.params and kind(layer).function in (NONE, RELU)
+
+
+def lower_pooled(build: RuleBuilder, block: Block, passes: Passes, ends: Sequence[Value]) -> None:
+    """Emits the way back from the head's error, ``ends``, through a block and its updates; the general way where it is no pooled block."""
+    pooled = pooled_block(build.network, block) if build.numeric == "float32" else None
+    if pooled is None:
+        lower_backward(build, block, passes, ends)
+        return
+    (values,), (error,) = passes, ends
+    averages, top = values[pooled.averages], pooled.top
+    build.gate(error, values[pooled.head.name], pooled.head)
+    (g,) = build.input_gradients(pooled.head, error, averages)
+    build.update(pooled.head, error, averages)
+    pooling = Pooling(values[top.name], *pooled.pool, gated=kind(top).function is RELU)
+    build.shares(g, pooling)
+    for branch in pooled.branches:
+        if branch.first is None:
+            build.pooled_update(branch.last, g, values[branch.last.inputs[0]], pooling)
+            continue
+        x = values[branch.first.inputs[0]]
+        build.pooled_pair_update(branch.first, branch.last, g, x, pooling, branch.stem)
+        if branch.stem is not None:
+            build.update(branch.stem, x, values[branch.stem.inputs[0]])
