@@ -70,6 +70,13 @@ def test_the_same_seed_gives_the_same_bits(rule: str) -> None:
     assert (first.network[last].params["weight"] != other.network[last].params["weight"]).any()
 
 
+def test_the_seed_of_fit_is_0_unless_another_is_given() -> None:
+    network, targets = initialised(structure("64-8-10"), 0), np.eye(10, dtype=np.float32)[digits().y_train]
+    settings = replace(registry.rules["bp"].settings, epochs=1)
+    unsaid, zero = (fit(network, "bp", digits().x_train, targets, settings), fit(network, "bp", digits().x_train, targets, settings, 0))
+    assert unsaid.history == zero.history
+
+
 def test_the_network_says_how_it_came_about() -> None:
     found = quick("pepita", seed=3)
     metadata = found.network.metadata

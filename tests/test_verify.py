@@ -30,8 +30,9 @@ from edgeff.program.quantize import quantize
 from edgeff.rules import Gradients, Run
 from edgeff.rules.dfa import DirectFeedbackAlignment
 from edgeff.tasks.kws import OFFICIAL
-from edgeff.verify import HOST, TWIN, Comparison, Skipped, Verification, compare, engines, verify
+from edgeff.verify import HOST, TWIN, Comparison, Skipped, Verification, compare, engines, step, verify
 from edgeff.verify.executions import Emulated
+from edgeff.verify.step import Watched
 from edgeff.verify.training_graph import GRAPH
 
 M4 = "nucleo_l4r5zi"
@@ -208,6 +209,30 @@ def test_samples_that_leave_the_calibrated_ranges_say_nothing_of_a_step() -> Non
     assert {item.name: item.reason for item in found.skipped}["step of dfa"] == (
         "step of rule dfa: got 1 samples that all leave the calibrated ranges; allowed: samples like those of the calibration"
     )
+
+
+def test_small_and_saturated_errors_are_told_from_those_that_reach_an_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The errors that the update of dense_1.weight reads, counted at the kernel itself."""
+    deployment = learner("dfa", "int8")
+    program, (x, label) = deployment.program, (SAMPLES_I8[0], 3)
+    watched = Watched(program, program.by_role("variable"))
+    sizes: list[Array] = []
+    for name in {call.kernel for call in program.lines["learn"].calls if "dense_1.weight" in call.outputs}:
+        honest = registry.kernels[name]
+
+        def run(weight: Array, delta: Array, *others: Any, honest: Any = honest, **attrs: Any) -> None:
+            if weight.size == 64 * 32:
+                sizes.append(np.abs(delta.astype(np.float64)))
+            honest.run(weight, delta, *others, **attrs)
+
+        monkeypatch.setitem(registry.kernels._items, name, replace(honest, run=run))
+    watched.learn(x, label)
+    (errors,) = sizes
+    assert errors.any()
+    monkeypatch.setattr(step, "RESOLUTION", np.inf)
+    assert watched.limits("dense_1.weight") == f"its errors are {errors.mean():.2g} steps of their format on average"
+    monkeypatch.setattr(step, "SATURATED", -1.0)
+    assert watched.limits("dense_1.weight") == f"{np.mean(errors == 32767):.0%} of its errors saturate"
 
 
 def test_json_has_the_published_fields() -> None:
