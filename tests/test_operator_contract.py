@@ -67,6 +67,14 @@ def test_a_check_sees_an_operator_that_breaks_it(broken: str, monkeypatch: pytes
     assert check.failure(operator) != ""
 
 
+@pytest.mark.parametrize(
+    ("op", "alone", "after"), [("softmax", ("input",), ("before",)), ("add", ("input", "before"), ("input", "before"))]
+)
+def test_an_example_stands_alone_or_after_another_layer(op: str, alone: tuple[str, ...], after: tuple[str, ...]) -> None:
+    assert operators.example(registry.ops[op])["layer"].inputs == alone
+    assert operators.example(registry.ops[op], after_another=True)["layer"].inputs == after
+
+
 def test_an_operator_whose_example_does_not_fit_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Transpose, "example", Example())
     expected = r"^operator transpose: \d of 10 checks failed; a layer of operator transpose: .*; give the class an example that fits$"
