@@ -1,10 +1,11 @@
-"""Where the data files of edgeff lie: the boards and the firmware templates.
+"""Where the data files of edgeff lie: the boards and the firmware templates; and where it keeps what it can get again.
 
 In a source checkout they are folders of the repository's root; an installed wheel carries them inside the package, as ``edgeff/_data``.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from edgeff.errors import MissingTool
@@ -26,6 +27,16 @@ def templates_folder() -> Path:
     Raises MissingTool when the installation lacks it.
     """
     return _folder("firmware_templates")
+
+
+def cache_folder() -> Path:
+    """Where downloads and compiled objects are kept: that of EDGEFF_CACHE_DIR, else the operating system's; it may not exist."""
+    named = os.environ.get("EDGEFF_CACHE_DIR")
+    if named:
+        return Path(named)
+    import pooch
+
+    return Path(pooch.os_cache("edgeff"))
 
 
 def _folder(name: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,10 @@ def fail_when_skipped(report: Report) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # the workers of one run share its cache of objects, and no run that of another or the user's
+        folder = tempfile.TemporaryDirectory(prefix="edgeff-cache-")
+        os.environ["EDGEFF_CACHE_DIR"] = folder.name
+        config.add_cleanup(folder.cleanup)
     if os.environ.get("EDGEFF_CI"):
         config.pluginmanager.register(NoSkips(), "edgeff-no-skips")
 

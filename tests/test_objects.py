@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from edgeff.device.toolchains.host import host_compiler
-from edgeff.device.toolchains.objects import ObjectCache
+from edgeff.device.toolchains.objects import ObjectCache, ObjectFolder
 from edgeff.errors import EdgeffError
 
 
@@ -70,6 +71,59 @@ def test_another_flag_is_compiled(project: Path) -> None:
     first = compiled(cache, project)
     assert compiled(cache, project, "-DSIZE_OF_MODEL=1", "-fno-inline", "-O0") != first
     assert cache.compilations == 4
+
+
+def test_another_process_finds_the_object(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEFF_CACHE_DIR", str(tmp_path / "cache"))
+    first = compiled(ObjectCache(on_disk=True), project)
+    cache = ObjectCache(on_disk=True)
+    assert compiled(cache, project) == first
+    assert cache.compilations == 0
+
+
+def test_a_damaged_object_is_compiled(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEFF_CACHE_DIR", str(tmp_path / "cache"))
+    first = compiled(ObjectCache(on_disk=True), project)
+    damaged, empty = (tmp_path / "cache" / "objects").iterdir()
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"\xa5")
+    empty.write_bytes(b"")
+    cache = ObjectCache(on_disk=True)
+    assert compiled(cache, project) == first
+    assert cache.compilations == 2
+
+
+def test_a_cache_that_cannot_be_written_is_none(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cache").write_text("a file", encoding="utf-8")
+    monkeypatch.setenv("EDGEFF_CACHE_DIR", str(tmp_path / "cache"))
+    assert compiled(ObjectCache(on_disk=True), project) == compiled(ObjectCache(), project)
+
+
+def test_another_version_of_the_compiler_compiles_anew(project: Path, tmp_path: Path) -> None:
+    compiler = tmp_path / "cc"
+    compiler.write_text(f'#!/bin/sh\nexec {" ".join(host_compiler())} "$@"\n', encoding="utf-8")
+    compiler.chmod(0o755)
+    cache = ObjectCache()
+
+    def compilations() -> int:
+        with cache.objects([str(compiler)], [project / "a.c", project / "b.c"], project):
+            return cache.compilations
+
+    assert (compilations(), compilations()) == (2, 2)
+    with compiler.open("a", encoding="utf-8") as file:
+        file.write("# 2\n")
+    assert compilations() == 4
+
+
+def test_the_disk_keeps_what_was_used_last(tmp_path: Path) -> None:
+    folder = ObjectFolder(tmp_path, most_bytes=3 * 132)
+    for number in range(8):
+        folder.put(str(number), bytes(100))
+        os.utime(tmp_path / str(number), ns=(number, number))
+    folder.put("8", bytes(100))
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert "8" in kept
+    assert "0" not in kept
+    assert len(kept) <= 4
 
 
 def test_the_object_unused_for_longest_goes_first(project: Path) -> None:

@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from small_networks import RULES, samples, small
+from small_networks import samples, small
 
 from edgeff import registry
 from edgeff.errors import BadInput, Diverged
@@ -34,14 +34,6 @@ def trained(rule: str, *, shuffled: bool = False) -> float:
     return accuracy(train(data, structure(NETWORK), rule, settings, seed=0).scores(data.x_test), data.y_test)
 
 
-@pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "frozen"])
-def test_learning_beats_frozen_layers_and_needs_the_labels(rule: str) -> None:
-    learned = trained(rule)
-    assert learned >= trained("frozen") + 0.05
-    # chance is 0.1; a read-out of 360 samples of other labels strays from it by a few of its standard deviations, 0.016
-    assert trained(rule, shuffled=True) <= 0.2
-
-
 def test_the_frozen_control_learns_its_last_layer_alone() -> None:
     data = digits()
     settings = replace(registry.rules["frozen"].settings, epochs=2)
@@ -56,18 +48,6 @@ def test_the_frozen_control_learns_its_last_layer_alone() -> None:
 def quick(rule: str, seed: int = 0, **changes: object) -> Trained:
     settings = replace(registry.rules[rule].settings, **({"epochs": 2} | changes))
     return train(digits(), structure("64-8-10", bias=True), rule, settings, seed, task="digits")
-
-
-@pytest.mark.parametrize("rule", RULES)
-def test_the_same_seed_gives_the_same_bits(rule: str) -> None:
-    first, again, other = quick(rule), quick(rule), quick(rule, seed=1)
-    assert first.history == again.history
-    for layer in first.network.trainable:
-        for name, value in layer.params.items():
-            assert value.dtype == np.float32
-            assert value.tobytes() == again.network[layer.name].params[name].tobytes()
-    last = first.network.trainable[-1].name
-    assert (first.network[last].params["weight"] != other.network[last].params["weight"]).any()
 
 
 def test_the_seed_of_fit_is_0_unless_another_is_given() -> None:

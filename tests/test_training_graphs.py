@@ -94,7 +94,7 @@ def assert_equal(deployment: Deployment, steps: int, rule: str) -> None:
 
 @pytest.mark.parametrize(("rule", "numeric"), DENSE)
 def test_a_dense_step_equals_the_twins(rule: str, numeric: str) -> None:
-    assert_equal(deployed(dense(), rule, numeric), 6, rule)
+    assert_equal(deployed(dense(), rule, numeric), 20, rule)
 
 
 @pytest.mark.parametrize(("rule", "numeric"), [("pepita", "int8"), ("bp", "float32"), ("local_heads", "int8")])
@@ -103,17 +103,11 @@ def test_a_step_through_convolutions_equals_the_twins(rule: str, numeric: str) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("rule", "numeric"), [pair for pair in DENSE if pair[1] != "int16"])
-def test_a_thousand_dense_steps_equal_the_twins(rule: str, numeric: str) -> None:
-    assert_equal(deployed(dense(), rule, numeric), 1000, rule)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(("rule", "numeric"), CONVOLUTIONAL)
 def test_steps_through_convolutions_equal_the_twins(rule: str, numeric: str) -> None:
     gentle = numeric == "float32" and rule in GENTLE
     deployment = deployed(convolutions(), rule, numeric, changes={"lr": GENTLE[rule]} if gentle else {})
-    assert_equal(deployment, 8 if numeric == "float32" else 60, rule)
+    assert_equal(deployment, 4 if numeric == "float32" else 15, rule)
 
 
 def test_replay_and_a_frozen_backbone_equal_the_twins() -> None:

@@ -24,6 +24,7 @@ import numpy as np
 
 from edgeff.errors import BadInput
 from edgeff.ir import Array
+from edgeff.resources import cache_folder
 
 CONNECT_SECONDS, READ_SECONDS = 10, 60
 ATTEMPTS = 4
@@ -66,16 +67,6 @@ def data_folder() -> Path | None:
     if not Path(named).is_dir():
         raise BadInput("EDGEFF_DATA_DIR", got=repr(named), allowed="a folder that exists", next_step="correct or unset it")
     return Path(named)
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept."""
-    named = os.environ.get("EDGEFF_CACHE_DIR")
-    if named:
-        return Path(named)
-    import pooch
-
-    return Path(pooch.os_cache("edgeff"))
 
 
 def local(name: str) -> Path | None:

@@ -23,9 +23,10 @@ from edgeff.ir import Array, Attr
 from edgeff.ops import make
 from edgeff.ops.mfcc import Mfcc, coefficients
 from edgeff.ops.mfcc.kernel import feature_steps
+from edgeff.resources import cache_folder
 from edgeff.tasks import Data, Task, register
 from edgeff.tasks._audio import of_length, read_wav, with_noise
-from edgeff.tasks._files import Remote, Wanted, _bar, cache_folder, check_labels, fetch, local, need_local, read_arrays
+from edgeff.tasks._files import Remote, Wanted, _bar, check_labels, fetch, local, need_local, read_arrays
 
 RATE = 16_000
 WORDS = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes")
