@@ -1,6 +1,7 @@
-"""Writes the tables of docs/results and docs/rules and the README's picture from ``benchmarks/results/*.json``.
+"""Writes the tables of docs/results and docs/rules, the numbers in their prose and the README's picture from ``benchmarks/results/*.json``.
 
-A table stands between the markers of its name. ``--check`` exits 1 when a page or the picture is not what it would write.
+A table stands between the markers of its name, a number between those of its claim (``claims.py``). ``--check`` exits 1 when a page or the
+picture is not what it would write, or a claim does not hold.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import accuracy as accuracy_benchmark
+import claims
 import tables_picture
 import tables_rules
 from accuracy import PROTOCOL
@@ -24,7 +26,7 @@ from tables_rules import table
 from tables_seeds import HEADS, NAMES, by_seed, cells, marked, of_rows, with_note
 
 ROOT = Path(__file__).parents[1]
-PAGES = (*sorted((ROOT / "docs" / "results").glob("*.md")), ROOT / "docs" / "rules" / "README.md")
+PAGES = (*claims.WATCHED, *claims.OTHERS)
 PICTURE = ROOT / "docs" / "pictures" / "accuracy_ram.svg"
 
 
@@ -193,7 +195,7 @@ def mlperf_boards() -> str:
 
 
 def reference() -> str:
-    """The int8 reference models against every execution: differing values of all that were compared."""
+    """The int8 reference models against every execution: differing values of all that were compared, and of how many inputs."""
     columns = {
         "C on the host": ("NumPy twin", "C on the host", ("scores", "outputs")),
         "C on an emulated Cortex-M4": ("NumPy twin", "C on nucleo_l4r5zi", ("scores", "outputs")),
@@ -208,10 +210,14 @@ def reference() -> str:
         model, numeric = row["key"]
         if numeric != "int8":
             continue
-        cells = []
-        for a, b, whats in columns.values():
-            found = [c for c in row["comparisons"] if c["a"] == a and c["b"].startswith(b) and c["what"].startswith(whats)]
-            cells.append(f"{sum(c['differing'] for c in found):,} of {sum(c['elements'] for c in found):,}")
+        found = {
+            shown: [c for c in row["comparisons"] if c["a"] == a and c["b"].startswith(b) and c["what"].startswith(whats)]
+            for shown, (a, b, whats) in columns.items()
+        }
+        each = sum(c["elements"] for c in found["C on the host"]) // row["samples"]
+        emulated = sum(c["elements"] for c in found["C on an emulated Cortex-M4"]) // each
+        cells = [f"{sum(c['differing'] for c in some):,} of {sum(c['elements'] for c in some):,}" for some in found.values()]
+        cells[1] += f" ({emulated:,} inputs)"
         lines.append([TINY[model.split("_", maxsplit=1)[0]], f"{row['samples']:,}", *cells])
     return table(["int8, differing values", "inputs", *columns], lines)
 
@@ -303,7 +309,7 @@ def written(text: str) -> str:
     """A page's text with every section between ``<!-- begin:NAME -->`` and ``<!-- end:NAME -->`` made anew."""
     for name, make in SECTIONS.items():
         text = re.sub(rf"(<!-- begin:{name} -->\n).*?(<!-- end:{name} -->)", partial(_filled, make), text, flags=re.DOTALL)
-    return text
+    return claims.filled(text)
 
 
 if __name__ == "__main__":
@@ -313,3 +319,5 @@ if __name__ == "__main__":
         if "--check" in sys.argv and before != after:
             sys.exit(f"{page.relative_to(ROOT)} is not what benchmarks/tables.py writes: run it")
         page.write_text(after, encoding="utf-8")
+    if "--check" in sys.argv and (wrong := claims.check()):
+        sys.exit("\n".join(wrong))

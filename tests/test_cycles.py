@@ -113,7 +113,7 @@ def test_lengths_follow_the_first_halfword() -> None:
 
 
 def test_figures_carry_their_evidence() -> None:
-    assert model_for("cortex-m4").evidence == "modelled, validated +-20 %"
+    assert model_for("cortex-m4").evidence == "modelled, unvalidated"
     assert model_for("cortex-m0plus").evidence == "modelled, unvalidated"
     assert all("zero wait states" in model_for(core).notes for core in ("cortex-m4", "cortex-m0plus"))
 

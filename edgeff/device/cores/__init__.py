@@ -95,7 +95,7 @@ def core_of(board: Board) -> Core:
 
     >>> from edgeff.device.boards import load_board
     >>> core_of(load_board("nucleo_l4r5zi")).cycles.evidence
-    'modelled, validated +-20 %'
+    'modelled, unvalidated'
     """
     core: Core = cores[board.core]
     return core.built(board.fpu)

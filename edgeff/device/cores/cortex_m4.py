@@ -23,8 +23,8 @@ _PAIRS = frozenset({"ldrd", "strd"})
 class CortexM4Cycles:
     """The Cortex-M4, with or without FPU, at zero wait states."""
 
-    evidence = "modelled, validated +-20 %"
-    notes = "Arm 100166 table 3-1, zero wait states, branch refill 2; validated on int8 inference of four networks, NUCLEO-L4R5ZI"
+    evidence = "modelled, unvalidated"
+    notes = "Arm 100166 table 3-1, zero wait states, branch refill 2; no measurement on a board is in this repository"
 
     decode = staticmethod(decode)
 
