@@ -17,7 +17,7 @@ from edgeff import registry
 from edgeff.bench.tuning import Search
 
 NETWORKS = ("64-32-10", "64-256-10", "64-128-128-10", "64-256-256-10")
-SEEDS, SEARCH = 5, Search(epochs=30, candidates=16)
+SEEDS, SEARCH = 5, Search(epochs=60, candidates=16)
 PROTOCOL, BEFORE = "protocol", "before ADR 0027"
 
 

@@ -63,10 +63,12 @@ def row(name: str, *key: Any) -> dict[str, Any]:
 def values(name: str, *key: Any) -> Results:
     """The accuracy in per cent by seed, None for a run that diverged.
 
-    Where a file has rows under the protocol and older ones, those under the protocol. Rows of an older recipe do not take part.
+    Of ``accuracy`` and ``device_learning`` the rows under the protocol where there are any, of other files those with the rules' own
+    settings. Rows of an older recipe do not take part.
     """
-    found = [row for row in rows(name, *key) if "recipe" not in row]
-    found = [row for row in found if PROTOCOL in row["key"]] or found if name in ("accuracy", "device_learning") else found
+    every = [row for row in rows(name, *key) if "recipe" not in row]
+    other = [row for row in every if PROTOCOL not in row["key"]]
+    found = [row for row in every if PROTOCOL in row["key"]] or other if name in ("accuracy", "device_learning") else other
     if len(found) == 1 and "test" in found[0] and isinstance(found[0]["test"], list):
         return dict(enumerate(found[0]["test"]))
     results: Results = {}

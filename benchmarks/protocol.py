@@ -6,7 +6,8 @@ else once for each seed, so that no test sample of a seed takes part in its choi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +17,7 @@ from results import collect
 from edgeff import registry
 from edgeff.bench.learning import SCHEDULE
 from edgeff.bench.metrics import measured
-from edgeff.bench.tuning import SHARES, Search, candidates, choose, halved, validation_parts
+from edgeff.bench.tuning import SHARES, Choice, Search, candidates, choose, halved, validation_parts
 from edgeff.device.simulate import learn_on_host
 from edgeff.device.targets.host import HostTarget
 from edgeff.errors import Diverged
@@ -47,23 +48,22 @@ def plain(task: str, network: str, seed: int) -> Network:
     return structure(network, input_shape=data.input_shape, classes=len(data.classes))
 
 
-def chosen(task: str, network: str, rule: str, seed: int, search: Search, fixed: Mapping[str, Any]) -> dict[str, Any]:
-    """How the settings for a seed were chosen, and which: what a row gives as ``chosen_by``."""
-    split = split_of(task, seed)
-    own = Search(search.epochs, search.candidates, search.splits, split)
-
-    def measure(*_key: Any) -> dict[str, Any]:
-        choice = choose(load(task, split), plain(task, network, split), network, rule, own, registry.tasks[task], fixed=fixed)
-        return choice.how(own)
-
-    key = (task, network, rule, dict(fixed), split, search.epochs, search.candidates, search.splits)
-    row = next(row for row in collect("chosen", [key], measure))
+def kept_choice(key: tuple[Any, ...], search: Search, make: Callable[[], Choice]) -> dict[str, Any]:
+    """How settings were chosen, and which: what a row gives as ``chosen_by``. A choice that was made before is not made again."""
+    full = (*key, search.seed, search.epochs, search.candidates, search.splits)
+    row = next(row for row in collect("chosen", [full], lambda *_key: make().how(search)))
     return {name: value for name, value in row.items() if name not in ("key", "commit")}
 
 
 def protocol_row(task: str, network: str, rule: str, seed: int, search: Search, fixed: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The test accuracy in per cent with chosen settings, None for a run that diverged; the test part is read once."""
-    how = chosen(task, network, rule, seed, search, fixed or {})
+    own = replace(search, seed=split_of(task, seed))
+    item, fixed = registry.tasks[task], fixed or {}
+
+    def make() -> Choice:
+        return choose(load(task, own.seed), plain(task, network, own.seed), network, rule, own, item, fixed=fixed)
+
+    how = kept_choice((task, network, rule, dict(fixed)), own, make)
     data = load(task, seed)
     settings = find_rule(rule).settings.changed({name: text(value) for name, value in how["settings"].items()})
     try:
@@ -80,7 +80,7 @@ def device_row(network: str, rule: str, numeric: Any, seed: int, search: Search,
     The rate falls by ``SCHEDULE``, in a trial of fewer epochs as much sooner.
     """
     data, fresh = load("digits", seed), initialised(plain("digits", network, seed), seed)
-    own = Search(search.epochs, search.candidates, search.splits, seed)
+    own = replace(search, seed=seed)
 
     def learned(part: Data, changes: Mapping[str, Any], epochs: int) -> float:
         decay_steps = round(SCHEDULE["decay_steps"] * epochs / search.epochs)

@@ -1,32 +1,69 @@
 """Every rule beside every other: the suite of ``edgeff bench rules``, a point a row, for the README's tables.
 
-``EDGEFF_DATA_DIR=.. python benchmarks/rules.py [TASK|RULE ..] [--fresh]`` -> ``benchmarks/results/rules.json``. All rules of a seed come
-before the next seed, so that a sweep that is stopped has whole comparisons. Settings are the rules' own for 64-32-10, and ``RECIPES`` of
-``edgeff/networks/cnn_small.py``, which says how they were chosen; ``--validate TASK NETWORK RULE [key=value ..]`` prints the accuracy on
-the last sixth of the training part. The test part is read once a row.
+``EDGEFF_DATA_DIR=.. python benchmarks/rules.py [TASK|RULE ..] [--protocol] [--fresh]`` -> ``benchmarks/results/rules.json``. All rules of a
+seed come before the next seed, so that a sweep that is stopped has whole comparisons. Settings are the rules' own for 64-32-10, and
+``RECIPES`` of ``edgeff/networks/cnn_small.py``, which says how they were chosen; with ``--protocol`` they are chosen on a part of the
+training samples, with one budget for every rule (``protocol.py``), and there are five seeds. ``--validate TASK NETWORK RULE [key=value
+..]`` prints the accuracy on the last sixth of the training part. The test part is read once a row.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from dataclasses import asdict, replace
 from typing import Any
 
 from before_0027 import CHANGED
 from held_out import held_out
+from protocol import kept_choice, split_of
 from results import collect
 
-from edgeff.bench.rules import SEEDS, RulePoint, changes_of, rule_points, test_metric, trained_on
+from edgeff import registry
+from edgeff.bench.rules import SEEDS, RulePoint, changes_of, rule_of, rule_points, test_metric, trained_on
+from edgeff.bench.tuning import Choice, Search, choose
+from edgeff.errors import Diverged
+from edgeff.networks import structure
 from edgeff.report.record import run_json
 from edgeff.rules import find_rule
+from edgeff.tasks import Data
+
+PROTOCOL, PROTOCOL_SEEDS = "protocol", 5
+SEARCHES = {"digits": Search(60), "mnist": Search(3, candidates=9), "cifar10": Search(10, candidates=9)}
 
 
-def measure(task: str, network: str, rule: str, seed: int) -> dict[str, Any]:
-    """The point's trace as in ``report.json``, without what is unknown, and the seconds it took."""
+def measure(task: str, network: str, rule: str, *rest: Any) -> dict[str, Any]:
+    """The point's trace as in ``report.json``, without what is unknown, how its settings were chosen, and the seconds it took."""
     started = time.perf_counter()
-    before = CHANGED.get(rule, {}) if task == "digits" else {}
-    run = run_json(RulePoint(task, network, rule, seed, changes_of(task, network, rule) | before).run())
-    return {"run": known(run), "seconds": round(time.perf_counter() - started)}
+    *settings_by, seed = rest
+    if settings_by == [PROTOCOL]:
+        how = chosen(RulePoint(task, network, rule, split_of(task, seed)))
+        changes = {name: tuple(value) if isinstance(value, list) else value for name, value in how["settings"].items()}
+    else:
+        how = {"by": "the rule's own settings, or the network's recipe"}
+        changes = changes_of(task, network, rule) | (CHANGED.get(rule, {}) if task == "digits" else {})
+    run = run_json(RulePoint(task, network, rule, seed, changes).run())
+    return {"run": known(run), "chosen_by": how, "seconds": round(time.perf_counter() - started)}
+
+
+def chosen(point: RulePoint) -> dict[str, Any]:
+    """How the settings of a point were chosen, and which."""
+    rule, search, data = rule_of(point), replace(SEARCHES[point.task], seed=point.seed), point.data()
+    fixed = {
+        name: value for name, value in changes_of(point.task, point.network, point.rule).items() if name not in ("epochs", "decay_epochs")
+    }
+    plain = structure(point.network, bias=True, input_shape=data.input_shape, classes=len(data.classes))
+
+    def run(part: Data, settings: Any, seed: int) -> float | None:
+        try:
+            return test_metric(point.task, trained_on(part, replace(point, seed=seed, changes=asdict(settings))), part)
+        except Diverged:
+            return None
+
+    def make() -> Choice:
+        return choose(data, plain, point.network, rule.name, search, registry.tasks[point.task], fixed=fixed, run=run)
+
+    return kept_choice((point.task, point.network, point.rule, "with biases"), search, make)
 
 
 def known(value: dict[str, Any]) -> dict[str, Any]:
@@ -48,7 +85,9 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--validate"]:
         sys.exit(f"{validate(*sys.argv[2:]):.4f}")
     wanted = {argument for argument in sys.argv[1:] if not argument.startswith("-")}
-    points = rule_points()
+    settings_by, points = [PROTOCOL] if "--protocol" in sys.argv else [], rule_points()
+    if settings_by:
+        points = [replace(point, seed=seed) for seed in range(PROTOCOL_SEEDS) for point in points if point.seed == 0]
     tasks, rules = {point.task for point in points} & wanted, {point.rule for point in points} & wanted
-    chosen = [p for p in points if (not tasks or p.task in tasks) and (not rules or p.rule in rules)]
-    collect("rules", [(point.task, point.network, point.rule, point.seed) for point in chosen], measure, SEEDS)
+    wanted_points = [p for p in points if (not tasks or p.task in tasks) and (not rules or p.rule in rules)]
+    collect("rules", [(point.task, point.network, point.rule, *settings_by, point.seed) for point in wanted_points], measure, SEEDS)

@@ -287,7 +287,13 @@ def mutants() -> str:
     return "\n".join(lines)
 
 
-SECTIONS = {"accuracy": accuracy, "device_learning": device_learning, "speed": speed, "memory": memory, "demo": demo} | {
+SECTIONS: dict[str, Callable[[], str]] = {
+    "accuracy": accuracy,
+    "device_learning": device_learning,
+    "speed": speed,
+    "memory": memory,
+    "demo": demo,
+} | {
     "mlperf_arena": mlperf_arena,
     "mlperf_latency": mlperf_latency,
     "mlperf_instructions": mlperf_instructions,

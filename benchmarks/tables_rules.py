@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean, stdev
 from typing import Any
 
@@ -40,9 +41,12 @@ def rules_list() -> str:
     return table(["rule", "in a line", "source", "learns on a device in", "a step keeps"], lines, 5)
 
 
-def compared(task: str) -> str:
-    """The comparison of rules on a task's network. Rows of another recipe than the present one do not take part, and are named below."""
-    rows = [row for row in load("rules").get("rows", []) if row["key"][0] == task]
+def compared(task: str, settings: str = "") -> str:
+    """The comparison of rules on a task's network, with their own settings or with ``settings`` chosen by the protocol.
+
+    Rows of another recipe than the present one do not take part, and are named below.
+    """
+    rows = [row for row in load("rules").get("rows", []) if row["key"][0] == task and row["key"][3:-1] == ([settings] if settings else [])]
     older = [row for row in rows if "recipe" in row and row["recipe"] != recipe_of(row["key"], row["recipe"])]
     runs = [row["run"] for row in rows if row not in older]
     stale = {row["key"][2] for row in rows if is_stale(row)}
@@ -56,7 +60,7 @@ def compared(task: str) -> str:
             lines.append([f"{name} {STALE}" if row[0] in stale else name, *(text or "-" for text in row[1:-1])])
         parts.append(with_note(table(head, lines)))
     parts += [left_out(row) for row in older]
-    return "\n\n".join(parts)
+    return "\n\n".join(parts) or "Not measured yet."
 
 
 def recipe_of(key: Sequence[Any], names: Iterable[str]) -> dict[str, Any]:
@@ -258,7 +262,7 @@ def rows_share(rules: dict[str, list[dict[str, Any]]]) -> float:
     return fmean({row["key"][3]: float(row["largest_class"]) for found in rules.values() for row in found}.values())
 
 
-SECTIONS = {
+SECTIONS: dict[str, Callable[[], str]] = {
     "unseen": unseen,
     "unseen_chosen": lambda: unseen("protocol"),
     "published": published,
@@ -268,5 +272,6 @@ SECTIONS = {
     "rules_digits": lambda: compared("digits"),
     "rules_mnist": lambda: compared("mnist"),
     "rules_cifar10": lambda: compared("cifar10"),
+    **{f"rules_{task}_chosen": partial(compared, task, "protocol") for task in ("digits", "mnist", "cifar10")},
     "host_speed_rules": host_speed_rules,
 }

@@ -40,6 +40,7 @@ Settings = Mapping[str, Any]
 Tried = MutableMapping[str, float | None]
 """What trials reached in the task's metric, None for one that diverged, by ``trial_name``."""
 Progress = Callable[[int], None]
+Run = Callable[[Data, Any, int], float | None]
 
 
 @dataclass(frozen=True)
@@ -173,12 +174,14 @@ def choose(
     tried: Tried | None = None,
     progress: Progress = lambda _epochs: None,
     fixed: Settings | None = None,
+    run: Run | None = None,
 ) -> Choice:
     """The settings of ``rule`` that are best on validation samples of ``data``, whose test part is not read.
 
     Args: ``network``, the structure; ``name``, as it is registered; ``task``, the data's; ``tried``, trials that are not run again, to
     which each new one is added as it ends; ``progress(epochs)``, called with the epochs of each trial that ends; ``fixed``, settings that
-    no candidate changes. Raises: BadInput and Unsupported as training does; Diverged if every candidate does.
+    no candidate changes; ``run(data, settings, seed)``, what a run reaches on the test part of its data, None if it diverges: by default
+    ``reached``. Raises: BadInput and Unsupported as training does; Diverged if the best candidates do in a full run.
     """
     tried = {} if tried is None else tried
     data.need("train")
@@ -186,13 +189,14 @@ def choose(
     start = starting_settings(data, network, name, rule, search, fixed)
     points = candidates(start, search)
     parts = [data.validation(*part) for part in validation_parts(data, search, classes=metric != "mse")]
+    run = run or (lambda part, settings, seed: reached(part, network, rule, settings, seed, task, metric))
 
     def score(number: int, share: int, split: int) -> float:
         epochs = search.epochs_of(share)
         trial = trial_name(rule, points[number], epochs, split)
         if trial not in tried:
             settings = squeezed(replace(start, **points[number]), epochs)
-            tried[trial] = reached(parts[split], network, rule, settings, search.seed + split, task, metric)
+            tried[trial] = run(parts[split], settings, search.seed + split)
         progress(epochs)
         value = tried[trial]
         return WORST if value is None else -value if metric == "mse" else value
@@ -200,7 +204,7 @@ def choose(
     best = halved(search, score)
     values = [tried[trial_name(rule, points[best], search.epochs, split)] for split in range(search.splits)]
     if None in values:
-        raise Diverged(f"every candidate of rule {rule} diverged", next_step=find_rule(rule).divergence_hint)
+        raise Diverged(f"the best candidates of rule {rule} diverge in a full run", next_step=find_rule(rule).divergence_hint)
     decays = {} if start.decay_epochs is None else {"decay_epochs": start.decay_epochs}
     changes = {**recipe(name, rule), **(fixed or {}), **points[best], "epochs": search.epochs, **decays}
     return Choice(rule, changes, points[0], metric, float(np.mean([value for value in values if value is not None])))
