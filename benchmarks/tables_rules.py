@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from statistics import fmean, stdev
 from typing import Any
@@ -14,9 +14,11 @@ from tables_seeds import HEADS, NAMES, STALE, cells, marked, of_rows, with_note
 from edgeff import registry
 from edgeff.bench.rules import changes_of
 from edgeff.bench.statistics import Summary, paired_difference
-from edgeff.networks import recipe
+from edgeff.networks import initialised, recipe, structure
+from edgeff.ops.canonical import canonical
 from edgeff.report.comparison import comparisons, grid
 from edgeff.report.record import from_json
+from edgeff.rules import Settings
 
 
 def table(head: list[str], rows: Iterable[list[str]], left: int = 1) -> str:
@@ -262,8 +264,46 @@ def rows_share(rules: dict[str, list[dict[str, Any]]]) -> float:
     return fmean({row["key"][3]: float(row["largest_class"]) for found in rules.values() for row in found}.values())
 
 
+def said(settings: dict[str, Any]) -> str:
+    """Settings as one types them after ``--set``; the empty tuple and None have words of their own."""
+    words = {
+        name: "auto" if value is None else ",".join(map(str, value)) or "-" if isinstance(value, tuple) else value
+        for name, value in settings.items()
+    }
+    return ", ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in words.items())
+
+
+def defaults() -> str:
+    """The settings that rules share, those in which each differs from them on the host, and in which a device differs from its host."""
+    shared = asdict(Settings())
+    lines = [["every rule", "host", said(shared)]]
+    for name, rule in registry.rules.items():
+        host = asdict(rule.settings)
+        lines.append([f"`{name}`", "host", said(differing(host, shared))])
+        lines += [["", numeric, said(differing(asdict(rule.device_settings(numeric)), host))] for numeric in rule.numerics]
+    return table(["rule", "where", "settings"], lines, 3)
+
+
+def differing(settings: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in base or value != base[name]}
+
+
+def recipes() -> str:
+    """Every network as it comes without options, and the settings in which its recipes differ from the rules' own."""
+    lines = []
+    for name in registry.networks:
+        network = canonical(initialised(structure(name), 0))
+        size = sum(value.size for layer in network for value in layer.params.values())
+        shape, classes = "x".join(map(str, network.input_shape)), network.layers[-1].shape[-1]
+        lines.append([f"`{name}`", f"{shape} to {classes}, {size:,} parameters", ""])
+        lines += [["", f"`{rule}`", said(found)] for rule in registry.rules if (found := recipe(name, rule))]
+    return table(["network", "rule", "settings"], lines, 3)
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
     "unseen": unseen,
+    "defaults": defaults,
+    "recipes": recipes,
     "unseen_chosen": lambda: unseen("protocol"),
     "published": published,
     "attack": attack,

@@ -75,6 +75,10 @@ def test_an_example_stands_alone_or_after_another_layer(op: str, alone: tuple[st
     assert operators.example(registry.ops[op], after_another=True)["layer"].inputs == after
 
 
+def test_an_example_has_a_bias_where_the_operator_can_have_one() -> None:
+    assert operators.example(registry.ops["dense"])["layer"].params["bias"].all()
+
+
 def test_an_operator_whose_example_does_not_fit_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Transpose, "example", Example())
     expected = r"^operator transpose: \d of 10 checks failed; a layer of operator transpose: .*; give the class an example that fits$"
