@@ -207,7 +207,7 @@ ANSWERS = {
     ),
     "edgeff/networks/pepita_cnn.py:12 constant - 1: 50 -> (49)": "docs/rules/defaults.md, which tests/test_tables.py compares",
     "edgeff/networks/pepita_cnn.py:16 constant + 1: 10 -> 11": "docs/rules/defaults.md, which tests/test_tables.py compares",
-    "edgeff/rules/fa.py:33 constant + 1: 54 -> 55": "argued: the line has gone, ADR 0027 gives shares of the epochs; docs/rules/defaults.md has them",
+    "edgeff/rules/fa.py:33 constant + 1: 54 -> 55": "argued: that line has gone; docs/rules/defaults.md has its shares",
     "edgeff/program/distances.py:113 constant + 1: 0 -> 1": "argued: the bound is rounded up to 8 bytes, in which one byte is lost",
     "edgeff/train/loop.py:63 constant - 1: 1 -> (0)": "tests/test_host_training.py: scores of many samples are those of a few",
     "edgeff/contracts/operators.py:73 constant - 1: 1 -> (0)": "argued: the seed of an example's biases, any of which will do",
