@@ -231,17 +231,29 @@ def trained() -> str:
     }
     lines = []
     for task, network in dict.fromkeys((key[0], key[1]) for key in rows):
-        plain = rows[task, network, ""]
-        controls = [spread(rows.get((task, network, control))) for control in ("shuffled labels", "frozen hidden layers")]
-        lines.append([names[task], network, str(plain["epochs"]), spread(plain), f"{plain['int8_mean']:.1f}", *controls])
-    heads = ["trained from scratch, 3 seeds", "network", "epochs", "float32", "int8", "shuffled labels", "frozen hidden layers"]
-    return table(heads, lines, 2)
+        plain, shuffled, frozen = (rows[task, network, control] for control in ("", "shuffled labels", "frozen hidden layers"))
+        shown, seeds, above = cells(by_seed(plain["test"]), by_seed(frozen["test"]))
+        ends = [spread(row) for row in (shuffled, frozen)]
+        name = marked(names[task], (plain, shuffled, frozen))
+        lines.append([name, network, str(plain["epochs"]), shown, seeds, f"{plain['int8_mean']:.1f}", *ends, above])
+    heads = [
+        "trained from scratch",
+        "network",
+        "epochs",
+        "float32",
+        "seeds",
+        "int8",
+        "shuffled labels",
+        "frozen hidden layers",
+        "above frozen (95 %)",
+    ]
+    return with_note(table(heads, lines, 2))
 
 
 def host_training() -> str:
     lines = [
         [
-            str(row["key"][0]),
+            marked(str(row["key"][0]), [row]),
             f"{row['test_edgeff']:.1f}",
             f"{row['test_tensorflow']:.1f}",
             f"{row['ratio']:.2f}",
@@ -251,7 +263,9 @@ def host_training() -> str:
     ]
     first = load("host_training")["rows"][0]
     what = f"ResNet-8, {first['images']:,} images, {first['epochs']} epochs: seed"
-    return table([what, "edgeff, test %", "TensorFlow, test %", "time of edgeff / TensorFlow, median epoch", "epochs between"], lines)
+    return with_note(
+        table([what, "edgeff, test %", "TensorFlow, test %", "time of edgeff / TensorFlow, median epoch", "epochs between"], lines)
+    )
 
 
 def conv_learning() -> str:

@@ -117,10 +117,11 @@ class Claim:
     theirs: str = ""
     control: Sequence[dict[str, Any]] = ()
     field: str = "test"
+    control_field: str = ""
 
     def cells(self) -> list[str]:
         values = [row[self.field] if self.field == "test" else 100 - row[self.field] for row in self.ours]
-        control = [row["test"] for row in self.control]
+        control = [row["test"] if "test" in row else 100 - row[self.control_field] for row in self.control]
         beside = f"{Summary(tuple(control)).shown(2)} ({len(control)})" if control else NOT_RUN
         published = "-" if self.published is None else f"{self.published:.2f}"
         name = marked(self.shown, self.ours)
@@ -171,13 +172,14 @@ def claims() -> Iterator[Claim]:
             yield Claim(words, pepita[name], DENSE, paper, theirs, frozen)
     if "pepita conv" in pepita:
         yield Claim("PEPITA, convolutional", pepita["pepita conv"], CONV, 98.29, "", pepita.get("frozen conv", []))
-    tests = [row for row in load("published_ff").get("rows", []) if row["key"][0] == "test"]
+    tests, drawn = ([row for row in load("published_ff").get("rows", []) if row["key"][0] == part] for part in ("test", "control"))
     if tests:
         network = f"{tests[0]['network']}, 40 epochs"
-        yield Claim("FF, probing all labels (Hinton)", tests, network, 98.64, "4 x 2000, 60 epochs", field="probe_error")
-        yield Claim("FF, probing all labels (reimplementation)", tests, network, 98.55, "3 x 1000", field="probe_error")
-        yield Claim("FF, softmax head", tests, network, None, "-", field="head_error")
-        yield Claim("FF, LightFF's early exit", tests, network, None, "-", field="early_exit_error")
+        beside: dict[str, Any] = {"control": drawn, "control_field": "head_error"}
+        yield Claim("FF, probing all labels (Hinton)", tests, network, 98.64, "4 x 2000, 60 epochs", field="probe_error", **beside)
+        yield Claim("FF, probing all labels (reimplementation)", tests, network, 98.55, "3 x 1000", field="probe_error", **beside)
+        yield Claim("FF, softmax head", tests, network, None, "-", field="head_error", **beside)
+        yield Claim("FF, LightFF's early exit", tests, network, None, "-", field="early_exit_error", **beside)
     scff = {
         rule: [row for row in load("published_scff").get("rows", []) if "-" in row["key"][1] and row["key"][2] == rule] for rule in SCFF
     }
@@ -186,10 +188,10 @@ def claims() -> Iterator[Claim]:
             network = f"{scff[rule][0]['key'][1]}, {scff[rule][0]['epochs']} + read-out"
             paper, theirs = (98.70, "20 + 9 epochs") if rule == "scff" else (None, "-")
             yield Claim(words, scff[rule], network, paper, theirs, scff["frozen"])
-    cwc = load("published_cwc").get("rows", [])
+    cwc, drawn = ([row for row in load("published_cwc").get("rows", []) if row["key"][1:] == part] for part in ([], ["frozen"]))
     if cwc:
         network = f"conv 30-60-120 5x5, {cwc[0]['settings']['epochs']} epochs"
-        yield Claim("CwC, softmax head", cwc, network, 99.42, "grouped convolutions", field="test_error")
+        yield Claim("CwC, softmax head", cwc, network, 99.42, "grouped convolutions", drawn, "test_error", "test_error")
 
 
 SCFF = {"scff": "SCFF, images moved", "unmoved": "SCFF, images not moved", "frozen": "the control of SCFF"}
