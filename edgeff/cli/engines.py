@@ -134,4 +134,4 @@ def _for_tflite(model: Model, x: Array) -> Array:
     from edgeff.program.quantize import quantise_array
 
     samples, quant = np.asarray(x, np.float32), model.network.input_quant
-    return samples if quant is None else quantise_array(samples, quant)
+    return samples if quant is None or quant.dtype == "float32" else quantise_array(samples, quant)

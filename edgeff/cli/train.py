@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edgeff.cli.options import Whole, changes, common, output_model, target_column
 from edgeff.cli.outputs import new_file
 from edgeff.cli.terminal import measure_text, print_json, print_line, print_table, progress
+
+if TYPE_CHECKING:
+    from edgeff.ir import Array, Layer
 
 MOST_EPOCHS = 1_000_000
 RETRIES = 3
@@ -56,6 +60,7 @@ def command(
     from edgeff.formats.operators import writers
     from edgeff.networks import initialised, recipe, structure
     from edgeff.ops.canonical import canonical
+    from edgeff.ops.scale_input import after, standardising
     from edgeff.rules import find_rule
     from edgeff.train.loop import train
 
@@ -67,18 +72,21 @@ def command(
     chosen = chosen_settings(settings_from, task, network, rule) if settings_from else {}
     settings = settings.changed(chosen | dict(changes) | ({"epochs": str(epochs)} if epochs else {}))
     softmax = loss == "cross-entropy" and item.target == "class"
+    first = standardising(data.x_train) if item.standardise else None
+    given = data if first is None else replace(data, x_train=_through(first, data.x_train), x_test=_through(first, data.x_test))
     plain = structure(network, softmax=softmax, bias=bias, input_shape=data.input_shape, classes=len(data.classes))
     prepared = canonical(find_rule(rule).prepare(initialised(plain, seed), settings, seed))
     writers(prepared, "onnx", "ONNX")  # before training: that it can be written
     conventions.check(prepared)
     with progress(f"{rule} on {task}") as report:
-        trained = train(data, plain, rule, settings, seed, report, item, retries=RETRIES if retry else 0)
+        trained = train(given, plain, rule, settings, seed, report, item, retries=RETRIES if retry else 0)
     metric = item.metric
-    parts = {"train": (data.x_train, data.y_train, None), "test": (data.x_test, data.y_test, data.files_test)}
+    parts = {"train": (given.x_train, data.y_train, None), "test": (given.x_test, data.y_test, data.files_test)}
     if metric == "auc" and item.target == "input":
         del parts["train"]  # an autoencoder is trained on normal samples only
     measures = {name: measured(metric, trained.network, x, trained.scores(x), y, files) for name, (x, y, files) in parts.items()}
-    model = replace(trained.network, metadata=dict(trained.network.metadata) | {metric: measures})
+    whole = trained.network if first is None else after(first, trained.network)
+    model = replace(whole, metadata=dict(whole.metadata) | {metric: measures})
     with new_file(out) as path:
         write_onnx(model, path)
     size = canonical(model).parameters
@@ -91,3 +99,10 @@ def command(
     heads = ["task", "network", "rule", "epochs", "seed", "parameters", *(f"{name} {metric}" for name in measures)]
     print_table(heads, [row])
     print_line(f"wrote {out}")
+
+
+def _through(layer: Layer, x: Array) -> Array:
+    """Samples x (n, ...) after a layer without trained parameters."""
+    from edgeff.ops import kind
+
+    return kind(layer).forward(layer, {}, x)

@@ -103,6 +103,7 @@ def _samples(model: Model, seed: int | None) -> Array:
     """Test samples of the model's task; else random ones over the whole range of an integer input, or around 0."""
     import numpy as np
 
+    from edgeff.networks import random_inputs
     from edgeff.ops import raw_input
     from edgeff.program.quantize import QMAX
 
@@ -110,6 +111,8 @@ def _samples(model: Model, seed: int | None) -> Array:
         return load_task(task, _seed(model, seed), model.network).x_test[:SAMPLES]
     network, rng = model.network, np.random.default_rng(_seed(model, seed))
     size = (SAMPLES, *network.input_shape)
+    if raw_input(network) == "float32":
+        return random_inputs(network, _seed(model, seed), SAMPLES)
     if network.input_quant is None or raw_input(network):
         return rng.standard_normal(size).astype(np.float32) * (AUDIO if raw_input(network) else 1)
     dtype = network.input_quant.dtype

@@ -89,7 +89,7 @@ def _value(operator: type[Operator], name: str) -> Attr:
 def samples(network: Network, count: int = SAMPLES) -> Array:
     """Random inputs (count, *input shape) float32; whole numbers where the network reads audio."""
     x = np.random.default_rng(2).normal(size=(count, *network.input_shape)).astype(np.float32)
-    return np.rint(3000.0 * x) if kind(network.layers[-1]).reads else x
+    return np.rint(3000.0 * x) if kind(network.layers[-1]).reads == "int16" else x
 
 
 def says_what_it_is(operator: type[Operator]) -> None:
@@ -242,7 +242,7 @@ def comes_back_from_a_file(form: str, operator: type[Operator]) -> None:
         return
     numerics: tuple[Numeric, ...] = ("float32", "int8")
     for numeric in numerics:
-        deployment = _deployed(operator, numeric, after_another=True)
+        deployment = _deployed(operator, numeric, after_another=not operator.reads)
         if deployment is None:
             continue
         try:

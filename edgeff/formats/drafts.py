@@ -21,7 +21,7 @@ from edgeff.formats.conventions import short
 from edgeff.formats.values import Activation, Constant, Node, Value
 from edgeff.ir import Array, Layer, Network, Quant
 from edgeff.kernels.activation import ActivationFunction
-from edgeff.ops import Activated, Operator
+from edgeff.ops import REAL, Activated, Operator
 from edgeff.ops.relu import Relu
 from edgeff.ops.requantise import Requantise
 from edgeff.ops.reshape import Reshape
@@ -217,9 +217,12 @@ class Drafts:
                     needed.add(read.layer)
                     queue.append(read.layer)
         drafts = [draft for key, draft in self._drafts.items() if key in needed]
+        if self.input_quant is None and any(draft.op.reads == "float32" and "output" in draft.quant for draft in drafts):
+            self.input_quant = REAL
         quantised = self.input_quant is not None
         for draft in drafts:
-            if any((read.quant is not None) != quantised for read in draft.reads) or ("output" in draft.quant) != quantised:
+            real = quantised and draft.op.reads == "float32"
+            if any((read.quant is not None) != quantised and not real for read in draft.reads) or ("output" in draft.quant) != quantised:
                 raise Unsupported(
                     f"layer {short(draft.name)}",
                     got="a partly quantised model",

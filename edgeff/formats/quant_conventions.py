@@ -27,7 +27,7 @@ def check_quants(layer: Layer, inputs: tuple[Quant, ...] | None, *, bias_scale_u
     written beside it, as in TFLite, so it may be off by as much as TFLite allows.
     """
     where = f"layer {short(layer.name)}"
-    expected = {"output", *layer.params} if inputs is not None else set()
+    expected = {"output", *(() if kind(layer).reads else layer.params)} if inputs is not None else set()
     if set(layer.quant) != expected:
         raise BadInput(f"{where}, quantisation of", got=sorted(layer.quant), allowed=sorted(expected) or "nothing in a float network")
     if inputs is None:

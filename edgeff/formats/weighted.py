@@ -17,6 +17,7 @@ from edgeff.formats.values import Activation, Constant, Node
 from edgeff.ir import Array
 from edgeff.ops import Operator
 from edgeff.ops.dense import Dense
+from edgeff.ops.scale_input import ScaleInput
 
 
 class Weighted(Drafts):
@@ -75,9 +76,11 @@ class Weighted(Drafts):
     def affine(self, node: Node, x: Activation, scale: Array, shift: Array) -> Activation:
         """The dense or convolution before, its outputs y becoming y * scale + shift, both float of shape (C,): a batch normalisation.
 
-        Computed in float64 and rounded once to float32. Unsupported after a quantised layer or an activation function, or if others
-        read y.
+        Computed in float64 and rounded once to float32. Of the model's float input a layer of its own, ``scale_input``. Unsupported
+        after a quantised layer or an activation function, or if others read y.
         """
+        if x.layer == "input" or isinstance(self._drafts[x.layer].op, ScaleInput):
+            return self._scaled_input(node, x, scale, shift)
         draft = self._own(x)
         if draft is None or draft.quant:
             raise node.unsupported(
@@ -97,6 +100,38 @@ class Weighted(Drafts):
         for key, array in draft.params.items():
             check_finite(array, f"node {short(node.name)}, {key} times the scale")
         return x
+
+    def _scaled_input(self, node: Node, x: Activation, scale: Array, shift: Array) -> Activation:
+        """The model's float input times ``scale`` plus ``shift``: a layer of its own, or the one that earlier nodes began."""
+        channels = (x.shape or (0,))[-1]
+        if x.quant is not None or x.pads or x.view or x.shared or not channels:
+            raise node.unsupported("a scale and shift of an input that others read, or of unknown shape", "one before every other layer")
+        if scale.shape not in ((), (1,), (channels,)) or shift.shape not in ((), (1,), (channels,)):
+            raise node.bad(f"scales {scale.shape} and shifts {shift.shape}", f"{(channels,)}")
+        factor, shift = (np.broadcast_to(np.asarray(values, np.float64), (channels,)) for values in (scale, shift))
+        mean = np.zeros(channels)
+        if x.layer != "input":
+            before = self._drafts.pop(x.layer)
+            mean = before.params["mean"].astype(np.float64)
+            factor = before.params["factor"].astype(np.float64) * factor
+        if (factor == 0).any():
+            raise node.unsupported("a factor of 0", "other numbers")
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = (mean - shift / factor).astype(np.float32)
+        draft = self.draft(node.name, ScaleInput(), (Activation("input", x.shape),), x.shape or ())
+        draft.params = {"mean": mean, "factor": factor.astype(np.float32)}
+        for key, array in draft.params.items():
+            check_finite(array, f"node {short(node.name)}, {key} of the inputs")
+        return Activation(draft.name, draft.shape)
+
+    def renamed(self, node: Node, x: Activation) -> Activation:
+        """``x``, its layer of standardised inputs called after ``node``, which gives it a scale."""
+        draft = self._drafts.get(x.layer)
+        if draft is None or not isinstance(draft.op, ScaleInput) or x.shared or x.quant is not None:
+            return x
+        again = self.draft(node.name, draft.op, draft.reads, draft.shape)
+        again.params = self._drafts.pop(x.layer).params
+        return replace(x, layer=again.name)
 
     def _own(self, x: Activation) -> Draft | None:
         """The draft of a layer with weights that a node may still change: x is its output, unquantised, read by that node alone."""

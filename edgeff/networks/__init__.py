@@ -15,6 +15,7 @@ from edgeff.errors import BadInput
 from edgeff.ir import Array, Layer, Network
 from edgeff.ops import forward, kind, parameters
 from edgeff.ops.dense import Dense
+from edgeff.ops.scale_input import ScaleInput
 from edgeff.ops.softmax import Softmax
 from edgeff.registry import networks as registry
 
@@ -102,9 +103,13 @@ def random_inputs(network: Network, seed: int, count: int = 2) -> Array:
     """Random inputs (count, *input shape) float32 for use without data: to calibrate a float network, or to run one once.
 
     Without biases a ReLU network is homogeneous: inputs divided by its largest score give scores of order 1, as in a trained one. A
-    quantised network gets inputs from its whole range.
+    quantised network gets inputs from its whole range, one that standardises its inputs what becomes normal.
     """
     rng = np.random.default_rng([seed, 2])
+    first = network.layers[0]
+    if isinstance(first.op, ScaleInput):
+        normal = rng.standard_normal((count, *network.input_shape))
+        return (first.params["mean"] + normal / first.params["factor"]).astype(np.float32)
     if network.input_quant is not None:
         limits = np.iinfo(network.input_quant.dtype)
         raw = rng.integers(limits.min, limits.max, (count, *network.input_shape), endpoint=True)

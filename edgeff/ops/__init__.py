@@ -69,8 +69,8 @@ class Operator(ir.Operator):
     - ``works_in_place``: its output may lie where its input lies.
     - ``channelwise``: a channel of the output reads one channel of the input alone.
     - ``probabilities``: its output is the probability of each class, so its input is the logits.
-    - ``reads``: the dtype of the network's input if the operator takes no other (audio is ``"int16"`` in every numeric); empty for the
-      dtype of the numeric.
+    - ``reads``: the dtype of the network's input if the operator takes no other (audio is ``"int16"`` in every numeric, measurements
+      ``"float32"``); empty for the dtype of the numeric.
     - ``described``: the attributes that foreign formats do not state and that only edgeff's own description in a file holds.
     - ``example``: a layer to try it on, where small attributes and any shape will not do.
     """
@@ -306,6 +306,10 @@ def record(layer: Layer, operator: type[OperatorT]) -> OperatorT:
 
 SAMPLES = Quant((1.0,), 0, dtype="int16")
 """The quantisation of an input that is not quantised: one step is one unit of the samples."""
+REAL = Quant((1.0,), 0, dtype="float32")
+"""The same of an integer network whose first layer reads real numbers."""
+RAW: Mapping[str, Quant] = {"int16": SAMPLES, "float32": REAL}
+"""By what the first layer ``reads``."""
 
 
 def split_input(network: Network) -> tuple[Layer | None, Network]:
@@ -327,7 +331,7 @@ def split_input(network: Network) -> tuple[Layer | None, Network]:
 def prepend(first: Layer, network: Network, input_shape: tuple[int, ...]) -> Network:
     """``network`` reading the output of ``first``, which reads raw samples of ``input_shape``: the inverse of ``split_input``."""
     quant = {} if network.input_quant is None else {"output": network.input_quant}
-    raw = None if network.input_quant is None else SAMPLES
+    raw = None if network.input_quant is None else RAW[kind(first).reads]
     rest = _reading(network.layers, "input", first.name)
     return replace(network, input_shape=input_shape, input_quant=raw, layers=(replace(first, quant=quant), *rest))
 
@@ -340,7 +344,9 @@ def _reading(layers: tuple[Layer, ...], old: str, new: str) -> tuple[Layer, ...]
 
 
 def raw_input(network: Network) -> str:
-    """The dtype of the raw samples that the network starts from (``"int16"`` for audio); empty where it reads its numeric."""
+    """The dtype of the raw samples that the network starts from (``"int16"`` for audio, ``"float32"`` for measurements); empty where it
+    reads its numeric.
+    """
     return max((kind(layer).reads for layer in network if "input" in layer.inputs), default="")
 
 

@@ -40,10 +40,10 @@ class Deployment:
         flat = np.asarray(x, np.float32).reshape(len(x), -1)
         if bad := int(np.count_nonzero(~np.isfinite(flat))):
             raise BadInput("samples", got=f"{bad} values that are NaN or infinite", allowed="finite numbers")
-        if raw_input(self.network):
+        if raw_input(self.network) == "int16":
             return audio_samples(flat)
         quant = self.network.input_quant
-        return flat if quant is None else quantise_array(flat, quant)
+        return flat if quant is None or quant.dtype == "float32" else quantise_array(flat, quant)
 
 
 def deploy(

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from edgeff.errors import BadInput
 from edgeff.ir import NUMERICS, Array, Headroom, Layer, Network, Numeric, Quant
-from edgeff.ops import SAMPLES, forward, kind, parameters, raw_input, require_finite
+from edgeff.ops import RAW, forward, kind, parameters, prepend, raw_input, require_finite, split_input
 from edgeff.ops.canonical import canonical
 from edgeff.ops.convert import converted
 from edgeff.ops.dense import accumulator_shift
@@ -153,6 +154,13 @@ def quantize(
             "calibration data", got=f"{np.count_nonzero(~np.isfinite(x))} values that are NaN or infinite", allowed="finite values"
         )
     require_finite(network)
+    first, rest = split_input(canonical(network))
+    if first is not None:  # its output is the input that has a range, and room for learning
+        read = np.asarray(kind(first).forward(first, {}, x), np.float32)
+        ways: dict[str, Any] = {"per_channel": per_channel, "method": method, "percentile": percentile}
+        return prepend(
+            first, quantize(rest, read, numeric, headroom=headroom, learning=learning, formats=formats, **ways), network.input_shape
+        )
     network, formats = converted(canonical(network), numeric, formats or {})
     require_finite(network)  # folding divides by a deviation
     values = forward(network, parameters(network, np.float64), x.astype(np.float64))
@@ -161,7 +169,7 @@ def quantize(
     quants: dict[str, Quant | None] = {"input": None}
     if numeric != "float32":
         margin = _room(headroom, "input").input_margin + margins.get("input", 0.0)
-        quants["input"] = SAMPLES if raw_input(network) else affine(low - margin, high + margin, numeric)
+        quants["input"] = RAW[raw_input(network)] if raw_input(network) else affine(low - margin, high + margin, numeric)
     outputs = {layer.inputs[0] for layer in network if kind(layer).probabilities} | {layer.name for layer in network.trainable[-1:]}
     layers: dict[str, Layer] = {}
     for layer in network:
@@ -177,7 +185,7 @@ def quantize(
             factor, margin = factor if layer.trainable else 1.0, margins.get(layer.name, 0.0)
             output = affine(low * factor - margin, high * factor + margin, own)
         quants[layer.name] = output
-        params: dict[str, Array] = {}
+        params: dict[str, Array] = {} if layer.trainable else {**layer.params}
         scales: dict[str, Quant] = {}
         if layer.trainable:
             split = item.per_channel if per_channel is None else per_channel

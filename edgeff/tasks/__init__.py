@@ -80,6 +80,7 @@ def standardised(data: Data) -> Data:
 class Task:
     """The contract of a task: ``load(seed)`` returns its data, split by the seed where there is no official split.
 
+    ``standardise``: a network wants the inputs less their mean, over their deviation, and the layer that does so goes into the model.
     ``metric`` is what ``edgeff evaluate`` measures: ``accuracy``; ``auc``, the area under the ROC curve for separating label 1 (anomalous,
     faulty) from 0; ``mse``. ``target`` is what a network learns to output: ``class``, or ``input`` for an autoencoder.
     """
@@ -90,6 +91,7 @@ class Task:
     classes: tuple[str, ...] = ()
     metric: Literal["accuracy", "auc", "mse"] = "accuracy"
     target: Literal["class", "input"] = "class"
+    standardise: bool = False
 
     def augment(self, x: Array, rng: np.random.Generator) -> Array:
         """The samples x (n, *input shape) of a mini-batch as training uses them, random only by ``rng``; by default unchanged."""

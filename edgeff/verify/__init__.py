@@ -240,7 +240,7 @@ def _samples(deployment: Deployment, inputs: Array) -> Array:
     values = np.asarray(inputs)
     if values.ndim < 1 or len(values) < 1 or values.size != len(values) * prod(network.input_shape):
         raise BadInput("inputs", got=f"shape {values.shape}", allowed=f"(n, {', '.join(map(str, network.input_shape))}) with n >= 1")
-    if values.dtype == entry.dtype and network.input_quant is not None:
+    if values.dtype == entry.dtype != "float32" and network.input_quant is not None:
         return values.reshape(len(values), -1)
     if not np.issubdtype(values.dtype, np.number) or not np.isfinite(values.astype(np.float32)).all():
         raise BadInput("inputs", got=f"{values.dtype} with values that are not finite numbers", allowed="finite float32 values")

@@ -63,14 +63,14 @@ class HostTarget:
     def predict_many(self, x: Array) -> tuple[NDArray[np.int32], Array]:
         """The best classes (n,) int32 and the scores (n, outputs) for inputs x (n, inputs) of the program's input dtype.
 
-        A sample that contains NaN or infinity has the class ``Code.NOT_FINITE`` and scores of NaN.
+        A sample that contains NaN or infinity has the class ``Code.NOT_FINITE`` and scores of NaN, or of 0 in integers.
         """
         x = self._samples(x)
         best = np.empty(len(x), np.int32)
         scores = np.empty((len(x), self._output.elements), self._output.dtype)
         self._c.host_predict_many(_address(x), ctypes.c_int32(len(x)), _address(best), _address(scores))
         if x.dtype == np.float32:
-            scores[best == Code.NOT_FINITE] = np.nan
+            scores[best == Code.NOT_FINITE] = np.nan if scores.dtype == np.float32 else 0
         return best, scores
 
     def trace_many(self, x: Array) -> tuple[Array, ...]:

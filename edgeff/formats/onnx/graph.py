@@ -45,7 +45,7 @@ class Graph:
         self._limits: dict[str, list[str]] = {}
         self._named: set[str] = set()
         self._last = network.layers[-1].name
-        if network.input_quant is None:
+        if network.input_quant is None or network.input_quant.dtype == "float32":
             self._floats["input", "plain"] = "input"
         else:
             self._quantise("input", "plain", "input")

@@ -37,6 +37,12 @@ def _mul(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     return fused(assembly, node, assembly.affine(node, real(node, first), channels(node, second), np.zeros(1)))
 
 
+def _sub(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
+    constant = node.constant(values[1], "subtrahend")
+    return fused(assembly, node, assembly.affine(node, real(node, values[0]), np.ones(1), -channels(node, constant)))
+
+
 READERS = {
+    "SUB": Handler(_sub, (2, 2), schema.BuiltinOptions.SubOptions, fused_option),
     "MUL": Handler(_mul, (2, 2), schema.BuiltinOptions.MulOptions, fused_option),
 }

@@ -47,7 +47,16 @@ class Graph:
 
     def activation(self, name: str, shape: tuple[int, ...], quant: Quant | None) -> int:
         """The index of a new tensor (1, *shape), of float32 or int8 as the network is."""
-        tensor = self._tensor(name, (1, *shape), "int8" if self.int8 else "float32", 0, quant)
+        if not self.int8 or (quant is not None and quant.dtype == "float32"):
+            return self._activation(name, shape, "float32", None)
+        return self._activation(name, shape, "int8", quant)
+
+    def real(self, wish: str, shape: tuple[int, ...]) -> int:
+        """The index of a new float32 tensor (1, *shape), in an int8 network too."""
+        return self._activation(self.names.claim(wish), shape, "float32", None)
+
+    def _activation(self, name: str, shape: tuple[int, ...], dtype: str, quant: Quant | None) -> int:
+        tensor = self._tensor(name, (1, *shape), dtype, 0, quant)
         tensor.shapeSignature = np.array((-1, *shape), np.int32)
         return len(self.tensors) - 1
 

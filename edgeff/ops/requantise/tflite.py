@@ -14,7 +14,7 @@ def _quantize(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     x = node.activation(values[0])
     if x.integer and x.quant is not None and node.output.quant is not None and node.output.dtype == "int8":
         return assembly.requantise(node, x, node.output.quant)
-    return x
+    return assembly.renamed(node, x)
 
 
 READERS = {

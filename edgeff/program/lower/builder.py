@@ -51,7 +51,7 @@ class Lines(OperatorBuilder):
         self._needs: dict[str, tuple[str, ...]] = {}
         self._label: Value | None = None
         dtype = network.input_quant.dtype if network.input_quant else raw_input(network) or "float32"
-        self._input = self._io("input", network.input_shape, dtype, "input", network.input_quant)
+        self._input = self._io("input", network.input_shape, dtype, "input", None if dtype == "float32" else network.input_quant)
         self._starts: dict[str, Value] = {}
         self.begin("infer")
 

@@ -62,7 +62,6 @@ class OwnData(Task):
     def __init__(self, path: Path, options: Options, known: Known | None = None) -> None:
         self.path, self.options, self.known = path, options, known
         self.name, self.summary = str(path), f"your own data, {path}"
-        self.standardise = False
 
     def read(self, *, labelled: bool = True) -> Samples:
         """All samples as the file has them. Raises BadInput."""

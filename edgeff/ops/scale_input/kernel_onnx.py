@@ -1,0 +1,10 @@
+"""(x - mean) factor as ONNX operators."""
+
+from __future__ import annotations
+
+from edgeff.kernels.onnx.operand import Operand
+
+
+def eff_scale_input_f32(x: Operand, mean: Operand, factor: Operand, n: int, channels: int) -> Operand:
+    """Channel by channel."""
+    return ((x.reshape(n // channels, channels) - mean.reshape(1, channels)) * factor.reshape(1, channels)).reshape(n)
