@@ -242,7 +242,7 @@ def test_traits_that_the_rules_rest_on() -> None:
     assert having == {
         "weighted": {"dense", "conv1d", "conv2d", "depthwise_conv2d"},
         "keeps_sign": {*pools, *curves, "convert", "reshape", "transpose", "requantise"},
-        "elementwise": {*curves, "add", "batch_norm", "convert", "relu", "requantise"},
+        "elementwise": {*curves, "add", "batch_norm", "convert", "relu", "requantise", "scale_input"},
         "keeps_places": {
             *curves,
             "add",
@@ -254,6 +254,7 @@ def test_traits_that_the_rules_rest_on() -> None:
             "normalise",
             "standardise",
             "softmax",
+            "scale_input",
         },
         "works_in_place": {*curves, "convert", "relu", "reshape", "requantise"},
         "channelwise": {*pools, "depthwise_conv2d"},

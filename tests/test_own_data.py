@@ -9,10 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import CommandLine
+from onnx import TensorProto, helper, numpy_helper
 
+from edgeff.cli import run
+from edgeff.cli.models import load_model
 from edgeff.errors import BadInput, Doubtful, EdgeffError
+from edgeff.formats import from_onnx, from_tflite
+from edgeff.formats.onnx.writer import to_onnx
+from edgeff.formats.tflite.writer import to_tflite
+from edgeff.ops import REAL, forward, parameters
+from edgeff.program.codes import Code
+from edgeff.program.deploy import deploy
+from edgeff.program.interpreter import Interpreter
+from edgeff.program.quantize import quantize
 from edgeff.tasks import Data
 from edgeff.tasks.own import own_data
+from edgeff.verify.engines import tflm
 
 KINDS = ("fault", "idle", "run")
 """In the order of the alphabet, as classes are."""
@@ -148,3 +160,66 @@ def test_an_unknown_task_is_told_from_a_missing_file(cli: CommandLine, tmp_path:
     assert "data 'no.csv': got no such file or folder" in missing.err
     named = cli("train", "digits", "--target", "y", "--network", "64-10", "--rule", "bp", "-o", tmp_path / "m.onnx")
     assert "option --data: got the registered task digits" in named.err
+
+
+@pytest.fixture(scope="module")
+def sensor(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``sensor.csv`` and ``m.onnx``, trained on it for a few epochs from columns of unlike scale."""
+    folder = tmp_path_factory.mktemp("sensor")
+    words = ("train", write_csv(folder / "sensor.csv"), "--target", "kind", "--data", "drop=machine", "--network", "3-8-3", "--rule", "bp")
+    assert run([str(word) for word in (*words, "--epochs", "30", "-o", folder / "m.onnx")]) == 0
+    return folder
+
+
+def test_a_table_is_learned_and_the_model_knows_how_it_was_read(sensor: Path, cli: CommandLine) -> None:
+    model, data = load_model(sensor / "m.onnx"), sensor / "sensor.csv"
+    first = model.network.layers[0]
+    assert first.kind == "scale_input"
+    assert np.isclose(1 / first.params["factor"][0], load(data, target="kind", drop="machine").x_train[:, 0].std(), rtol=1e-3)
+    assert cli.ok("evaluate", sensor / "m.onnx", data, "--json").json["value"] > 0.9  # three kinds, 25 deviations apart
+    cli.ok("quantize", sensor / "m.onnx", "--calibrate", data, "-o", sensor / "m8.onnx")
+    values = {
+        engine: cli.ok("evaluate", sensor / "m8.onnx", data, "--engine", engine, "--json").json["value"] for engine in ("edgeff", "c")
+    }
+    assert values["edgeff"] == values["c"] > 0.9
+    again = load_model(sensor / "m8.onnx").network
+    assert again.input_quant == REAL
+    assert again.layers[0].params["mean"].tobytes() == first.params["mean"].tobytes()
+
+
+def test_standardised_inputs_come_back_from_files_and_run_in_other_libraries(sensor: Path) -> None:
+    network = load_model(sensor / "m.onnx").network
+    x = load(sensor / "sensor.csv", target="kind", drop="machine").x_test
+    int8 = quantize(network, x)
+    for form in (network, int8):
+        for again in (from_tflite(to_tflite(form)), from_onnx(to_onnx(form).SerializeToString())):
+            assert [(layer.name, layer.kind) for layer in again] == [(layer.name, layer.kind) for layer in form]
+            assert (again.name, again.input_quant, again.layers[-1].quant) == (form.name, form.input_quant, form.layers[-1].quant)
+    twin = Interpreter(deploy(int8).program)
+    scores = []
+    for sample in x:
+        twin.predict(sample)
+        scores.append(twin.output().reshape(-1))
+    assert np.array_equal(tflm(to_tflite(int8), x, lambda: None), scores)
+    assert twin.predict(np.array([np.nan, 1, 1], np.float32)) == Code.NOT_FINITE
+
+
+def test_arithmetic_on_the_input_of_a_foreign_model_is_read() -> None:
+    """A shift, a factor and a sum: (x - 3) * 0.5 + 1, then a product with a matrix."""
+    weight = np.arange(6, dtype=np.float32).reshape(2, 3)
+    constants = {"three": [3.0], "half": [0.5, 0.25], "one": [1.0], "w": weight}
+    nodes = [("Sub", "x", "three", "a"), ("Mul", "a", "half", "b"), ("Add", "b", "one", "c"), ("MatMul", "c", "w", "y")]
+    graph = helper.make_graph(
+        [helper.make_node(op, [first, second], [out], name=f"n_{out}") for op, first, second, out in nodes],
+        "foreign",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])],
+        [numpy_helper.from_array(np.array(value, np.float32), name) for name, value in constants.items()],
+    )
+    network = from_onnx(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString())
+    x = np.array([[3.0, 5.0], [-1.0, 7.5]], np.float32)
+    expected = ((x - 3.0) * np.array([0.5, 0.25]) + 1.0) @ weight
+    assert [layer.kind for layer in network] == ["scale_input", "dense"]
+    assert np.allclose(
+        forward(network, parameters(network), x)[network.layers[-1].name], expected, rtol=1e-6
+    )  # the sum moves into the mean

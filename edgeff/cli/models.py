@@ -15,7 +15,7 @@ from edgeff.cli.terminal import print_note
 from edgeff.errors import BadInput
 
 if TYPE_CHECKING:
-    from edgeff.ir import Network, Program
+    from edgeff.ir import Layer, Network, Program
     from edgeff.program.deploy import Deployment
     from edgeff.program.lower import Replay
     from edgeff.tasks import Data, Task
@@ -193,6 +193,18 @@ def load_task(task: Task, seed: int, network: Network | None = None, *, outputs:
     if wanted == given:
         return data
     return replace(data, x_train=data.x_train.reshape(-1, *wanted), x_test=data.x_test.reshape(-1, *wanted))
+
+
+def for_training(task: Task, data: Data) -> tuple[Layer | None, Data]:
+    """The layer that standardises the inputs of a task that wants it, for the network that is trained to follow; and the data after it."""
+    from edgeff.ops import kind
+    from edgeff.ops.scale_input import standardising
+
+    if not task.standardise or not len(data.x_train):
+        return None, data
+    first = standardising(data.x_train)
+    x_train, x_test = (kind(first).forward(first, {}, x) for x in (data.x_train, data.x_test))
+    return first, replace(data, x_train=x_train, x_test=x_test)
 
 
 def rule_of(rule: str | None, chosen: str, network: Network) -> str | None:

@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
-
 import click
 
 from edgeff.cli.options import Whole, changes, common, output_model, target_column
 from edgeff.cli.outputs import new_file
 from edgeff.cli.terminal import measure_text, print_json, print_line, print_table, progress
-
-if TYPE_CHECKING:
-    from edgeff.ir import Array, Layer
 
 MOST_EPOCHS = 1_000_000
 RETRIES = 3
@@ -54,13 +49,13 @@ def command(
     """
     from edgeff.bench.metrics import measured
     from edgeff.bench.tuning_file import chosen_settings
-    from edgeff.cli.models import find_task, load_task
+    from edgeff.cli.models import find_task, for_training, load_task
     from edgeff.formats import conventions
     from edgeff.formats.onnx.writer import write_onnx
     from edgeff.formats.operators import writers
     from edgeff.networks import initialised, recipe, structure
     from edgeff.ops.canonical import canonical
-    from edgeff.ops.scale_input import after, standardising
+    from edgeff.ops.scale_input import after
     from edgeff.rules import find_rule
     from edgeff.train.loop import train
 
@@ -72,8 +67,7 @@ def command(
     chosen = chosen_settings(settings_from, task, network, rule) if settings_from else {}
     settings = settings.changed(chosen | dict(changes) | ({"epochs": str(epochs)} if epochs else {}))
     softmax = loss == "cross-entropy" and item.target == "class"
-    first = standardising(data.x_train) if item.standardise else None
-    given = data if first is None else replace(data, x_train=_through(first, data.x_train), x_test=_through(first, data.x_test))
+    first, given = for_training(item, data)
     plain = structure(network, softmax=softmax, bias=bias, input_shape=data.input_shape, classes=len(data.classes))
     prepared = canonical(find_rule(rule).prepare(initialised(plain, seed), settings, seed))
     writers(prepared, "onnx", "ONNX")  # before training: that it can be written
@@ -99,10 +93,3 @@ def command(
     heads = ["task", "network", "rule", "epochs", "seed", "parameters", *(f"{name} {metric}" for name in measures)]
     print_table(heads, [row])
     print_line(f"wrote {out}")
-
-
-def _through(layer: Layer, x: Array) -> Array:
-    """Samples x (n, ...) after a layer without trained parameters."""
-    from edgeff.ops import kind
-
-    return kind(layer).forward(layer, {}, x)

@@ -61,13 +61,13 @@ def command(
         report("reading the data", 0, 1)
         from edgeff.bench.tuning import Search
         from edgeff.bench.tuning_file import opened
-        from edgeff.cli.models import find_task, load_task
+        from edgeff.cli.models import find_task, for_training, load_task
         from edgeff.networks import structure
 
         search = Search(epochs, candidates, splits, seed or 0)
         names = [*dict.fromkeys((*(CONTROLS if controls else ()), *rules))]
         item = find_task(task, choices)
-        data = load_task(item, search.seed)
+        _, data = for_training(item, load_task(item, search.seed))
         data.need("train")
         if seeds:
             data.need("test")

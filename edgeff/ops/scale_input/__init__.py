@@ -60,10 +60,10 @@ class ScaleInput(Operator):
         (x,) = xs
         if x.dtype != self.reads:
             raise Unsupported(f"layer {layer.name!r}", got=f"a scale_input of {x.dtype}", allowed="float32: the network's input")
-        n, whole = prod(layer.shape), layer.numeric == "float32"
+        n, channels, whole = prod(layer.shape), layer.shape[-1], layer.numeric == "float32"
         y = build.activation(layer.name if whole else f"{layer.name}.real", layer.shape, layer=layer.name)
         parameters = [build.constant(f"{layer.name}.{name}", layer.params[name], layer=layer.name) for name in ("mean", "factor")]
-        build.call("eff_scale_input_f32", [y], [x, *parameters], {"n": n, "channels": len(layer.params["mean"])}, layer)
+        build.call("eff_scale_input_f32", [y], [x, *parameters], {"rows": n // channels, "channels": channels}, layer)
         if whole:
             return y
         z = build.activation(layer.name, layer.shape, quant=layer.quant["output"], layer=layer.name)

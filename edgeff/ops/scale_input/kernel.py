@@ -7,15 +7,16 @@ from typing import Annotated
 import numpy as np
 
 from edgeff.ir import Array
-from edgeff.kernels import In, kernel
+from edgeff.kernels import In, Out, kernel
 from edgeff.kernels.overlap import element_by_element
 from edgeff.kernels.records import Size
-from edgeff.kernels.tensors import OutF32, VectorF32
 
+RowsF32 = Annotated[Array, In("float", "rows", "channels")]
+OutRowsF32 = Annotated[Array, Out("float", "rows", "channels")]
 ChannelsF32 = Annotated[Array, In("float", "channels")]
 
 
-@kernel(macs="n", overlap=element_by_element("x", written=4, read=4))
-def eff_scale_input_f32(y: OutF32, x: VectorF32, mean: ChannelsF32, factor: ChannelsF32, n: Size, channels: Size) -> None:
-    """y[i] = (x[i] - mean[i % channels]) factor[i % channels]; n is a multiple of channels."""
+@kernel(macs="rows * channels", overlap=element_by_element("x", sizes=("rows", "channels"), written=4, read=4))
+def eff_scale_input_f32(y: OutRowsF32, x: RowsF32, mean: ChannelsF32, factor: ChannelsF32, rows: Size, channels: Size) -> None:
+    """y[r][c] = (x[r][c] - mean[c]) factor[c]."""
     y[:] = ((x.reshape(-1, channels) - mean) * factor).astype(np.float32, copy=False).reshape(-1)

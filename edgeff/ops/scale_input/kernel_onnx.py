@@ -5,6 +5,6 @@ from __future__ import annotations
 from edgeff.kernels.onnx.operand import Operand
 
 
-def eff_scale_input_f32(x: Operand, mean: Operand, factor: Operand, n: int, channels: int) -> Operand:
+def eff_scale_input_f32(x: Operand, mean: Operand, factor: Operand, rows: int, channels: int) -> Operand:
     """Channel by channel."""
-    return ((x.reshape(n // channels, channels) - mean.reshape(1, channels)) * factor.reshape(1, channels)).reshape(n)
+    return ((x.reshape(rows, channels) - mean.reshape(1, channels)) * factor.reshape(1, channels)).reshape(rows * channels)
