@@ -205,10 +205,10 @@ def test_standardised_inputs_come_back_from_files_and_run_in_other_libraries(sen
 
 
 def test_arithmetic_on_the_input_of_a_foreign_model_is_read() -> None:
-    """A shift, a factor and a sum: (x - 3) * 0.5 + 1, then a product with a matrix."""
+    """A shift, a quotient and a sum, then a product with a matrix."""
     weight = np.arange(6, dtype=np.float32).reshape(2, 3)
-    constants = {"three": [3.0], "half": [0.5, 0.25], "one": [1.0], "w": weight}
-    nodes = [("Sub", "x", "three", "a"), ("Mul", "a", "half", "b"), ("Add", "b", "one", "c"), ("MatMul", "c", "w", "y")]
+    constants = {"three": [3.0], "two": [2.0, 4.0], "one": [1.0], "w": weight}
+    nodes = [("Sub", "x", "three", "a"), ("Div", "a", "two", "b"), ("Add", "b", "one", "c"), ("MatMul", "c", "w", "y")]
     graph = helper.make_graph(
         [helper.make_node(op, [first, second], [out], name=f"n_{out}") for op, first, second, out in nodes],
         "foreign",
@@ -218,7 +218,7 @@ def test_arithmetic_on_the_input_of_a_foreign_model_is_read() -> None:
     )
     network = from_onnx(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString())
     x = np.array([[3.0, 5.0], [-1.0, 7.5]], np.float32)
-    expected = ((x - 3.0) * np.array([0.5, 0.25]) + 1.0) @ weight
+    expected = ((x - 3.0) / np.array([2.0, 4.0]) + 1.0) @ weight
     assert [layer.kind for layer in network] == ["scale_input", "dense"]
     assert np.allclose(
         forward(network, parameters(network), x)[network.layers[-1].name], expected, rtol=1e-6

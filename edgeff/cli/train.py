@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+
 import click
 
 from edgeff.cli.options import Whole, changes, common, output_model, target_column

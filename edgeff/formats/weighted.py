@@ -58,8 +58,10 @@ class Weighted(Drafts):
 
     def add_bias(self, node: Node, x: Activation, bias: Constant) -> Activation:
         """The dense or convolution before, with a bias: the Add of MatMul + Add. ``bias`` holds one number, or one for each channel along
-        its last axis.
+        its last axis. Added to the model's float input it is part of a ``scale_input``.
         """
+        if self._starts(x) and bias.quant is None:
+            return self._scaled_input(node, x, np.ones(1), bias.array.reshape(-1))
         draft = self._own(x)
         if draft is None or "bias" in draft.params:
             raise node.unsupported(
@@ -79,7 +81,7 @@ class Weighted(Drafts):
         Computed in float64 and rounded once to float32. Of the model's float input a layer of its own, ``scale_input``. Unsupported
         after a quantised layer or an activation function, or if others read y.
         """
-        if x.layer == "input" or isinstance(self._drafts[x.layer].op, ScaleInput):
+        if self._starts(x):
             return self._scaled_input(node, x, scale, shift)
         draft = self._own(x)
         if draft is None or draft.quant:
@@ -100,6 +102,10 @@ class Weighted(Drafts):
         for key, array in draft.params.items():
             check_finite(array, f"node {short(node.name)}, {key} times the scale")
         return x
+
+    def _starts(self, x: Activation) -> bool:
+        """Whether x is the model's input, or what nodes before made of it by constants alone."""
+        return x.layer == "input" or isinstance(self._drafts[x.layer].op, ScaleInput)
 
     def _scaled_input(self, node: Node, x: Activation, scale: Array, shift: Array) -> Activation:
         """The model's float input times ``scale`` plus ``shift``: a layer of its own, or the one that earlier nodes began."""

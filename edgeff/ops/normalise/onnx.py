@@ -1,13 +1,17 @@
-"""Normalise layers in ONNX: the five nodes Mul, ReduceMean, Sqrt, Add and Div of u / (sqrt(mean(u * u)) + eps)."""
+"""Normalise layers in ONNX: the five nodes Mul, ReduceMean, Sqrt, Add and Div of u / (sqrt(mean(u * u)) + eps).
+
+A division by constants is a factor on the layer before it, or on the input.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
+from edgeff.formats.onnx.arithmetic import affine, by_channel
 from edgeff.formats.onnx.graph import Graph
-from edgeff.formats.onnx.reading import Handler, Reading, Values, activation, present
+from edgeff.formats.onnx.reading import Handler, Reading, Values, activation, present, real
 from edgeff.formats.onnx.views import Seen, view
-from edgeff.formats.values import Activation, Moment, Node
+from edgeff.formats.values import Constant, Moment, Node
 from edgeff.ir import Layer
 from edgeff.ops import record
 from edgeff.ops.normalise import Normalise
@@ -19,10 +23,13 @@ def _sqrt(graph: Reading, node: Node, values: Values) -> Seen:
 
 def _divide(graph: Reading, node: Node, values: Values) -> Seen:
     divisor = present(node, values[1])
+    if isinstance(divisor, Constant) and divisor.quant is None:
+        x = real(node, values[0])
+        with np.errstate(divide="ignore"):
+            return affine(graph, node, x, 1.0 / by_channel(node, x, divisor).astype(np.float64), np.zeros(1))
     if not isinstance(divisor, Moment):
         raise node.unsupported("a division outside the one known pattern", "u / (sqrt(mean(u * u)) + eps)")
-    x: Activation = graph.vector(node, activation(node, values[0]))
-    return view(graph.assembly.divide(node, x, divisor))
+    return view(graph.assembly.divide(node, graph.vector(node, activation(node, values[0])), divisor))
 
 
 READERS = {
