@@ -30,6 +30,7 @@ from edgeff.ops.mfcc.kernel import Frames
 from edgeff.ops.softmax.kernel import Logits
 from edgeff.ops.transpose.kernel import Axes
 from edgeff.rules.words.pooled import Pair
+from edgeff.rules.words.pooled_i8 import Stem
 
 DTYPES = {
     "float": np.float32,
@@ -139,7 +140,7 @@ def window(draw: Draw) -> Window:
 
 def pair(draw: Draw) -> Pair:
     """Two convolutions one after the other, the first in half of the cases depthwise."""
-    depthwise, second = int("backward" in draw.kernel or draw.integer(0, 1)), window(draw)
+    depthwise, second = int("backward" in draw.kernel or "stem" in draw.kernel or draw.integer(0, 1)), window(draw)
     first = window(draw)
     in_c = second.in_c if depthwise else first.in_c
     sizes = {"in_c": in_c, "mid_c": second.in_c, "out_c": second.out_c, "depthwise": depthwise}
@@ -244,9 +245,26 @@ def audio_case(kernel: Kernel, draw: Draw) -> Case:
     return Case(outputs, inputs, attrs)
 
 
+def stem_case(kernel: Kernel, draw: Draw) -> Case:
+    """A call for a convolution below a pair: its output is the pair's input."""
+    attrs = {param.name: draw.record(param.record) if param.record else draw.number(_number(param)) for param in kernel.attrs}
+    below: dict[str, int] = {"image_c": draw.integer(1, 3)}
+    for axis in ("h", "w"):
+        taps, stride = draw.integer(1, 4), draw.integer(1, 2)
+        pad = draw.integer(0, taps - 1)
+        length = max((getattr(attrs["pair"], f"in_{axis}") - 1) * stride - pad + draw.integer(1, taps), 1)
+        below |= {f"image_{axis}": length, f"stem_k_{axis}": taps, f"stem_stride_{axis}": stride, f"stem_pad_{axis}": pad}
+    attrs["stem"] = Stem(**below)
+    arrays = [filled(draw, param, math.prod(param.dims(attrs)), param.limits(attrs)) for param in kernel.pointers]
+    written = sum(param.role == "output" for param in kernel.pointers)
+    return Case(arrays[:written], list(arrays[written:]), attrs)
+
+
 def case(kernel: Kernel, draw: Draw) -> Case:
     """A drawn call of ``kernel``."""
     draw.kernel = kernel.name
+    if any(param.record is Stem for param in kernel.attrs):
+        return stem_case(kernel, draw)
     if any(param.record is Frames for param in kernel.attrs):
         return audio_case(kernel, draw)
     attrs = {param.name: draw.record(param.record) if param.record else draw.number(_number(param)) for param in kernel.attrs}

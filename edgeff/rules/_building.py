@@ -10,18 +10,22 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from edgeff.ir import Array, Layer, Network, Numeric
+from edgeff.ir import Array, Call, Layer, Network, Numeric
 from edgeff.ops.building import OperatorBuilder, Value
 
 
 @dataclass(frozen=True)
 class Pooling:
-    """The map y that a linear head averages over windows of pool_h x pool_w; ``gated``: y comes out of ReLU."""
+    """The map y that a linear head averages over windows of pool_h x pool_w; ``gated``: y comes out of ReLU.
+
+    In int8 the bits of ReLU stand for y, in its shape, and ``draft`` holds the calls of the general way back.
+    """
 
     y: Value
     pool_h: int
     pool_w: int
     gated: bool
+    draft: tuple[Call, ...] = ()
 
 
 class RuleBuilder(OperatorBuilder, Protocol):
@@ -61,12 +65,18 @@ class RuleBuilder(OperatorBuilder, Protocol):
 
     # ---------------------------------------------------------------- below a pooled linear head
 
+    def drafting(self) -> AbstractContextManager[list[Call]]: ...
+
+    def pooling(self, y: Value, pool: tuple[int, int], draft: list[Call], *, gated: bool) -> Pooling: ...
+
     def shares(self, g: Value, pooling: Pooling) -> None: ...
+
+    def head_update(self, layer: Layer, delta: Value, x: Value) -> None: ...
 
     def pooled_update(self, layer: Layer, g: Value, x: Value, pooling: Pooling) -> None: ...
 
     def pooled_pair_update(
-        self, first: Layer, second: Layer, g: Value, x: Value, pooling: Pooling, through: Layer | None = None
+        self, first: Layer, second: Layer, g: Value, x: Value, pooling: Pooling, stem: Layer | None = None, image: Value | None = None
     ) -> None: ...
 
     # ---------------------------------------------------------------- errors and what carries them

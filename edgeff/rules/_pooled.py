@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edgeff.ir import Layer, Network
+from edgeff.ir import Call, Layer, Network
 from edgeff.kernels.activation import NONE, RELU
 from edgeff.ops import kind
 from edgeff.ops.add import Add
@@ -21,7 +21,7 @@ from edgeff.ops.depthwise_conv2d import DepthwiseConv2d
 from edgeff.ops.global_average_pool import GlobalAveragePool
 from edgeff.ops.reshape import Reshape
 from edgeff.rules._blocks import Block, Passes, lower_backward
-from edgeff.rules._building import Pooling, RuleBuilder
+from edgeff.rules._building import RuleBuilder
 
 
 @dataclass(frozen=True)
@@ -113,22 +113,23 @@ def _inner(network: Network, layer: Layer) -> bool:
 
 def lower_pooled(build: RuleBuilder, block: Block, passes: Passes, ends: Sequence[Value]) -> None:
     """Emits the way back from the head's error, ``ends``, through a block and its updates; the general way where it is no pooled block."""
-    pooled = pooled_block(build.network, block) if build.numeric == "float32" else None
+    pooled = pooled_block(build.network, block) if build.numeric in ("float32", "int8") else None
     if pooled is None:
         lower_backward(build, block, passes, ends)
         return
-    (values,), (error,) = passes, ends
+    (values,), (error,), draft = passes, ends, list[Call]()
+    if build.numeric == "int8":
+        with build.drafting() as draft:
+            lower_backward(build, block, passes, ends)
     averages, top = values[pooled.averages], pooled.top
     build.gate(error, values[pooled.head.name], pooled.head)
     (g,) = build.input_gradients(pooled.head, error, averages)
-    build.update(pooled.head, error, averages)
-    pooling = Pooling(values[top.name], *pooled.pool, gated=kind(top).function is RELU)
+    build.head_update(pooled.head, error, averages)
+    pooling = build.pooling(values[top.name], pooled.pool, draft, gated=kind(top).function is RELU)
     build.shares(g, pooling)
     for branch in pooled.branches:
         if branch.first is None:
             build.pooled_update(branch.last, g, values[branch.last.inputs[0]], pooling)
-            continue
-        x = values[branch.first.inputs[0]]
-        build.pooled_pair_update(branch.first, branch.last, g, x, pooling, branch.stem)
-        if branch.stem is not None:
-            build.update(branch.stem, x, values[branch.stem.inputs[0]])
+        else:
+            x, image = values[branch.first.inputs[0]], values[branch.stem.inputs[0]] if branch.stem else None
+            build.pooled_pair_update(branch.first, branch.last, g, x, pooling, branch.stem, image)

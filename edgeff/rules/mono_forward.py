@@ -22,14 +22,20 @@ from edgeff.rules.local_heads import LocalHeads, head_error, headed_blocks, loca
 
 @dataclass(frozen=True)
 class MonoForwardSettings(Settings):
-    """``pool``: the most windows on a side to which a head averages an image."""
+    """``pool``: the most windows on a side to which a head averages an image.
+
+    ``master`` (int8): the bits of a weight while it learns, 8 or 16; inference reads 8 of them.
+    """
 
     pool: int = 2
+    master: int = 8
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 1 <= self.pool <= 10_000:
             raise BadInput("setting pool", got=self.pool, allowed="1 to 10000")
+        if self.master not in (8, 16):
+            raise BadInput("setting master", got=self.master, allowed="8, 16")
 
 
 @register

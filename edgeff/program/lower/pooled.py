@@ -1,68 +1,208 @@
-"""Updates below a pooled linear head, which make no gradient of a map's size (``edgeff.rules.words.pooled``)."""
+"""Updates below a pooled linear head, which make no gradient of a map's size (``edgeff.rules.words.pooled``).
+
+Integer factors are those of the general way back: it is lowered into a draft, whose calls are read and not emitted.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from math import prod
+from typing import Any
 
 from edgeff.errors import Unsupported
-from edgeff.ir import Attr, Layer
+from edgeff.ir import Attr, Call, Layer, Parameters, Tensor
+from edgeff.kernels.records import Requant, Step
 from edgeff.ops import kind, record
 from edgeff.ops.building import Value
+from edgeff.ops.dense import Dense
 from edgeff.ops.window import Convolution
 from edgeff.program.lower.builder import Lines
 from edgeff.rules._building import Pooling
+from edgeff.rules.words.pooled import PoolGrid, window_counts
+from edgeff.rules.words.pooled_i8 import Hidden, Stem, Through
+
+Attrs = dict[str, Attr | Parameters]
+FINE = 16
+"""The bits of a fine weight: those of the int8 one and of its lower part."""
 
 
 class Pooled(Lines):
     """A part of ``Builder``."""
 
+    @contextmanager
+    def drafting(self) -> Iterator[list[Call]]:
+        """Within it calls are collected and not emitted; what they make has scales, and no memory."""
+        kept, tensors, values, draft = self._lines[self._line], dict(self._tensors), dict(self._values), list[Call]()
+        self._lines[self._line] = draft
+        try:
+            yield draft
+        finally:
+            self._lines[self._line], self._tensors, self._values = kept, tensors, values
+
+    def pooling(self, y: Value, pool: tuple[int, int], draft: list[Call], *, gated: bool) -> Pooling:
+        """The pool over the map y that a head reads. int8: with the bits of ReLU, and the draft of the general way back."""
+        pooling = Pooling(y, *pool, gated, tuple(draft))
+        if y.dtype == "float32":
+            return pooling
+        mask = self.activation("mask", ((y.elements + 7) // 8,), dtype="int8")
+        if gated:
+            self.call("eff_mask_i8", [mask], [y], {"n": y.elements, "zero": y.zero_point}, stage="backward")
+        return replace(pooling, y=replace(mask, shape=y.shape))
+
     def shares(self, g: Value, pooling: Pooling) -> None:
         """g, d loss / d the averages, becomes d loss / d each averaged position, in place."""
-        self._float_only(g)
-        self.call("eff_pool_shares_f32", [g], [], self._image(pooling) | self._grid(pooling), stage="backward")
+        attrs = self._image(pooling) | self._grid(pooling)
+        if g.dtype == "float32":
+            self.call("eff_pool_shares_f32", [g], [], attrs, stage="backward")
+            return
+        taps = int(next(call.attrs["taps"] for call in pooling.draft if call.kernel == "eff_average_pool2d_input_gradient_i8"))  # type: ignore[arg-type]
+        counts = window_counts(pooling.y.shape[0], pooling.y.shape[1], PoolGrid(pooling.pool_h, pooling.pool_w, 0))
+        if (counts != taps).any():
+            self.call("eff_pool_shares_i16", [g], [], attrs | {"taps": taps}, stage="backward")
+
+    def head_update(self, layer: Layer, delta: Value, x: Value) -> None:
+        """The parameters of a pooled head, a dense layer with input x."""
+        with self.drafting() as draft:
+            record(layer, Dense).lower_update(self, layer, delta, x)
+        for call in draft:
+            outputs, inputs = list(call.outputs), list(call.inputs)
+            fine = call.kernel == "eff_dense_update_i8" and self._fine
+            known = {
+                value.name: value for value in (delta, x, self.rate, self.step, self.weight(layer), self.parameter(layer, "bias")) if value
+            }
+            written = [known[name] for name in outputs] + ([self._low(layer)] if fine else [])
+            kernel = "eff_dense_update_fine_i8" if fine else call.kernel
+            self.call(kernel, written, [known[name] for name in inputs], dict(call.attrs), layer, "update")
 
     def pooled_update(self, layer: Layer, g: Value, x: Value, pooling: Pooling) -> None:
         """The parameters of a convolution with input x whose output gets the delta that the shares g and ``pooling`` say."""
-        self._float_only(g)
-        geometry = record(layer, Convolution).geometry(layer, x.shape)
-        rest = self._grid(pooling) | {"lr": self.lr}
-        self.call("eff_pooled_update_f32", [self.weight(layer)], [pooling.y, g, x, self.rate], geometry | rest, layer, "update")
-        if (bias := self.parameter(layer, "bias")) is not None:
-            image = self._image(pooling)
-            self.call("eff_pooled_bias_update_f32", [bias], [pooling.y, g, self.rate], image | rest, layer, "update")
+        attrs: Attrs = {**record(layer, Convolution).geometry(layer, x.shape), **self._grid(pooling)}
+        written, read = [self.weight(layer)], [pooling.y, g, x, self.rate]
+        if g.dtype == "float32":
+            self.call("eff_pooled_update_f32", written, read, attrs | {"lr": self.lr}, layer, "update")
+        else:
+            attrs |= {"how": self._of(pooling, layer)["how"], "fine": int(self._fine)}
+            self.call("eff_pooled_update_i8", [*written, self._low(layer)], [*read, self.step], attrs, layer, "update")
+        self._pooled_bias(layer, g, pooling)
 
-    def pooled_pair_update(self, first: Layer, second: Layer, g: Value, x: Value, pooling: Pooling, through: Layer | None = None) -> None:
+    def pooled_pair_update(
+        self, first: Layer, second: Layer, g: Value, x: Value, pooling: Pooling, stem: Layer | None = None, image: Value | None = None
+    ) -> None:
         """The parameters of two convolutions, the first over x, whose second output gets the delta that g and ``pooling`` say.
 
-        With ``through``, the layer whose output x is, x becomes d loss / d x, gated by that layer's activation function.
+        With ``stem``, a convolution over ``image`` whose output x is, its parameters too; x is lost.
         """
-        self._float_only(g)
         one, two = record(first, Convolution).geometry(first, x.shape), record(second, Convolution).geometry(second, first.shape)
-        rest = self._grid(pooling) | {"lr": self.lr}
-        attrs: dict[str, Attr] = {"depthwise": int(kind(first).channelwise), "relu": kind(first).function.code}
+        attrs: Attrs = {"depthwise": int(kind(first).channelwise), **self._grid(pooling)}
         for axis in "hw":
             attrs |= {f"in_{axis}": one[f"in_{axis}"], f"mid_{axis}": one[f"out_{axis}"], f"out_{axis}": two[f"out_{axis}"]}
             for name in ("k", "stride", "pad"):
                 attrs |= {f"{name}_{axis}": one[f"{name}_{axis}"], f"then_{name}_{axis}": two[f"{name}_{axis}"]}
         attrs |= {"in_c": one["in_c"], "mid_c": one["out_c"], "out_c": two["out_c"]}
-        positions, inputs = prod(first.shape[:2]), prod(x.shape[:2])
-        columns = self.activation("columns", (positions + (max(positions, inputs) if through else positions),), layer=first.name)
-        written = [self.weight(first), self._bias(first), self.weight(second), columns]
-        read = [pooling.y, g]
-        if through is None:
-            self.call("eff_pooled_pair_update_f32", written, [*read, x, self.rate], attrs | rest, first, "update")
+        if g.dtype == "float32":
+            self._pair_f32(first, second, g, x, pooling, stem, attrs)
+            if stem is not None and image is not None:
+                kind(stem).lower_update(self, stem, x, image)
         else:
-            attrs["through"] = kind(through).function.code
-            self.call("eff_pooled_pair_backward_f32", [*written, x], [*read, self.rate], attrs | rest, first, "update")
-        if (bias := self.parameter(second, "bias")) is not None:
-            image = self._image(pooling)
-            self.call("eff_pooled_bias_update_f32", [bias], [*read, self.rate], image | rest, second, "update")
+            self._pair_i8(first, second, g, x, pooling, stem, image, attrs)
+        self._pooled_bias(second, g, pooling)
+
+    def _pair_f32(self, first: Layer, second: Layer, g: Value, x: Value, pooling: Pooling, stem: Layer | None, attrs: Attrs) -> None:
+        positions, inputs = prod(first.shape[:2]), prod(x.shape[:2])
+        columns = self.activation("columns", (positions + (max(positions, inputs) if stem else positions),), layer=first.name)
+        written = [self.weight(first), self._bias(first), self.weight(second), columns]
+        attrs |= {"lr": self.lr, "relu": kind(first).function.code}
+        if stem is None:
+            self.call("eff_pooled_pair_update_f32", written, [pooling.y, g, x, self.rate], attrs, first, "update")
+        else:
+            attrs["through"] = kind(stem).function.code
+            self.call("eff_pooled_pair_backward_f32", [*written, x], [pooling.y, g, self.rate], attrs, first, "update")
+
+    def _pair_i8(
+        self, first: Layer, second: Layer, g: Value, x: Value, pooling: Pooling, stem: Layer | None, image: Value | None, attrs: Attrs
+    ) -> None:
+        lower, upper = self._of(pooling, first), self._of(pooling, second)
+        multiplier, shift = self.fixed_point(
+            x.scale * first.quant["weight"].scale[0] / first.quant["output"].scale[0], f"requantisation of layer {first.name!r}"
+        )
+        middle = Value(first.name, first.shape, "int8", first.quant["output"].scale[0], first.quant["output"].zero_point)
+        ends = {name: int(end) for name, end in self.ends(first, middle).items()}
+        hidden = Hidden(
+            multiplier=multiplier,
+            shift=shift,
+            y_zero=middle.zero_point,
+            **ends,
+            pre_shift=int(upper["pre_shift"]),
+            e_multiplier=upper["gradient"].multiplier,
+            e_shift=upper["gradient"].shift,
+            gated=int(kind(first).function.clamps),
+        )
+        attrs |= {"hidden": hidden, "w_how": lower["how"], "v_how": upper["how"], "b_how": lower["bias"], "fine": int(self._fine)}
+        h = self.activation("activations", first.shape[:2], dtype="int8", layer=first.name)
+        e = self.activation("deltas", first.shape[:2], dtype="int16", layer=first.name)
+        written = [self.weight(first), self._low(first), self._bias(first), self.weight(second), self._low(second)]
+        read = [pooling.y, g, x]
+        if stem is None or image is None:
+            self.call("eff_pooled_pair_update_i8", [*written, h, e], [*read, self.rate, self.step], attrs, first, "update")
+            return
+        below, geometry = self._of(pooling, stem), record(stem, Convolution).geometry(stem, image.shape)
+        window = {f"stem_{name}_{axis}": int(geometry[f"{name}_{axis}"]) for axis in "hw" for name in ("k", "stride", "pad")}
+        attrs |= {
+            "stem": Stem(image_h=image.shape[0], image_w=image.shape[1], image_c=image.shape[2], **window),
+            "through": Through(lower["gradient"].multiplier, lower["gradient"].shift, int(kind(stem).function.clamps)),
+            "u_how": below["how"],
+            "stem_b_how": below["bias"],
+        }
+        d = self.activation("deltas", x.shape[:2], dtype="int16", layer=stem.name)
+        written += [self.weight(stem), self._low(stem), self._bias(stem), h, e, d]
+        self.call("eff_pooled_stem_update_i8", written, [*read, image, self.rate, self.step], attrs, first, "update")
+
+    def _pooled_bias(self, layer: Layer, g: Value, pooling: Pooling) -> None:
+        bias = self.parameter(layer, "bias")
+        if bias is None:
+            return
+        attrs: Attrs = {**self._image(pooling), **self._grid(pooling)}
+        if g.dtype == "float32":
+            attrs["lr"] = self.lr
+        else:
+            attrs["requant"] = self._of(pooling, layer)["bias"]
+        kernel = "eff_pooled_bias_update_f32" if g.dtype == "float32" else "eff_pooled_bias_update_i32"
+        self.call(kernel, [bias], [pooling.y, g, self.rate], attrs, layer, "update")
 
     def _bias(self, layer: Layer) -> Value:
         bias = self.parameter(layer, "bias")
         if bias is None:
             raise Unsupported(f"learning in layer {layer.name!r} below a pooled head", got="no bias", allowed="a bias")
         return bias
+
+    @property
+    def _fine(self) -> bool:
+        return getattr(self.settings, "master", 8) == FINE
+
+    def _low(self, layer: Layer) -> Value:
+        """The lower part of a layer's weight, which a saved state holds; one unused byte where weights have none."""
+        if not self._fine:
+            return self.activation("unused", (1,), dtype="int8")
+        name = f"{layer.name}.weight.low"
+        return self._values.get(name) or self.add(Tensor(name, layer.params["weight"].shape, "int8", "state", layer=layer.name))
+
+    @staticmethod
+    def _of(pooling: Pooling, layer: Layer) -> Mapping[str, Any]:
+        """What the general way says of a layer: ``how`` its weight steps, its ``bias``, the ``gradient`` of its input and ``pre_shift``."""
+        known: dict[str, Any] = {}
+        for call in pooling.draft:
+            if call.layer != layer.name:
+                continue
+            for name, value in call.attrs.items():
+                if isinstance(value, Step):
+                    known["how"] = value
+                elif isinstance(value, Requant):
+                    known["gradient" if call.stage == "backward" else "bias"] = value
+                elif name == "pre_shift":
+                    known[name] = value
+        return known
 
     @staticmethod
     def _grid(pooling: Pooling) -> dict[str, Attr]:
@@ -71,8 +211,3 @@ class Pooled(Lines):
     @staticmethod
     def _image(pooling: Pooling) -> dict[str, Attr]:
         return dict(zip(("out_h", "out_w", "out_c"), pooling.y.shape, strict=True))
-
-    @staticmethod
-    def _float_only(g: Value) -> None:
-        if g.dtype != "float32":
-            raise Unsupported("an update below a pooled head", got=g.dtype, allowed="float32")

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Learning below a pooled linear head in int8: the deltas of words/pooled.c, with one bit for each output that ReLU let through. */
+#include "edgeff.h"
+#include "eff_windows.h"
+#include "eff_walk.h"
+#include "eff_pooled.h"
+
+/* Bit `at` of the mask and those above it in its byte. */
+static inline uint32_t eff_bits_at(const int8_t *mask, int32_t at) { return (uint32_t)(uint8_t)mask[at >> 3] >> (at & 7); }
+
+/* A weight is w in whole steps and, if the update is `fine`, low in steps of 2^-8. */
+static inline void eff_change_fine_i8(int8_t *w, int8_t *low, int32_t i, int64_t s, const eff_change *how, int32_t fine)
+{
+    if (!fine) {
+        eff_change_weight_i8(w, i, s, how);
+        return;
+    }
+    const int32_t saturated = s > INT32_MAX ? INT32_MAX : s < INT32_MIN ? INT32_MIN : (int32_t)s;
+    const int32_t gain = eff_gain(saturated, how->multiplier, how->shift, how->rate, EFF_BIAS_LIMIT);
+    if (gain != 0) {
+        const uint32_t bits = how->stochastic ? eff_draw(how->stream, (uint32_t)i >> 2) >> (8 * (i & 3)) & 0xFFu : 0u;
+        const int32_t r = how->stochastic ? (int32_t)(bits << (EFF_FRACTION_I8 - 16)) + (INT32_C(1) << (EFF_FRACTION_I8 - 17))
+                                          : INT32_C(1) << (EFF_FRACTION_I8 - 9);
+        const int32_t m = eff_clamp(w[i] * 256 + low[i] - ((gain + r) >> (EFF_FRACTION_I8 - 8)), -127 * 256 - 128, 127 * 256 + 127);
+        const int32_t whole = (m + 128) >> 8;
+        w[i] = (int8_t)whole;
+        low[i] = (int8_t)(m - whole * 256);
+    }
+}
+
+static inline eff_change eff_change_of(const eff_step *how, uint32_t rate, uint32_t step)
+{
+    const eff_change change = {rate, eff_step_key(how->key, step), how->multiplier, how->shift, how->stochastic};
+    return change;
+}
+
+void eff_mask_i8(int8_t *mask, const int8_t *y, int32_t n, int32_t zero)
+{
+    for (int32_t i = 0; i < n; i += 8) {
+        uint32_t bits = 0;
+        for (int32_t k = 0; k < 8 && i + k < n; ++k) {
+            bits |= (uint32_t)(y[i + k] > zero) << k;
+        }
+        mask[i >> 3] = (int8_t)(bits < 128 ? (int32_t)bits : (int32_t)bits - 256);
+    }
+}
+
+void eff_pool_shares_i16(int16_t *g, int32_t out_h, int32_t out_w, int32_t out_c, int32_t taps, const eff_pool_grid *grid)
+{
+    for (int32_t y = 0; y < out_h; y = eff_pool_end(y, out_h, grid->pool_h)) {
+        const int32_t rows = eff_pool_end(y, out_h, grid->pool_h) - y;
+        for (int32_t x = 0; x < out_w; x = eff_pool_end(x, out_w, grid->pool_w)) {
+            const int32_t count = rows * (eff_pool_end(x, out_w, grid->pool_w) - x);
+            for (int32_t c = 0; c < out_c; ++c, ++g) {
+                const int64_t wide = (int64_t)*g * taps;
+                *g = eff_saturate_i16((int32_t)(wide > 0 ? (wide + count / 2) / count : (wide - count / 2) / count));
+            }
+        }
+    }
+}
+
+/* s[j] = the sum of delta[oc + j] * (a[0] - a_zero) over the walk, for `lanes` output channels, 1 or 4; four lie in one byte of the mask. */
+static void eff_masked_sums_i8(int64_t *s, const int8_t *mask, const int16_t *g, const int8_t *a, int32_t a_zero, int32_t oc,
+                               int32_t lanes, const eff_pooled_walk *walk)
+{
+    s[0] = s[1] = s[2] = s[3] = 0;
+    for (int32_t row = 0; row < walk->rows; ++row) {
+        const int32_t down = walk->oy + row, end = walk->ox + walk->columns;
+        const int8_t *p = a + row * walk->a_down;
+        int32_t at = (down * walk->out_w + walk->ox) * walk->out_c + oc;
+        for (int32_t ox = walk->ox; ox < end;) {
+            const int16_t *d = g + (down / walk->pool_h * walk->pools + ox / walk->pool_w) * walk->out_c + oc;
+            const int32_t stop = eff_pool_end(ox, end, walk->pool_w);
+            int32_t t0 = 0, t1 = 0, t2 = 0, t3 = 0;
+            for (; ox < stop; ++ox, at += walk->out_c, p += walk->a_across) {
+                const uint32_t bits = walk->gated ? eff_bits_at(mask, at) : 15u;
+                const int32_t v = *p - a_zero;
+                t0 += bits & 1u ? v : 0;
+                t1 += bits & 2u ? v : 0;
+                t2 += bits & 4u ? v : 0;
+                t3 += bits & 8u ? v : 0;
+            }
+            s[0] += (int64_t)d[0] * t0;
+            if (lanes == 4) {
+                s[1] += (int64_t)d[1] * t1;
+                s[2] += (int64_t)d[2] * t2;
+                s[3] += (int64_t)d[3] * t3;
+            }
+        }
+    }
+}
+
+/* The weights of input channel `first` at a tap take their step: weight i = at + oc * filter for each output channel. */
+static void eff_masked_tap_i8(int8_t *w, int8_t *low, const int8_t *mask, const int16_t *g, const int8_t *p, int32_t a_zero, int32_t at,
+                              int32_t filter, const eff_pooled_walk *walk, const eff_change *change, int32_t fine)
+{
+    for (int32_t oc = 0; oc < walk->out_c;) {
+        const int32_t lanes = walk->out_c % 4 == 0 ? 4 : 1;
+        int64_t s[4];
+        eff_masked_sums_i8(s, mask, g, p, a_zero, oc, lanes, walk);
+        for (int32_t j = 0; j < lanes; ++j, ++oc) {
+            eff_change_fine_i8(w, low, at + oc * filter, s[j], change, fine);
+        }
+    }
+}
+
+void eff_pooled_update_i8(int8_t *w, int8_t *low, const int8_t *mask, const int16_t *g, const int8_t *a, const uint32_t *rate,
+                          const uint32_t *step, const eff_window *window, const eff_pool_grid *grid, const eff_step *how, int32_t fine)
+{
+    const int32_t in_c = window->in_c, in_w = window->in_w, filter = window->k_h * window->k_w * in_c;
+    const eff_change change = eff_change_of(how, *rate, *step);
+    eff_pooled_walk walk = eff_pooled_walk_of(window->out_w, window->out_c, grid);
+    walk.a_down = window->stride_h * in_w * in_c;
+    walk.a_across = window->stride_w * in_c;
+    for (int32_t tap = 0; tap < window->k_h * window->k_w; ++tap) {
+        const int32_t ky = tap / window->k_w, kx = tap - ky * window->k_w;
+        if (!eff_pooled_tap(&walk, window, ky, kx)) {
+            continue;
+        }
+        const int32_t top = walk.oy * window->stride_h + ky - window->pad_h, left = walk.ox * window->stride_w + kx - window->pad_w;
+        for (int32_t c = 0; c < in_c; ++c) {
+            const int8_t *p = a + (top * in_w + left) * in_c + c;
+            eff_masked_tap_i8(w, low, mask, g, p, how->a_zero, tap * in_c + c, filter, &walk, &change, fine);
+        }
+    }
+}
+
+void eff_pooled_bias_update_i32(int32_t *b, const int8_t *mask, const int16_t *g, const uint32_t *rate, int32_t out_h, int32_t out_w,
+                                int32_t out_c, const eff_pool_grid *grid, const eff_requant *requant)
+{
+    const int32_t across = (out_w - 1) / grid->pool_w + 1;
+    for (int32_t c = 0; c < out_c; ++c) {
+        int32_t s = 0;
+        for (int32_t i = 0; i < out_h * out_w; ++i) {
+            const int32_t oy = i / out_w, place = oy / grid->pool_h * across + (i - oy * out_w) / grid->pool_w;
+            s += grid->gated && !(eff_bits_at(mask, i * out_c + c) & 1u) ? 0 : g[place * out_c + c];
+        }
+        b[c] = eff_clamp(b[c] - eff_gain(s, requant->multiplier, requant->shift, *rate, EFF_BIAS_LIMIT), -EFF_BIAS_LIMIT, EFF_BIAS_LIMIT);
+    }
+}
+
+/* What a pair of convolutions is made of, but for its scratch memory. */
+typedef struct {
+    int8_t *w, *w_low, *v, *v_low;
+    int32_t *b;
+    const int8_t *mask, *a;
+    const int16_t *g;
+    eff_window first, second;
+    const eff_pool_grid *grid;
+    const eff_hidden *hidden;
+    eff_change w_change, v_change;
+    int32_t depthwise, a_zero, fine;
+} eff_pair_parts;
+
+/* The activations h of channel c between the two convolutions. */
+static void eff_pair_column_i8(int8_t *h, const eff_pair_parts *p, int32_t c)
+{
+    const eff_window *first = &p->first;
+    const int32_t step = p->depthwise ? first->out_c : first->in_c, count = p->depthwise ? 1 : first->in_c;
+    const int8_t *w = p->depthwise ? p->w + c : p->w + c * first->k_h * first->k_w * first->in_c, *a = p->depthwise ? p->a + c : p->a;
+    for (int32_t oy = 0; oy < first->out_h; ++oy) {
+        for (int32_t ox = 0; ox < first->out_w; ++ox) {
+            const int32_t top = oy * first->stride_h - first->pad_h, left = ox * first->stride_w - first->pad_w;
+            const eff_taps t = eff_taps_at(top, left, first->in_h, first->in_w, first->k_h, first->k_w);
+            int32_t s = p->b[c];
+            for (int32_t iy = t.y0; iy < t.y1; ++iy) {
+                const int8_t *x = a + (iy * first->in_w + t.x0) * first->in_c, *v = w + ((iy - top) * first->k_w + t.x0 - left) * step;
+                for (int32_t taps = t.x1 - t.x0; taps > 0; --taps, x += first->in_c, v += step) {
+                    for (int32_t i = 0; i < count; ++i) {
+                        s += v[i] * (x[i] - p->a_zero);
+                    }
+                }
+            }
+            const int32_t scaled = eff_requantise(s, p->hidden->multiplier, p->hidden->shift);
+            *h++ = eff_to_i8(scaled, p->hidden->y_zero, p->hidden->y_min, p->hidden->y_max);
+        }
+    }
+}
+
+/* The gated delta e of channel c between the two convolutions; its sum. */
+static int32_t eff_pair_delta_i8(int16_t *e, const int8_t *h, const eff_pair_parts *p, int32_t c)
+{
+    const eff_window *second = &p->second;
+    const eff_pool_grid *grid = p->grid;
+    const int32_t out_c = second->out_c, out_w = second->out_w, across = (out_w - 1) / grid->pool_w + 1, mid_c = second->in_c,
+                  filter = second->k_h * second->k_w * mid_c;
+    int32_t total = 0;
+    for (int32_t iy = 0; iy < second->in_h; ++iy) {
+        const int32_t oy0 = (iy + second->pad_h) / second->stride_h, ky0 = iy + second->pad_h - oy0 * second->stride_h;
+        for (int32_t ix = 0; ix < second->in_w; ++ix, ++e, ++h) {
+            const int32_t ox0 = (ix + second->pad_w) / second->stride_w, kx0 = ix + second->pad_w - ox0 * second->stride_w;
+            *e = 0;
+            if (p->hidden->gated && *h <= p->hidden->y_zero) {
+                continue;
+            }
+            int64_t s = 0;
+            for (int32_t ky = ky0, oy = oy0; ky < second->k_h && oy >= 0; ky += second->stride_h, --oy) {
+                for (int32_t kx = kx0, ox = ox0; oy < second->out_h && kx < second->k_w && ox >= 0; kx += second->stride_w, --ox) {
+                    if (ox >= out_w) {
+                        continue;
+                    }
+                    const int8_t *v = p->v + (ky * second->k_w + kx) * mid_c + c;
+                    const int16_t *d = p->g + (oy / grid->pool_h * across + ox / grid->pool_w) * out_c;
+                    const int32_t at = (oy * out_w + ox) * out_c;
+                    for (int32_t o = 0; o < out_c; ++o, v += filter) {
+                        if (!grid->gated || eff_bits_at(p->mask, at + o) & 1u) {
+                            s += d[o] * *v;
+                        }
+                    }
+                }
+            }
+            *e = eff_gradient_i16(s, p->hidden->pre_shift, p->hidden->e_multiplier, p->hidden->e_shift);
+            total += *e;
+        }
+    }
+    return total;
+}
+
+/* The weights that read channel c take their step from delta and the channel's activations h. */
+static void eff_pair_second_update_i8(const int8_t *h, const eff_pair_parts *p, int32_t c)
+{
+    const eff_window *second = &p->second;
+    const int32_t mid_c = second->in_c, in_w = second->in_w, filter = second->k_h * second->k_w * mid_c;
+    eff_pooled_walk walk = eff_pooled_walk_of(second->out_w, second->out_c, p->grid);
+    walk.a_down = second->stride_h * in_w;
+    walk.a_across = second->stride_w;
+    for (int32_t tap = 0; tap < second->k_h * second->k_w; ++tap) {
+        const int32_t ky = tap / second->k_w, kx = tap - ky * second->k_w;
+        if (eff_pooled_tap(&walk, second, ky, kx)) {
+            const int32_t top = walk.oy * second->stride_h + ky - second->pad_h, left = walk.ox * second->stride_w + kx - second->pad_w;
+            eff_masked_tap_i8(p->v, p->v_low, p->mask, p->g, h + top * in_w + left, p->hidden->y_zero, tap * mid_c + c, filter, &walk,
+                              &p->v_change, p->fine);
+        }
+    }
+}
+
+/* A filter takes its step from the delta e of its output, one value a position: its weights lie from `at` on, `step` a tap. */
+static void eff_filter_update_i8(int8_t *w, int8_t *low, const int16_t *e, const int8_t *a, int32_t a_zero, int32_t at, int32_t step,
+                                 int32_t count, const eff_window *first, const eff_change *change, int32_t fine)
+{
+    eff_walk walk = {0, 0, first->out_w, 1, first->stride_h * first->in_w * first->in_c, first->stride_w * first->in_c};
+    for (int32_t ky = 0; ky < first->k_h; ++ky) {
+        const int32_t oy = eff_first_position(ky, first->stride_h, first->pad_h);
+        walk.rows = eff_last_position(ky, first->stride_h, first->pad_h, first->in_h, first->out_h) - oy;
+        for (int32_t kx = 0; kx < first->k_w; ++kx, at += step) {
+            const int32_t ox = eff_first_position(kx, first->stride_w, first->pad_w);
+            walk.columns = eff_last_position(kx, first->stride_w, first->pad_w, first->in_w, first->out_w) - ox;
+            if (walk.rows <= 0 || walk.columns <= 0) {
+                continue;
+            }
+            const int32_t top = oy * first->stride_h + ky - first->pad_h, left = ox * first->stride_w + kx - first->pad_w;
+            for (int32_t i = 0; i < count; ++i) {
+                const int8_t *p = a + (top * first->in_w + left) * first->in_c + i;
+                eff_change_fine_i8(w, low, at + i, eff_inner_1_i8(e + oy * first->out_w + ox, p, a_zero, &walk), change, fine);
+            }
+        }
+    }
+}
+
+static void eff_pair_first_update_i8(const int16_t *e, const eff_pair_parts *p, int32_t c)
+{
+    const eff_window *first = &p->first;
+    if (p->depthwise) {
+        eff_filter_update_i8(p->w, p->w_low, e, p->a + c, p->a_zero, c, first->out_c, 1, first, &p->w_change, p->fine);
+    } else {
+        const int32_t filter = first->k_h * first->k_w * first->in_c;
+        eff_filter_update_i8(p->w, p->w_low, e, p->a, p->a_zero, c * filter, first->in_c, first->in_c, first, &p->w_change, p->fine);
+    }
+}
+
+static inline void eff_change_bias(int32_t *b, int32_t sum, const eff_requant *how, uint32_t rate)
+{
+    *b = eff_clamp(*b - eff_gain(sum, how->multiplier, how->shift, rate, EFF_BIAS_LIMIT), -EFF_BIAS_LIMIT, EFF_BIAS_LIMIT);
+}
+
+void eff_pooled_pair_update_i8(int8_t *w, int8_t *w_low, int32_t *b, int8_t *v, int8_t *v_low, int8_t *h, int16_t *e,
+                               const int8_t *mask, const int16_t *g, const int8_t *a, const uint32_t *rate, const uint32_t *step,
+                               const eff_pair *pair, const eff_pool_grid *grid, const eff_hidden *hidden, const eff_step *w_how,
+                               const eff_step *v_how, const eff_requant *b_how, int32_t fine)
+{
+    const eff_pair_parts p = {w, w_low, v, v_low, b, mask, a, g, eff_pair_first(pair), eff_pair_second(pair), grid, hidden,
+                           eff_change_of(w_how, *rate, *step), eff_change_of(v_how, *rate, *step), pair->depthwise, w_how->a_zero, fine};
+    for (int32_t c = 0; c < pair->mid_c; ++c) {
+        eff_pair_column_i8(h, &p, c);
+        const int32_t sum = eff_pair_delta_i8(e, h, &p, c);
+        eff_pair_second_update_i8(h, &p, c);
+        eff_pair_first_update_i8(e, &p, c);
+        eff_change_bias(b + c, sum, b_how, *rate);
+    }
+}
+
+/* The gated delta d of channel c of the pair's input, from e; its sum. */
+static int32_t eff_pair_input_i8(int16_t *d, const int16_t *e, const eff_pair_parts *p, int32_t c, const eff_through *through)
+{
+    const eff_window *first = &p->first;
+    const int32_t channels = first->in_c;
+    int32_t total = 0;
+    for (int32_t iy = 0; iy < first->in_h; ++iy) {
+        const int32_t oy0 = (iy + first->pad_h) / first->stride_h, ky0 = iy + first->pad_h - oy0 * first->stride_h;
+        for (int32_t ix = 0; ix < first->in_w; ++ix, ++d) {
+            const int32_t ox0 = (ix + first->pad_w) / first->stride_w, kx0 = ix + first->pad_w - ox0 * first->stride_w;
+            int32_t s = 0;
+            for (int32_t ky = ky0, oy = oy0; ky < first->k_h && oy >= 0; ky += first->stride_h, --oy) {
+                for (int32_t kx = kx0, ox = ox0; oy < first->out_h && kx < first->k_w && ox >= 0; kx += first->stride_w, --ox) {
+                    s += ox < first->out_w ? e[oy * first->out_w + ox] * p->w[(ky * first->k_w + kx) * channels + c] : 0;
+                }
+            }
+            const int32_t open = !through->d_gated || p->a[(iy * first->in_w + ix) * channels + c] > p->a_zero;
+            *d = open ? eff_gradient_i16(s, 0, through->d_multiplier, through->d_shift) : 0;
+            total += *d;
+        }
+    }
+    return total;
+}
+
+static inline eff_window eff_stem_window(const eff_stem *s, const eff_pair *p)
+{
+    const eff_window w = {s->image_h, s->image_w, s->image_c, p->in_h, p->in_w, p->in_c, s->stem_k_h, s->stem_k_w,
+                          s->stem_stride_h, s->stem_stride_w, s->stem_pad_h, s->stem_pad_w, 1};
+    return w;
+}
+
+void eff_pooled_stem_update_i8(int8_t *w, int8_t *w_low, int32_t *b, int8_t *v, int8_t *v_low, int8_t *u, int8_t *u_low, int32_t *stem_b,
+                               int8_t *h, int16_t *e, int16_t *d, const int8_t *mask, const int16_t *g, const int8_t *a,
+                               const int8_t *image, const uint32_t *rate, const uint32_t *step, const eff_pair *pair,
+                               const eff_pool_grid *grid, const eff_hidden *hidden, const eff_step *w_how, const eff_step *v_how,
+                               const eff_requant *b_how, const eff_stem *stem, const eff_through *through, const eff_step *u_how,
+                               const eff_requant *stem_b_how, int32_t fine)
+{
+    const eff_pair_parts p = {w, w_low, v, v_low, b, mask, a, g, eff_pair_first(pair), eff_pair_second(pair), grid, hidden,
+                           eff_change_of(w_how, *rate, *step), eff_change_of(v_how, *rate, *step), 1, w_how->a_zero, fine};
+    const eff_window below = eff_stem_window(stem, pair);
+    const eff_change u_change = eff_change_of(u_how, *rate, *step);
+    const int32_t filter = below.k_h * below.k_w * below.in_c;
+    for (int32_t c = 0; c < pair->mid_c; ++c) {
+        eff_pair_column_i8(h, &p, c);
+        const int32_t sum = eff_pair_delta_i8(e, h, &p, c);
+        eff_pair_second_update_i8(h, &p, c);
+        const int32_t stem_sum = eff_pair_input_i8(d, e, &p, c, through);
+        eff_pair_first_update_i8(e, &p, c);
+        eff_filter_update_i8(u, u_low, d, image, u_how->a_zero, c * filter, below.in_c, below.in_c, &below, &u_change, fine);
+        eff_change_bias(b + c, sum, b_how, *rate);
+        eff_change_bias(stem_b + c, stem_sum, stem_b_how, *rate);
+    }
+}
+
+/* |G a| <= 2^23 * 255 and r < 2^14 keep the sum in 32 bits. */
+void eff_dense_update_fine_i8(int8_t *w, int8_t *low, const int16_t *delta, const int8_t *a, const uint32_t *rate, const uint32_t *step,
+                              const eff_matrix *size, const eff_step *how)
+{
+    const int32_t n_in = size->n_in, stochastic = how->stochastic;
+    const uint32_t stream = eff_step_key(how->key, *step), draws_per_row = ((uint32_t)n_in + 3u) / 4u;
+    for (int32_t j = 0; j < size->n_out; ++j) {
+        const int32_t gain = eff_gain(delta[j], how->multiplier, how->shift, *rate, INT32_C(1) << 23);
+        for (int32_t k = 0; gain != 0 && k < n_in; ++k, ++w, ++low) {
+            const uint32_t bits = stochastic ? eff_draw(stream, (uint32_t)j * draws_per_row + (uint32_t)k / 4u) >> (8 * (k & 3)) & 0xFFu : 0u;
+            const int32_t r = stochastic ? (int32_t)(bits << 6) + 32 : 1 << 13;
+            const int32_t change = (gain * (a[k] - how->a_zero) + r) >> (EFF_FRACTION_I8 - 8);
+            const int32_t m = eff_clamp(*w * 256 + *low - change, -127 * 256 - 128, 127 * 256 + 127), whole = (m + 128) >> 8;
+            *w = (int8_t)whole;
+            *low = (int8_t)(m - whole * 256);
+        }
+        w += gain == 0 ? n_in : 0;
+        low += gain == 0 ? n_in : 0;
+    }
+}

@@ -1,0 +1,346 @@
+"""Learning below a pooled linear head in int8 (``edgeff.rules.words.pooled``): one bit for each output says whether ReLU let it through.
+
+Deltas are int16, sums exact, and each step is that of the kernels that take maps: the results are the same to the bit. With ``fine`` a
+weight has a second byte, ``low``, in steps of 2**-8: together they are a 16-bit master, of which the int8 weight is the nearest whole part.
+Then a step is rounded to 2**-8 of a weight's step and what is below one is kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+
+from edgeff.ir import Array
+from edgeff.kernels import In, Out, kernel
+from edgeff.kernels.arithmetic import requantise, saturate16, shift_round_up
+from edgeff.kernels.records import Count, Flag, Matrix, Multiplier, Range, Record, Requant, Shift, Size, Step, Window, Zero
+from edgeff.kernels.tensors import ImageI8, PreShift, Rate, StepCount
+from edgeff.kernels.updates import BIAS_LIMIT, FRACTION_I8, GAIN_I8, MOST_POSITIONS, gain_of, rounding_of
+from edgeff.kernels.windows import WINDOW_MACS, positions_inside, windows
+from edgeff.rules.words.pooled import PAIR_MACS, Pair, PoolGrid, spread, window_counts
+
+LOW_BITS = 8
+"""The bits of a fine weight below the int8 ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden(Record):
+    """Between two convolutions: the first one's output stage, and the requantisation of the delta after 2**pre_shift.
+
+    ``gated``: no delta where the activation is not above its zero point.
+    """
+
+    multiplier: Multiplier
+    shift: Shift
+    y_zero: Zero
+    y_min: Zero
+    y_max: Zero
+    pre_shift: PreShift
+    e_multiplier: Multiplier
+    e_shift: Shift
+    gated: Flag
+
+
+@dataclass(frozen=True, slots=True)
+class Stem(Record):
+    """A convolution over [image_h][image_w][image_c] whose output a pair reads."""
+
+    image_h: Size
+    image_w: Size
+    image_c: Size
+    stem_k_h: Size
+    stem_k_w: Size
+    stem_stride_h: Size
+    stem_stride_w: Size
+    stem_pad_h: Count
+    stem_pad_w: Count
+
+    def window(self, pair: Pair) -> Window:
+        """Its windows."""
+        return Window(
+            *(self.image_h, self.image_w, self.image_c, pair.in_h, pair.in_w, pair.in_c, self.stem_k_h, self.stem_k_w),
+            *(self.stem_stride_h, self.stem_stride_w, self.stem_pad_h, self.stem_pad_w),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Through(Record):
+    """The requantisation of the delta of a depthwise convolution's input; ``d_gated``: none where that is not above its zero point."""
+
+    d_multiplier: Multiplier
+    d_shift: Shift
+    d_gated: Flag
+
+
+Mask = Annotated[Array, In("int8_t", "(out_h * out_w * out_c + 7) // 8")]
+SharesI16 = Annotated[Array, In("int16_t", "(out_h + pool_h - 1) // pool_h", "(out_w + pool_w - 1) // pool_w", "out_c")]
+FIRST = "k_h * k_w * mid_c * (1 if depthwise else in_c)"
+SECOND = "out_c * then_k_h * then_k_w * mid_c"
+STEM = "in_c * stem_k_h * stem_k_w * image_c"
+STEM_MACS = f"mid_h * mid_w * mid_c * k_h * k_w + in_h * in_w * {STEM} + {PAIR_MACS}"
+Taps = Annotated[int, Range(1, MOST_POSITIONS)]
+
+
+def fine_i8(w: Array, low: Array, change: Array) -> None:
+    """Takes ``change``, in steps of 2**-8, from the weights w and their lower parts, in place, saturated."""
+    master = np.clip(w.astype(np.int64) * 256 + low - change, -127 * 256 - 128, 127 * 256 + 127)
+    w[:] = (master + 128) >> 8
+    low[:] = master - w.astype(np.int64) * 256
+
+
+def _change(w: Array, low: Array, sums: Array, rate: Array, step: Array, how: Step, fine: int) -> None:
+    """The step of w from the exact sums in its order, in place."""
+    gain = gain_of(np.clip(sums, -(2**31), 2**31 - 1), how.multiplier, how.shift, rate, BIAS_LIMIT)
+    fraction = FRACTION_I8 - (LOW_BITS if fine else 0)
+    change = (gain + rounding_of(1, w.size, how.key, step, fraction, how.stochastic)[0]) >> fraction
+    if fine:
+        fine_i8(w, low, change)
+    else:
+        w[:] = np.clip(w - change, -127, 127)
+
+
+def _patches(x: Array, window: Window) -> Array:
+    """The patches (positions, k_h, k_w, in_c), int64."""
+    taps = windows(x, window)
+    return taps.transpose(0, 1, 3, 4, 2).reshape(window.out_h * window.out_w, window.k_h, window.k_w, -1)
+
+
+def _filter_sums(delta: Array, x: Array, window: Window, *, depthwise: bool = False) -> Array:
+    """The sums of delta x patch in the order of a convolution's weights, exact."""
+    deltas, rows = delta.reshape(-1, window.out_c).astype(np.float64), _patches(x.astype(np.float64), window)
+    if depthwise:
+        return np.einsum("pc,pyxc->yxc", deltas, rows).reshape(-1).astype(np.int64)
+    return (deltas.T @ rows.reshape(len(rows), -1)).reshape(-1).astype(np.int64)
+
+
+def _input_sums(delta: Array, w: Array, window: Window, *, depthwise: bool = False) -> Array:
+    """The sums of delta x weight (in_h, in_w, in_c), exact."""
+    deltas, sums = (
+        delta.reshape(window.out_h, window.out_w, -1).astype(np.float64),
+        np.zeros((window.in_h, window.in_w, window.in_c)),
+    )
+    weights = w.astype(np.float64).reshape(*(() if depthwise else (window.out_c,)), window.k_h, window.k_w, -1)
+    for ky in range(window.k_h):
+        down, y = positions_inside(ky, window.stride_h, window.pad_h, window.in_h, window.out_h)
+        for kx in range(window.k_w):
+            across, x = positions_inside(kx, window.stride_w, window.pad_w, window.in_w, window.out_w)
+            part = deltas[down, across]
+            sums[y, x] += part * weights[ky, kx] if depthwise else part @ weights[:, ky, kx]
+    return sums.astype(np.int64)
+
+
+def _bias(b: Array, sums: Array, rate: Array, how: Requant) -> None:
+    b[:] = np.clip(b - gain_of(sums, how.multiplier, how.shift, rate, BIAS_LIMIT), -BIAS_LIMIT, BIAS_LIMIT)
+
+
+def _delta(g: Array, mask: Array, shape: tuple[int, int, int], grid: PoolGrid) -> Array:
+    """Delta (out_h, out_w, out_c), int16, from the shares and the bits."""
+    bits = np.unpackbits(mask.view(np.uint8), bitorder="little")[: int(np.prod(shape))]
+    return spread(g, bits, shape, grid)
+
+
+@kernel()
+def eff_mask_i8(mask: Annotated[Array, Out("int8_t", "(n + 7) // 8")], y: Annotated[Array, In("int8_t", "n")], n: Size, zero: Zero) -> None:
+    """Bit i, counted from the lowest of each byte, says whether y[i] is above ``zero``."""
+    mask[:] = np.packbits(y > zero, bitorder="little").view(np.int8)
+
+
+@kernel()
+def eff_pool_shares_i16(
+    g: Annotated[Array, Out("int16_t", "(out_h + pool_h - 1) // pool_h", "(out_w + pool_w - 1) // pool_w", "out_c", also_read=True)],
+    out_h: Size,
+    out_w: Size,
+    out_c: Size,
+    taps: Taps,
+    grid: PoolGrid,
+) -> None:
+    """g = g taps / the positions of its window, rounded half away from zero, saturated: the division by ``taps`` is in the scale."""
+    counts = window_counts(out_h, out_w, grid)
+    wide = g.reshape(*counts.shape, out_c).astype(np.int64) * taps
+    share = np.sign(wide) * ((np.abs(wide) + counts[:, :, None] // 2) // counts[:, :, None])
+    g[:] = saturate16(share).reshape(-1)
+
+
+@kernel(macs=WINDOW_MACS)
+def eff_pooled_update_i8(
+    w: Annotated[Array, Out("int8_t", "out_c", "k_h", "k_w", "in_c", low=-127, high=127, also_read=True)],
+    low: Annotated[Array, Out("int8_t", "out_c * k_h * k_w * in_c if fine else 1", also_read=True)],
+    mask: Mask,
+    g: SharesI16,
+    a: ImageI8,
+    rate: Rate,
+    step: StepCount,
+    window: Window,
+    grid: PoolGrid,
+    how: Step,
+    fine: Flag,
+) -> None:
+    """The weight of a convolution with input a, one group, from the delta that g and the mask say: as ``eff_conv2d_update_i8``."""
+    delta = _delta(g, mask, (window.out_h, window.out_w, window.out_c), grid)
+    _change(w, low, _filter_sums(delta, a.astype(np.int64) - how.a_zero, window), rate, step, how, fine)
+
+
+@kernel()
+def eff_pooled_bias_update_i32(
+    b: Annotated[Array, Out("int32_t", "out_c", low=-BIAS_LIMIT, high=BIAS_LIMIT, also_read=True)],
+    mask: Mask,
+    g: SharesI16,
+    rate: Rate,
+    out_h: Size,
+    out_w: Size,
+    out_c: Size,
+    grid: PoolGrid,
+    requant: Requant,
+) -> None:
+    """b -= requantise(sum of the delta that g and the mask say) rate, rounded to nearest; at most 65,536 positions."""
+    delta = _delta(g, mask, (out_h, out_w, out_c), grid).astype(np.int64)
+    _bias(b, delta.sum(axis=(0, 1)), rate, requant)
+
+
+Weight = Annotated[Array, Out("int8_t", FIRST, low=-127, high=127, also_read=True)]
+WeightLow = Annotated[Array, Out("int8_t", f"{FIRST} if fine else 1", also_read=True)]
+Bias = Annotated[Array, Out("int32_t", "mid_c", low=-BIAS_LIMIT, high=BIAS_LIMIT, also_read=True)]
+Then = Annotated[Array, Out("int8_t", SECOND, low=-127, high=127, also_read=True)]
+ThenLow = Annotated[Array, Out("int8_t", f"{SECOND} if fine else 1", also_read=True)]
+Activations = Annotated[Array, Out("int8_t", "mid_h", "mid_w")]
+Deltas = Annotated[Array, Out("int16_t", "mid_h", "mid_w")]
+
+
+def _hidden(
+    w: Array, b: Array, v: Array, mask: Array, g: Array, a: Array, pair: Pair, grid: PoolGrid, hidden: Hidden, a_zero: int
+) -> tuple[Array, Array, Array]:
+    """Between the two convolutions the activations and the gated delta (positions, mid_c); and the delta of the output."""
+    first, second = pair.first, pair.second
+    rows, bias = _patches(a.astype(np.float64) - a_zero, first), b.astype(np.int64)
+    if pair.depthwise:
+        sums = np.einsum("pyxc,yxc->pc", rows, w.reshape(pair.k_h, pair.k_w, -1).astype(np.float64))
+    else:
+        sums = rows.reshape(len(rows), -1) @ w.reshape(pair.mid_c, -1).T.astype(np.float64)
+    scaled = requantise(sums.astype(np.int64) + bias, hidden.multiplier, hidden.shift)
+    h = np.clip(np.clip(scaled, -1024, 1024) + hidden.y_zero, hidden.y_min, hidden.y_max).astype(np.int8)
+    delta = _delta(g, mask, (pair.out_h, pair.out_w, pair.out_c), grid)
+    e = requantise(shift_round_up(_input_sums(delta, v, second), hidden.pre_shift), hidden.e_multiplier, hidden.e_shift)
+    e = saturate16(e).reshape(-1, pair.mid_c).astype(np.int16)
+    return h, np.where(h > hidden.y_zero, e, np.int16(0)) if hidden.gated else e, delta
+
+
+@kernel(macs=PAIR_MACS)
+def eff_pooled_pair_update_i8(
+    w: Weight,
+    w_low: WeightLow,
+    b: Bias,
+    v: Then,
+    v_low: ThenLow,
+    h: Activations,
+    e: Deltas,
+    mask: Mask,
+    g: SharesI16,
+    a: ImageI8,
+    rate: Rate,
+    step: StepCount,
+    pair: Pair,
+    grid: PoolGrid,
+    hidden: Hidden,
+    w_how: Step,
+    v_how: Step,
+    b_how: Requant,
+    fine: Flag,
+) -> None:
+    """Weight and bias w, b of a first convolution over a, weight v of a second one: back-propagation inside the two, channel by channel.
+
+    h and e hold a channel's activations and delta, at the end the last one's. One scale a layer; the zero point of a is ``w_how``'s.
+    """
+    maps = _hidden(w, b, v, mask, g, a, pair, grid, hidden, w_how.a_zero)
+    _change_pair(w, w_low, b, v, v_low, h, e, a, rate, step, pair, hidden, w_how, v_how, b_how, fine, maps)
+
+
+def _change_pair(
+    w: Array,
+    w_low: Array,
+    b: Array,
+    v: Array,
+    v_low: Array,
+    h: Array,
+    e: Array,
+    a: Array,
+    rate: Array,
+    step: Array,
+    pair: Pair,
+    hidden: Hidden,
+    w_how: Step,
+    v_how: Step,
+    b_how: Requant,
+    fine: int,
+    maps: tuple[Array, Array, Array],
+) -> None:
+    activations, deltas, delta = maps
+    _change(v, v_low, _filter_sums(delta, activations.astype(np.int64) - hidden.y_zero, pair.second), rate, step, v_how, fine)
+    sums = _filter_sums(deltas, a.astype(np.int64) - w_how.a_zero, pair.first, depthwise=bool(pair.depthwise))
+    _change(w, w_low, sums, rate, step, w_how, fine)
+    _bias(b, deltas.astype(np.int64).sum(axis=0), rate, b_how)
+    h[:], e[:] = activations[:, -1], deltas[:, -1]
+
+
+@kernel(macs=STEM_MACS)
+def eff_pooled_stem_update_i8(
+    w: Weight,
+    w_low: WeightLow,
+    b: Bias,
+    v: Then,
+    v_low: ThenLow,
+    u: Annotated[Array, Out("int8_t", STEM, low=-127, high=127, also_read=True)],
+    u_low: Annotated[Array, Out("int8_t", f"{STEM} if fine else 1", also_read=True)],
+    stem_b: Annotated[Array, Out("int32_t", "in_c", low=-BIAS_LIMIT, high=BIAS_LIMIT, also_read=True)],
+    h: Activations,
+    e: Deltas,
+    d: Annotated[Array, Out("int16_t", "in_h", "in_w")],
+    mask: Mask,
+    g: SharesI16,
+    a: ImageI8,
+    image: Annotated[Array, In("int8_t", "image_h", "image_w", "image_c")],
+    rate: Rate,
+    step: StepCount,
+    pair: Pair,
+    grid: PoolGrid,
+    hidden: Hidden,
+    w_how: Step,
+    v_how: Step,
+    b_how: Requant,
+    stem: Stem,
+    through: Through,
+    u_how: Step,
+    stem_b_how: Requant,
+    fine: Flag,
+) -> None:
+    """The same for a depthwise first convolution, and weight and bias u, stem_b of the convolution of ``image`` whose output a is.
+
+    A channel's delta of a, in d, is made and used before the next channel's; at most 512 taps of the depthwise convolution.
+    """
+    maps = _hidden(w, b, v, mask, g, a, pair, grid, hidden, w_how.a_zero)
+    sums = _input_sums(maps[1], w, pair.first, depthwise=True)
+    below = saturate16(requantise(sums.reshape(-1), through.d_multiplier, through.d_shift)).astype(np.int16)
+    below = np.where(a > w_how.a_zero, below, np.int16(0)) if through.d_gated else below
+    _change_pair(w, w_low, b, v, v_low, h, e, a, rate, step, pair, hidden, w_how, v_how, b_how, fine, maps)
+    _change(u, u_low, _filter_sums(below, image.astype(np.int64) - u_how.a_zero, stem.window(pair)), rate, step, u_how, fine)
+    channels = below.reshape(-1, pair.in_c)
+    _bias(stem_b, channels.astype(np.int64).sum(axis=0), rate, stem_b_how)
+    d[:] = channels[:, -1]
+
+
+@kernel(macs="n_out * n_in")
+def eff_dense_update_fine_i8(
+    w: Annotated[Array, Out("int8_t", "n_out", "n_in", low=-127, high=127, also_read=True)],
+    low: Annotated[Array, Out("int8_t", "n_out", "n_in", also_read=True)],
+    delta: Annotated[Array, In("int16_t", "n_out")],
+    a: Annotated[Array, In("int8_t", "n_in")],
+    rate: Rate,
+    step: StepCount,
+    size: Matrix,
+    how: Step,
+) -> None:
+    """The fine weights of a dense layer: (w, low) -= (G_j (a_k - a_zero) + r) >> 14, with G and r as in ``eff_dense_update_i8``."""
+    fraction = FRACTION_I8 - LOW_BITS
+    gain = gain_of(delta, how.multiplier, how.shift, rate, GAIN_I8)[:, None] * (a.astype(np.int64) - how.a_zero)
+    fine_i8(w, low, ((gain + rounding_of(size.n_out, size.n_in, how.key, step, fraction, how.stochastic)) >> fraction).reshape(-1))
