@@ -210,9 +210,9 @@ CASES: dict[str, tuple[str, str]] = {
         "export plain.onnx --to onnx --with-training -o o.onnx",
         r"option --with-training: got a model without a known rule; allowed: .*",
     ),
-    "training in TFLite": (
-        "export float.onnx --to tflite --with-training -o o.tflite",
-        r"training in tflite: got --with-training; allowed: --to c, --to onnx; .*",
+    "variables in ONNX": (
+        "export float.onnx --to onnx --with-training --state ports -o o.onnx",
+        r"option --state: got an export to onnx; allowed: --to tflite --with-training",
     ),
     "a board for ONNX": (
         "export float.onnx --to onnx --board rpi_pico -o o.onnx",

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from edgeff.formats.onnx.writer import write_onnx
 from edgeff.graphs import Learner
 from edgeff.ir import Array, Layer, Network
 from edgeff.kernels.arithmetic import GOLDEN
-from edgeff.kernels.onnx import arithmetic
+from edgeff.kernels.graph import arithmetic
 from edgeff.networks import initialised, structure
 from edgeff.ops import make
 from edgeff.ops.dense import Dense
@@ -39,7 +39,7 @@ from edgeff.program.state import restored, saved
 from edgeff.tasks import Data
 from edgeff.tasks.kws import OFFICIAL
 from edgeff.verify.comparison import Comparison
-from edgeff.verify.training_graph import GRAPH, compare_training_graph
+from edgeff.verify.training_graph import compare_training_graph, in_onnx_runtime
 
 ROOT = Path(__file__).resolve().parents[1]
 DENSE = [(rule, numeric) for rule in registry.rules for numeric in registry.rules[rule].numerics]
@@ -49,6 +49,7 @@ CONVOLUTIONAL = [pair for pair in DENSE if pair not in NO_CONVOLUTIONS and pair[
 GENTLE = {"pepita": 1e-3, "mempepita": 1e-3, "forward_gradient": 1e-5}
 """Rates for float32 convolutions from fresh weights: by their own, one step changes more than the weights themselves."""
 SCORELESS = ("ff", "block_ff")
+GRAPH = "ONNX Runtime, learning graph"
 
 
 @lru_cache
@@ -79,7 +80,7 @@ def in_this_process(model: bytes) -> Callable[[Mapping[str, Array]], Mapping[str
 
 def compared(deployment: Deployment, steps: int) -> list[Comparison]:
     x = deployment.inputs(digits().x_train[:steps])
-    return compare_training_graph(deployment, x, digits().y_train[:steps], load=in_this_process)
+    return compare_training_graph(deployment, GRAPH, x, digits().y_train[:steps], load=partial(in_onnx_runtime, load=in_this_process))
 
 
 def assert_equal(deployment: Deployment, steps: int, rule: str) -> None:
@@ -323,7 +324,7 @@ def test_the_page_learns_without_edgeff(exported: Path, monkeypatch: pytest.Monk
 
 def test_the_comparison_runs_in_a_process_of_its_own() -> None:
     deployment = deployed(dense("64-10"), "bp", "int8")
-    rows = compare_training_graph(deployment, deployment.inputs(digits().x_test[:4]), digits().y_test[:4])
+    rows = compare_training_graph(deployment, GRAPH, deployment.inputs(digits().x_test[:4]), digits().y_test[:4])
     assert [(row.b, row.what, row.differing, row.elements) for row in rows] == [
         (GRAPH, "scores before each step (integers)", 0, 40),
         (GRAPH, "state after each of 4 steps of bp (integers)", 0, 4 * (640 + 10 + 2)),

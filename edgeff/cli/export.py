@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import click
 
@@ -14,7 +14,7 @@ from edgeff.cli.options import OneOf, changes, check_output_file, check_output_f
 from edgeff.cli.outputs import new_file, new_folder
 from edgeff.cli.terminal import print_json, print_line, print_note
 from edgeff.cli.version import version
-from edgeff.errors import BadInput, Unsupported
+from edgeff.errors import BadInput
 
 if TYPE_CHECKING:
     from edgeff.ir import Array
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgeff.program.lower import Replay
 
 FORMATS = ("onnx", "tflite", "c")
+STATES = ("variables", "ports")
 EXAMPLE_SAMPLES = 4
 
 
@@ -37,8 +38,13 @@ class Formats(NamedTuple):
 @click.command("export", epilog="Example: edgeff export m.onnx --to c --with-training -o model_c")
 @click.argument("model")
 @click.option("--to", "form", type=OneOf("format", FORMATS), required=True, help="What to write.")
-@click.option("--with-training", is_flag=True, help="With the learning step: C, or an ONNX graph of it.")
+@click.option("--with-training", is_flag=True, help="With the learning step: C, or an ONNX or TFLite graph of it.")
 @click.option("--rule", help="The rule of the learning step. [default: the one the model was trained with]")
+@click.option(
+    "--state",
+    type=OneOf("state", STATES),
+    help="Where TFLite with training keeps what it learns: in its variables, or in inputs and outputs. [default: variables]",
+)
 @click.option("--prefix", help="The prefix of C names, so that several models share a firmware: wake_ gives wake_init. [default: eff_]")
 @click.option("--board", help="Refuse C that does not fit this board; see `edgeff list boards`.")
 @tail
@@ -53,6 +59,7 @@ def command(
     form: str,
     with_training: bool,
     rule: str | None,
+    state: Literal["variables", "ports"] | None,
     prefix: str | None,
     board: str | None,
     train_layers: str,
@@ -68,22 +75,25 @@ def command(
     seed: int | None,
 ) -> None:
     """Write a model as ONNX, TFLite or C99."""
+    if state and not (with_training and form == "tflite"):
+        raise BadInput("option --state", got=f"an export to {form}", allowed="--to tflite --with-training")
+    formats = Formats(numeric, train_layers, tail_numeric, replay)
     if form == "c":
         check_output_folder(out)
-        formats = Formats(numeric, train_layers, tail_numeric, replay)
         _c(load_model(model), model, with_training, rule, prefix, board, formats, calibrate, choices, features, changes, out, as_json, seed)
         return
     check_output_file(out, f".{form}")
-    if with_training and form == "tflite":
-        raise Unsupported(
-            "training in tflite", got="--with-training", allowed="--to c, --to onnx", next_step="tflite holds inference only: leave it out"
-        )
     of_c = {"--prefix": prefix, "--board": board}
     if with_training:
         if given := [name for name, value in of_c.items() if value]:
-            raise BadInput(f"option {given[0]}", got="an export to onnx", allowed="--to c")
-        formats = Formats(numeric, train_layers, tail_numeric, replay)
-        _training_graphs(load_model(model), rule, formats, calibrate, choices, features, changes, out, as_json, seed)
+            raise BadInput(f"option {given[0]}", got=f"an export to {form}", allowed="--to c")
+        loaded = load_model(model)
+        learns = rule_of(_rule(loaded, True, rule), train_layers, loaded.network)
+        deployment = _deployment(loaded, learns, formats, calibrate, choices, features, changes, seed)
+        if form == "onnx":
+            _onnx_step(deployment, out, as_json)
+        else:
+            _tflite_step(deployment, state or "variables", out, as_json)
         return
     options = {
         "--rule": rule,
@@ -98,7 +108,7 @@ def command(
         "--set": changes,
     }
     if given := [name for name, value in options.items() if value]:
-        allowed = "--to c" if form == "tflite" or given[0] in of_c else "--to c, or --with-training"
+        allowed = "--to c" if given[0] in of_c else "--to c, or --with-training"
         raise BadInput(
             f"option {given[0]}", got=f"an export to {form}", allowed=allowed, next_step="to change the numeric: `edgeff quantize`"
         )
@@ -141,31 +151,30 @@ def _deployment(
     )
 
 
-def _training_graphs(
-    model: Model,
-    rule: str | None,
-    formats: Formats,
-    calibrate: str | None,
-    choices: Mapping[str, str],
-    features: str | None,
-    changes: Sequence[tuple[str, str]],
-    out: Path,
-    as_json: bool,
-    seed: int | None,
-) -> None:
+def _onnx_step(deployment: Deployment, out: Path, as_json: bool) -> None:
     from edgeff.formats.onnx.training import infer_path, training_graphs, write_model
 
-    learns = rule_of(_rule(model, True, rule), formats.train_layers, model.network)
-    deployment = _deployment(model, learns, formats, calibrate, choices, features, changes, seed)
     graphs, beside = training_graphs(deployment.program, deployment.settings), infer_path(out)
     with new_file(out) as learn, new_file(beside) as infer:
         write_model(graphs.learn, learn)
         write_model(graphs.infer, infer)
-    numeric, nodes = deployment.program.numeric, len(graphs.learn.graph.node)
-    result = {"to": "onnx", "path": str(out), "infer_path": str(beside), "rule": learns, "numeric": numeric, "nodes": nodes}
+    rule, numeric, nodes = deployment.program.rule, deployment.program.numeric, len(graphs.learn.graph.node)
+    result = {"to": "onnx", "path": str(out), "infer_path": str(beside), "rule": rule, "numeric": numeric, "nodes": nodes}
     sizes = {"bytes": out.stat().st_size, "infer_bytes": beside.stat().st_size}
-    line = f"wrote {out}, a learning step by {learns} in {numeric} ({nodes:,} nodes, {sizes['bytes']:,} bytes), and {beside} for inference"
+    line = f"wrote {out}, a learning step by {rule} in {numeric} ({nodes:,} nodes, {sizes['bytes']:,} bytes), and {beside} for inference"
     _done(result | sizes, line, as_json)
+
+
+def _tflite_step(deployment: Deployment, state: Literal["variables", "ports"], out: Path, as_json: bool) -> None:
+    from edgeff.formats.files import write_file
+    from edgeff.formats.tflite.training import training_file
+
+    with new_file(out) as path:
+        write_file(path, training_file(deployment.program, deployment.settings, state))
+    rule, numeric, size = deployment.program.rule, deployment.program.numeric, out.stat().st_size
+    result = {"to": "tflite", "path": str(out), "rule": rule, "numeric": numeric, "state": state, "bytes": size}
+    where = "in its variables" if state == "variables" else "in its inputs and outputs"
+    _done(result, f"wrote {out}: infers, and learns by {rule} in {numeric}; the state is {where} ({size:,} bytes)", as_json)
 
 
 def _c(

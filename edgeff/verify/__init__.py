@@ -8,10 +8,10 @@ softmax one step of a logit can be many steps of a probability. Float networks i
 exact.
 
 With a rule, learning steps too: the weights and all other state, after each step, equal to the bit in the twins, on the host and on the
-emulated cores; the step as an ONNX graph in ONNX Runtime, each time from the twins' state (``training_graph``); and the change of each
-parameter compared with the rule's ``step``, which is independent of the program (``edgeff.verify.step``). A library that is not installed,
-or cannot run the network, is listed as skipped. An emulated core runs as many of the samples as a budget of multiply-accumulates allows,
-and its rows say for how many samples.
+emulated cores; the step as a graph in ONNX Runtime and in LiteRT, each time from the twins' state (``training_graph``); and the change of
+each parameter compared with the rule's ``step``, which is independent of the program (``edgeff.verify.step``). A library that is not
+installed, or cannot run the network, is listed as skipped. An emulated core runs as many of the samples as a budget of
+multiply-accumulates allows, and its rows say for how many samples.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from edgeff.verify.executions import Emulated, Host, Results, outputs_of_calls, 
 from edgeff.verify.learning import compare_results, learning
 from edgeff.verify.libraries import TWIN, Party, Rows, float_parties, integer_parties
 from edgeff.verify.step import compare_step, steps_for
-from edgeff.verify.training_graph import GRAPH, compare_training_graph
+from edgeff.verify.training_graph import GRAPHS, compare_training_graph
 
 __all__ = ["BOARDS", "HOST", "STEPS", "TWIN", "Comparison", "Skipped", "Verification", "compare", "verify"]
 
@@ -117,18 +117,19 @@ def verify(
         samples = _samples(learner, inputs)
         for name, rows in learning(learner, rule, samples, steps, seed, executions, findings.advance):
             findings.keep(findings.try_to(name, rows))
-        findings.keep(findings.try_to(GRAPH, partial(_graph, learner, samples, steps, seed, findings.advance)))
+        for graph in GRAPHS:
+            findings.keep(findings.try_to(graph, partial(_graph, learner, graph, samples, steps, seed, findings.advance)))
         plain = learner if replay is None else deploy(network, rule=rule, seed=seed, target=target)
         findings.keep(findings.try_to(f"step of {rule}", partial(_step, plain, find_rule(rule), samples, seed, findings.advance)))
     return Verification(tuple(findings.comparisons.values()), tuple(findings.skipped))
 
 
 def _graph(
-    learner: Deployment, samples: Array, steps: int, seed: int, advance: Callable[[str, int], Callable[[], None]]
+    learner: Deployment, name: str, samples: Array, steps: int, seed: int, advance: Callable[[str, int], Callable[[], None]]
 ) -> list[Comparison]:
-    """The learning graph in ONNX Runtime, on the samples in turn with labels drawn by ``seed``."""
+    """The learning graph in a runtime, on the samples in turn with labels drawn by ``seed``."""
     labels = np.random.default_rng(seed).integers(0, max(learner.program.classes, 1), steps)
-    return compare_training_graph(learner, samples[np.arange(steps) % len(samples)], labels, advance(GRAPH, steps))
+    return compare_training_graph(learner, name, samples[np.arange(steps) % len(samples)], labels, advance(name, steps))
 
 
 def _step(

@@ -31,6 +31,7 @@ PACKAGES: Mapping[str, tuple[str, str, str]] = {
     "litert": ("LiteRT", "ai_edge_litert", "ai-edge-litert"),
     "onnxruntime": ("ONNX Runtime", "onnxruntime", "onnxruntime"),
     "onnxruntime_step": ("ONNX Runtime", "onnxruntime", "onnxruntime"),
+    "litert_step": ("LiteRT", "ai_edge_litert", "ai-edge-litert"),
 }
 """For each library: its name for people, for Python's import and for pip."""
 
@@ -58,9 +59,9 @@ class Process:
         """The library's outputs for x by that model; ``advance`` is called for each sample."""
         return np.asarray(self._ask(("run", number, x), advance))
 
-    def run_step(self, number: int, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Every output of that model by name, for its inputs by name."""
-        outputs: Mapping[str, Array] = self._ask(("run", number, dict(inputs)), lambda: None)
+    def run_step(self, number: int, what: object) -> Mapping[str, Array]:
+        """Every output of that model by name, for what its library takes."""
+        outputs: Mapping[str, Array] = self._ask(("run", number, what), lambda: None)
         return outputs
 
     def _ask(self, command: tuple[object, ...], advance: Advance) -> Any:
@@ -171,7 +172,19 @@ class OnnxRuntimeStep:
 
     def __call__(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """The outputs by name for the inputs by name."""
-        return self._process.run_step(self._number, inputs)
+        return self._process.run_step(self._number, dict(inputs))
+
+
+class LitertStep:
+    """A .tflite model of a learning step in LiteRT, as it comes from the package; ``process``: shared with other models."""
+
+    def __init__(self, model: bytes, process: Process | None = None) -> None:
+        self._process = process or Process("litert_step")
+        self._number = self._process.load(model)
+
+    def __call__(self, signature: str, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The outputs by name of a signature, and the state after it, for its inputs and the state before it by name."""
+        return self._process.run_step(self._number, (signature, dict(inputs)))
 
 
 def tflm(model: bytes, x: Array, advance: Advance) -> Array:

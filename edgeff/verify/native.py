@@ -94,11 +94,37 @@ def load_onnxruntime_step(model: bytes) -> Run:
     return lambda inputs, _advance: dict(zip(names, session.run(None, dict(inputs)), strict=True))
 
 
+def load_litert_step(model: bytes) -> Run:
+    """A .tflite model of a learning step in LiteRT, as it comes from the package: all outputs by name of a signature for inputs by name.
+
+    The state is among the inputs and, after a learning step, the outputs, whether the file has variables or ports.
+    """
+    from ai_edge_litert import interpreter as library
+
+    interpreter = library.Interpreter(model_content=model)
+    takes = {key: signature["inputs"] for key, signature in interpreter.get_signature_list().items()}
+    runners = {key: interpreter.get_signature_runner(key) for key in takes}
+
+    def call(key: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(runners[key](**{name: given[name] for name in takes[key]}))
+
+    def run(x: Any, _advance: Advance) -> Any:
+        key, given = x
+        if "restore" not in runners:
+            return call(key, given)
+        call("restore", given)
+        outputs = call(key, given)
+        return outputs | {f"{name}.next": value for name, value in call("save", {}).items()}
+
+    return run
+
+
 LIBRARIES: Mapping[str, Callable[..., Run]] = {
     "tflm": load_tflm,
     "litert": load_litert,
     "onnxruntime": load_onnxruntime,
     "onnxruntime_step": load_onnxruntime_step,
+    "litert_step": load_litert_step,
 }
 
 

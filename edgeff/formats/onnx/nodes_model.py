@@ -1,4 +1,4 @@
-"""Nodes under construction (``edgeff.kernels.onnx``) -> an ONNX model with named inputs and outputs."""
+"""Nodes under construction (``edgeff.kernels.graph``) -> an ONNX model with named inputs and outputs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeff.ir import Array
-from edgeff.kernels.onnx.operand import OPSET, NodeList, OnnxNode, Operand
+from edgeff.kernels.graph.operand import OPSET, GraphNode, NodeList, Operand
 
 IR_VERSION = 8
 """The oldest that may go with operator set 18."""
@@ -27,7 +27,7 @@ DTYPES: Mapping[str, int] = {
 }
 
 
-def _attributes(node: OnnxNode) -> dict[str, Any]:
+def _attributes(node: GraphNode) -> dict[str, Any]:
     """A node's attributes as onnx takes them: dtypes by their numbers."""
     return {key: DTYPES[str(value)] if key == "to" else value for key, value in node.attributes}
 

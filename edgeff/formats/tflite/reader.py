@@ -27,7 +27,7 @@ from edgeff.formats import description
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.conventions import check_finite, short
 from edgeff.formats.files import read_file
-from edgeff.formats.tflite import IDENTIFIER, METADATA_NAME
+from edgeff.formats.tflite import IDENTIFIER, METADATA_NAME, TRAINING_NAME
 from edgeff.formats.tflite.flatbuffer import Table, damaged, root
 from edgeff.formats.tflite.nodes import handlers
 from edgeff.formats.tflite.operators import Tensor, TfliteNode
@@ -75,6 +75,9 @@ class _Reader:
         self.buffers = model.tables(4)
         self.codes = model.tables(1)
         subgraphs = model.tables(2)
+        if self._metadata(TRAINING_NAME) is not None:
+            step = "load the model that it was exported from, or run it (edgeff.graphs.Learner)"
+            raise Unsupported("TFLite file", got="the file of a learning step", allowed="a model", next_step=step)
         if len(subgraphs) != 1:
             raise Unsupported("TFLite file", got=f"{len(subgraphs)} subgraphs", allowed="1")
         self.graph = model.at(subgraphs[0], "subgraph 0")
@@ -89,11 +92,15 @@ class _Reader:
 
     def description(self) -> dict[str, Any] | None:
         """The JSON that edgeff wrote, None in a file made elsewhere."""
+        data = self._metadata(METADATA_NAME)
+        return None if data is None else description.from_json(data.tobytes(), "edgeff's metadata in the TFLite file")
+
+    def _metadata(self, name: str) -> NDArray[np.uint8] | None:
+        """A metadata buffer by its name."""
         for number, place in enumerate(self.model.tables(6)):
             entry = self.model.at(place, f"metadata {number}")
-            if entry.string(0) == METADATA_NAME:
-                data = self._buffer(int(entry.number(1, "uint32")), "metadata")
-                return description.from_json(data.tobytes(), "edgeff's metadata in the TFLite file")
+            if entry.string(0) == name:
+                return self._buffer(int(entry.number(1, "uint32")), "metadata")
         return None
 
     def network(self, metadata: dict[str, Any]) -> Network:

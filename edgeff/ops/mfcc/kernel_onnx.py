@@ -1,5 +1,0 @@
-"""Mel-frequency cepstral coefficients have no ONNX form."""
-
-from __future__ import annotations
-
-REFUSED = "its sums run in one order of float32 roundings that ONNX leaves open, and int8 features must agree to the bit; feed features"

@@ -1,0 +1,12 @@
+"""Int8 values in another scale as operators of a graph."""
+
+from __future__ import annotations
+
+from edgeff.kernels.graph.arithmetic import rescale
+from edgeff.kernels.graph.operand import Operand
+from edgeff.kernels.records import Rescale
+
+
+def eff_rescale_i8(x: Operand, n: int, how: Rescale) -> Operand:
+    """int8 values in another scale, within the ends."""
+    return rescale(x - how.x_zero, how).clip(how.y_min, how.y_max)

@@ -1,0 +1,201 @@
+"""Learning below a pooled linear head in int8 as operators of a graph, in int64: the delta is spread over the map, which it can afford."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeff.kernels.graph.arithmetic import gain_of, requantise, rounding_of, saturate16, saturate32, shift_round_up
+from edgeff.kernels.graph.operand import Operand
+from edgeff.kernels.graph.windows import patches, placed, summed
+from edgeff.kernels.records import Matrix, Requant, Step, Window
+from edgeff.kernels.updates import BIAS_LIMIT, FRACTION_I8, GAIN_I8
+from edgeff.rules.words.graph.pooled import spread
+from edgeff.rules.words.pooled import Pair, PoolGrid, window_counts
+from edgeff.rules.words.pooled_i8 import LOW_BITS, Hidden, Stem, Through
+
+Two = tuple[Operand, Operand]
+
+
+def _fine(w: Operand, low: Operand, change: Operand) -> Two:
+    """The weights and their lower parts less ``change`` in steps of 2**-8."""
+    master = (w * 256 + low - change).clip(-127 * 256 - 128, 127 * 256 + 127)
+    whole = (master + 128) >> 8
+    return whole, master - whole * 256
+
+
+def _change(w: Operand, low: Operand, sums: Operand, rate: Operand, step: Operand, how: Step, fine: int) -> Two:
+    """w and its lower part after the step from the sums in the order of w."""
+    gain = gain_of(saturate32(sums), how.multiplier, how.shift, rate, BIAS_LIMIT)
+    fraction = FRACTION_I8 - (LOW_BITS if fine else 0)
+    change = (gain + rounding_of(1, w.size, step, fraction, how).flat()) >> fraction
+    return _fine(w, low, change) if fine else ((w - change).clip(-127, 127), low)
+
+
+def _turned(values: Operand) -> Operand:
+    return values.transpose(1, 0)
+
+
+def _filter_sums(delta: Operand, x: Operand, window: Window, *, depthwise: bool = False) -> Operand:
+    deltas, rows = delta.reshape(-1, window.out_c), patches(x, window)
+    if depthwise:
+        return (rows * deltas.reshape(-1, 1, window.out_c)).sum(0).flat()
+    return (_turned(deltas) @ rows.reshape(rows.shape[0], -1)).flat()
+
+
+def _input_sums(delta: Operand, w: Operand, window: Window, *, depthwise: bool = False) -> Operand:
+    count = window.k_h * window.k_w
+    deltas = delta.reshape(-1, window.out_c)
+    if depthwise:
+        by_tap = deltas.reshape(1, -1, window.in_c) * w.reshape(count, 1, window.in_c)
+    else:
+        by_tap = (deltas @ w.reshape(window.out_c, -1)).reshape(-1, count, window.in_c).transpose(1, 0, 2)
+    images = by_tap.reshape(count, window.out_h, window.out_w, window.in_c)
+    shares = [images.part(slice(tap, tap + 1)).reshape(*images.shape[1:]) for tap in range(count)]
+    return summed([placed(share, divmod(tap, window.k_w), window) for tap, share in enumerate(shares)])
+
+
+def _bias(b: Operand, sums: Operand, rate: Operand, how: Requant) -> Operand:
+    return (b - gain_of(sums, how.multiplier, how.shift, rate, BIAS_LIMIT)).clip(-BIAS_LIMIT, BIAS_LIMIT)
+
+
+def _delta(g: Operand, mask: Operand, shape: tuple[int, int, int], grid: PoolGrid) -> Operand:
+    size = int(np.prod(shape))
+    powers = mask.nodes.constant((np.int64(1) << np.arange(8, dtype=np.int64)).reshape(1, 8))
+    unsigned = mask.where(mask >= 0, mask + 256).reshape(-1, 1)
+    bits = ((unsigned // powers) % 2).flat().part(slice(0, size))
+    return spread(g, bits, shape, grid)
+
+
+def eff_mask_i8(y: Operand, n: int, zero: int) -> Operand:
+    """A bit for each y above zero."""
+    bits = (y > zero).cast("int64").pad((0,), (-n % 8,)).reshape(-1, 8)
+    byte = (bits * bits.nodes.constant((np.int64(1) << np.arange(8, dtype=np.int64)).reshape(1, 8))).sum(1)
+    return byte.where(byte < 128, byte - 256)
+
+
+def eff_pool_shares_i16(g: Operand, out_h: int, out_w: int, out_c: int, taps: int, grid: PoolGrid) -> Operand:
+    """g taps / the positions of its window, rounded half away from zero."""
+    counts = np.repeat(window_counts(out_h, out_w, grid).reshape(-1), out_c)
+    wide = g * taps
+    share = (wide.abs() + counts // 2) // counts
+    return saturate16((-share).where(wide < 0, share))
+
+
+def eff_pooled_update_i8(
+    w: Operand,
+    low: Operand,
+    mask: Operand,
+    g: Operand,
+    a: Operand,
+    rate: Operand,
+    step: Operand,
+    window: Window,
+    grid: PoolGrid,
+    how: Step,
+    fine: int,
+) -> Two:
+    """The exact sums in int64."""
+    delta = _delta(g, mask, (window.out_h, window.out_w, window.out_c), grid)
+    return _change(w, low, _filter_sums(delta, a - how.a_zero, window), rate, step, how, fine)
+
+
+def eff_pooled_bias_update_i32(
+    b: Operand, mask: Operand, g: Operand, rate: Operand, out_h: int, out_w: int, out_c: int, grid: PoolGrid, requant: Requant
+) -> Operand:
+    """b -= gain of the sum of delta, saturated."""
+    return _bias(b, _delta(g, mask, (out_h, out_w, out_c), grid).reshape(-1, out_c).sum(0), rate, requant)
+
+
+def _hidden(
+    w: Operand, b: Operand, v: Operand, mask: Operand, g: Operand, a: Operand, pair: Pair, grid: PoolGrid, hidden: Hidden, a_zero: int
+) -> tuple[Operand, Operand, Operand]:
+    """Between the two convolutions the activations and the delta (positions, mid_c); and the delta of the output."""
+    rows = patches(a - a_zero, pair.first)
+    if pair.depthwise:
+        sums = (rows * w.reshape(1, -1, pair.mid_c)).sum(1)
+    else:
+        sums = rows.reshape(rows.shape[0], -1) @ _turned(w.reshape(pair.mid_c, -1))
+    scaled = requantise(sums + b, hidden.multiplier, hidden.shift).clip(-1024, 1024)
+    h = (scaled + hidden.y_zero).clip(hidden.y_min, hidden.y_max)
+    delta = _delta(g, mask, (pair.out_h, pair.out_w, pair.out_c), grid)
+    sums = shift_round_up(_input_sums(delta, v, pair.second), hidden.pre_shift)
+    e = saturate16(requantise(sums, hidden.e_multiplier, hidden.e_shift)).reshape(-1, pair.mid_c)
+    return h, e.where(h > hidden.y_zero, 0) if hidden.gated else e, delta
+
+
+def _last(values: Operand) -> Operand:
+    return values.part(slice(None), slice(values.shape[1] - 1, values.shape[1])).flat()
+
+
+def eff_pooled_pair_update_i8(
+    w: Operand,
+    w_low: Operand,
+    b: Operand,
+    v: Operand,
+    v_low: Operand,
+    mask: Operand,
+    g: Operand,
+    a: Operand,
+    rate: Operand,
+    step: Operand,
+    pair: Pair,
+    grid: PoolGrid,
+    hidden: Hidden,
+    w_how: Step,
+    v_how: Step,
+    b_how: Requant,
+    fine: int,
+) -> tuple[Operand, ...]:
+    """Back-propagation inside the two convolutions, and the last channel's activations and delta."""
+    h, e, delta = _hidden(w, b, v, mask, g, a, pair, grid, hidden, w_how.a_zero)
+    second = _change(v, v_low, _filter_sums(delta, h - hidden.y_zero, pair.second), rate, step, v_how, fine)
+    sums = _filter_sums(e, a - w_how.a_zero, pair.first, depthwise=bool(pair.depthwise))
+    first = _change(w, w_low, sums, rate, step, w_how, fine)
+    return *first, _bias(b, e.sum(0), rate, b_how), *second, _last(h), _last(e)
+
+
+def eff_pooled_stem_update_i8(
+    w: Operand,
+    w_low: Operand,
+    b: Operand,
+    v: Operand,
+    v_low: Operand,
+    u: Operand,
+    u_low: Operand,
+    stem_b: Operand,
+    mask: Operand,
+    g: Operand,
+    a: Operand,
+    image: Operand,
+    rate: Operand,
+    step: Operand,
+    pair: Pair,
+    grid: PoolGrid,
+    hidden: Hidden,
+    w_how: Step,
+    v_how: Step,
+    b_how: Requant,
+    stem: Stem,
+    through: Through,
+    u_how: Step,
+    stem_b_how: Requant,
+    fine: int,
+) -> tuple[Operand, ...]:
+    """The same, and the step of the convolution below."""
+    pair_learned = eff_pooled_pair_update_i8(w, w_low, b, v, v_low, mask, g, a, rate, step, pair, grid, hidden, w_how, v_how, b_how, fine)
+    _, e, _ = _hidden(w, b, v, mask, g, a, pair, grid, hidden, w_how.a_zero)
+    sums = _input_sums(e, w, pair.first, depthwise=True).flat()
+    d = saturate16(requantise(sums, through.d_multiplier, through.d_shift))
+    d = (d.where(a > w_how.a_zero, 0) if through.d_gated else d).reshape(-1, pair.in_c)
+    below = _change(u, u_low, _filter_sums(d, image - u_how.a_zero, stem.window(pair)), rate, step, u_how, fine)
+    *learned, h, last = pair_learned
+    return *learned, *below, _bias(stem_b, d.sum(0), rate, stem_b_how), h, last, _last(d)
+
+
+def eff_dense_update_fine_i8(
+    w: Operand, low: Operand, delta: Operand, a: Operand, rate: Operand, step: Operand, size: Matrix, how: Step
+) -> Two:
+    """(w, low) -= (gain a + r) >> 14."""
+    fraction = FRACTION_I8 - LOW_BITS
+    gain = gain_of(delta, how.multiplier, how.shift, rate, GAIN_I8).reshape(-1, 1) * (a - how.a_zero).reshape(1, -1)
+    return _fine(w, low, ((gain + rounding_of(size.n_out, size.n_in, step, fraction, how)) >> fraction).flat())
