@@ -151,6 +151,21 @@ def test_a_file_is_not_taken_for_another_search(cli: CommandLine) -> None:
     assert "got splits 1, budget_epochs 15; allowed: splits 2, budget_epochs 30" in ended.err
 
 
+@pytest.mark.parametrize(
+    ("network", "rule", "message"),
+    [
+        ("cnn_small", "bp", "input of network cnn_small: got (64,); allowed: a shape such as (28, 28, 1)"),
+        ("64-10", "ff", "got a network without a hidden layer"),
+        ("64-8-10", "no_rule", "unknown rule: got 'no_rule'"),
+    ],
+)
+def test_what_no_rule_can_train_is_refused_before_any_trial(cli: CommandLine, folder: Path, network: str, rule: str, message: str) -> None:
+    ended = cli("tune", network, "digits", "--rule", rule, "-o", "t.json")
+    assert ended.status == 2
+    assert message in ended.err
+    assert list(folder.iterdir()) == []
+
+
 def test_a_difference_is_paired_and_its_interval_is_students() -> None:
     rng = np.random.default_rng(0)
     control = dict(enumerate(rng.normal(70, 5, 6).tolist()))

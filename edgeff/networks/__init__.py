@@ -61,11 +61,15 @@ def structure(
 
     A registered network is made for ``input_shape`` and ``classes``, by default those of its reference. A dense list states both itself; it
     takes an ``input_shape`` with the same number of elements, such as an image's; the caller chooses whether it has biases and a softmax.
+    Raises BadInput for a name of no network, and for inputs of another rank than a registered network takes.
 
     >>> structure("784-10", input_shape=(28, 28, 1)).input_shape, structure("784-10", input_shape=(27, 28, 1)).input_shape
     ((28, 28, 1), (784,))
     """
     if name in registry:
+        if input_shape is not None and len(input_shape) != len(takes := registry[name]().input_shape):
+            step = "choose a network that fits the task"
+            raise BadInput(f"input of network {name}", got=tuple(input_shape), allowed=f"a shape such as {takes}", next_step=step)
         wishes = {"input_shape": input_shape, "classes": classes}
         network: Network = registry[name](**{key: wish for key, wish in wishes.items() if wish is not None})
         return network
