@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -119,10 +119,10 @@ def scaled(network: Network) -> Network:
 NETWORKS: dict[str, Callable[[], Network]] = {"plain": plain, "normalised": normalised, "graph": graph, "sequence": sequence}
 
 
-def learner(rule: str, numeric: Numeric, name: str, **options: Any) -> Deployment:
+def learner(rule: str, numeric: Numeric, name: str, more: Mapping[str, Any] | None = None, **options: Any) -> Deployment:
     network = NETWORKS[name]()
     x = digits().x_train.reshape(-1, *network.input_shape)
-    return deploy(network, x, rule=rule, numeric=numeric, changes={"lr": RATES[rule]}, **options)
+    return deploy(network, x, rule=rule, numeric=numeric, changes={"lr": RATES[rule], **(more or {})}, **options)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -10,7 +10,7 @@ import click
 
 from edgeff.cli.export import example_samples
 from edgeff.cli.models import load_model, make_deployment, rule_of
-from edgeff.cli.options import OutputFolder, changes, common, features, numeric, replay, tail
+from edgeff.cli.options import OutputFolder, arena_limit, changes, common, features, numeric, replay, tail
 from edgeff.cli.outputs import check_folder, new_folder
 from edgeff.cli.terminal import print_json, print_line, print_table
 from edgeff.cli.version import version
@@ -31,6 +31,7 @@ ELF = "firmware/firmware.elf"
 @numeric
 @features
 @click.option("--template", default="bare_metal", show_default=True, help="The kind of project; see `edgeff list templates`.")
+@arena_limit
 @changes
 @click.option("-o", "--out", type=OutputFolder(), required=True, help="The folder to write.")
 @common

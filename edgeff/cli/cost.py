@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeff.cli.models import inference_only, load_model_or_network, make_deployment, rule_of
-from edgeff.cli.options import changes, common, features, numeric, replay, tail
+from edgeff.cli.options import arena_limit, changes, common, features, numeric, replay, tail
 from edgeff.cli.terminal import print_json, print_line, print_table, shape_text
 from edgeff.errors import DoesNotFit
 
@@ -28,6 +28,7 @@ ALL = "all"
 @replay
 @numeric
 @features
+@arena_limit
 @changes
 @common
 def command(

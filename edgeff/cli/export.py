@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import click
 
 from edgeff.cli.models import Model, load_model, load_task, make_deployment, rule_of
-from edgeff.cli.options import OneOf, changes, check_output_file, check_output_folder, common, features, numeric, replay, tail
+from edgeff.cli.options import OneOf, arena_limit, changes, check_output_file, check_output_folder, common, features, numeric, replay, tail
 from edgeff.cli.outputs import new_file, new_folder
 from edgeff.cli.terminal import print_json, print_line, print_note
 from edgeff.cli.version import version
@@ -51,6 +51,7 @@ class Formats(NamedTuple):
 @replay
 @numeric
 @features
+@arena_limit
 @changes
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The file, or for C the folder, to write.")
 @common

@@ -176,6 +176,18 @@ def changes(function: F) -> F:
     return click.option("--set", "changes", type=Change(), multiple=True, help="A setting of the rule. May be repeated.")(function)
 
 
+def arena_limit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A command with ``--arena-limit``, the setting ``arena_limit`` of a rule, which it adds to its ``changes``."""
+
+    @wraps(function)
+    def limited(*args: Any, arena_limit: int | None, changes: Sequence[tuple[str, str]], **others: Any) -> Any:
+        own = (("arena_limit", str(arena_limit)),) if arena_limit else ()
+        return function(*args, changes=(*changes, *own), **others)
+
+    help_text = "Bytes that the arena may take: what a step of back-propagation stores is chosen, the rest computed again."
+    return click.option("--arena-limit", type=Whole(1, 2**31 - 1), help=help_text)(limited)
+
+
 def data(function: F) -> F:
     """A command with ``--data key=value``, how a user's own data are read: ``choices``, a mapping of strings."""
 

@@ -11,7 +11,7 @@ import click
 
 from edgeff.cli.export import example_samples
 from edgeff.cli.models import load_model_or_network, make_deployment, rule_of
-from edgeff.cli.options import changes, common, features, numeric, replay, tail, target
+from edgeff.cli.options import arena_limit, changes, common, features, numeric, replay, tail, target
 from edgeff.cli.terminal import print_json, print_line, print_table, shape_text
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @replay
 @numeric
 @features
+@arena_limit
 @changes
 @click.option("--toolchain", help="The compiler, such as zig or gcc. [default: the first that is installed]")
 @target

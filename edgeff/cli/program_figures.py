@@ -62,7 +62,9 @@ def program_figures(network: Network, rules: Sequence[str], seed: int, report: C
 def require_learning(deployment: Deployment, rule: str) -> None:
     """Raises Unsupported, naming the kinds of layers, if the program holds weights as constants that the rule is to train."""
     variable, constant = ({tensor.layer for tensor in deployment.program.by_role(role)} for role in ("variable", "constant"))
-    left = [layer for layer in find_rule(rule).learns(deployment.network) if layer.name in constant - variable]
+    left = [
+        layer for layer in find_rule(rule).learns(deployment.network, settings=deployment.settings) if layer.name in constant - variable
+    ]
     if left:
         kinds = ", ".join(sorted({layer.kind for layer in left}))
         raise Unsupported(f"learning by {rule} on a device", got=f"layers of kind {kinds}, which it does not change")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeff.cli.models import find_task, load_model, load_task, make_deployment, rule_of, split_seed
-from edgeff.cli.options import Whole, changes, common, numeric, replay, tail, target
+from edgeff.cli.options import Whole, arena_limit, changes, common, numeric, replay, tail, target
 from edgeff.cli.terminal import percent, print_json, print_line, print_table, stages
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ MOST_SAMPLES = 1_000_000_000
 @tail
 @replay
 @numeric
+@arena_limit
 @changes
 @target
 @common

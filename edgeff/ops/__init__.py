@@ -217,6 +217,10 @@ class Operator(ir.Operator):
                 next_step="let the layers above it learn (rule frozen)",
             )
 
+    def lower_bias_update(self, build: OperatorBuilder, layer: Layer, delta: Value) -> None:
+        """Emits the update of the layer's bias alone, in place."""
+        raise Unsupported(f"learning the bias of layer {layer.name!r}, {self.name}", got="no update kernel", next_step="set parameters=all")
+
     def lower_input_gradients(self, build: OperatorBuilder, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
         """Emits d loss / d x for each input from the gated delta and the inputs' values; returns theirs."""
         raise Unsupported(f"operator {self.name!r}", got="a gradient through it on the device", next_step="use a layer-local rule")

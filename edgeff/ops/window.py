@@ -127,12 +127,10 @@ def lower_window_update(build: OperatorBuilder, layer: Layer, name: str, attrs: 
     """Emits the update of a convolution's weight and bias in place by the kernel ``name``, from the gated delta and the input x."""
     if delta.elements != prod(layer.shape):
         raise Unsupported(f"learning in layer {layer.name!r}", got=f"{delta.elements} errors", allowed=f"{layer.shape}, one per output")
-    w, b, n = build.weight(layer), build.parameter(layer, "bias"), prod(layer.shape[:-1])
+    w = build.weight(layer)
     if layer.numeric == "float32":
         build.call(f"{name}_update_f32", [w], [delta, x, build.rate], attrs | {"lr": build.lr}, layer, "update")
-        if b is not None:
-            sizes: dict[str, Attr] = {"n": n, "out_c": layer.shape[-1], "lr": build.lr}
-            build.call("eff_conv_bias_update_f32", [b], [delta, build.rate], sizes, layer, "update")
+        lower_channel_bias_update(build, layer, delta)
         return
     if layer.quant["weight"].per_channel:
         raise Unsupported(
@@ -141,7 +139,6 @@ def lower_window_update(build: OperatorBuilder, layer: Layer, name: str, attrs: 
             allowed="per-tensor",
             next_step="quantise with --per-tensor",
         )
-    check_bias(layer, learning=True)
     real = build.lr * delta.scale * x.scale / w.scale * 2.0**FRACTION_I8
     multiplier, shift = build.fixed_point(real, f"the update of layer {layer.name!r}")
     attrs = attrs | {
@@ -152,11 +149,22 @@ def lower_window_update(build: OperatorBuilder, layer: Layer, name: str, attrs: 
         "key": build.key("rounding", layer.name),
     }
     build.call(f"{name}_update_i8", [w], [delta, x, build.rate, build.step], attrs, layer, "update")
-    if b is not None:
-        build.at_most(x.dtype, MOST_POSITIONS, n, f"the bias of layer {layer.name!r}")
-        multiplier, shift = build.fixed_point(build.lr * delta.scale / b.scale, f"the bias update of layer {layer.name!r}")
-        sizes = {"n": n, "out_c": layer.shape[-1], "multiplier": multiplier, "shift": shift}
-        build.call("eff_conv_bias_update_i32", [b], [delta, build.rate], sizes, layer, "update")
+    lower_channel_bias_update(build, layer, delta)
+
+
+def lower_channel_bias_update(build: OperatorBuilder, layer: Layer, delta: Value) -> None:
+    """Emits the update of a convolution's bias in place, from the gated delta; nothing without a bias."""
+    b, n = build.parameter(layer, "bias"), prod(layer.shape[:-1])
+    if b is None:
+        return
+    sizes: dict[str, Attr] = {"n": n, "out_c": layer.shape[-1]}
+    if layer.numeric == "float32":
+        build.call("eff_conv_bias_update_f32", [b], [delta, build.rate], sizes | {"lr": build.lr}, layer, "update")
+        return
+    check_bias(layer, learning=True)
+    build.at_most(layer.numeric, MOST_POSITIONS, n, f"the bias of layer {layer.name!r}")
+    multiplier, shift = build.fixed_point(build.lr * delta.scale / b.scale, f"the bias update of layer {layer.name!r}")
+    build.call("eff_conv_bias_update_i32", [b], [delta, build.rate], sizes | {"multiplier": multiplier, "shift": shift}, layer, "update")
 
 
 def lower_window_gradient(

@@ -112,7 +112,7 @@ def deploy(
             )
         if headroom is None:
             headroom = item.headroom(network, settings, learned) if item else Headroom()
-        learning = [layer.name for layer in item.learns(network)] if item else []
+        learning = [layer.name for layer in item.learns(network, settings=settings)] if item else []
         samples = np.asarray(x)[:CALIBRATION_SAMPLES]
         read = samples if first is None else kind(first).forward(first, {}, samples)
         formats = dict.fromkeys(_tail(item, network), learned) if learned != numeric else {}

@@ -90,7 +90,7 @@ def stage_colour(stage: str) -> str:
 
 def stage_order(stage: str) -> int:
     """The position of a stage in a stack of bars: as in a step, others last."""
-    order = ("label", "forward", "error", "difference", "feedback", "tangent", "backward", "update", "argmax")
+    order = ("label", "forward", "error", "difference", "feedback", "tangent", "recompute", "backward", "update", "argmax")
     return order.index(stage) if stage in order else len(order)
 
 

@@ -292,8 +292,8 @@ class Rule:
                 f"rule {self.name} on a device in {numeric}", got=self.why_not, allowed=allowed, next_step="see its page in docs/rules"
             )
 
-    def learns(self, network: Network, *, head: bool = True) -> tuple[Layer, ...]:
-        """The layers whose parameters this rule changes on a device; by default all that have any.
+    def learns(self, network: Network, *, head: bool = True, settings: Any = None) -> tuple[Layer, ...]:
+        """The layers whose parameters this rule changes on a device with ``settings`` (None: its own); by default all that have any.
 
         Without a ``head`` the network is a group of layers below another rule's.
         """

@@ -150,8 +150,13 @@ class Composed(Rule):
     def predicts_by_rule(self) -> bool:
         return self.tail.predicts_by_rule
 
-    def learns(self, network: Network, *, head: bool = True) -> tuple[Layer, ...]:
-        return tuple(layer for rule, part, cut, _ in self.groups(network) for layer in rule.learns(part, head=not cut))
+    def learns(self, network: Network, *, head: bool = True, settings: Any = None) -> tuple[Layer, ...]:
+        parts = self.groups(network)
+        return tuple(
+            layer
+            for rule, part, cut, _ in parts
+            for layer in (rule.learns(part, head=False) if cut else rule.learns(part, settings=settings))
+        )
 
     def paced_by(self, network: Network) -> frozenset[str]:
         """The layers of the last rule, whose settings these are."""

@@ -11,6 +11,7 @@ from edgeff.ops.add import sum_of
 from edgeff.ops.backward import walk_back
 from edgeff.ops.building import Value
 from edgeff.rules import Gradients, Rule, Run, Settings, register
+from edgeff.rules._backward import ALL, BIAS, Activations, BackwardSettings, backward_settings, reached_from
 from edgeff.rules._building import RuleBuilder
 
 
@@ -21,20 +22,24 @@ class BackPropagation(Rule):
     name = "bp"
     summary = "back-propagation, the baseline"
     source = "Rumelhart, Hinton & Williams 1986"
-    stores = "all activations until the backward pass reaches them"
-    settings: Settings = Settings(relative_lr=0.3597, batch=16, epochs=60, decay_shares=(0.667, 0.9))
+    stores = "all activations until the backward pass reaches them, or some (setting keep)"
+    settings: Settings = BackwardSettings(relative_lr=0.3597, batch=16, epochs=60, decay_shares=(0.667, 0.9))
     device: Mapping[str, Mapping[str, Any]] = {
         "float32": {"relative_lr": 0.5755},
         "int16": {"relative_lr": 0.5755},
         "int8": {"relative_lr": 0.5755},
     }
 
+    def learns(self, network: Network, *, head: bool = True, settings: Any = None) -> tuple[Layer, ...]:
+        return backward_settings(settings).learning(network)
+
     def carriers(self, run: Run, layer: Layer) -> Mapping[str, Array]:
         """The parameters that carry an error down through the layer: here its own."""
         return run.params.get(layer.name, {})
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
-        network, last = run.network, run.last
+        network, last, settings = run.network, run.last, backward_settings(run.settings)
+        learning = settings.learning(network)
         h: dict[str, Array] = {"input": x}
         saved: dict[str, Any] = {}
         for layer in network:
@@ -46,14 +51,14 @@ class BackPropagation(Rule):
             params, xs = self.carriers(run, layer), tuple(h[name] for name in layer.inputs)
             if layer is last:
                 below = kind(layer).input_gradients(layer, params, delta, *xs) if wanted else ()
-                gradients[layer.name] = kind(layer).weight_gradient(layer, params, delta, xs[0])
+                own = kind(layer).weight_gradient(layer, params, delta, xs[0])
             else:
-                below, gradients[layer.name] = kind(layer).backward(
-                    layer, params, delta, h[layer.name], xs, saved[layer.name], wanted=wanted
-                )
+                below, own = kind(layer).backward(layer, params, delta, h[layer.name], xs, saved[layer.name], wanted=wanted)
+            if layer in learning:
+                gradients[layer.name] = own if settings.parameters == ALL else biases(layer, own)
             return below
 
-        walk_back(network, last.name, h[network.layers[-1].name] - t, upstream_of_weights(network), through, sum_of)
+        walk_back(network, last.name, h[network.layers[-1].name] - t, reached_from(network, learning), through, sum_of)
         return gradients
 
     def lower_below(self, build: RuleBuilder, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
@@ -61,25 +66,27 @@ class BackPropagation(Rule):
         return build.input_gradients(layer, delta, *xs)
 
     def lower(self, build: RuleBuilder) -> None:
-        h = build.run(build.x)
-        last = build.network.trainable[-1]
+        """The gradient passes a layer before its weights change; a bias, which no gradient reads, changes first."""
+        settings, last = backward_settings(build.settings), build.network.trainable[-1]
+        learning = settings.learning(build.network)
+        first = build.run(build.x)
+        error = build.error(first[build.layers[-1].name])
+        h = Activations(build, first, settings.keep)
 
         def through(layer: Layer, delta: Value, wanted: bool) -> tuple[Value, ...]:
             xs = [h[name] for name in layer.inputs]
             if layer is not last:
                 build.gate(delta, h[layer.name], layer)
+            if layer in learning and settings.parameters == BIAS:
+                build.update_bias(layer, delta)
             below = self.lower_below(build, layer, delta, *xs) if wanted else ()
-            build.update(layer, delta, xs[0])
+            if layer in learning and settings.parameters == ALL:
+                build.update(layer, delta, xs[0])
             return below
 
-        error = build.error(h[build.layers[-1].name])
-        walk_back(build.network, last.name, error, upstream_of_weights(build.network), through, build.sum)
+        walk_back(build.network, last.name, error, reached_from(build.network, learning), through, build.sum)
 
 
-def upstream_of_weights(network: Network) -> set[str]:
-    """The layers whose output depends on a weight: those a gradient must reach."""
-    names: set[str] = set()
-    for layer in network:
-        if layer.trainable or any(name in names for name in layer.inputs):
-            names.add(layer.name)
-    return names
+def biases(layer: Layer, gradients: Mapping[str, Array]) -> dict[str, Array]:
+    """The gradient of the bias, and batch statistics, alone."""
+    return {name: value for name, value in gradients.items() if name == "bias" or name in kind(layer).moving}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Any
 
@@ -15,8 +15,14 @@ from edgeff.ops import kind
 from edgeff.ops.building import Value
 from edgeff.ops.dense import Dense
 from edgeff.rules import FeedbackSettings, Run, Settings, register
+from edgeff.rules._backward import BackwardSettings, reached_from
 from edgeff.rules._building import RuleBuilder
-from edgeff.rules.bp import BackPropagation, upstream_of_weights
+from edgeff.rules.bp import BackPropagation
+
+
+@dataclass(frozen=True)
+class FaSettings(FeedbackSettings, BackwardSettings):
+    """``feedback_scale``: of B; the others as back-propagation's."""
 
 
 @register
@@ -30,7 +36,7 @@ class FeedbackAlignment(BackPropagation):
     name = "fa"
     summary = "back-propagation through fixed random matrices"
     source = "Lillicrap et al., Nature Communications 2016"
-    settings: Settings = FeedbackSettings(relative_lr=0.3597, batch=16, epochs=60, decay_shares=(0.667, 0.9))
+    settings: Settings = FaSettings(relative_lr=0.3597, batch=16, epochs=60, decay_shares=(0.667, 0.9))
     device: Mapping[str, Mapping[str, Any]] = {
         "float32": {"relative_lr": 0.5755},
         "int16": {"relative_lr": 0.5755},
@@ -38,7 +44,7 @@ class FeedbackAlignment(BackPropagation):
     }
 
     def start(self, run: Run) -> None:
-        above = upstream_of_weights(run.network)
+        above = reached_from(run.network, run.network.trainable)
         run.extra["B"] = {
             layer.name: feedback(layer, run.settings.feedback_scale, stream_key(run.seed, "feedback", layer.name))
             for layer in run.network.trainable

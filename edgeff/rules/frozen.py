@@ -37,7 +37,7 @@ class Frozen(Rule):
         delta = h[run.network.layers[-1].name] - t
         return {last.name: kind(last).weight_gradient(last, run.params[last.name], delta, h[last.inputs[0]])}
 
-    def learns(self, network: Network, *, head: bool = True) -> tuple[Layer, ...]:
+    def learns(self, network: Network, *, head: bool = True, settings: Any = None) -> tuple[Layer, ...]:
         return network.trainable[-1:] if head else ()
 
     def lower(self, build: RuleBuilder) -> None:

@@ -13,7 +13,7 @@ from edgeff.ops.attributes import Count, Padding
 from edgeff.ops.building import OperatorBuilder, Value, only
 from edgeff.ops.conv2d import Conv2d
 from edgeff.ops.weighted import Weighted
-from edgeff.ops.window import lower_convolution_gradient, lower_window, lower_window_tangent, lower_window_update
+from edgeff.ops.window import lower_channel_bias_update, lower_convolution_gradient, lower_window, lower_window_tangent, lower_window_update
 
 
 def _lifted(params: Mapping[str, Array]) -> dict[str, Array]:
@@ -79,6 +79,9 @@ class Conv1d(Weighted):
 
     def lower_update(self, build: OperatorBuilder, layer: Layer, delta: Value, x: Value) -> None:
         lower_window_update(build, layer, *self._lowered(layer, x), delta, x)
+
+    def lower_bias_update(self, build: OperatorBuilder, layer: Layer, delta: Value) -> None:
+        lower_channel_bias_update(build, layer, delta)
 
     def lower_jvp(self, build: OperatorBuilder, layer: Layer, dxs: tuple[Value | None, ...], xs: tuple[Value, ...]) -> Value:
         name, attrs = self._lowered(layer, xs[0])

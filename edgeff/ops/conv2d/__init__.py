@@ -15,7 +15,14 @@ from edgeff.ops import Shape, operator, window_math
 from edgeff.ops.attributes import LEFT_OUT, Count
 from edgeff.ops.building import OperatorBuilder, Value, only
 from edgeff.ops.parallel import column_sums
-from edgeff.ops.window import Convolution, lower_convolution_gradient, lower_window, lower_window_tangent, lower_window_update
+from edgeff.ops.window import (
+    Convolution,
+    lower_channel_bias_update,
+    lower_convolution_gradient,
+    lower_window,
+    lower_window_tangent,
+    lower_window_update,
+)
 
 
 @operator
@@ -78,6 +85,9 @@ class Conv2d(Convolution):
 
     def lower_update(self, build: OperatorBuilder, layer: Layer, delta: Value, x: Value) -> None:
         lower_window_update(build, layer, *self._lowered(layer, x), delta, x)
+
+    def lower_bias_update(self, build: OperatorBuilder, layer: Layer, delta: Value) -> None:
+        lower_channel_bias_update(build, layer, delta)
 
     def lower_jvp(self, build: OperatorBuilder, layer: Layer, dxs: tuple[Value | None, ...], xs: tuple[Value, ...]) -> Value:
         name, attrs = self._lowered(layer, xs[0])

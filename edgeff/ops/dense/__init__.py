@@ -101,12 +101,11 @@ class Dense(Weighted):
 
     def lower_update(self, build: OperatorBuilder, layer: Layer, delta: Value, x: Value) -> None:
         n_out, n_in = layer.params["weight"].shape
-        w, b = build.weight(layer), build.parameter(layer, "bias")
+        w = build.weight(layer)
         lr, sizes = build.lr, {"n_out": n_out, "n_in": n_in}
         if layer.numeric == "float32":
             build.call("eff_dense_update_f32", [w], [delta, x, build.rate], sizes | {"lr": lr}, layer, "update")
-            if b is not None:
-                build.call("eff_bias_update_f32", [b], [delta, build.rate], {"n": n_out, "lr": lr}, layer, "update")
+            self.lower_bias_update(build, layer, delta)
             return
         if layer.quant["weight"].per_channel:
             raise Unsupported(
@@ -126,11 +125,20 @@ class Dense(Weighted):
         if layer.numeric == "int8":
             attrs["a_zero"] = x.zero_point
         build.call(f"eff_dense_update_{layer.suffix}", [w], [delta, x, build.rate, build.step], attrs, layer, "update")
-        if b is not None:
-            check_bias(layer, learning=True)
-            multiplier, shift = build.fixed_point(lr * delta.scale / b.scale, f"the bias update of layer {layer.name!r}")
-            attrs = {"n": n_out, "multiplier": multiplier, "shift": shift}
-            build.call("eff_bias_update_i32", [b], [delta, build.rate], attrs, layer, "update")
+        self.lower_bias_update(build, layer, delta)
+
+    def lower_bias_update(self, build: OperatorBuilder, layer: Layer, delta: Value) -> None:
+        """Nothing without a bias."""
+        b, n = build.parameter(layer, "bias"), layer.shape[0]
+        if b is None:
+            return
+        if layer.numeric == "float32":
+            build.call("eff_bias_update_f32", [b], [delta, build.rate], {"n": n, "lr": build.lr}, layer, "update")
+            return
+        check_bias(layer, learning=True)
+        multiplier, shift = build.fixed_point(build.lr * delta.scale / b.scale, f"the bias update of layer {layer.name!r}")
+        attrs = {"n": n, "multiplier": multiplier, "shift": shift}
+        build.call("eff_bias_update_i32", [b], [delta, build.rate], attrs, layer, "update")
 
     def lower_jvp(self, build: OperatorBuilder, layer: Layer, dxs: tuple[Value | None, ...], xs: tuple[Value, ...]) -> Value:
         """Integers: the output spans sqrt(n_in) times the largest product, which sums of products of random signs rarely exceed."""

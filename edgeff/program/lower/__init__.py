@@ -7,6 +7,7 @@ fixed-point range, sums that could leave 32 bits.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from math import prod
 from typing import Any
@@ -19,7 +20,9 @@ from edgeff.ops.canonical import canonical
 from edgeff.program.lower.builder import check_size
 from edgeff.program.lower.compose import Builder
 from edgeff.program.lower.replay import Replay, lower_with_replay, parse_replay
-from edgeff.rules import find_rule
+from edgeff.program.recompute import chosen
+from edgeff.rules import Rule, find_rule
+from edgeff.rules._groups import Composed
 from edgeff.rules._rates import resolved
 
 __all__ = ["Builder", "Replay", "Value", "lower", "parse_replay"]
@@ -59,9 +62,31 @@ def lower(
         settings = resolved(item, settings, network)
     check_sizes(network)
     require_finite(network)
-    build = Builder(network, rule, settings, seed, target, stochastic)
     if item is None and replay is not None:
         raise BadInput("replay", got="no rule", allowed="a rule that learns")
+
+    def lowered(keep: str) -> Program:
+        return _lowered(network, item, replace(settings, keep=keep, arena_limit=0), seed, target, stochastic, replay, tries=False)
+
+    if getattr(settings, "chooses", False):
+        part = item.groups(network)[-1].network if isinstance(item, Composed) else network
+        settings = replace(settings, keep=chosen(part, lowered, settings.arena_limit), arena_limit=0)
+    return _lowered(network, item, settings, seed, target, stochastic, replay)
+
+
+def _lowered(
+    network: Network,
+    item: Rule | None,
+    settings: Any,
+    seed: int,
+    target: str,
+    stochastic: bool,
+    replay: Replay | int | None,
+    *,
+    tries: bool = True,
+) -> Program:
+    """The program of a canonical network; unless it ``tries`` the step, the scales of its integer gradients are bounds."""
+    build = Builder(network, item.name if item else None, settings, seed, target, stochastic, tries=tries)
     if item is None:
         output = build.run(build.x)[network.layers[-1].name]
     else:

@@ -31,6 +31,21 @@ def check_size(what: str, size_bytes: int) -> None:
         raise Unsupported(what, got=f"{size_bytes:,} bytes", allowed=f"at most {LARGEST_TENSOR_BYTES:,}", next_step="use a smaller layer")
 
 
+RECOMPUTE = "recompute"
+"""The stage of calls that compute an activation again."""
+
+
+def _read(calls: Sequence[Call]) -> list[Call]:
+    """The calls of a line without activations that are computed again and then read by no call."""
+    kept: list[Call] = []
+    wanted: set[str] = set()
+    for call in reversed(calls):
+        if call.stage != RECOMPUTE or wanted.intersection(call.outputs):
+            kept.append(call)
+            wanted.update((*call.inputs, *call.outputs))
+    return kept[::-1]
+
+
 class Lines(OperatorBuilder):
     """The calls of each line, and the tensors they use; ``rule`` is None for inference only."""
 
@@ -50,6 +65,7 @@ class Lines(OperatorBuilder):
         self._results: dict[str, tuple[str, ...]] = {}
         self._needs: dict[str, tuple[str, ...]] = {}
         self._label: Value | None = None
+        self._stage = ""
         dtype = network.input_quant.dtype if network.input_quant else raw_input(network) or "float32"
         self._input = self._io("input", network.input_shape, dtype, "input", None if dtype == "float32" else network.input_quant)
         self._starts: dict[str, Value] = {}
@@ -77,6 +93,15 @@ class Lines(OperatorBuilder):
     def result(self, value: Value) -> None:
         """Lets the caller of the current line read ``value`` after it."""
         self._results[self._line] = (*self._results.get(self._line, ()), value.name)
+
+    @contextmanager
+    def recomputing(self) -> Iterator[None]:
+        """Within it calls compute activations again; those that nothing reads are left out in the end."""
+        kept, self._stage = self._stage, RECOMPUTE
+        try:
+            yield
+        finally:
+            self._stage = kept
 
     @contextmanager
     def reading(self, x: Value) -> Iterator[None]:
@@ -208,7 +233,7 @@ class Lines(OperatorBuilder):
         if len(outputs) + len(names) != len(item.pointers):
             raise BadInput(f"call of {kernel}", got=f"{len(outputs) + len(names)} tensors", allowed=f"{len(item.pointers)}")
         self._lines[self._line].append(
-            Call(kernel, tuple(v.name for v in outputs), names, ordered, layer.name if layer else self.rule_name, stage)
+            Call(kernel, tuple(v.name for v in outputs), names, ordered, layer.name if layer else self.rule_name, self._stage or stage)
         )
 
     def key(self, *names: str) -> int:
@@ -268,10 +293,13 @@ class Lines(OperatorBuilder):
             prediction = self.activation("prediction", (1,), dtype="int32")
             self.call(f"eff_argmax_{SUFFIX[output.dtype]}", [prediction], [output], {"n": output.elements}, stage="argmax")
         self._results["infer"] = (output.name, prediction.name) if prediction else (output.name,)
+        self._lines = {name: _read(self._without_copies(name, calls)) for name, calls in self._lines.items()}
         written = {name for calls in self._lines.values() for call in calls for name in call.outputs}
+        read = {name for calls in self._lines.values() for call in calls for name in call.inputs}
         tensors = {
             name: replace(tensor, role="variable") if tensor.role == "constant" and name in written else tensor
             for name, tensor in self._tensors.items()
+            if tensor.role != "activation" or name in written or name in read
         }
         return Program(
             name=self.network.name,
@@ -282,6 +310,25 @@ class Lines(OperatorBuilder):
             seed=self.seed,
             metadata=dict(self.network.metadata),
         )
+
+    def _without_copies(self, line: str, calls: Sequence[Call]) -> list[Call]:
+        """The calls without the copies of which neither side changes later: what reads such a copy reads the original.
+
+        A rule copies what may be changed in place further on, such as the gradient that both inputs of an addition receive.
+        """
+        kept: list[Call] = []
+        original: dict[str, str] = {}
+        for place, call in enumerate(calls):
+            renamed = replace(call, inputs=tuple(original.get(name, name) for name in call.inputs))
+            if call.kernel == "eff_copy" and self._tensors[call.outputs[0]].role == "activation":
+                (copy,), (source,) = call.outputs, renamed.inputs
+                changed = {name for other in calls[place + 1 :] for name in other.outputs}
+                made_before = any(copy in other.outputs for other in calls[:place])
+                if copy not in self._results.get(line, ()) and not made_before and not changed & {copy, source, *call.inputs}:
+                    original[copy] = source
+                    continue
+            kept.append(renamed)
+        return kept
 
     def _finished(self, name: str) -> Line:
         """The line ``name``: its arguments are the inputs and labels that its calls read, an inference's the input whether read or not."""

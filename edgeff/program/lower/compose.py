@@ -146,6 +146,10 @@ class Builder(Goodness, Tangents, Pooled, Trial):
         kind(layer).lower_update(self, layer, delta, x)
         self.lr = lr
 
+    def update_bias(self, layer: Layer, delta: Value) -> None:
+        """The layer's bias -= lr * (gradient from delta), in place."""
+        kind(layer).lower_bias_update(self, layer, delta)
+
     def copy(self, x: Value) -> Value:
         """A copy of x."""
         y = self.activation("copy", x.shape, dtype=x.dtype, quant=self._tensors[x.name].quant)

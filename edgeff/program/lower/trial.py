@@ -22,17 +22,24 @@ from edgeff.program.lower.builder import Lines
 
 SAMPLES = 16
 ROOM = 4.0
-"""How much larger than in the trial a gradient may become before it saturates (docs/adr/0028)."""
+"""How much larger than in the trial a gradient may become before it saturates (docs/adr/0029)."""
 Tried: TypeAlias = Callable[[], Array | None]
 
 
 class Trial(Lines):
     """A part of ``Builder``: what values hold in the trial, (SAMPLES, *shape) in float64, None where that is not known."""
 
-    def __init__(self, network: Network, rule: str | None, settings: Any, seed: int, target: str, stochastic: bool) -> None:
+    def __init__(
+        self, network: Network, rule: str | None, settings: Any, seed: int, target: str, stochastic: bool, *, tries: bool = True
+    ) -> None:
+        self._tries = tries
         self._trials: dict[str, Tried] = {}
         self._gradients: Callable[[], tuple[Array, ...] | None] = lambda: None
         super().__init__(network, rule, settings, seed, target, stochastic)
+
+    def fixed_point(self, real: float, what: str) -> tuple[int, int]:
+        """As of ``Lines``; where the step is not tried, factors that follow from bounds count for nothing."""
+        return super().fixed_point(real if self._tries else 0.0, what)
 
     def tried(self, value: Value) -> Array | None:
         """What ``value`` holds in the trial; an int8 value that nothing is known of is uniform over its range."""
@@ -92,7 +99,7 @@ class Trial(Lines):
 
         ``largest`` is its bound, for a step that cannot be tried.
         """
-        tried = self._gradients()
+        tried = self._gradients() if self._tries else None
         return scale_for(largest if tried is None else max(float(np.abs(part).max()) for part in tried) * ROOM, largest)
 
 
