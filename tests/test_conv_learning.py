@@ -142,7 +142,7 @@ def test_step_is_what_integer_convolutions_do_in_the_mean(rule_name: str, name: 
     # Beside last.weight, which changes by many of its steps at once, conv.weight of the graph changes by few.
     steps = 400 if (rule_name, name) == ("local_heads", "graph") else 100
     # A channel of the graph is open at 2.5 % of its places, by less than a step of ranges that are twice as wide.
-    narrow = {"headroom": Headroom(weights=2.0)} if (rule_name, name) == ("bp", "graph") else {}
+    narrow: dict[str, Any] = {"headroom": Headroom(weights=2.0)} if (rule_name, name) == ("bp", "graph") else {}
     assert_step_is_lowered(learner(rule_name, "int8", name, seed=3, **narrow), registry.rules[rule_name], steps)
 
 
