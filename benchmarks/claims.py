@@ -25,6 +25,7 @@ from typing import Any
 
 from mlperf_tiny import CMSIS_NN
 from results import FOLDER, load
+from tables_seeds import PROTOCOL, preferred
 
 from edgeff.bench.statistics import Difference, paired_difference, summary
 
@@ -41,7 +42,6 @@ SPREAD = re.compile(r"(?<![\w.-])(\d*\.?\d+) (?:\+-|±) (\d*\.?\d+)")
 NOT_PROSE = (r"Python \d\.\d+", r"<!-- begin:.*?<!-- end:[^>]*-->", r"```.*?```", r"`[^`]*`", r"\]\([^)]*\)")
 RULE_AT = {"rules": 2, "accuracy": 1, "unseen": 2, "device_learning": 0, "conv_learning": 0}
 """Where the rule stands in a row's key."""
-PROTOCOL = "protocol"
 
 Results = dict[int, float | None]
 
@@ -63,12 +63,12 @@ def row(name: str, *key: Any) -> dict[str, Any]:
 def values(name: str, *key: Any) -> Results:
     """The accuracy in per cent by seed, None for a run that diverged.
 
-    Of ``accuracy`` and ``device_learning`` the rows under the protocol where there are any, of other files those with the rules' own
-    settings. Rows of an older recipe do not take part.
+    Of ``accuracy`` and ``device_learning`` the rows that their tables show, of other files those with the rules' own settings. Rows of an
+    older recipe do not take part.
     """
     every = [row for row in rows(name, *key) if "recipe" not in row]
     other = [row for row in every if PROTOCOL not in row["key"]]
-    found = [row for row in every if PROTOCOL in row["key"]] or other if name in ("accuracy", "device_learning") else other
+    found = preferred(every) if name in ("accuracy", "device_learning") else other
     if len(found) == 1 and "test" in found[0] and isinstance(found[0]["test"], list):
         return dict(enumerate(found[0]["test"]))
     results: Results = {}

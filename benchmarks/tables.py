@@ -17,13 +17,12 @@ import accuracy as accuracy_benchmark
 import claims
 import tables_picture
 import tables_rules
-from accuracy import PROTOCOL
 from mlperf_tiny import BOARD, CMSIS_NN, PUBLISHED_MS
 from mutants import ANSWERS, NAMED, room_of
 from results import load
 from speed import FC_AE, PEERS
 from tables_rules import table
-from tables_seeds import HEADS, NAMES, by_seed, cells, marked, of_rows, with_note
+from tables_seeds import HEADS, NAMES, PROTOCOL, by_seed, cells, marked, of_rows, preferred, with_note
 
 ROOT = Path(__file__).parents[1]
 PAGES = (*claims.WATCHED, *claims.OTHERS)
@@ -37,7 +36,7 @@ def spread(row: dict[str, Any] | None) -> str:
 
 def accuracy() -> str:
     """Each rule on each network: with chosen settings where they are measured, else with those of before, marked."""
-    rows = by_settings("accuracy")
+    rows = by_rule("accuracy")
     lines = []
     for network in accuracy_benchmark.NETWORKS:
         found = {key[1:]: by for key, by in rows.items() if key[0] == network}
@@ -47,24 +46,24 @@ def accuracy() -> str:
     return with_note(table(["network", "float32, host: rule", *HEADS], lines, 2))
 
 
-def by_settings(name: str) -> dict[tuple[str, ...], dict[str, list[dict[str, Any]]]]:
-    """The rows of a results file by their key, and then by how their settings were chosen: its last part but one, before the seed."""
-    found: dict[tuple[str, ...], dict[str, list[dict[str, Any]]]] = {}
+def by_rule(name: str) -> dict[tuple[str, ...], list[dict[str, Any]]]:
+    """The rows of a results file by their key, without its last parts: how settings were chosen, and the seed."""
+    found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in load(name)["rows"]:
-        *key, settings, _seed = row["key"]
-        found.setdefault(tuple(key), {}).setdefault(settings, []).append(row)
+        found.setdefault(tuple(row["key"][:-2]), []).append(row)
     return found
 
 
-def chosen_cells(name: str, by: dict[str, list[dict[str, Any]]], control: dict[str, list[dict[str, Any]]] | None) -> list[str]:
+def chosen_cells(name: str, rows: list[dict[str, Any]], control: list[dict[str, Any]] | None) -> list[str]:
     """A line's name and figures: of rows under the protocol, else of the older ones, marked; the control's are of the same kind."""
-    settings = PROTOCOL if PROTOCOL in by else next(iter(by))
-    beside = None if control is None else of_rows(control.get(settings, []))
-    return [marked(name, by[settings], older=settings != PROTOCOL), *cells(of_rows(by[settings]), beside)]
+    shown = preferred(rows)
+    settings = shown[0]["key"][-2]
+    beside = None if control is None else of_rows(row for row in control if row["key"][-2] == settings)
+    return [marked(name, shown, older=settings != PROTOCOL), *cells(of_rows(shown), beside)]
 
 
 def device_learning() -> str:
-    rows = by_settings("device_learning")
+    rows = by_rule("device_learning")
     forms = {
         ("float32", "none"): "float32",
         ("int16", "stochastic"): "int16",

@@ -22,6 +22,7 @@ NAMES = {
     "frozen": "**frozen hidden layers** (control)",
     "majority": "the largest class",
 }
+PROTOCOL = "protocol"
 STALE = "†"
 NOTE = f"{STALE} of a working tree that no commit has, or of settings that are not the benchmark's any more: to be run again."
 
@@ -46,6 +47,13 @@ def by_seed(values: Sequence[float | None]) -> dict[int, float | None]:
 def of_rows(rows: Iterable[Mapping[str, Any]]) -> dict[int, float | None]:
     """The results of rows whose key ends with the seed."""
     return {int(row["key"][-1]): row["accuracy"] for row in rows}
+
+
+def preferred(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of the rows of one rule those under the protocol, or the older ones where the protocol has fewer seeds yet."""
+    under = [row for row in rows if PROTOCOL in row["key"]]
+    older = [row for row in rows if PROTOCOL not in row["key"]]
+    return under if len(under) >= len(older) else older
 
 
 def with_note(table: str) -> str:
