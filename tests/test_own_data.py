@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from command_line import CommandLine
 from onnx import TensorProto, helper, numpy_helper
+from own_files import KINDS, tone, write_csv, write_pictures, write_sounds, write_wav
 
 from edgeff.cli import run
 from edgeff.cli.models import load_model
@@ -25,20 +28,6 @@ from edgeff.program.quantize import quantize
 from edgeff.tasks import Data
 from edgeff.tasks.own import own_data
 from edgeff.verify.engines import tflm
-
-KINDS = ("fault", "idle", "run")
-"""In the order of the alphabet, as classes are."""
-
-
-def write_csv(path: Path, *, seed: int = 0, count: int = 120, more: str = "") -> Path:
-    """Three kinds of a machine, told by two of three columns; ``machine`` names six of them."""
-    rng = np.random.default_rng(seed)
-    lines = ["pressure;temp;still;kind;machine"]
-    for index in range(count):
-        kind = index % 3
-        lines.append(f"{101300 + 25 * kind + rng.normal():.3f};{20 + rng.normal():.3f};7;{KINDS[kind]};m{index % 7}")
-    path.write_text("\n".join(lines) + "\n" + more, encoding="utf-8")
-    return path
 
 
 def load(path: Path, seed: int = 0, **choices: Any) -> Data:
@@ -162,6 +151,67 @@ def test_an_unknown_task_is_told_from_a_missing_file(cli: CommandLine, tmp_path:
     assert "option --data: got the registered task digits" in named.err
 
 
+def sounds(*changes: Callable[[Path], object]) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        home = write_sounds(folder / "sounds", each=3)
+        for change in changes:
+            change(home)
+        return home
+
+    return make
+
+
+def pictures(*changes: Callable[[Path], object]) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        home = write_pictures(folder / "pictures", each=3)
+        for change in changes:
+            change(home)
+        return home
+
+    return make
+
+
+def cut(name: str) -> Callable[[Path], object]:
+    """A change that leaves the first half of a file."""
+    return lambda home: (home / name).write_bytes((home / name).read_bytes()[: (home / name).stat().st_size // 2])
+
+
+RNG = np.random.default_rng(3)
+BAD_FOLDERS = {
+    "no folder in it": (lambda folder: folder, "got no folder in it; allowed: one folder for each class"),
+    "an empty class": (sounds(lambda home: (home / "none").mkdir()), "none: got no files"),
+    "one class alone": (sounds(lambda home: shutil.rmtree(home / "low")), "got one class, 'high'"),
+    "another rate": (sounds(lambda home: write_wav(home / "low" / "1.wav", tone(300, RNG), 16000)), "got 16000 Hz; allowed: 8000 Hz"),
+    "two channels": (sounds(lambda home: write_wav(home / "low" / "1.wav", tone(300, RNG), 8000, 2)), "got 2 channels; allowed: 1 channel"),
+    "a truncated recording": (sounds(cut("low/1.wav")), "of the 2,000 samples that it states"),
+    "an empty recording": (sounds(lambda home: write_wav(home / "low" / "1.wav", np.zeros(0, np.int16))), "got no samples"),
+    "clips too short": (sounds(), "got clips of 160 samples; allowed: at least one frame of 240 (30 ms)"),
+    "a truncated picture": (pictures(cut("left/1.png")), "allowed: a whole picture"),
+    "a picture that is a text": (pictures(lambda home: (home / "left" / "1.png").write_text("no")), "cannot identify image file"),
+    "an unknown suffix": (pictures(lambda home: (home / "left" / "a.txt").write_text("no")), "got the suffix '.txt'"),
+    "recordings beside pictures": (pictures(lambda home: write_wav(home / "left" / "a.wav", tone(300, RNG))), "beside pictures"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FOLDERS)
+def test_bad_folders_end_in_one_line_that_names_the_place(name: str, tmp_path: Path) -> None:
+    make, message = BAD_FOLDERS[name]
+    choices = {"seconds": "0.02"} if name == "clips too short" else {"seconds": "0.25"}
+    with pytest.raises(EdgeffError) as raised:
+        own_data(str(make(tmp_path)), choices).load()
+    assert message in str(raised.value)
+
+
+def test_recordings_are_converted_where_it_is_asked_for(tmp_path: Path) -> None:
+    home = write_sounds(tmp_path / "sounds", each=3)
+    stereo = np.stack([tone(300, RNG, 4000, 16000)] * 2, axis=1)
+    write_wav(home / "low" / "1.wav", stereo, 16000, 2)
+    data = load(home, seconds="0.25", convert="yes", rate="8000")
+    assert data.x_train.shape[1:] == (12, 10, 1)
+    assert data.metadata["features"]["rate"] == 8000
+    assert data.metadata["samples"] == 2000
+
+
 @pytest.fixture(scope="module")
 def sensor(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``sensor.csv`` and ``m.onnx``, trained on it for a few epochs from columns of unlike scale."""
@@ -185,6 +235,34 @@ def test_a_table_is_learned_and_the_model_knows_how_it_was_read(sensor: Path, cl
     again = load_model(sensor / "m8.onnx").network
     assert again.input_quant == REAL
     assert again.layers[0].params["mean"].tobytes() == first.params["mean"].tobytes()
+
+
+def test_new_data_are_predicted_and_evaluated_as_a_whole(sensor: Path, cli: CommandLine) -> None:
+    model = sensor / "m.onnx"
+    (sensor / "new.csv").write_text("temp;pressure;still\n23;101325;7\n20;101300.5;7\n", encoding="utf-8")  # no target, another order
+    said = cli.ok("predict", model, sensor / "new.csv", "--json").json
+    assert [entry["class"] for entry in said] == ["idle", "fault"]
+    assert np.isclose(sum(said[0]["scores"]), 1.0)
+    assert said[0]["score"] == max(said[0]["scores"])
+    later = write_csv(sensor / "later.csv", seed=5, count=30)
+    found = cli.ok("evaluate", model, later, "--json")
+    assert "all 30 samples test" in found.err
+    assert found.json["samples"] == sum(map(sum, found.json["confusion"])) == 30
+    assert [entry["name"] for entry in found.json["classes"]] == [*KINDS]
+    later.write_text(later.read_text(encoding="utf-8").replace("idle", "idel"), encoding="utf-8")
+    assert "got 'idel'; allowed: fault, idle, run" in cli("evaluate", model, later).err
+    (sensor / "new.csv").write_text("temp;still\n23;7\n", encoding="utf-8")
+    assert "got no column 'pressure'; allowed: the columns that the model reads" in cli("predict", model, sensor / "new.csv").err
+
+
+def test_a_model_that_says_one_class_of_everything_is_noted(sensor: Path, cli: CommandLine) -> None:
+    network = load_model(sensor / "m.onnx").network
+    last = network.trainable[-1]
+    still = replace(last, params={name: 0 * value for name, value in last.params.items()})
+    (sensor / "still.onnx").write_bytes(to_onnx(network.replacing({last.name: still})).SerializeToString())
+    noted = cli.ok("evaluate", sensor / "still.onnx", sensor / "sensor.csv")
+    assert "the model says fault of 100.0 % of the samples, which 33.3 % are: it tells nothing" in noted.err
+    assert "note" not in cli.ok("evaluate", sensor / "m.onnx", sensor / "sensor.csv").err
 
 
 def test_standardised_inputs_come_back_from_files_and_run_in_other_libraries(sensor: Path) -> None:

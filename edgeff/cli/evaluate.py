@@ -26,11 +26,12 @@ def command(model: str, task: str, split: str, engine: str, choices: Mapping[str
     The data are split by the seed of the model's training, so that test data stay unseen.
     """
     from edgeff.bench.metrics import measured
+    from edgeff.cli.classes import confusion, described, note_majority, print_classes
     from edgeff.cli.engines import outcome, runs_head
 
     loaded = load_model(model)
     item = find_task(task, choices, loaded)
-    data = load_task(item, split_seed(loaded, item, seed), loaded.network)
+    data = load_task(item, split_seed(loaded, item, seed), loaded.network, new=True)
     x, labels, files = (data.x_test, data.y_test, data.files_test) if split == "test" else (data.x_train, data.y_train, None)
     data.need("test" if split == "test" else "train")
     metric = item.metric
@@ -40,8 +41,15 @@ def command(model: str, task: str, split: str, engine: str, choices: Mapping[str
     value = right if metric == "accuracy" else measured(metric, loaded.network, x, result.outputs, labels, files)
     if runs_head(engine, loaded):
         print_note(f"{engine} supports only layers: it runs the head of this model instead of the probing of {loaded.rule}")
+    told = metric == "accuracy" and bool(data.classes)
+    matrix = confusion(result.best, labels, len(data.classes)) if told else None
+    if matrix is not None:
+        note_majority(matrix, data.classes)
     if as_json:
-        print_json({"task": task, "metric": metric, "value": value, "samples": len(x), "engine": engine})
+        by_class = {} if matrix is None else described(matrix, data.classes)
+        print_json({"task": task, "metric": metric, "value": value, "samples": len(x), "engine": engine} | by_class)
         return
     row = [task, split, engine, len(x), measure_text(metric, value)]
     print_table(["task", "split", "engine", "samples", "AUC" if metric == "auc" else metric], [row])
+    if matrix is not None:
+        print_classes(matrix, data.classes, f"{split} samples")

@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = {
     "import": "import_",
     "quantize": "quantize",
     "evaluate": "evaluate",
+    "predict": "predict",
     "attack": "attack",
     "early-exit": "early_exit",
     "export": "export",

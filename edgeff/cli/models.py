@@ -169,16 +169,22 @@ def split_seed(model: Model, task: Task, seed: int | None) -> int:
     return model.seed if seed is None else seed
 
 
-def load_task(task: Task, seed: int, network: Network | None = None, *, outputs: bool = True) -> Data:
+def load_task(task: Task, seed: int, network: Network | None = None, *, outputs: bool = True, new: bool = False) -> Data:
     """The data of a task, split by ``seed``, in the shape that ``network`` reads: flattened, or without axes of length 1, where need be.
 
-    Raises BadInput if the network does not fit them; without ``outputs`` only its input is compared.
+    With ``new``, own data other than those of the model's training test as a whole. Raises BadInput if the network does not fit them;
+    without ``outputs`` only its input is compared.
     """
     from math import prod
 
     from edgeff.networks import reproduces_input
+    from edgeff.tasks.own import OwnData
 
-    data = task.load(seed)
+    if new and isinstance(task, OwnData) and task.unseen:
+        data = task.whole()
+        print_note(f"{task.name} is not what the model was trained on: all {len(data.x_test):,} samples test")
+    else:
+        data = task.load(seed)
     if network is None:
         return data
     step = "choose a network that fits the task"

@@ -50,6 +50,7 @@ def command(
     """
     from edgeff.bench.metrics import measured
     from edgeff.bench.tuning_file import chosen_settings
+    from edgeff.cli.classes import confusion, described, note_majority, print_classes
     from edgeff.cli.models import find_task, for_training, load_task
     from edgeff.formats import conventions
     from edgeff.formats.onnx.writer import write_onnx
@@ -85,12 +86,19 @@ def command(
     with new_file(out) as path:
         write_onnx(model, path)
     size = canonical(model).parameters
+    told = metric == "accuracy" and len(given.x_test) > 0
+    matrix = confusion(trained.scores(given.x_test).argmax(axis=1), data.y_test, len(data.classes)) if told else None
+    if matrix is not None:
+        note_majority(matrix, data.classes)
     if as_json:
         result = {"task": task, "network": network, "rule": rule, "seed": seed, "epochs": settings.epochs}
         result |= {"lr": trained.run.settings.lr, "doubts": [*trained.doubts]}
+        result |= {} if matrix is None else described(matrix, data.classes)
         print_json(result | {"parameters": size, metric: measures, "history": [*trained.history], "model": str(out)})
         return
     row = [task, network, rule, settings.epochs, seed, size, *(measure_text(metric, value) for value in measures.values())]
     heads = ["task", "network", "rule", "epochs", "seed", "parameters", *(f"{name} {metric}" for name in measures)]
     print_table(heads, [row])
+    if matrix is not None:
+        print_classes(matrix, data.classes, "test samples")
     print_line(f"wrote {out}")

@@ -74,7 +74,14 @@ class OwnData(Task):
         return samples
 
     def load(self, seed: int = 0) -> Data:
-        samples, what = self.read(), str(self.path)
+        return self._data(self.read(), seed, whole=False)
+
+    def whole(self) -> Data:
+        """All samples as the test part: new data for a model that was trained on others."""
+        return self._data(self.read(), 0, whole=True)
+
+    def _data(self, samples: Samples, seed: int, *, whole: bool) -> Data:
+        what = str(self.path)
         labels = samples.labels
         if labels is None:
             raise BadInput(what, got="no labels", allowed="a label for each sample")
@@ -82,7 +89,12 @@ class OwnData(Task):
             step = "for classes: --data kind=class, or name another column: --data target=NAME"
             raise Unsupported(f"the target of {what}", got="numbers of many values", allowed="classes", next_step=step)
         y, classes = as_classes(labels, samples.classes, self.known.classes if self.known else (), what)
-        test = samples.test if samples.test is not None else split(y, samples.groups, len(y), self.options, seed, what)
+        if whole:
+            test = np.ones(len(y), bool)
+        elif samples.test is not None:
+            test = samples.test
+        else:
+            test = split(y, samples.groups, len(y), self.options, seed, what)
         if self.known is None:
             check_classes(y, test, classes, what)
             check_inputs(samples.x, test, samples.columns)
@@ -92,9 +104,10 @@ class OwnData(Task):
         if samples.recipe is not None:
             self.features, self.samples = samples.recipe, samples.clip
         x_train = samples.x[train]
+        part = samples.x if whole else x_train
         metadata: dict[str, Any] = {
             "inputs": samples.inputs,
-            "range": [float(x_train.min()), float(x_train.max())],
+            "range": [float(part.min()), float(part.max())],
             "split": _split_text(samples, test, self.options),
             "own": {
                 "path": str(self.path),
