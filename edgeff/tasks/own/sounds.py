@@ -123,6 +123,9 @@ def _with_soundfile(path: Path) -> tuple[Array, int]:
     except (RuntimeError, OSError, ValueError) as error:
         got = one_line(str(error), 120) or type(error).__name__
         raise BadInput(f"recording {path}", got=got, allowed="a sound file", next_step="record or copy it again, or remove it") from None
+    if not whole and len(samples) and not np.abs(samples).max() <= 1.0:
+        got = f"samples up to {np.abs(samples).max():g}"
+        raise BadInput(f"recording {path}", got=got, allowed="-1 to 1, full scale", next_step="scale it, or save it as 16-bit PCM")
     if not whole:
         samples = np.clip(np.rint(np.nan_to_num(samples) * 32768.0), -32768, 32767)
     return np.asarray(samples, np.int16), rate
