@@ -31,12 +31,14 @@ class Learner:
     shape or flat, or integers in those of the graph. A step's outputs are new arrays, so the state before it and after it never share
     memory.
 
-    Args: ``path``, the file ``t.onnx`` or ``t.tflite``; ``threads``, of the runtime (0: as many as it likes). Raises BadInput for a file
+    Args: ``path``, the file ``t.onnx`` or ``t.tflite``; ``threads``, of the runtime (0: as many as it likes); ``seed`` of the random bits
+    that a file exported with ``--noise input`` is fed. Raises BadInput for a file
     that is none of these, MissingTool without onnxruntime or ai-edge-litert.
     """
 
-    def __init__(self, path: str | PathLike[str], threads: int = 1) -> None:
+    def __init__(self, path: str | PathLike[str], threads: int = 1, seed: int = 0) -> None:
         file = Path(path)
+        self._random = np.random.default_rng(seed)
         self._runtime: _Runtime = _Litert(file, threads) if file.suffix == ".tflite" else _OnnxRuntime(file, threads)
         self.properties = self._runtime.properties
         self.pairs: Mapping[str, str] = self.properties["state"]
@@ -63,6 +65,8 @@ class Learner:
             if not 0 <= label < self._runtime.classes:
                 raise BadInput("label", got=label, allowed=f"0 to {self._runtime.classes - 1}")
             feed["label"] = np.array([label], np.int64)
+        for name, shape in self.properties["noise"].items():
+            feed[name] = self._random.integers(-128, 128, shape, np.int8)
         scores = self._runtime.learn(feed)
         return None if scores is None else scores[0]
 

@@ -210,6 +210,10 @@ CASES: dict[str, tuple[str, str]] = {
         "export plain.onnx --to onnx --with-training -o o.onnx",
         r"option --with-training: got a model without a known rule; allowed: .*",
     ),
+    "noise in C": (
+        "export float.onnx --to c --with-training --noise input -o o",
+        r"option --noise: got an export to c; allowed: --to onnx or --to tflite, --with-training",
+    ),
     "variables in ONNX": (
         "export float.onnx --to onnx --with-training --state ports -o o.onnx",
         r"option --state: got an export to onnx; allowed: --to tflite --with-training",

@@ -7,7 +7,7 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -15,18 +15,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from model_files import session
 
 from edgeff import registry
 from edgeff.cli import run
 from edgeff.errors import BadInput, EdgeffError, Unsupported
 from edgeff.formats import load
+from edgeff.formats.onnx.training import training_graphs
 from edgeff.formats.onnx.writer import write_onnx
 from edgeff.formats.tflite.schema import names_of, schema
 from edgeff.formats.tflite.training import training_file
 from edgeff.graphs import Learner
-from edgeff.ir import Network
+from edgeff.ir import Array, Network
 from edgeff.kernels.arithmetic import GOLDEN
 from edgeff.kernels.graph import arithmetic
+from edgeff.kernels.records import Step
+from edgeff.kernels.updates import FRACTION_I8, rounding_of
 from edgeff.networks import initialised, structure
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.interpreter import Interpreter
@@ -83,6 +87,11 @@ def assert_equal(deployment: Deployment, steps: int, process: Process) -> None:
     assert sum(row.differing for row in rows if "integers" in row.what) == 0
 
 
+def operators_of(content: bytes) -> set[str]:
+    model, names = schema.Model.GetRootAsModel(content, 0), names_of(schema.BuiltinOperator)
+    return {names[model.OperatorCodes(number).BuiltinCode()] for number in range(model.OperatorCodesLength())}
+
+
 # ------------------------------------------------------------------ equal to the twins
 
 
@@ -124,6 +133,47 @@ def test_a_changed_constant_of_the_generator_is_noticed(monkeypatch: pytest.Monk
     assert [row.ok for row in compared(deployment, 3, litert) if row.what.startswith("state")] == [False]
 
 
+@pytest.mark.parametrize("runtime", ["LiteRT", "ONNX Runtime"])
+def test_noise_as_an_input_equals_the_twins(runtime: str, litert: Process) -> None:
+    deployment = deployed(dense(), "pepita", "int8")
+    program, x = deployment.program, deployment.inputs(digits().x_train[:3])
+    twin = Interpreter(program)
+    steps = {call.outputs[0]: call.attrs["how"] for call in program.learn if call.kernel == "eff_dense_update_i8"}
+    learn: Callable[[Mapping[str, Array]], Mapping[str, Array]]
+    if runtime == "LiteRT":
+        content = training_file(program, noise="input")
+        assert "BITWISE_XOR" in operators_of(training_file(program)) - operators_of(content)
+        learn = partial(LitertStep(content, litert), "learn")
+    else:
+        runs = session(training_graphs(program, noise="input").learn)
+        names = [output.name for output in runs.get_outputs()]
+        learn = lambda given: dict(zip(names, runs.run(None, dict(given)), strict=True))  # noqa: E731
+    for step, sample in enumerate(x):
+        given: dict[str, Array] = {tensor.name: twin.tensor(tensor.name) for tensor in program.persistent}
+        given |= {"input": sample.reshape(1, 64), "label": np.array([step], np.int32 if runtime == "LiteRT" else np.int64)}
+        for name, how in steps.items():
+            assert isinstance(how, Step)
+            n_out, n_in = program.tensors[name].shape
+            added = rounding_of(n_out, n_in, how.key, np.array([step]), FRACTION_I8, 1)
+            given[f"{name}.noise"] = ((added >> (FRACTION_I8 - 8)) - 128).astype(np.int8)
+        outputs = learn(given)
+        twin.learn(sample, step)
+        for tensor in program.persistent:
+            assert np.array_equal(outputs[f"{tensor.name}.next"], twin.tensor(tensor.name))
+
+
+def test_a_learner_feeds_noise_by_its_seed(tmp_path: Path) -> None:
+    program = deployed(dense("64-10"), "bp", "int8").program
+    (tmp_path / "t.tflite").write_bytes(training_file(program, noise="input"))
+    weights = []
+    for seed in (1, 1, 2):
+        learner = Learner(tmp_path / "t.tflite", seed=seed)
+        learner.learn(digits().x_train[0], 3)
+        weights.append(learner.state["dense_1.weight"])
+    assert np.array_equal(weights[0], weights[1])
+    assert not np.array_equal(weights[0], weights[2])
+
+
 # ------------------------------------------------------------------ the file
 
 
@@ -132,9 +182,8 @@ def test_the_file_has_signatures_and_plain_operators() -> None:
     program = deployment.program
     content = training_file(program, deployment.settings)
     assert training_file(program, deployment.settings) == content
-    model, names = schema.Model.GetRootAsModel(content, 0), names_of(schema.BuiltinOperator)
-    every = {names[model.OperatorCodes(number).BuiltinCode()] for number in range(model.OperatorCodesLength())}
-    assert not {"CUSTOM", "IF", "WHILE", "CALL"} & every
+    assert not {"CUSTOM", "IF", "WHILE", "CALL"} & operators_of(content)
+    model = schema.Model.GetRootAsModel(content, 0)
     signatures = [model.SignatureDefs(number) for number in range(model.SignatureDefsLength())]
     subgraphs = {signature.SignatureKey().decode(): signature.SubgraphIndex() for signature in signatures}
     assert subgraphs == {"infer": 0, "learn": 1, "train": 1, "save": 2, "restore": 3}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -17,12 +17,15 @@ from edgeff.cli.version import version
 from edgeff.errors import BadInput
 
 if TYPE_CHECKING:
+    from edgeff.formats.tflite.training import State
+    from edgeff.formats.training import Noise
     from edgeff.ir import Array
     from edgeff.program.deploy import Deployment
     from edgeff.program.lower import Replay
 
 FORMATS = ("onnx", "tflite", "c")
 STATES = ("variables", "ports")
+NOISES = ("inside", "input")
 EXAMPLE_SAMPLES = 4
 
 
@@ -45,6 +48,11 @@ class Formats(NamedTuple):
     type=OneOf("state", STATES),
     help="Where TFLite with training keeps what it learns: in its variables, or in inputs and outputs. [default: variables]",
 )
+@click.option(
+    "--noise",
+    type=OneOf("noise", NOISES),
+    help="Where the random bits of stochastic rounding in a graph come from: a generator in it, or inputs. [default: inside]",
+)
 @click.option("--prefix", help="The prefix of C names, so that several models share a firmware: wake_ gives wake_init. [default: eff_]")
 @click.option("--board", help="Refuse C that does not fit this board; see `edgeff list boards`.")
 @tail
@@ -60,7 +68,8 @@ def command(
     form: str,
     with_training: bool,
     rule: str | None,
-    state: Literal["variables", "ports"] | None,
+    state: State | None,
+    noise: Noise | None,
     prefix: str | None,
     board: str | None,
     train_layers: str,
@@ -78,6 +87,9 @@ def command(
     """Write a model as ONNX, TFLite or C99."""
     if state and not (with_training and form == "tflite"):
         raise BadInput("option --state", got=f"an export to {form}", allowed="--to tflite --with-training")
+    if noise and (form == "c" or not with_training):
+        allowed = "--to onnx or --to tflite, --with-training"
+        raise BadInput("option --noise", got=f"an export to {form}", allowed=allowed)
     formats = Formats(numeric, train_layers, tail_numeric, replay)
     if form == "c":
         check_output_folder(out)
@@ -92,9 +104,9 @@ def command(
         learns = rule_of(_rule(loaded, True, rule), train_layers, loaded.network)
         deployment = _deployment(loaded, learns, formats, calibrate, choices, features, changes, seed)
         if form == "onnx":
-            _onnx_step(deployment, out, as_json)
+            _onnx_step(deployment, noise or "inside", out, as_json)
         else:
-            _tflite_step(deployment, state or "variables", out, as_json)
+            _tflite_step(deployment, state or "variables", noise or "inside", out, as_json)
         return
     options = {
         "--rule": rule,
@@ -152,10 +164,10 @@ def _deployment(
     )
 
 
-def _onnx_step(deployment: Deployment, out: Path, as_json: bool) -> None:
+def _onnx_step(deployment: Deployment, noise: Noise, out: Path, as_json: bool) -> None:
     from edgeff.formats.onnx.training import infer_path, training_graphs, write_model
 
-    graphs, beside = training_graphs(deployment.program, deployment.settings), infer_path(out)
+    graphs, beside = training_graphs(deployment.program, deployment.settings, noise), infer_path(out)
     with new_file(out) as learn, new_file(beside) as infer:
         write_model(graphs.learn, learn)
         write_model(graphs.infer, infer)
@@ -166,12 +178,12 @@ def _onnx_step(deployment: Deployment, out: Path, as_json: bool) -> None:
     _done(result | sizes, line, as_json)
 
 
-def _tflite_step(deployment: Deployment, state: Literal["variables", "ports"], out: Path, as_json: bool) -> None:
+def _tflite_step(deployment: Deployment, state: State, noise: Noise, out: Path, as_json: bool) -> None:
     from edgeff.formats.files import write_file
     from edgeff.formats.tflite.training import training_file
 
     with new_file(out) as path:
-        write_file(path, training_file(deployment.program, deployment.settings, state))
+        write_file(path, training_file(deployment.program, deployment.settings, state, noise))
     rule, numeric, size = deployment.program.rule, deployment.program.numeric, out.stat().st_size
     result = {"to": "tflite", "path": str(out), "rule": rule, "numeric": numeric, "state": state, "bytes": size}
     where = "in its variables" if state == "variables" else "in its inputs and outputs"

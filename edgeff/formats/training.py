@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from edgeff.registry import kernels
 NEXT = ".next"
 """What the name of a tensor's value after the step ends in."""
 SCORES, LABEL = "scores", "label"
+Noise = Literal["inside", "input"]
+"""Where the random bits of stochastic rounding come from: from the generator in the graph, or from inputs."""
 
 
 class Output(NamedTuple):
@@ -47,9 +49,9 @@ class StepGraph:
 class _Translation:
     """A line under translation: the nodes, and the present value of each tensor, flat and as wide as the forms compute."""
 
-    def __init__(self, program: Program, expansions: Expansions | None) -> None:
+    def __init__(self, program: Program, expansions: Expansions | None, noise: Noise = "inside") -> None:
         self.program = program
-        self.nodes = NodeList(expansions)
+        self.nodes = NodeList(expansions, noise=noise == "input")
         self.values: dict[str, Operand] = {}
         self._computed: dict[Any, list[Operand]] = {}
 
@@ -100,9 +102,13 @@ class _Translation:
         return any(new)
 
 
-def learn_graph(program: Program, label: str, expansions: Expansions | None = None) -> StepGraph:
-    """The learning step; ``label`` is the dtype of the label. Its outputs hold the scores before it, where the step computes those."""
-    step, inputs = _Translation(program, expansions), {}
+def learn_graph(program: Program, label: str, noise: Noise, expansions: Expansions | None = None) -> StepGraph:
+    """The learning step; ``label`` is the dtype of the label. Its outputs hold the scores before it, where the step computes those.
+
+    With ``noise="input"`` there is an input ``<weight>.noise`` (int8, uniform over all 256 numbers) for each weight that is rounded at
+    random; other draws, of labels and directions, stay inside.
+    """
+    step, inputs = _Translation(program, expansions, noise), {}
     for name in program.lines["learn"].arguments:
         tensor = program.tensors[name]
         if tensor.role == "label":
@@ -116,6 +122,7 @@ def learn_graph(program: Program, label: str, expansions: Expansions | None = No
     after, step.values = step.values, before
     outputs = {} if step.infer() else {SCORES: step.scores()}
     step.values = after
+    inputs |= step.nodes.noise or {}
     return StepGraph(step.nodes, inputs, state, outputs, {tensor.name: step.output(tensor) for tensor in program.persistent})
 
 
@@ -159,6 +166,7 @@ def properties(program: Program, settings: Any, graph: StepGraph) -> Mapping[str
         "seed": program.seed,
         "settings": asdict(settings) if is_dataclass(settings) and not isinstance(settings, type) else {},
         "state": {name: name + NEXT for name in graph.state},
+        "noise": {name: list(operand.shape) for name, operand in (graph.nodes.noise or {}).items()},
         "input": _quantisation(program.tensors[program.input]),
         "scores": _quantisation(program.tensors[program.output]),
     }

@@ -19,7 +19,7 @@ from onnx import helper
 from edgeff.formats.files import write_file
 from edgeff.formats.onnx.nodes_model import nodes_model
 from edgeff.formats.onnx.words import WORDS
-from edgeff.formats.training import NEXT, StepGraph, check_learns, infer_graph, initial, learn_graph, properties
+from edgeff.formats.training import NEXT, Noise, StepGraph, check_learns, infer_graph, initial, learn_graph, properties
 from edgeff.ir import Program
 
 
@@ -31,14 +31,14 @@ class TrainingGraphs:
     infer: onnx.ModelProto
 
 
-def training_graphs(program: Program, settings: Any = None) -> TrainingGraphs:
+def training_graphs(program: Program, settings: Any = None, noise: Noise = "inside") -> TrainingGraphs:
     """The two models of ``program``.
 
-    ``settings``, a record of the rule's settings, are told in the metadata. Raises BadInput for a program that does not learn, Unsupported
-    for one with kernels that have no graph form.
+    ``settings``, a record of the rule's settings, are told in the metadata. ``noise``: as ``learn_graph`` takes it.
+    Raises BadInput for a program that does not learn, Unsupported for one with kernels that have no graph form.
     """
     check_learns(program)
-    learn, infer = learn_graph(program, "int64", WORDS), infer_graph(program, WORDS)
+    learn, infer = learn_graph(program, "int64", noise, WORDS), infer_graph(program, WORDS)
     model = _model(f"{program.rule} step", program, learn, {"graph": "learn", **properties(program, settings, learn)})
     bindings = model.training_info.add().update_binding
     for name in learn.state:

@@ -18,20 +18,20 @@ from typing import Any, Literal
 from edgeff.formats.tflite import TRAINING_NAME
 from edgeff.formats.tflite.container import Container, Subgraph
 from edgeff.formats.tflite.nodes_subgraph import NodesSubgraph
-from edgeff.formats.training import NEXT, SCORES, StepGraph, check_learns, infer_graph, initial, learn_graph, properties
+from edgeff.formats.training import NEXT, SCORES, Noise, StepGraph, check_learns, infer_graph, initial, learn_graph, properties
 from edgeff.ir import Program, Tensor
 
 State = Literal["variables", "ports"]
 
 
-def training_file(program: Program, settings: Any = None, state: State = "variables") -> bytes:
+def training_file(program: Program, settings: Any = None, state: State = "variables", noise: Noise = "inside") -> bytes:
     """The file of ``program``; the same program gives the same bytes.
 
-    ``settings``, a record of the rule's settings, are told in the metadata. Raises BadInput for a program that does not learn, Unsupported
-    for one with kernels that have no graph form.
+    ``settings``, a record of the rule's settings, are told in the metadata. ``noise``: as ``learn_graph`` takes it.
+    Raises BadInput for a program that does not learn, Unsupported for one with kernels that have no graph form.
     """
     check_learns(program)
-    learn, infer = learn_graph(program, "int32"), infer_graph(program)
+    learn, infer = learn_graph(program, "int32", noise), infer_graph(program)
     file = Container(f"edgeff: {program.rule} learns {program.name}")
     (_with_variables if state == "variables" else _with_ports)(file, program, learn, infer)
     told = {"holds": state, **properties(program, settings, learn)}

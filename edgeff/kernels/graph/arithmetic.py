@@ -101,9 +101,17 @@ def rounding_of(n_out: int, n_in: int, step: Operand, fraction: int, how: Step) 
     """What is added before the shift by ``fraction``, (n_out, n_in): eight random bits, centred, or one half."""
     if not how.stochastic:
         return step.nodes.constant(np.int64(1 << (fraction - 1)))
+    noise = step.nodes.fed_noise(n_out, n_in)
+    return (_bytes(n_out, n_in, step, how.key) if noise is None else noise.cast("int64") + 128) * (1 << (fraction - 8)) + (
+        1 << (fraction - 9)
+    )
+
+
+def _bytes(n_out: int, n_in: int, step: Operand, key: int) -> Operand:
+    """Eight random bits for each element, int64 (n_out, n_in)."""
     per_row = -(-n_in // 4)
-    words = draws(step_key(how.key, step), step.nodes.counter(n_out * per_row)).reshape(n_out, per_row)
-    return bits(words, 8, n_in) * (1 << (fraction - 8)) + (1 << (fraction - 9))
+    words = draws(step_key(key, step), step.nodes.counter(n_out * per_row)).reshape(n_out, per_row)
+    return bits(words, 8, n_in)
 
 
 def gain_of(delta: Operand, multiplier: int, shift: int, rate: Operand, limit: int) -> Operand:

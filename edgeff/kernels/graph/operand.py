@@ -37,12 +37,15 @@ class GraphNode:
 
 
 class NodeList:
-    """The nodes and constants made so far. ``place`` is where the next ones belong: what their names begin with. ``limits`` are the least
-    and the greatest value of operands by name, as far as the kernels that read them state these.
+    """The nodes and constants made so far. ``place`` is where the next ones belong: what their names begin with.
+
+    ``limits`` are the least and the greatest value of operands by name, as far as the kernels that read them state these. ``noise`` are the
+    operands that random bits are fed by, in place of those that the graph draws; None where it draws them.
     """
 
-    def __init__(self, expansions: Expansions | None = None) -> None:
+    def __init__(self, expansions: Expansions | None = None, *, noise: bool = False) -> None:
         self.nodes: list[GraphNode] = []
+        self.noise: dict[str, Operand] | None = {} if noise else None
         self.limits: dict[str, tuple[int, int]] = {}
         self._expansions = expansions or {}
         self.constants: dict[str, Array] = {}
@@ -53,6 +56,15 @@ class NodeList:
     def named(self, name: str, dtype: str, shape: Sequence[int]) -> Operand:
         """An operand that is fed: an input of the graph."""
         return Operand(self, name, dtype, tuple(shape))
+
+    def fed_noise(self, *shape: int) -> Operand | None:
+        """int8 numbers that are fed to the present place, uniform over all 256; None where the graph draws its own."""
+        if self.noise is None:
+            return None
+        again = sum(name.startswith(f"{self.place}.noise") for name in self.noise)
+        name = f"{self.place}.noise" + (f"_{again + 1}" if again else "")
+        self.noise[name] = self.named(name, "int8", shape)
+        return self.noise[name]
 
     def constant(self, values: Array | np.generic | float, dtype: str | None = None) -> Operand:
         """A constant; equal ones are one initialiser."""
