@@ -25,6 +25,7 @@ from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.interpreter import Interpreter
 from edgeff.rules import Run, mono_forward
 from edgeff.rules._blocks import lower_backward, whole_blocks
+from edgeff.rules.local_heads import headed_blocks
 from edgeff.rules.mono_forward import MonoForwardSettings, at_most
 from edgeff.rules.words.pooled import PoolGrid
 from edgeff.verify import BOARDS
@@ -147,6 +148,38 @@ def test_int8_steps_are_the_same_on_twin_host_and_core(name: str, master: int, b
     executions(learner(name, "int8", master), 10, boards)
 
 
+@functools.cache
+def alone(name: str, numeric: Numeric, block: int) -> Deployment:
+    """The network of ``learner`` as it stands, with one block that learns."""
+    changes = {"lr": 0.01 if numeric == "float32" else 0.05, "block": block}
+    return deploy(learner(name, numeric).network, rule="mono_forward", changes=changes, seed=3)
+
+
+@pytest.mark.parametrize("numeric", ["float32", "int8"])
+@pytest.mark.parametrize("name", ["separable", "residual", "plain"])
+def test_a_block_alone_learns_what_it_learns_among_the_others(name: str, numeric: Numeric) -> None:
+    """In the first step, to the bit; the program of a block changes nothing else, and the blocks together change all."""
+    together, changed = after(learner(name, numeric), 1), set[str]()
+    for block in range(1, len(headed_blocks(learner(name).network)[0]) + 1):
+        own = after(alone(name, numeric, block), 1)
+        changed |= own.keys()
+        assert {key: together[key] for key in own} == own
+        names = {layer.name for layer in headed_blocks(learner(name).network)[0][block - 1].layers}
+        assert {key.partition(".")[0] for key in own} - {"rate"} <= names
+    assert changed == together.keys()
+
+
+@pytest.mark.parametrize(("block", "boards"), [(1, BOARDS[:1]), (2, ())])
+def test_a_block_alone_is_the_same_on_twin_host_and_core(block: int, boards: tuple[str, ...]) -> None:
+    assert "eff_pooled_separable_i8" in [call.kernel for call in alone("separable", "int8", block).program.learn]
+    executions(alone("separable", "int8", block), 10, boards)
+
+
+def test_a_block_that_the_network_does_not_have_is_refused() -> None:
+    with pytest.raises(BadInput, match="setting block: got 3; allowed: 0 to 2, the network's blocks"):
+        alone("separable", "float32", 3)
+
+
 def test_a_master_keeps_what_a_step_of_its_weight_rounds_off() -> None:
     """Rounded to nearest, a change of a fifth of a step is lost in 8 bits; in 16 it adds up to two steps in ten."""
     item, step = registry.kernels["eff_pooled_update_i8"], Step(multiplier=2**30, shift=0, stochastic=0, key=0)
@@ -212,5 +245,5 @@ def test_a_head_averages_to_two_by_two_and_leaves_nothing_out(shape: tuple[int, 
     assert at_most((2, 2, 5), 2) is None
     with pytest.raises(BadInput, match="setting master: got 12; allowed: 8, 16"):
         MonoForwardSettings(master=12)
-    with pytest.raises(BadInput, match="setting pool: got 0; allowed: 1 to 10000"):
-        MonoForwardSettings(pool=0)
+    with pytest.raises(BadInput, match=r"setting pool: got \(2, 0\); allowed: 1 to 10000 each, at least one"):
+        MonoForwardSettings(pool=(2, 0))

@@ -7,8 +7,8 @@ such. Any other block takes the general way (``edgeff.rules._blocks``): the resu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from edgeff.ir import Call, Layer, Network
 from edgeff.kernels.activation import NONE, RELU
@@ -21,7 +21,7 @@ from edgeff.ops.depthwise_conv2d import DepthwiseConv2d
 from edgeff.ops.global_average_pool import GlobalAveragePool
 from edgeff.ops.reshape import Reshape
 from edgeff.rules._blocks import Block, Passes, lower_backward
-from edgeff.rules._building import RuleBuilder
+from edgeff.rules._building import Pooling, RuleBuilder
 
 
 @dataclass(frozen=True)
@@ -37,36 +37,39 @@ class Branch:
 class PooledBlock:
     """A block as the kernels take it.
 
-    ``head`` reads ``averages``, made by windows of size ``pool`` from the map ``top``, the sum of ``branches``.
+    ``head`` reads the averages that ``pool`` makes by windows of ``size`` from the map ``top``, the sum of ``branches``; ``reshapes``
+    lie between.
     """
 
     head: Layer
-    averages: str
+    reshapes: tuple[Layer, ...]
+    pool: Layer
+    size: tuple[int, int]
     top: Layer
-    pool: tuple[int, int]
     branches: tuple[Branch, ...]
 
 
 def pooled_block(network: Network, block: Block) -> PooledBlock | None:
     """``block`` as a pooled one, None if it is none."""
     layers = {layer.name: layer for layer in block.layers}
-    head, below = block.end, layers.get(block.end.inputs[0])
+    head, below, reshapes = block.end, layers.get(block.end.inputs[0]), list[Layer]()
     while below is not None and isinstance(below.op, Reshape) and _alone(network, below):
+        reshapes.insert(0, below)
         below = layers.get(below.inputs[0])
     if below is None or not _alone(network, below):
         return None
     top = layers.get(below.inputs[0])
     if top is None or len(top.shape) != 3 or kind(top).function not in (NONE, RELU):
         return None
-    pool = _windows(below, top)
+    size = _windows(below, top)
     summands = [layers.get(name) for name in top.inputs] if isinstance(top.op, Add) else [top]
     learning = block.learning
     branches = [_branch(network, layers, learning, layer, top) for layer in summands if layer is not None]
     found = tuple(branch for branch in branches if branch is not None)
     covered = {layer.name for branch in found for layer in (branch.last, branch.first, branch.stem) if layer is not None}
-    if pool is None or len(found) != len(branches) or covered != {layer.name for layer in block.layers if layer.trainable} - {head.name}:
+    if size is None or len(found) != len(branches) or covered != {layer.name for layer in block.layers if layer.trainable} - {head.name}:
         return None
-    return PooledBlock(head, head.inputs[0], top, pool, found)
+    return PooledBlock(head, tuple(reshapes), below, size, top, found)
 
 
 def _alone(network: Network, layer: Layer) -> bool:
@@ -121,11 +124,17 @@ def lower_pooled(build: RuleBuilder, block: Block, passes: Passes, ends: Sequenc
     if build.numeric == "int8":
         with build.drafting() as draft:
             lower_backward(build, block, passes, ends)
-    averages, top = values[pooled.averages], pooled.top
+    top = pooled.top
+    pooling = build.pooling(values[top.name], pooled.size, draft, gated=kind(top).function is RELU)
+    _learn(build, pooled, values, error, pooling)
+
+
+def _learn(build: RuleBuilder, pooled: PooledBlock, values: Mapping[str, Value], error: Value, pooling: Pooling) -> None:
+    """Emits the way back from the head's error and the updates."""
+    averages = values[pooled.head.inputs[0]]
     build.gate(error, values[pooled.head.name], pooled.head)
     (g,) = build.input_gradients(pooled.head, error, averages)
     build.head_update(pooled.head, error, averages)
-    pooling = build.pooling(values[top.name], pooled.pool, draft, gated=kind(top).function is RELU)
     build.shares(g, pooling)
     for branch in pooled.branches:
         if branch.first is None:
@@ -133,3 +142,42 @@ def lower_pooled(build: RuleBuilder, block: Block, passes: Passes, ends: Sequenc
         else:
             x, image = values[branch.first.inputs[0]], values[branch.stem.inputs[0]] if branch.stem else None
             build.pooled_pair_update(branch.first, branch.last, g, x, pooling, branch.stem, image)
+
+
+def lower_alone(build: RuleBuilder, block: Block, x: Mapping[str, Value], error: Callable[[Block, Passes], Sequence[Value]]) -> None:
+    """Emits a block from the values ``x`` before it and its learning, when no other block follows: its map need not be kept.
+
+    ``error(block, passes)`` emits d loss / d its end. int8 with a depthwise and a pointwise convolution: the map is not made.
+    """
+    pooled = pooled_block(build.network, block) if build.numeric == "int8" else None
+    values = dict(x)
+    if pooled is None or not _separable(pooled):
+        for layer in block.layers:
+            values[layer.name] = build.forward(layer, *(values[name] for name in layer.inputs))
+        lower_pooled(build, block, [values], error(block, [values]))
+        return
+    (branch,) = pooled.branches
+    with build.drafting() as draft:
+        whole = dict(x)
+        for layer in block.layers:
+            whole[layer.name] = build.forward(layer, *(whole[name] for name in layer.inputs))
+        lower_backward(build, block, [whole], error(block, [whole]))
+    if branch.stem is not None:
+        values[branch.stem.name] = build.forward(branch.stem, values[branch.stem.inputs[0]])
+    first = branch.first or branch.last
+    averages, pooling = build.separable(first, branch.last, values[first.inputs[0]], pooled.pool, pooled.size)
+    values[pooled.pool.name] = averages
+    for layer in (*pooled.reshapes, pooled.head):
+        values[layer.name] = build.forward(layer, values[layer.inputs[0]])
+    (end,) = error(block, [values])
+    _learn(build, pooled, values, end, replace(pooling, draft=tuple(draft)))
+
+
+def _separable(pooled: PooledBlock) -> bool:
+    """Whether the block's map comes from a depthwise convolution and a pointwise one with a bias."""
+    if len(pooled.branches) != 1 or isinstance(pooled.top.op, Add):
+        return False
+    first, last = pooled.branches[0].first, pooled.branches[0].last
+    op = last.op
+    point = isinstance(op, Conv2d) and op.window == op.stride == (1, 1) and op.pads == (0, 0, 0, 0)
+    return first is not None and isinstance(first.op, DepthwiseConv2d) and point and "bias" in last.params

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
@@ -11,29 +11,34 @@ from typing import Any
 import numpy as np
 
 from edgeff.errors import BadInput
-from edgeff.ir import Layer, Network
+from edgeff.ir import Array, Layer, Network
 from edgeff.ops.average_pool2d import AveragePool2d
-from edgeff.rules import Settings, register
-from edgeff.rules._blocks import lower_blocks, require_classes, whole_blocks
+from edgeff.rules import Gradients, Run, Settings, register
+from edgeff.rules._blocks import Block, lower_blocks, require_classes, whole_blocks
 from edgeff.rules._building import RuleBuilder
-from edgeff.rules._pooled import lower_pooled
+from edgeff.rules._pooled import lower_alone, lower_pooled
 from edgeff.rules.local_heads import LocalHeads, head_error, headed_blocks, local_head
 
 
 @dataclass(frozen=True)
 class MonoForwardSettings(Settings):
-    """``pool``: the most windows on a side to which a head averages an image.
+    """``pool``: the most windows on a side to which a head averages an image, of one block after the other; the last number stands for
+    all further ones.
 
-    ``master`` (int8): the bits of a weight while it learns, 8 or 16; inference reads 8 of them.
+    ``block``: the only block that learns, counted from 1; 0 for all together. ``master`` (int8): the bits of a weight while it learns, 8 or
+    16; inference reads 8 of them.
     """
 
-    pool: int = 2
+    pool: tuple[int, ...] = (2,)
+    block: int = 0
     master: int = 8
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 1 <= self.pool <= 10_000:
-            raise BadInput("setting pool", got=self.pool, allowed="1 to 10000")
+        if not self.pool or not all(1 <= size <= 10_000 for size in self.pool):
+            raise BadInput("setting pool", got=self.pool, allowed="1 to 10000 each, at least one")
+        if not 0 <= self.block <= 10_000:
+            raise BadInput("setting block", got=self.block, allowed="0 to 10000")
         if self.master not in (8, 16):
             raise BadInput("setting master", got=self.master, allowed="8, 16")
 
@@ -67,13 +72,50 @@ class MonoForward(LocalHeads):
         for layer in network:
             layers.append(layer)
             if layer.name in ends:
-                layers += local_head(layer, classes or prod(network.layers[-1].shape), at_most(layer.shape, settings.pool), rng)
+                pool = at_most(layer.shape, settings.pool[min(ends.index(layer.name), len(settings.pool) - 1)])
+                layers += local_head(layer, classes or prod(network.layers[-1].shape), pool, rng)
         return replace(network, layers=tuple(layers))
 
+    def step(self, run: Run, x: Array, t: Array) -> Gradients:
+        """The directions of all blocks, or of the one that learns."""
+        gradients = super().step(run, x, t)
+        if not run.settings.block:
+            return gradients
+        names = {layer.name for layer in only_block(headed_blocks(run.network)[0], run.settings.block).layers}
+        return {name: direction for name, direction in gradients.items() if name in names}
+
     def lower(self, build: RuleBuilder) -> None:
-        """Block by block its activations and its head's error from the old weights, then the way back and the updates."""
+        """Block by block its activations and its head's error from the old weights, then the way back and the updates.
+
+        If one block learns alone, no head before it and nothing after it is computed.
+        """
         parts, layers = headed_blocks(build.network)
-        lower_blocks(build, layers, parts, partial(head_error, build), backward=lower_pooled)
+        error = partial(head_error, build)
+        if not build.settings.block:
+            lower_blocks(build, layers, parts, error, backward=lower_pooled)
+            return
+        block = only_block(parts, build.settings.block)
+        inside = {layer.name for layer in block.layers}
+        read = {name for layer in block.layers for name in layer.inputs} - inside
+        values = build.run(build.x, _leading_to(build.network.upstream.layers, read))
+        lower_alone(build, block, values, error)
+
+
+def only_block(parts: Sequence[Block], number: int) -> Block:
+    """The block with a number, from 1. Raises BadInput for a number that is too large."""
+    if number > len(parts):
+        raise BadInput("setting block", got=number, allowed=f"0 to {len(parts)}, the network's blocks")
+    return parts[number - 1]
+
+
+def _leading_to(layers: Sequence[Layer], names: set[str]) -> list[Layer]:
+    """Those of ``layers`` on which the layers called ``names`` depend, with these."""
+    wanted, found = set(names), list[Layer]()
+    for layer in reversed(layers):
+        if layer.name in wanted:
+            wanted.update(layer.inputs)
+            found.insert(0, layer)
+    return found
 
 
 def at_most(shape: tuple[int, ...], pool: int) -> AveragePool2d | None:

@@ -21,7 +21,7 @@ from edgeff.ops.window import Convolution
 from edgeff.program.lower.builder import Lines
 from edgeff.rules._building import Pooling
 from edgeff.rules.words.pooled import PoolGrid, window_counts
-from edgeff.rules.words.pooled_i8 import Hidden, Stem, Through
+from edgeff.rules.words.pooled_i8 import Hidden, Stage, Stem, Through
 
 Attrs = dict[str, Attr | Parameters]
 FINE = 16
@@ -94,13 +94,7 @@ class Pooled(Lines):
 
         With ``stem``, a convolution over ``image`` whose output x is, its parameters too; x is lost.
         """
-        one, two = record(first, Convolution).geometry(first, x.shape), record(second, Convolution).geometry(second, first.shape)
-        attrs: Attrs = {"depthwise": int(kind(first).channelwise), **self._grid(pooling)}
-        for axis in "hw":
-            attrs |= {f"in_{axis}": one[f"in_{axis}"], f"mid_{axis}": one[f"out_{axis}"], f"out_{axis}": two[f"out_{axis}"]}
-            for name in ("k", "stride", "pad"):
-                attrs |= {f"{name}_{axis}": one[f"{name}_{axis}"], f"then_{name}_{axis}": two[f"{name}_{axis}"]}
-        attrs |= {"in_c": one["in_c"], "mid_c": one["out_c"], "out_c": two["out_c"]}
+        attrs = self._pair(first, second, x) | self._grid(pooling)
         if g.dtype == "float32":
             self._pair_f32(first, second, g, x, pooling, stem, attrs)
             if stem is not None and image is not None:
@@ -120,44 +114,65 @@ class Pooled(Lines):
             attrs["through"] = kind(stem).function.code
             self.call("eff_pooled_pair_backward_f32", [*written, x], [pooling.y, g, self.rate], attrs, first, "update")
 
+    def separable(self, first: Layer, second: Layer, x: Value, pool: Layer, size: tuple[int, int]) -> tuple[Value, Pooling]:
+        """The averages of a depthwise convolution over x and a pointwise one, whose output is not kept; and the pooling with its bits."""
+        attrs: Attrs = {"pool_h": size[0], "pool_w": size[1], "gated": int(kind(second).function.clamps)}
+        attrs |= self._pair(first, second, x)
+        attrs |= {"stage": self._stage(first, x), "out_stage": self._stage(second, _made(first)), "a_zero": x.zero_point}
+        y = self.activation(pool.name, pool.shape, quant=pool.quant["output"], layer=pool.name)
+        mask = self.activation("mask", ((prod(second.shape) + 7) // 8,), dtype="int8")
+        sums = self.activation("sums", pool.shape, dtype="int32", layer=pool.name)
+        row = self.activation("row", first.shape[-1:], dtype="int8", layer=first.name)
+        read = [x, self.weight(first), self._bias(first), self.weight(second), self._bias(second)]
+        self.call("eff_pooled_separable_i8", [mask, y, sums, row], read, attrs, first)
+        return y, Pooling(replace(mask, shape=second.shape), *size, gated=bool(attrs["gated"]))
+
+    def _stage(self, layer: Layer, x: Value) -> Stage:
+        """The output stage of a convolution over x."""
+        y = _made(layer)
+        real = x.scale * layer.quant["weight"].scale[0] / y.scale
+        multiplier, shift = self.fixed_point(real, f"requantisation of layer {layer.name!r}")
+        ends = {name: int(end) for name, end in self.ends(layer, y).items()}
+        return Stage(multiplier=multiplier, shift=shift, y_zero=y.zero_point, **ends)
+
+    @staticmethod
+    def _pair(first: Layer, second: Layer, x: Value) -> Attrs:
+        one, two = record(first, Convolution).geometry(first, x.shape), record(second, Convolution).geometry(second, first.shape)
+        attrs: Attrs = {"depthwise": int(kind(first).channelwise)}
+        for axis in "hw":
+            attrs |= {f"in_{axis}": one[f"in_{axis}"], f"mid_{axis}": one[f"out_{axis}"], f"out_{axis}": two[f"out_{axis}"]}
+            for name in ("k", "stride", "pad"):
+                attrs |= {f"{name}_{axis}": one[f"{name}_{axis}"], f"then_{name}_{axis}": two[f"{name}_{axis}"]}
+        return attrs | {"in_c": one["in_c"], "mid_c": one["out_c"], "out_c": two["out_c"]}
+
     def _pair_i8(
         self, first: Layer, second: Layer, g: Value, x: Value, pooling: Pooling, stem: Layer | None, image: Value | None, attrs: Attrs
     ) -> None:
         lower, upper = self._of(pooling, first), self._of(pooling, second)
-        multiplier, shift = self.fixed_point(
-            x.scale * first.quant["weight"].scale[0] / first.quant["output"].scale[0], f"requantisation of layer {first.name!r}"
-        )
-        middle = Value(first.name, first.shape, "int8", first.quant["output"].scale[0], first.quant["output"].zero_point)
-        ends = {name: int(end) for name, end in self.ends(first, middle).items()}
-        hidden = Hidden(
-            multiplier=multiplier,
-            shift=shift,
-            y_zero=middle.zero_point,
-            **ends,
-            pre_shift=int(upper["pre_shift"]),
-            e_multiplier=upper["gradient"].multiplier,
-            e_shift=upper["gradient"].shift,
-            gated=int(kind(first).function.clamps),
-        )
-        attrs |= {"hidden": hidden, "w_how": lower["how"], "v_how": upper["how"], "b_how": lower["bias"], "fine": int(self._fine)}
+        gradient: Requant = upper["gradient"]
+        hidden = Hidden(int(upper["pre_shift"]), gradient.multiplier, gradient.shift, int(kind(first).function.clamps))
+        attrs |= {"stage": self._stage(first, x), "hidden": hidden, "fine": int(self._fine)}
+        attrs |= {"w_how": lower["how"], "v_how": upper["how"], "b_how": lower["bias"]}
         h = self.activation("activations", first.shape[:2], dtype="int8", layer=first.name)
         e = self.activation("deltas", first.shape[:2], dtype="int16", layer=first.name)
         written = [self.weight(first), self._low(first), self._bias(first), self.weight(second), self._low(second)]
-        read = [pooling.y, g, x]
         if stem is None or image is None:
-            self.call("eff_pooled_pair_update_i8", [*written, h, e], [*read, self.rate, self.step], attrs, first, "update")
+            read = [pooling.y, g, x, self.rate, self.step]
+            self.call("eff_pooled_pair_update_i8", [*written, h, e], read, attrs, first, "update")
             return
         below, geometry = self._of(pooling, stem), record(stem, Convolution).geometry(stem, image.shape)
         window = {f"stem_{name}_{axis}": int(geometry[f"{name}_{axis}"]) for axis in "hw" for name in ("k", "stride", "pad")}
         attrs |= {
             "stem": Stem(image_h=image.shape[0], image_w=image.shape[1], image_c=image.shape[2], **window),
+            "stem_stage": self._stage(stem, image),
             "through": Through(lower["gradient"].multiplier, lower["gradient"].shift, int(kind(stem).function.clamps)),
             "u_how": below["how"],
             "stem_b_how": below["bias"],
         }
+        column = self.activation("activations", x.shape[:2], dtype="int8", layer=stem.name)
         d = self.activation("deltas", x.shape[:2], dtype="int16", layer=stem.name)
-        written += [self.weight(stem), self._low(stem), self._bias(stem), h, e, d]
-        self.call("eff_pooled_stem_update_i8", written, [*read, image, self.rate, self.step], attrs, first, "update")
+        written += [self.weight(stem), self._low(stem), self._bias(stem), column, h, e, d]
+        self.call("eff_pooled_stem_update_i8", written, [pooling.y, g, image, self.rate, self.step], attrs, first, "update")
 
     def _pooled_bias(self, layer: Layer, g: Value, pooling: Pooling) -> None:
         bias = self.parameter(layer, "bias")
@@ -211,3 +226,9 @@ class Pooled(Lines):
     @staticmethod
     def _image(pooling: Pooling) -> dict[str, Attr]:
         return dict(zip(("out_h", "out_w", "out_c"), pooling.y.shape, strict=True))
+
+
+def _made(layer: Layer) -> Value:
+    """The output of an int8 layer as a value that no call has made."""
+    quant = layer.quant["output"]
+    return Value(layer.name, layer.shape, "int8", quant.scale[0], quant.zero_point)

@@ -147,33 +147,43 @@ typedef struct {
     const int16_t *g;
     eff_window first, second;
     const eff_pool_grid *grid;
+    const eff_stage *stage;
     const eff_hidden *hidden;
     eff_change w_change, v_change;
-    int32_t depthwise, a_zero, fine;
+    int32_t depthwise, a_zero, pixel, fine; /* pixel: how far the pixels of a lie apart; a is that of the channel, if depthwise */
 } eff_pair_parts;
+
+/* One output channel of a convolution over a, whose pixels lie `pixel` apart: w its filter, with `step` a tap and `count` weights in each. */
+static void eff_column_i8(int8_t *h, const int8_t *a, int32_t a_zero, int32_t pixel, const int8_t *w, int32_t bias, int32_t step,
+                          int32_t count, const eff_window *window, const eff_stage *stage)
+{
+    for (int32_t oy = 0; oy < window->out_h; ++oy) {
+        for (int32_t ox = 0; ox < window->out_w; ++ox) {
+            const int32_t top = oy * window->stride_h - window->pad_h, left = ox * window->stride_w - window->pad_w;
+            const eff_taps t = eff_taps_at(top, left, window->in_h, window->in_w, window->k_h, window->k_w);
+            int32_t s = bias;
+            for (int32_t iy = t.y0; iy < t.y1; ++iy) {
+                const int8_t *x = a + (iy * window->in_w + t.x0) * pixel, *v = w + ((iy - top) * window->k_w + t.x0 - left) * step;
+                for (int32_t taps = t.x1 - t.x0; taps > 0; --taps, x += pixel, v += step) {
+                    for (int32_t i = 0; i < count; ++i) {
+                        s += v[i] * (x[i] - a_zero);
+                    }
+                }
+            }
+            *h++ = eff_to_i8(eff_requantise(s, stage->multiplier, stage->shift), stage->y_zero, stage->y_min, stage->y_max);
+        }
+    }
+}
 
 /* The activations h of channel c between the two convolutions. */
 static void eff_pair_column_i8(int8_t *h, const eff_pair_parts *p, int32_t c)
 {
     const eff_window *first = &p->first;
-    const int32_t step = p->depthwise ? first->out_c : first->in_c, count = p->depthwise ? 1 : first->in_c;
-    const int8_t *w = p->depthwise ? p->w + c : p->w + c * first->k_h * first->k_w * first->in_c, *a = p->depthwise ? p->a + c : p->a;
-    for (int32_t oy = 0; oy < first->out_h; ++oy) {
-        for (int32_t ox = 0; ox < first->out_w; ++ox) {
-            const int32_t top = oy * first->stride_h - first->pad_h, left = ox * first->stride_w - first->pad_w;
-            const eff_taps t = eff_taps_at(top, left, first->in_h, first->in_w, first->k_h, first->k_w);
-            int32_t s = p->b[c];
-            for (int32_t iy = t.y0; iy < t.y1; ++iy) {
-                const int8_t *x = a + (iy * first->in_w + t.x0) * first->in_c, *v = w + ((iy - top) * first->k_w + t.x0 - left) * step;
-                for (int32_t taps = t.x1 - t.x0; taps > 0; --taps, x += first->in_c, v += step) {
-                    for (int32_t i = 0; i < count; ++i) {
-                        s += v[i] * (x[i] - p->a_zero);
-                    }
-                }
-            }
-            const int32_t scaled = eff_requantise(s, p->hidden->multiplier, p->hidden->shift);
-            *h++ = eff_to_i8(scaled, p->hidden->y_zero, p->hidden->y_min, p->hidden->y_max);
-        }
+    if (p->depthwise) {
+        eff_column_i8(h, p->a, p->a_zero, p->pixel, p->w + c, p->b[c], first->out_c, 1, first, p->stage);
+    } else {
+        const int8_t *filter = p->w + c * first->k_h * first->k_w * first->in_c;
+        eff_column_i8(h, p->a, p->a_zero, p->pixel, filter, p->b[c], first->in_c, first->in_c, first, p->stage);
     }
 }
 
@@ -190,7 +200,7 @@ static int32_t eff_pair_delta_i8(int16_t *e, const int8_t *h, const eff_pair_par
         for (int32_t ix = 0; ix < second->in_w; ++ix, ++e, ++h) {
             const int32_t ox0 = (ix + second->pad_w) / second->stride_w, kx0 = ix + second->pad_w - ox0 * second->stride_w;
             *e = 0;
-            if (p->hidden->gated && *h <= p->hidden->y_zero) {
+            if (p->hidden->gated && *h <= p->stage->y_zero) {
                 continue;
             }
             int64_t s = 0;
@@ -228,7 +238,7 @@ static void eff_pair_second_update_i8(const int8_t *h, const eff_pair_parts *p, 
         const int32_t ky = tap / second->k_w, kx = tap - ky * second->k_w;
         if (eff_pooled_tap(&walk, second, ky, kx)) {
             const int32_t top = walk.oy * second->stride_h + ky - second->pad_h, left = walk.ox * second->stride_w + kx - second->pad_w;
-            eff_masked_tap_i8(p->v, p->v_low, p->mask, p->g, h + top * in_w + left, p->hidden->y_zero, tap * mid_c + c, filter, &walk,
+            eff_masked_tap_i8(p->v, p->v_low, p->mask, p->g, h + top * in_w + left, p->stage->y_zero, tap * mid_c + c, filter, &walk,
                               &p->v_change, p->fine);
         }
     }
@@ -259,12 +269,13 @@ static void eff_filter_update_i8(int8_t *w, int8_t *low, const int16_t *e, const
 
 static void eff_pair_first_update_i8(const int16_t *e, const eff_pair_parts *p, int32_t c)
 {
-    const eff_window *first = &p->first;
+    eff_window first = p->first;
     if (p->depthwise) {
-        eff_filter_update_i8(p->w, p->w_low, e, p->a + c, p->a_zero, c, first->out_c, 1, first, &p->w_change, p->fine);
+        first.in_c = p->pixel;
+        eff_filter_update_i8(p->w, p->w_low, e, p->a, p->a_zero, c, p->first.out_c, 1, &first, &p->w_change, p->fine);
     } else {
-        const int32_t filter = first->k_h * first->k_w * first->in_c;
-        eff_filter_update_i8(p->w, p->w_low, e, p->a, p->a_zero, c * filter, first->in_c, first->in_c, first, &p->w_change, p->fine);
+        const int32_t filter = first.k_h * first.k_w * first.in_c;
+        eff_filter_update_i8(p->w, p->w_low, e, p->a, p->a_zero, c * filter, first.in_c, first.in_c, &first, &p->w_change, p->fine);
     }
 }
 
@@ -275,25 +286,28 @@ static inline void eff_change_bias(int32_t *b, int32_t sum, const eff_requant *h
 
 void eff_pooled_pair_update_i8(int8_t *w, int8_t *w_low, int32_t *b, int8_t *v, int8_t *v_low, int8_t *h, int16_t *e,
                                const int8_t *mask, const int16_t *g, const int8_t *a, const uint32_t *rate, const uint32_t *step,
-                               const eff_pair *pair, const eff_pool_grid *grid, const eff_hidden *hidden, const eff_step *w_how,
-                               const eff_step *v_how, const eff_requant *b_how, int32_t fine)
+                               const eff_pair *pair, const eff_pool_grid *grid, const eff_stage *stage, const eff_hidden *hidden,
+                               const eff_step *w_how, const eff_step *v_how, const eff_requant *b_how, int32_t fine)
 {
-    const eff_pair_parts p = {w, w_low, v, v_low, b, mask, a, g, eff_pair_first(pair), eff_pair_second(pair), grid, hidden,
-                           eff_change_of(w_how, *rate, *step), eff_change_of(v_how, *rate, *step), pair->depthwise, w_how->a_zero, fine};
+    eff_pair_parts p = {w, w_low, v, v_low, b, mask, a, g, eff_pair_first(pair), eff_pair_second(pair), grid, stage, hidden,
+                        eff_change_of(w_how, *rate, *step), eff_change_of(v_how, *rate, *step), pair->depthwise, w_how->a_zero,
+                        pair->in_c, fine};
     for (int32_t c = 0; c < pair->mid_c; ++c) {
         eff_pair_column_i8(h, &p, c);
         const int32_t sum = eff_pair_delta_i8(e, h, &p, c);
         eff_pair_second_update_i8(h, &p, c);
         eff_pair_first_update_i8(e, &p, c);
         eff_change_bias(b + c, sum, b_how, *rate);
+        p.a += pair->depthwise ? 1 : 0;
     }
 }
 
-/* The gated delta d of channel c of the pair's input, from e; its sum. */
-static int32_t eff_pair_input_i8(int16_t *d, const int16_t *e, const eff_pair_parts *p, int32_t c, const eff_through *through)
+/* The gated delta d of channel c of the pair's input x, one value a pixel, from e; its sum. */
+static int32_t eff_pair_input_i8(int16_t *d, const int16_t *e, const int8_t *x, const eff_pair_parts *p, int32_t c,
+                                 const eff_through *through)
 {
     const eff_window *first = &p->first;
-    const int32_t channels = first->in_c;
+    const int32_t channels = first->out_c;
     int32_t total = 0;
     for (int32_t iy = 0; iy < first->in_h; ++iy) {
         const int32_t oy0 = (iy + first->pad_h) / first->stride_h, ky0 = iy + first->pad_h - oy0 * first->stride_h;
@@ -305,7 +319,7 @@ static int32_t eff_pair_input_i8(int16_t *d, const int16_t *e, const eff_pair_pa
                     s += ox < first->out_w ? e[oy * first->out_w + ox] * p->w[(ky * first->k_w + kx) * channels + c] : 0;
                 }
             }
-            const int32_t open = !through->d_gated || p->a[(iy * first->in_w + ix) * channels + c] > p->a_zero;
+            const int32_t open = !through->d_gated || x[iy * first->in_w + ix] > p->a_zero;
             *d = open ? eff_gradient_i16(s, 0, through->d_multiplier, through->d_shift) : 0;
             total += *d;
         }
@@ -321,26 +335,81 @@ static inline eff_window eff_stem_window(const eff_stem *s, const eff_pair *p)
 }
 
 void eff_pooled_stem_update_i8(int8_t *w, int8_t *w_low, int32_t *b, int8_t *v, int8_t *v_low, int8_t *u, int8_t *u_low, int32_t *stem_b,
-                               int8_t *h, int16_t *e, int16_t *d, const int8_t *mask, const int16_t *g, const int8_t *a,
-                               const int8_t *image, const uint32_t *rate, const uint32_t *step, const eff_pair *pair,
-                               const eff_pool_grid *grid, const eff_hidden *hidden, const eff_step *w_how, const eff_step *v_how,
-                               const eff_requant *b_how, const eff_stem *stem, const eff_through *through, const eff_step *u_how,
-                               const eff_requant *stem_b_how, int32_t fine)
+                               int8_t *x, int8_t *h, int16_t *e, int16_t *d, const int8_t *mask, const int16_t *g, const int8_t *image,
+                               const uint32_t *rate, const uint32_t *step, const eff_pair *pair, const eff_pool_grid *grid,
+                               const eff_stage *stage, const eff_hidden *hidden, const eff_step *w_how, const eff_step *v_how,
+                               const eff_requant *b_how, const eff_stem *stem, const eff_stage *stem_stage, const eff_through *through,
+                               const eff_step *u_how, const eff_requant *stem_b_how, int32_t fine)
 {
-    const eff_pair_parts p = {w, w_low, v, v_low, b, mask, a, g, eff_pair_first(pair), eff_pair_second(pair), grid, hidden,
-                           eff_change_of(w_how, *rate, *step), eff_change_of(v_how, *rate, *step), 1, w_how->a_zero, fine};
+    const eff_pair_parts p = {w, w_low, v, v_low, b, mask, x, g, eff_pair_first(pair), eff_pair_second(pair), grid, stage, hidden,
+                              eff_change_of(w_how, *rate, *step), eff_change_of(v_how, *rate, *step), 1, w_how->a_zero, 1, fine};
     const eff_window below = eff_stem_window(stem, pair);
     const eff_change u_change = eff_change_of(u_how, *rate, *step);
     const int32_t filter = below.k_h * below.k_w * below.in_c;
     for (int32_t c = 0; c < pair->mid_c; ++c) {
+        eff_column_i8(x, image, u_how->a_zero, below.in_c, u + c * filter, stem_b[c], below.in_c, below.in_c, &below, stem_stage);
         eff_pair_column_i8(h, &p, c);
         const int32_t sum = eff_pair_delta_i8(e, h, &p, c);
         eff_pair_second_update_i8(h, &p, c);
-        const int32_t stem_sum = eff_pair_input_i8(d, e, &p, c, through);
+        const int32_t stem_sum = eff_pair_input_i8(d, e, x, &p, c, through);
         eff_pair_first_update_i8(e, &p, c);
         eff_filter_update_i8(u, u_low, d, image, u_how->a_zero, c * filter, below.in_c, below.in_c, &below, &u_change, fine);
         eff_change_bias(b + c, sum, b_how, *rate);
         eff_change_bias(stem_b + c, stem_sum, stem_b_how, *rate);
+    }
+}
+
+void eff_pooled_separable_i8(int8_t *mask, int8_t *y, int32_t *sums, int8_t *row, const int8_t *a, const int8_t *w, const int32_t *b,
+                             const int8_t *v, const int32_t *v_b, const eff_pair *pair, const eff_pool_grid *grid,
+                             const eff_stage *stage, const eff_stage *out_stage, int32_t a_zero)
+{
+    const eff_window first = eff_pair_first(pair);
+    const int32_t mid_c = pair->mid_c, out_c = pair->out_c, out_w = pair->out_w, out_h = pair->out_h;
+    const int32_t across = (out_w - 1) / grid->pool_w + 1, down = (out_h - 1) / grid->pool_h + 1;
+    for (int32_t i = 0; i < down * across * out_c; ++i) {
+        sums[i] = 0;
+    }
+    for (int32_t i = 0; i < (out_h * out_w * out_c + 7) / 8; ++i) {
+        mask[i] = 0;
+    }
+    for (int32_t i = 0; i < out_h * out_w; ++i) {
+        const int32_t oy = i / out_w, ox = i - oy * out_w, top = oy * first.stride_h - first.pad_h, left = ox * first.stride_w - first.pad_w;
+        const eff_taps t = eff_taps_at(top, left, first.in_h, first.in_w, first.k_h, first.k_w);
+        for (int32_t c = 0; c < mid_c; ++c) {
+            int32_t s = b[c];
+            for (int32_t iy = t.y0; iy < t.y1; ++iy) {
+                const int8_t *p = a + (iy * first.in_w + t.x0) * mid_c + c, *k = w + ((iy - top) * first.k_w + t.x0 - left) * mid_c + c;
+                for (int32_t taps = t.x1 - t.x0; taps > 0; --taps, p += mid_c, k += mid_c) {
+                    s += *k * (*p - a_zero);
+                }
+            }
+            row[c] = eff_to_i8(eff_requantise(s, stage->multiplier, stage->shift), stage->y_zero, stage->y_min, stage->y_max);
+        }
+        int32_t *total = sums + (oy / grid->pool_h * across + ox / grid->pool_w) * out_c;
+        const int8_t *k = v;
+        for (int32_t o = 0; o < out_c; ++o) {
+            int32_t s = v_b[o];
+            for (int32_t c = 0; c < mid_c; ++c) {
+                s += *k++ * (row[c] - stage->y_zero);
+            }
+            const int32_t made = eff_to_i8(eff_requantise(s, out_stage->multiplier, out_stage->shift), out_stage->y_zero,
+                                           out_stage->y_min, out_stage->y_max);
+            const int32_t at = i * out_c + o;
+            total[o] += made;
+            if (made > out_stage->y_zero) {
+                const uint32_t bits = (uint32_t)(uint8_t)mask[at >> 3] | (UINT32_C(1) << (at & 7));
+                mask[at >> 3] = (int8_t)(bits < 128 ? (int32_t)bits : (int32_t)bits - 256);
+            }
+        }
+    }
+    for (int32_t oy = 0; oy < out_h; oy = eff_pool_end(oy, out_h, grid->pool_h)) {
+        const int32_t rows = eff_pool_end(oy, out_h, grid->pool_h) - oy;
+        for (int32_t ox = 0; ox < out_w; ox = eff_pool_end(ox, out_w, grid->pool_w)) {
+            const int32_t count = rows * (eff_pool_end(ox, out_w, grid->pool_w) - ox);
+            for (int32_t o = 0; o < out_c; ++o, ++sums) {
+                *y++ = (int8_t)(*sums > 0 ? (*sums + count / 2) / count : (*sums - count / 2) / count);
+            }
+        }
     }
 }
 

@@ -26,17 +26,28 @@ LOW_BITS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Hidden(Record):
-    """Between two convolutions: the first one's output stage, and the requantisation of the delta after 2**pre_shift.
-
-    ``gated``: no delta where the activation is not above its zero point.
-    """
+class Stage(Record):
+    """The output stage of a convolution with one scale: the requantisation of its sums, and the output's zero point and limits."""
 
     multiplier: Multiplier
     shift: Shift
     y_zero: Zero
     y_min: Zero
     y_max: Zero
+
+    def apply(self, sums: Array) -> Array:
+        """The int8 outputs from the sums."""
+        scaled = np.clip(requantise(sums, self.multiplier, self.shift), -1024, 1024) + self.y_zero
+        return np.clip(scaled, self.y_min, self.y_max).astype(np.int8)
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden(Record):
+    """Between two convolutions: the requantisation of the delta after 2**pre_shift.
+
+    ``gated``: no delta where the activation is not above its zero point.
+    """
+
     pre_shift: PreShift
     e_multiplier: Multiplier
     e_shift: Shift
@@ -79,7 +90,7 @@ SharesI16 = Annotated[Array, In("int16_t", "(out_h + pool_h - 1) // pool_h", "(o
 FIRST = "k_h * k_w * mid_c * (1 if depthwise else in_c)"
 SECOND = "out_c * then_k_h * then_k_w * mid_c"
 STEM = "in_c * stem_k_h * stem_k_w * image_c"
-STEM_MACS = f"mid_h * mid_w * mid_c * k_h * k_w + in_h * in_w * {STEM} + {PAIR_MACS}"
+STEM_MACS = f"mid_h * mid_w * mid_c * k_h * k_w + 2 * in_h * in_w * {STEM} + {PAIR_MACS}"
 Taps = Annotated[int, Range(1, MOST_POSITIONS)]
 
 
@@ -208,22 +219,35 @@ Activations = Annotated[Array, Out("int8_t", "mid_h", "mid_w")]
 Deltas = Annotated[Array, Out("int16_t", "mid_h", "mid_w")]
 
 
+def _forward(a: Array, a_zero: int, w: Array, b: Array, window: Window, stage: Stage, *, depthwise: bool) -> Array:
+    """The output of a convolution (positions, out_c), int8."""
+    rows = _patches(a.astype(np.float64) - a_zero, window)
+    if depthwise:
+        sums = np.einsum("pyxc,yxc->pc", rows, w.reshape(window.k_h, window.k_w, -1).astype(np.float64))
+    else:
+        sums = rows.reshape(len(rows), -1) @ w.reshape(window.out_c, -1).T.astype(np.float64)
+    return stage.apply(sums.astype(np.int64) + b.astype(np.int64))
+
+
 def _hidden(
-    w: Array, b: Array, v: Array, mask: Array, g: Array, a: Array, pair: Pair, grid: PoolGrid, hidden: Hidden, a_zero: int
+    w: Array,
+    b: Array,
+    v: Array,
+    mask: Array,
+    g: Array,
+    a: Array,
+    pair: Pair,
+    grid: PoolGrid,
+    stage: Stage,
+    hidden: Hidden,
+    a_zero: int,
 ) -> tuple[Array, Array, Array]:
     """Between the two convolutions the activations and the gated delta (positions, mid_c); and the delta of the output."""
-    first, second = pair.first, pair.second
-    rows, bias = _patches(a.astype(np.float64) - a_zero, first), b.astype(np.int64)
-    if pair.depthwise:
-        sums = np.einsum("pyxc,yxc->pc", rows, w.reshape(pair.k_h, pair.k_w, -1).astype(np.float64))
-    else:
-        sums = rows.reshape(len(rows), -1) @ w.reshape(pair.mid_c, -1).T.astype(np.float64)
-    scaled = requantise(sums.astype(np.int64) + bias, hidden.multiplier, hidden.shift)
-    h = np.clip(np.clip(scaled, -1024, 1024) + hidden.y_zero, hidden.y_min, hidden.y_max).astype(np.int8)
+    h = _forward(a, a_zero, w, b, pair.first, stage, depthwise=bool(pair.depthwise))
     delta = _delta(g, mask, (pair.out_h, pair.out_w, pair.out_c), grid)
-    e = requantise(shift_round_up(_input_sums(delta, v, second), hidden.pre_shift), hidden.e_multiplier, hidden.e_shift)
+    e = requantise(shift_round_up(_input_sums(delta, v, pair.second), hidden.pre_shift), hidden.e_multiplier, hidden.e_shift)
     e = saturate16(e).reshape(-1, pair.mid_c).astype(np.int16)
-    return h, np.where(h > hidden.y_zero, e, np.int16(0)) if hidden.gated else e, delta
+    return h, np.where(h > stage.y_zero, e, np.int16(0)) if hidden.gated else e, delta
 
 
 @kernel(macs=PAIR_MACS)
@@ -242,6 +266,7 @@ def eff_pooled_pair_update_i8(
     step: StepCount,
     pair: Pair,
     grid: PoolGrid,
+    stage: Stage,
     hidden: Hidden,
     w_how: Step,
     v_how: Step,
@@ -252,8 +277,8 @@ def eff_pooled_pair_update_i8(
 
     h and e hold a channel's activations and delta, at the end the last one's. One scale a layer; the zero point of a is ``w_how``'s.
     """
-    maps = _hidden(w, b, v, mask, g, a, pair, grid, hidden, w_how.a_zero)
-    _change_pair(w, w_low, b, v, v_low, h, e, a, rate, step, pair, hidden, w_how, v_how, b_how, fine, maps)
+    maps = _hidden(w, b, v, mask, g, a, pair, grid, stage, hidden, w_how.a_zero)
+    _change_pair(w, w_low, b, v, v_low, h, e, a, rate, step, pair, stage, w_how, v_how, b_how, fine, maps)
 
 
 def _change_pair(
@@ -268,7 +293,7 @@ def _change_pair(
     rate: Array,
     step: Array,
     pair: Pair,
-    hidden: Hidden,
+    stage: Stage,
     w_how: Step,
     v_how: Step,
     b_how: Requant,
@@ -276,7 +301,7 @@ def _change_pair(
     maps: tuple[Array, Array, Array],
 ) -> None:
     activations, deltas, delta = maps
-    _change(v, v_low, _filter_sums(delta, activations.astype(np.int64) - hidden.y_zero, pair.second), rate, step, v_how, fine)
+    _change(v, v_low, _filter_sums(delta, activations.astype(np.int64) - stage.y_zero, pair.second), rate, step, v_how, fine)
     sums = _filter_sums(deltas, a.astype(np.int64) - w_how.a_zero, pair.first, depthwise=bool(pair.depthwise))
     _change(w, w_low, sums, rate, step, w_how, fine)
     _bias(b, deltas.astype(np.int64).sum(axis=0), rate, b_how)
@@ -293,40 +318,76 @@ def eff_pooled_stem_update_i8(
     u: Annotated[Array, Out("int8_t", STEM, low=-127, high=127, also_read=True)],
     u_low: Annotated[Array, Out("int8_t", f"{STEM} if fine else 1", also_read=True)],
     stem_b: Annotated[Array, Out("int32_t", "in_c", low=-BIAS_LIMIT, high=BIAS_LIMIT, also_read=True)],
+    x: Annotated[Array, Out("int8_t", "in_h", "in_w")],
     h: Activations,
     e: Deltas,
     d: Annotated[Array, Out("int16_t", "in_h", "in_w")],
     mask: Mask,
     g: SharesI16,
-    a: ImageI8,
     image: Annotated[Array, In("int8_t", "image_h", "image_w", "image_c")],
     rate: Rate,
     step: StepCount,
     pair: Pair,
     grid: PoolGrid,
+    stage: Stage,
     hidden: Hidden,
     w_how: Step,
     v_how: Step,
     b_how: Requant,
     stem: Stem,
+    stem_stage: Stage,
     through: Through,
     u_how: Step,
     stem_b_how: Requant,
     fine: Flag,
 ) -> None:
-    """The same for a depthwise first convolution, and weight and bias u, stem_b of the convolution of ``image`` whose output a is.
+    """The same for a depthwise first convolution, and weight and bias u, stem_b of the convolution of ``image`` whose output it reads.
 
-    A channel's delta of a, in d, is made and used before the next channel's; at most 512 taps of the depthwise convolution.
+    A channel of that output, in x, and its delta, in d, are made and used before the next channel's; at most 512 taps of the depthwise
+    convolution.
     """
-    maps = _hidden(w, b, v, mask, g, a, pair, grid, hidden, w_how.a_zero)
+    a = _forward(image, u_how.a_zero, u, stem_b, stem.window(pair), stem_stage, depthwise=False).reshape(-1)
+    maps = _hidden(w, b, v, mask, g, a, pair, grid, stage, hidden, w_how.a_zero)
     sums = _input_sums(maps[1], w, pair.first, depthwise=True)
     below = saturate16(requantise(sums.reshape(-1), through.d_multiplier, through.d_shift)).astype(np.int16)
     below = np.where(a > w_how.a_zero, below, np.int16(0)) if through.d_gated else below
-    _change_pair(w, w_low, b, v, v_low, h, e, a, rate, step, pair, hidden, w_how, v_how, b_how, fine, maps)
+    _change_pair(w, w_low, b, v, v_low, h, e, a, rate, step, pair, stage, w_how, v_how, b_how, fine, maps)
     _change(u, u_low, _filter_sums(below, image.astype(np.int64) - u_how.a_zero, stem.window(pair)), rate, step, u_how, fine)
     channels = below.reshape(-1, pair.in_c)
     _bias(stem_b, channels.astype(np.int64).sum(axis=0), rate, stem_b_how)
-    d[:] = channels[:, -1]
+    x[:], d[:] = a.reshape(-1, pair.in_c)[:, -1], channels[:, -1]
+
+
+@kernel(macs=f"out_h * out_w * ({FIRST} + {SECOND})")
+def eff_pooled_separable_i8(
+    mask: Annotated[Array, Out("int8_t", "(out_h * out_w * out_c + 7) // 8")],
+    y: Annotated[Array, Out("int8_t", "(out_h + pool_h - 1) // pool_h", "(out_w + pool_w - 1) // pool_w", "out_c")],
+    sums: Annotated[Array, Out("int32_t", "(out_h + pool_h - 1) // pool_h", "(out_w + pool_w - 1) // pool_w", "out_c")],
+    row: Annotated[Array, Out("int8_t", "mid_c")],
+    a: ImageI8,
+    w: Annotated[Array, In("int8_t", "k_h", "k_w", "mid_c", low=-127, high=127)],
+    b: Annotated[Array, In("int32_t", "mid_c", low=-BIAS_LIMIT, high=BIAS_LIMIT)],
+    v: Annotated[Array, In("int8_t", "out_c", "mid_c", low=-127, high=127)],
+    v_b: Annotated[Array, In("int32_t", "out_c", low=-BIAS_LIMIT, high=BIAS_LIMIT)],
+    pair: Pair,
+    grid: PoolGrid,
+    stage: Stage,
+    out_stage: Stage,
+    a_zero: Zero,
+) -> None:
+    """A depthwise convolution over a and a pointwise one, whose output is not kept: its averages y, and the mask of what is above zero.
+
+    Averages as ``eff_average_pool2d_i8`` makes them; sums are the windows' sums, row the last pixel between the two convolutions.
+    """
+    h = _forward(a, a_zero, w, b, pair.first, stage, depthwise=True)
+    made = _forward(h.reshape(-1), stage.y_zero, v, v_b, pair.second, out_stage, depthwise=False)
+    eff_mask_i8(mask, made.reshape(-1), made.size, out_stage.y_zero)
+    counts = window_counts(pair.out_h, pair.out_w, grid)
+    down, across = np.arange(pair.out_h) // grid.pool_h, np.arange(pair.out_w) // grid.pool_w
+    totals = np.zeros((*counts.shape, pair.out_c), np.int64)
+    np.add.at(totals, (down[:, None], across), made.reshape(pair.out_h, pair.out_w, -1))
+    average = np.sign(totals) * ((np.abs(totals) + counts[:, :, None] // 2) // counts[:, :, None])
+    y[:], sums[:], row[:] = average.reshape(-1), totals.reshape(-1), h[-1]
 
 
 @kernel(macs="n_out * n_in")

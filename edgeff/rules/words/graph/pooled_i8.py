@@ -11,7 +11,7 @@ from edgeff.kernels.records import Matrix, Requant, Step, Window
 from edgeff.kernels.updates import BIAS_LIMIT, FRACTION_I8, GAIN_I8
 from edgeff.rules.words.graph.pooled import spread
 from edgeff.rules.words.pooled import Pair, PoolGrid, window_counts
-from edgeff.rules.words.pooled_i8 import LOW_BITS, Hidden, Stem, Through
+from edgeff.rules.words.pooled_i8 import LOW_BITS, Hidden, Stage, Stem, Through
 
 Two = tuple[Operand, Operand]
 
@@ -106,21 +106,36 @@ def eff_pooled_bias_update_i32(
     return _bias(b, _delta(g, mask, (out_h, out_w, out_c), grid).reshape(-1, out_c).sum(0), rate, requant)
 
 
+def _forward(a: Operand, w: Operand, b: Operand, window: Window, stage: Stage, *, depthwise: bool) -> Operand:
+    """The output of a convolution (positions, out_c) over a without its zero point."""
+    rows = patches(a, window)
+    if depthwise:
+        sums = (rows * w.reshape(1, -1, window.out_c)).sum(1)
+    else:
+        sums = rows.reshape(rows.shape[0], -1) @ _turned(w.reshape(window.out_c, -1))
+    scaled = requantise(sums + b, stage.multiplier, stage.shift).clip(-1024, 1024)
+    return (scaled + stage.y_zero).clip(stage.y_min, stage.y_max)
+
+
 def _hidden(
-    w: Operand, b: Operand, v: Operand, mask: Operand, g: Operand, a: Operand, pair: Pair, grid: PoolGrid, hidden: Hidden, a_zero: int
+    w: Operand,
+    b: Operand,
+    v: Operand,
+    mask: Operand,
+    g: Operand,
+    a: Operand,
+    pair: Pair,
+    grid: PoolGrid,
+    stage: Stage,
+    hidden: Hidden,
+    a_zero: int,
 ) -> tuple[Operand, Operand, Operand]:
     """Between the two convolutions the activations and the delta (positions, mid_c); and the delta of the output."""
-    rows = patches(a - a_zero, pair.first)
-    if pair.depthwise:
-        sums = (rows * w.reshape(1, -1, pair.mid_c)).sum(1)
-    else:
-        sums = rows.reshape(rows.shape[0], -1) @ _turned(w.reshape(pair.mid_c, -1))
-    scaled = requantise(sums + b, hidden.multiplier, hidden.shift).clip(-1024, 1024)
-    h = (scaled + hidden.y_zero).clip(hidden.y_min, hidden.y_max)
+    h = _forward(a - a_zero, w, b, pair.first, stage, depthwise=bool(pair.depthwise))
     delta = _delta(g, mask, (pair.out_h, pair.out_w, pair.out_c), grid)
     sums = shift_round_up(_input_sums(delta, v, pair.second), hidden.pre_shift)
     e = saturate16(requantise(sums, hidden.e_multiplier, hidden.e_shift)).reshape(-1, pair.mid_c)
-    return h, e.where(h > hidden.y_zero, 0) if hidden.gated else e, delta
+    return h, e.where(h > stage.y_zero, 0) if hidden.gated else e, delta
 
 
 def _last(values: Operand) -> Operand:
@@ -140,6 +155,7 @@ def eff_pooled_pair_update_i8(
     step: Operand,
     pair: Pair,
     grid: PoolGrid,
+    stage: Stage,
     hidden: Hidden,
     w_how: Step,
     v_how: Step,
@@ -147,8 +163,8 @@ def eff_pooled_pair_update_i8(
     fine: int,
 ) -> tuple[Operand, ...]:
     """Back-propagation inside the two convolutions, and the last channel's activations and delta."""
-    h, e, delta = _hidden(w, b, v, mask, g, a, pair, grid, hidden, w_how.a_zero)
-    second = _change(v, v_low, _filter_sums(delta, h - hidden.y_zero, pair.second), rate, step, v_how, fine)
+    h, e, delta = _hidden(w, b, v, mask, g, a, pair, grid, stage, hidden, w_how.a_zero)
+    second = _change(v, v_low, _filter_sums(delta, h - stage.y_zero, pair.second), rate, step, v_how, fine)
     sums = _filter_sums(e, a - w_how.a_zero, pair.first, depthwise=bool(pair.depthwise))
     first = _change(w, w_low, sums, rate, step, w_how, fine)
     return *first, _bias(b, e.sum(0), rate, b_how), *second, _last(h), _last(e)
@@ -165,31 +181,62 @@ def eff_pooled_stem_update_i8(
     stem_b: Operand,
     mask: Operand,
     g: Operand,
-    a: Operand,
     image: Operand,
     rate: Operand,
     step: Operand,
     pair: Pair,
     grid: PoolGrid,
+    stage: Stage,
     hidden: Hidden,
     w_how: Step,
     v_how: Step,
     b_how: Requant,
     stem: Stem,
+    stem_stage: Stage,
     through: Through,
     u_how: Step,
     stem_b_how: Requant,
     fine: int,
 ) -> tuple[Operand, ...]:
     """The same, and the step of the convolution below."""
-    pair_learned = eff_pooled_pair_update_i8(w, w_low, b, v, v_low, mask, g, a, rate, step, pair, grid, hidden, w_how, v_how, b_how, fine)
-    _, e, _ = _hidden(w, b, v, mask, g, a, pair, grid, hidden, w_how.a_zero)
+    a = _forward(image - u_how.a_zero, u, stem_b, stem.window(pair), stem_stage, depthwise=False).flat()
+    pair_learned = eff_pooled_pair_update_i8(
+        w, w_low, b, v, v_low, mask, g, a, rate, step, pair, grid, stage, hidden, w_how, v_how, b_how, fine
+    )
+    _, e, _ = _hidden(w, b, v, mask, g, a, pair, grid, stage, hidden, w_how.a_zero)
     sums = _input_sums(e, w, pair.first, depthwise=True).flat()
     d = saturate16(requantise(sums, through.d_multiplier, through.d_shift))
     d = (d.where(a > w_how.a_zero, 0) if through.d_gated else d).reshape(-1, pair.in_c)
     below = _change(u, u_low, _filter_sums(d, image - u_how.a_zero, stem.window(pair)), rate, step, u_how, fine)
     *learned, h, last = pair_learned
-    return *learned, *below, _bias(stem_b, d.sum(0), rate, stem_b_how), h, last, _last(d)
+    column = _last(a.reshape(-1, pair.in_c))
+    return *learned, *below, _bias(stem_b, d.sum(0), rate, stem_b_how), column, h, last, _last(d)
+
+
+def eff_pooled_separable_i8(
+    a: Operand,
+    w: Operand,
+    b: Operand,
+    v: Operand,
+    v_b: Operand,
+    pair: Pair,
+    grid: PoolGrid,
+    stage: Stage,
+    out_stage: Stage,
+    a_zero: int,
+) -> tuple[Operand, ...]:
+    """The bits, the averages, their sums, and the last pixel between the convolutions."""
+    h = _forward(a - a_zero, w, b, pair.first, stage, depthwise=True)
+    made = _forward(h.flat() - stage.y_zero, v, v_b, pair.second, out_stage, depthwise=False)
+    counts = window_counts(pair.out_h, pair.out_w, grid)
+    down, across = np.arange(pair.out_h) // grid.pool_h, np.arange(pair.out_w) // grid.pool_w
+    place = (down[:, None] * counts.shape[1] + across).reshape(1, -1)
+    member = made.nodes.constant((np.arange(counts.size).reshape(-1, 1) == place).astype(np.int64))
+    totals, count = member @ made, counts.reshape(-1, 1)
+    average = (totals.abs() + count // 2) // count
+    average = (-average).where(totals < 0, average)
+    last = h.part(slice(h.shape[0] - 1, h.shape[0]))
+    return eff_mask_i8(made.flat(), made.size, out_stage.y_zero), average, totals, last
 
 
 def eff_dense_update_fine_i8(
