@@ -118,7 +118,7 @@ class Pooled(Lines):
         """The averages of a depthwise convolution over x and a pointwise one, whose output is not kept; and the pooling with its bits."""
         attrs: Attrs = {"pool_h": size[0], "pool_w": size[1], "gated": int(kind(second).function.clamps)}
         attrs |= self._pair(first, second, x)
-        attrs |= {"stage": self._stage(first, x), "out_stage": self._stage(second, _made(first)), "a_zero": x.zero_point}
+        attrs |= {"stage": self._output_stage(first, x), "out_stage": self._output_stage(second, _made(first)), "a_zero": x.zero_point}
         y = self.activation(pool.name, pool.shape, quant=pool.quant["output"], layer=pool.name)
         mask = self.activation("mask", ((prod(second.shape) + 7) // 8,), dtype="int8")
         sums = self.activation("sums", pool.shape, dtype="int32", layer=pool.name)
@@ -127,7 +127,7 @@ class Pooled(Lines):
         self.call("eff_pooled_separable_i8", [mask, y, sums, row], read, attrs, first)
         return y, Pooling(replace(mask, shape=second.shape), *size, gated=bool(attrs["gated"]))
 
-    def _stage(self, layer: Layer, x: Value) -> Stage:
+    def _output_stage(self, layer: Layer, x: Value) -> Stage:
         """The output stage of a convolution over x."""
         y = _made(layer)
         real = x.scale * layer.quant["weight"].scale[0] / y.scale
@@ -151,7 +151,7 @@ class Pooled(Lines):
         lower, upper = self._of(pooling, first), self._of(pooling, second)
         gradient: Requant = upper["gradient"]
         hidden = Hidden(int(upper["pre_shift"]), gradient.multiplier, gradient.shift, int(kind(first).function.clamps))
-        attrs |= {"stage": self._stage(first, x), "hidden": hidden, "fine": int(self._fine)}
+        attrs |= {"stage": self._output_stage(first, x), "hidden": hidden, "fine": int(self._fine)}
         attrs |= {"w_how": lower["how"], "v_how": upper["how"], "b_how": lower["bias"]}
         h = self.activation("activations", first.shape[:2], dtype="int8", layer=first.name)
         e = self.activation("deltas", first.shape[:2], dtype="int16", layer=first.name)
@@ -164,7 +164,7 @@ class Pooled(Lines):
         window = {f"stem_{name}_{axis}": int(geometry[f"{name}_{axis}"]) for axis in "hw" for name in ("k", "stride", "pad")}
         attrs |= {
             "stem": Stem(image_h=image.shape[0], image_w=image.shape[1], image_c=image.shape[2], **window),
-            "stem_stage": self._stage(stem, image),
+            "stem_stage": self._output_stage(stem, image),
             "through": Through(lower["gradient"].multiplier, lower["gradient"].shift, int(kind(stem).function.clamps)),
             "u_how": below["how"],
             "stem_b_how": below["bias"],

@@ -227,6 +227,7 @@ def eff_pooled_separable_i8(
 ) -> tuple[Operand, ...]:
     """The bits, the averages, their sums, and the last pixel between the convolutions."""
     h = _forward(a - a_zero, w, b, pair.first, stage, depthwise=True)
+    last = h.part(slice(h.shape[0] - 1, h.shape[0]))  # before h goes on: LiteRT may subtract in place behind a reshape
     made = _forward(h.flat() - stage.y_zero, v, v_b, pair.second, out_stage, depthwise=False)
     counts = window_counts(pair.out_h, pair.out_w, grid)
     down, across = np.arange(pair.out_h) // grid.pool_h, np.arange(pair.out_w) // grid.pool_w
@@ -235,7 +236,6 @@ def eff_pooled_separable_i8(
     totals, count = member @ made, counts.reshape(-1, 1)
     average = (totals.abs() + count // 2) // count
     average = (-average).where(totals < 0, average)
-    last = h.part(slice(h.shape[0] - 1, h.shape[0]))
     return eff_mask_i8(made.flat(), made.size, out_stage.y_zero), average, totals, last
 
 
