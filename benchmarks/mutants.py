@@ -210,6 +210,11 @@ ANSWERS = {
     "edgeff/rules/fa.py:33 constant + 1: 54 -> 55": "argued: that line has gone; docs/rules/defaults.md has its shares",
     "edgeff/program/distances.py:113 constant + 1: 0 -> 1": "argued: the bound is rounded up to 8 bytes, in which one byte is lost",
     "edgeff/train/loop.py:63 constant - 1: 1 -> (0)": "tests/test_host_training.py: scores of many samples are those of a few",
+    "edgeff/networks/fc_ae.py:17 constant + 1: 128 -> 129": "tests/test_networks.py",
+    "edgeff/report/figures/parts.py:24 constant - 1: 30 -> (29)": "argued: a margin of a figure, in pixels",
+    "firmware_templates/bare_metal/main.c:87 constant - 1: 1 -> 0": (
+        "tests/test_unicorn.py: a state that the free RAM does not hold is neither saved nor restored"
+    ),
     "edgeff/contracts/operators.py:73 constant - 1: 1 -> (0)": "argued: the seed of an example's biases, any of which will do",
     "edgeff/tasks/gas_drift.py:21 constant + 1: 4 -> 5": "tests/test_tasks_open.py, which was no test of this room",
     "edgeff/train/loop.py:85 constant + 1: 0 -> 1": "tests/test_train.py: the seed of fit is 0 unless another is given",

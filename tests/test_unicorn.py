@@ -145,6 +145,8 @@ def test_a_state_that_the_free_ram_does_not_hold_is_neither_saved_nor_restored(t
         with pytest.raises(EdgeffError, match="the remaining RAM cannot hold the saved state: got 88 bytes; allowed: 92"):
             refused()
     assert target.read_arena() == before
+    assert (target.call("save"), target.call("restore")) == (-1, -1)  # the firmware's own check, beside the host's
+    assert target.read_arena() == before
 
 
 @pytest.mark.parametrize(
