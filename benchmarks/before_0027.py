@@ -16,7 +16,8 @@ CHANGED: dict[str, dict[str, Any]] = {
     "block_ff": {"lr": 0.0025, "theta": 20.0},
     "dfa": {"lr": 0.02},
     "cwc": {"lr": 0.01},
-    **{rule: {"feedback_inputs": 0} for rule in ("pepita", "mempepita", "afa")},
+    **{rule: {"hidden_inputs": 0} for rule in ("pepita", "mempepita")},
+    "afa": {"feedback_inputs": 0},
 }
 
 

@@ -30,9 +30,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "hebbian, minus": {"hebbian": True, "modulation": "minus"},
     "uniform": {"distribution": "uniform", "feedback": "stored"},
     "normalised": {"normalise": True},
+    "longer hidden steps": {"hidden_inputs": 16},
 }
 TIME_LOCAL: dict[str, dict[str, Any]] = {
     "time-local": {"time_local": True},
+    "time-local, longer hidden steps": {"time_local": True, "hidden_inputs": 16},
     "time-local, minus": {"time_local": True, "modulation": "minus", "normalise": True},
 }
 CASES = [("pepita", name) for name in VARIANTS | TIME_LOCAL] + [("mempepita", name) for name in VARIANTS]

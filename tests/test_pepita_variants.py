@@ -166,9 +166,22 @@ def conv_run(rule: str, **changes: Any) -> Run:
     return run
 
 
+@pytest.mark.parametrize("changes", [{}, {"modulation": "minus"}, {"hebbian": True}])
+@pytest.mark.parametrize("rule", ["pepita", "mempepita"])
+def test_hidden_steps_grow_as_the_published_f_shrinks(rule: str, changes: dict[str, Any]) -> None:
+    """112 inputs against 28: F's deviation is half of what it would be, and hidden layers go twice as far as published."""
+    published, longer = (conv_run(rule, dropout=0.0, hidden_inputs=n, **changes) for n in (0, 28))
+    x, t = (part.astype(np.float32) for part in batch(published, 5))
+    plain, doubled = (registry.rules[rule].step(run, x, t) for run in (published, longer))
+    *hidden, last = [layer.name for layer in published.network.trainable]
+    for layer in hidden:
+        np.testing.assert_allclose(doubled[layer]["weight"], 2 * plain[layer]["weight"], rtol=1e-3, atol=1e-4)  # float32
+    np.testing.assert_allclose(doubled[last]["weight"], plain[last]["weight"], rtol=1e-3, atol=1e-5)
+
+
 def test_a_convolutions_update_is_a_sum_over_positions_and_a_mean_over_the_batch() -> None:
     """Explicitly, patch by patch: the batch divides once."""
-    run = conv_run("pepita", dropout=0.0)
+    run = conv_run("pepita", dropout=0.0, hidden_inputs=0)
     x, t = batch(run, 5)
     x, t = x.astype(np.float32), t.astype(np.float32)
     h = PEPITA._pass(run.network, run.params, x, {})

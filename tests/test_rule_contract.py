@@ -58,6 +58,14 @@ def test_a_tail_in_another_number_format_learns_as_its_rule_says(rule_name: str,
     assert not wrong(rows)
 
 
+@pytest.mark.parametrize("numeric", NUMERICS)
+@pytest.mark.parametrize("rule_name", ["pepita", "mempepita"])
+def test_longer_hidden_steps_are_those_of_the_program(rule_name: str, numeric: Numeric) -> None:
+    deployment = deploy(rules.dense(), rules.digits().x_train, rule=rule_name, numeric=numeric, changes={"hidden_inputs": 16}, seed=3)
+    x, labels = deployment.inputs(rules.digits().x_train[:60]), rules.digits().y_train[:60]
+    assert not wrong(compare_step(deployment, find_rule(rule_name), x, labels, strict=True, steps=60))
+
+
 # ---------------------------------------------------------------- what the comparison of step and program sees
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import struct
 import subprocess
 import sys
@@ -27,6 +28,12 @@ from edgeff.program.state import HEADER_BYTES, StateCode, float_runs, learned_of
 NUMERICS: list[Numeric] = ["float32", "int16", "int8"]
 POWER = Path(__file__).with_name("state_power.c")
 WRITE = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p, ctypes.c_size_t)
+
+
+def test_the_codes_have_the_numbers_of_the_header() -> None:
+    text = (RUNTIME_FOLDER / "eff_state.h").read_text(encoding="utf-8")
+    numbers = re.findall(r"^#define EFF_STATE_([A-Z_]+) +\(?(-?\d+)\)?(?: |$)", text, re.MULTILINE)
+    assert {name: int(number) for name, number in numbers} == {code.name: code.value for code in StateCode}
 
 
 def learned(numeric: Numeric, rule: str = "pepita", steps: int = 5) -> HostTarget:

@@ -13,8 +13,8 @@ _ADAM = {"optimiser": "adam", "batch": 64, "epochs": 10, "decay": 0.2, "decay_ep
 _SGD = {"batch": 64, "epochs": 10, "decay": 0.2, "decay_epochs": (7, 9)}
 RECIPES = {
     "frozen": _ADAM | {"lr": 3e-3},
-    "pepita": _SGD | {"lr": 3e-4, "feedback_scale": 0.02, "feedback_inputs": 0},
-    "mempepita": _SGD | {"lr": 3e-4, "feedback_scale": 0.02, "feedback_inputs": 0},
+    "pepita": _SGD | {"lr": 3e-4, "feedback_scale": 0.02, "hidden_inputs": 0},
+    "mempepita": _SGD | {"lr": 3e-4, "feedback_scale": 0.02, "hidden_inputs": 0},
     "dfa": _ADAM | {"lr": 1e-3},
     "fa": _ADAM | {"lr": 1e-3},
     "afa": _SGD | {"lr": 3e-4, "feedback_scale": 0.02, "feedback_inputs": 0},

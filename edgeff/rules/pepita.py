@@ -31,11 +31,12 @@ class PepitaSettings(FeedbackSettings):
     """Hyper-parameters of PEPITA; the defaults are the plain rule.
 
     ``feedback_scale``: s of F, whose deviation is s sqrt(2 / D); ``feedback_inputs``: the largest D there (0: the inputs, as published), so
-    that wider inputs of the same size are modulated as much. ``distribution`` of its entries: ``signs`` (+-s sqrt(2 / D)) or the
-    paper's ``uniform`` (s U(+-sqrt(6 / D)), on a device stored). ``modulation``: ``plus`` (x + F e) or ``minus`` (x - F e; the hidden
-    layers' update changes its sign too). ``output_pass``: the pass, 1 or 2, whose error the last layer learns from. ``hebbian``: the
-    difference of two Hebbian products. ``time_local``: the same, with its first term applied before pass 2 runs. ``normalise``: a hidden
-    layer's output is divided by its root mean square.
+    that wider inputs of the same size are modulated as much. ``hidden_inputs``: the hidden layers' steps are longer by sqrt(D /
+    hidden_inputs) where F has a D beyond that, for F, and what they learn from it, is smaller by as much (0: as published).
+    ``distribution`` of its entries: ``signs`` (+-s sqrt(2 / D)) or the paper's ``uniform`` (s U(+-sqrt(6 / D)), on a device stored).
+    ``modulation``: ``plus`` (x + F e) or ``minus`` (x - F e; the hidden layers' update changes its sign too). ``output_pass``: the pass,
+    1 or 2, whose error the last layer learns from. ``hebbian``: the difference of two Hebbian products. ``time_local``: the same, with its
+    first term applied before pass 2 runs. ``normalise``: a hidden layer's output is divided by its root mean square.
 
     Weight mirroring (``mirror_every`` above 0; host): ``mirror_first`` epochs of noise before the first epoch and one before every
     ``mirror_every``-th, with learning rate ``mirror_lr`` and decay ``mirror_decay`` per step.
@@ -45,7 +46,8 @@ class PepitaSettings(FeedbackSettings):
     batch: int = 16
     dropout: float = 0.1
     feedback_scale: float = 0.1
-    feedback_inputs: int = 64
+    feedback_inputs: int = 0
+    hidden_inputs: int = 64
     distribution: str = "signs"
     modulation: str = "plus"
     output_pass: int = 2
@@ -71,6 +73,7 @@ class PepitaSettings(FeedbackSettings):
         for name, high in (
             ("mirror_every", 10**6),
             ("feedback_inputs", 10**9),
+            ("hidden_inputs", 10**9),
             ("mirror_first", 10**6),
             ("mirror_lr", 1e3),
             ("mirror_decay", 1.0),
@@ -107,7 +110,19 @@ class PepitaSettings(FeedbackSettings):
 
     def deviation(self, n_in: int) -> float:
         """Of the entries of F that are signs, and of one that mirrors make."""
-        return self.feedback_scale * sqrt(2.0 / min(n_in, self.feedback_inputs or n_in))
+        return self.feedback_scale * sqrt(2.0 / self._inputs(n_in))
+
+    def hidden_factor(self, n_in: int) -> float:
+        """By what the steps of hidden layers are longer than those of the last layer, for a network of ``n_in`` inputs.
+
+        >>> PepitaSettings().hidden_factor(1024), PepitaSettings(hidden_inputs=0).hidden_factor(1024)
+        (4.0, 1.0)
+        """
+        return max(1.0, sqrt(self._inputs(n_in) / self.hidden_inputs)) if self.hidden_inputs else 1.0
+
+    def _inputs(self, n_in: int) -> int:
+        """D in the deviation of F."""
+        return min(n_in, self.feedback_inputs or n_in)
 
     def matrix(self, n_in: int, n_out: int, seed: int) -> Array:
         """F in units of its largest entry (n_in, n_out): int8 signs, or float64 from -1 to 1."""
@@ -232,6 +247,7 @@ class Pepita(Rule):
             delta = (h if settings.output_pass == 1 else hm)[out] - t
         else:
             delta = h[out] - hm[out] if settings.modulation == "plus" else hm[out] - h[out]
+            delta *= self._hidden_factor(run)
         return kind(layer).weight_gradient(layer, run.params[layer.name], delta, hm[below])
 
     def _first_term(self, run: Run, layer: Layer, h: Activations) -> dict[str, Array]:
@@ -239,8 +255,11 @@ class Pepita(Rule):
 
     def _product(self, run: Run, layer: Layer, y: Array, h: Activations) -> dict[str, Array]:
         """``+-y^T h_{l-1} / B``; the sign is the modulation's for a hidden layer."""
-        signed = y if layer is run.last or run.settings.modulation == "plus" else -y
+        signed = y if layer is run.last else y * (self._hidden_factor(run) * run.settings.sign)
         return kind(layer).weight_gradient(layer, run.params[layer.name], signed, h[layer.inputs[0]])
+
+    def _hidden_factor(self, run: Run) -> float:
+        return float(run.settings.hidden_factor(prod(run.network.input_shape)))
 
     def check_lowering(self, build: RuleBuilder) -> None:
         """Raises Unsupported for settings that a device cannot follow."""
@@ -284,7 +303,7 @@ class Pepita(Rule):
     def lower_product(self, build: RuleBuilder, layer: Layer, y: Value, h: Mapping[str, Value], factor: float = 1.0) -> None:
         """Emits W -= lr factor (+-y^T h_{l-1}); the sign is the modulation's for a hidden layer."""
         if layer is not build.network.trainable[-1]:
-            factor *= build.settings.sign
+            factor *= build.settings.sign * build.settings.hidden_factor(build.x.elements)
         build.update(layer, y, h[layer.inputs[0]], factor)
 
     def lower_hidden(self, build: RuleBuilder, layer: Layer, h: Mapping[str, Value], hm: Mapping[str, Value]) -> None:
@@ -296,7 +315,7 @@ class Pepita(Rule):
             self.lower_product(build, layer, hm[out], hm, -1.0)
             return
         a, c = (h, hm) if settings.modulation == "plus" else (hm, h)
-        build.update(layer, build.difference(a[out], c[out]), hm[layer.inputs[0]])
+        build.update(layer, build.difference(a[out], c[out]), hm[layer.inputs[0]], settings.hidden_factor(build.x.elements))
 
     def lower_last(self, build: RuleBuilder, e: Value, h: Mapping[str, Value], hm: Mapping[str, Value]) -> None:
         """Emits the update of the last layer."""
