@@ -1,8 +1,9 @@
 """Host training in float32 on digits: every rule on four networks, five seeds, with settings chosen by the protocol, beside the control.
 
 ``python benchmarks/accuracy.py [NETWORK ..]`` -> ``benchmarks/results/accuracy.json``; a row is a seed. Each seed has a split of its own
-and its settings are chosen on that split's training part (``protocol.py``); the test part is read once a run. Rows of the key
-``before ADR 0027`` are of the rules' settings of that time, which were chosen by a few trials on these same splits.
+and its settings are chosen on that split's training part (``protocol.py``); the test part is read once a run. Rows of the key ``protocol,
+one part`` tried candidates on one validation part in place of three; those of ``before ADR 0027`` are of the rules' settings of that time,
+which were chosen by a few trials on these same splits.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from edgeff import registry
 from edgeff.bench.tuning import Search
 
 NETWORKS = ("64-32-10", "64-256-10", "64-128-128-10", "64-256-256-10")
-SEEDS, SEARCH = 5, Search(epochs=60, candidates=16)
+SEEDS, SEARCH = 5, Search(epochs=60)
 PROTOCOL, BEFORE = "protocol", "before ADR 0027"
 
 

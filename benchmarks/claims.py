@@ -40,6 +40,8 @@ GIVEN = re.compile(r"<!--given: .*?-->.*?<!--/-->", re.DOTALL)
 NUMBER = re.compile(r"(?<![\w.-])[+-]?(?:\d+\.\d+|\d+(?= %)|\d+(?= points))(?![\w-])")
 SPREAD = re.compile(r"(?<![\w.-])(\d*\.?\d+) (?:\+-|±) (\d*\.?\d+)")
 NOT_PROSE = (r"Python \d\.\d+", r"<!-- begin:.*?<!-- end:[^>]*-->", r"```.*?```", r"`[^`]*`", r"\]\([^)]*\)")
+SEVERAL = ("accuracy", "device_learning")
+"""Files that have rows of several settings: the part of the key before the seed."""
 RULE_AT = {"rules": 2, "accuracy": 1, "unseen": 2, "device_learning": 0, "conv_learning": 0}
 """Where the rule stands in a row's key."""
 
@@ -60,15 +62,22 @@ def row(name: str, *key: Any) -> dict[str, Any]:
     return one
 
 
-def values(name: str, *key: Any) -> Results:
-    """The accuracy in per cent by seed, None for a run that diverged.
+def rows_shown(name: str, *key: Any) -> list[dict[str, Any]]:
+    """The rows of one rule that its table shows: of ``SEVERAL`` those of the preferred settings, of other files those of the rule's own.
 
-    Of ``accuracy`` and ``device_learning`` the rows that their tables show, of other files those with the rules' own settings. Rows of an
-    older recipe do not take part.
+    Rows of an older recipe do not take part.
     """
     every = [row for row in rows(name, *key) if "recipe" not in row]
-    other = [row for row in every if PROTOCOL not in row["key"]]
-    found = preferred(every) if name in ("accuracy", "device_learning") else other
+    return preferred(every) if name in SEVERAL else [row for row in every if PROTOCOL not in row["key"]]
+
+
+def values(name: str, *key: Any) -> Results:
+    """The accuracy in per cent by seed, None for a run that diverged."""
+    return by_seed(name, key, rows_shown(name, *key))
+
+
+def by_seed(name: str, key: Sequence[Any], found: Sequence[dict[str, Any]]) -> Results:
+    """The accuracies of ``found`` by seed. Raises LookupError for two of one seed."""
     if len(found) == 1 and "test" in found[0] and isinstance(found[0]["test"], list):
         return dict(enumerate(found[0]["test"]))
     results: Results = {}
@@ -105,7 +114,10 @@ def above(name: str, *key: Any) -> Difference:
     control[RULE_AT[name]] = "frozen"
     if name == "accuracy":
         control[RULE_AT[name] + 1 :] = [""]
-    difference = paired_difference(values(name, *key), values(name, *control))
+    ours, others = rows_shown(name, *key), rows_shown(name, *control)
+    if name in SEVERAL:
+        others = [row for row in rows(name, *control) if row["key"][-2] == ours[0]["key"][-2]]
+    difference = paired_difference(by_seed(name, key, ours), by_seed(name, control, others))
     if difference is None:
         raise LookupError(f"no seed of {name}.json {key} has its control")
     return difference

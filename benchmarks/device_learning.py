@@ -19,7 +19,7 @@ from results import collect
 from edgeff import registry
 from edgeff.bench.tuning import Search
 
-NETWORK, SEEDS, SEARCH = "64-32-10", 5, Search(epochs=60, candidates=16)
+NETWORK, SEEDS, SEARCH = "64-32-10", 5, Search(epochs=60, splits=1)
 PROTOCOL, BEFORE = "protocol", "before ADR 0028"
 ALSO_NEAREST = ("frozen", "bp", "pepita")
 

@@ -29,7 +29,7 @@ from edgeff.rules import find_rule
 from edgeff.tasks import Data
 
 PROTOCOL, PROTOCOL_SEEDS = "protocol", 5
-SEARCHES = {"digits": Search(60), "mnist": Search(3, candidates=9), "cifar10": Search(10, candidates=9)}
+SEARCHES = {"digits": Search(60), "mnist": Search(3, candidates=9, splits=1), "cifar10": Search(10, candidates=9, splits=1)}
 
 
 def measure(task: str, network: str, rule: str, *rest: Any) -> dict[str, Any]:

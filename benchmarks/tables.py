@@ -59,7 +59,7 @@ def chosen_cells(name: str, rows: list[dict[str, Any]], control: list[dict[str, 
     shown = preferred(rows)
     settings = shown[0]["key"][-2]
     beside = None if control is None else of_rows(row for row in control if row["key"][-2] == settings)
-    return [marked(name, shown, older=settings != PROTOCOL), *cells(of_rows(shown), beside)]
+    return [marked(name, shown, older=not settings.startswith(PROTOCOL)), *cells(of_rows(shown), beside)]
 
 
 def device_learning() -> str:

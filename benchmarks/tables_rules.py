@@ -212,12 +212,12 @@ def attack() -> str:
     for name, words in names.items():
         models = [row["models"][name] for row in rows if name in row["models"]]
         if models:
-            cells = [mean_of([100 * model["natural"] for model in models])]
+            cells = [str(len(models)), mean_of([100 * model["natural"] for model in models])]
             for epsilon in shown:
                 points = [point for model in models for point in model["points"] if point["epsilon"] == epsilon]
                 cells.append(mean_of([100 * point["pgd"] for point in points]))
             lines.append([words, *cells])
-    return table(["784-1024-10 on MNIST, accuracy %", "natural", *(f"PGD {epsilon}" for epsilon in shown)], lines)
+    return table(["784-1024-10 on MNIST, accuracy %", "seeds", "natural", *(f"PGD {epsilon}" for epsilon in shown)], lines)
 
 
 def theory() -> str:

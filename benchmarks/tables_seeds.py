@@ -50,10 +50,11 @@ def of_rows(rows: Iterable[Mapping[str, Any]]) -> dict[int, float | None]:
 
 
 def preferred(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of the rows of one rule those under the protocol, or the older ones where the protocol has fewer seeds yet."""
-    under = [row for row in rows if PROTOCOL in row["key"]]
-    older = [row for row in rows if PROTOCOL not in row["key"]]
-    return under if len(under) >= len(older) else older
+    """Of the rows of one rule those of the settings with most seeds; of several with as many, those under the protocol."""
+    by: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by.setdefault(str(row["key"][-2]), []).append(row)
+    return by[max(by, key=lambda settings: (len(by[settings]), settings == PROTOCOL, settings.startswith(PROTOCOL)))]
 
 
 def with_note(table: str) -> str:

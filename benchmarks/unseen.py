@@ -29,22 +29,15 @@ MORE_RULES = ("local_heads", "fa", "afa", "tdca", "forward_gradient", "scff")
 EPOCHS, SEEDS = 15, 5
 
 
-GROUPS = ("har", "mitbih")
-"""The tasks whose parts are of different people: few of them, so a candidate is tried on three validation parts."""
 PROTOCOL = "protocol"
 DEFAULTS = {"by": "the rule's defaults"}
-
-
-def search(task: str) -> Search:
-    """The search of the protocol."""
-    return Search(EPOCHS, candidates=16, splits=3 if task in GROUPS else 1)
 
 
 def measure(task: str, network: str, rule: str, *rest: Any) -> dict[str, Any]:
     """The test accuracy in per cent, None for a run that diverged; the rate; the share of the largest class of the test part."""
     *settings_by, seed = rest
     if settings_by == [PROTOCOL]:
-        return protocol_row(task, network, rule, seed, search(task))
+        return protocol_row(task, network, rule, seed, Search(EPOCHS))
     data = load(task, seed)
     largest = round(100 * float(np.bincount(data.y_test).max()) / len(data.y_test), 2)
     settings = replace(find_rule(rule).settings, epochs=EPOCHS)

@@ -17,14 +17,15 @@ from edgeff import registry
 from edgeff.bench.statistics import paired_difference, summary
 from edgeff.bench.tuning import Search, candidates, choose, halved, starting_settings, validation_parts
 from edgeff.contracts.rules import digits
+from edgeff.formats import from_onnx
 from edgeff.networks import structure
 from edgeff.rules import find_rule
 from edgeff.train.loop import train
 
-SMALL = Search(epochs=3, candidates=9)
+SMALL = Search(epochs=3, candidates=9, splits=1)
 NETWORK = "64-4-10"
 DIGITS = registry.tasks["digits"]
-ARGUMENTS = ("tune", NETWORK, "digits", "--rule", "frozen", "--no-controls", "--epochs", 3, "--candidates", 9, "--seeds", 2)
+ARGUMENTS = ("tune", NETWORK, "digits", "--rule", "frozen", "--no-controls", "--epochs", 3, "--candidates", 9, "--splits", 1, "--seeds", 2)
 
 
 def test_halving_gives_all_epochs_to_the_best_alone() -> None:
@@ -41,7 +42,7 @@ def test_halving_gives_all_epochs_to_the_best_alone() -> None:
 
 
 def test_a_candidate_that_diverges_is_never_chosen() -> None:
-    assert halved(Search(candidates=9), lambda number, _share, _split: -1e30 if number < 8 else 0.01) == 8
+    assert halved(Search(candidates=9, splits=1), lambda number, _share, _split: -1e30 if number < 8 else 0.01) == 8
 
 
 @pytest.mark.parametrize("rule", ["bp", "pepita"])
@@ -72,7 +73,7 @@ def test_the_validation_part_is_of_other_groups_where_the_test_part_is() -> None
     for kept, held_out in validation_parts(data, Search(splits=3)):
         assert not set(groups[kept]) & set(groups[held_out])
         assert sorted([*kept, *held_out]) == [*range(120)]
-    ((kept, held_out),) = validation_parts(digits(), Search())
+    ((kept, held_out),) = validation_parts(digits(), SMALL)
     assert not set(kept) & set(held_out)
     assert set(Counter(digits().y_train[held_out]).values()) <= set(range(27, 31))  # a fifth of each digit's 142 to 147
 
@@ -119,6 +120,8 @@ def test_train_takes_what_was_chosen(cli: CommandLine) -> None:
     command = ("train", "digits", "--network", NETWORK, "--rule", "frozen", "--settings-from", "t.json", "-o", "m.onnx", "--json")
     trained = cli.ok(*command).json
     assert (trained["lr"], trained["epochs"]) == (chosen["lr"], 3)
+    assert trained["chosen_by"].items() >= {"by": "edgeff tune", "candidates": 9, "budget_epochs": 15}.items()
+    assert from_onnx(Path("m.onnx")).metadata["chosen_by"] == trained["chosen_by"]
     assert cli.ok(*command, "--set", "lr=0.001").json["lr"] == 0.001
     assert cli.ok(*ARGUMENTS, "-o", "t.json").out.splitlines()[0].split()[:2] == ["rule", "validation"]
 

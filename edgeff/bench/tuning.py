@@ -49,7 +49,7 @@ class Search:
 
     epochs: int = 15
     candidates: int = 16
-    splits: int = 1
+    splits: int = 3
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -61,7 +61,7 @@ class Search:
         """(candidates, epochs) of each round.
 
         >>> Search().rounds, Search().budget_epochs
-        (((16, 2), (6, 5), (2, 15)), 92)
+        (((16, 2), (6, 5), (2, 15)), 276)
         """
         return tuple((ceil(self.candidates / FACTOR**number), self.epochs_of(share)) for number, share in enumerate(SHARES))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -112,8 +112,15 @@ def read_record(path: Path) -> Record:
         raise BadInput(f"settings file '{path}'", got=got, allowed="a file that `edgeff tune` wrote") from None
 
 
-def chosen_settings(path: Path, task: str, network: str, rule: str) -> dict[str, str]:
-    """The settings chosen for ``rule`` as text, by name. Raises BadInput if they are not in ``path``, or for another task or network."""
+class Chosen(NamedTuple):
+    """The settings that a search chose for a rule, as ``Settings.changed`` reads them, and how it chose them, for a model's metadata."""
+
+    settings: dict[str, str]
+    how: dict[str, Any]
+
+
+def chosen_settings(path: Path, task: str, network: str, rule: str) -> Chosen:
+    """What was chosen for ``rule``. Raises BadInput if that is not in ``path``, or for another task or network."""
     record = read_record(path)
     for what, got, allowed in (("task", task, record.task), ("network", network, record.network)):
         if got != allowed:
@@ -121,4 +128,6 @@ def chosen_settings(path: Path, task: str, network: str, rule: str) -> dict[str,
     if rule not in record.rules:
         got = f"none for {rule}" if record.rules else "none yet"
         raise BadInput(f"settings in '{path}'", got=got, allowed=", ".join(record.rules), next_step=f"run `edgeff tune` with --rule {rule}")
-    return record.rules[rule].texts()
+    kept = record.rules[rule]
+    how = {"by": "edgeff tune", "candidates": record.candidates, "budget_epochs": record.budget_epochs, "splits": record.splits}
+    return Chosen(kept.texts(), how | {"seed": record.seed, f"validation_{record.validation_metric}": kept.validation})

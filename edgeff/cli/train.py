@@ -49,7 +49,7 @@ def command(
     The accuracy on the test data is measured once, at the end.
     """
     from edgeff.bench.metrics import measured
-    from edgeff.bench.tuning_file import chosen_settings
+    from edgeff.bench.tuning_file import Chosen, chosen_settings
     from edgeff.cli.classes import confusion, described, note_majority, print_classes
     from edgeff.cli.models import find_task, for_training, load_task
     from edgeff.formats import conventions
@@ -66,8 +66,8 @@ def command(
     data = load_task(item, seed)
     settings = find_rule(rule).settings
     settings = replace(settings, **recipe(network, rule))
-    chosen = chosen_settings(settings_from, task, network, rule) if settings_from else {}
-    settings = settings.changed(chosen | dict(changes) | ({"epochs": str(epochs)} if epochs else {}))
+    chosen = chosen_settings(settings_from, task, network, rule) if settings_from else Chosen({}, {})
+    settings = settings.changed(chosen.settings | dict(changes) | ({"epochs": str(epochs)} if epochs else {}))
     softmax = loss == "cross-entropy" and item.target == "class"
     first, given = for_training(item, data)
     plain = structure(network, softmax=softmax, bias=bias, input_shape=data.input_shape, classes=len(data.classes))
@@ -82,7 +82,8 @@ def command(
         del parts["train"]  # an autoencoder is trained on normal samples only
     measures = {name: measured(metric, trained.network, x, trained.scores(x), y, files) for name, (x, y, files) in parts.items()}
     whole = trained.network if first is None else after(first, trained.network)
-    model = replace(whole, metadata=dict(whole.metadata) | {metric: measures})
+    by = {"chosen_by": chosen.how} if chosen.how else {}
+    model = replace(whole, metadata=dict(whole.metadata) | {metric: measures} | by)
     with new_file(out) as path:
         write_onnx(model, path)
     size = canonical(model).parameters
@@ -92,7 +93,7 @@ def command(
         note_majority(matrix, data.classes)
     if as_json:
         result = {"task": task, "network": network, "rule": rule, "seed": seed, "epochs": settings.epochs}
-        result |= {"lr": trained.run.settings.lr, "doubts": [*trained.doubts]}
+        result |= {"lr": trained.run.settings.lr, "doubts": [*trained.doubts]} | by
         result |= {} if matrix is None else described(matrix, data.classes)
         print_json(result | {"parameters": size, metric: measures, "history": [*trained.history], "model": str(out)})
         return

@@ -31,7 +31,7 @@ FEWEST, MOST_CANDIDATES = 9, 10_000
 @click.option("--controls/--no-controls", default=True, show_default=True, help=f"Also choose those of {' and '.join(CONTROLS)}.")
 @click.option("--epochs", type=Whole(1, MOST_EPOCHS), default=15, show_default=True, help="Passes over the training data of a full run.")
 @click.option("--candidates", type=Whole(FEWEST, MOST_CANDIDATES), default=16, show_default=True, help="Settings tried for each rule.")
-@click.option("--splits", type=Whole(1, MOST_SPLITS), default=1, show_default=True, help="Validation parts that a candidate is tried on.")
+@click.option("--splits", type=Whole(1, MOST_SPLITS), default=3, show_default=True, help="Validation parts that a candidate is tried on.")
 @click.option("--seeds", type=Whole(0, MOST_SEEDS), default=5, show_default=True, help="Runs on the test part in the end.")
 @click.option("--bias/--no-bias", default=False, show_default=True, help="Biases in the layers of a dense list.")
 @target_column
@@ -157,4 +157,4 @@ def print_tables(record: Record, names: list[str], search: Search) -> None:
     ]
     print_table(["rule", "setting", "was", "chosen"], settings)
     rounds = ", ".join(f"{count} for {epochs}" for count, epochs in search.rounds)
-    print_line(f"chosen on validation samples: {rounds} epochs; {search.budget_epochs} epochs for each rule")
+    print_line(f"chosen on {search.splits} validation parts: {rounds} epochs; {search.budget_epochs} epochs for each rule")
