@@ -278,12 +278,13 @@ def said(settings: dict[str, Any]) -> str:
 def defaults() -> str:
     """The settings that rules share, those in which each differs from them on the host, and in which a device differs from its host."""
     shared = asdict(Settings())
-    lines = [["every rule", "host", said(shared)]]
+    lines = [["every rule", "host", said(shared), ""]]
     for name, rule in registry.rules.items():
         host = asdict(rule.settings)
-        lines.append([f"`{name}`", "host", said(differing(host, shared))])
-        lines += [["", numeric, said(differing(asdict(rule.device_settings(numeric)), host))] for numeric in rule.numerics]
-    return table(["rule", "where", "settings"], lines, 3)
+        searched = ", ".join(f"{setting} x {factor:g}" for setting, factor in rule.settings.searched.items())
+        lines.append([f"`{name}`", "host", said(differing(host, shared)), searched])
+        lines += [["", numeric, said(differing(asdict(rule.device_settings(numeric)), host)), ""] for numeric in rule.numerics]
+    return table(["rule", "where", "settings", "`edgeff tune` searches"], lines, 4)
 
 
 def differing(settings: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
