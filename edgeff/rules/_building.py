@@ -73,7 +73,9 @@ class RuleBuilder(OperatorBuilder, Protocol):
 
     def pooling(self, y: Value, pool: tuple[int, int], draft: list[Call], *, gated: bool) -> Pooling: ...
 
-    def separable(self, first: Layer, second: Layer, x: Value, pool: Layer, size: tuple[int, int]) -> tuple[Value, Pooling]: ...
+    def separable(
+        self, first: Layer, second: Layer, x: Value, pool: Layer, size: tuple[int, int], stem: Layer | None = None
+    ) -> tuple[Value, Pooling]: ...
 
     def shares(self, g: Value, pooling: Pooling) -> None: ...
 
@@ -82,7 +84,14 @@ class RuleBuilder(OperatorBuilder, Protocol):
     def pooled_update(self, layer: Layer, g: Value, x: Value, pooling: Pooling) -> None: ...
 
     def pooled_pair_update(
-        self, first: Layer, second: Layer, g: Value, x: Value, pooling: Pooling, stem: Layer | None = None, image: Value | None = None
+        self,
+        first: Layer,
+        second: Layer,
+        g: Value,
+        x: Value | None,
+        pooling: Pooling,
+        stem: Layer | None = None,
+        image: Value | None = None,
     ) -> None: ...
 
     # ---------------------------------------------------------------- errors and what carries them

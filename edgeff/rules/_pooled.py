@@ -140,17 +140,17 @@ def _learn(build: RuleBuilder, pooled: PooledBlock, values: Mapping[str, Value],
         if branch.first is None:
             build.pooled_update(branch.last, g, values[branch.last.inputs[0]], pooling)
         else:
-            x, image = values[branch.first.inputs[0]], values[branch.stem.inputs[0]] if branch.stem else None
+            x, image = values.get(branch.first.inputs[0]), values[branch.stem.inputs[0]] if branch.stem else None
             build.pooled_pair_update(branch.first, branch.last, g, x, pooling, branch.stem, image)
 
 
-def lower_alone(build: RuleBuilder, block: Block, x: Mapping[str, Value], error: Callable[[Block, Passes], Sequence[Value]]) -> None:
-    """Emits a block from the values ``x`` before it and its learning, when no other block follows: its map need not be kept.
+def lower_alone(build: RuleBuilder, block: Block, before: Mapping[str, Value], error: Callable[[Block, Passes], Sequence[Value]]) -> None:
+    """Emits a block from the values ``before`` it and its learning, when no other block follows: its map need not be kept.
 
     ``error(block, passes)`` emits d loss / d its end. int8 with a depthwise and a pointwise convolution: the map is not made.
     """
     pooled = pooled_block(build.network, block) if build.numeric == "int8" else None
-    values = dict(x)
+    values = dict(before)
     if pooled is None or not _separable(pooled):
         for layer in block.layers:
             values[layer.name] = build.forward(layer, *(values[name] for name in layer.inputs))
@@ -158,14 +158,13 @@ def lower_alone(build: RuleBuilder, block: Block, x: Mapping[str, Value], error:
         return
     (branch,) = pooled.branches
     with build.drafting() as draft:
-        whole = dict(x)
+        whole = dict(before)
         for layer in block.layers:
             whole[layer.name] = build.forward(layer, *(whole[name] for name in layer.inputs))
         lower_backward(build, block, [whole], error(block, [whole]))
-    if branch.stem is not None:
-        values[branch.stem.name] = build.forward(branch.stem, values[branch.stem.inputs[0]])
     first = branch.first or branch.last
-    averages, pooling = build.separable(first, branch.last, values[first.inputs[0]], pooled.pool, pooled.size)
+    x = values[(branch.stem or first).inputs[0]]
+    averages, pooling = build.separable(first, branch.last, x, pooled.pool, pooled.size, branch.stem)
     values[pooled.pool.name] = averages
     for layer in (*pooled.reshapes, pooled.head):
         values[layer.name] = build.forward(layer, values[layer.inputs[0]])

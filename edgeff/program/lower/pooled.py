@@ -11,7 +11,7 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
-from edgeff.errors import Unsupported
+from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Attr, Call, Layer, Parameters, Tensor
 from edgeff.kernels.records import Requant, Step
 from edgeff.ops import kind, record
@@ -88,12 +88,22 @@ class Pooled(Lines):
         self._pooled_bias(layer, g, pooling)
 
     def pooled_pair_update(
-        self, first: Layer, second: Layer, g: Value, x: Value, pooling: Pooling, stem: Layer | None = None, image: Value | None = None
+        self,
+        first: Layer,
+        second: Layer,
+        g: Value,
+        x: Value | None,
+        pooling: Pooling,
+        stem: Layer | None = None,
+        image: Value | None = None,
     ) -> None:
         """The parameters of two convolutions, the first over x, whose second output gets the delta that g and ``pooling`` say.
 
-        With ``stem``, a convolution over ``image`` whose output x is, its parameters too; x is lost.
+        With ``stem``, a convolution over ``image`` whose output x is, its parameters too; x is lost. In int8 it need not be there.
         """
+        x = x or (_made(stem) if stem else None)
+        if x is None:
+            raise BadInput(f"the input of layer {first.name!r}", got="none", allowed="a value, or a convolution to make it again")
         attrs = self._pair(first, second, x) | self._grid(pooling)
         if g.dtype == "float32":
             self._pair_f32(first, second, g, x, pooling, stem, attrs)
@@ -114,17 +124,29 @@ class Pooled(Lines):
             attrs["through"] = kind(stem).function.code
             self.call("eff_pooled_pair_backward_f32", [*written, x], [pooling.y, g, self.rate], attrs, first, "update")
 
-    def separable(self, first: Layer, second: Layer, x: Value, pool: Layer, size: tuple[int, int]) -> tuple[Value, Pooling]:
-        """The averages of a depthwise convolution over x and a pointwise one, whose output is not kept; and the pooling with its bits."""
+    def separable(
+        self, first: Layer, second: Layer, x: Value, pool: Layer, size: tuple[int, int], stem: Layer | None = None
+    ) -> tuple[Value, Pooling]:
+        """The averages of a depthwise convolution over x and a pointwise one, whose output is not kept; and the pooling with its bits.
+
+        With ``stem``, a convolution, they are over its output, which is not kept either, and x is what it reads.
+        """
+        image, x = x, x if stem is None else _made(stem)
         attrs: Attrs = {"pool_h": size[0], "pool_w": size[1], "gated": int(kind(second).function.clamps)}
         attrs |= self._pair(first, second, x)
-        attrs |= {"stage": self._output_stage(first, x), "out_stage": self._output_stage(second, _made(first)), "a_zero": x.zero_point}
+        attrs |= {"stage": self._output_stage(first, x), "out_stage": self._output_stage(second, _made(first))}
         y = self.activation(pool.name, pool.shape, quant=pool.quant["output"], layer=pool.name)
         mask = self.activation("mask", ((prod(second.shape) + 7) // 8,), dtype="int8")
         sums = self.activation("sums", pool.shape, dtype="int32", layer=pool.name)
         row = self.activation("row", first.shape[-1:], dtype="int8", layer=first.name)
-        read = [x, self.weight(first), self._bias(first), self.weight(second), self._bias(second)]
-        self.call("eff_pooled_separable_i8", [mask, y, sums, row], read, attrs, first)
+        read = [self.weight(first), self._bias(first), self.weight(second), self._bias(second)]
+        if stem is None:
+            self.call("eff_pooled_separable_i8", [mask, y, sums, row], [x, *read], attrs | {"a_zero": x.zero_point}, first)
+        else:
+            rows = self.activation("rows", (record(first, Convolution).window[0], *x.shape[1:]), dtype="int8", layer=stem.name)
+            below = [image, self.weight(stem), self._bias(stem)]
+            attrs |= {"stem": _stem(stem, image), "stem_stage": self._output_stage(stem, image), "image_zero": image.zero_point}
+            self.call("eff_pooled_stem_separable_i8", [mask, y, sums, row, rows], [*below, *read], attrs, first)
         return y, Pooling(replace(mask, shape=second.shape), *size, gated=bool(attrs["gated"]))
 
     def _output_stage(self, layer: Layer, x: Value) -> Stage:
@@ -160,10 +182,9 @@ class Pooled(Lines):
             read = [pooling.y, g, x, self.rate, self.step]
             self.call("eff_pooled_pair_update_i8", [*written, h, e], read, attrs, first, "update")
             return
-        below, geometry = self._of(pooling, stem), record(stem, Convolution).geometry(stem, image.shape)
-        window = {f"stem_{name}_{axis}": int(geometry[f"{name}_{axis}"]) for axis in "hw" for name in ("k", "stride", "pad")}
+        below = self._of(pooling, stem)
         attrs |= {
-            "stem": Stem(image_h=image.shape[0], image_w=image.shape[1], image_c=image.shape[2], **window),
+            "stem": _stem(stem, image),
             "stem_stage": self._output_stage(stem, image),
             "through": Through(lower["gradient"].multiplier, lower["gradient"].shift, int(kind(stem).function.clamps)),
             "u_how": below["how"],
@@ -232,3 +253,10 @@ def _made(layer: Layer) -> Value:
     """The output of an int8 layer as a value that no call has made."""
     quant = layer.quant["output"]
     return Value(layer.name, layer.shape, "int8", quant.scale[0], quant.zero_point)
+
+
+def _stem(layer: Layer, image: Value) -> Stem:
+    """A convolution over ``image`` as a kernel's record."""
+    geometry = record(layer, Convolution).geometry(layer, image.shape)
+    window = {f"stem_{name}_{axis}": int(geometry[f"{name}_{axis}"]) for axis in "hw" for name in ("k", "stride", "pad")}
+    return Stem(image_h=image.shape[0], image_w=image.shape[1], image_c=image.shape[2], **window)

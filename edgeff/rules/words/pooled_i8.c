@@ -359,58 +359,140 @@ void eff_pooled_stem_update_i8(int8_t *w, int8_t *w_low, int32_t *b, int8_t *v, 
     }
 }
 
-void eff_pooled_separable_i8(int8_t *mask, int8_t *y, int32_t *sums, int8_t *row, const int8_t *a, const int8_t *w, const int32_t *b,
-                             const int8_t *v, const int32_t *v_b, const eff_pair *pair, const eff_pool_grid *grid,
-                             const eff_stage *stage, const eff_stage *out_stage, int32_t a_zero)
+/* A depthwise and a pointwise convolution whose output is summed over windows, and the scratch memory between them. */
+typedef struct {
+    int8_t *mask, *row;
+    int32_t *sums;
+    const int8_t *a, *w, *v;
+    const int32_t *b, *v_b;
+    eff_window first;
+    const eff_pair *pair;
+    const eff_pool_grid *grid;
+    const eff_stage *stage, *out_stage;
+    int32_t a_zero, ring; /* ring: a holds row i of the input at i % ring */
+} eff_separable;
+
+static void eff_separable_start_i8(const eff_separable *p)
 {
-    const eff_window first = eff_pair_first(pair);
-    const int32_t mid_c = pair->mid_c, out_c = pair->out_c, out_w = pair->out_w, out_h = pair->out_h;
-    const int32_t across = (out_w - 1) / grid->pool_w + 1, down = (out_h - 1) / grid->pool_h + 1;
-    for (int32_t i = 0; i < down * across * out_c; ++i) {
-        sums[i] = 0;
+    const eff_pair *pair = p->pair;
+    const int32_t across = (pair->out_w - 1) / p->grid->pool_w + 1, down = (pair->out_h - 1) / p->grid->pool_h + 1;
+    for (int32_t i = 0; i < down * across * pair->out_c; ++i) {
+        p->sums[i] = 0;
     }
-    for (int32_t i = 0; i < (out_h * out_w * out_c + 7) / 8; ++i) {
-        mask[i] = 0;
+    for (int32_t i = 0; i < (pair->out_h * pair->out_w * pair->out_c + 7) / 8; ++i) {
+        p->mask[i] = 0;
     }
-    for (int32_t i = 0; i < out_h * out_w; ++i) {
-        const int32_t oy = i / out_w, ox = i - oy * out_w, top = oy * first.stride_h - first.pad_h, left = ox * first.stride_w - first.pad_w;
-        const eff_taps t = eff_taps_at(top, left, first.in_h, first.in_w, first.k_h, first.k_w);
+}
+
+/* One row of the output. */
+static void eff_separable_row_i8(const eff_separable *p, int32_t oy)
+{
+    const eff_window *first = &p->first;
+    const eff_stage *stage = p->stage, *out_stage = p->out_stage;
+    const int32_t mid_c = p->pair->mid_c, out_c = p->pair->out_c, out_w = p->pair->out_w, across = (out_w - 1) / p->grid->pool_w + 1;
+    for (int32_t ox = 0; ox < out_w; ++ox) {
+        const int32_t top = oy * first->stride_h - first->pad_h, left = ox * first->stride_w - first->pad_w;
+        const eff_taps t = eff_taps_at(top, left, first->in_h, first->in_w, first->k_h, first->k_w);
         for (int32_t c = 0; c < mid_c; ++c) {
-            int32_t s = b[c];
+            int32_t s = p->b[c];
             for (int32_t iy = t.y0; iy < t.y1; ++iy) {
-                const int8_t *p = a + (iy * first.in_w + t.x0) * mid_c + c, *k = w + ((iy - top) * first.k_w + t.x0 - left) * mid_c + c;
-                for (int32_t taps = t.x1 - t.x0; taps > 0; --taps, p += mid_c, k += mid_c) {
-                    s += *k * (*p - a_zero);
+                const int8_t *x = p->a + (iy % p->ring * first->in_w + t.x0) * mid_c + c;
+                const int8_t *k = p->w + ((iy - top) * first->k_w + t.x0 - left) * mid_c + c;
+                for (int32_t taps = t.x1 - t.x0; taps > 0; --taps, x += mid_c, k += mid_c) {
+                    s += *k * (*x - p->a_zero);
                 }
             }
-            row[c] = eff_to_i8(eff_requantise(s, stage->multiplier, stage->shift), stage->y_zero, stage->y_min, stage->y_max);
+            p->row[c] = eff_to_i8(eff_requantise(s, stage->multiplier, stage->shift), stage->y_zero, stage->y_min, stage->y_max);
         }
-        int32_t *total = sums + (oy / grid->pool_h * across + ox / grid->pool_w) * out_c;
-        const int8_t *k = v;
-        for (int32_t o = 0; o < out_c; ++o) {
-            int32_t s = v_b[o];
+        int32_t *total = p->sums + (oy / p->grid->pool_h * across + ox / p->grid->pool_w) * out_c;
+        const int8_t *k = p->v;
+        for (int32_t o = 0, at = (oy * out_w + ox) * out_c; o < out_c; ++o, ++at) {
+            int32_t s = p->v_b[o];
             for (int32_t c = 0; c < mid_c; ++c) {
-                s += *k++ * (row[c] - stage->y_zero);
+                s += *k++ * (p->row[c] - stage->y_zero);
             }
             const int32_t made = eff_to_i8(eff_requantise(s, out_stage->multiplier, out_stage->shift), out_stage->y_zero,
                                            out_stage->y_min, out_stage->y_max);
-            const int32_t at = i * out_c + o;
             total[o] += made;
             if (made > out_stage->y_zero) {
-                const uint32_t bits = (uint32_t)(uint8_t)mask[at >> 3] | (UINT32_C(1) << (at & 7));
-                mask[at >> 3] = (int8_t)(bits < 128 ? (int32_t)bits : (int32_t)bits - 256);
+                const uint32_t bits = (uint32_t)(uint8_t)p->mask[at >> 3] | (UINT32_C(1) << (at & 7));
+                p->mask[at >> 3] = (int8_t)(bits < 128 ? (int32_t)bits : (int32_t)bits - 256);
             }
         }
     }
-    for (int32_t oy = 0; oy < out_h; oy = eff_pool_end(oy, out_h, grid->pool_h)) {
-        const int32_t rows = eff_pool_end(oy, out_h, grid->pool_h) - oy;
-        for (int32_t ox = 0; ox < out_w; ox = eff_pool_end(ox, out_w, grid->pool_w)) {
-            const int32_t count = rows * (eff_pool_end(ox, out_w, grid->pool_w) - ox);
+}
+
+/* The averages y from the sums. */
+static void eff_separable_averages_i8(int8_t *y, const eff_separable *p)
+{
+    const int32_t out_h = p->pair->out_h, out_w = p->pair->out_w, out_c = p->pair->out_c;
+    const int32_t *sums = p->sums;
+    for (int32_t oy = 0; oy < out_h; oy = eff_pool_end(oy, out_h, p->grid->pool_h)) {
+        const int32_t rows = eff_pool_end(oy, out_h, p->grid->pool_h) - oy;
+        for (int32_t ox = 0; ox < out_w; ox = eff_pool_end(ox, out_w, p->grid->pool_w)) {
+            const int32_t count = rows * (eff_pool_end(ox, out_w, p->grid->pool_w) - ox);
             for (int32_t o = 0; o < out_c; ++o, ++sums) {
                 *y++ = (int8_t)(*sums > 0 ? (*sums + count / 2) / count : (*sums - count / 2) / count);
             }
         }
     }
+}
+
+void eff_pooled_separable_i8(int8_t *mask, int8_t *y, int32_t *sums, int8_t *row, const int8_t *a, const int8_t *w, const int32_t *b,
+                             const int8_t *v, const int32_t *v_b, const eff_pair *pair, const eff_pool_grid *grid,
+                             const eff_stage *stage, const eff_stage *out_stage, int32_t a_zero)
+{
+    const eff_separable p = {mask, row, sums, a, w, v, b, v_b, eff_pair_first(pair), pair, grid, stage, out_stage, a_zero, pair->in_h};
+    eff_separable_start_i8(&p);
+    for (int32_t oy = 0; oy < pair->out_h; ++oy) {
+        eff_separable_row_i8(&p, oy);
+    }
+    eff_separable_averages_i8(y, &p);
+}
+
+/* Row oy of a convolution over the image. */
+static void eff_stem_row_i8(int8_t *to, int32_t oy, const int8_t *image, const int8_t *u, const int32_t *b, int32_t image_zero,
+                            const eff_window *window, const eff_stage *stage)
+{
+    const int32_t in_c = window->in_c, top = oy * window->stride_h - window->pad_h, filter = window->k_h * window->k_w * in_c;
+    for (int32_t ox = 0; ox < window->out_w; ++ox) {
+        const int32_t left = ox * window->stride_w - window->pad_w;
+        const eff_taps t = eff_taps_at(top, left, window->in_h, window->in_w, window->k_h, window->k_w);
+        for (int32_t c = 0; c < window->out_c; ++c) {
+            int32_t s = b[c];
+            for (int32_t iy = t.y0; iy < t.y1; ++iy) {
+                const int8_t *x = image + (iy * window->in_w + t.x0) * in_c;
+                const int8_t *k = u + c * filter + ((iy - top) * window->k_w + t.x0 - left) * in_c;
+                for (int32_t taps = (t.x1 - t.x0) * in_c; taps > 0; --taps) {
+                    s += *k++ * (*x++ - image_zero);
+                }
+            }
+            *to++ = eff_to_i8(eff_requantise(s, stage->multiplier, stage->shift), stage->y_zero, stage->y_min, stage->y_max);
+        }
+    }
+}
+
+void eff_pooled_stem_separable_i8(int8_t *mask, int8_t *y, int32_t *sums, int8_t *row, int8_t *rows, const int8_t *image, const int8_t *u,
+                                  const int32_t *u_b, const int8_t *w, const int32_t *b, const int8_t *v, const int32_t *v_b,
+                                  const eff_pair *pair, const eff_pool_grid *grid, const eff_stem *stem, const eff_stage *stem_stage,
+                                  const eff_stage *stage, const eff_stage *out_stage, int32_t image_zero)
+{
+    const eff_separable p = {mask,  row,       sums,   rows, w,         v,      b, v_b, eff_pair_first(pair), pair, grid,
+                             stage, out_stage, stem_stage->y_zero, pair->k_h};
+    const eff_window below = eff_stem_window(stem, pair);
+    const int32_t length = pair->in_w * pair->in_c;
+    eff_separable_start_i8(&p);
+    for (int32_t i = 0; i < pair->k_h * length; ++i) {
+        rows[i] = 0;
+    }
+    for (int32_t oy = 0, next = 0; oy < pair->out_h; ++oy) {
+        const int32_t top = oy * pair->stride_h - pair->pad_h, end = top + pair->k_h > pair->in_h ? pair->in_h : top + pair->k_h;
+        for (next = next > top ? next : top; next < end; ++next) {
+            eff_stem_row_i8(rows + next % pair->k_h * length, next, image, u, u_b, image_zero, &below, stem_stage);
+        }
+        eff_separable_row_i8(&p, oy);
+    }
+    eff_separable_averages_i8(y, &p);
 }
 
 /* |G a| <= 2^23 * 255 and r < 2^14 keep the sum in 32 bits. */

@@ -390,6 +390,46 @@ def eff_pooled_separable_i8(
     y[:], sums[:], row[:] = average.reshape(-1), totals.reshape(-1), h[-1]
 
 
+@kernel(macs=f"in_h * in_w * {STEM} + out_h * out_w * ({FIRST} + {SECOND})")
+def eff_pooled_stem_separable_i8(
+    mask: Annotated[Array, Out("int8_t", "(out_h * out_w * out_c + 7) // 8")],
+    y: Annotated[Array, Out("int8_t", "(out_h + pool_h - 1) // pool_h", "(out_w + pool_w - 1) // pool_w", "out_c")],
+    sums: Annotated[Array, Out("int32_t", "(out_h + pool_h - 1) // pool_h", "(out_w + pool_w - 1) // pool_w", "out_c")],
+    row: Annotated[Array, Out("int8_t", "mid_c")],
+    rows: Annotated[Array, Out("int8_t", "k_h", "in_w", "in_c")],
+    image: Annotated[Array, In("int8_t", "image_h", "image_w", "image_c")],
+    u: Annotated[Array, In("int8_t", "in_c", "stem_k_h", "stem_k_w", "image_c", low=-127, high=127)],
+    u_b: Annotated[Array, In("int32_t", "in_c", low=-BIAS_LIMIT, high=BIAS_LIMIT)],
+    w: Annotated[Array, In("int8_t", "k_h", "k_w", "mid_c", low=-127, high=127)],
+    b: Annotated[Array, In("int32_t", "mid_c", low=-BIAS_LIMIT, high=BIAS_LIMIT)],
+    v: Annotated[Array, In("int8_t", "out_c", "mid_c", low=-127, high=127)],
+    v_b: Annotated[Array, In("int32_t", "out_c", low=-BIAS_LIMIT, high=BIAS_LIMIT)],
+    pair: Pair,
+    grid: PoolGrid,
+    stem: Stem,
+    stem_stage: Stage,
+    stage: Stage,
+    out_stage: Stage,
+    image_zero: Zero,
+) -> None:
+    """The same above a convolution of ``image``, of whose output only the k_h rows that a window reads are there, in ``rows``.
+
+    Row i lies at i % k_h; a row that no window reads is not made. A window of at most 32,768 products.
+    """
+    a = _forward(image, image_zero, u, u_b, stem.window(pair), stem_stage, depthwise=False)
+    eff_pooled_separable_i8(mask, y, sums, row, a.reshape(-1), w, b, v, v_b, pair, grid, stage, out_stage, stem_stage.y_zero)
+    made, ring = a.reshape(pair.in_h, -1), rows.reshape(pair.k_h, -1)
+    ring[:] = 0
+    for i in rows_read(pair):
+        ring[i % pair.k_h] = made[i]
+
+
+def rows_read(pair: Pair) -> list[int]:
+    """The rows of a pair's input that its first convolution reads, in order."""
+    tops = [oy * pair.stride_h - pair.pad_h for oy in range(pair.out_h)]
+    return sorted({i for top in tops for i in range(max(top, 0), min(top + pair.k_h, pair.in_h))})
+
+
 @kernel(macs="n_out * n_in")
 def eff_dense_update_fine_i8(
     w: Annotated[Array, Out("int8_t", "n_out", "n_in", low=-127, high=127, also_read=True)],

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from edgeff.kernels.graph.arithmetic import gain_of, requantise, rounding_of, saturate16, saturate32, shift_round_up
-from edgeff.kernels.graph.operand import Operand
+from edgeff.kernels.graph.operand import Operand, concat
 from edgeff.kernels.graph.windows import patches, placed, summed
 from edgeff.kernels.records import Matrix, Requant, Step, Window
 from edgeff.kernels.updates import BIAS_LIMIT, FRACTION_I8, GAIN_I8
 from edgeff.rules.words.graph.pooled import spread
 from edgeff.rules.words.pooled import Pair, PoolGrid, window_counts
-from edgeff.rules.words.pooled_i8 import LOW_BITS, Hidden, Stage, Stem, Through
+from edgeff.rules.words.pooled_i8 import LOW_BITS, Hidden, Stage, Stem, Through, rows_read
 
 Two = tuple[Operand, Operand]
 
@@ -237,6 +237,29 @@ def eff_pooled_separable_i8(
     average = (totals.abs() + count // 2) // count
     average = (-average).where(totals < 0, average)
     return eff_mask_i8(made.flat(), made.size, out_stage.y_zero), average, totals, last
+
+
+def eff_pooled_stem_separable_i8(
+    image: Operand,
+    u: Operand,
+    u_b: Operand,
+    w: Operand,
+    b: Operand,
+    v: Operand,
+    v_b: Operand,
+    pair: Pair,
+    grid: PoolGrid,
+    stem: Stem,
+    stem_stage: Stage,
+    stage: Stage,
+    out_stage: Stage,
+    image_zero: int,
+) -> tuple[Operand, ...]:
+    """The same above a convolution, and the rows of its output that are read last."""
+    a = _forward(image - image_zero, u, u_b, stem.window(pair), stem_stage, depthwise=False)
+    lines, last = a.reshape(pair.in_h, -1), {i % pair.k_h: i for i in rows_read(pair)}
+    ring = [lines.part(slice(last[k], last[k] + 1)) if k in last else lines.part(slice(0, 1)) * 0 for k in range(pair.k_h)]
+    return *eff_pooled_separable_i8(a.flat(), w, b, v, v_b, pair, grid, stage, out_stage, stem_stage.y_zero), concat(ring)
 
 
 def eff_dense_update_fine_i8(
