@@ -37,7 +37,7 @@ from edgeff.program.interpreter import Interpreter
 from edgeff.tasks import Data
 from edgeff.verify.comparison import Comparison
 from edgeff.verify.engines import LitertStep, Process
-from edgeff.verify.training_graph import compare_training_graph, in_litert
+from edgeff.verify.training_graph import compare_training_graph, in_litert, in_tflm
 
 ROOT = Path(__file__).resolve().parents[1]
 EVERY = [(rule, numeric) for rule in registry.rules for numeric in registry.rules[rule].numerics]
@@ -131,6 +131,15 @@ def test_a_changed_constant_of_the_generator_is_noticed(monkeypatch: pytest.Monk
     deployment = deployed(dense("64-10"), "bp", "int8")
     monkeypatch.setattr(arithmetic, "GOLDEN", GOLDEN + 2)
     assert [row.ok for row in compared(deployment, 3, litert) if row.what.startswith("state")] == [False]
+
+
+@pytest.mark.parametrize("rule", ["pepita", "dfa", "bp"])
+def test_a_float_step_in_tflm_equals_the_twins(rule: str) -> None:
+    deployment = deployed(dense(), rule, "float32")
+    rows = compare_training_graph(deployment, "TFLM", deployment.inputs(digits().x_train[:5]), digits().y_train[:5], load=in_tflm)
+    assert [(row.ok, row.b) for row in rows] == [(True, "TFLM")] * 3
+    with pytest.raises(Unsupported, match=f"{rule} as a learning graph in TFLM: got int8; allowed: float32; use the C"):
+        in_tflm(deployed(dense(), rule, "int8"))
 
 
 @pytest.mark.parametrize("runtime", ["LiteRT", "ONNX Runtime"])

@@ -32,6 +32,7 @@ PACKAGES: Mapping[str, tuple[str, str, str]] = {
     "onnxruntime": ("ONNX Runtime", "onnxruntime", "onnxruntime"),
     "onnxruntime_step": ("ONNX Runtime", "onnxruntime", "onnxruntime"),
     "litert_step": ("LiteRT", "ai_edge_litert", "ai-edge-litert"),
+    "tflm_step": ("TFLM", "tflite_micro", "tflite-micro"),
 }
 """For each library: its name for people, for Python's import and for pip."""
 
@@ -185,6 +186,18 @@ class LitertStep:
     def __call__(self, signature: str, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """The outputs by name of a signature, and the state after it, for its inputs and the state before it by name."""
         return self._process.run_step(self._number, (signature, dict(inputs)))
+
+
+class TflmStep:
+    """A .tflite model of a learning step with ports in TFLite Micro's interpreter; ``process``: shared with other models."""
+
+    def __init__(self, model: bytes, inputs: list[str], outputs: list[str], process: Process | None = None) -> None:
+        self._process = process or Process("tflm_step")
+        self._number = self._process.load(model, inputs, outputs)
+
+    def __call__(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The outputs by name for the inputs by name."""
+        return self._process.run_step(self._number, dict(inputs))
 
 
 def tflm(model: bytes, x: Array, advance: Advance) -> Array:

@@ -119,12 +119,29 @@ def load_litert_step(model: bytes) -> Run:
     return run
 
 
+def load_tflm_step(model: bytes, inputs: list[str], outputs: list[str]) -> Run:
+    """A .tflite model of a learning step in TFLM, which runs the first subgraph: its outputs by name for its inputs by name."""
+    import numpy as np
+    from tflite_micro import runtime
+
+    interpreter = runtime.Interpreter.from_bytes(model, arena_size=ARENA_BYTES[1] + 4 * len(model))
+
+    def run(x: Any, _advance: Advance) -> Any:
+        for number, name in enumerate(inputs):  # all of them each time: an input's memory is used again
+            interpreter.set_input(x[name], number)
+        interpreter.invoke()
+        return {name: np.array(interpreter.get_output(number)) for number, name in enumerate(outputs)}
+
+    return run
+
+
 LIBRARIES: Mapping[str, Callable[..., Run]] = {
     "tflm": load_tflm,
     "litert": load_litert,
     "onnxruntime": load_onnxruntime,
     "onnxruntime_step": load_onnxruntime_step,
     "litert_step": load_litert_step,
+    "tflm_step": load_tflm_step,
 }
 
 

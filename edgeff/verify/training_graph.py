@@ -8,14 +8,15 @@ from functools import partial, reduce
 
 import numpy as np
 
+from edgeff.errors import Unsupported
 from edgeff.formats.onnx.training import training_graphs
 from edgeff.formats.tflite.training import training_file
-from edgeff.formats.training import LABEL, NEXT, SCORES
+from edgeff.formats.training import LABEL, NEXT, SCORES, learn_graph
 from edgeff.ir import Array
 from edgeff.program.deploy import Deployment
 from edgeff.program.interpreter import Interpreter
 from edgeff.verify.comparison import Comparison, compare
-from edgeff.verify.engines import LitertStep, OnnxRuntimeStep
+from edgeff.verify.engines import LitertStep, OnnxRuntimeStep, TflmStep
 from edgeff.verify.libraries import TWIN
 
 SAMPLES_AFTER = 20
@@ -30,11 +31,12 @@ Function = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 class RunningGraph:
     """A learning step and the inference with what it learns, in a runtime: outputs by name for inputs by name, the state among both.
 
-    Inputs that a function does not take are ignored. ``label`` is the dtype of the label.
+    Inputs that a function does not take are ignored. ``infer`` is None where the runtime runs the step alone. ``label`` is the dtype of
+    the label.
     """
 
     learn: Function
-    infer: Function
+    infer: Function | None
     label: str
 
 
@@ -58,6 +60,19 @@ def in_litert(
     """The file in LiteRT, by default in a process of its own. Raises Unsupported for kernels without a form, MissingTool."""
     run = load(training_file(deployment.program, deployment.settings))
     return RunningGraph(partial(run, "learn"), partial(run, "infer"), "int32")
+
+
+def in_tflm(deployment: Deployment) -> RunningGraph:
+    """The step in TFLM, in a process of its own: a witness, for a board runs the C.
+
+    Raises Unsupported for integers, for which TFLM has no shifts and no int64, and for rules that draw labels or directions; MissingTool.
+    """
+    program = deployment.program
+    if program.numeric != "float32":
+        raise Unsupported(f"{program.rule} as a learning graph in TFLM", got=program.numeric, allowed="float32", next_step="use the C")
+    step = learn_graph(program, "int32", "inside")
+    inputs, outputs = [*step.inputs, *step.state], [*step.outputs, *(name + NEXT for name in step.after)]
+    return RunningGraph(TflmStep(training_file(program, deployment.settings, "ports"), inputs, outputs), None, "int32")
 
 
 GRAPHS: Mapping[str, Callable[[Deployment], RunningGraph]] = {
@@ -111,6 +126,8 @@ def compare_training_graph(
             keep(f"step {number}, {tensor.name}", what, twin.tensor(tensor.name), own[tensor.name])
         advance()
     for number, x in enumerate(samples[:SAMPLES_AFTER], 1):
+        if graph.infer is None:
+            break
         twin.predict(x)
         made = graph.infer({source.name: x.reshape(1, *source.shape)} | own)
         keep(f"sample {number}", f"scores after {len(samples)} steps", twin.output().reshape(-1), made[SCORES].reshape(-1))

@@ -65,6 +65,8 @@ class NodesSubgraph:
 
 
 Word = Callable[..., Value]
+SHORT = 64
+"""Counters up to here, such as those of the classes, are constants; longer ones would rival the weights in size."""
 
 
 def _floats(op: str, low: float = -inf, high: float = inf) -> Word:
@@ -183,6 +185,8 @@ def _concat(a: Arithmetic, *parts: Value, axis: int) -> Value:
 
 def _range(a: Arithmetic, start: Value, end: Value, step: Value) -> Value:
     count = int(end.high)
+    if count <= SHORT:
+        return known(np.arange(count, dtype=np.int32))
     ends = [replace(a.typed(value, "int32"), shape=()) for value in (start, end, step)]
     return a.operator("RANGE", ends, "int32", (count,), 0, count - 1)
 

@@ -3,8 +3,8 @@
 The range of every integer is followed from what is fed. It chooses the type, int32 where operands and result fit, int64 else, and it proves
 the one shortcut: a product of matrices of integers runs in float32 where no sum can reach 2**24, below which float32 counts exactly. What
 does not fit is cut into pieces that do. LiteRT has no shift and no division of int64: a shift takes the two halves of the words, a division
-estimates in float32 and corrects. Words of 32 bits (uint32) multiply, shift and XOR as they are; their sums go through int64, which CAST
-cuts to the low word.
+estimates in float32 and corrects. Words of 32 bits (uint32) multiply, shift and XOR as they are; their sums are those of int32, which wrap
+in LiteRT and TFLM.
 """
 
 from __future__ import annotations
@@ -165,7 +165,8 @@ class Arithmetic:
 
     def add(self, a: Value, b: Value) -> Value:
         if a.dtype == "uint32":
-            return self.typed(self.add(self.number(a), self.number(b)), "uint32")
+            signed, shape = [self.typed(value, "int32") for value in (a, b)], np.broadcast_shapes(a.shape, b.shape)
+            return self.typed(self.operator("ADD", signed, "int32", shape, *INT32), "uint32")
         return self.elementwise("ADD", a, b, a.low + b.low, a.high + b.high)
 
     def subtract(self, a: Value, b: Value) -> Value:
