@@ -245,7 +245,7 @@ class Line:
     """A straight line of kernel calls that runs as a whole.
 
     The caller writes the tensors ``arguments`` before it, and may read ``results`` after it until the next line runs. It does not run as
-    long as one of the counters ``needs`` is 0.
+    long as one of the counters ``needs`` is 0. ``keeps`` names arguments whose memory nothing else uses until its end.
     """
 
     name: str
@@ -253,6 +253,7 @@ class Line:
     arguments: tuple[str, ...] = ()
     results: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

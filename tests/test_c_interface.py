@@ -50,7 +50,8 @@ def objects(folder: Path, *options: str) -> list[Path]:
 def test_cpp_includes_the_header_and_calls_every_function(rule: str | None, numeric: Numeric, standard: str, tmp_path: Path) -> None:
     write_c(deployed(rule, numeric).program, tmp_path)
     learning = (
-        """ok = ok && eff_learn(3) == 0;
+        """for (int i = 0; i < EFF_INPUTS; ++i) { eff_input()[i] = eff_input_t(i); }
+    ok = ok && eff_learn(3) == EFF_OK;
     static uint8_t buffer[EFF_SAVE_BYTES];
     ok = ok && eff_save_buffer(buffer, sizeof buffer) == sizeof buffer && eff_restore_buffer(buffer, sizeof buffer) == EFF_STATE_OK;
     ok = ok && eff_save(write, nullptr) == EFF_STATE_OK && eff_restore(read, nullptr) == EFF_STATE_TRUNCATED;

@@ -10,7 +10,7 @@ import click
 
 from edgeff.cli.export import example_samples
 from edgeff.cli.models import load_model, make_deployment, rule_of
-from edgeff.cli.options import OutputFolder, arena_limit, changes, common, features, numeric, replay, tail
+from edgeff.cli.options import OutputFolder, arena_limit, changes, common, features, keep_input, numeric, replay, tail
 from edgeff.cli.outputs import check_folder, new_folder
 from edgeff.cli.terminal import print_json, print_line, print_table
 from edgeff.cli.version import version
@@ -30,6 +30,7 @@ ELF = "firmware/firmware.elf"
 @replay
 @numeric
 @features
+@keep_input
 @click.option("--template", default="bare_metal", show_default=True, help="The kind of project; see `edgeff list templates`.")
 @arena_limit
 @changes
@@ -46,6 +47,7 @@ def command(
     calibrate: str | None,
     choices: Mapping[str, str],
     features: str | None,
+    keep_input: bool,
     template: str,
     changes: Sequence[tuple[str, str]],
     out: Path,
@@ -75,6 +77,7 @@ def command(
         choices=choices,
         seed=seed,
         features=features,
+        keep_input=keep_input,
     )
     samples, labels = example_samples(loaded, deployment, seed)
     pair = None if samples is None or labels is None else (samples, labels)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeff.cli.models import inference_only, load_model_or_network, make_deployment, rule_of
-from edgeff.cli.options import arena_limit, changes, common, features, numeric, replay, tail
+from edgeff.cli.options import arena_limit, changes, common, features, keep_input, numeric, replay, tail
 from edgeff.cli.terminal import print_json, print_line, print_table, shape_text
 from edgeff.errors import DoesNotFit
 
@@ -28,6 +28,7 @@ ALL = "all"
 @replay
 @numeric
 @features
+@keep_input
 @arena_limit
 @changes
 @common
@@ -42,6 +43,7 @@ def command(
     calibrate: str | None,
     choices: Mapping[str, str],
     features: str | None,
+    keep_input: bool,
     changes: Sequence[tuple[str, str]],
     as_json: bool,
     seed: int | None,
@@ -70,6 +72,7 @@ def command(
         choices=choices,
         seed=seed,
         features=features,
+        keep_input=keep_input,
     )
     program = deployment.program
     whole, alone = cost(program), cost(inference_only(program))

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from edgeff.cli.models import Model, load_model, load_task, make_deployment, rule_of
-from edgeff.cli.options import OneOf, arena_limit, changes, check_output_file, check_output_folder, common, features, numeric, replay, tail
+from edgeff.cli.options import (
+    OneOf,
+    arena_limit,
+    changes,
+    check_output_file,
+    check_output_folder,
+    common,
+    features,
+    keep_input,
+    numeric,
+    replay,
+    tail,
+)
 from edgeff.cli.outputs import new_file, new_folder
 from edgeff.cli.terminal import print_json, print_line, print_note
 from edgeff.cli.version import version
@@ -30,12 +42,13 @@ EXAMPLE_SAMPLES = 4
 
 
 class Formats(NamedTuple):
-    """The options for the program's number formats and replay memory."""
+    """The options for the program's number formats and its memory."""
 
     numeric: str | None
     train_layers: str
     tail_numeric: str | None
     replay: Replay | None
+    keep_input: bool = False
 
 
 @click.command("export", epilog="Example: edgeff export m.onnx --to c --with-training -o model_c")
@@ -59,6 +72,7 @@ class Formats(NamedTuple):
 @replay
 @numeric
 @features
+@keep_input
 @arena_limit
 @changes
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The file, or for C the folder, to write.")
@@ -79,6 +93,7 @@ def command(
     calibrate: str | None,
     choices: Mapping[str, str],
     features: str | None,
+    keep_input: bool,
     changes: Sequence[tuple[str, str]],
     out: Path,
     as_json: bool,
@@ -90,13 +105,13 @@ def command(
     if noise and (form == "c" or not with_training):
         allowed = "--to onnx or --to tflite, --with-training"
         raise BadInput("option --noise", got=f"an export to {form}", allowed=allowed)
-    formats = Formats(numeric, train_layers, tail_numeric, replay)
+    formats = Formats(numeric, train_layers, tail_numeric, replay, keep_input)
     if form == "c":
         check_output_folder(out)
         _c(load_model(model), model, with_training, rule, prefix, board, formats, calibrate, choices, features, changes, out, as_json, seed)
         return
     check_output_file(out, f".{form}")
-    of_c = {"--prefix": prefix, "--board": board}
+    of_c = {"--prefix": prefix, "--board": board, "--keep-input": keep_input}
     if with_training:
         if given := [name for name, value in of_c.items() if value]:
             raise BadInput(f"option {given[0]}", got=f"an export to {form}", allowed="--to c")
@@ -161,6 +176,7 @@ def _deployment(
         choices=choices,
         seed=seed,
         features=features,
+        keep_input=formats.keep_input,
     )
 
 
@@ -275,6 +291,7 @@ def _command(file: str, with_training: bool, rule: str | None, prefix: str, form
     words += ["--train-layers", formats.train_layers] if formats.train_layers != "all" and not with_training else []
     words += ["--tail-numeric", formats.tail_numeric] if formats.tail_numeric else []
     words += ["--replay", str(formats.replay)] if formats.replay else []
+    words += ["--keep-input"] if formats.keep_input else []
     return f"edgeff {version()}: {shlex.join(words)}"
 
 

@@ -247,15 +247,16 @@ def make_deployment(
     seed: int | None = None,
     data: Data | None = None,
     features: str | None = None,
+    keep_input: bool = False,
 ) -> Deployment:
     """``model`` as a program that predicts and, with a ``rule``, learns.
 
     ``numeric`` is by default the model's own and ``seed`` the model's; ``tail_numeric`` is that of the layers that the last rule of a
     composition trains, or without a rule of ``train_layers``; ``replay`` is a ring of samples to learn from again; ``changes`` are settings
-    of the rule for the device, as strings. With ``features``, the name of a task, the program starts from the task's raw samples. A float
-    model is quantised on ``data``, or on the task ``calibrate`` (own data are read by ``choices``), by default that of its metadata.
-    Raises BadInput and Unsupported as
-    ``edgeff.deploy`` does; BadInput for settings without a rule, or if there is nothing to calibrate on.
+    of the rule for the device, as strings; ``keep_input``: a prediction leaves the input as it was. With ``features``, the name of a task,
+    the program starts from the task's raw samples. A float model is quantised on ``data``, or on the task ``calibrate`` (own data are read
+    by ``choices``), by default that of its metadata. Raises BadInput and Unsupported as ``edgeff.deploy`` does; BadInput for settings
+    without a rule, or if there is nothing to calibrate on.
     """
     from edgeff.ir import Headroom
     from edgeff.networks import random_inputs, reproduces_input
@@ -286,7 +287,7 @@ def make_deployment(
     headroom = None if rule else Headroom()
     target = "input" if reproduces_input(model.network) else "class"
     options: dict[str, Any] = {"rule": used, "changes": chosen, "seed": seed, "target": target}
-    options |= {"numeric": numbers, "tail_numeric": tail_numeric, "replay": replay}
+    options |= {"numeric": numbers, "tail_numeric": tail_numeric, "replay": replay, "keep_input": keep_input}
     deployment = deploy(model.network, x, headroom=headroom, **options)
     if features is not None:
         network = _from_samples(deployment.network, find_task(features, choices or {}, model))

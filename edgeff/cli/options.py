@@ -261,6 +261,12 @@ def replay(function: F) -> F:
     return click.option("--replay", type=ReplaySetting(), help=text)(function)
 
 
+def keep_input(function: F) -> F:
+    """A command with ``--keep-input``: a prediction leaves the input as it was."""
+    text = "A prediction leaves the input as it was, so that the device can learn the sample after it, in a larger arena."
+    return click.option("--keep-input", is_flag=True, help=text)(function)
+
+
 def features(function: F) -> F:
     """A command with ``--features TASK``: the program starts from the task's raw samples."""
     text = "Start from the raw samples of a task (int16 audio or vibration): the device computes its features itself."

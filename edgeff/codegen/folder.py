@@ -28,7 +28,7 @@ from edgeff.ir import Array, MemoryPlan, Program
 from edgeff.kernels import FOLDER, own_sources, source_name
 from edgeff.kernels.header import KERNELS_HEADER, header_of
 from edgeff.program.binding import binding
-from edgeff.program.plan import plan
+from edgeff.program.plan import guard_bytes, plan
 from edgeff.program.select import select
 
 RUNTIME_FOLDER = Path(__file__).parent / "runtime"
@@ -36,11 +36,15 @@ RUNTIME_FOLDER = Path(__file__).parent / "runtime"
 
 @dataclass(frozen=True)
 class Source:
-    """The written export: the folder, the C sources a build needs without the example, and the memory plan they follow."""
+    """The written export: the folder, the C sources a build needs without the example, and the memory plan they follow.
+
+    ``guard_bytes`` is the static RAM beside the arena.
+    """
 
     folder: Path
     sources: tuple[Path, ...]
     memory: MemoryPlan
+    guard_bytes: int = 0
 
 
 def write_c(
@@ -96,7 +100,7 @@ def write_c(
     else:
         _fill(folder, copied, written)
     sources = sorted(name for name in {*files, *runtime} if name.endswith(".c"))
-    return Source(folder, (*(folder / name for name in sources), folder / f"{stem}model.c"), memory)
+    return Source(folder, (*(folder / name for name in sources), folder / f"{stem}model.c"), memory, guard_bytes(chosen, memory))
 
 
 def _fill(folder: Path, copied: Mapping[str, Path], written: Mapping[str, str]) -> None:

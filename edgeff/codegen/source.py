@@ -19,8 +19,8 @@ from edgeff.codegen.names import braced, comment, identifiers, initialiser, lite
 from edgeff.ir import Call, Line, MemoryPlan, Parameters, Program, Tensor
 from edgeff.kernels import Kernel, Param
 from edgeff.kernels.records import Record, fields_of
-from edgeff.program.codes import LARGEST_RATE, MEANINGS, Code, largest_bits
-from edgeff.program.plan import flash_tensors
+from edgeff.program.codes import LARGEST_RATE, MEANINGS, Code, largest_bits, needs_input
+from edgeff.program.plan import consumes, flash_tensors, guard_bytes
 from edgeff.program.state import OVERHEAD_BYTES, float_runs
 
 C_TYPES = {"float32": "float", "int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "uint32": "uint32_t"}
@@ -64,6 +64,7 @@ class Text:
         )
         self.pointers = identifiers([t.name for t in self.in_arena], "t_")
         self.further = further_lines(program)
+        self.guarded = guard_bytes(program, memory) > 0
         names = [call.kernel for call in program.calls]
         if program.by_role("variable"):
             names.append("eff_copy")
@@ -116,7 +117,7 @@ class Text:
 /* model.h: {self.what()}.
 {written_by(self.command)}
  *
- * Call eff_init once. Before every eff_predict or eff_learn fill eff_input(): the arena is reused, so the input does not survive a call.
+ * Call eff_init once. {self._input_life()}
  */
 #ifndef EFF_MODEL_H
 #define EFF_MODEL_H
@@ -164,8 +165,21 @@ void eff_infer_calls(void);
             Code.NOT_FINITE: "float32" in arguments,
             Code.BAD_RATE: not names and "rate" in self.pointers,
             Code.EMPTY: any(line.needs for line in lines),
+            Code.CONSUMED: self.guarded and any(needs_input(self.program, line) for line in lines),
         }
         return [code for code, can in possible.items() if can]
+
+    def _input_life(self) -> str:
+        """How long the input is the input, for the head of ``model.h``."""
+        keeps = not consumes(self.program, self.memory, self.program.lines["infer"])
+        if not self.program.learn:
+            return "Fill what eff_input() returns before every eff_predict."
+        if not keeps:
+            return """Before every eff_predict or eff_learn call eff_input() and fill what it returns: the arena is reused, so
+ * the input does not survive a call, and to learn from it then is refused (EFF_CONSUMED)."""
+        rest = ", and to learn from it again is refused (EFF_CONSUMED)" if self.guarded else ""
+        return f"""Call eff_input() and fill what it returns for every sample: the input survives eff_predict, so
+ * the sample can be learned after it; it does not survive eff_learn{rest}."""
 
     def _prediction_interface(self) -> str:
         what = "the best class, or 0 where there are none"
@@ -174,12 +188,10 @@ void eff_infer_calls(void);
         return f"""int32_t eff_predict(void);            /* {what}; EFF_NOT_FINITE for an input with
                                        * NaN or infinity in it: then nothing is computed, and the scores are not valid */"""
 
-    def _answer(self, name: str, then: str) -> str:
-        """What a line's function returns; ``then`` stands before what holds when it refuses."""
+    def _answer(self, name: str) -> str:
+        """What a line's function returns."""
         refusals = " or ".join(f"EFF_{code.name}" for code in self._codes(name) if code)
-        return (
-            f"Returns EFF_OK, or {refusals}:{then}then nothing is changed, neither weights nor counters." if refusals else "Returns EFF_OK."
-        )
+        return f"Returns EFF_OK, or {refusals}: then nothing is changed, neither weights nor counters." if refusals else "Returns EFF_OK."
 
     def _rate_interface(self) -> str:
         """``eff_set_rate`` and the schedule; empty for a program that learns without a rate."""
@@ -198,9 +210,10 @@ int eff_set_rate(float rate);
 
     def _learning_interface(self) -> str:
         label = "The label is a class, 0 to EFF_CLASSES - 1." if self.program.label else "The label is ignored: the target is the input."
-        answer = self._answer("learn", "\n * ")
+        answer = self._answer("learn")
         return f"""
-/* One training step on the input, batch 1. {label} {answer} */
+/* One training step on the input, batch 1. {label}
+ * {answer} */
 int eff_learn(int32_t label);
 {self._rate_interface()}
 /* What was learned, to survive a reset: EFF_SAVE_BYTES, which eff_save passes to the callback piece by piece, under sequence number 0, and
@@ -226,7 +239,8 @@ int eff_restore_buffer(const uint8_t *buffer, size_t length);
             label = takes_label(self.program, line)
             reads = " on the sample in eff_input()" if self.program.input in line.arguments else ""
             parts.append(f"""
-/* {line.name}: {len(line.calls)} calls, {macs:,} MACs{reads}. {self._answer(line.name, " ")} */
+/* {line.name}: {len(line.calls)} calls, {macs:,} MACs{reads}.
+ * {self._answer(line.name)} */
 int eff_{line.name}({"int32_t label" if label else "void"});
 void eff_{line.name}_calls(void);
 """)
@@ -278,11 +292,11 @@ EFF_PLACE uint64_t eff_arena[EFF_ARENA_BYTES / 8u];
 
 {self._map()}
 
-void eff_init(void)
+{self._guard()}void eff_init(void)
 {{
-{self._initial()}}}
+{self._initial()}{self._filled(0)}}}
 
-eff_input_t *eff_input(void) {{ return {self.pointers[program.input]}; }}
+{self._input()}
 
 const eff_output_t *eff_output(void) {{ return {self.pointers[program.output]}; }}
 
@@ -296,9 +310,35 @@ const eff_output_t *eff_output(void) {{ return {self.pointers[program.output]}; 
 int32_t eff_predict(void)
 {{
 {self._takes_arguments(program.lines["infer"])}    eff_infer_calls();
-    {self._best()}
+{self._used("infer")}    {self._best()}
 }}
 {self._learning() if program.learn else ""}{"".join(self._further(line) for line in self.further)}"""
+
+    def _guard(self) -> str:
+        """The word that says whether the input is filled; empty where no line could learn from another."""
+        if not self.guarded:
+            return ""
+        return """/* Whether the input is what the caller filled, from eff_input on until its memory is used for something else. Eight
+ * bytes, which no optimiser narrows, so that what follows is aligned as before. */
+static volatile uint32_t eff_filled[2];
+
+"""
+
+    def _filled(self, value: int) -> str:
+        return f"    eff_filled[0] = {value}u;\n" if self.guarded else ""
+
+    def _used(self, line: str) -> str:
+        """The statement after a line that uses the input's memory."""
+        return self._filled(0) if consumes(self.program, self.memory, self.program.lines[line]) else ""
+
+    def _input(self) -> str:
+        pointer = self.pointers[self.program.input]
+        if not self.guarded:
+            return f"eff_input_t *eff_input(void) {{ return {pointer}; }}"
+        return f"""eff_input_t *eff_input(void)
+{{
+{self._filled(1)}    return {pointer};
+}}"""
 
     def trace(self) -> str:
         """``trace.c``, in the place of ``model.c`` on the host: the same calls, each followed by a copy of its outputs to ``out``."""
@@ -434,6 +474,8 @@ static int eff_below(const float *x, size_t n, uint32_t limit)
         label = self.program.label if takes_label(self.program, line) else None
         if label:
             refusals.append(("label < 0 || label >= EFF_CLASSES", Code.BAD_LABEL))
+        if self.guarded and needs_input(self.program, line):
+            refusals.append(("!eff_filled[0]", Code.CONSUMED))
         for tensor in map(self.program.tensors.__getitem__, line.arguments):
             if tensor.dtype == "float32":
                 below = f"eff_below({self.pointers[tensor.name]}, {tensor.elements}u, UINT32_C(0x{limit:08X}))"
@@ -459,7 +501,7 @@ EFF_NOINLINE void eff_{line.name}_calls(void)
 int eff_{line.name}({"int32_t label" if label else "void"})
 {{
 {self._takes_arguments(line)}    eff_{line.name}_calls();
-    return EFF_OK;
+{self._used(line.name)}    return EFF_OK;
 }}
 {getters}"""
 
@@ -501,7 +543,7 @@ EFF_NOINLINE void eff_learn_calls(void)
 int eff_learn(int32_t label)
 {{
 {unused}{self._takes_arguments(line)}    eff_learn_calls();
-    return EFF_OK;
+{self._used("learn")}    return EFF_OK;
 }}
 
 {self._set_rate()}{self._state()}"""

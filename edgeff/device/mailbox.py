@@ -30,6 +30,8 @@ from edgeff.registry import cores, targets
 
 COMMANDS = {"infer": 1, "learn": 2, "init": 3, "save": 4, "restore": 5, "set_rate": 6}
 """The commands of the mailbox; a further line is FIRST_LINE plus its index in the order of names."""
+FILLED = 0x100
+"""Added to a command before which the input was written: the firmware then calls eff_input."""
 FIRST_LINE = 16
 PAINT = 0xA5
 """The content of the free RAM and the stack before the start."""
@@ -67,6 +69,7 @@ class FirmwareTarget(ABC):
         self._commands = COMMANDS | {
             line: FIRST_LINE + number for number, line in enumerate(name for name in bodies if name not in COMMANDS)
         }
+        self._filled = False
         self._start()
         _, _, _, self._input, self._output, self._saved = self._mailbox()
         facts = _FACTS.unpack(self.read("eff_facts", _FACTS.size))
@@ -118,7 +121,9 @@ class FirmwareTarget(ABC):
 
     def write(self, place: int | str, content: bytes) -> None:
         """Writes ``content``, starting at an address or a symbol. Raises BadInput as ``read`` does."""
-        self._poke(self._address(place, len(content)), content)
+        address = self._address(place, len(content))
+        self._poke(address, content)
+        self._filled |= 0 <= address - self._input < self.inputs * self.input_dtype.itemsize
 
     @property
     def counters(self) -> Counters | None:
@@ -137,6 +142,7 @@ class FirmwareTarget(ABC):
         if array.dtype != self.input_dtype or array.size != self.inputs:
             raise BadInput("input", got=f"{array.size} elements of {array.dtype}", allowed=f"{self.inputs} elements of {self.input_dtype}")
         self._poke(self._input, np.ascontiguousarray(array).tobytes())
+        self._filled = True
 
     def predict(self) -> int:
         """The best class for the input that was written; the scores are then in ``output``.
@@ -216,7 +222,7 @@ class FirmwareTarget(ABC):
         raw = np.ascontiguousarray(values).tobytes()
         if not 0 <= offset <= self.firmware.arena_bytes - len(raw):
             raise BadInput(f"{len(raw)} bytes of the arena", got=f"offset {offset}", allowed=f"inside {self.firmware.arena_bytes} bytes")
-        self._poke(self.symbols[ARENA_SYMBOL].address + offset, raw)
+        self.write(self.symbols[ARENA_SYMBOL].address + offset, raw)
 
     def read_arena(self) -> bytes:
         """The whole arena: variables, state and scratch."""
@@ -280,7 +286,10 @@ class FirmwareTarget(ABC):
         return EdgeffError(f"the firmware failed on the emulated {self.board.name}", got=f"{why}{where}")
 
     def _post(self, line: str, argument: int) -> None:
-        self._poke(self.symbols["eff_mailbox"].address, struct.pack("<Ii", self._commands[line], argument))
+        self._poke(
+            self.symbols["eff_mailbox"].address, struct.pack("<Ii", self._commands[line] | (FILLED if self._filled else 0), argument)
+        )
+        self._filled = False
 
     def _mailbox(self) -> tuple[int, ...]:
         return _MAILBOX.unpack(self.read("eff_mailbox", _MAILBOX.size))

@@ -24,7 +24,7 @@ from edgeff.errors import BadInput, CheckFailed, DoesNotFit, Unsupported
 from edgeff.ir import Array, Board, Call, LineCost, Memory, Program, Trace
 from edgeff.program.cost import call_costs, weight_bytes
 from edgeff.program.deploy import Deployment, deploy
-from edgeff.program.plan import plan
+from edgeff.program.plan import guard_bytes, plan
 from edgeff.program.select import select
 from edgeff.tasks import Data
 
@@ -47,7 +47,9 @@ def fits(program: Program, board: Board, template: str = "bare_metal") -> int:
     if template not in templates:
         raise BadInput("unknown firmware template", got=repr(template), allowed=", ".join(templates))
     frame = templates[template]
-    return plan(select(program, core_of(board).features)).arena_bytes + frame.ram_bytes + frame.stack_bytes - board.ram_bytes
+    chosen = select(program, core_of(board).features)
+    memory = plan(chosen)
+    return memory.arena_bytes + guard_bytes(chosen, memory) + frame.ram_bytes + frame.stack_bytes - board.ram_bytes
 
 
 def rules_that_fit(deployment: Deployment, board: Board, template: str = "bare_metal") -> list[str]:
@@ -104,7 +106,7 @@ def build_project(
     firmware = build(source.folder, board, out / "firmware", toolchain=toolchain, template=template)
     predicted = {
         "arena": (source.memory.arena_bytes, firmware.arena_bytes),
-        "static RAM": (source.memory.arena_bytes + firmware.template.ram_bytes, firmware.static_ram_bytes),
+        "static RAM": (source.memory.arena_bytes + source.guard_bytes + firmware.template.ram_bytes, firmware.static_ram_bytes),
         "constants": (source.memory.flash_bytes, model_constants(firmware)),
     }
     for what, (planned, measured) in predicted.items():

@@ -18,6 +18,7 @@ class Code(IntEnum):
     NOT_FINITE = -2
     BAD_RATE = -3
     EMPTY = -4
+    CONSUMED = -5
 
 
 MEANINGS = {
@@ -26,6 +27,7 @@ MEANINGS = {
     Code.NOT_FINITE: "the input holds NaN or infinity, or, when learning, a number of 2^48 or more",
     Code.BAD_RATE: "the rate is NaN, negative or above EFF_LARGEST_RATE",
     Code.EMPTY: "there is no sample yet",
+    Code.CONSUMED: "the input was not filled since a line used its memory: call eff_input and fill it again",
 }
 
 LARGEST_RATE = 1.0
@@ -49,8 +51,17 @@ def bits_below(x: Array, limit: int) -> bool:
 
 def largest_bits(program: Program, line: Line) -> int:
     """The limit for the arguments of ``line``: that of ``TOO_LARGE_BITS`` if it changes persistent state."""
-    changed = {program.tensors[name].role for call in line.calls for name in call.outputs}
-    return TOO_LARGE_BITS if changed & set(PERSISTENT) else INFINITE_BITS
+    return TOO_LARGE_BITS if changes_state(program, line) else INFINITE_BITS
+
+
+def changes_state(program: Program, line: Line) -> bool:
+    """Whether ``line`` changes persistent state: it learns, or keeps a sample."""
+    return bool({program.tensors[name].role for call in line.calls for name in call.outputs} & set(PERSISTENT))
+
+
+def needs_input(program: Program, line: Line) -> bool:
+    """Whether ``line`` changes persistent state by the sample in the input: its C refuses an input that is no longer there."""
+    return program.input in line.arguments and changes_state(program, line)
 
 
 def takes(program: Program, line: Line, arguments: Sequence[Array]) -> bool:

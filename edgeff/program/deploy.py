@@ -13,7 +13,7 @@ from edgeff.ir import Array, Headroom, Network, Numeric, Program
 from edgeff.ops import kind, prepend, raw_input, split_input
 from edgeff.ops.canonical import canonical
 from edgeff.ops.mfcc import audio_samples
-from edgeff.program.lower import Replay, lower
+from edgeff.program.lower import Replay, keeping_input, lower
 from edgeff.program.quantize import quantise_array, quantize
 from edgeff.rules import Rule, find_rule
 from edgeff.rules._groups import Composed
@@ -59,6 +59,7 @@ def deploy(
     stochastic: bool = True,
     headroom: Headroom | None = None,
     replay: Replay | int | None = None,
+    keep_input: bool = False,
 ) -> Deployment:
     """The deployment of ``network``.
 
@@ -74,6 +75,7 @@ def deploy(
         stochastic: rounding of integer updates; False rounds to nearest.
         headroom: for quantisation; by default none for inference and the rule's own for learning.
         replay: a ring of samples that the rule learns from again, or the count of its entries; None for none.
+        keep_input: the input survives a prediction, so that the sample can be learned after it, in a larger arena.
     Raises: BadInput for settings, numerics or data that do not fit; Unsupported for anything that the rule or a layer cannot do on a
     device.
     """
@@ -128,6 +130,7 @@ def deploy(
     if first is not None:
         network = prepend(first, network, raw_shape)
     program = lower(network, rule, settings, seed=seed, target=target, stochastic=stochastic, replay=replay)
+    program = keeping_input(program) if keep_input else program
     return Deployment(program, network, settings, target, replay)
 
 

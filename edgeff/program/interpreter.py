@@ -10,7 +10,7 @@ from edgeff import registry
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Call, Line, Program
 from edgeff.program.codes import INFINITE_BITS, MEANINGS, Code, largest_bits, rate_word, takes
-from edgeff.program.plan import plan
+from edgeff.program.plan import consumes, plan
 from edgeff.program.state import restored, saved
 
 
@@ -72,6 +72,7 @@ class Interpreter:
 
     def init(self) -> None:
         """Sets weights and state as after a reset."""
+        self._since_input = set[str]()  # the lines that ran since the input was given, that one among them
         for tensor in self.program.tensors.values():
             if tensor.data is not None:
                 copy = tensor.role == "variable"
@@ -103,6 +104,7 @@ class Interpreter:
                 self.run(call)
                 if after is not None:
                     after(call)
+        self._since_input = {name} if self.program.input in line.arguments else self._since_input | {name}
         return tuple(self.tensor(result) for result in line.results)
 
     def predict(self, x: Array, after: Callable[[Call], object] | None = None) -> int:
@@ -130,13 +132,21 @@ class Interpreter:
         """The scores after ``predict``."""
         return self._arrays[self.program.output].copy()
 
-    def learn(self, x: Array, label: int = 0) -> Code:
+    def learn(self, x: Array | None, label: int = 0) -> Code:
         """One learning step: ``OK``, or ``NOT_FINITE`` for NaN, infinity or a number of 2**48 or more in x, which changes nothing.
 
-        Raises BadInput for a label that is not a class, and for a program that does not learn.
+        Without x the sample is the input that was given last: ``CONSUMED``, which changes nothing, where its memory has been used for
+        something else, by the plan of the plain kernels. Raises BadInput for a label that is not a class, and for a program that does
+        not learn.
         """
         require_learning(self.program)
         check_labels(self.program, np.array([label]))
+        if x is None:
+            memory, since = plan(self.program), [self.program.lines[name] for name in self._since_input]
+            given = any(self.program.input in line.arguments for line in since)
+            if not given or any(consumes(self.program, memory, line) for line in since):
+                return Code.CONSUMED
+            x = self._arrays[self.program.input].copy()
         if not takes(self.program, self.program.lines["learn"], (x,)):
             return Code.NOT_FINITE
         labels = (np.array([label], np.int32),)

@@ -10,19 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import accumulate, pairwise
 
-from edgeff.ir import MemoryPlan, Program, Tensor
+from edgeff.ir import Line, MemoryPlan, Program, Tensor
+from edgeff.program.codes import needs_input
 from edgeff.program.distances import ALIGNMENT, Intervals, Overlaps, aligned, distances, kernel_overlaps
 from edgeff.program.placing import best_placement
 
-__all__ = ["ALIGNMENT", "ARENA_ALIGNMENT", "aligned", "flash_tensors", "lifetimes", "line_positions", "plan"]
+__all__ = ["ALIGNMENT", "ARENA_ALIGNMENT", "aligned", "consumes", "flash_tensors", "guard_bytes", "lifetimes", "line_positions", "plan"]
 
 ARENA_ALIGNMENT = 8
+GUARD_BYTES = 8
 
 
 def lifetimes(program: Program) -> dict[str, Intervals]:
     """For each tensor that shares the scratch space, the inclusive spans of calls that need it, numbered through all lines in turn.
 
-    The arguments of a line are alive from its start, its results to its end.
+    The arguments of a line are alive from its start, its results and what it keeps to its end.
     """
     shared = program.by_role("input", "label", "activation")
     spans: dict[str, list[tuple[int, int]]] = {tensor.name: [] for tensor in shared}
@@ -36,7 +38,7 @@ def lifetimes(program: Program) -> dict[str, Intervals]:
         end = start + max(len(line.calls) - 1, 0)
         for name, positions in touched.items():
             first = start if name in line.arguments else positions[0]
-            last = end if name in line.results else positions[-1]
+            last = end if name in line.results or name in line.keeps else positions[-1]
             spans[name].append((first, last))
         start += len(line.calls)
     return {name: tuple(value) for name, value in spans.items()}
@@ -91,6 +93,26 @@ def _lay(tensors: Iterable[Tensor], start: int, offsets: dict[str, int]) -> int:
         offsets[tensor.name] = start
         start += aligned(tensor.size_bytes)
     return aligned(start, ARENA_ALIGNMENT)
+
+
+def consumes(program: Program, memory: MemoryPlan, line: Line) -> bool:
+    """Whether something else lies where the input lay once ``line`` has run."""
+    if program.input not in memory.offsets:
+        return False
+    first = memory.offsets[program.input]
+    end = first + program.tensors[program.input].size_bytes
+    written = {name for call in line.calls for name in call.outputs} | {*line.arguments} - {program.input}
+    places = [(memory.offsets[name], program.tensors[name].size_bytes) for name in written if name in memory.offsets]
+    return any(place < end and first < place + size for place, size in places)
+
+
+def guard_bytes(program: Program, memory: MemoryPlan) -> int:
+    """The static RAM beside the arena: the word that says whether the input is filled, in a program that could learn from another.
+
+    Its 8 bytes keep everything after it aligned as before.
+    """
+    learns = any(needs_input(program, line) for line in program.lines.values())
+    return GUARD_BYTES if learns and any(consumes(program, memory, line) for line in program.lines.values()) else 0
 
 
 def flash_tensors(program: Program) -> tuple[Tensor, ...]:

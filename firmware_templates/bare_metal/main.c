@@ -3,7 +3,8 @@
  * Waits for commands in a mailbox in RAM. Whoever can halt the core and write its memory drives it: an emulator, or a debugger over SWD.
  *
  *   1. Let the core run until it halts at the breakpoint eff_wait.
- *   2. Write the input to the address in eff_mailbox.input, and eff_mailbox.label and eff_mailbox.command.
+ *   2. Write the input to the address in eff_mailbox.input, and eff_mailbox.label and eff_mailbox.command: with FILLED added where the
+ *      input was written since the last command.
  *   3. Move the program counter past the breakpoint (2 bytes on a Cortex-M, 4 on a RISC-V core) and let the core run until it halts again.
  *   4. Read eff_mailbox.result, and the scores from the address in eff_mailbox.output.
  *
@@ -26,7 +27,7 @@
 #define WAIT ".globl eff_wait\neff_wait:\nbkpt 0"
 #endif
 
-enum { PREDICT = 1, LEARN = 2, INIT = 3, SAVE = 4, RESTORE = 5, RATE = 6, FIRST_LINE = 16 };
+enum { PREDICT = 1, LEARN = 2, INIT = 3, SAVE = 4, RESTORE = 5, RATE = 6, FIRST_LINE = 16, FILLED = 0x100 };
 
 /* 24 bytes: six words on every core this template is for, so that the arena, aligned to 8 bytes, follows without a gap. */
 typedef struct {
@@ -99,12 +100,16 @@ static int32_t obey(uint32_t command)
 
 int main(void)
 {
-    eff_init();
+    eff_mailbox.input = eff_input();
     eff_mailbox.saved = eff_free_start;
+    eff_init();
     for (;;) {
-        eff_mailbox.input = eff_input();
         eff_mailbox.output = eff_output();
         __asm volatile(WAIT ::: "memory");
-        eff_mailbox.result = obey(eff_mailbox.command);
+        const uint32_t command = eff_mailbox.command;
+        if (command & FILLED) {
+            (void)eff_input();
+        }
+        eff_mailbox.result = obey(command & (FILLED - 1u));
     }
 }

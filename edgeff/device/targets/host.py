@@ -119,6 +119,8 @@ class HostTarget:
         check_arguments(self.program, line, arguments)
         check_finite(self.program, line, arguments)
         label: tuple[ctypes.c_int32, ...] = ()
+        if self.program.input in line.arguments:
+            self._c.eff_input()  # it is about to be filled
         for argument, value in zip(line.arguments, arguments, strict=True):
             if self.program.tensors[argument].role == "label":
                 label = (ctypes.c_int32(int(value.reshape(-1)[0])),)
@@ -146,6 +148,9 @@ class HostTarget:
     def write(self, place: int | str, content: bytes) -> None:
         """Writes memory, starting at an address or a symbol. Raises BadInput for an unknown symbol."""
         ctypes.memmove(self._place(place), content, len(content))
+        first = self._arena.ctypes.data + self.memory.offsets.get(self.program.input, 0)
+        if 0 <= self._place(place) - first < self._input.size_bytes:
+            self._c.eff_input()
 
     def _place(self, place: int | str) -> int:
         if isinstance(place, int):
@@ -173,8 +178,12 @@ class HostTarget:
         raw = ctypes.string_at(address, self._output.size_bytes)
         return np.frombuffer(raw, self._output.dtype).copy()
 
-    def learn(self, x: Array, label: int = 0) -> Code:
-        """One learning step: ``OK``, or ``NOT_FINITE`` as in ``learn_many``."""
+    def learn(self, x: Array | None, label: int = 0) -> Code:
+        """One learning step: ``OK``, or ``NOT_FINITE`` as in ``learn_many``; without x on the input as it lies there, or ``CONSUMED``."""
+        if x is None:
+            require_learning(self.program)
+            check_labels(self.program, np.array([label]))
+            return Code(self._c.eff_learn(ctypes.c_int32(label)))
         return Code(self.learn_many(x, np.array([label]))[0])
 
     def set_rate(self, rate: float) -> Code:

@@ -25,7 +25,7 @@ from edgeff.rules import Rule, find_rule
 from edgeff.rules._groups import Composed
 from edgeff.rules._rates import resolved
 
-__all__ = ["Builder", "Replay", "Value", "lower", "parse_replay"]
+__all__ = ["Builder", "Replay", "Value", "keeping_input", "lower", "parse_replay"]
 
 
 def lower(
@@ -101,6 +101,18 @@ def _lowered(
         else:
             lower_with_replay(build, item, Replay(replay) if isinstance(replay, int) else replay, advance)
     return build.program(output, classes=target == "class" and output.elements > 1)
+
+
+def keeping_input(program: Program) -> Program:
+    """``program`` whose prediction leaves the input as it was, so that the sample can be learned after it; the arena may grow.
+
+    Raises Unsupported where a call of the prediction works in the input's own memory.
+    """
+    line = program.lines["infer"]
+    if any(program.input in call.outputs for call in line.calls):
+        step = "fill it again before every learning step"
+        raise Unsupported(f"keeping the input of {program.name!r}", got="a prediction that works in it", next_step=step)
+    return replace(program, lines={**program.lines, "infer": replace(line, keeps=(program.input,))})
 
 
 def check_sizes(network: Network) -> None:
