@@ -100,7 +100,7 @@ def write_c(
     else:
         _fill(folder, copied, written)
     sources = sorted(name for name in {*files, *runtime} if name.endswith(".c"))
-    return Source(folder, (*(folder / name for name in sources), folder / f"{stem}model.c"), memory, guard_bytes(chosen, memory))
+    return Source(folder, (*(folder / name for name in sources), folder / f"{stem}model.c"), memory, guard_bytes(chosen))
 
 
 def _fill(folder: Path, copied: Mapping[str, Path], written: Mapping[str, str]) -> None:

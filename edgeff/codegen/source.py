@@ -64,7 +64,7 @@ class Text:
         )
         self.pointers = identifiers([t.name for t in self.in_arena], "t_")
         self.further = further_lines(program)
-        self.guarded = guard_bytes(program, memory) > 0
+        self.guarded = guard_bytes(program) > 0
         names = [call.kernel for call in program.calls]
         if program.by_role("variable"):
             names.append("eff_copy")
@@ -177,9 +177,10 @@ void eff_infer_calls(void);
         if not keeps:
             return """Before every eff_predict or eff_learn call eff_input() and fill what it returns: the arena is reused, so
  * the input does not survive a call, and to learn from it then is refused (EFF_CONSUMED)."""
-        rest = ", and to learn from it again is refused (EFF_CONSUMED)" if self.guarded else ""
+        again = consumes(self.program, self.memory, self.program.lines["learn"])
+        rest = ": it does not survive eff_learn, and to learn from it again is refused (EFF_CONSUMED)" if again else ""
         return f"""Call eff_input() and fill what it returns for every sample: the input survives eff_predict, so
- * the sample can be learned after it; it does not survive eff_learn{rest}."""
+ * the sample can be learned after it{rest}."""
 
     def _prediction_interface(self) -> str:
         what = "the best class, or 0 where there are none"
@@ -315,7 +316,7 @@ int32_t eff_predict(void)
 {self._learning() if program.learn else ""}{"".join(self._further(line) for line in self.further)}"""
 
     def _guard(self) -> str:
-        """The word that says whether the input is filled; empty where no line could learn from another."""
+        """The word that says whether the input is filled; empty where no line learns from it."""
         if not self.guarded:
             return ""
         return """/* Whether the input is what the caller filled, from eff_input on until its memory is used for something else. Eight

@@ -48,8 +48,7 @@ def fits(program: Program, board: Board, template: str = "bare_metal") -> int:
         raise BadInput("unknown firmware template", got=repr(template), allowed=", ".join(templates))
     frame = templates[template]
     chosen = select(program, core_of(board).features)
-    memory = plan(chosen)
-    return memory.arena_bytes + guard_bytes(chosen, memory) + frame.ram_bytes + frame.stack_bytes - board.ram_bytes
+    return plan(chosen).arena_bytes + guard_bytes(chosen) + frame.ram_bytes + frame.stack_bytes - board.ram_bytes
 
 
 def rules_that_fit(deployment: Deployment, board: Board, template: str = "bare_metal") -> list[str]:

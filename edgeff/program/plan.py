@@ -106,13 +106,12 @@ def consumes(program: Program, memory: MemoryPlan, line: Line) -> bool:
     return any(place < end and first < place + size for place, size in places)
 
 
-def guard_bytes(program: Program, memory: MemoryPlan) -> int:
-    """The static RAM beside the arena: the word that says whether the input is filled, in a program that could learn from another.
+def guard_bytes(program: Program) -> int:
+    """The static RAM beside the arena: the word that says whether the input is filled, in a program that learns from it.
 
     Its 8 bytes keep everything after it aligned as before.
     """
-    learns = any(needs_input(program, line) for line in program.lines.values())
-    return GUARD_BYTES if learns and any(consumes(program, memory, line) for line in program.lines.values()) else 0
+    return GUARD_BYTES if any(needs_input(program, line) for line in program.lines.values()) else 0
 
 
 def flash_tensors(program: Program) -> tuple[Tensor, ...]:
