@@ -104,7 +104,7 @@ BAD = {
     "no labels": (npz(x=X), "got no array 'y' among x"),
     "pickled objects": (npz(x=np.array([{}] * 3, object), y=Y[:3]), "allowed: an .npz file without pickled objects"),
     "words for numbers": (npz(x=X.astype(str), y=Y), "array 'x': got <U32"),
-    "values for classes": (npz(x=X, y=X[:, 0]), "got numbers of many values; allowed: classes"),
+    "one value": (npz(x=X, y=np.full(12, 0.5)), "got 0.5 for every sample; allowed: at least two different numbers"),
 }
 
 
@@ -301,3 +301,33 @@ def test_arithmetic_on_the_input_of_a_foreign_model_is_read() -> None:
     assert np.allclose(
         forward(network, parameters(network), x)[network.layers[-1].name], expected, rtol=1e-6
     )  # the sum moves into the mean
+
+
+def test_numbers_of_many_values_are_learned_in_their_own_units(tmp_path: Path, cli: CommandLine) -> None:
+    """A level in pascals, a plane over two columns of unlike scale: the error is far below the variance, in float, in int8 and in C."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(20, 3, 300), rng.normal(0.01, 0.002, 300)
+    level = 101300 + 5 * a + 4000 * b + rng.normal(0, 0.5, 300)
+    rows = [f"{x:.4f},{y:.6f},{z:.3f}" for x, y, z in zip(a, b, level, strict=True)]
+    table, model, int8 = tmp_path / "tank.csv", tmp_path / "m.onnx", tmp_path / "m8.onnx"
+    table.write_text("temp,flow,level\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    words = ("train", table, "--target", "level", "--network", "2-12-1", "--bias")
+    made = cli.ok(*words, "--rule", "bp", "--epochs", "40", "-o", model, "--json").json
+    variance = float(np.var(level))
+    assert made["mse"]["test"] < 0.05 * variance
+    assert np.isclose(cli.ok("evaluate", model, table, "--json").json["value"], made["mse"]["test"], rtol=0.02)  # float32 at 1e5
+    noted = cli.ok("quantize", model, "--calibrate", table, "-o", int8).err
+    assert "a step of the int8 output is 398" in noted  # the scale spans 0 to 101,500: 255 steps
+    values = [cli.ok("evaluate", int8, table, "--engine", engine, "--json").json["value"] for engine in ("edgeff", "c")]
+    assert values[0] == values[1]
+    (said,) = cli.ok("predict", model, write_row(tmp_path / "new.csv", "temp,flow", "20,0.01"), "--json").json
+    assert said["class"] is None
+    assert abs(said["score"] - (101300 + 100 + 40)) < 5
+    assert "numbers are learned by afa, bp" in cli(*words, "--rule", "ff", "-o", model).err
+    device = cli("simulate", model, table, "--board", "rpi_pico", "--rule", "bp")
+    assert "got values; allowed: classes, or an autoencoder's inputs" in device.err
+
+
+def write_row(path: Path, names: str, row: str) -> Path:
+    path.write_text(f"{names}\n{row}\n", encoding="utf-8")
+    return path

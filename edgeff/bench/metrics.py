@@ -43,7 +43,7 @@ def anomaly_scores(network: Network, x: Array, outputs: Array) -> Array:
 
 
 def measured(metric: str, network: Network, x: Array, outputs: Array, labels: Array, files: Array | None = None) -> float:
-    """The metric of outputs (n, outputs) for samples x (n, *input shape) with labels (n,).
+    """The metric of outputs (n, outputs) for samples x (n, *input shape) with labels (n,), or values (n, outputs).
 
     ``files`` (n,) gives the recording of each sample: an area under the curve is then over recordings, each by the mean of its
     samples' scores. Raises BadInput for no samples, and for a curve of a single class.
@@ -52,6 +52,8 @@ def measured(metric: str, network: Network, x: Array, outputs: Array, labels: Ar
         raise BadInput("measuring a model", got="no samples", allowed="at least one")
     if metric == "accuracy":
         return float((outputs.argmax(axis=1) == labels).mean())
+    if metric == "mse" and np.asarray(labels).ndim > 1:
+        return float(((np.asarray(outputs, np.float64) - labels) ** 2).mean())
     if metric == "mse":
         return float(((outputs - np.asarray(x, np.float32).reshape(outputs.shape)) ** 2).mean(dtype=np.float64))
     scores, positive = anomaly_scores(network, x, outputs), np.asarray(labels) == 1

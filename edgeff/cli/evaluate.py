@@ -37,8 +37,8 @@ def command(model: str, task: str, split: str, engine: str, choices: Mapping[str
     metric = item.metric
     with progress(f"{engine} on {task}") as report:
         result = outcome(engine, loaded, x, report)
-    right = float((result.best == labels).mean())
-    value = right if metric == "accuracy" else measured(metric, loaded.network, x, result.outputs, labels, files)
+    share = metric == "accuracy"
+    value = float((result.best == labels).mean()) if share else measured(metric, loaded.network, x, result.outputs, labels, files)
     if runs_head(engine, loaded):
         print_note(f"{engine} supports only layers: it runs the head of this model instead of the probing of {loaded.rule}")
     told = metric == "accuracy" and bool(data.classes)

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, str] = {
     "profile": "profile",
     "simulate": "simulate",
     "state": "state",
+    "head": "head",
     "bench": "bench",
     "theory": "theory",
     "report": "report",

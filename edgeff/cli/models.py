@@ -193,8 +193,8 @@ def load_task(task: Task, seed: int, network: Network | None = None, *, outputs:
     if wanted != given and (prod(wanted) != prod(given) or not (len(wanted) == 1 or same_axes)):
         raise BadInput("network input", got=wanted, allowed=f"{given}, that of task {task.name}", next_step=step)
     rebuilds = reproduces_input(network) and task.metric != "accuracy"
-    if outputs and not rebuilds and network.layers[-1].shape != (len(data.classes),):
-        allowed = f"({len(data.classes)},), the classes of task {task.name}"
+    if outputs and not rebuilds and network.layers[-1].shape != (data.outputs,):
+        allowed = f"({data.outputs},), the {'values' if task.target == 'value' else 'classes'} of task {task.name}"
         raise BadInput("network output", got=network.layers[-1].shape, allowed=allowed, next_step=step)
     if wanted == given:
         return data

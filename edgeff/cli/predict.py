@@ -43,8 +43,11 @@ def command(model: str, inputs: Sequence[str], engine: str, as_json: bool, seed:
     named = metadata.get("classes")
     classes = list(map(str, named)) if isinstance(named, list) and len(named) == count else [str(label) for label in range(count)]
     entries: list[dict[str, Any]] = []
+    values = len(classes) == 1
     for (name, number), label, scores in zip(places, result.best.tolist(), result.outputs, strict=True):
-        known = {"class": classes[label], "score": float(scores[label])} if 0 <= label < count else {"class": None, "score": None}
+        known: dict[str, Any] = {"class": None, "score": float(scores[0])} if values else {"class": None, "score": None}
+        if not values and 0 <= label < count:
+            known = {"class": classes[label], "score": float(scores[label])}
         entries.append({"input": name, "sample": number, **known, "scores": [float(score) for score in scores]})
     if as_json:
         print_json(entries)
@@ -54,4 +57,7 @@ def command(model: str, inputs: Sequence[str], engine: str, as_json: bool, seed:
         order = np.argsort(-scores, kind="stable")[1:MOST_VALUES]
         others = ", ".join(f"{classes[place]} {scores[place]:.3f}" for place in order.tolist())
         rows.append([entry["input"], entry["sample"], entry["class"], entry["score"], others])
+    if values:
+        print_table(["input", "sample", "value"], [[*row[:2], row[3]] for row in rows])
+        return
     print_table(["input", "sample", "class", "score", "next"], rows)

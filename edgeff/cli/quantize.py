@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 CALIBRATION_SAMPLES = 200
 CHECKED_SAMPLES = 500
 WORRYING_LOSS = 0.05
+COARSE = 0.1
+"""How much of the values' deviation a step of the output may be without a note."""
 
 
 @click.command("quantize", epilog="Example: edgeff quantize m.onnx --calibrate digits -o m.int8.onnx")
@@ -77,6 +79,10 @@ def command(
     before, after = measures["float"], measures["quantized"]
     if metric in SHARES and before - after > WORRYING_LOSS:
         print_note(f"quantising lost {percent(before - after)} on the training samples; calibrate on representative data")
+    output_step = network.layers[-1].quant["output"].scale[0]
+    if item.target == "value" and output_step > COARSE * float(data.y_train.std()):
+        way = "subtract an offset from the column, or keep float32"
+        print_note(f"a step of the {numeric} output is {output_step:.4g}, the deviation of the values {float(data.y_train.std()):.4g}: {way}")
     scales = {layer.quant["weight"].per_channel for layer in network.trainable}
     scale_words = "per channel" if scales == {True} else "per tensor" if scales == {False} else "per channel, dense per tensor"
     if as_json:

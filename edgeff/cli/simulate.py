@@ -13,6 +13,7 @@ import click
 from edgeff.cli.models import find_task, load_model, load_task, make_deployment, rule_of, split_seed
 from edgeff.cli.options import Whole, arena_limit, changes, common, numeric, replay, tail, target
 from edgeff.cli.terminal import percent, print_json, print_line, print_table, stages
+from edgeff.errors import Unsupported
 
 if TYPE_CHECKING:
     from edgeff.program.lower import Replay
@@ -63,6 +64,9 @@ def command(
     item = find_task(task, choices if calibrate is None else {}, loaded)
     seed = split_seed(loaded, item, seed)
     data = load_task(item, seed, loaded.network)
+    if item.target == "value":
+        step = "train on the host, and export for inference"
+        raise Unsupported(f"learning {task} on a device", got="values", allowed="classes, or an autoencoder's inputs", next_step=step)
     given = data if calibrate is None else None
     learns = rule_of(rule, train_layers, loaded.network)
     deployment = make_deployment(

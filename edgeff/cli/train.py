@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edgeff.cli.options import Whole, changes, common, output_model, target_column
 from edgeff.cli.outputs import new_file
 from edgeff.cli.terminal import measure_text, print_json, print_line, print_table, progress
+
+if TYPE_CHECKING:
+    from edgeff.tasks import Data
 
 MOST_EPOCHS = 1_000_000
 RETRIES = 3
@@ -56,6 +60,7 @@ def command(
     from edgeff.formats.onnx.writer import write_onnx
     from edgeff.formats.operators import writers
     from edgeff.networks import initialised, recipe, structure
+    from edgeff.networks.heads import with_output
     from edgeff.ops.canonical import canonical
     from edgeff.ops.scale_input import after
     from edgeff.rules import find_rule
@@ -70,7 +75,8 @@ def command(
     settings = settings.changed(chosen.settings | dict(changes) | ({"epochs": str(epochs)} if epochs else {}))
     softmax = loss == "cross-entropy" and item.target == "class"
     first, given = for_training(item, data)
-    plain = structure(network, softmax=softmax, bias=bias, input_shape=data.input_shape, classes=len(data.classes))
+    given, centre, spread = _standard_values(given) if item.target == "value" else (given, 0.0, 1.0)
+    plain = structure(network, softmax=softmax, bias=bias, input_shape=data.input_shape, classes=data.outputs)
     prepared = canonical(find_rule(rule).prepare(initialised(plain, seed), settings, seed))
     writers(prepared, "onnx", "ONNX")  # before training: that it can be written
     conventions.check(prepared)
@@ -80,8 +86,11 @@ def command(
     parts = {"train": (given.x_train, data.y_train, None), "test": (given.x_test, data.y_test, data.files_test)}
     if metric == "auc" and item.target == "input":
         del parts["train"]  # an autoencoder is trained on normal samples only
-    measures = {name: measured(metric, trained.network, x, trained.scores(x), y, files) for name, (x, y, files) in parts.items()}
-    whole = trained.network if first is None else after(first, trained.network)
+    measures = {
+        name: measured(metric, trained.network, x, centre + spread * trained.scores(x), y, files) for name, (x, y, files) in parts.items()
+    }
+    tail = trained.network if item.target != "value" else with_output(trained.network, centre, spread)
+    whole = tail if first is None else after(first, tail)
     by = {"chosen_by": chosen.how} if chosen.how else {}
     model = replace(whole, metadata=dict(whole.metadata) | {metric: measures} | by)
     with new_file(out) as path:
@@ -103,3 +112,10 @@ def command(
     if matrix is not None:
         print_classes(matrix, data.classes, "test samples")
     print_line(f"wrote {out}")
+
+
+def _standard_values(data: Data) -> tuple[Data, float, float]:
+    """The data with the values to learn less their mean, over their deviation, both of the training part; and the two."""
+    centre, spread = float(data.y_train.mean()), float(data.y_train.std()) or 1.0
+    y_train, y_test = (((y - centre) / spread).astype("float32") for y in (data.y_train, data.y_test))
+    return replace(data, y_train=y_train, y_test=y_test), centre, spread

@@ -207,6 +207,7 @@ class Rule:
     layer waits for an error from above it, so the rule can train the layers below another rule's (``edgeff.rules._groups``).
     ``side_branches``: it trains layers that the output does not depend on, such as local classifiers; for other rules such layers are left
     out. ``digits_energy``: the mean squared length of what its layers read on 64-32-10 with digits, where its ``relative_lr`` was chosen.
+    ``values``: its step takes any numbers as targets, so it learns values too, and not only classes.
     ``no_margin`` is the reason why the rule need not beat frozen hidden layers on 64-32-10; empty: it must.
     """
 
@@ -221,6 +222,7 @@ class Rule:
     drops_out: bool = False
     local: bool = False
     side_branches: bool = False
+    values: bool = False
     digits_energy: float = (64 + 32) * DIGITS_POWER
     no_margin: str = ""
     divergence_hint: str = "lower the learning rate (--set lr=...)"

@@ -44,6 +44,7 @@ class AdaptiveFeedbackAlignment(Rule):
     +-s, as in PEPITA.
     """
 
+    values = True
     name = "afa"
     summary = "PEPITA to first order: one forward derivative"
     source = "Srinivasan, Mignacco, Sorbaro, Refinetti, Cooper, Kreiman & Dellaferrera, ICLR 2024"

@@ -19,6 +19,7 @@ from edgeff.rules._building import RuleBuilder
 class BackPropagation(Rule):
     """``d_L = o - t``, ``d_l = (d_{l+1} W_{l+1}) * relu'(z_l)``, ``g_l = d_l^T h_{l-1} / B`` (Rumelhart, Hinton & Williams 1986)."""
 
+    values = True
     name = "bp"
     summary = "back-propagation, the baseline"
     source = "Rumelhart, Hinton & Williams 1986"

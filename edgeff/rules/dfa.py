@@ -24,6 +24,7 @@ class DirectFeedbackAlignment(Rule):
     Departure from the paper: B_l has entries +-feedback_scale / sqrt(C), so that one random bit gives an entry.
     """
 
+    values = True
     name = "dfa"
     summary = "output error through fixed random matrices"
     source = "Nokland, NeurIPS 2016"

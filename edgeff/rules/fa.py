@@ -33,6 +33,7 @@ class FeedbackAlignment(BackPropagation):
     gives an entry: a device generates those of dense layers and stores nothing. Those of convolutions are stored beside the weights.
     """
 
+    values = True
     name = "fa"
     summary = "back-propagation through fixed random matrices"
     source = "Lillicrap et al., Nature Communications 2016"

@@ -53,6 +53,7 @@ class ForwardGradient(Rule):
     local one per layer; units that a ReLU has switched off are not perturbed, since their derivative is known to be 0.
     """
 
+    values = True
     name = "forward_gradient"
     summary = "slopes along random directions, no backward pass"
     source = "Baydin et al. 2022; Ren et al., ICLR 2023; Flugel et al. 2024"

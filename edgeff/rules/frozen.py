@@ -15,6 +15,7 @@ from edgeff.rules._building import RuleBuilder
 class Frozen(Rule):
     """``g_L = (o - t)^T h_{L-1} / B`` and nothing else: a linear read-out of random features."""
 
+    values = True
     name = "frozen"
     summary = "control: only the last layer learns"
     source = "the control of rules such as PEPITA; random features, Rahimi & Recht 2007"

@@ -18,6 +18,7 @@ class MemPepita(Pepita):
     Supports every variant except time-local learning, which keeps no clean activations in the first place.
     """
 
+    values = True
     name = "mempepita"
     summary = "PEPITA with recomputed clean activations"
     source = "Pau & Aymone 2023"

@@ -140,6 +140,7 @@ class Pepita(Rule):
     deviation, not uniform, so that one random bit gives an entry; the authors' program averages over a convolution's positions.
     """
 
+    values = True
     name = "pepita"
     summary = "error-modulated second forward pass"
     source = "Dellaferrera & Kreiman, ICML 2022"

@@ -18,6 +18,7 @@ from edgeff.registry import tasks as registry
 class Data:
     """A split data set: x_* (n, *input shape) float32, y_* (n,) int64, the classes' names, and what the values mean.
 
+    Where values are learned and not classes, y_* is (n, outputs) float32 and ``classes`` is empty.
     ``files_test`` (n,) gives the recording of each test sample, for tasks that score whole recordings. ``groups_train`` (n,) numbers the
     subjects, speakers or months of the training samples where the test part is of others: a validation part is then too. The first
     training samples are representative, so that they can calibrate. A part that is not on this machine is empty, and
@@ -25,9 +26,9 @@ class Data:
     """
 
     x_train: NDArray[np.float32]
-    y_train: NDArray[np.int64]
+    y_train: Array
     x_test: NDArray[np.float32]
-    y_test: NDArray[np.int64]
+    y_test: Array
     classes: tuple[str, ...]
     metadata: Mapping[str, Any] = field(default_factory=dict)
     files_test: NDArray[np.int64] | None = None
@@ -45,6 +46,11 @@ class Data:
     def input_shape(self) -> tuple[int, ...]:
         return self.x_train.shape[1:]
 
+    @property
+    def outputs(self) -> int:
+        """How many numbers a network that learns the labels has to give."""
+        return self.y_train.shape[1] if self.y_train.ndim > 1 else len(self.classes)
+
     def need(self, part: Literal["train", "test"]) -> None:
         """Raises BadInput, saying how to get them, if the samples of a part are not on this machine."""
         if not len(self.x_train if part == "train" else self.x_test):
@@ -53,7 +59,9 @@ class Data:
             raise BadInput(f"the {name} part of the data", got="no samples", allowed="at least one", next_step=way or "see docs/data.md")
 
     def targets(self, labels: Array) -> Array:
-        """One-hot rows (n, C) float32 of labels (n,)."""
+        """One-hot rows (n, C) float32 of labels (n,); values as they are."""
+        if labels.ndim > 1:
+            return np.asarray(labels, np.float32)
         return np.eye(len(self.classes), dtype=np.float32)[labels]
 
 
@@ -82,7 +90,8 @@ class Task:
 
     ``standardise``: a network wants the inputs less their mean, over their deviation, and the layer that does so goes into the model.
     ``metric`` is what ``edgeff evaluate`` measures: ``accuracy``; ``auc``, the area under the ROC curve for separating label 1 (anomalous,
-    faulty) from 0; ``mse``. ``target`` is what a network learns to output: ``class``, or ``input`` for an autoencoder.
+    faulty) from 0; ``mse``. ``target`` is what a network learns to output: ``class``, ``value`` for numbers, or ``input`` for an
+    autoencoder.
     """
 
     name: str = ""
@@ -90,7 +99,7 @@ class Task:
     input_shape: tuple[int, ...] = ()
     classes: tuple[str, ...] = ()
     metric: Literal["accuracy", "auc", "mse"] = "accuracy"
-    target: Literal["class", "input"] = "class"
+    target: Literal["class", "value", "input"] = "class"
     standardise: bool = False
 
     def augment(self, x: Array, rng: np.random.Generator) -> Array:

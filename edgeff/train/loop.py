@@ -39,8 +39,8 @@ Augment = Callable[[Array, np.random.Generator], Array]
 class Trained:
     """A trained network and its run (for the rule's own way of predicting).
 
-    ``history``: the accuracy on the first 256 training samples after each epoch, or an autoencoder's mean squared error. ``doubts``: what
-    was warned of, a sentence each.
+    ``history``: the accuracy on the first 256 training samples after each epoch, or the mean squared error of an autoencoder or of values.
+    ``doubts``: what was warned of, a sentence each.
     """
 
     network: Network
@@ -92,12 +92,13 @@ def fit(
     progress: Progress | None = None,
     augment: Augment | None = None,
     watch: Callable[[Run], None] | None = None,
+    values: bool = False,
 ) -> Trained:
     """Trains initialised ``network`` on x (n, *input shape) float32 and targets (n, C), or x itself as the target of an autoencoder.
 
     Args: ``settings``, by default the rule's for the host; ``seed``, for the order of samples, masks and feedback; ``progress(epoch,
     epochs)`` is called after each epoch; ``augment(x, rng)`` changes the samples of each mini-batch; ``watch(run)`` is called after
-    each epoch.
+    each epoch; ``values``: the targets are numbers, not classes.
     Raises: Diverged; BadInput for shapes that do not match.
     """
     rule = find_rule(rule_name)
@@ -143,7 +144,7 @@ def fit(
                         got=f"largest weight {now:.3g}",
                         next_step=rule.divergence_hint,
                     )
-            history.append(_watched(in_batches(rule, run, x[:WATCHED]), targets[:WATCHED], classes=targets is not x))
+            history.append(_watched(in_batches(rule, run, x[:WATCHED]), targets[:WATCHED], classes=targets is not x and not values))
             if watch:
                 watch(run)
             if progress:
@@ -180,7 +181,10 @@ def train(
     if not len(data.x_train):
         why = str(data.metadata.get("training", "none"))
         raise BadInput(f"training on {task}", got=f"no training part ({why})", allowed="a task with samples to train on")
-    reproduces = item is not None and item.target == "input"
+    reproduces, values = item is not None and item.target == "input", item is not None and item.target == "value"
+    if values and not rule.values:
+        allowed = ", ".join(name for name, other in registry.rules.items() if other.values)
+        raise BadInput(f"rule {rule_name}", got=f"numbers to learn ({task})", allowed=f"classes; numbers are learned by {allowed}")
     if reproduces and not reproduces_input(structure):
         raise BadInput(
             "network", got=structure.name, allowed="an autoencoder: as many outputs as inputs, no softmax", next_step="use fc_ae"
@@ -201,14 +205,14 @@ def train(
     for left in range(retries, -1, -1):
         network = replace(network, metadata=_metadata(data, task, rule_name, settings, seed))
         try:
-            trained = fit(network, rule_name, data.x_train, targets, settings, seed, progress, augment)
+            trained = fit(network, rule_name, data.x_train, targets, settings, seed, progress, augment, values=values)
             break
         except Diverged as error:
             if not left:
                 raise
             settings = replace(settings, lr=float(f"{RETRY_FACTOR * settings.lr:.2g}"))
             say(f"{error}; begun again at a rate of {settings.lr:.2g}")
-    if guarded and not reproduces:
+    if guarded and not reproduces and not values:
         chosen = np.random.default_rng([seed, 6]).permutation(len(targets))[:SAMPLES]
         x, t = data.x_train[chosen], targets[chosen]
         for text in doubts(rule, network, trained.run, x, t, trained.scores(x)) if rule.name != "frozen" else ():

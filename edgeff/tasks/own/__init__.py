@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgeff.errors import BadInput, Unsupported
+from edgeff.errors import BadInput
 from edgeff.ir import Array
 from edgeff.tasks import Data, Task, numbered
 from edgeff.tasks.own.arrays import read_npz
 from edgeff.tasks.own.folders import class_files, read_folder
-from edgeff.tasks.own.labels import as_classes, check_classes, check_inputs, holds_values, split
+from edgeff.tasks.own.labels import as_classes, as_values, check_classes, check_inputs, holds_values, split
 from edgeff.tasks.own.options import AUTO, Options
 from edgeff.tasks.own.samples import Samples
 from edgeff.tasks.own.tables import read_table
@@ -85,19 +85,23 @@ class OwnData(Task):
         labels = samples.labels
         if labels is None:
             raise BadInput(what, got="no labels", allowed="a label for each sample")
-        if holds_values(labels, self.options):
-            step = "for classes: --data kind=class, or name another column: --data target=NAME"
-            raise Unsupported(f"the target of {what}", got="numbers of many values", allowed="classes", next_step=step)
-        y, classes = as_classes(labels, samples.classes, self.known.classes if self.known else (), what)
+        values = holds_values(labels, self.options)
+        classes: tuple[str, ...] = ()
+        if values:
+            y = as_values(labels, what)
+            self.metric, self.target = "mse", "value"
+        else:
+            y, classes = as_classes(labels, samples.classes, self.known.classes if self.known else (), what)
         if whole:
             test = np.ones(len(y), bool)
         elif samples.test is not None:
             test = samples.test
         else:
-            test = split(y, samples.groups, len(y), self.options, seed, what)
+            test = split(None if values else y, samples.groups, len(y), self.options, seed, what)
         if self.known is None:
-            check_classes(y, test, classes, what)
             check_inputs(samples.x, test, samples.columns)
+        if self.known is None and not values:
+            check_classes(y, test, classes, what)
         train = np.random.default_rng([seed, 5]).permutation(np.flatnonzero(~test))
         self.input_shape, self.classes = samples.x.shape[1:], classes
         self.standardise = samples.numbers if self.options.standardise == AUTO else self.options.standardise == "yes"
@@ -111,7 +115,7 @@ class OwnData(Task):
             "split": _split_text(samples, test, self.options),
             "own": {
                 "path": str(self.path),
-                "options": self.options.to_json(),
+                "options": replace(self.options, kind="value" if values else "class").to_json(),
                 "columns": [*samples.columns],
                 "fingerprint": fingerprint(self.path),
             },

@@ -67,6 +67,16 @@ def as_classes(labels: Array, named: Sequence[str], known: Sequence[str], what: 
     return np.array([places[word] for word in words], np.int64), classes
 
 
+def as_values(labels: Array, what: str) -> Array:
+    """Labels as values, (n, 1) float32. Raises BadInput for words, and where all are one number."""
+    numbers = as_numbers(labels)
+    if numbers is None or np.abs(numbers).max() > float(np.finfo(np.float32).max):
+        raise BadInput(f"values of {what}", got="labels that are no finite numbers", allowed="numbers", next_step="--data kind=class")
+    if (numbers == numbers[0]).all():
+        raise BadInput(f"values of {what}", got=f"{numbers[0]:g} for every sample", allowed="at least two different numbers")
+    return numbers.astype(np.float32)[:, None]
+
+
 def split(labels: Array | None, groups: Array | None, count: int, options: Options, seed: int, what: str) -> Array:
     """Which of ``count`` samples test, (n,) bool: a share of each class, or of the groups, drawn by the seed.
 
