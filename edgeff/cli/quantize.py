@@ -82,7 +82,9 @@ def command(
     output_step = network.layers[-1].quant["output"].scale[0]
     if item.target == "value" and output_step > COARSE * float(data.y_train.std()):
         way = "subtract an offset from the column, or keep float32"
-        print_note(f"a step of the {numeric} output is {output_step:.4g}, the deviation of the values {float(data.y_train.std()):.4g}: {way}")
+        print_note(
+            f"a step of the {numeric} output is {output_step:.4g}, the deviation of the values {float(data.y_train.std()):.4g}: {way}"
+        )
     scales = {layer.quant["weight"].per_channel for layer in network.trainable}
     scale_words = "per channel" if scales == {True} else "per tensor" if scales == {False} else "per channel, dense per tensor"
     if as_json:
