@@ -405,12 +405,13 @@ void eff_trace(uint8_t *out)
             statement("eff_copy", [self.pointers[t.name], self.constants[t.name], str(t.size_bytes)])
             for t in self.program.by_role("variable")
         ]
-        zeroed = [f"    {self.pointers[t.name]}[{i}] = 0;" for t in self.program.by_role("state") for i in range(t.elements)]
         emptied = [
-            f"    for (int32_t i = 0; i < {t.elements}; ++i) {{\n        {self.pointers[t.name]}[i] = 0;\n    }}"
-            for t in self.program.by_role("ring")
+            f"    {self.pointers[t.name]}[0] = 0;"
+            if t.elements == 1 and t.role == "state"
+            else f"    for (int32_t i = 0; i < {t.elements}; ++i) {{\n        {self.pointers[t.name]}[i] = 0;\n    }}"
+            for t in (*self.program.by_role("state"), *self.program.by_role("ring"))
         ]
-        return "".join(f"{line}\n" for line in (*copied, *zeroed, *emptied))
+        return "".join(f"{line}\n" for line in (*copied, *emptied))
 
     def _best(self) -> str:
         if self.program.prediction is None:

@@ -59,7 +59,11 @@ class MonoForward(LocalHeads):
     source = "Gong, Li & Abdulla, arXiv 2501.09238, 2025"
     stores = "one block's input and output"
     settings: Settings = MonoForwardSettings(relative_lr=0.3597, batch=16, epochs=60, decay_shares=(0.667, 0.9))
-    device: Mapping[str, Mapping[str, Any]] = LocalHeads.device
+    device: Mapping[str, Mapping[str, Any]] = {
+        "float32": {"relative_lr": 0.5755},
+        "int16": {"relative_lr": 0.5755},
+        "int8": {"relative_lr": 0.1727},
+    }
 
     def prepare(self, network: Network, settings: Any, seed: int, classes: int | None = None) -> Network:
         """The network with a head beside every block except the last; beside all blocks for a group without a head."""
