@@ -168,6 +168,16 @@ def test_a_kernel_of_a_plug_in_may_have_no_form(module: str) -> None:
         form_of(kernel)
 
 
+def test_a_copy_of_bytes_says_nothing_of_their_numbers() -> None:
+    """A range told wrongly makes sums in float32 that are not exact: one element in a thousand steps."""
+    nodes = NodeList()
+    x, y = (nodes.named(name, "int16", (4,)).cast("int64") for name in "xy")
+    apply(registry.kernels["eff_copy"], [y], [x], {"n_bytes": 8})
+    assert nodes.limits == {}
+    apply(registry.kernels["eff_relu_gate_i16"], [y], [x], {"n": 4})
+    assert nodes.limits[x.name] == (-32767, 32767)
+
+
 def test_every_kernel_has_its_form_beside_it() -> None:
     for name in WITH_FORM:
         kernel = registry.kernels[name]

@@ -62,7 +62,8 @@ def apply(kernel: Kernel, outputs: Sequence[Operand], inputs: Sequence[Operand |
     before = [held for param, held in zip(writes, outputs, strict=True) if isinstance(param.pointer, Out) and param.pointer.also_read]
     read = [param for param in kernel.pointers if param not in writes]
     for param, operand in [*zip(writes, outputs, strict=True), *zip(read, inputs, strict=True)]:
-        if operand is not None and operand.dtype == "int64" and (operand in before or param in read):
+        told = param.ctype != "void" and (operand in before or param in read)  # the range of void is that of its bytes
+        if operand is not None and operand.dtype == "int64" and told:
             _limit(operand, *(int(end) for end in param.limits(attrs)))
     result = form_of(kernel)(*before, *inputs, **attrs)
     every = result if isinstance(result, tuple) else (result,)
