@@ -81,7 +81,10 @@ def test_train_by_the_squared_error_with_biases(cli: CommandLine) -> None:
 def test_evaluate_takes_the_split_the_model_was_trained_with(cli: CommandLine, models: Path) -> None:
     accuracy = load(models / "float.onnx").metadata["accuracy"]
     test = cli.ok("evaluate", models / "float.onnx", "digits", "--json").json
-    assert test == {"task": "digits", "metric": "accuracy", "value": pytest.approx(accuracy["test"]), "samples": 360, "engine": "edgeff"}
+    expected = {"task": "digits", "metric": "accuracy", "value": pytest.approx(accuracy["test"]), "samples": 360, "engine": "edgeff"}
+    assert {name: test[name] for name in expected} == expected
+    assert [each["name"] for each in test["classes"]] == [*"0123456789"]
+    assert sum(each["samples"] for each in test["classes"]) == 360
     train = cli.ok("evaluate", models / "float.onnx", "digits", "--split", "train", "--engine", "c", "--json").json
     assert (train["value"], train["samples"]) == (pytest.approx(accuracy["train"]), 1437)
 
