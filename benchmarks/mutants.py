@@ -341,17 +341,18 @@ def main() -> None:
 
 
 def again(rows: list[dict[str, Any]]) -> None:
-    """Runs each mutant that was not caught in the tree as it is now; one whose line has gone stays as it is."""
+    """Runs each mutant that was not caught, and is not argued away, in the tree as it is now; one whose line has gone stays as it is."""
     with tempfile.TemporaryDirectory(prefix="edgeff-mutants-") as folder:
         tree = Tree(Path(folder), slow=True)
         for row in rows:
-            if row["fate"] == "caught" or row.get("again", {}).get("commit") == commit():
+            answer = ANSWERS.get(row["mutant"], "")
+            if row["fate"] == "caught" or answer.startswith("argued") or row.get("again", {}).get("commit") == commit():
                 continue
             text = moved(row)
             if text is None:
                 print(f"gone      {row['mutant']}", flush=True)
                 continue
-            named = re.findall(r"tests/(test_\w+\.py)", ANSWERS.get(row["mutant"], ""))
+            named = re.findall(r"tests/(test_\w+\.py)", answer)
             fate, by = tree.fate(row["file"], text, [*named, *(test for test in relevant_tests(row["file"]) if test not in named)])
             row["again"] = {"fate": fate, "by": by, "commit": commit()}
             save("mutants", rows)

@@ -295,8 +295,19 @@ def mutants() -> str:
     ]
     rooms = sorted({room_of(row["file"]) for row in drawn})
     lines += [f"| - in `{room}` | {caught([row for row in drawn if room_of(row['file']) == room])} |" for room in rooms]
-    lines += ["", "| not caught in that run | fate | since then |", "|---|---|---|"]
-    lines += [f"| `{row['mutant']}` | {row['fate']} | {ANSWERS.get(row['mutant'], '-')} |" for row in drawn if row["fate"] != "caught"]
+    left = [row for row in drawn if row["fate"] != "caught"]
+    tested = [row for row in left if row.get("again", {}).get("fate") == "caught"]
+    argued = [row for row in left if ANSWERS.get(row["mutant"], "").startswith("argued")]
+    lines += [
+        f"| caught by tests added since then, or by tests outside of the room | {len(tested)} of {len(left)} |",
+        f"| argued: no figure and no promise depends on it | {len(argued)} of {len(left)} |",
+        "",
+        "| not caught in the first run | since then |",
+        "|---|---|",
+    ]
+    for row in left:
+        by = row.get("again", {}).get("by", "").partition("[")[0]
+        lines.append(f"| `{row['mutant']}` | {f'caught by {by}' if by else ANSWERS.get(row['mutant'], '-')} |")
     return "\n".join(lines)
 
 
