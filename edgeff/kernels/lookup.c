@@ -12,6 +12,6 @@ void eff_lookup_i8(int8_t *y, const int8_t *x, const int8_t *table, int32_t n)
 void eff_slope_i8(int16_t *d, const int16_t *delta, const int8_t *x, const int16_t *table, int32_t n)
 {
     for (int32_t i = 0; i < n; ++i) {
-        d[i] = (int16_t)((delta[i] * table[x[i] + 128] + (INT32_C(1) << 14)) >> 15);
+        d[i] = (int16_t)(((int32_t)delta[i] * table[x[i] + 128] + (INT32_C(1) << 14)) >> 15);
     }
 }

@@ -19,7 +19,7 @@ def eff_lookup_i8(y: OutI8, x: VectorI8, table: Annotated[Array, In("int8_t", "2
     y[:] = table[x.astype(np.int16) + 128]
 
 
-@kernel(overlap=element_by_element("delta", "x", output="d", written=2, read=2))
+@kernel(overlap=element_by_element("delta", output="d", written=2, read=2))
 def eff_slope_i8(d: OutI16, delta: VectorI16, x: VectorI8, table: Annotated[Array, In("int16_t", "256")], n: Size) -> None:
     """d = delta times the slope of a function at x, ``table[x + 128]`` in steps of 2**-15 of the largest slope, rounded to nearest."""
     d[:] = (delta.astype(np.int64) * table[x.astype(np.int16) + 128] + (1 << 14)) >> 15

@@ -21,7 +21,7 @@ static inline void eff_change_fine_i8(int8_t *w, int8_t *low, int32_t i, int64_t
         const uint32_t bits = how->stochastic ? eff_draw(how->stream, (uint32_t)i >> 2) >> (8 * (i & 3)) & 0xFFu : 0u;
         const int32_t r = how->stochastic ? (int32_t)(bits << (EFF_FRACTION_I8 - 16)) + (INT32_C(1) << (EFF_FRACTION_I8 - 17))
                                           : INT32_C(1) << (EFF_FRACTION_I8 - 9);
-        const int32_t m = eff_clamp(w[i] * 256 + low[i] - ((gain + r) >> (EFF_FRACTION_I8 - 8)), -127 * 256 - 128, 127 * 256 + 127);
+        const int32_t m = eff_clamp(w[i] * INT32_C(256) + low[i] - ((gain + r) >> (EFF_FRACTION_I8 - 8)), -127 * 256 - 128, 127 * 256 + 127);
         const int32_t whole = (m + 128) >> 8;
         w[i] = (int8_t)whole;
         low[i] = (int8_t)(m - whole * 256);
@@ -214,7 +214,7 @@ static int32_t eff_pair_delta_i8(int16_t *e, const int8_t *h, const eff_pair_par
                     const int32_t at = (oy * out_w + ox) * out_c;
                     for (int32_t o = 0; o < out_c; ++o, v += filter) {
                         if (!grid->gated || eff_bits_at(p->mask, at + o) & 1u) {
-                            s += d[o] * *v;
+                            s += (int32_t)d[o] * *v;
                         }
                     }
                 }
@@ -316,7 +316,7 @@ static int32_t eff_pair_input_i8(int16_t *d, const int16_t *e, const int8_t *x, 
             int32_t s = 0;
             for (int32_t ky = ky0, oy = oy0; ky < first->k_h && oy >= 0; ky += first->stride_h, --oy) {
                 for (int32_t kx = kx0, ox = ox0; oy < first->out_h && kx < first->k_w && ox >= 0; kx += first->stride_w, --ox) {
-                    s += ox < first->out_w ? e[oy * first->out_w + ox] * p->w[(ky * first->k_w + kx) * channels + c] : 0;
+                    s += ox < first->out_w ? (int32_t)e[oy * first->out_w + ox] * p->w[(ky * first->k_w + kx) * channels + c] : 0;
                 }
             }
             const int32_t open = !through->d_gated || x[iy * first->in_w + ix] > p->a_zero;
@@ -505,9 +505,9 @@ void eff_dense_update_fine_i8(int8_t *w, int8_t *low, const int16_t *delta, cons
         const int32_t gain = eff_gain(delta[j], how->multiplier, how->shift, *rate, INT32_C(1) << 23);
         for (int32_t k = 0; gain != 0 && k < n_in; ++k, ++w, ++low) {
             const uint32_t bits = stochastic ? eff_draw(stream, (uint32_t)j * draws_per_row + (uint32_t)k / 4u) >> (8 * (k & 3)) & 0xFFu : 0u;
-            const int32_t r = stochastic ? (int32_t)(bits << 6) + 32 : 1 << 13;
+            const int32_t r = stochastic ? (int32_t)(bits << 6) + 32 : INT32_C(1) << 13;
             const int32_t change = (gain * (a[k] - how->a_zero) + r) >> (EFF_FRACTION_I8 - 8);
-            const int32_t m = eff_clamp(*w * 256 + *low - change, -127 * 256 - 128, 127 * 256 + 127), whole = (m + 128) >> 8;
+            const int32_t m = eff_clamp(*w * INT32_C(256) + *low - change, -127 * 256 - 128, 127 * 256 + 127), whole = (m + 128) >> 8;
             *w = (int8_t)whole;
             *low = (int8_t)(m - whole * 256);
         }
