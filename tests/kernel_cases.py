@@ -109,6 +109,7 @@ NUMBERS: Mapping[str, Callable[[Draw], int | float]] = {
     "factor": lambda draw: draw.integer(0, 2**16),
     "value": lambda draw: draw.integer(-1, 9),
     "gain": lambda draw: draw.integer(1, 2**31 - 1),
+    "add": lambda draw: int(draw.sizes["n"] % 3 == 2),
     "taps": lambda draw: draw.integer(1, 30),
     "n_bytes": lambda draw: draw.sizes["n"],
     "positions": lambda draw: draw.integer(1, 6),

@@ -157,7 +157,13 @@ PLAIN = {
     "y_scale": 0.02,
 }
 """Attributes that neither clamp nor hide what a kernel computes, beside a multiplier of one half."""
-SHIFTS = {"eff_add_i8": -18, "eff_rescale_i8": 1, "eff_mean_i8": 0}
+SHIFTS = {
+    "eff_conv2d_input_gradient_i8": -12,
+    "eff_depthwise_conv2d_input_gradient_i8": -12,
+    "eff_add_i8": -18,
+    "eff_rescale_i8": 1,
+    "eff_mean_i8": 0,
+}
 
 
 SPREAD_LOGITS = Logits(*multiplier_and_shift(0.1 * 2.0**26), diff_min=-248)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 from exact_cases import digits
 from test_conv_learning import NETWORKS, executions, learner, plain
@@ -65,7 +64,7 @@ def test_steps_that_compute_again_are_the_same_on_twin_and_host() -> None:
 
 def test_storing_less_takes_a_smaller_arena_for_more_multiplications() -> None:
     everything, least = cost(long().program), cost(long(keep="least").program)
-    assert least.memory.arena_bytes <= everything.memory.arena_bytes - 3 * 512
+    assert least.memory.arena_bytes <= everything.memory.arena_bytes - 2 * 512
     assert everything.macs("learn") < least.macs("learn") < 1.4 * everything.macs("learn")
     between = (everything.memory.arena_bytes + least.memory.arena_bytes) // 2
     limited = cost(long(arena_limit=between).program)
@@ -129,8 +128,10 @@ def test_biases_of_a_network_that_has_none_are_refused() -> None:
         deploy(network, rule="bp", changes={"parameters": "bias"})
 
 
-def test_a_copy_that_nothing_changes_is_left_out() -> None:
-    """Both inputs of an addition receive its gradient; only where one of them is gated in place is it copied."""
-    copies = [call for call in deployed("graph", "int8").program.learn if call.kernel == "eff_copy"]
-    assert not copies
-    assert np.isfinite(cost(deployed("graph", "float32").program).memory.arena_bytes)
+def test_copies_are_left_out_where_two_tensors_can_be_one() -> None:
+    """What is copied are weights, for a gradient that lies over its delta, and the delta that a convolution adds its gradient onto."""
+    program = deployed("graph", "int8").program
+    copied = {call.inputs[0] for call in program.learn if call.kernel == "eff_copy"} - {t.name for t in program.by_role("variable")}
+    added = {call.outputs[0] for call in program.learn if call.attrs.get("add")}
+    assert copied == added
+    assert len(added) == 1

@@ -29,6 +29,12 @@ static inline int32_t eff_last_tap(int32_t start, int32_t taps, int32_t size) { 
 
 #define EFF_SAFE_PRODUCTS 512 /* 512 * 32767 * 127 < 2^31: this many products of an int16 delta and an int8 weight fit 32 bits */
 
+/* A gradient alone, or added onto what its place holds. */
+static inline int16_t eff_onto_i16(int16_t held, int16_t gradient, int32_t add)
+{
+    return add ? eff_saturate_i16((int32_t)held + gradient) : gradient;
+}
+
 /* One window: its first tap inside the image and how many rows and columns of taps lie there. */
 typedef struct {
     int32_t first, rows, columns;

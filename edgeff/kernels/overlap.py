@@ -6,13 +6,15 @@ that reads it. C lets only objects of one type, and those of one byte, share mem
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import Any
 
 import numpy as np
+
+from edgeff.ir import Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Clearance:
 
 Overlap = Callable[[Mapping[str, Any]], Mapping[tuple[str, str], Clearance]]
 """From a call's attributes: the clearance of each pair (output, input) of parameters that may share memory."""
+Spans = tuple[Array, Array]
+"""For each pixel that is written, in order, the first pixel that is read for it and the one after the last."""
 Chunk = tuple[int, int, int, int]
 """A window kernel's work for one pixel at a time: the channels first..end - 1 that it writes, and those that it reads for them."""
 
@@ -97,6 +101,21 @@ def pixel_by_pixel(chunks: Callable[[Mapping[str, Any]], Iterable[Chunk]], size:
     return overlap
 
 
+def pixel_by_pixel_back(chunks: Callable[[Mapping[str, Any]], Iterable[Chunk]], size: int) -> Overlap:
+    """For the gradient ``d`` of a window kernel's input from ``delta``: each pixel of the image in ``chunks``, from the first to the last,
+    from the pixels of delta whose windows hold it; ``size`` bytes per element. None for one that is added onto d.
+    """
+
+    def overlap(attrs: Mapping[str, Any]) -> Mapping[tuple[str, str], Clearance]:
+        if attrs.get("add"):
+            return {}
+        window = tuple(int(attrs[f"{name}_{axis}"]) for axis in "hw" for name in ("in", "out", "k", "stride", "pad"))
+        below = _of_reads(_taken(window), int(attrs["out_c"]), tuple(chunks(attrs)), size, forwards=True).below
+        return {("d", "delta"): Clearance(below=below)}
+
+    return overlap
+
+
 def single_channels(attrs: Mapping[str, Any]) -> list[Chunk]:
     """A pool's chunks: each channel from itself."""
     return [(c, c + 1, c, c + 1) for c in range(int(attrs["in_c"]))]
@@ -108,18 +127,36 @@ def runs(channels: int, lanes: int) -> list[tuple[int, int]]:
     return [(c, c + lanes) for c in range(0, whole, lanes)] + [(c, c + 1) for c in range(whole, channels)]
 
 
-@lru_cache(maxsize=4096)
 def _of_windows(window: tuple[int, ...], in_c: int, chunks: tuple[Chunk, ...], size: int) -> Clearance:
-    """The clearance of a window kernel: ``below`` for the visit from the first pixel to the last, ``above`` for the other."""
-    first, end = _taps(window)
-    out_c = max(chunk[1] for chunk in chunks)
-    pixels, written = len(first), out_c * np.arange(len(first))
-    read_first, read_end = first * in_c, (end - 1) * in_c  # for channel 0, at the first and at the last tap
-    reach_below, reach_above = int(np.max(written - read_first)), int(np.max(read_end - written))
-    # The side determines the order of the visit, so neither distance reaches to the other side; if both begin together the first pixel is
-    # the first.
-    below, above = [0], [1]
-    later_first, later_end = in_c, 0
+    """The clearance of a window kernel."""
+    return _of_reads(_taps(window), in_c, chunks, size)
+
+
+@lru_cache(maxsize=4096)
+def _cleared(first: bytes, end: bytes, read_c: int, chunks: tuple[Chunk, ...], size: int, forwards: bool) -> Clearance:
+    return _clearance(np.frombuffer(first, np.int64), np.frombuffer(end, np.int64), read_c, chunks, size, forwards=forwards)
+
+
+def _of_reads(spans: Spans, read_c: int, chunks: tuple[Chunk, ...], size: int, *, forwards: bool = False) -> Clearance:
+    """``below`` for the visit from the first pixel to the last, ``above`` for the other; pixel i reads those of ``spans``, of ``read_c``
+    channels. ``forwards``: the first pixel is the first wherever the output lies.
+    """
+    first, end = spans
+    return _cleared(first.tobytes(), end.tobytes(), read_c, chunks, size, forwards)
+
+
+def _clearance(first: Array, end: Array, read_c: int, chunks: tuple[Chunk, ...], size: int, *, forwards: bool) -> Clearance:
+    written_c = max(chunk[1] for chunk in chunks)
+    pixels, written = len(first), written_c * np.arange(len(first))
+    read_first, read_end = first * read_c, (end - 1) * read_c  # for channel 0, at the first and at the last pixel read
+    reading = end > 0
+    if not reading.any():
+        return Clearance()
+    reach_below, reach_above = int(np.max((written - read_first)[reading])), int(np.max((read_end - written)[reading]))
+    # Where the side determines the order of the visit, neither distance reaches to the other side; if both begin together the first pixel
+    # is the first.
+    below, above = [-int(end.max()) * read_c if forwards else 0], [1]
+    later_first, later_end = read_c, 0
     for at, (_, _, channel, last) in reversed(list(enumerate(chunks))):
         later_first, later_end = min(later_first, channel), max(later_end, last)
         if at:  # the previous chunk is written while this one and those after it have not been read
@@ -128,20 +165,34 @@ def _of_windows(window: tuple[int, ...], in_c: int, chunks: tuple[Chunk, ...], s
     if pixels > 1:
         needed_first = np.minimum.accumulate(read_first[::-1])[::-1][1:]
         needed_end = np.maximum.accumulate(read_end)[:-1]
-        below.append(int(np.max(written[1:] - needed_first)) - later_first)
+        later = np.maximum.accumulate(reading[::-1])[::-1][1:]  # as long as a later pixel reads anything
+        below += [int(np.max((written[1:] - needed_first)[later])) - later_first] if later.any() else []
         above.append(int(np.max(needed_end - written[1:])) + later_end)
     return Clearance(size * max(below), size * max(above))
 
 
-def _taps(window: tuple[int, ...]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _taken(window: tuple[int, ...]) -> Spans:
+    """For each pixel of the image the first pixel of the output whose window holds it, and the one after the last."""
+    spans = []
+    for size, out, taps, stride, pad in (window[:5], window[5:]):
+        place = np.arange(size, dtype=np.int64) + pad
+        spans.append((np.maximum(-((taps - 1 - place) // stride), 0), np.minimum(place // stride + 1, out)))
+    return _within(spans, window[1], window[6])
+
+
+def _taps(window: tuple[int, ...]) -> Spans:
     """For each pixel of the output the first pixel of the image that its window reads, and the one after the last."""
     spans = []
     for size, out, taps, stride, pad in (window[:5], window[5:]):
         start = stride * np.arange(out, dtype=np.int64) - pad
         spans.append((np.maximum(start, 0), np.minimum(start + taps, size)))
+    return _within(spans, window[0], window[5])
+
+
+def _within(spans: Sequence[Spans], height: int, width: int) -> Spans:
+    """Rows and columns that are read, as runs of the pixels of an image; a pixel that reads nothing has a run that counts for nothing."""
     (top, bottom), (left, right) = spans
-    in_h, in_w = window[0], window[5]
     reads = ((bottom > top)[:, None] & (right > left)).reshape(-1)
-    first = (top[:, None] * in_w + left).reshape(-1)
-    end = ((bottom - 1)[:, None] * in_w + right).reshape(-1)
-    return np.where(reads, first, in_h * in_w), np.where(reads, end, 0)
+    first = (top[:, None] * width + left).reshape(-1)
+    end = ((bottom - 1)[:, None] * width + right).reshape(-1)
+    return np.where(reads, first, height * width), np.where(reads, end, 0)

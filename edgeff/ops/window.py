@@ -212,7 +212,7 @@ def lower_convolution_gradient(
     real = delta.scale * w.scale / scale * 2.0**pre_shift
     multiplier, shift = build.fixed_point(real, f"the gradient through layer {layer.name!r}")
     d = build.activation("gradient", x.shape, dtype="int16", scale=scale, layer=layer.name)
-    attrs = attrs | {"multiplier": multiplier, "shift": shift}
+    attrs = attrs | {"multiplier": multiplier, "shift": shift, "add": 0}
     build.call(f"{name}_input_gradient_i8", [d], [delta, w], attrs, layer, "backward")
     return (d,)
 

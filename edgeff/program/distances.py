@@ -77,6 +77,19 @@ def distances(program: Program, spans: Mapping[str, Intervals], overlaps: Overla
     return Problem(sizes, apart, over), most
 
 
+def call_bytes(program: Program, spans: Mapping[str, Intervals], overlaps: Overlaps = kernel_overlaps) -> dict[int, int]:
+    """The bytes that each call needs of what shares the scratch space, its outputs over its inputs as far as ``overlaps`` says."""
+    names = [*spans]
+    sizes = [aligned(program.tensors[name].size_bytes) for name in names]
+    allowed = _allowed(program, {name: i for i, name in enumerate(names)}, spans, sizes, overlaps)
+    needed = {position: -_most_saved(pairs, sizes) for position, pairs in allowed.items()}
+    for name, size in zip(names, sizes, strict=True):
+        for first, last in spans[name]:
+            for position in range(first, last + 1):
+                needed[position] = needed.get(position, 0) + size
+    return needed
+
+
 def _allowed(
     program: Program, number: Mapping[str, int], spans: Mapping[str, Intervals], sizes: Sequence[int], overlaps: Overlaps
 ) -> dict[int, Pairs]:

@@ -1,6 +1,6 @@
 """Which activations a step of back-propagation stores: what is left out is computed again, which costs multiplications and saves arena.
 
-The programs themselves are compared, by the bytes that are alive in each call. All activations are stored at first; then, one at a time,
+The programs themselves are compared, by the bytes that each call needs. All activations are stored at first; then, one at a time,
 that one of those alive at the peak is left out which brings the peak lowest, as long as one is left. No program on the way needs the
 scales of gradients.
 """
@@ -13,6 +13,7 @@ from typing import NamedTuple
 from edgeff.errors import DoesNotFit
 from edgeff.ir import Network, Program
 from edgeff.program.cost import call_costs
+from edgeff.program.distances import call_bytes
 from edgeff.program.plan import lifetimes, plan
 from edgeff.program.select import select
 
@@ -20,7 +21,7 @@ from edgeff.program.select import select
 class Stored(NamedTuple):
     """A program that stores the outputs of ``keep``: its peak, its step's multiplications, and which of ``keep`` are alive at the peak."""
 
-    live_bytes: int
+    peak_bytes: int
     macs: int
     keep: tuple[str, ...]
     at_peak: tuple[str, ...]
@@ -32,19 +33,12 @@ class Stored(NamedTuple):
 
 
 def peak_of(program: Program) -> tuple[int, set[str]]:
-    """What persists and the most bytes that are alive in one call, where no output lies over an input; and the tensors alive there."""
-    spans = [(first, last, name) for name, parts in lifetimes(program).items() for first, last in parts]
-    change: dict[int, int] = {}
-    for first, last, name in spans:
-        size = program.tensors[name].size_bytes
-        change[first] = change.get(first, 0) + size
-        change[last + 1] = change.get(last + 1, 0) - size
-    alive, peak, where = 0, 0, 0
-    for call in sorted(change):
-        alive += change[call]
-        peak, where = max((peak, where), (alive, call), key=lambda item: item[0])
+    """What persists and the most bytes that one call needs, and the tensors alive there: no arena is smaller."""
+    spans = lifetimes(program)
+    needed = call_bytes(program, spans)
+    peak = max(needed, key=lambda call: (needed[call], call))
     persistent = sum(tensor.size_bytes for tensor in program.persistent)
-    return peak + persistent, {name for first, last, name in spans if first <= where <= last}
+    return needed[peak] + persistent, {name for name, parts in spans.items() if any(first <= peak <= last for first, last in parts)}
 
 
 def tried(names: Collection[str], lowered: Callable[[str], Program]) -> Iterator[Stored]:
@@ -52,10 +46,10 @@ def tried(names: Collection[str], lowered: Callable[[str], Program]) -> Iterator
 
     def stored(keep: tuple[str, ...]) -> Stored:
         program = lowered(",".join(keep) or "none")
-        live_bytes, alive = peak_of(program)
+        peak_bytes, alive = peak_of(program)
         layers = {program.tensors[name].layer for name in alive}
         macs = sum(call.macs for call in call_costs(program, program.learn))
-        return Stored(live_bytes, macs, keep, tuple(name for name in keep if name in layers))
+        return Stored(peak_bytes, macs, keep, tuple(name for name in keep if name in layers))
 
     best = stored(tuple(names))
     yield best
@@ -72,7 +66,7 @@ def chosen(network: Network, lowered: Callable[[str], Program], arena_limit: int
     """
     candidates = tried([layer.name for layer in network], lowered)
     if not arena_limit:
-        return min(candidates, key=lambda item: (item.live_bytes, item.macs)).setting
+        return min(candidates, key=lambda item: (item.peak_bytes, item.macs)).setting
     arenas = []
     for item in candidates:
         arenas.append(plan(select(lowered(item.setting))).arena_bytes)

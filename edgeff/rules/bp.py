@@ -10,6 +10,7 @@ from edgeff.ops import kind
 from edgeff.ops.add import sum_of
 from edgeff.ops.backward import walk_back
 from edgeff.ops.building import Value
+from edgeff.ops.window import Convolution
 from edgeff.rules import Gradients, Rule, Run, Settings, register
 from edgeff.rules._backward import ALL, BIAS, Activations, BackwardSettings, backward_settings, reached_from
 from edgeff.rules._building import RuleBuilder
@@ -67,7 +68,10 @@ class BackPropagation(Rule):
         return build.input_gradients(layer, delta, *xs)
 
     def lower(self, build: RuleBuilder) -> None:
-        """The gradient passes a layer before its weights change; a bias, which no gradient reads, changes first."""
+        """The gradient passes a layer before its weights change, or reads a copy of them where that is smaller than a delta.
+
+        Then the update comes first, and the gradient may lie over the delta. A bias, which no gradient reads, changes first.
+        """
         settings, last = backward_settings(build.settings), build.network.trainable[-1]
         learning = settings.learning(build.network)
         first = build.run(build.x)
@@ -80,12 +84,28 @@ class BackPropagation(Rule):
                 build.gate(delta, h[layer.name], layer)
             if layer in learning and settings.parameters == BIAS:
                 build.update_bias(layer, delta)
-            below = self.lower_below(build, layer, delta, *xs) if wanted else ()
-            if layer in learning and settings.parameters == ALL:
+            elif layer in learning and not wanted:
                 build.update(layer, delta, xs[0])
-            return below
+            elif layer in learning and has_small_weight(build, layer, delta, xs[0]):
+                with build.recomputing():
+                    before = build.copy(build.weight(layer))
+                build.update(layer, delta, xs[0])
+                with build.reading_weight(layer, before):
+                    return self.lower_below(build, layer, delta, *xs)
+            elif layer in learning:
+                below = self.lower_below(build, layer, delta, *xs)
+                build.update(layer, delta, xs[0])
+                return below
+            return self.lower_below(build, layer, delta, *xs) if wanted else ()
 
         walk_back(build.network, last.name, error, reached_from(build.network, learning), through, build.sum)
+
+
+def has_small_weight(build: RuleBuilder, layer: Layer, delta: Value, x: Value) -> bool:
+    """Whether the weight takes fewer bytes than both the delta above a convolution and the gradient below it."""
+    if not isinstance(layer.op, Convolution):
+        return False
+    return build.size_bytes(build.weight(layer)) < build.size_bytes(delta) // delta.elements * min(delta.elements, x.elements)
 
 
 def biases(layer: Layer, gradients: Mapping[str, Array]) -> dict[str, Array]:

@@ -320,7 +320,7 @@ void eff_conv2d_input_gradient_f32(float *d, const float *delta, const float *w,
 
 /* Deltas that a gate or a pool has set to zero, often most of them, are skipped. */
 void eff_conv2d_input_gradient_i8(int16_t *d, const int16_t *delta, const int8_t *w, const eff_window *window, int32_t pre_shift,
-                                  const eff_requant *requant)
+                                  const eff_requant *requant, int32_t add)
 {
     const int32_t in_h = window->in_h, in_w = window->in_w, in_c = window->in_c, out_h = window->out_h, out_w = window->out_w,
                   out_c = window->out_c, k_h = window->k_h, k_w = window->k_w, stride_h = window->stride_h,
@@ -359,10 +359,10 @@ void eff_conv2d_input_gradient_i8(int16_t *d, const int16_t *delta, const int8_t
                             }
                         }
                     }
-                    d[0] = eff_gradient_i16(s0, pre_shift, multiplier, shift);
-                    d[1] = eff_gradient_i16(s1, pre_shift, multiplier, shift);
-                    d[2] = eff_gradient_i16(s2, pre_shift, multiplier, shift);
-                    d[3] = eff_gradient_i16(s3, pre_shift, multiplier, shift);
+                    d[0] = eff_onto_i16(d[0], eff_gradient_i16(s0, pre_shift, multiplier, shift), add);
+                    d[1] = eff_onto_i16(d[1], eff_gradient_i16(s1, pre_shift, multiplier, shift), add);
+                    d[2] = eff_onto_i16(d[2], eff_gradient_i16(s2, pre_shift, multiplier, shift), add);
+                    d[3] = eff_onto_i16(d[3], eff_gradient_i16(s3, pre_shift, multiplier, shift), add);
                 }
                 for (; c < seen; ++c) {
                     int64_t s = 0;
@@ -373,7 +373,8 @@ void eff_conv2d_input_gradient_i8(int16_t *d, const int16_t *delta, const int8_t
                             }
                         }
                     }
-                    *d++ = eff_gradient_i16(s, pre_shift, multiplier, shift);
+                    *d = eff_onto_i16(*d, eff_gradient_i16(s, pre_shift, multiplier, shift), add);
+                    ++d;
                 }
             }
         }

@@ -11,8 +11,8 @@ from edgeff.ir import Array
 from edgeff.kernels import Arguments, In, Out, Variant, kernel
 from edgeff.kernels.activation import activate
 from edgeff.kernels.arithmetic import requantise, saturate16, shift_round_up
-from edgeff.kernels.overlap import Chunk, pixel_by_pixel, runs
-from edgeff.kernels.records import OutputI8, Range, Relu, Requant, Size, Step, Window
+from edgeff.kernels.overlap import Chunk, pixel_by_pixel, pixel_by_pixel_back, runs
+from edgeff.kernels.records import Flag, OutputI8, Range, Relu, Requant, Size, Step, Window
 from edgeff.kernels.tensors import (
     ChannelBiasF32,
     ChannelBiasI32,
@@ -21,7 +21,7 @@ from edgeff.kernels.tensors import (
     DeltaImageF32,
     DeltaImageI16,
     GradientImageF32,
-    GradientImageI16,
+    GradientOntoI16,
     ImageF32,
     ImageI8,
     OutImageF32,
@@ -60,6 +60,15 @@ def _filters_i8(attrs: Mapping[str, Any]) -> list[Chunk]:
     """Four filters at a time, the rest together; each reads every channel."""
     out_c = int(attrs["out_c"])
     return [(first, min(first + 4, out_c), 0, int(attrs["in_c"])) for first in range(0, out_c, 4)]
+
+
+def _back(attrs: Mapping[str, Any]) -> list[Chunk]:
+    """A gradient: group by group four channels at a time, then one by one; each reads its group's deltas."""
+    return [
+        (read.start + first, read.start + end, filters.start, filters.stop)
+        for read, filters in group_channels(int(attrs["groups"]), int(attrs["in_c"]), int(attrs["out_c"]))
+        for first, end in runs(read.stop - read.start, 4)
+    ]
 
 
 def _one_group(arguments: Arguments, _: Mapping[str, Array]) -> bool:
@@ -202,7 +211,7 @@ def eff_conv_bias_update_i32(
     b[:] = np.clip(b - gain_of(sums, requant.multiplier, requant.shift, rate, BIAS_LIMIT), -BIAS_LIMIT, BIAS_LIMIT)
 
 
-@kernel(macs=WINDOW_MACS)
+@kernel(macs=WINDOW_MACS, overlap=pixel_by_pixel_back(_back, size=4))
 def eff_conv2d_input_gradient_f32(d: GradientImageF32, delta: DeltaImageF32, w: WeightsF32, window: Window) -> None:
     """d: the sum of delta x weight over all windows, in the order of (ky, kx, o) from 0."""
     deltas, weights = delta.reshape(window.out_h, window.out_w, -1), w.reshape(window.out_c, window.k_h, window.k_w, -1)
@@ -217,11 +226,13 @@ def eff_conv2d_input_gradient_f32(d: GradientImageF32, delta: DeltaImageF32, w: 
     d[:] = sums.reshape(-1)
 
 
-@kernel(macs=WINDOW_MACS)
+@kernel(macs=WINDOW_MACS, overlap=pixel_by_pixel_back(_back, size=2))
 def eff_conv2d_input_gradient_i8(
-    d: GradientImageI16, delta: DeltaImageI16, w: WeightsI8, window: Window, pre_shift: PreShift, requant: Requant
+    d: GradientOntoI16, delta: DeltaImageI16, w: WeightsI8, window: Window, pre_shift: PreShift, requant: Requant, add: Flag
 ) -> None:
     """d for int8 weights: the exact sum of delta x weight over all windows, rounded by 2**pre_shift, requantised, saturated to int16.
+
+    With ``add`` it is added onto what d holds, and saturated again.
 
     2**pre_shift >= terms / 2**8 keeps the rounded sums within 2**30. The twin's sums are exact in float64.
     """
@@ -234,4 +245,5 @@ def eff_conv2d_input_gradient_i8(
             for read, filters in group_channels(window.groups, window.in_c, window.out_c):
                 sums[y, x, read] += deltas[down, across, filters] @ weights[filters, ky, kx].astype(np.float64)
     rounded = shift_round_up(sums.astype(np.int64).reshape(-1), pre_shift)
-    d[:] = saturate16(requantise(rounded, requant.multiplier, requant.shift))
+    gradient = saturate16(requantise(rounded, requant.multiplier, requant.shift))
+    d[:] = saturate16(gradient + d) if add else gradient

@@ -83,7 +83,10 @@ def eff_conv2d_input_gradient_f32(delta: Operand, w: Operand, window: Window) ->
     return _spread(delta, w, window)
 
 
-def eff_conv2d_input_gradient_i8(delta: Operand, w: Operand, window: Window, pre_shift: int, requant: Requant) -> Operand:
-    """The exact sums in int64, rounded, requantised, saturated."""
+def eff_conv2d_input_gradient_i8(
+    d: Operand, delta: Operand, w: Operand, window: Window, pre_shift: int, requant: Requant, add: int
+) -> Operand:
+    """The exact sums in int64, rounded, requantised, saturated; added onto d."""
     sums = shift_round_up(_spread(delta, w, window), pre_shift)
-    return saturate16(requantise(sums, requant.multiplier, requant.shift))
+    gradient = saturate16(requantise(sums, requant.multiplier, requant.shift)).flat()
+    return saturate16(gradient + d) if add else gradient

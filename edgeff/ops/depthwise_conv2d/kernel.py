@@ -11,8 +11,8 @@ from edgeff.ir import Array
 from edgeff.kernels import In, Out, kernel
 from edgeff.kernels.activation import activate
 from edgeff.kernels.arithmetic import requantise, saturate16
-from edgeff.kernels.overlap import Chunk, pixel_by_pixel, runs
-from edgeff.kernels.records import OutputI8, Relu, Requant, Step, Window
+from edgeff.kernels.overlap import Chunk, pixel_by_pixel, pixel_by_pixel_back, runs
+from edgeff.kernels.records import Flag, OutputI8, Relu, Requant, Step, Window
 from edgeff.kernels.tensors import (
     ChannelBiasF32,
     ChannelBiasI32,
@@ -21,7 +21,7 @@ from edgeff.kernels.tensors import (
     DeltaImageF32,
     DeltaImageI16,
     GradientImageF32,
-    GradientImageI16,
+    GradientOntoI16,
     ImageF32,
     ImageI8,
     OutImageF32,
@@ -43,6 +43,13 @@ def _channels(attrs: Mapping[str, Any]) -> list[Chunk]:
     if depth == 1:
         return [(first, end, first, end) for first, end in runs(channels, 4)]
     return [(output, output + 1, output // depth, output // depth + 1) for output in range(channels * depth)]
+
+
+def _back(attrs: Mapping[str, Any]) -> list[Chunk]:
+    """A gradient: with one output per channel four channels at a time, then one by one; else each channel from its outputs."""
+    channels = int(attrs["in_c"])
+    depth = int(attrs["out_c"]) // channels
+    return [(first, end, first * depth, end * depth) for first, end in runs(channels, 4 if depth == 1 else 1)]
 
 
 @kernel(macs=WINDOW_MACS, overlap=pixel_by_pixel(_channels, size=4))
@@ -121,7 +128,7 @@ def eff_depthwise_conv2d_update_i8(
     w[:] = changed_i8(w, sums.reshape(-1), rate, step, how)
 
 
-@kernel(macs=WINDOW_MACS)
+@kernel(macs=WINDOW_MACS, overlap=pixel_by_pixel_back(_back, size=4))
 def eff_depthwise_conv2d_input_gradient_f32(d: GradientImageF32, delta: DeltaImageF32, w: WeightsF32, window: Window) -> None:
     """d (in_h, in_w, in_c): the sum of delta x weight over all windows, in the order of (ky, kx, q) from 0."""
     deltas, weights = (
@@ -138,11 +145,13 @@ def eff_depthwise_conv2d_input_gradient_f32(d: GradientImageF32, delta: DeltaIma
     d[:] = sums.reshape(-1)
 
 
-@kernel(macs=WINDOW_MACS)
+@kernel(macs=WINDOW_MACS, overlap=pixel_by_pixel_back(_back, size=2))
 def eff_depthwise_conv2d_input_gradient_i8(
-    d: GradientImageI16, delta: DeltaImageI16, w: WeightsI8, window: Window, requant: Requant
+    d: GradientOntoI16, delta: DeltaImageI16, w: WeightsI8, window: Window, requant: Requant, add: Flag
 ) -> None:
     """d for int8 weights: the exact sum of delta x weight over all windows, requantised, saturated to int16.
+
+    With ``add`` it is added onto what d holds, and saturated again.
 
     At most 512 products an input, k_h * k_w * out_c / in_c of them, fit the sum's 32 bits.
     """
@@ -155,4 +164,5 @@ def eff_depthwise_conv2d_input_gradient_i8(
         for kx in range(window.k_w):
             across, x = positions_inside(kx, window.stride_w, window.pad_w, window.in_w, window.out_w)
             sums[y, x] += (deltas[down, across] * weights[ky, kx]).sum(axis=-1)
-    d[:] = saturate16(requantise(sums.reshape(-1), requant.multiplier, requant.shift))
+    gradient = saturate16(requantise(sums.reshape(-1), requant.multiplier, requant.shift))
+    d[:] = saturate16(gradient + d) if add else gradient

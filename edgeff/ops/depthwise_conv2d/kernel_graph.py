@@ -69,6 +69,7 @@ def eff_depthwise_conv2d_input_gradient_f32(delta: Operand, w: Operand, window: 
     return _spread(delta, w, window)
 
 
-def eff_depthwise_conv2d_input_gradient_i8(delta: Operand, w: Operand, window: Window, requant: Requant) -> Operand:
-    """The exact sums in int64, requantised, saturated."""
-    return saturate16(requantise(_spread(delta, w, window), requant.multiplier, requant.shift))
+def eff_depthwise_conv2d_input_gradient_i8(d: Operand, delta: Operand, w: Operand, window: Window, requant: Requant, add: int) -> Operand:
+    """The exact sums in int64, requantised, saturated; added onto d."""
+    gradient = saturate16(requantise(_spread(delta, w, window), requant.multiplier, requant.shift)).flat()
+    return saturate16(gradient + d) if add else gradient

@@ -66,6 +66,7 @@ class Lines(OperatorBuilder):
         self._needs: dict[str, tuple[str, ...]] = {}
         self._label: Value | None = None
         self._stage = ""
+        self._weights: dict[str, Value] = {}
         dtype = network.input_quant.dtype if network.input_quant else raw_input(network) or "float32"
         self._input = self._io("input", network.input_shape, dtype, "input", None if dtype == "float32" else network.input_quant)
         self._starts: dict[str, Value] = {}
@@ -209,7 +210,18 @@ class Lines(OperatorBuilder):
 
     def weight(self, layer: Layer) -> Value:
         """The value of a layer's weight. It stays in flash unless some call writes it."""
+        if layer.name in self._weights:
+            return self._weights[layer.name]
         return self.constant(f"{layer.name}.weight", layer.params["weight"], layer.quant.get("weight"), layer.name)
+
+    @contextmanager
+    def reading_weight(self, layer: Layer, weight: Value) -> Iterator[None]:
+        """Within it ``weight`` gives this value for the layer."""
+        self._weights[layer.name] = weight
+        try:
+            yield
+        finally:
+            del self._weights[layer.name]
 
     def parameter(self, layer: Layer, name: str) -> Value | None:
         """The value of a layer's parameter, None if it has none (a missing bias). It stays in flash unless some call writes it."""
@@ -312,23 +324,40 @@ class Lines(OperatorBuilder):
         )
 
     def _without_copies(self, line: str, calls: Sequence[Call]) -> list[Call]:
-        """The calls without the copies of which neither side changes later: what reads such a copy reads the original.
+        """The calls without needless copies: what reads or changes such a copy works on the original.
 
         A rule copies what may be changed in place further on, such as the gradient that both inputs of an addition receive.
         """
         kept: list[Call] = []
         original: dict[str, str] = {}
         for place, call in enumerate(calls):
-            renamed = replace(call, inputs=tuple(original.get(name, name) for name in call.inputs))
-            if call.kernel == "eff_copy" and self._tensors[call.outputs[0]].role == "activation":
-                (copy,), (source,) = call.outputs, renamed.inputs
-                changed = {name for other in calls[place + 1 :] for name in other.outputs}
-                made_before = any(copy in other.outputs for other in calls[:place])
-                if copy not in self._results.get(line, ()) and not made_before and not changed & {copy, source, *call.inputs}:
-                    original[copy] = source
-                    continue
-            kept.append(renamed)
+            ours = replace(
+                call,
+                inputs=tuple(original.get(name, name) for name in call.inputs),
+                outputs=tuple(original.get(name, name) for name in call.outputs),
+            )
+            if call.kernel == "eff_copy" and self._needless(line, calls, place):
+                original[call.outputs[0]] = ours.inputs[0]
+            else:
+                kept.append(ours)
         return kept
+
+    def _needless(self, line: str, calls: Sequence[Call], place: int) -> bool:
+        """Whether the copy and its original could be one tensor: once either changes, the other is not used any more."""
+        (copy,), (source,) = calls[place].outputs, calls[place].inputs
+        roles = {self._tensors[name].role for name in (copy, source)}
+        if (
+            roles != {"activation"}
+            or {copy, source} & {*self._results.get(line, ())}
+            or any(copy in call.outputs for call in calls[:place])
+        ):
+            return False
+        later = calls[place + 1 :]
+        for first, call in enumerate(later):
+            if changed := {copy, source} & {*call.outputs}:
+                rest = {name for other in later[first:] for name in (*other.inputs, *other.outputs)}
+                return len(changed) == 1 and not rest & ({copy, source} - changed)
+        return True
 
     def _finished(self, name: str) -> Line:
         """The line ``name``: its arguments are the inputs and labels that its calls read, an inference's the input whether read or not."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from edgeff.errors import Unsupported
 from edgeff.ir import SUFFIX, Array, Attr, Layer, Quant
 from edgeff.kernels.activation import ACTIVATIONS
 from edgeff.kernels.arithmetic import feedback_signs
+from edgeff.kernels.records import Requant
 from edgeff.ops import kind
 from edgeff.ops.add.kernel import ADD_BITS_I16
 from edgeff.ops.building import Value
@@ -106,6 +108,8 @@ class Builder(Goodness, Tangents, Pooled, Trial):
             y = self.activation("gradient", a.shape)
             self.call("eff_add_f32", [y], [a, c], {"n": a.elements, "relu": 0}, stage="backward")
             return y
+        if self.added_onto(a, c):
+            return a
         y = self.activation("gradient", a.shape, dtype="int16", scale=a.scale + c.scale)
         attrs: dict[str, Attr] = {"n": a.elements, "y_min": -32767}
         common = 2.0 * max(a.scale, c.scale)
@@ -115,6 +119,21 @@ class Builder(Goodness, Tangents, Pooled, Trial):
         self.call("eff_add_i16", [y], [a, c], attrs, stage="backward")
         self.note(y, (a, c), lambda left, right: left + right.reshape(left.shape))
         return y
+
+    def added_onto(self, a: Value, c: Value) -> bool:
+        """Lets the call that made the gradient c add it onto the gradient a in place, if it can and a's steps are fine enough."""
+        calls = self._lines[self._line]
+        place = next(place for place in reversed(range(len(calls))) if c.name in calls[place].outputs)
+        call, since = calls[place], {name for other in calls[place + 1 :] for name in (*other.inputs, *other.outputs)}
+        if "add" not in call.attrs or since & {a.name, c.name} or c.scale > 2.0 * a.scale:
+            return False
+        delta, w = (self._values[name] for name in call.inputs)
+        pre_shift = call.attrs.get("pre_shift", 0)
+        steps = delta.scale * w.scale / a.scale * 2.0 ** (pre_shift if isinstance(pre_shift, int) else 0)
+        requant = Requant(*self.fixed_point(steps, "the sum of two gradients"))
+        calls[place] = replace(call, outputs=(a.name,), attrs={**call.attrs, "requant": requant, "add": 1})
+        self.note_change(a, (c,), lambda held, more: held + more.reshape(held.shape))
+        return True
 
     def zeros(self, like: Value) -> Value:
         """A constant of zeros with the quantisation of ``like``."""
