@@ -123,7 +123,7 @@ class FirmwareTarget(ABC):
         """Writes ``content``, starting at an address or a symbol. Raises BadInput as ``read`` does."""
         address = self._address(place, len(content))
         self._poke(address, content)
-        self._filled |= 0 <= address - self._input < self.inputs * self.input_dtype.itemsize
+        self._filled |= -len(content) < address - self._input < self.inputs * self.input_dtype.itemsize
 
     @property
     def counters(self) -> Counters | None:

@@ -149,8 +149,8 @@ class HostTarget:
         """Writes memory, starting at an address or a symbol. Raises BadInput for an unknown symbol."""
         ctypes.memmove(self._place(place), content, len(content))
         first = self._arena.ctypes.data + self.memory.offsets.get(self.program.input, 0)
-        if 0 <= self._place(place) - first < self._input.size_bytes:
-            self._c.eff_input()
+        if -len(content) < self._place(place) - first < self._input.size_bytes:
+            self._c.eff_input()  # the input is part of what was written
 
     def _place(self, place: int | str) -> int:
         if isinstance(place, int):
