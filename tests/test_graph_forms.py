@@ -168,6 +168,20 @@ def test_a_kernel_of_a_plug_in_may_have_no_form(module: str) -> None:
         form_of(kernel)
 
 
+def test_what_is_reshaped_is_not_changed_for_others(litert: Process) -> None:
+    nodes, file = NodeList(), Container("shared")
+    x = nodes.named("x", "int32", (4,))
+    shared = x.cast("int64") + 1
+    outputs = {"first": Output(shared.reshape(2, 2) - 5, "int32", (2, 2)), "second": Output(shared * 2, "int32", (4,))}
+    subgraph = file.subgraph("call")
+    written = NodesSubgraph(subgraph, nodes)
+    written.feed(x, subgraph.input("x", "int32", (4,)), "int32")
+    written.give(outputs)
+    file.sign("call", subgraph)
+    made = LitertStep(file.finish({}), litert)("call", {"x": np.arange(4, dtype=np.int32)})
+    assert (made["first"].tolist(), made["second"].tolist()) == ([[-4, -3], [-2, -1]], [2, 4, 6, 8])
+
+
 def test_a_copy_of_bytes_says_nothing_of_their_numbers() -> None:
     """A range told wrongly makes sums in float32 that are not exact: one element in a thousand steps."""
     nodes = NodeList()

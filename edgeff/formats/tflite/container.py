@@ -6,6 +6,7 @@ they prepare it, so an older number runs wherever the types are supported (estab
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -161,11 +162,39 @@ class Subgraph:
 
     def finish(self) -> Any:
         """The schema's object."""
+        self._copy_before_reshapes()
         subgraph = schema.SubGraphT()
         subgraph.name, subgraph.tensors, subgraph.operators = self.name, self.tensors, self.operators
         subgraph.inputs = np.array(list(self.inputs.values()), np.int32)
         subgraph.outputs = np.array(list(self.outputs.values()), np.int32)
         return subgraph
+
+    def _copy_before_reshapes(self) -> None:
+        """Gives each RESHAPE of a tensor that others read a copy of its own.
+
+        LiteRT 2.3 lets a RESHAPE share the memory of its input, and then an operator after it work in place, though others still read that
+        input: they see what was computed from it.
+        """
+        uses = Counter(int(index) for operator in self.operators for index in operator.inputs)
+        uses.update(self.outputs.values())
+        reshape, operators = self.container.code("RESHAPE", 1), self.operators
+        self.operators = []
+        for operator in operators:
+            source = int(operator.inputs[0]) if operator.opcodeIndex == reshape else -1
+            if source >= 0 and uses[source] > 1 and not self.tensors[source].buffer:
+                operator.inputs = np.array([self._copy(source), *operator.inputs[1:]], np.int32)
+            self.operators.append(operator)
+
+    def _copy(self, source: int) -> int:
+        tensor = self.tensors[source]
+        dtype = next(name for name, number in DTYPES.items() if number == tensor.type)
+        copy = self.tensor(f"{tensor.name}/copy_{len(self.tensors)}", dtype, tensor.shape)
+        if len(tensor.shape):
+            ends = [self.constant(np.array(values, np.int32)) for values in (np.zeros(len(tensor.shape)), tensor.shape)]
+            self.operator("SLICE", [source, *ends], [copy])
+        else:
+            self.operator("MAXIMUM", [source, source], [copy])
+        return copy
 
 
 def _filled(table: str, options: Mapping[str, Any]) -> Any:
