@@ -170,18 +170,18 @@ class Subgraph:
         return subgraph
 
     def _copy_before_reshapes(self) -> None:
-        """Gives each RESHAPE of a tensor that others read a copy of its own.
+        """Gives a RESHAPE whose input others read, and whose output an operator reads, a copy of its own.
 
         LiteRT 2.3 lets a RESHAPE share the memory of its input, and then an operator after it work in place, though others still read that
         input: they see what was computed from it.
         """
-        uses = Counter(int(index) for operator in self.operators for index in operator.inputs)
-        uses.update(self.outputs.values())
+        read = Counter(int(index) for operator in self.operators for index in operator.inputs)
+        uses = read + Counter(self.outputs.values())
         reshape, operators = self.container.code("RESHAPE", 1), self.operators
         self.operators = []
         for operator in operators:
             source = int(operator.inputs[0]) if operator.opcodeIndex == reshape else -1
-            if source >= 0 and uses[source] > 1 and not self.tensors[source].buffer:
+            if source >= 0 and uses[source] > 1 and read[int(operator.outputs[0])] and not self.tensors[source].buffer:
                 operator.inputs = np.array([self._copy(source), *operator.inputs[1:]], np.int32)
             self.operators.append(operator)
 
