@@ -369,7 +369,7 @@ void eff_conv2d_input_gradient_i8(int16_t *d, const int16_t *delta, const int8_t
                     for (int32_t ky = ky0, oy = oy0; ky < k_h && oy >= 0; ky += stride_h, --oy) {
                         for (int32_t kx = kx0, ox = ox0; oy < out_h && kx < k_w && ox >= 0; kx += stride_w, --ox) {
                             for (int32_t o = 0; ox < out_w && o < made; ++o) {
-                                s += taken[(oy * out_w + ox) * out_c + o] * weights[o * filter + ky * row + kx * seen + c];
+                                s += (int32_t)taken[(oy * out_w + ox) * out_c + o] * weights[o * filter + ky * row + kx * seen + c];
                             }
                         }
                     }

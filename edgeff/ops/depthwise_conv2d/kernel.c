@@ -275,10 +275,10 @@ void eff_depthwise_conv2d_input_gradient_i8(int16_t *d, const int16_t *delta, co
                         }
                         const int16_t *p = delta + (oy * out_w + ox) * in_c + c;
                         const int8_t *v = w + (ky * k_w + kx) * in_c + c;
-                        s0 += p[0] * v[0];
-                        s1 += p[1] * v[1];
-                        s2 += p[2] * v[2];
-                        s3 += p[3] * v[3];
+                        s0 += (int32_t)p[0] * v[0];
+                        s1 += (int32_t)p[1] * v[1];
+                        s2 += (int32_t)p[2] * v[2];
+                        s3 += (int32_t)p[3] * v[3];
                     }
                 }
                 d[0] = eff_onto_i16(d[0], eff_gradient_i16(s0, 0, multiplier, shift), add);
@@ -292,7 +292,7 @@ void eff_depthwise_conv2d_input_gradient_i8(int16_t *d, const int16_t *delta, co
                     for (int32_t kx = kx0, ox = ox0; oy < out_h && kx < k_w && ox >= 0; kx += stride_w, --ox) {
                         const int32_t at = (oy * out_w + ox) * out_c + c * depth, tap = (ky * k_w + kx) * out_c + c * depth;
                         for (int32_t q = 0; ox < out_w && q < depth; ++q) {
-                            s += delta[at + q] * w[tap + q];
+                            s += (int32_t)delta[at + q] * w[tap + q];
                         }
                     }
                 }
