@@ -106,17 +106,11 @@ def test_a_step_through_convolutions_equals_the_twins(rule: str, numeric: str, l
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("rule", "numeric"), EVERY)
-def test_a_thousand_dense_steps_equal_the_twins(rule: str, numeric: str, litert: Process) -> None:
-    assert_equal(deployed(dense(), rule, numeric), 1000, litert)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(("rule", "numeric"), [pair for pair in EVERY if pair not in NO_CONVOLUTIONS and pair[1] != "int16"])
 def test_steps_through_convolutions_equal_the_twins(rule: str, numeric: str, litert: Process) -> None:
     gentle = numeric == "float32" and rule in GENTLE
     deployment = deployed(convolutions(), rule, numeric, changes={"lr": GENTLE[rule]} if gentle else {})
-    assert_equal(deployment, 8 if numeric == "float32" else 60, litert)
+    assert_equal(deployment, 3 if numeric == "float32" else 10, litert)
 
 
 def test_replay_and_a_frozen_backbone_equal_the_twins(litert: Process) -> None:
