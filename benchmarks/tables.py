@@ -15,6 +15,7 @@ from typing import Any
 
 import accuracy as accuracy_benchmark
 import claims
+import tables_graphs
 import tables_picture
 import tables_rules
 from mlperf_tiny import BOARD, CMSIS_NN, PUBLISHED_MS
@@ -328,6 +329,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "conv_learning": conv_learning,
     "mutants": mutants,
     **tables_rules.SECTIONS,
+    **tables_graphs.SECTIONS,
 }
 
 

@@ -1,13 +1,13 @@
-"""The learning step as a graph beside the C of the host: equal state, accuracy, processor time of a step, size.
+"""The learning step as a graph beside the C of the host: equal state at every step, accuracy, processor time of a step, size.
 
-Fresh weights learn the training samples of digits once, in the C, in unmodified ONNX Runtime and in unmodified LiteRT, each of which goes
-on from its own state. Integers: every element of the state after the last step, and so the accuracy, is equal. Times are processor time on
-one thread. ``python benchmarks/training_graphs.py [STEPS [NETWORK [RULE ..]]]`` -> a table on stdout.
+Fresh weights learn training samples of digits once, in the C, in unmodified ONNX Runtime and in unmodified LiteRT, each of which goes on
+from its own state. Integers: every element of the state after the last step, and so the accuracy, is equal. Then each step of both runtimes
+from the twin's state before it: integers may not differ, float32 by 1e-6 of the largest value of a tensor. Times are processor time on one
+thread. ``python benchmarks/training_graphs.py`` -> ``benchmarks/results/training_graphs.json``.
 """
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from math import prod
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from results import collect
 
 from edgeff import registry
 from edgeff.device.targets.host import HostTarget
@@ -26,11 +27,11 @@ from edgeff.graphs import Learner
 from edgeff.ir import Array, Network
 from edgeff.networks import initialised, structure
 from edgeff.program.deploy import deploy
+from edgeff.verify.training_graph import GRAPHS, compare_training_graph
 
 TESTED = 360
-
-
-NETWORKS = ("64-32-10", "cnn_small")
+STEPS = {"64-32-10": (1437, 1000), "cnn_small": (120, 120)}
+"""For each network the steps that are learned, and those that are compared one by one."""
 
 
 class Run(NamedTuple):
@@ -59,48 +60,47 @@ def learned(path: Path, host: HostTarget, samples: Array, labels: Array, tested:
     return Run(step_us, float((predicted == expected).mean()), differing)
 
 
-def row(name: str, network: Network, rule: str, numeric: Any, steps: int) -> str:
-    """One line of the table; '' where the rule does not run on a device with this network."""
-    data = registry.tasks["digits"].load(0)
+def measure(name: str, rule: str, numeric: Any) -> dict[str, Any]:
+    """One row; ``refused`` where the rule does not run on a device with this network."""
+    data, network, (steps, compared) = registry.tasks["digits"].load(0), network_of(name), STEPS[name]
     x = data.x_train.reshape(-1, *network.input_shape)[:steps]
     try:
         deployment = deploy(network, x, rule=rule, numeric=numeric)
-    except Unsupported:
-        return ""
+    except Unsupported as error:
+        return {"refused": str(error)}
     program, labels, expected = deployment.program, data.y_train[:steps], data.y_test[:TESTED]
     samples, tested = deployment.inputs(x), deployment.inputs(data.x_test[:TESTED].reshape(-1, *network.input_shape))
     host = HostTarget(program)
     started = time.process_time()
     host.learn_many(samples, labels)
     c_us = (time.process_time() - started) / steps * 1e6
+    share = float((host.predict_many(tested)[0] == expected).mean())
+    row: dict[str, Any] = {"steps": steps, "state": sum(prod(tensor.shape) for tensor in program.persistent)}
+    row["c"] = {"accuracy": round(100 * share, 2), "step_us": round(c_us, 1)}
     graphs = training_graphs(program, deployment.settings)
     with tempfile.TemporaryDirectory() as folder:
         onnx = write_model(graphs.learn, Path(folder) / "t.onnx")
         write_model(graphs.infer, infer_path(onnx))
         tflite = write_file(Path(folder) / "t.tflite", training_file(program, deployment.settings))
-        runs = [learned(path, host, samples, labels, tested, expected) for path in (onnx, tflite)]
-        sizes = [onnx.stat().st_size, tflite.stat().st_size]
-    elements = sum(prod(tensor.shape) for tensor in program.persistent)
-    share = float((host.predict_many(tested)[0] == expected).mean())
-    states = [f"{run.differing:,} of {elements:,}" if numeric != "float32" else "-" for run in runs]
-    shares = [f"{100 * value:.2f} %" for value in (share, *(run.accuracy for run in runs))]
-    times = [f"{value:,.0f}" for value in (c_us, *(run.step_us for run in runs))]
-    return f"| {' | '.join([name, rule, numeric, *states, *shares, *times, *(f'{size / 1000:,.1f}' for size in sizes)])} |"
+        for runtime, path in zip(GRAPHS, (onnx, tflite), strict=True):
+            run = learned(path, host, samples, labels, tested, expected)
+            rows = compare_training_graph(deployment, runtime, samples[:compared], labels[:compared])
+            state = next(each for each in rows if each.what.startswith("state after each"))
+            row[runtime.partition(",")[0]] = {
+                "accuracy": round(100 * run.accuracy, 2),
+                "step_us": round(run.step_us, 1),
+                "bytes": path.stat().st_size,
+                "differing_after_all": run.differing if numeric != "float32" else None,
+                "steps_compared": compared,
+                "differing": state.differing,
+                "largest_difference": state.max_difference,
+            }
+    return row
 
 
 def main() -> None:
-    """Prints the table."""
-    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 1437
-    three = ("C", "ONNX", "LiteRT")
-    figures = [f"state differing, {name}" for name in three[1:]] + [f"accuracy, {name}" for name in three]
-    figures += [f"{name}, us" for name in three] + [f"{name}, kB" for name in three[1:]]
-    print(f"| network | rule | numeric | {' | '.join(figures)} |")
-    print("|---|---|---|" + "---:|" * len(figures))
-    for name in sys.argv[2:3] or NETWORKS:
-        for rule in sys.argv[3:] or registry.rules:
-            for numeric in registry.rules[rule].numerics:
-                if line := row(name, network_of(name), rule, numeric, steps if name == "64-32-10" else steps // 4):
-                    print(line, flush=True)
+    keys = [(name, rule, numeric) for name in STEPS for rule in registry.rules for numeric in registry.rules[rule].numerics]
+    collect("training_graphs", [key for key in keys if key[0] == "64-32-10" or key[2] != "int16"], measure)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ from edgeff.verify.training_graph import compare_training_graph, in_litert, in_t
 
 ROOT = Path(__file__).resolve().parents[1]
 EVERY = [(rule, numeric) for rule in registry.rules for numeric in registry.rules[rule].numerics]
-NO_CONVOLUTIONS = {("block_ff", "float32"), ("block_ff", "int8"), ("afa", "int8"), ("bp", "int8"), ("fa", "int8")}
+NO_CONVOLUTIONS = {("block_ff", "float32"), ("block_ff", "int8"), ("afa", "int8")}
 """The rule itself refuses them on a device."""
 GENTLE = {"pepita": 1e-3, "mempepita": 1e-3, "forward_gradient": 1e-5}
 """Rates for float32 convolutions from fresh weights: by their own, one step changes more than the weights themselves."""
@@ -95,7 +95,7 @@ def operators_of(content: bytes) -> set[str]:
 # ------------------------------------------------------------------ equal to the twins
 
 
-@pytest.mark.parametrize(("rule", "numeric"), [("pepita", "int8"), ("pepita", "float32"), ("ff", "int8"), ("bp", "int16"), ("cwc", "int8")])
+@pytest.mark.parametrize(("rule", "numeric"), EVERY)
 def test_a_dense_step_equals_the_twins(rule: str, numeric: str, litert: Process) -> None:
     assert_equal(deployed(dense(), rule, numeric), 4, litert)
 

@@ -43,7 +43,7 @@ from edgeff.verify.training_graph import compare_training_graph, in_onnx_runtime
 
 ROOT = Path(__file__).resolve().parents[1]
 DENSE = [(rule, numeric) for rule in registry.rules for numeric in registry.rules[rule].numerics]
-NO_CONVOLUTIONS = {("block_ff", "float32"), ("block_ff", "int8"), ("afa", "int8"), ("bp", "int8"), ("fa", "int8")}
+NO_CONVOLUTIONS = {("block_ff", "float32"), ("block_ff", "int8"), ("afa", "int8")}
 """The rule itself refuses them on a device."""
 CONVOLUTIONAL = [pair for pair in DENSE if pair not in NO_CONVOLUTIONS and pair[1] != "int16"]
 GENTLE = {"pepita": 1e-3, "mempepita": 1e-3, "forward_gradient": 1e-5}
