@@ -4,7 +4,8 @@ The rate falls by ``SCHEDULE``.
 The network is 3x3x8 stride 2, 3x3x16 stride 2, dense 10. Each rule's settings are the best of 4 (bp) to 16 (int8 PEPITA) trials by their
 accuracy on the test set of seed 0's split; the control (rule ``frozen``: random filters, only the dense layer learns) had 6 and 7, and in
 float32 its largest rate was its best. int8 PEPITA stands beside its round-to-nearest form. Those of cwc (8 trials in
-float32, 7 in int8) and local_heads (2 and 18) were chosen on the last sixth of the training parts of two seeds, with the test parts unseen.
+float32, 7 in int8), local_heads (2 and 18), mono_forward (3 each), int8 bp (9; of them .006 and more end near chance) and int8 fa (3) were
+chosen on the last sixth of the training parts of two seeds, with the test parts unseen.
 ``python benchmarks/conv_learning.py`` -> ``benchmarks/results/conv_learning.json``.
 """
 
@@ -38,6 +39,11 @@ KEYS: tuple[tuple[str, Any, str, dict[str, float]], ...] = (
     ("cwc", "int8", "stochastic", {"lr": 0.01, "head_rate": 4.0}),
     ("local_heads", "float32", "none", {"lr": 0.03}),
     ("local_heads", "int8", "stochastic", {"lr": 0.006, "decay": 0.8}),
+    ("bp", "int8", "stochastic", {"lr": 0.002}),
+    ("fa", "int8", "stochastic", {"lr": 0.003}),
+    ("mono_forward", "float32", "none", {"lr": 0.03}),
+    ("mono_forward", "int8", "stochastic", {"lr": 0.03}),
+    ("mono_forward", "int8", "stochastic", {"lr": 0.03, "master": 16}),
 )
 
 
