@@ -43,7 +43,7 @@ KEYS: tuple[tuple[str, Any, str, dict[str, float]], ...] = (
     ("fa", "int8", "stochastic", {"lr": 0.003}),
     ("mono_forward", "float32", "none", {"lr": 0.03}),
     ("mono_forward", "int8", "stochastic", {"lr": 0.03}),
-    ("mono_forward", "int8", "stochastic", {"lr": 0.03, "master": 16}),
+    ("mono_forward", "int8", "stochastic, 16 bits", {"lr": 0.03, "master": 16}),
 )
 
 
@@ -63,7 +63,7 @@ def measure(rule: str, numeric: Any, rounding: str, changes: dict[str, float]) -
     for seed in range(SEEDS):
         data = registry.tasks["digits"].load(seed)
         x = data.x_train.reshape(-1, 8, 8, 1)
-        options: dict[str, Any] = {"changes": {**SCHEDULE, **changes}, "seed": seed, "stochastic": rounding == "stochastic"}
+        options: dict[str, Any] = {"changes": {**SCHEDULE, **changes}, "seed": seed, "stochastic": rounding.startswith("stochastic")}
         deployment = deploy(network(seed), x, rule=rule, numeric=numeric, **options)
         learned = learn_on_host(HostTarget(deployment.program), deployment, data, EPOCHS, seed, points=1)
         found.append(round(100 * learned.after, 2))

@@ -272,10 +272,12 @@ def conv_learning() -> str:
     rows = [row for row in load("conv_learning")["rows"] if row["key"][2] != "nearest"]
     lines = []
     for numeric in ("float32", "int8"):
-        found = {row["key"][0]: row for row in rows if row["key"][1] == numeric}
-        control = by_seed(found["frozen"]["test"])
-        for rule, row in sorted(found.items(), key=lambda item: (item[0] != "frozen", -item[1]["mean"])):
+        found = [row for row in rows if row["key"][1] == numeric]
+        (control,) = (by_seed(row["test"]) for row in found if row["key"][0] == "frozen")
+        for row in sorted(found, key=lambda row: (row["key"][0] != "frozen", -row["mean"])):
+            rule, _, rounding, _ = row["key"]
             name = "**frozen filters** (control)" if rule == "frozen" else NAMES.get(rule, rule)
+            name += ", weights of 16 bits" if rounding.endswith("16 bits") else ""
             lines.append([numeric, marked(name, [row]), *cells(by_seed(row["test"]), control if rule != "frozen" else None)])
     return with_note(table(["conv 8 - conv 16 - dense 10, by the C", "rule", *HEADS], lines, 2))
 
