@@ -265,12 +265,12 @@ def drawn(count: int, seed: int) -> Iterator[tuple[str, Mutation]]:
 
 
 class Tree:
-    """A copy of the committed tree, in which one file at a time is changed."""
+    """A clone of the committed tree, in which one file at a time is changed."""
 
     def __init__(self, folder: Path, *, slow: bool = False) -> None:
         self._folder, self._slow, self._clean = folder, slow, {}  # type: Path, bool, dict[str, bool]
-        archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
-        subprocess.run(["tar", "-x", "-C", str(folder)], input=archive, check=True)
+        subprocess.run(["git", "clone", "--quiet", "--shared", str(ROOT), str(folder)], check=True)
+        subprocess.run(["git", "checkout", "--quiet", "--detach", commit().rstrip("+")], cwd=folder, check=True)
 
     def pytest(self, *arguments: str, limit_s: float = TIME_LIMIT_S) -> tuple[int, str]:
         """The exit status and the first test that fails; OUT_OF_TIME where it took longer."""
@@ -346,7 +346,7 @@ def again(rows: list[dict[str, Any]]) -> None:
         tree = Tree(Path(folder), slow=True)
         for row in rows:
             answer = ANSWERS.get(row["mutant"], "")
-            if row["fate"] == "caught" or answer.startswith("argued") or row.get("again", {}).get("commit") == commit():
+            if row["fate"] == "caught" or answer.startswith("argued") or row.get("again", {}).get("fate") == "caught":
                 continue
             text = moved(row)
             if text is None:
