@@ -18,7 +18,7 @@ from edgeff.device.boards import load_board
 from edgeff.device.simulate import build_project, model_constants, profile
 from edgeff.networks import initialised, structure
 from edgeff.program.deploy import deploy
-from edgeff.program.plan import plan
+from edgeff.program.plan import guard_bytes, plan
 from edgeff.program.select import select
 
 AUTOENCODER = "640-128-128-8-128-128-640"
@@ -41,7 +41,7 @@ def measure(network: str, rule: str, numeric: Any, board_name: str) -> dict[str,
         "planned": {
             "constants": planned.flash_bytes,
             "arena": planned.arena_bytes,
-            "static_ram": planned.arena_bytes + firmware.template.ram_bytes,
+            "static_ram": planned.arena_bytes + guard_bytes(deployment.program) + firmware.template.ram_bytes,
         },
         "elf": {"constants": model_constants(firmware), "arena": firmware.arena_bytes, "static_ram": firmware.static_ram_bytes},
         "weights": trace.memory.weight_bytes,
