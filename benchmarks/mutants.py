@@ -270,7 +270,9 @@ class Tree:
     def __init__(self, folder: Path, *, slow: bool = False) -> None:
         self._folder, self._slow, self._clean = folder, slow, {}  # type: Path, bool, dict[str, bool]
         subprocess.run(["git", "clone", "--quiet", "--shared", str(ROOT), str(folder)], check=True)
-        subprocess.run(["git", "checkout", "--quiet", "--detach", commit().rstrip("+")], cwd=folder, check=True)
+        subprocess.run(
+            ["git", "-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", commit().rstrip("+")], cwd=folder, check=True
+        )
 
     def pytest(self, *arguments: str, limit_s: float = TIME_LIMIT_S) -> tuple[int, str]:
         """The exit status and the first test that fails; OUT_OF_TIME where it took longer."""
