@@ -284,6 +284,6 @@ if __name__ == "__main__":
     for page in (*WATCHED, *OTHERS):
         for claim in FILLED.finditer(page.read_text(encoding="utf-8")):
             print(f"{page.relative_to(ROOT)}: {shown(claim[2])} = {' '.join(claim[2].split())}")
-    found = check()
-    print("\n".join(found))
-    sys.exit(1 if found else 0)
+    wrong = check()
+    print("\n".join(wrong))
+    sys.exit(1 if wrong else 0)

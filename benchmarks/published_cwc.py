@@ -72,8 +72,8 @@ def learn(data: Data, seed: int, **changes: Any) -> dict[str, Any]:
 def control(data: Data, seed: int) -> dict[str, Any]:
     """The error in per cent of the network whose head alone learns."""
     settings = replace(settings_before("frozen"), **SETTINGS)
-    made = calibrated(with_norms(initialised(network(), seed)), data.x_train)
-    trained = fit(made, "frozen", data.x_train, data.targets(data.y_train), settings, seed, augment=partial(shifted, most=1))
+    normalised = calibrated(with_norms(initialised(network(), seed)), data.x_train)
+    trained = fit(normalised, "frozen", data.x_train, data.targets(data.y_train), settings, seed, augment=partial(shifted, most=1))
     return {"test_error": round(100 - 100 * accuracy(trained.scores(data.x_test), data.y_test), 2), "settings": asdict(settings)}
 
 

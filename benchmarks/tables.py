@@ -40,10 +40,10 @@ def accuracy() -> str:
     rows = by_rule("accuracy")
     lines = []
     for network in accuracy_benchmark.NETWORKS:
-        found = {key[1:]: by for key, by in rows.items() if key[0] == network}
-        for (rule, predict), by in sorted(found.items(), key=lambda item: item[0][0] != "frozen"):
+        rules = {key[1:]: by for key, by in rows.items() if key[0] == network}
+        for (rule, predict), by in sorted(rules.items(), key=lambda item: item[0][0] != "frozen"):
             name = {"probe": "FF, by probing", "head": "FF, by its head"}.get(predict, NAMES.get(rule, rule))
-            lines.append([network, *chosen_cells(name, by, None if rule == "frozen" else found["frozen", ""])])
+            lines.append([network, *chosen_cells(name, by, None if rule == "frozen" else rules["frozen", ""])])
     return with_note(table(["network", "float32, host: rule", *HEADS], lines, 2))
 
 
@@ -73,9 +73,9 @@ def device_learning() -> str:
     }
     lines = []
     for form, shown in forms.items():
-        found = {key[0]: by for key, by in rows.items() if key[1:] == form}
-        control = found.get("frozen", rows["frozen", "int8", "stochastic"])
-        for rule, by in sorted(found.items(), key=lambda item: item[0] != "frozen"):
+        rules = {key[0]: by for key, by in rows.items() if key[1:] == form}
+        control = rules.get("frozen", rows["frozen", "int8", "stochastic"])
+        for rule, by in sorted(rules.items(), key=lambda item: item[0] != "frozen"):
             name = "FF, by probing" if rule == "ff" else NAMES.get(rule, rule)
             lines.append([shown, *chosen_cells(name, by, None if rule == "frozen" else control)])
     return with_note(table(["learned by the C, batch 1", "rule", *HEADS], lines, 2))
@@ -210,13 +210,13 @@ def reference() -> str:
         model, numeric = row["key"]
         if numeric != "int8":
             continue
-        found = {
+        comparisons = {
             shown: [c for c in row["comparisons"] if c["a"] == a and c["b"].startswith(b) and c["what"].startswith(whats)]
             for shown, (a, b, whats) in columns.items()
         }
-        each = sum(c["elements"] for c in found["C on the host"]) // row["samples"]
-        emulated = sum(c["elements"] for c in found["C on an emulated Cortex-M4"]) // each
-        cells = [f"{sum(c['differing'] for c in some):,} of {sum(c['elements'] for c in some):,}" for some in found.values()]
+        each = sum(c["elements"] for c in comparisons["C on the host"]) // row["samples"]
+        emulated = sum(c["elements"] for c in comparisons["C on an emulated Cortex-M4"]) // each
+        cells = [f"{sum(c['differing'] for c in some):,} of {sum(c['elements'] for c in some):,}" for some in comparisons.values()]
         cells[1] += f" ({emulated:,} inputs)"
         lines.append([TINY[model.split("_", maxsplit=1)[0]], f"{row['samples']:,}", *cells])
     return table(["int8, differing values", "inputs", *columns], lines)
@@ -272,9 +272,9 @@ def conv_learning() -> str:
     rows = [row for row in load("conv_learning")["rows"] if row["key"][2] != "nearest"]
     lines = []
     for numeric in ("float32", "int8"):
-        found = [row for row in rows if row["key"][1] == numeric]
-        (control,) = (by_seed(row["test"]) for row in found if row["key"][0] == "frozen")
-        for row in sorted(found, key=lambda row: (row["key"][0] != "frozen", -row["mean"])):
+        learned = [row for row in rows if row["key"][1] == numeric]
+        (control,) = (by_seed(row["test"]) for row in learned if row["key"][0] == "frozen")
+        for row in sorted(learned, key=lambda row: (row["key"][0] != "frozen", -row["mean"])):
             rule, _, rounding, _ = row["key"]
             name = "**frozen filters** (control)" if rule == "frozen" else NAMES.get(rule, rule)
             name += ", weights of 16 bits" if rounding.endswith("16 bits") else ""

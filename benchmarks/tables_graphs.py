@@ -13,10 +13,10 @@ RUNTIMES = ("ONNX Runtime", "LiteRT")
 
 def equality(row: dict[str, Any], runtime: str) -> str:
     """What differs between a runtime and the twin, over all steps that were compared one by one."""
-    found = row[runtime]
+    graph = row[runtime]
     if row["key"][2] != "float32":
-        return f"{found['differing']:,} of {row['state'] * found['steps_compared']:,}"
-    return f"{found['largest_difference']:.0e}"
+        return f"{graph['differing']:,} of {row['state'] * graph['steps_compared']:,}"
+    return f"{graph['largest_difference']:.0e}"
 
 
 def training_graphs() -> str:

@@ -9,15 +9,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from graph_cases import CONVOLUTIONAL, DENSE, convolutions, dense, deployed, digits, gently
 from model_files import session
 
-from edgeff import registry
 from edgeff.cli import run
 from edgeff.errors import BadInput, EdgeffError, Unsupported
 from edgeff.formats import load
@@ -26,46 +26,19 @@ from edgeff.formats.onnx.writer import write_onnx
 from edgeff.formats.tflite.schema import names_of, schema
 from edgeff.formats.tflite.training import training_file
 from edgeff.graphs import Learner
-from edgeff.ir import Array, Network
+from edgeff.ir import Array
 from edgeff.kernels.arithmetic import GOLDEN
 from edgeff.kernels.graph import arithmetic
 from edgeff.kernels.records import Step
 from edgeff.kernels.updates import FRACTION_I8, rounding_of
-from edgeff.networks import initialised, structure
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.interpreter import Interpreter
-from edgeff.tasks import Data
 from edgeff.verify.comparison import Comparison
 from edgeff.verify.engines import LitertStep, Process
 from edgeff.verify.training_graph import compare_training_graph, in_litert, in_tflm
 
 ROOT = Path(__file__).resolve().parents[1]
-EVERY = [(rule, numeric) for rule in registry.rules for numeric in registry.rules[rule].numerics]
-NO_CONVOLUTIONS = {("block_ff", "float32"), ("block_ff", "int8"), ("afa", "int8")}
-"""The rule itself refuses them on a device."""
-GENTLE = {"pepita": 1e-3, "mempepita": 1e-3, "forward_gradient": 1e-5}
-"""Rates for float32 convolutions from fresh weights: by their own, one step changes more than the weights themselves."""
 GRAPH = "LiteRT, learning graph"
-
-
-@lru_cache
-def digits() -> Data:
-    data: Data = registry.tasks["digits"].load(0)
-    return data
-
-
-@lru_cache
-def dense(name: str = "64-32-10") -> Network:
-    return initialised(structure(name, bias=True), 0)
-
-
-@lru_cache
-def convolutions() -> Network:
-    return initialised(structure("cnn_small", input_shape=(8, 8, 1), classes=10), 0)
-
-
-def deployed(network: Network, rule: str, numeric: Any, **options: Any) -> Deployment:
-    return deploy(network, digits().x_train.reshape(-1, *network.input_shape), rule=rule, numeric=numeric, **options)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +68,7 @@ def operators_of(content: bytes) -> set[str]:
 # ------------------------------------------------------------------ equal to the twins
 
 
-@pytest.mark.parametrize(("rule", "numeric"), EVERY)
+@pytest.mark.parametrize(("rule", "numeric"), DENSE)
 def test_a_dense_step_equals_the_twins(rule: str, numeric: str, litert: Process) -> None:
     assert_equal(deployed(dense(), rule, numeric), 4, litert)
 
@@ -106,11 +79,9 @@ def test_a_step_through_convolutions_equals_the_twins(rule: str, numeric: str, l
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("rule", "numeric"), [pair for pair in EVERY if pair not in NO_CONVOLUTIONS and pair[1] != "int16"])
+@pytest.mark.parametrize(("rule", "numeric"), CONVOLUTIONAL)
 def test_steps_through_convolutions_equal_the_twins(rule: str, numeric: str, litert: Process) -> None:
-    gentle = numeric == "float32" and rule in GENTLE
-    deployment = deployed(convolutions(), rule, numeric, changes={"lr": GENTLE[rule]} if gentle else {})
-    assert_equal(deployment, 3 if numeric == "float32" else 10, litert)
+    assert_equal(gently(rule, numeric), 3 if numeric == "float32" else 10, litert)
 
 
 def test_replay_and_a_frozen_backbone_equal_the_twins(litert: Process) -> None:

@@ -9,16 +9,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from graph_cases import CONVOLUTIONAL, DENSE, convolutions, dense, deployed, digits, gently
 from model_files import session
 
-from edgeff import registry
 from edgeff.cli import run
 from edgeff.errors import BadInput, EdgeffError, Unsupported
 from edgeff.formats import load
@@ -36,40 +36,13 @@ from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.interpreter import Interpreter
 from edgeff.program.plan import plan
 from edgeff.program.state import restored, saved
-from edgeff.tasks import Data
 from edgeff.tasks.kws import OFFICIAL
 from edgeff.verify.comparison import Comparison
 from edgeff.verify.training_graph import compare_training_graph, in_onnx_runtime
 
 ROOT = Path(__file__).resolve().parents[1]
-DENSE = [(rule, numeric) for rule in registry.rules for numeric in registry.rules[rule].numerics]
-NO_CONVOLUTIONS = {("block_ff", "float32"), ("block_ff", "int8"), ("afa", "int8")}
-"""The rule itself refuses them on a device."""
-CONVOLUTIONAL = [pair for pair in DENSE if pair not in NO_CONVOLUTIONS and pair[1] != "int16"]
-GENTLE = {"pepita": 1e-3, "mempepita": 1e-3, "forward_gradient": 1e-5}
-"""Rates for float32 convolutions from fresh weights: by their own, one step changes more than the weights themselves."""
 SCORELESS = ("ff", "block_ff")
 GRAPH = "ONNX Runtime, learning graph"
-
-
-@lru_cache
-def digits() -> Data:
-    data: Data = registry.tasks["digits"].load(0)
-    return data
-
-
-@lru_cache
-def dense(name: str = "64-32-10") -> Network:
-    return initialised(structure(name, bias=True), 0)
-
-
-@lru_cache
-def convolutions() -> Network:
-    return initialised(structure("cnn_small", input_shape=(8, 8, 1), classes=10), 0)
-
-
-def deployed(network: Network, rule: str, numeric: Any, **options: Any) -> Deployment:
-    return deploy(network, digits().x_train.reshape(-1, *network.input_shape), rule=rule, numeric=numeric, **options)
 
 
 def in_this_process(model: bytes) -> Callable[[Mapping[str, Array]], Mapping[str, Array]]:
@@ -106,9 +79,7 @@ def test_a_step_through_convolutions_equals_the_twins(rule: str, numeric: str) -
 @pytest.mark.slow
 @pytest.mark.parametrize(("rule", "numeric"), CONVOLUTIONAL)
 def test_steps_through_convolutions_equal_the_twins(rule: str, numeric: str) -> None:
-    gentle = numeric == "float32" and rule in GENTLE
-    deployment = deployed(convolutions(), rule, numeric, changes={"lr": GENTLE[rule]} if gentle else {})
-    assert_equal(deployment, 4 if numeric == "float32" else 15, rule)
+    assert_equal(gently(rule, numeric), 4 if numeric == "float32" else 15, rule)
 
 
 def test_replay_and_a_frozen_backbone_equal_the_twins() -> None:

@@ -41,8 +41,7 @@ def command(model: str, task: str, split: str, engine: str, choices: Mapping[str
     value = float((result.best == labels).mean()) if share else measured(metric, loaded.network, x, result.outputs, labels, files)
     if runs_head(engine, loaded):
         print_note(f"{engine} supports only layers: it runs the head of this model instead of the probing of {loaded.rule}")
-    told = metric == "accuracy" and bool(data.classes)
-    matrix = confusion(result.best, labels, len(data.classes)) if told else None
+    matrix = confusion(result.best, labels, len(data.classes)) if share and data.classes else None
     if matrix is not None:
         note_majority(matrix, data.classes)
     if as_json:

@@ -17,6 +17,7 @@ from edgeff.ops import Activated
 from edgeff.ops.attributes import Count, Padding
 from edgeff.ops.building import OperatorBuilder, Value
 from edgeff.ops.dense import accumulator_shift, check_bias
+from edgeff.ops.numerics import check_per_tensor
 from edgeff.ops.weighted import Weighted
 
 Pair = tuple[int, int]
@@ -132,13 +133,7 @@ def lower_window_update(build: OperatorBuilder, layer: Layer, name: str, attrs: 
         build.call(f"{name}_update_f32", [w], [delta, x, build.rate], attrs | {"lr": build.lr}, layer, "update")
         lower_channel_bias_update(build, layer, delta)
         return
-    if layer.quant["weight"].per_channel:
-        raise Unsupported(
-            f"learning in layer {layer.name!r}",
-            got="per-channel weight scales",
-            allowed="per-tensor",
-            next_step="quantise with --per-tensor",
-        )
+    check_per_tensor(layer, "learning in")
     real = build.lr * delta.scale * x.scale / w.scale * 2.0**FRACTION_I8
     multiplier, shift = build.fixed_point(real, f"the update of layer {layer.name!r}")
     attrs = attrs | {
@@ -194,13 +189,7 @@ def lower_convolution_gradient(
     w = build.weight(layer)
     if layer.numeric != "int8":
         return lower_window_gradient(build, layer, name, attrs, x, [delta, w])
-    if layer.quant["weight"].per_channel:
-        raise Unsupported(
-            f"the gradient through layer {layer.name!r}",
-            got="per-channel weight scales",
-            allowed="per-tensor",
-            next_step="quantise with --per-tensor",
-        )
+    check_per_tensor(layer, "the gradient through")
     terms = layer.params["weight"].size // x.shape[-1]
     scale = build.gradient_scale(sqrt(terms) * 127 * w.scale * 32767 * delta.scale)
     pre_shift = max(accumulator_shift(terms) - 8, 0)

@@ -6,43 +6,30 @@ Refused: files that are not pictures, pictures of more than 2^26 pixels, more pi
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 
-from edgeff.errors import BadInput, MissingTool
+from edgeff.errors import BadInput
 from edgeff.ir import Array
 from edgeff.tasks import Data, Task, register
 from edgeff.tasks._augment import flipped, moved
 from edgeff.tasks._files import check_labels, local, need_local, read_arrays
+from edgeff.tasks._pictures import squeezed
 
 SIDE = 96
 FILE = "vww.npz"
 FOLDERS = ("non_person", "person")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 TEST_SHARE = 0.1
-MOST_PIXELS = 1 << 26
 MOST_PICTURES = 40_000
 """4.4 GB as float32 numbers for training."""
 
 
 def read_picture(path: Path) -> Array:
     """A picture as (96, 96, 3) uint8; MissingTool without Pillow, BadInput for a file that is not a picture or too large."""
-    try:
-        from PIL import Image
-    except ImportError:
-        raise MissingTool("Pillow is not installed", next_step="pip install pillow, or provide the pictures as vww.npz") from None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # such as Pillow's of pictures so large that they may be an attack
-            with Image.open(path) as picture:
-                size = picture.size
-                if size[0] * size[1] <= MOST_PIXELS:
-                    return np.asarray(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR), np.uint8)
-    except Exception as error:  # noqa: BLE001 - what a damaged picture makes Pillow raise has no common class
-        raise BadInput(f"picture {path}", got=str(error) or type(error).__name__, allowed=", ".join(SUFFIXES)) from None
-    raise BadInput(f"picture {path}", got=f"{size[0]}x{size[1]}", allowed=f"at most {MOST_PIXELS:,} pixels")
+    how_to_get = "pip install pillow, or provide the pictures as vww.npz"
+    return squeezed(path, (SIDE, SIDE, 3), allowed=", ".join(SUFFIXES), how_to_get=how_to_get)
 
 
 def read_folder(folder: Path) -> tuple[Array, Array]:

@@ -98,11 +98,11 @@ class ObjectCache:
         it names; the compiler's own headers do not count. Raises MissingTool and EdgeffError as the compiler's run does.
         """
         with tempfile.TemporaryDirectory(prefix="edgeff-objects-") as temporary:
-            folder = Path(temporary)
+            folder, told = Path(temporary), [*map(_told, command)]
 
             def compiled(number: int, source: Path) -> Path:
                 target = folder / f"{number}_{source.stem}.o"
-                key = _key(command, source, include)
+                key = _key(told, source, include)
                 content = self._get(key)
                 if content is None:
                     run([*command, f"-I{include.resolve()}", "-c", str(source.resolve()), "-o", str(target)], folder)
@@ -147,8 +147,8 @@ CACHE = ObjectCache(on_disk=True)
 """That of this process."""
 
 
-def _key(command: Sequence[str], source: Path, include: Path) -> str:
-    """A hash of all that an object is made of."""
+def _key(told: Sequence[str], source: Path, include: Path) -> str:
+    """A hash of all that an object is made of; ``told``, what is known of the command."""
     texts: dict[Path, str] = {}
     waiting = [source]
     while waiting:
@@ -162,7 +162,7 @@ def _key(command: Sequence[str], source: Path, include: Path) -> str:
             waiting += [place for place in places if place.is_file()][:1]
     names = {name for path, text in texts.items() if path.name != KERNELS_HEADER for name in _NAME.findall(text)}
     parts = [_declarations(text, names) if path.name == KERNELS_HEADER else text for path, text in texts.items()]
-    parts += [*map(_told, command), source.name]
+    parts += [*told, source.name]
     return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()
 
 

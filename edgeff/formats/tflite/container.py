@@ -14,19 +14,9 @@ import numpy as np
 
 from edgeff.formats.tflite.packing import pack
 from edgeff.formats.tflite.schema import schema
+from edgeff.formats.tflite.tensors import DTYPES, new_tensor
 from edgeff.ir import Array, Quant
 
-DTYPES: Mapping[str, int] = {
-    "float32": schema.TensorType.FLOAT32,
-    "int8": schema.TensorType.INT8,
-    "int16": schema.TensorType.INT16,
-    "int32": schema.TensorType.INT32,
-    "int64": schema.TensorType.INT64,
-    "uint8": schema.TensorType.UINT8,
-    "uint32": schema.TensorType.UINT32,
-    "bool": schema.TensorType.BOOL,
-    "resource": schema.TensorType.RESOURCE,
-}
 _OTHER_OPTIONS: Mapping[str, str] = {
     "BATCH_MATMUL": "BatchMatMulOptions",
     "MAXIMUM": "MaximumMinimumOptions",
@@ -116,13 +106,7 @@ class Subgraph:
 
     def tensor(self, name: str, dtype: str, shape: Sequence[int], buffer: int = 0, quant: Quant | None = None) -> int:
         """The index of a new tensor."""
-        tensor = schema.TensorT()
-        tensor.name, tensor.shape, tensor.type, tensor.buffer = name, np.array(shape, np.int32), DTYPES[dtype], buffer
-        if quant is not None:
-            tensor.quantization = schema.QuantizationParametersT()
-            tensor.quantization.scale = np.array(quant.scale, np.float32)
-            tensor.quantization.zeroPoint = np.full(len(quant.scale), quant.zero_point, np.int64)
-        self.tensors.append(tensor)
+        self.tensors.append(new_tensor(name, dtype, shape, buffer, quant))
         return len(self.tensors) - 1
 
     def input(self, name: str, dtype: str, shape: Sequence[int], quant: Quant | None = None) -> int:

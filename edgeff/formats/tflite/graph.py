@@ -11,10 +11,9 @@ from edgeff.formats.names import Names
 from edgeff.formats.tflite import METADATA_NAME
 from edgeff.formats.tflite.packing import pack
 from edgeff.formats.tflite.schema import schema
+from edgeff.formats.tflite.tensors import new_tensor
 from edgeff.ir import Array, Layer, Network, Quant
 from edgeff.ops import kind
-
-_DTYPES = {"float32": schema.TensorType.FLOAT32, "int8": schema.TensorType.INT8, "int32": schema.TensorType.INT32}
 
 
 class Graph:
@@ -35,13 +34,7 @@ class Graph:
         self.indices = {"input": self.activation("input", network.input_shape, network.input_quant)}
 
     def _tensor(self, name: str, shape: tuple[int, ...], dtype: str, buffer: int, quant: Quant | None) -> Any:
-        tensor = schema.TensorT()
-        tensor.name, tensor.shape, tensor.type, tensor.buffer = name, np.array(shape, np.int32), _DTYPES[dtype], buffer
-        if quant is not None:
-            tensor.quantization = schema.QuantizationParametersT()
-            tensor.quantization.scale = np.array(quant.scale, np.float32)
-            tensor.quantization.zeroPoint = np.full(len(quant.scale), quant.zero_point, np.int64)
-            tensor.quantization.quantizedDimension = quant.axis or 0
+        tensor = new_tensor(name, dtype, shape, buffer, quant)
         self.tensors.append(tensor)
         return tensor
 

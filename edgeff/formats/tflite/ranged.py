@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeff.formats.tflite.container import DTYPES, Subgraph
+from edgeff.formats.tflite.container import Subgraph
+from edgeff.formats.tflite.tensors import DTYPES
 from edgeff.ir import Array
 
 INT32, INT64, WORD = (-(2**31), 2**31 - 1), (-(2**63), 2**63 - 1), (0, 2**32 - 1)

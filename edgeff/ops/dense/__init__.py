@@ -14,6 +14,7 @@ from edgeff.ir import Array, Layer
 from edgeff.kernels.updates import BIAS_LIMIT
 from edgeff.ops import Shape, kind, operator
 from edgeff.ops.building import OperatorBuilder, Value, only
+from edgeff.ops.numerics import check_per_tensor
 from edgeff.ops.parallel import empty, outer_sum, product
 from edgeff.ops.weighted import Weighted
 
@@ -107,13 +108,7 @@ class Dense(Weighted):
             build.call("eff_dense_update_f32", [w], [delta, x, build.rate], sizes | {"lr": lr}, layer, "update")
             self.lower_bias_update(build, layer, delta)
             return
-        if layer.quant["weight"].per_channel:
-            raise Unsupported(
-                f"learning in layer {layer.name!r}",
-                got="per-channel weight scales",
-                allowed="per-tensor",
-                next_step="quantise with --per-tensor",
-            )
+        check_per_tensor(layer, "learning in")
         fraction = {"int8": 22, "int16": 16}[layer.numeric]
         multiplier, shift = build.fixed_point(lr * delta.scale * x.scale / w.scale * 2.0**fraction, f"the update of layer {layer.name!r}")
         attrs = sizes | {
