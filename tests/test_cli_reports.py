@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from command_line import CommandLine
+from report_traces import trace
 
 from edgeff.ir import Trace
 
@@ -37,7 +40,14 @@ def test_bench_goes_on_where_it_was_left(cli: CommandLine, folder: Path, short_s
     kept[1].write_text("{", encoding="utf-8")
     again = cli.ok("bench", "short", "--json")
     assert again.json == first
-    assert "is run again" in again.err
+    plan, began, ended = again.err.splitlines()[1:]
+    assert "is run again" in again.err.splitlines()[0]
+    assert plan == (
+        "note: short: 2 configurations (1 task, 1 network, 2 rules, 1 numeric, 1 board, 1 seed); "
+        "0 of 2 configurations were already finished, 2 to run"
+    )
+    assert began.startswith("note: 1 of 2, about ")
+    assert ended.startswith("note: 2 of 2, done: digits-")
     assert len(short_suite) == 4
     assert cli.ok("bench", "short", "--json").json == first
     assert len(short_suite) == 4
@@ -86,3 +96,63 @@ def test_a_folder_of_models_has_to_exist(cli: CommandLine) -> None:
         2,
         "error: folder of models: got 'nowhere'; allowed: an existing folder, by --models or EDGEFF_MODELS_DIR\n",
     )
+
+
+@dataclass(frozen=True)
+class Quick:
+    """A configuration that takes no time."""
+
+    seed: int
+    name: str = ""
+
+    def run(self) -> Trace:
+        return trace(seed=self.seed, after=0.5 + self.seed / 10_000)
+
+
+def quick(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """A suite ``quick`` of ``count`` configurations that take no time."""
+    from edgeff import bench
+
+    monkeypatch.setattr(bench, "SUITES", {"quick": lambda _wishes: [Quick(seed, f"quick-s{seed}") for seed in range(count)]})
+
+
+@pytest.mark.usefixtures("folder")
+def test_shards_hold_every_configuration_once_and_one_report_reads_them_all(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick(monkeypatch, 5)
+    ran = [[run["seed"] for run in cli.ok("bench", "quick", "--shard", f"{number}/3", "--json").json] for number in (1, 3)]
+    assert ran == [[0, 3], [2]]
+    ended = cli("report", "runs/quick", "-o", "page.html")
+    assert ended.err == (
+        "error: report folder runs/quick: got no report of share 2 of 3; allowed: a report.json of every share; "
+        "run the same `edgeff bench` with --shard 2/3\n"
+    )
+    cli.ok("bench", "quick", "--shard", "2/3")
+    assert cli.ok("report", "runs/quick", "-o", "page.html", "--json").json["runs"] == 5
+    Path("runs/quick/shard-1-of-2").mkdir()
+    assert "shares of 2 and shares of 3" in cli("report", "runs/quick", "-o", "page.html").err
+    for wrong in ("0/3", "4/3", "1", "a/b"):
+        assert cli("bench", "quick", "--shard", wrong).err.startswith(f"error: option --shard: got '{wrong}'; allowed: I/N")
+    assert "at most 5 shards" in cli("bench", "quick", "--shard", "6/6").err
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("folder")
+def test_a_cluster_of_two_processes_gives_the_results_of_this_one(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the last digit; a worker with other sources, or no scheduler, is refused."""
+    distributed = pytest.importorskip("distributed", reason="dask is not installed: pip install 'edgeff[dask]'")
+    from edgeff import bench
+    from edgeff.bench import machines
+    from edgeff.bench.rules import RulePoint
+
+    points = [RulePoint("digits", "64-8-10", rule, 0, {"epochs": 1}) for rule in ("phyll", "tdca")]
+    monkeypatch.setattr(bench, "SUITES", {"short": lambda _wishes: points})
+    local = cli.ok("bench", "short", "-o", "local", "--json").json
+    assert cli("bench", "short", "--backend", "dask").err.startswith("error: option --scheduler: got --backend dask alone")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        dask = ("bench", "short", "--backend", "dask", "--scheduler", cluster.scheduler_address)
+        assert cli.ok(*dask, "-o", "cluster", "--json").json == local
+        monkeypatch.setattr(machines, "sources_fingerprint", lambda: str(os.getpid()))
+        assert "allowed: the sources that run here" in cli(*dask, "-o", "other").err
+    monkeypatch.setattr(machines, "CONNECT_S", 0.1)
+    ended = cli(*dask, "-o", "gone")
+    assert (ended.status, ended.err.splitlines()[-1].startswith(f"error: scheduler {cluster.scheduler_address}: got ")) == (2, True)

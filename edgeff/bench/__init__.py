@@ -6,15 +6,17 @@ from edgeff.lazy import lazy
 
 if TYPE_CHECKING:
     from edgeff.bench.learning import Configuration, digits_suite, run
-    from edgeff.bench.suites import SUITES, Runnable, Wishes, configurations, traces
+    from edgeff.bench.machines import Machines, Shard
+    from edgeff.bench.suites import SUITES, Runnable, Wishes, configurations
 
-__all__ = ["SUITES", "Configuration", "Runnable", "Wishes", "configurations", "digits_suite", "run", "traces"]
+__all__ = ["SUITES", "Configuration", "Machines", "Runnable", "Shard", "Wishes", "configurations", "digits_suite", "run"]
 
 
 __getattr__, __dir__ = lazy(
     __name__,
     {
         "learning": ("Configuration", "digits_suite", "run"),
-        "suites": ("SUITES", "Runnable", "Wishes", "configurations", "traces"),
+        "machines": ("Machines", "Shard"),
+        "suites": ("SUITES", "Runnable", "Wishes", "configurations"),
     },
 )

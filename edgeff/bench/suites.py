@@ -1,14 +1,12 @@
-"""The comparisons by name, and the running of many configurations: each gives a trace as soon as it is finished."""
+"""The comparisons by name, and the choice of their configurations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Protocol
-
-import joblib
 
 from edgeff.bench import mlperf_tiny
 from edgeff.bench.learning import digits_suite
@@ -54,13 +52,3 @@ def configurations(suite: Suite, wishes: Wishes) -> list[Runnable]:
             "option --only", got=", ".join(wishes.only), allowed=f"a pattern such as '*-int8-*' for names such as {every[0].name}"
         )
     return chosen
-
-
-def traces(chosen: Sequence[Runnable], workers: int = 1) -> Iterator[tuple[Runnable, Trace]]:
-    """The traces of many configurations, in parallel over ``workers`` processes, each as soon as it is finished."""
-    parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
-    yield from parallel(joblib.delayed(_numbered)(configuration) for configuration in chosen)
-
-
-def _numbered(configuration: Runnable) -> tuple[Runnable, Trace]:
-    return configuration, configuration.run()

@@ -2,77 +2,130 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeff.cli.options import OutputFolder, Whole, common
-from edgeff.cli.outputs import check_folder, new_file
-from edgeff.cli.terminal import print_json, print_line, print_note, stages
+from edgeff.cli.options import OneOf, OutputFolder, ParameterType, Whole, common
+from edgeff.cli.outputs import check_folder
+from edgeff.cli.terminal import counted, print_json, print_line, print_note
 from edgeff.cli.version import version
-from edgeff.errors import BadInput, EdgeffError
+from edgeff.errors import BadInput
 
 if TYPE_CHECKING:
-    from edgeff.bench import Runnable
+    from edgeff.bench import Machines, Runnable, Shard
     from edgeff.ir import Trace
+    from edgeff.report.store import Store
 
 RUNS = "configurations"
-IDENTITIES = "configurations.json"
 MOST_WORKERS = 1024
+MOST_SHARDS = 10_000
+MOST_REASONS = 5
+BACKENDS = ("local", "dask")
+KINDS = ("task", "network", "rule", "numeric", "board", "seed")
+
+
+class ShardNumber(ParameterType):
+    """``I/N``: the I-th of N shares, from 1."""
+
+    name = "I/N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Shard:
+        from edgeff.bench import Shard
+
+        if isinstance(value, Shard):
+            return value
+        number, _, of = str(value).partition("/")
+        if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of) <= MOST_SHARDS):
+            raise BadInput("option --shard", got=repr(value), allowed=f"I/N with 1 <= I <= N <= {MOST_SHARDS}, such as 2/8")
+        return Shard(int(number), int(of))
 
 
 @click.command("bench", epilog="Example: edgeff bench mlperf-tiny --models models --workers 2 -o runs/mlperf-tiny")
 @click.argument("suite", default="digits")
-@click.option("--workers", type=Whole(1, MOST_WORKERS), default=1, show_default=True, help="Configurations that run in parallel.")
+@click.option("--workers", type=Whole(1, MOST_WORKERS), help="Configurations that run in parallel. [default: 1; with dask every worker]")
+@click.option("--backend", type=OneOf("backend", BACKENDS), default="local", show_default=True, help="What runs them.")
+@click.option("--scheduler", metavar="ADDRESS", help="The Dask scheduler, such as tcp://10.0.0.1:8786.")
+@click.option("--shard", type=ShardNumber(), help="Run only the I-th of N shares, for batch systems. [default: all]")
 @click.option("--models", help="The folder of reference models, for mlperf-tiny. [default: EDGEFF_MODELS_DIR]")
 @click.option("--only", multiple=True, metavar="PATTERN", help="Run those whose names match, such as '*-int8-*'; may be repeated.")
 @click.option("-o", "--out", type=OutputFolder(), help="The folder to write. [default: runs/SUITE]")
 @common
-def command(suite: str, workers: int, models: str | None, only: tuple[str, ...], out: Path | None, as_json: bool, seed: int | None) -> None:
+def command(
+    suite: str,
+    workers: int | None,
+    backend: str,
+    scheduler: str | None,
+    shard: Shard | None,
+    models: str | None,
+    only: tuple[str, ...],
+    out: Path | None,
+    as_json: bool,
+    seed: int | None,
+) -> None:
     """Run every configuration of a suite (digits, mlperf-tiny, rules) and put them into one report.
 
-    Finished results are saved at once: the same command resumes from there. --seed is the first seed of each configuration.
+    Finished results are saved at once: the same command resumes from there. --seed is the first seed of each configuration. A shard
+    writes to the folder shard-I-of-N in DIR; `edgeff report DIR` reads all of them.
     """
-    from edgeff.bench import SUITES, Wishes, configurations
-    from edgeff.bench import traces as run_all
+    from edgeff.bench import SUITES, Machines, Wishes, configurations
     from edgeff.bench.models import models_folder
-    from edgeff.report import print_table, run_json, to_json, write_report
+    from edgeff.report import installed_versions, print_table, run_json, write_report
+    from edgeff.report.record import shard_folder
+    from edgeff.report.store import Store
 
     if suite not in SUITES:
         raise BadInput("unknown suite", got=repr(suite), allowed=", ".join(SUITES))
+    if (backend == "dask") != (scheduler is not None):
+        given = scheduler or "--backend dask alone"
+        raise BadInput("option --scheduler", got=given, allowed="--backend dask with --scheduler ADDRESS, or neither")
     folder = out or Path("runs") / suite
+    every = configurations(SUITES[suite], Wishes(seed or 0, models_folder(models), only))
+    chosen = every
+    if shard is not None:
+        folder, chosen = folder / shard_folder(shard.number, shard.of), shard.share(every)
+        if not chosen:
+            raise BadInput("option --shard", got=f"{shard.number}/{shard.of}", allowed=f"at most {len(every)} shards of {suite}")
     check_folder(folder, RUNS)
-    chosen = configurations(SUITES[suite], Wishes(seed or 0, models_folder(models), only))
-    results = folder / RUNS
+    versions = installed_versions()
+    store = Store(folder / RUNS, versions)
     try:
-        results.mkdir(parents=True, exist_ok=True)
+        store.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"output folder '{folder}'", got=error.strerror or str(error), allowed="a path that can be written") from None
-    identities = read_identities(folder / IDENTITIES)
-    traces = finished(chosen, results, identities)
-    missing = [item for item in chosen if item.name not in traces]
-    if traces:
-        print_note(f"{len(traces)} of {len(chosen)} configurations were already finished")
-    with stages() as report:
-        report(suite, len(traces), len(chosen))
-        for configuration, trace in run_all(missing, workers):
-            with new_file(results / f"{configuration.name}.json") as path:
-                path.write_text(json.dumps(to_json([trace]), allow_nan=False), encoding="utf-8")
-            identities[configuration.name] = identity(configuration)
-            with new_file(folder / IDENTITIES) as path:
-                path.write_text(json.dumps(identities, indent=1), encoding="utf-8")
-            traces[configuration.name] = trace
-            report(configuration.name, len(traces), len(chosen))
+    traces = finished(chosen, store)
+    print_note(plan(suite, chosen, len(traces)))
+    run_missing(chosen, traces, store, Machines(workers, scheduler))
     ordered = [traces[item.name] for item in chosen]
-    write_report(folder, ordered)
+    write_report(folder, ordered, versions)
     if as_json:
         print_json([run_json(trace) for trace in ordered])
         return
     print_table(ordered)
     print_line(f"wrote {folder / 'report.html'}")
+
+
+def run_missing(chosen: Sequence[Runnable], traces: dict[str, Trace], store: Store, machines: Machines) -> None:
+    """Runs what is not among ``traces``, saves each result as soon as it is finished, and puts it there."""
+    missing = [item for item in chosen if item.name not in traces]
+    if not missing:
+        return
+    with counted(len(traces), len(chosen)) as report:
+        for configuration, trace in machines.traces(missing):
+            store.save(configuration.name, identity(configuration), trace)
+            traces[configuration.name] = trace
+            report(configuration.name)
+
+
+def plan(suite: str, chosen: Sequence[Runnable], done: int) -> str:
+    """What a comparison consists of, in one line: how many configurations, of how many tasks, networks, ..., and how many are left."""
+    counts = {kind: len({str(getattr(item, kind)) for item in chosen if hasattr(item, kind)}) for kind in KINDS}
+    parts = ", ".join(f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in counts.items() if count)
+    finished_words = f"{done:,} of {len(chosen):,} configurations were already finished, {len(chosen) - done:,} to run"
+    return f"{suite}: {len(chosen):,} configurations ({parts}); {finished_words}" if parts else f"{suite}: {finished_words}"
 
 
 def identity(configuration: Runnable) -> dict[str, str]:
@@ -86,32 +139,13 @@ def identity(configuration: Runnable) -> dict[str, str]:
     return {"configuration": repr(configuration), "settings": repr(settings), "version": version()}
 
 
-def read_identities(file: Path) -> dict[str, dict[str, str]]:
-    """The identities of finished configurations by name; none if they cannot be read: then all are run again."""
-    try:
-        read = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except (OSError, ValueError):
-        return {}
-    return read if isinstance(read, dict) else {}
-
-
-def finished(chosen: Iterable[Runnable], folder: Path, identities: Mapping[str, Mapping[str, str]]) -> dict[str, Trace]:
-    """The traces in ``folder`` by the name of their configuration.
-
-    A file that cannot be read, or is of another configuration, other settings or another version, counts as missing.
-    """
-    from edgeff.report import read_runs
-
-    done: dict[str, Trace] = {}
-    for configuration in chosen:
-        file = folder / f"{configuration.name}.json"
-        if not file.is_file():
-            continue
-        if identities.get(configuration.name) != identity(configuration):
-            print_note(f"{file} is run again: it is of another configuration, other settings or another version")
-            continue
-        try:
-            (done[configuration.name],) = read_runs(file)
-        except (EdgeffError, ValueError) as error:
-            print_note(f"{file} is run again: {error}")
-    return done
+def finished(chosen: Sequence[Runnable], store: Store) -> dict[str, Trace]:
+    """The saved traces by the name of their configuration; what was saved and does not count is said."""
+    found = {item.name: store.find(item.name, identity(item)) for item in chosen}
+    reasons = Counter(reason for reason in found.values() if isinstance(reason, str) and reason)
+    if len(reasons) > MOST_REASONS:
+        print_note(f"{len(reasons):,} results are run again, the first because {next(iter(reasons))}")
+    else:
+        for reason in reasons:
+            print_note(f"one result is run again: {reason}")
+    return {name: trace for name, trace in found.items() if not isinstance(trace, str)}

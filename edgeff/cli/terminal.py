@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,10 @@ from edgeff.errors import one_line
 
 Progress = Callable[[int, int], None]
 Stages = Callable[[str, int, int], None]
+Step = Callable[[str], None]
 WIDTH_OF_A_PIPE = 200
+NOTE_EVERY_S = 10.0
+"""Seconds between two lines on progress where stderr is no terminal, as in the log of a batch job."""
 
 
 def print_json(value: Any) -> None:
@@ -103,3 +107,41 @@ def stages() -> Iterator[Stages]:
     with Bars(console=Console(file=sys.stderr), transient=True) as bars:
         bar = bars.add_task("", total=None)
         yield lambda what, done, total: bars.update(bar, description=what, completed=done, total=total)
+
+
+@contextmanager
+def counted(done: int, total: int, clock: Callable[[], float] = time.monotonic) -> Iterator[Step]:
+    """A function ``(what)`` that counts one more of ``total``, ``done`` of which were there before, and says how long the rest may take.
+
+    A bar on a terminal; elsewhere a line at most every ``NOTE_EVERY_S``, and one for the first and the last.
+    """
+    count, began, last = done, clock(), -NOTE_EVERY_S
+    with stages() as report:
+        report("", done, total)
+
+        def step(what: str) -> None:
+            nonlocal count, last
+            count += 1
+            now = clock()
+            text = f"{count:,} of {total:,}, {remaining(count - done, total - count, now - began)}: {what}"
+            report(text, count, total)
+            if not sys.stderr.isatty() and (now - last >= NOTE_EVERY_S or count == total):
+                last = now
+                print_note(text)
+
+        yield step
+
+
+def remaining(done: int, left: int, elapsed_s: float) -> str:
+    """How long ``left`` things may take when ``done`` took ``elapsed_s`` seconds.
+
+    >>> remaining(2, 100, 30.0), remaining(10, 5, 8.0), remaining(1, 9, 3600.0), remaining(3, 0, 1.0)
+    ('about 25 min left', 'about 4 s left', 'about 9 h 0 min left', 'done')
+    """
+    if not left:
+        return "done"
+    seconds = elapsed_s / done * left
+    if seconds < 60:
+        return f"about {seconds:.0f} s left"
+    minutes = round(seconds / 60)
+    return f"about {minutes} min left" if minutes < 60 else f"about {minutes // 60} h {minutes % 60} min left"

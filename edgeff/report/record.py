@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,6 +25,8 @@ SCHEMA = 1
 FILE_NAME = "report.json"
 ACCURACIES = ("float", "quantized", "before", "after")
 _FILE_LIMIT_BYTES = 256 * 2**20
+_SHARD = re.compile(r"shard-(?P<number>\d+)-of-(?P<of>\d+)")
+_MOST_NAMED = 5
 _ALLOWED = f"a report.json of schema {SCHEMA}"
 
 Versions = Mapping[str, str | None]
@@ -271,11 +274,45 @@ def read_runs(path: Path | str) -> list[Trace]:
     return list(read_report(path).runs)
 
 
+def shard_folder(number: int, of: int) -> str:
+    """The name of the folder of one share of a comparison.
+
+    >>> shard_folder(2, 8)
+    'shard-2-of-8'
+    """
+    return f"shard-{number}-of-{of}"
+
+
+def shards_of(path: Path | str) -> list[Path]:
+    """The folders of all shares in ``path``, or ``path`` itself when it holds none. Raises BadInput when a share is missing.
+
+    Shares of two divisions (1-of-2 and 1-of-4) would hold some runs twice: they are refused too.
+    """
+    path = Path(path)
+    if not path.is_dir() or (path / FILE_NAME).is_file():
+        return [path]
+    names = [match for entry in path.iterdir() if (match := _SHARD.fullmatch(entry.name))]
+    counts = sorted({int(match["of"]) for match in names})
+    if len(counts) > 1:
+        got = " and ".join(f"shares of {count}" for count in counts)
+        raise BadInput(f"report folder {path}", got=got, allowed="shares of one division", next_step="remove those that you do not want")
+    folders = [path / shard_folder(number, of) for of in counts for number in range(1, of + 1)]
+    if missing := [number for number, folder in enumerate(folders, 1) if not (folder / FILE_NAME).is_file()]:
+        more = "" if len(missing) <= _MOST_NAMED else f" and {len(missing) - _MOST_NAMED} more"
+        raise BadInput(
+            f"report folder {path}",
+            got=f"no report of share {', '.join(map(str, missing[:_MOST_NAMED]))}{more} of {counts[0]}",
+            allowed="a report.json of every share",
+            next_step=f"run the same `edgeff bench` with --shard {missing[0]}/{counts[0]}",
+        )
+    return folders or [path]
+
+
 def read_reports(paths: Iterable[Path | str]) -> Record:
-    """The runs of several reports one after the other; if versions differ, each is named."""
+    """The runs of several reports one after the other, of a folder of shares those of every share; if versions differ, each is named."""
     runs: list[Trace] = []
     versions: dict[str, list[str]] = {}
-    for path in paths:
+    for path in (folder for each in paths for folder in shards_of(each)):
         record = read_report(path)
         runs += record.runs
         for name, version in record.versions.items():
