@@ -19,6 +19,7 @@ from edgeff.verify.executions import Emulated, Host, Learned, twin_learning
 
 LEARNERS = [(rule, numeric) for rule in sorted(registry.rules) for numeric in NUMERICS if numeric in registry.rules[rule].numerics]
 STEPS = 200
+STEPS_OF_SOFT_FLOAT = 30  # a core without an FPU takes fifty times as long for a step in float32
 SCORED = 20
 
 
@@ -46,8 +47,11 @@ def test_200_steps_are_the_same_on_twin_host_and_cores(rule: str, numeric: Numer
     x, labels = samples(deployment, STEPS)
     twin = twin_learning(program, plan(program), x, labels, x[:SCORED], no_news)
     assert_same(twin, Host(program).learning(x, labels, x[:SCORED], no_news))
-    for board in BOARDS:
-        assert_same(twin, Emulated(program, load_board(board)).learning(x, labels, x[:SCORED], no_news))
+    for board in map(load_board, BOARDS):
+        if numeric == "float32" and not board.fpu:
+            x, labels = x[:STEPS_OF_SOFT_FLOAT], labels[:STEPS_OF_SOFT_FLOAT]
+            twin = twin_learning(program, plan(program), x, labels, x[:SCORED], no_news)
+        assert_same(twin, Emulated(program, board).learning(x, labels, x[:SCORED], no_news))
 
 
 @pytest.mark.skipif(not TOOLCHAINS["gcc"].available(), reason=f"gcc is not installed: {TOOLCHAINS['gcc'].how_to_get}")

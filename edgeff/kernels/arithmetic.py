@@ -36,7 +36,7 @@ def shift_round_up(v: Any, n: int) -> Int:
 
 def saturate32(v: Int) -> Int:
     """``v`` within int32."""
-    return np.clip(v, INT32_MIN, INT32_MAX)
+    return np.minimum(np.maximum(v, INT32_MIN), INT32_MAX)
 
 
 def requantise(v: Any, multiplier: Any, shift: Any) -> Int:
@@ -115,7 +115,7 @@ def feedback_uniform(n: int, n_e: int, key: int) -> NDArray[np.float64]:
 
 def saturate16(v: Any) -> Any:
     """Integers limited to +-32767, in their own dtype."""
-    return np.clip(v, -32767, 32767)
+    return np.minimum(np.maximum(v, -32767), 32767)
 
 
 def sum_of_squares(v: NDArray[Any]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from edgeff.ir import Array
 from edgeff.kernels.records import Window
@@ -17,9 +16,14 @@ def windows(x: Array, window: Window) -> Array:
     w = window
     image = x.reshape(w.in_h, w.in_w, -1)
     below, right = (w.out_h - 1) * w.stride_h + w.k_h - w.in_h - w.pad_h, (w.out_w - 1) * w.stride_w + w.k_w - w.in_w - w.pad_w
-    padded = np.pad(image, ((w.pad_h, max(below, 0)), (w.pad_w, max(right, 0)), (0, 0)))
-    every = sliding_window_view(padded, (w.k_h, w.k_w), (0, 1))
-    return every[: (w.out_h - 1) * w.stride_h + 1 : w.stride_h, : (w.out_w - 1) * w.stride_w + 1 : w.stride_w]
+    channels = image.shape[2]
+    padded = np.zeros((w.in_h + w.pad_h + max(below, 0), w.in_w + w.pad_w + max(right, 0), channels), x.dtype)
+    padded[w.pad_h : w.pad_h + w.in_h, w.pad_w : w.pad_w + w.in_w] = image
+    down, across, along = padded.strides
+    shape, strides = (w.out_h, w.out_w, channels, w.k_h, w.k_w), (w.stride_h * down, w.stride_w * across, along, down, across)
+    view: Array = np.ndarray(shape, x.dtype, padded, 0, strides)
+    view.flags.writeable = False  # its elements lie in several windows
+    return view
 
 
 def group_channels(groups: int, in_c: int, out_c: int) -> list[tuple[slice, slice]]:

@@ -92,9 +92,10 @@ def run_further(
     ``run(line, arguments)`` gives the persistent bytes and those of the results.
     """
     given = {"input": x, "label": np.asarray(labels, np.int32).reshape(-1, 1)}
+    lines = further_lines(program)
     rows = []
     for number in range(len(x)):
-        for line in further_lines(program):
+        for line in lines:
             arguments = tuple(given[program.tensors[name].role][number] for name in line.arguments)
             rows.append(b"".join(run(line.name, arguments)))
     width = max(map(len, rows), default=0)
