@@ -31,8 +31,8 @@ endif
 demo: $(STAMP)  ## train, quantise, export, build and learn on an emulated Cortex-M4: ends in a table and runs/demo/report.html
 	$(VENV)/bin/edgeff demo
 
-test: $(STAMP)  ## run all tests, on all cores
-	$(VENV)/bin/python -m pytest -n auto
+test: $(STAMP)  ## run the tests, on all cores; SLOW=1: the slow ones too, as CI does
+	$(VENV)/bin/python -m pytest -n auto $(if $(SLOW),,-m 'not slow')
 
 check: $(STAMP)  ## lint, format, types, imports between layers
 	$(VENV)/bin/ruff check .

@@ -136,6 +136,7 @@ def test_step_is_what_lower_says_of_convolutions(rule_name: str, name: str) -> N
     assert learned == {f"{layer.name}.{key}" for layer in rule.learns(deployment.network) for key in layer.params}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("rule_name", INTEGER_RULES)
 def test_step_is_what_integer_convolutions_do_in_the_mean(rule_name: str, name: str) -> None:

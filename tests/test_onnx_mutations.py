@@ -217,5 +217,5 @@ def test_damaged_models_are_refused_or_read_as_onnx_runtime_reads_them() -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2, 6))
-def test_ten_thousand_damaged_models_are_refused_or_read_as_onnx_runtime_reads_them(seed: int) -> None:
-    survive(copies=45, seed=seed)
+def test_thousands_of_damaged_models_are_refused_or_read_as_onnx_runtime_reads_them(seed: int) -> None:
+    survive(copies=20, seed=seed)

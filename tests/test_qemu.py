@@ -111,6 +111,7 @@ def assert_learns_as_the_twins_do(deployment: Deployment, x: Array, board: str, 
     assert not np.array_equal(twin.states[0], twin.states[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numeric", ["int8", "float32"])
 @pytest.mark.parametrize("board", QEMU_BOARDS)
 def test_every_core_learns_to_the_bit_as_the_twins_do(board: str, numeric: Numeric) -> None:

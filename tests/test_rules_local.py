@@ -362,6 +362,7 @@ def test_labels_of_blockwise_forward_forward_have_no_place_in_an_image() -> None
         changed(rule, goodness="pairs")
 
 
+@pytest.mark.slow
 def test_local_rules_learn_through_convolutions_on_the_host_and_shuffled_labels_do_not() -> None:
     data = registry.tasks["digits"].load(0)
     data = replace(data, x_train=data.x_train.reshape(-1, 8, 8, 1), x_test=data.x_test.reshape(-1, 8, 8, 1))

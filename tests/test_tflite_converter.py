@@ -87,6 +87,7 @@ def versions(data: bytes) -> dict[str, int]:
     return {names[code.builtinCode]: code.version for code in schema.ModelT.InitFromPackedBuf(data, 0).operatorCodes}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numeric", ["float32", "int8", "int8 inside", "hybrid"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_converted_networks_are_read_run_and_written_again(name: str, numeric: str) -> None:
