@@ -3,11 +3,12 @@
 Fresh weights learn training samples of digits once, in the C, in unmodified ONNX Runtime and in unmodified LiteRT, each of which goes on
 from its own state. Integers: every element of the state after the last step, and so the accuracy, is equal. Then each step of both runtimes
 from the twin's state before it: integers may not differ, float32 by 1e-6 of the largest value of a tensor. Times are processor time on one
-thread. ``python benchmarks/training_graphs.py`` -> ``benchmarks/results/training_graphs.json``.
+thread. ``python benchmarks/training_graphs.py [NETWORK [RULE]]`` -> ``benchmarks/results/training_graphs.json``.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from math import prod
@@ -30,8 +31,9 @@ from edgeff.program.deploy import deploy
 from edgeff.verify.training_graph import GRAPHS, compare_training_graph
 
 TESTED = 360
-STEPS = {"64-32-10": (1437, 1000), "cnn_small": (120, 120)}
-"""For each network the steps that are learned, and those that are compared one by one."""
+LEARNED, COMPARED = 1437, 1000
+"""The steps that are learned, all training samples once, and those that are compared one by one."""
+NETWORKS = ("64-32-10", "cnn_small")
 
 
 class Run(NamedTuple):
@@ -62,20 +64,20 @@ def learned(path: Path, host: HostTarget, samples: Array, labels: Array, tested:
 
 def measure(name: str, rule: str, numeric: Any) -> dict[str, Any]:
     """One row; ``refused`` where the rule does not run on a device with this network."""
-    data, network, (steps, compared) = registry.tasks["digits"].load(0), network_of(name), STEPS[name]
-    x = data.x_train.reshape(-1, *network.input_shape)[:steps]
+    data, network = registry.tasks["digits"].load(0), network_of(name)
+    x = data.x_train.reshape(-1, *network.input_shape)[:LEARNED]
     try:
         deployment = deploy(network, x, rule=rule, numeric=numeric)
     except Unsupported as error:
         return {"refused": str(error)}
-    program, labels, expected = deployment.program, data.y_train[:steps], data.y_test[:TESTED]
+    program, labels, expected = deployment.program, data.y_train[:LEARNED], data.y_test[:TESTED]
     samples, tested = deployment.inputs(x), deployment.inputs(data.x_test[:TESTED].reshape(-1, *network.input_shape))
     host = HostTarget(program)
     started = time.process_time()
     host.learn_many(samples, labels)
-    c_us = (time.process_time() - started) / steps * 1e6
+    c_us = (time.process_time() - started) / LEARNED * 1e6
     share = float((host.predict_many(tested)[0] == expected).mean())
-    row: dict[str, Any] = {"steps": steps, "state": sum(prod(tensor.shape) for tensor in program.persistent)}
+    row: dict[str, Any] = {"steps": LEARNED, "state": sum(prod(tensor.shape) for tensor in program.persistent)}
     row["c"] = {"accuracy": round(100 * share, 2), "step_us": round(c_us, 1)}
     graphs = training_graphs(program, deployment.settings)
     with tempfile.TemporaryDirectory() as folder:
@@ -84,14 +86,14 @@ def measure(name: str, rule: str, numeric: Any) -> dict[str, Any]:
         tflite = write_file(Path(folder) / "t.tflite", training_file(program, deployment.settings))
         for runtime, path in zip(GRAPHS, (onnx, tflite), strict=True):
             run = learned(path, host, samples, labels, tested, expected)
-            rows = compare_training_graph(deployment, runtime, samples[:compared], labels[:compared])
+            rows = compare_training_graph(deployment, runtime, samples[:COMPARED], labels[:COMPARED])
             state = next(each for each in rows if each.what.startswith("state after each"))
             row[runtime.partition(",")[0]] = {
                 "accuracy": round(100 * run.accuracy, 2),
                 "step_us": round(run.step_us, 1),
                 "bytes": path.stat().st_size,
                 "differing_after_all": run.differing if numeric != "float32" else None,
-                "steps_compared": compared,
+                "steps_compared": COMPARED,
                 "differing": state.differing,
                 "largest_difference": state.max_difference,
             }
@@ -99,8 +101,10 @@ def measure(name: str, rule: str, numeric: Any) -> dict[str, Any]:
 
 
 def main() -> None:
-    keys = [(name, rule, numeric) for name in STEPS for rule in registry.rules for numeric in registry.rules[rule].numerics]
-    collect("training_graphs", [key for key in keys if key[0] == "64-32-10" or key[2] != "int16"], measure)
+    keys = [(name, rule, numeric) for name in NETWORKS for rule in registry.rules for numeric in registry.rules[rule].numerics]
+    chosen = tuple(argument for argument in sys.argv[1:] if not argument.startswith("-"))
+    keys = [key for key in keys if (key[0] == "64-32-10" or key[2] != "int16") and key[: len(chosen)] == chosen]
+    collect("training_graphs", keys, measure)
 
 
 if __name__ == "__main__":
