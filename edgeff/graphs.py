@@ -197,7 +197,7 @@ class _Litert:
             interpreter = library.Interpreter(model_content=content, num_threads=threads or None) if told else None
         except Exception as error:  # noqa: BLE001 - what flatbuffers and LiteRT raise for damaged files has no common base
             raise BadInput(what, got=str(error), allowed=allowed) from None
-        if interpreter is None:
+        if interpreter is None or "infer" not in interpreter.get_signature_list():  # one for TFLM has the step alone
             raise BadInput(what, got="another model", allowed=allowed)
         self.properties = told
         self._run = {key: interpreter.get_signature_runner(key) for key in interpreter.get_signature_list()}

@@ -16,7 +16,9 @@ from edgeff.errors import Unsupported
 from edgeff.formats.onnx.nodes_model import nodes_model
 from edgeff.formats.onnx.words import WORDS
 from edgeff.formats.tflite.container import Container
+from edgeff.formats.tflite.micro import MicroArithmetic
 from edgeff.formats.tflite.nodes_subgraph import NodesSubgraph
+from edgeff.formats.tflite.ranged import Arithmetic
 from edgeff.formats.training import Output
 from edgeff.ir import Array
 from edgeff.kernels import Kernel
@@ -28,6 +30,13 @@ REFUSED = ("eff_mfcc_f32", "eff_mfcc_i16", "eff_mfcc_i8")
 WITH_FORM = sorted(set(registry.kernels) - set(REFUSED))
 CONSTANT = ("multiplier", "shift")
 """The inputs that are constants in every program: forms may read their values."""
+IN_TFLM_SOON = ("eff_dense_i8", "eff_dense_update_i8", "eff_softmax_i16", "eff_depthwise_conv2d_i8", "eff_signs_f32", "eff_standardise_i8")
+"""Each with arithmetic of its own; the others are slow tests."""
+NOT_IN_TFLM = (
+    *(f"eff_{name}" for name in ("advance", "argmax_i32", "channel_goodness_i8", "competitive_delta_i8", "ring_place")),
+    *(f"eff_{what}_{dtype}" for what in ("normalise", "standardise") for dtype in ("i8", "i16")),
+)
+"""Integer roots, divisions of integers beyond int32, a rate that decays, the largest of int32."""
 WIDEST = {"n": 70, "n_out": 33, "n_in": 70, "n_e": 45, "classes": 12, "places": 3}
 
 
@@ -76,12 +85,12 @@ def litert() -> Process:
     return Process("litert_step")
 
 
-def in_litert(kernel: Kernel, cases: list[Case], process: Process) -> list[list[Array]]:
+def in_litert(kernel: Kernel, cases: list[Case], process: Process, arithmetic: type[Arithmetic] = Arithmetic) -> list[list[Array]]:
     """The outputs of each case, a signature of one file."""
     file, every = Container(kernel.name), [nodes_of(kernel, made) for made in cases]
     for number, (nodes, inputs, _, outputs) in enumerate(every):
         subgraph = file.subgraph(f"case_{number}")
-        written = NodesSubgraph(subgraph, nodes)
+        written = NodesSubgraph(subgraph, nodes, arithmetic)
         for operand in inputs:
             written.feed(operand, subgraph.input(operand.name, operand.dtype, operand.shape), operand.dtype)
         written.give(outputs)
@@ -143,6 +152,18 @@ def test_a_form_in_litert_equals_its_twin(name: str, litert: Process) -> None:
     kernel = registry.kernels[name]
     cases = cases_of(kernel)[::2]  # writing a file costs ten times what it costs to run it
     assert_equal(kernel, cases, in_litert(kernel, cases, litert))
+
+
+@pytest.mark.parametrize("name", [each if each in IN_TFLM_SOON else pytest.param(each, marks=pytest.mark.slow) for each in WITH_FORM])
+def test_a_form_of_tflm_s_operators_equals_its_twin(name: str, litert: Process) -> None:
+    """In LiteRT, which has TFLM's operators too, and signatures."""
+    kernel = registry.kernels[name]
+    cases = cases_of(kernel)[1::2]
+    if name in NOT_IN_TFLM:
+        with pytest.raises(Unsupported, match=r"training graph for TFLite Micro: got .* has no operator; use the C"):
+            in_litert(kernel, cases, litert, MicroArithmetic)
+    else:
+        assert_equal(kernel, cases, in_litert(kernel, cases, litert, MicroArithmetic))
 
 
 @pytest.mark.slow

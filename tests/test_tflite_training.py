@@ -38,7 +38,7 @@ from edgeff.verify.engines import LitertStep, Process
 from edgeff.verify.training_graph import compare_training_graph, in_litert, in_tflm
 
 ROOT = Path(__file__).resolve().parents[1]
-GRAPH = "LiteRT, learning graph"
+GRAPH, TFLM = "LiteRT, learning graph", "TFLM, learning graph"
 
 
 @pytest.fixture(scope="module")
@@ -98,13 +98,24 @@ def test_a_changed_constant_of_the_generator_is_noticed(monkeypatch: pytest.Monk
     assert [row.ok for row in compared(deployment, 3, litert) if row.what.startswith("state")] == [False]
 
 
-@pytest.mark.parametrize("rule", ["pepita", "dfa", "bp"])
-def test_a_float_step_in_tflm_equals_the_twins(rule: str) -> None:
-    deployment = deployed(dense(), rule, "float32")
-    rows = compare_training_graph(deployment, "TFLM", deployment.inputs(digits().x_train[:5]), digits().y_train[:5], load=in_tflm)
-    assert [(row.ok, row.b) for row in rows] == [(True, "TFLM")] * 3
-    with pytest.raises(Unsupported, match=f"{rule} as a learning graph in TFLM: got int8; allowed: float32; use the C"):
-        in_tflm(deployed(dense(), rule, "int8"))
+@pytest.mark.parametrize(
+    ("rule", "numeric"), [("pepita", "int8"), ("dfa", "int8"), ("bp", "int8"), ("local_heads", "int16"), ("bp", "float32")]
+)
+def test_a_step_in_tflm_equals_the_twins(rule: str, numeric: str) -> None:
+    deployment = deployed(dense(), rule, numeric)
+    rows = compare_training_graph(deployment, TFLM, deployment.inputs(digits().x_train[:4]), digits().y_train[:4])
+    kind = "float32" if numeric == "float32" else "integers"
+    assert [(row.ok, row.b, row.what) for row in rows if kind in row.what] == [
+        (True, TFLM, f"scores before each step ({kind})"),
+        (True, TFLM, f"state after each of 4 steps of {rule} ({kind})"),
+    ]
+
+
+def test_what_tflm_cannot_say_has_its_reason() -> None:
+    with pytest.raises(
+        Unsupported, match=r"training graph for TFLite Micro: got .* of integers beyond int32, for which it has no operator; use the C"
+    ):
+        in_tflm(deployed(dense(), "ff", "int8"))
 
 
 @pytest.mark.parametrize("runtime", ["LiteRT", "ONNX Runtime"])

@@ -1,4 +1,4 @@
-"""A program's learning step as a graph against the twins: each step from the twins' own state before it, in ONNX Runtime and LiteRT."""
+"""A program's learning step as a graph against the twins, in ONNX Runtime, LiteRT and TFLM: each step from the twins' state before it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from functools import partial, reduce
 
 import numpy as np
 
-from edgeff.errors import Unsupported
 from edgeff.formats.onnx.training import training_graphs
 from edgeff.formats.tflite.training import training_file
 from edgeff.formats.training import LABEL, NEXT, SCORES, learn_graph
@@ -62,22 +61,21 @@ def in_litert(
     return RunningGraph(partial(run, "learn"), partial(run, "infer"), "int32")
 
 
-def in_tflm(deployment: Deployment) -> RunningGraph:
-    """The step in TFLM, in a process of its own: a witness, for a board runs the C.
+def in_tflm(deployment: Deployment, load: Callable[[bytes, list[str], list[str]], Function] = TflmStep) -> RunningGraph:
+    """The step in TFLM, by default in a process of its own: a witness, for a board runs the C.
 
-    Raises Unsupported for integers, for which TFLM has no shifts and no int64, and for rules that draw labels or directions; MissingTool.
+    Raises Unsupported for kernels without a form and for what TFLM has no operators for; MissingTool.
     """
     program = deployment.program
-    if program.numeric != "float32":
-        raise Unsupported(f"{program.rule} as a learning graph in TFLM", got=program.numeric, allowed="float32", next_step="use the C")
     step = learn_graph(program, "int32", "inside")
     inputs, outputs = [*step.inputs, *step.state], [*step.outputs, *(name + NEXT for name in step.after)]
-    return RunningGraph(TflmStep(training_file(program, deployment.settings, "ports"), inputs, outputs), None, "int32")
+    return RunningGraph(load(training_file(program, deployment.settings, runtime="tflm"), inputs, outputs), None, "int32")
 
 
 GRAPHS: Mapping[str, Callable[[Deployment], RunningGraph]] = {
     "ONNX Runtime, learning graph": in_onnx_runtime,
     "LiteRT, learning graph": in_litert,
+    "TFLM, learning graph": in_tflm,
 }
 
 
@@ -93,8 +91,8 @@ def compare_training_graph(
 
     One row for integers, where nothing may differ, and one for float32, whose differences are told relative to the largest value of the
     tensor, or to 1; and the scores before the step, where the graph has them. The last row is of the inference after all steps, with the
-    state that the graph has learned in the last one. ``name``: a key of GRAPHS, or of what ``load`` loads. Raises Unsupported for kernels
-    without a form, MissingTool without the runtime.
+    state that the graph has learned in the last one, where the runtime infers. ``name``: a key of GRAPHS, or of what ``load`` loads.
+    Raises Unsupported for kernels without a form, MissingTool without the runtime.
     """
     program = deployment.program
     graph = (load or GRAPHS[name])(deployment)

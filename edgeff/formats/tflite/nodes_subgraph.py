@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import reduce
 from math import inf
@@ -20,8 +20,8 @@ from edgeff.kernels.graph.operand import GraphNode, NodeList, Operand
 class NodesSubgraph:
     """Values of nodes by name in one subgraph: first those that are fed, then all that outputs need."""
 
-    def __init__(self, subgraph: Subgraph, nodes: NodeList) -> None:
-        self.arithmetic = Arithmetic(subgraph)
+    def __init__(self, subgraph: Subgraph, nodes: NodeList, arithmetic: Callable[[Subgraph], Arithmetic] = Arithmetic) -> None:
+        self.arithmetic = arithmetic(subgraph)
         self._nodes = nodes
         self._values: dict[str, Value] = {}
 
@@ -46,7 +46,7 @@ class NodesSubgraph:
 
     def _tensor(self, output: Output) -> int:
         value = self.arithmetic.reshape(self._value(output.operand.name), output.shape)
-        return self.arithmetic.index(self.arithmetic.typed(value, output.dtype))
+        return self.arithmetic.given(value, output.dtype)
 
     def _value(self, name: str) -> Value:
         return self._values[name] if name in self._values else known(self._nodes.constants[name])
@@ -55,8 +55,7 @@ class NodesSubgraph:
         """A value within the limits that kernels state of it."""
         if name not in self._nodes.limits or not value.whole:
             return value
-        low, high = self._nodes.limits[name]
-        return replace(value, low=max(value.low, low), high=min(value.high, high))
+        return self.arithmetic.limited(value, *self._nodes.limits[name])
 
     def _operator(self, node: GraphNode) -> Value:
         if node.op not in _WORDS:
@@ -65,8 +64,6 @@ class NodesSubgraph:
 
 
 Word = Callable[..., Value]
-SHORT = 64
-"""Counters up to here, such as those of the classes, are constants; longer ones would rival the weights in size."""
 
 
 def _floats(op: str, low: float = -inf, high: float = inf) -> Word:
@@ -95,7 +92,9 @@ def _cast(a: Arithmetic, x: Value, to: str) -> Value:
         return a.typed(x, to)
     if to == "uint32":
         return a.typed(x, to) if x.whole else a.typed(a.typed(x, "int64"), to)
-    return x if x.whole else a.typed(x, "int64" if x.dtype == "uint32" or not -(2**31) <= x.low <= x.high < 2**31 else "int32")
+    if x.dtype in ("uint32", "bool"):
+        return a.number(x)
+    return x if x.whole else a.typed(x, "int32" if -(2**31) <= x.low <= x.high < 2**31 else "int64")
 
 
 def _pad(a: Arithmetic, x: Value, counts: Value, value: Value) -> Value:
@@ -117,50 +116,17 @@ def _slice(a: Arithmetic, x: Value, starts: Value, ends: Value, axes: Value, ste
     begin, end, stride = [0] * rank, list(x.shape), [1] * rank
     for start, stop, axis, step in zip(*map(_integers, (starts, ends, axes, steps)), strict=True):
         begin[axis], end[axis], stride[axis] = int(start), int(stop), int(step)
-    sizes = [len(range(*slice(b, e, s).indices(size))) for b, e, s, size in zip(begin, end, stride, x.shape, strict=True)]
     if set(stride) == {1}:
-        return a.part(x, begin, sizes)
-    lists = [known(np.array(values, np.int32)) for values in (begin, end, stride)]
-    return a.operator("STRIDED_SLICE", [x, *lists], x.dtype, sizes, x.low, x.high)
-
-
-def _transpose(a: Arithmetic, x: Value, perm: Sequence[int]) -> Value:
-    order = known(np.array(perm, np.int32))
-    return a.operator("TRANSPOSE", [x, order], x.dtype, [x.shape[axis] for axis in perm], x.low, x.high)
+        return a.part(x, begin, [last - first for first, last in zip(begin, end, strict=True)])
+    return a.strided(x, begin, end, stride)
 
 
 def _expand(a: Arithmetic, x: Value, sizes: Value) -> Value:
-    x = a.working(x) if x.whole else x
-    shape = np.broadcast_shapes(x.shape, tuple(_integers(sizes)))
-    return a.operator("BROADCAST_TO", [x, known(np.array(shape, np.int32))], x.dtype, shape, x.low, x.high)
-
-
-def _clip(a: Arithmetic, x: Value, low: Value, high: Value) -> Value:
-    if x.dtype == "uint32":
-        return a.typed(_clip(a, a.number(x), a.number(low), a.number(high)), "uint32")
-    raised = x if x.low >= low.low else a.maximum(x, low)
-    return raised if raised.high <= high.high else a.minimum(raised, high)
-
-
-def _largest(a: Arithmetic, x: Value, axes: Value, keepdims: int) -> Value:
-    x = a.working(x) if x.whole else x
-    gone = [int(axis) for axis in _integers(axes)]
-    shape = [size for axis, size in enumerate(x.shape) if axis not in gone]
-    return a.operator("REDUCE_MAX", [x, known(np.array(gone, np.int32))], x.dtype, shape, x.low, x.high, keepDims=False)
-
-
-def _best(a: Arithmetic, x: Value, axis: int, keepdims: int) -> Value:
-    x = a.typed(x, "int32") if x.narrow else x
-    made = a.operator("ARG_MAX", [x, known(np.array([0], np.int32))], "int32", (), 0, x.size - 1, outputType=2)
-    return a.reshape(made, (1,))
+    return a.expanded(x, np.broadcast_shapes(x.shape, tuple(_integers(sizes))))
 
 
 def _gather(a: Arithmetic, x: Value, indices: Value, axis: int) -> Value:
     return a.gather(a.working(x) if x.whole else x, a.typed(indices, "int32"), axis)
-
-
-def _where(a: Arithmetic, condition: Value, x: Value, y: Value) -> Value:
-    return a.where(condition, x, y)
 
 
 def _absolute(a: Arithmetic, x: Value) -> Value:
@@ -175,22 +141,6 @@ def _softmax(a: Arithmetic, x: Value, axis: int) -> Value:
     return a.reshape(made, x.shape)
 
 
-def _concat(a: Arithmetic, *parts: Value, axis: int) -> Value:
-    every = a.alike(*parts)
-    shape = list(parts[0].shape)
-    shape[axis] = sum(part.shape[axis] for part in parts)
-    low, high = min(part.low for part in every), max(part.high for part in every)
-    return a.operator("CONCATENATION", every, every[0].dtype, shape, low, high, axis=axis)
-
-
-def _range(a: Arithmetic, start: Value, end: Value, step: Value) -> Value:
-    count = int(end.high)
-    if count <= SHORT:
-        return known(np.arange(count, dtype=np.int32))
-    ends = [replace(a.typed(value, "int32"), shape=()) for value in (start, end, step)]
-    return a.operator("RANGE", ends, "int32", (count,), 0, count - 1)
-
-
 def _integers(value: Value) -> Array:
     if value.data is None:
         raise ValueError("a list that is computed")
@@ -199,15 +149,15 @@ def _integers(value: Value) -> Array:
 
 _WORDS: Mapping[str, Word] = {
     "Abs": _absolute,
-    "Add": Arithmetic.add,
+    "Add": lambda a, x, y: a.add(x, y),
     "And": _logical("LOGICAL_AND"),
-    "ArgMax": _best,
+    "ArgMax": lambda a, x, axis, keepdims: a.best(x),
     "BitShift": lambda a, x, count, direction: a.word_shift(x, count),
     "BitwiseAnd": lambda a, x, mask: a.bits_of(x, int(mask.high)),
-    "BitwiseXor": Arithmetic.xor,
+    "BitwiseXor": lambda a, x, y: a.xor(x, y),
     "Cast": _cast,
-    "Clip": _clip,
-    "Concat": _concat,
+    "Clip": lambda a, x, low, high: a.clip(x, low, high),
+    "Concat": lambda a, *parts, axis: a.joined(parts, axis),
     "Div": _divide,
     "Equal": _comparison("EQUAL"),
     "Exp": _floats("EXP", 0),
@@ -215,31 +165,31 @@ _WORDS: Mapping[str, Word] = {
     "Gather": _gather,
     "Greater": _comparison("GREATER"),
     "GreaterOrEqual": _comparison("GREATER_EQUAL"),
-    "IntegerRoot": Arithmetic.integer_root,
+    "IntegerRoot": lambda a, x: a.integer_root(x),
     "Less": _comparison("LESS"),
     "LessOrEqual": _comparison("LESS_EQUAL"),
-    "MatMul": Arithmetic.product,
+    "MatMul": lambda a, x, y: a.product(x, y),
     "Max": lambda a, *parts: reduce(a.maximum, parts),
-    "Mod": Arithmetic.remainder,
+    "Mod": lambda a, x, y: a.remainder(x, y),
     "Mul": _multiply,
     "Neg": lambda a, x: a.subtract(known(np.array(0)), x) if x.whole else a.operator("NEG", [x], x.dtype, x.shape, -x.high, -x.low),
     "Not": lambda a, x: a.operator("LOGICAL_NOT", [x], "bool", x.shape, 0, 1),
     "Or": _logical("LOGICAL_OR"),
     "Pad": _pad,
-    "PowerOfTwo": Arithmetic.power_of_two,
-    "Range": _range,
-    "ReduceMax": _largest,
+    "PowerOfTwo": lambda a, count: a.power_of_two(count),
+    "Range": lambda a, start, end, step: a.counter(int(end.high)),
+    "ReduceMax": lambda a, x, axes, keepdims: a.largest(x, [int(axis) for axis in _integers(axes)]),
     "ReduceSum": lambda a, x, axes, keepdims: a.total(x, [int(axis) for axis in _integers(axes)]),
     "Relu": _floats("RELU", 0),
     "Reshape": lambda a, x, sizes: a.reshape(x, [int(size) for size in _integers(sizes)]),
     "Round": lambda a, x: a.operator("ROUND", [x], x.dtype, x.shape, x.low, x.high),
-    "ShiftRight": Arithmetic.shift_right,
+    "ShiftRight": lambda a, x, count: a.shift_right(x, count),
     "Sigmoid": _floats("LOGISTIC", 0, 1),
     "Slice": _slice,
     "Softmax": _softmax,
     "Sqrt": _floats("SQRT", 0),
-    "Sub": Arithmetic.subtract,
+    "Sub": lambda a, x, y: a.subtract(x, y),
     "Tanh": _floats("TANH", -1, 1),
-    "Transpose": _transpose,
-    "Where": _where,
+    "Transpose": lambda a, x, perm: a.transposed(x, perm),
+    "Where": lambda a, condition, x, y: a.where(condition, x, y),
 }

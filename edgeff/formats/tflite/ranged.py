@@ -39,6 +39,8 @@ MAX_PIECES = 4
 """How many products of matrices are added up before the wider one is cut into bytes instead."""
 _FOLDED: Mapping[str, Any] = {"ADD": np.add, "SUB": np.subtract, "MUL": np.multiply, "MINIMUM": np.minimum, "MAXIMUM": np.maximum}
 """Operators of constants alone are computed when the file is written."""
+SHORT = 64
+"""Counters up to here, such as those of the classes, are constants."""
 STORED = 16
 """Constants of more elements are stored in the narrowest type that holds them."""
 
@@ -96,6 +98,14 @@ class Arithmetic:
     def fed(self, index: int, dtype: str, shape: Sequence[int]) -> Value:
         """A tensor that there is."""
         return Value(dtype, tuple(shape), *RANGES[dtype], index)
+
+    def given(self, value: Value, dtype: str) -> int:
+        """The tensor of ``dtype`` that leaves the subgraph with a value."""
+        return self.index(self.typed(value, dtype))
+
+    def limited(self, value: Value, low: float, high: float) -> Value:
+        """An integer that is known to be from ``low`` to ``high``."""
+        return replace(value, low=max(value.low, low), high=min(value.high, high))
 
     def index(self, value: Value) -> int:
         """The tensor of a value; a large constant is stored in the narrowest type that holds it."""
@@ -193,6 +203,13 @@ class Arithmetic:
 
     def maximum(self, a: Value, b: Value) -> Value:
         return self.elementwise("MAXIMUM", a, b, max(a.low, b.low), max(a.high, b.high))
+
+    def clip(self, v: Value, low: Value, high: Value) -> Value:
+        """Values within the constants ``low`` .. ``high``."""
+        if v.dtype == "uint32":
+            return self.typed(self.clip(self.number(v), self.number(low), self.number(high)), "uint32")
+        raised = v if v.low >= low.low else self.maximum(v, low)
+        return raised if raised.high <= high.high else self.minimum(raised, high)
 
     def compare(self, op: str, a: Value, b: Value) -> Value:
         a, b = (self.number(value) if value.dtype == "uint32" else value for value in (a, b))
@@ -320,6 +337,47 @@ class Arithmetic:
     def part(self, v: Value, starts: Sequence[int], sizes: Sequence[int]) -> Value:
         """A run along each axis."""
         return self.operator("SLICE", [v, _list(starts), _list(sizes)], v.dtype, sizes, v.low, v.high)
+
+    def strided(self, v: Value, starts: Sequence[int], ends: Sequence[int], steps: Sequence[int]) -> Value:
+        """Every so many elements along each axis."""
+        ranges = (range(*slice(*ends).indices(size)) for *ends, size in zip(starts, ends, steps, v.shape, strict=True))
+        lists = [_list(values) for values in (starts, ends, steps)]
+        return self.operator("STRIDED_SLICE", [v, *lists], v.dtype, [len(run) for run in ranges], v.low, v.high)
+
+    def counter(self, count: int) -> Value:
+        """0 .. count - 1; long ones are made in the graph: as constants they would rival the weights in size."""
+        if count <= SHORT:
+            return known(np.arange(count, dtype=np.int32))
+        ends = [known(np.array(value, np.int32)) for value in (0, count, 1)]
+        return self.operator("RANGE", ends, "int32", (count,), 0, count - 1)
+
+    def transposed(self, v: Value, order: Sequence[int]) -> Value:
+        """The axes in another order."""
+        return self.operator("TRANSPOSE", [v, _list(order)], v.dtype, [v.shape[axis] for axis in order], v.low, v.high)
+
+    def expanded(self, v: Value, shape: Sequence[int]) -> Value:
+        """The values repeated to a shape."""
+        v = self.working(v) if v.whole else v
+        return self.operator("BROADCAST_TO", [v, _list(shape)], v.dtype, shape, v.low, v.high)
+
+    def joined(self, parts: Sequence[Value], axis: int) -> Value:
+        """The parts one after the other along an axis."""
+        every = self.alike(*parts)
+        shape = list(parts[0].shape)
+        shape[axis] = sum(part.shape[axis] for part in parts)
+        low, high = min(part.low for part in every), max(part.high for part in every)
+        return self.operator("CONCATENATION", every, every[0].dtype, shape, low, high, axis=axis)
+
+    def largest(self, v: Value, axes: Sequence[int]) -> Value:
+        """The largest over axes, which are gone."""
+        v = self.working(v) if v.whole else v
+        shape = [size for axis, size in enumerate(v.shape) if axis not in axes]
+        return self.operator("REDUCE_MAX", [v, _list(axes)], v.dtype, shape, v.low, v.high, keepDims=False)
+
+    def best(self, v: Value) -> Value:
+        """The index of the first largest value of a vector, in a vector."""
+        v = self.typed(v, "int32") if v.narrow else v
+        return self.reshape(self.operator("ARG_MAX", [v, _list([0])], "int32", (), 0, v.size - 1, outputType=2), (1,))
 
     def total(self, v: Value, axes: Sequence[int]) -> Value:
         """The sums over axes, which are gone."""

@@ -13,28 +13,41 @@ Only operators of LiteRT's own set. ``input`` and ``scores`` say their scale and
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from edgeff.formats.tflite import TRAINING_NAME
 from edgeff.formats.tflite.container import Container, Subgraph
+from edgeff.formats.tflite.micro import MicroArithmetic
 from edgeff.formats.tflite.nodes_subgraph import NodesSubgraph
+from edgeff.formats.tflite.ranged import Arithmetic
 from edgeff.formats.training import NEXT, SCORES, Noise, StepGraph, check_learns, infer_graph, initial, learn_graph, properties
 from edgeff.ir import Program, Tensor
 
 State = Literal["variables", "ports"]
+Runtime = Literal["litert", "tflm"]
+"""Whose operators the file is made of."""
 
 
-def training_file(program: Program, settings: Any = None, state: State = "variables", noise: Noise = "inside") -> bytes:
+def training_file(
+    program: Program, settings: Any = None, state: State = "variables", noise: Noise = "inside", runtime: Runtime = "litert"
+) -> bytes:
     """The file of ``program``; the same program gives the same bytes.
 
-    ``settings``, a record of the rule's settings, are told in the metadata. ``noise``: as ``learn_graph`` takes it.
+    ``settings``, a record of the rule's settings, are told in the metadata. ``noise``: as ``learn_graph`` takes it. ``runtime``: "tflm"
+    gives ports, no ``infer``, and the operators of TFLite Micro, which knows one subgraph; LiteRT runs them too.
     Raises BadInput for a program that does not learn, Unsupported for one with kernels that have no graph form.
     """
     check_learns(program)
     learn, infer = learn_graph(program, "int32", noise), infer_graph(program)
     file = Container(f"edgeff: {program.rule} learns {program.name}")
-    (_with_variables if state == "variables" else _with_ports)(file, program, learn, infer)
-    told = {"holds": state, **properties(program, settings, learn)}
+    if runtime == "tflm":
+        _with_ports(file, program, {"learn": learn}, MicroArithmetic)
+    elif state == "ports":
+        _with_ports(file, program, {"learn": learn, "infer": infer}, Arithmetic)
+    else:
+        _with_variables(file, program, learn, infer)
+    told = {"holds": state if runtime == "litert" else "ports", **properties(program, settings, learn)}
     return file.finish({TRAINING_NAME: json.dumps(told).encode("ascii")})
 
 
@@ -59,17 +72,17 @@ def _with_variables(file: Container, program: Program, learn: StepGraph, infer: 
         file.sign(key, function.subgraph)
 
 
-def _with_ports(file: Container, program: Program, learn: StepGraph, infer: StepGraph) -> None:
-    for key, graph in {"learn": learn, "infer": infer}.items():
+def _with_ports(file: Container, program: Program, graphs: Mapping[str, StepGraph], arithmetic: type[Arithmetic]) -> None:
+    for key, graph in graphs.items():
         subgraph = file.subgraph(key)
-        nodes = _fed(subgraph, program, graph)
+        nodes = _fed(subgraph, program, graph, arithmetic)
         for name, operand in graph.state.items():
             nodes.feed(operand, subgraph.input(name, operand.dtype, operand.shape), operand.dtype)
         after = {name + NEXT: output for name, output in graph.after.items()}
         nodes.give({**graph.outputs, **after}, {SCORES: program.tensors[program.output].quant})
         file.sign(key, subgraph)
     start = file.subgraph("initial")
-    for name in learn.state:
+    for name in graphs["learn"].state:
         tensor = program.tensors[name]
         start.output(name, start.constant(initial(tensor)), tensor.dtype, tensor.shape)
     file.sign("initial", start)
@@ -100,9 +113,9 @@ class _Variables:
         self.subgraph.operator("ASSIGN_VARIABLE", [self._handle(name), value], [])
 
 
-def _fed(subgraph: Subgraph, program: Program, graph: StepGraph) -> NodesSubgraph:
+def _fed(subgraph: Subgraph, program: Program, graph: StepGraph, arithmetic: type[Arithmetic] = Arithmetic) -> NodesSubgraph:
     """The nodes of ``graph`` in ``subgraph``, with its inputs."""
-    nodes = NodesSubgraph(subgraph, graph.nodes)
+    nodes = NodesSubgraph(subgraph, graph.nodes, arithmetic)
     for name, operand in graph.inputs.items():
         quant = program.tensors[name].quant if name == program.input else None
         nodes.feed(operand, subgraph.input(name, operand.dtype, operand.shape, quant), operand.dtype)

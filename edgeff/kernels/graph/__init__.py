@@ -64,14 +64,7 @@ def apply(kernel: Kernel, outputs: Sequence[Operand], inputs: Sequence[Operand |
     for param, operand in [*zip(writes, outputs, strict=True), *zip(read, inputs, strict=True)]:
         told = param.ctype != "void" and (operand in before or param in read)  # the range of void is that of its bytes
         if operand is not None and operand.dtype == "int64" and told:
-            _limit(operand, *(int(end) for end in param.limits(attrs)))
+            operand.within(*(int(end) for end in param.limits(attrs)))
     result = form_of(kernel)(*before, *inputs, **attrs)
     every = result if isinstance(result, tuple) else (result,)
     return [(value if isinstance(value, Operand) else held.of(value)).flat() for value, held in zip(every, outputs, strict=True)]
-
-
-def _limit(operand: Operand, low: int, high: int) -> None:
-    """Tells the graph that ``operand`` is within ``low`` .. ``high``."""
-    limits = operand.nodes.limits
-    least, greatest = limits.get(operand.name, (low, high))
-    limits[operand.name] = max(low, least), min(high, greatest)

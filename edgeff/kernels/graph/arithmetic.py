@@ -117,7 +117,7 @@ def _bytes(n_out: int, n_in: int, step: Operand, key: int) -> Operand:
 def gain_of(delta: Operand, multiplier: int, shift: int, rate: Operand, limit: int) -> Operand:
     """The gain of integer gradients: requantised, saturated at +-limit, times ``rate`` in units of 2**-16, rounded to nearest."""
     gain = requantise(delta, multiplier, shift).clip(-limit, limit)
-    return (gain * rate.cast("int64") + 0x8000) >> 16
+    return (gain * rate.cast("int64").within(0, 1 << 16) + 0x8000) >> 16
 
 
 def changed_i8(w: Operand, sums: Operand, rate: Operand, step: Operand, how: Step) -> Operand:
@@ -166,7 +166,7 @@ def exp_q31(a: Operand, integer_bits: int = 5) -> Operand:
 
 def reciprocal_q31(a: Operand) -> Operand:
     """1 / (1 + a) for a in [0, 1), all Q0.31."""
-    half = (a + (INT32_MAX + 1)) // 2
+    half = (a.within(0, INT32_MAX) + (INT32_MAX + 1)) // 2
     x = high_mul(half, -1010580540) + 1515870810
     for _ in range(3):
         x = x + saturate32(high_mul(x, (1 << 29) - high_mul(half, x)) * 4)

@@ -39,7 +39,7 @@ class GraphNode:
 class NodeList:
     """The nodes and constants made so far. ``place`` is where the next ones belong: what their names begin with.
 
-    ``limits`` are the least and the greatest value of operands by name, as far as the kernels that read them state these. ``noise`` are the
+    ``limits`` are the least and the greatest value of operands by name, as far as kernels and forms state these. ``noise`` are the
     operands that random bits are fed by, in place of those that the graph draws; None where it draws them.
     """
 
@@ -262,6 +262,12 @@ class Operand:
     def expand(self, *shape: int) -> Operand:
         """The values repeated to a shape that they broadcast to."""
         return self.nodes.node("Expand", (self, self._list(shape)), self.dtype, shape)
+
+    def within(self, low: int, high: int) -> Operand:
+        """These integers, of which the graph is told that they are from ``low`` to ``high``; nothing is computed."""
+        least, greatest = self.nodes.limits.get(self.name, (low, high))
+        self.nodes.limits[self.name] = max(low, least), min(high, greatest)
+        return self
 
     def clip(self, low: float, high: float) -> Operand:
         """The values within ``low`` .. ``high``."""

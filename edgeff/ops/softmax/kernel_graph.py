@@ -40,5 +40,6 @@ def eff_softmax_i16(x: Operand, n: int, logits: Logits) -> Operand:
 def _share(powers: Operand, total: Operand, extra_bits: int) -> Operand:
     """Probabilities in steps of 2**(extra_bits - 31) from exp in Q0.31 and the sum of exp in Q12.19."""
     zeros = (total.reshape(1) < np.int64(1) << np.arange(32)).cast("int64").sum()  # leading zeros of 32 bits
+    zeros = zeros.within(13 - powers.size.bit_length(), 12)  # the largest of the powers is 2**31, which adds 2**19 to the total
     scale = reciprocal_q31(total.times_power(zeros) - (1 << 31))
     return shift_round(high_mul(scale, powers), 12 + extra_bits - zeros)
