@@ -66,7 +66,7 @@ def assert_unbiased(found: Array, expected: Array) -> None:
 def test_the_mean_estimate_is_unbiased(perturb: str, distribution: str, tangents: int) -> None:
     run = start(RULE.name, "6-5-4-3", bias=True, perturb=perturb, distribution=distribution, tangents=tangents)
     x, t = batch(run, 7)
-    assert_unbiased(estimates(run, x, t, 700), flat(BP.step(run, x, t)))
+    assert_unbiased(estimates(run, x, t, 1500), flat(BP.step(run, x, t)))
 
 
 @pytest.mark.parametrize("perturb", ["activities", "weights"])
