@@ -188,6 +188,8 @@ def filled(draw: Draw, param: Param, count: int, limits: tuple[float, float]) ->
             "mixed": lambda: rng.uniform(-1, 1, count).astype(np.float32),
         }
         return floats[fill]().astype(np.float32)
+    if param.name == "shift" and draw.rng.random() < 0.6:
+        return draw.rng.integers(-31 if draw.rng.random() < 0.2 else -14, -2, count, endpoint=True).astype(dtype)
     if param.name in ("multiplier", "shift"):
         one = draw.multiplier if param.name == "multiplier" else draw.shift
         return np.array([one() for _ in range(count)], dtype)
@@ -306,6 +308,18 @@ def constants(kernel: Kernel, made: Case) -> dict[str, Array]:
     return {name: array for name, array in zip(names, made.inputs, strict=True) if array is not None}
 
 
+def scratch_of(variant: Variant | None, made: Case) -> Array:
+    """A variant's scratch memory with a guard after it; nothing for a form that takes none."""
+    if variant is None or variant.scratch_bytes is None:
+        return np.empty(0, np.uint8)
+    return np.full(variant.scratch_bytes(made.attrs) + GUARD_BYTES, 0xA5, np.uint8)
+
+
+def address_of(scratch: Array) -> list[ctypes.c_void_p]:
+    """The last argument of a variant that takes scratch memory."""
+    return [ctypes.c_void_p(scratch.ctypes.data)] if scratch.size else []
+
+
 def run_c(library: Any, kernel: Kernel, made: Case, variant: Variant | None = None) -> list[Array]:
     """The outputs by the C, each between two guards that must survive, the inputs unchanged."""
     buffers = []
@@ -320,12 +334,11 @@ def run_c(library: Any, kernel: Kernel, made: Case, variant: Variant | None = No
     pointers = [ctypes.c_void_p(buffer.ctypes.data + GUARD_BYTES) for buffer in buffers]
     pointers += [ctypes.c_void_p(None if array is None else array.ctypes.data) for array in inputs]
     arguments = [argument(param, made.attrs[param.name]) for param in kernel.attrs]
-    if variant and variant.scratch_bytes:
-        scratch = np.full(variant.scratch_bytes(made.attrs), 0xA5, np.uint8)
-        arguments.append(ctypes.c_void_p(scratch.ctypes.data))
+    scratch = scratch_of(variant, made)
     function = getattr(library, f"{kernel.name}_{variant.name}" if variant else kernel.name)
     function.restype = None
-    function(*pointers, *arguments)
+    function(*pointers, *arguments, *address_of(scratch))
+    assert (scratch[-GUARD_BYTES:] == 0xA5).all(), f"{kernel.name} wrote past its scratch memory"
     for buffer in buffers:
         assert (buffer[:GUARD_BYTES] == 0xA5).all(), f"{kernel.name} wrote before its output"
         assert (buffer[-GUARD_BYTES:] == 0xA5).all(), f"{kernel.name} wrote past its output"

@@ -208,7 +208,8 @@ def _test_value(deployment: Deployment, host: HostTarget, data: Data, metric: st
 
 def shortage(deployment: Deployment, board: Board) -> str:
     """The missing bytes, before any build: of RAM exactly, of flash for the constants only. Empty if nothing is missing."""
-    ram, flash = fits(deployment.program, board), cost(deployment.program).memory.flash_bytes - board.flash_bytes
+    ram = fits(deployment.program, board)
+    flash = cost(deployment.program, core_of(board).features).memory.flash_bytes - board.flash_bytes
     missing = {"RAM": ram, "flash": flash if ram > 0 else 0}  # only flash is missing: the linker says how much, code included
     return _does_not_fit(board, {name: size for name, size in missing.items() if size > 0})
 
@@ -235,7 +236,7 @@ def _on_board(trace: Trace, deployment: Deployment, host: HostTarget, board: Boa
         accuracy=trace.accuracy,
         curve=trace.curve,
         remarks=(*trace.remarks, f"built by {firmware.toolchain}"),
-        memory_map=memory_map(deployment.program, source.memory),
+        memory_map=memory_map(source.program, source.memory),
     )
 
 

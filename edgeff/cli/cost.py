@@ -54,6 +54,7 @@ def command(
     `edgeff build` makes.
     """
     from edgeff.device.boards import load_board, load_boards
+    from edgeff.device.cores import core_of
     from edgeff.program.cost import cost
     from edgeff.report.layer_names import short_names
 
@@ -75,12 +76,13 @@ def command(
         keep_input=keep_input,
     )
     program = deployment.program
-    whole, alone = cost(program), cost(inference_only(program))
+    core_features = core_of(machines[0]).features if len(machines) == 1 else frozenset()
+    whole, alone = cost(program, core_features), cost(inference_only(program), core_features)
     layers = layer_costs(program)
     infer = {"macs": whole.macs("infer")} | _arena(alone.memory)
     learn = {"macs": whole.macs("learn") if rule else None} | _arena(whole.memory if rule else None)
     further = {name: {"macs": whole.macs(name)} for name in whole.lines if name not in ("infer", "learn")}
-    fit = [board_fit(deployment, machine, whole.memory) for machine in machines]
+    fit = [board_fit(deployment, machine) for machine in machines]
     if as_json:
         boards = {"boards": fit} if board == ALL else {"board": fit[0]} if fit else {}
         lines = {"lines": further} if further else {}
@@ -145,14 +147,18 @@ def layer_costs(program: Program) -> list[dict[str, Any]]:
     return [*entries.values()]
 
 
-def board_fit(deployment: Deployment, board: Board, memory: MemoryPlan) -> dict[str, Any]:
+def board_fit(deployment: Deployment, board: Board) -> dict[str, Any]:
     """Whether the program fits the board, how many bytes stay free (negative: are missing), and what to do if it does not.
 
     For flash only the constants are known before a build: the code is added to them.
     """
+    from edgeff.device.cores import core_of
     from edgeff.device.simulate import fits, require_fit
+    from edgeff.program.plan import flash_tensors
+    from edgeff.program.select import select
 
-    free, flash = -fits(deployment.program, board), board.flash_bytes - memory.flash_bytes
+    constants = flash_tensors(select(deployment.program, core_of(board).features))
+    free, flash = -fits(deployment.program, board), board.flash_bytes - sum(tensor.size_bytes for tensor in constants)
     record = {
         "name": board.name,
         "fits": free >= 0 and flash >= 0,

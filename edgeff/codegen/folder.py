@@ -38,12 +38,13 @@ RUNTIME_FOLDER = Path(__file__).parent / "runtime"
 class Source:
     """The written export: the folder, the C sources a build needs without the example, and the memory plan they follow.
 
-    ``guard_bytes`` is the static RAM beside the arena.
+    ``program`` is what was written, with the variants of its kernels; ``guard_bytes`` is the static RAM beside the arena.
     """
 
     folder: Path
     sources: tuple[Path, ...]
     memory: MemoryPlan
+    program: Program
     guard_bytes: int = 0
 
 
@@ -100,7 +101,7 @@ def write_c(
     else:
         _fill(folder, copied, written)
     sources = sorted(name for name in {*files, *runtime} if name.endswith(".c"))
-    return Source(folder, (*(folder / name for name in sources), folder / f"{stem}model.c"), memory, guard_bytes(chosen))
+    return Source(folder, (*(folder / name for name in sources), folder / f"{stem}model.c"), memory, chosen, guard_bytes(chosen))
 
 
 def _fill(folder: Path, copied: Mapping[str, Path], written: Mapping[str, str]) -> None:

@@ -434,9 +434,18 @@ void eff_trace(uint8_t *out)
         return f"{shape(self.program.tensors[call.inputs[0]])} -> {made}" if call.stage == "forward" and call.inputs[0] else made
 
     def _call(self, call: Call) -> str:
-        arguments = [self._argument(name) for name in (*call.outputs, *call.inputs)]
-        arguments += [self._number(call.attrs[p.name], p) for p in self.kernels[call.kernel].attrs]
-        return statement(call.function, arguments)
+        kernel = self.kernels[call.kernel]
+        written = sum(param.role == "output" for param in kernel.pointers)
+        outputs, scratch = call.outputs[:written], call.outputs[written:]  # a variant's scratch memory is its last parameter
+        pairs = zip(kernel.pointers, (*outputs, *call.inputs), strict=True)
+        arguments = [self._pointer(param, name) for param, name in pairs]
+        arguments += [self._number(call.attrs[p.name], p) for p in kernel.attrs]
+        return statement(call.function, [*arguments, *map(self._argument, scratch)])
+
+    def _pointer(self, param: Param, name: str) -> str:
+        """A tensor as the argument for ``param``, cast where a variant has packed it into another type."""
+        packed = name in self.constants and param.ctype in C_TYPES.values() and C_TYPES[self.program.tensors[name].dtype] != param.ctype
+        return f"(const {param.ctype} *){self._argument(name)}" if packed else self._argument(name)
 
     def _number(self, value: float | Parameters, param: Param) -> str:
         """A number as a literal, a record as the address of its constant."""

@@ -127,16 +127,16 @@ class Variant:
     """A faster form of a kernel with bit-identical results: the function ``<kernel>_<name>`` in the C file ``source`` beside the kernel's.
 
     ``needs`` are the features a core must have; ``accepts`` says whether a call's arguments meet its preconditions, given the data of its
-    constant inputs by name; ``pack`` rearranges those (parameter name -> array) if the form reads another layout; ``scratch_bytes``
-    is the memory that it takes as a last parameter ``void *scratch`` (0: no such parameter); ``overlap`` is its own rule if the order of
-    its reads and writes differs from the plain loop's. The first variant that fits is used.
+    constant inputs by name; ``pack`` rearranges those (parameter name -> array, None for NULL) if the form reads another layout;
+    ``scratch_bytes`` is the memory that it takes as a last parameter ``void *scratch`` (0: no such parameter); ``overlap`` is its own rule
+    if the order of its reads and writes differs from the plain loop's. The first variant that fits is used.
     """
 
     name: str
     source: str
     needs: frozenset[str] = frozenset()
     accepts: Callable[[Arguments, Mapping[str, Array]], bool] = lambda _arguments, _constants: True
-    pack: Callable[[Arguments, Mapping[str, Array]], Mapping[str, Array]] | None = None
+    pack: Callable[[Arguments, Mapping[str, Array]], Mapping[str, Array | None]] | None = None
     scratch_bytes: Callable[[Arguments], int] | None = None
     overlap: Overlap | None = None
 

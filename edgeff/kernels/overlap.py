@@ -21,17 +21,19 @@ from edgeff.ir import Array
 class Clearance:
     """Where an output may begin: at least ``below`` bytes below the start of the input, or at least ``above`` bytes above it.
 
-    A negative number allows it to begin on the other side of that start. None: on that side the two must not overlap.
+    A negative number allows it to begin on the other side of that start. None: on that side the two must not overlap. ``same``: it may
+    begin exactly where the input begins.
     """
 
     below: int | None = None
     above: int | None = None
+    same: bool = False
 
     def farther(self, other: Clearance) -> Clearance:
         """The clearance that satisfies both."""
         below = None if self.below is None or other.below is None else max(self.below, other.below)
         above = None if self.above is None or other.above is None else max(self.above, other.above)
-        return Clearance(below, above)
+        return Clearance(below, above, self.same and other.same)
 
 
 Overlap = Callable[[Mapping[str, Any]], Mapping[tuple[str, str], Clearance]]
@@ -86,6 +88,11 @@ def channel_by_channel(size: int) -> Overlap:
         return {("y", "x"): Clearance(below=0 if channels > 1 else -n * size)}
 
     return overlap
+
+
+def channel_planes(_: Mapping[str, Any]) -> Mapping[tuple[str, str], Clearance]:
+    """For a kernel of images with as many channels in as out that reads all of a channel before it writes any of it: in place."""
+    return {("y", "x"): Clearance(same=True)}
 
 
 def pixel_by_pixel(chunks: Callable[[Mapping[str, Any]], Iterable[Chunk]], size: int) -> Overlap:

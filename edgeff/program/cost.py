@@ -45,8 +45,7 @@ def layer_bytes(program: Program, layer: str, *roles: str) -> int:
     return sum(t.size_bytes for t in program.tensors.values() if t.layer == layer and t.role in roles)
 
 
-def cost(program: Program) -> ProgramCost:
-    """The cost of ``program``, exact."""
-    return ProgramCost(
-        {name: call_costs(program, line.calls) for name, line in program.lines.items()}, weight_bytes(program), plan(select(program))
-    )
+def cost(program: Program, features: frozenset[str] = frozenset()) -> ProgramCost:
+    """The cost of ``program``, exact, on a core that has ``features``; by default that of C for any core."""
+    lines = {name: call_costs(program, line.calls) for name, line in program.lines.items()}
+    return ProgramCost(lines, weight_bytes(program), plan(select(program, features)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from itertools import combinations, count, product
+from itertools import combinations, count, pairwise, product
 
 from edgeff import registry
 from edgeff.ir import Call, Program
@@ -109,15 +109,15 @@ def _allowed(
                     i, j = number[output], number[input_]
                     below = sizes[i] if clearance.below is None else min(aligned(clearance.below), sizes[i])
                     above = sizes[j] if clearance.above is None else min(aligned(clearance.above), sizes[j])
-                    allowed.setdefault(position, {})[i, j] = (-below, above)
+                    ranges = ((-below, 0), (0, above)) if clearance.same and -below < 0 < above else ((-below, above),)
+                    allowed.setdefault(position, {})[i, j] = ranges
     return allowed
 
 
 def _allow(over: list[dict[int, Forbidden]], i: int, j: int, forbidden: Forbidden) -> None:
     """Lets tensors i and j begin anywhere outside ``forbidden`` and the ranges that other calls forbid."""
-    known = over[i].get(j, forbidden)
-    low, high = min(known[0], forbidden[0]), max(known[1], forbidden[1])
-    over[i][j], over[j][i] = (low, high), (-high, -low)
+    over[i][j] = tuple(sorted({*over[i].get(j, ()), *forbidden}))
+    over[j][i] = tuple((-high, -low) for low, high in over[i][j])
 
 
 def _most_saved(pairs: Pairs, sizes: Sequence[int]) -> int:
@@ -127,19 +127,18 @@ def _most_saved(pairs: Pairs, sizes: Sequence[int]) -> int:
     members = sorted({i for pair in pairs for i in pair})
     renamed = {i: place for place, i in enumerate(members)}
     own = tuple(sizes[i] for i in members)
-    return sum(own) - _least_bytes(own, tuple((renamed[i], renamed[j], *forbidden) for (i, j), forbidden in sorted(pairs.items())))
+    return sum(own) - _least_bytes(own, tuple((renamed[i], renamed[j], forbidden) for (i, j), forbidden in sorted(pairs.items())))
 
 
 @lru_cache(maxsize=4096)
-def _least_bytes(sizes: tuple[int, ...], pairs: tuple[tuple[int, int, int, int], ...]) -> int:
-    """The lowest highest end of a few tensors, of which the pairs (i, j, low, high) may share bytes: every choice of sides is tried."""
-    rules = {(i, j): (-sizes[i], sizes[j]) for i, j in combinations(range(len(sizes)), 2)}
-    rules = {pair: rule for pair, rule in rules.items() if pair[::-1] not in {(i, j) for i, j, _, _ in pairs}}
-    rules |= {(i, j): (low, high) for i, j, low, high in pairs}
+def _least_bytes(sizes: tuple[int, ...], pairs: tuple[tuple[int, int, Forbidden], ...]) -> int:
+    """The lowest highest end of a few tensors, of which the pairs (i, j, ranges) may share bytes: every choice of sides is tried."""
+    rules: dict[tuple[int, int], Forbidden] = {(i, j): ((-sizes[i], sizes[j]),) for i, j in combinations(range(len(sizes)), 2)}
+    rules = {pair: rule for pair, rule in rules.items() if pair[::-1] not in {(i, j) for i, j, _ in pairs}}
+    rules |= {(i, j): ranges for i, j, ranges in pairs}
     least = sum(sizes)
-    for sides in product((False, True), repeat=len(rules)):
-        # (i, j, d): i begins at least d above j.
-        steps = [(i, j, high) if above else (j, i, -low) for above, ((i, j), (low, high)) in zip(sides, rules.items(), strict=True)]
+    for choice in product(*(_sides(i, j, ranges) for (i, j), ranges in rules.items())):
+        steps = [step for side in choice for step in side]
         starts = [0] * len(sizes)
         for _ in sizes:
             for i, j, distance in steps:
@@ -147,3 +146,9 @@ def _least_bytes(sizes: tuple[int, ...], pairs: tuple[tuple[int, int, int, int],
         if all(starts[i] >= starts[j] + distance for i, j, distance in steps):
             least = min(least, max(start + size for start, size in zip(starts, sizes, strict=True)))
     return least
+
+
+def _sides(i: int, j: int, ranges: Forbidden) -> list[list[tuple[int, int, int]]]:
+    """Where i may begin, below, between and above ``ranges``: each as steps (a, b, d), a begins at least d above b."""
+    between = [[(i, j, high), (j, i, -low)] for (_, high), (low, _) in pairwise(ranges)]
+    return [[(j, i, -ranges[0][0])], *between, [(i, j, ranges[-1][1])]]

@@ -18,8 +18,8 @@ PLACED_IN_CLIMBS = 100_000
 """Tensors placed in all climbs together: thousands of tensors have shorter ones."""
 STEP_UP = 0.02
 """How likely a step is that makes the plan worse."""
-Forbidden = tuple[int, int]
-"""(low, high): a tensor may not begin between another's offset + low and its offset + high, both excluded."""
+Forbidden = tuple[tuple[int, int], ...]
+"""Ranges (low, high): a tensor may not begin between another's offset + low and its offset + high, both excluded."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Problem:
         """The same with offsets counted from the top down to the tensors' ends."""
         sizes = self.sizes
         over = [
-            {j: (sizes[j] - sizes[i] - high, sizes[j] - sizes[i] - low) for j, (low, high) in row.items()}
+            {j: tuple((sizes[j] - sizes[i] - high, sizes[j] - sizes[i] - low) for low, high in ranges) for j, ranges in row.items()}
             for i, row in enumerate(self.over)
         ]
         return Problem(sizes, self.apart, over)
@@ -55,7 +55,7 @@ def first_fit(order: Iterable[int], problem: Problem) -> Placement:
     for i in order:
         size = sizes[i]
         taken = [(offsets[j] - size, offsets[j] + sizes[j]) for j in apart[i] if offsets[j] >= 0]
-        taken += [(offsets[j] + low, offsets[j] + high) for j, (low, high) in over[i].items() if offsets[j] >= 0]
+        taken += [(offsets[j] + low, offsets[j] + high) for j, ranges in over[i].items() if offsets[j] >= 0 for low, high in ranges]
         taken.sort()
         offset = 0
         for low, high in taken:

@@ -50,13 +50,22 @@ def _with(tensors: dict[str, Tensor], call: Call, kernel: Kernel, variant: Varia
         names = [param.name for param in kernel.pointers if param.role == "input"]
         for name, data in variant.pack(call.attrs, constants).items():
             place = names.index(name)
+            if data is None:
+                inputs[place] = ""
+                continue
             old = tensors[inputs[place]]
-            inputs[place] = f"{old.name}.{variant.name}"
-            tensors[inputs[place]] = replace(
-                old, name=inputs[place], data=np.ascontiguousarray(data), shape=data.shape, dtype=str(data.dtype)
-            )
+            packed = replace(old, data=np.ascontiguousarray(data), shape=data.shape, dtype=str(data.dtype))
+            inputs[place] = _constant(tensors, f"{old.name}.{variant.name}", packed)
     if variant.scratch_bytes is not None and (size := variant.scratch_bytes(call.attrs)):
-        scratch = Tensor(f"{call.outputs[0]}.scratch", (size,), "uint8", "activation", layer=call.layer)
+        scratch = Tensor(f"{call.outputs[0]}.scratch", (-(-size // 4),), "int32", "activation", layer=call.layer)
         tensors[scratch.name] = scratch
         outputs = (*outputs, scratch.name)
     return replace(call, variant=variant.name, inputs=tuple(inputs), outputs=outputs)
+
+
+def _constant(tensors: dict[str, Tensor], name: str, tensor: Tensor) -> str:
+    """The name under which ``tensor`` joins ``tensors``: ``name``, unless that is another constant's."""
+    while name in tensors and not np.array_equal(np.asarray(tensors[name].data), np.asarray(tensor.data)):
+        name += "+"
+    tensors[name] = replace(tensor, name=name)
+    return name

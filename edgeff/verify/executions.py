@@ -169,13 +169,14 @@ class Emulated:
         self, program: Program, board: Board, toolchain: str | None = None, *, target: str | None = None, traced: bool = False
     ) -> None:
         try:
+            from edgeff.device.cores import core_of
             from edgeff.device.firmware import ARENA_SYMBOL, build
             from edgeff.device.mailbox import load_target
             from edgeff.device.toolchains import choose
         except ImportError as error:
             raise MissingTool(f"{error.name} is not installed", next_step="pip install unicorn capstone pyelftools") from None
         with tempfile.TemporaryDirectory(prefix="edgeff-verify-") as folder:
-            source = write_c(program, Path(folder) / "c")
+            source = write_c(program, Path(folder) / "c", features=core_of(board).features)
             firmware = build(source.folder, board, Path(folder) / "project", choose(board, toolchain))
         self._target = load_target(firmware, name=target, time_limit_s=TIME_LIMIT_S)
         self._program, self._memory, self._arena = program, source.memory, ARENA_SYMBOL

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
 
-from edgeff.kernels import kernel
+from edgeff.ir import Array
+from edgeff.kernels import Arguments, Variant, kernel
 from edgeff.kernels.activation import activate
 from edgeff.kernels.arithmetic import requantise
 from edgeff.kernels.overlap import element_by_element
@@ -23,7 +25,18 @@ def eff_add_f32(y: OutF32, a: VectorF32, c: VectorF32, n: Size, relu: Relu) -> N
     y[:] = activate(a + c, relu)
 
 
-@kernel(overlap=element_by_element("a", "c", written=1, read=1))
+def _one_side_halved(arguments: Arguments, _: Mapping[str, Array]) -> bool:
+    """Whether one side's factor is one half, and all factors are those that fast requantisation takes."""
+    sides, total = arguments["sides"], arguments["total"]
+    factors = [(sides.a_multiplier, sides.a_shift), (sides.c_multiplier, sides.c_shift)]
+    normal = all(multiplier >= 1 << 30 and -30 <= shift <= 0 for multiplier, shift in factors)
+    return (1 << 30, 0) in factors and normal and total.multiplier >= 1 << 30 and -31 <= total.shift <= -2
+
+
+DSP = Variant("dsp", "dsp.c", needs=frozenset({"dsp"}), accepts=_one_side_halved)
+
+
+@kernel(variants=(DSP,), overlap=element_by_element("a", "c", written=1, read=1))
 def eff_add_i8(y: OutI8, a: VectorI8, c: VectorI8, n: Size, sides: Sides, total: Rescale) -> None:
     """TFLite's int8 ADD: both sides times 2**20 and rescaled by a factor <= 1/2, added, rescaled to the output."""
     left = requantise((a.astype(np.int64) - sides.a_zero) << ADD_BITS, sides.a_multiplier, sides.a_shift)

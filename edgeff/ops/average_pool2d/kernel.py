@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import numpy as np
 
-from edgeff.kernels import kernel
+from edgeff.kernels import Variant, kernel
 from edgeff.kernels.activation import activate
-from edgeff.kernels.overlap import pixel_by_pixel, single_channels
+from edgeff.kernels.overlap import Chunk, pixel_by_pixel, runs, single_channels
 from edgeff.kernels.records import Range, Relu, Window, Zero
 from edgeff.kernels.tensors import (
     DeltaImageF32,
@@ -37,7 +38,21 @@ def eff_average_pool2d_f32(y: OutImageF32, x: ImageF32, window: Window, relu: Re
     y[:] = activate(sums / inside.sum(axis=(3, 4)).astype(np.float32), relu).reshape(-1)
 
 
-@kernel(overlap=pixel_by_pixel(single_channels, size=1))
+def _fours(attrs: Mapping[str, Any]) -> list[Chunk]:
+    """Four channels at a time, then one by one, each from itself."""
+    return [(first, end, first, end) for first, end in runs(int(attrs["in_c"]), 4)]
+
+
+DSP = Variant(
+    "dsp",
+    "dsp.c",
+    needs=frozenset({"dsp"}),
+    accepts=lambda arguments, _: bool(arguments["window"].k_w <= 255),
+    overlap=pixel_by_pixel(_fours, size=1),
+)
+
+
+@kernel(variants=(DSP,), overlap=pixel_by_pixel(single_channels, size=1))
 def eff_average_pool2d_i8(y: OutImageI8, x: ImageI8, window: Window, y_min: Zero, y_max: Zero) -> None:
     """int8: the sum divided by the count, rounded half away from zero (TFLite); one scale and zero point for both."""
     sums = windows(x.astype(np.int64), window).sum(axis=(3, 4))

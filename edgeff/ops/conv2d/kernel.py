@@ -12,6 +12,7 @@ from edgeff.kernels import Arguments, In, Out, Variant, kernel
 from edgeff.kernels.activation import activate
 from edgeff.kernels.arithmetic import requantise, saturate16, shift_round_up
 from edgeff.kernels.overlap import Chunk, pixel_by_pixel, pixel_by_pixel_back, runs
+from edgeff.kernels.packing import pack_pairs, packable
 from edgeff.kernels.records import Flag, OutputI8, Range, Relu, Requant, Size, Step, Window
 from edgeff.kernels.tensors import (
     ChannelBiasF32,
@@ -62,6 +63,11 @@ def _filters_i8(attrs: Mapping[str, Any]) -> list[Chunk]:
     return [(first, min(first + 4, out_c), 0, int(attrs["in_c"])) for first in range(0, out_c, 4)]
 
 
+def _whole_pixels(attrs: Mapping[str, Any]) -> list[Chunk]:
+    """All filters of a pixel after all its channels were read."""
+    return [(0, int(attrs["out_c"]), 0, int(attrs["in_c"]))]
+
+
 def _back(attrs: Mapping[str, Any]) -> list[Chunk]:
     """A gradient: group by group four channels at a time, then one by one; each reads its group's deltas."""
     return [
@@ -79,7 +85,30 @@ VARIANTS_F32 = (
     Variant("x4", "x4.c", accepts=_one_group, overlap=pixel_by_pixel(_fours, size=4)),
     Variant("grouped_x4", "grouped_x4.c", overlap=pixel_by_pixel(_fours, size=4)),
 )
+
+
+def _packable(arguments: Arguments, constants: Mapping[str, Array]) -> bool:
+    window = arguments["window"]
+    return bool(window.groups == 1 and window.out_c % 2 == 0) and packable(constants, window.out_c)
+
+
+def _column_bytes(arguments: Arguments) -> int:
+    """Four expanded columns and one as bytes, each filled up to a multiple of eight taps."""
+    window = arguments["window"]
+    return 9 * (-(-window.k_h * window.k_w * window.in_c // 8) * 8)
+
+
+PACKED = Variant(
+    "packed",
+    "packed.c",
+    needs=frozenset({"dsp"}),
+    accepts=_packable,
+    pack=pack_pairs,
+    scratch_bytes=_column_bytes,
+    overlap=pixel_by_pixel(_whole_pixels, size=1),
+)
 VARIANTS_I8 = (
+    PACKED,
     Variant("dsp", "dsp.c", needs=frozenset({"dsp"}), accepts=_one_group, overlap=pixel_by_pixel(_filters_i8, size=1)),
     Variant("x4", "x4.c", accepts=_one_group, overlap=pixel_by_pixel(_filters_i8, size=1)),
     Variant("grouped_x4", "grouped_x4.c", overlap=pixel_by_pixel(_fours, size=1)),

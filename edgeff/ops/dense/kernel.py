@@ -7,10 +7,11 @@ from typing import Annotated
 import numpy as np
 
 from edgeff.ir import Array
-from edgeff.kernels import In, Out, Variant, kernel
+from edgeff.kernels import Arguments, In, Out, Variant, kernel
 from edgeff.kernels.activation import activate
 from edgeff.kernels.arithmetic import requantise, saturate16, shift_round_up
-from edgeff.kernels.overlap import row_by_row
+from edgeff.kernels.overlap import after_every_read, row_by_row
+from edgeff.kernels.packing import pack_quads, packable
 from edgeff.kernels.records import Flag, Matrix, OutputI8, Range, Relu, Requant, Size, Step
 from edgeff.kernels.tensors import InPlaceF32, PreShift, Rate, StepCount, VectorF32, VectorI16
 from edgeff.kernels.updates import BIAS_LIMIT, FRACTION_I8, FRACTION_I16, GAIN_I8, GAIN_I16, gain_of, rate_of, rounding_of
@@ -35,6 +36,20 @@ def _x4(size: int) -> Variant:
     return Variant("x4", "x4.c", overlap=row_by_row(lanes=4, size=size))
 
 
+def _expanded_bytes(arguments: Arguments) -> int:
+    """The input as halfwords, filled up to a multiple of eight."""
+    return -(-int(arguments["size"].n_in) // 8) * 16
+
+
+PACKED = Variant(
+    "packed",
+    "packed.c",
+    needs=frozenset({"dsp"}),
+    accepts=lambda arguments, constants: packable(constants, arguments["size"].n_out),
+    pack=pack_quads,
+    scratch_bytes=_expanded_bytes,
+    overlap=after_every_read("y", "x", "n_in", read=1),
+)
 DSP = Variant("dsp", "dsp.c", needs=frozenset({"dsp"}), overlap=row_by_row(lanes=4, size=1))
 
 
@@ -55,7 +70,7 @@ def eff_dense_f32(
     y[:] = activate(sums, relu)
 
 
-@kernel(macs="n_out * n_in", variants=(DSP, _x4(1)), overlap=row_by_row(lanes=1, size=1))
+@kernel(macs="n_out * n_in", variants=(PACKED, DSP, _x4(1)), overlap=row_by_row(lanes=1, size=1))
 def eff_dense_i8(
     y: Annotated[Array, Out("int8_t", "n_out")],
     x: InputI8,

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import numpy as np
 
 from edgeff.ir import Array
-from edgeff.kernels import In, Out, kernel
+from edgeff.kernels import Arguments, In, Out, Variant, kernel
 from edgeff.kernels.activation import activate
 from edgeff.kernels.arithmetic import requantise, saturate16
-from edgeff.kernels.overlap import Chunk, pixel_by_pixel, pixel_by_pixel_back, runs
+from edgeff.kernels.overlap import Chunk, channel_planes, pixel_by_pixel, pixel_by_pixel_back, runs
+from edgeff.kernels.packing import pack_columns, shifts_allow
 from edgeff.kernels.records import Flag, OutputI8, Relu, Requant, Step, Window
 from edgeff.kernels.tensors import (
     ChannelBiasF32,
@@ -52,6 +53,30 @@ def _back(attrs: Mapping[str, Any]) -> list[Chunk]:
     return [(first, end, first * depth, end * depth) for first, end in runs(channels, 4 if depth == 1 else 1)]
 
 
+def _planar(arguments: Arguments, constants: Mapping[str, Array]) -> bool:
+    window = arguments["window"]
+    square = window.k_h == window.k_w == 3 and window.stride_h == window.stride_w <= 2
+    return bool(square and window.in_c == window.out_c and "w" in constants) and shifts_allow(constants)
+
+
+def _plane_bytes(arguments: Arguments) -> int:
+    """One channel with the rows and columns around the image that windows reach, in pairs of halfwords."""
+    window = arguments["window"]
+    pairs = (window.out_h + 1) // 2 + 1 if window.stride_h == 1 else window.out_h + 1
+    return 4 * pairs * ((window.out_w - 1) * window.stride_w + 3)
+
+
+PLANE = Variant(
+    "plane",
+    "plane.c",
+    needs=frozenset({"dsp"}),
+    accepts=_planar,
+    pack=pack_columns,
+    scratch_bytes=_plane_bytes,
+    overlap=channel_planes,
+)
+
+
 @kernel(macs=WINDOW_MACS, overlap=pixel_by_pixel(_channels, size=4))
 def eff_depthwise_conv2d_f32(y: OutImageF32, x: ImageF32, w: WeightsF32, b: ChannelBiasF32, window: Window, relu: Relu) -> None:
     """float32: x (in_h, in_w, in_c), w (k_h, k_w, in_c * depth), b (in_c * depth,) -> y (out_h, out_w, in_c * depth), in index order."""
@@ -67,7 +92,7 @@ def eff_depthwise_conv2d_f32(y: OutImageF32, x: ImageF32, w: WeightsF32, b: Chan
     y[:] = activate(sums, relu).reshape(-1)
 
 
-@kernel(macs=WINDOW_MACS, overlap=pixel_by_pixel(_channels, size=1))
+@kernel(macs=WINDOW_MACS, variants=(PLANE,), overlap=pixel_by_pixel(_channels, size=1))
 def eff_depthwise_conv2d_i8(
     y: OutImageI8,
     x: ImageI8,

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two packed filters by four pixels by two taps in twelve instructions. One group only. */
+#include "edgeff.h"
+#include "eff_windows.h"
+#include "eff_packed.h"
+
+#if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP
+
+/* In assembly, because eight sums need every register: both compilers spill, and need a third more instructions (docs/adr/0037).
+ * r0 x, r1 w, r4 to r7 A of the four pixels, r8 to r11 T, r12 the row's weights, lr the packed ones; the frame holds the block
+ * (its address at 20), x, its end, y, pairs and y_zero. */
+/* clang-format off */
+#define EFF_FOUR_PIXELS \
+    "ldr lr, [r1], #4\n ldrd r2, r3, [r0], #8\n sxtb16 r12, lr\n smlad r4, r2, r12, r4\n smlad r5, r3, r12, r5\n" \
+    "smlad r8, r2, lr, r8\n smlad r9, r3, lr, r9\n ldrd r2, r3, [r0], #8\n smlad r6, r2, r12, r6\n smlad r7, r3, r12, r7\n" \
+    "smlad r10, r2, lr, r10\n smlad r11, r3, lr, r11\n"
+#define EFF_REQUANTISE(v) \
+    "smmlar " v ", " v ", r2, " v "\n add " v ", " v ", " v ", asr #31\n smmlar " v ", " v ", r3, r12\n ssat " v ", #8, " v "\n"
+#define EFF_STORE(first, second, step) "strb " first ", [r0]\n strb " second ", [r0, #1]\n ldr r12, [r2, #" step "]\n add r0, r12\n"
+__asm__(
+    ".syntax unified\n .section .text.eff_packed_columns,\"ax\",%progbits\n .balign 4\n .global eff_packed_columns\n .thumb_func\n"
+    ".type eff_packed_columns, %function\n eff_packed_columns:\n"
+    "push {r4-r11, lr}\n sub sp, #28\n ldmia r2, {r3, r4, r5, r6}\n"
+    "str r3, [sp]\n str r4, [sp, #4]\n str r0, [sp, #8]\n str r5, [sp, #12]\n str r6, [sp, #16]\n str r2, [sp, #20]\n"
+    "1: ldr r0, [sp]\n ldr r4, [r1], #4\n mov r5, r4\n mov r6, r4\n mov r7, r4\n mov r8, r4\n mov r9, r4\n mov r10, r4\n mov r11, r4\n"
+    "2:\n" EFF_FOUR_PIXELS EFF_FOUR_PIXELS EFF_FOUR_PIXELS EFF_FOUR_PIXELS
+    "ldr r12, [sp, #4]\n cmp r0, r12\n bne 2b\n"
+    "ldr lr, [r1], #4\n ldr r12, [sp, #16]\n sub r8, r8, r4\n sub r9, r9, r5\n sub r10, r10, r6\n sub r11, r11, r7\n"
+    "ldrd r2, r3, [r1], #8\n"
+    "add r8, lr, r8, asr #8\n add r9, lr, r9, asr #8\n add r10, lr, r10, asr #8\n add r11, lr, r11, asr #8\n"
+    EFF_REQUANTISE("r4") EFF_REQUANTISE("r5") EFF_REQUANTISE("r6") EFF_REQUANTISE("r7")
+    "ldrd r2, r3, [r1], #8\n"
+    EFF_REQUANTISE("r8") EFF_REQUANTISE("r9") EFF_REQUANTISE("r10") EFF_REQUANTISE("r11")
+    "ldr r0, [sp, #8]\n ldr r2, [sp, #20]\n adds r3, r0, #2\n str r3, [sp, #8]\n"
+    EFF_STORE("r4", "r8", "16") EFF_STORE("r5", "r9", "20") EFF_STORE("r6", "r10", "24")
+    "strb r7, [r0]\n strb r11, [r0, #1]\n ldr r3, [sp, #12]\n subs r3, #1\n str r3, [sp, #12]\n bne 1b\n"
+    "add sp, #28\n pop {r4-r11, pc}\n"
+    ".size eff_packed_columns, . - eff_packed_columns\n .text\n");
+/* clang-format on */
+
+#else
+
+void eff_packed_columns(int8_t *y, const uint32_t *w, const eff_packed_block *block)
+{
+    for (int32_t pairs = block->pairs; pairs > 0; --pairs, y += 2) {
+        int32_t even[4];
+        uint32_t whole[4];
+        for (int32_t column = 0; column < 4; ++column) {
+            even[column] = (int32_t)w[0];
+            whole[column] = w[0];
+        }
+        ++w;
+        for (const uint32_t *x = block->x; x != block->x_end; ++w) {
+            for (int32_t column = 0; column < 4; ++column, ++x) {
+                even[column] = eff_dot_halves(eff_even_bytes(*w), *x, even[column]);
+                whole[column] += (uint32_t)eff_dot_halves(*w, *x, 0);
+            }
+        }
+        int8_t *to = y;
+        for (int32_t column = 0; column < 4; ++column) {
+            const int32_t odd = ((int32_t)(whole[column] - (uint32_t)even[column]) >> 8) + (int32_t)w[0];
+            to[0] = (int8_t)eff_requantise_i8(even[column], (int32_t)w[1], (int32_t)w[2], block->y_zero);
+            to[1] = (int8_t)eff_requantise_i8(odd, (int32_t)w[3], (int32_t)w[4], block->y_zero);
+            to += column < 3 ? block->steps[column] : 0;
+        }
+        w += 5;
+    }
+}
+
+#endif
+
+/* The window of one pixel as a row of `taps` bytes, filled up with the zero point where it leaves the image. */
+static void eff_gather(int8_t *to, const int8_t *x, const eff_window *window, int32_t top, int32_t left, int32_t taps, int32_t x_zero)
+{
+    const int32_t row = window->k_w * window->in_c;
+    const int32_t kx0 = eff_first_tap(left), kx1 = eff_last_tap(left, window->k_w, window->in_w);
+    const int32_t first = kx0 * window->in_c, last = kx1 * window->in_c;
+    const int8_t *from = x + (top * window->in_w + left) * window->in_c;
+    int8_t *const end = to + taps;
+    for (int32_t ky = 0; ky < window->k_h; ++ky, from += window->in_w * window->in_c) {
+        const int32_t inside = top + ky >= 0 && top + ky < window->in_h;
+        int32_t i = 0;
+        for (; i < (inside ? first : row); ++i) {
+            *to++ = (int8_t)x_zero;
+        }
+        for (; i + 4 <= last; i += 4, to += 4) {
+            eff_store_bytes(to, eff_load_bytes(from + i));
+        }
+        for (; i < last; ++i) {
+            *to++ = from[i];
+        }
+        for (; i < row; ++i) {
+            *to++ = (int8_t)x_zero;
+        }
+    }
+    while (to != end) {
+        *to++ = 0;
+    }
+}
+
+/* n bytes, a multiple of 4, of each of four windows `across` bytes apart. */
+static void eff_expand_4(uint32_t *to, const int8_t *from, int32_t across, int32_t n)
+{
+    const int8_t *p1 = from + across, *p2 = p1 + across, *p3 = p2 + across;
+    for (; n > 0; n -= 4, from += 4, p1 += 4, p2 += 4, p3 += 4, to += 8) {
+        const uint32_t x0 = eff_load_bytes(from), x1 = eff_load_bytes(p1), x2 = eff_load_bytes(p2), x3 = eff_load_bytes(p3);
+        to[0] = eff_even_bytes(x0), to[1] = eff_even_bytes(x1), to[2] = eff_even_bytes(x2), to[3] = eff_even_bytes(x3);
+        to[4] = eff_odd_bytes(x0), to[5] = eff_odd_bytes(x1), to[6] = eff_odd_bytes(x2), to[7] = eff_odd_bytes(x3);
+    }
+}
+
+/* `w` holds the packed filters with their biases and factors; b, multiplier and shift are NULL. Pixels go four at a time, in the order
+ * of the plain loop; each four are read before any of them is written. */
+void eff_conv2d_i8_packed(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b, const int32_t *multiplier,
+                          const int32_t *shift, const eff_window *window, const eff_output_i8 *output, void *scratch)
+{
+    eff_window of = *window;
+    const int32_t pixels = of.out_h * of.out_w, backwards = eff_backwards(y, x), direction = backwards ? -1 : 1;
+    if (of.k_h * of.k_w * of.stride_h * of.stride_w == 1 && of.in_h * of.in_w == pixels) { /* one row of pixels */
+        of.in_h = of.out_h = 1;
+        of.in_w = of.out_w = pixels;
+    }
+    const int32_t out_w = of.out_w, out_c = of.out_c, row = of.k_w * of.in_c, filled = of.k_h * row, taps = (filled + 7) / 8 * 8;
+    const int32_t line = of.in_w * of.in_c, step = direction * out_c, across = direction * of.stride_w * of.in_c;
+    const int32_t last_top = of.in_h - of.k_h, last_left = of.in_w - of.k_w, by_words = row % 4 == 0;
+    uint32_t *xs = scratch;
+    int8_t *column = (int8_t *)(xs + 2 * taps);
+    eff_packed_block block = {xs, xs + 2 * taps, out_c / 2, output->y_zero, {step, step, step}};
+    int32_t oy = backwards ? of.out_h - 1 : 0, ox = backwards ? out_w - 1 : 0;
+    for (int32_t i = 2 * filled; by_words && i < 2 * taps; ++i) {
+        xs[i] = 0;
+    }
+    (void)b, (void)multiplier, (void)shift;
+    for (int32_t rest = pixels; rest > 0; rest -= 4) {
+        const int32_t count = rest < 4 ? rest : 4;
+        const int32_t end = ox + 3 * direction, top = oy * of.stride_h - of.pad_h, left = ox * of.stride_w - of.pad_w;
+        const int32_t last = left + 3 * direction * of.stride_w, low = backwards ? last : left, high = backwards ? left : last;
+        int8_t *to = y + (oy * out_w + ox) * out_c;
+        if (by_words && count == 4 && end >= 0 && end < out_w && top >= 0 && top <= last_top && low >= 0 && high <= last_left) {
+            const int8_t *from = x + top * line + left * of.in_c;
+            uint32_t *part = xs;
+            for (int32_t ky = 0; ky < of.k_h; ++ky, from += line, part += 2 * row) {
+                eff_expand_4(part, from, across, row);
+            }
+            ox += 4 * direction;
+            if (ox < 0 || ox == out_w) {
+                ox = backwards ? out_w - 1 : 0;
+                oy += direction;
+            }
+        } else {
+            for (int32_t i = 0; i < 4; ++i) {
+                if (i < count) {
+                    eff_gather(column, x, &of, oy * of.stride_h - of.pad_h, ox * of.stride_w - of.pad_w, taps, output->x_zero);
+                    ox += direction;
+                    if (ox < 0 || ox == out_w) {
+                        ox = backwards ? out_w - 1 : 0;
+                        oy += direction;
+                    }
+                } else { /* the last pixel again, to where it is */
+                    block.steps[i - 1] = 0;
+                }
+                eff_expand(xs + i, 4, column, taps);
+            }
+        }
+        eff_packed_columns(to, (const uint32_t *)(const void *)w, &block);
+        if (output->y_min > -128 || output->y_max < 127) {
+            for (int32_t i = 0; i < count; ++i) {
+                eff_limit_i8(to + i * step, out_c, output->y_min, output->y_max);
+            }
+        }
+    }
+}
