@@ -366,6 +366,13 @@ def test_int8_convolutions_learn_more_than_their_control() -> None:
     assert after > control + 0.02
 
 
+def test_int8_back_propagation_goes_on_learning_with_the_default_rate() -> None:
+    """Ten epochs: where saturated activations pass a gradient, it ends near chance (docs/adr/0038)."""
+    data, network = registry.tasks["digits"].load(0), initialised(plain_structure(), 0)
+    deployment = deploy(network, data.x_train.reshape(-1, 8, 8, 1), rule="bp", numeric="int8")
+    assert learn_on_host(HostTarget(deployment.program), deployment, data, 10, 0, points=1).after > 0.92
+
+
 @pytest.mark.slow
 def test_learning_through_convolutions_against_frozen_filters_over_three_seeds() -> None:
     """Back-propagation and DFA beat random filters; in float32 PEPITA is only held to be as good as they are (docs/adr/0008)."""

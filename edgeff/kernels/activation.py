@@ -86,6 +86,14 @@ def find_clamp(low: float, high: float) -> ActivationFunction | None:
     return next((known for known in ACTIVATIONS.values() if (known.low, known.high) == (low, high)), None)
 
 
+def opens_i8(h: Array, zero: int) -> Array:
+    """Where ReLU lets a gradient through its int8 output h: above its zero point and not saturated (docs/adr/0038).
+
+    A saturated activation does not follow its weights, so an error that asks for more of it would move them on for ever.
+    """
+    return np.asarray((h > zero) & (h < 127))
+
+
 def activate(values: Array, code: int) -> Array:
     """The function with this ``code`` on float32 values, bit for bit as ``eff_activate_f32``: a NaN becomes ``low``."""
     function = next(known for known in ACTIVATIONS.values() if known.code == code)

@@ -51,6 +51,9 @@ typedef char eff_assert_binary32[sizeof(float) == 4 ? 1 : -1];
 
 static inline int32_t eff_clamp(int32_t v, int32_t lo, int32_t hi) { return v < lo ? lo : v > hi ? hi : v; }
 
+/* Whether ReLU lets a gradient through an int8 output: above its zero point, and not saturated, where a step would go on for ever. */
+static inline int32_t eff_opens_i8(int32_t h, int32_t zero) { return h > zero && h < INT8_MAX; }
+
 static inline int16_t eff_saturate_i16(int32_t v) { return (int16_t)eff_clamp(v, -32767, 32767); }
 
 /* v + zero within low..high, which lie in -128..127: no sum can overflow. */

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from edgeff.ir import Array, Layer, Network
+from edgeff.ir import Array, Headroom, Layer, Network, Numeric
 from edgeff.ops import kind
 from edgeff.ops.add import sum_of
 from edgeff.ops.backward import walk_back
@@ -34,6 +35,12 @@ class BackPropagation(Rule):
 
     def learns(self, network: Network, *, head: bool = True, settings: Any = None) -> tuple[Layer, ...]:
         return backward_settings(settings).learning(network)
+
+    def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
+        """In int8 through convolutions: more room for logits, whose saturation stops learning (docs/adr/0038)."""
+        room = super().headroom(network, settings, numeric)
+        windowed = any(isinstance(layer.op, Convolution) for layer in network)
+        return replace(room, output=16.0) if numeric == "int8" and windowed else room
 
     def carriers(self, run: Run, layer: Layer) -> Mapping[str, Array]:
         """The parameters that carry an error down through the layer: here its own."""

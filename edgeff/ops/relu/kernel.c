@@ -21,7 +21,7 @@ void eff_relu_gate_f32(float *d, const float *h, int32_t n)
 void eff_relu_gate_i8(int16_t *d, const int8_t *h, int32_t n, int32_t h_zero)
 {
     for (int32_t k = 0; k < n; ++k) {
-        if (h[k] <= h_zero) {
+        if (!eff_opens_i8(h[k], h_zero)) {
             d[k] = 0;
         }
     }
@@ -30,7 +30,7 @@ void eff_relu_gate_i8(int16_t *d, const int8_t *h, int32_t n, int32_t h_zero)
 void eff_relu_gate_i16(int16_t *d, const int16_t *h, int32_t n)
 {
     for (int32_t k = 0; k < n; ++k) {
-        if (h[k] <= 0) {
+        if (h[k] <= 0 || h[k] == INT16_MAX) {
             d[k] = 0;
         }
     }

@@ -17,10 +17,10 @@ def eff_relu_gate_f32(d: Operand, h: Operand, n: int) -> Operand:
 
 
 def eff_relu_gate_i8(d: Operand, h: Operand, n: int, h_zero: int) -> Operand:
-    """d = 0 where h is not above its zero point."""
-    return d.where(h > h_zero, 0)
+    """d = 0 where h is not above its zero point, or saturated."""
+    return d.where(h > h_zero, 0).where(h < 127, 0)
 
 
 def eff_relu_gate_i16(d: Operand, h: Operand, n: int) -> Operand:
-    """d = 0 where h <= 0."""
-    return d.where(h > 0, 0)
+    """d = 0 where h <= 0, or saturated."""
+    return d.where(h > 0, 0).where(h < 32767, 0)

@@ -39,7 +39,7 @@ void eff_mask_i8(int8_t *mask, const int8_t *y, int32_t n, int32_t zero)
     for (int32_t i = 0; i < n; i += 8) {
         uint32_t bits = 0;
         for (int32_t k = 0; k < 8 && i + k < n; ++k) {
-            bits |= (uint32_t)(y[i + k] > zero) << k;
+            bits |= (uint32_t)eff_opens_i8(y[i + k], zero) << k;
         }
         mask[i >> 3] = (int8_t)(bits < 128 ? (int32_t)bits : (int32_t)bits - 256);
     }
@@ -200,7 +200,7 @@ static int32_t eff_pair_delta_i8(int16_t *e, const int8_t *h, const eff_pair_par
         for (int32_t ix = 0; ix < second->in_w; ++ix, ++e, ++h) {
             const int32_t ox0 = (ix + second->pad_w) / second->stride_w, kx0 = ix + second->pad_w - ox0 * second->stride_w;
             *e = 0;
-            if (p->hidden->gated && *h <= p->stage->y_zero) {
+            if (p->hidden->gated && !eff_opens_i8(*h, p->stage->y_zero)) {
                 continue;
             }
             int64_t s = 0;
@@ -319,7 +319,7 @@ static int32_t eff_pair_input_i8(int16_t *d, const int16_t *e, const int8_t *x, 
                     s += ox < first->out_w ? (int32_t)e[oy * first->out_w + ox] * p->w[(ky * first->k_w + kx) * channels + c] : 0;
                 }
             }
-            const int32_t open = !through->d_gated || x[iy * first->in_w + ix] > p->a_zero;
+            const int32_t open = !through->d_gated || eff_opens_i8(x[iy * first->in_w + ix], p->a_zero);
             *d = open ? eff_gradient_i16(s, 0, through->d_multiplier, through->d_shift) : 0;
             total += *d;
         }
@@ -414,7 +414,7 @@ static void eff_separable_row_i8(const eff_separable *p, int32_t oy)
             const int32_t made = eff_to_i8(eff_requantise(s, out_stage->multiplier, out_stage->shift), out_stage->y_zero,
                                            out_stage->y_min, out_stage->y_max);
             total[o] += made;
-            if (made > out_stage->y_zero) {
+            if (eff_opens_i8(made, out_stage->y_zero)) {
                 const uint32_t bits = (uint32_t)(uint8_t)p->mask[at >> 3] | (UINT32_C(1) << (at & 7));
                 p->mask[at >> 3] = (int8_t)(bits < 128 ? (int32_t)bits : (int32_t)bits - 256);
             }

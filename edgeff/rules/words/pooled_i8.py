@@ -14,6 +14,7 @@ import numpy as np
 
 from edgeff.ir import Array
 from edgeff.kernels import In, Out, kernel
+from edgeff.kernels.activation import opens_i8
 from edgeff.kernels.arithmetic import requantise, saturate16, shift_round_up
 from edgeff.kernels.records import Count, Flag, Matrix, Multiplier, Range, Record, Requant, Shift, Size, Step, Window, Zero
 from edgeff.kernels.tensors import ImageI8, PreShift, Rate, StepCount
@@ -154,8 +155,8 @@ def _delta(g: Array, mask: Array, shape: tuple[int, int, int], grid: PoolGrid) -
 
 @kernel()
 def eff_mask_i8(mask: Annotated[Array, Out("int8_t", "(n + 7) // 8")], y: Annotated[Array, In("int8_t", "n")], n: Size, zero: Zero) -> None:
-    """Bit i, counted from the lowest of each byte, says whether y[i] is above ``zero``."""
-    mask[:] = np.packbits(y > zero, bitorder="little").view(np.int8)
+    """Bit i, counted from the lowest of each byte, says whether y[i] is above ``zero`` and not saturated."""
+    mask[:] = np.packbits(opens_i8(y, zero), bitorder="little").view(np.int8)
 
 
 @kernel()
@@ -247,7 +248,7 @@ def _hidden(
     delta = _delta(g, mask, (pair.out_h, pair.out_w, pair.out_c), grid)
     e = requantise(shift_round_up(_input_sums(delta, v, pair.second), hidden.pre_shift), hidden.e_multiplier, hidden.e_shift)
     e = saturate16(e).reshape(-1, pair.mid_c).astype(np.int16)
-    return h, np.where(h > stage.y_zero, e, np.int16(0)) if hidden.gated else e, delta
+    return h, np.where(opens_i8(h, stage.y_zero), e, np.int16(0)) if hidden.gated else e, delta
 
 
 @kernel(macs=PAIR_MACS)
@@ -350,7 +351,7 @@ def eff_pooled_stem_update_i8(
     maps = _hidden(w, b, v, mask, g, a, pair, grid, stage, hidden, w_how.a_zero)
     sums = _input_sums(maps[1], w, pair.first, depthwise=True)
     below = saturate16(requantise(sums.reshape(-1), through.d_multiplier, through.d_shift)).astype(np.int16)
-    below = np.where(a > w_how.a_zero, below, np.int16(0)) if through.d_gated else below
+    below = np.where(opens_i8(a, w_how.a_zero), below, np.int16(0)) if through.d_gated else below
     _change_pair(w, w_low, b, v, v_low, h, e, a, rate, step, pair, stage, w_how, v_how, b_how, fine, maps)
     _change(u, u_low, _filter_sums(below, image.astype(np.int64) - u_how.a_zero, stem.window(pair)), rate, step, u_how, fine)
     channels = below.reshape(-1, pair.in_c)
@@ -375,7 +376,7 @@ def eff_pooled_separable_i8(
     out_stage: Stage,
     a_zero: Zero,
 ) -> None:
-    """A depthwise convolution over a and a pointwise one, whose output is not kept: its averages y, and the mask of what is above zero.
+    """A depthwise convolution over a and a pointwise one, whose output is not kept: its averages y, and the mask of ReLU's gate.
 
     Averages as ``eff_average_pool2d_i8`` makes them; sums are the windows' sums, row the last pixel between the two convolutions.
     """

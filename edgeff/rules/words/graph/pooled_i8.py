@@ -16,6 +16,11 @@ from edgeff.rules.words.pooled_i8 import LOW_BITS, Hidden, Stage, Stem, Through,
 Two = tuple[Operand, Operand]
 
 
+def _opened(d: Operand, h: Operand, zero: int) -> Operand:
+    """d where the output h of ReLU is above zero and not saturated, else 0."""
+    return d.where(h > zero, 0).where(h < 127, 0)
+
+
 def _fine(w: Operand, low: Operand, change: Operand) -> Two:
     """The weights and their lower parts less ``change`` in steps of 2**-8."""
     master = (w * 256 + low - change).clip(-127 * 256 - 128, 127 * 256 + 127)
@@ -67,8 +72,8 @@ def _delta(g: Operand, mask: Operand, shape: tuple[int, int, int], grid: PoolGri
 
 
 def eff_mask_i8(y: Operand, n: int, zero: int) -> Operand:
-    """A bit for each y above zero."""
-    bits = (y > zero).cast("int64").pad((0,), (-n % 8,)).reshape(-1, 8)
+    """A bit for each y that ReLU lets a gradient through."""
+    bits = _opened((y > zero).cast("int64"), y, zero).pad((0,), (-n % 8,)).reshape(-1, 8)
     byte = (bits * bits.nodes.constant((np.int64(1) << np.arange(8, dtype=np.int64)).reshape(1, 8))).sum(1)
     return byte.where(byte < 128, byte - 256)
 
@@ -135,7 +140,7 @@ def _hidden(
     delta = _delta(g, mask, (pair.out_h, pair.out_w, pair.out_c), grid)
     sums = shift_round_up(_input_sums(delta, v, pair.second), hidden.pre_shift)
     e = saturate16(requantise(sums, hidden.e_multiplier, hidden.e_shift)).reshape(-1, pair.mid_c)
-    return h, e.where(h > stage.y_zero, 0) if hidden.gated else e, delta
+    return h, _opened(e, h, stage.y_zero) if hidden.gated else e, delta
 
 
 def _last(values: Operand) -> Operand:
@@ -206,7 +211,7 @@ def eff_pooled_stem_update_i8(
     _, e, _ = _hidden(w, b, v, mask, g, a, pair, grid, stage, hidden, w_how.a_zero)
     sums = _input_sums(e, w, pair.first, depthwise=True).flat()
     d = saturate16(requantise(sums, through.d_multiplier, through.d_shift))
-    d = (d.where(a > w_how.a_zero, 0) if through.d_gated else d).reshape(-1, pair.in_c)
+    d = (_opened(d, a, w_how.a_zero) if through.d_gated else d).reshape(-1, pair.in_c)
     below = _change(u, u_low, _filter_sums(d, image - u_how.a_zero, stem.window(pair)), rate, step, u_how, fine)
     *learned, h, last = pair_learned
     column = _last(a.reshape(-1, pair.in_c))
