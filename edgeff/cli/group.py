@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, str] = {
     "demo": "demo",
     "list": "list_",
     "tune": "tune",
+    "fit": "fit",
     "train": "train",
     "import": "import_",
     "quantize": "quantize",

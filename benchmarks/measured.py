@@ -1,0 +1,96 @@
+"""What ``edgeff fit`` answers from: ``python benchmarks/measured.py`` -> ``edgeff/bench/measured.json``.
+
+A row is a network, a task, a rule, a numeric and a schedule, with the mean over seeds. Runs that diverged count as chance.
+"""
+
+from __future__ import annotations
+
+import json
+from statistics import fmean, stdev
+from typing import Any
+
+from results import load
+
+from edgeff.atomic import write_text
+from edgeff.bench.measured import CONVOLUTIONAL, DENSE, FILE
+
+DEVICE, HOST = "by the device's C, one sample at a time", "on the host, in mini-batches"
+Row = dict[str, Any]
+
+
+def row(place: tuple[str, ...], values: list[float], learned: str, source: str, schedule: str = "") -> Row:
+    """``place`` is task, network, rule, numeric; ``values`` are shares."""
+    task, network, rule, numeric = place
+    kind = DENSE if network[:1].isdigit() and "c" not in network else CONVOLUTIONAL
+    return {
+        "task": task,
+        "network": network,
+        "kind": kind,
+        "rule": rule,
+        "numeric": numeric,
+        "accuracy": round(fmean(values), 4),
+        "deviation": round(stdev(values), 4) if len(values) > 1 else None,
+        "seeds": len(values),
+        "learned": learned,
+        "source": f"benchmarks/results/{source}.json",
+        "schedule": schedule,
+    }
+
+
+def by_seed(source: str, learned: str, place: Any, value: Any) -> list[Row]:
+    """Rows of files with a row for each seed; ``place`` of a key is None for those that do not count."""
+    groups: dict[tuple[str, ...], list[float]] = {}
+    for item in load(source).get("rows", []):
+        key = place(item["key"])
+        if key is not None:
+            groups.setdefault(key, []).append(value(item))
+    return [row(key, values, learned, source) for key, values in groups.items()]
+
+
+def on_digits(key: list[Any]) -> tuple[str, ...] | None:
+    rule, numeric, rounding, _, _ = key
+    return ("digits", "64-32-10", rule, numeric) if rounding != "nearest" else None
+
+
+def unseen(key: list[Any]) -> tuple[str, ...]:
+    task, network, rule, _ = key
+    return task, network, rule, "float32"
+
+
+def reached(item: Row) -> float:
+    return 0.1 if item["diverged"] else item["accuracy"] / 100
+
+
+def in_run(item: Row) -> float:
+    return float(item.get("run", {}).get("accuracy", {}).get("float") or 0.1)
+
+
+def whole_runs(name: str) -> list[Row]:
+    """Rows of files with all seeds in one: ``conv_learning`` and ``conv_defaults``."""
+    rows = []
+    for item in load(name).get("rows", []):
+        key = item["key"]
+        shares = [value / 100 for value in item["test"]]
+        if name == "conv_defaults":
+            network, task, rule, numeric, schedule = key
+            rows.append(row((task, network, rule, numeric), shares, DEVICE, name, schedule))
+        elif key[2] in ("none", "stochastic"):
+            rows.append(row(("digits", "8x8x1-c8-c16-10", key[0], key[1]), shares, DEVICE, name))
+    return rows
+
+
+def main() -> None:
+    """Writes the file."""
+    rows = by_seed("device_learning", DEVICE, on_digits, reached)
+    rows += by_seed("unseen", HOST, unseen, reached)
+    rows += by_seed("rules", HOST, unseen, in_run)
+    rows += whole_runs("conv_learning") + whole_runs("conv_defaults")
+    rows.sort(
+        key=lambda item: (item["kind"], item["task"], item["network"], item["rule"], item["numeric"], item["schedule"], item["source"])
+    )
+    lines = ",\n".join(json.dumps(item) for item in rows)
+    write_text(FILE, f'{{"command": "python benchmarks/measured.py", "rows": [\n{lines}\n]}}\n')
+
+
+if __name__ == "__main__":
+    main()

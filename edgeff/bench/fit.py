@@ -1,0 +1,235 @@
+"""Network + task + budget -> what can learn on a device within it, best first: rule, settings, numeric, layers.
+
+RAM is planned, so exact (``edgeff.program.plan``: the ELF's bytes; a budget also has to hold ``STACK_BYTES``). Accuracy is looked up in
+what was measured (``edgeff.bench.measured``), None where nothing was; then a choice takes its place by how its rule and numeric stood on
+other networks of the same kind. Nothing is trained. Refused: a budget that nothing fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgeff import registry
+from edgeff.bench.measured import CONVOLUTIONAL, DENSE, expected_loss, find, table
+from edgeff.device.cores import core_of
+from edgeff.errors import BadInput, DoesNotFit, Unsupported
+from edgeff.ir import Array, Board, Network, Numeric, Program
+from edgeff.ops.canonical import canonical
+from edgeff.program.chain import RULE, chain
+from edgeff.program.cost import cost
+from edgeff.program.deploy import Deployment, deploy
+from edgeff.program.plan import guard_bytes, plan
+from edgeff.program.select import select
+from edgeff.program.state import OVERHEAD_BYTES
+from edgeff.rules import Rule
+
+STACK_BYTES = 1_024
+"""Kept free for the stack: painted stacks of learning steps take up to 720 bytes in dense networks and 1,080 in pooled blocks."""
+CODE_BYTES = 16_384
+"""Counted as flash beside the constants; firmware of one rule takes 9 to 12 KB of code with dense layers, more with convolutions."""
+ERASE_BYTES = 2_048
+"""The erase block of which a finished block's place in flash is made."""
+CYCLES_PER_MAC: Mapping[str, float] = {"float32": 6.5, "int16": 17.0, "int8": 16.0}
+"""Modelled: instructions of a Cortex-M4 per multiply-accumulate of learning (docs/rules, results/memory.json), 1.3 cycles each."""
+BLOCKS, ALL = "blocks", "all"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to learn. ``settings`` are those of ``--set``; ``layers`` is ``all`` or the names of those that learn.
+
+    ``ram_bytes`` is static RAM, ``flash_bytes`` constants, an allowance for code, and places for finished blocks; ``accuracy`` a share.
+    ``schedule`` is empty, or ``blocks``: one block at a time, of which the largest counts. ``score`` puts choices in order.
+    """
+
+    rule: str
+    settings: Mapping[str, str]
+    numeric: str
+    layers: str | tuple[str, ...]
+    ram_bytes: int
+    flash_bytes: int
+    accuracy: float | None
+    evidence: str
+    steps_per_second: float | None
+    schedule: str
+    score: float = field(repr=False, default=0.0)
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The choice as JSON."""
+        layers = ALL if self.layers == ALL else list(self.layers)
+        names = ("rule", "settings", "numeric", "schedule", "ram_bytes", "flash_bytes", "accuracy", "evidence", "steps_per_second")
+        return {name: getattr(self, name) for name in names} | {"layers": layers, "settings": dict(self.settings)}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Bytes of RAM and flash, and learning steps in a second on ``board``; None for no limit."""
+
+    ram_bytes: int
+    flash_bytes: int | None = None
+    steps_per_second: float | None = None
+    board: Board | None = None
+
+    def holds(self, choice: Choice) -> bool:
+        """Whether the choice fits, with a stack. A speed that is not known does not."""
+        fast = self.steps_per_second is None or (choice.steps_per_second or 0.0) >= self.steps_per_second
+        return choice.ram_bytes + STACK_BYTES <= self.ram_bytes and choice.flash_bytes <= (self.flash_bytes or choice.flash_bytes) and fast
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The choices that fit, best first; ``only_last_layer``: none of them teaches more than the last layer."""
+
+    choices: tuple[Choice, ...]
+    only_last_layer: bool
+
+
+@dataclass(frozen=True)
+class _Case:
+    network: Network
+    x: Array
+    task: str
+    budget: Budget
+    seed: int
+
+    @property
+    def kind(self) -> str:
+        return CONVOLUTIONAL if any(layer.params["weight"].ndim > 2 for layer in self.network.trainable) else DENSE
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(layer.name for layer in self.network.trainable)
+
+    def deployment(self, rule: str, numeric: Numeric, **changes: Any) -> Deployment:
+        return deploy(self.network, self.x, rule=rule, numeric=numeric, changes=changes, seed=self.seed)
+
+
+def fit(
+    network: Network,
+    x: Array,
+    task: str,
+    budget: Budget,
+    *,
+    rules: Collection[str] | None = None,
+    seed: int = 0,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Fit:
+    """What fits the budget.
+
+    Args:
+        network: float, with parameters (fresh ones: bytes do not depend on them).
+        x: samples (n, *input shape), to calibrate on.
+        task: the name under which accuracies were measured.
+        budget: what there is.
+        rules: the names of those to look at, by default all.
+        seed: of what rules draw.
+        progress: is called with what is done, how many are done, and of how many.
+    Raises: DoesNotFit, with the fewest bytes that would do, where nothing fits.
+    """
+    case = _Case(canonical(network, side_branches=False), x, task, budget, seed)
+    every: list[Choice] = []
+    pairs = [(rule, numeric) for rule in registry.rules.values() if rules is None or rule.name in rules for numeric in rule.numerics]
+    for done, (rule, numeric) in enumerate(pairs):
+        if progress:
+            progress(f"planning {rule.name} in {numeric}", done, len(pairs))
+        try:
+            every += _of_rule(case, rule, numeric)
+        except (BadInput, Unsupported):
+            continue
+    fitting = sorted((choice for choice in every if budget.holds(choice)), key=lambda choice: (-choice.score, choice.ram_bytes))
+    if not fitting:
+        least = min((choice.ram_bytes + STACK_BYTES for choice in every), default=0)
+        what = f"{budget.ram_bytes:,} bytes of RAM" + ("" if budget.flash_bytes is None else f" and {budget.flash_bytes:,} of flash")
+        what += "" if budget.steps_per_second is None else f" at {budget.steps_per_second:g} steps per second"
+        step = f"at least {least:,} bytes of RAM learn something" if least else "no rule learns this network on a device"
+        raise DoesNotFit(f"learning {network.name}", got=what, next_step=step)
+    last = (case.names[-1],)
+    return Fit(tuple(fitting), all(choice.layers == last for choice in fitting))
+
+
+def _of_rule(case: _Case, rule: Rule, numeric: Numeric) -> Iterator[Choice]:
+    """The ways of one rule in one numeric: all it can learn, what recomputation saves, fewer layers, and one block at a time."""
+    whole = case.deployment(rule.name, numeric)
+    learning = tuple(layer.name for layer in rule.learns(case.network, settings=whole.settings) if layer.name in case.names)
+    layers: str | tuple[str, ...] = ALL if learning == case.names or rule.side_branches else learning
+    first = _choice(case, (whole,), {}, layers)
+    yield first
+    known = set(vars(whole.settings))
+    if rule.name == RULE and numeric == "int8":
+        for master in ("8", "16"):
+            yield _chained(case, whole, master)
+    if case.budget.holds(first):
+        return
+    if "keep" in known and case.kind == CONVOLUTIONAL:
+        yield _choice(case, (case.deployment(rule.name, numeric, keep="least"),), {"keep": "least"}, layers)
+    if "layers" in known and rule.name == "bp":
+        for count in range(len(case.names) - 1, 0, -1):
+            part = _choice(case, (case.deployment(rule.name, numeric, layers=count),), {"layers": str(count)}, case.names[-count:])
+            if case.budget.holds(part) or count == 1:
+                yield part
+                break
+
+
+def _chained(case: _Case, whole: Deployment, master: str) -> Choice:
+    """One block at a time: the largest block's RAM; the flash of all weights once more, a place for each finished block."""
+    parts = chain(case.network, case.x, numeric="int8", changes={"master": int(master)}, seed=case.seed)
+    return _choice(case, parts, {"master": master, "block": "1.." + str(len(parts))}, ALL, whole.program)
+
+
+def _choice(
+    case: _Case,
+    deployments: tuple[Deployment, ...],
+    settings: Mapping[str, str],
+    layers: str | tuple[str, ...],
+    whole: Program | None = None,
+) -> Choice:
+    programs = [select(deployment.program) for deployment in deployments]
+    plans = [plan(program) for program in programs]
+    ram = max(memory.arena_bytes + guard_bytes(program) for memory, program in zip(plans, programs, strict=True))
+    schedule = BLOCKS if whole is not None else ""
+    places = [-(-(memory.saved_bytes + OVERHEAD_BYTES) // ERASE_BYTES) * ERASE_BYTES for memory in plans]
+    constants = plan(select(whole)).flash_bytes + sum(places) if whole is not None else plans[0].flash_bytes
+    rule, numeric = programs[0].rule, str(deployments[0].network.numeric)
+    measured = find(case.task, case.network.name, rule, numeric, schedule)
+    partial = layers != ALL and rule != "frozen"
+    accuracy = None if measured is None or partial else measured.accuracy
+    macs = max(cost(program).macs("learn") for program in programs)
+    return Choice(
+        rule=rule,
+        settings=settings,
+        numeric=numeric,
+        layers=layers,
+        ram_bytes=ram,
+        flash_bytes=constants + CODE_BYTES,
+        accuracy=accuracy,
+        evidence=_evidence(None if accuracy is None else measured, case.kind),
+        steps_per_second=_steps(case.budget.board, numeric, macs),
+        schedule=schedule,
+        score=accuracy if accuracy is not None else _expected(case, rule, numeric, schedule, layers),
+    )
+
+
+def _evidence(measured: Any, kind: str) -> str:
+    known = f"not measured; in order by its standing on {kind} networks" if measured is None else measured.evidence
+    return f"accuracy {known}. RAM planned, equal to the ELF's static RAM of the model; flash: constants planned, code allowed for"
+
+
+def _steps(board: Board | None, numeric: str, macs: int) -> float | None:
+    """Learning steps in a second, modelled; None without a board, and for float32 on a core without floating point."""
+    if board is None or (numeric == "float32" and "fpu" not in core_of(board).features):
+        return None
+    return round(board.clock_hz / (max(macs, 1) * CYCLES_PER_MAC[numeric]), 2)
+
+
+def _expected(case: _Case, rule: str, numeric: str, schedule: str, layers: str | tuple[str, ...]) -> float:
+    """The best that was measured on this network and task, less what is expected to be missing; fewer layers lie towards the last alone."""
+    own = [row.accuracy for row in table() if (row.task, row.network) == (case.task, case.network.name)]
+    missing = expected_loss(rule, numeric, case.kind, schedule)
+    if layers != ALL and rule != "frozen":
+        share = (len(layers) - 1) / max(len(case.names) - 1, 1)
+        alone = expected_loss("frozen", numeric, case.kind)
+        missing = share * missing + (1 - share) * max(alone, missing)
+    return max(own, default=1.0) - missing
