@@ -55,13 +55,16 @@ class Learner:
         self._check("state", values)
         self._runtime.restore({name: np.asarray(value) for name, value in values.items()})
 
-    def learn(self, x: Array, label: int = 0) -> Array | None:
-        """One learning step on one sample; the scores before it (classes,), or None where the step does not compute them.
+    def learn(self, x: Array, label: int | Array = 0) -> Array | None:
+        """One learning step on one sample and its class; the scores before it, or None where the step does not compute them.
 
-        Raises BadInput for a sample that does not fit or is not finite, and for a label that is no class; nothing is changed then.
+        A graph that learns values takes them in place of the class, as many as there are scores, in the same units or integers. Raises
+        BadInput for a sample or values that do not fit or are not finite, and for a label that is no class; nothing is changed then.
         """
         feed: dict[str, Array] = {self._runtime.input: self._sample(x)}
-        if self._runtime.labelled:
+        if "target" in self.properties:
+            feed["target"] = self._numbers("values to learn", np.asarray(label), self.properties["target"], (1, self._runtime.classes))
+        elif self._runtime.labelled:
             if not 0 <= label < self._runtime.classes:
                 raise BadInput("label", got=label, allowed=f"0 to {self._runtime.classes - 1}")
             feed["label"] = np.array([label], np.int64)
@@ -113,13 +116,16 @@ class Learner:
 
     def _sample(self, x: Array) -> Array:
         """One sample as the graph's input: shape (1, ..), quantised where the graph reads integers."""
-        values, entry, shape = np.asarray(x), self.properties["input"], self._runtime.shape
+        return self._numbers("sample", np.asarray(x), self.properties["input"], self._runtime.shape)
+
+    def _numbers(self, what: str, values: Array, entry: Mapping[str, Any], shape: tuple[int, ...]) -> Array:
+        """Numbers in the form that ``entry`` says, of ``shape``."""
         if values.size != np.prod(shape):
-            raise BadInput("sample", got=f"shape {values.shape}", allowed=f"{shape[1:]}")
+            raise BadInput(what, got=f"shape {values.shape}", allowed=f"{shape[1:]}")
         if values.dtype == entry["dtype"] and values.dtype != np.float32:
             return values.reshape(shape)
         if not (np.abs(values) < TOO_LARGE).all():
-            raise BadInput("sample", got="NaN, infinity or too large a number", allowed="finite numbers below 2**48")
+            raise BadInput(what, got="NaN, infinity or too large a number", allowed="finite numbers below 2**48")
         if "scale" in entry:
             limits = np.iinfo(entry["dtype"])
             low = limits.min + (entry["dtype"] == "int16")  # the kernels' int16 is symmetric

@@ -18,7 +18,7 @@ from edgeff.errors import BadInput, Unsupported
 Array = NDArray[Any]
 Attr = int | float | str | bool
 Numeric = Literal["float32", "int16", "int8"]
-Role = Literal["input", "label", "constant", "variable", "state", "ring", "activation"]
+Role = Literal["input", "label", "target", "constant", "variable", "state", "ring", "activation"]
 
 NUMERICS: tuple[Numeric, ...] = ("float32", "int16", "int8")
 SUFFIX: Mapping[str, str] = {"float32": "f32", "int16": "i16", "int8": "i8", "int32": "i32"}
@@ -187,10 +187,11 @@ class Network:
 class Tensor:
     """A tensor of a program and where it lives.
 
-    Roles: ``input`` and ``label`` are written by the caller into the arena before a call; ``constant`` lies in flash; ``variable`` lies in
-    RAM for good and starts as ``data``, of which flash holds a copy; ``state`` lies in RAM for good and starts at zero; so does ``ring``,
-    which holds samples and what tells of them; ``activation`` lies in the arena between the first and the last call that uses it. ``layer``
-    is the layer whose memory this is, for maps and tables; ``saved``, whether a saved state holds it, if it stays in RAM.
+    Roles: ``input``, ``label`` and ``target`` are written by the caller into the arena before a call; ``constant`` lies in flash;
+    ``variable`` lies in RAM for good and starts as ``data``, of which flash holds a copy; ``state`` lies in RAM for good and starts at
+    zero; so does ``ring``, which holds samples and what tells of them; ``activation`` lies in the arena between the first and the last
+    call that uses it. ``layer`` is the layer whose memory this is, for maps and tables; ``saved``, whether a saved state holds it, if it
+    stays in RAM.
     """
 
     name: str
@@ -264,7 +265,7 @@ class Program:
 
     Every program has the line ``infer``: its argument is the input, its results are the scores and, where there are classes, the best one
     (int32, shape (1,)). A program that learns has the line ``learn``, one learning step, whose arguments are the input and, where classes
-    are learned, the label. There may be further lines. Calls are numbered through all lines in turn.
+    are learned, the label, or where values are, the target. There may be further lines. Calls are numbered through all lines in turn.
     """
 
     name: str
@@ -310,6 +311,11 @@ class Program:
     def label(self) -> str | None:
         """The tensor that holds the sample's class; None where no line reads one."""
         return next((tensor.name for tensor in self.by_role("label")), None)
+
+    @property
+    def target(self) -> str | None:
+        """The tensor that holds the numbers that the output should be; None where no line reads any."""
+        return next((tensor.name for tensor in self.by_role("target")), None)
 
     @property
     def classes(self) -> int:
@@ -452,7 +458,8 @@ class Memory:
 class Trace:
     """One configuration with what is known of it: an entry of the ``runs`` list of ``report.json``.
 
-    ``lines`` holds the cost of every line of the program of which something is known.
+    ``lines`` holds the cost of every line of the program of which something is known. Where values are learned, ``mse`` holds the mean
+    squared errors ``before`` and ``after``, in the values' units, and there is no accuracy.
     ``refused`` says in one line why a configuration could not run, and is empty for one that did; ``remarks`` say what a reader has to know
     of the figures, such as where the weights come from.
     """
@@ -473,6 +480,7 @@ class Trace:
     artifacts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     refused: str = ""
     remarks: tuple[str, ...] = ()
+    mse: Mapping[str, float] = field(default_factory=dict)
 
     def line(self, name: str) -> LineCost:
         """What is known of a line: nothing, where the program does not have it."""

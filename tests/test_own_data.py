@@ -324,8 +324,12 @@ def test_numbers_of_many_values_are_learned_in_their_own_units(tmp_path: Path, c
     assert said["class"] is None
     assert abs(said["score"] - (101300 + 100 + 40)) < 5
     assert "numbers are learned by afa, bp" in cli(*words, "--rule", "ff", "-o", model).err
-    device = cli("simulate", model, table, "--board", "rpi_pico", "--rule", "bp")
-    assert "got values; allowed: classes, or an autoencoder's inputs" in device.err
+    later = tmp_path / "later.csv"  # 60 Pa more: the sensor has drifted
+    later.write_text("temp,flow,level\n" + "\n".join(f"{x:.4f},{y:.6f},{z + 60:.3f}" for x, y, z in zip(a, b, level, strict=True)) + "\n")
+    device = cli.ok("simulate", model, later, "--board", "rpi_pico", "--rule", "bp", "--json").json
+    assert device["mse"]["before"] > 3000
+    assert device["mse"]["after"] < variance
+    assert device["accuracy"]["after"] is None
 
 
 def write_row(path: Path, names: str, row: str) -> Path:

@@ -268,7 +268,7 @@ def _rule(model: Model, with_training: bool, rule: str | None) -> str | None:
 
 
 def example_samples(model: Model, deployment: Deployment, seed: int | None) -> tuple[Array | None, Array | None]:
-    """The first test samples of the model's task, in the program's dtype, and their labels; None if the task is not known.
+    """The first test samples of the model's task, in the program's dtype, and their labels or targets; None if the task is not known.
 
     Also None if the program starts from the raw samples of a task, which the loaded task has already turned into features.
     """
@@ -279,7 +279,8 @@ def example_samples(model: Model, deployment: Deployment, seed: int | None) -> t
         data = load_task(task, model.seed if seed is None else seed, model.network)
     except BadInput:
         return None, None
-    return deployment.inputs(data.x_test[:EXAMPLE_SAMPLES]), data.y_test[:EXAMPLE_SAMPLES]
+    labels = data.y_test[:EXAMPLE_SAMPLES]
+    return deployment.inputs(data.x_test[:EXAMPLE_SAMPLES]), deployment.targets(labels) if deployment.program.target else labels
 
 
 def _command(file: str, with_training: bool, rule: str | None, prefix: str, formats: Formats) -> str:

@@ -259,7 +259,7 @@ def make_deployment(
     without a rule, or if there is nothing to calibrate on.
     """
     from edgeff.ir import Headroom
-    from edgeff.networks import random_inputs, reproduces_input
+    from edgeff.networks import learned_target, random_inputs
     from edgeff.program.deploy import deploy
     from edgeff.rules import find_rule
 
@@ -285,7 +285,7 @@ def make_deployment(
         else:
             x = (data or _calibration(model, learned if numbers == "float32" else numbers, calibrate, choices or {}, seed)).x_train
     headroom = None if rule else Headroom()
-    target = "input" if reproduces_input(model.network) else "class"
+    target = learned_target(model.network)
     options: dict[str, Any] = {"rule": used, "changes": chosen, "seed": seed, "target": target}
     options |= {"numeric": numbers, "tail_numeric": tail_numeric, "replay": replay, "keep_input": keep_input}
     deployment = deploy(model.network, x, headroom=headroom, **options)

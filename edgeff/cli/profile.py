@@ -87,7 +87,9 @@ def command(
         labels = np.zeros(1, np.int64)
     with tempfile.TemporaryDirectory(prefix="edgeff-profile-") as folder:
         firmware, _ = build_project(deployment, machine, Path(folder), toolchain=compiler)
-        trace = profile(deployment, machine, firmware, samples[0], int(labels[0]), loaded.task or "", seed, target)
+        trace = profile(
+            deployment, machine, firmware, samples[0], 0 if deployment.program.target else int(labels[0]), loaded.task or "", seed, target
+        )
     if as_json:
         from edgeff.report import run_json
 

@@ -13,7 +13,6 @@ import click
 from edgeff.cli.models import find_task, load_model, load_task, make_deployment, rule_of, split_seed
 from edgeff.cli.options import Whole, arena_limit, changes, common, numeric, replay, tail, target
 from edgeff.cli.terminal import percent, print_json, print_line, print_table, stages
-from edgeff.errors import Unsupported
 
 if TYPE_CHECKING:
     from edgeff.program.lower import Replay
@@ -64,9 +63,6 @@ def command(
     item = find_task(task, choices if calibrate is None else {}, loaded)
     seed = split_seed(loaded, item, seed)
     data = load_task(item, seed, loaded.network)
-    if item.target == "value":
-        step = "train on the host, and export for inference"
-        raise Unsupported(f"learning {task} on a device", got="values", allowed="classes, or an autoencoder's inputs", next_step=step)
     given = data if calibrate is None else None
     learns = rule_of(rule, train_layers, loaded.network)
     deployment = make_deployment(
@@ -86,9 +82,11 @@ def command(
         firmware, _ = build_project(deployment, machine, Path(folder))
         trace = simulate(deployment, data, machine, firmware, samples=count, seed=seed, task=task, target_name=target, progress=report)
     known = dict(trace.accuracy)
-    if loaded.network.input_quant is None:
+    if item.target == "value":
+        known = dict.fromkeys(known)
+    elif loaded.network.input_quant is None:
         known["float"] = float((predictions("edgeff", loaded, data.x_test, lambda _done, _total: None) == data.y_test).mean())
-    if deployment.network.input_quant is not None:
+    if deployment.network.input_quant is not None and item.target != "value":
         known["quantized"] = known["before"]
     trace = replace(trace, accuracy=known)
     if as_json:
@@ -97,15 +95,16 @@ def command(
         print_json(run_json(trace))
         return
     print_line(f"{trace.network} learns {task} on the emulated {machine.name}")
+    measure = "mean squared error" if trace.mse else "accuracy"
+    texts = [f"{value:.4g}" for value in trace.mse.values()] or [percent(known["before"]), percent(known["after"])]
     print_table(
-        ("rule", "numeric", "samples", "accuracy before", "accuracy after", "flash", "static RAM", "stack", "instructions per step"),
+        ("rule", "numeric", "samples", f"{measure} before", f"{measure} after", "flash", "static RAM", "stack", "instructions per step"),
         [
             [
                 learns,
                 trace.numeric,
                 count,
-                percent(known["before"]),
-                percent(known["after"]),
+                *texts,
                 trace.memory.flash_bytes,
                 trace.memory.static_ram_bytes,
                 trace.memory.stack_bytes,
@@ -114,4 +113,4 @@ def command(
         ],
     )
     takes = "" if trace.learn.latency_s is None else f"; a step takes {1000 * trace.learn.latency_s:.3f} ms, modelled"
-    print_line(f"accuracy: all {len(data.x_test)} test samples, on the core{takes}")
+    print_line(f"{measure}: all {len(data.x_test)} test samples, on the core{takes}")

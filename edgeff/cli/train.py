@@ -89,7 +89,10 @@ def command(
     measures = {
         name: measured(metric, trained.network, x, centre + spread * trained.scores(x), y, files) for name, (x, y, files) in parts.items()
     }
-    tail = trained.network if item.target != "value" else with_output(trained.network, centre, spread)
+    tail = trained.network
+    if item.target == "value":
+        scaled = {"values": {"centre": centre, "spread": spread}}
+        tail = replace(with_output(tail, centre, spread), metadata=dict(tail.metadata) | scaled)
     whole = tail if first is None else after(first, tail)
     by = {"chosen_by": chosen.how} if chosen.how else {}
     model = replace(whole, metadata=dict(whole.metadata) | {metric: measures} | by)

@@ -12,7 +12,8 @@ from edgeff.program.state import saved
 def example(program: Program, memory: MemoryPlan, samples: Array, labels: Array, command: str) -> str:
     """``example/main.c``: predicts on the samples and learns them, and compares with what the twins compute.
 
-    Args: ``samples`` (n, inputs) of the program's input dtype, n >= 1; ``labels`` (n,), classes where there are classes.
+    Args: ``samples`` (n, inputs) of the program's input dtype, n >= 1; ``labels`` (n,), classes where there are classes,
+    or (n, outputs), values in the format of the target.
     """
     target = Interpreter(program)
     best = [max(target.predict(sample), 0) for sample in samples]
@@ -22,20 +23,26 @@ def example(program: Program, memory: MemoryPlan, samples: Array, labels: Array,
     learning_data = learning = ""
     if program.learn:
         for sample, label in zip(samples, labels, strict=True):
-            target.learn(sample, int(label))
+            target.learn(sample, label if program.target else int(label))
+        aims = "".join(f"    {initialiser(label, tensor_out.dtype, 4)},\n" for label in labels) if program.target else ""
+        declared = f"static const eff_output_t targets[SAMPLES][EFF_OUTPUTS] = {{\n{aims}}};"
+        if not program.target:
+            declared = f"static const int32_t labels[SAMPLES] = {{{', '.join(str(int(label)) for label in labels)}}};"
+        what = "The values" if program.target else "The class"
+        step = "eff_learn_target(targets[i])" if program.target else "eff_learn(labels[i])"
         values = {tensor.name: target.tensor(tensor.name) for tensor in program.saved}
         check_sum = ", ".join(f"0x{byte:02x}" for byte in saved(program, memory, values)[-4:])
         learning_data = f"""
-/* The class each sample is then learned as, and the last four bytes of the state saved after that: its check sum. */
-static const int32_t labels[SAMPLES] = {{{", ".join(str(int(label)) for label in labels)}}};
+/* {what} each sample is then learned as, and the last four bytes of the state saved after that: its check sum. */
+{declared}
 static const uint8_t check_sum[4] = {{{check_sum}}};
 """
-        learning = """
+        learning = f"""
     static uint8_t saved[EFF_SAVE_BYTES];
-    for (int i = 0; i < SAMPLES; ++i) {
+    for (int i = 0; i < SAMPLES; ++i) {{
         memcpy(eff_input(), samples[i], sizeof samples[i]);
-        failures += eff_learn(labels[i]) != 0;
-    }
+        failures += {step} != 0;
+    }}
     failures += eff_save_buffer(saved, sizeof saved) != sizeof saved;
     const int same = memcmp(saved + EFF_SAVE_BYTES - sizeof check_sum, check_sum, sizeof check_sum) == 0;
     printf("learned %d samples: the weights are %s\\n", SAMPLES, same ? "as expected" : "not as expected");

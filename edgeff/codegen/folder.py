@@ -67,7 +67,7 @@ def write_c(
         program: what to write.
         folder: where to.
         samples: (n, inputs) of the program's input dtype, for the example; by default four seeded random ones.
-        labels: (n,), what the example learns them as; by default seeded random classes.
+        labels: (n,), what the example learns them as, or (n, outputs) of the target's dtype; by default seeded random ones.
         prefix: what the names of the model begin with: with ``wake_`` ``wake_init`` and so on stand in ``wake_model.h``.
         features: what the core has, for the choice of kernels' variants; none: C for any core.
         command: what the files' heads say made them.
@@ -131,7 +131,11 @@ def _samples(program: Program, samples: Array | None, labels: Array | None) -> t
     if samples is None:
         size = (4, tensor.elements)
         samples = rng.random(size, np.float32) if tensor.dtype == "float32" else rng.integers(-128, 128, size).astype(tensor.dtype)
-    if labels is None:
+    if labels is None and program.target:
+        goal = program.tensors[program.target]
+        size = (len(samples), goal.elements)
+        labels = rng.random(size, np.float32) if goal.dtype == "float32" else rng.integers(-100, 100, size).astype(goal.dtype)
+    elif labels is None:
         labels = rng.integers(0, max(program.classes, 1), len(samples))
     if len(samples) == 0 or len(samples) != len(labels):
         raise BadInput(

@@ -14,7 +14,9 @@ from edgeff.errors import BadInput
 from edgeff.ir import Line, Program
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
-_INTERFACE = frozenset(f"eff_{name}" for name in ("arena", "init", "input", "output", "predict", "set_rate", "save", "restore", "trace"))
+_INTERFACE = frozenset(
+    f"eff_{name}" for name in ("arena", "init", "input", "output", "predict", "learn_target", "set_rate", "save", "restore", "trace")
+)
 
 
 def further_lines(program: Program) -> tuple[Line, ...]:

@@ -68,6 +68,8 @@ class Text:
         names = [call.kernel for call in program.calls]
         if program.by_role("variable"):
             names.append("eff_copy")
+        if program.target and "eff_copy" not in names:
+            names.append("eff_copy")
         if program.label:
             names.append("eff_set_label")
         self.kernels: dict[str, Kernel] = {name: registry.kernels[name] for name in names}
@@ -107,6 +109,7 @@ class Text:
             ("EFF_OUTPUTS", f"{tensor_out.elements}", "elements of the scores"),
             ("EFF_CLASSES", f"{program.classes}", "0 when the output is no class"),
             ("EFF_HAS_LEARN", f"{int(bool(program.learn))}", "0: inference only, eff_learn is absent"),
+            *([("EFF_LEARNS_VALUES", "1", "eff_learn_target takes the place of eff_learn")] if program.target else []),
             *((f"EFF_{code.name}", f"({code.value})" if code else "0", MEANINGS[code]) for code in self._codes()),
             *_quantisation(tensor_in, "INPUT"),
             *_quantisation(tensor_out, "OUTPUT"),
@@ -211,11 +214,16 @@ int eff_set_rate(float rate);
 
     def _learning_interface(self) -> str:
         label = "The label is a class, 0 to EFF_CLASSES - 1." if self.program.label else "The label is ignored: the target is the input."
-        answer = self._answer("learn")
+        step = f"""/* One training step on the input, batch 1. {label}
+ * {self._answer("learn")} */
+int eff_learn(int32_t label);"""
+        if self.program.target:
+            step = f"""/* One training step on the input, batch 1, towards what the output should be: EFF_OUTPUTS numbers in its format, by
+ * squared error. {self._how_written()} They are copied; they must not lie in the arena.
+ * {self._answer("learn")} */
+int eff_learn_target(const eff_output_t *target);"""
         return f"""
-/* One training step on the input, batch 1. {label}
- * {answer} */
-int eff_learn(int32_t label);
+{step}
 {self._rate_interface()}
 /* What was learned, to survive a reset: EFF_SAVE_BYTES, which eff_save passes to the callback piece by piece, under sequence number 0, and
  * eff_restore asks for, twice: it checks all before it loads. Both return EFF_STATE_OK or a code of eff_state.h; what is refused leaves
@@ -229,6 +237,12 @@ int eff_restore(eff_read read, void *context);
 size_t eff_save_buffer(uint8_t *buffer, size_t length);
 int eff_restore_buffer(const uint8_t *buffer, size_t length);
 """
+
+    def _how_written(self) -> str:
+        """How the caller writes a target."""
+        if self.program.tensors[self.program.output].dtype == "float32":
+            return "A number of 2^48 or more is refused."
+        return "A value v is written as v / EFF_OUTPUT_SCALE + EFF_OUTPUT_ZERO_POINT, rounded; what is outside the type cannot be learned."
 
     def _further_interface(self) -> str:
         """The prototypes of the further lines and of what gives their arguments and results, and a macro that numbers them."""
@@ -542,7 +556,10 @@ int eff_set_rate(float rate)
 
     def _learning(self) -> str:
         line = self.program.lines["learn"]
-        unused = "" if takes_label(self.program, line) else "    (void)label;\n"
+        unused = "" if takes_label(self.program, line) or self.program.target else "    (void)label;\n"
+        if target := self.program.target:
+            size = str(self.program.tensors[target].size_bytes)
+            unused = statement("eff_copy", [self.pointers[target], "target", size]) + "\n"
         return f"""
 {rule_off(f"one learning step: {comment(self.program.rule)}")}
 
@@ -551,7 +568,7 @@ EFF_NOINLINE void eff_learn_calls(void)
 {self._calls(self.program.learn)}
 }}
 
-int eff_learn(int32_t label)
+int {"eff_learn_target(const eff_output_t *target)" if self.program.target else "eff_learn(int32_t label)"}
 {{
 {unused}{self._takes_arguments(line)}    eff_learn_calls();
 {self._used("learn")}    return EFF_OK;

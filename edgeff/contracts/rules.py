@@ -21,6 +21,7 @@ from edgeff.errors import Unsupported
 from edgeff.ir import NUMERICS, Array, Network, Numeric
 from edgeff.networks import initialised, structure
 from edgeff.networks._stack import Stack
+from edgeff.networks.heads import with_output
 from edgeff.ops import parameters
 from edgeff.ops.canonical import canonical
 from edgeff.ops.softmax import Softmax
@@ -149,15 +150,27 @@ def agrees_through_convolutions(numeric: Numeric, rule: Rule) -> None:
     _agrees(rule, deployment)
 
 
+def agrees_on_values(numeric: Numeric, rule: Rule) -> None:
+    """The same for two values learned in their own units, hundreds; the rate is so low that no int16 update is clipped."""
+    x, labels = digits().x_train, digits().y_train
+    y = 300.0 * np.stack([labels / 3.0 - 1.5, x[:, :32].sum(axis=1) / 3.0 - 3.0], axis=1)
+    plain = _with_biases(initialised(structure("64-16-2", softmax=False, bias=True), 0))
+    network = replace(with_output(plain, 0.0, 300.0), metadata={"values": {"centre": 0.0, "spread": 300.0}})
+    changes = {"lr": 0.002}
+    deployment = deploy(network, x, rule=rule.name, numeric=numeric, target="value", changes=changes, seed=SEED)
+    _agrees(rule, deployment, truths=np.clip(y, -600.0, 600.0))
+
+
 def decays_its_rate(rule: Rule) -> None:
     """The rate follows the settings in every step, before and after it decays."""
     _agrees(rule, deployed(rule, "float32", dense("64-16-10"), decay=0.5, decay_steps=3), steps=8)
 
 
-def _agrees(rule: Rule, deployment: Deployment, steps: int | None = None) -> None:
+def _agrees(rule: Rule, deployment: Deployment, steps: int | None = None, truths: Array | None = None) -> None:
     numeric = deployment.program.numeric
     steps = steps or (EXACT_STEPS if numeric == "float32" else STEPS)
     x, labels = deployment.inputs(digits().x_train[:STEPS]), digits().y_train[:STEPS]
+    labels = labels if truths is None else deployment.targets(truths[:STEPS])
     rows = compare_step(deployment, rule, x, labels, strict=True, steps=steps)
     require(bool(rows), f"lower of rule {rule.name} in {numeric}", got="a program that learns nothing")
     for row in rows:
@@ -246,6 +259,10 @@ def _lowered(numeric: Numeric, rule: Rule) -> bool:
     return numeric in rule.numerics
 
 
+def _of_values(numeric: Numeric, rule: Rule) -> bool:
+    return rule.values and numeric in rule.numerics
+
+
 CHECKS: Sequence[Check[Rule]] = (
     Check("it says what it is and where it comes from", says_what_it_is),
     Check("a step is deterministic, and keeps shapes and parameters", repeats_its_step),
@@ -255,6 +272,7 @@ CHECKS: Sequence[Check[Rule]] = (
         Check(f"step is what its program does through convolutions in {n}", partial(agrees_through_convolutions, n), partial(_lowered, n))
         for n in NUMERICS
     ),
+    *(Check(f"step is what its program does with values in {n}", partial(agrees_on_values, n), partial(_of_values, n)) for n in NUMERICS),
     Check("its rate decays as its settings say", decays_its_rate, partial(_lowered, "float32")),
     Check("its program's scores are its own", scores_alike, partial(_lowered, "float32")),
     Check("it learns on the host, and not from shuffled labels", learns_on_the_host),

@@ -169,13 +169,24 @@ class FirmwareTarget(ABC):
         absolute = [[(arena + offset, size_bytes) for offset, size_bytes in call] for call in places]
         return CallTrace(self, self.symbols[body_of("infer")], absolute)
 
-    def learn(self, label: int) -> Code:
+    def learn(self, label: int | Array) -> Code:
         """One training step on the input that was written: ``OK``, or the code with which the model refused it without a change.
 
-        Raises Unsupported if the firmware was built without training.
+        ``label`` is a class, or where the model learns values its target, in the dtype of the output. Raises Unsupported if the firmware
+        was built without training, EdgeffError where the RAM left over has no room for a target.
         """
         self._require_learning()
-        return Code(self.call("learn", label))
+        if not isinstance(label, np.ndarray):
+            return Code(self.call("learn", label))
+        if label.dtype != self.output_dtype or label.size != self.outputs:
+            got, allowed = f"{label.dtype} of {label.size}", f"{self.output_dtype} of {self.outputs}"
+            raise BadInput("values to learn", got=got, allowed=allowed)
+        content = np.ascontiguousarray(label).tobytes()
+        self._require_room(len(content), "the values to learn")
+        self._poke(self._saved, content)
+        code = Code(self.call("learn"))
+        self._paint(self._saved, len(content))
+        return code
 
     def set_rate(self, rate: float) -> Code:
         """Sets the learning rate from now on, relative to the program's own, 0 to 1. Returns ``OK``, or ``BAD_RATE``: it is unchanged.
@@ -197,7 +208,7 @@ class FirmwareTarget(ABC):
     def save(self) -> bytes:
         """The learned state, as ``eff_save`` writes it. Raises EdgeffError if the remaining RAM cannot hold it."""
         self._require_learning()
-        self._require_room()
+        self._require_room(self._save_bytes)
         count = self.call("save")
         state = self.read(self._saved, count)
         self._paint(self._saved, count)
@@ -211,7 +222,7 @@ class FirmwareTarget(ABC):
         self._require_learning()
         if len(state) != self._save_bytes:
             raise BadInput("saved state", got=f"{len(state)} bytes", allowed=f"{self._save_bytes} bytes")
-        self._require_room()
+        self._require_room(self._save_bytes)
         self._poke(self._saved, state)
         result = self.call("restore")
         self._paint(self._saved, len(state))
@@ -309,11 +320,11 @@ class FirmwareTarget(ABC):
         if not self._has_learn:
             raise Unsupported("this firmware was built for inference only", next_step="build it with a rule")
 
-    def _require_room(self) -> None:
-        """Raises EdgeffError unless a saved state fits between the arena and what the stack may take."""
+    def _require_room(self, size_bytes: int, what: str = "the saved state") -> None:
+        """Raises EdgeffError unless so many bytes fit between the arena and what the stack may take."""
         left = max(self.symbols["eff_free_end"].address - self._saved, 0)
-        if left < self._save_bytes:
-            raise EdgeffError("the remaining RAM cannot hold the saved state", got=f"{left} bytes", allowed=f"{self._save_bytes}")
+        if left < size_bytes:
+            raise EdgeffError(f"the remaining RAM cannot hold {what}", got=f"{left} bytes", allowed=f"{size_bytes}")
 
 
 def body_of(line: str) -> str:

@@ -169,6 +169,13 @@ def profile(
     )
 
 
+def mean_squared_error(deployment: Deployment, scores: Array, values: Array) -> float:
+    """The mean squared error of a program's scores (n, outputs) against values, in the units of the values."""
+    quant = deployment.program.tensors[deployment.program.output].quant
+    outputs = scores.astype(np.float64) if quant is None else (scores.astype(np.float64) - quant.zero_point) * quant.scale[0]
+    return float(((outputs - values) ** 2).mean())
+
+
 @dataclass(frozen=True)
 class Learned:
     """The result of learning on a device: accuracy before and after, and the curve as (samples seen, accuracy) pairs."""
@@ -201,10 +208,10 @@ def learn_on_host(
 
 
 def learn_on_core(core: FirmwareTarget, x: Array, labels: Array, order: Array, progress: Progress = quiet) -> None:
-    """Feeds the core the samples of x in ``order``, one learning step each."""
+    """Feeds the core the samples of x in ``order``, one learning step each, with classes (n,) or values (n, outputs) of its format."""
     for count, index in enumerate(order, 1):
         core.write_input(x[index])
-        core.learn(int(labels[index]))
+        core.learn(labels[index] if labels.ndim > 1 else int(labels[index]))
         if count % PROGRESS_EVERY == 0 or count == len(order):
             progress("learning on the core", count, len(order))
 
@@ -218,6 +225,18 @@ def predict_on_core(core: FirmwareTarget, x: Array, stage: str, progress: Progre
         if (index + 1) % PROGRESS_EVERY == 0 or index + 1 == len(x):
             progress(stage, index + 1, len(x))
     return classes
+
+
+def values_on_core(core: FirmwareTarget, x: Array, stage: str, progress: Progress = quiet) -> Array:
+    """The scores (n, outputs) that the core computes for the samples x (n, inputs)."""
+    rows = []
+    for index, sample in enumerate(x):
+        core.write_input(sample)
+        core.predict()
+        rows.append(core.output())
+        if (index + 1) % PROGRESS_EVERY == 0 or index + 1 == len(x):
+            progress(stage, index + 1, len(x))
+    return np.array(rows)
 
 
 def simulate(
@@ -235,18 +254,28 @@ def simulate(
     """Learning on the emulated core: it is fed ``samples`` training samples in a seeded order.
 
     It is evaluated on the whole test set before and after. The trace has the exact cost of one step and one inference (profiled on a
-    separate core) beside the accuracies.
+    separate core) beside the accuracies, or the mean squared errors where values are learned.
     """
+    values = deployment.target == "value"
+    truths = deployment.targets(data.y_train) if values else data.y_train
     x, x_test = deployment.inputs(data.x_train), deployment.inputs(data.x_test)
     rng = np.random.default_rng([seed, 3])
     order = np.concatenate([rng.permutation(len(x)) for _ in range(-(-samples // len(x)))])[:samples] if samples else np.empty(0, int)
     core = load_target(firmware, board, target_name, time_limit_s=COUNTING_LIMIT_S)
-    before = float(np.mean(predict_on_core(core, x_test, "evaluating before", progress) == data.y_test))
+
+    def quality(stage: str) -> float:
+        if values:
+            return mean_squared_error(deployment, values_on_core(core, x_test, stage, progress), data.y_test)
+        return float(np.mean(predict_on_core(core, x_test, stage, progress) == data.y_test))
+
+    before = quality("evaluating before")
     after = None
     if deployment.program.learn:
-        learn_on_core(core, x, data.y_train, order, progress)
-        after = float(np.mean(predict_on_core(core, x_test, "evaluating after", progress) == data.y_test))
-    trace = profile(deployment, board, firmware, x_test[0], int(data.y_test[0]), task, seed, target_name)
+        learn_on_core(core, x, truths, order, progress)
+        after = quality("evaluating after")
+    trace = profile(deployment, board, firmware, x_test[0], 0 if values else int(data.y_test[0]), task, seed, target_name)
+    if values:
+        return replace(trace, mse={"before": before} | ({} if after is None else {"after": after}))
     curve = ((0, before), (len(order), after)) if after is not None else ()
     return replace(trace, accuracy={"float": None, "quantized": None, "before": before, "after": after}, curve=curve)
 

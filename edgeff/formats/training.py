@@ -1,7 +1,8 @@
 """Program -> the nodes of a learning step, and of the inference that reads what it learns: what ONNX and TFLite files of them share.
 
 The calls of the program's line are translated one by one (``edgeff.kernels.graph``); what a call writes is a new name. Fed are ``input``
-(1, *shape), ``label`` (the class, [1]) and each tensor S that stays in RAM on a board. What changes with time is state: ``rate`` (2**16 is
+(1, *shape), ``label`` (the class, [1]) or ``target`` (the values to learn, (1, *shape)), and each tensor S
+that stays in RAM on a board. What changes with time is state: ``rate`` (2**16 is
 the rate that the program was made with) and ``step`` (it counts, and the random generator of stochastic rounding reads it). Integers come
 out as those of the twins to the bit. Refused: kernels without a form, all of them at once, each with its reason.
 """
@@ -169,6 +170,7 @@ def properties(program: Program, settings: Any, graph: StepGraph) -> Mapping[str
         "noise": {name: list(operand.shape) for name, operand in (graph.nodes.noise or {}).items()},
         "input": _quantisation(program.tensors[program.input]),
         "scores": _quantisation(program.tensors[program.output]),
+        **({"target": _quantisation(program.tensors[program.target])} if program.target else {}),
     }
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -123,6 +124,19 @@ def random_inputs(network: Network, seed: int, count: int = 2) -> Array:
     values = forward(network, parameters(network), x)[scores]
     largest = float(np.abs(values).max())
     return x / largest if largest > SMALLEST_SCORE else x
+
+
+def learned_target(network: Network) -> Literal["class", "value", "input"]:
+    """What ``network`` learns to output: values, if its metadata say so or it has one output; its input; else classes.
+
+    >>> [learned_target(dense_list(name, softmax=soft)) for name, soft in (("8-2-8", False), ("8-4-1", False), ("8-2-8", True))]
+    ['input', 'value', 'class']
+    """
+    if isinstance(network.metadata.get("values"), Mapping):
+        return "value"
+    if reproduces_input(network):
+        return "input"
+    return "class" if prod(network.layers[-1].shape) > 1 else "value"
 
 
 def reproduces_input(network: Network) -> bool:

@@ -24,7 +24,7 @@ class Code(IntEnum):
 MEANINGS = {
     Code.OK: "done",
     Code.BAD_LABEL: "the label is not a class",
-    Code.NOT_FINITE: "the input holds NaN or infinity, or, when learning, a number of 2^48 or more",
+    Code.NOT_FINITE: "the input or target holds NaN or infinity, or, when learning, a number of 2^48 or more",
     Code.BAD_RATE: "the rate is NaN, negative or above EFF_LARGEST_RATE",
     Code.EMPTY: "there is no sample yet",
     Code.CONSUMED: "the input was not filled since a line used its memory: call eff_input and fill it again",

@@ -20,6 +20,8 @@ from edgeff.rules._groups import Composed
 from edgeff.rules._rates import resolved
 
 CALIBRATION_SAMPLES = 200
+VALUES_ROOM = 2.0
+"""The factor on the range of outputs that learn values: these drift, but do not grow as logits do."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,25 @@ class Deployment:
             return audio_samples(flat)
         quant = self.network.input_quant
         return flat if quant is None or quant.dtype == "float32" else quantise_array(flat, quant)
+
+    def targets(self, y: Array) -> Array:
+        """Values y (n, outputs) to learn, in the format of the program's target.
+
+        Raises BadInput for NaN and infinity, and for values outside the range that integer outputs span by more than one step, which would
+        be clipped: a logistic output in int8 ends at 255/256, which stands for 1.
+        """
+        values, quant = np.asarray(y, np.float64).reshape(len(y), -1), self.program.tensors[self.program.output].quant
+        if bad := int(np.count_nonzero(~np.isfinite(values))):
+            raise BadInput("values to learn", got=f"{bad} that are NaN or infinite", allowed="finite numbers")
+        if quant is None:
+            return values.astype(np.float32)
+        scale, least, most = quant.scale[0], -128 if quant.dtype == "int8" else -32767, 127 if quant.dtype == "int8" else 32767
+        whole = np.rint(values / scale) + quant.zero_point
+        if outside := int(np.count_nonzero((whole < least - 1) | (whole > most + 1))):
+            low, high = ((end - quant.zero_point) * scale for end in (least, most))
+            step = "calibrate on samples that span them, or use another number format"
+            raise BadInput("values to learn", got=f"{outside} outside the range", allowed=f"{low:.4g} to {high:.4g}", next_step=step)
+        return np.clip(whole, least, most).astype(quant.dtype)
 
 
 def deploy(
@@ -71,7 +92,7 @@ def deploy(
         tail_numeric: what the layers compute in that the last rule of a composition trains (``frozen:dense_1,bp``); by default ``numeric``.
         changes: settings of the rule other than its defaults for a device.
         seed: of generated feedback, rounding and negatives, 0 to 2**32 - 1.
-        target: ``"class"`` (a label) or ``"input"`` (an autoencoder).
+        target: ``"class"`` (a label), ``"value"`` (numbers) or ``"input"`` (an autoencoder).
         stochastic: rounding of integer updates; False rounds to nearest.
         headroom: for quantisation; by default none for inference and the rule's own for learning.
         replay: a ring of samples that the rule learns from again, or the count of its entries; None for none.
@@ -114,6 +135,7 @@ def deploy(
             )
         if headroom is None:
             headroom = item.headroom(network, settings, learned) if item else Headroom()
+            headroom = replace(headroom, output=min(headroom.output, VALUES_ROOM)) if target == "value" else headroom
         learning = [layer.name for layer in item.learns(network, settings=settings)] if item else []
         samples = np.asarray(x)[:CALIBRATION_SAMPLES]
         read = samples if first is None else kind(first).forward(first, {}, samples)

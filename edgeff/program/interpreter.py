@@ -40,6 +40,14 @@ def check_labels(program: Program, labels: Array) -> None:
         raise BadInput("labels", got=f"{labels.min()} to {labels.max()}", allowed=f"0 to {program.classes - 1}")
 
 
+def check_targets(program: Program, targets: Array) -> None:
+    """Raises BadInput unless ``targets`` (n, outputs) are in the dtype and of the size of the target of ``program``."""
+    tensor = program.tensors[program.target or program.output]
+    if targets.dtype != tensor.dtype or targets.ndim != 2 or targets.shape[1] != tensor.elements:
+        got, allowed = f"{targets.dtype} of shape {targets.shape}", f"{tensor.dtype} (n, {tensor.elements})"
+        raise BadInput("values to learn", got=got, allowed=allowed, next_step="convert them: Deployment.targets")
+
+
 def check_arguments(program: Program, line: Line, arguments: Sequence[Array]) -> None:
     """Raises BadInput unless ``arguments`` are those of ``line``, each of its tensor's dtype and size, and labels are classes."""
     if len(arguments) != len(line.arguments):
@@ -50,6 +58,18 @@ def check_arguments(program: Program, line: Line, arguments: Sequence[Array]) ->
             raise BadInput(name, got=f"{value.dtype} of {value.size}", allowed=f"{tensor.dtype} of {tensor.elements}")
         if tensor.role == "label":
             check_labels(program, value)
+
+
+def truth_of(program: Program, truth: int | Array) -> tuple[Array, ...]:
+    """What follows the sample among the arguments of a learning step: a class, values, or nothing.
+
+    Raises BadInput for what is not one of the classes of ``program``, or values of another dtype or size.
+    """
+    if program.target:
+        check_targets(program, np.reshape(truth, (1, -1)))
+        return (np.asarray(truth),)
+    check_labels(program, np.array([truth]))
+    return (np.array([truth], np.int32),) if program.label in program.lines["learn"].arguments else ()
 
 
 def check_finite(program: Program, line: Line, arguments: Sequence[Array]) -> None:
@@ -132,25 +152,26 @@ class Interpreter:
         """The scores after ``predict``."""
         return self._arrays[self.program.output].copy()
 
-    def learn(self, x: Array | None, label: int = 0) -> Code:
-        """One learning step: ``OK``, or ``NOT_FINITE`` for NaN, infinity or a number of 2**48 or more in x, which changes nothing.
+    def learn(self, x: Array | None, label: int | Array = 0) -> Code:
+        """One learning step on x and its class, or where values are learned its target, in that tensor's dtype.
+
+        ``OK``, or ``NOT_FINITE`` for NaN, infinity or a number of 2**48 or more in either, which changes nothing.
 
         Without x the sample is the input that was given last: ``CONSUMED``, which changes nothing, where its memory has been used for
         something else, by the plan of the plain kernels. Raises BadInput for a label that is not a class, and for a program that does
         not learn.
         """
         require_learning(self.program)
-        check_labels(self.program, np.array([label]))
+        truth = truth_of(self.program, label)
         if x is None:
             memory, since = plan(self.program), [self.program.lines[name] for name in self._since_input]
             given = any(self.program.input in line.arguments for line in since)
             if not given or any(consumes(self.program, memory, line) for line in since):
                 return Code.CONSUMED
             x = self._arrays[self.program.input].copy()
-        if not takes(self.program, self.program.lines["learn"], (x,)):
+        if not takes(self.program, self.program.lines["learn"], (x, *truth)):
             return Code.NOT_FINITE
-        labels = (np.array([label], np.int32),)
-        self.line("learn", x, *(labels if self.program.label in self.program.lines["learn"].arguments else ()))
+        self.line("learn", x, *truth)
         return Code.OK
 
     def set_rate(self, rate: float) -> Code:

@@ -12,6 +12,7 @@ import numpy as np
 
 from edgeff.errors import Unsupported, short
 from edgeff.ir import Array, Network, Program
+from edgeff.program.unit import in_unit, out_of_unit
 
 
 def learned_network(network: Network, program: Program, values: Mapping[str, Array]) -> Network:
@@ -20,6 +21,7 @@ def learned_network(network: Network, program: Program, values: Mapping[str, Arr
     Args: ``values``, the variables and states by name, as ``restored`` and ``Interpreter.tensor`` give them.
     Raises: Unsupported when none of them is a parameter of the network, or when one is held in another form than the network's.
     """
+    network = in_unit(network) if program.target else network
     parameters = _parameters(network, program)
     if not parameters:
         raise Unsupported("what was learned", got="no parameter of the network", allowed="a rule that learns some of its weights")
@@ -27,12 +29,12 @@ def learned_network(network: Network, program: Program, values: Mapping[str, Arr
         replace(layer, params={key: values.get(parameters.get((layer.name, key), ""), array) for key, array in layer.params.items()})
         for layer in network
     )
-    return replace(network, layers=layers)
+    return out_of_unit(replace(network, layers=layers)) if program.target else replace(network, layers=layers)
 
 
 def left_out(network: Network, program: Program) -> list[str]:
     """The names of what ``program`` saves and the network has no place for: rates, counters, heads that only learning reads."""
-    parameters = set(_parameters(network, program).values())
+    parameters = set(_parameters(in_unit(network) if program.target else network, program).values())
     return [tensor.name for tensor in program.saved if tensor.name not in parameters]
 
 

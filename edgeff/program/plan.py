@@ -26,7 +26,7 @@ def lifetimes(program: Program) -> dict[str, Intervals]:
 
     The arguments of a line are alive from its start, its results and what it keeps to its end.
     """
-    shared = program.by_role("input", "label", "activation")
+    shared = program.by_role("input", "label", "target", "activation")
     spans: dict[str, list[tuple[int, int]]] = {tensor.name: [] for tensor in shared}
     start = 0
     for line in program.lines.values():

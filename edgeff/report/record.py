@@ -130,6 +130,7 @@ class _Run(_Part):
     artifacts: dict[Text, _Artifact] = {}
     refused: Text | None = None
     remarks: list[Text] = []
+    mse: dict[Text, Finite] = {}
 
     @model_validator(mode="after")
     def _stays_are_in_lines(self) -> _Run:
@@ -169,6 +170,7 @@ class _Run(_Part):
             artifacts={name: dict(artifact) for name, artifact in self.artifacts.items()},
             refused=self.refused or "",
             remarks=tuple(self.remarks),
+            mse=self.mse,
         )
 
 
@@ -208,6 +210,7 @@ def run_json(trace: Trace) -> dict[str, Any]:
         "artifacts": {name: dict(artifact) for name, artifact in trace.artifacts.items()},
         "refused": trace.refused or None,
         "remarks": list(trace.remarks),
+        **({"mse": dict(trace.mse)} if trace.mse else {}),
         "evidence": trace_evidence(trace),
     }
 

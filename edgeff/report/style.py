@@ -63,6 +63,7 @@ ROLES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "ring": ("samples to replay", "#b4a7c9"),
         "input": ("input", "#dccba4"),
         "label": ("label", "#b58e6d"),
+        "target": ("values to learn", "#b58e6d"),
         "activation": ("activations", "#93c4b3"),
     }
 )

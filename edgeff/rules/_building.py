@@ -118,7 +118,7 @@ class RuleBuilder(OperatorBuilder, Protocol):
         n: int = 0,
         stored: bool = False,
         entries: Array | None = None,
-        largest: float = 2.0,
+        largest: float | None = None,
     ) -> Value: ...
 
     # ---------------------------------------------------------------- goodness

@@ -67,6 +67,7 @@ class Composed(Rule):
         self.summary = ", then ".join(f"{rule.name} up to {cut}" if cut else rule.name for rule, cut in parts)
         self.settings, self.device, self.divergence_hint = tail.settings, tail.device, tail.divergence_hint
         self.drops_out = tail.drops_out
+        self.values = all(rule.values for rule, _ in parts)
         self.numerics = tuple(n for n in tail.numerics if all(n in rule.numerics for rule, _ in parts))
         self.why_not = next((rule.why_not for rule, _ in parts if rule.why_not), "")
         self.side_branches = any(rule.side_branches for rule, _ in parts)

@@ -62,7 +62,7 @@ class FeedbackAlignment(BackPropagation):
             return super().lower_below(build, layer, delta, *xs)
         if isinstance(kind(layer), Dense):
             last = layer is build.network.trainable[-1]
-            largest = 2.0 if last else sqrt(delta.elements) * 32767 * delta.scale
+            largest = build.largest_error if last else sqrt(delta.elements) * 32767 * delta.scale
             entry, stored = scale_of(layer, build.settings.feedback_scale), build.settings.feedback == "stored"
             return (build.feedback(layer.name, delta, entry, n=xs[0].elements, stored=stored, largest=largest),)
         matrix = feedback(layer, build.settings.feedback_scale, build.key("feedback", layer.name))

@@ -26,14 +26,14 @@ import numpy as np
 
 from edgeff.errors import BadInput, DoesNotFit, EdgeffError, MissingTool, Unsupported
 from edgeff.ir import Array, Board, Network, Program
-from edgeff.networks import reproduces_input
+from edgeff.networks import learned_target
 from edgeff.program.cost import call_costs
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.lower import Replay
 from edgeff.rules import Rule, find_rule
 from edgeff.verify.comparison import Comparison, Skipped, Verification, compare, compare_all
 from edgeff.verify.executions import Emulated, Host, Results, outputs_of_calls, twin_results
-from edgeff.verify.learning import compare_results, learning
+from edgeff.verify.learning import compare_results, drawn_truths, learning
 from edgeff.verify.libraries import TWIN, Party, Rows, float_parties, integer_parties
 from edgeff.verify.step import compare_step, steps_for
 from edgeff.verify.training_graph import GRAPHS, compare_training_graph
@@ -94,7 +94,7 @@ def verify(
             raise BadInput(what, got=count, allowed="1 or more")
     boards = [item if isinstance(item, Board) else load_board(item) for item in ([board] if board else BOARDS)]
     findings = _Findings(progress, boards_may_be_small=board is None)
-    target = "input" if reproduces_input(network) else "class"
+    target = learned_target(network)
     deployment = deploy(network, seed=seed, target=target)
     program, x = deployment.program, _samples(deployment, inputs)
     blocks = _blocks(program, x)
@@ -128,7 +128,7 @@ def _graph(
     learner: Deployment, name: str, samples: Array, steps: int, seed: int, advance: Callable[[str, int], Callable[[], None]]
 ) -> list[Comparison]:
     """The learning graph in a runtime, on the samples in turn with labels drawn by ``seed``."""
-    labels = np.random.default_rng(seed).integers(0, max(learner.program.classes, 1), steps)
+    labels = drawn_truths(learner.program, seed, steps)
     return compare_training_graph(learner, name, samples[np.arange(steps) % len(samples)], labels, advance(name, steps))
 
 
@@ -137,7 +137,7 @@ def _step(
 ) -> list[Comparison]:
     """The changes of the parameters compared with the rule's own, on the samples in turn with labels drawn by ``seed``."""
     steps = steps_for(learner.program)
-    labels = np.random.default_rng(seed).integers(0, max(learner.program.classes, 1), len(samples))
+    labels = drawn_truths(learner.program, seed, len(samples))
     return compare_step(learner, rule, samples, labels, steps=steps, advance=advance(f"step of {rule.name}", steps))
 
 

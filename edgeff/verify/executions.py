@@ -91,8 +91,8 @@ def run_further(
 
     ``run(line, arguments)`` gives the persistent bytes and those of the results.
     """
-    given = {"input": x, "label": np.asarray(labels, np.int32).reshape(-1, 1)}
-    lines = further_lines(program)
+    own = {"target": labels} if program.target else {"label": np.asarray(labels, np.int32).reshape(-1, 1)}
+    given, lines = {"input": x} | own, further_lines(program)
     rows = []
     for number in range(len(x)):
         for line in lines:
@@ -116,7 +116,7 @@ def twin_learning(program: Program, memory: MemoryPlan, x: Array, labels: Array,
     twin = Interpreter(program)
     states = np.empty((len(x), memory.persistent_bytes), np.uint8)
     for state, sample, label in zip(states, x, labels, strict=True):
-        twin.learn(sample, int(label))
+        twin.learn(sample, label if program.target else int(label))
         state[:] = np.frombuffer(persistent_bytes(program, memory, twin), np.uint8)
         advance()
 
@@ -207,7 +207,7 @@ class Emulated:
         states = np.empty((len(x), self._memory.persistent_bytes), np.uint8)
         for state, sample, label in zip(states, x, labels, strict=True):
             self._target.write_input(sample)
-            self._target.learn(int(label))
+            self._target.learn(label if self._program.target else int(label))
             state[:] = np.frombuffer(self._target.read(self._arena, len(state)), np.uint8)
             advance()
         return Learned(states, self.results(after, advance), run_further(self._program, x, labels, self._run))
@@ -217,6 +217,8 @@ class Emulated:
         for name, value in zip(self._program.lines[line].arguments, arguments, strict=True):
             if self._program.tensors[name].role == "label":
                 label = int(value[0])
+            elif self._program.tensors[name].role == "target":
+                self._target.write_arena(self._memory.offsets[name], value)
             else:
                 self._target.write_input(value)
         self._target.call(line, label)

@@ -12,6 +12,7 @@ from edgeff.ir import Array, Program
 from edgeff.program.deploy import Deployment
 from edgeff.program.plan import plan
 from edgeff.program.select import select
+from edgeff.program.unit import spread_of
 from edgeff.verify.comparison import Comparison, compare
 from edgeff.verify.executions import Advance, Emulated, Host, Learned, Results, twin_learning
 from edgeff.verify.libraries import TWIN
@@ -35,7 +36,7 @@ def learning(
     """
     program = deployment.program
     x = samples[np.arange(steps) % len(samples)]
-    labels = np.random.default_rng(seed).integers(0, max(program.classes, 1), steps)
+    labels = drawn_truths(program, seed, steps)
     after = samples[:SAMPLES_AFTER]
     total = steps + len(after)
     offsets = plan(select(program))
@@ -55,6 +56,19 @@ def learning(
 
     for name, make in executions.items():
         yield f"{name} learning", partial(rows, name, make)
+
+
+def drawn_truths(program: Program, seed: int, count: int) -> Array:
+    """Classes (count,), or where values are learned targets (count, outputs) in their format, around what it gives before it learns."""
+    rng = np.random.default_rng(seed)
+    if program.target is None:
+        return rng.integers(0, max(program.classes, 1), count)
+    tensor = program.tensors[program.target]
+    size = (count, tensor.elements)
+    if tensor.quant is None:
+        return (rng.standard_normal(size) * (spread_of(program.metadata) or 1.0)).astype(np.float32)
+    half = 64 if tensor.dtype == "int8" else 8192
+    return rng.integers(-half, half, size).astype(tensor.dtype)
 
 
 def compare_results(a: str, b: str, when: str, x: Results, y: Results) -> list[Comparison]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edgeff.ir import Array, Quant
 from edgeff.ops import forward, kind, split_input
 from edgeff.program.deploy import Deployment
+from edgeff.program.unit import in_unit, unit_of
 from edgeff.rules import Rule, Run
 
 Real = NDArray[np.float64]
@@ -48,7 +49,9 @@ class Oracle:
 
     def __init__(self, deployment: Deployment, rule: Rule) -> None:
         self._deployment, self._rule = deployment, rule
-        self._first, self.network = split_input(deployment.network)
+        whole = in_unit(deployment.network) if deployment.target == "value" else deployment.network
+        self._first, self.network = split_input(whole)
+        self._unit = unit_of(whole)
         self.lr = float(deployment.settings.lr)
         self._params = {
             layer.name: {name: real(value, layer.quant.get(name)) for name, value in layer.params.items()}
@@ -87,11 +90,18 @@ class Oracle:
                     return False
         return True
 
-    def changes(self, x: Array, label: int, number: int) -> Changes:
-        """What step ``number`` (from 0) adds to each parameter that it moves, by ``layer.parameter``."""
+    def changes(self, x: Array, label: int | Array, number: int) -> Changes:
+        """What step ``number`` (from 0) adds to each parameter that it moves, by ``layer.parameter``.
+
+        ``label`` is a class, or values in the format of the program's target.
+        """
         self._run.steps, self._run.lr = number, self.lr
         sample, output = self.sample(x), self.network.layers[-1].shape
-        target = sample.reshape(1, *output) if self._deployment.target == "input" else np.eye(prod(output))[[label]]
+        if self._deployment.target == "value":
+            wanted = self._deployment.program.tensors[str(self._deployment.program.target)].quant
+            target = real(np.asarray(label), wanted).reshape(1, *output) / self._unit
+        else:
+            target = sample.reshape(1, *output) if self._deployment.target == "input" else np.eye(prod(output))[[int(label)]]
         directions = self._rule.step(self._run, sample, target)
         return {f"{layer}.{name}": -self.lr * value for layer, values in directions.items() for name, value in values.items()}
 

@@ -58,7 +58,7 @@ def steps_for(program: Program) -> int:
     return max(min(MACS // max(macs, 1), STEPS), FEWEST_STEPS)
 
 
-Pairs = Sequence[tuple[Array, int]]
+Pairs = Sequence[tuple[Array, int | Array]]
 
 
 def compare_step(
@@ -80,7 +80,7 @@ def compare_step(
         deployment: of the rule, float32 or integers.
         rule: whose ``step`` is the oracle.
         samples: (n, inputs) in the program's input dtype, taken in turn.
-        labels: (n,), their classes; unused if the target is the input.
+        labels: (n,), their classes, or (n, outputs), values in the format of the target; unused if the target is the input.
         strict: for the contracts' small networks: rows and columns are judged on their own, and nothing is excused.
         steps: how many learning steps; by default as many as ``steps_for`` says.
         advance: is called after each step.
@@ -97,7 +97,7 @@ def compare_step(
             got=f"{len(samples)} samples that all leave the calibrated ranges",
             allowed="samples like those of the calibration",
         )
-    pairs = [(samples[number], int(labels[number])) for number in islice(cycle(first), steps)]
+    pairs: Pairs = [(samples[number], labels[number] if program.target else int(labels[number])) for number in islice(cycle(first), steps)]
     learned = [tensor for tensor in program.by_role("variable") if oracle.has(tensor.name)]
     name, directions = f"step of {rule.name}", Oracle(deployment, rule).changes(*pairs[0], 0)
     if program.numeric == "float32":

@@ -112,14 +112,16 @@ def compare_training_graph(
     for number, (x, label) in enumerate(zip(samples, labels, strict=True), 1):
         before = {tensor.name: twin.tensor(tensor.name) for tensor in state}
         entry = {source.name: x.reshape(1, *source.shape)}
-        if program.label in program.lines["learn"].arguments:
+        if program.target:
+            entry[program.target] = np.reshape(label, (1, *program.tensors[program.target].shape))
+        elif program.label in program.lines["learn"].arguments:
             entry[LABEL] = np.array([label], graph.label)
         made = graph.learn(entry | before)
         own = {tensor.name: made[tensor.name + NEXT] for tensor in state}
         if SCORES in made:
             twin.predict(x)
             keep(f"step {number}", "scores before each step", twin.output().reshape(-1), made[SCORES].reshape(-1))
-        twin.learn(x, int(label))
+        twin.learn(x, label if program.target else int(label))
         for tensor in state:
             keep(f"step {number}, {tensor.name}", what, twin.tensor(tensor.name), own[tensor.name])
         advance()

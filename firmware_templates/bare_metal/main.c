@@ -32,11 +32,11 @@ enum { PREDICT = 1, LEARN = 2, INIT = 3, SAVE = 4, RESTORE = 5, RATE = 6, FIRST_
 /* 24 bytes: six words on every core this template is for, so that the arena, aligned to 8 bytes, follows without a gap. */
 typedef struct {
     uint32_t command;
-    int32_t label;  /* of LEARN; of RATE the bits of the rate, a float */
+    int32_t label;  /* of LEARN, unless it learns values; of RATE the bits of the rate, a float */
     int32_t result; /* the class; bytes saved; a code of model.h; -1 when the command is unknown or the RAM left over is too small */
     eff_input_t *input;
     const eff_output_t *output;
-    uint8_t *saved; /* where SAVE writes and RESTORE reads: the RAM left over between the arena and the stack */
+    uint8_t *saved; /* where SAVE writes, RESTORE reads and LEARN reads values: the RAM left over between the arena and the stack */
 } eff_mailbox_t;
 
 /* What the driver must know of the model: sizes in elements and bytes; kind is the size of an element, plus 256 for floating point. */
@@ -56,9 +56,9 @@ const eff_facts_t eff_facts __attribute__((section(".rodata.eff_facts"), used)) 
 };
 
 #if EFF_HAS_LEARN && defined(EFF_SAVE_BYTES)
-static int saved_state_fits(void)
+static int fits(uint32_t size)
 {
-    return (uintptr_t)eff_free_end >= (uintptr_t)eff_free_start && (uintptr_t)eff_free_end - (uintptr_t)eff_free_start >= SAVE_BYTES;
+    return (uintptr_t)eff_free_end >= (uintptr_t)eff_free_start && (uintptr_t)eff_free_end - (uintptr_t)eff_free_start >= size;
 }
 #endif
 
@@ -72,7 +72,11 @@ static int32_t obey(uint32_t command)
         return 0;
 #if EFF_HAS_LEARN
     case LEARN:
+#ifdef EFF_LEARNS_VALUES
+        return fits(EFF_OUTPUTS * sizeof(eff_output_t)) ? eff_learn_target((const eff_output_t *)(const void *)eff_free_start) : -1;
+#else
         return eff_learn(eff_mailbox.label);
+#endif
 #endif
 #if EFF_HAS_LEARN && defined(EFF_LARGEST_RATE)
     case RATE: {
@@ -85,9 +89,9 @@ static int32_t obey(uint32_t command)
 #endif
 #if EFF_HAS_LEARN && defined(EFF_SAVE_BYTES)
     case SAVE:
-        return saved_state_fits() ? (int32_t)eff_save_buffer(eff_free_start, SAVE_BYTES) : -1;
+        return fits(SAVE_BYTES) ? (int32_t)eff_save_buffer(eff_free_start, SAVE_BYTES) : -1;
     case RESTORE:
-        return saved_state_fits() ? eff_restore_buffer(eff_free_start, SAVE_BYTES) : -1;
+        return fits(SAVE_BYTES) ? eff_restore_buffer(eff_free_start, SAVE_BYTES) : -1;
 #endif
 #ifdef EFF_FURTHER_LINES
 #define RUN(number, run) case FIRST_LINE + (number): return run;

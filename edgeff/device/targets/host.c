@@ -25,16 +25,26 @@ void host_trace_many(const eff_input_t *x, int32_t n, uint8_t *out, size_t bytes
 }
 #endif
 
+#if defined(EFF_LEARNS_VALUES)
+typedef eff_output_t truth_t;
+#define TRUTHS EFF_OUTPUTS
+#define LEARN(truth) eff_learn_target(truth)
+#elif EFF_HAS_LEARN
+typedef int32_t truth_t;
+#define TRUTHS 1
+#define LEARN(truth) eff_learn(*(truth))
+#endif
+
 #if EFF_HAS_LEARN
-/* `order` lists the samples in turn; `codes` receives the results of eff_learn; `states`, unless NULL, the first `state_bytes` of the arena
+/* `truths` holds the class of each sample, or the EFF_OUTPUTS values to learn. `order` lists the samples in turn; `codes` receives the results of eff_learn; `states`, unless NULL, the first `state_bytes` of the arena
  * after each step. */
-void host_learn_many(const eff_input_t *x, const int32_t *labels, const int32_t *order, int32_t n, int32_t *codes, uint8_t *states,
+void host_learn_many(const eff_input_t *x, const truth_t *truths, const int32_t *order, int32_t n, int32_t *codes, uint8_t *states,
                      size_t state_bytes)
 {
     for (int32_t i = 0; i < n; ++i) {
         const int32_t sample = order[i];
         memcpy(eff_input(), x + (size_t)sample * EFF_INPUTS, EFF_INPUTS * sizeof *x);
-        codes[i] = eff_learn(labels[sample]);
+        codes[i] = LEARN(truths + (size_t)sample * TRUTHS);
         if (states) {
             memcpy(states + (size_t)i * state_bytes, eff_arena, state_bytes);
         }

@@ -16,7 +16,16 @@ from edgeff.device.toolchains.host import host_shared_library
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Program
 from edgeff.program.codes import MEANINGS, Code
-from edgeff.program.interpreter import check_arguments, check_finite, check_labels, line_of, require_learning, require_rate
+from edgeff.program.interpreter import (
+    check_arguments,
+    check_finite,
+    check_labels,
+    check_targets,
+    line_of,
+    require_learning,
+    require_rate,
+    truth_of,
+)
 from edgeff.program.state import OVERHEAD_BYTES, require_taken
 
 HARNESS = Path(__file__).with_name("host.c")
@@ -86,6 +95,8 @@ class HostTarget:
     def learn_many(self, x: Array, labels: Array, order: Array | None = None) -> NDArray[np.int32]:
         """One learning step on each sample in ``order``, by default as given. Returns the ``Code`` of each step, (n,) int32.
 
+        ``labels`` are classes (n,), or where values are learned (n, outputs) in the target's dtype.
+
         ``NOT_FINITE`` is that of a sample that contains NaN, infinity or a number of 2**48 or more, which changed nothing. Raises BadInput
         for labels or an order out of range, and for a program that does not learn.
         """
@@ -97,8 +108,11 @@ class HostTarget:
 
     def _learn(self, x: Array, labels: Array, order: Array | None, traced_bytes: int) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
         require_learning(self.program)
-        check_labels(self.program, np.asarray(labels))
-        x, labels = self._samples(x), np.ascontiguousarray(labels, np.int32)
+        if self.program.target:
+            check_targets(self.program, labels)
+        else:
+            check_labels(self.program, np.asarray(labels))
+        x, labels = self._samples(x), np.ascontiguousarray(labels, None if self.program.target else np.int32)
         if len(x) != len(labels):
             raise BadInput("labels", got=len(labels), allowed=f"{len(x)}, one per sample")
         order = np.ascontiguousarray(np.arange(len(x)) if order is None else order, np.int32)
@@ -118,7 +132,7 @@ class HostTarget:
         line = line_of(self.program, name)
         check_arguments(self.program, line, arguments)
         check_finite(self.program, line, arguments)
-        label: tuple[ctypes.c_int32, ...] = ()
+        label: tuple[Any, ...] = ()
         if self.program.input in line.arguments:
             self._c.eff_input()  # it is about to be filled
         for argument, value in zip(line.arguments, arguments, strict=True):
@@ -126,6 +140,8 @@ class HostTarget:
                 label = (ctypes.c_int32(int(value.reshape(-1)[0])),)
             else:
                 self._view(argument)[...] = value.reshape(-1)
+        if name == "learn" and self.program.target:
+            label = (_address(self._view(self.program.target).copy()),)
         code = int(self._function(name)(*(label or (ctypes.c_int32(0),))))
         if code < 0:
             raise BadInput(f"line {name!r}", got=MEANINGS[Code(code)], allowed="arguments that its C function accepts")
@@ -161,6 +177,8 @@ class HostTarget:
             raise BadInput("unknown symbol", got=repr(place)) from None
 
     def _function(self, line: str) -> Any:
+        if line == "learn" and self.program.target:
+            line = "learn_target"
         return getattr(self._c, "eff_predict" if line == "infer" else f"eff_{line}")
 
     def _view(self, name: str) -> Array:
@@ -178,13 +196,17 @@ class HostTarget:
         raw = ctypes.string_at(address, self._output.size_bytes)
         return np.frombuffer(raw, self._output.dtype).copy()
 
-    def learn(self, x: Array | None, label: int = 0) -> Code:
-        """One learning step: ``OK``, or ``NOT_FINITE`` as in ``learn_many``; without x on the input as it lies there, or ``CONSUMED``."""
+    def learn(self, x: Array | None, label: int | Array = 0) -> Code:
+        """One learning step on a class, or on values in the target's dtype: ``OK``, or ``NOT_FINITE`` as in ``learn_many``.
+
+        Without x on the input as it lies there, or ``CONSUMED``.
+        """
         if x is None:
             require_learning(self.program)
-            check_labels(self.program, np.array([label]))
-            return Code(self._c.eff_learn(ctypes.c_int32(label)))
-        return Code(self.learn_many(x, np.array([label]))[0])
+            truth = truth_of(self.program, label)
+            argument = _address(np.ascontiguousarray(truth[0])) if self.program.target else ctypes.c_int32(int(label))
+            return Code(self._function("learn")(argument))
+        return Code(self.learn_many(x, np.reshape(label, (1, -1)) if self.program.target else np.array([label]))[0])
 
     def set_rate(self, rate: float) -> Code:
         """Sets the learning rate from now on, relative to the program's own, 0 to 1. Returns ``OK``, or ``BAD_RATE``: it is unchanged.

@@ -117,6 +117,6 @@ def _fed(subgraph: Subgraph, program: Program, graph: StepGraph, arithmetic: typ
     """The nodes of ``graph`` in ``subgraph``, with its inputs."""
     nodes = NodesSubgraph(subgraph, graph.nodes, arithmetic)
     for name, operand in graph.inputs.items():
-        quant = program.tensors[name].quant if name == program.input else None
+        quant = program.tensors[name].quant if name in (program.input, program.target) else None
         nodes.feed(operand, subgraph.input(name, operand.dtype, operand.shape, quant), operand.dtype)
     return nodes

@@ -12,6 +12,7 @@ from functools import partial
 from math import prod
 from typing import Any
 
+from edgeff import registry
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import DTYPE_BYTES, Network, Program
 from edgeff.ops import require_finite
@@ -21,6 +22,7 @@ from edgeff.program.lower.builder import check_size
 from edgeff.program.lower.compose import Builder
 from edgeff.program.lower.replay import Replay, lower_with_replay, parse_replay
 from edgeff.program.recompute import chosen
+from edgeff.program.unit import in_unit
 from edgeff.rules import Rule, find_rule
 from edgeff.rules._groups import Composed
 from edgeff.rules._rates import resolved
@@ -45,20 +47,21 @@ def lower(
         rule: a registered rule, None for inference only.
         settings: the rule's hyper-parameters, by default those for a device of this numeric, their rate for inputs as the digits are.
         seed: of generated feedback, rounding and negatives, 0 to 2**32 - 1.
-        target: ``"class"`` (a label) or ``"input"`` (an autoencoder).
+        target: ``"class"`` (a label), ``"value"`` (numbers, by squared error; ``edgeff.program.unit``) or ``"input"`` (an autoencoder).
         stochastic: rounding of integer updates; False rounds to nearest.
         replay: a ring of samples that the rule learns from again, or the count of its entries; None for none.
     Raises: Unsupported for momentum, dropout, or anything a layer kind cannot do; BadInput for parameters that are NaN or infinite.
     """
     if not 0 <= seed < 2**32:
         raise BadInput("seed", got=seed, allowed="0 to 4294967295")
-    if target not in ("class", "input"):
-        raise BadInput("target", got=repr(target), allowed="class, input")
+    if target not in ("class", "value", "input"):
+        raise BadInput("target", got=repr(target), allowed="class, value, input")
     item = find_rule(rule) if rule else None
     if item is not None and settings is None:
         settings = item.device_settings(item.learning_numeric(network))
     network = canonical(network, side_branches=item is not None and item.side_branches)
     if item is not None:
+        network = in_unit(network) if target == "value" else network
         settings = resolved(item, settings, network)
     check_sizes(network)
     require_finite(network)
@@ -91,7 +94,7 @@ def _lowered(
         output = build.run(build.x)[network.layers[-1].name]
     else:
         item.check_device(item.learning_numeric(network))
-        _check_learning(network, settings, target)
+        _check_learning(network, item, settings, target)
         output = item.lower_predict(build)
         advance = partial(build.advance, int(getattr(settings, "decay_steps", 0)), float(getattr(settings, "decay", 1.0)))
         if replay is None:
@@ -125,12 +128,20 @@ def check_sizes(network: Network) -> None:
             check_size(f"layer {layer.name!r}, {name}", value.nbytes)
 
 
-def _check_learning(network: Network, settings: Any, target: str) -> None:
-    """Raises Unsupported for settings and networks with which no rule can learn on a device."""
+def _check_learning(network: Network, rule: Rule, settings: Any, target: str) -> None:
+    """Raises Unsupported for settings and networks with which no rule can learn on a device, and for values that this rule cannot learn."""
+    if target == "value" and not rule.values:
+        allowed = ", ".join(name for name, other in registry.rules.items() if other.values)
+        raise Unsupported(f"learning values by {rule.name}", got="a rule that needs classes", allowed=allowed)
     for name in ("momentum", "dropout", "weight_decay"):
         if found := getattr(settings, name, 0.0):
             raise Unsupported(f"{name} on a device", got=found, allowed=0.0, next_step=f"set {name}=0 for the device")
     if not network.trainable:
         raise Unsupported(f"learning with {network.name!r}", got="no layer with weights", allowed="at least one")
     if target == "class" and prod(network.layers[-1].shape) < 2:
-        raise Unsupported(f"learning classes with {network.name!r}", got="one output", allowed="one output per class, at least two")
+        raise Unsupported(
+            f"learning classes with {network.name!r}",
+            got="one output",
+            allowed="one output per class, at least two",
+            next_step="learn values: target value",
+        )

@@ -20,6 +20,7 @@ from edgeff.kernels import packed
 from edgeff.kernels.arithmetic import multiplier_and_shift, stream_key
 from edgeff.ops import kind, raw_input, split_input
 from edgeff.ops.building import OperatorBuilder, Value
+from edgeff.program.unit import unit_of
 
 LARGEST_TENSOR_BYTES = 2**31 - 1
 """Kernels count elements and bytes of a tensor in int32_t."""
@@ -56,7 +57,9 @@ class Lines(OperatorBuilder):
         self.layers = self.network.layers
         self.lr = float(getattr(settings, "lr", None) or 0.0)
         self.classes: int | None = None
-        self.largest_error = 2.0  # bounds sum |delta| at the start of a backward pass, for the range of integer gradients
+        self.largest_error = (
+            2.0  # bounds sum |delta| at the start of a backward pass, for the range of integer gradients; 2 after a softmax
+        )
         self.stochastic = stochastic
         self.target = target
         self._tensors: dict[str, Tensor] = {}
@@ -65,6 +68,8 @@ class Lines(OperatorBuilder):
         self._results: dict[str, tuple[str, ...]] = {}
         self._needs: dict[str, tuple[str, ...]] = {}
         self._label: Value | None = None
+        self._target: Value | None = None
+        self._unit, self._wanted = unit_of(network), network.layers[-1]
         self._stage = ""
         self._weights: dict[str, Value] = {}
         dtype = network.input_quant.dtype if network.input_quant else raw_input(network) or "float32"
@@ -114,13 +119,17 @@ class Lines(OperatorBuilder):
             self.x = kept
 
     @contextmanager
-    def labelled(self, label: Value | None) -> Iterator[None]:
-        """Within it the class of the sample is ``label``; None: as before."""
-        kept, self._label = self._label, label or self._label
+    def labelled(self, truth: Value | None) -> Iterator[None]:
+        """Within it what the sample is to be learned as is ``truth``, a class or values; None: as before."""
+        kept = self._label, self._target
+        if truth is not None and self.target == "value":
+            self._target = truth
+        elif truth is not None:
+            self._label = truth
         try:
             yield
         finally:
-            self._label = kept
+            self._label, self._target = kept
 
     @contextmanager
     def group(self, network: Network, settings: Any, x: Value, classes: int | None) -> Iterator[None]:
@@ -162,6 +171,34 @@ class Lines(OperatorBuilder):
     def label(self) -> Value:
         """The class of the sample, int32 of shape (1,), written by the caller of the line, or that of a replayed one."""
         return self._label or self._values.get("label") or self._io("label", (1,), "int32", "label", None)
+
+    @property
+    def values(self) -> Value:
+        """What the output should be, in its shape and number format, written by the caller of the line, or that of a replayed sample."""
+        return self._target or self._values.get("target") or self._new_target()
+
+    def _new_target(self) -> Value:
+        """The argument ``target``; integers are those of the output, in the units that the caller reads there."""
+        quant = self._wanted.quant.get("output")
+        told = None if quant is None else replace(quant, scale=(quant.scale[0] * self._unit,))
+        value = self._io("target", self._wanted.shape, quant.dtype if quant else "float32", "target", told)
+        self._values["target"] = value = replace(value, scale=value.scale / self._unit)
+        return value
+
+    @property
+    def truth(self) -> Value | None:
+        """What the sample is to be learned as: its class, its values, or None where the target is the input."""
+        return {"class": lambda: self.label, "value": lambda: self.values}.get(self.target, lambda: None)()
+
+    def scaled(self, x: Value, factor: float, name: str) -> Value:
+        """x, float32, times ``factor``; x itself if that is 1."""
+        if factor == 1.0:
+            return x
+        y = self.activation(name, x.shape)
+        numbers = {"mean": np.zeros(1, np.float32), "factor": np.array([factor], np.float32)}
+        constants = [self.constant(f"{name}.{key}", value) for key, value in numbers.items()]
+        self.call("eff_scale_input_f32", [y], [x, *constants], {"rows": x.elements, "channels": 1}, self._wanted)
+        return y
 
     @property
     def step(self) -> Value:
@@ -300,6 +337,12 @@ class Lines(OperatorBuilder):
     def program(self, output: Value, classes: bool) -> Program:
         """The finished program; parameters that a call writes become variables, the others stay constants."""
         self.begin("infer")
+        if output.dtype == "float32":
+            output = self.scaled(output, self._unit, "scores")
+        elif self._unit != 1.0:
+            tensor = self._tensors[output.name]
+            quant = tensor.quant and replace(tensor.quant, scale=tuple(scale * self._unit for scale in tensor.quant.scale))
+            self._tensors[output.name] = replace(tensor, quant=quant)
         prediction = None
         if classes:
             prediction = self.activation("prediction", (1,), dtype="int32")
@@ -360,9 +403,9 @@ class Lines(OperatorBuilder):
         return True
 
     def _finished(self, name: str) -> Line:
-        """The line ``name``: its arguments are the inputs and labels that its calls read, an inference's the input whether read or not."""
+        """The line ``name``: its arguments are the inputs, labels and targets that its calls read; inference has the input in any case."""
         calls = self._lines[name]
         read = {tensor for call in calls for tensor in call.inputs}
-        written = [self._input.name, *(t.name for t in self._tensors.values() if t.role == "label")]
+        written = [self._input.name, *(t.name for t in self._tensors.values() if t.role in ("label", "target"))]
         arguments = tuple(tensor for tensor in written if tensor in read or (name == "infer" and tensor == self._input.name))
         return Line(name, tuple(calls), arguments, self._results.get(name, ()), self._needs.get(name, ()))

@@ -25,8 +25,8 @@ class Builder(Goodness, Tangents, Pooled, Trial):
     """The argument of a rule's ``lower``.
 
     ``x`` is the input, ``label`` the class (int32), ``layers`` the network's layers in order, ``settings`` the rule's hyper-parameters,
-    ``target`` ``"class"`` or ``"input"``. Each method emits kernel calls into the current line: the rule never sees the numeric, whose
-    kernels, multipliers and shifts are chosen here.
+    ``target`` ``"class"``, ``"value"`` or ``"input"``. Each method emits kernel calls into the current line: the rule never sees the
+    numeric, whose kernels, multipliers and shifts are chosen here.
     """
 
     def forward(self, layer: Layer, *xs: Value) -> Value:
@@ -43,8 +43,10 @@ class Builder(Goodness, Tangents, Pooled, Trial):
         return values
 
     def error(self, output: Value) -> Value:
-        """e = o - t: against the label's one-hot vector, or against the input if the network reproduces it."""
+        """e = o - t: against the label's one-hot vector, the values to learn, or the input if the network reproduces it."""
         n = output.elements
+        if self.target == "value":
+            return self._error_of_values(output)
         if self.target == "input":
             return self.residual(output, self.x)
         if output.dtype == "float32":
@@ -56,6 +58,16 @@ class Builder(Goodness, Tangents, Pooled, Trial):
         self.call(f"eff_error_{SUFFIX[output.dtype]}", [e], [output, self.label], attrs, stage="error")
         right = np.random.default_rng(1).integers(0, n, SAMPLES)
         self.note(e, (output,), lambda held: held.reshape(SAMPLES, n) - np.eye(n)[right])
+        return e
+
+    def _error_of_values(self, output: Value) -> Value:
+        """o - t in units of the values' deviation; an integer error is exact, so that it spans the output's whole range twice."""
+        n, target = output.elements, self.values
+        if output.dtype == "float32":
+            return self.difference(output, self.scaled(target, 1.0 / self._unit, "target"))
+        e = self.difference(output, target)
+        self.largest_error = n * e.scale * (255.0 if output.dtype == "int8" else 32767.0)
+        self.note(e, (output,), lambda _: np.random.default_rng(1).standard_normal((SAMPLES, n)))
         return e
 
     def residual(self, a: Value, c: Value) -> Value:
@@ -192,13 +204,14 @@ class Builder(Goodness, Tangents, Pooled, Trial):
         n: int = 0,
         stored: bool = False,
         entries: Array | None = None,
-        largest: float = 2.0,
+        largest: float | None = None,
     ) -> Value:
         """F e for the fixed matrix F of entries +-scale called ``name``: added onto a value in place, or (of n entries) as a new delta.
 
         F is generated, or with ``stored`` the same in flash, or ``scale * entries`` in flash (n, e's elements; -1 to 1). ``scale`` may be
-        negative. ``largest`` bounds sum |e|: an integer delta spans ``scale * largest``.
+        negative. ``largest`` bounds sum |e|, by default that of the error: an integer delta spans ``scale * largest``.
         """
+        largest = self.largest_error if largest is None else largest
         n, n_e = onto.elements if onto else n, e.elements
         if e.dtype != "float32" and scale < 0:
             e, scale = self.signed(e, scale), -scale

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal, cast, get_args
 
 from edgeff.errors import BadInput
@@ -67,42 +67,50 @@ def parse_replay(text: str) -> Replay:
 
 
 class Ring:
-    """The tensors of a ring, and the calls that fill it and draw from it. Without labels where the rule learns none."""
+    """The tensors of a ring, and the calls that fill it and draw from it. Without classes or values where the target is the input."""
 
     def __init__(self, build: Builder, replay: Replay, like: Value) -> None:
         self._build, self._replay, self._like = build, replay, like
         self.count = self._kept("count", (1,), "uint32")
         self._samples = self._kept("samples", (replay.entries, *like.shape), like.dtype)
-        self._labels = self._kept("labels", (replay.entries, 1), "int32") if build.target == "class" else None
+        truth, name = build.truth, "labels" if build.target == "class" else "targets"
+        self._truths = None if truth is None else self._kept(name, (replay.entries, *truth.shape), truth.dtype)
 
     def _kept(self, name: str, shape: tuple[int, ...], dtype: str) -> Value:
         tensor = Tensor(f"replay.{name}", shape, dtype, "ring", saved=self._replay.saved)
         return self._build.add(tensor)
 
     def push(self, x: Value) -> None:
-        """Keeps x and the label of the present sample."""
+        """Keeps x and what the present sample is to be learned as."""
         build, slot = self._build, self._build.activation("slot", (1,), dtype="int32")
         attrs = {"entries": self._replay.entries, "spread": int(self._replay.keep == "spread"), "key": build.key("replay", "place")}
         build.call("eff_ring_place", [slot, self.count], [], attrs, stage="replay")
-        for ring, value in ((self._samples, x), (self._labels, build.label if self._labels else None)):
+        for ring, value in ((self._samples, x), (self._truths, build.truth)):
             if ring is not None and value is not None:
                 attrs = {"entries": self._replay.entries, "n_bytes": build.size_bytes(value)}
                 build.call("eff_ring_write", [ring], [value, slot], attrs, stage="replay")
 
     @contextmanager
     def drawn(self) -> Iterator[Value]:
-        """Within it the label is that of an entry drawn, whose sample it gives."""
+        """Within it the class or the values are those of an entry drawn, whose sample it gives."""
         build, slot = self._build, self._build.activation("slot", (1,), dtype="int32")
         attrs = {"entries": self._replay.entries, "key": build.key("replay", "draw")}
         build.call("eff_ring_draw", [slot], [self.count, build.step], attrs, stage="replay")
         x = build.activation("sample", self._like.shape, dtype=self._like.dtype, quant=build.quant(self._like))
-        label = build.activation("label", (1,), dtype="int32") if self._labels else None
-        for value, ring in ((x, self._samples), (label, self._labels)):
+        truth = self._drawn_truth(build.truth)
+        for value, ring in ((x, self._samples), (truth, self._truths)):
             if ring is not None and value is not None:
                 attrs = {"entries": self._replay.entries, "n_bytes": build.size_bytes(value)}
                 build.call("eff_ring_read", [value], [ring, slot], attrs, stage="replay")
-        with build.labelled(label):
+        with build.labelled(truth):
             yield x
+
+    def _drawn_truth(self, like: Value | None) -> Value | None:
+        """Where the class or the values of an entry drawn go."""
+        if like is None:
+            return None
+        drawn = self._build.activation("label" if self._build.target == "class" else "target", like.shape, dtype=like.dtype)
+        return replace(drawn, scale=like.scale, zero_point=like.zero_point)
 
 
 def lower_with_replay(build: Builder, rule: Rule, replay: Replay, advance: Callable[[], None]) -> None:
