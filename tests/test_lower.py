@@ -151,7 +151,7 @@ def test_a_seed_outside_32_bits_is_refused(seed: int) -> None:
 
 
 def test_an_unknown_target_is_refused() -> None:
-    with pytest.raises(BadInput, match=r"^target: got 'labels'; allowed: class, input$"):
+    with pytest.raises(BadInput, match=r"^target: got 'labels'; allowed: class, value, input$"):
         lower(small(), target="labels")
 
 
