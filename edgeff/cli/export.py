@@ -66,6 +66,7 @@ class Formats(NamedTuple):
     type=OneOf("noise", NOISES),
     help="Where the random bits of stochastic rounding in a graph come from: a generator in it, or inputs. [default: inside]",
 )
+@click.option("--blocks", is_flag=True, help="C that learns one block of layers after the other, each kept in flash (mono_forward).")
 @click.option("--prefix", help="The prefix of C names, so that several models share a firmware: wake_ gives wake_init. [default: eff_]")
 @click.option("--board", help="Refuse C that does not fit this board; see `edgeff list boards`.")
 @tail
@@ -84,6 +85,7 @@ def command(
     rule: str | None,
     state: State | None,
     noise: Noise | None,
+    blocks: bool,
     prefix: str | None,
     board: str | None,
     train_layers: str,
@@ -106,6 +108,15 @@ def command(
         allowed = "--to onnx or --to tflite, --with-training"
         raise BadInput("option --noise", got=f"an export to {form}", allowed=allowed)
     formats = Formats(numeric, train_layers, tail_numeric, replay, keep_input)
+    if blocks:
+        if form != "c" or not with_training or prefix or board:
+            got = f"an export to {form}" if form != "c" else "no --with-training" if not with_training else "--prefix or --board"
+            raise BadInput("option --blocks", got=got, allowed="--to c --with-training, without --prefix and --board")
+        check_output_folder(out)
+        loaded = load_model(model)
+        learns = rule_of(_rule(loaded, True, rule), train_layers, loaded.network)
+        _chain(_deployment(loaded, learns, formats, calibrate, choices, features, changes, seed), model, formats, out, as_json)
+        return
     if form == "c":
         check_output_folder(out)
         _c(load_model(model), model, with_training, rule, prefix, board, formats, calibrate, choices, features, changes, out, as_json, seed)
@@ -249,6 +260,21 @@ def _c(
     line = f"wrote {out}: {deployment.program.numeric}, {what}, arena {memory.arena_bytes:,} bytes, constants {memory.flash_bytes:,} bytes"
     check = f"cc -I{out} {out}/*.c {out}/example/{file_prefix(prefix)}main.c && ./a.out"
     _done(result | figures, f"{line}; `{check}` checks it", as_json)
+
+
+def _chain(deployment: Deployment, file: str, formats: Formats, out: Path, as_json: bool) -> None:
+    from edgeff.codegen.chain import write_chain
+    from edgeff.codegen.neighbours import MODEL, is_stale
+    from edgeff.program.chain import chain_of
+
+    command = _command(file, True, deployment.program.rule, "", formats) + " --blocks"
+    with new_folder(out, MODEL, is_stale) as folder:
+        source = write_chain(chain_of(deployment), folder, command=command)
+        names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    blocks = [{"arena_bytes": block.memory.arena_bytes, "saved_bytes": block.memory.saved_bytes} for block in source.blocks]
+    result = {"to": "c", "path": str(out), "rule": deployment.program.rule, "numeric": deployment.program.numeric, "files": names}
+    line = f"wrote {out}: {len(blocks)} blocks that learn one after the other in an arena of {source.arena_bytes:,} bytes"
+    _done(result | {"arena_bytes": source.arena_bytes, "blocks": blocks}, line, as_json)
 
 
 def _rule(model: Model, with_training: bool, rule: str | None) -> str | None:

@@ -9,8 +9,8 @@ their own share a folder, and the kernels in it. Refused: a folder that holds C 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from edgeff.codegen.example import example
 from edgeff.codegen.names import PREFIX, check_prefix, file_prefix, names_in, prefixed
 from edgeff.codegen.neighbours import MODEL, carry_over, check_folder, check_shared, is_generated, is_stale, needed_by, neighbours
 from edgeff.codegen.scan import called, defined, included
-from edgeff.codegen.source import RUNTIME, Text
+from edgeff.codegen.source import RUNTIME, Shared, Text
 from edgeff.errors import BadInput
 from edgeff.ir import Array, MemoryPlan, Program
 from edgeff.kernels import FOLDER, own_sources, source_name
@@ -57,6 +57,7 @@ def write_c(
     prefix: str = PREFIX,
     features: frozenset[str] = frozenset(),
     command: str = "edgeff",
+    shared: Shared | None = None,
 ) -> Source:
     """Writes the C of ``program`` into ``folder`` (made if missing) and returns what was written.
 
@@ -71,6 +72,7 @@ def write_c(
         prefix: what the names of the model begin with: with ``wake_`` ``wake_init`` and so on stand in ``wake_model.h``.
         features: what the core has, for the choice of kernels' variants; none: C for any core.
         command: what the files' heads say made them.
+        shared: what the model has from others in the folder.
     Raises: BadInput for a prefix that is not valid in C, when the folder holds C files of something else or a model that needs kernels of
     another version of edgeff, and when samples and labels do not fit.
     """
@@ -78,9 +80,9 @@ def write_c(
     stem = file_prefix(check_prefix(prefix))
     check_folder(folder, prefix)
     samples, labels = _samples(program, samples, labels)
-    chosen = select(program, features)
+    chosen = select(without_data(program, shared.stored) if shared else program, features)
     memory = plan(chosen)
-    text = Text(chosen, memory, command, binding(program, memory))
+    text = Text(chosen, memory, command, binding(program, memory), shared)
     files = kernel_files(text.sources)
     headers = {path.with_suffix(".h").name: path.with_suffix(".h") for path in files.values() if path.with_suffix(".h").exists()}
     runtime = {name: RUNTIME_FOLDER / name for name in RUNTIME} if program.learn else {}
@@ -91,8 +93,8 @@ def write_c(
         f"{stem}model.c": text.source(sorted(headers)),
         f"example/{stem}main.c": example(program, memory, samples, labels, command),
     }
-    shared = {name for path in runtime.values() for name in names_in(path.read_text(encoding="utf-8"))}
-    written = {name: prefixed(content, prefix, names_in(header) - shared) for name, content in written.items()}
+    common = {name for path in runtime.values() for name in names_in(path.read_text(encoding="utf-8"))} | {shared.arena if shared else ""}
+    written = {name: prefixed(content, prefix, names_in(header) - common) for name, content in written.items()}
     check_shared(copied, needed_by(neighbours(folder, prefix)))
     if any(is_generated(path) for path in folder.glob(MODEL)):
         with new_folder(folder, is_stale) as fresh:
@@ -102,6 +104,12 @@ def write_c(
         _fill(folder, copied, written)
     sources = sorted(name for name in {*files, *runtime} if name.endswith(".c"))
     return Source(folder, (*(folder / name for name in sources), folder / f"{stem}model.c"), memory, chosen, guard_bytes(chosen))
+
+
+def without_data(program: Program, names: Collection[str]) -> Program:
+    """``program`` whose constants called ``names`` lie elsewhere, so that no variant of a kernel packs them anew."""
+    tensors = {name: replace(tensor, data=None) if name in names else tensor for name, tensor in program.tensors.items()}
+    return replace(program, tensors=tensors)
 
 
 def _fill(folder: Path, copied: Mapping[str, Path], written: Mapping[str, str]) -> None:

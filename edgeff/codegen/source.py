@@ -6,7 +6,8 @@ and cost. The line ``infer`` runs as ``eff_predict``, ``learn`` as ``eff_learn``
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import cast
@@ -48,14 +49,26 @@ def rule_off(title: str) -> str:
     return f"/* ------------------------------------------------------------------ {title} */"
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What a model has from outside: the name of an ``arena`` that it shares, and the C expressions of constants ``stored`` elsewhere.
+
+    ``declared`` is the C that declares what those expressions need.
+    """
+
+    arena: str = ""
+    stored: Mapping[str, str] = field(default_factory=dict)
+    declared: str = ""
+
+
 class Text:
     """The text of one program. ``kernels`` are those it calls, by name; ``command`` is recorded in the files' heads as their origin.
 
-    ``binding`` is the number in a saved state (``edgeff.program.binding``).
+    ``binding`` is the number in a saved state (``edgeff.program.binding``); ``shared`` is what it has from other models.
     """
 
-    def __init__(self, program: Program, memory: MemoryPlan, command: str, binding: int) -> None:
-        self.program, self.memory, self.command, self.binding = program, memory, command, binding
+    def __init__(self, program: Program, memory: MemoryPlan, command: str, binding: int, shared: Shared | None = None) -> None:
+        self.program, self.memory, self.command, self.binding, self.shared = program, memory, command, binding, shared or Shared()
         self.flash = flash_tensors(program)
         self.constants = identifiers([t.name for t in self.flash], "eff_k_")
         self.in_arena = sorted(
@@ -138,7 +151,7 @@ extern "C" {{
  * the linker puts data, or in the section that EFF_ARENA_SECTION names when model.c is compiled: -DEFF_ARENA_SECTION='".bss.ccm"' (GCC
  * spends flash on a section whose name does not begin with .bss). Nothing has to zero it: eff_init writes all that counts. */
 #define EFF_ARENA_BYTES {memory.arena_bytes}u
-extern uint64_t eff_arena[EFF_ARENA_BYTES / 8u];
+{self._arena()}
 
 typedef {C_TYPES[tensor_in.dtype]} eff_input_t;
 typedef {C_TYPES[tensor_out.dtype]} eff_output_t;
@@ -157,6 +170,17 @@ void eff_infer_calls(void);
 
 #endif
 """
+
+    def _arena(self) -> str:
+        """The declaration of the arena, which another name of the same memory stands for where models share one."""
+        if not self.shared.arena:
+            return "extern uint64_t eff_arena[EFF_ARENA_BYTES / 8u];"
+        return f"extern uint64_t {self.shared.arena}[];\n#define eff_arena {self.shared.arena}"
+
+    def _arena_defined(self) -> str:
+        if not self.shared.arena:
+            return "EFF_PLACE uint64_t eff_arena[EFF_ARENA_BYTES / 8u];"
+        return f"/* It is {self.shared.arena}, which the models share. */"
 
     def _codes(self, *names: str) -> list[Code]:
         """The codes that the functions of these lines can return; of all lines if none is named."""
@@ -286,7 +310,7 @@ void eff_{line.name}_calls(void);
  * Flash: {memory.flash_bytes:,} bytes of constants. RAM: {memory.arena_bytes:,} bytes, the arena.
  */
 {includes}
-
+{self.shared.declared}
 {rule_off("constants, in flash")}
 
 {"".join(self._constants())}\
@@ -301,7 +325,7 @@ void eff_{line.name}_calls(void);
 
 /* Weights and state stay. The others share the space after them, each from its first to its last call in a list; in the call that makes
  * it, an output may lie over an input that no later call reads. */
-EFF_PLACE uint64_t eff_arena[EFF_ARENA_BYTES / 8u];
+{self._arena_defined()}
 
 #define EFF_AT(offset) ((void *)((uint8_t *)eff_arena + (offset)))
 
@@ -468,7 +492,7 @@ void eff_trace(uint8_t *out)
     def _argument(self, name: str) -> str:
         if not name:
             return "NULL"
-        return self.pointers.get(name) or self.constants[name]
+        return self.pointers.get(name) or self.shared.stored.get(name) or self.constants[name]
 
     def _check(self) -> str:
         """The C function that looks for NaN and infinity in an argument; empty if all are integers."""

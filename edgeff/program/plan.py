@@ -115,5 +115,5 @@ def guard_bytes(program: Program) -> int:
 
 
 def flash_tensors(program: Program) -> tuple[Tensor, ...]:
-    """What is linked as constants: constants, and the initial values of variables."""
-    return program.by_role("constant", "variable")
+    """What is linked as constants: constants, and the initial values of variables; not what has no data, which lies elsewhere."""
+    return tuple(tensor for tensor in program.by_role("constant", "variable") if tensor.data is not None)

@@ -1,0 +1,166 @@
+"""Blocks that learn one after the other in C: the bits of programs chained in Python, and nothing finished is lost with the power."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import CommandLine
+from exact_cases import digits
+from test_mono_forward import separable
+
+from edgeff.codegen.chain import ChainSource, write_chain
+from edgeff.device.toolchains.host import host_shared_library
+from edgeff.errors import BadInput
+from edgeff.formats.onnx.writer import write_onnx
+from edgeff.ir import Array, Program
+from edgeff.program.chain import Chain, chain
+from edgeff.program.interpreter import Interpreter
+from edgeff.program.state import OVERHEAD_BYTES, restored
+
+POWER = Path(__file__).with_name("chain_power.c")
+STEPS, FLASH_BYTES, BLOCK = 12, 512 * 32, 512
+
+
+@pytest.fixture(scope="module")
+def learner() -> Chain:
+    x = digits().x_train.reshape(-1, 8, 8, 1)
+    return chain(separable(), x, numeric="int8", changes={"lr": 0.05, "master": 16}, seed=3)
+
+
+@pytest.fixture(scope="module")
+def source(learner: Chain, tmp_path_factory: pytest.TempPathFactory) -> ChainSource:
+    return write_chain(learner, tmp_path_factory.mktemp("chain") / "c")
+
+
+@pytest.fixture(scope="module")
+def c(source: ChainSource) -> ctypes.CDLL:
+    out = source.folder / "chain.so"
+    host_shared_library((*source.sources, POWER), source.folder, out)
+    library = ctypes.CDLL(str(out))
+    library.power_flash.restype = ctypes.POINTER(ctypes.c_uint8)
+    library.chain_flash_bytes.restype = ctypes.c_size_t
+    return library
+
+
+@pytest.fixture(scope="module")
+def samples(learner: Chain) -> tuple[Array, Array]:
+    return learner.deployment(1).inputs(digits().x_train[:STEPS].reshape(-1, 8, 8, 1)), digits().y_train[:STEPS]
+
+
+def learn_all(c: ctypes.CDLL, samples: tuple[Array, Array]) -> int:
+    """Every block that is left learns all samples and is finished, until the power fails; returns the last code."""
+    code = 0
+    while code == 0 and c.chain_block() <= 2:
+        for x, label in zip(*samples, strict=True):
+            assert c.power_learn(x.tobytes(), x.size, int(label)) == 0
+        code = c.chain_finish()
+    return code
+
+
+@pytest.fixture(scope="module")
+def programs(learner: Chain) -> list[Program]:
+    return [learner.deployment(number).program for number in range(1, learner.blocks + 1)]
+
+
+def flash(c: ctypes.CDLL, programs: list[Program], source: ChainSource) -> list[dict[str, bytes]]:
+    """What each block's place in flash holds, by tensor: the bytes between tensors are any."""
+    held, place = ctypes.string_at(c.power_flash(), FLASH_BYTES), BLOCK
+    blocks = []
+    for program, block in zip(programs, source.blocks, strict=True):
+        values = restored(program, block.memory, held[place:])
+        blocks.append({name: value.tobytes() for name, value in values.items()})
+        place += -(-(block.memory.saved_bytes + OVERHEAD_BYTES) // BLOCK) * BLOCK
+    assert place - BLOCK == source.flash_bytes(BLOCK) == c.chain_flash_bytes(ctypes.c_size_t(BLOCK))
+    return blocks
+
+
+@pytest.fixture(scope="module")
+def whole(c: ctypes.CDLL, programs: list[Program], source: ChainSource, samples: tuple[Array, Array]) -> list[dict[str, bytes]]:
+    """What a run writes that nothing disturbs, with one erase of each place."""
+    c.power_clear()
+    assert c.power_on(-1) == 0
+    assert learn_all(c, samples) == 0
+    assert {c.power_erases(number) for number in range(32)} == {0, 1}
+    return flash(c, programs, source)
+
+
+def test_the_c_learns_block_after_block_what_twins_do(
+    learner: Chain, source: ChainSource, c: ctypes.CDLL, samples: Any, whole: list[dict[str, bytes]]
+) -> None:
+    for number, block in enumerate(source.blocks, 1):
+        deployment = learner.deployment(number)
+        twin = Interpreter(deployment.program)
+        for x, label in zip(*samples, strict=True):
+            twin.learn(x, int(label))
+        values = restored(deployment.program, block.memory, twin.save())
+        assert whole[number - 1] == {name: value.tobytes() for name, value in values.items()}, number
+        learner = learner.learned(deployment, values)
+    final = Interpreter(learner.deployment(2).program)
+    for x, _ in zip(*samples, strict=True):
+        assert c.power_predict(x.tobytes(), x.size) == final.predict(x)
+
+
+def test_power_that_fails_at_any_operation_on_the_flash_loses_no_finished_block(
+    programs: list[Program], source: ChainSource, c: ctypes.CDLL, samples: Any, whole: list[dict[str, bytes]]
+) -> None:
+    operations, finished = 0, set[int]()
+    while True:
+        c.power_clear()
+        assert c.power_on(operations) == 0
+        code = learn_all(c, samples)
+        if code == 0 and c.power_left() > 0:
+            break
+        assert c.power_on(-1) == 0
+        finished.add(c.chain_block() - 1)
+        assert learn_all(c, samples) == 0
+        assert flash(c, programs, source) == whole, operations
+        operations += 1
+    assert finished == {0, 1, 2}
+    assert operations > 100
+
+
+def test_forgetting_leaves_finished_blocks_before_unfinished_ones(
+    programs: list[Program], source: ChainSource, c: ctypes.CDLL, samples: Any, whole: list[dict[str, bytes]]
+) -> None:
+    assert c.power_on(-1) == 0
+    assert learn_all(c, samples) == 0
+    assert c.power_on(1) == 0
+    assert c.chain_block() == 3
+    assert c.chain_forget() != 0, "the power fails before all is erased"
+    assert c.power_on(-1) == 0
+    assert c.chain_block() == 2
+    assert c.chain_forget() == 0
+    assert c.chain_block() == 1
+    assert learn_all(c, samples) == 0
+    assert flash(c, programs, source) == whole
+
+
+def test_blocks_share_one_arena_and_a_weight_is_in_the_image_once(source: ChainSource) -> None:
+    assert source.arena_bytes == max(block.memory.arena_bytes for block in source.blocks)
+    text = (source.folder / "block2_model.c").read_text(encoding="utf-8")
+    assert "eff_k_conv_weight" not in text
+    assert "eff_k_conv_weight[" in (source.folder / "block1_model.c").read_text(encoding="utf-8")
+
+
+def test_a_rule_without_blocks_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"^learning one block at a time: got rule bp; allowed: mono_forward$"):
+        chain(separable(), rule="bp")
+
+
+def test_the_command_writes_the_blocks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_onnx(separable(), tmp_path / "m.onnx")
+    learning = ("--with-training", "--rule", "mono_forward")
+    run, out = CommandLine(capsys), tmp_path / "c"
+    result = run.ok("export", tmp_path / "m.onnx", "--to", "c", *learning, "--blocks", "-o", out, "--json").json
+    assert result["arena_bytes"] == max(block["arena_bytes"] for block in result["blocks"])
+    assert (
+        {"chain.h", "chain.c", "eff_chain.c", "block2_model.c"}
+        <= {*result["files"]}
+        == {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    )
+    refused = run("export", tmp_path / "m.onnx", "--to", "c", "--blocks", "-o", out)
+    assert refused.status == 2
+    assert "option --blocks: got no --with-training" in refused.err
