@@ -163,12 +163,16 @@ class _OnnxRuntime:
         self.input, self.shape = entry.name, tuple(entry.shape)
         self.classes = self._infer.get_outputs()[0].shape[-1]
         self.labelled = any(given.name == "label" for given in self._learn.get_inputs())
+        every = {given.name: given for given in (*self._learn.get_inputs(), *self._learn.get_overridable_initializers())}
         self.state_shapes: Mapping[str, tuple[tuple[int, ...], str]] = {
-            given.name: (tuple(given.shape), _DTYPES[given.type]) for given in self._learn.get_overridable_initializers()
+            name: (tuple(every[name].shape), _DTYPES[every[name].type]) for name in self.properties["state"]
         }
         self._outputs = [output.name for output in self._learn.get_outputs()]
-        self._read = [given.name for given in self._infer.get_overridable_initializers()]
+        self._read = [given.name for given in (*self._infer.get_inputs(), *self._infer.get_overridable_initializers())]
         self._state: dict[str, Array] = {}
+        if not self._learn.get_overridable_initializers():  # exported with --state ports
+            start = _session(file.with_name(f"{file.stem}.initial.onnx"), threads, "initial")
+            self._state = dict(zip([output.name for output in start.get_outputs()], start.run(None, {}), strict=True))
 
     def learn(self, feed: Mapping[str, Array]) -> Array | None:
         outputs = dict(zip(self._outputs, self._learn.run(None, {**feed, **self._state}), strict=True))

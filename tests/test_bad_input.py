@@ -215,8 +215,8 @@ CASES: dict[str, tuple[str, str]] = {
         r"option --noise: got an export to c; allowed: --to onnx or --to tflite, --with-training",
     ),
     "variables in ONNX": (
-        "export float.onnx --to onnx --with-training --state ports -o o.onnx",
-        r"option --state: got an export to onnx; allowed: --to tflite --with-training",
+        "export float.onnx --to onnx --with-training --state variables -o o.onnx",
+        r"option --state variables: got an export to onnx; allowed: --to tflite --with-training, or with ports --to onnx --with-training",
     ),
     "a board for ONNX": (
         "export float.onnx --to onnx --board rpi_pico -o o.onnx",

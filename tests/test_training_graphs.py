@@ -234,6 +234,22 @@ def test_a_state_goes_from_a_device_to_the_graph_and_back(exported: Path) -> Non
         learner.state = {"rate": np.ones(1, np.int64)}
 
 
+def test_a_state_in_inputs_alone_learns_the_same(exported: Path, tmp_path: Path) -> None:
+    """For runtimes that cannot feed initialisers, such as onnxruntime-web."""
+    arguments = f"export {exported.parent}/m.onnx --to onnx --with-training --rule pepita --numeric int8 --state ports -o {tmp_path}/p.onnx"
+    assert run(arguments.split()) == 0
+    learners = [Learner(exported), Learner(tmp_path / "p.onnx")]
+    state = learners[1].state
+    model = onnx.load(tmp_path / "p.onnx")
+    assert {"input", "label", *state} == {given.name for given in model.graph.input}
+    assert not {given.name for given in model.graph.input} & {tensor.name for tensor in model.graph.initializer}
+    for x, label in zip(digits().x_train[:3], digits().y_train[:3], strict=True):
+        scores = [np.asarray(learner.learn(x, int(label))) for learner in learners]
+        assert np.array_equal(scores[0], scores[1])
+    assert all(np.array_equal(value, learners[1].state[name]) for name, value in learners[0].state.items())
+    assert learners[0].predict(digits().x_test[0]) == learners[1].predict(digits().x_test[0])
+
+
 def test_a_rate_of_zero_learns_nothing(exported: Path) -> None:
     learner = Learner(exported)
     learner.learn(digits().x_train[0], 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -59,7 +60,7 @@ class Formats(NamedTuple):
 @click.option(
     "--state",
     type=OneOf("state", STATES),
-    help="Where TFLite with training keeps what it learns: in its variables, or in inputs and outputs. [default: variables]",
+    help="Where a graph keeps what it learns: TFLite in variables, both formats in inputs and outputs. [default: variables, in TFLite]",
 )
 @click.option(
     "--noise",
@@ -102,8 +103,9 @@ def command(
     seed: int | None,
 ) -> None:
     """Write a model as ONNX, TFLite or C99."""
-    if state and not (with_training and form == "tflite"):
-        raise BadInput("option --state", got=f"an export to {form}", allowed="--to tflite --with-training")
+    if state and not (with_training and (form == "tflite" or (form == "onnx" and state == "ports"))):
+        allowed = "--to tflite --with-training, or with ports --to onnx --with-training"
+        raise BadInput(f"option --state {state}", got=f"an export to {form}", allowed=allowed)
     if noise and (form == "c" or not with_training):
         allowed = "--to onnx or --to tflite, --with-training"
         raise BadInput("option --noise", got=f"an export to {form}", allowed=allowed)
@@ -130,7 +132,7 @@ def command(
         learns = rule_of(_rule(loaded, True, rule), train_layers, loaded.network)
         deployment = _deployment(loaded, learns, formats, calibrate, choices, features, changes, seed)
         if form == "onnx":
-            _onnx_step(deployment, noise or "inside", out, as_json)
+            _onnx_step(deployment, state, noise or "inside", out, as_json)
         else:
             _tflite_step(deployment, state or "variables", noise or "inside", out, as_json)
         return
@@ -191,17 +193,23 @@ def _deployment(
     )
 
 
-def _onnx_step(deployment: Deployment, noise: Noise, out: Path, as_json: bool) -> None:
-    from edgeff.formats.onnx.training import infer_path, training_graphs, write_model
+def _onnx_step(deployment: Deployment, state: State | None, noise: Noise, out: Path, as_json: bool) -> None:
+    from edgeff.formats.onnx.training import infer_path, initial_path, training_graphs, write_model
 
-    graphs, beside = training_graphs(deployment.program, deployment.settings, noise), infer_path(out)
-    with new_file(out) as learn, new_file(beside) as infer:
-        write_model(graphs.learn, learn)
-        write_model(graphs.infer, infer)
+    graphs = training_graphs(deployment.program, deployment.settings, noise, ports=state == "ports")
+    models = {out: graphs.learn, infer_path(out): graphs.infer}
+    if graphs.initial:
+        models[initial_path(out)] = graphs.initial
+    with ExitStack() as files:
+        for path, model in models.items():
+            write_model(model, files.enter_context(new_file(path)))
     rule, numeric, nodes = deployment.program.rule, deployment.program.numeric, len(graphs.learn.graph.node)
+    beside, first = infer_path(out), initial_path(out)
     result = {"to": "onnx", "path": str(out), "infer_path": str(beside), "rule": rule, "numeric": numeric, "nodes": nodes}
     sizes = {"bytes": out.stat().st_size, "infer_bytes": beside.stat().st_size}
     line = f"wrote {out}, a learning step by {rule} in {numeric} ({nodes:,} nodes, {sizes['bytes']:,} bytes), and {beside} for inference"
+    if graphs.initial:
+        result["initial_path"], line = str(first), f"{line}, and {first}, the state to begin with"
     _done(result | sizes, line, as_json)
 
 
