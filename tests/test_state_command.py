@@ -16,12 +16,14 @@ from edgeff.codegen.learned import learned_in
 from edgeff.device.targets.host import HostTarget
 from edgeff.errors import BadInput, Unsupported
 from edgeff.formats import load
+from edgeff.formats.onnx.training import training_graphs, write_model
 from edgeff.formats.onnx.writer import write_onnx
+from edgeff.graphs import Learner
 from edgeff.ir import Network, Numeric
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.interpreter import Interpreter
 from edgeff.program.learned import learned_network, left_out
-from edgeff.program.state import HEADER_BYTES, header_of, learned_of, payload_of
+from edgeff.program.state import HEADER_BYTES, header_of, learned_of, payload_of, saved_from
 
 NUMERICS: list[Numeric] = ["float32", "int8"]
 
@@ -49,6 +51,30 @@ def big_endian(state: bytes) -> bytes:
     header = state[:3] + bytes([state[3] + 128]) + struct.pack(">3I", *words)
     payload = state[HEADER_BYTES:-4]
     return header + struct.pack(">I", zlib.crc32(header)) + payload + struct.pack(">I", zlib.crc32(payload))
+
+
+def test_a_state_goes_to_a_graph_and_comes_back_as_a_model(cli: CommandLine, folder: Path) -> None:
+    """The graph goes on from what a device saved, and the device's model from what the graph learned."""
+    deployment, host = saved_in(folder, "pepita", "int8")
+    options = ("--rule", "pepita", "--numeric", "int8")
+    cli.ok("state", "state.bin", "model.onnx", *options, "-o", "device.npz")
+    write_model((graphs := training_graphs(deployment.program)).learn, folder / "t.onnx")
+    write_model(graphs.infer, folder / "t.infer.onnx")
+    learner = Learner(folder / "t.onnx")
+    learner.restore(folder / "device.npz")
+    for x in deployment.inputs(samples(5)):
+        learner.learn(x, 2)
+        host.learn(x, 2)
+    learner.save(folder / "graph.npz")
+    cli.ok("state", "graph.npz", "model.onnx", *options, "-o", "back.bin")
+    assert (folder / "back.bin").read_bytes() == host.save()
+    cli.ok("state", "graph.npz", "model.onnx", *options, "-o", "learned.onnx")
+    learned = Interpreter(deploy(load(folder / "learned.onnx")).program)
+    for x in deployment.inputs(samples(5)):
+        assert learned.predict(x) == learner.predict(x)
+    np.savez(folder / "other.npz", rate=np.ones(1, np.int64))
+    with pytest.raises(BadInput, match=r"state file 'other.npz', '.*': got no such array; allowed: int8 .*, as this model"):
+        saved_from(deployment.program, host.memory, Path("other.npz"))
 
 
 @pytest.mark.parametrize("numeric", NUMERICS)

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from edgeff.program.state import Learned, StateCode
 
 
+FORMATS = (".onnx", ".npz", ".bin")
+"""What is written: the model, the state of a learning graph, the state of a device."""
+
+
 @click.command("state", epilog="Example: edgeff state state.bin m.onnx --rule pepita --numeric int8 -o learned.onnx")
 @click.argument("file")
 @click.argument("model", required=False)
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
 @numeric
 @features
 @changes
-@click.option("-o", "--out", type=OutputFile(".onnx"), help="Write MODEL with the weights of the state, an ONNX file.")
+@click.option("-o", "--out", type=OutputFile(), help="Write MODEL with the weights of the state (.onnx), or the state (.npz, .bin).")
 @common
 def command(
     file: str,
@@ -49,15 +53,19 @@ def command(
 ) -> None:
     """Show what a device has saved and whether a model takes it; exit 1 when it is damaged, or when no model takes it.
 
-    FILE holds the bytes that eff_save wrote, or a slot of flash as it was read. MODEL is a model file, with the options that its C was
-    exported with, or the folder of that C.
+    FILE holds the bytes that eff_save wrote, or a slot of flash as it was read; or it is a .npz, the state of a learning graph. MODEL is a
+    model file, with the options that its C or graph was exported with, or the folder of that C.
     """
     from edgeff.codegen.learned import learned_in
     from edgeff.program.plan import plan
-    from edgeff.program.state import header_of, learned_of
+    from edgeff.program.state import header_of, learned_of, saved_from
 
-    state = _read(Path(file))
-    header = header_of(state)
+    of_graph = Path(file).suffix.lower() == ".npz"
+    if of_graph and (model is None or Path(model).is_dir()):
+        raise BadInput(f"state file '{file}'", got="no model file", allowed="a model file beside the state of a learning graph")
+    if out is not None and out.suffix.lower() not in FORMATS:
+        raise BadInput(f"output file '{out}'", got=f"the suffix {out.suffix!r}", allowed=", ".join(FORMATS))
+    state = b"" if of_graph else _read(Path(file))
     deployment = None
     models: Mapping[str, Learned] = {}
     if model is None or Path(model).is_dir():
@@ -97,6 +105,9 @@ def command(
             features=features,
         )
         models = {model: learned_of(deployment.program, plan(deployment.program))}
+    if of_graph and deployment:
+        state = saved_from(deployment.program, plan(deployment.program), Path(file))
+    header = header_of(state)
     codes, code, payload_bytes = _judged(state, models)
     fits = deployment is not None and not code
     result: dict[str, Any] = {
@@ -170,16 +181,23 @@ def _tensors(deployment: Deployment, state: bytes) -> list[dict[str, Any]]:
 
 
 def _write(deployment: Deployment, state: bytes, out: Path) -> None:
+    import numpy as np
+
     from edgeff.formats.onnx.writer import write_onnx
     from edgeff.program.learned import learned_network, left_out
     from edgeff.program.plan import plan
     from edgeff.program.state import restored
 
     values = restored(deployment.program, plan(deployment.program), state)
-    network = learned_network(deployment.network, deployment.program, values)
     with new_file(out) as path:
-        write_onnx(network, path)
-    if names := left_out(deployment.network, deployment.program):
+        if out.suffix.lower() == ".onnx":
+            write_onnx(learned_network(deployment.network, deployment.program, values), path)
+        elif out.suffix.lower() == ".npz":
+            with path.open("wb") as file:
+                np.savez(file, **values)  # type: ignore[arg-type]  # its keywords are arrays
+        else:
+            path.write_bytes(state)
+    if out.suffix.lower() == ".onnx" and (names := left_out(deployment.network, deployment.program)):
         print_note(f"a model file has no place for {', '.join(names)}: what only learning reads stays in the state")
 
 

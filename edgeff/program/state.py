@@ -7,10 +7,12 @@ and a check sum of each. Refused: what is absent, truncated, damaged, of another
 from __future__ import annotations
 
 import struct
+import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -142,6 +144,25 @@ def saved(program: Program, memory: MemoryPlan, values: Mapping[str, Array], seq
         payload[first : first + tensor.size_bytes] = values[tensor.name].tobytes()
     header = MARK + struct.pack("<BIQ", VERSION, sequence, binding(program, memory))
     return header + struct.pack("<I", zlib.crc32(header)) + bytes(payload) + struct.pack("<I", zlib.crc32(payload))
+
+
+def saved_from(program: Program, memory: MemoryPlan, path: Path) -> bytes:
+    """The state that a device takes from what ``edgeff.graphs.Learner.save`` wrote, or any .npz of a learning graph's state tensors.
+
+    Raises BadInput for a file that is none, and for arrays that are missing or of another dtype or shape.
+    """
+    what = f"state file '{path}'"
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            values = {name: np.asarray(arrays[name]) for name in arrays.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:  # AttributeError: a lone array
+        raise BadInput(what, got=getattr(error, "strerror", None) or str(error), allowed="a .npz of a learning graph's state") from None
+    for tensor in program.saved:
+        array = values.get(tensor.name)
+        if array is None or (array.shape, array.dtype.name) != (tensor.shape, tensor.dtype):
+            got = "no such array" if array is None else f"{array.dtype} {array.shape}"
+            raise BadInput(f"{what}, {tensor.name!r}", got=got, allowed=f"{tensor.dtype} {tensor.shape}, as this model and rule keep it")
+    return saved(program, memory, values)
 
 
 def state_code(learned: Learned, state: bytes) -> StateCode:
