@@ -178,3 +178,17 @@ def test_a_bias_scale_within_tflites_tolerance_is_no_other_number() -> None:
     graph = Graph()
     with pytest.raises(BadInput, match="bias scale"):
         from_tflite(graph.done(graph.conv(graph.x, (1, 4, 4, 3), biases={"scale": [0.05 * 0.02 + 0.021 * 0.4]})))
+
+
+def test_the_axis_of_a_bias_is_its_only_one_whatever_its_tensor_says() -> None:
+    """Older converters left the axis of the weights there, as in TFLM's person detection; TFLM runs such a file, LiteRT refuses it."""
+
+    def file(axis: int) -> bytes:
+        graph = Graph()
+        weights, biases = {"scale": [0.02, 0.03, 0.04]}, {"scale": [0.05 * 0.02, 0.05 * 0.03, 0.05 * 0.04], "axis": axis}
+        return graph.done(graph.conv(graph.x, (1, 4, 4, 3), weights=weights, biases=biases))
+
+    network = from_tflite(file(3))
+    assert_same_network(network, from_tflite(file(0)))
+    x = inputs_for(network, 4)
+    np.testing.assert_array_equal(run_tflm(file(3), x), run_tflm(to_tflite(network), x))

@@ -208,11 +208,11 @@ class _Reader:
         if len(sizes) > 8 or any(size < 1 for size in sizes) or prod(sizes.tolist()) >= 1 << 31:
             raise BadInput(where, got=f"shape {sizes[:8].tolist()}", allowed="at most 8 axes of 1 element or more")
         shape = tuple(sizes.tolist())
-        tensor = Tensor(name, _DTYPES[kind], shape, self._quant(table, where, _DTYPES[kind]), int(table.number(2, "uint32")))
+        tensor = Tensor(name, _DTYPES[kind], shape, self._quant(table, where, shape, _DTYPES[kind]), int(table.number(2, "uint32")))
         self.known[index] = tensor
         return tensor
 
-    def _quant(self, table: Table, where: str, dtype: str) -> Quant | None:
+    def _quant(self, table: Table, where: str, shape: tuple[int, ...], dtype: str) -> Quant | None:
         quantisation = table.table(4, f"scales of {where}")
         scales = quantisation.array(2, "float32") if quantisation is not None else np.zeros(0, np.float32)
         if quantisation is None or not len(scales):
@@ -228,6 +228,8 @@ class _Reader:
         check_finite(scales, f"{where}, scales")
         zero_point = int(zeros[0]) if len(zeros) else 0
         axis = int(quantisation.number(6, "int32")) if len(scales) > 1 else None
+        if axis is not None and len(shape) == 1:
+            axis = 0  # the runtimes ignore the axis of a bias, and converters left that of the weights there
         unsigned = dtype == "uint8"  # read as int8
         return Quant(tuple(scales.tolist()), zero_point - (128 if unsigned else 0), axis, "int8" if unsigned else dtype)
 
