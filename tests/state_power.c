@@ -45,6 +45,7 @@ static size_t flash_erase(void *context, uint32_t offset, size_t length)
     return done;
 }
 
+const eff_slots power_slots = {flash_read, flash_write, flash_erase, NULL, {0, SLOT}, SLOT}; /* what EFF_SLOTS names */
 static eff_slots slots = {flash_read, flash_write, flash_erase, NULL, {0, SLOT}, SLOT};
 
 void power_clear(void) { memset(flash, 0xFF, sizeof flash); }

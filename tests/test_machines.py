@@ -86,7 +86,14 @@ def test_the_check_of_narrow_ints_finds_what_overflows(narrow: str, wide: str, t
 @pytest.mark.parametrize(("rule", "numeric"), [program for program in EVERY_PROGRAM if program not in RAM_TOO_SMALL])
 def test_an_8_bit_avr_predicts_and_learns_to_the_bit(rule: str | None, numeric: Numeric, tmp_path: Path) -> None:
     write_c(deployed(rule, numeric, small(bias=rule != "ff")).program, tmp_path)
-    sources = (tmp_path / "model.c", *tmp_path.glob("eff_state.c"), *tmp_path.glob("eff_slots.c"), tmp_path / "example" / "main.c", SERIAL)
+    sources = (
+        tmp_path / "model.c",
+        *tmp_path.glob("eff_state.c"),
+        *tmp_path.glob("eff_slots.c"),
+        *tmp_path.glob("eff_watch.c"),
+        tmp_path / "example" / "main.c",
+        SERIAL,
+    )
     run(*AVR, f"-I{tmp_path}", *sources, *avr_kernels(), "-Wl,--gc-sections", "-o", tmp_path / "a.elf")
     assert "ok: every bit as in the reference" in run("simavr", "-m", "atmega2560", "-f", "16000000", tmp_path / "a.elf")
 

@@ -22,7 +22,9 @@ from edgeff.device.targets.host import HostTarget
 from edgeff.device.toolchains.host import host_compiler, host_shared_library
 from edgeff.errors import BadInput
 from edgeff.ir import Numeric
+from edgeff.program.codes import Code
 from edgeff.program.interpreter import Interpreter
+from edgeff.program.plan import plan
 from edgeff.program.state import HEADER_BYTES, StateCode, float_runs, learned_of, restored, saved, state_code
 
 NUMERICS: list[Numeric] = ["float32", "int16", "int8"]
@@ -218,7 +220,7 @@ def linked(source: Source, body: str) -> set[str]:
 
 def test_a_program_that_does_not_save_links_nothing_of_the_state(tmp_path: Path) -> None:
     source = write_c(deployed("pepita", "float32").program, tmp_path)
-    runtime = "".join(path.read_text(encoding="utf-8") for path in RUNTIME_FOLDER.glob("*.c"))
+    runtime = "".join((RUNTIME_FOLDER / name).read_text(encoding="utf-8") for name in ("eff_state.c", "eff_slots.c"))
     names = {*defined(runtime), "eff_learned", "eff_floats", "eff_save", "eff_restore", "eff_save_buffer", "eff_restore_buffer"}
     learning = "eff_init(); return eff_predict() + eff_learn(0);"
     assert not linked(source, learning) & names
@@ -241,7 +243,7 @@ def power(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("power")
     program = deployed("pepita", "int8").program
     source = write_c(program, folder / "c")
-    host_shared_library([*source.sources, POWER], source.folder, folder / "power.so")
+    host_shared_library([*source.sources, POWER], source.folder, folder / "power.so", ["EFF_SLOTS=power_slots"])
     library: Any = ctypes.CDLL(str(folder / "power.so"))
     library.power_save.argtypes = [ctypes.c_long]
     library.eff_input.restype = library.power_flash.restype = ctypes.c_void_p
@@ -331,6 +333,40 @@ def test_a_flash_that_fails_is_told_and_the_last_good_state_stays(power: Any, fl
     power.eff_init()
     assert power.power_restore() == StateCode.OK
     assert weights(power) == old
+
+
+def test_a_step_that_diverges_goes_back_to_the_newest_good_slot(power: Any) -> None:
+    program = deployed("pepita", "int8").program
+    place = plan(program).offsets["dense_1.weight"]
+    for saves, code in ((0, Code.DIVERGED), (2, Code.ROLLED_BACK)):
+        power.power_clear()
+        power.eff_init()
+        good = weights(power)
+        for step in range(saves):
+            good = learn(power, step)
+            assert power.power_save(-1) == StateCode.OK
+        arena = ctypes.addressof(ctypes.c_uint8.in_dll(power, "eff_arena"))
+        ctypes.memmove(arena + place, b"\x7f\x81" * 48, 96)
+        for step in range(4):  # windows of 64 of its 96 and 32 weights take turns
+            ctypes.memmove(power.eff_input(), b"\x05" * 12, 12)
+            if (now := power.eff_learn(step % 4)) != Code.OK:
+                break
+        assert (now, weights(power)) == (code, good)
+
+
+def test_weights_that_are_no_numbers_are_not_saved() -> None:
+    """They would take the place of the older good state, and after two of them none would be left."""
+    host = learned("float32")
+    host._view("dense_2.weight")[3] = np.nan
+    calls: list[int] = []
+
+    def write(_context: Any, _offset: int, _place: int, length: int) -> int:
+        calls.append(length)
+        return length
+
+    assert host._c.eff_save(WRITE(write), None) == StateCode.NOT_FINITE
+    assert host.save() == b""
+    assert not calls
 
 
 def test_sequence_numbers_wrap_around(power: Any) -> None:

@@ -17,10 +17,10 @@ import numpy as np
 from edgeff import registry
 from edgeff.codegen.lines import accessors, further_lines, takes_label
 from edgeff.codegen.names import braced, comment, identifiers, initialiser, literal, statement
-from edgeff.ir import Call, Line, MemoryPlan, Parameters, Program, Tensor
+from edgeff.ir import DTYPE_BYTES, Call, Line, MemoryPlan, Parameters, Program, Tensor
 from edgeff.kernels import Kernel, Param
 from edgeff.kernels.records import Record, fields_of
-from edgeff.program.codes import LARGEST_RATE, MEANINGS, Code, largest_bits, needs_input
+from edgeff.program.codes import LARGEST_RATE, LIMITS, MEANINGS, Code, largest_bits, learns, needs_input, watched
 from edgeff.program.plan import consumes, flash_tensors, guard_bytes
 from edgeff.program.state import OVERHEAD_BYTES, float_runs
 
@@ -30,8 +30,8 @@ LICENCE = "/* SPDX-License-Identifier: Apache-2.0 */"
 """The first line of every file: of the code, that is; the numbers in it are the model's, and whoever trained it says what may be done."""
 
 
-RUNTIME = ("eff_slots.h", "eff_slots.c", "eff_state.h", "eff_state.c")
-"""The C of learned state, of ``codegen/runtime``, which every program that learns takes; the first header includes the other."""
+RUNTIME = ("eff_slots.h", "eff_slots.c", "eff_state.h", "eff_state.c", "eff_watch.h", "eff_watch.c")
+"""The C of learned state, of ``codegen/runtime``, which every program that learns takes; the first header includes the second."""
 
 
 def written_by(command: str) -> str:
@@ -127,7 +127,7 @@ class Text:
             *_quantisation(tensor_in, "INPUT"),
             *_quantisation(tensor_out, "OUTPUT"),
         ]
-        state = f'\n#include "{RUNTIME[0]}"\n' if program.learn else ""
+        state = f'\n#include "{RUNTIME[0]}"\n#include "{RUNTIME[4]}"\n' if program.learn else ""
         return f"""\
 {LICENCE}
 /* model.h: {self.what()}.
@@ -193,6 +193,8 @@ void eff_infer_calls(void);
             Code.BAD_RATE: not names and "rate" in self.pointers,
             Code.EMPTY: any(line.needs for line in lines),
             Code.CONSUMED: self.guarded and any(needs_input(self.program, line) for line in lines),
+            Code.DIVERGED: any(learns(self.program, line) for line in lines),
+            Code.ROLLED_BACK: any(learns(self.program, line) for line in lines),
         }
         return [code for code, can in possible.items() if can]
 
@@ -218,8 +220,15 @@ void eff_infer_calls(void);
 
     def _answer(self, name: str) -> str:
         """What a line's function returns."""
-        refusals = " or ".join(f"EFF_{code.name}" for code in self._codes(name) if code)
-        return f"Returns EFF_OK, or {refusals}: then nothing is changed, neither weights nor counters." if refusals else "Returns EFF_OK."
+        lost = (Code.DIVERGED, Code.ROLLED_BACK)
+        refusals = " or ".join(f"EFF_{code.name}" for code in self._codes(name) if code and code not in lost)
+        nothing = f", or {refusals}: then nothing is changed, neither weights nor counters" if refusals else ""
+        if not learns(self.program, self.program.lines[name]):
+            return f"Returns EFF_OK{nothing}."
+        return f"""Returns EFF_OK{nothing}.
+ * EFF_WINDOW parameters are then looked at, others each time. EFF_DIVERGED: one is NaN, infinite or 2^48 and more, or many integers are at
+ * their limits; the weights are as after eff_init. With model.c compiled with -DEFF_SLOTS=s, where `const eff_slots s` is defined by you,
+ * the newest good slot is restored in that case: EFF_ROLLED_BACK"""
 
     def _rate_interface(self) -> str:
         """``eff_set_rate`` and the schedule; empty for a program that learns without a rate."""
@@ -550,9 +559,48 @@ EFF_NOINLINE void eff_{line.name}_calls(void)
 int eff_{line.name}({"int32_t label" if label else "void"})
 {{
 {self._takes_arguments(line)}    eff_{line.name}_calls();
-{self._used(line.name)}    return EFF_OK;
+{self._used(line.name)}    return {self._outcome(line)};
 }}
 {getters}"""
+
+    def _outcome(self, line: Line) -> str:
+        """What a line's function returns once it has run."""
+        return "eff_after_step()" if learns(self.program, line) else "EFF_OK"
+
+    def _watch(self) -> str:
+        """The function that looks at some of the parameters after a step; empty where no line learns any."""
+        if Code.DIVERGED not in self._codes():
+            return ""
+        tensors = watched(self.program)
+        kinds = [(DTYPE_BYTES[t.dtype], LIMITS[t.dtype]) if t.dtype in LIMITS else (0, 0) for t in tensors]
+        rows = "".join(
+            f"    {{{self.pointers[t.name]}, {t.elements}, {size}, {limit}}},\n" for t, (size, limit) in zip(tensors, kinds, strict=True)
+        )
+        return f"""
+{rule_off("after a step")}
+
+#ifdef EFF_SLOTS
+extern const eff_slots EFF_SLOTS;
+#endif
+
+static const eff_watched eff_parts[{len(tensors)}] = {{
+{rows}}};
+
+/* Whether what was learned still means something; if it does not, it is not kept. */
+static int eff_after_step(void)
+{{
+    if (!eff_diverged(eff_parts, {len(tensors)}, *{self.pointers["step"]})) {{
+        return EFF_OK;
+    }}
+#ifdef EFF_SLOTS
+    if (eff_slots_restore(&eff_learned, &EFF_SLOTS) == EFF_STATE_OK) {{
+        return EFF_ROLLED_BACK;
+    }}
+#endif
+    eff_init();
+    return EFF_DIVERGED;
+}}
+"""
 
     def _set_rate(self) -> str:
         if Code.BAD_RATE not in self._codes():
@@ -584,7 +632,7 @@ int eff_set_rate(float rate)
         if target := self.program.target:
             size = str(self.program.tensors[target].size_bytes)
             unused = statement("eff_copy", [self.pointers[target], "target", size]) + "\n"
-        return f"""
+        return f"""{self._watch()}
 {rule_off(f"one learning step: {comment(self.program.rule)}")}
 
 EFF_NOINLINE void eff_learn_calls(void)
@@ -595,7 +643,7 @@ EFF_NOINLINE void eff_learn_calls(void)
 int {"eff_learn_target(const eff_output_t *target)" if self.program.target else "eff_learn(int32_t label)"}
 {{
 {unused}{self._takes_arguments(line)}    eff_learn_calls();
-{self._used("learn")}    return EFF_OK;
+{self._used("learn")}    return {self._outcome(line)};
 }}
 
 {self._set_rate()}{self._state()}"""

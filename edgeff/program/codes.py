@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 import numpy as np
 
-from edgeff.ir import PERSISTENT, Array, Line, Program
+from edgeff.ir import PERSISTENT, Array, Line, Program, Tensor
 
 
 class Code(IntEnum):
-    """A code of ``model.h``; each except ``OK`` means that nothing was changed."""
+    """A code of ``model.h``; each except ``OK`` and the two of a step that diverged means that nothing was changed."""
 
     OK = 0
     BAD_LABEL = -1
@@ -19,6 +19,8 @@ class Code(IntEnum):
     BAD_RATE = -3
     EMPTY = -4
     CONSUMED = -5
+    DIVERGED = -6
+    ROLLED_BACK = -7
 
 
 MEANINGS = {
@@ -28,7 +30,18 @@ MEANINGS = {
     Code.BAD_RATE: "the rate is NaN, negative or above EFF_LARGEST_RATE",
     Code.EMPTY: "there is no sample yet",
     Code.CONSUMED: "the input was not filled since a line used its memory: call eff_input and fill it again",
+    Code.DIVERGED: "what was learned means nothing any more, and is lost: the weights are now those that were exported",
+    Code.ROLLED_BACK: "what was learned means nothing any more: the weights and the state are now those of the newest good slot",
 }
+
+WINDOW = 64
+"""How many parameters are looked at after a step that learns."""
+
+FEW = 8
+"""So many integers of a window at their limits are a sign that what they hold has diverged, if they are more than a quarter of it."""
+
+LIMITS = {"int8": 127, "int16": 32767, "int32": 0x3FFFFFFF}
+"""Where parameters saturate."""
 
 LARGEST_RATE = 1.0
 """The largest rate that ``eff_set_rate`` accepts: with a larger one the sums of an integer update could exceed 32 bits."""
@@ -57,6 +70,32 @@ def largest_bits(program: Program, line: Line) -> int:
 def changes_state(program: Program, line: Line) -> bool:
     """Whether ``line`` changes persistent state: it learns, or keeps a sample."""
     return bool({program.tensors[name].role for call in line.calls for name in call.outputs} & set(PERSISTENT))
+
+
+def watched(program: Program) -> tuple[Tensor, ...]:
+    """The parameters that learn, of which some are looked at after each step."""
+    return tuple(tensor for tensor in program.by_role("variable") if tensor.dtype == "float32" or tensor.dtype in LIMITS)
+
+
+def learns(program: Program, line: Line) -> bool:
+    """Whether ``line`` changes a parameter that learns."""
+    return bool({tensor.name for tensor in watched(program)} & {name for call in line.calls for name in call.outputs})
+
+
+def diverged(program: Program, value: Callable[[str], Array]) -> bool:
+    """Whether the window of parameters whose turn it is after a step has diverged, as the C sees it (``codegen/runtime/eff_watch.c``).
+
+    ``value`` gives a tensor's current value by its name.
+    """
+    windows = [(t, first) for t in watched(program) for first in range(0, t.elements, WINDOW)]
+    if not windows:
+        return False
+    tensor, first = windows[int(value("step").reshape(-1)[0]) % len(windows)]
+    part = value(tensor.name).reshape(-1)[first : first + WINDOW]
+    if part.dtype == np.float32:
+        return not bits_below(part, TOO_LARGE_BITS)
+    at_limit = int(np.count_nonzero(np.abs(part.astype(np.int64)) >= LIMITS[tensor.dtype]))
+    return at_limit >= FEW and 4 * at_limit > len(part)
 
 
 def needs_input(program: Program, line: Line) -> bool:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from edgeff import registry
-from edgeff.errors import BadInput
+from edgeff.errors import BadInput, CheckFailed
 from edgeff.ir import Array, Call, Line, Program
-from edgeff.program.codes import INFINITE_BITS, MEANINGS, Code, largest_bits, rate_word, takes
+from edgeff.program.codes import INFINITE_BITS, MEANINGS, Code, diverged, largest_bits, learns, rate_word, takes
 from edgeff.program.plan import consumes, plan
 from edgeff.program.state import restored, saved
 
@@ -110,7 +110,8 @@ class Interpreter:
         """Runs the line ``name`` on its arguments, each in its tensor's dtype and size; returns copies of its results.
 
         ``after`` is called after each call: the content of a tensor may be overwritten by the end.
-        Raises BadInput for a line that the program does not have, and for arguments that do not fit.
+        Raises BadInput for a line that the program does not have, and for arguments that do not fit; CheckFailed where what it learns has
+        diverged: the weights are then those that were exported.
         """
         line = line_of(self.program, name)
         check_arguments(self.program, line, arguments)
@@ -125,6 +126,9 @@ class Interpreter:
                 if after is not None:
                     after(call)
         self._since_input = {name} if self.program.input in line.arguments else self._since_input | {name}
+        if learns(self.program, line) and diverged(self.program, self._arrays.__getitem__):
+            self.init()
+            raise CheckFailed(f"line {name!r}", got=MEANINGS[Code.DIVERGED], next_step="lower the rate")
         return tuple(self.tensor(result) for result in line.results)
 
     def predict(self, x: Array, after: Callable[[Call], object] | None = None) -> int:
@@ -155,7 +159,8 @@ class Interpreter:
     def learn(self, x: Array | None, label: int | Array = 0) -> Code:
         """One learning step on x and its class, or where values are learned its target, in that tensor's dtype.
 
-        ``OK``, or ``NOT_FINITE`` for NaN, infinity or a number of 2**48 or more in either, which changes nothing.
+        ``OK``, or ``NOT_FINITE`` for NaN, infinity or a number of 2**48 or more in either, which changes nothing, or ``DIVERGED``: the
+        weights are then those that were exported.
 
         Without x the sample is the input that was given last: ``CONSUMED``, which changes nothing, where its memory has been used for
         something else, by the plan of the plain kernels. Raises BadInput for a label that is not a class, and for a program that does
@@ -171,7 +176,10 @@ class Interpreter:
             x = self._arrays[self.program.input].copy()
         if not takes(self.program, self.program.lines["learn"], (x, *truth)):
             return Code.NOT_FINITE
-        self.line("learn", x, *truth)
+        try:
+            self.line("learn", x, *truth)
+        except CheckFailed:
+            return Code.DIVERGED
         return Code.OK
 
     def set_rate(self, rate: float) -> Code:

@@ -42,6 +42,9 @@ EFF_SMALL int eff_slots_save(const eff_state *state, const eff_slots *slots)
     if (slots->bytes < EFF_STATE_OVERHEAD || slots->bytes - EFF_STATE_OVERHEAD < state->bytes) {
         return EFF_STATE_NO_WRITE;
     }
+    if (eff_state_finite(state) != EFF_STATE_OK) {
+        return EFF_STATE_NOT_FINITE;
+    }
     int codes[2];
     uint32_t sequence;
     const int32_t target = eff_newest(state, slots, codes, &sequence) == 0 ? 1 : 0;

@@ -23,7 +23,8 @@ typedef struct {
 } eff_slots;
 
 /* Erases the slot that does not hold the newest good state, writes the state there under the next sequence number and reads it again.
- * Returns EFF_STATE_OK, EFF_STATE_NO_WRITE, or why what was written cannot be read; the newest good state is still there then. */
+ * Returns EFF_STATE_OK, EFF_STATE_NO_WRITE, EFF_STATE_NOT_FINITE for weights that are no numbers, or why what was written cannot be
+ * read; the newest good state is still there then. */
 int eff_slots_save(const eff_state *state, const eff_slots *slots);
 
 /* Restores the newest good state. Returns EFF_STATE_OK, EFF_STATE_ABSENT where nothing was ever saved, or why no slot can be restored. */

@@ -35,6 +35,27 @@ static EFF_SMALL void eff_mark(uint8_t *mark)
     mark[3] = *(const uint8_t *)&one ? 1u : 129u;
 }
 
+/* Whether the float32 numbers among the bytes at `first` of the payload are finite; `first` and `length` are multiples of 4. */
+static EFF_SMALL int32_t eff_finite(const eff_state *state, size_t first, const uint8_t *bytes, size_t length)
+{
+    for (uint32_t run = 0; run < state->runs; ++run) {
+        for (size_t i = 0; i < length; i += 4) {
+            uint32_t word;
+            eff_take(&word, bytes + i, 4);
+            if (first + i >= state->floats[2 * run] && first + i < state->floats[2 * run + 1] &&
+                (word & UINT32_C(0x7F800000)) == UINT32_C(0x7F800000)) {
+                return 0;
+            }
+        }
+    }
+    return 1;
+}
+
+EFF_SMALL int eff_state_finite(const eff_state *state)
+{
+    return eff_finite(state, 0, state->payload, state->bytes) ? EFF_STATE_OK : EFF_STATE_NOT_FINITE;
+}
+
 /* ------------------------------------------------------------------ save */
 
 typedef struct {
@@ -67,6 +88,9 @@ static EFF_SMALL void eff_put(eff_stream *stream, const void *bytes, size_t leng
 
 EFF_SMALL int eff_state_save(const eff_state *state, uint32_t sequence, eff_write write, void *context)
 {
+    if (eff_state_finite(state) != EFF_STATE_OK) {
+        return EFF_STATE_NOT_FINITE;
+    }
     eff_stream stream = {0};
     stream.write = write;
     stream.context = context;
@@ -87,22 +111,6 @@ EFF_SMALL int eff_state_save(const eff_state *state, uint32_t sequence, eff_writ
 }
 
 /* ------------------------------------------------------------------ restore */
-
-/* Whether the float32 numbers among the bytes at `first` of the payload are finite; `first` and `length` are multiples of 4. */
-static EFF_SMALL int32_t eff_finite(const eff_state *state, size_t first, const uint8_t *bytes, size_t length)
-{
-    for (uint32_t run = 0; run < state->runs; ++run) {
-        for (size_t i = 0; i < length; i += 4) {
-            uint32_t word;
-            eff_take(&word, bytes + i, 4);
-            if (first + i >= state->floats[2 * run] && first + i < state->floats[2 * run + 1] &&
-                (word & UINT32_C(0x7F800000)) == UINT32_C(0x7F800000)) {
-                return 0;
-            }
-        }
-    }
-    return 1;
-}
 
 static EFF_SMALL int eff_check_header(const eff_state *state, const uint8_t *header)
 {

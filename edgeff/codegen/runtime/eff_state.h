@@ -58,7 +58,10 @@ typedef struct {
     void (*reset)(void); /* the weights as they were exported */
 } eff_state;
 
-/* Writes the state, its bytes in order. Returns EFF_STATE_OK or EFF_STATE_NO_WRITE. */
+/* Whether every float of the running model is a finite number: EFF_STATE_OK or EFF_STATE_NOT_FINITE. */
+int eff_state_finite(const eff_state *state);
+
+/* Writes the state, its bytes in order. Returns EFF_STATE_OK, EFF_STATE_NO_WRITE, or EFF_STATE_NOT_FINITE: then nothing was written. */
 int eff_state_save(const eff_state *state, uint32_t sequence, eff_write write, void *context);
 
 /* Whether what is read can be restored: EFF_STATE_OK, with its sequence number, or why not. A flipped bit is EFF_STATE_DAMAGED; one

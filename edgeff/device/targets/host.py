@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgeff.codegen.folder import Source, write_c, write_trace
 from edgeff.device.targets import register
 from edgeff.device.toolchains.host import host_shared_library
-from edgeff.errors import BadInput
+from edgeff.errors import BadInput, CheckFailed
 from edgeff.ir import Array, Program
 from edgeff.program.codes import MEANINGS, Code
 from edgeff.program.interpreter import (
@@ -143,6 +143,8 @@ class HostTarget:
         if name == "learn" and self.program.target:
             label = (_address(self._view(self.program.target).copy()),)
         code = int(self._function(name)(*(label or (ctypes.c_int32(0),))))
+        if code in (Code.DIVERGED, Code.ROLLED_BACK):
+            raise CheckFailed(f"line {name!r}", got=MEANINGS[Code(code)], next_step="lower the rate")
         if code < 0:
             raise BadInput(f"line {name!r}", got=MEANINGS[Code(code)], allowed="arguments that its C function accepts")
         return tuple(self._view(result).reshape(self.program.tensors[result].shape).copy() for result in line.results)
