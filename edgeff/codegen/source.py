@@ -226,7 +226,7 @@ void eff_infer_calls(void);
         if not learns(self.program, self.program.lines[name]):
             return f"Returns EFF_OK{nothing}."
         return f"""Returns EFF_OK{nothing}.
- * EFF_WINDOW parameters are then looked at, others each time. EFF_DIVERGED: one is NaN, infinite or 2^48 and more, or many integers are at
+ * EFF_WINDOW parameters are then looked at, others each time. EFF_DIVERGED: one is NaN, infinite or 2^48 and more, or most integers are at
  * their limits; the weights are as after eff_init. With model.c compiled with -DEFF_SLOTS=s, where `const eff_slots s` is defined by you,
  * the newest good slot is restored in that case: EFF_ROLLED_BACK"""
 

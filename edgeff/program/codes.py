@@ -38,7 +38,7 @@ WINDOW = 64
 """How many parameters are looked at after a step that learns."""
 
 FEW = 8
-"""So many integers of a window at their limits are a sign that what they hold has diverged, if they are more than a quarter of it."""
+"""So many integers of a window at their limits are a sign that what they hold has diverged, if they are more than three quarters of it."""
 
 LIMITS = {"int8": 127, "int16": 32767, "int32": 0x3FFFFFFF}
 """Where parameters saturate."""
@@ -95,7 +95,7 @@ def diverged(program: Program, value: Callable[[str], Array]) -> bool:
     if part.dtype == np.float32:
         return not bits_below(part, TOO_LARGE_BITS)
     at_limit = int(np.count_nonzero(np.abs(part.astype(np.int64)) >= LIMITS[tensor.dtype]))
-    return at_limit >= FEW and 4 * at_limit > len(part)
+    return at_limit >= FEW and 4 * at_limit > 3 * len(part)
 
 
 def needs_input(program: Program, line: Line) -> bool:

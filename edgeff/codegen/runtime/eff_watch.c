@@ -46,7 +46,7 @@ EFF_SMALL int32_t eff_diverged(const eff_watched *parts, uint32_t count, uint32_
                 bad += (uint32_t)eff_at_limit(part, i);
             }
         }
-        return bad >= EFF_FEW && 4u * bad > n;
+        return bad >= EFF_FEW && 4u * bad > 3u * n;
     }
     return 0;
 }

@@ -23,7 +23,7 @@ typedef struct {
 } eff_watched;
 
 /* Looks at one window of the `count` parts, which take turns by `step`. Whether it has diverged: a float is NaN, infinite or 2^48 and
- * more, or at least EFF_FEW of the integers, and more than a quarter of them, are at their limits. */
+ * more, or at least EFF_FEW of the integers, and more than three quarters, are at their limits. */
 int32_t eff_diverged(const eff_watched *parts, uint32_t count, uint32_t step);
 
 #ifdef __cplusplus
