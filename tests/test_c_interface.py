@@ -123,8 +123,8 @@ def test_three_models_of_several_numerics_run_in_one_image_with_shared_kernels(t
 def test_a_prefix_stands_before_every_name_of_the_model(rule: str | None, numeric: Numeric, tmp_path: Path) -> None:
     write_c(deployed(rule, numeric).program, tmp_path, prefix="wake_")
     header = (tmp_path / "wake_model.h").read_text(encoding="utf-8")
-    shared = {name for path in tmp_path.glob("eff_s*.h") for name in names_in(path.read_text(encoding="utf-8"))}
-    assert names_in(header) <= shared | {"eff_state", "eff_slots"}
+    shared = {name for path in tmp_path.glob("eff_[sw]*.h") for name in names_in(path.read_text(encoding="utf-8"))}
+    assert names_in(header) <= shared | {"eff_state", "eff_slots", "eff_watch"}
     assert {"wake_init", "wake_predict", "WAKE_INPUTS", "WAKE_ARENA_SECTION", "wake_input_t"} <= set(re.findall(r"\w+", header))
     (folder,) = {path.parent for path in objects(tmp_path)}
     symbols = run("nm", "-g", "--defined-only", folder / "wake_model.o")

@@ -30,8 +30,8 @@ MEANINGS = {
     Code.BAD_RATE: "the rate is NaN, negative or above EFF_LARGEST_RATE",
     Code.EMPTY: "there is no sample yet",
     Code.CONSUMED: "the input was not filled since a line used its memory: call eff_input and fill it again",
-    Code.DIVERGED: "what was learned means nothing any more, and is lost: the weights are now those that were exported",
-    Code.ROLLED_BACK: "what was learned means nothing any more: the weights and the state are now those of the newest good slot",
+    Code.DIVERGED: "what was learned means nothing any more: the weights are as exported",
+    Code.ROLLED_BACK: "what was learned means nothing any more: back to the newest good slot",
 }
 
 WINDOW = 64
