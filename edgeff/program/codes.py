@@ -73,7 +73,9 @@ def changes_state(program: Program, line: Line) -> bool:
 
 
 def watched(program: Program) -> tuple[Tensor, ...]:
-    """The parameters that learn, of which some are looked at after each step."""
+    """The parameters that learn, of which some are looked at after each step: none where nothing counts the steps."""
+    if "step" not in program.tensors:
+        return ()
     return tuple(tensor for tensor in program.by_role("variable") if tensor.dtype == "float32" or tensor.dtype in LIMITS)
 
 
