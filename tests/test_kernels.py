@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +22,7 @@ from edgeff.kernels import PACKAGE, Kernel, Out, kernel, own_sources
 from edgeff.kernels.records import Matrix, OutputI8, Size
 
 KERNELS = sorted(registry.kernels)
+EXAMPLES = 60 if os.environ.get("EDGEFF_CI") else 20
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +54,7 @@ def check(library: ctypes.CDLL, item: Kernel, made: Case) -> None:
     sizes=st.fixed_dictionaries({name: st.one_of(st.integers(1, 5), st.integers(1, 70)) for name in SIZES}),
     per_channel=st.integers(0, 1),
 )
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_twin_is_the_c(name: str, seed: int, fill: str, sizes: dict[str, int], per_channel: int, library: ctypes.CDLL) -> None:
     item = registry.kernels[name]
     draw = Draw(np.random.default_rng(seed), fill, sizes | {"per_channel": per_channel})
