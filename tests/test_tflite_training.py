@@ -23,6 +23,7 @@ from edgeff.errors import BadInput, EdgeffError, Unsupported
 from edgeff.formats import load
 from edgeff.formats.onnx.training import training_graphs
 from edgeff.formats.onnx.writer import write_onnx
+from edgeff.formats.tflite.container import Container
 from edgeff.formats.tflite.schema import names_of, schema
 from edgeff.formats.tflite.training import training_file
 from edgeff.graphs import Learner
@@ -168,6 +169,7 @@ def test_the_file_has_signatures_and_plain_operators() -> None:
     content = training_file(program, deployment.settings)
     assert training_file(program, deployment.settings) == content
     assert not {"CUSTOM", "IF", "WHILE", "CALL"} & operators_of(content)
+    assert not {"FULLY_CONNECTED", "SOFTMAX", "QUANTIZE"} & operators_of(content)  # in int8 they round otherwise than the C
     model = schema.Model.GetRootAsModel(content, 0)
     signatures = [model.SignatureDefs(number) for number in range(model.SignatureDefsLength())]
     subgraphs = {signature.SignatureKey().decode(): signature.SubgraphIndex() for signature in signatures}
@@ -181,6 +183,53 @@ def test_the_file_has_signatures_and_plain_operators() -> None:
     expected = program.tensors["input"].quant
     assert expected is not None
     assert (quant.Scale(0), quant.ZeroPoint(0)) == (expected.scale[0], expected.zero_point)
+
+
+def test_every_variable_names_its_container() -> None:
+    """Readers refuse a handle without one, even an empty one."""
+    program = deployed(dense("64-10"), "bp", "int8").program
+    model, names = schema.Model.GetRootAsModel(training_file(program), 0), names_of(schema.BuiltinOperator)
+    handles = []
+    for subgraph in (model.Subgraphs(number) for number in range(model.SubgraphsLength())):
+        for operator in (subgraph.Operators(number) for number in range(subgraph.OperatorsLength())):
+            if names[model.OperatorCodes(operator.OpcodeIndex()).BuiltinCode()] == "VAR_HANDLE":
+                options = schema.VarHandleOptions()
+                options.Init(operator.BuiltinOptions().Bytes, operator.BuiltinOptions().Pos)
+                handles.append((options.Container(), options.SharedName().decode()))
+    assert {name for _, name in handles} == {tensor.name for tensor in program.persistent}
+    assert {container for container, _ in handles} == {b""}
+
+
+def test_a_file_for_tflm_keeps_nothing() -> None:
+    """TFLM's reset() zeroes variables and initialises none again; and it runs the first subgraph alone."""
+    program = deployed(dense("64-10"), "bp", "int8").program
+    content = training_file(program, runtime="tflm")
+    assert not {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"} & operators_of(content)
+    assert not {"RIGHT_SHIFT", "BITWISE_XOR", "BITCAST", "RANGE", "SELECT_V2"} & operators_of(content)  # it has none for integers
+    first = schema.Model.GetRootAsModel(content, 0).Subgraphs(0)
+    assert (first.Name(), first.InputsLength()) == (b"learn", 2 + len(program.persistent))
+
+
+def test_a_step_in_tflm_sets_every_input_anew() -> None:
+    """Its inputs lie in memory that a step uses for other things."""
+    deployment = deployed(dense("64-10"), "bp", "int8")
+    twin, running = Interpreter(deployment.program), in_tflm(deployment)
+    given = {"input": deployment.inputs(digits().x_train[:1]), "label": np.array([3], np.int32)}
+    given |= {tensor.name: twin.tensor(tensor.name) for tensor in deployment.program.persistent}
+    first, second = (running.learn(given) for _ in range(2))
+    assert all(np.array_equal(value, second[name]) for name, value in first.items())
+
+
+def test_an_operator_that_litert_refuses_ends_its_process_alone() -> None:
+    file = Container("invalid")
+    subgraph = file.subgraph("learn")
+    x = subgraph.input("x", "int32", (2, 2))
+    y = subgraph.tensor("y", "int32", (2, 2))
+    subgraph.operator("BATCH_MATMUL", [x, x], [y])  # of int32: there is none
+    subgraph.output("z", y, "int32", (2, 2))
+    file.sign("learn", subgraph)
+    with pytest.raises(Unsupported, match=r"LiteRT (refused the model|ended while it ran the model): got .+"):
+        LitertStep(file.finish({}))("learn", {"x": np.ones((2, 2), np.int32)})
 
 
 def test_a_training_file_is_no_model(tmp_path: Path) -> None:
