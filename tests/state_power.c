@@ -5,8 +5,9 @@
 #include "model.h"
 
 #define SLOT 4096u
+#define MOST 4u
 
-static uint8_t flash[2 * SLOT];
+static uint8_t flash[MOST * SLOT];
 static long budget;
 static uint32_t stuck = UINT32_MAX;
 static int worn;
@@ -45,8 +46,9 @@ static size_t flash_erase(void *context, uint32_t offset, size_t length)
     return done;
 }
 
-const eff_slots power_slots = {flash_read, flash_write, flash_erase, NULL, {0, SLOT}, SLOT}; /* what EFF_SLOTS names */
-static eff_slots slots = {flash_read, flash_write, flash_erase, NULL, {0, SLOT}, SLOT};
+static const uint32_t places[MOST] = {0, SLOT, 2 * SLOT, 3 * SLOT};
+const eff_slots power_slots = {flash_read, flash_write, flash_erase, NULL, places, 2, SLOT}; /* what EFF_SLOTS names */
+static eff_slots slots = {flash_read, flash_write, flash_erase, NULL, places, 2, SLOT};
 
 void power_clear(void) { memset(flash, 0xFF, sizeof flash); }
 
@@ -57,6 +59,10 @@ void power_flaws(uint32_t stuck_byte, int is_worn, uint32_t slot_bytes)
     worn = is_worn;
     slots.bytes = slot_bytes;
 }
+
+/* How many slots take turns. */
+void power_count(uint32_t count) { slots.count = count; }
+
 uint8_t *power_flash(void) { return flash; }
 
 int power_save(long bytes)

@@ -100,7 +100,7 @@ def test_cost_is_that_of_the_firmware(cli: CommandLine, models: Path) -> None:
     assert [layer["name"] for layer in learn["layers"]] == ["dense_1", "dense_2", "softmax"]
     assert sum(layer["macs"] for layer in learn["layers"]) == learn["infer"]["macs"] == 64 * 16 + 16 * 10
     assert sum(layer["weight_bytes"] for layer in learn["layers"]) == learn["weight_bytes"]
-    assert infer["learn"] == {"macs": None, "arena_bytes": None, "arena_lower_bound_bytes": None}
+    assert infer["learn"] == {"macs": None, "arena_bytes": None, "arena_lower_bound_bytes": None, "save_bytes": None}
     assert learn["learn"]["arena_lower_bound_bytes"] == learn["learn"]["arena_bytes"]
     assert infer["infer"] == learn["infer"]
     for rule, expected in (("pepita", learn["learn"]), (None, learn["infer"])):
@@ -108,6 +108,12 @@ def test_cost_is_that_of_the_firmware(cli: CommandLine, models: Path) -> None:
         built = cli.ok("build", *command, *options, "-o", f"firmware_{rule}", "--json").json
         assert built["memory"]["arena_bytes"] == expected["arena_bytes"]
         assert Path(built["elf"]).read_bytes().startswith(b"\x7fELF")
+    (header,) = Path("firmware_pepita").rglob("generated/model.h")
+    assert f"#define EFF_SAVE_BYTES {learn['learn']['save_bytes']}u\n" in header.read_text(encoding="utf-8")
+    assert [part["board"]["save_buffer_fits"] for part in (learn, infer)] == [True, None]
+    tight = cli.ok("cost", "64-40-10", "--rule", "bp", "--board", "microbit", "--json").json["board"]
+    assert (tight["fits"], tight["save_buffer_fits"]) == (True, False)
+    assert "the RAM does not hold a saved state of 11,872 bytes in a buffer as well" in tight["summary"]
 
 
 def test_cost_says_what_does_not_fit_and_what_would(cli: CommandLine, folder: Path) -> None:

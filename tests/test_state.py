@@ -369,6 +369,29 @@ def test_weights_that_are_no_numbers_are_not_saved() -> None:
     assert not calls
 
 
+def test_more_slots_take_turns_and_pass_one_that_takes_no_write(power: Any) -> None:
+    power.power_clear()
+    power.eff_init()
+    power.power_count(ctypes.c_uint32(4))
+    written = []
+    for step in range(6):
+        before = ctypes.string_at(power.power_flash(), 4 * 4096)
+        if step == 5:
+            power.power_flaws(ctypes.c_uint32(4096 + 30), 0, 4096)  # a byte of the slot whose turn it is
+        state = learn(power, step)
+        assert power.power_save(-1) == StateCode.OK
+        after = ctypes.string_at(power.power_flash(), 4 * 4096)
+        written.append(
+            [place for place in range(4) if before[4096 * place : 4096 * place + 4096] != after[4096 * place : 4096 * place + 4096]]
+        )
+        power.eff_init()
+        assert power.power_restore() == StateCode.OK
+        assert weights(power) == state
+    assert written == [[0], [1], [2], [3], [0], [1, 2]]
+    power.power_flaws(ctypes.c_uint32(2**32 - 1), 0, 4096)
+    power.power_count(ctypes.c_uint32(2))
+
+
 def test_sequence_numbers_wrap_around(power: Any) -> None:
     program = deployed("pepita", "int8").program
     host = HostTarget(program)

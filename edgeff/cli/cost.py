@@ -56,6 +56,7 @@ def command(
     from edgeff.device.boards import load_board, load_boards
     from edgeff.device.cores import core_of
     from edgeff.program.cost import cost
+    from edgeff.program.state import OVERHEAD_BYTES
     from edgeff.report.layer_names import short_names
 
     machines = [*load_boards().values()] if board == ALL else [load_board(board)] if board else []
@@ -81,12 +82,14 @@ def command(
     layers = layer_costs(program)
     infer = {"macs": whole.macs("infer")} | _arena(alone.memory)
     learn = {"macs": whole.macs("learn") if rule else None} | _arena(whole.memory if rule else None)
+    save_bytes = whole.memory.saved_bytes + OVERHEAD_BYTES if rule else None
     further = {name: {"macs": whole.macs(name)} for name in whole.lines if name not in ("infer", "learn")}
     fit = [board_fit(deployment, machine) for machine in machines]
     if as_json:
         boards = {"boards": fit} if board == ALL else {"board": fit[0]} if fit else {}
         lines = {"lines": further} if further else {}
-        print_json({"layers": layers, "infer": infer, "learn": learn, "weight_bytes": whole.weight_bytes} | lines | boards)
+        known = {"layers": layers, "infer": infer, "learn": learn | {"save_bytes": save_bytes}, "weight_bytes": whole.weight_bytes}
+        print_json(known | lines | boards)
         return
     names = short_names(layer["name"] for layer in layers)
     keys = ("kernel", "shape", "macs", "weight_bytes", "activation_bytes")
@@ -102,6 +105,11 @@ def command(
     print_line(
         f"weights {whole.weight_bytes:,} bytes; a program that learns keeps them in the arena, with their initial values as constants"
     )
+    if save_bytes is not None:
+        print_line(
+            f"a saved state takes {save_bytes:,} bytes of flash in each slot, two or more; it is written in pieces, "
+            "and takes RAM only in a buffer (eff_save_buffer)"
+        )
     if board == ALL:
         print_line("")
         print_boards(fit, f"with a learning step of {rule}" if rule else "inference only")
@@ -150,17 +158,22 @@ def layer_costs(program: Program) -> list[dict[str, Any]]:
 def board_fit(deployment: Deployment, board: Board) -> dict[str, Any]:
     """Whether the program fits the board, how many bytes stay free (negative: are missing), and what to do if it does not.
 
-    For flash only the constants are known before a build: the code is added to them.
+    For flash only the constants are known before a build: the code is added to them. A state is saved in pieces, without RAM of its own;
+    ``save_buffer_fits`` says whether the free RAM holds a whole one.
     """
     from edgeff.device.cores import core_of
     from edgeff.device.simulate import fits, require_fit
-    from edgeff.program.plan import flash_tensors
+    from edgeff.program.plan import flash_tensors, plan
     from edgeff.program.select import select
+    from edgeff.program.state import OVERHEAD_BYTES
 
     constants = flash_tensors(select(deployment.program, core_of(board).features))
     free, flash = -fits(deployment.program, board), board.flash_bytes - sum(tensor.size_bytes for tensor in constants)
+    saved = plan(deployment.program).saved_bytes + OVERHEAD_BYTES if deployment.program.learn else None
     record = {
         "name": board.name,
+        "save_bytes": saved,
+        "save_buffer_fits": None if saved is None else free >= saved,
         "fits": free >= 0 and flash >= 0,
         "free_ram_bytes": free,
         "free_flash_bytes": flash,
@@ -169,7 +182,12 @@ def board_fit(deployment: Deployment, board: Board) -> dict[str, Any]:
     }
     if free >= 0 and flash >= 0:
         taken = f"{free:,} of {board.ram_bytes:,} bytes of RAM and {flash:,} of {board.flash_bytes:,} of flash, before the code, stay free"
-        return record | {"summary": f"fits {board.name}: {taken}"}
+        buffer = ""
+        if saved is not None and free < saved:
+            buffer = (
+                f"; the RAM does not hold a saved state of {saved:,} bytes in a buffer as well: save in pieces (eff_save, eff_slots_save)"
+            )
+        return record | {"summary": f"fits {board.name}: {taken}{buffer}"}
     missing = [f"{-flash:,} bytes of flash too few, of {board.flash_bytes:,}"] if flash < 0 else []
     advice = "choose a smaller network, int8 or another board"
     try:

@@ -260,7 +260,7 @@ int eff_learn_target(const eff_output_t *target);"""
 {self._rate_interface()}
 /* What was learned, to survive a reset: EFF_SAVE_BYTES, which eff_save passes to the callback piece by piece, under sequence number 0, and
  * eff_restore asks for, twice: it checks all before it loads. Both return EFF_STATE_OK or a code of eff_state.h; what is refused leaves
- * the running model as it is. eff_slots_save(&eff_learned, ...) keeps two states in flash, one of which survives any loss of power. */
+ * the running model as it is. eff_slots_save(&eff_learned, ...) keeps two or more in flash, one of which survives any loss of power. */
 #define EFF_SAVE_BYTES {OVERHEAD_BYTES + self.memory.saved_bytes}u
 extern const eff_state eff_learned;
 int eff_save(eff_write write, void *context);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* eff_slots.c: the newer of two slots is the one with the larger sequence number, which may wrap around. */
+/* eff_slots.c: the newest slot is the one with the largest sequence number, which may wrap around. */
 #include "eff_slots.h"
 
 typedef struct {
@@ -19,50 +19,62 @@ static EFF_SMALL size_t eff_read_slot(void *context, uint32_t offset, void *byte
     return slot->slots->read(slot->slots->context, slot->first + offset, bytes, length);
 }
 
-/* The slot with the newest good state, or -1; `codes` says of each slot what its check gave, `sequence` is the newest's. */
-static EFF_SMALL int32_t eff_newest(const eff_state *state, const eff_slots *slots, int *codes, uint32_t *sequence)
+/* The number of the slot with the newest good state, or `count`; `sequence` is its number. `code` is what the check of the first slot that
+ * something was saved in gave, if no slot is good. */
+static EFF_SMALL uint32_t eff_newest(const eff_state *state, const eff_slots *slots, uint32_t *sequence, int *code)
 {
-    uint32_t numbers[2] = {0, 0};
-    for (int32_t i = 0; i < 2; ++i) {
+    uint32_t newest = slots->count;
+    *sequence = 0;
+    *code = EFF_STATE_ABSENT;
+    for (uint32_t i = 0; i < slots->count; ++i) {
         eff_slot slot = {slots, slots->first[i]};
-        codes[i] = eff_state_check(state, eff_read_slot, &slot, &numbers[i]);
+        uint32_t number = 0;
+        const int found = eff_state_check(state, eff_read_slot, &slot, &number);
+        if (found == EFF_STATE_OK && (newest == slots->count || number - *sequence - 1u < UINT32_C(0x7FFFFFFF))) {
+            newest = i;
+            *sequence = number;
+        } else if (*code == EFF_STATE_ABSENT) {
+            *code = found == EFF_STATE_OK ? EFF_STATE_ABSENT : found;
+        }
     }
-    if (codes[0] != EFF_STATE_OK && codes[1] != EFF_STATE_OK) {
-        *sequence = 0;
-        return -1;
-    }
-    const int32_t second_is_newer = numbers[1] - numbers[0] - 1u < UINT32_C(0x7FFFFFFF);
-    const int32_t newest = codes[0] != EFF_STATE_OK ? 1 : codes[1] != EFF_STATE_OK ? 0 : second_is_newer;
-    *sequence = numbers[newest];
     return newest;
 }
 
 EFF_SMALL int eff_slots_save(const eff_state *state, const eff_slots *slots)
 {
-    if (slots->bytes < EFF_STATE_OVERHEAD || slots->bytes - EFF_STATE_OVERHEAD < state->bytes) {
+    if (slots->count < 2u || slots->bytes < EFF_STATE_OVERHEAD || slots->bytes - EFF_STATE_OVERHEAD < state->bytes) {
         return EFF_STATE_NO_WRITE;
     }
     if (eff_state_finite(state) != EFF_STATE_OK) {
         return EFF_STATE_NOT_FINITE;
     }
-    int codes[2];
+    int code;
     uint32_t sequence;
-    const int32_t target = eff_newest(state, slots, codes, &sequence) == 0 ? 1 : 0;
-    eff_slot slot = {slots, slots->first[target]};
-    if (slots->erase(slots->context, slot.first, slots->bytes) != slots->bytes) {
-        return EFF_STATE_NO_WRITE;
+    const uint32_t newest = eff_newest(state, slots, &sequence, &code);
+    uint32_t target = newest;
+    for (uint32_t tries = newest == slots->count ? slots->count : slots->count - 1u; tries != 0u; --tries) {
+        target = target + 1u < slots->count ? target + 1u : 0u;
+        eff_slot slot = {slots, slots->first[target]};
+        code = EFF_STATE_NO_WRITE;
+        if (slots->erase(slots->context, slot.first, slots->bytes) == slots->bytes) {
+            uint32_t written;
+            code = eff_state_save(state, sequence + 1u, eff_write_slot, &slot);
+            code = code != EFF_STATE_OK ? code : eff_state_check(state, eff_read_slot, &slot, &written);
+        }
+        if (code == EFF_STATE_OK) {
+            break;
+        }
     }
-    const int code = eff_state_save(state, sequence + 1u, eff_write_slot, &slot);
-    return code != EFF_STATE_OK ? code : eff_state_check(state, eff_read_slot, &slot, &sequence);
+    return code;
 }
 
 EFF_SMALL int eff_slots_restore(const eff_state *state, const eff_slots *slots)
 {
-    int codes[2];
+    int code;
     uint32_t sequence;
-    const int32_t newest = eff_newest(state, slots, codes, &sequence);
-    if (newest < 0) {
-        return codes[0] == EFF_STATE_ABSENT ? codes[1] : codes[0];
+    const uint32_t newest = eff_newest(state, slots, &sequence, &code);
+    if (newest == slots->count) {
+        return code;
     }
     eff_slot slot = {slots, slots->first[newest]};
     return eff_state_restore(state, eff_read_slot, &slot);
