@@ -1,6 +1,7 @@
 """What ``edgeff fit`` answers from: ``python benchmarks/measured.py`` -> ``edgeff/bench/measured.json``.
 
-A row is a network, a task, a rule, a numeric and a schedule, with the mean over seeds. Runs that diverged count as chance.
+A row is a network, a task, a rule, a numeric and a schedule, with the mean over seeds. Runs that diverged count as chance. Rules
+that no device runs are left out.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 from results import load
 
+from edgeff import registry
 from edgeff.atomic import write_text
 from edgeff.bench.measured import CONVOLUTIONAL, DENSE, FILE
 
@@ -85,6 +87,7 @@ def main() -> None:
     rows += by_seed("unseen", HOST, unseen, reached)
     rows += by_seed("rules", HOST, unseen, in_run)
     rows += whole_runs("conv_learning") + whole_runs("conv_defaults")
+    rows = [item for item in rows if item["rule"] in registry.rules and item["numeric"] in registry.rules[item["rule"]].numerics]
     rows.sort(
         key=lambda item: (item["kind"], item["task"], item["network"], item["rule"], item["numeric"], item["schedule"], item["source"])
     )

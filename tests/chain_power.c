@@ -4,7 +4,9 @@
 
 #include "chain.h"
 
+#ifndef BLOCK
 #define BLOCK 512u
+#endif
 #define GRANULE 8u
 #define BLOCKS 32u
 

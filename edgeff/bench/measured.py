@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from statistics import fmean
+from statistics import median
 from typing import Any
 
 FILE = Path(__file__).with_name("measured.json")
@@ -60,7 +60,7 @@ def find(task: str, network: str, rule: str, numeric: str, schedule: str = "", r
 
 
 def expected_loss(rule: str, numeric: str, kind: str, schedule: str = "", rows: Iterable[Measured] | None = None) -> float:
-    """By how much the accuracy of a rule stood below the best on the same network and task, in the mean over those of ``kind``.
+    """By how much the accuracy of a rule stood below the best on the same network and task, the median over those of ``kind``.
 
     Of the other kind, or in another numeric, where nothing else was measured; ``WORST`` where the rule is unknown.
     """
@@ -75,5 +75,5 @@ def expected_loss(rule: str, numeric: str, kind: str, schedule: str = "", rows: 
         of_rule,
     ):
         if fitting:
-            return fmean(best[row.task, row.network] - row.accuracy for row in fitting)
+            return median(best[row.task, row.network] - row.accuracy for row in fitting)
     return WORST
