@@ -108,8 +108,10 @@ def measure(name: str, rule: str, numeric: Any) -> dict[str, Any]:
     """One row; ``refused`` where the rule does not run on a device with this network, or in a runtime."""
     data, network = registry.tasks["digits"].load(0), network_of(name)
     x = data.x_train.reshape(-1, *network.input_shape)[:LEARNED]
-    gentle = rule in GENTLE and numeric == "float32" and len(network.input_shape) > 1
-    changes = {"lr": GENTLE[rule]} if gentle else {}
+    convolutional = len(network.input_shape) > 1
+    changes: dict[str, Any] = {"goodness": "groups"} if convolutional and rule == "block_ff" else {}  # labels are for dense networks
+    if convolutional and rule in GENTLE and numeric == "float32":
+        changes["lr"] = GENTLE[rule]
     try:
         deployment = deploy(network, x, rule=rule, numeric=numeric, changes=changes)
     except Unsupported as error:
@@ -124,7 +126,7 @@ def measure(name: str, rule: str, numeric: Any) -> dict[str, Any]:
     row: dict[str, Any] = {"steps": LEARNED, "state": sum(prod(tensor.shape) for tensor in program.persistent), "changes": changes}
     row["c"] = {"accuracy": round(100 * share, 2), "step_us": round(c_us, 1)}
     for (runtime, make), graph in zip(RUNTIMES.items(), GRAPHS, strict=True):
-        if runtime == "TFLM" and len(network.input_shape) > 1 and rule not in WITNESSED:
+        if runtime == "TFLM" and convolutional and rule not in WITNESSED:
             continue
         try:
             with tempfile.TemporaryDirectory() as folder:
