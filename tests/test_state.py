@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -20,12 +21,14 @@ from edgeff.codegen.folder import RUNTIME_FOLDER, Source, write_c
 from edgeff.codegen.scan import defined
 from edgeff.device.targets.host import HostTarget
 from edgeff.device.toolchains.host import host_compiler, host_shared_library
+from edgeff.device.toolchains.zig import executable
 from edgeff.errors import BadInput
 from edgeff.ir import Numeric
 from edgeff.program.codes import Code
 from edgeff.program.interpreter import Interpreter
 from edgeff.program.plan import plan
 from edgeff.program.state import HEADER_BYTES, StateCode, float_runs, learned_of, restored, saved, state_code
+from edgeff.resources import templates_folder
 
 NUMERICS: list[Numeric] = ["float32", "int16", "int8"]
 POWER = Path(__file__).with_name("state_power.c")
@@ -390,6 +393,17 @@ def test_more_slots_take_turns_and_pass_one_that_takes_no_write(power: Any) -> N
     assert written == [[0], [1], [2], [3], [0], [1, 2]]
     power.power_flaws(ctypes.c_uint32(2**32 - 1), 0, 4096)
     power.power_count(ctypes.c_uint32(2))
+
+
+@pytest.mark.parametrize(("driver", "core"), [("stm32l4", "cortex_m4"), ("nrf5", "cortex_m0"), ("rp2040", "cortex_m0plus")])
+def test_flash_drivers_compile_for_their_cores(driver: str, core: str, tmp_path: Path) -> None:
+    """No more is claimed of them: they have not run on a chip."""
+    shutil.copytree(RUNTIME_FOLDER, tmp_path / "model")
+    flags = ["-target", "thumb-freestanding-eabi", f"-mcpu={core}", "-std=c99", "-Os", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
+    source = templates_folder() / "flash" / f"{driver}.c"
+    assert "Never run on a chip" in source.read_text(encoding="utf-8")
+    command = [str(executable()), "cc", *flags, f"-I{tmp_path}", "-c", str(source), "-o", str(tmp_path / "driver.o")]
+    subprocess.run(command, check=True, timeout=120)
 
 
 def test_sequence_numbers_wrap_around(power: Any) -> None:
