@@ -72,6 +72,14 @@ def test_a_state_goes_to_a_graph_and_comes_back_as_a_model(cli: CommandLine, fol
     learned = Interpreter(deploy(load(folder / "learned.onnx")).program)
     for x in deployment.inputs(samples(5)):
         assert learned.predict(x) == learner.predict(x)
+    cli.ok("state", "learned.onnx", "model.onnx", *options, "-o", "again.bin")  # and the model is a state again, for other devices
+    other = HostTarget(deployment.program)
+    other.restore((folder / "again.bin").read_bytes())
+    for name in ("dense_1.weight", "dense_2.weight"):
+        assert (other.tensor(name) == host.tensor(name)).all()
+    assert other.tensor("step") == 0
+    assert "'dense_1.weight' of the learned model: got other numbers" in cli("state", "learned.onnx", "model.onnx", "--rule", "frozen").err
+    assert "got no model file" in cli("state", "learned.onnx").err
     np.savez(folder / "other.npz", rate=np.ones(1, np.int64))
     with pytest.raises(BadInput, match=r"state file 'other.npz', '.*': got no such array; allowed: int8 .*, as this model"):
         saved_from(deployment.program, host.memory, Path("other.npz"))

@@ -53,19 +53,23 @@ def command(
 ) -> None:
     """Show what a device has saved and whether a model takes it; exit 1 when it is damaged, or when no model takes it.
 
-    FILE holds the bytes that eff_save wrote, or a slot of flash as it was read; or it is a .npz, the state of a learning graph. MODEL is a
-    model file, with the options that its C or graph was exported with, or the folder of that C.
+    FILE holds the bytes that eff_save wrote, or a slot of flash as it was read; or it is a .npz, the state of a learning graph; or a model
+    (.onnx) whose weights a device is to get. MODEL is a model file, with the options that its C or graph was exported with, or the folder
+    of that C.
     """
     from edgeff.codegen.learned import learned_in
+    from edgeff.ops.canonical import canonical
+    from edgeff.program.learned import values_from
     from edgeff.program.plan import plan
-    from edgeff.program.state import header_of, learned_of, saved_from
+    from edgeff.program.state import header_of, learned_of, saved, saved_from
 
-    of_graph = Path(file).suffix.lower() == ".npz"
-    if of_graph and (model is None or Path(model).is_dir()):
-        raise BadInput(f"state file '{file}'", got="no model file", allowed="a model file beside the state of a learning graph")
+    of_graph, of_model = (Path(file).suffix.lower() == suffix for suffix in (".npz", ".onnx"))
+    if (of_graph or of_model) and (model is None or Path(model).is_dir()):
+        beside = "a learned model" if of_model else "the state of a learning graph"
+        raise BadInput(f"state file '{file}'", got="no model file", allowed=f"a model file beside {beside}")
     if out is not None and out.suffix.lower() not in FORMATS:
         raise BadInput(f"output file '{out}'", got=f"the suffix {out.suffix!r}", allowed=", ".join(FORMATS))
-    state = b"" if of_graph else _read(Path(file))
+    state = b"" if of_graph or of_model else _read(Path(file))
     deployment = None
     models: Mapping[str, Learned] = {}
     if model is None or Path(model).is_dir():
@@ -107,6 +111,9 @@ def command(
         models = {model: learned_of(deployment.program, plan(deployment.program))}
     if of_graph and deployment:
         state = saved_from(deployment.program, plan(deployment.program), Path(file))
+    if of_model and deployment:
+        values = values_from(canonical(load_model(file).network), deployment.network, deployment.program)
+        state = saved(deployment.program, plan(deployment.program), values)
     header = header_of(state)
     codes, code, payload_bytes = _judged(state, models)
     fits = deployment is not None and not code
