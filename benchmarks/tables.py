@@ -18,6 +18,7 @@ import claims
 import tables_graphs
 import tables_picture
 import tables_rules
+import tables_service
 from mlperf_tiny import BOARD, CMSIS_NN, PUBLISHED_MS
 from mutants import ANSWERS, NAMED, room_of
 from results import load
@@ -332,6 +333,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "mutants": mutants,
     **tables_rules.SECTIONS,
     **tables_graphs.SECTIONS,
+    **tables_service.SECTIONS,
 }
 
 

@@ -1,0 +1,51 @@
+"""The tables of docs/results/service.md: learning for long, and power that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from results import load
+from tables_rules import table
+from tables_seeds import NAMES
+
+
+def soak() -> str:
+    """Each rule and numeric: a drift learned after 150,000 samples and from fresh weights, and what a million steps leave."""
+    rows: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
+    for row in load("soak")["rows"]:
+        what, rule, numeric, _ = row["key"]
+        rows.setdefault((rule, numeric), {}).setdefault(what, []).append(row)
+    lines = []
+    for (rule, numeric), kinds in sorted(rows.items()):
+        drifts, (ended, *_) = kinds.get("drift", []), kinds.get("soak", [None])
+        means = [sum(row[name] for row in drifts) / len(drifts) for name in ("before", "at_once", "fresh", "aged")] if drifts else []
+        shown = [f"{mean:.1f}" for mean in means] or ["-"] * 4
+        off = f"{means[3] - means[2]:+.1f}" if means else "-"
+        refused = sum(sum(row["refused"].values()) for row in (*drifts, *([ended] if ended else [])))
+        lines.append([NAMES.get(rule, rule), numeric, str(len(drifts)), *shown, off, *_ended(ended), f"{refused:,}"])
+    heads = ["rule", "numeric", "seeds", "before the drift", "right after it", "fresh device", "aged device", "aged less fresh"]
+    return table([*heads, "after a million steps", "largest weight, or share at the limit", "two runs", "steps that diverged"], lines, 2)
+
+
+def _ended(row: dict[str, Any] | None) -> list[str]:
+    """The accuracy after a million steps, how large the weights are then, and whether a second run ends in the same bytes."""
+    if row is None:
+        return ["-", "-", "-"]
+    share = any(row["limits"])
+    size = f"{100 * row['at_limits']:.1f} %" if share else f"{max(row['largest']):.3g}"
+    return [f"{row['accuracy']:.1f}", size, "equal" if row["identical"] else "differ"]
+
+
+def power_cuts() -> str:
+    """Each model and number of slots: the cuts of power tried, and the states lost."""
+    lines = []
+    for row in load("power_cuts")["rows"]:
+        rule, numeric, slots = row["key"]
+        counts = [row[name] for name in ("bytes", "operations_of_a_save", "saves", "cuts", "lost", "most_erases_of_a_slot")]
+        lines.append([NAMES.get(rule, rule), numeric, str(slots), *(f"{count:,}" for count in counts)])
+    heads = ["rule", "numeric", "slots", "bytes of a state", "operations of a save", "saves", "cuts", "states lost", "erases of a slot"]
+    return table(heads, lines, 2)
+
+
+SECTIONS: dict[str, Callable[[], str]] = {"soak": soak, "power_cuts": power_cuts}
