@@ -7,18 +7,18 @@ other networks of the same kind. Nothing is trained. Refused: a budget that noth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from edgeff import registry
+from edgeff.bench.kernel_cycles import cycles_of
 from edgeff.bench.measured import CONVOLUTIONAL, DENSE, expected_loss, find, table
 from edgeff.device.cores import core_of
 from edgeff.errors import BadInput, DoesNotFit, Unsupported
 from edgeff.ir import Array, Board, Network, Numeric, Program
 from edgeff.ops.canonical import canonical
 from edgeff.program.chain import RULE, chain
-from edgeff.program.cost import cost
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.plan import guard_bytes, plan
 from edgeff.program.select import select
@@ -31,8 +31,6 @@ CODE_BYTES = 16_384
 """Counted as flash beside the constants; firmware of one rule takes 9 to 12 KB of code with dense layers, more with convolutions."""
 ERASE_BYTES = 2_048
 """The erase block of which a finished block's place in flash is made."""
-CYCLES_PER_MAC: Mapping[str, float] = {"float32": 6.5, "int16": 17.0, "int8": 16.0}
-"""Modelled: instructions of a Cortex-M4 per multiply-accumulate of learning (docs/rules, results/memory.json), 1.3 cycles each."""
 BLOCKS, ALL = "blocks", "all"
 
 
@@ -98,6 +96,11 @@ class _Case:
     @property
     def kind(self) -> str:
         return CONVOLUTIONAL if any(layer.params["weight"].ndim > 2 for layer in self.network.trainable) else DENSE
+
+    @property
+    def features(self) -> frozenset[str]:
+        """What the board's core has, for which variants of kernels are selected."""
+        return frozenset() if self.budget.board is None else core_of(self.budget.board).features
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -187,17 +190,16 @@ def _choice(
     layers: str | tuple[str, ...],
     whole: Program | None = None,
 ) -> Choice:
-    programs = [select(deployment.program) for deployment in deployments]
+    programs = [select(deployment.program, case.features) for deployment in deployments]
     plans = [plan(program) for program in programs]
     ram = max(memory.arena_bytes + guard_bytes(program) for memory, program in zip(plans, programs, strict=True))
     schedule = BLOCKS if whole is not None else ""
     places = [-(-(memory.saved_bytes + OVERHEAD_BYTES) // ERASE_BYTES) * ERASE_BYTES for memory in plans]
-    constants = plan(select(whole)).flash_bytes + sum(places) if whole is not None else plans[0].flash_bytes
+    constants = plan(select(whole, case.features)).flash_bytes + sum(places) if whole is not None else plans[0].flash_bytes
     rule, numeric = programs[0].rule, str(deployments[0].network.numeric)
     measured = find(case.task, case.network.name, rule, numeric, schedule)
     partial = layers != ALL and rule != "frozen"
     accuracy = None if measured is None or partial else measured.accuracy
-    macs = max(cost(program).macs("learn") for program in programs)
     return Choice(
         rule=rule,
         settings=settings,
@@ -207,7 +209,7 @@ def _choice(
         flash_bytes=constants + CODE_BYTES,
         accuracy=accuracy,
         evidence=_evidence(None if accuracy is None else measured, case.kind),
-        steps_per_second=_steps(case.budget.board, numeric, macs),
+        steps_per_second=_steps(case.budget.board, programs),
         schedule=schedule,
         score=accuracy if accuracy is not None else _expected(case, rule, numeric, schedule, layers),
     )
@@ -218,11 +220,11 @@ def _evidence(measured: Any, kind: str) -> str:
     return f"accuracy {known}. RAM planned, equal to the ELF's static RAM of the model; flash: constants planned, code allowed for"
 
 
-def _steps(board: Board | None, numeric: str, macs: int) -> float | None:
-    """Learning steps in a second, modelled; None without a board, and for float32 on a core without floating point."""
-    if board is None or (numeric == "float32" and "fpu" not in core_of(board).features):
-        return None
-    return round(board.clock_hz / (max(macs, 1) * CYCLES_PER_MAC[numeric]), 2)
+def _steps(board: Board | None, programs: Iterable[Program]) -> float | None:
+    """Learning steps in a second by the slowest of ``programs``, modelled; None without a board, and where a kernel was not counted."""
+    cycles = [None if board is None else cycles_of(program, "learn", board.core) for program in programs]
+    slowest = max((count for count in cycles if count), default=0)
+    return None if board is None or not all(cycles) else float(f"{board.clock_hz / slowest:.3g}")
 
 
 def _expected(case: _Case, rule: str, numeric: str, schedule: str, layers: str | tuple[str, ...]) -> float:
