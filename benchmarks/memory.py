@@ -15,6 +15,7 @@ from results import collect
 
 from edgeff import registry
 from edgeff.device.boards import load_board
+from edgeff.device.cores import core_of
 from edgeff.device.simulate import build_project, model_constants, profile
 from edgeff.networks import initialised, structure
 from edgeff.program.deploy import deploy
@@ -32,8 +33,8 @@ def measure(network: str, rule: str, numeric: Any, board_name: str) -> dict[str,
     made = initialised(structure(network, softmax=not autoencoder), 0)
     x = np.random.default_rng(0).random((20, *made.input_shape), np.float32)
     deployment = deploy(made, x, rule=rule, numeric=numeric, target="input" if autoencoder else "class")
-    planned = plan(select(deployment.program))
     board = load_board(board_name)
+    planned = plan(select(deployment.program, core_of(board).features))
     with tempfile.TemporaryDirectory() as folder:
         firmware, _ = build_project(deployment, board, Path(folder))
         trace = profile(deployment, board, firmware, deployment.inputs(x)[0], 3)

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from command_line import CommandLine
 
+from edgeff.bench import kernel_cycles
 from edgeff.bench.fit import STACK_BYTES, Budget, Choice, Fit, fit
 from edgeff.bench.measured import Measured, expected_loss, find, table
 from edgeff.device.boards import load_board
+from edgeff.device.cores import core_of
 from edgeff.errors import DoesNotFit
 from edgeff.ir import Network
-from edgeff.networks import initialised
+from edgeff.networks import initialised, structure
 from edgeff.networks._stack import Stack
 from edgeff.ops.softmax import Softmax
 from edgeff.program.deploy import deploy
@@ -50,7 +52,7 @@ def of(choices: tuple[Choice, ...], rule: str, numeric: str, schedule: str = "")
 
 def test_bytes_are_the_plans_and_what_was_not_measured_has_no_accuracy() -> None:
     x = np.random.default_rng(0).random((20, 8, 8, 1), np.float32)
-    program = select(deploy(convolutional(), x, rule="bp", numeric="int8").program)
+    program = select(deploy(convolutional(), x, rule="bp", numeric="int8").program, core_of(load_board("nucleo_l4r5zi")).features)
     choice = of(found(200_000).choices, "bp", "int8")
     assert (choice.ram_bytes, choice.layers) == (plan(program).arena_bytes + guard_bytes(program), "all")
     assert choice.accuracy is None
@@ -77,6 +79,17 @@ def test_a_smaller_budget_takes_fewer_layers_and_says_when_it_is_the_last_alone(
     assert not found(200_000).only_last_layer
     with pytest.raises(DoesNotFit, match=r"^learning small: got 1,100 bytes of RAM; .*at least \d,\d{3} bytes of RAM learn something"):
         found(1100)
+
+
+def test_cycles_of_a_line_are_the_work_of_its_calls_times_those_of_their_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.random.default_rng(0).random((20, 64), np.float32)
+    program = deploy(initialised(structure("64-10"), 0), x, rule="bp", numeric="float32").program
+    known = {"eff_dense_f32": 2.0, "eff_softmax_f32": 30.0, "eff_error_f32": 5.0, "eff_dense_update_f32": 3.0, "eff_advance": 7.0}
+    monkeypatch.setattr(kernel_cycles, "cores", lambda: {"cortex-m4": known})
+    assert kernel_cycles.cycles_of(program, "learn", "cortex-m4") == 640 * 2 + 10 * 30 + 10 * 5 + 640 * 3 + 2 * 7
+    assert kernel_cycles.cycles_of(program, "learn", "cortex-m7") is None
+    del known["eff_advance"]
+    assert kernel_cycles.cycles_of(program, "learn", "cortex-m4") is None
 
 
 def test_a_measured_accuracy_is_the_tables() -> None:

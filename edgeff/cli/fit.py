@@ -89,8 +89,7 @@ def command(
         [
             choice.rule,
             choice.numeric,
-            choice.schedule or "together",
-            " ".join(f"{name}={value}" for name, value in choice.settings.items()) or "defaults",
+            " ".join((choice.schedule or "together", *(f"{name}={value}" for name, value in choice.settings.items()))),
             choice.layers if isinstance(choice.layers, str) else ", ".join(choice.layers),
             choice.ram_bytes,
             choice.flash_bytes,
@@ -99,9 +98,9 @@ def command(
         ]
         for choice in found.choices[:SHOWN]
     ]
-    print_table(("rule", "numeric", "schedule", "settings", "layers", "RAM", "flash", "accuracy, %", "steps/s (modelled)"), rows)
+    print_table(("rule", "numeric", "how", "layers", "RAM", "flash", "acc. %", "steps/s"), rows)
     if len(found.choices) > SHOWN:
         print_line(f"and {len(found.choices) - SHOWN} more that fit; --json has them all")
     if found.only_last_layer:
         print_line(f"only the last layer fits {ram:,} bytes: nothing below it would learn")
-    print_line(f"first choice: {found.choices[0].evidence}")
+    print_line(f"first choice: {found.choices[0].evidence}; steps in a second modelled")
