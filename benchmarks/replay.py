@@ -36,6 +36,7 @@ WAYS: dict[str, Replay | None] = {
     "no replay, each sample five times": None,
     "replay of the last": Replay(ENTRIES, STEPS, "last"),
     "replay of a spread": Replay(ENTRIES, STEPS),
+    "replay of a balanced ring": Replay(ENTRIES, STEPS, "balanced"),
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import CommandLine
-from small_networks import samples
+from small_networks import samples, small
 
 from edgeff import registry
 from edgeff.codegen.folder import write_c
@@ -98,10 +98,31 @@ def test_each_filled_entry_is_drawn_with_the_same_chance() -> None:
     assert np.abs(np.bincount(drawn) / 4000 - 0.2).max() < 5 * np.sqrt(0.2 * 0.8 / 4000)
 
 
+def test_a_balanced_ring_holds_the_rare_class_beside_the_common_one() -> None:
+    """Of 600 samples one in fifty is of class 2 and none of class 0; the others are of class 1, each kept with the same chance."""
+    entries, kept = 8, np.zeros(600)
+    for run in range(12):
+        count, tally, labels, numbers = np.zeros(1, np.uint32), np.zeros(6, np.uint32), np.zeros(entries, np.int32), np.full(entries, -1)
+        for number in range(600):
+            label, slot = np.array([2 if number % 50 == 0 else 1], np.int32), np.zeros(1, np.int32)
+            registry.kernels["eff_ring_balance"].run(slot, count, tally, labels, label, entries=entries, classes=3, key=run * 7919)
+            if slot[0] >= 0:
+                labels[slot[0]], numbers[slot[0]] = label[0], number
+        assert np.bincount(labels, minlength=3).tolist() == tally[3:].tolist() == [0, 4, 4]
+        assert tally[:3].tolist() == [0, 588, 12]
+        kept[numbers] += 1
+    common = np.arange(600) % 50 != 0
+    early, late = (kept[:300][common[:300]].sum(), kept[300:][common[300:]].sum())
+    assert early + late == 48
+    assert abs(early - 24) < 5 * np.sqrt(12)
+    with pytest.raises(BadInput, match="'balanced' without classes; allowed: last, spread"):
+        lower(small("12-4-12", softmax=False), "bp", target="input", replay=Replay(4, keep="balanced"))
+
+
 # ---------------------------------------------------------------- what is learned
 
 
-@pytest.mark.parametrize("keep", ["spread", "last"])
+@pytest.mark.parametrize("keep", ["spread", "last", "balanced"])
 @pytest.mark.parametrize(("rule", "numeric", "tail"), CASES)
 def test_replay_learns_what_the_samples_it_draws_would_teach(rule: str, numeric: Numeric, tail: Numeric | None, keep: Any) -> None:
     """The oracle is the program without replay, given the new sample and then each one that the ring drew, as recorded outside it."""
@@ -113,7 +134,7 @@ def test_replay_learns_what_the_samples_it_draws_would_teach(rule: str, numeric:
         drawn: list[int] = []
 
         def watch(call: Any, drawn: list[int] = drawn, number: int = number) -> None:
-            if call.kernel == "eff_ring_place" and (slot := int(ring.tensor(call.outputs[0])[0])) >= 0:
+            if call.kernel in ("eff_ring_place", "eff_ring_balance") and (slot := int(ring.tensor(call.outputs[0])[0])) >= 0:
                 entries[slot] = number
             if call.kernel == "eff_ring_draw":
                 drawn.append(entries[int(ring.tensor(call.outputs[0])[0])])

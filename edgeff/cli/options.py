@@ -257,7 +257,7 @@ class ReplaySetting(ParameterType):
 
 def replay(function: F) -> F:
     """A command with ``--replay`` (None unless given): a ring of samples that the rule learns from again."""
-    text = "Keep this many samples and learn from them again: 64, or 64,steps=2,keep=last,saved=no."
+    text = "Keep this many samples and learn from them again: 64, or 64,steps=2,keep=balanced,saved=no."
     return click.option("--replay", type=ReplaySetting(), help=text)(function)
 
 

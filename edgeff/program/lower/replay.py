@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from math import prod
 from typing import Literal, cast, get_args
 
 from edgeff.errors import BadInput
@@ -18,7 +19,7 @@ from edgeff.ops.building import Value
 from edgeff.program.lower.compose import Builder
 from edgeff.rules import Rule
 
-Keep = Literal["last", "spread"]
+Keep = Literal["last", "spread", "balanced"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Replay:
     """What a program keeps of the samples it has seen, and how it learns from them.
 
     ``entries``: how many. ``steps``: on how many of them, drawn with equal chance, ``learn`` takes a further step. ``keep``:
-    ``spread``, each of those that came with the same chance, or the ``last``. ``saved``: whether a saved state holds them.
+    ``spread``, each of those that came with the same chance, the ``last``, or ``balanced``, as many of each class as it can be.
+    ``saved``: whether a saved state holds them.
 
     >>> Replay(64, steps=2)
     Replay(entries=64, steps=2, keep='spread', saved=True)
@@ -75,16 +77,30 @@ class Ring:
         self._samples = self._kept("samples", (replay.entries, *like.shape), like.dtype)
         truth, name = build.truth, "labels" if build.target == "class" else "targets"
         self._truths = None if truth is None else self._kept(name, (replay.entries, *truth.shape), truth.dtype)
+        self._classes, self._tally = prod(build.network.layers[-1].shape), None
+        if replay.keep == "balanced":
+            if build.target != "class":
+                raise BadInput("replay, keep", got="'balanced' without classes", allowed="last, spread")
+            self._tally = self._kept("tally", (2, self._classes), "uint32")
 
     def _kept(self, name: str, shape: tuple[int, ...], dtype: str) -> Value:
         tensor = Tensor(f"replay.{name}", shape, dtype, "ring", saved=self._replay.saved)
         return self._build.add(tensor)
 
+    def _place(self, slot: Value) -> None:
+        """Emits the choice of the entry that the present sample takes."""
+        build, replay, key = self._build, self._replay, self._build.key("replay", "place")
+        if self._tally is not None and self._truths is not None:
+            attrs = {"entries": replay.entries, "classes": self._classes, "key": key}
+            build.call("eff_ring_balance", [slot, self.count, self._tally], [self._truths, build.label], attrs, stage="replay")
+            return
+        attrs = {"entries": replay.entries, "spread": int(replay.keep == "spread"), "key": key}
+        build.call("eff_ring_place", [slot, self.count], [], attrs, stage="replay")
+
     def push(self, x: Value) -> None:
         """Keeps x and what the present sample is to be learned as."""
         build, slot = self._build, self._build.activation("slot", (1,), dtype="int32")
-        attrs = {"entries": self._replay.entries, "spread": int(self._replay.keep == "spread"), "key": build.key("replay", "place")}
-        build.call("eff_ring_place", [slot, self.count], [], attrs, stage="replay")
+        self._place(slot)
         for ring, value in ((self._samples, x), (self._truths, build.truth)):
             if ring is not None and value is not None:
                 attrs = {"entries": self._replay.entries, "n_bytes": build.size_bytes(value)}
