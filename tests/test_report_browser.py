@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from report_traces import hostile, several
+from report_traces import hostile, several, trace
 
 from edgeff.report import write_page
 
@@ -49,6 +50,28 @@ def test_the_pictures_are_drawn_and_nothing_is_refused(tmp_path: Path) -> None:
     drawn = re.findall(r'data-figure="(figure-\d+)"[^>]*data-drawn="yes"', document)
     assert drawn == ["figure-1", "figure-2", "figure-3", "figure-4", "figure-5"]
     assert document.count('class="main-svg"') >= len(drawn)
+    assert "CONSOLE" not in log, log
+
+
+def test_filters_leave_what_is_asked_for_and_find_the_front_among_it(tmp_path: Path) -> None:
+    """The page is opened with the rule ff and the box of the front chosen: of four choices two are of ff, one of which beats the other."""
+    ends = {("pepita", 16): 0.9, ("pepita", 32): 0.95, ("ff", 16): 0.6, ("ff", 32): 0.5}
+    traces = [replace(trace(rule, after=end, ram_bytes=100 * size), network=f"64-{size}-10") for (rule, size), end in ends.items()]
+    path = write_page(tmp_path / "report.html", traces)
+    text = path.read_text(encoding="utf-8")
+    chosen = text.replace('<option value="1">ff', '<option selected value="1">ff').replace(
+        " data-front autocomplete", " checked data-front autocomplete"
+    )
+    assert chosen.count(" selected ") == chosen.count(" checked ") == 1
+    path.write_text(chosen, encoding="utf-8")
+    document, log = opened(path, tmp_path / "profile")
+    rows = re.findall(r"<tr data-run[^>]*?class=\"(\w*)\"[^>]*data-point=\"(\d)\"[^>]*>", document)
+    whole = re.findall(r"<tr data-run[^>]*data-point[^>]*>", document)
+    assert [point for kind, point in rows if kind == "best"] == ["2"]
+    assert sum("hidden" not in row for row in whole) == 1
+    assert "<output>1 of 4</output>" in document
+    assert document.count(">LaTeX</button>") == document.count('<table class="results"')
+    assert ">SVG</button>" in document
     assert "CONSOLE" not in log, log
 
 

@@ -83,7 +83,9 @@ def run(configuration: Configuration, out: Path | None = None, progress: Progres
             )
         trace = profile(deployment, board, firmware, x_test[0], int(data.y_test[0]), c.task, c.seed)
     accuracies = {"float": None, "quantized": None, "before": learned.before, "after": learned.after}
-    return replace(trace, accuracy=accuracies, curve=learned.curve, memory_map=memory_map(source.program, source.memory))
+    remarks = trace.remarks if c.stochastic else (*trace.remarks, "updates round to nearest")
+    memory = memory_map(source.program, source.memory)
+    return replace(trace, accuracy=accuracies, curve=learned.curve, memory_map=memory, remarks=remarks)
 
 
 def digits_suite(seeds: int = 5, epochs: int = 60, first_seed: int = 0) -> list[Configuration]:

@@ -93,15 +93,16 @@ class Change(ParameterType):
 
 
 class OutputFile(ParameterType):
-    """A path to which a file can be written, checked before the work is done; ``suffix`` is the one for its format."""
+    """A path to which a file can be written, checked before the work is done; ``suffix`` and ``others`` are those of its formats."""
 
     name = "file"
 
-    def __init__(self, suffix: str = "") -> None:
-        self.suffix = suffix
+    def __init__(self, suffix: str = "", *others: str) -> None:
+        self.suffix, self.others = suffix, others
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        check_output_file(Path(value), self.suffix)
+        suffix = Path(value).suffix.lower()
+        check_output_file(Path(value), suffix if suffix in self.others else self.suffix)
         return Path(value)
 
 

@@ -99,7 +99,8 @@ def grid(comparison: Comparison) -> Grid:
     )
     rows = tuple(_row(result) for result in comparison.results)
     exact = tuple(("exact",) if heading.figure else () for heading in headings)
-    return Grid(comparison.title, headings, rows, tuple(result.rule == CONTROL for result in comparison.results), exact)
+    control = tuple(result.rule == CONTROL for result in comparison.results)
+    return Grid(comparison.title, headings, rows, control, exact, tuple({"rule": result.rule} for result in comparison.results))
 
 
 def _row(result: RuleResult) -> tuple[str | None, ...]:

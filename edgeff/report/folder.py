@@ -13,8 +13,10 @@ from pathlib import Path
 from edgeff.atomic import TEMPORARY, write_text
 from edgeff.errors import BadInput
 from edgeff.ir import Trace
+from edgeff.report.choices import choices
 from edgeff.report.html import page
 from edgeff.report.record import FILE_NAME, SCHEMA, Versions, to_json
+from edgeff.report.sheets import csv_sheet, latex_sheet
 from edgeff.report.versions import installed_versions
 
 PAGE_NAME = "report.html"
@@ -39,10 +41,14 @@ def write_report(folder: Path | str, traces: Sequence[Trace], versions: Versions
 
 
 def write_page(path: Path | str, traces: Sequence[Trace], versions: Versions | None = None) -> Path:
-    """Writes only the page and returns its path. Raises BadInput if it cannot be written."""
+    """Writes only the page, or for the suffixes ``.csv`` and ``.tex`` its table of choices, and returns the path.
+
+    Raises BadInput if it cannot be written.
+    """
     path = Path(path)
+    sheet = {".csv": csv_sheet, ".tex": latex_sheet}.get(path.suffix.lower())
     try:
-        write_text(path, page(traces, versions))
+        write_text(path, sheet(choices(traces)) if sheet else page(traces, versions))
     except OSError as error:
         raise BadInput(f"report {path}", got=error.strerror or str(error), allowed="a file in a folder that can be written") from None
     return path

@@ -7,7 +7,7 @@ does not fit, its time is unknown, and a grid says how many bytes are missing; r
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgeff.bench.metrics import metric_of
@@ -38,7 +38,7 @@ class Heading:
 class Grid:
     """A table as texts, None if nothing is known; ``control`` says for each row whether it is the control.
 
-    ``evidence`` has the kinds of evidence of each column's figures.
+    ``evidence`` has the kinds of evidence of each column's figures; ``names`` what each row belongs to, by kind (``{"rule": "ff"}``).
     """
 
     title: str
@@ -46,6 +46,7 @@ class Grid:
     rows: tuple[tuple[str | None, ...], ...]
     control: tuple[bool, ...]
     evidence: tuple[tuple[str, ...], ...]
+    names: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,15 @@ def _filled(title: str, programs: Sequence[Program], columns: Sequence[tuple[Hea
     rows = tuple(tuple(cell(program) for _, cell in columns) for program in programs)
     every = [trace for program in programs for trace in program]
     evidence = tuple(_kinds(heading, every) for heading, _ in columns)
-    return Grid(title, tuple(heading for heading, _ in columns), rows, tuple(program[0].rule == CONTROL for program in programs), evidence)
+    control = tuple(program[0].rule == CONTROL for program in programs)
+    return Grid(
+        title, tuple(heading for heading, _ in columns), rows, control, evidence, tuple(_belongs(program[0]) for program in programs)
+    )
+
+
+def _belongs(trace: Trace) -> Mapping[str, str]:
+    rule = "inference" if trace.rule in NO_RULE else trace.rule
+    return {"task": trace.task, "network": trace.network, "rule": rule, "numeric": trace.numeric}
 
 
 def _kinds(heading: Heading, traces: Iterable[Trace]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from edgeff.report.evidence import kind as evidence_kind
 from edgeff.report.style import CONTROL, NO_RULE, shown
 
 Value = str | int | float | None
-Form = Literal["text", "percent", "points", "count", "ms"]
+Form = Literal["text", "percent", "points", "count", "ms", "decimal", "signed"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,14 @@ def control_accuracy(trace: Trace, traces: Sequence[Trace]) -> float | None:
     return trace.accuracy.get(CONTROL)
 
 
+def reached(run: Trace) -> float | None:
+    """The accuracy on the device: after learning, or as built for a program that does not learn."""
+    if run.rule not in NO_RULE:
+        return run.accuracy.get("after")
+    known = (run.accuracy.get(name) for name in ("after", "float" if run.numeric == "float32" else "quantized"))
+    return next((value for value in known if value is not None), None)
+
+
 def _place(trace: Trace) -> tuple[object, ...]:
     return trace.task, trace.network, trace.numeric, trace.board, trace.target, trace.seed
 
@@ -135,9 +143,13 @@ def cells(column: Column, traces: Sequence[Trace], unknown: str) -> list[str]:
     >>> cells(FIGURES[5], [], "-")
     []
     """
-    values = [column.value(trace) for trace in traces]
-    decimals = _ms_decimals(values) if column.form == "ms" else 0
-    return [unknown if value is None else written(value, column.form, decimals) for value in values]
+    return cells_of([column.value(trace) for trace in traces], column.form, unknown)
+
+
+def cells_of(values: Sequence[Value], form: Form, unknown: str) -> list[str]:
+    """The values of a column as text, as ``cells`` writes them."""
+    decimals = _ms_decimals(values) if form == "ms" else 0
+    return [unknown if value is None else written(value, form, decimals) for value in values]
 
 
 def written(value: str | float, form: Form, decimals: int = 2) -> str:
@@ -152,6 +164,8 @@ def written(value: str | float, form: Form, decimals: int = 2) -> str:
         return f"{100 * value:.1f}"
     if form == "points":
         return f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
+    if form in {"decimal", "signed"}:  # per cent and points already
+        return f"{value:.1f}" if form == "decimal" else f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")
     if form == "ms":
         return f"{1000 * value:,.{decimals}f}"
     return f"{value:,}"

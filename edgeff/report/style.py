@@ -1,14 +1,17 @@
 """The style of all outputs: one colour and dash per rule, one mark per numeric, one colour per stage and role; names safe to show.
 
-The colours of rules are Okabe and Ito's (2008), those of stages Paul Tol's light scheme: both can be distinguished by colour-blind readers.
-The two baselines of every rule, back-propagation and the control, are black and grey.
+No two rules of edgeff share a colour: those of Okabe and Ito (2008) first, then Paul Tol's muted scheme; those of stages are his light
+scheme. All can be distinguished by colour-blind readers, rules with the help of their dashes. The two baselines of every rule,
+back-propagation and the control, are black and grey.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from colorsys import hls_to_rgb
 from html import escape
 from types import MappingProxyType
+from zlib import crc32
 
 from edgeff.errors import one_line
 
@@ -25,21 +28,18 @@ _RULES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "pepita": ("#d55e00", "solid"),
         "mempepita": ("#e69f00", "dash"),
         "ff": ("#009e73", "solid"),
-        "scff": ("#009e73", "dash"),
+        "scff": ("#117733", "dash"),
         "fa": ("#56b4e9", "solid"),
-        "afa": ("#56b4e9", "dash"),
+        "afa": ("#332288", "dash"),
         "cwc": ("#cc79a7", "solid"),
-        "local_heads": ("#cc79a7", "dash"),
-        "mono_forward": ("#56b4e9", "dot"),
-        "block_ff": ("#009e73", "dot"),
-        "phyll": ("#cc79a7", "dot"),
-        "forward_gradient": ("#0072b2", "dash"),
-        "tdca": ("#d55e00", "dot"),
+        "local_heads": ("#aa4499", "dash"),
+        "mono_forward": ("#44aa99", "dot"),
+        "block_ff": ("#999933", "dot"),
+        "phyll": ("#882255", "dot"),
+        "forward_gradient": ("#6f63bb", "dash"),
+        "tdca": ("#8c564b", "dot"),
         CONTROL: ("#868e96", "dot"),
     }
-)
-_OTHER_RULES = tuple(
-    (colour, dash) for dash in ("dashdot", "longdash") for colour in ("#cc79a7", "#56b4e9", "#009e73", "#e69f00", "#0072b2", "#d55e00")
 )
 _NUMERICS: Mapping[str, str] = MappingProxyType({"float32": "circle", "int16": "diamond", "int8": "square"})
 _STAGES: Mapping[str, str] = MappingProxyType(
@@ -71,8 +71,12 @@ STACK_COLOUR, STATIC_COLOUR = "#c9ced4", "#e3e6e9"
 
 
 def rule_look(rule: str) -> tuple[str, str]:
-    """The colour and the dash of a rule; a rule that is not edgeff's own gets one from its name, always the same."""
-    return _RULES[rule] if rule in _RULES else _OTHER_RULES[sum(rule.encode("utf-8", "replace")) % len(_OTHER_RULES)]
+    """The colour and the dash of a rule; one that is not edgeff's own gets a paler hue from its name, always the same."""
+    if rule in _RULES:
+        return _RULES[rule]
+    number = crc32(rule.encode("utf-8", "replace"))
+    parts = (round(255 * part) for part in hls_to_rgb(number % 360 / 360, 0.45, 0.35))
+    return f"#{''.join(f'{part:02x}' for part in parts)}", ("dashdot", "longdash")[number // 360 % 2]
 
 
 def numeric_mark(numeric: str, *, hollow: bool = False) -> str:

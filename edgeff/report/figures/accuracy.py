@@ -5,24 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from edgeff.ir import Trace
-from edgeff.report.figures.parts import Figure, axis, layout, legend, note, ordered_numerics, spread
-from edgeff.report.rows import control_accuracy, written
+from edgeff.report.figures.parts import Figure, axis, key, layout, legend, note, ordered_numerics, spread
+from edgeff.report.rows import control_accuracy, reached, written
 from edgeff.report.style import CONTROL, MUTED, NO_RULE, markup, numeric_mark, rule_look
 
 _LOG_FROM = 20.0
 _MOST_NAMED = 24
 _CHARACTER = 6.8  # width of a character of a name, in pixels
-
-
-def reached(run: Trace) -> float | None:
-    """The accuracy on the device: after learning, or as built for a program that does not learn."""
-    if run.rule not in NO_RULE:
-        return run.accuracy.get("after")
-    known = (run.accuracy.get(name) for name in ("after", "float" if run.numeric == "float32" else "quantized"))
-    return next((value for value in known if value is not None), None)
 
 
 def plottable(traces: Sequence[Trace]) -> list[Trace]:
@@ -74,8 +65,8 @@ def accuracy_against_ram(traces: Sequence[Trace]) -> Figure:
             }
         )
         if not named:
-            data.append(_key(name, numeric_mark("float32", hollow=hollow), colour, legendgroup=markup(rule)))
-    data += [_key(markup(n), numeric_mark(n), MUTED, legend="legend2") for n in ordered_numerics(runs)]
+            data.append(key(name, numeric_mark("float32", hollow=hollow), colour, legendgroup=markup(rule)))
+    data += [key(markup(n), numeric_mark(n), MUTED, legend="legend2") for n in ordered_numerics(runs)]
     x = axis(
         "total RAM: weights, activations and stack, bytes" + (" (logarithmic)" if frame.log else ""), tickformat=",d", range=list(frame.x)
     )
@@ -169,21 +160,6 @@ def _names(runs: Sequence[Trace], spots: Sequence[tuple[float, float]], frame: _
                 )
             )
     return notes, beyond
-
-
-def _key(name: str, symbol: str, colour: str, **more: Any) -> Figure:
-    """A legend entry without a point."""
-    marker = {"symbol": symbol, "size": 10, "color": colour, "line": {"width": 2 if symbol.endswith("-open") else 0, "color": colour}}
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": name,
-        "x": [None],
-        "y": [None],
-        "marker": marker,
-        "hoverinfo": "skip",
-        "showlegend": True,
-    } | more
 
 
 def _numeric_lines(runs: Sequence[Trace]) -> list[Figure]:

@@ -58,6 +58,21 @@ def legend(**more: Any) -> Figure:
     return place | more
 
 
+def key(name: str, symbol: str, colour: str, **more: Any) -> Figure:
+    """A legend entry without a point."""
+    marker = {"symbol": symbol, "size": 10, "color": colour, "line": {"width": 2 if symbol.endswith("-open") else 0, "color": colour}}
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": [None],
+        "y": [None],
+        "marker": marker,
+        "hoverinfo": "skip",
+        "showlegend": True,
+    } | more
+
+
 def ordered_numerics(traces: Iterable[Trace]) -> list[str]:
     """The numerics of traces, edgeff's own first and from wide to narrow."""
     numerics = {trace.numeric for trace in traces}

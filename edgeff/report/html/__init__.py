@@ -1,7 +1,7 @@
 """Traces -> ``report.html``: one self-contained page without any external request.
 
 Its content security policy forbids every request, and every script except the two whose SHA-256 it names: an external name cannot become
-code.
+code. plotly.js and the figures are compressed (RFC 1950, in base64); the page's own script expands them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import zlib
 from collections.abc import Sequence
 from functools import cache
 from html import escape
@@ -16,6 +17,7 @@ from pathlib import Path
 from string import Template
 
 from edgeff.ir import Trace
+from edgeff.report.html.choices import choices_section, chosen_by, codes_of
 from edgeff.report.html.header import header, title
 from edgeff.report.html.known import evidence, versions_footer
 from edgeff.report.html.parts import Page
@@ -27,13 +29,16 @@ _FOLDER = Path(__file__).parent
 
 
 def page(traces: Sequence[Trace], versions: Versions | None = None) -> str:
-    """The page of the traces as text. About 5 MB, nearly all of it plotly.js."""
+    """The page of the traces as text. About 2 MB of plotly.js, and about 1.5 kB for each of many runs."""
     parts = Page()
     sections = [header(traces)]
     if traces:
-        compared = comparison_section(traces, parts)
-        sections += [compared or boards_section(traces) + results(traces), refused_section(traces)]
-        sections += [accuracy_section(traces, parts), curves_section(traces, parts), costs_section(traces, parts)]
+        chosen = chosen_by(traces)
+        codes = codes_of(chosen)
+        sections.append(choices_section(chosen, codes, parts))
+        compared = comparison_section(traces, parts, codes)
+        sections += [compared or boards_section(traces, codes) + results(traces, codes), refused_section(traces)]
+        sections += ["" if chosen else accuracy_section(traces, parts), curves_section(traces, parts), costs_section(traces, parts)]
         sections += [inside_section(traces, parts), evidence(traces)]
     sections.append(versions_footer(versions or {}))
     return document(title(traces), sections, parts)
@@ -51,16 +56,19 @@ def document(heading: str, sections: Sequence[str], parts: Page) -> str:
         title=escape(heading),
         style=_asset("page.css"),
         content="\n".join(filter(None, sections)),
-        figures=_inline_json(parts.figures),
-        plotly=plotly,
+        figures=_compressed(json.dumps(parts.figures, separators=(",", ":"), allow_nan=False)),
+        plotly=_compressed_plotly(),
         script=script,
     )
 
 
-def _inline_json(content: object) -> str:
-    """JSON that is safe inside a script element: no character can end the element or begin a comment."""
-    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+def _compressed(text: str) -> str:
+    return base64.b64encode(zlib.compress(text.encode(), 6)).decode()
+
+
+@cache
+def _compressed_plotly() -> str:
+    return _compressed(_plotly())
 
 
 @cache

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
 from edgeff.report.figures import Figure
+from edgeff.report.style import CONTROL, rule_look
+
+
+@dataclass(frozen=True)
+class Codes:
+    """What the filters of a page choose from: the names of each kind (task, network, ...) in the order of its list."""
+
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def marks(self, **of: str) -> str:
+        """The attributes of what belongs to the given names, each with a blank before it; a kind with one name needs none.
+
+        >>> Codes({"rule": ("bp", "ff"), "task": ("digits",)}).marks(rule="ff", task="digits")
+        ' data-rule="1"'
+        """
+        several = {kind: names for kind, names in self.names.items() if len(names) > 1}
+        return "".join(f' data-{kind}="{several[kind].index(name)}"' for kind, name in of.items() if name in several.get(kind, ()))
 
 
 @dataclass
@@ -44,3 +61,22 @@ def choice(name: str, label: str, options: Sequence[tuple[str, str, str]]) -> st
     )
     select = f'<select id="{name}" data-choice="{name}" autocomplete="off">{"".join(texts)}</select>'
     return f'<div class="choice"><label for="{name}">{escape(label)}</label>{select}</div>{panels}'
+
+
+def over_cell(name: str, columns: int) -> str:
+    """The heading above a group of columns; empty for columns without one."""
+    if not name:
+        return f'<td colspan="{columns}"></td>'
+    return f'<th colspan="{columns}" scope="colgroup" class="first"><span class="heading">{escape(name)}</span></th>'
+
+
+def badges(kinds: Sequence[str]) -> str:
+    """The kinds of evidence below the heading of a column."""
+    return " ".join(f'<span class="kind {kind}">{kind}</span>' for kind in kinds)
+
+
+def swatch(rule: str) -> str:
+    """A square in the colour of a rule; the control's is hollow."""
+    colour, _ = rule_look(rule)
+    style = f'class="swatch hollow" style="border-color:{colour}"' if rule == CONTROL else f'class="swatch" style="background:{colour}"'
+    return f"<span {style}></span>"

@@ -77,11 +77,11 @@ def costs_section(traces: Sequence[Trace], page: Page) -> str:
 
 
 def inside_section(traces: Sequence[Trace], page: Page) -> str:
-    """The memory map and the layers of one run at a time; for a program on several boards the first is shown, since the map is the same."""
+    """The memory map and the layers of one run at a time; of several boards and seeds the first, since the program is the same."""
     options, shown_runs = [], set()
     for group in groups(traces):
         for trace in group.traces:
-            program = (trace.task, trace.network, trace.rule, trace.numeric, trace.target, trace.seed)
+            program = (trace.task, trace.network, trace.rule, trace.numeric, trace.target)
             if program not in shown_runs and (trace.memory_map or trace.calls):
                 shown_runs.add(program)
                 seed = f", seed {trace.seed}" if len(group.seeds) > 1 else ""

@@ -12,22 +12,24 @@ from html import escape
 from edgeff.ir import Trace
 from edgeff.report.comparison import comparisons, grid, is_comparison
 from edgeff.report.figures import rules_compared
-from edgeff.report.html.parts import Page
+from edgeff.report.html.parts import Codes, Page, badges, over_cell, swatch
 from edgeff.report.overview import Grid, has_figures, has_several_boards, overview, refusals
 from edgeff.report.rows import Column, Group, beyond_control, cells, evidence_kinds, figure_columns, groups, key_columns
-from edgeff.report.style import CONTROL, CONTROL_MEANING, NO_RULE, UNKNOWN, markup, rule_look
+from edgeff.report.style import CONTROL, CONTROL_MEANING, NO_RULE, UNKNOWN, markup
 
 _FOLDED_FROM = 30
+NO_FILTERS = Codes()
 
 
-def results(traces: Sequence[Trace]) -> str:
+def results(traces: Sequence[Trace], codes: Codes = NO_FILTERS) -> str:
     """The section as HTML; with several groups each can be collapsed, and with many runs only the first group is open."""
     members = groups([trace for trace in traces if has_figures(trace)])
-    tables = [_table(group) for group in members]
+    tables = [_table(group, codes) for group in members]
     if len(members) > 1:
         closed = len(traces) > _FOLDED_FROM
         tables = [
-            f"<details{'' if closed and index else ' open'}><summary>{escape(group.title)}</summary>{table}</details>"
+            f"<details{'' if closed and index else ' open'}{_group_marks(group, codes)}>"
+            f"<summary>{escape(group.title)}</summary>{table}</details>"
             for index, (group, table) in enumerate(zip(members, tables, strict=True))
         ]
     control = f" {escape(CONTROL_MEANING[0].upper() + CONTROL_MEANING[1:])}." if any(t.rule == CONTROL for t in traces) else ""
@@ -35,14 +37,15 @@ def results(traces: Sequence[Trace]) -> str:
     return f'<section><h2>Results</h2><p class="muted small">{note}</p>{"".join(tables)}</section>' if tables else ""
 
 
-def comparison_section(traces: Sequence[Trace], page: Page) -> str:
+def comparison_section(traces: Sequence[Trace], page: Page, codes: Codes = NO_FILTERS) -> str:
     """Rules trained on the host side by side as HTML, a picture and a table for each network and task; empty for other traces."""
     if not is_comparison(traces):
         return ""
     parts = []
     for item in comparisons(traces):
         picture = page.picture(rules_compared(item), f"accuracy by rule, {item.title}")
-        parts.append(f"<h3>{escape(item.title)}</h3><figure>{picture}</figure>{_grid(grid(item))}")
+        marks = codes.marks(task=item.task, network=item.network)
+        parts.append(f"<div{marks}><h3>{escape(item.title)}</h3><figure>{picture}</figure>{_grid(grid(item), codes)}</div>")
     return f"""<section><h2>Rules compared</h2>
 <p>Test accuracy of the same network trained from the same initial weights by each rule: the mean over the seeds, one standard deviation to
 each side, and every seed as a faint mark. The dotted line is the control: random hidden layers, only the last layer learns.</p>
@@ -51,11 +54,15 @@ points, with its 95 % interval (Student's t). int8: the trained network quantise
 float32 program, learned weights and activations, without the stack; a dash: it runs on the host only.</p>{"".join(parts)}</section>"""
 
 
-def boards_section(traces: Sequence[Trace]) -> str:
+def boards_section(traces: Sequence[Trace], codes: Codes = NO_FILTERS) -> str:
     """The overview of several boards as HTML; empty for one board."""
     if not has_several_boards(traces):
         return ""
-    tables = "".join(f"<h3>{escape(grid.title)}</h3>{_grid(grid)}" for grid in overview(traces))
+    closed = sum(len(grid.rows) for grid in overview(traces)) > _FOLDED_FROM and bool(codes.names)
+    tables = "".join(
+        f"<details{'' if closed else ' open'}><summary>{escape(grid.title)}</summary>{_grid(grid, codes)}</details>"
+        for grid in overview(traces)
+    )
     return f"""<section><h2>Boards</h2>
 <p class="muted small">RAM and flash are those of the board where the program needs most. Under a board a dash means that the program does
 not fit; elsewhere it is an unknown figure.</p>{tables}</section>"""
@@ -86,10 +93,10 @@ def refused_section(traces: Sequence[Trace]) -> str:
 <table class="plain"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></section>"""
 
 
-def _grid(grid: Grid) -> str:
+def _grid(grid: Grid, codes: Codes) -> str:
     names = list(dict.fromkeys(heading.group for heading in grid.headings))
     counts = {name: sum(heading.group == name for heading in grid.headings) for name in names}
-    over = "".join(_over_cell(name, counts[name]) for name in names)
+    over = "".join(over_cell(name, counts[name]) for name in names)
     css = [
         " ".join(filter(None, ["figure" if h.right else "", "first" if i and h.group != grid.headings[i - 1].group else ""]))
         for i, h in enumerate(grid.headings)
@@ -98,15 +105,15 @@ def _grid(grid: Grid) -> str:
         f'<th scope="col" class="{c}">{markup(h.short).replace("_", "_<wbr>") if h.right else markup(h.short)}</th>'
         for h, c in zip(grid.headings, css, strict=True)
     )
-    kinds = "".join(f'<td class="{c}">{_badges(badges)}</td>' for c, badges in zip(css, grid.evidence, strict=True))
+    kinds = "".join(f'<td class="{c}">{badges(kinds)}</td>' for c, kinds in zip(css, grid.evidence, strict=True))
     rows = "".join(
-        f'<tr class="{"control" if control else ""}">'
+        f'<tr class="{"control" if control else ""}"{codes.marks(**names)}>'
         + "".join(
             f'<td class="{c}{" unknown" if text is None else ""}">{UNKNOWN if text is None else escape(text)}</td>'
             for text, c in zip(row, css, strict=True)
         )
         + "</tr>"
-        for row, control in zip(grid.rows, grid.control, strict=True)
+        for row, control, names in zip(grid.rows, grid.control, grid.names or [{}] * len(grid.rows), strict=True)
     )
     top = f'<thead><tr class="over">{over}</tr><tr class="heads">{heads}</tr><tr class="kinds">{kinds}</tr></thead>'
     return f'<div class="wide"><table class="results">{top}<tbody>{rows}</tbody></table></div>'
@@ -122,17 +129,17 @@ def _columns(group: Group) -> tuple[Column, ...]:
     return tuple(columns)
 
 
-def _table(group: Group) -> str:
+def _table(group: Group, codes: Codes) -> str:
     columns = _columns(group)
     names = list(dict.fromkeys(column.group for column in columns))
-    over = "".join(_over_cell(name, sum(c.group == name for c in columns)) for name in names)
+    over = "".join(over_cell(name, sum(c.group == name for c in columns)) for name in names)
     heads = "".join(
         f'<th scope="col" class="{_css(columns, i)}"><button type="button">{escape(column.head)}</button></th>'
         for i, column in enumerate(columns)
     )
     texts = [cells(column, group.traces, UNKNOWN) for column in columns]
     rows = "".join(
-        f'<tr data-run class="{"control" if trace.rule == CONTROL else ""}">'
+        f'<tr data-run class="{"control" if trace.rule == CONTROL else ""}"{codes.marks(rule=_rule(trace.rule), numeric=trace.numeric)}>'
         + "".join(_cell(columns, i, trace, texts[i][index]) for i in range(len(columns)))
         + "</tr>"
         for index, trace in enumerate(group.traces)
@@ -144,18 +151,17 @@ def _table(group: Group) -> str:
     )
 
 
-def _over_cell(name: str, columns: int) -> str:
-    if not name:
-        return f'<td colspan="{columns}"></td>'
-    return f'<th colspan="{columns}" scope="colgroup" class="first"><span class="heading">{escape(name)}</span></th>'
+def _group_marks(group: Group, codes: Codes) -> str:
+    return codes.marks(task=group.task, network=group.network, board=group.board or group.target)
+
+
+def _rule(rule: str) -> str:
+    """A rule as the filters name it."""
+    return "inference" if rule in NO_RULE else rule
 
 
 def _kinds(column: Column, group: Group) -> str:
-    return _badges(evidence_kinds(column, group.traces))
-
-
-def _badges(kinds: Sequence[str]) -> str:
-    return " ".join(f'<span class="kind {kind}">{kind}</span>' for kind in kinds)
+    return badges(evidence_kinds(column, group.traces))
 
 
 def _css(columns: Sequence[Column], index: int) -> str:
@@ -166,13 +172,7 @@ def _css(columns: Sequence[Column], index: int) -> str:
 def _cell(columns: Sequence[Column], index: int, trace: Trace, text: str) -> str:
     column = columns[index]
     value = column.value(trace)
-    swatch = _swatch(trace.rule) if column.head == "rule" else ""
+    mark = swatch(trace.rule) if column.head == "rule" else ""
     data = f' data-value="{"" if value is None else value}"' if column.right else ""
     classes = " ".join(filter(None, [_css(columns, index), "unknown" if value is None else ""]))
-    return f'<td class="{classes}"{data}>{swatch}{escape(text)}</td>'
-
-
-def _swatch(rule: str) -> str:
-    colour, _ = rule_look(rule)
-    style = f'class="swatch hollow" style="border-color:{colour}"' if rule == CONTROL else f'class="swatch" style="background:{colour}"'
-    return f"<span {style}></span>"
+    return f'<td class="{classes}"{data}>{mark}{escape(text)}</td>'

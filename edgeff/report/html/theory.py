@@ -15,7 +15,7 @@ TITLE = "Learning from the top down: equations and simulation"
 
 
 def theory_page(comparison: Comparison, versions: Versions | None = None) -> str:
-    """The page as text, about 5 MB, nearly all of it plotly.js."""
+    """The page as text, about 2 MB, nearly all of it plotly.js."""
     parts = Page()
     hidden, teacher, seeds = len(comparison.start.v), len(comparison.start.teacher_v), len(comparison.lines[0].simulated)
     lede = (
