@@ -20,7 +20,7 @@ from results import collect
 from edgeff.bench.tuning import Search
 from edgeff.errors import Diverged
 from edgeff.rules import find_rule
-from edgeff.train.loop import accuracy, train
+from edgeff.train.loop import accuracy, doubts_of_test, train
 
 NETWORKS = (("fashion_mnist", "784-32-10"), ("fashion_mnist", "784-128-10"), ("har", "384-32-5"), ("mitbih", "128-32-5"))
 RULES = ("frozen", "bp", "dfa", "pepita", "cwc", "ff")
@@ -45,10 +45,11 @@ def measure(task: str, network: str, rule: str, *rest: Any) -> dict[str, Any]:
         warnings.simplefilter("ignore")
         try:
             trained = train(data, plain(task, network, seed), rule, settings, seed, task=task)
+            doubts = [*trained.doubts, *doubts_of_test(trained, data)]
         except Diverged as error:
             return {"accuracy": None, "diverged": True, "why": str(error), "largest_class": largest, "chosen_by": DEFAULTS}
     reached = round(100 * accuracy(trained.scores(data.x_test), data.y_test), 2)
-    row: dict[str, Any] = {"accuracy": reached, "diverged": False, "lr": trained.run.settings.lr, "doubts": [*trained.doubts]}
+    row: dict[str, Any] = {"accuracy": reached, "diverged": False, "lr": trained.run.settings.lr, "doubts": doubts}
     return row | {"largest_class": largest, "chosen_by": DEFAULTS}
 
 

@@ -316,6 +316,10 @@ def test_numbers_of_many_values_are_learned_in_their_own_units(tmp_path: Path, c
     variance = float(np.var(level))
     assert made["mse"]["test"] < 0.05 * variance
     assert np.isclose(cli.ok("evaluate", model, table, "--json").json["value"], made["mse"]["test"], rtol=0.02)  # float32 at 1e5
+    search = ("tune", "2-12-1", table, "--target", "level", "--bias", "--rule", "bp", "--no-controls", "--epochs", 3, "--candidates", 9)
+    tuned = cli.ok(*search, "--splits", 1, "--seeds", 1, "-o", tmp_path / "tune.json", "--json").json["rules"]["bp"]
+    assert tuned["validation"] < 0.5 * variance  # in units of the column, as the test error
+    assert 0.01 * variance < tuned["test"]["0"] < 0.5 * variance
     noted = cli.ok("quantize", model, "--calibrate", table, "-o", int8).err
     assert "a step of the int8 output is 398" in noted  # the scale spans 0 to 101,500: 255 steps
     values = [cli.ok("evaluate", int8, table, "--engine", engine, "--json").json["value"] for engine in ("edgeff", "c")]

@@ -18,7 +18,7 @@ from edgeff.program.lower import lower
 from edgeff.rules import Settings, find_rule
 from edgeff.rules._rates import power_of, resolved
 from edgeff.tasks import Data
-from edgeff.train.loop import fit, train
+from edgeff.train.loop import doubts_of_test, fit, train
 
 HOST = {
     "afa": 0.05,
@@ -205,6 +205,16 @@ def test_labels_without_a_meaning_are_told_and_no_test_sample_is_read() -> None:
     x, y = rng.uniform(0, 1, (3000, 20)).astype(np.float32), rng.integers(0, 4, 3000)
     (text,) = said("20-16-4", "bp", Data(x, y, np.full((1, 20), np.nan, np.float32), y[:0], tuple("abcd")), epochs=1, lr=0.002)
     assert "the inputs say nothing of the classes" in text
+
+
+def test_a_rule_below_the_control_on_the_test_part_is_told_where_that_is_read() -> None:
+    """Training reads none of it: a run that is well there says nothing, one whose hidden units are of no use to others does."""
+    trained = train(digits(), structure("64-32-10"), "bp", replace(find_rule("bp").settings, epochs=3))
+    assert doubts_of_test(trained, digits()) == ()
+    trained.run.params["dense_1"]["weight"][4:] = 0
+    with pytest.warns(Doubtful, match="bp is below the frozen control on the test part"):
+        (text,) = doubts_of_test(trained, digits())
+    assert "it knows its training samples and not others" in text
 
 
 @pytest.mark.parametrize("rule", ["pepita", "mempepita", "dfa", "afa"])

@@ -213,6 +213,13 @@ def for_training(task: Task, data: Data) -> tuple[Layer | None, Data]:
     return first, replace(data, x_train=x_train, x_test=x_test)
 
 
+def standard_values(data: Data) -> tuple[Data, float, float]:
+    """The data with the values to learn less their mean, over their deviation, both of the training part; and the two."""
+    centre, spread = float(data.y_train.mean()), float(data.y_train.std()) or 1.0
+    y_train, y_test = (((y - centre) / spread).astype("float32") for y in (data.y_train, data.y_test))
+    return replace(data, y_train=y_train, y_test=y_test), centre, spread
+
+
 def rule_of(rule: str | None, chosen: str, network: Network) -> str | None:
     """The rule that trains only the ``chosen`` layers: a composition with frozen layers below them, if they are not all.
 

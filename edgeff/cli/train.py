@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from edgeff.cli.options import Whole, changes, common, output_model, target_column
 from edgeff.cli.outputs import new_file
 from edgeff.cli.terminal import measure_text, print_json, print_line, print_table, progress
-
-if TYPE_CHECKING:
-    from edgeff.tasks import Data
 
 MOST_EPOCHS = 1_000_000
 RETRIES = 3
@@ -55,7 +51,7 @@ def command(
     from edgeff.bench.metrics import measured
     from edgeff.bench.tuning_file import Chosen, chosen_settings
     from edgeff.cli.classes import confusion, described, note_majority, print_classes
-    from edgeff.cli.models import find_task, for_training, load_task
+    from edgeff.cli.models import find_task, for_training, load_task, standard_values
     from edgeff.formats import conventions
     from edgeff.formats.onnx.writer import write_onnx
     from edgeff.formats.operators import writers
@@ -64,7 +60,7 @@ def command(
     from edgeff.ops.canonical import canonical
     from edgeff.ops.scale_input import after
     from edgeff.rules import find_rule
-    from edgeff.train.loop import train
+    from edgeff.train.loop import doubts_of_test, train
 
     seed = seed or 0
     item = find_task(task, choices)
@@ -75,7 +71,7 @@ def command(
     settings = settings.changed(chosen.settings | dict(changes) | ({"epochs": str(epochs)} if epochs else {}))
     softmax = loss == "cross-entropy" and item.target == "class"
     first, given = for_training(item, data)
-    given, centre, spread = _standard_values(given) if item.target == "value" else (given, 0.0, 1.0)
+    given, centre, spread = standard_values(given) if item.target == "value" else (given, 0.0, 1.0)
     plain = structure(network, softmax=softmax, bias=bias, input_shape=data.input_shape, classes=data.outputs)
     prepared = canonical(find_rule(rule).prepare(initialised(plain, seed), settings, seed))
     writers(prepared, "onnx", "ONNX")  # before training: that it can be written
@@ -89,6 +85,7 @@ def command(
     measures = {
         name: measured(metric, trained.network, x, centre + spread * trained.scores(x), y, files) for name, (x, y, files) in parts.items()
     }
+    doubts = (*trained.doubts, *(doubts_of_test(trained, given) if item.target == "class" else ()))
     tail = trained.network
     if item.target == "value":
         scaled = {"values": {"centre": centre, "spread": spread}}
@@ -105,7 +102,7 @@ def command(
         note_majority(matrix, data.classes)
     if as_json:
         result = {"task": task, "network": network, "rule": rule, "seed": seed, "epochs": settings.epochs}
-        result |= {"lr": trained.run.settings.lr, "doubts": [*trained.doubts]} | by
+        result |= {"lr": trained.run.settings.lr, "doubts": [*doubts]} | by
         result |= {} if matrix is None else described(matrix, data.classes)
         print_json(result | {"parameters": size, metric: measures, "history": [*trained.history], "model": str(out)})
         return
@@ -115,10 +112,3 @@ def command(
     if matrix is not None:
         print_classes(matrix, data.classes, "test samples")
     print_line(f"wrote {out}")
-
-
-def _standard_values(data: Data) -> tuple[Data, float, float]:
-    """The data with the values to learn less their mean, over their deviation, both of the training part; and the two."""
-    centre, spread = float(data.y_train.mean()), float(data.y_train.std()) or 1.0
-    y_train, y_test = (((y - centre) / spread).astype("float32") for y in (data.y_train, data.y_test))
-    return replace(data, y_train=y_train, y_test=y_test), centre, spread

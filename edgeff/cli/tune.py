@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -61,7 +61,7 @@ def command(
         report("reading the data", 0, 1)
         from edgeff.bench.tuning import Search
         from edgeff.bench.tuning_file import opened
-        from edgeff.cli.models import find_task, for_training, load_task
+        from edgeff.cli.models import find_task, for_training, load_task, standard_values
         from edgeff.networks import structure
 
         search = Search(epochs, candidates, splits, seed or 0)
@@ -71,13 +71,14 @@ def command(
         data.need("train")
         if seeds:
             data.need("test")
-        plain = structure(network, softmax=item.target == "class", bias=bias, input_shape=data.input_shape, classes=len(data.classes))
+        data, _, spread = standard_values(data) if item.target == "value" else (data, 0.0, 1.0)
+        plain = structure(network, softmax=item.target == "class", bias=bias, input_shape=data.input_shape, classes=data.outputs)
         own = data.metadata.get("own")
         read = {**choices, "fingerprint": own["fingerprint"]} if own else {}
         record = opened(out, task, item, network, search, version(), bias=bias, data=read)
         if record.tried:
             print_note(f"{len(record.tried)} trials were already in {out}")
-        search_all(record, out, item, data, plain, names, search, seeds, report)
+        search_all(record, out, item, data, plain, names, search, seeds, report, spread)
     if as_json:
         print_json(record.model_dump(mode="json", by_alias=True) | {"rules": described(record, names)})
         return
@@ -86,13 +87,23 @@ def command(
 
 
 def search_all(
-    record: Record, out: Path, task: Task, data: Data, network: Network, names: list[str], search: Search, seeds: int, report: Stages
+    record: Record,
+    out: Path,
+    task: Task,
+    data: Data,
+    network: Network,
+    names: list[str],
+    search: Search,
+    seeds: int,
+    report: Stages,
+    spread: float,
 ) -> None:
     """Chooses for every rule, then reads the test part; each result goes into ``record`` and its file as soon as there is one.
 
-    That every rule can train the network is known before the first trial.
+    That every rule can train the network is known before the first trial. ``spread``: values to learn are in units of it, and errors are
+    recorded in the user's own.
     """
-    from edgeff.bench.tuning import choose, reached, starting_settings
+    from edgeff.bench.tuning import choose, reached, starting_settings, validation_metric
     from edgeff.bench.tuning_file import chosen
     from edgeff.rules import find_rule
 
@@ -106,16 +117,21 @@ def search_all(
         record.write(out)
         report(what, done, total)
 
+    def run(rule: str, metric: str, part: Data, settings: Any, number: int) -> float | None:
+        value = reached(part, network, rule, settings, number, task, metric)
+        return value if value is None or task.target != "value" else spread**2 * value
+
     for rule in names:
         known = partial(advance, f"{rule}: settings")
-        choice = choose(data, network, record.network, rule, search, task, record.tried, known)
+        trial = partial(run, rule, validation_metric(task))
+        choice = choose(data, network, record.network, rule, search, task, record.tried, known, run=trial)
         record.rules.setdefault(rule, chosen(choice))
     for rule in names:
         kept = record.rules[rule]
         settings = find_rule(rule).settings.changed(kept.texts())
         for number in range(search.seed, search.seed + seeds):
             if number not in kept.test:
-                kept.test[number] = reached(data, network, rule, settings, number, task, record.metric)
+                kept.test[number] = run(rule, record.metric, data, settings, number)
             advance(f"{rule}: test", search.epochs)
     record.write(out)
 

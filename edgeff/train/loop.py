@@ -24,7 +24,7 @@ from edgeff.ops.parallel import recycling
 from edgeff.rules import Rule, Run, Settings, find_rule
 from edgeff.rules._rates import resolved
 from edgeff.tasks import Data, Task
-from edgeff.train.guards import SAMPLES, doubts, scale_of_inputs
+from edgeff.train.guards import SAMPLES, below_on_others, doubts, scale_of_inputs
 from edgeff.train.optimisers import OPTIMISERS
 
 WATCHED = 256
@@ -218,6 +218,27 @@ def train(
         for text in doubts(rule, network, trained.run, x, t, trained.scores(x)) if rule.name != "frozen" else ():
             say(text)
     return replace(trained, doubts=tuple(said))
+
+
+def doubts_of_test(trained: Trained, data: Data) -> tuple[str, ...]:
+    """What to say of a run that is below the frozen control on the test part of ``data``, warned of too; nothing where all is well.
+
+    For those who read the test part anyway, once, to tell the accuracy: ``train`` reads training samples alone, on which a rule that
+    learned them by heart is above the control. Nothing is said of values, of autoencoders, and of a run already in ``doubts``.
+    """
+    if trained.doubts or trained.rule.name == "frozen" or not len(data.x_test) or np.asarray(data.y_test).ndim > 1 or not data.classes:
+        return ()
+    if trained.network.layers[-1].shape != (len(data.classes),):
+        return ()
+    seed = trained.run.seed
+    chosen = np.random.default_rng([seed, 6]).permutation(len(data.x_train))[:SAMPLES]
+    tried = np.random.default_rng([seed, 9]).permutation(len(data.x_test))[:SAMPLES]
+    x, t, x_other = data.x_train[chosen], data.targets(data.y_train[chosen]), data.x_test[tried]
+    others = x_other, data.y_test[tried], trained.scores(x_other)
+    texts = below_on_others(trained.rule, trained.run.network, trained.run, x, t, others)
+    for text in texts:
+        doubt(text)
+    return tuple(texts)
 
 
 def _metadata(data: Data, task: str, rule_name: str, settings: Any, seed: int) -> dict[str, Any]:
