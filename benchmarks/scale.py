@@ -23,6 +23,7 @@ from results import collect
 
 from edgeff.bench import Configuration, Machines
 from edgeff.bench.rules import RulePoint
+from edgeff.ir import Numeric
 from edgeff.report import installed_versions, page, run_json
 from edgeff.report.store import Store
 
@@ -31,6 +32,7 @@ POINTS = [
 ]
 NETWORKS = ("64-8-10", "64-16-10", "64-32-10", "64-64-10", "64-128-10")
 RULES = ("bp", "dfa", "pepita", "mempepita", "ff", "fa", "cwc", "local_heads", "tdca", "frozen")
+NUMERICS: tuple[Numeric, ...] = ("float32", "int8")
 RESUME = """
 import sys, time
 from edgeff.cli import bench, run
@@ -46,7 +48,7 @@ def thousand() -> list[Configuration]:
     """A thousand configurations."""
     return [
         Configuration("digits", network, rule, numeric, board, seed, epochs=1, core_samples=5)
-        for network, rule, numeric, board, seed in product(NETWORKS, RULES, ("float32", "int8"), ("nucleo_l4r5zi", "rpi_pico"), range(5))
+        for network, rule, numeric, board, seed in product(NETWORKS, RULES, NUMERICS, ("nucleo_l4r5zi", "rpi_pico"), range(5))
     ]
 
 

@@ -96,9 +96,9 @@ def command(
     with new_file(out) as path:
         write_onnx(model, path)
     size = canonical(model).parameters
-    told = metric == "accuracy" and len(given.x_test) > 0
-    matrix = confusion(trained.scores(given.x_test).argmax(axis=1), data.y_test, len(data.classes)) if told else None
-    if matrix is not None:
+    matrix = None
+    if metric == "accuracy" and len(given.x_test) > 0:
+        matrix = confusion(trained.scores(given.x_test).argmax(axis=1), data.y_test, len(data.classes))
         note_majority(matrix, data.classes)
     if as_json:
         result = {"task": task, "network": network, "rule": rule, "seed": seed, "epochs": settings.epochs}
@@ -106,9 +106,8 @@ def command(
         result |= {} if matrix is None else described(matrix, data.classes)
         print_json(result | {"parameters": size, metric: measures, "history": [*trained.history], "model": str(out)})
         return
-    row = [task, network, rule, settings.epochs, seed, size, *(measure_text(metric, value) for value in measures.values())]
     heads = ["task", "network", "rule", "epochs", "seed", "parameters", *(f"{name} {metric}" for name in measures)]
-    print_table(heads, [row])
+    print_table(heads, [[task, network, rule, settings.epochs, seed, size, *(measure_text(metric, value) for value in measures.values())]])
     if matrix is not None:
         print_classes(matrix, data.classes, "test samples")
     print_line(f"wrote {out}")
