@@ -25,18 +25,24 @@ REFUSALS = (RuntimeError, ValueError, TypeError, KeyError, NotImplementedError)
 SECONDS_BETWEEN_ADVANCES = 0.05
 
 
-def load_tflm(model: bytes) -> Run:
-    """A .tflite model in TFLite Micro's interpreter: outputs (n, *shape) for x (n, *input shape) in the model's input dtype."""
-    import numpy as np
+def tflm_interpreter(model: bytes) -> Any:
+    """TFLite Micro's interpreter of a .tflite model, with the least of ARENA_BYTES that it takes."""
     from tflite_micro import runtime
 
     for arena_bytes in ARENA_BYTES:
         try:
-            interpreter = runtime.Interpreter.from_bytes(model, arena_size=arena_bytes + 4 * len(model))
-            break
+            return runtime.Interpreter.from_bytes(model, arena_size=arena_bytes + 4 * len(model))
         except RuntimeError:
             if arena_bytes == ARENA_BYTES[-1]:
                 raise
+    raise ValueError(ARENA_BYTES)
+
+
+def load_tflm(model: bytes) -> Run:
+    """A .tflite model in TFLite Micro's interpreter: outputs (n, *shape) for x (n, *input shape) in the model's input dtype."""
+    import numpy as np
+
+    interpreter = tflm_interpreter(model)
 
     def run(x: Any, advance: Advance) -> Any:
         rows = []
@@ -122,9 +128,8 @@ def load_litert_step(model: bytes) -> Run:
 def load_tflm_step(model: bytes, inputs: list[str], outputs: list[str]) -> Run:
     """A .tflite model of a learning step in TFLM, which runs the first subgraph: its outputs by name for its inputs by name."""
     import numpy as np
-    from tflite_micro import runtime
 
-    interpreter = runtime.Interpreter.from_bytes(model, arena_size=ARENA_BYTES[1] + 4 * len(model))
+    interpreter = tflm_interpreter(model)
 
     def run(x: Any, _advance: Advance) -> Any:
         for number, name in enumerate(inputs):  # all of them each time: an input's memory is used again
