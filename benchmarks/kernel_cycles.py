@@ -39,13 +39,22 @@ SOME_RULES = ("bp", "cwc", "dfa", "fa", "frozen", "local_heads", "mono_forward",
 """On deep networks, and on those left out."""
 
 
-def measure(board_name: str, network: str, shape: list[int], bias: bool, rule: str, numeric: Any, table: bool = True) -> dict[str, Any]:
+def measure(
+    board_name: str,
+    network: str,
+    shape: list[int],
+    bias: bool,
+    rule: str,
+    numeric: Any,
+    table: bool = True,
+    changes: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Calls, work and cycles of each kernel in an inference and a learning step; without ``table`` the learning step's cycles alone."""
     board = load_board(board_name)
     made = initialised(structure(network, bias=bias, input_shape=tuple(shape), classes=10), 0)
     x = np.random.default_rng(0).random((20, *made.input_shape), np.float32)
     try:
-        deployment = deploy(made, x, rule=rule, numeric=numeric)
+        deployment = deploy(made, x, rule=rule, numeric=numeric, changes=changes or {})
         with tempfile.TemporaryDirectory() as folder:
             firmware, _ = build_project(deployment, board, Path(folder))
             trace = profile(deployment, board, firmware, deployment.inputs(x)[0], 3)
@@ -78,6 +87,10 @@ def main() -> None:
     """Counts, writes the table, and holds it against the networks left out."""
     sums: dict[str, dict[str, list[int]]] = {}
     counted = [key for board in BOARDS for key in (*keys(board, SMALL, registry.rules), *keys(board, DEEP, SOME_RULES))]
+    blocks = [{"block": block, "master": master} for block in (1, 2) for master in (8, 16)]
+    counted += [
+        (*key, True, block) for board in BOARDS for key in keys(board, DEEP[:1], ["mono_forward"]) if key[-1] == "int8" for block in blocks
+    ]
     for row in collect("kernel_cycles", counted, measure):
         core = sums.setdefault(load_board(row["key"][0]).core, {})
         for kernel, (_, work, cycles) in row.get("kernels", {}).items():
