@@ -48,4 +48,20 @@ def power_cuts() -> str:
     return table(heads, lines, 2)
 
 
-SECTIONS: dict[str, Callable[[], str]] = {"soak": soak, "power_cuts": power_cuts}
+def replay() -> str:
+    """Each way to keep samples: the accuracy on the known and on all classes after new ones came one after the other."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in load("replay")["rows"]:
+        found.setdefault((row["key"][0], row["key"][1]), []).append(row)
+    lines = []
+    for way in dict.fromkeys(way for way, _ in found):
+        shown = []
+        for tail in ("float32", "int8"):
+            rows = found.get((way, tail), [])
+            shown += [f"{100 * sum(row['after'][part] for row in rows) / len(rows):.1f}" if rows else "-" for part in ("known", "all")]
+        lines.append([way, *shown, f"{found[way, 'int8'][0]['arena_bytes']:,}" if (way, "int8") in found else "-"])
+    heads = ["kept", "float32 tail: known", "all", "int8 tail: known", "all", "arena, int8 tail"]
+    return table(heads, lines, 1)
+
+
+SECTIONS: dict[str, Callable[[], str]] = {"soak": soak, "power_cuts": power_cuts, "replay": replay}
