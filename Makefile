@@ -11,10 +11,10 @@ UV := $(shell uv --version >/dev/null 2>&1 && command -v uv)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock wheel clean
+.PHONY: help setup demo test check bench bench-kernels lock wheel clean
 
 help:  ## show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMP)  ## install edgeff and its development tools into .venv
 
@@ -44,6 +44,9 @@ bench: $(STAMP)  ## every figure of docs/results again, and its tables (resumabl
 	for name in speed memory device_learning accuracy; do $(VENV)/bin/python benchmarks/$$name.py $(FRESH) || exit 1; done
 	$(VENV)/bin/python benchmarks/demo.py
 	$(VENV)/bin/python benchmarks/tables.py
+
+bench-kernels: $(STAMP)  ## instructions, code and stack of the int8 kernels beside their targets (FRESH=--fresh counts anew)
+	$(VENV)/bin/python benchmarks/kernels.py $(FRESH)
 
 lock:  ## renew uv.lock from pyproject.toml (needs uv), from PyPI alone
 	uv lock --no-config --default-index https://pypi.org/simple

@@ -130,6 +130,8 @@ def latency(deployment: Deployment, task: str, toolchain: str) -> dict[str, Any]
         "ms": round(1000 * (infer.latency_s or 0.0), 3),
         "evidence": infer.evidence,
         "flash": trace.memory.flash_bytes,
+        "code": firmware.code_bytes,
+        "arena": trace.memory.arena_bytes,
         "stack": trace.memory.stack_bytes,
         "calls": [[call.name, call.kernel, call.macs, call.instructions] for call in trace.line("infer").calls],
     }

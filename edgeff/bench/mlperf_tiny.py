@@ -235,7 +235,7 @@ def _on_board(trace: Trace, deployment: Deployment, host: HostTarget, board: Boa
         network=trace.network,
         accuracy=trace.accuracy,
         curve=trace.curve,
-        remarks=(*trace.remarks, f"built by {firmware.toolchain}"),
+        remarks=(*trace.remarks, f"built by {firmware.toolchain}", *counted.remarks),
         memory_map=memory_map(source.program, source.memory),
     )
 

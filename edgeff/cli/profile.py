@@ -101,6 +101,8 @@ def command(
         _print_calls(f"{line_title(line.name)} {place}", program, line.calls, trace.line(line.name))
     print_line(f"{'learning step' if rule else 'inference'} by function")
     print_table(("function", "instructions"), [*trace.functions.items()])
+    for remark in trace.remarks:
+        print_line(remark)
     memory = trace.memory
     print_line(
         f"flash {memory.flash_bytes:,} bytes, weights {memory.weight_bytes:,}, arena {memory.arena_bytes:,}, stack {memory.stack_bytes:,}"

@@ -25,7 +25,7 @@ from edgeff.ir import Array, Board, Call, LineCost, Memory, Program, Trace
 from edgeff.program.cost import call_costs, weight_bytes
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.plan import guard_bytes, plan
-from edgeff.program.select import select
+from edgeff.program.select import passed_over, select
 from edgeff.tasks import Data
 
 Progress = Callable[[str, int, int], None]
@@ -166,6 +166,7 @@ def profile(
         memory=memory_of(firmware, program, target.stack_bytes),
         lines={name: _measured(program, program.lines[name].calls, line) for name, line in profiles.items()},
         functions=dict(profiles["learn" if "learn" in profiles else "infer"].functions),
+        remarks=passed_over(program, core_of(board).features),
     )
 
 

@@ -129,7 +129,8 @@ class Variant:
     ``needs`` are the features a core must have; ``accepts`` says whether a call's arguments meet its preconditions, given the data of its
     constant inputs by name; ``pack`` rearranges those (parameter name -> array, None for NULL) if the form reads another layout;
     ``scratch_bytes`` is the memory that it takes as a last parameter ``void *scratch`` (0: no such parameter); ``overlap`` is its own rule
-    if the order of its reads and writes differs from the plain loop's. The first variant that fits is used.
+    if the order of its reads and writes differs from the plain loop's; ``wants`` says in words what ``accepts`` asks. The first variant
+    that fits is used.
     """
 
     name: str
@@ -139,6 +140,7 @@ class Variant:
     pack: Callable[[Arguments, Mapping[str, Array]], Mapping[str, Array | None]] | None = None
     scratch_bytes: Callable[[Arguments], int] | None = None
     overlap: Overlap | None = None
+    wants: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,9 @@
 
 #include "edgeff.h"
 
+/* The lower or the upper half of v. */
+static inline int32_t eff_half(uint32_t v, int32_t upper) { return (int16_t)(uint16_t)(upper ? v >> 16 : v & 0xFFFFu); }
+
 #if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP && defined(__ARM_FEATURE_SIMD32)
 #include <arm_acle.h>
 
@@ -47,6 +50,13 @@ static inline int32_t eff_upper_lower(uint32_t a, uint32_t b, int32_t sum)
     __asm__("smlatb %0, %1, %2, %3" : "=r"(v) : "r"(a), "r"(b), "r"(sum));
     return v;
 }
+/* The halves of `pair` whose top bits in *bits are set, 0 for the others; then both halves of *bits move up by one bit. */
+static inline uint32_t eff_choose_halves(uint32_t *bits, uint32_t pair)
+{
+    uint32_t chosen;
+    __asm__("uadd16 %0, %0, %0\n\tsel %1, %2, %3" : "+&r"(*bits), "=r"(chosen) : "r"(pair), "r"(0));
+    return chosen;
+}
 static inline uint32_t eff_join(int32_t lower, int32_t upper)
 {
     uint32_t v;
@@ -76,7 +86,6 @@ static inline int32_t eff_saturate_i8(int32_t v)
 
 #else
 
-static inline int32_t eff_half(uint32_t v, int32_t upper) { return (int16_t)(uint16_t)(upper ? v >> 16 : v & 0xFFFFu); }
 static inline uint32_t eff_halves(int32_t lower, int32_t upper) { return ((uint32_t)upper << 16) | ((uint32_t)lower & 0xFFFFu); }
 static inline int32_t eff_byte(uint32_t v, int32_t place) { return (int8_t)(uint8_t)(v >> (8 * place)); }
 static inline uint32_t eff_even_bytes(uint32_t v) { return eff_halves(eff_byte(v, 0), eff_byte(v, 2)); }
@@ -97,6 +106,12 @@ static inline int32_t eff_dot_halves(uint32_t a, uint32_t b, int32_t sum)
 }
 static inline int32_t eff_lower_upper(uint32_t a, uint32_t b, int32_t sum) { return sum + eff_half(a, 0) * eff_half(b, 1); }
 static inline int32_t eff_upper_lower(uint32_t a, uint32_t b, int32_t sum) { return sum + eff_half(a, 1) * eff_half(b, 0); }
+static inline uint32_t eff_choose_halves(uint32_t *bits, uint32_t pair)
+{
+    const uint32_t chosen = ((*bits >> 31 & 1u) * 0xFFFF0000u | (*bits >> 15 & 1u) * 0xFFFFu) & pair;
+    *bits = *bits << 1 & 0xFFFEFFFEu;
+    return chosen;
+}
 static inline uint32_t eff_join(int32_t lower, int32_t upper) { return eff_halves(lower, upper); }
 static inline uint32_t eff_load_bytes(const int8_t *p)
 {

@@ -18,19 +18,12 @@ typedef struct {
 
 void eff_packed_columns(int8_t *y, const uint32_t *w, const eff_packed_block *block);
 
+/* The first column alone. */
+void eff_packed_column(int8_t *y, const uint32_t *w, const eff_packed_block *block);
+
 /* One column times `quads` of four rows: y is [quads][4], x is [K / 2] words, up to `x_end`. The factors of the first four rows are
  * `factors[8]`, those of the next four lie `step` bytes after them. Returns the end of the quads' weights. */
 const uint32_t *eff_packed_rows(int8_t *y, const uint32_t *w, const uint32_t *x, const uint32_t *x_end, int32_t quads, int32_t y_zero,
                                 const int32_t *factors, int32_t step);
-
-/* n bytes, a multiple of 4, as pairs of halfwords `stride` words apart. */
-static inline void eff_expand(uint32_t *to, int32_t stride, const int8_t *from, int32_t n)
-{
-    for (; n > 0; n -= 4, from += 4, to += 2 * stride) {
-        const uint32_t bytes = eff_load_bytes(from);
-        to[0] = eff_even_bytes(bytes);
-        to[stride] = eff_odd_bytes(bytes);
-    }
-}
 
 #endif

@@ -11,8 +11,8 @@ typedef struct {
     int32_t columns, column, pixel, row, y_zero, passes;
 } eff_plane;
 
-/* Words of `pairs` pairs of rows, `step` bytes apart. */
-void eff_plane_pack(uint32_t *to, const int8_t *from, int32_t pairs, int32_t step);
+/* Words of `pairs` pairs of rows, `step` bytes apart, of `columns` columns: `across` bytes between them, `column` bytes between their words. */
+void eff_plane_pack(uint32_t *to, const int8_t *from, int32_t pairs, int32_t step, int32_t columns, int32_t across, int32_t column);
 
 /* Two rows of the output a pass, stride 1; w is six words of weights, the bias and both factors of the requantisation. */
 void eff_plane_rows(int8_t *y, const uint32_t *plane, const uint32_t *w, const eff_plane *how);

@@ -15,6 +15,8 @@ from edgeff.ir import Array
 from edgeff.kernels import Arguments
 
 Words = NDArray[np.uint32]
+WANTED = "constant weights of -127 to 127 with sums below 2**23 in each row, shifts of -2 to -31"
+"""What ``packable`` asks, in words."""
 INSIDE: Mapping[str, Array | None] = {"b": None, "multiplier": None, "shift": None}
 """What a convolution's packed weights hold themselves."""
 LARGEST_ODD_SUM = (1 << 23) // 128

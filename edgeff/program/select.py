@@ -27,6 +27,20 @@ def select(program: Program, features: frozenset[str] = frozenset()) -> Program:
     return replace(program, tensors=kept, lines=lines)
 
 
+def passed_over(program: Program, features: frozenset[str]) -> tuple[str, ...]:
+    """For each layer whose call cannot take a form that the core is capable of: which one, and what that form wants of a call."""
+    found: dict[str, None] = {}
+    for call in program.calls:
+        kernel: Kernel = registry.kernels[call.kernel]
+        constants = _constants(program.tensors, kernel, call)
+        for variant in kernel.variants:
+            if variant.needs <= features and variant.accepts(call.attrs, constants):
+                break
+            if variant.needs and variant.needs <= features and variant.wants:
+                found[f"{call.layer}: {call.kernel} not in its form {variant.name!r}, which wants {variant.wants}"] = None
+    return tuple(found)
+
+
 def _selected(tensors: dict[str, Tensor], call: Call, features: frozenset[str]) -> Call:
     """``call`` by its first fitting variant; packed constants and scratch join ``tensors``."""
     kernel: Kernel = registry.kernels[call.kernel]
@@ -57,7 +71,10 @@ def _with(tensors: dict[str, Tensor], call: Call, kernel: Kernel, variant: Varia
             packed = replace(old, data=np.ascontiguousarray(data), shape=data.shape, dtype=str(data.dtype))
             inputs[place] = _constant(tensors, f"{old.name}.{variant.name}", packed)
     if variant.scratch_bytes is not None and (size := variant.scratch_bytes(call.attrs)):
-        scratch = Tensor(f"{call.outputs[0]}.scratch", (-(-size // 4),), "int32", "activation", layer=call.layer)
+        name = f"{call.outputs[0]}.scratch"
+        while name in tensors:  # of another call: alive in its own only
+            name += "+"
+        scratch = Tensor(name, (-(-size // 4),), "int32", "activation", layer=call.layer)
         tensors[scratch.name] = scratch
         outputs = (*outputs, scratch.name)
     return replace(call, variant=variant.name, inputs=tuple(inputs), outputs=outputs)

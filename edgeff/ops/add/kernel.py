@@ -33,7 +33,7 @@ def _one_side_halved(arguments: Arguments, _: Mapping[str, Array]) -> bool:
     return (1 << 30, 0) in factors and normal and total.multiplier >= 1 << 30 and -31 <= total.shift <= -2
 
 
-DSP = Variant("dsp", "dsp.c", needs=frozenset({"dsp"}), accepts=_one_side_halved)
+DSP = Variant("dsp", "dsp.c", needs=frozenset({"dsp"}), accepts=_one_side_halved, wants="a factor of one half on one side")
 
 
 @kernel(variants=(DSP,), overlap=element_by_element("a", "c", written=1, read=1))

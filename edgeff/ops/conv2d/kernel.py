@@ -12,7 +12,7 @@ from edgeff.kernels import Arguments, In, Out, Variant, kernel
 from edgeff.kernels.activation import activate
 from edgeff.kernels.arithmetic import requantise, saturate16, shift_round_up
 from edgeff.kernels.overlap import Chunk, pixel_by_pixel, pixel_by_pixel_back, runs
-from edgeff.kernels.packing import pack_pairs, packable
+from edgeff.kernels.packing import WANTED, pack_pairs, packable
 from edgeff.kernels.records import Flag, OutputI8, Range, Relu, Requant, Size, Step, Window
 from edgeff.kernels.tensors import (
     ChannelBiasF32,
@@ -93,9 +93,9 @@ def _packable(arguments: Arguments, constants: Mapping[str, Array]) -> bool:
 
 
 def _column_bytes(arguments: Arguments) -> int:
-    """Four expanded columns and one as bytes, each filled up to a multiple of eight taps."""
+    """Four expanded columns and one as bytes, each filled up to a multiple of eight taps, and what a copy may write past them."""
     window = arguments["window"]
-    return 9 * (-(-window.k_h * window.k_w * window.in_c // 8) * 8)
+    return 9 * (-(-window.k_h * window.k_w * window.in_c // 8) * 8) + 4
 
 
 PACKED = Variant(
@@ -106,6 +106,7 @@ PACKED = Variant(
     pack=pack_pairs,
     scratch_bytes=_column_bytes,
     overlap=pixel_by_pixel(_whole_pixels, size=1),
+    wants=f"one group, an even number of filters, {WANTED}",
 )
 VARIANTS_I8 = (
     PACKED,

@@ -7,8 +7,8 @@
 #if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP
 
 /* In assembly, because eight sums need every register: both compilers spill, and need a third more instructions (docs/adr/0037).
- * r0 x, r1 w, r4 to r7 A of the four pixels, r8 to r11 T, r12 the row's weights, lr the packed ones; the frame holds the block
- * (its address at 20), x, its end, y, pairs and y_zero. */
+ * r0 x, r1 w, r4 to r7 A of the four pixels, r8 to r11 T, r12 the row's weights, lr the packed ones; the frame holds x, its
+ * end, y, pairs, y_zero, the block's address and whether the taps are an odd number of eights: then the loop begins in its middle. */
 /* clang-format off */
 #define EFF_FOUR_PIXELS \
     "ldr lr, [r1], #4\n ldrd r2, r3, [r0], #8\n sxtb16 r12, lr\n smlad r4, r2, r12, r4\n smlad r5, r3, r12, r5\n" \
@@ -22,8 +22,11 @@ __asm__(
     ".type eff_packed_columns, %function\n eff_packed_columns:\n"
     "push {r4-r11, lr}\n sub sp, #28\n ldmia r2, {r3, r4, r5, r6}\n"
     "str r3, [sp]\n str r4, [sp, #4]\n str r0, [sp, #8]\n str r5, [sp, #12]\n str r6, [sp, #16]\n str r2, [sp, #20]\n"
+    "subs r4, r4, r3\n and r4, r4, #64\n str r4, [sp, #24]\n"
     "1: ldr r0, [sp]\n ldr r4, [r1], #4\n mov r5, r4\n mov r6, r4\n mov r7, r4\n mov r8, r4\n mov r9, r4\n mov r10, r4\n mov r11, r4\n"
+    "ldr r2, [sp, #24]\n cmp r2, #0\n bne 3f\n"
     "2:\n" EFF_FOUR_PIXELS EFF_FOUR_PIXELS EFF_FOUR_PIXELS EFF_FOUR_PIXELS
+    "3:\n" EFF_FOUR_PIXELS EFF_FOUR_PIXELS EFF_FOUR_PIXELS EFF_FOUR_PIXELS
     "ldr r12, [sp, #4]\n cmp r0, r12\n bne 2b\n"
     "ldr lr, [r1], #4\n ldr r12, [sp, #16]\n sub r8, r8, r4\n sub r9, r9, r5\n sub r10, r10, r6\n sub r11, r11, r7\n"
     "ldrd r2, r3, [r1], #8\n"
@@ -36,28 +39,41 @@ __asm__(
     "strb r7, [r0]\n strb r11, [r0, #1]\n ldr r3, [sp, #12]\n subs r3, #1\n str r3, [sp, #12]\n bne 1b\n"
     "add sp, #28\n pop {r4-r11, pc}\n"
     ".size eff_packed_columns, . - eff_packed_columns\n .text\n");
+
+/* r0 x, r1 w, r4 A, r5 T, r6 the end of x, r7 y, r8 pairs, r10 the start of x, r12 the row's weights and then y_zero, which is r9. */
+#define EFF_ONE_PIXEL "ldr lr, [r1], #4\n ldr r2, [r0], #16\n sxtb16 r12, lr\n smlad r4, r2, r12, r4\n smlad r5, r2, lr, r5\n"
+__asm__(
+    ".syntax unified\n .section .text.eff_packed_column,\"ax\",%progbits\n .balign 4\n .global eff_packed_column\n .thumb_func\n"
+    ".type eff_packed_column, %function\n eff_packed_column:\n"
+    "push {r4-r10, lr}\n mov r7, r0\n ldr r10, [r2]\n ldr r6, [r2, #4]\n ldr r8, [r2, #8]\n ldr r9, [r2, #12]\n"
+    "1: mov r0, r10\n ldr r4, [r1], #4\n mov r5, r4\n"
+    "2:\n" EFF_ONE_PIXEL EFF_ONE_PIXEL EFF_ONE_PIXEL EFF_ONE_PIXEL
+    "cmp r0, r6\n bne 2b\n ldr lr, [r1], #4\n ldrd r2, r3, [r1], #8\n sub r5, r5, r4\n add r5, lr, r5, asr #8\n mov r12, r9\n"
+    EFF_REQUANTISE("r4") "ldrd r2, r3, [r1], #8\n" EFF_REQUANTISE("r5")
+    "strb r4, [r7], #1\n strb r5, [r7], #1\n subs r8, #1\n bne 1b\n pop {r4-r10, pc}\n"
+    ".size eff_packed_column, . - eff_packed_column\n .text\n");
 /* clang-format on */
 
 #else
 
-void eff_packed_columns(int8_t *y, const uint32_t *w, const eff_packed_block *block)
+static void eff_pixels(int8_t *y, const uint32_t *w, const eff_packed_block *block, int32_t pixels)
 {
     for (int32_t pairs = block->pairs; pairs > 0; --pairs, y += 2) {
         int32_t even[4];
         uint32_t whole[4];
-        for (int32_t column = 0; column < 4; ++column) {
+        for (int32_t column = 0; column < pixels; ++column) {
             even[column] = (int32_t)w[0];
             whole[column] = w[0];
         }
         ++w;
-        for (const uint32_t *x = block->x; x != block->x_end; ++w) {
-            for (int32_t column = 0; column < 4; ++column, ++x) {
-                even[column] = eff_dot_halves(eff_even_bytes(*w), *x, even[column]);
-                whole[column] += (uint32_t)eff_dot_halves(*w, *x, 0);
+        for (const uint32_t *x = block->x; x != block->x_end; ++w, x += 4) {
+            for (int32_t column = 0; column < pixels; ++column) {
+                even[column] = eff_dot_halves(eff_even_bytes(*w), x[column], even[column]);
+                whole[column] += (uint32_t)eff_dot_halves(*w, x[column], 0);
             }
         }
         int8_t *to = y;
-        for (int32_t column = 0; column < 4; ++column) {
+        for (int32_t column = 0; column < pixels; ++column) {
             const int32_t odd = ((int32_t)(whole[column] - (uint32_t)even[column]) >> 8) + (int32_t)w[0];
             to[0] = (int8_t)eff_requantise_i8(even[column], (int32_t)w[1], (int32_t)w[2], block->y_zero);
             to[1] = (int8_t)eff_requantise_i8(odd, (int32_t)w[3], (int32_t)w[4], block->y_zero);
@@ -66,6 +82,10 @@ void eff_packed_columns(int8_t *y, const uint32_t *w, const eff_packed_block *bl
         w += 5;
     }
 }
+
+void eff_packed_columns(int8_t *y, const uint32_t *w, const eff_packed_block *block) { eff_pixels(y, w, block, 4); }
+
+void eff_packed_column(int8_t *y, const uint32_t *w, const eff_packed_block *block) { eff_pixels(y, w, block, 1); }
 
 #endif
 
@@ -98,6 +118,31 @@ static void eff_gather(int8_t *to, const int8_t *x, const eff_window *window, in
     }
 }
 
+/* The same for a window inside the image. Up to three bytes after each row of taps are copied along; their weights are zero, or the next
+ * row overwrites them. */
+static inline void eff_copy_window(int8_t *to, const int8_t *from, int32_t rows, int32_t row, int32_t line)
+{
+    for (; row == 9 && rows > 0; --rows, to += 9, from += line) { /* three taps of three colours */
+        const uint32_t first = eff_load_bytes(from), second = eff_load_bytes(from + 4), third = eff_load_bytes(from + 8);
+        eff_store_bytes(to, first), eff_store_bytes(to + 4, second), eff_store_bytes(to + 8, third);
+    }
+    for (; rows > 0; --rows, to += row, from += line) {
+        for (int32_t i = 0; i < row; i += 4) {
+            eff_store_bytes(to + i, eff_load_bytes(from + i));
+        }
+    }
+}
+
+/* One of the four columns: `taps` bytes, a multiple of 8. */
+static inline void eff_expand_column(uint32_t *to, const int8_t *from, int32_t taps)
+{
+    for (; taps > 0; taps -= 8, from += 8, to += 16) {
+        const uint32_t first = eff_load_bytes(from), second = eff_load_bytes(from + 4);
+        to[0] = eff_even_bytes(first), to[4] = eff_odd_bytes(first);
+        to[8] = eff_even_bytes(second), to[12] = eff_odd_bytes(second);
+    }
+}
+
 /* n bytes, a multiple of 4, of each of four windows `across` bytes apart. */
 static void eff_expand_4(uint32_t *to, const int8_t *from, int32_t across, int32_t n)
 {
@@ -109,6 +154,18 @@ static void eff_expand_4(uint32_t *to, const int8_t *from, int32_t across, int32
     }
 }
 
+/* Four neighbours of a 1x1 convolution of stride 1 at a time: the image is one row of pixels. Returns how many pixels are left. */
+static int32_t eff_pointwise(int8_t *y, const int8_t *x, const uint32_t *w, uint32_t *xs, const eff_packed_block *block, int32_t pixels,
+                             int32_t in_c, int32_t y_step)
+{
+    const int32_t x_step = y_step < 0 ? -in_c : in_c;
+    for (; pixels >= 4; pixels -= 4, x += 4 * x_step, y += 4 * y_step) {
+        eff_expand_4(xs, x, x_step, in_c);
+        eff_packed_columns(y, w, block);
+    }
+    return pixels;
+}
+
 /* `w` holds the packed filters with their biases and factors; b, multiplier and shift are NULL. Pixels go four at a time, in the order
  * of the plain loop; each four are read before any of them is written. */
 void eff_conv2d_i8_packed(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b, const int32_t *multiplier,
@@ -116,22 +173,29 @@ void eff_conv2d_i8_packed(int8_t *y, const int8_t *x, const int8_t *w, const int
 {
     eff_window of = *window;
     const int32_t pixels = of.out_h * of.out_w, backwards = eff_backwards(y, x), direction = backwards ? -1 : 1;
-    if (of.k_h * of.k_w * of.stride_h * of.stride_w == 1 && of.in_h * of.in_w == pixels) { /* one row of pixels */
+    const int32_t one_row = of.k_h * of.k_w * of.stride_h * of.stride_w == 1 && of.in_h * of.in_w == pixels;
+    if (one_row) {
         of.in_h = of.out_h = 1;
         of.in_w = of.out_w = pixels;
     }
     const int32_t out_w = of.out_w, out_c = of.out_c, row = of.k_w * of.in_c, filled = of.k_h * row, taps = (filled + 7) / 8 * 8;
     const int32_t line = of.in_w * of.in_c, step = direction * out_c, across = direction * of.stride_w * of.in_c;
-    const int32_t last_top = of.in_h - of.k_h, last_left = of.in_w - of.k_w, by_words = row % 4 == 0;
+    const int32_t last_top = of.in_h - of.k_h, last_left = of.in_w - of.k_w, by_words = row % 4 == 0, bytes = of.in_h * line;
+    const int32_t padded = (of.k_h - 1) * line + (row + 3) / 4 * 4; /* what eff_copy_window reads from its start on */
+    const uint32_t *packed = (const uint32_t *)(const void *)w;
     uint32_t *xs = scratch;
     int8_t *column = (int8_t *)(xs + 2 * taps);
     eff_packed_block block = {xs, xs + 2 * taps, out_c / 2, output->y_zero, {step, step, step}};
-    int32_t oy = backwards ? of.out_h - 1 : 0, ox = backwards ? out_w - 1 : 0;
+    int32_t oy = backwards ? of.out_h - 1 : 0, ox = backwards ? out_w - 1 : 0, rest = pixels;
     for (int32_t i = 2 * filled; by_words && i < 2 * taps; ++i) {
         xs[i] = 0;
     }
     (void)b, (void)multiplier, (void)shift;
-    for (int32_t rest = pixels; rest > 0; rest -= 4) {
+    if (one_row && by_words) {
+        rest = eff_pointwise(y + ox * out_c, x + ox * of.in_c, packed, xs, &block, pixels, of.in_c, step);
+        ox += direction * (pixels - rest);
+    }
+    for (; rest > 0; rest -= 4) {
         const int32_t count = rest < 4 ? rest : 4;
         const int32_t end = ox + 3 * direction, top = oy * of.stride_h - of.pad_h, left = ox * of.stride_w - of.pad_w;
         const int32_t last = left + 3 * direction * of.stride_w, low = backwards ? last : left, high = backwards ? left : last;
@@ -150,7 +214,12 @@ void eff_conv2d_i8_packed(int8_t *y, const int8_t *x, const int8_t *w, const int
         } else {
             for (int32_t i = 0; i < 4; ++i) {
                 if (i < count) {
-                    eff_gather(column, x, &of, oy * of.stride_h - of.pad_h, ox * of.stride_w - of.pad_w, taps, output->x_zero);
+                    const int32_t y0 = oy * of.stride_h - of.pad_h, x0 = ox * of.stride_w - of.pad_w, at = y0 * line + x0 * of.in_c;
+                    if (y0 >= 0 && y0 <= last_top && x0 >= 0 && x0 <= last_left && at + padded <= bytes) {
+                        eff_copy_window(column, x + at, of.k_h, row, line);
+                    } else {
+                        eff_gather(column, x, &of, y0, x0, taps, output->x_zero);
+                    }
                     ox += direction;
                     if (ox < 0 || ox == out_w) {
                         ox = backwards ? out_w - 1 : 0;
@@ -159,14 +228,16 @@ void eff_conv2d_i8_packed(int8_t *y, const int8_t *x, const int8_t *w, const int
                 } else { /* the last pixel again, to where it is */
                     block.steps[i - 1] = 0;
                 }
-                eff_expand(xs + i, 4, column, taps);
+                eff_expand_column(xs + i, column, taps);
             }
         }
-        eff_packed_columns(to, (const uint32_t *)(const void *)w, &block);
-        if (output->y_min > -128 || output->y_max < 127) {
-            for (int32_t i = 0; i < count; ++i) {
-                eff_limit_i8(to + i * step, out_c, output->y_min, output->y_max);
+        if (count > 2) {
+            eff_packed_columns(to, packed, &block);
+        } else {
+            for (int32_t i = 0; i < count; ++i, ++block.x, ++block.x_end) {
+                eff_packed_column(to + i * step, packed, &block);
             }
         }
     }
+    eff_limit_i8(y, pixels * out_c, output->y_min, output->y_max);
 }

@@ -1,30 +1,78 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Four rows by four inputs per turn, two products per instruction. */
+/* Weights as they are, because they learn: four rows by four inputs per turn, two products per instruction. */
 #include "edgeff.h"
-#include "eff_dsp.h"
+#include "eff_plain.h"
+
+#if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP
+
+/* In assembly, because both compilers need half as many instructions again (docs/adr/0037). r0 to r3 the rows, r4 to r7 their sums, r8 the
+ * pairs, up to lr, r9 and r10 four inputs, r11 and r12 weights. */
+/* clang-format off */
+#define EFF_ROW(w, sum) "ldr r11, [" w "], #4\n sxtb16 r12, r11\n smlad " sum ", r9, r12, " sum "\n sxtb16 r11, r11, ror #8\n" \
+    "smlad " sum ", r10, r11, " sum "\n"
+#define EFF_FOUR_ROWS "ldrd r9, r10, [r8], #8\n" EFF_ROW("r0", "r4") EFF_ROW("r1", "r5") EFF_ROW("r2", "r6") EFF_ROW("r3", "r7")
+__asm__(
+    ".syntax unified\n .section .text.eff_plain_rows,\"ax\",%progbits\n .balign 4\n .global eff_plain_rows\n .thumb_func\n"
+    ".type eff_plain_rows, %function\n eff_plain_rows:\n"
+    "push {r0, r4-r11, lr}\n ldr lr, [sp, #40]\n mov r8, r3\n mov r0, r1\n add r1, r0, r2\n add r3, r1, r2, lsl #1\n add r2, r1, r2\n"
+    "mov r4, #0\n mov r5, #0\n mov r6, #0\n mov r7, #0\n"
+    "1:\n" EFF_FOUR_ROWS EFF_FOUR_ROWS "cmp r8, lr\n bne 1b\n"
+    "ldr r0, [sp]\n stmia r0, {r4, r5, r6, r7}\n pop {r0, r4-r11, pc}\n"
+    ".size eff_plain_rows, . - eff_plain_rows\n .text\n");
+/* clang-format on */
+
+#else
+
+void eff_plain_rows(int32_t *sums, const int8_t *w, int32_t n_in, const uint32_t *pairs, const uint32_t *end)
+{
+    for (int32_t row = 0; row < 4; ++row, w += n_in) {
+        const int8_t *v = w;
+        sums[row] = 0;
+        for (const uint32_t *p = pairs; p != end; p += 2, v += 4) {
+            const uint32_t bytes = eff_load_bytes(v);
+            sums[row] = eff_dot_halves(eff_odd_bytes(bytes), p[1], eff_dot_halves(eff_even_bytes(bytes), p[0], sums[row]));
+        }
+    }
+}
+
+#endif
 
 void eff_dense_i8_dsp(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b, const int32_t *multiplier, const int32_t *shift,
-                      const eff_matrix *size, const eff_output_i8 *output)
+                      const eff_matrix *size, const eff_output_i8 *output, void *scratch)
 {
-    const int32_t n_out = size->n_out, n_in = size->n_in, x_zero = output->x_zero;
-    int32_t j = 0;
-    for (; j + 4 <= n_out; j += 4) {
+    const int32_t n_out = size->n_out, n_in = size->n_in, whole = n_in & ~7, x_zero = output->x_zero;
+    const uint32_t zeros = eff_join(x_zero, x_zero);
+    uint32_t *pairs = scratch;
+    int16_t *rest = (int16_t *)(pairs + whole / 2);
+    for (int32_t k = 0; k < whole; k += 4) {
+        const uint32_t bytes = eff_load_bytes(x + k);
+        pairs[k / 2] = eff_sub_halves(eff_even_bytes(bytes), zeros);
+        pairs[k / 2 + 1] = eff_sub_halves(eff_odd_bytes(bytes), zeros);
+    }
+    for (int32_t k = whole; k < n_in; ++k) {
+        rest[k - whole] = (int16_t)(x[k] - x_zero);
+    }
+    const int32_t step = output->per_channel ? 1 : 0, y_zero = output->y_zero, quads = n_out & ~3;
+    for (int32_t j = 0; j < quads; j += 4, y += 4) {
         int32_t sums[4] = {0, 0, 0, 0};
-        eff_dot_4_rows(sums, w + (size_t)j * (size_t)n_in, n_in, x, n_in, x_zero);
-        for (int32_t row = 0; row < 4; ++row) {
-            const int32_t channel = output->per_channel ? j + row : 0;
-            const int32_t s = eff_requantise(sums[row] + (b ? b[j + row] : 0), multiplier[channel], shift[channel]);
-            y[j + row] = eff_to_i8(s, output->y_zero, output->y_min, output->y_max);
+        if (whole) {
+            eff_plain_rows(sums, w, n_in, pairs, pairs + whole / 2);
+        }
+        for (int32_t row = 0; row < 4; ++row, w += n_in, multiplier += step, shift += step) {
+            int32_t s = sums[row] + (b ? b[j + row] : 0);
+            for (int32_t k = whole; k < n_in; ++k) {
+                s += w[k] * rest[k - whole];
+            }
+            const int32_t doubled = (int32_t)((uint32_t)*multiplier * 2u);
+            y[row] = (int8_t)eff_requantise_i8(s, doubled, INT32_C(1) << (32 + *shift), y_zero);
         }
     }
-    for (; j < n_out; ++j) {
-        const int8_t *row = w + (size_t)j * (size_t)n_in;
-        const int32_t channel = output->per_channel ? j : 0;
+    for (int32_t j = quads; j < n_out; ++j, ++y, w += n_in, multiplier += step, shift += step) {
         int32_t s = b ? b[j] : 0;
         for (int32_t k = 0; k < n_in; ++k) {
-            s += row[k] * (x[k] - x_zero);
+            s += w[k] * (k < whole ? eff_half(pairs[k / 4 * 2 + (k & 1)], k & 2) : rest[k - whole]);
         }
-        s = eff_requantise(s, multiplier[channel], shift[channel]);
-        y[j] = eff_to_i8(s, output->y_zero, output->y_min, output->y_max);
+        *y = (int8_t)eff_requantise_i8(s, (int32_t)((uint32_t)*multiplier * 2u), INT32_C(1) << (32 + *shift), y_zero);
     }
+    eff_limit_i8(y - n_out, n_out, output->y_min, output->y_max);
 }

@@ -11,7 +11,7 @@ from edgeff.kernels import Arguments, In, Out, Variant, kernel
 from edgeff.kernels.activation import activate
 from edgeff.kernels.arithmetic import requantise, saturate16, shift_round_up
 from edgeff.kernels.overlap import after_every_read, row_by_row
-from edgeff.kernels.packing import pack_quads, packable
+from edgeff.kernels.packing import WANTED, pack_quads, packable, shifts_allow
 from edgeff.kernels.records import Flag, Matrix, OutputI8, Range, Relu, Requant, Size, Step
 from edgeff.kernels.tensors import InPlaceF32, PreShift, Rate, StepCount, VectorF32, VectorI16
 from edgeff.kernels.updates import BIAS_LIMIT, FRACTION_I8, FRACTION_I16, GAIN_I8, GAIN_I16, gain_of, rate_of, rounding_of
@@ -49,8 +49,16 @@ PACKED = Variant(
     pack=pack_quads,
     scratch_bytes=_expanded_bytes,
     overlap=after_every_read("y", "x", "n_in", read=1),
+    wants=WANTED,
 )
-DSP = Variant("dsp", "dsp.c", needs=frozenset({"dsp"}), overlap=row_by_row(lanes=4, size=1))
+DSP = Variant(
+    "dsp",
+    "dsp.c",
+    needs=frozenset({"dsp"}),
+    accepts=lambda _, constants: shifts_allow(constants) and bool((constants["multiplier"] > 0).all()),
+    scratch_bytes=_expanded_bytes,
+    overlap=after_every_read("y", "x", "n_in", read=1),
+)
 
 
 @kernel(macs="n_out * n_in", variants=(_x4(4),), overlap=row_by_row(lanes=1, size=4))
@@ -167,7 +175,16 @@ def eff_dense_update_f32(
     w -= (gains[:, None] * a[None, :]).reshape(w.shape)
 
 
-@kernel(macs="n_out * n_in")
+UPDATE_DSP = Variant(
+    "dsp",
+    "update_dsp.c",
+    needs=frozenset({"dsp"}),
+    accepts=lambda arguments, _: bool(arguments["how"].stochastic and arguments["size"].n_in >= 8),
+    scratch_bytes=lambda arguments: int(arguments["size"].n_in) // 4 * 8,
+)
+
+
+@kernel(macs="n_out * n_in", variants=(UPDATE_DSP,))
 def eff_dense_update_i8(
     w: Annotated[Array, Out("int8_t", "n_out", "n_in", low=-127, high=127, also_read=True)],
     delta: DeltaI16,

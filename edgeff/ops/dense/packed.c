@@ -74,7 +74,11 @@ void eff_dense_i8_packed(int8_t *y, const int8_t *x, const int8_t *w, const int3
     const uint32_t *next = (const uint32_t *)(const void *)w;
     uint32_t *xs = scratch, *end = xs + (n_in + 7) / 8 * 4;
     (void)b, (void)shift;
-    eff_expand(xs, 1, x, whole);
+    for (int32_t k = 0; k < whole; k += 4) {
+        const uint32_t bytes = eff_load_bytes(x + k);
+        xs[k / 2] = eff_even_bytes(bytes);
+        xs[k / 2 + 1] = eff_odd_bytes(bytes);
+    }
     uint32_t *tail = xs + whole / 2;
     for (uint32_t *p = tail; p != end; ++p) {
         *p = 0;

@@ -74,6 +74,7 @@ PLANE = Variant(
     pack=pack_columns,
     scratch_bytes=_plane_bytes,
     overlap=channel_planes,
+    wants="3x3 taps, stride 1 or 2, one output per channel, constant weights, shifts of -2 to -31",
 )
 
 

@@ -14,13 +14,15 @@
     ".type " name ", %function\n " name ":\n"
 #define EFF_END(name) ".size " name ", . - " name "\n .text\n"
 
-/* r0 to, r1 from, r2 pairs, r3 bytes between rows. */
+/* r0 to, r1 from, r2 pairs, r3 bytes between rows, r5 twice that, r6 fours of rows, r8 columns, r9 and r10 bytes between columns, r11 from
+ * and lr to of a column. */
 __asm__(EFF_FUNCTION("eff_plane_pack")
-    "push {r4, r5, r6, r7, lr}\n lsl r5, r3, #1\n lsrs r6, r2, #1\n ands r2, r2, #1\n cbz r6, 2f\n"
+    "push {r4-r11, lr}\n add r4, sp, #36\n ldmia r4, {r8, r9, r10}\n lsl r5, r3, #1\n"
+    "0: mov r11, r1\n mov lr, r0\n lsrs r6, r2, #1\n beq 2f\n"
     "1: ldrsb r4, [r1, r3]\n ldrsb r12, [r1]\n add r1, r5\n pkhbt r12, r12, r4, lsl #16\n ldrsb r4, [r1, r3]\n ldrsb r7, [r1]\n add r1, r5\n"
     "pkhbt r7, r7, r4, lsl #16\n strd r12, r7, [r0], #8\n subs r6, #1\n bne 1b\n"
-    "2: cbz r2, 3f\n ldrsb r4, [r1, r3]\n ldrsb r12, [r1]\n pkhbt r12, r12, r4, lsl #16\n str r12, [r0]\n"
-    "3: pop {r4, r5, r6, r7, pc}\n" EFF_END("eff_plane_pack"));
+    "2: lsls r6, r2, #31\n beq 3f\n ldrsb r4, [r1, r3]\n ldrsb r12, [r1]\n pkhbt r12, r12, r4, lsl #16\n str r12, [r0]\n"
+    "3: add r1, r11, r9\n add r0, lr, r10\n subs r8, #1\n bne 0b\n pop {r4-r11, pc}\n" EFF_END("eff_plane_pack"));
 
 #define EFF_REQUANTISE_2 \
     "smmlar r8, r8, r10, r8\n smmlar r9, r9, r10, r9\n ldr r10, [sp, #36]\n add r8, r8, r8, asr #31\n add r9, r9, r9, asr #31\n" \
@@ -62,10 +64,12 @@ __asm__(EFF_FUNCTION("eff_plane_rows_2")
 
 #else
 
-void eff_plane_pack(uint32_t *to, const int8_t *from, int32_t pairs, int32_t step)
+void eff_plane_pack(uint32_t *to, const int8_t *from, int32_t pairs, int32_t step, int32_t columns, int32_t across, int32_t column)
 {
-    for (; pairs > 0; --pairs, from += 2 * step) {
-        *to++ = eff_join(from[0], from[step]);
+    for (; columns > 0; --columns, from += across, to += column / 4) {
+        for (int32_t i = 0; i < pairs; ++i) {
+            to[i] = eff_join(from[2 * i * step], from[(2 * i + 1) * step]);
+        }
     }
 }
 
@@ -126,17 +130,14 @@ void eff_depthwise_conv2d_i8_plane(int8_t *y, const int8_t *x, const int8_t *w, 
         plane[i] = eff_join(zero, zero);
     }
     for (int32_t c = 0; c < channels; ++c, ++x, ++y, v += EFF_CHANNEL_WORDS) {
-        const int8_t *from = x + odd * line;
         uint32_t *to = plane + pad_w * pairs;
-        for (int32_t column = pad_w; column < last; ++column, from += channels, to += pairs) {
-            if (head) {
-                to[first - 1] = eff_join(zero, from[-line]);
-            }
-            eff_plane_pack(to + first, from, whole, line);
-            if (tail) {
-                to[next] = eff_join(from[(row - odd) * line], zero);
-            }
+        for (int32_t i = 0; head && i < last - pad_w; ++i) {
+            to[i * pairs + first - 1] = eff_join(zero, x[i * channels]);
         }
+        for (int32_t i = 0; tail && i < last - pad_w; ++i) {
+            to[i * pairs + next] = eff_join(x[row * line + i * channels], zero);
+        }
+        eff_plane_pack(to + first, x + odd * line, whole, line, last - pad_w, channels, 4 * pairs);
         if (stride == 2) {
             eff_plane_rows_2(y, plane, v, &how);
             continue;

@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 
 from edgeff.ir import Array
-from edgeff.kernels import In, kernel
+from edgeff.kernels import In, Variant, kernel
 from edgeff.kernels.arithmetic import feedback_signs, requantise
 from edgeff.kernels.records import Flag, Key, Multiplier, Range, Record, Shift, Size
 from edgeff.kernels.tensors import InPlaceF32, InPlaceI8, InPlaceI16, OutI16
@@ -84,7 +84,17 @@ def _add(y: Array, sums: Array, multiplier: int, shift: int, low: int, high: int
     y[:] = np.clip(y + requantise(sums, multiplier, shift), low, high)
 
 
-@kernel(macs="n * n_e")
+DSP = Variant(
+    "dsp",
+    "feedback_dsp.c",
+    needs=frozenset({"dsp"}),
+    accepts=lambda arguments, _: bool(arguments["how"].n >= 4),
+    scratch_bytes=lambda arguments: -(-int(arguments["how"].n_e) // 32) * 64,
+)
+"""The errors as pairs of halfwords, in blocks of 32."""
+
+
+@kernel(macs="n * n_e", variants=(DSP,))
 def eff_feedback_add_i8(y: InPlaceI8, e: ErrorsI16, how: FeedbackInt) -> None:
     """y += requantise(sum of +-e), int8, saturated; F generated."""
     _add(y, _generated(e, how.n, how.n_e, how.key), how.multiplier, how.shift, -128, 127)
@@ -96,7 +106,7 @@ def eff_feedback_add_i16(y: InPlaceI16, e: ErrorsI16, how: FeedbackInt) -> None:
     _add(y, _generated(e, how.n, how.n_e, how.key), how.multiplier, how.shift, -32767, 32767)
 
 
-@kernel(macs="n * n_e")
+@kernel(macs="n * n_e", variants=(DSP,))
 def eff_feedback_delta_i16(d: OutI16, e: ErrorsI16, how: FeedbackInt) -> None:
     """d = requantise(sum of +-e), int16, saturated; F generated."""
     d[:] = 0
