@@ -22,7 +22,7 @@ from edgeff.ir import Array
 from edgeff.kernels import Kernel, Param, Variant, own_sources
 from edgeff.kernels.arithmetic import multiplier_and_shift
 from edgeff.kernels.header import KERNELS_HEADER
-from edgeff.kernels.records import Field, Range, Record, Window, fields_of
+from edgeff.kernels.records import Field, Range, Record, Sides, Window, fields_of
 from edgeff.ops.dense import accumulator_shift
 from edgeff.ops.mfcc import Mfcc, tables
 from edgeff.ops.mfcc import sizes as audio_sizes
@@ -124,15 +124,18 @@ NUMBERS: Mapping[str, Callable[[Draw], int | float]] = {
 
 def window(draw: Draw) -> Window:
     """Windows of which each has a tap inside the image; channels as the kernel's operator has them."""
+    square = draw.kernel == "eff_depthwise_conv2d_i8" and draw.rng.random() < 0.5  # 3x3, with one output per channel
     if "depthwise" in draw.kernel or "pool2d" in draw.kernel:
         groups = in_c = draw.integer(1, 9)
-        out_c = in_c * (1 if "pool2d" in draw.kernel else draw.integer(1, 3))
+        out_c = in_c * (1 if "pool2d" in draw.kernel or square else draw.integer(1, 3))
     else:
         groups = draw.integer(1, 4) if draw.rng.random() < 0.4 and "pooled" not in draw.kernel else 1
         in_c, out_c = groups * draw.integer(1, 9 if groups == 1 else 5), groups * draw.integer(1, 9)
     sizes = {"in_c": in_c, "out_c": out_c, "groups": groups}
+    both = draw.integer(1, 2)
     for axis in ("h", "w"):
         length, taps, stride = draw.integer(1, 9), draw.integer(1, 4), draw.integer(1, 3)
+        length, taps, stride = (draw.integer(1, 17), 3, both) if square else (length, taps, stride)
         pad = draw.integer(0, taps - 1)
         sizes |= {f"in_{axis}": length, f"k_{axis}": taps, f"stride_{axis}": stride, f"pad_{axis}": pad}
         sizes[f"out_{axis}"] = draw.integer(1, (length - 1 + pad) // stride + 1)
@@ -169,7 +172,16 @@ def logits(draw: Draw) -> Logits:
     return Logits(multiplier, shift, -math.floor(31 * 2.0**26 / 2.0**shift))
 
 
-RECORDS: Mapping[type[Record], Callable[[Draw], Record]] = {Window: window, Pair: pair, Axes: axes, Logits: logits}
+def sides(draw: Draw) -> Sides:
+    """Two factors of at most one half; in half of the cases one of them is one half, as lowering makes it."""
+    fields = {field.name: int(draw.number(field)) for field in fields_of(Sides)}
+    if draw.rng.random() < 0.5:
+        side = str(draw.rng.choice(["a", "c"]))
+        fields |= {f"{side}_multiplier": 2**30, f"{side}_shift": 0}
+    return Sides(**fields)
+
+
+RECORDS: Mapping[type[Record], Callable[[Draw], Record]] = {Window: window, Sides: sides, Pair: pair, Axes: axes, Logits: logits}
 
 
 def filled(draw: Draw, param: Param, count: int, limits: tuple[float, float]) -> Array:

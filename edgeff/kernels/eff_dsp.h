@@ -50,12 +50,24 @@ static inline int32_t eff_upper_lower(uint32_t a, uint32_t b, int32_t sum)
     __asm__("smlatb %0, %1, %2, %3" : "=r"(v) : "r"(a), "r"(b), "r"(sum));
     return v;
 }
-/* The halves of `pair` whose top bits in *bits are set, 0 for the others; then both halves of *bits move up by one bit. */
-static inline uint32_t eff_choose_halves(uint32_t *bits, uint32_t pair)
+/* The lower halves of a and b, a's below; their upper halves. */
+static inline uint32_t eff_lower_halves(uint32_t a, uint32_t b)
 {
-    uint32_t chosen;
-    __asm__("uadd16 %0, %0, %0\n\tsel %1, %2, %3" : "+&r"(*bits), "=r"(chosen) : "r"(pair), "r"(0));
-    return chosen;
+    uint32_t v;
+    __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(v) : "r"(a), "r"(b));
+    return v;
+}
+static inline uint32_t eff_upper_halves(uint32_t a, uint32_t b)
+{
+    uint32_t v;
+    __asm__("pkhtb %0, %1, %2, asr #16" : "=r"(v) : "r"(b), "r"(a));
+    return v;
+}
+static inline uint32_t eff_load_halves(const int16_t *p)
+{
+    uint32_t v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return v;
 }
 static inline uint32_t eff_join(int32_t lower, int32_t upper)
 {
@@ -106,12 +118,9 @@ static inline int32_t eff_dot_halves(uint32_t a, uint32_t b, int32_t sum)
 }
 static inline int32_t eff_lower_upper(uint32_t a, uint32_t b, int32_t sum) { return sum + eff_half(a, 0) * eff_half(b, 1); }
 static inline int32_t eff_upper_lower(uint32_t a, uint32_t b, int32_t sum) { return sum + eff_half(a, 1) * eff_half(b, 0); }
-static inline uint32_t eff_choose_halves(uint32_t *bits, uint32_t pair)
-{
-    const uint32_t chosen = ((*bits >> 31 & 1u) * 0xFFFF0000u | (*bits >> 15 & 1u) * 0xFFFFu) & pair;
-    *bits = *bits << 1 & 0xFFFEFFFEu;
-    return chosen;
-}
+static inline uint32_t eff_lower_halves(uint32_t a, uint32_t b) { return (a & 0xFFFFu) | b << 16; }
+static inline uint32_t eff_upper_halves(uint32_t a, uint32_t b) { return a >> 16 | (b & 0xFFFF0000u); }
+static inline uint32_t eff_load_halves(const int16_t *p) { return eff_halves(p[0], p[1]); }
 static inline uint32_t eff_join(int32_t lower, int32_t upper) { return eff_halves(lower, upper); }
 static inline uint32_t eff_load_bytes(const int8_t *p)
 {

@@ -132,7 +132,10 @@ def _input_gradient(d: Array, delta: Array, w: Array, n_out: int, n_in: int, pre
     d[:] = saturate16(requantise(shift_round_up(sums, pre_shift), multiplier, shift))
 
 
-@kernel(macs="n_out * n_in")
+GRADIENT_DSP = Variant("dsp", "gradient_dsp.c", needs=frozenset({"dsp"}))
+
+
+@kernel(macs="n_out * n_in", variants=(GRADIENT_DSP,))
 def eff_input_gradient_i8(d: GradientI16, delta: DeltaI16, w: WeightsI8, size: Matrix, pre_shift: PreShift, requant: Requant) -> None:
     """d = w^T delta for int8 weights: 64-bit sums rounded by 2**pre_shift, requantised, saturated to int16."""
     _input_gradient(d, delta, w, size.n_out, size.n_in, pre_shift, requant.multiplier, requant.shift)
