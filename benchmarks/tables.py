@@ -16,7 +16,6 @@ from typing import Any
 import accuracy as accuracy_benchmark
 import claims
 import tables_graphs
-import tables_kernels
 import tables_picture
 import tables_rules
 import tables_service
@@ -335,7 +334,6 @@ SECTIONS: dict[str, Callable[[], str]] = {
     **tables_rules.SECTIONS,
     **tables_graphs.SECTIONS,
     **tables_service.SECTIONS,
-    **tables_kernels.SECTIONS,
 }
 
 
