@@ -17,7 +17,7 @@ NPZ = r"allowed: a \.npz file with one array 'x' of numbers, shape \(n, 64\)"
 
 # name: arguments, and the line behind "error: " as a regular expression from its beginning to its end
 CASES: dict[str, tuple[str, str]] = {
-    "no command of this name": ("trian digits", r"unknown command: got 'trian'; allowed: demo, list, tune, fit, train, .*; see `edgeff --help`"),
+    "no command of this name": ("trian digits", r"unknown command: got 'trian'; allowed: demo, list, tune, fit, .*; see `edgeff --help`"),
     "no option of this name": (f"{TRAIN} --epoch 3 -o o.onnx", r"no such option '--epoch'.*; see `edgeff train --help`"),
     "a missing option": ("train digits --rule bp -o o.onnx", r"missing option '--network'; see `edgeff train --help`"),
     "a missing argument": ("evaluate float.onnx", r"missing argument 'TASK'; see `edgeff evaluate --help`"),
