@@ -33,6 +33,13 @@ def spread_of(metadata: Mapping[str, Any]) -> float | None:
     return float(spread) if good and spread is not None else None
 
 
+def centre_of(metadata: Mapping[str, Any]) -> float:
+    """The mean of the values that a network learned, by its metadata; 0 if they do not say one."""
+    told = metadata.get(VALUES)
+    centre = told.get("centre") if isinstance(told, Mapping) else None
+    return float(centre) if isinstance(centre, float | int) and abs(centre) < LARGEST else 0.0
+
+
 def unit_of(network: Network) -> float:
     """The unit of the outputs of a network that ``in_unit`` made; 1 for any other."""
     return float(network.metadata.get(UNIT, 1.0))

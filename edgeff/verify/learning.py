@@ -12,7 +12,7 @@ from edgeff.ir import Array, Program
 from edgeff.program.deploy import Deployment
 from edgeff.program.plan import plan
 from edgeff.program.select import select
-from edgeff.program.unit import spread_of
+from edgeff.program.unit import centre_of, spread_of
 from edgeff.verify.comparison import Comparison, compare
 from edgeff.verify.executions import Advance, Emulated, Host, Learned, Results, twin_learning
 from edgeff.verify.libraries import TWIN
@@ -59,14 +59,14 @@ def learning(
 
 
 def drawn_truths(program: Program, seed: int, count: int) -> Array:
-    """Classes (count,), or where values are learned targets (count, outputs) in their format, around what it gives before it learns."""
+    """Classes (count,), or where values are learned targets (count, outputs) in their format, spread as what it learned."""
     rng = np.random.default_rng(seed)
     if program.target is None:
         return rng.integers(0, max(program.classes, 1), count)
     tensor = program.tensors[program.target]
     size = (count, tensor.elements)
     if tensor.quant is None:
-        return (rng.standard_normal(size) * (spread_of(program.metadata) or 1.0)).astype(np.float32)
+        return (centre_of(program.metadata) + rng.standard_normal(size) * (spread_of(program.metadata) or 1.0)).astype(np.float32)
     half = 64 if tensor.dtype == "int8" else 8192
     return rng.integers(-half, half, size).astype(tensor.dtype)
 
