@@ -68,7 +68,7 @@ def expected_loss(rule: str, numeric: str, kind: str, schedule: str = "", rows: 
     best: dict[tuple[str, str], float] = {}
     for row in known:
         best[row.task, row.network] = max(best.get((row.task, row.network), 0.0), row.accuracy)
-    of_rule = [row for row in known if (row.rule, row.schedule) == (rule, schedule)]
+    of_rule = [row for row in known if (row.rule, row.schedule) == (rule, schedule)] or [row for row in known if row.rule == rule]
     for fitting in (
         [row for row in of_rule if (row.numeric, row.kind) == (numeric, kind)],
         [row for row in of_rule if row.kind == kind],
