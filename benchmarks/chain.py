@@ -1,8 +1,8 @@
 """DS-CNN learns one block after the other on FSDD, by the C of ``edgeff export --blocks`` over a simulated flash; and its RAM by block.
 
-Accuracy: from fresh weights, batch 1, the rule's own settings for int8, 600 and 1,500 of the 2,700 training recordings, six passes a block; the
-test part is read at each exit, and nothing was chosen by it. Memory: each block's program built for an emulated Cortex-M4, static RAM and
-painted stack of one step and one inference; the image adds four bytes a block and five words.
+Accuracy: from fresh weights, batch 1, the rule's own settings for int8, 600 and 1,500 of the 2,700 training recordings, six passes a
+block; the test part is read at each exit, and nothing was chosen by it. Memory: each block's program built for an emulated Cortex-M4,
+static RAM and painted stack of one step and one inference; the image adds four bytes a block and five words.
 ``python benchmarks/chain.py`` -> ``benchmarks/results/chain.json``.
 """
 
