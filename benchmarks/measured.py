@@ -75,7 +75,7 @@ def whole_runs(name: str) -> list[Row]:
         shares = [value / 100 for value in item["test"]]
         if name == "conv_defaults":
             network, task, rule, numeric, schedule = key
-            rows.append(row((task, network, rule, numeric), shares, DEVICE, name, schedule))
+            rows.append(row((task, f"conv_defaults/{network}", rule, numeric), shares, DEVICE, name, schedule))
         elif key[2] in ("none", "stochastic"):
             rows.append(row(("digits", "8x8x1-c8-c16-10", key[0], key[1]), shares, DEVICE, name))
     return rows
