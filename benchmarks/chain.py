@@ -94,6 +94,6 @@ def measure(what: str, master: int, number: int, samples: int = SAMPLES) -> dict
 
 
 if __name__ == "__main__":
-    keys = [("memory", master, block) for master in (8, 16) for block in (1, 2)]
+    keys: list[tuple[Any, ...]] = [("memory", master, block) for master in (8, 16) for block in (1, 2)]
     keys += [("accuracy", 8, seed) for seed in range(SEEDS)] + [("accuracy", 8, 0, MORE)]
     collect("chain", keys, measure, SEEDS)
