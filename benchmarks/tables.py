@@ -16,6 +16,7 @@ from typing import Any
 import accuracy as accuracy_benchmark
 import claims
 import tables_graphs
+import tables_kernels
 import tables_picture
 import tables_rules
 import tables_service
@@ -333,6 +334,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "mutants": mutants,
     **tables_rules.SECTIONS,
     **tables_graphs.SECTIONS,
+    **tables_kernels.SECTIONS,
     **tables_service.SECTIONS,
 }
 
