@@ -171,6 +171,16 @@ def written(value: str | float, form: Form, decimals: int = 2) -> str:
     return f"{value:,}"
 
 
+def in_shown_units(value: Value, form: Form) -> Value:
+    """The value in the unit of its heading, in full: per cent for a share, points, milliseconds.
+
+    >>> in_shown_units(0.5, "percent"), in_shown_units(0.002, "ms"), in_shown_units(None, "ms"), in_shown_units(3, "count")
+    (50.0, 2.0, None, 3)
+    """
+    factor = {"percent": 100.0, "points": 100.0, "ms": 1000.0}.get(form)
+    return float(f"{factor * value:.12g}") if factor is not None and isinstance(value, int | float) else value
+
+
 def _ms_decimals(values: Sequence[Value]) -> int:
     smallest = min((1000 * v for v in values if isinstance(v, (int, float)) and v > 0), default=1.0)
     return max(0, min(4, 2 - math.floor(math.log10(smallest))))

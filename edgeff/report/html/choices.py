@@ -15,7 +15,7 @@ from edgeff.report.evidence import figure_evidence
 from edgeff.report.evidence import kind as evidence_kind
 from edgeff.report.figures import choices_figure
 from edgeff.report.html.parts import Codes, Page, badges, over_cell, swatch
-from edgeff.report.rows import cells_of
+from edgeff.report.rows import cells_of, in_shown_units
 from edgeff.report.style import CONTROL, UNKNOWN, shown
 
 
@@ -78,7 +78,7 @@ def _table(chosen: Sequence[Choice], codes: Codes) -> str:
         for column, kind, column_texts in zip(columns, css, texts, strict=True):
             value = column.value(choice)
             mark = swatch(choice.first.rule) if column.name == "rule" else ""
-            data = f' data-value="{"" if value is None else value}"' if column.form != "text" else ""
+            data = f' data-value="{"" if value is None else in_shown_units(value, column.form)}"' if column.form != "text" else ""
             cells.append(f'<td class="{kind}{" unknown" if value is None else ""}"{data}>{mark}{escape(column_texts[index])}</td>')
         classes = " ".join(filter(None, ["control" if choice.first.rule == CONTROL else "", "best" if choice.best else ""]))
         mean, ram = ("" if value is None else f"{value:.6g}" for value in (choice.mean, choice.ram_bytes))

@@ -14,7 +14,7 @@ from edgeff.report.comparison import comparisons, grid, is_comparison
 from edgeff.report.figures import rules_compared
 from edgeff.report.html.parts import Codes, Page, badges, over_cell, swatch
 from edgeff.report.overview import Grid, has_figures, has_several_boards, overview, refusals
-from edgeff.report.rows import Column, Group, beyond_control, cells, evidence_kinds, figure_columns, groups, key_columns
+from edgeff.report.rows import Column, Group, beyond_control, cells, evidence_kinds, figure_columns, groups, in_shown_units, key_columns
 from edgeff.report.style import CONTROL, CONTROL_MEANING, NO_RULE, UNKNOWN, markup
 
 _FOLDED_FROM = 30
@@ -173,6 +173,6 @@ def _cell(columns: Sequence[Column], index: int, trace: Trace, text: str) -> str
     column = columns[index]
     value = column.value(trace)
     mark = swatch(trace.rule) if column.head == "rule" else ""
-    data = f' data-value="{"" if value is None else value}"' if column.right else ""
+    data = f' data-value="{"" if value is None else in_shown_units(value, column.form)}"' if column.right else ""
     classes = " ".join(filter(None, [_css(columns, index), "unknown" if value is None else ""]))
     return f'<td class="{classes}"{data}>{mark}{escape(text)}</td>'
