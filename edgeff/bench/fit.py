@@ -180,7 +180,7 @@ def _chained(case: _Case, whole: Deployment, master: str) -> Choice:
     """One block at a time: the largest block's RAM; the flash of all weights once more, a place for each finished block."""
     blocks = chain(case.network, case.x, numeric="int8", changes={"master": int(master)}, seed=case.seed)
     parts = tuple(blocks.deployment(number) for number in range(1, blocks.blocks + 1))
-    return _choice(case, parts, {"master": master, "block": "1.." + str(len(parts))}, ALL, whole.program)
+    return _choice(case, parts, {"master": master}, ALL, whole.program)
 
 
 def _choice(
