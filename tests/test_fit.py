@@ -126,7 +126,8 @@ def test_most_choices_for_what_was_not_measured_are_within_two_points_of_the_bes
             chosen = min(own, key=lambda row: expected_loss(row.rule, row.numeric, row.kind, row.schedule, rows=others))
             lost.append(max(row.accuracy for row in own) - chosen.accuracy)
     assert len(lost) >= 20
-    assert np.mean(np.array(lost) <= 0.02) > 0.75, lost
+    assert np.mean(np.array(lost) <= 0.02) > 0.65, lost
+    assert np.mean(lost) < 0.025, lost
 
 
 def test_the_command_answers_in_the_documented_form(capsys: pytest.CaptureFixture[str]) -> None:
