@@ -41,7 +41,7 @@ LEARNED, COMPARED = 1437, 1000
 NETWORKS = ("64-32-10", "cnn_small")
 
 
-GENTLE = {"pepita": 1e-3, "mempepita": 1e-3, "forward_gradient": 1e-5, "fa": 2e-3, "tdca": 2e-3}
+GENTLE = {"pepita": 1e-4, "mempepita": 1e-4, "forward_gradient": 1e-5, "fa": 2e-3, "tdca": 2e-3}
 """Rates for float32 convolutions from fresh weights. By their own, the first three diverge, to NaN in the C as in every graph, and
 a step of the others changes more than the weights."""
 WITNESSED = ("bp", "dfa", "pepita")
