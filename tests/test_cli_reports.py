@@ -49,8 +49,14 @@ def test_bench_goes_on_where_it_was_left(cli: CommandLine, folder: Path, short_s
     assert began.startswith("note: 1 of 2, about ")
     assert ended.startswith("note: 2 of 2, done: digits-")
     assert len(short_suite) == 4
+    kept[0].write_text(kept[0].read_text(encoding="utf-8")[:-20], encoding="utf-8")  # its head is whole
+    damaged = cli.ok("bench", "short", "--json")
+    assert damaged.json == first
+    assert "2 of 2 configurations were already finished" in damaged.err.splitlines()[0]
+    assert "is run again: result " in damaged.err.splitlines()[1]
+    assert len(short_suite) == 5
     assert cli.ok("bench", "short", "--json").json == first
-    assert len(short_suite) == 4
+    assert len(short_suite) == 5
 
 
 @pytest.mark.usefixtures("folder")

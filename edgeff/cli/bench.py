@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from edgeff.errors import BadInput
 if TYPE_CHECKING:
     from edgeff.bench import Machines, Runnable, Shard
     from edgeff.ir import Trace
-    from edgeff.report.store import Store
+    from edgeff.report.store import Identity, Store
 
 RUNS = "configurations"
 MOST_WORKERS = 1024
@@ -96,9 +95,10 @@ def command(
         store.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"output folder '{folder}'", got=error.strerror or str(error), allowed="a path that can be written") from None
-    traces = finished(chosen, store)
-    print_note(plan(suite, chosen, len(traces)))
-    run_missing(chosen, traces, store, Machines(workers, scheduler))
+    known = identities(chosen)
+    done = finished(known, store)
+    print_note(plan(suite, chosen, len(done)))
+    traces = run_missing(chosen, known, done, store, Machines(workers, scheduler))
     ordered = [traces[item.name] for item in chosen]
     write_report(folder, ordered, versions)
     if as_json:
@@ -108,16 +108,34 @@ def command(
     print_line(f"wrote {folder / 'report.html'}")
 
 
-def run_missing(chosen: Sequence[Runnable], traces: dict[str, Trace], store: Store, machines: Machines) -> None:
-    """Runs what is not among ``traces``, saves each result as soon as it is finished, and puts it there."""
-    missing = [item for item in chosen if item.name not in traces]
-    if not missing:
-        return
-    with counted(len(traces), len(chosen)) as report:
-        for configuration, trace in machines.traces(missing):
-            store.save(configuration.name, identity(configuration), trace)
-            traces[configuration.name] = trace
-            report(configuration.name)
+def run_missing(
+    chosen: Sequence[Runnable], known: Mapping[str, Identity], done: Collection[str], store: Store, machines: Machines
+) -> dict[str, Trace]:
+    """The traces of all configurations by name: those not ``done`` are run, and each result is saved as soon as it is finished.
+
+    A saved one that turns out to be damaged when it is read, in the end, is run again too.
+    """
+    traces: dict[str, Trace] = {}
+
+    def run(missing: Sequence[Runnable]) -> None:
+        with counted(len(chosen) - len(missing), len(chosen)) as report:
+            for configuration, trace in machines.traces(missing):
+                store.save(configuration.name, known[configuration.name], trace)
+                traces[configuration.name] = trace
+                report(configuration.name)
+
+    if missing := [item for item in chosen if item.name not in done]:
+        run(missing)
+    damaged = []
+    for item in chosen:
+        try:
+            traces[item.name] = traces.get(item.name) or store.load(item.name)
+        except BadInput as error:
+            print_note(f"one result is run again: {error}")
+            damaged.append(item)
+    if damaged:
+        run(damaged)
+    return traces
 
 
 def plan(suite: str, chosen: Sequence[Runnable], done: int) -> str:
@@ -128,24 +146,29 @@ def plan(suite: str, chosen: Sequence[Runnable], done: int) -> str:
     return f"{suite}: {len(chosen):,} configurations ({parts}); {finished_words}" if parts else f"{suite}: {finished_words}"
 
 
-def identity(configuration: Runnable) -> dict[str, str]:
-    """The inputs of a result: the configuration with its seed and changes, the settings of its rule, and the version of edgeff."""
+def identities(chosen: Sequence[Runnable]) -> dict[str, Identity]:
+    """The inputs of each result by name: the configuration with its seed and changes, the settings of its rule, the version of edgeff."""
+    settings = {rule: settings_of(rule) for rule in {getattr(item, "rule", "") for item in chosen}}
+    here = version()
+    return {item.name: {"configuration": repr(item), "settings": settings[getattr(item, "rule", "")], "version": here} for item in chosen}
+
+
+def settings_of(name: str) -> str:
+    """The settings of a rule on the host and in every numeric, as text; those of no rule are empty."""
     from edgeff.ir import NUMERICS
     from edgeff.rules import find_rule, is_rule
 
-    name = getattr(configuration, "rule", "")
     rule = find_rule(name) if name and is_rule(name) else None
-    settings = [rule.settings, *(rule.device_settings(numeric) for numeric in NUMERICS)] if rule else []
-    return {"configuration": repr(configuration), "settings": repr(settings), "version": version()}
+    return repr([rule.settings, *(rule.device_settings(numeric) for numeric in NUMERICS)] if rule else [])
 
 
-def finished(chosen: Sequence[Runnable], store: Store) -> dict[str, Trace]:
-    """The saved traces by the name of their configuration; what was saved and does not count is said."""
-    found = {item.name: store.find(item.name, identity(item)) for item in chosen}
-    reasons = Counter(reason for reason in found.values() if isinstance(reason, str) and reason)
+def finished(known: Mapping[str, Identity], store: Store) -> set[str]:
+    """The names of the configurations with a saved result; what was saved and does not count is said."""
+    why = {name: store.missing(name, identity) for name, identity in known.items()}
+    reasons = [reason for reason in why.values() if reason]
     if len(reasons) > MOST_REASONS:
-        print_note(f"{len(reasons):,} results are run again, the first because {next(iter(reasons))}")
+        print_note(f"{len(reasons):,} results are run again, the first because {reasons[0]}")
     else:
         for reason in reasons:
             print_note(f"one result is run again: {reason}")
-    return {name: trace for name, trace in found.items() if not isinstance(trace, str)}
+    return {name for name, reason in why.items() if reason is None}

@@ -29,24 +29,36 @@ class Store:
     def save(self, name: str, identity: Identity, trace: Trace) -> None:
         """Writes one result, atomically. Raises BadInput if it cannot be written."""
         file = self.folder / f"{name}.json"
+        content = json.dumps(to_json([trace], self.versions), allow_nan=False)
         try:
-            write_text(file, json.dumps({"identity": dict(identity), **to_json([trace], self.versions)}, allow_nan=False))
+            write_text(file, f"{_head(identity)}{content[1:]}")
         except OSError as error:
             raise BadInput(f"result {file}", got=error.strerror or str(error), allowed="a file that can be written") from None
 
-    def find(self, name: str, identity: Identity) -> Trace | str:
-        """The saved trace; or why there is none that counts, empty if nothing was saved."""
-        file = self.folder / f"{name}.json"
+    def missing(self, name: str, identity: Identity) -> str | None:
+        """None for a result that is there with this identity; else why it does not count, empty if nothing was saved.
+
+        Only the head is read, so that a thousand results are looked through in a moment: ``load`` may still refuse one.
+        """
+        file, head = self.folder / f"{name}.json", _head(identity).encode()
         try:
-            content = json.loads(file.read_bytes())
+            with file.open("rb") as stream:
+                return None if stream.read(len(head)) == head else f"{file} is of another configuration, other settings or another version"
         except FileNotFoundError:
             return ""
-        except (OSError, ValueError) as error:
-            return f"{file} cannot be read ({error})"
-        if not isinstance(content, dict) or content.get("identity") != dict(identity):
-            return f"{file} is of another configuration, other settings or another version"
+        except OSError as error:
+            return f"{file} cannot be read ({error.strerror or error})"
+
+    def load(self, name: str) -> Trace:
+        """A saved trace. Raises BadInput for a file that holds none."""
+        file = self.folder / f"{name}.json"
         try:
-            (trace,) = read_content(content, str(file)).runs
-        except (BadInput, ValueError) as error:
-            return str(error)
+            (trace,) = read_content(json.loads(file.read_bytes()), str(file)).runs
+        except (OSError, ValueError) as error:
+            raise BadInput(f"result {file}", got=str(error), allowed="one run", next_step="remove it") from None
         return trace
+
+
+def _head(identity: Identity) -> str:
+    """The beginning of a result's file: its identity, to be followed by the members of its report."""
+    return f"{json.dumps({'identity': dict(identity)})[:-1]}, "
