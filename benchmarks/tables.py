@@ -19,7 +19,6 @@ import tables_graphs
 import tables_kernels
 import tables_picture
 import tables_rules
-import tables_scale
 import tables_service
 from mlperf_tiny import BOARD, CMSIS_NN, PUBLISHED_MS
 from mutants import ANSWERS, NAMED, room_of
@@ -337,7 +336,6 @@ SECTIONS: dict[str, Callable[[], str]] = {
     **tables_graphs.SECTIONS,
     **tables_kernels.SECTIONS,
     **tables_service.SECTIONS,
-    **tables_scale.SECTIONS,
 }
 
 
