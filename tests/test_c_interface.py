@@ -55,7 +55,8 @@ def test_cpp_includes_the_header_and_calls_every_function(rule: str | None, nume
     static uint8_t buffer[EFF_SAVE_BYTES];
     ok = ok && eff_save_buffer(buffer, sizeof buffer) == sizeof buffer && eff_restore_buffer(buffer, sizeof buffer) == EFF_STATE_OK;
     ok = ok && eff_save(write, nullptr) == EFF_STATE_OK && eff_restore(read, nullptr) == EFF_STATE_TRUNCATED;
-    const eff_slots slots = {read, write, erase, nullptr, {0, 4096}, 4096};
+    static const uint32_t places[] = {0, 4096};
+    const eff_slots slots = {read, write, erase, nullptr, places, 2, 4096};
     ok = ok && eff_slots_save(&eff_learned, &slots) == EFF_STATE_TRUNCATED;
     ok = ok && eff_slots_restore(&eff_learned, &slots) == EFF_STATE_TRUNCATED;
     """

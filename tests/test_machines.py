@@ -187,7 +187,7 @@ def test_no_number_that_an_input_can_hold_is_cast_to_an_integer_it_does_not_fit(
     )
     if not kernels_that_check_casts():
         pytest.skip(f"{host_compiler()[0]} has no UBSan")
-    own = [tmp_path / name for name in ("model.c", "app.c", "eff_state.c", "eff_slots.c") if (tmp_path / name).exists()]
+    own = [tmp_path / name for name in ("app.c", "model.c", "eff_state.c", "eff_slots.c", "eff_watch.c") if (tmp_path / name).exists()]
     run(*host_compiler(), *CASTS, f"-I{tmp_path}", *own, *kernels_that_check_casts(), "-o", tmp_path / "a.out")
     printed = run(tmp_path / "a.out").split()
     twin = Interpreter(program)

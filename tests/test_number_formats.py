@@ -184,8 +184,8 @@ def test_every_execution_agrees(tail: Numeric) -> None:
     assert found.ok
     assert [row for row in found if row.allowed == 0 and row.differing] == []
     compared = [row.b for row in found if "state after each" in row.what]
-    assert len(set(compared)) == 5
-    assert {"ONNX Runtime, learning graph", "LiteRT, learning graph"} <= set(compared)
+    assert len(set(compared)) == 6
+    assert {"ONNX Runtime, learning graph", "LiteRT, learning graph", "TFLM, learning graph"} <= set(compared)
     assert [item.name for item in found.skipped] == ["other libraries"]
 
 

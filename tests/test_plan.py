@@ -111,7 +111,7 @@ def check(program: Program, memory: MemoryPlan, overlaps: Overlaps = kernel_over
     assert memory.arena_bytes % ARENA_ALIGNMENT == memory.persistent_bytes % ARENA_ALIGNMENT == 0
     assert memory.arena_bytes >= max(memory.lower_bound_bytes, ARENA_ALIGNMENT)
     assert memory.persistent_bytes + max(memory.line_bytes.values()) <= memory.arena_bytes
-    assert memory.flash_bytes == sum(t.size_bytes for t in program.by_role("constant", "variable"))
+    assert memory.flash_bytes == sum(t.size_bytes for t in program.by_role("constant", "variable") if t.data is not None)
     return sharing
 
 

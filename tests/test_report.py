@@ -175,7 +175,9 @@ def test_several_reports_are_read_one_after_the_other_and_name_each_version(tmp_
 
 
 def test_every_field_of_a_trace_is_in_its_json() -> None:
-    more = replace(trace(), lines=dict(trace().lines) | {"embed": LineCost(Cost(7), (CallCost("a", "k", "forward", 7),))})
+    more = replace(
+        trace(), mse={"float": 0.5}, lines=dict(trace().lines) | {"embed": LineCost(Cost(7), (CallCost("a", "k", "forward", 7),))}
+    )
     assert {field.name for field in fields(Trace)} <= run_json(more).keys()
     assert from_json(to_json([more], VERSIONS)) == [more]
     assert "lines" not in run_json(trace())

@@ -61,7 +61,7 @@ void eff_dense_i8_dsp(int8_t *y, const int8_t *x, const int8_t *w, const int32_t
         for (int32_t row = 0; row < 4; ++row, w += n_in, multiplier += step, shift += step) {
             int32_t s = sums[row] + (b ? b[j + row] : 0);
             for (int32_t k = whole; k < n_in; ++k) {
-                s += w[k] * rest[k - whole];
+                s += (int32_t)w[k] * rest[k - whole];
             }
             const int32_t doubled = (int32_t)((uint32_t)*multiplier * 2u);
             y[row] = (int8_t)eff_requantise_i8(s, doubled, INT32_C(1) << (32 + *shift), y_zero);

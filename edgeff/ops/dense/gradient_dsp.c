@@ -19,7 +19,8 @@ static void eff_four_columns(int64_t *sums, const int16_t *delta, const int8_t *
         s3 = eff_dot_halves(eff_upper_halves(odd, odd_2), factors, s3);
     }
     if (rows) {
-        s0 += delta[0] * w[0], s1 += delta[0] * w[1], s2 += delta[0] * w[2], s3 += delta[0] * w[3];
+        const int32_t last = delta[0];
+        s0 += last * w[0], s1 += last * w[1], s2 += last * w[2], s3 += last * w[3];
     }
     sums[0] += s0, sums[1] += s1, sums[2] += s2, sums[3] += s3;
 }

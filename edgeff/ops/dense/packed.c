@@ -94,7 +94,7 @@ void eff_dense_i8_packed(int8_t *y, const int8_t *x, const int8_t *w, const int3
         const int32_t *factors = multiplier + (output->per_channel ? 2 * j : 0);
         int32_t s = (int32_t)next[0];
         for (int32_t k = 0; k < n_in; ++k) {
-            s += row[k] * ((int16_t)(uint16_t)(xs[k / 4 * 2 + (k & 1)] >> (8 * (k & 2))));
+            s += row[k] * ((int32_t)(int16_t)(uint16_t)(xs[k / 4 * 2 + (k & 1)] >> (8 * (k & 2))));
         }
         y[j] = (int8_t)eff_requantise_i8(s, factors[0], factors[1], output->y_zero);
     }
