@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 MEMORY_AT_ONCE = 2000
 """Bytes of memory per packet: QEMU takes packets of 4,096 characters, and memory is sent in hexadecimal."""
 PACKETS_AT_ONCE = 32
 """Packets that are sent before their answers are read, so that neither side waits with a full buffer for the other."""
-BREAKPOINT, WRITE_WATCHPOINT = 0, 2
-_ANSWER_LIMIT_S = 60.0
+BREAKPOINT = 0
+_ANSWER_LIMIT_S, _POLL_S = 60.0, 0.004
 _STOPPED = re.compile(rb"[ST]([0-9a-f]{2})")
 
 
@@ -75,20 +76,27 @@ class Gdb:
         """Removes a breakpoint or watchpoint, together with the next query."""
         self._waiting.append(b"z%x,%x,%x" % (kind, address, size_bytes))
 
-    def run(self, limit_s: float) -> None:
-        """Lets the core run until it stops. Raises Silence if it had to be stopped after ``limit_s``; it is then halted."""
+    def run(self, limit_s: float, until: Callable[[], bool] | None = None) -> None:
+        """Lets the core run until it stops, or is stopped because ``until`` says so, which is asked every few milliseconds.
+
+        Raises Silence if it had to be stopped after ``limit_s``; it is then halted.
+        """
         waiting, self._waiting = self._waiting, []
         self._check(waiting, self._exchange(waiting[:-PACKETS_AT_ONCE]))
         last = waiting[-PACKETS_AT_ONCE:]
         self._send([*last, b"c"])
         self._check(last, [self._answer(packet) for packet in last])
-        try:
-            answer = self._receive(limit_s)
-        except TimeoutError:
-            self._connection.sendall(b"\x03")
-            self._stopped(self._answer(b"a break"))
-            raise Silence(f"no end after {limit_s:g} s") from None
-        self._stopped(answer)
+        end = time.monotonic() + limit_s
+        while (left := end - time.monotonic()) > 0 and not (until and until()):
+            try:
+                self._stopped(self._receive(min(left, _POLL_S) if until else left))
+            except TimeoutError:
+                continue
+            return
+        self._connection.sendall(b"\x03")
+        self._stopped(self._answer(b"a break"))
+        if left <= 0:
+            raise Silence(f"no end after {limit_s:g} s")
 
     def _stopped(self, answer: bytes) -> None:
         if not _STOPPED.match(answer):

@@ -25,6 +25,10 @@ class InstructionSet(Protocol):
         """The instruction at which a firmware waits for a command (it is in ``main.c``), as assembly and as code."""
 
     @property
+    def goes_round(self) -> bytes:
+        """The code of a branch to itself, of the length of ``wait``."""
+
+    @property
     def gdb_pc(self) -> int:
         """The debugger's number of the program counter."""
 

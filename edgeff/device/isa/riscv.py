@@ -28,6 +28,7 @@ class RiscV:
 
     elf_machine = "RISC-V"
     wait = ("ebreak", b"\x73\x00\x10\x00")  # in its long form
+    goes_round = b"\x6f\x00\x00\x00"
     gdb_pc = 32
     gdb_return = _LINK
 

@@ -52,6 +52,7 @@ class Thumb:
 
     elf_machine = "ARM"
     wait = ("bkpt 0", b"\x00\xbe")
+    goes_round = b"\xfe\xe7"
     gdb_pc = 15
     gdb_return = 14
 
