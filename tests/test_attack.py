@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -209,7 +211,8 @@ def test_the_command_attacks_models_and_draws_them(cli: CommandLine, models: Pat
     assert [point["epsilon"] for point in found["models"][0]["points"]] == [0.05, 0.1]
     assert [(entry["source"], entry["victim"]) for entry in found["transfers"]] == [("bp", "float"), ("float", "bp")]
     text = Path("attack.html").read_text(encoding="utf-8")
-    figures = json.loads(re.findall(r'<script type="application/json" id="figures">(.+?)</script>', text)[0])
+    packed = re.findall(r'<script type="application/octet-stream" id="figures">(.+?)</script>', text)[0]
+    figures = json.loads(zlib.decompress(base64.b64decode(packed)))
     drawn = go.Figure(figures["figure-1"]).data  # plotly refuses what it does not know
     assert [line.name for line in drawn if line.showlegend][:2] == ["bp", "float"]
     assert drawn[2].y == tuple(100 * share for share in (found["models"][0]["natural"], *(p["pgd"] for p in found["models"][0]["points"])))

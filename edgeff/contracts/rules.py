@@ -18,7 +18,7 @@ from edgeff import registry
 from edgeff.contracts.check import Check, require
 from edgeff.device.targets.host import HostTarget
 from edgeff.errors import Unsupported
-from edgeff.ir import NUMERICS, Array, Network, Numeric
+from edgeff.ir import NUMERICS, Array, Headroom, Network, Numeric
 from edgeff.networks import initialised, structure
 from edgeff.networks._stack import Stack
 from edgeff.networks.heads import with_output
@@ -39,6 +39,7 @@ STEPS = 100
 EXACT_STEPS = 25
 LEARNED, CHANCE = 0.6, 0.3
 """The accuracy on ten classes that a rule must reach, and the one that it must not reach with shuffled labels."""
+LEAST_ROOM = {"float32": 2.0, "int16": 4.0, "int8": 2.0}
 MARGIN = 0.03
 """Required margin over frozen hidden layers."""
 
@@ -76,10 +77,10 @@ def _with_biases(network: Network) -> Network:
     return network
 
 
-def deployed(rule: Rule, numeric: Numeric, network: Network, **changes: Any) -> Deployment:
-    """``network`` with the rule, calibrated on digits."""
+def deployed(rule: Rule, numeric: Numeric, network: Network, headroom: Headroom | None = None, **changes: Any) -> Deployment:
+    """``network`` with the rule, calibrated on digits; with the rule's own headroom by default."""
     x = digits().x_train.reshape(-1, *network.input_shape)
-    return deploy(network, x, rule=rule.name, numeric=numeric, seed=SEED, changes=changes)
+    return deploy(network, x, rule=rule.name, numeric=numeric, seed=SEED, changes=changes, headroom=headroom)
 
 
 def says_what_it_is(rule: Rule) -> None:
@@ -142,9 +143,13 @@ def agrees(numeric: Numeric, rule: Rule) -> None:
 
 
 def agrees_through_convolutions(numeric: Numeric, rule: Rule) -> None:
-    """The same for convolutions, if the rule supports them; it may refuse."""
+    """The same for convolutions, if the rule supports them; it may refuse.
+
+    With no more room for activations than ``LEAST_ROOM``: in wide ranges many are rounded to 0, where their gate is shut.
+    """
+    own = rule.headroom(convolutions(), rule.device_settings(numeric), numeric)
     try:
-        deployment = deployed(rule, numeric, convolutions())
+        deployment = deployed(rule, numeric, convolutions(), replace(own, hidden=min(own.hidden, LEAST_ROOM[numeric])))
     except Unsupported:
         return
     _agrees(rule, deployment)
