@@ -111,6 +111,7 @@ def sanitized_kernels() -> list[str]:
     return sorted(map(str, folder.glob("*.o")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "deployment"),
     [*((f"{rule}, {numeric}", (rule, numeric)) for rule, numeric in EVERY_PROGRAM), *variants()],

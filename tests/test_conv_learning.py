@@ -157,16 +157,19 @@ def executions(deployment: Deployment, steps: int, boards: tuple[str, ...]) -> N
         assert_same(twin, Emulated(program, load_board(board)).learning(x, labels, x[:5], no_news))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "frozen"])
 def test_float32_steps_are_the_same_on_twin_host_and_core(rule: str) -> None:
     executions(learner(rule, "float32", "graph"), 8, BOARDS[:1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["bp", "cwc", "dfa", "fa", "local_heads", "mempepita", "pepita"])
 def test_int8_steps_are_the_same_on_twin_host_and_core(rule: str) -> None:
     executions(learner(rule, "int8", "graph"), 20, BOARDS[:1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rule", "numeric"), [("bp", "float32"), ("bp", "int8"), ("pepita", "int8")])
 def test_steps_are_the_same_on_a_core_without_fpu(rule: str, numeric: Numeric) -> None:
     executions(learner(rule, numeric, "normalised"), 6, BOARDS[1:])

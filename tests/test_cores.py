@@ -35,6 +35,7 @@ def kernels() -> tuple[Path, list[str]]:
     return folder, write_kernels(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("core", cores.values(), ids=list(cores))
 def test_the_record_of_a_core_is_whole_and_the_kernels_compile_without_a_warning(core: Core) -> None:
     """By its GCC; zig goes through one front end for every core, and other tests build with it."""

@@ -97,6 +97,7 @@ def exact(found: Verification, what: str) -> set[str]:
     return {row.b for row in found if row.a == TWIN and row.what.startswith(what) and row.allowed == 0 and row.ok}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per_channel", [True, False], ids=["per channel", "per tensor"])
 @pytest.mark.parametrize("name", RICH)
 def test_every_layer_kind_in_int8_is_exact_in_every_execution(name: str, per_channel: bool) -> None:
@@ -187,6 +188,7 @@ def test_random_networks_are_exact_on_host_and_cores(numeric: str, seed: int) ->
 REFERENCE = {"kws_dscnn": 12, "ic_resnet8": 4, "vww_mobilenet025": 3, "ad_fcae": 12}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFERENCE)
 def test_an_int8_reference_model_is_exact_in_every_execution(name: str) -> None:
     """A few inputs; ``benchmarks/reference_models.py`` takes all of them."""

@@ -47,6 +47,7 @@ def verified(bias: bool, per_channel: bool) -> Verification:
     return verify(network, x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bias", "per_channel"), CASES)
 def test_int8_has_zero_differing_bits(bias: bool, per_channel: bool) -> None:
     pytest.importorskip("tflite_micro", reason="tflite-micro is not installed")
@@ -67,6 +68,7 @@ def test_int8_has_zero_differing_bits(bias: bool, per_channel: bool) -> None:
     assert onnx["scores"].allowed is onnx["best class"].allowed is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bias", [True, False])
 def test_float_is_exact_in_our_own_executions_and_close_elsewhere(bias: bool) -> None:
     found = verify(float_classifier(bias), digits().x_test)
@@ -79,6 +81,7 @@ def test_float_is_exact_in_our_own_executions_and_close_elsewhere(bias: bool) ->
         assert 0 < row.allowed < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numeric", NUMERICS)
 @pytest.mark.parametrize("name", ["1-1", "5-1-7-3"])
 def test_odd_sizes_are_exact_on_host_and_core(name: str, numeric: Numeric) -> None:

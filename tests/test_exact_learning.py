@@ -60,6 +60,7 @@ def test_steps_are_the_same_on_a_core_without_fpu(rule: str, numeric: Numeric) -
     assert_same(twin, Emulated(program, load_board(BOARDS[1])).learning(x, labels, x[:SCORED], no_news))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not TOOLCHAINS["gcc"].available(), reason=f"gcc is not installed: {TOOLCHAINS['gcc'].how_to_get}")
 @pytest.mark.parametrize(
     ("rule", "numeric", "board"),
@@ -73,6 +74,7 @@ def test_gcc_gives_the_same_bits(rule: str, numeric: Numeric, board: str) -> Non
     assert_same(twin, Emulated(program, load_board(board), "gcc").learning(x, labels, x[:5], no_news))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rule", "numeric"), [(rule, numeric) for rule, numeric in LEARNERS if numeric != "int16"])
 def test_biases_and_two_hidden_layers_are_the_same_on_twin_and_host(rule: str, numeric: Numeric) -> None:
     deployment = learner(rule, numeric, "64-13-7-10", bias=True)

@@ -61,6 +61,7 @@ def assert_unbiased(found: Array, expected: Array) -> None:
     assert np.sqrt(np.mean(away**2)) == pytest.approx(1.0, abs=0.4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tangents", [1, 3])
 @pytest.mark.parametrize(("perturb", "distribution"), EVERY)
 def test_the_mean_estimate_is_unbiased(perturb: str, distribution: str, tangents: int) -> None:

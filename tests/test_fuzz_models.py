@@ -26,6 +26,7 @@ from edgeff.formats.tflite.flatbuffer import Table
 CASES = 160
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", fuzz_worker.FORMS)
 def test_mutated_files_are_read_or_refused_in_one_line_in_time_and_memory(form: str) -> None:
     found = dict(outcomes(form, 0, CASES))
@@ -47,6 +48,7 @@ def test_the_files_that_are_mutated_are_good_ones(form: str, read: Any) -> None:
         read(data)
 
 
+@pytest.mark.slow
 def test_a_case_is_the_same_in_every_process() -> None:
     code = "import sys; from fuzz_worker import mutation; import hashlib; print(hashlib.sha256(mutation(sys.argv[1], 5)).hexdigest())"
     for form in fuzz_worker.FORMS:

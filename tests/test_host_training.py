@@ -328,6 +328,7 @@ def test_a_convolutional_run_that_diverges_names_the_layer() -> None:
         fit(initialised(small_convolutional(), 0), "bp", data.x_train, data.targets(data.y_train), Settings(lr=900.0, epochs=1))
 
 
+@pytest.mark.slow
 def test_ten_steps_of_adam_end_where_keras_ends() -> None:
     tf = pytest.importorskip("tensorflow")
     keras, network = tf.keras.layers, initialised(small_convolutional(), 0)

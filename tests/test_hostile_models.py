@@ -117,6 +117,7 @@ def test_damaged_files_are_loaded_or_refused(name: str) -> None:
     assert sum(counts.values()) == 600
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in FILES if "tflite" in name])
 def test_well_formed_files_with_other_numbers_are_refused_or_run(name: str) -> None:
     """What is loaded is written again and runs."""
@@ -133,6 +134,7 @@ def test_well_formed_files_with_other_numbers_are_refused_or_run(name: str) -> N
     assert set(counts) == {"loaded", "BadInput", "Unsupported"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_every_word_of_the_structure_may_be_extreme(name: str) -> None:
     """Each 4 bytes in turn become the largest offset; one cut at each 7th byte."""

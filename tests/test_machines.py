@@ -170,6 +170,7 @@ def kernels_that_check_casts() -> list[Path]:
     return sorted(folder.glob("*.o"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", [rule for rule, numeric in EVERY_PROGRAM if numeric == "float32"])
 def test_no_number_that_an_input_can_hold_is_cast_to_an_integer_it_does_not_fit(rule: str | None, tmp_path: Path) -> None:
     program = deployed(rule, "float32").program

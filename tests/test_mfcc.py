@@ -92,6 +92,7 @@ def test_numpy_and_c_give_the_same_490000_floats(clips: Array) -> None:
     assert by_c.tobytes() == coefficients(clips, Mfcc()).tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("board", "toolchain"), EACH_BUILD)
 def test_the_emulated_core_gives_the_same_features(board: str, toolchain: str, clips: Array, official: tuple[Array, Quant]) -> None:
     program = features_alone(official[1])
@@ -100,6 +101,7 @@ def test_the_emulated_core_gives_the_same_features(board: str, toolchain: str, c
     assert np.array_equal(made.reshape(3, -1), HostTarget(program).predict_many(chosen)[1])
 
 
+@pytest.mark.slow
 def test_the_reference_model_hears_what_it_reads(clips: Array, official: tuple[Array, Quant]) -> None:
     """MLPerf Tiny's int8 DS-CNN from audio: exact in every execution, and its classes are those of the official features."""
     network = from_tflite(need_reference_model("kws_dscnn_int8.tflite").read_bytes())

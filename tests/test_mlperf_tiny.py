@@ -59,6 +59,7 @@ def quiet(_done: int, _total: int) -> None:
 # ---------------------------------------------------------------- evaluate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", MODELS)
 def test_every_sample_gets_the_scores_that_tflm_gives_it(task: str, data_of: Callable[[str], Data]) -> None:
     pytest.importorskip("tflite_micro")

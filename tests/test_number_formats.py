@@ -177,6 +177,7 @@ def test_the_tail_learns_to_the_bit_what_it_learns_alone(tail: Numeric, rule: st
     assert any((whole.tensor(name) != deployment.program.tensors[name].data).any() for name in learned - {"rate"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tail", TAILS)
 def test_every_execution_agrees(tail: Numeric) -> None:
     deployment = mixed(tail)

@@ -65,6 +65,7 @@ def test_step_is_what_lower_says_of_a_variant(rule: str, variant: str, name: str
     assert learned == {f"{layer.name}.{key}" for layer in deployment.network.trainable for key in layer.params}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numeric", NUMERICS)
 @pytest.mark.parametrize(("rule", "variant"), CASES)
 def test_a_variant_is_the_same_on_twin_and_host(rule: str, variant: str, numeric: Numeric) -> None:

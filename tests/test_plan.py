@@ -321,6 +321,7 @@ def test_a_plan_that_no_greedy_order_finds_is_found() -> None:
     assert memory.arena_bytes == memory.lower_bound_bytes == 32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numeric", ["int8", "float32"])
 @pytest.mark.parametrize("name", ["ds_cnn", "fc_ae", "mobilenet_v1_025", "resnet8"])
 def test_the_arena_of_a_reference_network_is_the_lower_bound(name: str, numeric: Numeric) -> None:

@@ -205,6 +205,7 @@ def test_an_autoencoder_replays_without_labels() -> None:
 # ---------------------------------------------------------------- every execution
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rule", "numeric", "tail"), CASES[:1] + CASES[3:5])
 def test_every_execution_agrees(rule: str, numeric: Numeric, tail: Numeric | None) -> None:
     deployment = deployed(rule, numeric, tail)
@@ -326,6 +327,7 @@ def test_replay_keeps_the_old_classes_while_new_ones_come() -> None:
 # ---------------------------------------------------------------- the command line
 
 
+@pytest.mark.slow
 def test_the_commands_take_a_ring(cli: CommandLine, folder: Path) -> None:
     cli.ok("train", "digits", "--network", "64-16-10", "--rule", "bp", "--epochs", "4", "-o", folder / "m.onnx")
     options = ("--rule", "bp", "--train-layers", "dense_2", "--numeric", "int8", "--tail-numeric", "float32", "--replay", "16,steps=2")

@@ -24,11 +24,17 @@ from edgeff.verify.step import compare_step
 RULES = sorted(registry.rules)
 COMPOSED = ["frozen:dense_1,bp", "frozen:dense_1,pepita", "cwc:dense_1,dfa", "local_heads:dense_1,bp"]
 QUICK = [check for check in rules.CHECKS if not check.slow]
+RATHER_SLOW = ("its training is reproducible by its seed", "step is what its program does through convolutions in int8")
 
 
 @pytest.mark.parametrize(
     ("rule_name", "check"),
-    [pytest.param(name, check, id=f"{name}, {check.name}") for name in RULES for check in QUICK if check.applies(find_rule(name))],
+    [
+        pytest.param(name, check, id=f"{name}, {check.name}", marks=[pytest.mark.slow] if check.name in RATHER_SLOW else [])
+        for name in RULES
+        for check in QUICK
+        if check.applies(find_rule(name))
+    ],
 )
 def test_a_rule_keeps_its_contract(rule_name: str, check: Check[Rule]) -> None:
     assert check.failure(find_rule(rule_name)) == ""

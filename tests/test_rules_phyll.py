@@ -87,6 +87,7 @@ def learned(seed: int = 0, shuffled: bool = False, **changes: Any) -> float:
     return accuracy(train(data, structure("64-32-10"), "phyll", settings, seed=seed).scores(data.x_test), data.y_test)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["speckle", f"{HERE}:camera"])
 def test_it_beats_a_read_out_of_untrained_layers_and_calls_no_derivative(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: the same maps, the linear layers as they were drawn, the head fitted to the last of them."""

@@ -163,6 +163,7 @@ def test_a_board_computes_the_inputs_of_bearings_from_samples(recordings: dict[s
     assert len({row.tobytes() for row in from_samples}) == 40
 
 
+@pytest.mark.slow
 def test_what_is_trained_on_bearings_hears_faults_of_bearings_that_it_never_saw(recordings: dict[str, Array]) -> None:
     for seed in range(3):
         data = task("bearings").load(seed)
@@ -173,6 +174,7 @@ def test_what_is_trained_on_bearings_hears_faults_of_bearings_that_it_never_saw(
     assert len(recordings["y"]) == 37
 
 
+@pytest.mark.slow
 def test_nine_faults_are_told_apart_at_a_load_never_seen_and_not_from_shuffled_labels(recordings: dict[str, Array]) -> None:
     data = task("bearings_10").load(0)
     shuffled = replace(data, y_train=np.random.default_rng(0).permutation(data.y_train))

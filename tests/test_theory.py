@@ -147,6 +147,7 @@ def quick() -> Comparison:
     return compare(500, seeds=12, alpha=30.0, feedback_scales=(0.05, 0.005))
 
 
+@pytest.mark.slow
 def test_afa_follows_its_equations_and_no_others(quick: Comparison) -> None:
     afa = quick.lines[0]
     error, fall = afa.relative_error, afa.theory.errors[0] / afa.theory.errors[-1]

@@ -174,6 +174,7 @@ def test_learning_is_compared_when_there_is_a_rule() -> None:
     assert {row.b: (row.differing, row.allowed) for row in found if row.what == what} == dict.fromkeys(GRAPHS, (0, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numeric", ["float32", "int8"])
 def test_a_rule_whose_step_and_program_disagree_fails_by_layer_and_parameter(monkeypatch: pytest.MonkeyPatch, numeric: Numeric) -> None:
     """A copy of dfa that halves the error of the hidden layers: all executions agree with each other."""
