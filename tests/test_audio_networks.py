@@ -44,6 +44,7 @@ def small_audio(count: int) -> Array:
     return x.astype(np.int16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numeric", NUMERICS)
 def test_audio_to_scores_is_exact_on_twin_host_and_cores(numeric: Numeric) -> None:
     network = with_features(small_network(), SMALL, SMALL_SAMPLES)

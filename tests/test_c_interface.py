@@ -91,6 +91,7 @@ static size_t erase(void *, uint32_t, size_t length) { return length; }
     run(tmp_path / "a.out")
 
 
+@pytest.mark.slow
 def test_three_models_of_several_numerics_run_in_one_image_with_shared_kernels(tmp_path: Path) -> None:
     models = {
         "wake_": deployed("pepita", "int8"),

@@ -361,6 +361,7 @@ def learned(rule: str, numeric: Numeric, seed: int) -> tuple[float, float]:
     return found.before, found.after
 
 
+@pytest.mark.slow
 def test_int8_convolutions_learn_more_than_their_control() -> None:
     """One seed of the test below."""
     before, after = learned("pepita", "int8", 0)

@@ -71,6 +71,7 @@ def at_ties(op: Operator) -> list[Network]:
     return [] if op.fixed_quant("int8") else [int8_network(op, Quant((float(x),), 0), Quant((float(y),), 0)) for x, y in scales]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("op", RECORDS, ids=named)
 def test_every_int8_output_is_that_of_tflm(op: Operator) -> None:
     compared = 0

@@ -166,6 +166,7 @@ def test_step_is_what_lower_says(make: Any, predict: str) -> None:
     assert learned == {f"{layer.name}.{key}" for layer in layers for key in layer.params}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numeric", ["float32", "int8"])
 def test_convolutions_learn_the_same_bits_on_twin_host_and_core(numeric: Numeric) -> None:
     executions(conv_deployment(numeric), 8, BOARDS[:1])

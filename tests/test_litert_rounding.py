@@ -109,6 +109,7 @@ def of_sums(op: str, sums: Array, scales: tuple[float, float, float], *, per_cha
     return Network("sums", shape, (layer,), Quant((x,), 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per_channel", [False, True], ids=["per tensor", "per channel"])
 @pytest.mark.parametrize(
     ("op", "own", "others"),

@@ -146,6 +146,7 @@ def test_each_layer_of_a_reference_network_is_within_one_step_of_ours(name: str)
         assert difference.max() <= 1, layer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "data"), [("kws_dscnn", "mlperf_kws01_mfcc_int8.npz"), ("ic_resnet8", "mlperf_ic01.npz")])
 def test_onnx_runtime_picks_the_class_of_the_integers_in_98_of_100_samples(
     name: str, data: str, reference_data: Callable[[str], Path]

@@ -24,7 +24,11 @@ from edgeff.verify.step import compare_step
 RULES = sorted(registry.rules)
 COMPOSED = ["frozen:dense_1,bp", "frozen:dense_1,pepita", "cwc:dense_1,dfa", "local_heads:dense_1,bp"]
 QUICK = [check for check in rules.CHECKS if not check.slow]
-RATHER_SLOW = ("its training is reproducible by its seed", "step is what its program does through convolutions in int8")
+RATHER_SLOW = (
+    "it learns on the host, and not from shuffled labels",
+    "its training is reproducible by its seed",
+    "step is what its program does through convolutions in int8",
+)
 
 
 @pytest.mark.parametrize(

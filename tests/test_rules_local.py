@@ -380,6 +380,7 @@ def test_local_rules_learn_through_convolutions_on_the_host_and_shuffled_labels_
         assert control < 0.3, rule_name
 
 
+@pytest.mark.slow
 def test_int8_local_rules_learn_more_than_frozen_filters() -> None:
     """One seed of benchmarks/conv_learning.py, and fewer epochs."""
     frozen = learned("frozen", "int8", 0)[1]

@@ -156,6 +156,7 @@ def learned(net: Network, seed: int, **changes: Any) -> float:
     return accuracy(train(data, net, "scff", replace(RULE.settings, **changes), seed=seed).scores(data.x_test), data.y_test)
 
 
+@pytest.mark.slow
 def test_it_beats_the_same_read_out_of_random_features() -> None:
     """The control differs in the hidden layers' learning rate alone, which is 0: the read-out is fitted in the same way."""
     control = learned(structure("64-32-10"), 0, lr=0.0, epochs=1)

@@ -60,6 +60,7 @@ def link(reference_data: Find, data_folder: Path) -> Callable[[str], list[Path]]
 Link = Callable[[str], list[Path]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(FILES))
 def test_a_task_keeps_the_contract_of_tasks_on_its_own_data(link: Link, name: str) -> None:
     link(name)
