@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from edgeff.codegen.folder import kernel_files, kernels_header, shared_headers
+from edgeff.codegen.source import RUNTIME
 from edgeff.kernels import own_sources
 from edgeff.kernels.header import KERNELS_HEADER
 
@@ -18,3 +19,8 @@ def write_kernels(folder: Path) -> list[str]:
         shutil.copyfile(path, folder / name)
     (folder / KERNELS_HEADER).write_text(kernels_header(folder), encoding="utf-8")
     return sorted(sources)
+
+
+def model_sources(folder: Path) -> list[Path]:
+    """The C files of an exported model in ``folder``: its own and those of its state, without kernels and example."""
+    return [path for name in ("model.c", *RUNTIME) if (path := folder / name).suffix == ".c" and path.exists()]

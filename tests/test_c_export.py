@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from kernel_sources import write_kernels
+from kernel_sources import model_sources, write_kernels
 from small_networks import AUTOENCODING, EVERY_PROGRAM, deployed, samples, small
 
 from edgeff import registry
 from edgeff.codegen.folder import kernel_files, write_c
 from edgeff.codegen.names import WIDEST_LINE, comment, identifiers, initialiser, literal
-from edgeff.codegen.source import RUNTIME
 from edgeff.device.targets.host import HostTarget
 from edgeff.device.toolchains.host import host_compiler
 from edgeff.device.toolchains.objects import CACHE
@@ -123,7 +122,7 @@ def test_the_c_is_clean_under_sanitizers_at_the_extremes(name: str, deployment: 
     program = (deployment if isinstance(deployment, Deployment) else deployed(*deployment)).program
     x = extremes(program)
     write_c(program, tmp_path, samples=x, labels=np.arange(len(x)) % max(program.classes, 1))
-    own = [str(path) for name in ("model.c", *RUNTIME) if (path := tmp_path / name).suffix == ".c" and path.exists()]
+    own = [*map(str, model_sources(tmp_path))]
     printed = compiled(tmp_path, *STRICT, *SANITIZERS, files=[*own, *sanitized_kernels()])
     assert printed.splitlines()[-1] == LAST_LINE, name
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from kernel_sources import write_kernels
+from kernel_sources import model_sources, write_kernels
 from narrow_ints import overflows, syntax_tree
 from small_networks import EVERY_PROGRAM, deployed, small
 
@@ -86,14 +86,7 @@ def test_the_check_of_narrow_ints_finds_what_overflows(narrow: str, wide: str, t
 @pytest.mark.parametrize(("rule", "numeric"), [program for program in EVERY_PROGRAM if program not in RAM_TOO_SMALL])
 def test_an_8_bit_avr_predicts_and_learns_to_the_bit(rule: str | None, numeric: Numeric, tmp_path: Path) -> None:
     write_c(deployed(rule, numeric, small(bias=rule != "ff")).program, tmp_path)
-    sources = (
-        tmp_path / "model.c",
-        *tmp_path.glob("eff_state.c"),
-        *tmp_path.glob("eff_slots.c"),
-        *tmp_path.glob("eff_watch.c"),
-        tmp_path / "example" / "main.c",
-        SERIAL,
-    )
+    sources = (*model_sources(tmp_path), tmp_path / "example" / "main.c", SERIAL)
     run(*AVR, f"-I{tmp_path}", *sources, *avr_kernels(), "-Wl,--gc-sections", "-o", tmp_path / "a.elf")
     assert "ok: every bit as in the reference" in run("simavr", "-m", "atmega2560", "-f", "16000000", tmp_path / "a.elf")
 
@@ -188,7 +181,7 @@ def test_no_number_that_an_input_can_hold_is_cast_to_an_integer_it_does_not_fit(
     )
     if not kernels_that_check_casts():
         pytest.skip(f"{host_compiler()[0]} has no UBSan")
-    own = [tmp_path / name for name in ("app.c", "model.c", "eff_state.c", "eff_slots.c", "eff_watch.c") if (tmp_path / name).exists()]
+    own = (*model_sources(tmp_path), tmp_path / "app.c")
     run(*host_compiler(), *CASTS, f"-I{tmp_path}", *own, *kernels_that_check_casts(), "-o", tmp_path / "a.out")
     printed = run(tmp_path / "a.out").split()
     twin = Interpreter(program)

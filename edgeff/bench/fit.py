@@ -20,9 +20,9 @@ from edgeff.ir import Array, Board, Network, Numeric, Program
 from edgeff.ops.canonical import canonical
 from edgeff.program.chain import RULE, chain
 from edgeff.program.deploy import Deployment, deploy
-from edgeff.program.plan import guard_bytes, plan
+from edgeff.program.plan import flash_bytes, guard_bytes, plan
 from edgeff.program.select import select
-from edgeff.program.state import OVERHEAD_BYTES
+from edgeff.program.state import place_bytes
 from edgeff.rules import Rule
 
 STACK_BYTES = 1_024
@@ -194,8 +194,9 @@ def _choice(
     plans = [plan(program) for program in programs]
     ram = max(memory.arena_bytes + guard_bytes(program) for memory, program in zip(plans, programs, strict=True))
     schedule = BLOCKS if whole is not None else ""
-    places = [-(-(memory.saved_bytes + OVERHEAD_BYTES) // ERASE_BYTES) * ERASE_BYTES for memory in plans]
-    constants = plan(select(whole, case.features)).flash_bytes + sum(places) if whole is not None else plans[0].flash_bytes
+    constants = plans[0].flash_bytes
+    if whole is not None:
+        constants = flash_bytes(select(whole, case.features)) + sum(place_bytes(memory, ERASE_BYTES) for memory in plans)
     rule, numeric = programs[0].rule, str(deployments[0].network.numeric)
     measured = find(case.task, case.network.name, rule, numeric, schedule)
     partial = layers != ALL and rule != "frozen"
@@ -222,9 +223,11 @@ def _evidence(measured: Any, kind: str) -> str:
 
 def _steps(board: Board | None, programs: Iterable[Program]) -> float | None:
     """Learning steps in a second by the slowest of ``programs``, modelled; None without a board, and where a kernel was not counted."""
-    cycles = [None if board is None else cycles_of(program, "learn", board.core) for program in programs]
-    slowest = max((count for count in cycles if count), default=0)
-    return None if board is None or not all(cycles) else float(f"{board.clock_hz / slowest:.3g}")
+    if board is None:
+        return None
+    cycles = [cycles_of(program, "learn", board.core) for program in programs]
+    known = [count for count in cycles if count]
+    return float(f"{board.clock_hz / max(known):.3g}") if len(known) == len(cycles) else None
 
 
 def _expected(case: _Case, rule: str, numeric: str, schedule: str, layers: str | tuple[str, ...]) -> float:

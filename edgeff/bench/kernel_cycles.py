@@ -25,7 +25,7 @@ def cores() -> Mapping[str, Mapping[str, float]]:
 
 
 def kernel_of(call: Call) -> str:
-    """The name under which a call's cycles are kept: its kernel, and its variant behind a dot."""
+    """The kernel of a call, with a dot and the variant if it has one: the key in ``cores()[core]``."""
     return f"{call.kernel}.{call.variant}" if call.variant else call.kernel
 
 

@@ -41,7 +41,7 @@ class Measured:
 
     @property
     def evidence(self) -> str:
-        """What stands behind the accuracy, in a line."""
+        """Seeds, where it learned and the results file, as one line for the user."""
         return f"measured: {self.seeds} seed{'s' if self.seeds > 1 else ''}, {self.learned}; {self.source}"
 
 

@@ -56,7 +56,7 @@ def command(
     from edgeff.device.boards import load_board, load_boards
     from edgeff.device.cores import core_of
     from edgeff.program.cost import cost
-    from edgeff.program.state import OVERHEAD_BYTES
+    from edgeff.program.state import state_bytes
     from edgeff.report.layer_names import short_names
 
     machines = [*load_boards().values()] if board == ALL else [load_board(board)] if board else []
@@ -82,9 +82,9 @@ def command(
     layers = layer_costs(program)
     infer = {"macs": whole.macs("infer")} | _arena(alone.memory)
     learn = {"macs": whole.macs("learn") if rule else None} | _arena(whole.memory if rule else None)
-    save_bytes = whole.memory.saved_bytes + OVERHEAD_BYTES if rule else None
+    save_bytes = state_bytes(whole.memory) if rule else None
     further = {name: {"macs": whole.macs(name)} for name in whole.lines if name not in ("infer", "learn")}
-    fit = [board_fit(deployment, machine) for machine in machines]
+    fit = [board_fit(deployment, machine, save_bytes) for machine in machines]
     if as_json:
         boards = {"boards": fit} if board == ALL else {"board": fit[0]} if fit else {}
         lines = {"lines": further} if further else {}
@@ -155,21 +155,19 @@ def layer_costs(program: Program) -> list[dict[str, Any]]:
     return [*entries.values()]
 
 
-def board_fit(deployment: Deployment, board: Board) -> dict[str, Any]:
+def board_fit(deployment: Deployment, board: Board, saved: int | None) -> dict[str, Any]:
     """Whether the program fits the board, how many bytes stay free (negative: are missing), and what to do if it does not.
 
-    For flash only the constants are known before a build: the code is added to them. A state is saved in pieces, without RAM of its own;
-    ``save_buffer_fits`` says whether the free RAM holds a whole one.
+    For flash only the constants are known before a build: the code is added to them. A state, of ``saved`` bytes (None: nothing learns), is
+    saved in pieces, without RAM of its own; ``save_buffer_fits`` says whether the free RAM holds a whole one.
     """
     from edgeff.device.cores import core_of
     from edgeff.device.simulate import fits, require_fit
-    from edgeff.program.plan import flash_tensors, plan
+    from edgeff.program.plan import flash_bytes
     from edgeff.program.select import select
-    from edgeff.program.state import OVERHEAD_BYTES
 
-    constants = flash_tensors(select(deployment.program, core_of(board).features))
-    free, flash = -fits(deployment.program, board), board.flash_bytes - sum(tensor.size_bytes for tensor in constants)
-    saved = plan(deployment.program).saved_bytes + OVERHEAD_BYTES if deployment.program.learn else None
+    constants = flash_bytes(select(deployment.program, core_of(board).features))
+    free, flash = -fits(deployment.program, board), board.flash_bytes - constants
     record = {
         "name": board.name,
         "save_bytes": saved,

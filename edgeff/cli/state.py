@@ -108,12 +108,12 @@ def command(
             seed=seed,
             features=features,
         )
-        models = {model: learned_of(deployment.program, plan(deployment.program))}
-    if of_graph and deployment:
-        state = saved_from(deployment.program, plan(deployment.program), Path(file))
-    if of_model and deployment:
-        values = values_from(canonical(load_model(file).network), deployment.network, deployment.program)
-        state = saved(deployment.program, plan(deployment.program), values)
+        program, memory = deployment.program, plan(deployment.program)
+        models = {model: learned_of(program, memory)}
+        if of_graph:
+            state = saved_from(program, memory, Path(file))
+        elif of_model:
+            state = saved(program, memory, values_from(canonical(load_model(file).network), deployment.network, program))
     header = header_of(state)
     codes, code, payload_bytes = _judged(state, models)
     fits = deployment is not None and not code

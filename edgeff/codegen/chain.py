@@ -15,7 +15,7 @@ from edgeff.codegen.names import file_prefix
 from edgeff.codegen.source import C_TYPES, LICENCE, Shared, written_by
 from edgeff.ir import Program
 from edgeff.program.chain import Chain
-from edgeff.program.state import OVERHEAD_BYTES
+from edgeff.program.state import place_bytes
 
 ARENA, PAYLOADS = "eff_chain_arena", "eff_chain_payloads"
 RUNTIME = ("eff_chain.h", "eff_chain.c")
@@ -32,8 +32,7 @@ class ChainSource:
 
     def flash_bytes(self, erase_bytes: int) -> int:
         """What the places of finished blocks take in flash that is erased by so many bytes."""
-        saved = (block.memory.saved_bytes + OVERHEAD_BYTES for block in self.blocks)
-        return sum(-(-size // erase_bytes) * erase_bytes for size in saved)
+        return sum(place_bytes(block.memory, erase_bytes) for block in self.blocks)
 
 
 def write_chain(chain: Chain, folder: Path, *, features: frozenset[str] = frozenset(), command: str = "edgeff") -> ChainSource:

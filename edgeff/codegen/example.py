@@ -23,7 +23,7 @@ def example(program: Program, memory: MemoryPlan, samples: Array, labels: Array,
     learning_data = learning = ""
     if program.learn:
         for sample, label in zip(samples, labels, strict=True):
-            target.learn(sample, label if program.target else int(label))
+            target.learn(sample, label)
         aims = "".join(f"    {initialiser(label, tensor_out.dtype, 4)},\n" for label in labels) if program.target else ""
         declared = f"static const eff_output_t targets[SAMPLES][EFF_OUTPUTS] = {{\n{aims}}};"
         if not program.target:

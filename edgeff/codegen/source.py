@@ -22,7 +22,7 @@ from edgeff.kernels import Kernel, Param
 from edgeff.kernels.records import Record, fields_of
 from edgeff.program.codes import LARGEST_RATE, LIMITS, MEANINGS, Code, largest_bits, learns, needs_input, watched
 from edgeff.program.plan import consumes, flash_tensors, guard_bytes
-from edgeff.program.state import OVERHEAD_BYTES, float_runs
+from edgeff.program.state import float_runs, state_bytes
 
 C_TYPES = {"float32": "float", "int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "uint32": "uint32_t"}
 ATTR_TYPES = {"float": "float32", "int32_t": "int32", "uint32_t": "uint32"}
@@ -261,7 +261,7 @@ int eff_learn_target(const eff_output_t *target);"""
 /* What was learned, to survive a reset: EFF_SAVE_BYTES, which eff_save passes to the callback piece by piece, under sequence number 0, and
  * eff_restore asks for, twice: it checks all before it loads. Both return EFF_STATE_OK or a code of eff_state.h; what is refused leaves
  * the running model as it is. eff_slots_save(&eff_learned, ...) keeps two or more in flash, one of which survives any loss of power. */
-#define EFF_SAVE_BYTES {OVERHEAD_BYTES + self.memory.saved_bytes}u
+#define EFF_SAVE_BYTES {state_bytes(self.memory)}u
 extern const eff_state eff_learned;
 int eff_save(eff_write write, void *context);
 int eff_restore(eff_read read, void *context);

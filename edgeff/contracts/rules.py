@@ -39,7 +39,6 @@ STEPS = 100
 EXACT_STEPS = 25
 LEARNED, CHANCE = 0.6, 0.3
 """The accuracy on ten classes that a rule must reach, and the one that it must not reach with shuffled labels."""
-LEAST_ROOM = {"float32": 2.0, "int16": 4.0, "int8": 2.0}
 MARGIN = 0.03
 """Required margin over frozen hidden layers."""
 
@@ -145,11 +144,12 @@ def agrees(numeric: Numeric, rule: Rule) -> None:
 def agrees_through_convolutions(numeric: Numeric, rule: Rule) -> None:
     """The same for convolutions, if the rule supports them; it may refuse.
 
-    With no more room for activations than ``LEAST_ROOM``: in wide ranges many are rounded to 0, where their gate is shut.
+    With no more room for activations than rules have by default: in wider ranges many are rounded to 0, where their gate is shut.
     """
-    own = rule.headroom(convolutions(), rule.device_settings(numeric), numeric)
+    network, settings = convolutions(), rule.device_settings(numeric)
+    own, usual = rule.headroom(network, settings, numeric), Rule.headroom(rule, network, settings, numeric)
     try:
-        deployment = deployed(rule, numeric, convolutions(), replace(own, hidden=min(own.hidden, LEAST_ROOM[numeric])))
+        deployment = deployed(rule, numeric, network, replace(own, hidden=min(own.hidden, usual.hidden)))
     except Unsupported:
         return
     _agrees(rule, deployment)

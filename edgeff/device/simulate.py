@@ -212,7 +212,7 @@ def learn_on_core(core: FirmwareTarget, x: Array, labels: Array, order: Array, p
     """Feeds the core the samples of x in ``order``, one learning step each, with classes (n,) or values (n, outputs) of its format."""
     for count, index in enumerate(order, 1):
         core.write_input(x[index])
-        core.learn(labels[index] if labels.ndim > 1 else int(labels[index]))
+        core.learn(labels[index])
         if count % PROGRESS_EVERY == 0 or count == len(order):
             progress("learning on the core", count, len(order))
 

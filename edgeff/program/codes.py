@@ -84,14 +84,16 @@ def learns(program: Program, line: Line) -> bool:
     return bool({tensor.name for tensor in watched(program)} & {name for call in line.calls for name in call.outputs})
 
 
-def diverged(program: Program, value: Callable[[str], Array]) -> bool:
-    """Whether the window of parameters whose turn it is after a step has diverged, as the C sees it (``codegen/runtime/eff_watch.c``).
+def windows_of(program: Program) -> tuple[tuple[Tensor, int], ...]:
+    """The windows of parameters that are looked at in turn: the tensor of each, and its first element."""
+    return tuple((tensor, first) for tensor in watched(program) for first in range(0, tensor.elements, WINDOW))
 
-    ``value`` gives a tensor's current value by its name.
+
+def diverged(windows: Sequence[tuple[Tensor, int]], value: Callable[[str], Array]) -> bool:
+    """Whether the window whose turn it is after a step has diverged, as the C sees it (``codegen/runtime/eff_watch.c``).
+
+    ``windows``, one or more, are those of ``windows_of``; ``value`` gives a tensor's current value by its name.
     """
-    windows = [(t, first) for t in watched(program) for first in range(0, t.elements, WINDOW)]
-    if not windows:
-        return False
     tensor, first = windows[int(value("step").reshape(-1)[0]) % len(windows)]
     part = value(tensor.name).reshape(-1)[first : first + WINDOW]
     if part.dtype == np.float32:

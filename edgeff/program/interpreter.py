@@ -9,7 +9,7 @@ import numpy as np
 from edgeff import registry
 from edgeff.errors import BadInput, CheckFailed
 from edgeff.ir import Array, Call, Line, Program
-from edgeff.program.codes import INFINITE_BITS, MEANINGS, Code, diverged, largest_bits, learns, rate_word, takes
+from edgeff.program.codes import INFINITE_BITS, MEANINGS, Code, diverged, largest_bits, learns, rate_word, takes, windows_of
 from edgeff.program.plan import consumes, plan
 from edgeff.program.state import restored, saved
 
@@ -87,6 +87,8 @@ class Interpreter:
 
     def __init__(self, program: Program) -> None:
         self.program = program
+        self._windows = windows_of(program)
+        self._learning = {line.name for line in program.lines.values() if learns(program, line)}
         self._arrays: dict[str, Array] = {}
         self.init()
 
@@ -126,7 +128,7 @@ class Interpreter:
                 if after is not None:
                     after(call)
         self._since_input = {name} if self.program.input in line.arguments else self._since_input | {name}
-        if learns(self.program, line) and diverged(self.program, self._arrays.__getitem__):
+        if name in self._learning and diverged(self._windows, self._arrays.__getitem__):
             self.init()
             raise CheckFailed(f"line {name!r}", got=MEANINGS[Code.DIVERGED], next_step="lower the rate")
         return tuple(self.tensor(result) for result in line.results)

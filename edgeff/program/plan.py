@@ -76,7 +76,7 @@ def plan(program: Program, overlaps: Overlaps = kernel_overlaps) -> MemoryPlan:
         arena_bytes=max(aligned(persistent + peak, ARENA_ALIGNMENT), ARENA_ALIGNMENT),
         persistent_bytes=persistent,
         saved_bytes=saved,
-        flash_bytes=sum(t.size_bytes for t in flash_tensors(program)),
+        flash_bytes=flash_bytes(program),
         offsets=offsets,
         lower_bound_bytes=aligned(persistent + bound, ARENA_ALIGNMENT),
         line_bytes={
@@ -117,3 +117,8 @@ def guard_bytes(program: Program) -> int:
 def flash_tensors(program: Program) -> tuple[Tensor, ...]:
     """What is linked as constants: constants, and the initial values of variables; not what has no data, which lies elsewhere."""
     return tuple(tensor for tensor in program.by_role("constant", "variable") if tensor.data is not None)
+
+
+def flash_bytes(program: Program) -> int:
+    """The bytes of what is linked as constants."""
+    return sum(tensor.size_bytes for tensor in flash_tensors(program))

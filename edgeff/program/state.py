@@ -136,6 +136,16 @@ def float_runs(program: Program, memory: MemoryPlan) -> list[tuple[int, int]]:
     return runs
 
 
+def state_bytes(memory: MemoryPlan) -> int:
+    """The bytes of a saved state of a program with this plan."""
+    return memory.saved_bytes + OVERHEAD_BYTES
+
+
+def place_bytes(memory: MemoryPlan, erase_bytes: int) -> int:
+    """The bytes of the whole erase blocks, of ``erase_bytes`` each, that hold a saved state."""
+    return -(-state_bytes(memory) // erase_bytes) * erase_bytes
+
+
 def saved(program: Program, memory: MemoryPlan, values: Mapping[str, Array], sequence: int = 0) -> bytes:
     """The state of ``program`` when its variables and states, by name, are ``values``."""
     payload = bytearray(memory.saved_bytes)

@@ -116,7 +116,7 @@ def twin_learning(program: Program, memory: MemoryPlan, x: Array, labels: Array,
     twin = Interpreter(program)
     states = np.empty((len(x), memory.persistent_bytes), np.uint8)
     for state, sample, label in zip(states, x, labels, strict=True):
-        twin.learn(sample, label if program.target else int(label))
+        twin.learn(sample, label)
         state[:] = np.frombuffer(persistent_bytes(program, memory, twin), np.uint8)
         advance()
 
@@ -207,7 +207,7 @@ class Emulated:
         states = np.empty((len(x), self._memory.persistent_bytes), np.uint8)
         for state, sample, label in zip(states, x, labels, strict=True):
             self._target.write_input(sample)
-            self._target.learn(label if self._program.target else int(label))
+            self._target.learn(label)
             state[:] = np.frombuffer(self._target.read(self._arena, len(state)), np.uint8)
             advance()
         return Learned(states, self.results(after, advance), run_further(self._program, x, labels, self._run))

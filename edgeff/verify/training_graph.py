@@ -121,7 +121,7 @@ def compare_training_graph(
         if SCORES in made:
             twin.predict(x)
             keep(f"step {number}", "scores before each step", twin.output().reshape(-1), made[SCORES].reshape(-1))
-        twin.learn(x, label if program.target else int(label))
+        twin.learn(x, label)
         for tensor in state:
             keep(f"step {number}, {tensor.name}", what, twin.tensor(tensor.name), own[tensor.name])
         advance()

@@ -26,7 +26,7 @@ from edgeff.program.interpreter import (
     require_rate,
     truth_of,
 )
-from edgeff.program.state import OVERHEAD_BYTES, require_taken
+from edgeff.program.state import require_taken, state_bytes
 
 HARNESS = Path(__file__).with_name("host.c")
 
@@ -221,7 +221,7 @@ class HostTarget:
     def save(self) -> bytes:
         """The learned state, in the form that ``eff_restore`` accepts on any target. Raises BadInput for a program that does not learn."""
         require_learning(self.program)
-        buffer = np.empty(self.memory.saved_bytes + OVERHEAD_BYTES, np.uint8)
+        buffer = np.empty(state_bytes(self.memory), np.uint8)
         self._c.eff_save_buffer.restype = ctypes.c_size_t
         written = self._c.eff_save_buffer(_address(buffer), ctypes.c_size_t(buffer.size))
         return buffer[:written].tobytes()

@@ -4,8 +4,6 @@
 #include "eff_windows.h"
 #include "eff_dsp.h"
 
-static inline int32_t eff_lower_half(uint32_t v) { return (int16_t)(uint16_t)(v & 0xFFFFu); }
-
 static int8_t eff_average(int32_t s, int32_t count, int32_t y_min, int32_t y_max)
 {
     s = s > 0 ? (s + count / 2) / count : (s - count / 2) / count;
@@ -33,7 +31,7 @@ void eff_average_pool2d_i8_dsp(int8_t *y, const int8_t *x, const eff_window *win
                         even = eff_add_even_bytes(even, bytes);
                         odd = eff_add_odd_bytes(odd, bytes);
                     }
-                    s0 += eff_lower_half(even), s1 += eff_lower_half(odd), s2 += eff_lower_half(even >> 16), s3 += eff_lower_half(odd >> 16);
+                    s0 += eff_half(even, 0), s1 += eff_half(odd, 0), s2 += eff_half(even, 1), s3 += eff_half(odd, 1);
                 }
                 to[0] = eff_average(s0, count, y_min, y_max);
                 to[1] = eff_average(s1, count, y_min, y_max);

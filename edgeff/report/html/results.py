@@ -58,10 +58,10 @@ def boards_section(traces: Sequence[Trace], codes: Codes = NO_FILTERS) -> str:
     """The overview of several boards as HTML; empty for one board."""
     if not has_several_boards(traces):
         return ""
-    closed = sum(len(grid.rows) for grid in overview(traces)) > _FOLDED_FROM and bool(codes.names)
+    grids = list(overview(traces))
+    closed = sum(len(grid.rows) for grid in grids) > _FOLDED_FROM and bool(codes.names)
     tables = "".join(
-        f"<details{'' if closed else ' open'}><summary>{escape(grid.title)}</summary>{_grid(grid, codes)}</details>"
-        for grid in overview(traces)
+        f"<details{'' if closed else ' open'}><summary>{escape(grid.title)}</summary>{_grid(grid, codes)}</details>" for grid in grids
     )
     return f"""<section><h2>Boards</h2>
 <p class="muted small">RAM and flash are those of the board where the program needs most. Under a board a dash means that the program does
