@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from edgeff.ops.mfcc.kernel import Frames
 from edgeff.ops.softmax.kernel import Logits
 from edgeff.ops.transpose.kernel import Axes
 from edgeff.rules.words.pooled import Pair
-from edgeff.rules.words.pooled_i8 import Stem
+from edgeff.rules.words.pooled_i8 import Stage, Stem
 
 DTYPES = {
     "float": np.float32,
@@ -90,7 +90,7 @@ class Draw:
         """A record with every field drawn."""
         if record in RECORDS:
             return RECORDS[record](self)
-        return record(**{field.name: self.number(field) for field in fields_of(record)})
+        return record(**{field.name: self.record(field.record) if field.record else self.number(field) for field in fields_of(record)})
 
 
 def pre_shift(draw: Draw) -> int:
@@ -271,7 +271,7 @@ def stem_case(kernel: Kernel, draw: Draw) -> Case:
         pad = draw.integer(0, taps - 1)
         length = max((getattr(attrs["pair"], f"in_{axis}") - 1) * stride - pad + draw.integer(1, taps), 1)
         below |= {f"image_{axis}": length, f"stem_k_{axis}": taps, f"stem_stride_{axis}": stride, f"stem_pad_{axis}": pad}
-    attrs["stem"] = Stem(**below)
+    attrs["stem"] = Stem(**below, stem_stage=cast("Stage", draw.record(Stage)))
     arrays = [filled(draw, param, math.prod(param.dims(attrs)), param.limits(attrs)) for param in kernel.pointers]
     written = sum(param.role == "output" for param in kernel.pointers)
     return Case(arrays[:written], list(arrays[written:]), attrs)
@@ -309,9 +309,16 @@ def argument(param: Param, value: Any) -> Any:
     """A number, or a record as a pointer to its C struct."""
     if param.record is None:
         return CTYPES[param.ctype](value)
-    layout = [(field.name, CTYPES[field.ctype]) for field in fields_of(param.record)]
-    struct = type(param.record.__name__, (ctypes.Structure,), {"_fields_": layout})
-    return ctypes.byref(struct(*value.values().values()))
+    return ctypes.byref(struct_of(value))
+
+
+def struct_of(value: Record) -> ctypes.Structure:
+    """A record, and the records in it, as a C struct."""
+    members = {name: struct_of(each) if isinstance(each, Record) else each for name, each in value.values().items()}
+    layout = [
+        (field.name, type(members[field.name]) if field.record is not None else CTYPES[field.ctype]) for field in fields_of(type(value))
+    ]
+    return type(type(value).__name__, (ctypes.Structure,), {"_fields_": layout})(*members.values())
 
 
 def constants(kernel: Kernel, made: Case) -> dict[str, Array]:

@@ -186,13 +186,22 @@ def plain(kernel: Kernel, name: str, value: float, others: Mapping[str, float]) 
     return PLAIN.get(name, value)
 
 
+def plain_record(kernel: Kernel, record: Record, every: Mapping[str, float]) -> Record:
+    """The record with plain values, those of the records in it too."""
+    values = {
+        name: plain_record(kernel, value, every) if isinstance(value, Record) else plain(kernel, name, value, every)
+        for name, value in record.values().items()
+    }
+    return type(record)(**values)
+
+
 def lively(kernel: Kernel, made: Case, seed: int) -> Case:
     """The case with other values, whose outputs move with every input: no clamp, no bias, sums that are scaled to the output's range."""
     rng, every = np.random.default_rng(seed), numbers(made.attrs)
     attrs = {
         name: SPREAD_LOGITS
         if isinstance(value, Logits) and kernel.name.endswith("i8")
-        else replace(value, **{field: plain(kernel, field, number, every) for field, number in value.values().items()})  # type: ignore[type-var]
+        else plain_record(kernel, value, every)
         if isinstance(value, Record)
         else plain(kernel, name, value, every)
         for name, value in made.attrs.items()

@@ -429,11 +429,7 @@ void eff_trace(uint8_t *out)
         """The records that calls take, as constants with named fields."""
         if not self.records:
             return ""
-        types = {field.ctype: ATTR_TYPES[field.ctype] for record in self.records for field in fields_of(type(record))}
-        texts = []
-        for record, name in self.records.items():
-            fields = [f".{field.name} = {literal(record.values()[field.name], types[field.ctype])}" for field in fields_of(type(record))]
-            texts.append(braced(f"static const {record.ctype()} {name} = ", fields))
+        texts = [braced(f"static const {record.ctype()} {name} = ", _members(record)) for record, name in self.records.items()]
         return f"{rule_off('what the calls take beside their tensors, in flash')}\n\n" + "\n".join(texts) + "\n\n"
 
     def _map(self) -> str:
@@ -675,6 +671,16 @@ size_t eff_save_buffer(uint8_t *buffer, size_t length) {{ return eff_state_save_
 
 int eff_restore_buffer(const uint8_t *buffer, size_t length) {{ return eff_state_restore_buffer(&eff_learned, buffer, length); }}
 """
+
+
+def _members(record: Record) -> list[str]:
+    """The named initialisers of a record's fields; a record within it is in braces of its own."""
+    members = []
+    for each in fields_of(type(record)):
+        value = getattr(record, each.name)
+        text = f"{{{', '.join(_members(value))}}}" if isinstance(value, Record) else literal(value, ATTR_TYPES[each.ctype])
+        members.append(f".{each.name} = {text}")
+    return members
 
 
 def _defines(rows: Sequence[tuple[str, str, str]]) -> str:

@@ -115,10 +115,10 @@ def evaluate(text: str, names: Mapping[str, float]) -> int:
 
 
 def numbers(arguments: Arguments) -> dict[str, float]:
-    """Every number of a call by name, including the fields of its records."""
+    """Every number of a call by name, including the fields of its records and of the records in them."""
     named: dict[str, float] = {}
     for name, value in arguments.items():
-        named |= value.values() if isinstance(value, Record) else {name: value}
+        named |= numbers(value.values()) if isinstance(value, Record) else {name: value}
     return named
 
 

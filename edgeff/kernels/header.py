@@ -19,8 +19,8 @@ KERNELS_HEADER = "eff_kernels.h"
 def header_of(kernels: Iterable[Kernel], functions: Collection[str]) -> str:
     """``eff_kernels.h``: the prototypes of those ``functions`` that are ``kernels`` or variants of them, after the structs they take."""
     items = [item for item in sorted(kernels, key=lambda item: item.name) if item.functions & set(functions)]
-    records = {p.record.ctype(): p.record for item in items for p in item.params if p.record is not None}
-    parts = [*(_struct(records[name]) for name in sorted(records)), *(_prototypes(item, functions) for item in items)]
+    taken = {p.record for item in items for p in item.params if p.record is not None}
+    parts = [*map(_struct, _ordered(taken)), *(_prototypes(item, functions) for item in items)]
     text = "\n\n".join(parts)
     return f"""\
 /* SPDX-License-Identifier: Apache-2.0 */
@@ -36,6 +36,15 @@ def header_of(kernels: Iterable[Kernel], functions: Collection[str]) -> str:
 
 #endif
 """
+
+
+def _ordered(records: Collection[type[Record]]) -> list[type[Record]]:
+    """Records and the records in them, each once, by name, after those that it holds."""
+    order: list[type[Record]] = []
+    for record in sorted(records, key=lambda record: record.ctype()):
+        held = [field.record for field in fields_of(record) if field.record is not None]
+        order += [each for each in (*_ordered(held), record) if each not in order]
+    return order
 
 
 def _comment(text: str) -> str:
@@ -54,7 +63,7 @@ def _struct(record: type[Record]) -> str:
 
 
 def _limited(field: Field) -> bool:
-    return field.range != _WHOLE[field.ctype]
+    return field.record is None and field.range != _WHOLE[field.ctype]
 
 
 def _prototypes(item: Kernel, functions: Collection[str]) -> str:

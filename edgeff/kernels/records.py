@@ -1,8 +1,9 @@
 """Records of kernel parameters: frozen dataclasses that are small C structs, each range stated once.
 
-A field is an ``int`` (C ``int32_t``, or ``uint32_t`` with ``Key``) or a ``float``, with its range as ``Annotated[int, Range(low, high)]``.
-A record refuses a value outside its range when it is created, so a call that breaks a kernel's promise cannot exist; the generated
-header prints the same ranges, and the tests draw from them. A kernel's C takes a pointer to the struct, its twin the record.
+A field is an ``int`` (C ``int32_t``, or ``uint32_t`` with ``Key``) or a ``float``, with its range as ``Annotated[int, Range(low, high)]``,
+or another record (in C a struct within the struct). A record refuses a value outside its range when it is created, so a call that breaks
+a kernel's promise cannot exist; the generated header prints the same ranges, and the tests draw from them. A kernel's C takes a pointer
+to the struct, its twin the record.
 """
 
 from __future__ import annotations
@@ -57,14 +58,19 @@ Relu = Annotated[int, Range(0, max(function.code for function in ACTIVATIONS.val
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One number: its name, its C type and its range."""
+    """One number: its name, its C type and its range; or one record, of the class ``record``."""
 
     name: str
     ctype: str
     range: Range
+    record: type[Record] | None = None
 
     def check(self, value: object, where: str) -> None:
         """Returns nothing; raises EdgeffError, naming the field, for a value of another type or out of range."""
+        if self.record is not None:
+            if not isinstance(value, self.record):
+                raise EdgeffError(f"{where}, {self.name}", got=type(value).__name__, allowed=self.record.__name__)
+            return
         numbers = (int, float) if self.ctype == "float" else (int,)
         if not isinstance(value, numbers) or value not in self.range:
             kind = "a float32" if self.ctype == "float" else "an integer"
@@ -72,7 +78,9 @@ class Field:
 
 
 def field_of(name: str, annotation: object) -> Field:
-    """The field that an annotated ``int`` or ``float`` declares."""
+    """The field that a record, an annotated ``int`` or a ``float`` declares."""
+    if isinstance(annotation, type) and issubclass(annotation, Record):
+        return Field(name, annotation.ctype(), ANY_INT, annotation)
     marks = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
     base = get_args(annotation)[0] if marks else annotation
     unsigned = any(isinstance(mark, Unsigned) for mark in marks)
@@ -96,7 +104,7 @@ class Record(Parameters):
         """The name of the C struct."""
         return "eff_" + cls._NAME.sub("_", cls.__name__).lower()
 
-    def values(self) -> Mapping[str, int | float]:
+    def values(self) -> Mapping[str, int | float | Record]:
         """The fields' values by name, in the struct's order."""
         return {field.name: getattr(self, field.name) for field in fields_of(type(self))}
 

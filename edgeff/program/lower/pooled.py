@@ -21,7 +21,7 @@ from edgeff.ops.window import Convolution
 from edgeff.program.lower.builder import Lines
 from edgeff.rules._building import Pooling
 from edgeff.rules.words.pooled import PoolGrid, window_counts
-from edgeff.rules.words.pooled_i8 import Hidden, Stage, Stem, Through
+from edgeff.rules.words.pooled_i8 import Hidden, PairSteps, Separable, Stage, Stem, StemSteps, Through
 
 Attrs = dict[str, Attr | Parameters]
 FINE = 16
@@ -104,7 +104,7 @@ class Pooled(Lines):
         x = x or (_made(stem) if stem else None)
         if x is None:
             raise BadInput(f"the input of layer {first.name!r}", got="none", allowed="a value, or a convolution to make it again")
-        attrs = self._pair(first, second, x) | self._grid(pooling)
+        attrs = self._pair(first, second, x)
         if g.dtype == "float32":
             self._pair_f32(first, second, g, x, pooling, stem, attrs)
             if stem is not None and image is not None:
@@ -117,7 +117,7 @@ class Pooled(Lines):
         positions, inputs = prod(first.shape[:2]), prod(x.shape[:2])
         columns = self.activation("columns", (positions + (max(positions, inputs) if stem else positions),), layer=first.name)
         written = [self.weight(first), self._bias(first), self.weight(second), columns]
-        attrs |= {"lr": self.lr, "relu": kind(first).function.code}
+        attrs = {**attrs, **self._grid(pooling), "lr": self.lr, "relu": kind(first).function.code}
         if stem is None:
             self.call("eff_pooled_pair_update_f32", written, [pooling.y, g, x, self.rate], attrs, first, "update")
         else:
@@ -132,9 +132,9 @@ class Pooled(Lines):
         With ``stem``, a convolution, they are over its output, which is not kept either, and x is what it reads.
         """
         image, x = x, x if stem is None else _made(stem)
-        attrs: Attrs = {"pool_h": size[0], "pool_w": size[1], "gated": int(kind(second).function.clamps)}
-        attrs |= self._pair(first, second, x)
-        attrs |= {"stage": self._output_stage(first, x), "out_stage": self._output_stage(second, _made(first))}
+        grid = PoolGrid(*size, int(kind(second).function.clamps))
+        stages = self._output_stage(first, x), self._output_stage(second, _made(first))
+        attrs = self._pair(first, second, x) | {"how": Separable(*stages, grid)}
         y = self.activation(pool.name, pool.shape, quant=pool.quant["output"], layer=pool.name)
         mask = self.activation("mask", ((prod(second.shape) + 7) // 8,), dtype="int8")
         sums = self.activation("sums", pool.shape, dtype="int32", layer=pool.name)
@@ -145,9 +145,9 @@ class Pooled(Lines):
         else:
             rows = self.activation("rows", (record(first, Convolution).window[0], *x.shape[1:]), dtype="int8", layer=stem.name)
             below = [image, self.weight(stem), self._bias(stem)]
-            attrs |= {"stem": _stem(stem, image), "stem_stage": self._output_stage(stem, image), "image_zero": image.zero_point}
+            attrs |= {"stem": self._stem(stem, image), "image_zero": image.zero_point}
             self.call("eff_pooled_stem_separable_i8", [mask, y, sums, row, rows], [*below, *read], attrs, first)
-        return y, Pooling(replace(mask, shape=second.shape), *size, gated=bool(attrs["gated"]))
+        return y, Pooling(replace(mask, shape=second.shape), *size, gated=bool(grid.gated))
 
     def _output_stage(self, layer: Layer, x: Value) -> Stage:
         """The output stage of a convolution over x."""
@@ -156,6 +156,13 @@ class Pooled(Lines):
         multiplier, shift = self.fixed_point(real, f"requantisation of layer {layer.name!r}")
         ends = {name: int(end) for name, end in self.ends(layer, y).items()}
         return Stage(multiplier=multiplier, shift=shift, y_zero=y.zero_point, **ends)
+
+    def _stem(self, layer: Layer, image: Value) -> Stem:
+        """A convolution over ``image`` as a kernel's record."""
+        geometry = record(layer, Convolution).geometry(layer, image.shape)
+        window = {f"stem_{name}_{axis}": int(geometry[f"{name}_{axis}"]) for axis in "hw" for name in ("k", "stride", "pad")}
+        height, width, channels = image.shape
+        return Stem(image_h=height, image_w=width, image_c=channels, **window, stem_stage=self._output_stage(layer, image))
 
     @staticmethod
     def _pair(first: Layer, second: Layer, x: Value) -> Attrs:
@@ -173,8 +180,9 @@ class Pooled(Lines):
         lower, upper = self._of(pooling, first), self._of(pooling, second)
         gradient: Requant = upper["gradient"]
         hidden = Hidden(int(upper["pre_shift"]), gradient.multiplier, gradient.shift, int(kind(first).function.clamps))
-        attrs |= {"stage": self._output_stage(first, x), "hidden": hidden, "fine": int(self._fine)}
-        attrs |= {"w_how": lower["how"], "v_how": upper["how"], "b_how": lower["bias"]}
+        grid = PoolGrid(pooling.pool_h, pooling.pool_w, int(pooling.gated))
+        steps = {"w_how": lower["how"], "b_how": lower["bias"], "v_how": upper["how"], "fine": int(self._fine)}
+        attrs = {**attrs, "how": PairSteps(grid=grid, stage=self._output_stage(first, x), hidden=hidden, **steps)}
         h = self.activation("activations", first.shape[:2], dtype="int8", layer=first.name)
         e = self.activation("deltas", first.shape[:2], dtype="int16", layer=first.name)
         written = [self.weight(first), self._low(first), self._bias(first), self.weight(second), self._low(second)]
@@ -183,13 +191,8 @@ class Pooled(Lines):
             self.call("eff_pooled_pair_update_i8", [*written, h, e], read, attrs, first, "update")
             return
         below = self._of(pooling, stem)
-        attrs |= {
-            "stem": _stem(stem, image),
-            "stem_stage": self._output_stage(stem, image),
-            "through": Through(lower["gradient"].multiplier, lower["gradient"].shift, int(kind(stem).function.clamps)),
-            "u_how": below["how"],
-            "stem_b_how": below["bias"],
-        }
+        through = Through(lower["gradient"].multiplier, lower["gradient"].shift, int(kind(stem).function.clamps))
+        attrs |= {"stem": self._stem(stem, image), "stem_how": StemSteps(through, below["how"], below["bias"])}
         column = self.activation("activations", x.shape[:2], dtype="int8", layer=stem.name)
         d = self.activation("deltas", x.shape[:2], dtype="int16", layer=stem.name)
         written += [self.weight(stem), self._low(stem), self._bias(stem), column, h, e, d]
@@ -253,10 +256,3 @@ def _made(layer: Layer) -> Value:
     """The output of an int8 layer as a value that no call has made."""
     quant = layer.quant["output"]
     return Value(layer.name, layer.shape, "int8", quant.scale[0], quant.zero_point)
-
-
-def _stem(layer: Layer, image: Value) -> Stem:
-    """A convolution over ``image`` as a kernel's record."""
-    geometry = record(layer, Convolution).geometry(layer, image.shape)
-    window = {f"stem_{name}_{axis}": int(geometry[f"{name}_{axis}"]) for axis in "hw" for name in ("k", "stride", "pad")}
-    return Stem(image_h=image.shape[0], image_w=image.shape[1], image_c=image.shape[2], **window)

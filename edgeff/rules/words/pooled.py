@@ -184,7 +184,11 @@ def eff_pooled_pair_update_f32(
     For each channel between them: its activations (after ReLU, if the first layer ends in ``relu``) and its delta, both in ``columns``,
     then the updates that read them. Sums are in the order of the kernels that take whole maps.
     """
-    _learn(w, b, v, columns, y, g, a, rate, pair, grid, relu, lr)
+    h, e = _maps(w, b, v, y, g, a, pair, grid, relu)
+    eff_conv2d_update_f32(v, _delta(g, y, pair.second, grid), h, rate, pair.second, lr)
+    (eff_depthwise_conv2d_update_f32 if pair.depthwise else eff_conv2d_update_f32)(w, e, a, rate, pair.first, lr)
+    eff_conv_bias_update_f32(b, e, rate, pair.mid_h * pair.mid_w, pair.mid_c, lr)
+    columns[:] = np.concatenate([each.reshape(-1, pair.mid_c)[:, -1] for each in (h, e)])
 
 
 @kernel(macs=BACKWARD_MACS)
@@ -210,7 +214,7 @@ def eff_pooled_pair_backward_f32(
     h, e = _maps(w, b, v, y, g, a, pair, grid, relu)
     below, before = np.empty(a.size, np.float32), w.copy()
     eff_depthwise_conv2d_input_gradient_f32(below, e, before, pair.first)
-    _learn(w, b, v, np.empty(2 * pair.mid_h * pair.mid_w, np.float32), y, g, a, rate, pair, grid, relu, lr)
+    eff_pooled_pair_update_f32(w, b, v, np.empty(2 * pair.mid_h * pair.mid_w, np.float32), y, g, a, rate, pair, grid, relu, lr)
     last, most = below.reshape(-1, pair.in_c)[:, -1], max(pair.mid_h * pair.mid_w, pair.in_h * pair.in_w)
     columns[: pair.mid_h * pair.mid_w] = h.reshape(-1, pair.mid_c)[:, -1]
     columns[: len(last)] = last
@@ -225,25 +229,3 @@ def _maps(w: Array, b: Array, v: Array, y: Array, g: Array, a: Array, pair: Pair
     (eff_depthwise_conv2d_f32 if pair.depthwise else eff_conv2d_f32)(h, a, w, b, pair.first, relu)
     eff_conv2d_input_gradient_f32(e, _delta(g, y, pair.second, grid), v, pair.second)
     return h, np.where(h > 0, e, np.float32(0)) if relu else e
-
-
-def _learn(
-    w: Array,
-    b: Array,
-    v: Array,
-    columns: Array,
-    y: Array,
-    g: Array,
-    a: Array,
-    rate: Array,
-    pair: Pair,
-    grid: PoolGrid,
-    relu: int,
-    lr: float,
-) -> None:
-    """The updates of w, b and v in place, from maps of the whole."""
-    h, e = _maps(w, b, v, y, g, a, pair, grid, relu)
-    eff_conv2d_update_f32(v, _delta(g, y, pair.second, grid), h, rate, pair.second, lr)
-    (eff_depthwise_conv2d_update_f32 if pair.depthwise else eff_conv2d_update_f32)(w, e, a, rate, pair.first, lr)
-    eff_conv_bias_update_f32(b, e, rate, pair.mid_h * pair.mid_w, pair.mid_c, lr)
-    columns[:] = np.concatenate([each.reshape(-1, pair.mid_c)[:, -1] for each in (h, e)])

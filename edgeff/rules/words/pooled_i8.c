@@ -146,11 +146,9 @@ typedef struct {
     const int8_t *mask, *a;
     const int16_t *g;
     eff_window first, second;
-    const eff_pool_grid *grid;
-    const eff_stage *stage;
-    const eff_hidden *hidden;
+    const eff_pair_steps *how;
     eff_change w_change, v_change;
-    int32_t depthwise, a_zero, pixel, fine; /* pixel: how far the pixels of a lie apart; a is that of the channel, if depthwise */
+    int32_t depthwise, pixel; /* pixel: how far the pixels of a lie apart; a is that of the channel, if depthwise */
 } eff_pair_parts;
 
 /* One output channel of a convolution over a, whose pixels lie `pixel` apart: w its filter, with `step` a tap and `count` weights in each. */
@@ -179,11 +177,12 @@ static void eff_column_i8(int8_t *h, const int8_t *a, int32_t a_zero, int32_t pi
 static void eff_pair_column_i8(int8_t *h, const eff_pair_parts *p, int32_t c)
 {
     const eff_window *first = &p->first;
+    const int32_t a_zero = p->how->w_how.a_zero;
     if (p->depthwise) {
-        eff_column_i8(h, p->a, p->a_zero, p->pixel, p->w + c, p->b[c], first->out_c, 1, first, p->stage);
+        eff_column_i8(h, p->a, a_zero, p->pixel, p->w + c, p->b[c], first->out_c, 1, first, &p->how->stage);
     } else {
         const int8_t *filter = p->w + c * first->k_h * first->k_w * first->in_c;
-        eff_column_i8(h, p->a, p->a_zero, p->pixel, filter, p->b[c], first->in_c, first->in_c, first, p->stage);
+        eff_column_i8(h, p->a, a_zero, p->pixel, filter, p->b[c], first->in_c, first->in_c, first, &p->how->stage);
     }
 }
 
@@ -191,7 +190,8 @@ static void eff_pair_column_i8(int8_t *h, const eff_pair_parts *p, int32_t c)
 static int32_t eff_pair_delta_i8(int16_t *e, const int8_t *h, const eff_pair_parts *p, int32_t c)
 {
     const eff_window *second = &p->second;
-    const eff_pool_grid *grid = p->grid;
+    const eff_pool_grid *grid = &p->how->grid;
+    const eff_hidden *hidden = &p->how->hidden;
     const int32_t out_c = second->out_c, out_w = second->out_w, across = (out_w - 1) / grid->pool_w + 1, mid_c = second->in_c,
                   filter = second->k_h * second->k_w * mid_c;
     int32_t total = 0;
@@ -200,7 +200,7 @@ static int32_t eff_pair_delta_i8(int16_t *e, const int8_t *h, const eff_pair_par
         for (int32_t ix = 0; ix < second->in_w; ++ix, ++e, ++h) {
             const int32_t ox0 = (ix + second->pad_w) / second->stride_w, kx0 = ix + second->pad_w - ox0 * second->stride_w;
             *e = 0;
-            if (p->hidden->gated && !eff_opens_i8(*h, p->stage->y_zero)) {
+            if (hidden->gated && !eff_opens_i8(*h, p->how->stage.y_zero)) {
                 continue;
             }
             int64_t s = 0;
@@ -219,7 +219,7 @@ static int32_t eff_pair_delta_i8(int16_t *e, const int8_t *h, const eff_pair_par
                     }
                 }
             }
-            *e = eff_gradient_i16(s, p->hidden->pre_shift, p->hidden->e_multiplier, p->hidden->e_shift);
+            *e = eff_gradient_i16(s, hidden->pre_shift, hidden->e_multiplier, hidden->e_shift);
             total += *e;
         }
     }
@@ -231,15 +231,15 @@ static void eff_pair_second_update_i8(const int8_t *h, const eff_pair_parts *p, 
 {
     const eff_window *second = &p->second;
     const int32_t mid_c = second->in_c, in_w = second->in_w, filter = second->k_h * second->k_w * mid_c;
-    eff_pooled_walk walk = eff_pooled_walk_of(second->out_w, second->out_c, p->grid);
+    eff_pooled_walk walk = eff_pooled_walk_of(second->out_w, second->out_c, &p->how->grid);
     walk.a_down = second->stride_h * in_w;
     walk.a_across = second->stride_w;
     for (int32_t tap = 0; tap < second->k_h * second->k_w; ++tap) {
         const int32_t ky = tap / second->k_w, kx = tap - ky * second->k_w;
         if (eff_pooled_tap(&walk, second, ky, kx)) {
             const int32_t top = walk.oy * second->stride_h + ky - second->pad_h, left = walk.ox * second->stride_w + kx - second->pad_w;
-            eff_masked_tap_i8(p->v, p->v_low, p->mask, p->g, h + top * in_w + left, p->stage->y_zero, tap * mid_c + c, filter, &walk,
-                              &p->v_change, p->fine);
+            eff_masked_tap_i8(p->v, p->v_low, p->mask, p->g, h + top * in_w + left, p->how->stage.y_zero, tap * mid_c + c, filter, &walk,
+                              &p->v_change, p->how->fine);
         }
     }
 }
@@ -270,12 +270,13 @@ static void eff_filter_update_i8(int8_t *w, int8_t *low, const int16_t *e, const
 static void eff_pair_first_update_i8(const int16_t *e, const eff_pair_parts *p, int32_t c)
 {
     eff_window first = p->first;
+    const int32_t a_zero = p->how->w_how.a_zero, fine = p->how->fine;
     if (p->depthwise) {
         first.in_c = p->pixel;
-        eff_filter_update_i8(p->w, p->w_low, e, p->a, p->a_zero, c, p->first.out_c, 1, &first, &p->w_change, p->fine);
+        eff_filter_update_i8(p->w, p->w_low, e, p->a, a_zero, c, p->first.out_c, 1, &first, &p->w_change, fine);
     } else {
         const int32_t filter = first.k_h * first.k_w * first.in_c;
-        eff_filter_update_i8(p->w, p->w_low, e, p->a, p->a_zero, c * filter, first.in_c, first.in_c, &first, &p->w_change, p->fine);
+        eff_filter_update_i8(p->w, p->w_low, e, p->a, a_zero, c * filter, first.in_c, first.in_c, &first, &p->w_change, fine);
     }
 }
 
@@ -286,18 +287,16 @@ static inline void eff_change_bias(int32_t *b, int32_t sum, const eff_requant *h
 
 void eff_pooled_pair_update_i8(int8_t *w, int8_t *w_low, int32_t *b, int8_t *v, int8_t *v_low, int8_t *h, int16_t *e,
                                const int8_t *mask, const int16_t *g, const int8_t *a, const uint32_t *rate, const uint32_t *step,
-                               const eff_pair *pair, const eff_pool_grid *grid, const eff_stage *stage, const eff_hidden *hidden,
-                               const eff_step *w_how, const eff_step *v_how, const eff_requant *b_how, int32_t fine)
+                               const eff_pair *pair, const eff_pair_steps *how)
 {
-    eff_pair_parts p = {w, w_low, v, v_low, b, mask, a, g, eff_pair_first(pair), eff_pair_second(pair), grid, stage, hidden,
-                        eff_change_of(w_how, *rate, *step), eff_change_of(v_how, *rate, *step), pair->depthwise, w_how->a_zero,
-                        pair->in_c, fine};
+    eff_pair_parts p = {w, w_low, v, v_low, b, mask, a, g, eff_pair_first(pair), eff_pair_second(pair), how,
+                        eff_change_of(&how->w_how, *rate, *step), eff_change_of(&how->v_how, *rate, *step), pair->depthwise, pair->in_c};
     for (int32_t c = 0; c < pair->mid_c; ++c) {
         eff_pair_column_i8(h, &p, c);
         const int32_t sum = eff_pair_delta_i8(e, h, &p, c);
         eff_pair_second_update_i8(h, &p, c);
         eff_pair_first_update_i8(e, &p, c);
-        eff_change_bias(b + c, sum, b_how, *rate);
+        eff_change_bias(b + c, sum, &how->b_how, *rate);
         p.a += pair->depthwise ? 1 : 0;
     }
 }
@@ -319,7 +318,7 @@ static int32_t eff_pair_input_i8(int16_t *d, const int16_t *e, const int8_t *x, 
                     s += ox < first->out_w ? (int32_t)e[oy * first->out_w + ox] * p->w[(ky * first->k_w + kx) * channels + c] : 0;
                 }
             }
-            const int32_t open = !through->d_gated || eff_opens_i8(x[iy * first->in_w + ix], p->a_zero);
+            const int32_t open = !through->d_gated || eff_opens_i8(x[iy * first->in_w + ix], p->how->w_how.a_zero);
             *d = open ? eff_gradient_i16(s, 0, through->d_multiplier, through->d_shift) : 0;
             total += *d;
         }
@@ -336,26 +335,25 @@ static inline eff_window eff_stem_window(const eff_stem *s, const eff_pair *p)
 
 void eff_pooled_stem_update_i8(int8_t *w, int8_t *w_low, int32_t *b, int8_t *v, int8_t *v_low, int8_t *u, int8_t *u_low, int32_t *stem_b,
                                int8_t *x, int8_t *h, int16_t *e, int16_t *d, const int8_t *mask, const int16_t *g, const int8_t *image,
-                               const uint32_t *rate, const uint32_t *step, const eff_pair *pair, const eff_pool_grid *grid,
-                               const eff_stage *stage, const eff_hidden *hidden, const eff_step *w_how, const eff_step *v_how,
-                               const eff_requant *b_how, const eff_stem *stem, const eff_stage *stem_stage, const eff_through *through,
-                               const eff_step *u_how, const eff_requant *stem_b_how, int32_t fine)
+                               const uint32_t *rate, const uint32_t *step, const eff_pair *pair, const eff_pair_steps *how,
+                               const eff_stem *stem, const eff_stem_steps *stem_how)
 {
-    const eff_pair_parts p = {w, w_low, v, v_low, b, mask, x, g, eff_pair_first(pair), eff_pair_second(pair), grid, stage, hidden,
-                              eff_change_of(w_how, *rate, *step), eff_change_of(v_how, *rate, *step), 1, w_how->a_zero, 1, fine};
+    const eff_pair_parts p = {w, w_low, v, v_low, b, mask, x, g, eff_pair_first(pair), eff_pair_second(pair), how,
+                              eff_change_of(&how->w_how, *rate, *step), eff_change_of(&how->v_how, *rate, *step), 1, 1};
     const eff_window below = eff_stem_window(stem, pair);
+    const eff_step *u_how = &stem_how->u_how;
     const eff_change u_change = eff_change_of(u_how, *rate, *step);
     const int32_t filter = below.k_h * below.k_w * below.in_c;
     for (int32_t c = 0; c < pair->mid_c; ++c) {
-        eff_column_i8(x, image, u_how->a_zero, below.in_c, u + c * filter, stem_b[c], below.in_c, below.in_c, &below, stem_stage);
+        eff_column_i8(x, image, u_how->a_zero, below.in_c, u + c * filter, stem_b[c], below.in_c, below.in_c, &below, &stem->stem_stage);
         eff_pair_column_i8(h, &p, c);
         const int32_t sum = eff_pair_delta_i8(e, h, &p, c);
         eff_pair_second_update_i8(h, &p, c);
-        const int32_t stem_sum = eff_pair_input_i8(d, e, x, &p, c, through);
+        const int32_t stem_sum = eff_pair_input_i8(d, e, x, &p, c, &stem_how->through);
         eff_pair_first_update_i8(e, &p, c);
-        eff_filter_update_i8(u, u_low, d, image, u_how->a_zero, c * filter, below.in_c, below.in_c, &below, &u_change, fine);
-        eff_change_bias(b + c, sum, b_how, *rate);
-        eff_change_bias(stem_b + c, stem_sum, stem_b_how, *rate);
+        eff_filter_update_i8(u, u_low, d, image, u_how->a_zero, c * filter, below.in_c, below.in_c, &below, &u_change, how->fine);
+        eff_change_bias(b + c, sum, &how->b_how, *rate);
+        eff_change_bias(stem_b + c, stem_sum, &stem_how->b_how, *rate);
     }
 }
 
@@ -367,15 +365,14 @@ typedef struct {
     const int32_t *b, *v_b;
     eff_window first;
     const eff_pair *pair;
-    const eff_pool_grid *grid;
-    const eff_stage *stage, *out_stage;
+    const eff_separable *how;
     int32_t a_zero, ring; /* ring: a holds row i of the input at i % ring */
-} eff_separable;
+} eff_separable_parts;
 
-static void eff_separable_start_i8(const eff_separable *p)
+static void eff_separable_start_i8(const eff_separable_parts *p)
 {
     const eff_pair *pair = p->pair;
-    const int32_t across = (pair->out_w - 1) / p->grid->pool_w + 1, down = (pair->out_h - 1) / p->grid->pool_h + 1;
+    const int32_t across = (pair->out_w - 1) / p->how->grid.pool_w + 1, down = (pair->out_h - 1) / p->how->grid.pool_h + 1;
     for (int32_t i = 0; i < down * across * pair->out_c; ++i) {
         p->sums[i] = 0;
     }
@@ -385,11 +382,11 @@ static void eff_separable_start_i8(const eff_separable *p)
 }
 
 /* One row of the output. */
-static void eff_separable_row_i8(const eff_separable *p, int32_t oy)
+static void eff_separable_row_i8(const eff_separable_parts *p, int32_t oy)
 {
     const eff_window *first = &p->first;
-    const eff_stage *stage = p->stage, *out_stage = p->out_stage;
-    const int32_t mid_c = p->pair->mid_c, out_c = p->pair->out_c, out_w = p->pair->out_w, across = (out_w - 1) / p->grid->pool_w + 1;
+    const eff_stage *stage = &p->how->stage, *out_stage = &p->how->out_stage;
+    const int32_t mid_c = p->pair->mid_c, out_c = p->pair->out_c, out_w = p->pair->out_w, across = (out_w - 1) / p->how->grid.pool_w + 1;
     for (int32_t ox = 0; ox < out_w; ++ox) {
         const int32_t top = oy * first->stride_h - first->pad_h, left = ox * first->stride_w - first->pad_w;
         const eff_taps t = eff_taps_at(top, left, first->in_h, first->in_w, first->k_h, first->k_w);
@@ -404,7 +401,7 @@ static void eff_separable_row_i8(const eff_separable *p, int32_t oy)
             }
             p->row[c] = eff_to_i8(eff_requantise(s, stage->multiplier, stage->shift), stage->y_zero, stage->y_min, stage->y_max);
         }
-        int32_t *total = p->sums + (oy / p->grid->pool_h * across + ox / p->grid->pool_w) * out_c;
+        int32_t *total = p->sums + (oy / p->how->grid.pool_h * across + ox / p->how->grid.pool_w) * out_c;
         const int8_t *k = p->v;
         for (int32_t o = 0, at = (oy * out_w + ox) * out_c; o < out_c; ++o, ++at) {
             int32_t s = p->v_b[o];
@@ -423,14 +420,14 @@ static void eff_separable_row_i8(const eff_separable *p, int32_t oy)
 }
 
 /* The averages y from the sums. */
-static void eff_separable_averages_i8(int8_t *y, const eff_separable *p)
+static void eff_separable_averages_i8(int8_t *y, const eff_separable_parts *p)
 {
     const int32_t out_h = p->pair->out_h, out_w = p->pair->out_w, out_c = p->pair->out_c;
     const int32_t *sums = p->sums;
-    for (int32_t oy = 0; oy < out_h; oy = eff_pool_end(oy, out_h, p->grid->pool_h)) {
-        const int32_t rows = eff_pool_end(oy, out_h, p->grid->pool_h) - oy;
-        for (int32_t ox = 0; ox < out_w; ox = eff_pool_end(ox, out_w, p->grid->pool_w)) {
-            const int32_t count = rows * (eff_pool_end(ox, out_w, p->grid->pool_w) - ox);
+    for (int32_t oy = 0; oy < out_h; oy = eff_pool_end(oy, out_h, p->how->grid.pool_h)) {
+        const int32_t rows = eff_pool_end(oy, out_h, p->how->grid.pool_h) - oy;
+        for (int32_t ox = 0; ox < out_w; ox = eff_pool_end(ox, out_w, p->how->grid.pool_w)) {
+            const int32_t count = rows * (eff_pool_end(ox, out_w, p->how->grid.pool_w) - ox);
             for (int32_t o = 0; o < out_c; ++o, ++sums) {
                 *y++ = (int8_t)(*sums > 0 ? (*sums + count / 2) / count : (*sums - count / 2) / count);
             }
@@ -439,10 +436,9 @@ static void eff_separable_averages_i8(int8_t *y, const eff_separable *p)
 }
 
 void eff_pooled_separable_i8(int8_t *mask, int8_t *y, int32_t *sums, int8_t *row, const int8_t *a, const int8_t *w, const int32_t *b,
-                             const int8_t *v, const int32_t *v_b, const eff_pair *pair, const eff_pool_grid *grid,
-                             const eff_stage *stage, const eff_stage *out_stage, int32_t a_zero)
+                             const int8_t *v, const int32_t *v_b, const eff_pair *pair, const eff_separable *how, int32_t a_zero)
 {
-    const eff_separable p = {mask, row, sums, a, w, v, b, v_b, eff_pair_first(pair), pair, grid, stage, out_stage, a_zero, pair->in_h};
+    const eff_separable_parts p = {mask, row, sums, a, w, v, b, v_b, eff_pair_first(pair), pair, how, a_zero, pair->in_h};
     eff_separable_start_i8(&p);
     for (int32_t oy = 0; oy < pair->out_h; ++oy) {
         eff_separable_row_i8(&p, oy);
@@ -474,11 +470,9 @@ static void eff_stem_row_i8(int8_t *to, int32_t oy, const int8_t *image, const i
 
 void eff_pooled_stem_separable_i8(int8_t *mask, int8_t *y, int32_t *sums, int8_t *row, int8_t *rows, const int8_t *image, const int8_t *u,
                                   const int32_t *u_b, const int8_t *w, const int32_t *b, const int8_t *v, const int32_t *v_b,
-                                  const eff_pair *pair, const eff_pool_grid *grid, const eff_stem *stem, const eff_stage *stem_stage,
-                                  const eff_stage *stage, const eff_stage *out_stage, int32_t image_zero)
+                                  const eff_pair *pair, const eff_separable *how, const eff_stem *stem, int32_t image_zero)
 {
-    const eff_separable p = {mask,  row,       sums,   rows, w,         v,      b, v_b, eff_pair_first(pair), pair, grid,
-                             stage, out_stage, stem_stage->y_zero, pair->k_h};
+    const eff_separable_parts p = {mask, row, sums, rows, w, v, b, v_b, eff_pair_first(pair), pair, how, stem->stem_stage.y_zero, pair->k_h};
     const eff_window below = eff_stem_window(stem, pair);
     const int32_t length = pair->in_w * pair->in_c;
     eff_separable_start_i8(&p);
@@ -488,7 +482,7 @@ void eff_pooled_stem_separable_i8(int8_t *mask, int8_t *y, int32_t *sums, int8_t
     for (int32_t oy = 0, next = 0; oy < pair->out_h; ++oy) {
         const int32_t top = oy * pair->stride_h - pair->pad_h, end = top + pair->k_h > pair->in_h ? pair->in_h : top + pair->k_h;
         for (next = next > top ? next : top; next < end; ++next) {
-            eff_stem_row_i8(rows + next % pair->k_h * length, next, image, u, u_b, image_zero, &below, stem_stage);
+            eff_stem_row_i8(rows + next % pair->k_h * length, next, image, u, u_b, image_zero, &below, &stem->stem_stage);
         }
         eff_separable_row_i8(&p, oy);
     }

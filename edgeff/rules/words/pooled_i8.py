@@ -8,7 +8,7 @@ Then a step is rounded to 2**-8 of a weight's step and what is below one is kept
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 
@@ -56,8 +56,33 @@ class Hidden(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class PairSteps(Record):
+    """How two convolutions learn: the first's output stage, the delta between the two, the steps of w, b (the first) and v (the second).
+
+    ``grid``: the pool over the second's output. ``fine``: weights have a lower part.
+    """
+
+    grid: PoolGrid
+    stage: Stage
+    hidden: Hidden
+    w_how: Step
+    b_how: Requant
+    v_how: Step
+    fine: Flag
+
+
+@dataclass(frozen=True, slots=True)
+class Separable(Record):
+    """The output stages of a depthwise and a pointwise convolution, and the pool over the second's output."""
+
+    stage: Stage
+    out_stage: Stage
+    grid: PoolGrid
+
+
+@dataclass(frozen=True, slots=True)
 class Stem(Record):
-    """A convolution over [image_h][image_w][image_c] whose output a pair reads."""
+    """A convolution over [image_h][image_w][image_c] whose output a pair reads, and its output stage."""
 
     image_h: Size
     image_w: Size
@@ -68,6 +93,7 @@ class Stem(Record):
     stem_stride_w: Size
     stem_pad_h: Count
     stem_pad_w: Count
+    stem_stage: Stage
 
     def window(self, pair: Pair) -> Window:
         """Its windows."""
@@ -84,6 +110,15 @@ class Through(Record):
     d_multiplier: Multiplier
     d_shift: Shift
     d_gated: Flag
+
+
+@dataclass(frozen=True, slots=True)
+class StemSteps(Record):
+    """How a convolution below a pair learns: the delta of its output, the steps of its weight u and its bias."""
+
+    through: Through
+    u_how: Step
+    b_how: Requant
 
 
 Mask = Annotated[Array, In("int8_t", "(out_h * out_w * out_c + 7) // 8")]
@@ -230,25 +265,21 @@ def _forward(a: Array, a_zero: int, w: Array, b: Array, window: Window, stage: S
     return stage.apply(sums.astype(np.int64) + b.astype(np.int64))
 
 
-def _hidden(
-    w: Array,
-    b: Array,
-    v: Array,
-    mask: Array,
-    g: Array,
-    a: Array,
-    pair: Pair,
-    grid: PoolGrid,
-    stage: Stage,
-    hidden: Hidden,
-    a_zero: int,
-) -> tuple[Array, Array, Array]:
-    """Between the two convolutions the activations and the gated delta (positions, mid_c); and the delta of the output."""
-    h = _forward(a, a_zero, w, b, pair.first, stage, depthwise=bool(pair.depthwise))
-    delta = _delta(g, mask, (pair.out_h, pair.out_w, pair.out_c), grid)
+class Maps(NamedTuple):
+    """Activations and gated deltas (positions, mid_c) between two convolutions, and the delta of the second's output."""
+
+    h: Array
+    e: Array
+    delta: Array
+
+
+def _maps(w: Array, b: Array, v: Array, mask: Array, g: Array, a: Array, pair: Pair, how: PairSteps) -> Maps:
+    """What the learning of a pair reads, before any weight has changed."""
+    h = _forward(a, how.w_how.a_zero, w, b, pair.first, how.stage, depthwise=bool(pair.depthwise))
+    delta, hidden = _delta(g, mask, (pair.out_h, pair.out_w, pair.out_c), how.grid), how.hidden
     e = requantise(shift_round_up(_input_sums(delta, v, pair.second), hidden.pre_shift), hidden.e_multiplier, hidden.e_shift)
     e = saturate16(e).reshape(-1, pair.mid_c).astype(np.int16)
-    return h, np.where(opens_i8(h, stage.y_zero), e, np.int16(0)) if hidden.gated else e, delta
+    return Maps(h, np.where(opens_i8(h, how.stage.y_zero), e, np.int16(0)) if hidden.gated else e, delta)
 
 
 @kernel(macs=PAIR_MACS)
@@ -266,47 +297,19 @@ def eff_pooled_pair_update_i8(
     rate: Rate,
     step: StepCount,
     pair: Pair,
-    grid: PoolGrid,
-    stage: Stage,
-    hidden: Hidden,
-    w_how: Step,
-    v_how: Step,
-    b_how: Requant,
-    fine: Flag,
+    how: PairSteps,
 ) -> None:
     """Weight and bias w, b of a first convolution over a, weight v of a second one: back-propagation inside the two, channel by channel.
 
     h and e hold a channel's activations and delta, at the end the last one's. One scale a layer; the zero point of a is ``w_how``'s.
     """
-    maps = _hidden(w, b, v, mask, g, a, pair, grid, stage, hidden, w_how.a_zero)
-    _change_pair(w, w_low, b, v, v_low, h, e, a, rate, step, pair, stage, w_how, v_how, b_how, fine, maps)
-
-
-def _change_pair(
-    w: Array,
-    w_low: Array,
-    b: Array,
-    v: Array,
-    v_low: Array,
-    h: Array,
-    e: Array,
-    a: Array,
-    rate: Array,
-    step: Array,
-    pair: Pair,
-    stage: Stage,
-    w_how: Step,
-    v_how: Step,
-    b_how: Requant,
-    fine: int,
-    maps: tuple[Array, Array, Array],
-) -> None:
-    activations, deltas, delta = maps
-    _change(v, v_low, _filter_sums(delta, activations.astype(np.int64) - stage.y_zero, pair.second), rate, step, v_how, fine)
-    sums = _filter_sums(deltas, a.astype(np.int64) - w_how.a_zero, pair.first, depthwise=bool(pair.depthwise))
-    _change(w, w_low, sums, rate, step, w_how, fine)
-    _bias(b, deltas.astype(np.int64).sum(axis=0), rate, b_how)
-    h[:], e[:] = activations[:, -1], deltas[:, -1]
+    maps = _maps(w, b, v, mask, g, a, pair, how)
+    sums = _filter_sums(maps.delta, maps.h.astype(np.int64) - how.stage.y_zero, pair.second)
+    _change(v, v_low, sums, rate, step, how.v_how, how.fine)
+    sums = _filter_sums(maps.e, a.astype(np.int64) - how.w_how.a_zero, pair.first, depthwise=bool(pair.depthwise))
+    _change(w, w_low, sums, rate, step, how.w_how, how.fine)
+    _bias(b, maps.e.astype(np.int64).sum(axis=0), rate, how.b_how)
+    h[:], e[:] = maps.h[:, -1], maps.e[:, -1]
 
 
 @kernel(macs=STEM_MACS)
@@ -329,33 +332,24 @@ def eff_pooled_stem_update_i8(
     rate: Rate,
     step: StepCount,
     pair: Pair,
-    grid: PoolGrid,
-    stage: Stage,
-    hidden: Hidden,
-    w_how: Step,
-    v_how: Step,
-    b_how: Requant,
+    how: PairSteps,
     stem: Stem,
-    stem_stage: Stage,
-    through: Through,
-    u_how: Step,
-    stem_b_how: Requant,
-    fine: Flag,
+    stem_how: StemSteps,
 ) -> None:
     """The same for a depthwise first convolution, and weight and bias u, stem_b of the convolution of ``image`` whose output it reads.
 
     A channel of that output, in x, and its delta, in d, are made and used before the next channel's; at most 512 taps of the depthwise
     convolution.
     """
-    a = _forward(image, u_how.a_zero, u, stem_b, stem.window(pair), stem_stage, depthwise=False).reshape(-1)
-    maps = _hidden(w, b, v, mask, g, a, pair, grid, stage, hidden, w_how.a_zero)
-    sums = _input_sums(maps[1], w, pair.first, depthwise=True)
+    window, through, u_how = stem.window(pair), stem_how.through, stem_how.u_how
+    a = _forward(image, u_how.a_zero, u, stem_b, window, stem.stem_stage, depthwise=False).reshape(-1)
+    sums = _input_sums(_maps(w, b, v, mask, g, a, pair, how).e, w, pair.first, depthwise=True)
     below = saturate16(requantise(sums.reshape(-1), through.d_multiplier, through.d_shift)).astype(np.int16)
-    below = np.where(opens_i8(a, w_how.a_zero), below, np.int16(0)) if through.d_gated else below
-    _change_pair(w, w_low, b, v, v_low, h, e, a, rate, step, pair, stage, w_how, v_how, b_how, fine, maps)
-    _change(u, u_low, _filter_sums(below, image.astype(np.int64) - u_how.a_zero, stem.window(pair)), rate, step, u_how, fine)
+    below = np.where(opens_i8(a, how.w_how.a_zero), below, np.int16(0)) if through.d_gated else below
+    eff_pooled_pair_update_i8(w, w_low, b, v, v_low, h, e, mask, g, a, rate, step, pair, how)
+    _change(u, u_low, _filter_sums(below, image.astype(np.int64) - u_how.a_zero, window), rate, step, u_how, how.fine)
     channels = below.reshape(-1, pair.in_c)
-    _bias(stem_b, channels.astype(np.int64).sum(axis=0), rate, stem_b_how)
+    _bias(stem_b, channels.astype(np.int64).sum(axis=0), rate, stem_how.b_how)
     x[:], d[:] = a.reshape(-1, pair.in_c)[:, -1], channels[:, -1]
 
 
@@ -371,18 +365,17 @@ def eff_pooled_separable_i8(
     v: Annotated[Array, In("int8_t", "out_c", "mid_c", low=-127, high=127)],
     v_b: Annotated[Array, In("int32_t", "out_c", low=-BIAS_LIMIT, high=BIAS_LIMIT)],
     pair: Pair,
-    grid: PoolGrid,
-    stage: Stage,
-    out_stage: Stage,
+    how: Separable,
     a_zero: Zero,
 ) -> None:
     """A depthwise convolution over a and a pointwise one, whose output is not kept: its averages y, and the mask of ReLU's gate.
 
     Averages as ``eff_average_pool2d_i8`` makes them; sums are the windows' sums, row the last pixel between the two convolutions.
     """
-    h = _forward(a, a_zero, w, b, pair.first, stage, depthwise=True)
-    made = _forward(h.reshape(-1), stage.y_zero, v, v_b, pair.second, out_stage, depthwise=False)
-    eff_mask_i8(mask, made.reshape(-1), made.size, out_stage.y_zero)
+    grid, between = how.grid, how.stage.y_zero
+    h = _forward(a, a_zero, w, b, pair.first, how.stage, depthwise=True)
+    made = _forward(h.reshape(-1), between, v, v_b, pair.second, how.out_stage, depthwise=False)
+    eff_mask_i8(mask, made.reshape(-1), made.size, how.out_stage.y_zero)
     counts = window_counts(pair.out_h, pair.out_w, grid)
     down, across = np.arange(pair.out_h) // grid.pool_h, np.arange(pair.out_w) // grid.pool_w
     totals = np.zeros((*counts.shape, pair.out_c), np.int64)
@@ -406,19 +399,16 @@ def eff_pooled_stem_separable_i8(
     v: Annotated[Array, In("int8_t", "out_c", "mid_c", low=-127, high=127)],
     v_b: Annotated[Array, In("int32_t", "out_c", low=-BIAS_LIMIT, high=BIAS_LIMIT)],
     pair: Pair,
-    grid: PoolGrid,
+    how: Separable,
     stem: Stem,
-    stem_stage: Stage,
-    stage: Stage,
-    out_stage: Stage,
     image_zero: Zero,
 ) -> None:
     """The same above a convolution of ``image``, of whose output only the k_h rows that a window reads are there, in ``rows``.
 
     Row i lies at i % k_h; a row that no window reads is not made. A window of at most 32,768 products.
     """
-    a = _forward(image, image_zero, u, u_b, stem.window(pair), stem_stage, depthwise=False)
-    eff_pooled_separable_i8(mask, y, sums, row, a.reshape(-1), w, b, v, v_b, pair, grid, stage, out_stage, stem_stage.y_zero)
+    a = _forward(image, image_zero, u, u_b, stem.window(pair), stem.stem_stage, depthwise=False)
+    eff_pooled_separable_i8(mask, y, sums, row, a.reshape(-1), w, b, v, v_b, pair, how, stem.stem_stage.y_zero)
     made, ring = a.reshape(pair.in_h, -1), rows.reshape(pair.k_h, -1)
     ring[:] = 0
     for i in rows_read(pair):

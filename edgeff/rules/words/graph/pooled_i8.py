@@ -11,7 +11,7 @@ from edgeff.kernels.records import Matrix, Requant, Step, Window
 from edgeff.kernels.updates import BIAS_LIMIT, FRACTION_I8, GAIN_I8
 from edgeff.rules.words.graph.pooled import spread
 from edgeff.rules.words.pooled import Pair, PoolGrid, window_counts
-from edgeff.rules.words.pooled_i8 import LOW_BITS, Hidden, Stage, Stem, Through, rows_read
+from edgeff.rules.words.pooled_i8 import LOW_BITS, PairSteps, Separable, Stage, Stem, StemSteps, rows_read
 
 Two = tuple[Operand, Operand]
 
@@ -122,25 +122,15 @@ def _forward(a: Operand, w: Operand, b: Operand, window: Window, stage: Stage, *
     return (scaled + stage.y_zero).clip(stage.y_min, stage.y_max)
 
 
-def _hidden(
-    w: Operand,
-    b: Operand,
-    v: Operand,
-    mask: Operand,
-    g: Operand,
-    a: Operand,
-    pair: Pair,
-    grid: PoolGrid,
-    stage: Stage,
-    hidden: Hidden,
-    a_zero: int,
+def _maps(
+    w: Operand, b: Operand, v: Operand, mask: Operand, g: Operand, a: Operand, pair: Pair, how: PairSteps
 ) -> tuple[Operand, Operand, Operand]:
     """Between the two convolutions the activations and the delta (positions, mid_c); and the delta of the output."""
-    h = _forward(a - a_zero, w, b, pair.first, stage, depthwise=bool(pair.depthwise))
-    delta = _delta(g, mask, (pair.out_h, pair.out_w, pair.out_c), grid)
+    h, hidden = _forward(a - how.w_how.a_zero, w, b, pair.first, how.stage, depthwise=bool(pair.depthwise)), how.hidden
+    delta = _delta(g, mask, (pair.out_h, pair.out_w, pair.out_c), how.grid)
     sums = shift_round_up(_input_sums(delta, v, pair.second), hidden.pre_shift)
     e = saturate16(requantise(sums, hidden.e_multiplier, hidden.e_shift)).reshape(-1, pair.mid_c)
-    return h, _opened(e, h, stage.y_zero) if hidden.gated else e, delta
+    return h, _opened(e, h, how.stage.y_zero) if hidden.gated else e, delta
 
 
 def _last(values: Operand) -> Operand:
@@ -159,20 +149,14 @@ def eff_pooled_pair_update_i8(
     rate: Operand,
     step: Operand,
     pair: Pair,
-    grid: PoolGrid,
-    stage: Stage,
-    hidden: Hidden,
-    w_how: Step,
-    v_how: Step,
-    b_how: Requant,
-    fine: int,
+    how: PairSteps,
 ) -> tuple[Operand, ...]:
     """Back-propagation inside the two convolutions, and the last channel's activations and delta."""
-    h, e, delta = _hidden(w, b, v, mask, g, a, pair, grid, stage, hidden, w_how.a_zero)
-    second = _change(v, v_low, _filter_sums(delta, h - stage.y_zero, pair.second), rate, step, v_how, fine)
-    sums = _filter_sums(e, a - w_how.a_zero, pair.first, depthwise=bool(pair.depthwise))
-    first = _change(w, w_low, sums, rate, step, w_how, fine)
-    return *first, _bias(b, e.sum(0), rate, b_how), *second, _last(h), _last(e)
+    h, e, delta = _maps(w, b, v, mask, g, a, pair, how)
+    second = _change(v, v_low, _filter_sums(delta, h - how.stage.y_zero, pair.second), rate, step, how.v_how, how.fine)
+    sums = _filter_sums(e, a - how.w_how.a_zero, pair.first, depthwise=bool(pair.depthwise))
+    first = _change(w, w_low, sums, rate, step, how.w_how, how.fine)
+    return *first, _bias(b, e.sum(0), rate, how.b_how), *second, _last(h), _last(e)
 
 
 def eff_pooled_stem_update_i8(
@@ -190,50 +174,30 @@ def eff_pooled_stem_update_i8(
     rate: Operand,
     step: Operand,
     pair: Pair,
-    grid: PoolGrid,
-    stage: Stage,
-    hidden: Hidden,
-    w_how: Step,
-    v_how: Step,
-    b_how: Requant,
+    how: PairSteps,
     stem: Stem,
-    stem_stage: Stage,
-    through: Through,
-    u_how: Step,
-    stem_b_how: Requant,
-    fine: int,
+    stem_how: StemSteps,
 ) -> tuple[Operand, ...]:
     """The same, and the step of the convolution below."""
-    a = _forward(image - u_how.a_zero, u, stem_b, stem.window(pair), stem_stage, depthwise=False).flat()
-    pair_learned = eff_pooled_pair_update_i8(
-        w, w_low, b, v, v_low, mask, g, a, rate, step, pair, grid, stage, hidden, w_how, v_how, b_how, fine
-    )
-    _, e, _ = _hidden(w, b, v, mask, g, a, pair, grid, stage, hidden, w_how.a_zero)
-    sums = _input_sums(e, w, pair.first, depthwise=True).flat()
+    window, through, u_how = stem.window(pair), stem_how.through, stem_how.u_how
+    a = _forward(image - u_how.a_zero, u, stem_b, window, stem.stem_stage, depthwise=False).flat()
+    *learned, h, last = eff_pooled_pair_update_i8(w, w_low, b, v, v_low, mask, g, a, rate, step, pair, how)
+    sums = _input_sums(_maps(w, b, v, mask, g, a, pair, how)[1], w, pair.first, depthwise=True).flat()
     d = saturate16(requantise(sums, through.d_multiplier, through.d_shift))
-    d = (_opened(d, a, w_how.a_zero) if through.d_gated else d).reshape(-1, pair.in_c)
-    below = _change(u, u_low, _filter_sums(d, image - u_how.a_zero, stem.window(pair)), rate, step, u_how, fine)
-    *learned, h, last = pair_learned
+    d = (_opened(d, a, how.w_how.a_zero) if through.d_gated else d).reshape(-1, pair.in_c)
+    below = _change(u, u_low, _filter_sums(d, image - u_how.a_zero, window), rate, step, u_how, how.fine)
     column = _last(a.reshape(-1, pair.in_c))
-    return *learned, *below, _bias(stem_b, d.sum(0), rate, stem_b_how), column, h, last, _last(d)
+    return *learned, *below, _bias(stem_b, d.sum(0), rate, stem_how.b_how), column, h, last, _last(d)
 
 
 def eff_pooled_separable_i8(
-    a: Operand,
-    w: Operand,
-    b: Operand,
-    v: Operand,
-    v_b: Operand,
-    pair: Pair,
-    grid: PoolGrid,
-    stage: Stage,
-    out_stage: Stage,
-    a_zero: int,
+    a: Operand, w: Operand, b: Operand, v: Operand, v_b: Operand, pair: Pair, how: Separable, a_zero: int
 ) -> tuple[Operand, ...]:
     """The bits, the averages, their sums, and the last pixel between the convolutions."""
-    h = _forward(a - a_zero, w, b, pair.first, stage, depthwise=True)
+    grid, between, out_stage = how.grid, how.stage.y_zero, how.out_stage
+    h = _forward(a - a_zero, w, b, pair.first, how.stage, depthwise=True)
     last = h.part(slice(h.shape[0] - 1, h.shape[0]))  # before h goes on: LiteRT may subtract in place behind a reshape
-    made = _forward(h.flat() - stage.y_zero, v, v_b, pair.second, out_stage, depthwise=False)
+    made = _forward(h.flat() - between, v, v_b, pair.second, out_stage, depthwise=False)
     counts = window_counts(pair.out_h, pair.out_w, grid)
     down, across = np.arange(pair.out_h) // grid.pool_h, np.arange(pair.out_w) // grid.pool_w
     place = (down[:, None] * counts.shape[1] + across).reshape(1, -1)
@@ -253,18 +217,15 @@ def eff_pooled_stem_separable_i8(
     v: Operand,
     v_b: Operand,
     pair: Pair,
-    grid: PoolGrid,
+    how: Separable,
     stem: Stem,
-    stem_stage: Stage,
-    stage: Stage,
-    out_stage: Stage,
     image_zero: int,
 ) -> tuple[Operand, ...]:
     """The same above a convolution, and the rows of its output that are read last."""
-    a = _forward(image - image_zero, u, u_b, stem.window(pair), stem_stage, depthwise=False)
+    a = _forward(image - image_zero, u, u_b, stem.window(pair), stem.stem_stage, depthwise=False)
     lines, last = a.reshape(pair.in_h, -1), {i % pair.k_h: i for i in rows_read(pair)}
     ring = [lines.part(slice(last[k], last[k] + 1)) if k in last else lines.part(slice(0, 1)) * 0 for k in range(pair.k_h)]
-    return *eff_pooled_separable_i8(a.flat(), w, b, v, v_b, pair, grid, stage, out_stage, stem_stage.y_zero), concat(ring)
+    return *eff_pooled_separable_i8(a.flat(), w, b, v, v_b, pair, how, stem.stem_stage.y_zero), concat(ring)
 
 
 def eff_dense_update_fine_i8(
