@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from image_networks import Builder, as_int8
 from kernel_sources import model_sources, write_kernels
 from small_networks import AUTOENCODING, EVERY_PROGRAM, deployed, samples, small
 
@@ -27,11 +28,11 @@ from edgeff.errors import BadInput, EdgeffError
 from edgeff.ir import Array, Layer, Network, Numeric, Program
 from edgeff.kernels import Kernel
 from edgeff.program.binding import binding
-from edgeff.program.deploy import Deployment
+from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.interpreter import Interpreter
 from edgeff.program.plan import plan
 from edgeff.program.quantize import quantize
-from edgeff.program.select import select
+from edgeff.program.select import passed_over, select
 from edgeff.program.state import OVERHEAD_BYTES, saved
 
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
@@ -188,6 +189,17 @@ def test_the_text_is_the_same_in_every_process_and_fits_the_page(rule: str | Non
         assert max(map(len, text.splitlines())) <= 140
         assert "\n\n\n" not in text
         assert all((tmp_path / seed / path_here.relative_to(source.folder)).read_text(encoding="utf-8") == text for seed in ("1", "2"))
+
+
+def test_a_layer_is_named_only_where_it_takes_no_form_of_the_core() -> None:
+    build = Builder((6, 6, 4))
+    build.window("wide", "depthwise_conv2d", (5, 5))
+    frozen = deploy(as_int8(build.network()), numeric="int8").program
+    assert [remark.split(",")[0] for remark in passed_over(frozen, frozenset({"dsp"}))] == [
+        "wide: eff_depthwise_conv2d_i8 not in its form 'plane'"
+    ]
+    assert passed_over(frozen, frozenset()) == ()
+    assert passed_over(deployed("pepita", "int8").program, frozenset({"dsp"})) == ()
 
 
 def test_the_calls_are_the_programs_in_order(tmp_path: Path) -> None:

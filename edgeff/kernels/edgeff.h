@@ -44,6 +44,13 @@ extern "C" {
 #define EFF_NOINLINE
 #endif
 
+/* Before a loop that is short or rare: it stays a loop, where clang would unroll it into several times the code. */
+#if defined(__clang__)
+#define EFF_ROLLED _Pragma("clang loop unroll(disable)")
+#else
+#define EFF_ROLLED
+#endif
+
 typedef char eff_assert_arithmetic_shift[((-5) >> 1) == -3 ? 1 : -1];
 typedef char eff_assert_binary32[sizeof(float) == 4 ? 1 : -1];
 

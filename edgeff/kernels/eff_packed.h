@@ -10,10 +10,10 @@
 
 #include "eff_dsp.h"
 
-/* Four columns times all pairs of rows. `x` is [K / 2][4] words, up to `x_end`; pixel i is written `steps[i - 1]` bytes after pixel i - 1. */
+/* Four columns times all pairs of rows. `x` is [K / 2][4] words, up to `x_end`; each pixel is written `step` bytes after the one before. */
 typedef struct {
     const uint32_t *x, *x_end;
-    int32_t pairs, y_zero, steps[3];
+    int32_t pairs, y_zero, step;
 } eff_packed_block;
 
 void eff_packed_columns(int8_t *y, const uint32_t *w, const eff_packed_block *block);

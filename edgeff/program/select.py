@@ -28,16 +28,21 @@ def select(program: Program, features: frozenset[str] = frozenset()) -> Program:
 
 
 def passed_over(program: Program, features: frozenset[str]) -> tuple[str, ...]:
-    """For each layer whose call cannot take a form that the core is capable of: which one, and what that form wants of a call."""
+    """For each layer whose call takes none of the forms made for the core: the first of these, and what it wants of a call.
+
+    A call that takes another form made for the core, as those of weights that learn do, is not named.
+    """
     found: dict[str, None] = {}
     for call in program.calls:
         kernel: Kernel = registry.kernels[call.kernel]
         constants = _constants(program.tensors, kernel, call)
-        for variant in kernel.variants:
-            if variant.needs <= features and variant.accepts(call.attrs, constants):
-                break
-            if variant.needs and variant.needs <= features and variant.wants:
+        made_for_it = [variant for variant in kernel.variants if variant.needs and variant.needs <= features]
+        if any(variant.accepts(call.attrs, constants) for variant in made_for_it):
+            continue
+        for variant in made_for_it:
+            if variant.wants:
                 found[f"{call.layer}: {call.kernel} not in its form {variant.name!r}, which wants {variant.wants}"] = None
+                break
     return tuple(found)
 
 

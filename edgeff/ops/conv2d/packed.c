@@ -7,37 +7,36 @@
 #if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP
 
 /* In assembly, because eight sums need every register: both compilers spill, and need a third more instructions (docs/adr/0037).
- * r0 x, r1 w, r4 to r7 A of the four pixels, r8 to r11 T, r12 the row's weights, lr the packed ones; the frame holds x, its
- * end, y, pairs, y_zero, the block's address and whether the taps are an odd number of eights: then the loop begins in its middle. */
+ * r0 x, r1 w, r4 to r7 A of the four pixels, r8 to r11 T, r12 the row's weights, lr the packed ones; the frame holds x and its end, y and
+ * its end, the bytes to the next pixel and to the third, y_zero, and whether the taps are an odd number of eights: then the loop begins in
+ * its middle. The first products are added to the bias, which is in r11 until T of the last pixel takes its place. */
 /* clang-format off */
-#define EFF_FOUR_PIXELS \
-    "ldr lr, [r1], #4\n ldrd r2, r3, [r0], #8\n sxtb16 r12, lr\n smlad r4, r2, r12, r4\n smlad r5, r3, r12, r5\n" \
-    "smlad r8, r2, lr, r8\n smlad r9, r3, lr, r9\n ldrd r2, r3, [r0], #8\n smlad r6, r2, r12, r6\n smlad r7, r3, r12, r7\n" \
-    "smlad r10, r2, lr, r10\n smlad r11, r3, lr, r11\n"
+#define EFF_PRODUCTS(a0, a1, a2, a3, t0, t1, t2, t3) \
+    "ldr lr, [r1], #4\n ldrd r2, r3, [r0], #8\n sxtb16 r12, lr\n smlad r4, r2, r12, " a0 "\n smlad r5, r3, r12, " a1 "\n" \
+    "smlad r8, r2, lr, " t0 "\n smlad r9, r3, lr, " t1 "\n ldrd r2, r3, [r0], #8\n smlad r6, r2, r12, " a2 "\n" \
+    "smlad r7, r3, r12, " a3 "\n smlad r10, r2, lr, " t2 "\n smlad r11, r3, lr, " t3 "\n"
+#define EFF_FIRST_PRODUCTS EFF_PRODUCTS("r11", "r11", "r11", "r11", "r11", "r11", "r11", "r11")
+#define EFF_FOUR_PIXELS EFF_PRODUCTS("r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11")
 #define EFF_REQUANTISE(v) \
     "smmlar " v ", " v ", r2, " v "\n add " v ", " v ", " v ", asr #31\n smmlar " v ", " v ", r3, r12\n ssat " v ", #8, " v "\n"
-#define EFF_STORE(first, second, step) "strb " first ", [r0]\n strb " second ", [r0, #1]\n ldr r12, [r2, #" step "]\n add r0, r12\n"
 __asm__(
     ".syntax unified\n .section .text.eff_packed_columns,\"ax\",%progbits\n .balign 4\n .global eff_packed_columns\n .thumb_func\n"
     ".type eff_packed_columns, %function\n eff_packed_columns:\n"
-    "push {r4-r11, lr}\n sub sp, #28\n ldmia r2, {r3, r4, r5, r6}\n"
-    "str r3, [sp]\n str r4, [sp, #4]\n str r0, [sp, #8]\n str r5, [sp, #12]\n str r6, [sp, #16]\n str r2, [sp, #20]\n"
-    "subs r4, r4, r3\n and r4, r4, #64\n str r4, [sp, #24]\n"
-    "1: ldr r0, [sp]\n ldr r4, [r1], #4\n mov r5, r4\n mov r6, r4\n mov r7, r4\n mov r8, r4\n mov r9, r4\n mov r10, r4\n mov r11, r4\n"
-    "ldr r2, [sp, #24]\n cmp r2, #0\n bne 3f\n"
-    "2:\n" EFF_FOUR_PIXELS EFF_FOUR_PIXELS EFF_FOUR_PIXELS EFF_FOUR_PIXELS
-    "3:\n" EFF_FOUR_PIXELS EFF_FOUR_PIXELS EFF_FOUR_PIXELS EFF_FOUR_PIXELS
+    "push {r4-r11, lr}\n sub sp, #32\n ldmia r2, {r3, r4, r5, r6, r7}\n strd r3, r4, [sp]\n add r5, r0, r5, lsl #1\n strd r0, r5, [sp, #8]\n"
+    "add r8, r7, r7, lsl #1\n strd r7, r8, [sp, #16]\n subs r4, r4, r3\n and r4, r4, #64\n strd r6, r4, [sp, #24]\n"
+    "1: ldr r2, [sp, #28]\n ldr r0, [sp]\n ldr r11, [r1], #4\n cmp r2, #0\n" EFF_FIRST_PRODUCTS "bne 5f\n b 3f\n"
+    "2:\n" EFF_FOUR_PIXELS "3:\n" EFF_FOUR_PIXELS EFF_FOUR_PIXELS EFF_FOUR_PIXELS
+    EFF_FOUR_PIXELS "5:\n" EFF_FOUR_PIXELS EFF_FOUR_PIXELS EFF_FOUR_PIXELS
     "ldr r12, [sp, #4]\n cmp r0, r12\n bne 2b\n"
-    "ldr lr, [r1], #4\n ldr r12, [sp, #16]\n sub r8, r8, r4\n sub r9, r9, r5\n sub r10, r10, r6\n sub r11, r11, r7\n"
-    "ldrd r2, r3, [r1], #8\n"
-    "add r8, lr, r8, asr #8\n add r9, lr, r9, asr #8\n add r10, lr, r10, asr #8\n add r11, lr, r11, asr #8\n"
+    "ldmia r1!, {r0, r2, r3}\n ldr r12, [sp, #24]\n sub r8, r8, r4\n sub r9, r9, r5\n sub r10, r10, r6\n sub r11, r11, r7\n"
+    "add r8, r0, r8, asr #8\n add r9, r0, r9, asr #8\n add r10, r0, r10, asr #8\n add r11, r0, r11, asr #8\n"
     EFF_REQUANTISE("r4") EFF_REQUANTISE("r5") EFF_REQUANTISE("r6") EFF_REQUANTISE("r7")
     "ldrd r2, r3, [r1], #8\n"
     EFF_REQUANTISE("r8") EFF_REQUANTISE("r9") EFF_REQUANTISE("r10") EFF_REQUANTISE("r11")
-    "ldr r0, [sp, #8]\n ldr r2, [sp, #20]\n adds r3, r0, #2\n str r3, [sp, #8]\n"
-    EFF_STORE("r4", "r8", "16") EFF_STORE("r5", "r9", "20") EFF_STORE("r6", "r10", "24")
-    "strb r7, [r0]\n strb r11, [r0, #1]\n ldr r3, [sp, #12]\n subs r3, #1\n str r3, [sp, #12]\n bne 1b\n"
-    "add sp, #28\n pop {r4-r11, pc}\n"
+    "ldrd r0, lr, [sp, #8]\n ldrd r2, r3, [sp, #16]\n"
+    "strb r4, [r0]\n strb r5, [r0, r2]\n strb r6, [r0, r2, lsl #1]\n strb r7, [r0, r3]\n adds r0, #1\n"
+    "strb r8, [r0]\n strb r9, [r0, r2]\n strb r10, [r0, r2, lsl #1]\n strb r11, [r0, r3]\n adds r0, #1\n"
+    "str r0, [sp, #8]\n cmp r0, lr\n bne 1b\n add sp, #32\n pop {r4-r11, pc}\n"
     ".size eff_packed_columns, . - eff_packed_columns\n .text\n");
 
 /* r0 x, r1 w, r4 A, r5 T, r6 the end of x, r7 y, r8 pairs, r10 the start of x, r12 the row's weights and then y_zero, which is r9. */
@@ -77,7 +76,7 @@ static void eff_pixels(int8_t *y, const uint32_t *w, const eff_packed_block *blo
             const int32_t odd = ((int32_t)(whole[column] - (uint32_t)even[column]) >> 8) + (int32_t)w[0];
             to[0] = (int8_t)eff_requantise_i8(even[column], (int32_t)w[1], (int32_t)w[2], block->y_zero);
             to[1] = (int8_t)eff_requantise_i8(odd, (int32_t)w[3], (int32_t)w[4], block->y_zero);
-            to += column < 3 ? block->steps[column] : 0;
+            to += block->step;
         }
         w += 5;
     }
@@ -185,7 +184,7 @@ void eff_conv2d_i8_packed(int8_t *y, const int8_t *x, const int8_t *w, const int
     const uint32_t *packed = (const uint32_t *)(const void *)w;
     uint32_t *xs = scratch;
     int8_t *column = (int8_t *)(xs + 2 * taps);
-    eff_packed_block block = {xs, xs + 2 * taps, out_c / 2, output->y_zero, {step, step, step}};
+    eff_packed_block block = {xs, xs + 2 * taps, out_c / 2, output->y_zero, step};
     int32_t oy = backwards ? of.out_h - 1 : 0, ox = backwards ? out_w - 1 : 0, rest = pixels;
     for (int32_t i = 2 * filled; by_words && i < 2 * taps; ++i) {
         xs[i] = 0;
@@ -212,26 +211,22 @@ void eff_conv2d_i8_packed(int8_t *y, const int8_t *x, const int8_t *w, const int
                 oy += direction;
             }
         } else {
-            for (int32_t i = 0; i < 4; ++i) {
-                if (i < count) {
-                    const int32_t y0 = oy * of.stride_h - of.pad_h, x0 = ox * of.stride_w - of.pad_w, at = y0 * line + x0 * of.in_c;
-                    if (y0 >= 0 && y0 <= last_top && x0 >= 0 && x0 <= last_left && at + padded <= bytes) {
-                        eff_copy_window(column, x + at, of.k_h, row, line);
-                    } else {
-                        eff_gather(column, x, &of, y0, x0, taps, output->x_zero);
-                    }
-                    ox += direction;
-                    if (ox < 0 || ox == out_w) {
-                        ox = backwards ? out_w - 1 : 0;
-                        oy += direction;
-                    }
-                } else { /* the last pixel again, to where it is */
-                    block.steps[i - 1] = 0;
+            for (int32_t i = 0; i < count; ++i) {
+                const int32_t y0 = oy * of.stride_h - of.pad_h, x0 = ox * of.stride_w - of.pad_w, at = y0 * line + x0 * of.in_c;
+                if (y0 >= 0 && y0 <= last_top && x0 >= 0 && x0 <= last_left && at + padded <= bytes) {
+                    eff_copy_window(column, x + at, of.k_h, row, line);
+                } else {
+                    eff_gather(column, x, &of, y0, x0, taps, output->x_zero);
+                }
+                ox += direction;
+                if (ox < 0 || ox == out_w) {
+                    ox = backwards ? out_w - 1 : 0;
+                    oy += direction;
                 }
                 eff_expand_column(xs + i, column, taps);
             }
         }
-        if (count > 2) {
+        if (count == 4) {
             eff_packed_columns(to, packed, &block);
         } else {
             for (int32_t i = 0; i < count; ++i, ++block.x, ++block.x_end) {

@@ -37,6 +37,21 @@ void eff_plain_rows(int32_t *sums, const int8_t *w, int32_t n_in, const uint32_t
 
 #endif
 
+/* Adds the last n inputs, fewer than eight, to the sums of four rows. */
+static EFF_NOINLINE void eff_add_rest(int32_t *sums, const int8_t *w, int32_t n_in, const int16_t *rest, int32_t n)
+{
+    for (int32_t row = 0; row < 4; ++row, w += n_in) {
+        EFF_ROLLED
+        for (int32_t k = 0; k < n; ++k) {
+            sums[row] += (int32_t)w[k] * rest[k];
+        }
+    }
+}
+
+#define EFF_ROW_OUTPUT(row) \
+    y[row] = (int8_t)eff_requantise_i8(sums[row] + (b ? b[j + (row)] : 0), (int32_t)((uint32_t)multiplier[(row) * step] * 2u), \
+                                       INT32_C(1) << (32 + shift[(row) * step]), y_zero)
+
 void eff_dense_i8_dsp(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b, const int32_t *multiplier, const int32_t *shift,
                       const eff_matrix *size, const eff_output_i8 *output, void *scratch)
 {
@@ -49,26 +64,27 @@ void eff_dense_i8_dsp(int8_t *y, const int8_t *x, const int8_t *w, const int32_t
         pairs[k / 2] = eff_sub_halves(eff_even_bytes(bytes), zeros);
         pairs[k / 2 + 1] = eff_sub_halves(eff_odd_bytes(bytes), zeros);
     }
+    EFF_ROLLED
     for (int32_t k = whole; k < n_in; ++k) {
         rest[k - whole] = (int16_t)(x[k] - x_zero);
     }
     const int32_t step = output->per_channel ? 1 : 0, y_zero = output->y_zero, quads = n_out & ~3;
-    for (int32_t j = 0; j < quads; j += 4, y += 4) {
+    for (int32_t j = 0; j < quads; j += 4, y += 4, w += 4 * n_in, multiplier += 4 * step, shift += 4 * step) {
         int32_t sums[4] = {0, 0, 0, 0};
         if (whole) {
             eff_plain_rows(sums, w, n_in, pairs, pairs + whole / 2);
         }
-        for (int32_t row = 0; row < 4; ++row, w += n_in, multiplier += step, shift += step) {
-            int32_t s = sums[row] + (b ? b[j + row] : 0);
-            for (int32_t k = whole; k < n_in; ++k) {
-                s += (int32_t)w[k] * rest[k - whole];
-            }
-            const int32_t doubled = (int32_t)((uint32_t)*multiplier * 2u);
-            y[row] = (int8_t)eff_requantise_i8(s, doubled, INT32_C(1) << (32 + *shift), y_zero);
+        if (whole < n_in) {
+            eff_add_rest(sums, w + whole, n_in, rest, n_in - whole);
         }
+        EFF_ROW_OUTPUT(0);
+        EFF_ROW_OUTPUT(1);
+        EFF_ROW_OUTPUT(2);
+        EFF_ROW_OUTPUT(3);
     }
     for (int32_t j = quads; j < n_out; ++j, ++y, w += n_in, multiplier += step, shift += step) {
         int32_t s = b ? b[j] : 0;
+        EFF_ROLLED
         for (int32_t k = 0; k < n_in; ++k) {
             s += w[k] * (k < whole ? eff_half(pairs[k / 4 * 2 + (k & 1)], k & 2) : rest[k - whole]);
         }

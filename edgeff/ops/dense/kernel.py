@@ -182,8 +182,7 @@ UPDATE_DSP = Variant(
     "dsp",
     "update_dsp.c",
     needs=frozenset({"dsp"}),
-    accepts=lambda arguments, _: bool(arguments["how"].stochastic and arguments["size"].n_in >= 8),
-    scratch_bytes=lambda arguments: int(arguments["size"].n_in) // 4 * 8,
+    accepts=lambda arguments, _: bool(arguments["how"].stochastic and arguments["size"].n_in >= 4),
 )
 
 

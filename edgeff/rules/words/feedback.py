@@ -89,9 +89,9 @@ DSP = Variant(
     "feedback_dsp.c",
     needs=frozenset({"dsp"}),
     accepts=lambda arguments, _: bool(arguments["how"].n >= 4),
-    scratch_bytes=lambda arguments: -(-int(arguments["how"].n_e) // 32) * 64,
+    scratch_bytes=lambda arguments: -(-int(arguments["how"].n_e) // 32) * 68,
 )
-"""The errors as pairs of halfwords, in blocks of 32."""
+"""The errors as bytes of their magnitudes, in blocks of 32 with a word of signs."""
 
 
 @kernel(macs="n * n_e", variants=(DSP,))
