@@ -11,7 +11,10 @@ from small_networks import samples, small
 
 from edgeff import registry
 from edgeff.errors import BadInput, Diverged
-from edgeff.networks import initialised, structure
+from edgeff.networks import initialised, normalised, structure
+from edgeff.networks._stack import Stack
+from edgeff.ops import forward, kind, parameters
+from edgeff.ops.add import Add
 from edgeff.tasks import Data
 from edgeff.train.loop import Trained, accuracy, fit, train
 
@@ -131,3 +134,35 @@ def test_settings_from_text_are_checked(changes: dict[str, str], line: str) -> N
 def test_settings_from_text_keep_their_types() -> None:
     found = registry.rules["pepita"].settings.changed({"lr": "0.5", "epochs": "7", "decay_epochs": "3,5", "feedback": "stored"})
     assert (found.lr, found.epochs, found.decay_epochs, found.feedback) == (0.5, 7, (3, 5), "stored")
+
+
+def test_first_weights_give_each_channel_mean_0_and_variance_1() -> None:
+    """Of a separable network with a skip connection; the dense head, and what a dense network has, are as they were drawn."""
+    stack = Stack((8, 8, 2))
+    stem = stack.conv("stem", 6, (3, 3), norm=False)
+    stack.depthwise("depthwise", (3, 3), (1, 1))
+    main = stack.conv("pointwise", 6, (1, 1), activation="none")
+    stack.add("sum", Add(activation="relu"), (stem, main))
+    stack.flatten()
+    stack.dense("dense", 3)
+    network = initialised(stack.network("mixed"), 0)
+    x = np.random.default_rng(1).standard_normal((50, 8, 8, 2)).astype(np.float32)
+    made = normalised(network, x)
+    values = forward(made, parameters(made), x)
+    for name in ("stem", "depthwise", "pointwise"):
+        layer = made[name]
+        plain = replace(layer, op=kind(layer).replacing(activation="none"))
+        channels = kind(plain).forward(plain, layer.params, values[layer.inputs[0]]).reshape(-1, 6)
+        np.testing.assert_allclose(channels.mean(axis=0), 0, atol=1e-3)
+        np.testing.assert_allclose(channels.var(axis=0), 1, atol=2e-2)
+    np.testing.assert_array_equal(made["dense"].params["weight"], network["dense"].params["weight"])
+
+
+def test_no_epochs_write_first_weights() -> None:
+    data = registry.tasks["digits"].load(0)
+    settings = replace(registry.rules["bp"].settings, epochs=0)
+    trained = train(data, structure("64-8-10"), "bp", settings, 3, task="digits")
+    assert not trained.history
+    assert not trained.doubts
+    fresh = initialised(structure("64-8-10"), 3)
+    np.testing.assert_array_equal(trained.network["dense_1"].params["weight"], fresh["dense_1"].params["weight"])

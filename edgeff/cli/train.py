@@ -20,7 +20,9 @@ RETRIES = 3
 @click.argument("task")
 @click.option("--network", required=True, help="A dense list such as 64-32-10, or a registered network.")
 @click.option("--rule", required=True, help="The learning rule; see `edgeff list rules`.")
-@click.option("--epochs", type=Whole(1, MOST_EPOCHS), help="Passes over the training data. [default: the network's, or the rule's]")
+@click.option(
+    "--epochs", type=Whole(0, MOST_EPOCHS), help="Passes over the training data; 0: first weights. [default: the network's, or the rule's]"
+)
 @click.option("--loss", type=click.Choice(["cross-entropy", "mse"]), default="cross-entropy", show_default=True, help="mse: no softmax.")
 @click.option("--bias/--no-bias", default=False, show_default=True, help="Biases in the layers of a dense list.")
 @click.option("--retry", is_flag=True, help=f"Begin again at a quarter of the rate, up to {RETRIES} times, where training diverges.")
@@ -46,7 +48,8 @@ def command(
 ) -> None:
     """Train a network on the host and write it as an ONNX file.
 
-    The accuracy on the test data is measured once, at the end.
+    The accuracy on the test data is measured once, at the end. With `--epochs 0` the file holds first weights, for a device that learns
+    from the beginning: the training samples scale those of convolutions.
     """
     from edgeff.bench.metrics import measured
     from edgeff.bench.tuning_file import Chosen, chosen_settings
@@ -68,7 +71,7 @@ def command(
     settings = find_rule(rule).settings
     settings = replace(settings, **recipe(network, rule))
     chosen = chosen_settings(settings_from, task, network, rule) if settings_from else Chosen({}, {})
-    settings = settings.changed(chosen.settings | dict(changes) | ({"epochs": str(epochs)} if epochs else {}))
+    settings = settings.changed(chosen.settings | dict(changes) | ({} if epochs is None else {"epochs": str(epochs)}))
     softmax = loss == "cross-entropy" and item.target == "class"
     first, given = for_training(item, data)
     given, centre, spread = standard_values(given) if item.target == "value" else (given, 0.0, 1.0)
@@ -85,7 +88,7 @@ def command(
     measures = {
         name: measured(metric, trained.network, x, centre + spread * trained.scores(x), y, files) for name, (x, y, files) in parts.items()
     }
-    doubts = (*trained.doubts, *(doubts_of_test(trained, given) if item.target == "class" else ()))
+    doubts = (*trained.doubts, *(doubts_of_test(trained, given) if item.target == "class" and settings.epochs else ()))
     tail = trained.network
     if item.target == "value":
         scaled = {"values": {"centre": centre, "spread": spread}}
@@ -97,7 +100,7 @@ def command(
         write_onnx(model, path)
     size = canonical(model).parameters
     matrix = None
-    if metric == "accuracy" and len(given.x_test) > 0:
+    if metric == "accuracy" and len(given.x_test) > 0 and settings.epochs:
         matrix = confusion(trained.scores(given.x_test).argmax(axis=1), data.y_test, len(data.classes))
         note_majority(matrix, data.classes)
     if as_json:

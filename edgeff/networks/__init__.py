@@ -14,6 +14,7 @@ import numpy as np
 
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Layer, Network
+from edgeff.networks._norms import normalised as normalised
 from edgeff.ops import forward, kind, parameters
 from edgeff.ops.dense import Dense
 from edgeff.ops.scale_input import ScaleInput

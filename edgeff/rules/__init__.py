@@ -76,9 +76,9 @@ class Settings:
             raise BadInput("setting decay_every", got=self.decay_every, allowed="0 or more")
         if not all(0.0 <= share <= 1.0 for share in self.decay_shares):
             raise BadInput("setting decay_shares", got=self.decay_shares, allowed="0 to 1 each")
-        for name in ("batch", "epochs"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"setting {name}", got=getattr(self, name), allowed="1 or more")
+        for name, least in (("batch", 1), ("epochs", 0)):
+            if getattr(self, name) < least:
+                raise BadInput(f"setting {name}", got=getattr(self, name), allowed=f"{least} or more")
 
     @property
     def searched(self) -> Mapping[str, float]:

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from edgeff import registry
 from edgeff.errors import BadInput, Diverged, doubt
 from edgeff.ir import Array, Network
-from edgeff.networks import initialised, reproduces_input
+from edgeff.networks import initialised, normalised, reproduces_input
 from edgeff.ops import parameters, with_parameters
 from edgeff.ops.parallel import recycling
 from edgeff.rules import Rule, Run, Settings, find_rule
@@ -167,6 +167,7 @@ def train(
 ) -> Trained:
     """``fit`` on a task's training part from fresh parameters; the network's metadata records the run.
 
+    With no epochs these are fresh parameters ``normalised`` on the training part, for a device that learns from the beginning.
     Warns (``edgeff.errors.Doubtful``) before a rule trains what it is not known to, and of a run that ended at chance or below the frozen
     control, with the likely cause; both are in ``doubts`` of the result.
 
@@ -191,6 +192,8 @@ def train(
         )
     network = rule.prepare(initialised(structure, seed), settings, seed)
     settings = resolved(rule, settings, network, data.x_train)
+    if not settings.epochs:
+        network, guarded = normalised(network, data.x_train), False
     said: list[str] = []
 
     def say(text: str) -> None:
