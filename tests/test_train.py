@@ -117,7 +117,7 @@ def test_a_network_that_does_not_fit_the_task_is_refused(name: str, line: str) -
         ({"lr": "fast"}, "setting lr: got 'fast'"),
         ({"lr": "nan"}, "setting lr: got 'nan'"),
         ({"lr": "-1"}, "setting lr: got -1.0; allowed: 0 to 1000"),
-        ({"epochs": "0"}, "setting epochs: got 0; allowed: 1 or more"),
+        ({"epochs": "-1"}, "setting epochs: got -1; allowed: 0 or more"),
         ({"epochs": "1.5"}, "setting epochs: got '1.5'"),
         ({"decay_epochs": "3,x"}, "setting decay_epochs: got '3,x'"),
         ({"rate": "1"}, "unknown setting: got 'rate'; allowed: lr, "),
