@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from exact_cases import assert_step_is_lowered, digits
+from small_networks import deployed, samples, small
 from test_conv_learning import executions, sequence
 from test_rules_math import assert_close, numerical_gradient
 
@@ -28,6 +29,7 @@ from edgeff.ops.label import with_label
 from edgeff.ops.softmax import Softmax
 from edgeff.program.cost import cost
 from edgeff.program.deploy import Deployment, deploy
+from edgeff.program.interpreter import Interpreter
 from edgeff.program.quantize import quantize
 from edgeff.rules import Run
 from edgeff.rules._goodness import PEER_KEEP, goodness, likely_wrong, mixtures, parts, uniform_wrong
@@ -293,3 +295,18 @@ def test_a_hidden_rate_of_0_leaves_hidden_layers_as_they_were_drawn(make: Any) -
     assert {call.layer for call in program.learn if "update" in call.kernel} == {trained.trainable[-1].name}
     with pytest.raises(BadInput, match=r"^setting hidden_rate: got -1.0; allowed: 0 to 1000$"):
         FF.settings.changed({"hidden_rate": "-1"})
+
+
+@pytest.mark.parametrize("numeric", ["float32", "int16", "int8"])
+@pytest.mark.parametrize(("lift", "wakes"), [(0.0, False), (0.1, True)])
+def test_a_unit_that_is_off_for_every_sample_wakes_up_by_the_lift_alone(numeric: Numeric, lift: float, wakes: bool) -> None:
+    """Inputs and label are not negative, so a unit with negative weights is off; on a board nothing else would ever change it."""
+    deployment = deployed("ff", numeric, small("12-16-4"), changes={"lift": lift})
+    twin = Interpreter(deployment.program)
+    weights = twin._arrays["dense_1.weight"]
+    weights[0] = -np.abs(weights[0])
+    before = weights[0].copy()
+    for number, x in enumerate(deployment.inputs(np.abs(samples(60)))):
+        twin.learn(x, number % 4)
+    assert (weights[0].mean() > before.mean()) == wakes
+    assert np.array_equal(weights[0], before) != wakes

@@ -36,18 +36,22 @@ def places_of(h: Array) -> int:
     return prod(h.shape[1:-1])
 
 
-def local_delta(h: Array, theta: float, sharpness: float) -> Array:
+def local_delta(h: Array, theta: float, sharpness: float, lift: float = 0.0) -> Array:
     """d loss / d h of ``n / 2s (softplus(s (theta - G+)) + softplus(s (G- - theta)))`` for h (2 B, ..., n): positives first.
 
     n counts units or channels, so that ``d loss / d h = -+sigmoid h`` divided by the number of places: one learning rate serves every width
     and size. Each row has weight 2: an average over the 2 B rows is the sum of the averages over both halves. The ReLU's gate is included,
-    since h is 0 there.
+    since h is 0 there, but that of positives with a ``lift``: their gradient is that of h + lift, so a unit that is off has one.
     """
     pull = goodness(h) - np.asarray(theta, h.dtype)
     half = len(h) // 2
     slope = np.concatenate([-sigmoid(-sharpness * pull[:half]), sigmoid(sharpness * pull[half:])])
     slope *= np.asarray(2.0 / places_of(h), h.dtype)
-    return np.multiply(h, slope.reshape(-1, *(1,) * (h.ndim - 1)), out=empty(h.shape, h.dtype))
+    rows = slope.reshape(-1, *(1,) * (h.ndim - 1))
+    delta = np.multiply(h, rows, out=empty(h.shape, h.dtype))
+    if lift:
+        delta[:half] += np.asarray(lift, h.dtype) * rows[:half]
+    return delta
 
 
 def peer_pull(means: Array, h: Array, strength: float) -> Array:

@@ -31,6 +31,8 @@ from edgeff.rules._goodness import (
 )
 from edgeff.rules._labelled import Labelled, prepared
 
+LIFT = 0.1
+"""The lift on a device, which learns for as long as it lives (docs/adr/0044-learning-for-years.md)."""
 WORDS: Mapping[str, tuple[str, ...]] = {
     "predict": ("probe", "head"),
     "goodness": ("mean", "sum"),
@@ -47,9 +49,11 @@ class ForwardForwardSettings(Settings):
 
     ``goodness``: the logistic function's input is the ``mean`` of the squares minus theta, or with ``sum`` n times that (Hinton).
     ``negatives``: wrong labels drawn ``uniform``, or ``hard``, in proportion to the head's softmax; or ``mixed``, no labels at all but
-    mixtures of two samples. ``peer``: the strength of peer normalisation (Hinton: 0.03). ``predict``: ``probe`` or ``head``;
-    ``probe_reads`` and ``head_reads``: which hidden layers each reads, ``all``, all ``but_first`` (Hinton) or the ``last``. ``head_rate``:
-    the head's learning rate as a multiple of ``lr``; ``hidden_rate``: that of the hidden layers, 0 for the control.
+    mixtures of two samples. ``peer``: the strength of peer normalisation (Hinton: 0.03). ``lift`` is added to the activations in the
+    gradient of positives, so that a unit that is off for all of them is drawn up until it is on again (not in the paper; 0: off stays
+    off). ``predict``: ``probe`` or ``head``; ``probe_reads`` and ``head_reads``: which hidden layers each reads, ``all``, all
+    ``but_first`` (Hinton) or the ``last``. ``head_rate``: the head's learning rate as a multiple of ``lr``; ``hidden_rate``: that of the
+    hidden layers, 0 for the control.
     """
 
     theta: float = 2.0
@@ -61,6 +65,7 @@ class ForwardForwardSettings(Settings):
     goodness: str = "mean"
     negatives: str = "uniform"
     peer: float = 0.0
+    lift: float = 0.0
     probe_reads: str = "all"
     head_reads: str = "last"
 
@@ -75,6 +80,8 @@ class ForwardForwardSettings(Settings):
             raise BadInput("setting peer", got=self.peer, allowed="0 to 1000")
         if not 0.0 <= self.hidden_rate <= 1000.0:
             raise BadInput("setting hidden_rate", got=self.hidden_rate, allowed="0 to 1000")
+        if not 0.0 <= self.lift <= 10.0:
+            raise BadInput("setting lift", got=self.lift, allowed="0 to 10")
         for name in ("on", "neutral"):
             if not -1000.0 <= getattr(self, name) <= 1000.0:
                 raise BadInput(f"setting {name}", got=getattr(self, name), allowed="-1000 to 1000")
@@ -104,7 +111,7 @@ class ForwardForward(Rule):
     digits_energy = 74.0 + 32.0
     settings: Settings = ForwardForwardSettings(relative_lr=0.25, batch=20, epochs=150, decay=0.3)
     device: Mapping[str, Mapping[str, Any]] = {
-        numeric: {"relative_lr": rate, "theta": 2.0, "goodness": "mean", "negatives": "uniform", "peer": 0.0}
+        numeric: {"relative_lr": rate, "theta": 2.0, "goodness": "mean", "negatives": "uniform", "peer": 0.0, "lift": LIFT}
         for numeric, rate in (("float32", 2.65), ("int16", 2.65), ("int8", 1.325))
     }
 
@@ -164,7 +171,7 @@ class ForwardForward(Rule):
         gradients: Gradients = {}
         for layer in part.hidden:
             y = h[layer.name][: 2 * count]
-            delta = local_delta(y, settings.theta, y.shape[-1] if settings.goodness == "sum" else 1)
+            delta = local_delta(y, settings.theta, y.shape[-1] if settings.goodness == "sum" else 1, settings.lift)
             if settings.peer:
                 delta[:count] += peer_pull(run.extra["peers"][layer.name], y[:count], settings.peer)
             if settings.hidden_rate != 1.0:
@@ -260,7 +267,7 @@ class ForwardForward(Rule):
                 continue
             up, down = build.forward(layer, positive), build.forward(layer, negative)
             if layer.trainable:
-                delta_up, delta_down = build.ff_delta(up, settings.theta, 1), build.ff_delta(down, settings.theta, -1)
+                delta_up, delta_down = build.ff_delta(up, settings.theta, 1, settings.lift), build.ff_delta(down, settings.theta, -1)
                 factor = settings.hidden_rate / prod(layer.shape[:-1])
                 build.update(layer, delta_up, positive, factor)
                 build.update(layer, delta_down, negative, factor)

@@ -13,6 +13,9 @@ from edgeff.ops.label import Label
 from edgeff.program.lower.builder import Lines
 from edgeff.rules.words.competition import MOST_GROUPS, MOST_SQUARES
 
+MOST_LIFT = 32_767
+"""In steps of an integer delta: more than the activations span."""
+
 
 class Goodness(Lines):
     """A part of ``Builder``."""
@@ -57,13 +60,15 @@ class Goodness(Lines):
             attrs["h_zero"] = h.zero_point
         return attrs
 
-    def ff_delta(self, h: Value, theta: float, sign: int) -> Value:
-        """d loss / d h of Forward-Forward's local loss n / 2 softplus(sign (theta - mean(h^2)))."""
+    def ff_delta(self, h: Value, theta: float, sign: int, lift: float = 0.0) -> Value:
+        """d loss / d h of Forward-Forward's local loss n / 2 softplus(sign (theta - mean(h^2))), with h + lift in the place of h."""
         n = h.elements
         scale = None if h.dtype == "float32" else h.scale / (128.0 if h.dtype == "int8" else 1.0)
         d = self.activation("delta", (n,), dtype="float32" if h.dtype == "float32" else "int16", scale=scale)
         value: float | int = theta if h.dtype == "float32" else round(theta * 2**16)
-        self.call(f"eff_ff_delta_{SUFFIX[h.dtype]}", [d], [h], self._goodness_attrs(h) | {"theta": value, "sign": sign}, stage="error")
+        raised: float | int = lift if scale is None else min(round(lift / scale), MOST_LIFT)
+        attrs = self._goodness_attrs(h) | {"theta": value, "sign": sign, "lift": raised}
+        self.call(f"eff_ff_delta_{SUFFIX[h.dtype]}", [d], [h], attrs, stage="error")
         return d
 
     def scores(self, n: int) -> Value:

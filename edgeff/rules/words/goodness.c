@@ -9,8 +9,9 @@ void eff_wrong_label(int32_t *wrong, const int32_t *label, const uint32_t *step,
     *wrong = other + (other >= *label);
 }
 
-/* loss = n / 2 softplus(sign (theta - G)), G = mean(h^2): d loss / d h = -sign sigmoid(sign (theta - G)) h, whatever the width n. */
-void eff_ff_delta_f32(float *d, const float *h, int32_t n, float theta, int32_t sign)
+/* loss = n / 2 softplus(sign (theta - G)), G = mean(h^2): d loss / d h = -sign sigmoid(sign (theta - G)) h, whatever the width n. A lift
+ * above 0 on positive data gives a unit that is off, h = 0, a gradient too: no other sample would ever wake it up. */
+void eff_ff_delta_f32(float *d, const float *h, int32_t n, float theta, int32_t sign, float lift)
 {
     float sum = 0.0f;
     for (int32_t k = 0; k < n; ++k) {
@@ -21,7 +22,7 @@ void eff_ff_delta_f32(float *d, const float *h, int32_t n, float theta, int32_t 
     const float slope = 1.0f / (1.0f + eff_exp_f32(s * (goodness - theta)));
     const float factor = -s * slope;
     for (int32_t k = 0; k < n; ++k) {
-        d[k] = factor * h[k];
+        d[k] = factor * (h[k] + lift);
     }
 }
 
@@ -33,8 +34,16 @@ int32_t eff_sigmoid_q15(int32_t x)
     return (x < 0 ? INT32_MAX - upper : upper) >> 16;
 }
 
-/* n <= 33,000 keeps the sum of squares in 32 bits; the goodness saturates at 2^30. d has the scale s_h / 128. */
-void eff_ff_delta_i8(int16_t *d, const int8_t *h, int32_t n, const eff_squares *squares, int32_t theta, int32_t sign)
+static int16_t eff_ff_slope_times(int32_t slope, int32_t lifted, int32_t sign)
+{
+    const int32_t v = (slope * lifted + (INT32_C(1) << 14)) >> 15; /* slope < 2^15, lifted < 2^16 */
+    const int32_t most = v < 32767 ? v : 32767;
+    return (int16_t)(sign < 0 ? most : -most);
+}
+
+/* n <= 33,000 keeps the sum of squares in 32 bits; the goodness saturates at 2^30. d and lift have the scale s_h / 128. */
+void eff_ff_delta_i8(int16_t *d, const int8_t *h, int32_t n, const eff_squares *squares, int32_t theta, int32_t sign,
+                     int32_t lift)
 {
     const int32_t h_zero = squares->h_zero, multiplier = squares->multiplier, shift = squares->shift;
     int32_t sum = 0;
@@ -44,13 +53,13 @@ void eff_ff_delta_i8(int16_t *d, const int8_t *h, int32_t n, const eff_squares *
     const int32_t goodness = eff_clamp(eff_requantise(sum, multiplier, shift), 0, INT32_C(1) << 30);
     const int32_t slope = eff_sigmoid_q15(sign < 0 ? goodness - theta : theta - goodness);
     for (int32_t k = 0; k < n; ++k) {
-        const int32_t v = (slope * (h[k] - h_zero) + 128) >> 8;
-        d[k] = (int16_t)(sign < 0 ? v : -v);
+        d[k] = eff_ff_slope_times(slope, (h[k] - h_zero) * 128 + lift, sign);
     }
 }
 
-/* d has the scale s_h. */
-void eff_ff_delta_i16(int16_t *d, const int16_t *h, int32_t n, const eff_squares *squares, int32_t theta, int32_t sign)
+/* d and lift have the scale s_h. */
+void eff_ff_delta_i16(int16_t *d, const int16_t *h, int32_t n, const eff_squares *squares, int32_t theta, int32_t sign,
+                      int32_t lift)
 {
     const int32_t multiplier = squares->multiplier, shift = squares->shift;
     int64_t sum = 0;
@@ -60,8 +69,7 @@ void eff_ff_delta_i16(int16_t *d, const int16_t *h, int32_t n, const eff_squares
     const int32_t goodness = eff_clamp(eff_requantise((int32_t)(sum >> 16), multiplier, shift), 0, INT32_C(1) << 30);
     const int32_t slope = eff_sigmoid_q15(sign < 0 ? goodness - theta : theta - goodness);
     for (int32_t k = 0; k < n; ++k) {
-        const int32_t v = (slope * h[k] + (INT32_C(1) << 14)) >> 15;
-        d[k] = (int16_t)(sign < 0 ? v : -v);
+        d[k] = eff_ff_slope_times(slope, (int32_t)h[k] + lift, sign);
     }
 }
 

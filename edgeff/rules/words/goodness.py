@@ -14,6 +14,7 @@ from edgeff.kernels.records import Count, Flag, Key, Range, Size, Squares
 from edgeff.kernels.tensors import Label, OutF32, OutI16, Sign, StepCount, VectorF32, VectorI8, VectorI16
 
 Width = Annotated[int, Range(1, 33_000)]
+Lift = Annotated[int, Range(0, 32767)]
 ScoresI32 = Annotated[Array, Out("int32_t", "index + 1", low=0, high=15 << 26, also_read=True)]
 
 
@@ -31,13 +32,13 @@ def eff_wrong_label(
 
 
 @kernel(macs="2 * n", overlap=element_by_element("h", output="d", written=4, read=4))
-def eff_ff_delta_f32(d: OutF32, h: VectorF32, n: Size, theta: float, sign: Sign) -> None:
-    """d loss / d h of n / 2 softplus(sign (theta - mean(h^2)))."""
+def eff_ff_delta_f32(d: OutF32, h: VectorF32, n: Size, theta: float, sign: Sign, lift: float) -> None:
+    """d loss / d h of n / 2 softplus(sign (theta - mean(h^2))), with h + lift in the place of h, so that units that are off have one."""
     f = np.float32
     goodness = sum_in_order(h * h) / f(n)
     s = f(-1.0 if sign < 0 else 1.0)
     slope = f(1.0) / (f(1.0) + exp_f32(s * (goodness - f(theta))))
-    d[:] = (-s * slope) * h
+    d[:] = (-s * slope) * (h + f(lift))
 
 
 def _slope(squares: int, multiplier: int, shift: int, theta: int, sign: int) -> int:
@@ -46,18 +47,20 @@ def _slope(squares: int, multiplier: int, shift: int, theta: int, sign: int) -> 
 
 
 @kernel(macs="2 * n", overlap=element_by_element("h", output="d", written=2, read=1))
-def eff_ff_delta_i8(d: OutI16, h: VectorI8, n: Width, squares: Squares, theta: int, sign: Sign) -> None:
-    """The int8 form, d in int16 with the scale s_h / 128; goodness and theta in units of 2**-16. n <= 33,000."""
+def eff_ff_delta_i8(d: OutI16, h: VectorI8, n: Width, squares: Squares, theta: int, sign: Sign, lift: Lift) -> None:
+    """The int8 form, d and ``lift`` with the scale s_h / 128, d saturated to int16; goodness and theta in units of 2**-16. n <= 33,000."""
     centred = h.astype(np.int64) - squares.h_zero
-    v = (_slope(sum_of_squares(centred), squares.multiplier, squares.shift, theta, sign) * centred + 128) >> 8
+    slope = _slope(sum_of_squares(centred), squares.multiplier, squares.shift, theta, sign)
+    v = np.minimum((slope * (centred * 128 + lift) + (1 << 14)) >> 15, 32767)
     d[:] = v if sign < 0 else -v
 
 
 @kernel(macs="2 * n", overlap=element_by_element("h", output="d", written=2, read=2))
-def eff_ff_delta_i16(d: OutI16, h: VectorI16, n: Width, squares: Squares, theta: int, sign: Sign) -> None:
-    """The int16 form, d with the scale s_h; the sum of squares enters in units of 2**16."""
+def eff_ff_delta_i16(d: OutI16, h: VectorI16, n: Width, squares: Squares, theta: int, sign: Sign, lift: Lift) -> None:
+    """The int16 form, d and ``lift`` with the scale s_h; the sum of squares enters in units of 2**16."""
     wide = h.astype(np.int64)
-    v = (_slope(sum_of_squares(wide) >> 16, squares.multiplier, squares.shift, theta, sign) * wide + (1 << 14)) >> 15
+    slope = _slope(sum_of_squares(wide) >> 16, squares.multiplier, squares.shift, theta, sign)
+    v = np.minimum((slope * (wide + lift) + (1 << 14)) >> 15, 32767)
     d[:] = v if sign < 0 else -v
 
 

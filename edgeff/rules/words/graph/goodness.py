@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeff.kernels.graph.arithmetic import mix, requantise, sigmoid_q15, step_key
+from edgeff.kernels.graph.arithmetic import mix, requantise, saturate16, sigmoid_q15, step_key
 from edgeff.kernels.graph.operand import Operand
 from edgeff.kernels.records import Squares
 
@@ -14,11 +14,11 @@ def eff_wrong_label(label: Operand, step: Operand, classes: int, key: int) -> Op
     return other + (other >= label).cast("int64")
 
 
-def eff_ff_delta_f32(h: Operand, n: int, theta: float, sign: int) -> Operand:
+def eff_ff_delta_f32(h: Operand, n: int, theta: float, sign: int, lift: float) -> Operand:
     """d loss / d h."""
     goodness = (h * h).sum() / n
     slope = ((goodness - theta) * (1.0 if sign < 0 else -1.0)).unary("Sigmoid")
-    return (slope if sign < 0 else -slope) * h
+    return (slope if sign < 0 else -slope) * (h + lift if lift else h)
 
 
 def _slope(sums: Operand, squares: Squares, theta: int, sign: int) -> Operand:
@@ -26,17 +26,20 @@ def _slope(sums: Operand, squares: Squares, theta: int, sign: int) -> Operand:
     return sigmoid_q15(goodness - theta if sign < 0 else theta - goodness)
 
 
-def eff_ff_delta_i8(h: Operand, n: int, squares: Squares, theta: int, sign: int) -> Operand:
+def _times(slope: Operand, lifted: Operand, sign: int) -> Operand:
+    v = saturate16((slope * lifted + (1 << 14)) >> 15)
+    return v if sign < 0 else -v
+
+
+def eff_ff_delta_i8(h: Operand, n: int, squares: Squares, theta: int, sign: int, lift: int) -> Operand:
     """The int8 form."""
     centred = h - squares.h_zero
-    v = (_slope((centred * centred).sum(), squares, theta, sign) * centred + 128) >> 8
-    return v if sign < 0 else -v
+    return _times(_slope((centred * centred).sum(), squares, theta, sign), centred * 128 + lift, sign)
 
 
-def eff_ff_delta_i16(h: Operand, n: int, squares: Squares, theta: int, sign: int) -> Operand:
+def eff_ff_delta_i16(h: Operand, n: int, squares: Squares, theta: int, sign: int, lift: int) -> Operand:
     """The int16 form."""
-    v = (_slope((h * h).sum() >> 16, squares, theta, sign) * h + (1 << 14)) >> 15
-    return v if sign < 0 else -v
+    return _times(_slope((h * h).sum() >> 16, squares, theta, sign), h + lift, sign)
 
 
 def _scored(scores: Operand, goodness: Operand, index: int, add: int) -> Operand:
