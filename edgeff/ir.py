@@ -191,7 +191,7 @@ class Tensor:
     ``variable`` lies in RAM for good and starts as ``data``, of which flash holds a copy; ``state`` lies in RAM for good and starts at
     zero; so does ``ring``, which holds samples and what tells of them; ``activation`` lies in the arena between the first and the last
     call that uses it. ``layer`` is the layer whose memory this is, for maps and tables; ``saved``, whether a saved state holds it, if it
-    stays in RAM.
+    stays in RAM; ``initial_of``, the variable whose initial value this constant is, which so takes no flash of its own.
     """
 
     name: str
@@ -202,6 +202,7 @@ class Tensor:
     quant: Quant | None = None
     layer: str = ""
     saved: bool = True
+    initial_of: str = ""
 
     @property
     def elements(self) -> int:

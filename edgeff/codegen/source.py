@@ -71,6 +71,7 @@ class Text:
         self.program, self.memory, self.command, self.binding, self.shared = program, memory, command, binding, shared or Shared()
         self.flash = flash_tensors(program)
         self.constants = identifiers([t.name for t in self.flash], "eff_k_")
+        self.constants |= {t.name: self.constants[t.initial_of] for t in program.by_role("constant") if t.initial_of}
         self.in_arena = sorted(
             (program.tensors[name] for name in memory.offsets),
             key=lambda t: (memory.offsets[t.name], memory.lifetimes.get(t.name, ())),

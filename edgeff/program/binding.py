@@ -47,7 +47,7 @@ def _parts(program: Program, memory: MemoryPlan) -> Iterator[object]:
 
 
 def _meaning(tensor: Tensor) -> tuple[object, ...]:
-    data = b"" if tensor.role != "constant" or tensor.data is None else tensor.data.tobytes()
+    data = b"" if tensor.role != "constant" or tensor.data is None or tensor.initial_of else tensor.data.tobytes()
     return tensor.role, tensor.dtype, tensor.shape, hashlib.sha256(data).hexdigest()
 
 

@@ -115,8 +115,8 @@ def guard_bytes(program: Program) -> int:
 
 
 def flash_tensors(program: Program) -> tuple[Tensor, ...]:
-    """What is linked as constants: constants, and the initial values of variables; not what has no data, which lies elsewhere."""
-    return tuple(tensor for tensor in program.by_role("constant", "variable") if tensor.data is not None)
+    """What is linked as constants: constants, and the initial values of variables, once; not what has no data, which lies elsewhere."""
+    return tuple(tensor for tensor in program.by_role("constant", "variable") if tensor.data is not None and not tensor.initial_of)
 
 
 def flash_bytes(program: Program) -> int:

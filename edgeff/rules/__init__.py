@@ -25,6 +25,8 @@ OPTIMISERS = ("sgd", "adam")
 SCHEDULES = ("steps", "linear", "cosine")
 DIGITS_POWER = 0.2398
 """The mean square of the 8x8 digits' pixels, each image weighted by its own."""
+LEAST_ANCHOR, LARGEST_ANCHOR = 2.0**-25, 2.0**-11
+"""The ends of the setting ``anchor``: what integers can say of the share of 1,024 steps, of which a half is the most."""
 AUTO = "auto"
 FOLLOWING: Mapping[str, Any] = {"lr": 0.05, "decay_epochs": (40, 54)}
 """The settings that follow from the network, the inputs or other settings unless they are given, with a value such as they have."""
@@ -37,7 +39,8 @@ class Settings:
     ``lr`` learning rate, None (``auto``): what ``relative_lr`` gives for the network and its inputs (``edgeff.rules._rates``);
     ``momentum``; ``batch``; ``epochs``; ``dropout`` share of hidden activations dropped; ``weight_decay``; ``decay`` the factor on the
     learning rate, at each of the ``decay_epochs`` (host; empty: not; None: at the ``decay_shares`` of the epochs), after every
-    ``decay_every`` epochs (host, 0: never) or after every ``decay_steps`` steps (device, 0: never); ``optimiser`` (host): ``sgd`` or
+    ``decay_every`` epochs (host, 0: never) or after every ``decay_steps`` steps (device, 0: never); ``anchor`` (device): the share of its
+    distance from the exported value that each parameter loses per step, 0 or from 2**-25 to 2**-11; ``optimiser`` (host): ``sgd`` or
     ``adam``; ``schedule`` (host): ``steps``, the decay as said; ``linear``, the full rate for the first half of the epochs and then a
     straight line to 0; ``cosine``, half a cosine to 0.
     """
@@ -54,6 +57,7 @@ class Settings:
     decay_shares: tuple[float, ...] = (0.6, 0.9)
     decay_every: int = 0
     decay_steps: int = 0
+    anchor: float = 0.0
     optimiser: str = "sgd"
     schedule: str = "steps"
 
@@ -68,6 +72,8 @@ class Settings:
         ):
             if not low <= getattr(self, name) <= high:
                 raise BadInput(f"setting {name}", got=getattr(self, name), allowed=f"{low:g} to {high:g}")
+        if self.anchor and not LEAST_ANCHOR <= self.anchor <= LARGEST_ANCHOR:
+            raise BadInput("setting anchor", got=self.anchor, allowed=f"0, or {LEAST_ANCHOR:.3g} to {LARGEST_ANCHOR:.3g}")
         if self.optimiser not in OPTIMISERS:
             raise BadInput("setting optimiser", got=repr(self.optimiser), allowed=", ".join(OPTIMISERS))
         if self.schedule not in SCHEDULES:

@@ -96,7 +96,7 @@ def _lowered(
         item.check_device(item.learning_numeric(network))
         _check_learning(network, item, settings, target)
         output = item.lower_predict(build)
-        advance = partial(build.advance, int(getattr(settings, "decay_steps", 0)), float(getattr(settings, "decay", 1.0)))
+        advance = partial(_end_step, build, settings)
         if replay is None:
             build.begin("learn")
             item.lower(build)
@@ -104,6 +104,12 @@ def _lowered(
         else:
             lower_with_replay(build, item, Replay(replay) if isinstance(replay, int) else replay, advance)
     return build.program(output, classes=target == "class" and output.elements > 1)
+
+
+def _end_step(build: Builder, settings: Any) -> None:
+    """What ends each learning step, whatever the rule."""
+    build.anchor(float(getattr(settings, "anchor", 0.0)))
+    build.advance(int(getattr(settings, "decay_steps", 0)), float(getattr(settings, "decay", 1.0)))
 
 
 def keeping_input(program: Program) -> Program:

@@ -19,6 +19,10 @@ from edgeff.program.lower.goodness import Goodness
 from edgeff.program.lower.pooled import Pooled
 from edgeff.program.lower.tangents import Tangents
 from edgeff.program.lower.trial import SAMPLES, Trial, real_parameters
+from edgeff.rules.words.anchor import SHARE_BITS
+
+ANCHOR_TURN_BITS = 10
+"""In 2**10 steps every parameter has its turn to be drawn back to its exported value."""
 
 
 class Builder(Goodness, Tangents, Pooled, Trial):
@@ -249,6 +253,25 @@ class Builder(Goodness, Tangents, Pooled, Trial):
                 y, (e,), lambda held: scale * held.reshape(SAMPLES, n_e) @ (feedback_signs(n, n_e, key) if signs is None else signs).T
             )
         return y
+
+    def anchor(self, strength: float) -> None:
+        """Draws each parameter that the current line changes back to its exported value: by ``strength`` of its distance per step, a part
+        of the tensor at a time (0: not at all).
+        """
+        if not strength:
+            return
+        share = strength * 2.0**ANCHOR_TURN_BITS
+        changed = dict.fromkeys(name for call in self._lines[self._line] for name in call.outputs)
+        for tensor in [self._tensors[name] for name in changed if self._tensors[name].role == "constant"]:
+            name = f"{tensor.name}.exported"
+            exported = self._values.get(name) or self._add(replace(tensor, name=name, layer="", initial_of=tensor.name))
+            attrs: dict[str, Attr] = {"n": tensor.elements, "turn_bits": ANCHOR_TURN_BITS}
+            if tensor.dtype == "float32":
+                attrs |= {"share": share}
+            else:
+                attrs |= {"share": round(share * 2**SHARE_BITS), "key": self.key("anchor", tensor.name)}
+            inputs = [exported, self.rate, self.step]
+            self.call(f"eff_anchor_{SUFFIX[tensor.dtype]}", [self._values[tensor.name]], inputs, attrs, stage="anchor")
 
     def advance(self, period: int, factor: float) -> None:
         """Ends a learning step: counts it, and scales the rate by ``factor`` after every ``period`` steps (0: never)."""
