@@ -224,8 +224,10 @@ def wide_case(depthwise: bool, height: int, width: int, fill: str) -> Case:
 def test_sums_beyond_32_bits_are_exact_in_twin_and_c(depthwise: bool, height: int, width: int, fill: str, library: Any) -> None:  # noqa: F811
     item = registry.kernels["eff_depthwise_conv2d_update_i8" if depthwise else "eff_conv2d_update_i8"]
     made = wide_case(depthwise, height, width, fill)
-    (twin,), (c,) = run_twin(item, made), run_c(library, item, made)
-    assert same_bits(twin, c)
+    (twin,) = run_twin(item, made)
+    for variant in (None, *item.variants):
+        (c,) = run_c(library, item, made, variant)
+        assert same_bits(twin, c), variant
     assert not same_bits(twin, made.outputs[0])
 
 

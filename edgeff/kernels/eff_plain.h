@@ -5,7 +5,7 @@
 
 #include "eff_dsp.h"
 
-/* The sums of four rows of weights, `n_in` bytes apart, times `pairs`, up to `end`: eight inputs at least, and a multiple of eight. */
+/* The sums of four rows of weights, `n_in` bytes apart, times `pairs`, up to `end`: a multiple of four inputs, at least four. */
 void eff_plain_rows(int32_t *sums, const int8_t *w, int32_t n_in, const uint32_t *pairs, const uint32_t *end);
 
 /* For a row of the generated feedback: the sum of the magnitudes whose bits, turned by the signs, are set in the draws of `blocks` counters

@@ -12,7 +12,7 @@ from edgeff.kernels import Arguments, In, Out, Variant, kernel
 from edgeff.kernels.activation import activate
 from edgeff.kernels.arithmetic import requantise, saturate16, shift_round_up
 from edgeff.kernels.overlap import Chunk, pixel_by_pixel, pixel_by_pixel_back, runs
-from edgeff.kernels.packing import WANTED, pack_pairs, packable
+from edgeff.kernels.packing import WANTED, pack_pairs, packable, shifts_allow
 from edgeff.kernels.records import Flag, OutputI8, Range, Relu, Requant, Size, Step, Window
 from edgeff.kernels.tensors import (
     ChannelBiasF32,
@@ -87,6 +87,12 @@ VARIANTS_F32 = (
 )
 
 
+def _filter(arguments: Arguments) -> int:
+    """The weights of one filter."""
+    window = arguments["window"]
+    return int(window.k_h * window.k_w * window.in_c)
+
+
 def _packable(arguments: Arguments, constants: Mapping[str, Array]) -> bool:
     window = arguments["window"]
     return bool(window.groups == 1 and window.out_c % 2 == 0) and packable(constants, window.out_c)
@@ -108,9 +114,20 @@ PACKED = Variant(
     overlap=pixel_by_pixel(_whole_pixels, size=1),
     wants=f"one group, an even number of filters, {WANTED}",
 )
+DSP = Variant(
+    "dsp",
+    "dsp.c",
+    needs=frozenset({"dsp"}),
+    accepts=lambda arguments, constants: bool(
+        arguments["window"].groups == 1 and shifts_allow(constants) and (constants["multiplier"] > 0).all()
+    ),
+    scratch_bytes=lambda arguments: -(-_filter(arguments) // 8) * 16 + _filter(arguments),
+    overlap=pixel_by_pixel(_whole_pixels, size=1),
+)
+"""One pixel's window as bytes, after what the dense layer takes."""
 VARIANTS_I8 = (
     PACKED,
-    Variant("dsp", "dsp.c", needs=frozenset({"dsp"}), accepts=_one_group, overlap=pixel_by_pixel(_filters_i8, size=1)),
+    DSP,
     Variant("x4", "x4.c", accepts=_one_group, overlap=pixel_by_pixel(_filters_i8, size=1)),
     Variant("grouped_x4", "grouped_x4.c", overlap=pixel_by_pixel(_fours, size=1)),
 )
@@ -191,7 +208,17 @@ def eff_conv2d_update_f32(
     w -= rate_of(rate, lr) * sums.reshape(-1)
 
 
-@kernel(macs=WINDOW_MACS)
+UPDATE_DSP = Variant(
+    "dsp",
+    "update_dsp.c",
+    needs=frozenset({"dsp"}),
+    accepts=_one_group,
+    scratch_bytes=lambda arguments: 4 * _filter(arguments),
+)
+"""The sums of one filter lie in its scratch memory."""
+
+
+@kernel(macs=WINDOW_MACS, variants=(UPDATE_DSP,))
 def eff_conv2d_update_i8(
     w: Annotated[Array, Out("int8_t", "out_c", "k_h", "k_w", "in_c // groups", low=-127, high=127, also_read=True)],
     delta: DeltaImageI16,
@@ -256,7 +283,25 @@ def eff_conv2d_input_gradient_f32(d: GradientImageF32, delta: DeltaImageF32, w: 
     d[:] = sums.reshape(-1)
 
 
-@kernel(macs=WINDOW_MACS, overlap=pixel_by_pixel_back(_back, size=2))
+def _whole_pixels_back(attrs: Mapping[str, Any]) -> list[Chunk]:
+    """A gradient's pixel after all the deltas that reach it were read."""
+    return [(0, int(attrs["in_c"]), 0, int(attrs["out_c"]))]
+
+
+GRADIENT_DSP = Variant(
+    "dsp",
+    "gradient_dsp.c",
+    needs=frozenset({"dsp"}),
+    accepts=lambda arguments, _: bool(
+        arguments["window"].groups == 1 and arguments["window"].out_c % 2 == 0 and arguments["window"].in_c >= 4
+    ),
+    scratch_bytes=lambda arguments: 4 * arguments["window"].k_h * arguments["window"].k_w * arguments["window"].out_c,
+    overlap=pixel_by_pixel_back(_whole_pixels_back, size=2),
+)
+"""The deltas that reach one pixel lie in its scratch memory, with the places of their weights."""
+
+
+@kernel(macs=WINDOW_MACS, variants=(GRADIENT_DSP,), overlap=pixel_by_pixel_back(_back, size=2))
 def eff_conv2d_input_gradient_i8(
     d: GradientOntoI16, delta: DeltaImageI16, w: WeightsI8, window: Window, pre_shift: PreShift, requant: Requant, add: Flag
 ) -> None:

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Weights as they are, because they learn: four rows by four inputs per turn, two products per instruction. */
+/* Weights as they are, because they learn: four rows by four inputs at a time, two products per instruction. */
 #include "edgeff.h"
 #include "eff_plain.h"
 
@@ -15,8 +15,8 @@ __asm__(
     ".syntax unified\n .section .text.eff_plain_rows,\"ax\",%progbits\n .balign 4\n .global eff_plain_rows\n .thumb_func\n"
     ".type eff_plain_rows, %function\n eff_plain_rows:\n"
     "push {r0, r4-r11, lr}\n ldr lr, [sp, #40]\n mov r8, r3\n mov r0, r1\n add r1, r0, r2\n add r3, r1, r2, lsl #1\n add r2, r1, r2\n"
-    "mov r4, #0\n mov r5, #0\n mov r6, #0\n mov r7, #0\n"
-    "1:\n" EFF_FOUR_ROWS EFF_FOUR_ROWS "cmp r8, lr\n bne 1b\n"
+    "mov r4, #0\n mov r5, #0\n mov r6, #0\n mov r7, #0\n sub r12, lr, r8\n lsls r12, r12, #28\n bmi 2f\n"
+    "1:\n" EFF_FOUR_ROWS "2:\n" EFF_FOUR_ROWS "cmp r8, lr\n bne 1b\n"
     "ldr r0, [sp]\n stmia r0, {r4, r5, r6, r7}\n pop {r0, r4-r11, pc}\n"
     ".size eff_plain_rows, . - eff_plain_rows\n .text\n");
 /* clang-format on */
@@ -37,7 +37,7 @@ void eff_plain_rows(int32_t *sums, const int8_t *w, int32_t n_in, const uint32_t
 
 #endif
 
-/* Adds the last n inputs, fewer than eight, to the sums of four rows. */
+/* Adds the last n inputs, fewer than four, to the sums of four rows. */
 static EFF_NOINLINE void eff_add_rest(int32_t *sums, const int8_t *w, int32_t n_in, const int16_t *rest, int32_t n)
 {
     for (int32_t row = 0; row < 4; ++row, w += n_in) {
@@ -55,7 +55,7 @@ static EFF_NOINLINE void eff_add_rest(int32_t *sums, const int8_t *w, int32_t n_
 void eff_dense_i8_dsp(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b, const int32_t *multiplier, const int32_t *shift,
                       const eff_matrix *size, const eff_output_i8 *output, void *scratch)
 {
-    const int32_t n_out = size->n_out, n_in = size->n_in, whole = n_in & ~7, x_zero = output->x_zero;
+    const int32_t n_out = size->n_out, n_in = size->n_in, whole = n_in & ~3, x_zero = output->x_zero;
     const uint32_t zeros = eff_join(x_zero, x_zero);
     uint32_t *pairs = scratch;
     int16_t *rest = (int16_t *)(pairs + whole / 2);
