@@ -34,6 +34,7 @@ from edgeff.program.lower import lower
 from edgeff.program.plan import plan
 from edgeff.program.quantize import quantize
 from edgeff.rules import Rule
+from edgeff.rules.words.pooled import PoolGrid
 from edgeff.verify import BOARDS
 from edgeff.verify.executions import Emulated, Host, twin_learning
 
@@ -229,6 +230,23 @@ def test_sums_beyond_32_bits_are_exact_in_twin_and_c(depthwise: bool, height: in
         (c,) = run_c(library, item, made, variant)
         assert same_bits(twin, c), variant
     assert not same_bits(twin, made.outputs[0])
+
+
+@pytest.mark.parametrize("bits", [255, 0, None])
+@pytest.mark.parametrize(("height", "width"), [(1, 700), (40, 41), (129, 1), (16, 16)])
+def test_sums_of_many_gated_positions_are_exact_in_twin_and_c(height: int, width: int, bits: int | None, library: Any) -> None:  # noqa: F811
+    """Two sums share a word for at most 128 positions; one window of the pool may have more, each at the end of its range."""
+    item, rng = registry.kernels["eff_pooled_update_i8"], np.random.default_rng(height)
+    window = Window(height, width, 1, height, width, 8, 1, 1, 1, 1, 0, 0)
+    mask = (rng.integers(0, 256, height * width) if bits is None else np.full(height * width, bits)).astype(np.uint8).view(np.int8)
+    shares, a = np.array([1, -1, 5, -5, 20, -20, 90, -90], np.int16), np.full(height * width, -128, np.int8)
+    inputs = [mask, shares, a, np.array([65536], np.uint32), np.array([7], np.uint32)]
+    how = Step(multiplier=2**30, shift=5, stochastic=1, key=12345, a_zero=127)
+    attrs = {"window": window, "grid": PoolGrid(height, width, 1), "how": how, "fine": 0}
+    made = Case([np.zeros(8, np.int8), np.zeros(1, np.int8)], inputs, attrs)
+    (twin, _), (c, _) = run_twin(item, made), run_c(library, item, made)
+    assert same_bits(twin, c)
+    assert same_bits(twin, made.outputs[0]) == (bits == 0)
 
 
 def test_a_bias_sums_the_most_positions_in_twin_and_c(library: Any) -> None:  # noqa: F811

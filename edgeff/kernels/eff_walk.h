@@ -80,13 +80,9 @@ static inline float eff_inner_1_f32(const float *d, const float *p, const eff_wa
 /* The sum of delta[0] * (a[0] - a_zero) over the walk. */
 static inline int64_t eff_inner_1_i8(const int16_t *delta, const int8_t *a, int32_t a_zero, const eff_walk *walk)
 {
-    int64_t s = 0;
-    for (int32_t row = 0; row < walk->rows; ++row) {
-        for (int32_t column = 0; column < walk->columns; ++column) {
-            s += delta[row * walk->d_down + column * walk->d_across] * (a[row * walk->a_down + column * walk->a_across] - a_zero);
-        }
-    }
-    return s;
+    int64_t s[4];
+    EFF_BANDS(t0 += *d * (*p - a_zero);)
+    return s[0];
 }
 
 #endif

@@ -59,32 +59,69 @@ void eff_pool_shares_i16(int16_t *g, int32_t out_h, int32_t out_w, int32_t out_c
     }
 }
 
-/* s[j] = the sum of delta[oc + j] * (a[0] - a_zero) over the walk, for `lanes` output channels, 1 or 4; four lie in one byte of the mask. */
-static void eff_masked_sums_i8(int64_t *s, const int8_t *mask, const int16_t *g, const int8_t *a, int32_t a_zero, int32_t oc,
-                               int32_t lanes, const eff_pooled_walk *walk)
+#define EFF_PACKED_POSITIONS 128 /* 128 * 255 < 2^15: so many differences of int8 values add up in half a word */
+
+/* Two bits as the factor that adds a value to the halves of a word whose bits are set. */
+static const uint32_t eff_halves[4] = {0u, 1u, 65536u, 65537u};
+
+/* A half of a word as a number with a sign. */
+static inline int32_t eff_signed_half(uint32_t half) { return (int32_t)((half & 0xFFFFu) ^ 0x8000u) - 0x8000; }
+
+/* s[0] += d[0] * the lower half of t, s[1] += d[1] * the upper half, both sums with a sign. */
+static inline void eff_add_halves(int64_t *s, const int16_t *d, uint32_t t)
 {
-    s[0] = s[1] = s[2] = s[3] = 0;
-    for (int32_t row = 0; row < walk->rows; ++row) {
-        const int32_t down = walk->oy + row, end = walk->ox + walk->columns;
-        const int8_t *p = a + row * walk->a_down;
-        int32_t at = (down * walk->out_w + walk->ox) * walk->out_c + oc;
-        for (int32_t ox = walk->ox; ox < end;) {
-            const int16_t *d = g + (down / walk->pool_h * walk->pools + ox / walk->pool_w) * walk->out_c + oc;
-            const int32_t stop = eff_pool_end(ox, end, walk->pool_w);
-            int32_t t0 = 0, t1 = 0, t2 = 0, t3 = 0;
-            for (; ox < stop; ++ox, at += walk->out_c, p += walk->a_across) {
-                const uint32_t bits = walk->gated ? eff_bits_at(mask, at) : 15u;
-                const int32_t v = *p - a_zero;
-                t0 += bits & 1u ? v : 0;
-                t1 += bits & 2u ? v : 0;
-                t2 += bits & 4u ? v : 0;
-                t3 += bits & 8u ? v : 0;
+    const int32_t low = eff_signed_half(t), high = eff_signed_half((t - (uint32_t)low) >> 16);
+    s[0] += (int64_t)d[0] * low;
+    s[1] += (int64_t)d[1] * high;
+}
+
+/* Where one window of the pool and the walk meet: rows and columns, the bits of the first position, its a and the window's shares. */
+typedef struct {
+    int32_t rows, columns, at;
+    const int8_t *a;
+    const int16_t *d;
+} eff_meeting;
+
+/* s[0] += d[0] * the sum of a[0] - a_zero where the bit is set. */
+static void eff_masked_sum_i8(int64_t *s, const int8_t *mask, int32_t a_zero, const eff_meeting *m, const eff_pooled_walk *walk)
+{
+    for (int32_t row = 0; row < m->rows; ++row) {
+        const int8_t *p = m->a + row * walk->a_down;
+        int32_t at = m->at + row * walk->out_w * walk->out_c, t = 0;
+        for (int32_t left = m->columns; left > 0; --left, p += walk->a_across, at += walk->out_c) {
+            t += !walk->gated || eff_bits_at(mask, at) & 1u ? *p - a_zero : 0;
+        }
+        s[0] += (int64_t)m->d[0] * t;
+    }
+}
+
+/* The same for eight neighbouring output channels, whose bits are one byte of the mask: two sums in a word. */
+static void eff_masked_sums_i8(int64_t *s, const int8_t *mask, int32_t a_zero, const eff_meeting *m, const eff_pooled_walk *walk)
+{
+    const int32_t channels = walk->out_c >> 3;
+    const uint32_t shut = walk->gated ? 0u : 0xFFu;
+    uint32_t t0 = 0, t1 = 0, t2 = 0, t3 = 0;
+    int32_t room = EFF_PACKED_POSITIONS;
+    for (int32_t row = 0; row < m->rows; ++row) {
+        const int8_t *p = m->a + row * walk->a_down, *bytes = mask + ((m->at >> 3) + row * walk->out_w * channels);
+        for (int32_t left = m->columns; left > 0;) {
+            const int32_t run = left < room ? left : room;
+            for (int32_t i = run; i > 0; --i, p += walk->a_across, bytes += channels) {
+                const uint32_t bits = (uint32_t)(uint8_t)*bytes | shut, v = (uint32_t)(*p - a_zero);
+                t0 += v * eff_halves[bits & 3u];
+                t1 += v * eff_halves[bits >> 2 & 3u];
+                t2 += v * eff_halves[bits >> 4 & 3u];
+                t3 += v * eff_halves[bits >> 6];
             }
-            s[0] += (int64_t)d[0] * t0;
-            if (lanes == 4) {
-                s[1] += (int64_t)d[1] * t1;
-                s[2] += (int64_t)d[2] * t2;
-                s[3] += (int64_t)d[3] * t3;
+            left -= run;
+            room -= run;
+            if (room == 0 || (left == 0 && row == m->rows - 1)) {
+                eff_add_halves(s, m->d, t0);
+                eff_add_halves(s + 2, m->d + 2, t1);
+                eff_add_halves(s + 4, m->d + 4, t2);
+                eff_add_halves(s + 6, m->d + 6, t3);
+                t0 = t1 = t2 = t3 = 0;
+                room = EFF_PACKED_POSITIONS;
             }
         }
     }
@@ -94,12 +131,25 @@ static void eff_masked_sums_i8(int64_t *s, const int8_t *mask, const int16_t *g,
 static void eff_masked_tap_i8(int8_t *w, int8_t *low, const int8_t *mask, const int16_t *g, const int8_t *p, int32_t a_zero, int32_t at,
                               int32_t filter, const eff_pooled_walk *walk, const eff_change *change, int32_t fine)
 {
-    for (int32_t oc = 0; oc < walk->out_c;) {
-        const int32_t lanes = walk->out_c % 4 == 0 ? 4 : 1;
-        int64_t s[4];
-        eff_masked_sums_i8(s, mask, g, p, a_zero, oc, lanes, walk);
-        for (int32_t j = 0; j < lanes; ++j, ++oc) {
-            eff_change_fine_i8(w, low, at + oc * filter, s[j], change, fine);
+    const int32_t lanes = walk->out_c % 8 == 0 ? 8 : 1, bottom = walk->oy + walk->rows, right = walk->ox + walk->columns;
+    for (int32_t oc = 0; oc < walk->out_c; oc += lanes) {
+        int64_t s[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+        for (int32_t y = walk->oy, y_end; y < bottom; y = y_end) {
+            y_end = eff_pool_end(y, bottom, walk->pool_h);
+            for (int32_t x = walk->ox, x_end; x < right; x = x_end) {
+                x_end = eff_pool_end(x, right, walk->pool_w);
+                const eff_meeting m = {y_end - y, x_end - x, (y * walk->out_w + x) * walk->out_c + oc,
+                                       p + (y - walk->oy) * walk->a_down + (x - walk->ox) * walk->a_across,
+                                       g + (y / walk->pool_h * walk->pools + x / walk->pool_w) * walk->out_c + oc};
+                if (lanes == 8) {
+                    eff_masked_sums_i8(s, mask, a_zero, &m, walk);
+                } else {
+                    eff_masked_sum_i8(s, mask, a_zero, &m, walk);
+                }
+            }
+        }
+        for (int32_t j = 0; j < lanes; ++j) {
+            eff_change_fine_i8(w, low, at + (oc + j) * filter, s[j], change, fine);
         }
     }
 }
@@ -151,23 +201,57 @@ typedef struct {
     int32_t depthwise, pixel; /* pixel: how far the pixels of a lie apart; a is that of the channel, if depthwise */
 } eff_pair_parts;
 
+/* s + the sum of w[i] * (x[i] - zero) over `rows` rows of `run` neighbours. */
+static EFF_NOINLINE int32_t eff_rows_i8(int32_t s, const int8_t *w, const int8_t *x, int32_t zero, int32_t rows, int32_t run, int32_t w_row,
+                                        int32_t x_row)
+{
+    const int32_t fours = run & ~INT32_C(3), w_rest = w_row - run, x_rest = x_row - run;
+    EFF_ROLLED
+    for (; rows > 0; --rows, w += w_rest, x += x_rest) {
+        const int8_t *end = x + run;
+        EFF_ROLLED
+        for (const int8_t *most = x + fours; x != most; w += 4, x += 4) {
+            s += w[0] * (x[0] - zero);
+            s += w[1] * (x[1] - zero);
+            s += w[2] * (x[2] - zero);
+            s += w[3] * (x[3] - zero);
+        }
+        EFF_ROLLED
+        for (; x != end; ++w, ++x) {
+            s += *w * (*x - zero);
+        }
+    }
+    return s;
+}
+
+/* The same where the neighbours of w lie w_step apart and those of x x_step. */
+static EFF_NOINLINE int32_t eff_taps_i8(int32_t s, const int8_t *w, const int8_t *x, int32_t zero, const eff_taps *t, const eff_window *window,
+                                        int32_t w_step, int32_t x_step)
+{
+    const int32_t run = t->x1 - t->x0, w_rest = (window->k_w - run) * w_step, x_rest = (window->in_w - run) * x_step;
+    EFF_ROLLED
+    for (int32_t rows = t->y1 - t->y0; rows > 0; --rows, w += w_rest, x += x_rest) {
+        EFF_ROLLED
+        for (int32_t left = run; left > 0; --left, w += w_step, x += x_step) {
+            s += *w * (*x - zero);
+        }
+    }
+    return s;
+}
+
 /* One output channel of a convolution over a, whose pixels lie `pixel` apart: w its filter, with `step` a tap and `count` weights in each. */
 static void eff_column_i8(int8_t *h, const int8_t *a, int32_t a_zero, int32_t pixel, const int8_t *w, int32_t bias, int32_t step,
                           int32_t count, const eff_window *window, const eff_stage *stage)
 {
+    const int32_t a_row = window->in_w * pixel, w_row = window->k_w * step;
     for (int32_t oy = 0; oy < window->out_h; ++oy) {
         for (int32_t ox = 0; ox < window->out_w; ++ox) {
             const int32_t top = oy * window->stride_h - window->pad_h, left = ox * window->stride_w - window->pad_w;
             const eff_taps t = eff_taps_at(top, left, window->in_h, window->in_w, window->k_h, window->k_w);
-            int32_t s = bias;
-            for (int32_t iy = t.y0; iy < t.y1; ++iy) {
-                const int8_t *x = a + (iy * window->in_w + t.x0) * pixel, *v = w + ((iy - top) * window->k_w + t.x0 - left) * step;
-                for (int32_t taps = t.x1 - t.x0; taps > 0; --taps, x += pixel, v += step) {
-                    for (int32_t i = 0; i < count; ++i) {
-                        s += v[i] * (x[i] - a_zero);
-                    }
-                }
-            }
+            const int8_t *x = a + t.y0 * a_row + t.x0 * pixel, *v = w + (t.y0 - top) * w_row + (t.x0 - left) * step;
+            const int32_t s = pixel == count && step == count
+                                  ? eff_rows_i8(bias, v, x, a_zero, t.y1 - t.y0, (t.x1 - t.x0) * count, w_row, a_row)
+                                  : eff_taps_i8(bias, v, x, a_zero, &t, window, step, pixel);
             *h++ = eff_to_i8(eff_requantise(s, stage->multiplier, stage->shift), stage->y_zero, stage->y_min, stage->y_max);
         }
     }
@@ -184,6 +268,24 @@ static void eff_pair_column_i8(int8_t *h, const eff_pair_parts *p, int32_t c)
         const int8_t *filter = p->w + c * first->k_h * first->k_w * first->in_c;
         eff_column_i8(h, p->a, a_zero, p->pixel, filter, p->b[c], first->in_c, first->in_c, first, &p->how->stage);
     }
+}
+
+/* The sum of d[o] * v[o * step] over `count` outputs, with a mask those whose bit, counted from `at`, is set. */
+static inline int64_t eff_masked_product_i8(const int16_t *d, const int8_t *v, int32_t step, int32_t count, const int8_t *mask, int32_t at)
+{
+    int64_t s = 0;
+    for (int32_t o = 0; o < count;) {
+        const int32_t ahead = 8 - (at & 7), run = count - o < ahead ? count - o : ahead;
+        uint32_t bits = mask ? eff_bits_at(mask, at) : 0xFFu;
+        int32_t t = 0;
+        for (int32_t i = run; i > 0; --i, ++d, v += step, bits >>= 1) {
+            t += bits & 1u ? *d * *v : 0;
+        }
+        s += t;
+        o += run;
+        at += run;
+    }
+    return s;
 }
 
 /* The gated delta e of channel c between the two convolutions; its sum. */
@@ -211,12 +313,7 @@ static int32_t eff_pair_delta_i8(int16_t *e, const int8_t *h, const eff_pair_par
                     }
                     const int8_t *v = p->v + (ky * second->k_w + kx) * mid_c + c;
                     const int16_t *d = p->g + (oy / grid->pool_h * across + ox / grid->pool_w) * out_c;
-                    const int32_t at = (oy * out_w + ox) * out_c;
-                    for (int32_t o = 0; o < out_c; ++o, v += filter) {
-                        if (!grid->gated || eff_bits_at(p->mask, at + o) & 1u) {
-                            s += (int32_t)d[o] * *v;
-                        }
-                    }
+                    s += eff_masked_product_i8(d, v, filter, out_c, grid->gated ? p->mask : NULL, (oy * out_w + ox) * out_c);
                 }
             }
             *e = eff_gradient_i16(s, hidden->pre_shift, hidden->e_multiplier, hidden->e_shift);
@@ -403,11 +500,8 @@ static void eff_separable_row_i8(const eff_separable_parts *p, int32_t oy)
         }
         int32_t *total = p->sums + (oy / p->how->grid.pool_h * across + ox / p->how->grid.pool_w) * out_c;
         const int8_t *k = p->v;
-        for (int32_t o = 0, at = (oy * out_w + ox) * out_c; o < out_c; ++o, ++at) {
-            int32_t s = p->v_b[o];
-            for (int32_t c = 0; c < mid_c; ++c) {
-                s += *k++ * (p->row[c] - stage->y_zero);
-            }
+        for (int32_t o = 0, at = (oy * out_w + ox) * out_c; o < out_c; ++o, ++at, k += mid_c) {
+            const int32_t s = eff_rows_i8(p->v_b[o], k, p->row, stage->y_zero, 1, mid_c, mid_c, mid_c);
             const int32_t made = eff_to_i8(eff_requantise(s, out_stage->multiplier, out_stage->shift), out_stage->y_zero,
                                            out_stage->y_min, out_stage->y_max);
             total[o] += made;
@@ -454,15 +548,10 @@ static void eff_stem_row_i8(int8_t *to, int32_t oy, const int8_t *image, const i
     for (int32_t ox = 0; ox < window->out_w; ++ox) {
         const int32_t left = ox * window->stride_w - window->pad_w;
         const eff_taps t = eff_taps_at(top, left, window->in_h, window->in_w, window->k_h, window->k_w);
-        for (int32_t c = 0; c < window->out_c; ++c) {
-            int32_t s = b[c];
-            for (int32_t iy = t.y0; iy < t.y1; ++iy) {
-                const int8_t *x = image + (iy * window->in_w + t.x0) * in_c;
-                const int8_t *k = u + c * filter + ((iy - top) * window->k_w + t.x0 - left) * in_c;
-                for (int32_t taps = (t.x1 - t.x0) * in_c; taps > 0; --taps) {
-                    s += *k++ * (*x++ - image_zero);
-                }
-            }
+        const int32_t x_row = window->in_w * in_c, k_row = window->k_w * in_c, run = (t.x1 - t.x0) * in_c;
+        const int8_t *first = image + t.y0 * x_row + t.x0 * in_c, *k = u + (t.y0 - top) * k_row + (t.x0 - left) * in_c;
+        for (int32_t c = 0; c < window->out_c; ++c, k += filter) {
+            const int32_t s = eff_rows_i8(b[c], k, first, image_zero, t.y1 - t.y0, run, k_row, x_row);
             *to++ = eff_to_i8(eff_requantise(s, stage->multiplier, stage->shift), stage->y_zero, stage->y_min, stage->y_max);
         }
     }
