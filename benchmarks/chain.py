@@ -35,7 +35,7 @@ from edgeff.program.deploy import deploy
 POWER = Path(__file__).resolve().parents[1] / "tests" / "chain_power.c"
 PASSES, DECAY, HELD_OUT, SEEDS = 8, 0.7, 300, 5
 POOL = (2, 1)
-RATES = {"chain": 0.05, "bp": 0.01, "frozen": 0.02}
+RATES = {"chain": 0.05, "bp": 0.02, "frozen": 0.02}
 CANDIDATES = (0.005, 0.01, 0.02, 0.05)
 
 

@@ -240,7 +240,7 @@ def test_sums_of_many_gated_positions_are_exact_in_twin_and_c(height: int, width
     window = Window(height, width, 1, height, width, 8, 1, 1, 1, 1, 0, 0)
     mask = (rng.integers(0, 256, height * width) if bits is None else np.full(height * width, bits)).astype(np.uint8).view(np.int8)
     shares, a = np.array([1, -1, 5, -5, 20, -20, 90, -90], np.int16), np.full(height * width, -128, np.int8)
-    inputs = [mask, shares, a, np.array([65536], np.uint32), np.array([7], np.uint32)]
+    inputs: list[Array | None] = [mask, shares, a, np.array([65536], np.uint32), np.array([7], np.uint32)]
     how = Step(multiplier=2**30, shift=5, stochastic=1, key=12345, a_zero=127)
     attrs = {"window": window, "grid": PoolGrid(height, width, 1), "how": how, "fine": 0}
     made = Case([np.zeros(8, np.int8), np.zeros(1, np.int8)], inputs, attrs)

@@ -279,7 +279,7 @@ static inline int64_t eff_masked_product_i8(const int16_t *d, const int8_t *v, i
         uint32_t bits = mask ? eff_bits_at(mask, at) : 0xFFu;
         int32_t t = 0;
         for (int32_t i = run; i > 0; --i, ++d, v += step, bits >>= 1) {
-            t += bits & 1u ? *d * *v : 0;
+            t += bits & 1u ? (int32_t)*d * *v : 0;
         }
         s += t;
         o += run;
