@@ -20,7 +20,7 @@ from edgeff.device.boards import load_board
 from edgeff.device.simulate import learn_on_host
 from edgeff.device.targets.host import HostTarget
 from edgeff.errors import Unsupported
-from edgeff.ir import Call, Headroom, Network, Numeric, Program
+from edgeff.ir import Array, Call, Headroom, Network, Numeric, Program
 from edgeff.kernels.records import Requant, Step, Window
 from edgeff.kernels.updates import MOST_POSITIONS
 from edgeff.networks import initialised, structure
