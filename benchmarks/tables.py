@@ -15,6 +15,7 @@ from typing import Any
 
 import accuracy as accuracy_benchmark
 import claims
+import tables_convolutions
 import tables_graphs
 import tables_kernels
 import tables_picture
@@ -335,6 +336,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     **tables_rules.SECTIONS,
     **tables_graphs.SECTIONS,
     **tables_kernels.SECTIONS,
+    **tables_convolutions.SECTIONS,
     **tables_service.SECTIONS,
 }
 

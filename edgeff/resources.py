@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgeff.errors import MissingTool
+
+if TYPE_CHECKING:
+    import jinja2
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -27,6 +31,34 @@ def templates_folder() -> Path:
     Raises MissingTool when the installation lacks it.
     """
     return _folder("firmware_templates")
+
+
+def packages_folder() -> Path:
+    """The folder of the packages that ``edgeff export`` writes, one folder a kind. Raises MissingTool when the installation lacks it."""
+    return templates_folder() / "packages"
+
+
+def package_names() -> tuple[str, ...]:
+    """The kinds of package.
+
+    >>> package_names()
+    ('arduino', 'cmake', 'espidf', 'platformio', 'zephyr')
+    """
+    return tuple(sorted(path.parent.name for path in packages_folder().glob("*/package.toml")))
+
+
+def templates(folder: Path) -> jinja2.Environment:
+    """The Jinja templates below ``folder``, of files that are no HTML; a name that a template does not get is an error."""
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
 
 
 def cache_folder() -> Path:

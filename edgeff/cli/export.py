@@ -28,6 +28,7 @@ from edgeff.cli.outputs import new_file, new_folder
 from edgeff.cli.terminal import print_json, print_line, print_note
 from edgeff.cli.version import version
 from edgeff.errors import BadInput
+from edgeff.resources import package_names
 
 if TYPE_CHECKING:
     from edgeff.formats.tflite.training import State
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from edgeff.program.deploy import Deployment
     from edgeff.program.lower import Replay
 
-FORMATS = ("onnx", "tflite", "c")
+FORMATS = ("onnx", "tflite", "c", *package_names())
 STATES = ("variables", "ports")
 NOISES = ("inside", "input")
 EXAMPLE_SAMPLES = 4
@@ -102,11 +103,12 @@ def command(
     as_json: bool,
     seed: int | None,
 ) -> None:
-    """Write a model as ONNX, TFLite or C99."""
+    """Write a model as ONNX, TFLite or C99, or as a package of that C for Arduino, PlatformIO, CMake, Zephyr or ESP-IDF."""
     if state and not (with_training and (form == "tflite" or (form == "onnx" and state == "ports"))):
         allowed = "--to tflite --with-training, or with ports --to onnx --with-training"
         raise BadInput(f"option --state {state}", got=f"an export to {form}", allowed=allowed)
-    if noise and (form == "c" or not with_training):
+    in_c = form not in ("onnx", "tflite")
+    if noise and (in_c or not with_training):
         allowed = "--to onnx or --to tflite, --with-training"
         raise BadInput("option --noise", got=f"an export to {form}", allowed=allowed)
     formats = Formats(numeric, train_layers, tail_numeric, replay, keep_input)
@@ -119,9 +121,10 @@ def command(
         learns = rule_of(_rule(loaded, True, rule), train_layers, loaded.network)
         _chain(_deployment(loaded, learns, formats, calibrate, choices, features, changes, seed), model, formats, out, as_json)
         return
-    if form == "c":
+    if in_c:
         check_output_folder(out)
-        _c(load_model(model), model, with_training, rule, prefix, board, formats, calibrate, choices, features, changes, out, as_json, seed)
+        loaded = load_model(model)
+        _c(loaded, model, form, with_training, rule, prefix, board, formats, calibrate, choices, features, changes, out, as_json, seed)
         return
     check_output_file(out, f".{form}")
     of_c = {"--prefix": prefix, "--board": board, "--keep-input": keep_input}
@@ -228,6 +231,7 @@ def _tflite_step(deployment: Deployment, state: State, noise: Noise, out: Path, 
 def _c(
     model: Model,
     file: str,
+    form: str,
     with_training: bool,
     rule: str | None,
     prefix: str | None,
@@ -244,10 +248,15 @@ def _c(
     from edgeff.codegen.folder import write_c
     from edgeff.codegen.names import PREFIX, check_prefix, file_prefix
     from edgeff.codegen.neighbours import MODEL, carry_over, check_folder, is_stale
+    from edgeff.codegen.packages import check_name, load_package, write_package
     from edgeff.device.boards import load_board
 
     prefix = check_prefix(PREFIX if prefix is None else prefix)
-    check_folder(out, prefix)
+    package = None if form == "c" else load_package(form)
+    inner = Path(package.sources) if package else Path()
+    if package:
+        check_name(out.resolve().name)
+    check_folder(out / inner, prefix)
     learns = rule_of(_rule(model, with_training, rule), formats.train_layers, model.network)
     machine = load_board(board) if board else None
     deployment = _deployment(model, learns, formats, calibrate, choices, features, changes, seed)
@@ -257,17 +266,26 @@ def _c(
         require_fit(deployment, machine)
     samples, labels = example_samples(model, deployment, seed)
     command = _command(file, with_training, learns, file_prefix(prefix), formats)
-    with new_folder(out, MODEL, is_stale) as folder:
-        carry_over(out, folder, prefix)
-        source = write_c(deployment.program, folder, samples=samples, labels=labels, prefix=prefix, command=command)
+    given: dict[str, Any] = {"samples": samples, "labels": labels, "prefix": prefix, "command": command}
+    with new_folder(out, (inner / MODEL).as_posix(), is_stale) as folder:
+        (folder / inner).mkdir(parents=True, exist_ok=True)
+        carry_over(out / inner, folder / inner, prefix)
+        if package:
+            kept = [name for name in package.templates if (out / name).exists()]
+            source = write_package(package, deployment.program, folder, out.resolve().name, **given, keep=kept)
+        else:
+            source = write_c(deployment.program, folder, **given)
         names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     memory = source.memory
-    result = {"to": "c", "path": str(out), "rule": learns, "numeric": deployment.program.numeric, "files": names}
+    result = {"to": form, "path": str(out), "rule": learns, "numeric": deployment.program.numeric, "files": names}
     figures = {"arena_bytes": memory.arena_bytes, "constant_bytes": memory.flash_bytes}
     what = f"learns by {learns}" if learns else "inference only"
     line = f"wrote {out}: {deployment.program.numeric}, {what}, arena {memory.arena_bytes:,} bytes, constants {memory.flash_bytes:,} bytes"
     check = f"cc -I{out} {out}/*.c {out}/example/{file_prefix(prefix)}main.c && ./a.out"
-    _done(result | figures, f"{line}; `{check}` checks it", as_json)
+    after = f"next: {package.next_step}" if package else f"`{check}` checks it"
+    _done(result | figures, f"{line}; {after}", as_json)
+    if package and kept:
+        print_note(f"kept as they were: {', '.join(kept)}")
 
 
 def _chain(deployment: Deployment, file: str, formats: Formats, out: Path, as_json: bool) -> None:

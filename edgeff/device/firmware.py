@@ -20,7 +20,7 @@ from edgeff.device.toolchains import TOOLCHAINS, Toolchain, choose
 from edgeff.device.toolchains.elf import Image, Symbol, read_elf
 from edgeff.errors import BadInput, EdgeffError, Unsupported
 from edgeff.ir import Board
-from edgeff.resources import templates_folder
+from edgeff.resources import templates, templates_folder
 
 if TYPE_CHECKING:
     import jinja2
@@ -166,16 +166,7 @@ def _render(template: Template, board: Board, toolchain: Toolchain, out: Path) -
     if not startup.is_file():
         known = ", ".join(sorted(path.name.partition(".")[0] for path in startup.parent.glob("*.c.j2")))
         raise Unsupported(f"firmware template {template.name} on a {core.name}", got=f"no start-up code for {core.startup}", allowed=known)
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template.folder),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
+    environment = templates(template.folder)
     values = {
         "board": board,
         "core": core,

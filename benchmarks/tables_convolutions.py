@@ -1,0 +1,81 @@
+"""The tables of docs/results/convolutions.md on default settings and on blocks that learn alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from results import load
+from tables_rules import mean_interval, table
+
+TASKS = {"fsdd": "FSDD", "kws_open": "keywords"}
+WAYS = {
+    "bp": "back-propagation, float32, whole network",
+    "chain": "mono_forward, int8, one block at a time, exit chosen",
+    "frozen": "last layer alone, float32",
+    "shuffled": "first block, labels of other recordings",
+}
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation, or what there is."""
+    return f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else "-" if not values else f"{values[0]:.1f}"
+
+
+def conv_defaults() -> str:
+    """Each rule, numeric and schedule by network and task."""
+    rows = {tuple(row["key"]): row for row in load("conv_defaults")["rows"]}
+    columns = list(dict.fromkeys((name, task) for name, task, *_ in rows))
+    columns.sort(key=lambda column: column[1])
+    ways = list(dict.fromkeys(tuple(way) for _, _, *way in rows))
+    lines = []
+    for way in ways:
+        found = [rows.get((*column, *way)) for column in columns]
+        lines.append([", ".join(part for part in way if part), *(spread(row["test"]) if row else "-" for row in found)])
+    return table(["rule", *(f"{name}, {task}" for name, task in columns)], lines, 1)
+
+
+def chain() -> str:
+    """DS-CNN by blocks beside back-propagation and the controls: accuracy, distance to back-propagation, memory."""
+    rows: list[dict[str, Any]] = load("chain")["rows"]
+    memory = {tuple(row["key"][1:]): row for row in rows if row["key"][0] == "memory"}
+    lines = []
+    for task, shown in TASKS.items():
+        by = {what: {row["key"][3]: row for row in rows if row["key"][:2] == [what, task]} for what in WAYS}
+        for what, name in WAYS.items():
+            found = by[what]
+            if not found:
+                continue
+            tests = [row["test"] for row in found.values()]
+            paired = [row["test"] - by["bp"][seed]["test"] for seed, row in found.items() if seed in by["bp"]]
+            off = "-" if what == "bp" or len(paired) < 2 else mean_interval(paired)
+            lines.append(
+                [shown, name, str(len(tests)), spread(tests), off, exits(list(found.values())), used(memory) if what == "chain" else "-"]
+            )
+    heads = [
+        "task",
+        "what learns",
+        "seeds",
+        "test accuracy, %",
+        "less back-propagation (95 %)",
+        "exits chosen",
+        "static RAM + stack, bytes",
+    ]
+    return table(heads, lines, 2)
+
+
+def exits(rows: list[dict[str, Any]]) -> str:
+    """How often each exit was chosen."""
+    counts = Counter(row["exit"] for row in rows if len(row.get("exits", ())) > 1)
+    return ", ".join(f"{number}: {count}x" for number, count in sorted(counts.items())) or "-"
+
+
+def used(memory: dict[tuple[Any, ...], dict[str, Any]]) -> str:
+    """The most that a block's program takes with weights of 8 bits."""
+    largest = max((row for (bits, _), row in memory.items() if bits == 8), key=lambda row: row["static_ram"] + row["stack"])
+    return f"{largest['static_ram']:,} + {largest['stack']:,}"
+
+
+SECTIONS: dict[str, Callable[[], str]] = {"conv_defaults": conv_defaults, "chain": chain}

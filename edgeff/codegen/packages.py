@@ -1,0 +1,133 @@
+"""Program -> a package for an environment of firmware: its C, an example that learns from a stream of readings, and a README.
+
+A package is a folder of ``firmware_templates/packages``: ``package.toml`` says where what goes, every file ``*.j2`` is a Jinja template
+and keeps its place. ``stream.h.j2``, beside the packages, is what all examples share. On a second export into the same folder the model's C
+is written anew, and what stands beside it, which is the user's to change, stays.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeff.codegen.folder import Source, write_c
+from edgeff.codegen.names import comment, file_prefix
+from edgeff.errors import BadInput
+from edgeff.ir import Array, Program
+from edgeff.resources import packages_folder, templates
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+TEMPLATE, STREAM = ".j2", "stream.h.j2"
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A kind of package: where the model's C goes (``sources``), its check on a computer (``check``) and the shared part of the example
+    (``stream``), as paths in the package; ``next_step``, the command that uses it.
+    """
+
+    name: str
+    summary: str
+    folder: Path
+    sources: str
+    check: str
+    stream: str
+    next_step: str
+
+    @property
+    def templates(self) -> dict[str, Path]:
+        """Every template by the path of what it becomes."""
+        own = {path.relative_to(self.folder).as_posix(): path for path in sorted(self.folder.rglob(f"*{TEMPLATE}"))}
+        shared = {f"LICENSE{TEMPLATE}": self.folder.parent / f"LICENSE{TEMPLATE}", self.stream + TEMPLATE: self.folder.parent / STREAM}
+        return {name.removesuffix(TEMPLATE): path for name, path in (own | shared).items()}
+
+
+def load_package(name: str) -> Package:
+    """The package called ``name``.
+
+    >>> load_package("arduino").sources
+    'src'
+    """
+    folder = packages_folder() / name
+    values = tomllib.loads((folder / "package.toml").read_text(encoding="utf-8"))
+    return Package(name=name, folder=folder, next_step=values.pop("next"), **values)
+
+
+def check_name(name: str) -> str:
+    """The name of a package, which is its folder's; raises BadInput for one that environments refuse."""
+    if not _NAME.fullmatch(name):
+        allowed = "at most 63 letters, digits, - and _, a letter first"
+        raise BadInput("name of the package", got=repr(name), allowed=allowed, next_step="choose another folder for -o")
+    return name
+
+
+def write_package(
+    package: Package,
+    program: Program,
+    folder: Path,
+    name: str,
+    *,
+    samples: Array | None = None,
+    labels: Array | None = None,
+    prefix: str,
+    command: str,
+    keep: Iterable[str] = (),
+) -> Source:
+    """Writes ``program`` as a ``package`` called ``name`` into ``folder``, but for the files to ``keep``, paths in it.
+
+    ``samples``, ``labels``, ``prefix`` and ``command`` as for ``write_c``, whose record of the C is returned. Raises BadInput as it does.
+    """
+    check_name(name)
+    source = write_c(program, folder / package.sources, samples=samples, labels=labels, prefix=prefix, command=command)
+    checks = folder / package.check
+    checks.mkdir(parents=True, exist_ok=True)
+    example = folder / package.sources / "example"
+    for path in example.iterdir():
+        path.replace(checks / path.name)
+    example.rmdir()
+    _render(package, folder, _words(source, name, prefix), set(keep))
+    return source
+
+
+def _words(source: Source, name: str, prefix: str) -> dict[str, Any]:
+    """What templates may say."""
+    program = source.program
+    low, high = {"int8": (-128, 127), "int16": (-32767, 32767)}.get(program.tensors[program.input].dtype, (0, 0))
+    what = f"{program.name}, {program.numeric}, " + (f"learns by {program.rule}" if program.learn else "inference only")
+    return {
+        "name": name,
+        "target": re.sub(r"\W", "_", name).lower(),
+        "what": comment(what),
+        "stem": file_prefix(prefix),
+        "name_of": prefix,
+        "macro": prefix.upper(),
+        "inputs": program.tensors[program.input].elements,
+        "outputs": program.tensors[program.output].elements,
+        "classes": program.classes,
+        "learns": bool(program.learn),
+        "values": bool(program.target),
+        "quantised": program.tensors[program.input].quant is not None,
+        "low": low,
+        "high": high,
+        "arena_bytes": f"{source.memory.arena_bytes:,}",
+    }
+
+
+def _render(package: Package, folder: Path, words: dict[str, Any], keep: set[str]) -> None:
+    environment = templates(package.folder.parent)
+    for name, path in package.templates.items():
+        if name in keep:
+            continue
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        template = environment.get_template(path.relative_to(package.folder.parent).as_posix())
+        target.write_text(template.render(words), encoding="utf-8")

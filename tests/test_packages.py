@@ -1,0 +1,157 @@
+"""Packages for environments of firmware: complete, sound C and C++, the bits of the twin over a serial line; what is the user's stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import CommandLine
+from small_networks import deployed, samples
+from test_c_interface import STRICT, cxx, objects, run
+from test_values_on_device import made
+
+from edgeff.codegen.packages import load_package, write_package
+from edgeff.device.toolchains.host import host_compiler
+from edgeff.program.deploy import Deployment
+from edgeff.program.interpreter import Interpreter
+from edgeff.resources import package_names
+
+ENVIRONMENTS = Path(__file__).parent / "environments"
+DEPLOYMENTS = {
+    "int8": lambda: deployed("pepita", "int8"),
+    "float32": lambda: deployed("bp", "float32"),
+    "inference": lambda: deployed(None, "int16"),
+    "values": lambda: made("int8"),
+}
+
+
+def written(kind: str, deployment: Deployment, folder: Path, prefix: str = "eff_") -> Path:
+    write_package(load_package(kind), deployment.program, folder, "Learner", prefix=prefix, command="edgeff export")
+    return folder
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS)
+@pytest.mark.parametrize("kind", package_names())
+def test_the_example_compiles_without_a_warning(kind: str, deployment: str, tmp_path: Path) -> None:
+    """Against thin declarations of the environment where that is not installed."""
+    folder = written(kind, DEPLOYMENTS[deployment](), tmp_path, prefix="wake_")
+    package = load_package(kind)
+    (program,) = [path for path in (folder / package.stream).parent.iterdir() if path.suffix in (".c", ".cpp", ".ino")]
+    include = [f"-I{ENVIRONMENTS}", f"-I{folder / package.sources}"]
+    if program.suffix == ".c":
+        run(*host_compiler(), "-std=c99", *STRICT, *include, "-c", program, "-o", os.devnull)
+    else:
+        run(*cxx(), "-x", "c++", "-std=c++11", *STRICT, *include, "-c", program, "-o", os.devnull)
+    assert (folder / package.check / "wake_main.c").is_file()
+    for path in folder.rglob("*"):
+        assert not path.is_file() or not re.search(r"\{\{|\{%", path.read_text(encoding="utf-8")), path
+
+
+@pytest.mark.parametrize("deployment", ["int8", "float32", "values"])
+def test_a_stream_is_learned_to_the_bit_of_the_twin(deployment: str, tmp_path: Path) -> None:
+    """Readings and commands go in as lines; the classes, or the value, come back as the twin has them."""
+    chosen = DEPLOYMENTS[deployment]()
+    folder, twin = written("cmake", chosen, tmp_path), Interpreter(chosen.program)
+    program = tmp_path / "learn"
+    run(
+        *host_compiler(),
+        "-std=c99",
+        *STRICT,
+        f"-I{folder / 'src'}",
+        folder / "example" / "learn.c",
+        *objects(folder / "src"),
+        "-lm",
+        "-o",
+        program,
+    )
+    x, lines, expected = samples(6), [], []
+    for number, (sample, inputs) in enumerate(zip(x, chosen.inputs(x), strict=True)):
+        lines += [repr(float(value)) for value in sample.reshape(-1)]
+        if deployment == "values":
+            lines += ["=20.5 -3.25"]
+            twin.learn(inputs, chosen.targets(np.array([[20.5, -3.25]]))[0])
+            expected += ["learned"]
+            continue
+        lines += [f"={number % 3}", "?"]
+        twin.learn(inputs, number % 3)
+        expected += ["learned", f"class {twin.predict(inputs)}"]
+    done = subprocess.run([program], input="\n".join([*lines, ""]), capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines() == expected
+
+
+def test_bad_lines_are_answered(tmp_path: Path) -> None:
+    folder = written("cmake", DEPLOYMENTS["int8"](), tmp_path)
+    program = tmp_path / "learn"
+    sanitised = ["-fsanitize=address,undefined", "-fno-sanitize-recover"]
+    sources = sorted((folder / "src").glob("*.c"))
+    run(*host_compiler(), "-std=c99", *sanitised, f"-I{folder / 'src'}", folder / "example" / "learn.c", *sources, "-o", program)
+    lines = ["?", "x" * 119, "x" * 5000, *["1e30"] * 70, "=99", "=", "=two", "nan", "?", "!"]
+    done = subprocess.run([program], input="\n".join([*lines, ""]), capture_output=True, text=True, check=True, timeout=60)
+    answers = done.stdout.splitlines()
+    assert answers[0].endswith("readings")
+    assert answers[-1] == "as exported"
+    assert answers[-5:-2] == [f"not learned, code {code}" for code in (-1, -100, -100)]
+    assert "too long a line" in answers
+
+
+def test_arduino_s_rules_for_a_library(tmp_path: Path) -> None:
+    """Those of arduino-lint that concern what is written here: its specification of library.properties, and where what lies."""
+    folder = written("arduino", DEPLOYMENTS["int8"](), tmp_path)
+    lines = (folder / "library.properties").read_text(encoding="utf-8").splitlines()
+    fields = dict(line.split("=", 1) for line in lines)
+    assert list(fields) == [
+        *("name", "version", "author", "maintainer", "sentence", "paragraph", "category", "url", "architectures", "includes"),
+    ]
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,62}", fields["name"])
+    assert not fields["name"].lower().startswith("arduino")
+    assert re.fullmatch(r"\d+\.\d+\.\d+", fields["version"])
+    assert fields["category"] == "Data Processing"
+    assert (folder / "src" / fields["includes"]).is_file()
+    for sketch in folder.glob("examples/*/*.ino"):
+        assert sketch.stem == sketch.parent.name
+    assert not [path for path in folder.rglob("*") if path.name.startswith(".") or path.suffix == ".exe"]
+
+
+def test_platformio_s_and_esp_idf_s_descriptions_can_be_read(tmp_path: Path) -> None:
+    described = json.loads(
+        (written("platformio", DEPLOYMENTS["int8"](), tmp_path / "pio") / "lib/model/library.json").read_text(encoding="utf-8")
+    )
+    assert described["name"] == "Learner"
+    component = (written("espidf", DEPLOYMENTS["int8"](), tmp_path / "idf") / "idf_component.yml").read_text(encoding="utf-8")
+    assert 'version: "1.0.0"' in component
+
+
+def test_a_second_export_keeps_what_the_user_changed(cli: CommandLine, models: Path, tmp_path: Path) -> None:
+    out = tmp_path / "learner"
+    command = ("export", models / "float.onnx", "--to", "arduino", "--with-training", "-o", out)
+    assert cli(*command).status == 0
+    sketch, header = out / "examples" / "Learn" / "Learn.ino", out / "src" / "model.h"
+    sketch.write_text("// mine\n", encoding="utf-8")
+    before = header.read_text(encoding="utf-8")
+    header.write_text(before + "/* old */\n", encoding="utf-8")
+    again = cli(*command)
+    assert again.status == 0, again.err
+    assert sketch.read_text(encoding="utf-8") == "// mine\n"
+    assert header.read_text(encoding="utf-8") == before
+    assert "Learn.ino" in again.err
+
+
+def test_two_models_in_one_package(cli: CommandLine, models: Path, tmp_path: Path) -> None:
+    out = tmp_path / "learner"
+    for prefix in ("wake_", "word_"):
+        done = cli("export", models / "float.onnx", "--to", "cmake", "--with-training", "--prefix", prefix, "-o", out)
+        assert done.status == 0, done.err
+    assert {path.name for path in (out / "src").glob("*model.c")} == {"wake_model.c", "word_model.c"}
+    assert {path.name for path in (out / "check").glob("*main.c")} == {"wake_main.c", "word_main.c"}
+
+
+def test_a_name_that_environments_refuse(cli: CommandLine, models: Path, tmp_path: Path) -> None:
+    done = cli("export", models / "float.onnx", "--to", "arduino", "-o", tmp_path / "my learner")
+    assert done.status == 2
+    assert "name of the package: got 'my learner'" in done.err
+    assert not (tmp_path / "my learner").exists()
