@@ -10,6 +10,7 @@ import numpy as np
 
 from edgeff.ir import Array, Attr, Layer, Network, Quant
 from edgeff.ops import kind, make
+from edgeff.program.quantize import in_one_scale
 
 PADS = ("pad_top", "pad_left", "pad_bottom", "pad_right")
 
@@ -108,12 +109,14 @@ def as_int8(network: Network, seed: int = 0, *, per_channel: bool = True) -> Net
     def scale(low: float, high: float) -> float:
         return float(np.float32(rng.uniform(low, high)))
 
-    quants = {"input": Quant((scale(0.01, 0.05),), int(rng.integers(-128, 128)))}
+    quants: dict[str, Quant | None] = {"input": Quant((scale(0.01, 0.05),), int(rng.integers(-128, 128)))}
     layers: dict[str, Layer] = {}
     for layer in network:
-        x, item = quants[layer.inputs[0]], kind(layer)
+        x, item = quants[layer.inputs[0] if layer.inputs else "input"], kind(layer)
         quant: dict[str, Quant] = {}
+        inputs = layer.inputs
         params: dict[str, Array] = {}
+        assert x is not None
         spread = x.scale[0]
         if "weight" in layer.params:
             weight = rng.integers(-127, 128, layer.params["weight"].shape).astype(np.int8)
@@ -132,9 +135,14 @@ def as_int8(network: Network, seed: int = 0, *, per_channel: bool = True) -> Net
         else:
             output = Quant((float(np.float32(spread * rng.uniform(0.7, 2.0))),), int(rng.integers(-128, 128)))
             quant["output"] = item.fixed_quant("int8") or output
+        if item.one_scale:
+            inputs = in_one_scale(layer, network, layers, quants, quant["output"])
         quants[layer.name] = quant["output"]
-        layers[layer.name] = replace(layer, params=params, quant=quant)
-    return network.replacing(layers, input_quant=quants["input"])
+        whole = item.in_integers(layer, quant["output"])
+        layers[layer.name] = replace(whole, inputs=inputs, params=params or whole.params, quant=quant)
+    read = {name for layer in layers.values() for name in layer.inputs}
+    kept = tuple(layer for layer in layers.values() if layer.inputs or layer.name in read)
+    return replace(network, layers=kept, input_quant=quants["input"])
 
 
 def inputs_for(network: Network, count: int, seed: int = 7) -> Array:

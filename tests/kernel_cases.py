@@ -21,12 +21,16 @@ from edgeff.device.toolchains.host import host_shared_library
 from edgeff.ir import Array
 from edgeff.kernels import Kernel, Param, Variant, own_sources
 from edgeff.kernels.arithmetic import multiplier_and_shift
+from edgeff.kernels.broadcast import broadcast
 from edgeff.kernels.header import KERNELS_HEADER
-from edgeff.kernels.records import Field, Range, Record, Sides, Window, fields_of
+from edgeff.kernels.records import Broadcast, Field, Range, Record, Sides, Window, fields_of
 from edgeff.ops.dense import accumulator_shift
 from edgeff.ops.mfcc import Mfcc, tables
 from edgeff.ops.mfcc import sizes as audio_sizes
 from edgeff.ops.mfcc.kernel import Frames
+from edgeff.ops.pad.kernel import Around
+from edgeff.ops.slice import part
+from edgeff.ops.slice.kernel import Part
 from edgeff.ops.softmax.kernel import Logits
 from edgeff.ops.transpose.kernel import Axes
 from edgeff.rules.words.pooled import Pair
@@ -80,7 +84,7 @@ class Draw:
         if name.endswith("multiplier"):
             return self.multiplier()
         if name.endswith("shift"):
-            return self.integer(-16, 0) if "add_i" in self.kernel and name != "shift" else self.shift()
+            return self.integer(-16, 0) if ("add_" in self.kernel or "sub_" in self.kernel) and name != "shift" else self.shift()
         if field.ctype == "float":
             drawn = float(np.float32(self.rng.choice([-1.0, 0.0, 0.1, 1.0, 3.5])))
             return drawn if drawn in within else float(np.float32(self.rng.choice([1e-4, 2.0])))
@@ -107,12 +111,13 @@ NUMBERS: Mapping[str, Callable[[Draw], int | float]] = {
     "index": lambda draw: draw.integer(0, draw.sizes["classes"] - 1),
     "period": lambda draw: draw.integer(0, 3),
     "factor": lambda draw: draw.integer(0, 2**16),
-    "value": lambda draw: draw.integer(-1, 9),
+    "value": lambda draw: float(draw.integer(-1, 9)) if draw.kernel.endswith("f32") else draw.integer(-1, 9),
     "gain": lambda draw: draw.integer(1, 2**31 - 1),
     "add": lambda draw: int(draw.sizes["n"] % 3 == 2),
     "taps": lambda draw: draw.integer(1, 30),
     "n_bytes": lambda draw: draw.sizes["n"],
     "positions": lambda draw: draw.integer(1, 6),
+    "rows": lambda draw: draw.integer(1, 6),
     "channels": lambda draw: draw.integer(1, 40),
     "in_c": lambda draw: draw.integer(1, 9),
     "out_c": lambda draw: draw.integer(1, 9),
@@ -165,6 +170,27 @@ def axes(draw: Draw) -> Axes:
     return Axes(draw.integer(1, 6), draw.integer(1, 6), draw.integer(1, 6), *order)
 
 
+def both_sides(draw: Draw) -> Broadcast:
+    """Two shapes of up to four axes, of which either may be broadcast along any."""
+    sizes = [draw.integer(1, 5) for _ in range(draw.integer(1, 4))]
+    left, right = ([size if draw.rng.random() < 0.6 else 1 for size in sizes] for _ in range(2))
+    return broadcast(left, right)
+
+
+def part_of(draw: Draw) -> Part:
+    """A part of a tensor of up to four axes."""
+    shape = tuple(draw.integer(1, 6) for _ in range(draw.integer(1, 4)))
+    begin = tuple(draw.integer(0, size - 1) for size in shape)
+    step = tuple(draw.integer(1, 3) for _ in shape)
+    size = tuple(draw.integer(1, (whole - 1 - first) // by + 1) for whole, first, by in zip(shape, begin, step, strict=True))
+    return Part(**{name: int(value) for name, value in part(shape, begin, size, step).items()})
+
+
+def around(draw: Draw) -> Around:
+    """Up to three elements on each side of each axis."""
+    return Around(*(draw.integer(1, 5) for _ in range(3)), *(draw.integer(0, 3) for _ in range(6)))
+
+
 def logits(draw: Draw) -> Logits:
     """What lowering gives for some scale of the logits below 16."""
     scale = float(np.float32(2.0 ** draw.rng.uniform(-12, 3.99)))
@@ -181,7 +207,16 @@ def sides(draw: Draw) -> Sides:
     return Sides(**fields)
 
 
-RECORDS: Mapping[type[Record], Callable[[Draw], Record]] = {Window: window, Sides: sides, Pair: pair, Axes: axes, Logits: logits}
+RECORDS: Mapping[type[Record], Callable[[Draw], Record]] = {
+    Window: window,
+    Sides: sides,
+    Pair: pair,
+    Axes: axes,
+    Logits: logits,
+    Broadcast: both_sides,
+    Part: part_of,
+    Around: around,
+}
 
 
 def filled(draw: Draw, param: Param, count: int, limits: tuple[float, float]) -> Array:

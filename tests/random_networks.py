@@ -22,10 +22,12 @@ IMAGE = (
     "transpose",
     "dense",
 )
+PAIRWISE = ("add", "mul", "sub", "minimum", "maximum")
+MOVES = ("concat", "slice", "pad")
 KINDS = {
-    1: ("dense", "relu", "softmax", "reshape", "normalise", "label", "requantise"),
-    2: ("conv1d", "conv1d", "reshape", "transpose", "dense", "relu", "add", "requantise"),
-    3: (*IMAGE, "conv2d", "requantise"),
+    1: ("dense", "relu", "softmax", "reshape", "normalise", "label", "requantise", *PAIRWISE, *MOVES),
+    2: ("conv1d", "conv1d", "reshape", "transpose", "dense", "relu", "requantise", *PAIRWISE, *MOVES),
+    3: (*IMAGE, "conv2d", "requantise", *PAIRWISE, *MOVES),
 }
 
 
@@ -46,13 +48,20 @@ class Draw:
 
     def layer(self, op: str, name: str) -> None:
         """One more layer, with random attributes and parameters."""
-        shape = self.shapes[self.last]
-        inputs: tuple[str, ...] = (self.last,)
-        if op == "add":
+        last = self.last
+        shape = self.shapes[last]
+        inputs: tuple[str, ...] = (last,)
+        if op in PAIRWISE:
             same = [known for known, size in self.shapes.items() if size == shape]
-            inputs += (same[self.below(len(same))],)
+            other = same[self.below(len(same))] if self.below(3) else self._constant(name, shape)
+            inputs = (other, last) if self.below(2) else (last, other)
+        if op == "concat":
+            inputs += tuple(known for known, size in self.shapes.items() if size == shape)[: self.below(3, 1)]
+        if op == "constant":
+            inputs = ()
         attrs, wish = self._attributes(op, shape)
-        sizes = tuple(self.shapes[source] for source in inputs)
+        known = {layer.name: layer.shape for layer in self.layers} | {"input": self.shapes["input"]}
+        sizes = tuple(known[source] for source in inputs)
         record, bias = make(op, attrs), bool(self.below(2))
         made = record.output_shape(Layer(name, record, inputs, wish), sizes)
         wanted = record.replacing(bias=bias) if record.weighted else record
@@ -61,6 +70,14 @@ class Draw:
             params["bias"] = (self.rng.normal(size=made[-1]) / 3).astype(np.float32)
         self.layers.append(Layer(name, record, inputs, made, params))
         self.shapes[name] = made
+
+    def _constant(self, name: str, shape: tuple[int, ...]) -> str:
+        """A constant of that shape, or of one that broadcasts to it."""
+        axes = shape[self.below(len(shape)) :]
+        size = tuple(length if self.below(2) else 1 for length in axes)
+        array = self.rng.normal(size=size).astype(np.float32)
+        self.layers.append(Layer(f"{name}_constant", make("constant", {}), (), size, {"output": array}))
+        return f"{name}_constant"
 
     def _attributes(self, op: str, shape: tuple[int, ...]) -> tuple[dict[str, Attr], tuple[int, ...]]:
         """The attributes, and the shape as far as the attributes do not give it."""
@@ -84,8 +101,19 @@ class Draw:
             second = self._divisor(prod(shape) // first)
             rest = prod(shape) // first
             return {}, ((prod(shape),), (first, rest), (first, second, rest // second))[self.below(3)]
+        if op == "slice":
+            begin = [self.below(size) for size in shape]
+            step = [self.below(3, 1) for _ in shape]
+            count = [self.below((size - 1 - first) // by + 2, 1) for size, first, by in zip(shape, begin, step, strict=True)]
+            return {name: ",".join(map(str, each)) for name, each in (("begin", begin), ("size", count), ("step", step))}, shape
+        if op == "pad":
+            sides = {name: ",".join(str(self.below(3)) for _ in shape) for name in ("before", "after")}
+            return {**sides, "value": (0.0, 0.5, -1.25)[self.below(3)]}, shape
         fixed: dict[str, dict[str, Attr]] = {
             "add": activation,
+            "mul": activation,
+            "sub": activation,
+            "concat": {"axis": self.below(len(shape))},
             "relu": {"activation": ("relu", "relu6")[self.below(2)]},
             "transpose": {"perm": ",".join(map(str, self.rng.permutation(len(shape))))},
             "normalise": {"eps": 1e-4},
@@ -135,7 +163,9 @@ def one_layer(op: str, seed: int) -> Network:
     rng = np.random.default_rng(seed)
     shape = {"conv1d": (20, 6), "dense": (64,), "softmax": (12,), "normalise": (32,)}.get(op, (9, 8, 6))
     draw = Draw(shape, rng)
-    if op in ("add", "requantise"):
+    if op in (*PAIRWISE, "concat", "requantise"):
         draw.layer("relu", "before")
     draw.layer(op, op)
+    if op == "constant":
+        draw.layers.append(Layer("sum", make("add", {}), ("input", op), shape))
     return Network(op, shape, tuple(draw.layers))

@@ -8,15 +8,23 @@ name, never approximated. Layers with weights are in ``weighted``, windows in ``
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
+import numpy as np
+
+from edgeff.errors import Unsupported
 from edgeff.formats import conventions
-from edgeff.formats.values import Activation, Moment, Node, Value
+from edgeff.formats.values import Activation, Constant, Moment, Node, Value
 from edgeff.formats.windows import Windows
-from edgeff.ops.add import Add
+from edgeff.kernels.broadcast import broadcast
+from edgeff.ops.concat import Concat
+from edgeff.ops.constant import Constant as Numbers
 from edgeff.ops.label import Label
 from edgeff.ops.normalise import Normalise
+from edgeff.ops.pairwise import Pairwise
+from edgeff.ops.slice import MOST_AXES, Slice, listed
 from edgeff.ops.softmax import Softmax
 from edgeff.ops.standardise import Standardise
 from edgeff.ops.transpose import Transpose
@@ -25,14 +33,79 @@ from edgeff.ops.transpose import Transpose
 class Assembly(Windows):
     """Collects layers; the methods return the Activation that a node makes, ``finish`` the Network."""
 
-    def add(self, node: Node, a: Activation, b: Activation) -> Activation:
-        """The sum of two activations of one shape."""
-        if a.shape is None or a.shape != b.shape:
-            raise node.unsupported(f"a sum of {a.shape} and {b.shape}, without the batch axis", "two activations of one shape")
-        a, b = self.exact(node, a), self.exact(node, b)
-        if (a.quant is None) != (b.quant is None):
+    def __init__(self, input_shape: tuple[int, ...] | None, *, bias_scale_unused: bool = False) -> None:
+        super().__init__(input_shape, bias_scale_unused=bias_scale_unused)
+        self._constants: dict[tuple[str, tuple[int, ...]], Activation] = {}
+
+    def pairwise(self, node: Node, op: Pairwise, a: Activation, c: Activation) -> Activation:
+        """A layer of two activations, either of which may be broadcast."""
+        a, c = self.exact(node, a), self.exact(node, c)
+        shapes = (a.shape or (), c.shape or ())
+        if (a.quant is None) != (c.quant is None):
             raise node.unsupported("two inputs of which only one is quantised", "both float32, or both int8 with scales")
-        return self.made(node, Add(), (a, b), a.shape or ())
+        try:
+            shape = np.broadcast_shapes(*shapes)
+            broadcast(*shapes)
+        except ValueError:
+            raise node.unsupported(f"inputs of {shapes[0]} and {shapes[1]}, without the batch axis", "shapes that broadcast") from None
+        except Unsupported as error:
+            raise node.unsupported(f"inputs of {shapes[0]} and {shapes[1]}: {error.got}", str(error.allowed)) from None
+        return self.made(node, op, (a, c), tuple(map(int, shape)))
+
+    def numbers(self, node: Node, value: Constant, rank: int) -> Activation:
+        """A constant of the file as a layer, read beside or by an activation of ``rank`` axes without the batch."""
+        array, quant = value.array, value.quant
+        if array.ndim == rank + 1 and array.shape[0] == 1:
+            array = array[0]
+        if array.ndim > rank or array.dtype != ("float32" if quant is None else "int8") or (quant is not None and quant.axis is not None):
+            got = f"a constant of {value.array.dtype} {value.array.shape}"
+            raise node.unsupported(got, f"float32, or int8 with one scale, of at most {rank} axes without the batch")
+        array = array.reshape(array.shape or (1,))
+        name = value.name or f"{node.name}_constant"
+        if (name, array.shape) not in self._constants:
+            self.charge(array.nbytes)
+            draft = self.draft(name, Numbers(), (), array.shape)
+            draft.params["output"] = np.array(array, order="C")
+            if quant is not None:
+                draft.quant["output"] = quant
+            self._constants[name, array.shape] = Activation(draft.name, array.shape, quant, integer=quant is not None)
+        return self._constants[name, array.shape]
+
+    def operands(self, node: Node, values: Sequence[Value | None]) -> list[Activation]:
+        """Activations as they are, and constants among them as layers."""
+        rank = max((len(value.shape or ()) for value in values if isinstance(value, Activation)), default=0)
+        return [self.numbers(node, value, rank) if isinstance(value, Constant) else node.activation(value) for value in values]
+
+    def concat(self, node: Node, xs: Sequence[Activation], axis: int) -> Activation:
+        """The activations joined along ``axis``, without the batch."""
+        xs = [self.exact(node, x) for x in xs]
+        shapes = [x.shape or () for x in xs]
+        if not 0 <= axis < min(map(len, shapes)) or len({shape[:axis] + shape[axis + 1 :] for shape in shapes}) > 1:
+            got = f"inputs of {', '.join(map(str, shapes[:8]))} along axis {axis}, without the batch axis"
+            raise node.unsupported(got, "shapes that differ along that axis alone")
+        if len({x.quant is None for x in xs}) > 1:
+            raise node.unsupported("inputs of which only some are quantised", "all float32, or all int8 with scales")
+        if len(xs) == 1:
+            return xs[0]
+        shape = (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
+        return self.made(node, node.record(Concat, axis=axis), tuple(xs), shape)
+
+    def part(self, node: Node, x: Activation, runs: Sequence[tuple[int, int, int]]) -> Activation:
+        """The part of ``x`` that ``runs`` says for each axis without the batch: the first element, the count, the step."""
+        x = self.exact(node, x)
+        shape = x.shape or ()
+        if len(runs) != len(shape) or any(
+            b < 0 or n < 1 or s < 1 or b + (n - 1) * s >= w for (b, n, s), w in zip(runs, shape, strict=True)
+        ):
+            got = f"elements {list(runs)[:8]} (first, count, step) of an input of shape {shape}, without the batch axis"
+            raise node.unsupported(got, "at least one element along each axis, in steps of 1 or more")
+        if all(n == whole for (_, n, _), whole in zip(runs, shape, strict=True)) and node.name not in self.described:
+            return x
+        if len(shape) > MOST_AXES:
+            raise node.unsupported(f"a part of {len(shape)} axes", f"at most {MOST_AXES}, without the batch axis")
+        begin, size, step = (tuple(run[which] for run in runs) for which in range(3))
+        op = node.record(Slice, begin=listed(begin), size=listed(size), step=listed(step))
+        return self.keeping_quant(self.made(node, op, (x,), size), x)
 
     def softmax(self, node: Node, x: Activation) -> Activation:
         """A softmax layer over the one axis of ``x`` that is longer than 1, which is the last."""

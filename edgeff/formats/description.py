@@ -69,11 +69,12 @@ def describe(network: Network) -> dict[str, Any]:
     }
 
 
-def layer_names(description: Mapping[str, Any]) -> frozenset[str]:
-    """The names of the layers that ``description`` lists, none if it is malformed (``refine`` refuses it)."""
+def layer_kinds(description: Mapping[str, Any]) -> dict[str, str]:
+    """The kind of each layer that ``description`` lists, by name; malformed entries are left out (``refine`` refuses them)."""
     layers = description.get("layers")
-    entries = layers if isinstance(layers, list) else []
-    return frozenset(name for entry in entries if isinstance(entry, dict) and isinstance(name := entry.get("name"), str))
+    entries = [entry for entry in layers if isinstance(entry, dict)] if isinstance(layers, list) else []
+    pairs = [(entry.get("name"), entry.get("op")) for entry in entries]
+    return {name: op for name, op in pairs if isinstance(name, str) and isinstance(op, str)}
 
 
 def refine(network: Network, description: Mapping[str, Any]) -> Network:

@@ -8,7 +8,7 @@ reads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
@@ -22,6 +22,7 @@ from edgeff.formats.values import Activation, Constant, Node, Value
 from edgeff.ir import Array, Layer, Network, Quant
 from edgeff.kernels.activation import ActivationFunction
 from edgeff.ops import REAL, Activated, Operator
+from edgeff.ops.pad import MOST_AXES, Pad
 from edgeff.ops.relu import Relu
 from edgeff.ops.requantise import Requantise
 from edgeff.ops.reshape import Reshape
@@ -45,15 +46,15 @@ class Draft:
 class Drafts:
     """The drafts by name, in topological order; ``finish`` makes the Network.
 
-    ``described`` holds the names of the layers that edgeff's own description of the file lists: a reshape, transpose or ReLU of such a name
-    stays a layer of its own. ``dequantised`` counts the int8 weights that became float32. ``bias_scale_unused``: in this format a
-    bias has the scale of its products, whatever scale is written beside it (see ``conventions.check``).
+    ``described`` holds the kind of each layer that edgeff's own description of the file lists, by name: a reshape, transpose or ReLU
+    of such a name stays a layer of its own. ``dequantised`` counts the int8 weights that became float32. ``bias_scale_unused``: in this
+    format a bias has the scale of its products, whatever scale is written beside it (see ``conventions.check``).
     """
 
     def __init__(self, input_shape: tuple[int, ...] | None, *, bias_scale_unused: bool = False) -> None:
         self.input_shape = input_shape
         self.input_quant: Quant | None = None
-        self.described: frozenset[str] = frozenset()
+        self.described: Mapping[str, str] = {}
         self.bias_scale_unused = bias_scale_unused
         self.dequantised = 0
         self._drafts: dict[str, Draft] = {}
@@ -104,23 +105,21 @@ class Drafts:
     def flat(self, node: Node, x: Activation) -> Activation:
         """``x`` for a reader that takes the elements in C order, whatever their shape."""
         x = self._settled(x)
-        if x.pads:
-            raise node.unsupported(f"padding around its input, {x.pads}", "padding that a convolution or maximum reads")
-        return x
+        return self._pad_layer(node, x) if x.pads else x
 
     def exact(self, node: Node, x: Activation) -> Activation:
         """``x`` for a reader that needs its shape: after a reshape layer if the layer's own shape differs."""
         x = self.flat(node, x)
         if x.shape is None:
             raise node.unsupported("an input of unknown shape", "a model whose input has a shape")
-        if x.shape == self._own_shape(x):
+        if x.shape == self.own_shape(x):
             return replace(x, view="")
         return self._reshape_layer(x.view or f"{node.name}_reshape", x)
 
     def elementwise(self, node: Node, op: Operator, x: Activation) -> Activation:
         """A layer that maps each element: it keeps the shape seen by readers of ``x``, and the zeros around it if zero maps to zero."""
         x = self._settled(x)
-        own = self._own_shape(x)
+        own = self.own_shape(x)
         if x.pads and x.lowest:
             raise node.unsupported("padding with the lowest number around its input", "one that a maximum reads")
         if x.pads and not op.keeps_zero:
@@ -235,7 +234,28 @@ class Drafts:
         conventions.check(network, bias_scale_unused=self.bias_scale_unused)
         return network
 
-    def _own_shape(self, x: Activation) -> tuple[int, ...] | None:
+    def _pad_layer(self, node: Node, x: Activation) -> Activation:
+        """``x`` after a layer that puts its padding around it, for a reader that takes no padding."""
+        inner = tuple(size - before - after for size, (before, after) in zip(x.shape or (), x.pads, strict=True))
+        bare = self.exact(node, replace(x, shape=inner, pads=(), lowest=False))
+        value = 0.0
+        if x.lowest:
+            value = float(np.finfo(np.float32).min) if x.quant is None else (-128 - x.quant.zero_point) * x.quant.scale[0]
+        return self.padded(Node(f"{node.name}_pad", node.operator, node.attributes, node.supported), bare, x.pads, value)
+
+    def padded(self, node: Node, x: Activation, sides: Sequence[tuple[int, int]], value: float) -> Activation:
+        """A layer that puts ``value`` around ``x``: ``sides`` are the counts (before, after) for each axis without the batch."""
+        x = self.exact(node, x)
+        if x.shape is None or len(sides) != len(x.shape) or not all(0 <= count < 1 << 31 for side in sides for count in side):
+            raise node.bad(f"pads {list(sides)[:8]} around an input of shape {x.shape}, without the batch axis", "0 or more for each axis")
+        if len(sides) > MOST_AXES:
+            raise node.unsupported(f"padding of {len(sides)} axes", f"at most {MOST_AXES}, without the batch axis")
+        shape = tuple(size + before + after for size, (before, after) in zip(x.shape, sides, strict=True))
+        before, after = (",".join(str(side[end]) for side in sides) for end in (0, 1))
+        return self.keeping_quant(self.made(node, node.record(Pad, before=before, after=after, value=value), (x,), shape), x)
+
+    def own_shape(self, x: Activation) -> tuple[int, ...] | None:
+        """The shape of the layer that makes ``x``, whatever shape the graph sees."""
         return self.input_shape if x.layer == "input" else self._drafts[x.layer].shape
 
     def _reshape_layer(self, name: str, x: Activation) -> Activation:
@@ -243,7 +263,7 @@ class Drafts:
         shape = x.shape or ()
         draft = self._reshaped.get((x.layer, shape))
         if draft is None or name in self.described:
-            draft = self.draft(name, Reshape(), (replace(x, shape=self._own_shape(x), view=""),), shape)
+            draft = self.draft(name, Reshape(), (replace(x, shape=self.own_shape(x), view=""),), shape)
             self._reshaped[x.layer, shape] = draft
             if x.quant is not None:
                 draft.quant["output"] = x.quant

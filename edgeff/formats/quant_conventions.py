@@ -40,6 +40,9 @@ def check_quants(layer: Layer, inputs: tuple[Quant, ...] | None, *, bias_scale_u
             got=f"scale {output.scale[0]:g} and zero point {output.zero_point}",
             allowed=f"{inputs[0].scale[0]:g} and {inputs[0].zero_point}, those of its input",
         )
+    if item.one_scale and any(quant != output for quant in inputs):
+        got = ", ".join(f"{quant.scale[0]:g} and {quant.zero_point}" for quant in inputs)
+        raise Unsupported(f"{where}, inputs in scales", got=got, allowed=f"{output.scale[0]:g} and {output.zero_point}, that of the output")
     fixed = item.fixed_quant("int8")
     if fixed is not None and output != fixed:
         raise Unsupported(

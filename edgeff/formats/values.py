@@ -7,7 +7,7 @@ place: it returns its inputs as the required kind, and builds the refusals.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -44,10 +44,13 @@ class Activation:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A tensor of the file: int8 or int32 with ``quant`` where the graph gives it scales."""
+    """A tensor of the file: int8 or int32 with ``quant`` where the graph gives it scales; ``name`` is the graph's, "" for one of several
+    nodes.
+    """
 
     array: Array
     quant: Quant | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +72,17 @@ Value = Activation | Constant | Moment
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """The current place in a graph, for names and refusals; ``supported`` lists the operators of the format."""
+    """The current place in a graph, for names and refusals; ``supported`` lists the operators of the format.
+
+    A node with ``places`` outputs is read once for each: ``place`` counts them.
+    """
 
     name: str
     operator: str
     attributes: Mapping[str, Any]
     supported: tuple[str, ...]
+    place: int = field(default=0, kw_only=True)
+    places: int = field(default=1, kw_only=True)
 
     def unsupported(self, why: str, allowed: str = "") -> Unsupported:
         """The refusal of what edgeff has no layer for."""

@@ -103,6 +103,16 @@ class Weighted(Drafts):
             check_finite(array, f"node {short(node.name)}, {key} times the scale")
         return x
 
+    def takes_affine(self, x: Activation, size: int) -> bool:
+        """Whether ``affine`` and ``add_bias`` fold float numbers, ``size`` of them, into what makes x; else they are a layer."""
+        channels = (x.shape or (0,))[-1]
+        if size not in (1, channels) or x.quant is not None:
+            return False
+        if self._starts(x):
+            return not (x.pads or x.view or x.shared or not channels)
+        draft = self._own(x)
+        return draft is not None and not draft.quant
+
     def _starts(self, x: Activation) -> bool:
         """Whether x is the model's input, or what nodes before made of it by constants alone."""
         return x.layer == "input" or isinstance(self._drafts[x.layer].op, ScaleInput)

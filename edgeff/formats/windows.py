@@ -130,7 +130,7 @@ class Windows(Weighted):
     def _sequence(self, x: Activation, kernel: Pair, pads: Pads) -> tuple[int, Activation] | None:
         """The axis of positions and the sequence (L, C) if ``x`` is a sequence seen as an image of one row or column."""
         x = self._settled(x)
-        own = self._own_shape(x)
+        own = self.own_shape(x)
         if own is None or len(own) != 2 or x.shape is None:
             return None
         for axis in (1, 0):

@@ -213,3 +213,24 @@ class Squares(Record):
     multiplier: Multiplier
     shift: Shift
     h_zero: Zero = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast(Record):
+    """An output of n0 x n1 x n2 x n3 elements from two tensors: how many elements further each side is at the next place along each axis.
+
+    0 where a side is of length 1: its element serves every place.
+    """
+
+    n0: Size
+    n1: Size
+    n2: Size
+    n3: Size
+    a0: Count
+    a1: Count
+    a2: Count
+    a3: Count
+    c0: Count
+    c1: Count
+    c2: Count
+    c3: Count

@@ -58,12 +58,13 @@ class Operator(ir.Operator):
 
     Traits, on the class, are what other passes need to know:
 
-    - ``arity``: the number of its inputs, all of one shape; ``input_axes``: the number of their axes without the batch, None for any.
+    - ``arity``: the number of its inputs, all of one shape unless ``check_inputs`` says otherwise; 0 for one that reads nothing, whose
+      ``forward`` makes a batch of one. ``input_axes``: the number of their axes without the batch, None for any.
     - ``weighted``: it multiplies its input by a weight (``edgeff.ops.weighted``); ``weight_axis``: the weight's axis that counts outputs
       (per-channel scales lie along it); ``per_channel``: int8 gives each output its own scale by default.
     - ``moving``: the parameters that are moving averages of batch statistics.
-    - ``keeps_quant``: its output has its input's quantisation; ``keeps_sign``: no output is negative if no input is; ``keeps_zero``: an
-      elementwise operator's output is zero where its input is.
+    - ``keeps_quant``: its output has its input's quantisation; ``one_scale``: so have all of its inputs.
+    - ``keeps_sign``: no output is negative if no input is; ``keeps_zero``: an elementwise operator's output is zero where its input is.
     - ``elementwise``: an element of the output depends on the elements at its place alone, apart from constants of its channel.
     - ``keeps_places``: element i of the output stands for element i of the input, however the other elements enter it.
     - ``works_in_place``: its output may lie where its input lies.
@@ -80,6 +81,7 @@ class Operator(ir.Operator):
     input_axes: ClassVar[int | None] = None
     weighted: ClassVar[bool] = False
     keeps_quant: ClassVar[bool] = False
+    one_scale: ClassVar[bool] = False
     keeps_sign: ClassVar[bool] = False
     keeps_zero: ClassVar[bool] = False
     elementwise: ClassVar[bool] = False
@@ -123,17 +125,22 @@ class Operator(ir.Operator):
         For networks that come from a file or go into one: parameters are float32, or int8 and int32 where the network is ``quantised``.
         """
         where = f"layer {short(layer.name)}"
-        if len(inputs) != self.arity:
-            raise BadInput(where, got=f"{len(inputs)} inputs", allowed=self.arity)
-        if len(inputs[0]) != (self.input_axes or len(inputs[0])) or any(shape != inputs[0] for shape in inputs):
-            allowed = f"{self.arity} of one shape" if self.arity > 1 else _AXES.get(self.input_axes or 0, f"{self.input_axes} axes")
-            raise BadInput(where, got=f"inputs of shape {', '.join(map(str, inputs))}", allowed=allowed)
-        if (padded := self.padded_elements(inputs[0])) > MAX_ELEMENTS:  # the host pads it in memory
+        self.check_inputs(layer, inputs)
+        if inputs and (padded := self.padded_elements(inputs[0])) > MAX_ELEMENTS:  # the host pads it in memory
             raise BadInput(f"{where}, padding", got=f"{inputs[0]} padded to {padded} elements", allowed=f"at most {MAX_ELEMENTS}")
         self.check_parameters(layer, inputs, quantised=quantised)
         expected = self.output_shape(layer, inputs)
         if layer.shape != expected:
             raise BadInput(where, got=f"shape {layer.shape}", allowed=expected)
+
+    def check_inputs(self, layer: Layer, inputs: tuple[Shape, ...]) -> None:
+        """The part of ``check`` that concerns the inputs' shapes: by default ``arity`` of one shape."""
+        where = f"layer {short(layer.name)}"
+        if len(inputs) != self.arity:
+            raise BadInput(where, got=f"{len(inputs)} inputs", allowed=self.arity)
+        if inputs and (len(inputs[0]) != (self.input_axes or len(inputs[0])) or any(shape != inputs[0] for shape in inputs)):
+            allowed = f"{self.arity} of one shape" if self.arity > 1 else _AXES.get(self.input_axes or 0, f"{self.input_axes} axes")
+            raise BadInput(where, got=f"inputs of shape {', '.join(map(str, inputs))}", allowed=allowed)
 
     def check_parameters(self, layer: Layer, inputs: tuple[Shape, ...], *, quantised: bool) -> None:
         """The part of ``check`` that concerns parameters: by default there are none."""
@@ -237,6 +244,10 @@ class Operator(ir.Operator):
             allowed="layers with one",
             next_step="use another rule",
         )
+
+    def in_integers(self, layer: Layer, output: Quant) -> Layer:
+        """A layer without weights once its output is quantised: its attributes and parameters, which by default stay as they are."""
+        return layer
 
     def calibrated_range(self, layer: Layer, low: float, high: float) -> tuple[float, float]:
         """The real range the quantised output must span, from the observed one."""
@@ -358,7 +369,8 @@ def forward(network: Network, params: Params, x: Array) -> Activations:
     """Every layer's output for a batch x (B, *input shape), in float."""
     values: Activations = {"input": x}
     for layer in network:
-        values[layer.name] = kind(layer).forward(layer, params.get(layer.name, {}), *(values[name] for name in layer.inputs))
+        y = kind(layer).forward(layer, params.get(layer.name, {}), *(values[name] for name in layer.inputs))
+        values[layer.name] = y if layer.inputs else np.broadcast_to(y, (len(x), *layer.shape))
     return values
 
 

@@ -19,6 +19,7 @@ from edgeff.ops import RAW, forward, kind, parameters, prepend, raw_input, requi
 from edgeff.ops.canonical import canonical
 from edgeff.ops.convert import converted
 from edgeff.ops.dense import accumulator_shift
+from edgeff.ops.requantise import Requantise
 
 QMAX: Mapping[str, int] = {"int8": 127, "int16": 32767}
 DTYPE: Mapping[str, type] = {"int8": np.int8, "int16": np.int16}
@@ -174,26 +175,60 @@ def quantize(
     layers: dict[str, Layer] = {}
     for layer in network:
         item, own, room = kind(layer), formats.get(layer.name, numeric), _room(headroom, layer.name)
-        below = quants[layer.inputs[0]]
+        below = quants[layer.inputs[0]] if layer.inputs else None
         if own == "float32":
             quants[layer.name], layers[layer.name] = None, layer
             continue
-        output = below if item.keeps_quant else item.fixed_quant(own, below)
+        inputs, output = layer.inputs, below if item.keeps_quant else item.fixed_quant(own, below)
+        if item.one_scale:
+            sides = [values[name] for name in (*layer.inputs, layer.name)]
+            ends = [observed_range(side, method, percentile) for side in sides]
+            output = affine(min(low for low, _ in ends), max(high for _, high in ends), own)
+            inputs = in_one_scale(layer, network, layers, quants, output)
         if output is None:
             factor = room.output if layer.name in outputs else room.hidden
             low, high = item.calibrated_range(layer, *observed_range(values[layer.name], method, percentile))
             factor, margin = factor if layer.trainable else 1.0, margins.get(layer.name, 0.0)
             output = affine(low * factor - margin, high * factor + margin, own)
         quants[layer.name] = output
-        params: dict[str, Array] = {} if layer.trainable else {**layer.params}
+        whole = layer if layer.trainable else item.in_integers(layer, output)
+        params: Mapping[str, Array] = whole.params
         scales: dict[str, Quant] = {}
         if layer.trainable:
             split = item.per_channel if per_channel is None else per_channel
             axis = item.weight_axis if split and layer.name not in learning else None
             params, scales = _weights(layer, below.scale[0] if below else 1.0, own, axis, room.weights)
-        layers[layer.name] = replace(layer, params=params, quant=scales | {"output": output})
+        layers[layer.name] = replace(whole, inputs=inputs, params=params, quant=scales | {"output": output})
     metadata = dict(network.metadata) | {"calibration": {"method": method, "samples": len(x), "per_channel": bool(per_channel)}}
-    return network.replacing(layers, input_quant=quants["input"], metadata=metadata)
+    readers = {name for layer in layers.values() for name in layer.inputs}
+    kept = tuple(
+        layer for layer in layers.values() if layer.inputs or layer.name in readers
+    )  # a constant quantised anew leaves the old one
+    return replace(network, layers=kept, input_quant=quants["input"], metadata=metadata)
+
+
+def in_one_scale(
+    layer: Layer, network: Network, layers: dict[str, Layer], quants: dict[str, Quant | None], output: Quant
+) -> tuple[str, ...]:
+    """The inputs of ``layer`` once all have the scale ``output``: those that have another are brought to it by layers of their own, which
+    join ``layers``; a constant is quantised anew.
+    """
+    inputs: dict[str, str] = {}
+    for name in sorted(layer.inputs, key=lambda name: name != "input" and not network[name].inputs):  # constants stand before their reader
+        if quants[name] == output or name in inputs:
+            inputs.setdefault(name, name)
+            continue
+        new, source = f"{layer.name}_{name}", None if name == "input" else network[name]
+        while new in layers or any(new == other.name for other in network):
+            new += "_"
+        if source is not None and not source.inputs:
+            layers[new] = replace(kind(source).in_integers(source, output), name=new, quant={"output": output})
+        else:
+            shape = network.input_shape if source is None else source.shape
+            layers[new] = Layer(new, Requantise(), (name,), shape, quant={"output": output})
+        quants[new] = output
+        inputs[name] = new
+    return tuple(inputs[name] for name in layer.inputs)
 
 
 def _room(headroom: Headroom | Mapping[str, Headroom] | None, name: str) -> Headroom:

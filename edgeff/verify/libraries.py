@@ -118,14 +118,17 @@ def _within_a_step_in_onnxruntime(deployment: Deployment) -> Rows:
     network, classes = deployment.network, deployment.program.classes
     process = Process("onnxruntime")
     whole = OnnxRuntime(to_onnx(network).SerializeToString(), process)
-    alone = {layer.name: _Alone(network, layer, process) for layer in network}
+    shapes = {"input": network.input_shape} | {layer.name: layer.shape for layer in network}
+    fixed = {layer.name for layer in network if not layer.inputs}
+    apart = [layer for layer in network if layer.inputs and not fixed & {*layer.inputs} and len({shapes[n] for n in layer.inputs}) == 1]
+    alone = {layer.name: _Alone(network, layer, process) for layer in apart}
     source, target = network.input_quant, network.layers[-1].quant["output"]
     if source is None:
         raise BadInput("network", got="float32", allowed="a quantised network")
 
     def rows(x: Array, twin: Results, _advance: Advance) -> list[Comparison]:
         scores = _flat(whole({"input": _shaped(dequantise_array(x, source), network.input_shape)}))
-        comparisons = [alone[name].row(x, twin) for name in twin.layers]
+        comparisons = [alone[name].row(x, twin) for name in twin.layers if name in alone]
         note = "rescaled in float32"
         return [*comparisons, *_counted("ONNX Runtime", twin, quantise_array(scores, target), classes, note)]
 
@@ -133,7 +136,7 @@ def _within_a_step_in_onnxruntime(deployment: Deployment) -> Rows:
 
 
 class _Alone:
-    """One layer in ONNX Runtime, fed with the twin's inputs.
+    """One layer in ONNX Runtime, fed with the twin's inputs, which are activations of one shape.
 
     One step is allowed; for a layer without an int8 form in TFLite differences are only counted, since no standard defines its integers.
     """

@@ -1,13 +1,11 @@
-"""ONNX arithmetic that belongs to no edgeff operator: a scale or shift by constants is folded into the layer before it, and a product of a
-tensor with itself begins a normalise layer.
-"""
+"""Constants in ONNX arithmetic: a scale or shift for each channel, folded into the layer before it."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from edgeff.formats.onnx.reading import Handler, Reading, Values, constant, real
-from edgeff.formats.onnx.views import Seen, View
+from edgeff.formats.onnx.reading import Reading
+from edgeff.formats.onnx.views import View
 from edgeff.formats.values import Constant, Node
 from edgeff.ir import Array
 
@@ -33,29 +31,3 @@ def by_channel(node: Node, x: View, value: Constant) -> Array:
     if array.size != max(expected) or (1,) * (len(expected) - len(given)) + given != expected:
         raise node.unsupported(f"a constant of shape {array.shape} on an input of shape {shape}", "one number, or one for each channel")
     return array.reshape(-1)
-
-
-def _factor(node: Node, x: View, value: Constant) -> Array:
-    """A float constant as a vector over edgeff's last axis, or of one element."""
-    if value.quant is not None:
-        raise node.unsupported("a quantised constant", "float32")
-    return by_channel(node, x, value)
-
-
-def _subtract(graph: Reading, node: Node, values: Values) -> Seen:
-    x = real(node, values[0])
-    return affine(graph, node, x, np.ones(1), -_factor(node, x, constant(node, values[1], "bias")))
-
-
-def _multiply(graph: Reading, node: Node, values: Values) -> Seen:
-    first, second = (values[1], values[0]) if isinstance(values[0], Constant) else (values[0], values[1])
-    if isinstance(second, Constant):
-        x = real(node, first)
-        return affine(graph, node, x, _factor(node, x, second), np.zeros(1))
-    return graph.assembly.square(node, graph.vector(node, first), graph.vector(node, second))
-
-
-READERS = {
-    "Mul": Handler(_multiply, (2, 2)),
-    "Sub": Handler(_subtract, (2, 2)),
-}

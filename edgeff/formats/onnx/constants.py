@@ -56,7 +56,8 @@ def _gather(graph: Reading, node: Node, values: Values) -> Seen:
     return Constant(data[places])
 
 
-def _slice(graph: Reading, node: Node, values: Values) -> Seen:
+def sliced(node: Node, values: Values) -> Constant:
+    """A Slice of a constant: part of a shape."""
     data = _numbers(node, values[0], "tensor")
     ends = []
     for name, value, default in (("starts", values[1], None), ("ends", values[2], None), ("axes", values[3], 0), ("steps", values[4], 1)):
@@ -71,7 +72,8 @@ def _slice(graph: Reading, node: Node, values: Values) -> Seen:
     return Constant(data[start:end])
 
 
-def _concat(graph: Reading, node: Node, values: Values) -> Seen:
+def concatenated(node: Node, values: Values) -> Constant:
+    """A Concat of constants: a shape."""
     parts = [_numbers(node, value, "part") for value in values if value is not None]
     if number(node, "axis", 0) not in (0, -1) or any(part.ndim != 1 for part in parts) or sum(part.size for part in parts) > MAX_RANK:
         raise node.unsupported(f"parts of shapes {[part.shape for part in parts]}", f"the parts of a shape of at most {MAX_RANK} sizes")
@@ -86,10 +88,8 @@ def _cast(graph: Reading, node: Node, values: Values) -> Seen:
 
 READERS = {
     "Cast": Handler(_cast, (1, 1), frozenset({"saturate", "to"})),
-    "Concat": Handler(_concat, (1, MAX_RANK), frozenset({"axis"})),
     "Constant": Handler(_constant_node, (0, 0), frozenset({"value"})),
     "Dropout": Handler(_dropout, (1, 3), frozenset({"ratio", "seed"})),
     "Gather": Handler(_gather, (2, 2), frozenset({"axis"})),
     "Shape": Handler(_shape, (1, 1), frozenset({"end", "start"})),
-    "Slice": Handler(_slice, (1, 5), frozenset({"axes", "ends", "starts"})),
 }

@@ -138,6 +138,19 @@ class Graph:
         if tensors is self._floats:
             self._note(layer.name, "plain", target)
 
+    def given(self, layer: Layer) -> None:
+        """Makes the output of ``layer``, a constant: an initialiser, with a batch axis where a reader has as many axes."""
+        array = layer.params["output"]
+        if any(layer.name in other.inputs and len(other.shape) == array.ndim for other in self.network):
+            array = array[None]
+        tensors = self._floats if self._quants[layer.name] is None else self._integers
+        tensors[layer.name, "plain"] = name = self._name(tensors, layer.name, "plain")
+        self.initialisers.append(onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
+
+    def is_constant(self, name: str) -> bool:
+        """Whether ``name`` is a layer that reads nothing."""
+        return name != "input" and not self.network[name].inputs
+
     def parameter(self, layer: Layer, key: str, array: Array | None = None) -> str:
         """The name of the float tensor of a parameter; ``array`` is the parameter as ONNX expects it, with its outputs on axis 0."""
         wish = f"{layer.name}.{key}"
@@ -230,5 +243,5 @@ class Graph:
 
     def _note(self, name: str, layout: Layout, tensor: str) -> None:
         """Records the type and shape of a float tensor that holds a layer's output; the model's output is recorded elsewhere."""
-        if name != "input" and tensor != self._last:
+        if name != "input" and tensor != self._last and not self.is_constant(name):
             self.infos.append(helper.make_tensor_value_info(tensor, TensorProto.FLOAT, ["N", *self.shape(name, layout)]))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from edgeff.formats import operators
-from edgeff.formats.onnx import arithmetic, constants, padding, quantised
+from edgeff.formats.onnx import constants, padding, quantised
 from edgeff.formats.onnx.reading import Handler
 
-SHARED = arithmetic.READERS | constants.READERS | padding.READERS | quantised.READERS
+SHARED = constants.READERS | padding.READERS | quantised.READERS
 
 
 def handlers() -> dict[str, Handler]:

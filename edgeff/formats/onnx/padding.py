@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from edgeff.formats.onnx.reading import Handler, Reading, Values, constant, integers, number, optional, real, word
-from edgeff.formats.onnx.views import Axes, Seen, channels_first, view
+from edgeff.formats.onnx.views import Axes, Seen, View, channels_first, view
 from edgeff.formats.values import Node
 from edgeff.ir import Array
 from edgeff.ops.label import Label
+from edgeff.ops.pad import Pad
 
 
 def _pad(graph: Reading, node: Node, values: Values) -> Seen:
@@ -26,19 +27,30 @@ def _pad(graph: Reading, node: Node, values: Values) -> Seen:
     before, after = pads[:rank], pads[rank:]
     if before[0] or after[0]:
         raise node.unsupported(f"pads {pads} along the batch axis", "0 there")
-    if rank == 2:
+    if graph.described.get(node.name) == Pad.name:
+        return view(graph.assembly.padded(node, graph.views.plain(node, x), list(zip(before[1:], after[1:], strict=True)), neutral))
+    if rank == 2 and not after[1] and x.x.quant is None:
         return view(graph.assembly.label(node, graph.views.plain(node, x), before[1], after[1], neutral))
     if graph.described.get(node.name) == Label.name and not any(before[:-1] + after):
         return view(graph.assembly.label(node, graph.views.plain(node, x), before[-1], 0, neutral))
-    if neutral != 0:
-        raise node.unsupported(f"padding with {neutral:g} around an image", "0")
+    if neutral != 0 or rank == 2:
+        return _layer(graph, node, x, list(zip(before[1:], after[1:], strict=True)), neutral)
     first = not (before[1] or after[1]) and (not x.straight or bool(before[-1] or after[-1]))
     image = graph.views.channels_last(node, x) if first else graph.views.plain(node, x)
     if not first and (before[-1] or after[-1]):
-        raise node.unsupported(f"pads {pads}, without a layout that makes them zeros around an image", "0 for the channels")
+        return _layer(graph, node, x, list(zip(before[1:], after[1:], strict=True)), neutral)
     places = range(2, rank) if first else range(1, rank - 1)
     y = graph.assembly.pad(node, image, (*(before[place] for place in places), *(after[place] for place in places)))
     return channels_first(y) if first else view(y)
+
+
+def _layer(graph: Reading, node: Node, x: View, sides: list[tuple[int, int]], value: float) -> View:
+    """A layer that puts ``value`` around a tensor: ``sides`` are the counts (before, after) for each of its axes."""
+    x = graph.views.ordered(node, x)
+    own = [(0, 0)] * len(sides)
+    for side, axis in zip(sides, x.order, strict=True):
+        own[axis] = side
+    return View(graph.assembly.padded(node, x.x, own, value), x.order)
 
 
 def _pads(node: Node, values: Values, rank: int) -> Axes:

@@ -53,6 +53,20 @@ def dequantised(graph: Reading, node: Node, x: Seen | None, scales: Pair) -> Vie
     return tensor.like(graph.assembly.dequantise(node, tensor.x, activation_quant(graph, node, scales)))
 
 
+def pair_of(graph: Reading, node: Node, values: Values) -> Values:
+    """The two inputs of an operator whose inputs are a, its scale and zero point, then those of c: activations as float, constants with
+    their scales.
+    """
+    sides: Values = []
+    for place in (0, 3):
+        value, scales = values[place], (values[place + 1], values[place + 2])
+        if isinstance(value, Constant):
+            sides.append(replace(_scaled(graph, node, value, scales, 0), name=value.name))
+        else:
+            sides.append(dequantised(graph, node, value, scales))
+    return sides
+
+
 def _scaled(graph: Reading, node: Node, value: Constant, scales: Pair, axis: int) -> Constant:
     """A constant of integers with its scales, int8 instead of uint8."""
     array = value.array

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -51,22 +52,14 @@ def from_onnx(source: Path | str | bytes) -> Network:
     described: dict[str, Any] = {}
     if "edgeff.network" in properties:
         described = description.from_json(properties["edgeff.network"], "edgeff.network in the ONNX file")
-    context = Reading(assembly, tensors, reads, _opset(model), handlers(), _layer_kinds(described))
-    assembly.described = frozenset(context.described)
+    context = Reading(assembly, tensors, reads, _opset(model), handlers(), description.layer_kinds(described))
+    assembly.described = context.described
     for index, node in enumerate(graph.node):
         _read_node(context, node, index)
     last = context.tensors.get(output)
     result = context.views.plain(Node(f"{output}_output", "output", {}, ()), last) if isinstance(last, View) else last
     network = assembly.finish(name, result, metadata)
     return description.refine(network, described) if "edgeff.network" in properties else network
-
-
-def _layer_kinds(described: Mapping[str, Any]) -> dict[str, str]:
-    """The kind of each layer in edgeff's own description; malformed entries count as not described (``description.refine`` refuses it)."""
-    layers = described.get("layers")
-    entries = [entry for entry in layers if isinstance(entry, dict)] if isinstance(layers, list) else []
-    pairs = [(entry.get("name"), entry.get("op")) for entry in entries]
-    return {name: op for name, op in pairs if isinstance(name, str) and isinstance(op, str)}
 
 
 def _parse(data: bytes) -> onnx.ModelProto:
@@ -112,7 +105,7 @@ def _tensors(graph: onnx.GraphProto) -> tuple[dict[str, Seen], Assembly]:
         name = text(proto.name)
         if not name or name in tensors:
             raise BadInput(f"ONNX initialiser {short(name)}", got="a name used twice" if name else "no name", allowed="unique names")
-        tensors[name] = Constant(read_tensor(proto))
+        tensors[name] = Constant(read_tensor(proto), name=name)
     inputs = [value for value in graph.input if text(value.name) not in tensors]
     if len(inputs) != 1:
         raise Unsupported("ONNX graph", got=f"{len(inputs)} inputs", allowed="1")
@@ -163,16 +156,29 @@ def _read_node(context: Reading, proto: onnx.NodeProto, index: int) -> None:
         raise node.bad(f"{len(names)} inputs", f"{low} to {high}")
     if not first or first in context.tensors:
         raise node.bad(f"output {short(first)}", "a name that no earlier tensor has")
-    for extra in outputs[1:]:
-        if extra and context.reads[extra]:
-            raise node.unsupported(f"a second output {short(extra)} that is used", "one output")
+    if not handler.several:
+        _check_one_read(context, node, outputs)
+        del outputs[1:]
     values: list[Seen | None] = []
     for name in names:
         if name and name not in context.tensors:
             raise node.bad(f"input {short(name)} that no earlier node makes", "nodes in topological order, without a cycle")
         values.append(context.get(name) if name else None)
     values += [None] * (high - len(values))
-    context.tensors[first] = handler.read(context, node, values)
+    for place, output in enumerate(outputs):
+        if output in context.tensors:
+            raise node.bad(f"output {short(output)}", "a name that no earlier tensor has")
+        if output and (not place or context.reads[output]):
+            own = node if len(outputs) == 1 else replace(node, name=output, place=place, places=len(outputs))
+            value = handler.read(context, own, values)
+            context.tensors[output] = replace(value, name=output) if isinstance(value, Constant) and not value.name else value
+
+
+def _check_one_read(context: Reading, node: Node, outputs: list[str]) -> None:
+    """Refuses a node of which another output than the first is read."""
+    for extra in outputs[1:]:
+        if extra and context.reads[extra]:
+            raise node.unsupported(f"a second output {short(extra)} that is used", "one output")
 
 
 _PLAIN = frozenset(

@@ -15,6 +15,8 @@ from edgeff.formats.onnx.views import Seen, View, Views
 from edgeff.formats.values import Activation, Constant, Moment, Node
 
 Values = list[Seen | None]
+MOST_INPUTS = 64
+"""Of an operator that takes any number."""
 
 
 @dataclass(slots=True)
@@ -54,12 +56,15 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """How to read an operator: the function, the least and largest count of inputs, the attributes it knows, its domain."""
+    """How to read an operator: the function, the least and largest count of inputs, the attributes it knows, its domain; ``several``: it
+    may have several outputs, for each of which it is read.
+    """
 
     read: Callable[[Reading, Node, Values], Seen]
     inputs: tuple[int, int]
     attributes: frozenset[str] = frozenset()
     domain: str = ""
+    several: bool = False
 
 
 def activation(node: Node, value: Seen | None) -> View:

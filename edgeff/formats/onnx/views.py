@@ -125,6 +125,16 @@ class Views:
         moved = self._moved(node, replace(source, reshaped=None), tuple(range(len(source.order))))
         return moved if source.reshaped is None else self.assembly.reshape(self.beside(node, "reshape"), moved, source.reshaped)
 
+    def ordered(self, node: Node, source: View) -> View:
+        """The tensor as an activation with its axes in some order: where no element has to move, in the shape that its layer has."""
+        if source.reshaped is not None:
+            return view(self.plain(node, source))
+        own = self.assembly.own_shape(source.x)
+        if source.x.shape is None or source.x.shape == own or not still(source.x.shape, source.order):
+            return source
+        straight = self.plain(node, source)
+        return view(straight) if straight.shape == own else source
+
     def channels_last(self, node: Node, source: View) -> Activation:
         """The tensor (C, ..) as an activation (.., C)."""
         shape = source.shape

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from edgeff.formats.assembly import Assembly
-from edgeff.formats.tflite.flatbuffer import Table
 from edgeff.formats.tflite.operators import Handler, TfliteNode, Values, dequantised
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Constant, Value
 
-_MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
+MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
 
 
 def _dequantize(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
@@ -29,10 +28,10 @@ def _shape(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     return Constant(np.array((1, *(node.activation(values[0]).shape or ())), np.int32))
 
 
-def _strided_slice(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
-    """One element or a run of a constant vector."""
+def sliced(node: TfliteNode, values: Values) -> Constant:
+    """One element or a run of a constant vector: what a STRIDED_SLICE makes of the sizes of a shape."""
     vector, begin, end, step = (node.constant(value, "vector").array for value in values)
-    masks = dict.fromkeys(_MASKS, 0) | dict(node.attributes)
+    masks = dict.fromkeys(MASKS, 0) | dict(node.attributes)
     if vector.ndim != 1 or any(array.shape != (1,) or array.dtype != np.int32 for array in (begin, end, step)) or step[0] != 1:
         raise node.unsupported("a slice of anything but a constant vector", "sizes of a RESHAPE")
     if masks["ellipsis_mask"] or masks["new_axis_mask"] or any(mask not in (0, 1) for mask in masks.values()):
@@ -45,22 +44,16 @@ def _strided_slice(assembly: Assembly, node: TfliteNode, values: Values) -> Valu
     return Constant(vector[first : None if masks["end_mask"] else int(end[0])])
 
 
-def _pack(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
-    """Constant numbers as a vector."""
-    numbers = [node.constant(value, "number").array for value in values if value is not None]
+def packed(node: TfliteNode, values: Sequence[Value]) -> Constant:
+    """Constant numbers as a vector: a PACK of the sizes of a shape."""
+    numbers = [node.constant(value, "number").array for value in values]
     if not numbers or any(number.shape != () or number.dtype != np.int32 for number in numbers) or node.attributes.get("axis"):
         raise node.unsupported("a pack of anything but constant numbers", "sizes of a RESHAPE")
     return Constant(np.array(numbers, np.int32))
 
 
-def _slice_options(table: Table) -> dict[str, Any]:
-    return {name: int(table.number(slot, "int32")) for slot, name in enumerate(_MASKS)}
-
-
 _TYPES = schema.BuiltinOptions
 READERS = {
     "DEQUANTIZE": Handler(_dequantize, (1, 1), _TYPES.DequantizeOptions),
-    "PACK": Handler(_pack, (1, 8), _TYPES.PackOptions, lambda table: {"axis": int(table.number(1, "int32"))}),
     "SHAPE": Handler(_shape, (1, 1), _TYPES.ShapeOptions),
-    "STRIDED_SLICE": Handler(_strided_slice, (4, 4), _TYPES.StridedSliceOptions, _slice_options),
 }

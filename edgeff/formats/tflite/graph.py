@@ -67,6 +67,14 @@ class Graph:
         self._tensor(self.names.claim(wish), array.shape, array.dtype.name, len(self.buffers) - 1, quant)
         return len(self.tensors) - 1
 
+    def given(self, layer: Layer) -> None:
+        """Makes the output of ``layer``, a constant: a tensor with data, with a batch axis where a reader has as many axes."""
+        array, quant = layer.params["output"], layer.quant.get("output")
+        batched = any(layer.name in other.inputs and len(other.shape) == array.ndim for other in self.network)
+        self.buffers.append(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+        self._tensor(layer.name, (1,) * batched + array.shape, array.dtype.name, len(self.buffers) - 1, quant)
+        self.indices[layer.name] = len(self.tensors) - 1
+
     def parameters(self, layer: Layer) -> list[int]:
         """The indices of the layer's weight and, where it has one, bias."""
         keys = [key for key in ("weight", "bias") if key in layer.params]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from edgeff.formats import operators
-from edgeff.formats.tflite import arithmetic, constants, padding
+from edgeff.formats.tflite import constants, padding
 from edgeff.formats.tflite.operators import Handler
 
-SHARED = arithmetic.READERS | constants.READERS | padding.READERS
+SHARED = constants.READERS | padding.READERS
 
 
 def handlers() -> dict[str, Handler]:

@@ -45,12 +45,15 @@ class TfliteNode(Node):
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """How to read an operator: the function, the least and largest count of inputs, its options as attributes."""
+    """How to read an operator: the function, the least and largest count of inputs, its options as attributes; ``several``: it may have
+    several outputs, for each of which it is read.
+    """
 
     read: Callable[[Assembly, TfliteNode, Values], Value]
     inputs: tuple[int, int]
     options_type: int
     options: Options = lambda table: {}
+    several: bool = False
 
 
 def fused_option(table: Table, slot: int = 0) -> dict[str, Any]:

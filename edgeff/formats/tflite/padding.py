@@ -1,5 +1,5 @@
-"""TFLite's PAD and PADV2: zeros (or the lowest number) around an image, which become the padding of the window that reads them, or the
-neutral label before a vector.
+"""TFLite's PAD and PADV2: zeros (or the lowest number) around an image, which become the padding of the window that reads them, the neutral
+label before a vector, or a layer of its own.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.operators import Handler, TfliteNode, Values
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Activation, Node, Value
-from edgeff.ir import Array
+from edgeff.ops.label import Label
+from edgeff.ops.pad import Pad
 
 
 def _pad(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
@@ -19,20 +20,34 @@ def _pad(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     rank = 1 + len(x.shape or ())
     if constant.shape != (rank, 2) or constant.dtype not in (np.int32, np.int64) or rank > 8:
         raise node.bad(f"pads {constant.dtype} {constant.shape} for an input of {rank} axes", f"int32 ({rank}, 2)")
-    if (rank == 2 or node.name in assembly.described) and not any(pads[:-2]):
+    described = assembly.described.get(node.name)
+    if described == Pad.name:
+        return assembly.padded(node, x, _sides(pads), _value(node, x, values[2]))
+    if (rank == 2 or described == Label.name) and not any(pads[:-2]) and not pads[-1] and not x.integer:
         return assembly.label(node, node.real(x), pads[-2], pads[-1], 0.0 if values[2] is None else node.scalar(values[2], "padding"))
-    if rank not in (3, 4) or any(pads[:2] + pads[-2:]):
-        raise node.unsupported(f"pads {pads}", "zeros around (H, W) of (batch, H, W, C) or L of (batch, L, C)")
-    lowest = values[2] is not None and _is_lowest(node, x, node.constant(values[2], "padding").array)
-    return assembly.pad(node, x, (*pads[2:-2:2], *pads[3:-2:2]), lowest=lowest)
+    if any(pads[:2]):
+        raise node.unsupported(f"pads {pads}", "none along the batch axis")
+    value = _value(node, x, values[2])
+    lowest = float(np.finfo(np.float32).min) if x.quant is None else (-128 - x.quant.zero_point) * x.quant.scale[0]
+    if rank not in (3, 4) or any(pads[-2:]) or value not in (0.0, lowest):
+        return assembly.padded(node, x, _sides(pads), value)
+    return assembly.pad(node, x, (*pads[2:-2:2], *pads[3:-2:2]), lowest=value != 0.0)
 
 
-def _is_lowest(node: Node, x: Activation, value: Array) -> bool:
-    """Whether the padding is the lowest number of its type; if not, it must be zero, in int8 the zero point."""
-    zero, lowest = (x.quant.zero_point, -128) if x.integer and x.quant is not None else (0, np.finfo(np.float32).min)
-    if value.size != 1 or value.dtype != ("int8" if x.integer else "float32") or value.reshape(-1)[0] not in (zero, lowest):
-        raise node.unsupported(f"a padding of {value.dtype} {value.reshape(-1)[:4].tolist()}", f"zeros (here {zero}) or {lowest}")
-    return bool(value.reshape(-1)[0] != zero)
+def _sides(pads: list[int]) -> list[tuple[int, int]]:
+    """The counts (before, after) for each axis without the batch."""
+    return list(zip(pads[2::2], pads[3::2], strict=True))
+
+
+def _value(node: Node, x: Activation, value: Value | None) -> float:
+    """The number that the padding holds: 0 where none is given."""
+    if value is None:
+        return 0.0
+    array = node.constant(value, "padding").array
+    if array.size != 1 or array.dtype != ("int8" if x.integer else "float32"):
+        raise node.unsupported(f"a padding of {array.dtype} {array.shape}", f"one number of {'int8' if x.integer else 'float32'}")
+    number = array.reshape(-1)[0]
+    return float(number) if x.quant is None else (int(number) - x.quant.zero_point) * x.quant.scale[0]
 
 
 _TYPES = schema.BuiltinOptions

@@ -36,6 +36,8 @@ from edgeff.formats.values import SCALE_BYTES, Activation, Constant, Node, Value
 from edgeff.ir import Network, Quant
 
 MAX_OPERATORS = 10_000
+MAX_TENSORS = 64
+"""Inputs or outputs of an operator."""
 
 _OPERATORS = names_of(schema.BuiltinOperator)
 _TYPES = names_of(schema.TensorType)
@@ -63,7 +65,7 @@ def from_tflite(source: Path | str | bytes) -> Network:
     layers = described.get("network") if described is not None else None
     if not isinstance(layers, dict):
         return reader.network(metadata)
-    reader.assembly.described = description.layer_names(layers)
+    reader.assembly.described = description.layer_kinds(layers)
     return description.refine(reader.network(metadata), layers)
 
 
@@ -132,20 +134,18 @@ class _Reader:
     def _operator(self, number: int) -> Table:
         operator = self.graph.at(self.operators[number], f"operator {number}")
         for slot, what in ((1, "inputs"), (2, "outputs")):
-            if len(operator.array(slot, "int32")) > 8:
-                raise Unsupported(f"TFLite operator {number}", got=f"more than 8 {what}", allowed="at most 8")
+            if len(operator.array(slot, "int32")) > MAX_TENSORS:
+                raise Unsupported(f"TFLite operator {number}", got=f"more than {MAX_TENSORS} {what}", allowed=f"at most {MAX_TENSORS}")
         return operator
 
     def _read_operator(self, operator: Table, number: int, inputs: list[int], outputs: list[int], reads: Counter[int]) -> None:
         """Puts the value of the operator's output tensor into ``values``."""
         code, custom = self._code(int(operator.number(0, "uint32")))
         name = _OPERATORS.get(code, f"number {code}") + (f" {custom}" if custom else "")
-        if len(outputs) != 1:
-            raise Unsupported(
-                f"TFLite operator {number}, {short(name)}", got=f"{len(outputs)} outputs", allowed=", ".join(sorted(self.handlers))
-            )
-        output = self.tensor(outputs[0])
         handler = self.handlers.get(name)
+        if not outputs or (handler is not None and not handler.several and len(outputs) != 1):
+            raise Unsupported(f"TFLite operator {number}, {short(name)}", got=f"{len(outputs)} outputs", allowed="1")
+        output = self.tensor(outputs[0])
         options = operator.table(4, f"options of operator {number}")
         attributes = {}
         if handler is not None and options is not None:
@@ -155,16 +155,21 @@ class _Reader:
         node = TfliteNode(output.name or f"operator_{number}", name, attributes, tuple(sorted(self.handlers)), output)
         if handler is None:
             raise node.unsupported("an operator edgeff has no layer for")
-        if outputs[0] in self.values or self._has_data(output):
-            raise node.bad("an output tensor that already has a value", "a tensor of its own for each operator")
         low, high = handler.inputs
         if not low <= len(inputs) <= high:
             raise node.bad(f"{len(inputs)} inputs", f"{low} to {high}")
         if any(index in self.known and self.known[index].dtype == "uint8" for index in inputs) and name not in ("QUANTIZE", "DEQUANTIZE"):
             raise node.unsupported("a uint8 tensor", "float32 and int8; uint8 at the ends, through QUANTIZE")
         values = [None if index == -1 else self._value(node, index, reads) for index in inputs] + [None] * (high - len(inputs))
-        value = handler.read(self.assembly, node, values)
-        self.values[outputs[0]] = self._typed(node, _shaped(node, value, output), output) if isinstance(value, Activation) else value
+        for place, index in enumerate(outputs):
+            output = self.tensor(index)
+            if index in self.values or self._has_data(output):
+                raise node.bad("an output tensor that already has a value", "a tensor of its own for each operator")
+            if handler.several and not reads[index]:
+                continue
+            own = replace(node, name=output.name or node.name, output=output, place=place, places=len(outputs))
+            value = handler.read(self.assembly, own, values)
+            self.values[index] = self._typed(own, _shaped(own, value, output), output) if isinstance(value, Activation) else value
 
     def _typed(self, node: Node, value: Activation, output: Tensor) -> Activation:
         """The operator's output as the type of its tensor says: int8 tensors carry the layer's scale."""
@@ -244,7 +249,7 @@ class _Reader:
         self.assembly.charge(len(data))
         array = np.frombuffer(data.data, dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(tensor.shape)
         check_finite(array, where)
-        return Constant(array, tensor.quant if tensor.dtype in ("int8", "int32") else None)
+        return Constant(array, tensor.quant if tensor.dtype in ("int8", "int32") else None, tensor.name)
 
     def _has_data(self, tensor: Tensor) -> bool:
         return tensor.buffer != 0 and len(self._buffer(tensor.buffer, f"tensor {short(tensor.name)}")) > 0

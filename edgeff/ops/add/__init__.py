@@ -9,12 +9,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from edgeff.ir import Array, Layer
+from edgeff.errors import Unsupported
+from edgeff.ir import Array, Attr, Layer
 from edgeff.kernels.activation import NONE, ActivationFunction
-from edgeff.ops import Activated, Arrays, Named, Shape, operator
-from edgeff.ops.add.kernel import ADD_BITS
+from edgeff.kernels.broadcast import broadcast
+from edgeff.ops import Activated, Arrays, Named, operator
 from edgeff.ops.building import OperatorBuilder, Value, only
 from edgeff.ops.numerics import check_numeric
+from edgeff.ops.pairwise import Pairwise, in_common_scale
 from edgeff.ops.parallel import cached, each, empty
 
 
@@ -31,25 +33,29 @@ def sum_of(a: Array, c: Array, function: ActivationFunction = NONE) -> Array:
 
 @operator
 @dataclass(frozen=True, kw_only=True)
-class Add(Activated):
-    """The sum of two activations of one shape: the end of a skip connection."""
+class Add(Pairwise, Activated):
+    """The sum of two activations: the end of a skip connection. Either may be broadcast."""
 
     name: ClassVar[str] = "add"
-    summary: ClassVar[str] = "the sum of two activations, optional ReLU or ReLU6"
-    elementwise: ClassVar[bool] = True
-    keeps_places: ClassVar[bool] = True
-    arity: ClassVar[int] = 2
+    summary: ClassVar[str] = "the sum of two activations, either broadcast, optional ReLU or ReLU6"
 
-    def macs_per_position(self, layer: Layer, x: Shape) -> int | None:
-        return layer.shape[-1]
+    def value(self, a: Array, c: Array) -> Array:
+        return a + c
+
+    def slopes(self, a: Array, c: Array) -> tuple[Array | float, Array | float]:
+        return 1.0, 1.0
 
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
+        if xs[0].shape != xs[1].shape:
+            return super().forward(layer, params, *xs)
         return sum_of(xs[0], xs[1], self.function)
 
     def input_gradients(self, layer: Layer, params: Mapping[str, Array], delta: Array, *xs: Array) -> tuple[Array, ...]:
-        return delta, delta
+        return (delta, delta) if xs[0].shape == xs[1].shape else super().input_gradients(layer, params, delta, *xs)
 
     def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
+        if dxs[0].shape != dxs[1].shape:
+            return super().jvp(layer, params, tangents, dxs, xs, y, saved)
         return self.gate(layer, sum_of(dxs[0], dxs[1]), y)
 
     def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
@@ -57,24 +63,23 @@ class Add(Activated):
         check_numeric(layer)
         a, c = xs
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
-        n = prod(layer.shape)
-        if layer.numeric == "float32":
-            build.call("eff_add_f32", [y], [a, c], {"n": n, **build.relu(layer)}, layer)
-            return y
-        attrs = {"n": n, "y_zero": y.zero_point} | build.ends(layer, y)
-        common = 2.0 * max(a.scale, c.scale)
-        what = f"requantisation of layer {layer.name!r}"
-        for side, value in (("a", a), ("c", c)):
-            attrs[f"{side}_multiplier"], attrs[f"{side}_shift"] = build.fixed_point(value.scale / common, what)
-            attrs[f"{side}_zero"] = value.zero_point
-        attrs["multiplier"], attrs["shift"] = build.fixed_point(common / (2.0**ADD_BITS * y.scale), what)
-        build.call("eff_add_i8", [y], [a, c], attrs, layer)
+        alike = a.shape == c.shape
+        sizes: dict[str, Attr] = {"n": prod(layer.shape)} if alike else {**broadcast(a.shape, c.shape).values()}
+        numbers = build.relu(layer) if layer.numeric == "float32" else in_common_scale(build, layer, y, (a, c))
+        build.call(f"eff_add_{'' if alike else 'broadcast_'}{layer.suffix}", [y], [a, c], sizes | numbers, layer)
         return y
 
     def lower_jvp(self, build: OperatorBuilder, layer: Layer, dxs: tuple[Value | None, ...], xs: tuple[Value, ...]) -> Value:
+        self._check_alike(layer, xs)
         a, c = dxs
         return build.sum(a, c) if a and c else build.copy(only((a or c,)))
 
     def lower_input_gradients(self, build: OperatorBuilder, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
         """The gradient of both inputs is the delta; the second gets a copy because each is changed in place further down."""
+        self._check_alike(layer, xs)
         return delta, build.copy(delta)
+
+    def _check_alike(self, layer: Layer, xs: tuple[Value, ...]) -> None:
+        if xs[0].shape != xs[1].shape:
+            got = f"inputs of shapes {xs[0].shape} and {xs[1].shape}"
+            raise Unsupported(f"a gradient through layer {layer.name!r}, add", got=got, allowed="one shape")

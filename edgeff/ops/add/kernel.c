@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The sum of two activations. */
-#include "edgeff.h"
+#include "eff_broadcast.h"
 
 #define EFF_ADD_BITS 20
 #define EFF_ADD_BITS_I16 14
@@ -36,4 +36,22 @@ void eff_add_i16(int16_t *y, const int16_t *a, const int16_t *c, int32_t n, cons
         const int32_t right = eff_requantise(c[i] * (INT32_C(1) << EFF_ADD_BITS_I16), c_multiplier, c_shift);
         y[i] = (int16_t)eff_clamp(eff_requantise(left + right, multiplier, shift), y_min, 32767);
     }
+}
+
+void eff_add_broadcast_f32(float *y, const float *a, const float *c, const eff_broadcast *how, int32_t relu)
+{
+    EFF_FOR_EACH_PAIR(float, eff_activate_f32(l + r, relu));
+}
+
+void eff_add_broadcast_i8(int8_t *y, const int8_t *a, const int8_t *c, const eff_broadcast *how, const eff_sides *sides,
+                          const eff_rescale *total)
+{
+    const int32_t a_zero = sides->a_zero, a_multiplier = sides->a_multiplier, a_shift = sides->a_shift, c_zero = sides->c_zero,
+                  c_multiplier = sides->c_multiplier, c_shift = sides->c_shift, y_zero = total->y_zero,
+                  multiplier = total->multiplier, shift = total->shift, y_min = total->y_min, y_max = total->y_max;
+    EFF_FOR_EACH_PAIR(int8_t, eff_to_i8(eff_requantise(eff_requantise((l - a_zero) * (INT32_C(1) << EFF_ADD_BITS), a_multiplier, a_shift)
+                                                           + eff_requantise((r - c_zero) * (INT32_C(1) << EFF_ADD_BITS), c_multiplier,
+                                                                            c_shift),
+                                                       multiplier, shift),
+                                        y_zero, y_min, y_max));
 }

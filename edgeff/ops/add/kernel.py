@@ -11,8 +11,9 @@ from edgeff.ir import Array
 from edgeff.kernels import Arguments, Variant, kernel
 from edgeff.kernels.activation import activate
 from edgeff.kernels.arithmetic import requantise
+from edgeff.kernels.broadcast import LeftF32, LeftI8, OutOfBothF32, OutOfBothI8, RightF32, RightI8, pairs
 from edgeff.kernels.overlap import element_by_element
-from edgeff.kernels.records import Range, Relu, Requant, Rescale, Sides, Size
+from edgeff.kernels.records import Broadcast, Range, Relu, Requant, Rescale, Sides, Size
 from edgeff.kernels.tensors import OutF32, OutI8, OutI16, VectorF32, VectorI8, VectorI16
 
 ADD_BITS = 20
@@ -54,3 +55,19 @@ def eff_add_i16(
     left = requantise(a.astype(np.int64) << ADD_BITS_I16, sides.a_multiplier, sides.a_shift)
     right = requantise(c.astype(np.int64) << ADD_BITS_I16, sides.c_multiplier, sides.c_shift)
     y[:] = np.clip(requantise(left + right, total.multiplier, total.shift), y_min, 32767)
+
+
+@kernel()
+def eff_add_broadcast_f32(y: OutOfBothF32, a: LeftF32, c: RightF32, how: Broadcast, relu: Relu) -> None:
+    """y = a + c, either side broadcast, then the activation."""
+    left, right = pairs(how, a, c)
+    y[:] = activate(left + right, relu)
+
+
+@kernel()
+def eff_add_broadcast_i8(y: OutOfBothI8, a: LeftI8, c: RightI8, how: Broadcast, sides: Sides, total: Rescale) -> None:
+    """TFLite's int8 ADD with either side broadcast: as eff_add_i8."""
+    left, right = (side.astype(np.int64) for side in pairs(how, a, c))
+    left = requantise((left - sides.a_zero) << ADD_BITS, sides.a_multiplier, sides.a_shift)
+    right = requantise((right - sides.c_zero) << ADD_BITS, sides.c_multiplier, sides.c_shift)
+    y[:] = np.clip(requantise(left + right, total.multiplier, total.shift) + total.y_zero, total.y_min, total.y_max)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from edgeff.formats.assembly import Assembly
+from edgeff.formats.conventions import check_finite, short
+from edgeff.formats.tflite.arithmetic import channels
 from edgeff.formats.tflite.graph import Graph
-from edgeff.formats.tflite.operators import Handler, TfliteNode, Values, fused_option, only_fused
+from edgeff.formats.tflite.operators import Handler, TfliteNode, Values, fused, fused_option, only_fused
+from edgeff.formats.tflite.pairwise import folds, pairwise
 from edgeff.formats.tflite.schema import schema
-from edgeff.formats.values import Value
-from edgeff.ir import Layer
+from edgeff.formats.values import Activation, Constant, Value
+from edgeff.ir import Array, Layer
 from edgeff.ops import record
+from edgeff.ops.mul import Mul
 from edgeff.ops.normalise import Normalise
 
 
@@ -19,8 +23,23 @@ def _sqrt(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
 
 
 def _div(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
+    divisor = values[1]
+    if isinstance(divisor, Constant):
+        return _by_constant(assembly, node, node.real(values[0]), divisor)
     only_fused(node, "NONE")
     return assembly.divide(node, node.real(values[0]), node.present(values[1]))
+
+
+def _by_constant(assembly: Assembly, node: TfliteNode, x: Activation, divisor: Constant) -> Value:
+    """A factor on the layer before, or a product with the reciprocals."""
+    if divisor.array.dtype != np.float32 or not divisor.array.all():
+        raise node.unsupported("a divisor that is not float32 or has a 0 in it", "float32 numbers other than 0")
+    with np.errstate(over="ignore"):
+        reciprocals: Array = np.float32(1.0) / divisor.array
+    check_finite(reciprocals, f"node {short(node.name)}, 1 over its divisor")
+    if folds(assembly, node, Mul, x, divisor):
+        return fused(assembly, node, assembly.affine(node, x, 1.0 / channels(node, divisor).astype(np.float64), np.zeros(1)))
+    return fused(assembly, node, pairwise(assembly, node, Mul(), [x, Constant(reciprocals)]))
 
 
 READERS = {

@@ -1,0 +1,33 @@
+"""Products in TFLite: MUL.
+
+Float numbers for each channel are folded into the layer before; a tensor times itself begins a normalise layer.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeff.formats.assembly import Assembly
+from edgeff.formats.tflite.arithmetic import channels
+from edgeff.formats.tflite.operators import Handler, TfliteNode, Values, fused, fused_option, only_fused
+from edgeff.formats.tflite.pairwise import folds, pairwise, writer
+from edgeff.formats.tflite.schema import schema
+from edgeff.formats.values import Activation, Constant, Value
+from edgeff.ops.mul import Mul
+
+
+def _mul(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
+    first, second = (values[1], values[0]) if isinstance(values[0], Constant) else (values[0], values[1])
+    itself = isinstance(first, Activation) and first == second
+    if itself and assembly.described.get(node.name) != Mul.name:
+        only_fused(node, "NONE")
+        return assembly.square(node, node.real(first), node.real(second))
+    if isinstance(second, Constant) and folds(assembly, node, Mul, node.activation(first), second):
+        return fused(assembly, node, assembly.affine(node, node.activation(first), channels(node, second), np.zeros(1)))
+    return fused(assembly, node, pairwise(assembly, node, Mul(), values))
+
+
+READERS = {
+    "MUL": Handler(_mul, (2, 2), schema.BuiltinOptions.MulOptions, fused_option),
+}
+write = writer("MUL", "MulOptions")
