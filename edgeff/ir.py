@@ -115,7 +115,8 @@ class Network:
 
     ``input_shape`` has no batch axis; ``layers`` stand in topological order and the last one is the output. ``input_quant`` is set exactly
     when the layers that read the input are quantised. ``metadata`` is JSON-able (rule, hyper-parameters, seeds, provenance, normalisation
-    of the inputs, classes).
+    of the inputs, classes). ``outputs`` names the layers that are outputs where these are several; further inputs are layers that read
+    nothing (``edgeff.ops.input``).
     """
 
     name: str
@@ -123,6 +124,7 @@ class Network:
     layers: tuple[Layer, ...]
     input_quant: Quant | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         seen = {"input"}
@@ -137,6 +139,8 @@ class Network:
             seen.add(layer.name)
         if not self.layers:
             raise BadInput(f"network {self.name!r}", got="no layers", allowed="at least one")
+        if len({*self.outputs}) < len(self.outputs) or not {*self.outputs} <= seen - {"input"}:
+            raise BadInput(f"network {self.name!r}, outputs", got=list(self.outputs), allowed="layers, each once")
 
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.layers)
@@ -160,13 +164,18 @@ class Network:
         return self.numerics[0]
 
     @property
+    def ends(self) -> tuple[Layer, ...]:
+        """The layers that are its outputs, in order."""
+        return tuple(self[name] for name in self.outputs) or self.layers[-1:]
+
+    @property
     def trainable(self) -> tuple[Layer, ...]:
         return tuple(layer for layer in self.layers if layer.trainable)
 
     @property
     def upstream(self) -> Network:
         """This network without the layers that its output does not depend on: side branches, such as local classifiers."""
-        needed = {self.layers[-1].name}
+        needed = {layer.name for layer in self.ends}
         for layer in reversed(self.layers):
             if layer.name in needed:
                 needed.update(layer.inputs)
@@ -264,9 +273,10 @@ class Program:
 
     ``numeric`` names the number formats of the layers, such as ``int8`` or ``int8+float32``.
 
-    Every program has the line ``infer``: its argument is the input, its results are the scores and, where there are classes, the best one
-    (int32, shape (1,)). A program that learns has the line ``learn``, one learning step, whose arguments are the input and, where classes
-    are learned, the label, or where values are, the target. There may be further lines. Calls are numbered through all lines in turn.
+    Every program has the line ``infer``: its arguments are the inputs, one unless the network has several; its results are the scores and,
+    where there are classes, the best one (int32, shape (1,)), or the outputs of a network that has several. A program that learns has the
+    line ``learn``, one learning step, whose arguments are the input and, where classes are learned, the label, or where values are, the
+    target. There may be further lines. Calls are numbered through all lines in turn.
     """
 
     name: str
@@ -305,8 +315,24 @@ class Program:
     @property
     def prediction(self) -> str | None:
         """The tensor that holds the best class after ``infer``; None where there are no classes."""
-        results = self.lines["infer"].results
-        return results[1] if len(results) > 1 else None
+        return next((name for name in self.lines["infer"].results[1:] if self.tensors[name].dtype == "int32"), None)
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The tensors that hold a sample, in order."""
+        return tuple(self.tensors[name] for name in self.lines["infer"].arguments if self.tensors[name].role == "input")
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """The tensors that hold the outputs after ``infer``, in order."""
+        return tuple(self.tensors[name] for name in self.lines["infer"].results if name != self.prediction)
+
+    def parts(self, sample: Array) -> tuple[Array, ...]:
+        """The sample of each input, flat, from all of them one after the other."""
+        ends = np.cumsum([tensor.elements for tensor in self.inputs])
+        if sample.size != ends[-1]:
+            raise BadInput("input", got=f"{sample.size} numbers", allowed=f"{ends[-1]}")
+        return tuple(np.split(sample.reshape(-1), ends[:-1]))
 
     @property
     def label(self) -> str | None:

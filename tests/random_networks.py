@@ -57,7 +57,7 @@ class Draw:
             inputs = (other, last) if self.below(2) else (last, other)
         if op == "concat":
             inputs += tuple(known for known, size in self.shapes.items() if size == shape)[: self.below(3, 1)]
-        if op == "constant":
+        if op in ("constant", "input"):
             inputs = ()
         attrs, wish = self._attributes(op, shape)
         known = {layer.name: layer.shape for layer in self.layers} | {"input": self.shapes["input"]}
@@ -165,7 +165,8 @@ def one_layer(op: str, seed: int) -> Network:
     draw = Draw(shape, rng)
     if op in (*PAIRWISE, "concat", "requantise"):
         draw.layer("relu", "before")
-    draw.layer(op, op)
-    if op == "constant":
-        draw.layers.append(Layer("sum", make("add", {}), ("input", op), shape))
+    name = "further" if op == "input" else op
+    draw.layer(op, name)
+    if op in ("constant", "input"):
+        draw.layers.append(Layer("sum", make("add", {}), ("input", name), shape))
     return Network(op, shape, tuple(draw.layers))

@@ -24,6 +24,7 @@ from edgeff.formats.onnx.writer import to_onnx
 from edgeff.formats.tflite import nodes as tflite_nodes
 from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Layer, Network
+from edgeff.ops import sample_shape
 from edgeff.ops.physical import Physical
 from edgeff.program.quantize import quantize
 
@@ -78,7 +79,7 @@ def there_and_back(form: str, network: Network) -> Network:
 def drawn(op: str, numeric: str, seed: int) -> Network:
     """A layer of the kind with random attributes; int8 with one weight scale a layer and an output by turns."""
     network = one_layer(op, seed)
-    x = np.random.default_rng(seed).normal(size=(20, *network.input_shape))
+    x = np.random.default_rng(seed).normal(size=(20, *sample_shape(network)))
     return network if numeric == "float32" else quantize(network, x, per_channel=bool(seed % 2))
 
 

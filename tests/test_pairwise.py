@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 from model_files import run_litert, run_onnx, run_tflm
 
+from edgeff.errors import Unsupported
+from edgeff.formats import from_onnx, from_tflite
 from edgeff.formats.onnx.writer import to_onnx
 from edgeff.formats.tflite.writer import to_tflite
-from edgeff.ir import Layer, Network
+from edgeff.ir import Layer, Network, Numeric
 from edgeff.networks import initialised
-from edgeff.ops import forward, kind, make, parameters
+from edgeff.ops import forward, kind, make, parameters, sample_shape
 from edgeff.program.deploy import deploy
 from edgeff.program.interpreter import Interpreter
+from edgeff.program.lower import lower
+from edgeff.verify import verify
 
 SHAPE = (4, 3, 6)
 
@@ -70,6 +74,37 @@ def test_float_is_what_the_libraries_compute(samples: np.ndarray) -> None:
     expected = forward(network, parameters(network), samples)["both"]
     for found in (run_litert(to_tflite(network), samples), run_tflm(to_tflite(network), samples), run_onnx(to_onnx(network), samples)):
         assert np.abs(found.reshape(expected.shape) - expected).max() < 1e-6  # tanh alone rounds differently
+
+
+def cell() -> Network:
+    """A gated cell whose state is an input and an output: two inputs, two outputs."""
+    rows: list[tuple[str, str, tuple[str, ...], dict[str, object], tuple[int, ...]]] = [
+        ("state", "input", (), {}, (6,)),
+        ("from_input", "dense", ("input",), {"bias": True}, (6,)),
+        ("from_state", "dense", ("state",), {}, (6,)),
+        ("gate", "add", ("from_input", "from_state"), {}, (6,)),
+        ("open", "logistic", ("gate",), {}, (6,)),
+        ("next", "mul", ("open", "state"), {}, (6,)),
+        ("score", "dense", ("next",), {}, (3,)),
+    ]
+    layers = tuple(Layer(name, make(op, attributes), inputs, shape) for name, op, inputs, attributes, shape in rows)
+    return initialised(Network("cell", (4,), layers, outputs=("score", "next")), 1)
+
+
+@pytest.mark.parametrize("numeric", ["float32", "int8"])
+def test_several_inputs_and_outputs_are_the_same_everywhere(numeric: Numeric) -> None:
+    """Twin = C, its own example, TFLM and ONNX Runtime; files give back their names."""
+    network = cell()
+    x = np.random.default_rng(0).normal(size=(30, *sample_shape(network))).astype(np.float32)
+    made = deploy(network, x, numeric=numeric).network
+    found = verify(made, x, board="nucleo_l4r5zi", emulated=2)
+    found.check()
+    assert not found.skipped
+    assert {row.b for row in found.comparisons if row.what == "scores"} >= {"C on the host", "TFLM"}
+    for again in (from_tflite(to_tflite(made)), from_onnx(to_onnx(made).SerializeToString())):
+        assert (again.outputs, [layer.name for layer in again]) == (made.outputs, [layer.name for layer in made])
+    with pytest.raises(Unsupported, match=r"^learning with 'cell': got 2 inputs and 2 outputs; allowed: one of each"):
+        lower(network, "bp")
 
 
 def test_shapes_that_do_not_broadcast_are_refused() -> None:

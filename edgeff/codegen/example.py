@@ -60,26 +60,48 @@ static const uint8_t check_sum[4] = {{{check_sum}}};
 
 #define SAMPLES {len(samples)}
 
-static const eff_input_t samples[SAMPLES][EFF_INPUTS] = {{
+static const eff_input_t samples[SAMPLES][{"EFF_INPUTS" if len(program.inputs) == 1 else sum(t.elements for t in program.inputs)}] = {{
 {rows}}};
 
 /* The class of each sample, and the scores of the last one. */
 static const int32_t classes[SAMPLES] = {{{", ".join(map(str, best))}}};
-static const eff_output_t scores[EFF_OUTPUTS] = {initialiser(scores, tensor_out.dtype)};
+static const eff_output_t scores[{"EFF_OUTPUTS" if len(program.outputs) == 1 else scores.size}] = {initialiser(scores, tensor_out.dtype)};
 {learning_data}
 int main(void)
 {{
     int failures = 0;
     eff_init();
     for (int i = 0; i < SAMPLES; ++i) {{
-        memcpy(eff_input(), samples[i], sizeof samples[i]);
+{_filled(program)}
         const int32_t best = eff_predict();
         printf("sample %d: class %ld, expected %ld\\n", i, (long)best, (long)classes[i]);
         failures += best != classes[i];
     }}
-    failures += memcmp(eff_output(), scores, sizeof scores) != 0;
+{_compared(program)}
 {learning}
     puts(failures ? "FAILED: the C differs from the reference" : "ok: every bit as in the reference");
     return failures != 0;
 }}
 """
+
+
+def _filled(program: Program) -> str:
+    """The statements that fill every input from a sample."""
+    if len(program.inputs) == 1:
+        return "        memcpy(eff_input(), samples[i], sizeof samples[i]);"
+    return """        const eff_input_t *from = samples[i];
+#define FILL(function, count)                    \\
+    memcpy(function(), from, (count) * sizeof *from); \\
+    from += (count);
+        EFF_EACH_INPUT(FILL)"""
+
+
+def _compared(program: Program) -> str:
+    """The statements that compare every output of the last sample."""
+    if len(program.outputs) == 1:
+        return "    failures += memcmp(eff_output(), scores, sizeof scores) != 0;"
+    return """    const eff_output_t *expected = scores;
+#define COMPARE(function, count)                                           \\
+    failures += memcmp(function(), expected, (count) * sizeof *expected) != 0; \\
+    expected += (count);
+    EFF_EACH_OUTPUT(COMPARE)"""

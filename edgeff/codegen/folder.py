@@ -137,7 +137,7 @@ def _samples(program: Program, samples: Array | None, labels: Array | None) -> t
     tensor = program.tensors[program.input]
     rng = np.random.default_rng(0)
     if samples is None:
-        size = (4, tensor.elements)
+        size = (4, sum(each.elements for each in program.inputs))
         samples = rng.random(size, np.float32) if tensor.dtype == "float32" else rng.integers(-128, 128, size).astype(tensor.dtype)
     if labels is None and program.target:
         goal = program.tensors[program.target]

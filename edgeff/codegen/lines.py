@@ -49,6 +49,20 @@ def accessors(program: Program, line: Line) -> dict[str, str]:
     return dict(zip(tensors, short.values(), strict=True))
 
 
+def further_inputs(program: Program) -> dict[str, str]:
+    """The function that gives each input of inference but the first, by the tensor's name."""
+    names = [tensor.name for tensor in program.inputs[1:]]
+    short = identifiers([name.removeprefix("input.") for name in names], "eff_input_")
+    return dict(zip(names, short.values(), strict=True))
+
+
+def further_outputs(program: Program) -> dict[str, str]:
+    """The function that gives each output of inference but the first, by the tensor's name."""
+    names = [tensor.name for tensor in program.outputs[1:]]
+    short = identifiers([program.tensors[name].layer or name for name in names], "eff_output_")
+    return dict(zip(names, short.values(), strict=True))
+
+
 def takes_label(program: Program, line: Line) -> bool:
     """Whether one of the arguments of ``line`` is the label."""
     return any(program.tensors[name].role == "label" for name in line.arguments)

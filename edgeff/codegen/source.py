@@ -15,7 +15,7 @@ from typing import cast
 import numpy as np
 
 from edgeff import registry
-from edgeff.codegen.lines import accessors, further_lines, takes_label
+from edgeff.codegen.lines import accessors, further_inputs, further_lines, further_outputs, takes_label
 from edgeff.codegen.names import braced, comment, identifiers, initialiser, literal, statement
 from edgeff.ir import DTYPE_BYTES, Call, Line, MemoryPlan, Parameters, Program, Tensor
 from edgeff.kernels import Kernel, Param
@@ -127,6 +127,7 @@ class Text:
             *((f"EFF_{code.name}", f"({code.value})" if code else "0", MEANINGS[code]) for code in self._codes()),
             *_quantisation(tensor_in, "INPUT"),
             *_quantisation(tensor_out, "OUTPUT"),
+            *self._further_defines(),
         ]
         state = f'\n#include "{RUNTIME[0]}"\n#include "{RUNTIME[4]}"\n' if program.learn else ""
         return f"""\
@@ -160,7 +161,7 @@ typedef {C_TYPES[tensor_out.dtype]} eff_output_t;
 void eff_init(void);                  /* the weights as they were exported, the state at zero */
 eff_input_t *eff_input(void);
 const eff_output_t *eff_output(void); /* the scores: valid after eff_predict, until the input is filled again */
-{self._prediction_interface()}
+{self._several_interface()}{self._prediction_interface()}
 {self._learning_interface() if program.learn else ""}
 /* The calls themselves, one after the other; {"eff_predict and eff_learn run" if program.learn else "eff_predict runs"} them. */
 void eff_infer_calls(void);
@@ -171,6 +172,44 @@ void eff_infer_calls(void);
 
 #endif
 """
+
+    def _several(self) -> list[tuple[str, str, str, str]]:
+        """Each further input and output: its tensor, its function, the name of its count, "inputs" or "outputs"."""
+        known = [(*item, "inputs") for item in further_inputs(self.program).items()]
+        known += [(*item, "outputs") for item in further_outputs(self.program).items()]
+        return [(name, function, f"EFF_{what.upper()}_{function.split('_', 2)[2].upper()}", what) for name, function, what in known]
+
+    def _further_defines(self) -> list[tuple[str, str, str]]:
+        """The counts and scales of further inputs and outputs."""
+        rows = []
+        for name, _, count, _what in self._several():
+            tensor = self.program.tensors[name]
+            rows.append((count, f"{tensor.elements}", f"elements of {comment(name)}"))
+            rows += _quantisation(tensor, count.removeprefix("EFF_").replace("INPUTS", "INPUT", 1).replace("OUTPUTS", "OUTPUT", 1))
+        return rows
+
+    def _several_interface(self) -> str:
+        """The functions of further inputs and outputs, and macros that list all of either; empty for one of each."""
+        known = self._several()
+        lines = [
+            f"{'eff_input_t' if what == 'inputs' else 'const eff_output_t'} *{function}(void); /* {comment(name)} */"
+            for name, function, _, what in known
+        ]
+        for what, macro in (("inputs", "EFF_EACH_INPUT"), ("outputs", "EFF_EACH_OUTPUT")):
+            every = [
+                (f"eff_{what[:-1]}", f"EFF_{what.upper()}"),
+                *((function, count) for _, function, count, which in known if which == what),
+            ]
+            if len(every) > 1:
+                lines.append(f"/* All {what} in order, each with its function and its count of elements: all of them are filled. */")
+                lines.append(f"#define {macro}(DO) {' '.join(f'DO({function}, {count})' for function, count in every)}")
+        return "".join(f"{line}\n" for line in lines)
+
+    def _several_defined(self) -> str:
+        return "".join(
+            f"{'eff_input_t' if what == 'inputs' else 'const eff_output_t'} *{function}(void) {{ return {self.pointers[name]}; }}\n"
+            for name, function, _, what in self._several()
+        )
 
     def _arena(self) -> str:
         """The declaration of the arena, which another name of the same memory stands for where models share one."""
@@ -348,7 +387,7 @@ void eff_{line.name}_calls(void);
 {self._input()}
 
 const eff_output_t *eff_output(void) {{ return {self.pointers[program.output]}; }}
-
+{self._several_defined()}
 {rule_off("inference")}
 
 {self._check()}EFF_NOINLINE void eff_infer_calls(void)

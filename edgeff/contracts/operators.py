@@ -25,7 +25,7 @@ from edgeff.formats.onnx.writer import to_onnx
 from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Array, Attr, Layer, Network, Numeric
 from edgeff.networks import initialised
-from edgeff.ops import Operator, forward, kind, make, parameters
+from edgeff.ops import Operator, forward, kind, make, parameters, sample_shape
 from edgeff.ops.add import Add
 from edgeff.ops.attributes import OneOf, domains
 from edgeff.ops.tanh import Tanh
@@ -89,7 +89,7 @@ def _value(operator: type[Operator], name: str) -> Attr:
 
 def samples(network: Network, count: int = SAMPLES) -> Array:
     """Random inputs (count, *input shape) float32; whole numbers where the network reads audio."""
-    x = np.random.default_rng(2).normal(size=(count, *network.input_shape)).astype(np.float32)
+    x = np.random.default_rng(2).normal(size=(count, *sample_shape(network))).astype(np.float32)
     return np.rint(3000.0 * x) if kind(network.layers[-1]).reads == "int16" else x
 
 

@@ -22,6 +22,7 @@ from edgeff.formats.values import Activation, Constant, Node, Value
 from edgeff.ir import Array, Layer, Network, Quant
 from edgeff.kernels.activation import ActivationFunction
 from edgeff.ops import REAL, Activated, Operator
+from edgeff.ops.input import Input
 from edgeff.ops.pad import MOST_AXES, Pad
 from edgeff.ops.relu import Relu
 from edgeff.ops.requantise import Requantise
@@ -198,17 +199,22 @@ class Drafts:
             raise node.bad("a float tensor to dequantise", "int8 or uint8")
         return replace(self.quantise(node, x, quant), integer=False)
 
-    def finish(self, name: str, output: Value | None, metadata: Mapping[str, Any]) -> Network:
-        """The Network that ends in ``output``, without the layers on which it does not depend; side branches that edgeff's own description
-        lists stay. Raises BadInput or Unsupported as ``conventions.check`` does.
+    def further_input(self, name: str, shape: tuple[int, ...], *, integer: bool) -> Activation:
+        """A further input of the model."""
+        draft = self.draft(name, Input(), (), shape)
+        return Activation(draft.name, shape, integer=integer)
+
+    def finish(self, name: str, outputs: Sequence[Value | None], metadata: Mapping[str, Any]) -> Network:
+        """The Network that ends in ``outputs``, without the layers on which none depends; further inputs, and side branches that edgeff's
+        own description lists, stay. Raises BadInput or Unsupported as ``conventions.check`` does.
         """
-        if not isinstance(output, Activation) or output.layer == "input":
-            raise BadInput(
-                f"output of model {short(name)}", got="a tensor that no layer computes", allowed="the output of a supported operator"
-            )
-        output = self.exact(Node(output.view or "output", "output", {}, ()), output)
-        before = list(self._drafts)[: list(self._drafts).index(output.layer)]
-        queue = [output.layer, *(key for key in before if key in self.described)]
+        ends = [self._end(name, output) for output in outputs]
+        if len({*ends}) < len(ends):
+            raise Unsupported(f"outputs of model {short(name)}", got="one tensor twice", allowed="different tensors")
+        order = list(self._drafts)
+        before = order[: max(order.index(end) for end in ends)]
+        given = [key for key in order if self._drafts[key].op.given]
+        queue = [*ends, *given, *(key for key in before if key in self.described)]
         needed = set(queue)
         while queue:
             for read in self._drafts[queue.pop()].reads:
@@ -230,7 +236,7 @@ class Drafts:
         if self.input_shape is None:
             raise BadInput(f"input of model {short(name)}", got="no shape", allowed="(batch, elements..)")
         layers = tuple(Layer(d.name, d.op, tuple(read.layer for read in d.reads), d.shape, d.params, d.quant) for d in drafts)
-        network = Network(name, self.input_shape, layers, self.input_quant, metadata)
+        network = Network(name, self.input_shape, layers, self.input_quant, metadata, tuple(ends) if len(ends) > 1 else ())
         conventions.check(network, bias_scale_unused=self.bias_scale_unused)
         return network
 
@@ -253,6 +259,21 @@ class Drafts:
         shape = tuple(size + before + after for size, (before, after) in zip(x.shape, sides, strict=True))
         before, after = (",".join(str(side[end]) for side in sides) for end in (0, 1))
         return self.keeping_quant(self.made(node, node.record(Pad, before=before, after=after, value=value), (x,), shape), x)
+
+    def _end(self, name: str, output: Value | None) -> str:
+        """The layer whose output is the model's."""
+        if not isinstance(output, Activation):
+            got, allowed = "a tensor that no layer computes", "the output of a supported operator"
+            raise BadInput(f"output of model {short(name)}", got=got, allowed=allowed)
+        node = Node(output.view or "output", "output", {}, ())
+        output = self.exact(node, output)
+        if output.layer != "input" and not self._drafts[output.layer].op.given:
+            return output.layer
+        return self.elementwise(node, Requantise(), output).layer if output.quant is None else self._same(node, output)
+
+    def _same(self, node: Node, x: Activation) -> str:
+        """The layer that hands on an input, in int8."""
+        return self.keeping_quant(self.made(node, Requantise(), (x,), x.shape or ()), x).layer
 
     def own_shape(self, x: Activation) -> tuple[int, ...] | None:
         """The shape of the layer that makes ``x``, whatever shape the graph sees."""

@@ -15,7 +15,7 @@ import numpy as np
 from edgeff.errors import BadInput
 from edgeff.ir import Array, Layer, Network
 from edgeff.networks._norms import normalised as normalised
-from edgeff.ops import forward, kind, parameters
+from edgeff.ops import by_input, forward, further_inputs, kind, parameters, sample_shape
 from edgeff.ops.dense import Dense
 from edgeff.ops.scale_input import ScaleInput
 from edgeff.ops.softmax import Softmax
@@ -112,15 +112,17 @@ def random_inputs(network: Network, seed: int, count: int = 2) -> Array:
     quantised network gets inputs from its whole range, one that standardises its inputs what becomes normal.
     """
     rng = np.random.default_rng([seed, 2])
-    first = network.layers[0]
+    first, shape = network.layers[0], sample_shape(network)
     if isinstance(first.op, ScaleInput):
         normal = rng.standard_normal((count, *network.input_shape))
         return (first.params["mean"] + normal / first.params["factor"]).astype(np.float32)
     if network.input_quant is not None:
         limits = np.iinfo(network.input_quant.dtype)
-        raw = rng.integers(limits.min, limits.max, (count, *network.input_shape), endpoint=True)
-        return ((raw - network.input_quant.zero_point) * network.input_quant.scale[0]).astype(np.float32)
-    x = rng.standard_normal((count, *network.input_shape)).astype(np.float32)
+        raw = rng.integers(limits.min, limits.max, (count, *shape), endpoint=True)
+        quants = {"input": network.input_quant} | {layer.name: layer.quant["output"] for layer in further_inputs(network)}
+        parts = [(raw_part - quants[name].zero_point) * quants[name].scale[0] for name, raw_part in by_input(network, raw).items()]
+        return np.concatenate([part.reshape(count, -1) for part in parts], axis=1).reshape(count, *shape).astype(np.float32)
+    x = rng.standard_normal((count, *shape)).astype(np.float32)
     scores = network.layers[-1].inputs[0] if kind(network.layers[-1]).probabilities else network.layers[-1].name
     values = forward(network, parameters(network), x)[scores]
     largest = float(np.abs(values).max())
@@ -133,7 +135,7 @@ def learned_target(network: Network) -> Literal["class", "value", "input"]:
     >>> [learned_target(dense_list(name, softmax=soft)) for name, soft in (("8-2-8", False), ("8-4-1", False), ("8-2-8", True))]
     ['input', 'value', 'class']
     """
-    if isinstance(network.metadata.get("values"), Mapping):
+    if isinstance(network.metadata.get("values"), Mapping) or network.outputs:
         return "value"
     if reproduces_input(network):
         return "input"

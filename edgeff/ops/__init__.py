@@ -70,6 +70,7 @@ class Operator(ir.Operator):
     - ``works_in_place``: its output may lie where its input lies.
     - ``channelwise``: a channel of the output reads one channel of the input alone.
     - ``probabilities``: its output is the probability of each class, so its input is the logits.
+    - ``given``: its output is an input of the network, which the caller gives.
     - ``reads``: the dtype of the network's input if the operator takes no other (audio is ``"int16"`` in every numeric, measurements
       ``"float32"``); empty for the dtype of the numeric.
     - ``described``: the attributes that foreign formats do not state and that only edgeff's own description in a file holds.
@@ -92,6 +93,7 @@ class Operator(ir.Operator):
     weight_axis: ClassVar[int] = 0
     per_channel: ClassVar[bool] = False
     moving: ClassVar[tuple[str, ...]] = ()
+    given: ClassVar[bool] = False
     reads: ClassVar[str] = ""
     described: ClassVar[tuple[str, ...]] = ()
     example: ClassVar[Example] = Example()
@@ -365,10 +367,38 @@ def raw_input(network: Network) -> str:
     return max((kind(layer).reads for layer in network if "input" in layer.inputs), default="")
 
 
+def further_inputs(network: Network) -> tuple[Layer, ...]:
+    """The layers that are inputs of the network beside its first."""
+    return tuple(layer for layer in network if kind(layer).given)
+
+
+def input_elements(network: Network) -> int:
+    """The numbers of a sample: those of all inputs."""
+    return prod(network.input_shape) + sum(prod(layer.shape) for layer in further_inputs(network))
+
+
+def sample_shape(network: Network) -> tuple[int, ...]:
+    """The shape of a sample: that of the input, or one axis with all inputs one after the other where there are several."""
+    return (input_elements(network),) if further_inputs(network) else network.input_shape
+
+
+def by_input(network: Network, x: Array) -> Activations:
+    """The samples of each input, (B, *its shape), from x (B, *sample shape)."""
+    layers = further_inputs(network)
+    if not layers:
+        return {"input": x}
+    shapes = {"input": network.input_shape} | {layer.name: layer.shape for layer in layers}
+    ends = np.cumsum([prod(shape) for shape in shapes.values()])
+    parts = np.split(x.reshape(len(x), -1), ends[:-1], axis=1)
+    return {name: part.reshape(len(x), *shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+
+
 def forward(network: Network, params: Params, x: Array) -> Activations:
-    """Every layer's output for a batch x (B, *input shape), in float."""
-    values: Activations = {"input": x}
+    """Every layer's output for a batch x (B, *sample shape), in float."""
+    values = by_input(network, x)
     for layer in network:
+        if layer.name in values:
+            continue
         y = kind(layer).forward(layer, params.get(layer.name, {}), *(values[name] for name in layer.inputs))
         values[layer.name] = y if layer.inputs else np.broadcast_to(y, (len(x), *layer.shape))
     return values

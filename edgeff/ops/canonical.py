@@ -51,7 +51,7 @@ def _fold(network: Network) -> Network:
             raise Unsupported(f"folding {layer.name!r}", got=f"batch normalisation after {before}", allowed=allowed)
         folded[below.name] = _folded(below, layer.op, layer.params)
         renamed[layer.name] = below.name
-    return replace(network, layers=tuple(folded.values()))
+    return replace(network, layers=tuple(folded.values()), outputs=tuple(renamed.get(name, name) for name in network.outputs))
 
 
 def _folded(below: Layer, norm: BatchNorm, moments: Mapping[str, Array]) -> Layer:

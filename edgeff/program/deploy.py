@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Headroom, Network, Numeric, Program
-from edgeff.ops import kind, prepend, raw_input, split_input
+from edgeff.ops import by_input, further_inputs, kind, prepend, raw_input, split_input
 from edgeff.ops.canonical import canonical
 from edgeff.ops.mfcc import audio_samples
 from edgeff.program.lower import Replay, keeping_input, lower
@@ -45,7 +45,11 @@ class Deployment:
         if raw_input(self.network) == "int16":
             return audio_samples(flat)
         quant = self.network.input_quant
-        return flat if quant is None or quant.dtype == "float32" else quantise_array(flat, quant)
+        if quant is None or quant.dtype == "float32":
+            return flat
+        quants = {"input": quant} | {layer.name: layer.quant["output"] for layer in further_inputs(self.network)}
+        parts = by_input(self.network, flat)
+        return np.concatenate([quantise_array(parts[name], each).reshape(len(x), -1) for name, each in quants.items()], axis=1)
 
     def targets(self, y: Array) -> Array:
         """Values y (n, outputs) to learn, in the format of the program's target.

@@ -134,14 +134,16 @@ class Interpreter:
         return tuple(self.tensor(result) for result in line.results)
 
     def predict(self, x: Array, after: Callable[[Call], object] | None = None) -> int:
-        """The best class for one input (dtype and size of the program's input); -1 if there are no classes. ``after`` as in ``line``.
+        """The best class for one sample, all inputs in their dtype one after the other; -1 if there are no classes. ``after`` as in
+        ``line``.
 
         ``Code.NOT_FINITE`` if it contains NaN or infinity: then nothing is computed, and the scores are not valid.
         """
-        if not takes(self.program, self.program.lines["infer"], (x,)):
+        parts = self.program.parts(x)
+        if not takes(self.program, self.program.lines["infer"], parts):
             return Code.NOT_FINITE
-        _, *best = self.line("infer", x, after=after)
-        return int(best[0][0]) if best else -1
+        self.line("infer", *parts, after=after)
+        return int(self._arrays[self.program.prediction][0]) if self.program.prediction else -1
 
     def save(self, sequence: int = 0) -> bytes:
         """The learned state: the bytes that the C of this program saves. Raises BadInput for a program that does not learn."""
@@ -155,8 +157,10 @@ class Interpreter:
             self._arrays[name][...] = value
 
     def output(self) -> Array:
-        """The scores after ``predict``."""
-        return self._arrays[self.program.output].copy()
+        """The scores after ``predict``; of several outputs, all of them one after the other."""
+        if len(self.program.outputs) == 1:
+            return self._arrays[self.program.output].copy()
+        return np.concatenate([self._arrays[tensor.name].reshape(-1) for tensor in self.program.outputs])
 
     def learn(self, x: Array | None, label: int | Array = 0) -> Code:
         """One learning step on x and its class, or where values are learned its target, in that tensor's dtype.

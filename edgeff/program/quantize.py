@@ -15,7 +15,7 @@ import numpy as np
 
 from edgeff.errors import BadInput
 from edgeff.ir import NUMERICS, Array, Headroom, Layer, Network, Numeric, Quant
-from edgeff.ops import RAW, forward, kind, parameters, prepend, raw_input, require_finite, split_input
+from edgeff.ops import RAW, forward, kind, parameters, prepend, raw_input, require_finite, sample_shape, split_input
 from edgeff.ops.canonical import canonical
 from edgeff.ops.convert import converted
 from edgeff.ops.dense import accumulator_shift
@@ -148,8 +148,9 @@ def quantize(
     if method not in ("minmax", "percentile") or not 50.0 < percentile <= 100.0:
         raise BadInput("calibration", got=f"{method} {percentile:g}", allowed="minmax, or percentile above 50 and at most 100")
     x = np.asarray(x, np.float32)
-    if x.ndim != 1 + len(network.input_shape) or x.shape[1:] != tuple(network.input_shape) or len(x) == 0:
-        raise BadInput("calibration data", got=f"shape {x.shape}", allowed=f"(n, {', '.join(map(str, network.input_shape))}) with n >= 1")
+    wanted = tuple(sample_shape(network))
+    if x.shape[1:] != wanted or len(x) == 0:
+        raise BadInput("calibration data", got=f"shape {x.shape}", allowed=f"(n, {', '.join(map(str, wanted))}) with n >= 1")
     if not np.isfinite(x).all():
         raise BadInput(
             "calibration data", got=f"{np.count_nonzero(~np.isfinite(x))} values that are NaN or infinite", allowed="finite values"
@@ -165,7 +166,7 @@ def quantize(
     network, formats = converted(canonical(network), numeric, formats or {})
     require_finite(network)  # folding divides by a deviation
     values = forward(network, parameters(network, np.float64), x.astype(np.float64))
-    low, high = observed_range(x, "minmax", percentile)
+    low, high = observed_range(values["input"], "minmax", percentile)
     margins = _margins(network, headroom)
     quants: dict[str, Quant | None] = {"input": None}
     if numeric != "float32":

@@ -67,7 +67,7 @@ def energy_of(network: Network, learning: Collection[str], power: float) -> floa
     powers, energy = {"input": power}, 0.0
     for layer in network:
         normalises = isinstance(layer.op, Normalise | Standardise | BatchNorm)
-        powers[layer.name] = 1.0 if normalises else powers.get(layer.inputs[0], power)
+        powers[layer.name] = 1.0 if normalises or not layer.inputs else powers.get(layer.inputs[0], power)
         if not layer.trainable or normalises:
             continue
         if not isinstance(layer.op, Dense):

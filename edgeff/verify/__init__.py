@@ -27,6 +27,7 @@ import numpy as np
 from edgeff.errors import BadInput, DoesNotFit, EdgeffError, MissingTool, Unsupported
 from edgeff.ir import Array, Board, Network, Program
 from edgeff.networks import learned_target
+from edgeff.ops import sample_shape
 from edgeff.program.cost import call_costs
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.lower import Replay
@@ -239,8 +240,9 @@ def _samples(deployment: Deployment, inputs: Array) -> Array:
     """The inputs in the program's dtype, (n, inputs)."""
     network, entry = deployment.network, deployment.program.tensors[deployment.program.input]
     values = np.asarray(inputs)
-    if values.ndim < 1 or len(values) < 1 or values.size != len(values) * prod(network.input_shape):
-        raise BadInput("inputs", got=f"shape {values.shape}", allowed=f"(n, {', '.join(map(str, network.input_shape))}) with n >= 1")
+    shape = sample_shape(network)
+    if values.ndim < 1 or len(values) < 1 or values.size != len(values) * prod(shape):
+        raise BadInput("inputs", got=f"shape {values.shape}", allowed=f"(n, {', '.join(map(str, shape))}) with n >= 1")
     if values.dtype == entry.dtype != "float32" and network.input_quant is not None:
         return values.reshape(len(values), -1)
     if not np.issubdtype(values.dtype, np.number) or not np.isfinite(values.astype(np.float32)).all():

@@ -127,12 +127,14 @@ def _end(process: subprocess.Popen[bytes], stderr: IO[bytes]) -> None:
 class Tflm:
     """A .tflite model in TFLite Micro's interpreter; ``process``: shared with other models."""
 
-    def __init__(self, model: bytes, process: Process | None = None) -> None:
+    def __init__(self, model: bytes, process: Process | None = None, *, outputs: int = 1) -> None:
         self._process = process or Process("tflm")
-        self._number = self._process.load(model)
+        self._number = self._process.load(model, outputs)
 
-    def __call__(self, x: Array, advance: Advance) -> Array:
-        """The outputs (n, *output shape) for x (n, *input shape) in the model's input dtype."""
+    def __call__(self, x: Array | list[Array], advance: Advance) -> Array:
+        """The outputs (n, *output shape) for x (n, *input shape) in the model's input dtype; x is a list where there are several inputs,
+        and of several ``outputs`` the rows (n, numbers) are all of them in turn.
+        """
         return self._process.run(self._number, x, advance)
 
 
@@ -147,8 +149,8 @@ class Litert:
         self._process = process or Process("litert")
         self._number = self._process.load(model, resolver)
 
-    def __call__(self, x: Array, advance: Advance) -> Array:
-        """The outputs (n, *output shape) for x (n, *input shape) in the model's input dtype."""
+    def __call__(self, x: Array | list[Array], advance: Advance) -> Array:
+        """The outputs for x, as ``Tflm`` has them."""
         return self._process.run(self._number, x, advance)
 
 
@@ -160,7 +162,7 @@ class OnnxRuntime:
         self._number = self._process.load(model, dict(SESSION_ENTRIES))
 
     def __call__(self, inputs: Mapping[str, Array]) -> Array:
-        """The first output (n, *output shape) for the inputs by name, each (n, ..)."""
+        """The output (n, *output shape), of several the rows of all of them, for the inputs by name, each (n, ..)."""
         return self._process.run(self._number, dict(inputs), lambda: None)
 
 

@@ -67,7 +67,7 @@ def twin_results(program: Program, x: Array, advance: Advance, twin: Interpreter
     runner = twin or Interpreter(program)
     made = outputs_of_calls(program)
     calls = tuple(np.empty((len(x), tensor.elements), tensor.dtype) for _, tensor in made)
-    scores = np.empty((len(x), program.tensors[program.output].elements), program.tensors[program.output].dtype)
+    scores = np.empty((len(x), sum(tensor.elements for tensor in program.outputs)), program.tensors[program.output].dtype)
     classes = []
     for number, sample in enumerate(x):
         rows = iter(calls)
@@ -189,7 +189,7 @@ class Emulated:
         outputs = outputs_of_calls(self._program) if self._trace else ()
         calls = tuple(np.empty((len(x), tensor.elements), tensor.dtype) for _, tensor in outputs)
         for number, sample in enumerate(x):
-            self._target.write_input(sample)
+            self._write(sample)
             if self._trace:
                 best, traced = self._trace.run(self._target.predict)
                 for values, raw in zip(calls, chain.from_iterable(traced), strict=True):
@@ -197,9 +197,24 @@ class Emulated:
             else:
                 best = self._target.predict()
             classes.append(best)
-            scores.append(self._target.output())
+            scores.append(self._outputs())
             advance()
         return Results(np.array(scores), _classes(self._program, classes), calls)
+
+    def _write(self, sample: Array) -> None:
+        """Fills every input."""
+        first, *parts = self._program.parts(sample)
+        self._target.write_input(first)
+        for tensor, part in zip(self._program.inputs[1:], parts, strict=True):
+            self._target.write_arena(self._memory.offsets[tensor.name], part)
+
+    def _outputs(self) -> Array:
+        """Every output, one after the other."""
+        more = self._program.outputs[1:]
+        arena = self._target.read(self._arena, self._memory.arena_bytes) if more else b""
+        places = [(self._memory.offsets[tensor.name], tensor) for tensor in more]
+        rest = [np.frombuffer(arena[place : place + tensor.size_bytes], tensor.dtype) for place, tensor in places]
+        return np.concatenate([self._target.output(), *rest])
 
     def learning(self, x: Array, labels: Array, after: Array, advance: Advance) -> Learned:
         """One step on each sample of x in turn, then the results of the samples ``after``, then the further lines."""

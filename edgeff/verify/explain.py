@@ -41,7 +41,7 @@ def litert_reference(program: Program, x: Array) -> Array:
     The program must be of a network that TFLite files can hold.
     """
     twin = _LitertReference(program)
-    scores = np.empty((len(x), program.tensors[program.output].elements), np.int8)
+    scores = np.empty((len(x), sum(tensor.elements for tensor in program.outputs)), np.int8)
     for row, sample in zip(scores, x, strict=True):
         twin.predict(sample)
         row[:] = twin.output().reshape(-1)

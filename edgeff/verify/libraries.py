@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from math import prod
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
@@ -16,6 +18,7 @@ from edgeff.errors import BadInput, Unsupported
 from edgeff.formats.onnx.writer import to_onnx
 from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Array, Layer, Network, Quant
+from edgeff.ops import by_input, further_inputs, sample_shape
 from edgeff.ops.requantise import Requantise
 from edgeff.program.deploy import Deployment
 from edgeff.program.quantize import dequantise_array, quantise_array
@@ -26,6 +29,7 @@ from edgeff.verify.explain import float_tolerance, litert_reference
 
 TWIN = "NumPy twin"
 LITERT_TWIN = "NumPy twin with LiteRT's rounding"
+Given = Array | list[Array]
 Rows = Callable[[Array, Results, Advance], list[Comparison]]
 """The comparisons of one block: samples (n, inputs) in the program's dtype, the twins' results, the function to call after each sample."""
 
@@ -42,19 +46,19 @@ class Party:
 def integer_parties(deployment: Deployment) -> list[Party]:
     """The other executions of an int8 network: the name of each, and the function that makes its comparisons."""
     network, program = deployment.network, deployment.program
-    shape, classes = network.input_shape, program.classes
+    classes = program.classes
     model = cache(lambda: to_tflite(network))
 
     def exact_in_tflm() -> Rows:
-        run = Tflm(model())
-        return lambda x, twin, advance: [compare(TWIN, "TFLM", "scores", twin.scores, _flat(run(_shaped(x, shape), advance)))]
+        run = Tflm(model(), outputs=len(network.ends))
+        return lambda x, twin, advance: [compare(TWIN, "TFLM", "scores", twin.scores, _flat(run(_given(network, x), advance)))]
 
     def explained_in_litert() -> Rows:
         run, name = Litert(model(), "BUILTIN_REF"), "LiteRT reference"
         note = "explained by the row above: its FULLY_CONNECTED rounds once"
 
         def rows(x: Array, twin: Results, advance: Advance) -> list[Comparison]:
-            outputs = _flat(run(_shaped(x, shape), advance))
+            outputs = _flat(run(_given(network, x), advance))
             explained = compare(LITERT_TWIN, name, "scores", litert_reference(program, x), outputs)
             return [explained, *_counted(name, twin, outputs, classes, note)]
 
@@ -62,7 +66,7 @@ def integer_parties(deployment: Deployment) -> list[Party]:
 
     def counted_in_litert() -> Rows:
         run, note = Litert(model(), "BUILTIN"), "rescaled in float32"
-        return lambda x, twin, advance: _counted("LiteRT default", twin, _flat(run(_shaped(x, shape), advance)), classes, note)
+        return lambda x, twin, advance: _counted("LiteRT default", twin, _flat(run(_given(network, x), advance)), classes, note)
 
     return [
         Party("TFLM", exact_in_tflm),
@@ -75,23 +79,22 @@ def integer_parties(deployment: Deployment) -> list[Party]:
 def float_parties(deployment: Deployment, x: Array) -> list[Party]:
     """The other executions of a float network, within the tolerance that the samples x (n, inputs) give."""
     network, classes = deployment.network, deployment.program.classes
-    shape = network.input_shape
-    tolerance = cache(lambda: float_tolerance(network, _shaped(x, shape)))
+    tolerance = cache(lambda: float_tolerance(network, _shaped(x, sample_shape(network))))
     model = cache(lambda: to_tflite(network))
 
-    def onnxruntime() -> Callable[[Array, Advance], Array]:
-        session = OnnxRuntime(to_onnx(network).SerializeToString())
-        return lambda samples, _: session({"input": samples})
+    def onnxruntime() -> Callable[[Given, Advance], Array]:
+        session, names = OnnxRuntime(to_onnx(network).SerializeToString()), ["input", *(layer.name for layer in further_inputs(network))]
+        return lambda samples, _: session(dict(zip(names, samples if isinstance(samples, list) else [samples], strict=True)))
 
-    def party(name: str, make: Callable[[], Callable[[Array, Advance], Array]]) -> Party:
+    def party(name: str, make: Callable[[], Callable[[Given, Advance], Array]]) -> Party:
         def maker() -> Rows:
             run, allowed, note = make(), tolerance(), "float sums in another order"
-            return lambda x, twin, advance: _counted(name, twin, _flat(run(_shaped(x, shape), advance)), classes, note, allowed)
+            return lambda x, twin, advance: _counted(name, twin, _flat(run(_given(network, x), advance)), classes, note, allowed)
 
         return Party(name, maker)
 
     return [
-        party("TFLM", lambda: Tflm(model())),
+        party("TFLM", lambda: Tflm(model(), outputs=len(network.ends))),
         party("LiteRT reference", lambda: Litert(model(), "BUILTIN_REF")),
         party("LiteRT default", lambda: Litert(model(), "BUILTIN")),
         party("ONNX Runtime", onnxruntime),
@@ -100,6 +103,12 @@ def float_parties(deployment: Deployment, x: Array) -> list[Party]:
 
 def _shaped(x: Array, shape: tuple[int, ...]) -> Array:
     return x.reshape(len(x), *shape)
+
+
+def _given(network: Network, x: Array) -> Given:
+    """The samples x (n, numbers) as a library takes them: in the input's shape, or a list of those of each input."""
+    parts = list(by_input(network, x).values())
+    return parts if len(parts) > 1 else _shaped(x, network.input_shape)
 
 
 def _flat(values: Array) -> Array:
@@ -122,15 +131,20 @@ def _within_a_step_in_onnxruntime(deployment: Deployment) -> Rows:
     fixed = {layer.name for layer in network if not layer.inputs}
     apart = [layer for layer in network if layer.inputs and not fixed & {*layer.inputs} and len({shapes[n] for n in layer.inputs}) == 1]
     alone = {layer.name: _Alone(network, layer, process) for layer in apart}
-    source, target = network.input_quant, network.layers[-1].quant["output"]
+    source, targets = network.input_quant, [layer.quant["output"] for layer in network.ends]
+    quants = {"input": source} | {layer.name: layer.quant["output"] for layer in further_inputs(network)}
     if source is None:
         raise BadInput("network", got="float32", allowed="a quantised network")
 
     def rows(x: Array, twin: Results, _advance: Advance) -> list[Comparison]:
-        scores = _flat(whole({"input": _shaped(dequantise_array(x, source), network.input_shape)}))
+        given = by_input(network, _shaped(x, sample_shape(network)))
+        feeds = {name: dequantise_array(part, quant) for name, part in given.items() if (quant := quants[name]) is not None}
+        scores = _flat(whole(feeds))
+        ends = np.cumsum([prod(layer.shape) for layer in network.ends])[:-1]
+        parts = [quantise_array(part, target) for part, target in zip(np.split(scores, ends, axis=1), targets, strict=True)]
         comparisons = [alone[name].row(x, twin) for name in twin.layers if name in alone]
         note = "rescaled in float32"
-        return [*comparisons, *_counted("ONNX Runtime", twin, quantise_array(scores, target), classes, note)]
+        return [*comparisons, *_counted("ONNX Runtime", twin, np.concatenate(parts, axis=1), classes, note)]
 
     return rows
 
@@ -167,9 +181,10 @@ class _Alone:
 
 def _value(network: Network, name: str, x: Array, twin: Results) -> Array:
     """The twin's output of layer ``name``; a layer without its own call, such as a reshape, passes on its input."""
-    while name != "input" and name not in twin.layers:
+    given = by_input(network, _shaped(x, sample_shape(network)))
+    while name not in given and name not in twin.layers:
         name = network[name].inputs[0]
-    return x if name == "input" else twin.layers[name]
+    return given[name] if name in given else twin.layers[name]
 
 
 def _feeds(layer: Layer) -> list[str]:
@@ -180,10 +195,12 @@ def _feeds(layer: Layer) -> list[str]:
 def _single(network: Network, layer: Layer, shape: tuple[int, ...], quants: list[Quant]) -> Network:
     """A network of ``layer`` alone; one with several inputs gets a change of scale before each, of which ``_cut`` keeps the tensor."""
     if len(layer.inputs) == 1:
-        return replace(network, input_shape=shape, input_quant=quants[0], layers=(replace(layer, inputs=("input",)),))
+        return replace(network, input_shape=shape, input_quant=quants[0], layers=(replace(layer, inputs=("input",)),), outputs=())
     names = tuple(f"side_{number}" for number in range(len(layer.inputs)))
     sides = [Layer(name, Requantise(), ("input",), shape, quant={"output": quant}) for name, quant in zip(names, quants, strict=True)]
-    return replace(network, input_shape=shape, input_quant=quants[0], layers=(*sides, replace(layer, name="layer", inputs=names)))
+    return replace(
+        network, input_shape=shape, input_quant=quants[0], layers=(*sides, replace(layer, name="layer", inputs=names)), outputs=()
+    )
 
 
 def _cut(model: onnx.ModelProto, feeds: list[str], shapes: list[tuple[int, ...]]) -> bytes:

@@ -38,18 +38,23 @@ def tflm_interpreter(model: bytes) -> Any:
     raise ValueError(ARENA_BYTES)
 
 
-def load_tflm(model: bytes) -> Run:
-    """A .tflite model in TFLite Micro's interpreter: outputs (n, *shape) for x (n, *input shape) in the model's input dtype."""
+def load_tflm(model: bytes, outputs: int = 1) -> Run:
+    """A .tflite model in TFLite Micro's interpreter: outputs (n, *shape) for x (n, *input shape) in the model's input dtype.
+
+    x is a list of them where the model has several inputs; of several ``outputs`` the rows (n, numbers) are all of them in turn.
+    """
     import numpy as np
 
     interpreter = tflm_interpreter(model)
 
     def run(x: Any, advance: Advance) -> Any:
         rows = []
-        for sample in x:
-            interpreter.set_input(sample[None], 0)
+        for samples in zip(*(x if isinstance(x, list) else [x]), strict=True):
+            for number, sample in enumerate(samples):
+                interpreter.set_input(sample[None], number)
             interpreter.invoke()
-            rows.append(np.array(interpreter.get_output(0)[0]))
+            made = [np.array(interpreter.get_output(number)[0]) for number in range(outputs)]
+            rows.append(made[0] if outputs == 1 else np.concatenate([part.reshape(-1) for part in made]))
             advance()
         return np.array(rows)
 
@@ -63,14 +68,16 @@ def load_litert(model: bytes, resolver: str) -> Run:
 
     interpreter = library.Interpreter(model_content=model, experimental_op_resolver_type=library.OpResolverType[resolver])
     interpreter.allocate_tensors()
-    source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+    sources, targets = ([entry["index"] for entry in each] for each in (interpreter.get_input_details(), interpreter.get_output_details()))
 
     def run(x: Any, advance: Advance) -> Any:
         rows = []
-        for sample in x:
-            interpreter.set_tensor(source, sample[None])
+        for samples in zip(*(x if isinstance(x, list) else [x]), strict=True):
+            for source, sample in zip(sources, samples, strict=True):
+                interpreter.set_tensor(source, sample[None])
             interpreter.invoke()
-            rows.append(interpreter.get_tensor(target)[0].copy())
+            made = [interpreter.get_tensor(target)[0].copy() for target in targets]
+            rows.append(made[0] if len(made) == 1 else np.concatenate([part.reshape(-1) for part in made]))
             advance()
         return np.array(rows)
 
@@ -78,14 +85,20 @@ def load_litert(model: bytes, resolver: str) -> Run:
 
 
 def load_onnxruntime(model: bytes, entries: Mapping[str, str]) -> Run:
-    """An ONNX model in ONNX Runtime on the CPU: its first output for the inputs by name. ``entries`` configure the session."""
+    """An ONNX model in ONNX Runtime on the CPU: its output, or the rows of all outputs, for inputs by name. ``entries`` configure it."""
+    import numpy as np
     import onnxruntime as library
 
     options = library.SessionOptions()
     for key, value in entries.items():
         options.add_session_config_entry(key, value)
     session = library.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return lambda inputs, _advance: session.run(None, dict(inputs))[0]
+
+    def run(inputs: Any, _advance: Advance) -> Any:
+        made = session.run(None, dict(inputs))
+        return made[0] if len(made) == 1 else np.concatenate([part.reshape(len(part), -1) for part in made], axis=1)
+
+    return run
 
 
 def load_onnxruntime_step(model: bytes) -> Run:

@@ -3,12 +3,39 @@
 #include <string.h>
 #include "model.h"
 
+#ifndef EFF_EACH_INPUT
+#define EFF_EACH_INPUT(DO) DO(eff_input, EFF_INPUTS)
+#endif
+#ifndef EFF_EACH_OUTPUT
+#define EFF_EACH_OUTPUT(DO) DO(eff_output, EFF_OUTPUTS)
+#endif
+
+/* Fills every input from a sample, all of them one after the other; returns what follows it. */
+static const eff_input_t *fill(const eff_input_t *x)
+{
+#define FILL(function, count)             \
+    memcpy(function(), x, (count) * sizeof *x); \
+    x += (count);
+    EFF_EACH_INPUT(FILL)
+    return x;
+}
+
+/* Copies every output, one after the other; returns the place after them. */
+static eff_output_t *take(eff_output_t *scores)
+{
+#define TAKE(function, count)                            \
+    memcpy(scores, function(), (count) * sizeof *scores); \
+    scores += (count);
+    EFF_EACH_OUTPUT(TAKE)
+    return scores;
+}
+
 void host_predict_many(const eff_input_t *x, int32_t n, int32_t *best, eff_output_t *scores)
 {
     for (int32_t i = 0; i < n; ++i) {
-        memcpy(eff_input(), x + (size_t)i * EFF_INPUTS, EFF_INPUTS * sizeof *x);
+        x = fill(x);
         best[i] = eff_predict();
-        memcpy(scores + (size_t)i * EFF_OUTPUTS, eff_output(), EFF_OUTPUTS * sizeof *scores);
+        scores = take(scores);
     }
 }
 
@@ -19,7 +46,7 @@ void eff_trace(uint8_t *out);
 void host_trace_many(const eff_input_t *x, int32_t n, uint8_t *out, size_t bytes)
 {
     for (int32_t i = 0; i < n; ++i) {
-        memcpy(eff_input(), x + (size_t)i * EFF_INPUTS, EFF_INPUTS * sizeof *x);
+        x = fill(x);
         eff_trace(out + (size_t)i * bytes);
     }
 }

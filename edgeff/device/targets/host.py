@@ -55,6 +55,7 @@ class HostTarget:
         self._c.eff_output.restype = ctypes.c_void_p
         self._arena = np.ctypeslib.as_array((ctypes.c_uint8 * self.memory.arena_bytes).in_dll(self._c, "eff_arena"))
         self._input, self._output = program.tensors[program.input], program.tensors[program.output]
+        self._inputs, self._outputs = (sum(tensor.elements for tensor in each) for each in (program.inputs, program.outputs))
         self.init()
 
     def init(self) -> None:
@@ -63,11 +64,9 @@ class HostTarget:
 
     def _samples(self, x: Array) -> Array:
         x = np.ascontiguousarray(x)
-        if x.dtype != self._input.dtype or x.size % self._input.elements:
-            raise BadInput(
-                "input", got=f"{x.dtype} of shape {x.shape}", allowed=f"{self._input.dtype}, a multiple of {self._input.elements}"
-            )
-        return x.reshape(-1, self._input.elements)
+        if x.dtype != self._input.dtype or x.size % self._inputs:
+            raise BadInput("input", got=f"{x.dtype} of shape {x.shape}", allowed=f"{self._input.dtype}, a multiple of {self._inputs}")
+        return x.reshape(-1, self._inputs)
 
     def predict_many(self, x: Array) -> tuple[NDArray[np.int32], Array]:
         """The best classes (n,) int32 and the scores (n, outputs) for inputs x (n, inputs) of the program's input dtype.
@@ -76,7 +75,7 @@ class HostTarget:
         """
         x = self._samples(x)
         best = np.empty(len(x), np.int32)
-        scores = np.empty((len(x), self._output.elements), self._output.dtype)
+        scores = np.empty((len(x), self._outputs), self._output.dtype)
         self._c.host_predict_many(_address(x), ctypes.c_int32(len(x)), _address(best), _address(scores))
         if x.dtype == np.float32:
             scores[best == Code.NOT_FINITE] = np.nan if scores.dtype == np.float32 else 0

@@ -37,6 +37,7 @@ class Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.initialisers: list[onnx.TensorProto] = []
         self.infos: list[onnx.ValueInfoProto] = []
+        self.inputs: list[onnx.ValueInfoProto] = []
         self._shapes = {"input": network.input_shape} | {layer.name: layer.shape for layer in network}
         self._quants = {"input": network.input_quant} | {layer.name: layer.quant.get("output") for layer in network}
         self._floats: dict[tuple[str, Layout], str] = {}
@@ -44,7 +45,7 @@ class Graph:
         self._scales: dict[str, list[str]] = {}
         self._limits: dict[str, list[str]] = {}
         self._named: set[str] = set()
-        self._last = network.layers[-1].name
+        self._ends = {layer.name for layer in network.ends}
         if network.input_quant is None or network.input_quant.dtype == "float32":
             self._floats["input", "plain"] = "input"
         else:
@@ -147,6 +148,15 @@ class Graph:
         tensors[layer.name, "plain"] = name = self._name(tensors, layer.name, "plain")
         self.initialisers.append(onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
 
+    def further_input(self, layer: Layer) -> None:
+        """Makes ``layer`` an input of the graph, called after it."""
+        self.inputs.append(helper.make_tensor_value_info(layer.name, TensorProto.FLOAT, ["N", *layer.shape]))
+        self._named.add(layer.name)
+        if layer.quant:
+            self._quantise(layer.name, "plain", layer.name)
+        else:
+            self._floats[layer.name, "plain"] = layer.name
+
     def is_constant(self, name: str) -> bool:
         """Whether ``name`` is a layer that reads nothing."""
         return name != "input" and not self.network[name].inputs
@@ -176,9 +186,9 @@ class Graph:
             names.append(self.constant(f"{wish}.zero_point", np.full(shape, quant.zero_point, np.int8)))
         return names
 
-    def output(self) -> str:
-        """The name of the float tensor that is the model's output: that of the last layer, in the network's layout."""
-        return self.read(self._last)
+    def outputs(self) -> list[str]:
+        """The names of the float tensors that are the model's outputs: those of its ends, in the network's layout."""
+        return [self.read(layer.name) for layer in self.network.ends]
 
     def _activation_scales(self, name: str) -> list[str]:
         quant = self._quants[name]
@@ -205,7 +215,7 @@ class Graph:
         """Layers keep their names: their first tensor has that name; for the last layer it is the one in the network's layout."""
         if name == "input":
             return self.names.claim("input.dequantized" if layout == "plain" else f"input.{layout}")
-        own = layout == "plain" if name == self._last else name not in self._named
+        own = layout == "plain" if name in self._ends else name not in self._named
         self._named.add(name)
         return name if own else self.names.claim(f"{name}.{layout}")
 
@@ -243,5 +253,5 @@ class Graph:
 
     def _note(self, name: str, layout: Layout, tensor: str) -> None:
         """Records the type and shape of a float tensor that holds a layer's output; the model's output is recorded elsewhere."""
-        if name != "input" and tensor != self._last and not self.is_constant(name):
+        if name != "input" and tensor not in self._ends and not self.is_constant(name):
             self.infos.append(helper.make_tensor_value_info(tensor, TensorProto.FLOAT, ["N", *self.shape(name, layout)]))

@@ -26,7 +26,7 @@ from edgeff.formats.assembly import Assembly
 from edgeff.formats.conventions import short
 from edgeff.formats.files import read_file
 from edgeff.formats.onnx.nodes import handlers
-from edgeff.formats.onnx.reading import Reading
+from edgeff.formats.onnx.reading import MOST_INPUTS, Reading
 from edgeff.formats.onnx.tensors import DTYPES, read_tensor, text
 from edgeff.formats.onnx.views import Seen, View, view
 from edgeff.formats.onnx.wire import check_expansion
@@ -45,10 +45,10 @@ def from_onnx(source: Path | str | bytes) -> Network:
     graph = model.graph
     properties = {text(entry.key): text(entry.value) for entry in model.metadata_props}
     metadata = _metadata(model, properties)
-    name, output = text(graph.name), text(graph.output[0].name)
+    name, outputs = text(graph.name), [text(value.name) for value in graph.output]
     tensors, assembly = _tensors(graph)
     reads = Counter(text(name) for node in graph.node for name in node.input)
-    reads.update([output])
+    reads.update(outputs)
     described: dict[str, Any] = {}
     if "edgeff.network" in properties:
         described = description.from_json(properties["edgeff.network"], "edgeff.network in the ONNX file")
@@ -56,9 +56,11 @@ def from_onnx(source: Path | str | bytes) -> Network:
     assembly.described = context.described
     for index, node in enumerate(graph.node):
         _read_node(context, node, index)
-    last = context.tensors.get(output)
-    result = context.views.plain(Node(f"{output}_output", "output", {}, ()), last) if isinstance(last, View) else last
-    network = assembly.finish(name, result, metadata)
+    ends = [(output, context.tensors.get(output)) for output in outputs]
+    results = [
+        context.views.plain(Node(f"{output}_output", "output", {}, ()), end) if isinstance(end, View) else end for output, end in ends
+    ]
+    network = assembly.finish(name, results, metadata)
     return description.refine(network, described) if "edgeff.network" in properties else network
 
 
@@ -80,8 +82,8 @@ def _parse(data: bytes) -> onnx.ModelProto:
     if any(entry.key == "edgeff.graph" for entry in model.metadata_props):
         got, step = "the graph of a learning step", "load the model that it was exported from, or run it (edgeff.graphs.Learner)"
         raise Unsupported(what, got=got, allowed="a model", next_step=step)
-    if len(graph.output) != 1:
-        raise Unsupported(what, got=f"{len(graph.output)} outputs", allowed="1")
+    if not 1 <= len(graph.output) <= MOST_INPUTS:
+        raise Unsupported(what, got=f"{len(graph.output)} outputs", allowed=f"1 to {MOST_INPUTS}")
     return model
 
 
@@ -99,7 +101,7 @@ def _metadata(model: onnx.ModelProto, properties: Mapping[str, str]) -> dict[str
 
 
 def _tensors(graph: onnx.GraphProto) -> tuple[dict[str, Seen], Assembly]:
-    """The tensors known before any node: initialisers and the one input."""
+    """The tensors known before any node: initialisers and inputs."""
     tensors: dict[str, Seen] = {}
     for proto in graph.initializer:
         name = text(proto.name)
@@ -107,9 +109,20 @@ def _tensors(graph: onnx.GraphProto) -> tuple[dict[str, Seen], Assembly]:
             raise BadInput(f"ONNX initialiser {short(name)}", got="a name used twice" if name else "no name", allowed="unique names")
         tensors[name] = Constant(read_tensor(proto), name=name)
     inputs = [value for value in graph.input if text(value.name) not in tensors]
-    if len(inputs) != 1:
-        raise Unsupported("ONNX graph", got=f"{len(inputs)} inputs", allowed="1")
-    value = inputs[0]
+    if not 1 <= len(inputs) <= MOST_INPUTS:
+        raise Unsupported("ONNX graph", got=f"{len(inputs)} inputs", allowed=f"1 to {MOST_INPUTS}")
+    first, *more = [_input(value) for value in inputs]
+    assembly = Assembly(first[1])
+    tensors[first[0]] = view(Activation("input", first[1], integer=first[2]))
+    for name, shape, integer in more:
+        if shape is None or name in tensors:
+            raise Unsupported(f"ONNX input {short(name)}", got="no shape, or a name used twice", allowed="a shape and a name of its own")
+        tensors[name] = view(assembly.further_input(name, shape, integer=integer))
+    return tensors, assembly
+
+
+def _input(value: onnx.ValueInfoProto) -> tuple[str, tuple[int, ...] | None, bool]:
+    """The name of an input, its shape without the batch axis if it is known, and whether it holds integers."""
     where = f"ONNX input {short(text(value.name))}"
     kind = value.type.tensor_type
     if kind.elem_type not in DTYPES or DTYPES[kind.elem_type] not in ("float32", "int8", "uint8"):
@@ -122,9 +135,7 @@ def _tensors(graph: onnx.GraphProto) -> tuple[dict[str, Seen], Assembly]:
             raise Unsupported(where, got=f"shape {sizes}", allowed="(batch, elements..)")
         known = [size for size in features if size is not None]
         shape = tuple(known) if len(known) == len(features) and prod(known) < 1 << 31 else None
-    assembly = Assembly(shape)
-    tensors[text(value.name)] = view(Activation("input", shape, integer=DTYPES[kind.elem_type] != "float32"))
-    return tensors, assembly
+    return text(value.name), shape, DTYPES[kind.elem_type] != "float32"
 
 
 def _read_node(context: Reading, proto: onnx.NodeProto, index: int) -> None:

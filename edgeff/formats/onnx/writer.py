@@ -48,9 +48,10 @@ def to_onnx(network: Network) -> onnx.ModelProto:
     for layer in network:
         write[layer.kind](graph, layer)
     inputs = [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", *network.input_shape])]
-    outputs = [helper.make_tensor_value_info(graph.output(), TensorProto.FLOAT, ["N", *network.layers[-1].shape])]
+    ends = zip(graph.outputs(), network.ends, strict=True)
+    outputs = [helper.make_tensor_value_info(tensor, TensorProto.FLOAT, ["N", *layer.shape]) for tensor, layer in ends]
     name = network.name or "network"
-    proto = helper.make_graph(graph.nodes, name, inputs, outputs, graph.initialisers, value_info=graph.infos)
+    proto = helper.make_graph(graph.nodes, name, [*inputs, *graph.inputs], outputs, graph.initialisers, value_info=graph.infos)
     model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="edgeff")
     properties = {
         "edgeff.network": description.to_json(description.describe(network), f"network {conventions.short(name)}"),

@@ -31,6 +31,7 @@ class Graph:
         self.int8 = network.input_quant is not None
         self.shapes = {"input": network.input_shape} | {layer.name: layer.shape for layer in network}
         self.quants = {"input": network.input_quant} | {layer.name: layer.quant.get("output") for layer in network}
+        self.inputs: list[int] = []
         self.indices = {"input": self.activation("input", network.input_shape, network.input_quant)}
 
     def _tensor(self, name: str, shape: tuple[int, ...], dtype: str, buffer: int, quant: Quant | None) -> Any:
@@ -126,8 +127,8 @@ class Graph:
         """The file."""
         subgraph = schema.SubGraphT()
         subgraph.name, subgraph.tensors, subgraph.operators = self.network.name, self.tensors, self.operators
-        subgraph.inputs = np.array([self.indices["input"]], np.int32)
-        subgraph.outputs = np.array([self.indices[self.network.layers[-1].name]], np.int32)
+        subgraph.inputs = np.array([self.indices["input"], *self.inputs], np.int32)
+        subgraph.outputs = np.array([self.indices[layer.name] for layer in self.network.ends], np.int32)
         model = schema.ModelT()
         model.version, model.description, model.subgraphs = 3, "edgeff", [subgraph]
         model.operatorCodes = []

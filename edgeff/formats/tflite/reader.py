@@ -106,22 +106,12 @@ class _Reader:
         return None
 
     def network(self, metadata: dict[str, Any]) -> Network:
-        source, target = self._only(1, "inputs"), self._only(2, "outputs")
-        entry = self.tensor(source)
-        if entry.dtype not in ("float32", "int8", "uint8") or len(entry.shape) < 2 or self._has_data(entry):
-            raise Unsupported(
-                f"TFLite input {short(entry.name)}",
-                got=f"{entry.dtype} {entry.shape}",
-                allowed="float32, int8 or uint8, (batch, elements..)",
-            )
-        self.assembly.input_shape = entry.shape[1:]
-        start = Activation("input", entry.shape[1:], integer=entry.dtype != "float32")
-        if entry.quant is not None and entry.dtype != "float32":
-            start = self.assembly.quantise(Node("input", "input", {}, ()), start, entry.quant)
-        self.values[source] = start
+        sources, targets = self._ends(1, "inputs"), self._ends(2, "outputs")
+        for number, source in enumerate(sources):
+            self.values[source] = self._input(source, first=number == 0, several=len(sources) > 1)
         operators = [self._operator(number) for number in range(len(self.operators))]
         rows = [(operator, operator.array(1, "int32"), operator.array(2, "int32")) for operator in operators]
-        reads: Counter[int] = Counter([target])
+        reads: Counter[int] = Counter(targets)
         for operator, inputs, _ in rows:
             if self._code(int(operator.number(0, "uint32")))[0] != schema.BuiltinOperator.SHAPE:
                 reads.update(inputs.tolist())
@@ -129,7 +119,24 @@ class _Reader:
             self._read_operator(operator, number, inputs.tolist(), outputs.tolist(), reads)
         if self.assembly.dequantised and isinstance(origin := metadata.get("source"), dict):
             origin["dequantised_weights"] = self.assembly.dequantised
-        return self.assembly.finish(self.graph.string(4), self.values.get(target), metadata)
+        return self.assembly.finish(self.graph.string(4), [self.values.get(target) for target in targets], metadata)
+
+    def _input(self, index: int, *, first: bool, several: bool) -> Activation:
+        """The activation that an input of the subgraph is."""
+        entry = self.tensor(index)
+        batch = not several or entry.shape[:1] == (1,)
+        if entry.dtype not in ("float32", "int8", "uint8") or len(entry.shape) < 2 or not batch or self._has_data(entry):
+            got, allowed = f"{entry.dtype} {entry.shape}", "float32, int8 or uint8, (batch, elements..); batch 1 where there are several"
+            raise Unsupported(f"TFLite input {short(entry.name)}", got=got, allowed=allowed)
+        integer, shape = entry.dtype != "float32", entry.shape[1:]
+        if first:
+            self.assembly.input_shape = shape
+            start = Activation("input", shape, integer=integer)
+        else:
+            start = self.assembly.further_input(entry.name or f"input_{index}", shape, integer=integer)
+        if entry.quant is not None and integer:
+            return self.assembly.quantise(Node("input", "input", {}, ()), start, entry.quant)
+        return start
 
     def _operator(self, number: int) -> Table:
         operator = self.graph.at(self.operators[number], f"operator {number}")
@@ -268,11 +275,12 @@ class _Reader:
         code = self.model.at(self.codes[index], f"operator code {index}")
         return max(int(code.number(0, "int8")), int(code.number(3, "int32"))), code.string(1)
 
-    def _only(self, slot: int, what: str) -> int:
-        indices = self.graph.array(slot, "int32")
-        if len(indices) != 1:
-            raise Unsupported("TFLite file", got=f"{len(indices)} {what}", allowed="1")
-        return int(indices[0])
+    def _ends(self, slot: int, what: str) -> list[int]:
+        """The numbers of the subgraph's inputs or outputs, of which there may be several."""
+        indices: list[int] = self.graph.array(slot, "int32").tolist()
+        if not 1 <= len(indices) <= MAX_TENSORS or len({*indices}) < len(indices):
+            raise Unsupported("TFLite file", got=f"{len(indices)} {what}", allowed=f"1 to {MAX_TENSORS}, each once")
+        return indices
 
 
 def _shaped(node: Node, value: Activation, output: Tensor) -> Activation:

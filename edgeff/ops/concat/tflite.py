@@ -36,6 +36,8 @@ def _pack(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     given = [value for value in values if value is not None]
     if all(isinstance(value, Constant) for value in given):
         return packed(node, given)
+    if len(given) == 1:  # no element moves, whatever the axis: the batch too is of length 1
+        return assembly.reshape(node, node.activation(given[0]), node.output.shape[1:])
     xs, axis = assembly.operands(node, given), _axis(node, len(node.output.shape))
     own = [Node(f"{node.name}_{number}", "", {}, ()) for number in range(len(xs))]
     longer = [assembly.reshape(n, x, (*(x.shape or ())[:axis], 1, *(x.shape or ())[axis:])) for n, x in zip(own, xs, strict=True)]

@@ -109,6 +109,8 @@ def _split_v(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
 
 def _unpack(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     x, axis = node.activation(values[0]), int(node.attributes.get("axis", 0))
+    if node.places == 1:  # no element moves, whatever the axis: the batch too is of length 1
+        return assembly.reshape(node, x, node.output.shape[1:])
     shape = (1, *(x.shape or ()))
     axis += len(shape) if axis < 0 else 0
     y = _along(assembly, node, x, axis, list(range(1, node.places + 1)))

@@ -15,7 +15,7 @@ from typing import Any
 from edgeff import registry
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import DTYPE_BYTES, Network, Program
-from edgeff.ops import require_finite
+from edgeff.ops import further_inputs, require_finite
 from edgeff.ops.building import Value
 from edgeff.ops.canonical import canonical
 from edgeff.program.lower.builder import check_size
@@ -57,6 +57,9 @@ def lower(
     if target not in ("class", "value", "input"):
         raise BadInput("target", got=repr(target), allowed="class, value, input")
     item = find_rule(rule) if rule else None
+    if item is not None and (further_inputs(network) or network.outputs):
+        got = f"{1 + len(further_inputs(network))} inputs and {len(network.ends)} outputs"
+        raise Unsupported(f"learning with {network.name!r}", got=got, allowed="one of each", next_step="lower it without a rule")
     if item is not None and settings is None:
         settings = item.device_settings(item.learning_numeric(network))
     network = canonical(network, side_branches=item is not None and item.side_branches)
@@ -90,8 +93,10 @@ def _lowered(
 ) -> Program:
     """The program of a canonical network; unless it ``tries`` the step, the scales of its integer gradients are bounds."""
     build = Builder(network, item.name if item else None, settings, seed, target, stochastic, tries=tries)
+    more: list[Value] = []
     if item is None:
-        output = build.run(build.x)[network.layers[-1].name]
+        values = build.run(build.x)
+        output, *more = (values[layer.name] for layer in network.ends)
     else:
         item.check_device(item.learning_numeric(network))
         _check_learning(network, item, settings, target)
@@ -103,7 +108,7 @@ def _lowered(
             advance()
         else:
             lower_with_replay(build, item, Replay(replay) if isinstance(replay, int) else replay, advance)
-    return build.program(output, classes=target == "class" and output.elements > 1)
+    return build.program(output, classes=target == "class" and output.elements > 1 and not more, more=more)
 
 
 def _end_step(build: Builder, settings: Any) -> None:

@@ -245,6 +245,11 @@ class Lines(OperatorBuilder):
             return self._values[name]
         return self._add(Tensor(name, data.shape, str(data.dtype), "constant", data, quant, layer), quant.scale[0] if quant else 1.0)
 
+    def further_input(self, layer: Layer) -> Value:
+        """The sample of a further input of the network, written by the caller of the line."""
+        quant = layer.quant.get("output")
+        return self._io(f"input.{layer.name}", layer.shape, quant.dtype if quant else "float32", "input", quant)
+
     def weight(self, layer: Layer) -> Value:
         """The value of a layer's weight. It stays in flash unless some call writes it."""
         if layer.name in self._weights:
@@ -334,9 +339,14 @@ class Lines(OperatorBuilder):
         shift = self.constant(f"{layer.name}.shift", np.array([s for _, s in pairs], np.int32), layer=layer.name)
         return multiplier, shift, quant.per_channel
 
-    def program(self, output: Value, classes: bool) -> Program:
-        """The finished program; parameters that a call writes become variables, the others stay constants."""
+    def program(self, output: Value, classes: bool, more: Sequence[Value] = ()) -> Program:
+        """The finished program; parameters that a call writes become variables, the others stay constants. ``more`` are further outputs."""
         self.begin("infer")
+        taken = {output.name}
+        for number, value in enumerate(more):  # each output has memory of its own, which the line writes
+            own = value.name in taken or self._tensors[value.name].role != "activation"
+            more = [*more[:number], self.copy(value) if own else value, *more[number + 1 :]]
+            taken.add(value.name)
         if output.dtype == "float32":
             output = self.scaled(output, self._unit, "scores")
         elif self._unit != 1.0:
@@ -347,7 +357,7 @@ class Lines(OperatorBuilder):
         if classes:
             prediction = self.activation("prediction", (1,), dtype="int32")
             self.call(f"eff_argmax_{SUFFIX[output.dtype]}", [prediction], [output], {"n": output.elements}, stage="argmax")
-        self._results["infer"] = (output.name, prediction.name) if prediction else (output.name,)
+        self._results["infer"] = (output.name, *([prediction.name] if prediction else []), *(value.name for value in more))
         self._lines = {name: _read(self._without_copies(name, calls)) for name, calls in self._lines.items()}
         written = {name for calls in self._lines.values() for call in calls for name in call.outputs}
         read = {name for calls in self._lines.values() for call in calls for name in call.inputs}
@@ -406,6 +416,7 @@ class Lines(OperatorBuilder):
         """The line ``name``: its arguments are the inputs, labels and targets that its calls read; inference has the input in any case."""
         calls = self._lines[name]
         read = {tensor for call in calls for tensor in call.inputs}
-        written = [self._input.name, *(t.name for t in self._tensors.values() if t.role in ("label", "target"))]
-        arguments = tuple(tensor for tensor in written if tensor in read or (name == "infer" and tensor == self._input.name))
+        inputs = [t.name for t in self._tensors.values() if t.role == "input"]
+        written = [*inputs, *(t.name for t in self._tensors.values() if t.role in ("label", "target"))]
+        arguments = tuple(tensor for tensor in written if tensor in read or (name == "infer" and tensor in inputs))
         return Line(name, tuple(calls), arguments, self._results.get(name, ()), self._needs.get(name, ()))
