@@ -191,3 +191,19 @@ def test_the_axis_of_a_bias_is_its_only_one_whatever_its_tensor_says() -> None:
     assert_same_network(network, from_tflite(file(0)))
     x = inputs_for(network, 4)
     np.testing.assert_array_equal(run_tflm(file(3), x), run_tflm(to_tflite(network), x))
+
+
+def test_a_dilated_convolution_is_one_with_zeros_between_its_taps() -> None:
+    graph = Graph()
+    network = both_ways(graph.done(graph.conv(graph.x, (1, 2, 2, 3), dilationWFactor=2, dilationHFactor=2)))
+    assert network.layers[0].params["weight"].shape == (3, 5, 5, 2)
+
+
+def test_float16_weights_are_read_as_float32() -> None:
+    graph = Graph("float32")
+    half = np.random.default_rng(0).normal(size=(3, 3, 3, 2)).astype(np.float16)
+    w16, w = graph.tensor("w16", half.shape, "float16", data=half), graph.tensor("w", half.shape)
+    graph.operator("DEQUANTIZE", [w16], [w], "DequantizeOptions")
+    b = graph.tensor("b", (3,), data=np.ones(3))
+    y = graph.op("CONV_2D", [graph.x, w, b], (1, 4, 4, 3), "Conv2DOptions", padding=VALID, strideH=1, strideW=1)
+    np.testing.assert_array_equal(from_tflite(graph.done(y)).layers[0].params["weight"], half.astype(np.float32))

@@ -18,6 +18,7 @@ from edgeff.errors import Unsupported
 from edgeff.formats import conventions
 from edgeff.formats.values import Activation, Constant, Moment, Node, Value
 from edgeff.formats.windows import Windows
+from edgeff.ir import Quant
 from edgeff.kernels.broadcast import broadcast
 from edgeff.ops.concat import Concat
 from edgeff.ops.constant import Constant as Numbers
@@ -106,6 +107,19 @@ class Assembly(Windows):
         begin, size, step = (tuple(run[which] for run in runs) for which in range(3))
         op = node.record(Slice, begin=listed(begin), size=listed(size), step=listed(step))
         return self.keeping_quant(self.made(node, op, (x,), size), x)
+
+    def unscaled(self, node: Node, x: Activation, quant: Quant) -> Quant | None:
+        """The scale that the operator which makes ``x`` fixes, if it is not ``quant`` and ``x`` has none yet; None if it fixes none. An
+        average that would keep its input's scale becomes one that can have any.
+        """
+        draft = self._drafts.get(x.layer)
+        if draft is None or x.layer == "input":
+            return None
+        known = draft.quant.get("output")
+        if known is not None and known != quant:
+            self.rescaled_average(node, x)
+        fixed = draft.op.fixed_quant("int8") if known is None and all(read.quant is not None for read in draft.reads) else None
+        return None if fixed == quant else fixed
 
     def softmax(self, node: Node, x: Activation) -> Activation:
         """A softmax layer over the one axis of ``x`` that is longer than 1, which is the last."""

@@ -48,8 +48,9 @@ class Drafts:
     """The drafts by name, in topological order; ``finish`` makes the Network.
 
     ``described`` holds the kind of each layer that edgeff's own description of the file lists, by name: a reshape, transpose or ReLU
-    of such a name stays a layer of its own. ``dequantised`` counts the int8 weights that became float32. ``bias_scale_unused``: in this
-    format a bias has the scale of its products, whatever scale is written beside it (see ``conventions.check``).
+    of such a name stays a layer of its own. ``dequantised`` counts the int8 weights that became float32, ``quantised_outputs`` names the
+    float outputs that became int8. ``bias_scale_unused``: in this format a bias has the scale of its products, whatever scale is written
+    beside it (see ``conventions.check``).
     """
 
     def __init__(self, input_shape: tuple[int, ...] | None, *, bias_scale_unused: bool = False) -> None:
@@ -58,6 +59,7 @@ class Drafts:
         self.described: Mapping[str, str] = {}
         self.bias_scale_unused = bias_scale_unused
         self.dequantised = 0
+        self.quantised_outputs: list[str] = []
         self._drafts: dict[str, Draft] = {}
         self._reshaped: dict[tuple[str, tuple[int, ...]], Draft] = {}
         self._next_suffix: dict[str, int] = {}
@@ -222,6 +224,7 @@ class Drafts:
                     needed.add(read.layer)
                     queue.append(read.layer)
         drafts = [draft for key, draft in self._drafts.items() if key in needed]
+        self._quantise_ends([draft for draft in drafts if draft.name in ends])
         if self.input_quant is None and any(draft.op.reads == "float32" and "output" in draft.quant for draft in drafts):
             self.input_quant = REAL
         quantised = self.input_quant is not None
@@ -236,6 +239,8 @@ class Drafts:
         if self.input_shape is None:
             raise BadInput(f"input of model {short(name)}", got="no shape", allowed="(batch, elements..)")
         layers = tuple(Layer(d.name, d.op, tuple(read.layer for read in d.reads), d.shape, d.params, d.quant) for d in drafts)
+        if self.quantised_outputs and isinstance(origin := metadata.get("source"), dict):
+            metadata = {**metadata, "source": {**origin, "quantised_outputs": self.quantised_outputs}}
         network = Network(name, self.input_shape, layers, self.input_quant, metadata, tuple(ends) if len(ends) > 1 else ())
         conventions.check(network, bias_scale_unused=self.bias_scale_unused)
         return network
@@ -259,6 +264,14 @@ class Drafts:
         shape = tuple(size + before + after for size, (before, after) in zip(x.shape, sides, strict=True))
         before, after = (",".join(str(side[end]) for side in sides) for end in (0, 1))
         return self.keeping_quant(self.made(node, node.record(Pad, before=before, after=after, value=value), (x,), shape), x)
+
+    def _quantise_ends(self, ends: Sequence[Draft]) -> None:
+        """Gives outputs that are float in the file, computed from int8, the scale that their operator fixes: a softmax's 1/256."""
+        for draft in ends:
+            fixed = draft.op.fixed_quant("int8")
+            if fixed is not None and "output" not in draft.quant and all(read.quant is not None for read in draft.reads):
+                draft.quant["output"] = fixed
+                self.quantised_outputs.append(draft.name)
 
     def _end(self, name: str, output: Value | None) -> str:
         """The layer whose output is the model's."""

@@ -1,19 +1,25 @@
 """Windows over images in a foreign graph: convolutions, pools, and the zeros around what they read.
 
-In go activations (H, W, C) and weights as edgeff holds them; out come layers with explicit padding. A padding node is not a layer: its
-zeros become the padding of the window that reads them, which is always exact for a convolution, and for a maximum if no element is
-negative; padding with the lowest number of the type is always exact for a maximum.
-A convolution over an image of one row that is a sequence in another shape is a ``conv1d``. Refused: windows that do not fit, zeros
-before an average (it would count them).
+In go activations (H, W, C) and weights as edgeff holds them, those of a dilated window with zeros between their taps; out come layers with
+explicit padding. A padding node is not a layer: its zeros become the padding of the window that reads them, which is always exact for a
+convolution, and for a maximum if no element is negative; padding with the lowest number of the type is always exact for a maximum.
+A convolution over an image of one row that is a sequence in another shape is a ``conv1d``. Refused: windows that do not fit. Zeros before
+an average, which would count them, are a layer of their own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
+import numpy as np
+
+from edgeff.formats import conventions
 from edgeff.formats.values import Activation, Constant, Node
 from edgeff.formats.weighted import Weighted
-from edgeff.ir import Attr
+from edgeff.ir import Attr, Quant
+from edgeff.ops.average_pool2d import AveragePool2d
 from edgeff.ops.conv1d import Conv1d
 from edgeff.ops.conv2d import Conv2d
 from edgeff.ops.depthwise_conv2d import DepthwiseConv2d
@@ -29,7 +35,7 @@ class Windows(Weighted):
     """Drafts with windows."""
 
     def conv2d(self, node: Node, x: Activation, weight: Constant, bias: Constant | None, stride: Pair, pads: Pads) -> Activation:
-        """A convolution of dilation 1.
+        """A convolution; see ``spread`` for one that is dilated.
 
         Args:
             node: for names and refusals.
@@ -75,10 +81,33 @@ class Windows(Weighted):
         op = node.record(DepthwiseConv2d, **attrs, multiplier=multiplier)
         return self.weighted(node, op, self.exact(node, x), (weight, bias), (*shape, size_out))
 
+    def spread(self, node: Node, weight: Constant, first: int, steps: Sequence[int]) -> Constant:
+        """A weight with zeros between its taps along the axes from ``first`` on, ``steps`` from one tap to the next: a dilated window as an
+        ordinary one, exact in float and in int8.
+
+        Its taps cost memory and time, zeros or not. Raises BadInput for steps below 1, Unsupported for more than MAX_ELEMENTS.
+        """
+        shape = weight.array.shape
+        if min(steps) < 1:
+            raise node.bad(f"a dilation of {tuple(steps)}", "1 or more")
+        places = [slice(None)] * len(shape)
+        sizes = list(shape)
+        for axis, step in enumerate(steps, first):
+            sizes[axis] = (shape[axis] - 1) * step + 1
+            places[axis] = slice(None, None, step)
+        if sizes == list(shape):
+            return weight
+        if prod(sizes) > conventions.MAX_ELEMENTS:
+            raise node.unsupported(f"a dilation of {tuple(steps)} of a weight of shape {shape}", f"at most {conventions.MAX_ELEMENTS} taps")
+        self.charge(prod(sizes) * weight.array.itemsize)
+        array = np.zeros(sizes, weight.array.dtype)
+        array[tuple(places)] = weight.array
+        return replace(weight, array=array)
+
     def pool2d(self, node: Node, pool: type[Pool2d], x: Activation, size: Pair, stride: Pair, pads: Pads) -> Activation:
         """The average or maximum over windows of ``size`` (h, w); taps outside the image are ignored."""
         if x.pads and pool is not MaxPool2d:
-            raise node.unsupported("an average over padding around its input", "an average over the elements of the image")
+            x = self.exact(node, x)
         if x.pads and not x.lowest and not self._never_negative(x):
             raise node.unsupported(
                 "a maximum over zeros around elements that may be negative", "zeros where no element is negative, as after a ReLU"
@@ -87,6 +116,22 @@ class Windows(Weighted):
         attrs, shape = _window(node, x, "pool", size, stride, pads)
         x = self.exact(node, x)
         return self.keeping_quant(self.made(node, node.record(pool, **attrs), (x,), (*shape, (x.shape or ())[2])), x)
+
+    def rescaled_average(self, node: Node, x: Activation) -> None:
+        """Makes an average whose output gets another scale than its input's a convolution with weights of 1, which rounds once; nothing if
+        ``x`` is not the output of an average over windows inside the image that only this node reads.
+        """
+        draft = self._drafts.get(x.layer)
+        if draft is None or not isinstance(draft.op, AveragePool2d) or any(draft.op.pads) or x.shared or draft.name in self.described:
+            return
+        (height, width), (down, across), channels = draft.op.window, draft.op.stride, draft.shape[2]
+        if height * width * channels > conventions.MAX_ELEMENTS:
+            return
+        self.charge(height * width * channels)
+        sizes = {"kernel_h": height, "kernel_w": width, "stride_h": down, "stride_w": across}
+        draft.op = node.record(DepthwiseConv2d, **sizes, activation=draft.op.activation)
+        draft.params["weight"] = np.ones((height, width, channels), np.int8)
+        draft.quant = {"weight": Quant((float(np.float32(1 / (height * width))),))}
 
     def global_average_pool(self, node: Node, x: Activation) -> Activation:
         """The mean of each channel: (H, W, C) -> (C,)."""

@@ -28,6 +28,12 @@ Pair = tuple[Seen | None, Seen | None]
 def quantised(graph: Reading, node: Node, x: View, quant: Quant) -> View:
     """``x`` as integers, by a separate layer if it already has another scale."""
     y = x.x
+    if y.quant is None:
+        fixed = graph.assembly.unscaled(node, y, quant)
+        if fixed is not None:  # TFLite's integers have one scale alone
+            place = graph.views.beside(node, "fixed")
+            y = replace(graph.assembly.quantise(place, y, fixed), integer=False)
+            return x.like(graph.assembly.requantise(node, y, quant))
     if y.quant is not None and (y.quant != quant or graph.described.get(node.name) == Requantise.name):
         return x.like(graph.assembly.requantise(node, y, quant))
     return x.like(graph.assembly.quantise(node, y, quant))

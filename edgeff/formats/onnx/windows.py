@@ -1,7 +1,7 @@
 """Windows over ONNX images and sequences: strides, padding and the change to channels last, for the operators that have a window.
 
 Tensors are channels first, (C, H, W) or (C, L); edgeff's are channels last. Padding may be given in numbers or by ``auto_pad``, and comes
-out as numbers. Refused: dilation, averages that count their padding.
+out as numbers. Refused: dilated pools, averages that count their padding.
 """
 
 from __future__ import annotations

@@ -16,6 +16,9 @@ MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axi
 
 def _dequantize(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     if isinstance(values[0], Constant):
+        if values[0].array.dtype == np.float16:
+            assembly.charge(4 * values[0].array.size)
+            return Constant(values[0].array.astype(np.float32))
         return dequantised(assembly, node, values[0])
     x = node.activation(values[0])
     if x.quant is None or not x.integer:

@@ -43,6 +43,7 @@ _OPERATORS = names_of(schema.BuiltinOperator)
 _TYPES = names_of(schema.TensorType)
 _DTYPES = {
     schema.TensorType.FLOAT32: "float32",
+    schema.TensorType.FLOAT16: "float16",
     schema.TensorType.INT8: "int8",
     schema.TensorType.UINT8: "uint8",
     schema.TensorType.INT32: "int32",

@@ -1,6 +1,6 @@
 """Windows over TFLite images: strides, padding and dilation, and the options of the operators that have a window.
 
-SAME padding becomes numbers here, from the size the operator reads. Dilations other than 1 are refused.
+SAME padding becomes numbers here, from the size the operator reads, and a dilation zeros between the taps.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from edgeff.formats.tflite.flatbuffer import Table
 from edgeff.formats.tflite.graph import Graph
 from edgeff.formats.tflite.operators import Handler, TfliteNode, Values, fused, fused_option
 from edgeff.formats.tflite.schema import names_of, schema
-from edgeff.formats.values import Activation, Node, Value
+from edgeff.formats.values import Activation, Constant, Node, Value
 from edgeff.formats.windows import Pads, Pair
 from edgeff.ir import Layer, Quant
 from edgeff.ops import record
@@ -44,11 +44,9 @@ def stride_and_pads(node: Node, x: Activation, size: Pair) -> tuple[Pair, Pads]:
     return stride, (top, left, bottom, right)
 
 
-def check_undilated(node: Node, kernel: Pair) -> None:
-    """Returns nothing; raises Unsupported if a window of size ``kernel`` is dilated."""
-    for axis, name in enumerate(("dilation_h", "dilation_w")):
-        if node.attributes.get(name, 1) != 1 and kernel[axis] > 1:
-            raise node.unsupported(f"{name} of {node.attributes[name]}", "dilation 1")
+def dilated(assembly: Assembly, node: Node, weight: Constant) -> Constant:
+    """A weight (.., KH, KW, ..) with the zeros of the node's dilation between its taps."""
+    return assembly.spread(node, weight, 1, [int(node.attributes.get(name, 1)) for name in ("dilation_h", "dilation_w")])
 
 
 def pool(operator: type[Pool2d]) -> Handler:

@@ -28,6 +28,10 @@ def convolution(graph: Reading, node: Node, x: View, weight: Constant, bias: Con
     kernel = integers(node, "kernel_shape", shape[2:], 1)
     if kernel != shape[2:]:
         raise node.bad(f"kernel_shape {kernel} for a weight of shape {shape}", f"{shape[2:]}")
+    weight = graph.assembly.spread(node, weight, 2, integers(node, "dilations", (1,) * len(sizes), 1))
+    node = replace(node, attributes={key: value for key, value in node.attributes.items() if key not in ("dilations", "kernel_shape")})
+    shape = weight.array.shape
+    kernel = shape[2:]
     strides, pads = window(node, x, kernel)
     if weight.quant is not None and weight.quant.axis not in (None, 0):
         raise node.unsupported(f"scales along axis {weight.quant.axis} of the weight", "one, or one for each output: axis 0")

@@ -9,7 +9,7 @@ from edgeff.formats.tflite.flatbuffer import Table
 from edgeff.formats.tflite.graph import Graph
 from edgeff.formats.tflite.operators import Handler, TfliteNode, Values, fused, fused_option, operands
 from edgeff.formats.tflite.schema import schema
-from edgeff.formats.tflite.windows import check_undilated, stride_and_pads, window_options, windowed, with_bias
+from edgeff.formats.tflite.windows import dilated, stride_and_pads, window_options, windowed, with_bias
 from edgeff.formats.values import Value
 from edgeff.ir import Layer
 
@@ -18,8 +18,8 @@ def _conv2d(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     x, weight, bias = operands(assembly, node, values)
     if weight.array.ndim != 4:
         raise node.bad(f"a weight of shape {weight.array.shape}", "(C_out, KH, KW, C_in)")
+    weight = dilated(assembly, node, weight)
     kernel = weight.array.shape[1], weight.array.shape[2]
-    check_undilated(node, kernel)
     stride, pads = stride_and_pads(node, x, kernel)
     return fused(assembly, node, assembly.conv2d(node, x, weight, bias, stride, pads))
 

@@ -10,7 +10,7 @@ from edgeff.formats.tflite.flatbuffer import Table
 from edgeff.formats.tflite.graph import Graph
 from edgeff.formats.tflite.operators import Handler, TfliteNode, Values, fused, fused_option, operands
 from edgeff.formats.tflite.schema import schema
-from edgeff.formats.tflite.windows import check_undilated, stride_and_pads, window_options, windowed, with_bias
+from edgeff.formats.tflite.windows import dilated, stride_and_pads, window_options, windowed, with_bias
 from edgeff.formats.values import Constant, Value
 from edgeff.ir import Layer
 from edgeff.ops import record
@@ -21,8 +21,8 @@ def _depthwise_conv2d(assembly: Assembly, node: TfliteNode, values: Values) -> V
     x, weight, bias = operands(assembly, node, values)
     if weight.array.ndim != 4 or weight.array.shape[0] != 1:
         raise node.bad(f"a weight of shape {weight.array.shape}", "(1, KH, KW, C_out)")
+    weight = dilated(assembly, node, weight)
     kernel = weight.array.shape[1], weight.array.shape[2]
-    check_undilated(node, kernel)
     stride, pads = stride_and_pads(node, x, kernel)
     channels, stated = x.shape[2] if x.shape else 1, int(node.attributes.get("depth_multiplier", 0))
     multiplier = weight.array.shape[3] // channels
