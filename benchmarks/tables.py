@@ -19,6 +19,7 @@ import tables_convolutions
 import tables_graphs
 import tables_kernels
 import tables_picture
+import tables_public
 import tables_rules
 import tables_service
 from mlperf_tiny import BOARD, CMSIS_NN, PUBLISHED_MS
@@ -337,6 +338,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     **tables_graphs.SECTIONS,
     **tables_kernels.SECTIONS,
     **tables_convolutions.SECTIONS,
+    **tables_public.SECTIONS,
     **tables_service.SECTIONS,
 }
 

@@ -1,0 +1,178 @@
+"""Model files of public repositories: which of them are imported, and whether what they compute is what other runtimes make of the file.
+
+Each imported file is run as NumPy twins and as C on the host, which must be equal to the bit, and held against TFLM (else LiteRT) or ONNX
+Runtime on the original file: int8 in TFLite equal to the bit, float within 1e-4 of the largest output, int8 in ONNX counted in steps.
+Files: the folder ``public`` of EDGEFF_MODELS_DIR (../shared/models), with ``FILES.tsv`` (file, repository, path, licence); they are not
+part of the project. Keras files are left out: TensorFlow takes minutes for each. A file of at most two operators is a single layer, not a
+network. ``python benchmarks/public_models.py --fresh`` -> ``benchmarks/results/public_models.json``; status 1 where a result is wrong.
+Without the folder nothing is measured.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from results import collect
+
+from edgeff.device.targets.host import HostTarget
+from edgeff.errors import EdgeffError, Unsupported
+from edgeff.formats import load
+from edgeff.formats.tflite.schema import schema
+from edgeff.ir import Array, Network
+from edgeff.networks import random_inputs
+from edgeff.ops import by_input, sample_shape
+from edgeff.program.deploy import Deployment, deploy
+from edgeff.program.interpreter import Interpreter
+from edgeff.program.quantize import dequantise_array
+from edgeff.verify.engines import Litert, OnnxRuntime, Tflm
+
+FOLDER = Path(os.environ.get("EDGEFF_MODELS_DIR") or Path(__file__).resolve().parents[2] / "shared" / "models") / "public"
+SAMPLES, CLOSE, FEW_STEPS = 16, 1e-4, 3
+
+
+def files() -> dict[str, tuple[str, str]]:
+    """The repository and the path of each file, by its name here; empty without the folder."""
+    listed = FOLDER / "FILES.tsv"
+    rows = [line.split("\t") for line in listed.read_text(encoding="utf-8").splitlines() if listed.exists() and not line.startswith("#")]
+    return {row[0]: (row[1], row[2]) for row in rows if row[0].endswith((".tflite", ".onnx"))}
+
+
+def operators(path: Path) -> int:
+    """The operators of the file, quantise and dequantise nodes and constants left out."""
+    if path.suffix == ".onnx":
+        return sum(node.op_type not in ("Constant", "QuantizeLinear", "DequantizeLinear") for node in onnx.load(path).graph.node)
+    return sum(graph.OperatorsLength() for graph in subgraphs(path))
+
+
+def subgraphs(path: Path) -> list[Any]:
+    """The subgraphs of a TFLite file."""
+    model = schema.Model.GetRootAs(path.read_bytes(), 0)
+    return [model.Subgraphs(number) for number in range(model.SubgraphsLength())]
+
+
+def measure(name: str) -> dict[str, Any]:
+    """What becomes of one file."""
+    path, (repository, source) = FOLDER / name, files()[name]
+    row: dict[str, Any] = {"repository": repository, "path": source, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    row["operators"] = operators(path)
+    try:
+        network = load(path)
+        deployment = deploy(network, target="input")
+    except EdgeffError as error:
+        return row | {"outcome": "refused", "reason": str(error)[:400]}
+    row |= {
+        "layers": len(network.layers),
+        "numeric": network.numeric,
+        "inputs": len(deployment.program.inputs),
+        "outputs": len(network.ends),
+    }
+    samples = random_inputs(network, 0, SAMPLES)
+    x = deployment.inputs(samples)
+    twin = Interpreter(deployment.program)
+    ours = []
+    for sample in x:
+        twin.predict(sample)
+        ours.append(twin.output().reshape(-1))
+    made = np.array(ours)
+    if made.tobytes() != HostTarget(deployment.program).predict_many(x)[1].tobytes():
+        return row | {"outcome": "wrong", "reason": "the C on the host differs from the twins"}
+    row["elements"] = int(made.size)
+    if path.suffix == ".onnx":
+        return row | in_onnx_runtime(path, network, samples, made)
+    return row | in_tflite_runtime(path, network, deployment, samples, made)
+
+
+def in_tflite_runtime(path: Path, network: Network, deployment: Deployment, samples: Array, made: Array) -> dict[str, Any]:
+    """The comparison with TFLM on the file, with LiteRT where TFLM does not run it."""
+    (graph,) = subgraphs(path)
+    ends = [graph.Tensors(index).Type() for index in graph.InputsAsNumpy()]
+    shape = graph.Tensors(graph.InputsAsNumpy()[0]).ShapeAsNumpy()
+    parts = list(by_input(network, deployment.inputs(samples).reshape(len(samples), *sample_shape(network))).values())
+    given = [
+        (part ^ np.int8(-128)).view(np.uint8) if kind == schema.TensorType.UINT8 else part for part, kind in zip(parts, ends, strict=True)
+    ]
+    if shape[0] > 1:  # the file has a batch of its own: whole batches of samples
+        whole = given[0][: len(samples) // shape[0] * shape[0]]
+        given, made = [whole.reshape(-1, *shape)[:, :]], made[: len(whole)]
+        return batches(path, given[0], made)
+    x: Any = given if len(given) > 1 else given[0]
+    refusals = []
+    for runtime, run in (("TFLM", lambda: Tflm(path.read_bytes(), outputs=len(network.ends))), ("LiteRT", reference(path))):
+        try:
+            theirs = run()(x, lambda: None)
+        except Unsupported as error:
+            refusals.append(str(error.got)[:120])
+            continue
+        return compared(runtime, made, theirs)
+    return {"outcome": "no other runtime", "reason": "; ".join(refusals)}
+
+
+def reference(path: Path) -> Any:
+    """What makes LiteRT's reference kernels for the file."""
+    return lambda: Litert(path.read_bytes(), "BUILTIN_REF")
+
+
+def batches(path: Path, x: Array, made: Array) -> dict[str, Any]:
+    """The comparison with LiteRT, batch by batch."""
+    from ai_edge_litert import interpreter as library
+
+    interpreter = library.Interpreter(str(path), experimental_op_resolver_type=library.OpResolverType.BUILTIN_REF)
+    interpreter.allocate_tensors()
+    rows = []
+    for batch in x:
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], batch)
+        interpreter.invoke()
+        rows.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
+    return compared("LiteRT", made, np.concatenate(rows))
+
+
+def compared(runtime: str, made: Array, theirs: Array) -> dict[str, Any]:
+    """The outcome for outputs in the file's own number format."""
+    theirs = theirs.reshape(len(made), -1)
+    if theirs.dtype == np.uint8:
+        theirs = (theirs ^ np.uint8(128)).view(np.int8)
+    difference = np.abs(theirs.astype(np.float64) - made.astype(np.float64))
+    found = {"runtime": runtime, "differing": int(np.count_nonzero(difference)), "largest": float(difference.max())}
+    if not found["differing"]:
+        return found | {"outcome": "exact"}
+    close = made.dtype == np.float32 and difference.max() <= CLOSE * max(1.0, float(np.abs(theirs).max()))
+    return found | {"outcome": "within 1e-4" if close else "wrong"}
+
+
+def in_onnx_runtime(path: Path, network: Network, samples: Array, made: Array) -> dict[str, Any]:
+    """The comparison with ONNX Runtime on the file; int8 in steps of the output."""
+    model = onnx.load(path)
+    initial = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in initial]
+    parts = by_input(network, samples)
+    shapes = [[axis.dim_value for axis in value.type.tensor_type.shape.dim][1:] for value in inputs]
+    feeds = [
+        {value.name: part[row].reshape(1, *shape) for value, part, shape in zip(inputs, parts.values(), shapes, strict=True)}
+        for row in range(len(samples))
+    ]
+    try:
+        run = OnnxRuntime(path.read_bytes())
+        theirs = np.concatenate([run(feed).reshape(1, -1) for feed in feeds])
+    except Unsupported as error:
+        return {"outcome": "no other runtime", "reason": str(error.got)[:200]}
+    quants = [layer.quant.get("output") for layer in network.ends]
+    quant = quants[0]
+    if quant is None:
+        return compared("ONNX Runtime", made, theirs)
+    steps = float(np.abs(theirs - dequantise_array(made, quant)).max() / quant.scale[0])
+    found = {"runtime": "ONNX Runtime", "largest": round(steps, 2), "best_class_equal": float((theirs.argmax(1) == made.argmax(1)).mean())}
+    return found | {"outcome": "within steps" if steps <= FEW_STEPS else "wrong"}
+
+
+if __name__ == "__main__":
+    if not (FOLDER / "FILES.tsv").exists():
+        print(f"no files: {FOLDER} does not exist; EDGEFF_MODELS_DIR names the folder it lies in")
+        sys.exit(0)
+    rows = collect("public_models", [(name,) for name in files()], measure)
+    sys.exit(any(row["outcome"] == "wrong" for row in rows))

@@ -1,0 +1,57 @@
+"""The tables of docs/results/public_models.md: model files of public repositories, by outcome and one by one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from results import load
+from tables_rules import table
+
+SINGLE = 2
+"""A file of so many operators at most is a single layer."""
+OUTCOMES = {
+    "exact": "equal to the bit",
+    "within 1e-4": "float, within 1e-4",
+    "within steps": "int8 in ONNX, within three steps of ONNX Runtime",
+    "no other runtime": "imported, and no other runtime runs the file",
+    "refused": "refused, with the reason",
+    "wrong": "wrong",
+}
+
+
+def counts() -> str:
+    """How many files have each outcome: networks, and single layers."""
+    rows = load("public_models")["rows"]
+    kinds = {"networks": [row for row in rows if row["operators"] > SINGLE], "layers": [row for row in rows if row["operators"] <= SINGLE]}
+    found = {kind: Counter(row["outcome"] for row in each) for kind, each in kinds.items()}
+    lines = [[text, *(str(found[kind][name]) for kind in kinds)] for name, text in OUTCOMES.items()]
+    shares = [f"{100 * (1 - found[kind]['refused'] / len(each)):.0f} %" for kind, each in kinds.items()]
+    lines.append(["imported", *shares])
+    return table(["outcome", "networks", "files of one or two operators"], lines, 1)
+
+
+def every() -> str:
+    """Each network, with what was compared or the reason."""
+    lines = []
+    for row in sorted(load("public_models")["rows"], key=lambda row: (row["outcome"] == "refused", row["repository"], row["path"])):
+        if row["operators"] <= SINGLE:
+            continue
+        lines.append([f"`{row['path']}`", row["repository"], str(row["operators"]), row.get("numeric", "-"), _outcome(row)])
+    return table(["file", "repository", "operators", "numeric", "outcome"], lines, 2)
+
+
+def _outcome(row: dict[str, Any]) -> str:
+    if row["outcome"] == "refused":
+        return "refused: " + row["reason"].replace("|", "/")[:160]
+    if row["outcome"] == "exact":
+        return f"0 of {row['elements']:,} outputs differ from {row['runtime']}'s"
+    if row["outcome"] == "within 1e-4":
+        return f"at most {row['largest']:.1g} from {row['runtime']}"
+    if row["outcome"] == "within steps":
+        return f"at most {row['largest']:.0f} steps from {row['runtime']}, best class the same in {100 * row['best_class_equal']:.0f} %"
+    return f"{row['outcome']}: {row.get('reason', '')}".replace("|", "/")[:160]
+
+
+SECTIONS: dict[str, Callable[[], str]] = {"public_counts": counts, "public_models": every}
