@@ -91,16 +91,17 @@ def measure(name: str) -> dict[str, Any]:
 def in_tflite_runtime(path: Path, network: Network, deployment: Deployment, samples: Array, made: Array) -> dict[str, Any]:
     """The comparison with TFLM on the file, with LiteRT where TFLM does not run it."""
     (graph,) = subgraphs(path)
-    ends = [graph.Tensors(index).Type() for index in graph.InputsAsNumpy()]
+    kinds = [graph.Tensors(index).Type() for index in graph.InputsAsNumpy()]
     shape = graph.Tensors(graph.InputsAsNumpy()[0]).ShapeAsNumpy()
-    parts = list(by_input(network, deployment.inputs(samples).reshape(len(samples), *sample_shape(network))).values())
-    given = [
-        (part ^ np.int8(-128)).view(np.uint8) if kind == schema.TensorType.UINT8 else part for part, kind in zip(parts, ends, strict=True)
-    ]
+    parts = by_input(network, deployment.inputs(samples).reshape(len(samples), *sample_shape(network))).values()
+    reals = by_input(network, samples).values()
+    given = [as_typed(part, real, kind) for part, real, kind in zip(parts, reals, kinds, strict=True)]
+    if made.dtype == np.int8 and graph.Tensors(graph.OutputsAsNumpy()[0]).Type() == schema.TensorType.FLOAT32:
+        quant = network.ends[0].quant["output"]
+        made = np.float32(quant.scale[0]) * (made.astype(np.float32) - quant.zero_point)
     if shape[0] > 1:  # the file has a batch of its own: whole batches of samples
         whole = given[0][: len(samples) // shape[0] * shape[0]]
-        given, made = [whole.reshape(-1, *shape)[:, :]], made[: len(whole)]
-        return batches(path, given[0], made)
+        return batches(path, whole.reshape(-1, *shape), made[: len(whole)])
     x: Any = given if len(given) > 1 else given[0]
     refusals = []
     for runtime, run in (("TFLM", lambda: Tflm(path.read_bytes(), outputs=len(network.ends))), ("LiteRT", reference(path))):
@@ -111,6 +112,13 @@ def in_tflite_runtime(path: Path, network: Network, deployment: Deployment, samp
             continue
         return compared(runtime, made, theirs)
     return {"outcome": "no other runtime", "reason": "; ".join(refusals)}
+
+
+def as_typed(part: Array, real: Array, kind: int) -> Array:
+    """The samples of an input in the type that the file has for it."""
+    if part.dtype == np.int8 and kind == schema.TensorType.FLOAT32:
+        return real.astype(np.float32)
+    return (part ^ np.int8(-128)).view(np.uint8) if kind == schema.TensorType.UINT8 else part
 
 
 def reference(path: Path) -> Any:

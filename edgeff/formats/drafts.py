@@ -275,18 +275,10 @@ class Drafts:
 
     def _end(self, name: str, output: Value | None) -> str:
         """The layer whose output is the model's."""
-        if not isinstance(output, Activation):
+        if not isinstance(output, Activation) or output.layer == "input" or self._drafts[output.layer].op.given:
             got, allowed = "a tensor that no layer computes", "the output of a supported operator"
             raise BadInput(f"output of model {short(name)}", got=got, allowed=allowed)
-        node = Node(output.view or "output", "output", {}, ())
-        output = self.exact(node, output)
-        if output.layer != "input" and not self._drafts[output.layer].op.given:
-            return output.layer
-        return self.elementwise(node, Requantise(), output).layer if output.quant is None else self._same(node, output)
-
-    def _same(self, node: Node, x: Activation) -> str:
-        """The layer that hands on an input, in int8."""
-        return self.keeping_quant(self.made(node, Requantise(), (x,), x.shape or ()), x).layer
+        return self.exact(Node(output.view or "output", "output", {}, ()), output).layer
 
     def own_shape(self, x: Activation) -> tuple[int, ...] | None:
         """The shape of the layer that makes ``x``, whatever shape the graph sees."""
