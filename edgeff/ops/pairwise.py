@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from edgeff.errors import BadInput, short
-from edgeff.ir import Array, Attr, Layer
+from edgeff.ir import Array, Attr, Layer, Parameters
 from edgeff.kernels.broadcast import broadcast
 from edgeff.ops import Arrays, Named, Operator, Shape
 from edgeff.ops.building import OperatorBuilder, Value
@@ -50,7 +50,7 @@ class Pairwise(Operator):
         """df / da and df / dc."""
         raise NotImplementedError
 
-    def lower_i8(self, build: OperatorBuilder, layer: Layer, y: Value, sides: tuple[Value, Value], how: Mapping[str, Attr]) -> None:
+    def lower_i8(self, build: OperatorBuilder, layer: Layer, y: Value, sides: tuple[Value, Value], how: Mapping[str, Parameters]) -> None:
         """Emits the int8 call; ``how`` is the broadcast."""
         raise NotImplementedError
 
@@ -86,9 +86,9 @@ class Pairwise(Operator):
         check_numeric(layer)
         a, c = xs
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
-        how: dict[str, Attr] = {**broadcast(a.shape, c.shape).values()}
+        how = {"how": broadcast(a.shape, c.shape)}
         if layer.numeric == "float32":
-            build.call(f"eff_{self.name}_f32", [y], [a, c], how | self.numbers(build, layer), layer)
+            build.call(f"eff_{self.name}_f32", [y], [a, c], {**how, **self.numbers(build, layer)}, layer)
         else:
             self.lower_i8(build, layer, y, (a, c), how)
         return y

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from edgeff.errors import Unsupported
-from edgeff.ir import Array, Attr, Layer
+from edgeff.ir import Array, Attr, Layer, Parameters
 from edgeff.kernels.activation import NONE, ActivationFunction
 from edgeff.kernels.broadcast import broadcast
 from edgeff.ops import Activated, Arrays, Named, operator
@@ -64,9 +64,9 @@ class Add(Pairwise, Activated):
         a, c = xs
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
         alike = a.shape == c.shape
-        sizes: dict[str, Attr] = {"n": prod(layer.shape)} if alike else {**broadcast(a.shape, c.shape).values()}
+        sizes: Mapping[str, Attr | Parameters] = {"n": prod(layer.shape)} if alike else {"how": broadcast(a.shape, c.shape)}
         numbers = build.relu(layer) if layer.numeric == "float32" else in_common_scale(build, layer, y, (a, c))
-        build.call(f"eff_add_{'' if alike else 'broadcast_'}{layer.suffix}", [y], [a, c], sizes | numbers, layer)
+        build.call(f"eff_add_{'' if alike else 'broadcast_'}{layer.suffix}", [y], [a, c], {**sizes, **numbers}, layer)
         return y
 
     def lower_jvp(self, build: OperatorBuilder, layer: Layer, dxs: tuple[Value | None, ...], xs: tuple[Value, ...]) -> Value:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from edgeff.ir import Array, Attr, Layer
+from edgeff.ir import Array, Attr, Layer, Parameters
 from edgeff.ops import operator
 from edgeff.ops.building import OperatorBuilder, Value
 from edgeff.ops.pairwise import Pairwise
@@ -33,5 +33,5 @@ class Minimum(Pairwise):
     def numbers(self, build: OperatorBuilder, layer: Layer) -> dict[str, Attr]:
         return {}
 
-    def lower_i8(self, build: OperatorBuilder, layer: Layer, y: Value, sides: tuple[Value, Value], how: Mapping[str, Attr]) -> None:
+    def lower_i8(self, build: OperatorBuilder, layer: Layer, y: Value, sides: tuple[Value, Value], how: Mapping[str, Parameters]) -> None:
         build.call("eff_minimum_i8", [y], [*sides], how, layer)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from edgeff.ir import Array, Attr, Layer
+from edgeff.ir import Array, Attr, Layer, Parameters
 from edgeff.ops import Activated, operator
 from edgeff.ops.building import OperatorBuilder, Value
 from edgeff.ops.pairwise import Pairwise
@@ -26,7 +26,7 @@ class Mul(Pairwise, Activated):
     def slopes(self, a: Array, c: Array) -> tuple[Array | float, Array | float]:
         return c, a
 
-    def lower_i8(self, build: OperatorBuilder, layer: Layer, y: Value, sides: tuple[Value, Value], how: Mapping[str, Attr]) -> None:
+    def lower_i8(self, build: OperatorBuilder, layer: Layer, y: Value, sides: tuple[Value, Value], how: Mapping[str, Parameters]) -> None:
         a, c = sides
         multiplier, shift = build.fixed_point(a.scale * c.scale / y.scale, f"requantisation of layer {layer.name!r}")
         numbers: dict[str, Attr] = {"x_zero": a.zero_point, "y_zero": y.zero_point, "multiplier": multiplier, "shift": shift}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from edgeff.ir import Array, Attr, Layer
+from edgeff.ir import Array, Attr, Layer, Parameters
 from edgeff.ops import Activated, operator
 from edgeff.ops.building import OperatorBuilder, Value
 from edgeff.ops.pairwise import Pairwise, in_common_scale
@@ -26,5 +26,5 @@ class Sub(Pairwise, Activated):
     def slopes(self, a: Array, c: Array) -> tuple[Array | float, Array | float]:
         return 1.0, -1.0
 
-    def lower_i8(self, build: OperatorBuilder, layer: Layer, y: Value, sides: tuple[Value, Value], how: Mapping[str, Attr]) -> None:
+    def lower_i8(self, build: OperatorBuilder, layer: Layer, y: Value, sides: tuple[Value, Value], how: Mapping[str, Parameters]) -> None:
         build.call("eff_sub_i8", [y], [*sides], {**how, **in_common_scale(build, layer, y, sides)}, layer)
