@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from edgeff.ir import Array, Attr, Layer, Parameters
+from edgeff.ir import Array, Layer, Parameters
 from edgeff.ops import Activated, operator
 from edgeff.ops.building import OperatorBuilder, Value
 from edgeff.ops.pairwise import Pairwise, in_common_scale
