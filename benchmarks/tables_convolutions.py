@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,25 +51,23 @@ def chain() -> str:
             tests = [row["test"] for row in found.values()]
             paired = [row["test"] - by["bp"][seed]["test"] for seed, row in found.items() if seed in by["bp"]]
             off = "-" if what == "bp" or len(paired) < 2 else mean_interval(paired)
-            lines.append(
-                [shown, name, str(len(tests)), spread(tests), off, exits(list(found.values())), used(memory) if what == "chain" else "-"]
-            )
-    heads = [
-        "task",
-        "what learns",
-        "seeds",
-        "test accuracy, %",
-        "less back-propagation (95 %)",
-        "exits chosen",
-        "static RAM + stack, bytes",
-    ]
-    return table(heads, lines, 2)
+            chosen = list(found.values())
+            bytes_used = used(memory) if what == "chain" else "-"
+            lines.append([shown, name, str(len(tests)), spread(tests), off, exits(chosen), begun_again(chosen), bytes_used])
+    heads = ["task", "what learns", "seeds", "test accuracy, %", "minus back-propagation (95 %)", "exits chosen", "blocks begun again"]
+    return table([*heads, "static RAM + stack, bytes"], lines, 2)
 
 
 def exits(rows: list[dict[str, Any]]) -> str:
     """How often each exit was chosen."""
     counts = Counter(row["exit"] for row in rows if len(row.get("exits", ())) > 1)
     return ", ".join(f"{number}: {count}x" for number, count in sorted(counts.items())) or "-"
+
+
+def begun_again(rows: Iterable[dict[str, Any]]) -> str:
+    """How many blocks diverged and began again at half the rate, of all."""
+    counts = [count for row in rows for count in row.get("restarts", ())]
+    return f"{sum(count > 0 for count in counts)} of {len(counts)}" if counts else "-"
 
 
 def used(memory: dict[tuple[Any, ...], dict[str, Any]]) -> str:
