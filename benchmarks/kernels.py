@@ -1,7 +1,8 @@
 """int8 kernels on an emulated Cortex-M4F beside their targets: instructions per MAC or per weight, code and stack, by both compilers.
 
-``python benchmarks/kernels.py`` -> ``benchmarks/results/kernels.json``: steps of learning, and a small network whose counts are the
-baseline of ``tests/test_kernel_counts.py``. Inference rows are those of ``mlperf_tiny.json``. ``--check`` measures the small network again
+``python benchmarks/kernels.py`` -> ``benchmarks/results/kernels.json``: steps of learning, by every rule in int8 and in float32 and through
+convolutions too, DS-CNN and a step of PEPITA on every kind of core, and a small network whose counts are the baseline of
+``tests/test_kernel_counts.py``. Inference rows on a Cortex-M4 are those of ``mlperf_tiny.json``. ``--check`` measures the small network again
 and fails if a kernel takes more than 2 % above the baseline.
 """
 
@@ -14,10 +15,12 @@ from typing import Any
 
 from results import collect, load
 
+from edgeff import registry
 from edgeff.device.boards import load_board
 from edgeff.device.simulate import build_project, profile
 from edgeff.device.toolchains import TOOLCHAINS
-from edgeff.ir import Network
+from edgeff.errors import Unsupported
+from edgeff.ir import Network, Numeric
 from edgeff.networks import initialised, random_inputs, structure
 from edgeff.networks._stack import Stack
 from edgeff.ops.add import Add
@@ -42,6 +45,9 @@ LAYERS = {
 """Layers of the reference models, each with what it is and its target in instructions per MAC."""
 NETWORKS = {"kws": 3_400_000, "ic": 13_500_000, "ad": 280_000, "vww": 9_500_000}
 """Targets in instructions of an inference."""
+RULE_NETWORKS = {"64-32-10": "", "784-128-10": "", "cnn_small": "", "ds_cnn": "pointwise_3"}
+"""Networks whose steps are counted for every rule, each with the last layer that is left as it is, if any."""
+CORES = ("rpi_pico", "mps2_an386", "mps2_an500", "mps2_an505", "mps3_an547", "qemu_virt_rv32")
 PER_WEIGHT = {"update": 9.3, "step": 11.5}
 """Targets in instructions per weight that learns: of the update alone, and of a whole PEPITA step."""
 
@@ -59,9 +65,9 @@ def small_network() -> Network:
     return initialised(stack.network("kernels"), 0)
 
 
-def counted(deployment: Deployment, toolchain: str) -> dict[str, Any]:
-    """The counts of an inference and, with a rule, of a step: totals and those of each call."""
-    board = load_board(BOARD)
+def counted(deployment: Deployment, toolchain: str, board_name: str = BOARD) -> dict[str, Any]:
+    """The counts of an inference or, with a rule, of a step: totals and those of each call."""
+    board = load_board(board_name)
     x = random_inputs(deployment.network, 0)[:1]
     with tempfile.TemporaryDirectory() as folder:
         firmware, _ = build_project(deployment, board, Path(folder), toolchain=TOOLCHAINS[toolchain])
@@ -86,10 +92,31 @@ def small(toolchain: str) -> dict[str, Any]:
     return counted(deploy(network, random_inputs(network, 0), numeric="int8"), toolchain)
 
 
-def measure(what: str, *key: str) -> dict[str, Any]:
-    """One row: ``small`` by a toolchain, or ``step`` of a network and a rule by a toolchain, in int8."""
+def of_rule(name: str, rule: str, numeric: Numeric) -> dict[str, Any]:
+    """A step of a rule by zig, on the layers of the network that learn; why not, where the rule cannot learn it."""
+    network, frozen = initialised(structure(name), 0), RULE_NETWORKS[name]
+    try:
+        deployment = deploy(network, random_inputs(network, 0), rule=f"frozen:{frozen},{rule}" if frozen else rule, numeric=numeric)
+    except Unsupported as error:
+        return {"refused": str(error)}
+    return counted(deployment, "zig")
+
+
+def on_core(board: str, what: str, toolchain: str) -> dict[str, Any]:
+    """An inference of DS-CNN, or a step of PEPITA on 784-128-10, in int8 on a board."""
+    name, rule = ("ds_cnn", None) if what == "infer" else ("784-128-10", "pepita")
+    network = initialised(structure(name), 0)
+    return counted(deploy(network, random_inputs(network, 0), rule=rule, numeric="int8"), toolchain, board)
+
+
+def measure(what: str, *key: Any) -> dict[str, Any]:
+    """One row: ``small`` by a toolchain, ``step`` of a network and a rule by a toolchain in int8, ``rule`` or ``core``."""
     if what == "small":
         return small(*key)
+    if what == "rule":
+        return of_rule(*key)
+    if what == "core":
+        return on_core(*key)
     name, rule, toolchain = key
     network = initialised(structure(name, softmax=name != FC_AE), 0)
     target = "input" if name == FC_AE else "class"
@@ -118,4 +145,8 @@ if __name__ == "__main__":
     else:
         keys: list[tuple[str, ...]] = [("small", toolchain) for toolchain in ("zig", "gcc")]
         keys += [("step", network, rule, toolchain) for network, rule in STEPS for toolchain in ("zig", "gcc")]
+        rules = [rule for rule, item in registry.rules.items() if "int8" in item.numerics]
+        keys += [("rule", name, rule, numeric) for name in RULE_NETWORKS for rule in rules for numeric in ("int8", "float32")]
+        toolchains = {board: [name for name in load_board(board).toolchains if TOOLCHAINS[name].available()] for board in CORES}
+        keys += [("core", board, what, name) for board in CORES for what in ("infer", "learn") for name in toolchains[board]]
         collect("kernels", keys, measure)
