@@ -2,8 +2,8 @@
 
 ``python benchmarks/kernels.py`` -> ``benchmarks/results/kernels.json``: steps of learning, by every rule in int8 and in float32 and through
 convolutions too, DS-CNN and a step of PEPITA on every kind of core, and a small network whose counts are the baseline of
-``tests/test_kernel_counts.py``. Inference rows on a Cortex-M4 are those of ``mlperf_tiny.json``. ``--check`` measures the small network again
-and fails if a kernel takes more than 2 % above the baseline.
+``tests/test_kernel_counts.py``. Inference rows on a Cortex-M4 are those of ``mlperf_tiny.json``. ``--check`` measures the small network
+again and fails if a kernel takes more than 2 % above the baseline.
 """
 
 from __future__ import annotations

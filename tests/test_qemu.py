@@ -30,6 +30,7 @@ from edgeff.errors import BadInput, EdgeffError, MissingTool, Unsupported
 from edgeff.ir import Array, Numeric
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.plan import plan
+from edgeff.program.select import select
 from edgeff.registry import cores
 from edgeff.verify.executions import Emulated, twin_learning, twin_results
 
@@ -99,6 +100,33 @@ def test_counts_cycles_memory_and_stack_equal_those_of_unicorn(
     assert memories[0] == memories[1]
     for profile in profiles[1]:
         assert sum(call.instructions for call in profile.calls) == profile.instructions == sum(profile.functions.values())
+
+
+def vectors() -> Deployment:
+    """An int8 network of every layer that has a form for Helium: odd numbers of taps, of rows and of outputs, pixels at every border."""
+    build = Builder((6, 5, 3))
+    build.window("conv", "conv2d", (3, 3), (1, 1), (1, 1, 1, 1), outputs=16, activation="relu")
+    build.window("depthwise", "depthwise_conv2d", (3, 3), (1, 1), (1, 1, 1, 1), bias=False)
+    build.window("even", "depthwise_conv2d", (2, 3), (2, 1), (0, 1, 1, 1), activation="relu")
+    build.window("wide", "conv2d", (1, 1), outputs=64)
+    build.window("pointwise", "conv2d", (1, 1), outputs=64, activation="relu6")
+    build.window("narrow", "conv2d", (1, 1), (2, 2), outputs=7, bias=False)
+    build.dense("scores", 6)
+    return deploy(as_int8(build.network()), numeric="int8")
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["zig", "gcc"])
+def test_helium_computes_what_the_twins_do(own: bool) -> None:
+    needs("mps3_an547")
+    deployment, board = vectors(), load_board("mps3_an547")
+    program = select(deployment.program, cores[board.core].features)
+    assert [call.variant for call in program.infer][:7] == ["mve"] * 7
+    x = deployment.inputs(inputs_for(deployment.network, 4))
+    twin = twin_results(deployment.program, x, lambda: None)
+    core = Emulated(deployment.program, board, toolchain("mps3_an547", own=own).name, target="qemu", traced=True).results(x, lambda: None)
+    for a, b in zip(twin.calls, core.calls, strict=True):
+        assert (a == b).all()
+    assert len(np.unique(twin.scores)) > 4
 
 
 def assert_learns_as_the_twins_do(deployment: Deployment, x: Array, board: str, toolchain: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 import subprocess
 import sys
@@ -15,11 +16,22 @@ from edgeff.device.toolchains import TOOLCHAINS, choose
 from edgeff.device.toolchains.elf import read_elf
 from edgeff.device.toolchains.host import host_shared_library
 from edgeff.device.toolchains.protocol import run
+from edgeff.device.toolchains.zig import executable
 from edgeff.errors import BadInput, DoesNotFit, EdgeffError, MissingTool
+from edgeff.registry import cores
 from edgeff.resources import templates_folder
 
 ARENA_BYTES = 156
 TEMPLATE = load_templates()["bare_metal"]
+
+
+@pytest.mark.parametrize("core", sorted(name for name, core in cores.items() if "dsp" in core.features))
+def test_compilers_are_told_of_a_cores_dsp(core: str) -> None:
+    """Else the forms for DSP run as the plain C that stands beside their instructions."""
+    for flags in (cores[core].toolchains["zig"], cores[core].without_fpu.get("zig", cores[core].toolchains["zig"])):
+        macros = run([str(executable()), "cc", *flags, "-dM", "-E", "-x", "c", os.devnull], Path.cwd())
+        assert "#define __ARM_FEATURE_DSP 1" in macros
+        assert ("#define __ARM_FEATURE_MVE" in macros) == ("mve" in cores[core].features)
 
 
 @pytest.mark.parametrize(("board", "toolchain"), EACH_BUILD)

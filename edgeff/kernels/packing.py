@@ -117,3 +117,19 @@ def pack_quads(attrs: Arguments, constants: Mapping[str, Array]) -> Mapping[str,
     shared = np.repeat(factors[:1], 4, axis=0)
     both = constant([factors if attrs["output"].per_channel else shared])
     return {"w": constant(parts), "b": None, "multiplier": both, "shift": None}
+
+
+def vectors_allow(constants: Mapping[str, Array]) -> bool:
+    """Whether the constants are known and the shifts are those of a rounding shift: -31 to -1 (``eff_mve.h``)."""
+    known = {"w", "multiplier", "shift"} <= constants.keys()
+    return known and bool(((constants["shift"] >= -31) & (constants["shift"] <= -1)).all()) and bool(constants["w"].min() >= -127)
+
+
+VECTORS_WANT = "constant weights of -127 to 127, shifts of -1 to -31"
+"""What ``vectors_allow`` asks, in words."""
+
+
+def folded_bias(attrs: Arguments, constants: Mapping[str, Array], taps: Array) -> Array:
+    """The bias with the zero point of the input folded in: ``b - x_zero * sum(taps)``, taps (outputs, taps of each)."""
+    sums = taps.astype(np.int64).sum(axis=1)
+    return np.asarray(constants.get("b", 0) - attrs["output"].x_zero * sums, np.int32)

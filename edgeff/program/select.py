@@ -72,7 +72,7 @@ def _with(tensors: dict[str, Tensor], call: Call, kernel: Kernel, variant: Varia
             if data is None:
                 inputs[place] = ""
                 continue
-            old = tensors[inputs[place]]
+            old = tensors.get(inputs[place]) or Tensor(f"{call.layer}.{name}", (), "int32", "constant", layer=call.layer)
             packed = replace(old, data=np.ascontiguousarray(data), shape=data.shape, dtype=str(data.dtype))
             inputs[place] = _constant(tensors, f"{old.name}.{variant.name}", packed)
     if variant.scratch_bytes is not None and (size := variant.scratch_bytes(call.attrs)):

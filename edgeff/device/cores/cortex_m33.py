@@ -14,11 +14,11 @@ CORE = register(
         isa=THUMB,
         startup="cortex_m",
         toolchains={
-            "zig": ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m33+fp_armv8d16sp"),
+            "zig": ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m33+dsp+fp_armv8d16sp"),
             "gcc": ("-mcpu=cortex-m33", "-mthumb", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"),
         },
         without_fpu={
-            "zig": ("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m33"),
+            "zig": ("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m33+dsp"),
             "gcc": ("-mcpu=cortex-m33", "-mthumb", "-mfloat-abi=soft"),
         },
         emulators={"unicorn": ("CORTEX_M33",), "qemu": ("qemu-system-arm",)},

@@ -1,37 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Weights as they are, because they learn or cannot be packed: the window of each pixel is the input of a dense layer. One group only. */
 #include "edgeff.h"
-#include "eff_windows.h"
-#include "eff_dsp.h"
-
-/* The window as a row of bytes, with the zero point where it leaves the image. */
-static void eff_window_column(int8_t *to, const int8_t *x, const eff_window *window, int32_t top, int32_t left, int32_t x_zero)
-{
-    const int32_t in_c = window->in_c, row = window->k_w * in_c, line = window->in_w * in_c;
-    const eff_taps taps = eff_taps_at(top, left, window->in_h, window->in_w, window->k_h, window->k_w);
-    const int32_t first = (taps.x0 - left) * in_c, last = (taps.x1 - left) * in_c;
-    for (int32_t y = top; y < top + window->k_h; ++y, to += row) {
-        const int8_t *from = x + y * line + left * in_c;
-        const int32_t inside = y >= taps.y0 && y < taps.y1;
-        int32_t i = inside ? first : 0;
-        EFF_ROLLED
-        for (; inside && i + 4 <= last; i += 4) {
-            eff_store_bytes(to + i, eff_load_bytes(from + i));
-        }
-        EFF_ROLLED
-        for (; inside && i < last; ++i) {
-            to[i] = from[i];
-        }
-        EFF_ROLLED
-        for (; i < row; ++i) {
-            to[i] = (int8_t)x_zero;
-        }
-        EFF_ROLLED
-        for (i = 0; inside && i < first; ++i) {
-            to[i] = (int8_t)x_zero;
-        }
-    }
-}
+#include "eff_columns.h"
 
 /* The scratch memory holds that of the dense layer, then the column. */
 void eff_conv2d_i8_dsp(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b, const int32_t *multiplier,

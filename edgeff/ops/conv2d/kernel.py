@@ -12,7 +12,7 @@ from edgeff.kernels import Arguments, In, Out, Variant, kernel
 from edgeff.kernels.activation import activate
 from edgeff.kernels.arithmetic import requantise, saturate16, shift_round_up
 from edgeff.kernels.overlap import Chunk, pixel_by_pixel, pixel_by_pixel_back, runs
-from edgeff.kernels.packing import WANTED, pack_pairs, packable, shifts_allow
+from edgeff.kernels.packing import VECTORS_WANT, WANTED, folded_bias, pack_pairs, packable, shifts_allow, vectors_allow
 from edgeff.kernels.records import Flag, OutputI8, Range, Relu, Requant, Size, Step, Window
 from edgeff.kernels.tensors import (
     ChannelBiasF32,
@@ -104,6 +104,17 @@ def _column_bytes(arguments: Arguments) -> int:
     return 9 * (-(-window.k_h * window.k_w * window.in_c // 8) * 8) + 4
 
 
+MVE = Variant(
+    "mve",
+    "mve.c",
+    needs=frozenset({"mve"}),
+    accepts=lambda arguments, constants: bool(arguments["window"].groups == 1) and vectors_allow(constants),
+    pack=lambda arguments, constants: {"b": folded_bias(arguments, constants, constants["w"].reshape(arguments["window"].out_c, -1))},
+    scratch_bytes=_filter,
+    overlap=pixel_by_pixel(_whole_pixels, size=1),
+    wants=f"one group, {VECTORS_WANT}",
+)
+"""One pixel's window lies in its scratch memory."""
 PACKED = Variant(
     "packed",
     "packed.c",
@@ -126,6 +137,7 @@ DSP = Variant(
 )
 """One pixel's window as bytes, after what the dense layer takes."""
 VARIANTS_I8 = (
+    MVE,
     PACKED,
     DSP,
     Variant("x4", "x4.c", accepts=_one_group, overlap=pixel_by_pixel(_filters_i8, size=1)),

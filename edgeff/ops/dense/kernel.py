@@ -11,7 +11,7 @@ from edgeff.kernels import Arguments, In, Out, Variant, kernel
 from edgeff.kernels.activation import activate
 from edgeff.kernels.arithmetic import requantise, saturate16, shift_round_up
 from edgeff.kernels.overlap import after_every_read, row_by_row
-from edgeff.kernels.packing import WANTED, pack_quads, packable, shifts_allow
+from edgeff.kernels.packing import VECTORS_WANT, WANTED, folded_bias, pack_quads, packable, shifts_allow, vectors_allow
 from edgeff.kernels.records import Flag, Matrix, OutputI8, Range, Relu, Requant, Size, Step
 from edgeff.kernels.tensors import InPlaceF32, PreShift, Rate, StepCount, VectorF32, VectorI16
 from edgeff.kernels.updates import BIAS_LIMIT, FRACTION_I8, FRACTION_I16, GAIN_I8, GAIN_I16, gain_of, rate_of, rounding_of
@@ -41,6 +41,15 @@ def _expanded_bytes(arguments: Arguments) -> int:
     return -(-int(arguments["size"].n_in) // 8) * 16
 
 
+MVE = Variant(
+    "mve",
+    "mve.c",
+    needs=frozenset({"mve"}),
+    accepts=lambda _, constants: vectors_allow(constants),
+    pack=lambda arguments, constants: {"b": folded_bias(arguments, constants, constants["w"].reshape(arguments["size"].n_out, -1))},
+    overlap=row_by_row(lanes=1, size=1),
+    wants=VECTORS_WANT,
+)
 PACKED = Variant(
     "packed",
     "packed.c",
@@ -78,7 +87,7 @@ def eff_dense_f32(
     y[:] = activate(sums, relu)
 
 
-@kernel(macs="n_out * n_in", variants=(PACKED, DSP, _x4(1)), overlap=row_by_row(lanes=1, size=1))
+@kernel(macs="n_out * n_in", variants=(MVE, PACKED, DSP, _x4(1)), overlap=row_by_row(lanes=1, size=1))
 def eff_dense_i8(
     y: Annotated[Array, Out("int8_t", "n_out")],
     x: InputI8,

@@ -12,7 +12,7 @@ from edgeff.kernels import Arguments, In, Out, Variant, kernel
 from edgeff.kernels.activation import activate
 from edgeff.kernels.arithmetic import requantise, saturate16
 from edgeff.kernels.overlap import Chunk, channel_planes, pixel_by_pixel, pixel_by_pixel_back, runs
-from edgeff.kernels.packing import pack_columns, shifts_allow
+from edgeff.kernels.packing import VECTORS_WANT, folded_bias, pack_columns, shifts_allow, vectors_allow
 from edgeff.kernels.records import Flag, OutputI8, Relu, Requant, Step, Window
 from edgeff.kernels.tensors import (
     ChannelBiasF32,
@@ -34,6 +34,8 @@ from edgeff.kernels.updates import changed_i8, rate_of
 from edgeff.kernels.windows import WINDOW_MACS, positions_inside, taps_inside, windows
 
 WeightsF32 = Annotated[Array, In("float", "k_h", "k_w", "out_c")]
+MOST_TAPS = 25
+"""So many inputs' places ``mve.c`` keeps."""
 WeightsI8 = Annotated[Array, In("int8_t", "k_h", "k_w", "out_c", low=-127, high=127)]
 
 
@@ -66,6 +68,36 @@ def _plane_bytes(arguments: Arguments) -> int:
     return 4 * pairs * ((window.out_w - 1) * window.stride_w + 3)
 
 
+def _by_eights(attrs: Mapping[str, Any]) -> list[Chunk]:
+    """Eight channels at a time."""
+    return [(first, first + 8, first, first + 8) for first in range(0, int(attrs["in_c"]), 8)]
+
+
+def _pack_eights(arguments: Arguments, constants: Mapping[str, Array]) -> Mapping[str, Array | None]:
+    """For each eight channels the weights of all taps; biases with the zero point; factors of each channel."""
+    channels = arguments["window"].out_c
+    taps = constants["w"].reshape(-1, channels)
+    eights = taps.reshape(-1, channels // 8, 8).transpose(1, 0, 2)
+    factors = {name: np.broadcast_to(constants[name], channels) for name in ("multiplier", "shift")}
+    return {"w": eights, "b": folded_bias(arguments, constants, taps.T), **factors}
+
+
+def _by_vectors(arguments: Arguments, constants: Mapping[str, Array]) -> bool:
+    window = arguments["window"]
+    fits = window.in_c == window.out_c and window.in_c % 8 == 0 and 2 <= window.k_h * window.k_w <= MOST_TAPS
+    return bool(fits) and vectors_allow(constants)
+
+
+MVE = Variant(
+    "mve",
+    "mve.c",
+    needs=frozenset({"mve"}),
+    accepts=_by_vectors,
+    pack=_pack_eights,
+    scratch_bytes=lambda arguments: int(arguments["window"].in_c),
+    overlap=pixel_by_pixel(_by_eights, size=1),
+    wants=f"one output per channel, a multiple of 8 channels, 2 to 25 taps, {VECTORS_WANT}",
+)
 PLANE = Variant(
     "plane",
     "plane.c",
@@ -93,7 +125,7 @@ def eff_depthwise_conv2d_f32(y: OutImageF32, x: ImageF32, w: WeightsF32, b: Chan
     y[:] = activate(sums, relu).reshape(-1)
 
 
-@kernel(macs=WINDOW_MACS, variants=(PLANE,), overlap=pixel_by_pixel(_channels, size=1))
+@kernel(macs=WINDOW_MACS, variants=(MVE, PLANE), overlap=pixel_by_pixel(_channels, size=1))
 def eff_depthwise_conv2d_i8(
     y: OutImageI8,
     x: ImageI8,
