@@ -13,8 +13,10 @@ import click
 from edgeff.cli.models import find_task, load_model, load_task, make_deployment, rule_of, split_seed
 from edgeff.cli.options import Whole, arena_limit, changes, common, numeric, replay, tail, target
 from edgeff.cli.terminal import percent, print_json, print_line, print_table, stages
+from edgeff.errors import BadInput
 
 if TYPE_CHECKING:
+    from edgeff.ir import Numeric
     from edgeff.program.lower import Replay
 
 
@@ -22,10 +24,11 @@ MOST_SAMPLES = 1_000_000_000
 
 
 @click.command("simulate", epilog="Example: edgeff simulate m.onnx digits --board nucleo_l4r5zi --rule pepita --numeric int8 --samples 500")
-@click.argument("model")
-@click.argument("task")
+@click.argument("model", required=False)
+@click.argument("task", required=False)
 @click.option("--board", required=True, help="The board; see `edgeff list boards`.")
-@click.option("--rule", required=True, help="What learns on the board; see `edgeff list rules`.")
+@click.option("--rule", help="What learns on the board; see `edgeff list rules`. Scenarios learn by bp unless it is given.")
+@click.option("--scenario", help="In the place of a model and a task: a world that changes; see docs/commands.md.")
 @click.option("--samples", type=Whole(0, MOST_SAMPLES), help="Training samples to learn from. [default: each one once]")
 @tail
 @replay
@@ -35,15 +38,16 @@ MOST_SAMPLES = 1_000_000_000
 @target
 @common
 def command(
-    model: str,
-    task: str,
+    model: str | None,
+    task: str | None,
     board: str,
-    rule: str,
+    rule: str | None,
+    scenario: str | None,
     samples: int | None,
     train_layers: str,
     tail_numeric: str | None,
     replay: Replay | None,
-    numeric: str | None,
+    numeric: Numeric | None,
     calibrate: str | None,
     choices: Mapping[str, str],
     changes: Sequence[tuple[str, str]],
@@ -59,6 +63,29 @@ def command(
 
     machine = load_board(board)
     choose_target(machine, target)
+    if scenario is not None:
+        from edgeff.cli.scenarios import run_scenario
+
+        unused: dict[str, object] = {"MODEL": model, "--train-layers": train_layers, "--tail-numeric": tail_numeric, "--replay": replay}
+        unused |= {"--calibrate": calibrate, "--data": choices, "--arena-limit": dict(changes).get("arena_limit")}
+        if own := [name for name, value in unused.items() if value and value != "all"]:
+            raise BadInput(f"{own[0]} of a scenario", got="given", allowed="its own", next_step="leave it out")
+        run_scenario(
+            scenario,
+            machine,
+            rule=rule,
+            numeric=numeric,
+            changes=changes,
+            samples=samples,
+            target=target,
+            as_json=as_json,
+            seed=seed or 0,
+        )
+        return
+    missing = {"MODEL": model, "TASK": task, "--rule": rule}
+    if model is None or task is None or rule is None:
+        what = next(name for name, value in missing.items() if value is None)
+        raise BadInput(f"missing {what}", got="none", allowed="MODEL TASK --rule RULE, or --scenario NAME")
     loaded = load_model(model)
     item = find_task(task, choices if calibrate is None else {}, loaded)
     seed = split_seed(loaded, item, seed)

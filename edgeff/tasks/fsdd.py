@@ -62,7 +62,7 @@ class Fsdd(Task):
         self.summary = f"spoken digits, 49 x 10 MFCC, 10 classes, {split}"
 
     def load(self, seed: int = 0) -> Data:
-        clips, digits, speakers, takes = _recordings()
+        clips, digits, speakers, takes = recordings()
         x = coefficients(clips, make(Mfcc, FEATURES))
         test = speakers == SPEAKERS.index(self.speaker) if self.speaker else takes < TEST_TAKES
         train = np.random.default_rng([seed, 4]).permutation(np.flatnonzero(~test))
@@ -77,7 +77,7 @@ class Fsdd(Task):
         return Data(x[train], digits[train], x[test], digits[test], self.classes, metadata, groups_train=groups)
 
 
-def _recordings() -> tuple[Array, Array, Array, Array]:
+def recordings() -> tuple[Array, Array, Array, Array]:
     """All recordings: clips (n, 8000) int16, digits (n,) int64, speakers (n,) as indices into SPEAKERS, takes (n,)."""
     if (folder := local(FOLDER)) is not None:
         return _from_folder(folder)

@@ -62,6 +62,7 @@ class GasDrift(Task):
             "mean": [float(value) for value in mean],
             "deviation": [float(value) for value in deviation],
             "split": "batches 1 to 6 train, 8 and 9 test",
+            "batches": [int(number) for number in batches[test]],
             "range": [float(x[train].min()), float(x[train].max())],
         }
         return Data(x[train], y[train], x[test], y[test], self.classes, metadata, groups_train=numbered(batches[train]))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeff.errors import BadInput
+from edgeff.ir import Array
 from edgeff.tasks import Data, Task, numbered, register
 from edgeff.tasks._files import Wanted, check_labels, need_local, read_arrays
 
@@ -39,20 +40,9 @@ class HumanActivity(Task):
     classes = CLASSES
 
     def load(self, seed: int = 0) -> Data:
-        path = need_local(FILE, "the activity recordings", SOURCE)
-        arrays = read_arrays(path, ARRAYS)
-        labels, subjects, scale = arrays["y"], arrays["subject"], arrays["scale"].astype(np.float64)
-        names = sorted(set(subjects.tolist()))
-        if not len(arrays["x"]) == len(labels) == len(subjects) or len(names) <= TEST_SUBJECTS:
-            got = f"{len(arrays['x'])} windows, {len(labels)} labels, {len(names)} subjects"
-            raise BadInput(f"data file {path}", got=got, allowed=f"a label and a subject a window, at least {TEST_SUBJECTS + 1} subjects")
-        if tuple(arrays["classes"].tolist()) != CLASSES or not (np.isfinite(scale).all() and (scale > 0).all()):
-            raise BadInput(f"data file {path}", got="other classes or scales", allowed=f"{', '.join(CLASSES)}, scales above 0")
-        check_labels(path, labels, len(CLASSES))
-        unit = scale / np.array([STANDARD_GRAVITY] * 3 + [1.0] * 3)
-        x = (arrays["x"] * unit).astype(np.float32)
+        x, y, subjects = windows()
         rng = np.random.default_rng([seed, 4])
-        held_out = sorted(rng.choice(names, TEST_SUBJECTS, replace=False).tolist())
+        held_out = sorted(rng.choice(sorted(set(subjects.tolist())), TEST_SUBJECTS, replace=False).tolist())
         test = np.isin(subjects, held_out)
         train = rng.permutation(np.flatnonzero(~test))
         metadata = {
@@ -60,5 +50,20 @@ class HumanActivity(Task):
             "split": f"subjects {', '.join(held_out)} test",
             "range": [float(x[train].min()), float(x[train].max())],
         }
-        y = labels.astype(np.int64)
         return Data(x[train], y[train], x[test], y[test], self.classes, metadata, groups_train=numbered(subjects[train]))
+
+
+def windows() -> tuple[Array, Array, Array]:
+    """All windows (n, 64, 6) float32, their activities (n,) int64 and the names of their subjects (n,), in the file's order."""
+    path = need_local(FILE, "the activity recordings", SOURCE)
+    arrays = read_arrays(path, ARRAYS)
+    labels, subjects, scale = arrays["y"], arrays["subject"], arrays["scale"].astype(np.float64)
+    names = set(subjects.tolist())
+    if not len(arrays["x"]) == len(labels) == len(subjects) or len(names) <= TEST_SUBJECTS:
+        got = f"{len(arrays['x'])} windows, {len(labels)} labels, {len(names)} subjects"
+        raise BadInput(f"data file {path}", got=got, allowed=f"a label and a subject a window, at least {TEST_SUBJECTS + 1} subjects")
+    if tuple(arrays["classes"].tolist()) != CLASSES or not (np.isfinite(scale).all() and (scale > 0).all()):
+        raise BadInput(f"data file {path}", got="other classes or scales", allowed=f"{', '.join(CLASSES)}, scales above 0")
+    check_labels(path, labels, len(CLASSES))
+    unit = scale / np.array([STANDARD_GRAVITY] * 3 + [1.0] * 3)
+    return (arrays["x"] * unit).astype(np.float32), labels.astype(np.int64), subjects

@@ -1,0 +1,68 @@
+"""The tables of docs/results/scenarios.md: a shipped model in a world that changes, and a barometer that drifts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from results import load
+from tables_rules import table
+from tables_seeds import NAMES
+
+PRESSURE = "pressure"
+
+
+def _rows() -> dict[tuple[str, str, str], list[dict[str, Any]]]:
+    found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for row in load("scenarios")["rows"]:
+        found.setdefault(tuple(row["key"][:3]), []).append(row)
+    return found
+
+
+def classes() -> str:
+    """Each scenario and rule: accuracies with the controls, what is forgotten, samples, and the cost of a step."""
+    lines = []
+    for (name, rule, numeric), rows in _rows().items():
+        if name == PRESSURE:
+            continue
+        means = {key: float(np.mean([row[key] for row in rows])) for key in ("before", "after", "control", "known_before", "known_after")}
+        gained, best = means["after"] - means["before"], means["control"] - means["before"]
+        recovered = f"{100 * gained / best:.0f} %" if best > 0.01 else "-"
+        shares = [f"{100 * means[key]:.1f}" for key in means]
+        cost = next((row["cost"] for row in rows if "cost" in row), {})
+        deviation = 100 * float(np.std([row["after"] for row in rows], ddof=1)) if len(rows) > 1 else 0.0
+        shares[1] += f" ± {deviation:.1f}"
+        lines.append([name, NAMES.get(rule, rule), numeric, str(len(rows)), *shares, recovered, f"{rows[0]['samples']:,}", *_cost(cost)])
+    heads = ["scenario", "rule", "numeric", "cases", "no learning", "learned", "BP float32", "known before", "known after"]
+    return table([*heads, "of BP's gain", "samples", "RAM", "flash", "instructions per step", "ms"], lines, 3)
+
+
+def _cost(cost: dict[str, Any]) -> list[str]:
+    if not cost:
+        return ["-"] * 4
+    latency = "-" if cost["latency_s"] is None else f"{1000 * cost['latency_s']:.2f}"
+    return [f"{cost['static_ram_bytes'] + cost['stack_bytes']:,}", f"{cost['flash_bytes']:,}", f"{cost['instructions']:,}", latency]
+
+
+def pressure() -> str:
+    """Each numeric: Pa RMS of readings, control and device, after four weeks and after a million samples, and what it takes."""
+    lines = []
+    for (name, _, numeric), rows in _rows().items():
+        if name != PRESSURE:
+            continue
+
+        def of(key: str, rows: list[dict[str, Any]] = rows) -> str:
+            values = [row[key] for row in rows]
+            return f"{np.median(values):.0f} ({max(values):.0f})"
+
+        times = [row["recovered"] for row in rows if row["recovered"]]
+        within = f"{np.median(times):,.0f}, {len(times)} of {len(rows)}" if times else f"0 of {len(rows)}"
+        shown = [of(key) for key in ("raw", "line", "after", "raw_later", "line_later", "later")]
+        cost = next((row["cost"] for row in rows if "cost" in row), {})
+        lines.append([numeric, str(len(rows)), *shown[:3], within, *shown[3:], *_cost(cost)[:3]])
+    heads = ["numeric", "devices", "readings", "line", "device", "samples to 50 Pa", "readings later", "line later", "device later"]
+    return table([*heads, "RAM", "flash", "instructions per step"], lines, 1)
+
+
+SECTIONS: dict[str, Callable[[], str]] = {"scenarios": classes, "pressure": pressure}
