@@ -23,7 +23,9 @@ from edgeff.studies.scenarios import PRESSURE, SCENARIOS, play, sense
 
 BOARD, SMALL_BOARD = "nucleo_l4r5zi", "microbit"
 SEEDS = {"new_speaker": 18, "new_wearer": 10, "gas_drift": 5, PRESSURE: 10}
-FORMS = dict.fromkeys(SCENARIOS, (("bp", "int8"), ("pepita", "int8"), ("dfa", "int8"), ("ff", "int8"), ("frozen", "int8")))
+FORMS: dict[str, tuple[tuple[str, str], ...]] = dict.fromkeys(
+    SCENARIOS, (("bp", "int8"), ("pepita", "int8"), ("dfa", "int8"), ("ff", "int8"), ("frozen", "int8"))
+)
 FORMS[PRESSURE] = (("bp", "int16"), ("bp", "int8"), ("bp", "float32"))
 networks: dict[tuple[str, int], dict[str, Network]] = {}
 

@@ -15,7 +15,7 @@ PRESSURE = "pressure"
 
 def _rows() -> dict[tuple[str, str, str], list[dict[str, Any]]]:
     found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for row in load("scenarios")["rows"]:
+    for row in load("scenarios").get("rows", []):
         found.setdefault(tuple(row["key"][:3]), []).append(row)
     return found
 
@@ -30,7 +30,7 @@ def classes() -> str:
         gained, best = means["after"] - means["before"], means["control"] - means["before"]
         recovered = f"{100 * gained / best:.0f} %" if best > 0.01 else "-"
         shares = [f"{100 * means[key]:.1f}" for key in means]
-        cost = next((row["cost"] for row in rows if "cost" in row), {})
+        cost: dict[str, Any] = next((row["cost"] for row in rows if "cost" in row), {})
         deviation = 100 * float(np.std([row["after"] for row in rows], ddof=1)) if len(rows) > 1 else 0.0
         shares[1] += f" ± {deviation:.1f}"
         lines.append([name, NAMES.get(rule, rule), numeric, str(len(rows)), *shares, recovered, f"{rows[0]['samples']:,}", *_cost(cost)])
@@ -59,7 +59,7 @@ def pressure() -> str:
         times = [row["recovered"] for row in rows if row["recovered"]]
         within = f"{np.median(times):,.0f}, {len(times)} of {len(rows)}" if times else f"0 of {len(rows)}"
         shown = [of(key) for key in ("raw", "line", "after", "raw_later", "line_later", "later")]
-        cost = next((row["cost"] for row in rows if "cost" in row), {})
+        cost: dict[str, Any] = next((row["cost"] for row in rows if "cost" in row), {})
         lines.append([numeric, str(len(rows)), *shown[:3], within, *shown[3:], *_cost(cost)[:3]])
     heads = ["numeric", "devices", "readings", "line", "device", "samples to 50 Pa", "readings later", "line later", "device later"]
     return table([*heads, "RAM", "flash", "instructions per step"], lines, 1)
