@@ -3,7 +3,8 @@
 Tasks: spoken digits (FSDD) and twelve keywords (kws_open: its test speakers are heard nowhere else). Accuracy: from first weights that
 follow samples (``normalised``), batch 1, PASSES a block over the training recordings but for a tenth, the rate falling to DECAY of itself
 after each (a step that diverges begins the block again at half the rate: ``restarts``). That tenth (of keywords other speakers) chooses
-the exit, and chose the rates (``--validate TASK``: the same four for every rule, seed 0); the test part is read by the exit that was
+the exit, and chose the rates (``--validate TASK``: the same five for every rule, seed 0; .05 for blocks was the best there, and left one
+of two other seeds at chance); the test part is read by the exit that was
 chosen. Beside it ``bp``: float32 back-propagation through the same network from the same first weights, batch 1, without batch
 normalisation, by the C, as many passes; ``frozen``: the last layer alone; and ``shuffled``: the first block with labels of other
 recordings. Memory: each block's program built for an emulated Cortex-M4, static RAM and painted stack of one step and one inference; the
@@ -40,7 +41,7 @@ from edgeff.program.deploy import deploy
 POWER = Path(__file__).resolve().parents[1] / "tests" / "chain_power.c"
 DECAY, SEEDS = 0.7, 5
 POOL = (2, 1)
-CANDIDATES = (0.005, 0.01, 0.02, 0.05)
+CANDIDATES = (0.005, 0.01, 0.02, 0.03, 0.05)
 
 
 class Plan(NamedTuple):
@@ -52,7 +53,7 @@ class Plan(NamedTuple):
 
 
 PLANS = {
-    "fsdd": Plan(1.0, 8, {"chain": 0.05, "bp": 0.02, "frozen": 0.02}),
+    "fsdd": Plan(1.0, 8, {"chain": 0.03, "bp": 0.02, "frozen": 0.02}),
     "kws_open": Plan(9.0, 10, {"chain": 0.05, "bp": 0.02, "frozen": 0.02}),
 }
 
