@@ -83,7 +83,10 @@ CASES: dict[str, tuple[str, str]] = {
         "train digits --network alexnet --rule bp -o o.onnx",
         r"network: got 'alexnet'; allowed: a dense list such as 64-32-10 .*",
     ),
-    "an unknown format": ("export float.onnx --to keras -o o", r"unknown format: got 'keras'; allowed: onnx, tflite, c"),
+    "an unknown format": (
+        "export float.onnx --to keras -o o",
+        r"unknown format: got 'keras'; allowed: onnx, tflite, c, arduino, cmake, espidf, platformio, zephyr",
+    ),
     "an unknown numeric": ("cost float.onnx --rule bp --numeric int4", r"unknown numeric: got 'int4'; allowed: float32, int16, int8"),
     "an unknown engine": (
         "evaluate float.onnx digits --engine gpu",
