@@ -15,6 +15,7 @@ OUTCOMES = {
     "exact": "equal to the bit",
     "within 1e-4": "float, within 1e-4",
     "within steps": "int8 in ONNX, within three steps of ONNX Runtime",
+    "dynamic range": "dynamic range: int8 weights read as float, where LiteRT rounds activations too",
     "no other runtime": "imported, and no other runtime runs the file",
     "refused": "refused, with the reason",
     "wrong": "wrong",
@@ -49,6 +50,8 @@ def _outcome(row: dict[str, Any]) -> str:
         return f"0 of {row['elements']:,} outputs differ from {row['runtime']}'s"
     if row["outcome"] == "within 1e-4":
         return f"at most {row['largest']:.1g} from {row['runtime']}"
+    if row["outcome"] == "dynamic range":
+        return f"dynamic range: at most {100 * row['largest'] / row['range']:.1f} % of the outputs' range from {row['runtime']}"
     if row["outcome"] == "within steps":
         return f"at most {row['largest']:.0f} steps from {row['runtime']}, best class the same in {100 * row['best_class_equal']:.0f} %"
     return f"{row['outcome']}: {row.get('reason', '')}".replace("|", "/")[:160]
