@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,10 +13,13 @@ import pytest
 from model_files import assert_same_network, run_onnx
 from test_onnx import N, build
 
+from edgeff.errors import Unsupported
 from edgeff.formats import from_onnx
 from edgeff.formats.onnx.writer import to_onnx
 from edgeff.ir import Array
 from edgeff.ops import forward, kind, parameters
+from edgeff.program.deploy import deploy
+from edgeff.program.interpreter import Interpreter
 
 RNG = np.random.default_rng(11)
 
@@ -383,3 +388,66 @@ def test_one_transposition_serves_all_who_read_the_image() -> None:
     nodes = [N("Conv", ["x", "w"], ["a"]), N("Conv", ["x", "v"], ["b"]), N("Add", ["a", "b"], ["s"]), N("GlobalAveragePool", ["s"], ["y"])]
     network = from_onnx(build(nodes, {"w": draw(2, 3, 1, 1), "v": draw(2, 3, 1, 1)}, shape=["N", 3, 4, 4], output_shape=["N", 2, 1, 1]))
     assert Counter(layer.kind for layer in network)["transpose"] == 1
+
+
+@pytest.mark.parametrize("form", ["QDQ", "QOperator"])
+@pytest.mark.parametrize("unsigned", [False, True])
+def test_what_onnx_runtime_quantises_is_read_and_computes_the_same(form: str, unsigned: bool, tmp_path: Path) -> None:
+    """``quantize_static`` of a convolution, a MatMul with an Add, a Gemm and a Softmax: within two steps of the file in ONNX Runtime."""
+    tool = pytest.importorskip("onnxruntime.quantization")
+    rng = np.random.default_rng(0)
+    sizes = {"w": (8, 3, 3, 3), "b": (8,), "m": (8, 12), "mb": (12,), "g": (12, 5), "gb": (5,)}
+    nodes = [
+        N("Conv", ["x", "w", "b"], ["c"], pads=[1, 1, 1, 1]),
+        N("Relu", ["c"], ["r"]),
+        N("AveragePool", ["r"], ["v"], kernel_shape=[2, 2], strides=[2, 2]),
+        N("GlobalAveragePool", ["v"], ["p"]),
+        N("Flatten", ["p"], ["f"]),
+        N("MatMul", ["f", "m"], ["t"]),
+        N("Add", ["t", "mb"], ["a"]),
+        N("Relu", ["a"], ["u"]),
+        N("Gemm", ["u", "g", "gb"], ["l"]),
+        N("Softmax", ["l"], ["y"], axis=-1),
+    ]
+    constants = {name: (rng.normal(size=size) / 3).astype(np.float32) for name, size in sizes.items()}
+    float_file, file = tmp_path / "float.onnx", tmp_path / "quantised.onnx"
+    float_file.write_bytes(build(nodes, constants, shape=["N", 3, 8, 8], output_shape=["N", 5]))
+    x = rng.normal(size=(32, 3, 8, 8)).astype(np.float32)
+
+    class Samples(tool.CalibrationDataReader):  # type: ignore[name-defined]
+        rest = iter([{"x": x}])
+
+        def get_next(self) -> dict[str, Any] | None:
+            return next(self.rest, None)
+
+    kind = tool.QuantType.QUInt8 if unsigned else tool.QuantType.QInt8
+    tool.quantize_static(float_file, file, Samples(), quant_format=tool.QuantFormat[form], activation_type=kind, per_channel=unsigned)
+    network = from_onnx(file)
+    if form == "QOperator" and not unsigned:
+        assert network.numeric == "int8"
+        return  # ONNX Runtime itself has no kernel for these
+    deployment = deploy(network)
+    twin = Interpreter(deployment.program)
+    made = []
+    for sample in deployment.inputs(x):
+        twin.predict(sample)
+        made.append(twin.output())
+    quant = network.layers[-1].quant["output"]
+    real = (np.array(made, np.float64) - quant.zero_point) * quant.scale[0]
+    assert np.abs(run_onnx(onnx.load(file), x) - real).max() <= 2.01 * quant.scale[0]
+
+
+def test_every_operator_without_a_layer_is_named_with_its_count() -> None:
+    nodes = [N("Abs", ["x"], ["a"]), N("Erf", ["a"], ["e"]), N("Abs", ["e"], ["y"])]
+    with pytest.raises(Unsupported, match=r"^ONNX file: got operators edgeff has no layer for: Abs x2, Erf x1; allowed: Add, "):
+        from_onnx(build(nodes, {}, shape=["N", 4], output_shape=["N", 4]))
+
+
+def test_an_average_that_counts_its_padding_reads_a_layer_of_zeros() -> None:
+    """PyTorch's default for AvgPool2d."""
+    nodes = [N("AveragePool", ["x"], ["y"], kernel_shape=[3, 3], pads=[1] * 4, strides=[2, 2], count_include_pad=1)]
+    data, x = build(nodes, {}, shape=["N", 2, 6, 5], output_shape=["N", 2, 3, 3]), draw(3, 2, 6, 5)
+    network = from_onnx(data)
+    assert [layer.kind for layer in network] == ["transpose", "pad", "average_pool2d", "transpose"]
+    y = forward(network, parameters(network), x)[network.layers[-1].name]
+    np.testing.assert_allclose(y, run_onnx(onnx.load_from_string(data), x), rtol=1e-6, atol=1e-6)  # sums in another order

@@ -58,11 +58,6 @@ REFUSED: dict[str, Refused] = {
     "pool without a size": ("no kernel_shape", [N("MaxPool", ["x"], ["y"])], {}),
     "pool larger than the image": ("windows of 9x1", [N("MaxPool", ["x"], ["y"], kernel_shape=[9, 1])], {}),
     "pool of padding alone": ("padding", [N("AveragePool", ["x"], ["y"], kernel_shape=[2, 2], pads=[2, 0, 0, 0])], {}),
-    "average of padding": (
-        "counts its padding",
-        [N("AveragePool", ["x"], ["y"], kernel_shape=[3, 3], pads=[1] * 4, count_include_pad=1)],
-        {},
-    ),
     "column-major": ("storage_order", [N("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], storage_order=1)], {}),
     "indices that are read": ("second output", [N("MaxPool", ["x"], ["c", "i"], kernel_shape=[2, 2]), N("Add", ["c", "i"], ["y"])], {}),
     "clip": (

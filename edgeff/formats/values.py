@@ -70,6 +70,19 @@ class Moment:
 Value = Activation | Constant | Moment
 
 
+def check_known(what: str, missing: Mapping[str, int], others: Mapping[str, int], supported: Sequence[str]) -> None:
+    """Returns nothing; raises Unsupported with all operators of a file that edgeff has no layer for, and what else it cannot hold, each
+    with its count. One operator alone is refused where it stands, with its attributes.
+    """
+    if not missing or sum(missing.values()) + len(others) < 2:
+        return
+    shown = ", ".join(f"{one_line(name, 60)} x{count}" for name, count in sorted(missing.items(), key=lambda item: -item[1])[:8])
+    more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
+    rest = "".join(f"; {one_line(name, 40)} x{count}" for name, count in sorted(others.items())[:4])
+    step = "replace these in the model before it is converted"
+    raise Unsupported(what, got=f"operators edgeff has no layer for: {shown}{more}{rest}", allowed=", ".join(supported), next_step=step)
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """The current place in a graph, for names and refusals; ``supported`` lists the operators of the format.

@@ -26,11 +26,11 @@ from edgeff.formats.assembly import Assembly
 from edgeff.formats.conventions import short
 from edgeff.formats.files import read_file
 from edgeff.formats.onnx.nodes import handlers
-from edgeff.formats.onnx.reading import MOST_INPUTS, Reading
+from edgeff.formats.onnx.reading import MOST_INPUTS, Handler, Reading
 from edgeff.formats.onnx.tensors import DTYPES, read_tensor, text
 from edgeff.formats.onnx.views import Seen, View, view
 from edgeff.formats.onnx.wire import check_expansion
-from edgeff.formats.values import Activation, Constant, Node
+from edgeff.formats.values import Activation, Constant, Node, check_known
 from edgeff.ir import Network
 
 OPSETS = range(7, onnx.defs.onnx_opset_version() + 1)
@@ -54,6 +54,8 @@ def from_onnx(source: Path | str | bytes) -> Network:
         described = description.from_json(properties["edgeff.network"], "edgeff.network in the ONNX file")
     context = Reading(assembly, tensors, reads, _opset(model), handlers(), description.layer_kinds(described))
     assembly.described = context.described
+    missing = Counter(text(node.op_type) for node in graph.node if _handler(context, text(node.op_type), text(node.domain)) is None)
+    check_known("ONNX file", missing, {}, sorted(context.handlers))
     for index, node in enumerate(graph.node):
         _read_node(context, node, index)
     ends = [(output, context.tensors.get(output)) for output in outputs]
@@ -138,6 +140,12 @@ def _input(value: onnx.ValueInfoProto) -> tuple[str, tuple[int, ...] | None, boo
     return text(value.name), shape, DTYPES[kind.elem_type] != "float32"
 
 
+def _handler(context: Reading, operator: str, domain: str) -> Handler | None:
+    """How to read an operator of a domain, None where nothing does."""
+    handler = context.handlers.get(operator)
+    return None if handler is None or handler.domain != ("" if domain in DOMAINS else domain) else handler
+
+
 def _read_node(context: Reading, proto: onnx.NodeProto, index: int) -> None:
     """Puts the node's output into ``context.tensors``."""
     attributes: dict[str, Any] = {}
@@ -153,8 +161,8 @@ def _read_node(context: Reading, proto: onnx.NodeProto, index: int) -> None:
     first = outputs[0] if outputs else ""
     operator, domain = text(proto.op_type), text(proto.domain)
     node = Node(text(proto.name) or first or f"node_{index}", operator, attributes, tuple(sorted(context.handlers)))
-    handler = context.handlers.get(operator)
-    if handler is None or handler.domain != ("" if domain in DOMAINS else domain):
+    handler = _handler(context, operator, domain)
+    if handler is None:
         raise node.unsupported("an operator edgeff has no layer for" if domain in DOMAINS else f"domain {short(domain)}")
     unknown = sorted(set(attributes) - handler.attributes)
     if unknown:

@@ -1,7 +1,7 @@
 """Windows over ONNX images and sequences: strides, padding and the change to channels last, for the operators that have a window.
 
 Tensors are channels first, (C, H, W) or (C, L); edgeff's are channels last. Padding may be given in numbers or by ``auto_pad``, and comes
-out as numbers. Refused: dilated pools, averages that count their padding.
+out as numbers; what an average counts of it is a layer before. Refused: dilated pools.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def four(pads: Axes) -> Pads:
     return (0, pads[0], 0, pads[1]) if len(pads) == 2 else (pads[0], pads[1], pads[2], pads[3])
 
 
-def pool_window(node: Node, x: View, operator: type[Pool2d]) -> tuple[Axes, Axes, Axes]:
+def pool_window(node: Node, x: View) -> tuple[Axes, Axes, Axes]:
     """The size, strides and pads of an AveragePool or MaxPool; ``ceil_mode`` comes out as padding after the image."""
     sizes = positions(node, x)
     if "kernel_shape" not in node.attributes:
@@ -113,15 +113,22 @@ def pool_window(node: Node, x: View, operator: type[Pool2d]) -> tuple[Axes, Axes
             raise node.unsupported("an average that counts its padding, with ceil_mode", "count_include_pad 0")
         pads = pads[:count] + tuple(after)
         _check_padded(node, x, pads)
-    if operator is AveragePool2d and flag(node, "count_include_pad") and any(pads):
-        raise node.unsupported(f"an average that counts its padding, {pads}", "count_include_pad 0")
     return kernel, strides, pads
+
+
+def counts_padding(node: Node, operator: type[Pool2d]) -> bool:
+    """Whether the zeros around an image count in the averages of a pool."""
+    return operator is AveragePool2d and flag(node, "count_include_pad")
 
 
 def pool(graph: Reading, node: Node, x: View, operator: type[Pool2d]) -> View:
     """An average or a maximum over windows; integers stay integers."""
-    kernel, strides, pads = pool_window(node, x, operator)
+    kernel, strides, pads = pool_window(node, x)
     image = as_image(graph, node, x)
+    if counts_padding(node, operator) and any(pads):
+        top, left, bottom, right = four(pads)
+        image = graph.assembly.padded(graph.views.beside(node, "pad"), image, [(top, bottom), (left, right), (0, 0)], 0.0)
+        pads = (0,) * len(pads)
     y = graph.assembly.pool2d(node, operator, replace(image, integer=False), two(kernel, 1), two(strides, 1), four(pads))
     return as_tensor(graph, node, replace(y, integer=image.integer), len(kernel) + 1)
 

@@ -32,7 +32,7 @@ from edgeff.formats.tflite.flatbuffer import Table, damaged, root
 from edgeff.formats.tflite.nodes import handlers
 from edgeff.formats.tflite.operators import Tensor, TfliteNode
 from edgeff.formats.tflite.schema import names_of, schema
-from edgeff.formats.values import SCALE_BYTES, Activation, Constant, Node, Value
+from edgeff.formats.values import SCALE_BYTES, Activation, Constant, Node, Value, check_known
 from edgeff.ir import Network, Quant
 
 MAX_OPERATORS = 10_000
@@ -107,6 +107,7 @@ class _Reader:
         return None
 
     def network(self, metadata: dict[str, Any]) -> Network:
+        self._check_known()
         sources, targets = self._ends(1, "inputs"), self._ends(2, "outputs")
         for number, source in enumerate(sources):
             self.values[source] = self._input(source, first=number == 0, several=len(sources) > 1)
@@ -121,6 +122,19 @@ class _Reader:
         if self.assembly.dequantised and isinstance(origin := metadata.get("source"), dict):
             origin["dequantised_weights"] = self.assembly.dequantised
         return self.assembly.finish(self.graph.string(4), [self.values.get(target) for target in targets], metadata)
+
+    def _check_known(self) -> None:
+        """Refuses a file with operators that edgeff has no layer for, all of them in one go, with the element types that it cannot hold."""
+        names = Counter(self._name(self.graph.at(place, "an operator")) for place in self.operators)
+        kinds = Counter(int(self.graph.at(place, "a tensor").number(1, "int8")) for place in self.places)
+        others = {f"{_TYPES.get(kind, kind)} tensors": count for kind, count in kinds.items() if kind not in _DTYPES}
+        missing = {name: count for name, count in names.items() if name not in self.handlers}
+        check_known("TFLite file", missing, others, sorted(self.handlers))
+
+    def _name(self, operator: Table) -> str:
+        """An operator's name, with that of a custom one."""
+        code, custom = self._code(int(operator.number(0, "uint32")))
+        return _OPERATORS.get(code, f"number {code}") + (f" {custom}" if custom else "")
 
     def _input(self, index: int, *, first: bool, several: bool) -> Activation:
         """The activation that an input of the subgraph is."""
@@ -148,8 +162,7 @@ class _Reader:
 
     def _read_operator(self, operator: Table, number: int, inputs: list[int], outputs: list[int], reads: Counter[int]) -> None:
         """Puts the value of the operator's output tensor into ``values``."""
-        code, custom = self._code(int(operator.number(0, "uint32")))
-        name = _OPERATORS.get(code, f"number {code}") + (f" {custom}" if custom else "")
+        name = self._name(operator)
         handler = self.handlers.get(name)
         if not outputs or (handler is not None and not handler.several and len(outputs) != 1):
             raise Unsupported(f"TFLite operator {number}, {short(name)}", got=f"{len(outputs)} outputs", allowed="1")

@@ -33,7 +33,7 @@ def _qlinear_average_pool(graph: Reading, node: Node, values: Values) -> Seen:
     """
     x = first(graph, node, dequantised(graph, node, values[0], (values[1], values[2])))
     quant = activation_quant(graph, node, (values[3], values[4]))
-    kernel, _, pads = pool_window(node, x, AveragePool2d)
+    kernel, _, pads = pool_window(node, x)
     if x.x.quant == quant or any(pads):
         y = pool(graph, node, x, AveragePool2d)
         y = y.like(replace(y.x, quant=None))
