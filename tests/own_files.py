@@ -71,3 +71,25 @@ def write_npz(path: Path, *, seed: int = 0, each: int = 20) -> Path:
     x[y == 8, :, 1] += swing
     np.savez(path, x=x, y=y)
     return path
+
+
+def write_words(folder: Path, *, seed: int = 1, each: int = 12) -> Path:
+    """``folder`` with the tones of ``write_sounds`` from later, and a tone between them as a new word."""
+    write_sounds(folder, seed=seed, each=each)
+    rng = np.random.default_rng(seed + 1)
+    for index in range(each):
+        write_wav(folder / "middle" / f"{index}.wav", tone(700.0, rng))
+    return folder
+
+
+def write_barometers(path: Path, devices: range, each: int) -> Path:
+    """A table of the readings of barometers, their temperatures and errors in Pa: an offset, a gain and a temperature coefficient each."""
+    lines = ["reading;temp;error"]
+    for device in devices:
+        rng = np.random.default_rng(device)
+        offset, gain, per_kelvin = rng.uniform(-1500, 1500), rng.uniform(-1e-3, 1e-3), rng.uniform(-2, 2)
+        for pressure, temp in zip(101_300 + 800 * rng.standard_normal(each), rng.uniform(-10, 50, each), strict=True):
+            error = offset + gain * pressure + per_kelvin * (temp - 25) + 0.65 * rng.standard_normal()
+            lines.append(f"{pressure + error:.2f};{temp:.2f};{error:.2f}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path

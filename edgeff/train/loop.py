@@ -82,6 +82,17 @@ def start(network: Network, rule: Rule, settings: Settings, seed: int) -> Run:
     return run
 
 
+def require_inputs(network: Network, x: Array) -> None:
+    """Raises BadInput where x (n, ...) has not the shape of the inputs of ``network``."""
+    if tuple(x.shape[1:]) != tuple(network.input_shape):
+        raise BadInput(
+            "network input",
+            got=f"{network.input_shape}",
+            allowed=f"the task's {tuple(x.shape[1:])}",
+            next_step="choose a network that fits the task",
+        )
+
+
 def fit(
     network: Network,
     rule_name: str,
@@ -103,13 +114,7 @@ def fit(
     """
     rule = find_rule(rule_name)
     settings = settings or rule.settings
-    if tuple(x.shape[1:]) != tuple(network.input_shape):
-        raise BadInput(
-            "network input",
-            got=f"{network.input_shape}",
-            allowed=f"the task's {tuple(x.shape[1:])}",
-            next_step="choose a network that fits the task",
-        )
+    require_inputs(network, x)
     if targets.shape[1:] != network.layers[-1].shape:
         raise BadInput(
             "network output",
@@ -193,6 +198,7 @@ def train(
     network = rule.prepare(initialised(structure, seed), settings, seed)
     settings = resolved(rule, settings, network, data.x_train)
     if not settings.epochs:
+        require_inputs(network, data.x_train)
         network, guarded = normalised(network, data.x_train), False
     said: list[str] = []
 
