@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kernels import FC_AE, LAYERS, NETWORKS, PER_WEIGHT
+from kernels import CORES, FC_AE, LAYERS, NETWORKS, PER_WEIGHT, RULE_NETWORKS
 from mlperf_tiny import CMSIS_NN
 from results import load
 from tables_rules import table
+
+from edgeff.device.boards import load_board
 
 NAMES = {FC_AE: "FC autoencoder", "bp": "BP", "pepita": "PEPITA, F generated"}
 
@@ -74,8 +76,61 @@ def kernel_steps() -> str:
     return table(heads, lines, 3)
 
 
+def rule_step(network: str, rule: str, numeric: str) -> dict[str, Any]:
+    """The row of a step of a rule."""
+    found: dict[str, Any] = next(row for row in load("kernels")["rows"] if row["key"] == ["rule", network, rule, numeric])
+    return found
+
+
+def kernel_rules() -> str:
+    """Instructions of an int8 step of every rule, and their share of those of its float32 step."""
+    lines = []
+    for rule in dict.fromkeys(row["key"][2] for row in load("kernels")["rows"] if row["key"][0] == "rule"):
+        cells = []
+        for network in RULE_NETWORKS:
+            steps = [rule_step(network, rule, numeric) for numeric in ("int8", "float32")]
+            counts = [int(step["instructions"]) for step in steps if "refused" not in step]
+            cells.append(f"{counts[0]:,} ({counts[0] / counts[1]:.2f})" if len(counts) == len(steps) else "-")
+        lines.append([rule, *cells])
+    heads = [f"{name} above {below}" if below else name for name, below in RULE_NETWORKS.items()]
+    return table(["int8 step, zig: instructions (share of float32)", *heads], lines)
+
+
+def kernel_convolutions() -> str:
+    """Instructions per MAC of each layer with weights in a step of BP, in int8 and in float32."""
+    lines = []
+    for network in ("cnn_small", "ds_cnn"):
+        steps = [rule_step(network, "bp", numeric)["calls"] for numeric in ("int8", "float32")]
+        floats = {(layer, kernel.removesuffix("_f32")): count / macs for layer, kernel, macs, count in steps[1] if macs}
+        for layer, kernel, macs, count in steps[0]:
+            what = kernel.removesuffix("_i8")
+            if macs and "conv" in kernel and (network == "cnn_small" or "gradient" in kernel or "update" in kernel):
+                lines.append([network, layer, what.removeprefix("eff_"), f"{macs:,}", f"{count / macs:.2f}", f"{floats[layer, what]:.2f}"])
+    return table(["BP step, zig", "layer", "kernel", "MACs", "int8, instructions per MAC", "float32"], lines, 3)
+
+
+def kernel_cores() -> str:
+    """DS-CNN and a step of PEPITA in int8 on every kind of core."""
+    rows = {tuple(row["key"]): row for row in load("kernels")["rows"] if row["key"][0] == "core"}
+    lines = []
+    for _, board, what, toolchain in rows:
+        if what == "infer":
+            infer, learn = rows["core", board, "infer", toolchain], rows["core", board, "learn", toolchain]
+            macs = sum(call[2] for call in infer["calls"])
+            figures = [f"{infer['instructions']:,}", f"{infer['instructions'] / macs:.2f}", f"{infer['code']:,}", f"{infer['stack']:,}"]
+            per_weight = learn["instructions"] / learn["weights"]
+            figures += [f"{learn['instructions']:,}", f"{per_weight:.2f}", f"{learn['code']:,}", f"{learn['stack']:,}"]
+            lines.append([load_board(board).core, board, toolchain, *figures])
+    lines.sort(key=lambda line: CORES.index(line[1]))
+    heads = ["core", "board", "compiler", "DS-CNN, one inference", "per MAC", "code bytes", "stack bytes"]
+    return table([*heads, "PEPITA on 784-128-10, one step", "per weight", "code bytes", "stack bytes"], lines, 3)
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
     "kernel_layers": kernel_layers,
     "kernel_networks": kernel_networks,
     "kernel_steps": kernel_steps,
+    "kernel_rules": kernel_rules,
+    "kernel_convolutions": kernel_convolutions,
+    "kernel_cores": kernel_cores,
 }

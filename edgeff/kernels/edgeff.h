@@ -191,6 +191,7 @@ static inline float eff_activate_f32(float v, int32_t relu)
 
 int32_t eff_exp_q31(int32_t a);          /* exp of a Q5.26 number <= 0, in Q0.31 */
 int32_t eff_reciprocal_q31(int32_t a);   /* 1 / (1 + a), a in [0, 1), Q0.31 */
+int32_t eff_reciprocal_of_sum(int32_t sum, int32_t *bits_over_unit); /* of a sum of exponentials in Q12.19: mantissa and exponent */
 float eff_exp_f32(float x);              /* |relative error| < 2^-22; 0 below -87, clamped above 88, NaN of NaN */
 int32_t eff_sigmoid_q15(int32_t x);      /* the logistic function of a number in units of 2^-16, in Q0.15 */
 uint32_t eff_sqrt_u64(uint64_t v);       /* the integer part of the root */

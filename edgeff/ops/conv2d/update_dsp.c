@@ -37,42 +37,53 @@ void eff_add_fours(int32_t *sums, const int8_t *a, int32_t fours, int32_t delta,
 
 #endif
 
-/* The step of one weight whose sum of products is s: for a factor that eff_requantise_i8 takes and a rate of 1. */
-static inline int8_t eff_stepped(int32_t w, int32_t s, int32_t doubled, int32_t power, uint32_t drawn)
+/* A requantisation with a multiplier of 2^30 or more: for a shift of 0 to 18 sums within `limit` are moved by `left`, for one of -2 or less
+ * `power` is 2^(32 + shift), else 0. */
+typedef struct {
+    int32_t doubled, limit, left, power;
+} eff_gain_factor;
+
+/* The step of one weight whose sum of products is s, at a rate of 1. A sum beyond the limit changes any weight by 254 or more all the same. */
+static inline int8_t eff_stepped(int32_t w, int32_t s, const eff_gain_factor *by, uint32_t drawn)
 {
-    int32_t v = eff_high_sum(s, doubled, s);
-    v += v >> 31; /* ties away from zero */
-    const int32_t gain = eff_high_sum(v, power, (int32_t)((drawn & 0xFFu) << 14) + (INT32_C(1) << 13));
-    return (int8_t)eff_clamp(w - (gain >> EFF_FRACTION_I8), -127, 127);
+    int32_t v = eff_clamp(s, -by->limit - 1, by->limit) * (INT32_C(1) << by->left);
+    v = eff_high_sum(v, by->doubled, v);
+    if (by->power) {
+        v = eff_high_sum(v + (v >> 31), by->power, 0); /* ties away from zero */
+    }
+    v = eff_clamp(v, -EFF_BIAS_LIMIT, EFF_BIAS_LIMIT) + (int32_t)((drawn & 0xFFu) << 14) + (INT32_C(1) << 13);
+    return (int8_t)eff_clamp(w - (v >> EFF_FRACTION_I8), -127, 127);
 }
 
 void eff_change_run(int8_t *w, int32_t i, int32_t n, const int32_t *sums, const eff_change *how)
 {
     int32_t t = 0;
-    if (how->multiplier < INT32_C(1) << 30 || how->shift > -2 || how->rate != UINT32_C(65536) || !how->stochastic) {
+    if (how->multiplier < INT32_C(1) << 30 || how->shift > 18 || how->shift == -1 || how->rate != UINT32_C(65536) || !how->stochastic) {
         EFF_ROLLED
         for (; t < n; ++t) {
             eff_change_weight_i8(w, i + t, sums[t], how);
         }
         return;
     }
-    const int32_t doubled = (int32_t)((uint32_t)how->multiplier * 2u), power = INT32_C(1) << (32 + how->shift);
+    const int32_t left = how->shift > 0 ? how->shift : 0;
+    const eff_gain_factor by = {(int32_t)((uint32_t)how->multiplier * 2u), INT32_MAX >> left, left,
+                                how->shift < 0 ? INT32_C(1) << (32 + how->shift) : 0};
     uint32_t bits = eff_draw(how->stream, (uint32_t)i >> 2) >> (8 * (i & 3));
     EFF_ROLLED
     for (; t < n && (i + t) & 3; ++t, bits >>= 8) {
-        w[i + t] = eff_stepped(w[i + t], sums[t], doubled, power, bits);
+        w[i + t] = eff_stepped(w[i + t], sums[t], &by, bits);
     }
     for (w += i; t + 4 <= n; t += 4) {
         bits = eff_draw(how->stream, (uint32_t)(i + t) >> 2);
-        w[t] = eff_stepped(w[t], sums[t], doubled, power, bits);
-        w[t + 1] = eff_stepped(w[t + 1], sums[t + 1], doubled, power, bits >> 8);
-        w[t + 2] = eff_stepped(w[t + 2], sums[t + 2], doubled, power, bits >> 16);
-        w[t + 3] = eff_stepped(w[t + 3], sums[t + 3], doubled, power, bits >> 24);
+        w[t] = eff_stepped(w[t], sums[t], &by, bits);
+        w[t + 1] = eff_stepped(w[t + 1], sums[t + 1], &by, bits >> 8);
+        w[t + 2] = eff_stepped(w[t + 2], sums[t + 2], &by, bits >> 16);
+        w[t + 3] = eff_stepped(w[t + 3], sums[t + 3], &by, bits >> 24);
     }
     bits = eff_draw(how->stream, (uint32_t)(i + t) >> 2);
     EFF_ROLLED
     for (; t < n; ++t, bits >>= 8) {
-        w[t] = eff_stepped(w[t], sums[t], doubled, power, bits);
+        w[t] = eff_stepped(w[t], sums[t], &by, bits);
     }
 }
 

@@ -49,8 +49,8 @@ static EFF_NOINLINE void eff_add_rest(int32_t *sums, const int8_t *w, int32_t n_
 }
 
 #define EFF_ROW_OUTPUT(row) \
-    y[row] = (int8_t)eff_requantise_i8(sums[row] + (b ? b[j + (row)] : 0), (int32_t)((uint32_t)multiplier[(row) * step] * 2u), \
-                                       INT32_C(1) << (32 + shift[(row) * step]), y_zero)
+    y[j + (row)] = (int8_t)eff_requantise_i8(sums[row] + (b ? b[j + (row)] : 0), (int32_t)((uint32_t)multiplier[(j + (row)) * step] * 2u), \
+                                             INT32_C(1) << (32 + shift[(j + (row)) * step]), y_zero)
 
 void eff_dense_i8_dsp(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b, const int32_t *multiplier, const int32_t *shift,
                       const eff_matrix *size, const eff_output_i8 *output, void *scratch)
@@ -68,27 +68,29 @@ void eff_dense_i8_dsp(int8_t *y, const int8_t *x, const int8_t *w, const int32_t
     for (int32_t k = whole; k < n_in; ++k) {
         rest[k - whole] = (int16_t)(x[k] - x_zero);
     }
-    const int32_t step = output->per_channel ? 1 : 0, y_zero = output->y_zero, quads = n_out & ~3;
-    for (int32_t j = 0; j < quads; j += 4, y += 4, w += 4 * n_in, multiplier += 4 * step, shift += 4 * step) {
+    const int32_t step = output->per_channel ? 1 : 0, y_zero = output->y_zero;
+    for (int32_t j = 0; n_out >= 4 && j < n_out; j += 4) {
         int32_t sums[4] = {0, 0, 0, 0};
+        j = j < n_out - 4 ? j : n_out - 4; /* the last four, some of them again */
+        const int8_t *rows = w + (size_t)j * (size_t)n_in;
         if (whole) {
-            eff_plain_rows(sums, w, n_in, pairs, pairs + whole / 2);
+            eff_plain_rows(sums, rows, n_in, pairs, pairs + whole / 2);
         }
         if (whole < n_in) {
-            eff_add_rest(sums, w + whole, n_in, rest, n_in - whole);
+            eff_add_rest(sums, rows + whole, n_in, rest, n_in - whole);
         }
         EFF_ROW_OUTPUT(0);
         EFF_ROW_OUTPUT(1);
         EFF_ROW_OUTPUT(2);
         EFF_ROW_OUTPUT(3);
     }
-    for (int32_t j = quads; j < n_out; ++j, ++y, w += n_in, multiplier += step, shift += step) {
+    for (int32_t j = 0; n_out < 4 && j < n_out; ++j, w += n_in) {
         int32_t s = b ? b[j] : 0;
         EFF_ROLLED
         for (int32_t k = 0; k < n_in; ++k) {
             s += w[k] * (k < whole ? eff_half(pairs[k / 4 * 2 + (k & 1)], k & 2) : rest[k - whole]);
         }
-        *y = (int8_t)eff_requantise_i8(s, (int32_t)((uint32_t)*multiplier * 2u), INT32_C(1) << (32 + *shift), y_zero);
+        y[j] = (int8_t)eff_requantise_i8(s, (int32_t)((uint32_t)multiplier[j * step] * 2u), INT32_C(1) << (32 + shift[j * step]), y_zero);
     }
-    eff_limit_i8(y - n_out, n_out, output->y_min, output->y_max);
+    eff_limit_i8(y, n_out, output->y_min, output->y_max);
 }

@@ -161,7 +161,16 @@ def _dense(y: Array, dx: Array, w: Array, n_out: int, n_in: int, pre_shift: int,
     y[:] = np.clip(requantise(shift_round_up(sums, pre_shift), multiplier, shift), -32767, 32767)
 
 
-@kernel(macs="n_out * n_in")
+TANGENT_DSP = Variant(
+    "dsp",
+    "tangent_dsp.c",
+    needs=frozenset({"dsp"}),
+    accepts=lambda arguments, _: bool(arguments["size"].n_out >= 4 and arguments["size"].n_in >= 4),
+    scratch_bytes=lambda arguments: int(arguments["size"].n_in) // 4 * 8,
+)
+
+
+@kernel(macs="n_out * n_in", variants=(TANGENT_DSP,))
 def eff_dense_tangent_i8(y: OutputI16, dx: InputI16, w: WeightsI8, size: Matrix, pre_shift: PreShift, requant: Requant) -> None:
     """y = w dx for an int16 tangent and int8 weights: 64-bit sums rounded by 2**pre_shift, requantised, saturated to int16."""
     _dense(y, dx, w, size.n_out, size.n_in, pre_shift, requant.multiplier, requant.shift)

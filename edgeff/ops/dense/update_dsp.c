@@ -47,15 +47,14 @@ void eff_update_fours(int8_t *w, const int8_t *a, int32_t fours, int32_t gain_4,
 
 #endif
 
-/* eff_gain in fewer instructions; `fast`: the factor is one that eff_requantise_i8 takes, and the rate is 1. */
+/* eff_gain in fewer instructions; `fast`: a shift of 0 to 16, which no delta leaves 32 bits by, a multiplier of 2^30 or more, a rate of 1. */
 static inline int32_t eff_row_gain(int32_t delta, const eff_step *how, uint32_t rate, int32_t fast)
 {
     if (!fast) {
         return eff_gain(delta, how->multiplier, how->shift, rate, INT32_C(1) << 23);
     }
-    int32_t v = eff_high_sum(delta, (int32_t)((uint32_t)how->multiplier * 2u), delta);
-    v += v >> 31; /* ties away from zero */
-    return eff_clamp(eff_high_sum(v, INT32_C(1) << (32 + how->shift), 0), -(INT32_C(1) << 23), INT32_C(1) << 23);
+    const int32_t v = delta * (INT32_C(1) << how->shift);
+    return eff_clamp(eff_high_sum(v, (int32_t)((uint32_t)how->multiplier * 2u), v), -(INT32_C(1) << 23), INT32_C(1) << 23);
 }
 
 /* Stochastic rounding only. */
@@ -64,7 +63,7 @@ void eff_dense_update_i8_dsp(int8_t *w, const int16_t *delta, const int8_t *a, c
 {
     const int32_t n_out = size->n_out, n_in = size->n_in, a_zero = how->a_zero;
     const uint32_t stream = eff_step_key(how->key, *step), draws = ((uint32_t)n_in + 3u) / 4u;
-    const int32_t fast = how->multiplier >= INT32_C(1) << 30 && how->shift <= -2 && *rate == UINT32_C(65536);
+    const int32_t fast = how->multiplier >= INT32_C(1) << 30 && how->shift >= 0 && how->shift <= 16 && *rate == UINT32_C(65536);
     for (int32_t j = 0; j < n_out; ++j, w += n_in) {
         const int32_t gain = eff_row_gain(delta[j], how, *rate, fast);
         if (gain == 0) {

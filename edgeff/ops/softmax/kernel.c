@@ -105,7 +105,7 @@ static inline int32_t eff_leading_zeros(uint32_t v)
 }
 
 /* The reciprocal of a sum of exponentials in Q12.19: its mantissa in Q0.31, and how far the mantissa stands above one. */
-static int32_t eff_reciprocal_of_sum(int32_t sum, int32_t *bits_over_unit)
+int32_t eff_reciprocal_of_sum(int32_t sum, int32_t *bits_over_unit)
 {
     const int32_t zeros = eff_leading_zeros((uint32_t)sum);
     *bits_over_unit = 12 - zeros;

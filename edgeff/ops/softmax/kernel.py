@@ -8,9 +8,9 @@ from typing import Annotated
 import numpy as np
 
 from edgeff.ir import Array
-from edgeff.kernels import kernel
+from edgeff.kernels import Variant, kernel
 from edgeff.kernels.arithmetic import exp_f32, exp_q31, high_mul, reciprocal_q31, shift_round, sum_in_order
-from edgeff.kernels.overlap import element_by_element
+from edgeff.kernels.overlap import after_every_read, element_by_element
 from edgeff.kernels.records import Multiplier, Range, Record, Shift, Size
 from edgeff.kernels.tensors import OutF32, OutI8, OutI16, VectorF32, VectorI8, VectorI16
 
@@ -45,7 +45,18 @@ def _fixed_point(x: Array, multiplier: int, shift: int, diff_min: int, extra_bit
     return np.where(counted, share, -1)
 
 
-@kernel(overlap=element_by_element("x", written=1, read=1))
+DSP = Variant(
+    "dsp",
+    "dsp.c",
+    needs=frozenset({"dsp"}),
+    accepts=lambda arguments, _: bool(arguments["logits"].multiplier >= 1 << 30),
+    scratch_bytes=lambda arguments: 4 * int(arguments["n"]),
+    overlap=after_every_read("y", "x", "n", read=1),
+)
+"""The exponentials lie in its scratch memory."""
+
+
+@kernel(variants=(DSP,), overlap=element_by_element("x", written=1, read=1))
 def eff_softmax_i8(y: OutI8, x: VectorI8, n: Width, logits: Logits) -> None:
     """int8 logits -> int8 probabilities, scale 1/256 and zero point -128; differences below ``diff_min`` give -128. n <= 4,095."""
     share = _fixed_point(x, logits.multiplier, logits.shift, logits.diff_min, 23)
