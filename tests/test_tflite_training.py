@@ -89,8 +89,8 @@ def test_replay_and_a_frozen_backbone_equal_the_twins(litert: Process) -> None:
     assert_equal(deployed(dense(), "frozen:dense_1,bp", "int8", tail_numeric="float32", replay=4), 6, litert)
 
 
-def test_a_decaying_rate_equals_the_twins(litert: Process) -> None:
-    assert_equal(deployed(dense("64-10"), "bp", "int8", changes={"decay": 0.5, "decay_steps": 2}), 5, litert)
+def test_a_decaying_rate_and_an_anchor_equal_the_twins(litert: Process) -> None:
+    assert_equal(deployed(dense("64-10"), "bp", "int8", changes={"decay": 0.5, "decay_steps": 2, "anchor": 2.0**-11}), 5, litert)
 
 
 def test_a_changed_constant_of_the_generator_is_noticed(monkeypatch: pytest.MonkeyPatch, litert: Process) -> None:

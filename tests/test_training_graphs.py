@@ -88,8 +88,8 @@ def test_replay_and_a_frozen_backbone_equal_the_twins() -> None:
     assert_equal(deployed(dense(), backbone, "int8", tail_numeric="float32", replay=4), 6, backbone)
 
 
-def test_a_decaying_rate_equals_the_twins() -> None:
-    assert_equal(deployed(dense("64-10"), "bp", "int8", changes={"decay": 0.5, "decay_steps": 2}), 5, "bp")
+def test_a_decaying_rate_and_an_anchor_equal_the_twins() -> None:
+    assert_equal(deployed(dense("64-10"), "bp", "int8", changes={"decay": 0.5, "decay_steps": 2, "anchor": 2.0**-11}), 5, "bp")
 
 
 def test_an_autoencoder_has_no_label() -> None:
