@@ -188,9 +188,27 @@ SIDES |= {"QLinearConv": ((0, 3), 6), "QLinearMatMul": ((0, 3), 6)}
 
 
 def in_float(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with each operator of integers as the same one in float, between DequantizeLinear and QuantizeLinear."""
+    """The model with each operator of integers as the same one in float, between DequantizeLinear and QuantizeLinear, and without the
+    attributes of sets before 7.
+    """
     nodes = []
+    again = onnx.ModelProto()
+    again.CopyFrom(model)
     for number, node in enumerate(model.graph.node):
+        attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+        if "broadcast" in attributes or (node.op_type == "Reshape" and "shape" in attributes):  # before operator set 7
+            source = list(node.input)
+            if node.op_type == "Reshape":
+                source.append(f"{number}_shape")
+                again.graph.initializer.append(onnx.numpy_helper.from_array(np.array(attributes["shape"], np.int64), source[1]))
+            elif attributes.get("axis") == 1:  # the channels of an image
+                again.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1, 2], np.int64), f"{number}_axes"))
+                nodes.append(onnx.helper.make_node("Unsqueeze", [source[1], f"{number}_axes"], [f"{number}_side"]))
+                source[1] = f"{number}_side"
+            nodes.append(onnx.helper.make_node(node.op_type, source, list(node.output)))
+            again.opset_import[0].version = max(again.opset_import[0].version, 13)
+            again.ir_version = max(again.ir_version, 8)
+            continue
         if node.op_type not in SIDES:
             nodes.append(node)
             continue
@@ -203,11 +221,9 @@ def in_float(model: onnx.ModelProto) -> onnx.ModelProto:
             nodes.append(onnx.helper.make_node("Cast", [node.input[8]], [f"{number}_whole"], to=onnx.TensorProto.FLOAT))
             nodes.append(onnx.helper.make_node("Mul", [f"{number}_whole", f"{number}_step"], [f"{number}_bias"]))
             names.append(f"{number}_bias")
-        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute if a.name not in ("opset", "channels_last")}
+        attributes = {name: value for name, value in attributes.items() if name not in ("opset", "channels_last")}
         nodes.append(onnx.helper.make_node(node.op_type.removeprefix("QLinear"), names, [f"{number}_y"], **attributes))
         nodes.append(onnx.helper.make_node("QuantizeLinear", [f"{number}_y", *node.input[end : end + 2]], [node.output[0]]))
-    again = onnx.ModelProto()
-    again.CopyFrom(model)
     del again.graph.node[:]
     again.graph.node.extend(nodes)
     return again

@@ -13,7 +13,7 @@ import pytest
 from model_files import assert_same_network, run_onnx
 from test_onnx import N, build
 
-from edgeff.errors import Unsupported
+from edgeff.errors import BadInput, Unsupported
 from edgeff.formats import from_onnx
 from edgeff.formats.onnx.writer import to_onnx
 from edgeff.ir import Array
@@ -451,3 +451,17 @@ def test_an_average_that_counts_its_padding_reads_a_layer_of_zeros() -> None:
     assert [layer.kind for layer in network] == ["transpose", "pad", "average_pool2d", "transpose"]
     y = forward(network, parameters(network), x)[network.layers[-1].name]
     np.testing.assert_allclose(y, run_onnx(onnx.load_from_string(data), x), rtol=1e-6, atol=1e-6)  # sums in another order
+
+
+def test_operator_sets_before_7_say_by_attributes_what_later_ones_say_by_shapes() -> None:
+    old = [CONV, N("Add", ["c", "v"], ["a"], broadcast=1, axis=1), N("Reshape", ["a"], ["y"], shape=[0, -1])]
+    new = [CONV, N("Add", ["c", "v"], ["a"]), N("Reshape", ["a", "s"], ["y"])]
+    v = draw(4)
+    sizes: dict[str, Any] = {"shape": ["N", *IMAGE], "output_shape": ["N", 120]}
+    networks = [
+        from_onnx(build(old, PARAMETERS | {"v": v}, **sizes, opset=4)),
+        from_onnx(build(new, PARAMETERS | {"v": v[:, None, None], "s": ints(0, -1)}, **sizes)),
+    ]
+    assert_same_network(networks[1], networks[0])
+    with pytest.raises(BadInput, match="axis 3 for a constant"):
+        from_onnx(build([CONV, N("Add", ["c", "w"], ["y"], broadcast=1, axis=3)], PARAMETERS, **sizes, opset=4))

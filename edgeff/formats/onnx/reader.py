@@ -25,6 +25,7 @@ from edgeff.formats import description
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.conventions import short
 from edgeff.formats.files import read_file
+from edgeff.formats.onnx import old
 from edgeff.formats.onnx.nodes import handlers
 from edgeff.formats.onnx.reading import MOST_INPUTS, Handler, Reading
 from edgeff.formats.onnx.tensors import DTYPES, read_tensor, text
@@ -33,8 +34,7 @@ from edgeff.formats.onnx.wire import check_expansion
 from edgeff.formats.values import Activation, Constant, Node, check_known
 from edgeff.ir import Network
 
-OPSETS = range(7, onnx.defs.onnx_opset_version() + 1)
-"""Before 7, Gemm and Add broadcast by attributes."""
+OPSETS = range(1, onnx.defs.onnx_opset_version() + 1)
 DOMAINS = ("", "ai.onnx")
 MAX_NODES = 10_000
 
@@ -164,15 +164,17 @@ def _read_node(context: Reading, proto: onnx.NodeProto, index: int) -> None:
     handler = _handler(context, operator, domain)
     if handler is None:
         raise node.unsupported("an operator edgeff has no layer for" if domain in DOMAINS else f"domain {short(domain)}")
-    unknown = sorted(set(attributes) - handler.attributes)
+    given, node = node, old.modern(node, context.opset)
+    unknown = sorted(set(node.attributes) - handler.attributes)
     if unknown:
         raise node.unsupported(f"attribute {short(unknown[0])}", f"attributes {', '.join(sorted(handler.attributes)) or 'none'}")
     names = [text(name) for name in proto.input]
     while names and not names[-1]:
         names.pop()
     low, high = handler.inputs
-    if not low <= len(names) <= high:
-        raise node.bad(f"{len(names)} inputs", f"{low} to {high}")
+    count = len(names) + old.missing(given, context.opset)
+    if not low <= count <= high:
+        raise node.bad(f"{count} inputs", f"{low} to {high}")
     if not first or first in context.tensors:
         raise node.bad(f"output {short(first)}", "a name that no earlier tensor has")
     if not handler.several:
@@ -184,6 +186,7 @@ def _read_node(context: Reading, proto: onnx.NodeProto, index: int) -> None:
             raise node.bad(f"input {short(name)} that no earlier node makes", "nodes in topological order, without a cycle")
         values.append(context.get(name) if name else None)
     values += [None] * (high - len(values))
+    values = old.modern_values(given, values, context.opset)
     for place, output in enumerate(outputs):
         if output in context.tensors:
             raise node.bad(f"output {short(output)}", "a name that no earlier tensor has")
