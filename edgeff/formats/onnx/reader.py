@@ -168,9 +168,7 @@ def _read_node(context: Reading, proto: onnx.NodeProto, index: int) -> None:
     unknown = sorted(set(node.attributes) - handler.attributes)
     if unknown:
         raise node.unsupported(f"attribute {short(unknown[0])}", f"attributes {', '.join(sorted(handler.attributes)) or 'none'}")
-    names = [text(name) for name in proto.input]
-    while names and not names[-1]:
-        names.pop()
+    names = _inputs(node, proto, handler)
     low, high = handler.inputs
     count = len(names) + old.missing(given, context.opset)
     if not low <= count <= high:
@@ -194,6 +192,16 @@ def _read_node(context: Reading, proto: onnx.NodeProto, index: int) -> None:
             own = node if len(outputs) == 1 else replace(node, name=output, place=place, places=len(outputs))
             value = handler.read(context, own, values)
             context.tensors[output] = replace(value, name=output) if isinstance(value, Constant) and not value.name else value
+
+
+def _inputs(node: Node, proto: onnx.NodeProto, handler: Handler) -> list[str]:
+    """The names of the node's inputs, without absent ones at the end. One that takes any number has no absent ones."""
+    names = [text(name) for name in proto.input]
+    if "" in names and handler.inputs[1] >= MOST_INPUTS:
+        raise node.bad("an absent input among any number of them", "tensors")
+    while names and not names[-1]:
+        names.pop()
+    return names
 
 
 def _check_one_read(context: Reading, node: Node, outputs: list[str]) -> None:
