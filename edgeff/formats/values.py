@@ -87,7 +87,7 @@ def check_known(what: str, missing: Mapping[str, int], others: Mapping[str, int]
 class Node:
     """The current place in a graph, for names and refusals; ``supported`` lists the operators of the format.
 
-    A node with ``places`` outputs is read once for each: ``place`` counts them.
+    A node with ``places`` outputs is read once for each: ``place`` counts them. ``averaged``: a mean reads its output.
     """
 
     name: str
@@ -96,6 +96,7 @@ class Node:
     supported: tuple[str, ...]
     place: int = field(default=0, kw_only=True)
     places: int = field(default=1, kw_only=True)
+    averaged: bool = field(default=False, kw_only=True)
 
     def unsupported(self, why: str, allowed: str = "") -> Unsupported:
         """The refusal of what edgeff has no layer for."""

@@ -52,7 +52,8 @@ def from_onnx(source: Path | str | bytes) -> Network:
     described: dict[str, Any] = {}
     if "edgeff.network" in properties:
         described = description.from_json(properties["edgeff.network"], "edgeff.network in the ONNX file")
-    context = Reading(assembly, tensors, reads, _opset(model), handlers(), description.layer_kinds(described))
+    averaged = {text(name) for node in graph.node if node.op_type == "ReduceMean" for name in node.input[:1]}
+    context = Reading(assembly, tensors, reads, _opset(model), handlers(), description.layer_kinds(described), averaged)
     assembly.described = context.described
     missing = Counter(text(node.op_type) for node in graph.node if _handler(context, text(node.op_type), text(node.domain)) is None)
     check_known("ONNX file", missing, {}, sorted(context.handlers))
@@ -160,7 +161,8 @@ def _read_node(context: Reading, proto: onnx.NodeProto, index: int) -> None:
     outputs = [text(name) for name in proto.output]
     first = outputs[0] if outputs else ""
     operator, domain = text(proto.op_type), text(proto.domain)
-    node = Node(text(proto.name) or first or f"node_{index}", operator, attributes, tuple(sorted(context.handlers)))
+    called, supported = text(proto.name) or first or f"node_{index}", tuple(sorted(context.handlers))
+    node = Node(called, operator, attributes, supported, averaged=first in context.averaged)
     handler = _handler(context, operator, domain)
     if handler is None:
         raise node.unsupported("an operator edgeff has no layer for" if domain in DOMAINS else f"domain {short(domain)}")

@@ -7,7 +7,7 @@ reads (None for an absent optional input); they return the node's output. Shapes
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from edgeff.formats.assembly import Assembly
@@ -22,7 +22,7 @@ MOST_INPUTS = 64
 @dataclass(slots=True)
 class Reading:
     """``reads`` counts the readers of each tensor, including the graph's output; ``handlers`` are the operators' readers, ``described``
-    holds the kind of each layer in edgeff's own description of the file.
+    holds the kind of each layer in edgeff's own description of the file; ``averaged`` are the tensors that a mean reads.
     """
 
     assembly: Assembly
@@ -31,6 +31,7 @@ class Reading:
     opset: int
     handlers: Mapping[str, Handler]
     described: Mapping[str, str] = field(default_factory=dict)
+    averaged: Collection[str] = ()
     views: Views = field(init=False)
 
     def __post_init__(self) -> None:

@@ -90,6 +90,7 @@ class _Reader:
             raise Unsupported("TFLite file", got=f"{len(self.operators)} operators", allowed=f"at most {MAX_OPERATORS}")
         self.known: dict[int, Tensor] = {}
         self.values: dict[int, Value] = {}
+        self.averaged: set[int] = set()
         self.handlers = handlers()
         self.assembly = Assembly(None, bias_scale_unused=True)
 
@@ -115,8 +116,11 @@ class _Reader:
         rows = [(operator, operator.array(1, "int32"), operator.array(2, "int32")) for operator in operators]
         reads: Counter[int] = Counter(targets)
         for operator, inputs, _ in rows:
-            if self._code(int(operator.number(0, "uint32")))[0] != schema.BuiltinOperator.SHAPE:
+            code, _ = self._code(int(operator.number(0, "uint32")))
+            if code != schema.BuiltinOperator.SHAPE:
                 reads.update(inputs.tolist())
+            if code == schema.BuiltinOperator.MEAN:
+                self.averaged.update(inputs[:1].tolist())
         for number, (operator, inputs, outputs) in enumerate(rows):
             self._read_operator(operator, number, inputs.tolist(), outputs.tolist(), reads)
         if self.assembly.dequantised and isinstance(origin := metadata.get("source"), dict):
@@ -173,7 +177,8 @@ class _Reader:
             if operator.number(3, "uint8") != handler.options_type:
                 raise damaged(f"operator {number}, {name}", f"options of type {operator.number(3, 'uint8')}")
             attributes = handler.options(options)
-        node = TfliteNode(output.name or f"operator_{number}", name, attributes, tuple(sorted(self.handlers)), output)
+        called = output.name or f"operator_{number}"
+        node = TfliteNode(called, name, attributes, tuple(sorted(self.handlers)), output, averaged=outputs[0] in self.averaged)
         if handler is None:
             raise node.unsupported("an operator edgeff has no layer for")
         low, high = handler.inputs

@@ -1,6 +1,6 @@
 """Products in ONNX: Mul, and QLinearMul of com.microsoft.
 
-Float numbers for each channel are folded into the layer before; a tensor times itself begins a normalise layer.
+Float numbers for each channel are folded into the layer before; a tensor times itself of which a mean is taken begins a normalise layer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _multiply(graph: Reading, node: Node, values: Values) -> Seen:
         if vector is not None:
             return affine(graph, node, x, vector, np.zeros(1))
     itself = isinstance(first, View) and isinstance(second, View) and first == second
-    if itself and graph.described.get(node.name) != Mul.name:
+    if itself and node.averaged and graph.described.get(node.name) != Mul.name:
         return graph.assembly.square(node, graph.vector(node, first), graph.vector(node, second))
     return pairwise(graph, node, Mul(), values)
 

@@ -1,6 +1,6 @@
 """Products in TFLite: MUL.
 
-Float numbers for each channel are folded into the layer before; a tensor times itself begins a normalise layer.
+Float numbers for each channel are folded into the layer before; a tensor times itself of which a mean is taken begins a normalise layer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edgeff.ops.mul import Mul
 def _mul(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     first, second = (values[1], values[0]) if isinstance(values[0], Constant) else (values[0], values[1])
     itself = isinstance(first, Activation) and first == second
-    if itself and assembly.described.get(node.name) != Mul.name:
+    if itself and node.averaged and assembly.described.get(node.name) != Mul.name:
         only_fused(node, "NONE")
         return assembly.square(node, node.real(first), node.real(second))
     if isinstance(second, Constant) and folds(assembly, node, Mul, node.activation(first), second):
