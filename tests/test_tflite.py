@@ -309,7 +309,7 @@ def refused() -> dict[str, tuple[type[EdgeffError], str, bytes]]:
     one(BadInput, "48 bytes of data", "short data", dense_with({"shape": (3, 5), "data": good}))
     one(BadInput, "shape (1, 3)", "wrong output", dense_with({"shape": (4, 4), "data": np.ones((4, 4))}))
     one(BadInput, "4 input elements", "wrong input", dense_with({"shape": (3, 4), "data": good}), shape=(1, 5))
-    one(Unsupported, "FLOAT16", "float16", dense_with({"shape": (3, 4), "data": good, "dtype": "float16"}))
+    one(Unsupported, "float16", "float16", dense_with({"shape": (3, 4), "data": good, "dtype": "float16"}))
     one(Unsupported, "a weight of int8", "no scales", dense_with({"shape": (3, 4), "data": good, "dtype": "int8"}))
     one(Unsupported, "shuffled", "shuffled", dense_with({"shape": (3, 4), "data": good}, weightsFormat=1))
     one(BadInput, "bias of shape (2,)", "short bias", dense_with({"shape": (3, 4), "data": good}, {"shape": (2,), "data": np.ones(2)}))
