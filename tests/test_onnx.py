@@ -263,7 +263,12 @@ REFUSED: dict[str, tuple[type[EdgeffError], str, list[onnx.NodeProto], dict[str,
     "product": (
         Unsupported,
         "an intermediate where a layer's output belongs",
-        [N("MatMul", ["x", "w"], ["t"]), N("Mul", ["t", "t"], ["s"]), N("Mul", ["t", "s"], ["y"])],
+        [
+            N("MatMul", ["x", "w"], ["t"]),
+            N("Mul", ["t", "t"], ["s"]),
+            N("ReduceMean", ["s"], ["m"], axes=[1]),
+            N("Mul", ["t", "s"], ["y"]),
+        ],
         {"w": W},
     ),
     "column bias": (
