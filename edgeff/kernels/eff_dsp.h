@@ -159,33 +159,16 @@ static inline void eff_limit_i8(int8_t *y, int32_t n, int32_t y_min, int32_t y_m
     }
 }
 
-/* Four sums of w[row * stride + i] * (p[i] - zero), rows 0 to 3, for i below n; `zeros` holds zero in both halves. */
-static inline void eff_dot_4_rows(int32_t *sums, const int8_t *w, int32_t stride, const int8_t *p, int32_t n, int32_t zero)
+/* Adds to four sums the products of four neighbouring weights in each of two rows and a factor a row, in the halves of `factors`. */
+static inline void eff_dot_two_rows(int32_t *sums, const int8_t *upper, const int8_t *lower, uint32_t factors)
 {
-    const uint32_t zeros = ((uint32_t)zero << 16) | ((uint32_t)zero & 0xFFFFu);
-    int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
-    const int8_t *v = w + 2 * stride;
-#if defined(__clang__)
-#pragma clang loop unroll(disable) /* two iterations at a time do not fit the registers */
-#endif
-    for (; n >= 4; n -= 4, p += 4, w += 4, v += 4) {
-        const uint32_t x = eff_load_bytes(p);
-        const uint32_t even = eff_sub_halves(eff_even_bytes(x), zeros), odd = eff_sub_halves(eff_odd_bytes(x), zeros);
-        const uint32_t w0 = eff_load_bytes(w), w1 = eff_load_bytes(w + stride);
-        s0 = eff_dot_halves(eff_odd_bytes(w0), odd, eff_dot_halves(eff_even_bytes(w0), even, s0));
-        s1 = eff_dot_halves(eff_odd_bytes(w1), odd, eff_dot_halves(eff_even_bytes(w1), even, s1));
-        const uint32_t w2 = eff_load_bytes(v), w3 = eff_load_bytes(v + stride);
-        s2 = eff_dot_halves(eff_odd_bytes(w2), odd, eff_dot_halves(eff_even_bytes(w2), even, s2));
-        s3 = eff_dot_halves(eff_odd_bytes(w3), odd, eff_dot_halves(eff_even_bytes(w3), even, s3));
-    }
-    for (; n > 0; --n, ++p, ++w, ++v) {
-        const int32_t a = *p - zero;
-        s0 += w[0] * a;
-        s1 += w[stride] * a;
-        s2 += v[0] * a;
-        s3 += v[stride] * a;
-    }
-    sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;
+    const uint32_t first = eff_load_bytes(upper), second = eff_load_bytes(lower);
+    const uint32_t even = eff_even_bytes(first), even_2 = eff_even_bytes(second);
+    sums[0] = eff_dot_halves(eff_lower_halves(even, even_2), factors, sums[0]);
+    sums[2] = eff_dot_halves(eff_upper_halves(even, even_2), factors, sums[2]);
+    const uint32_t odd = eff_odd_bytes(first), odd_2 = eff_odd_bytes(second);
+    sums[1] = eff_dot_halves(eff_lower_halves(odd, odd_2), factors, sums[1]);
+    sums[3] = eff_dot_halves(eff_upper_halves(odd, odd_2), factors, sums[3]);
 }
 
 #endif

@@ -38,13 +38,6 @@ static inline int32x4_t eff_scaled(int32x4_t v, int32x4_t factors, int32x4_t shi
     return vrshlq_s32(vaddq_s32(v, vshrq_n_s32(v, 31)), shifts);
 }
 
-/* The same where the factor is that of all four. */
-static inline int32x4_t eff_scaled_by(int32x4_t v, int32_t factor, int32_t shift)
-{
-    v = vqrdmulhq_n_s32(v, factor);
-    return vrshlq_n_s32(vaddq_s32(v, vshrq_n_s32(v, 31)), shift);
-}
-
 /* The zero point added, within the limits. No sum overflows: a shift of -1 leaves 30 bits. */
 static inline int32x4_t eff_limited(int32x4_t v, const eff_output_i8 *output)
 {

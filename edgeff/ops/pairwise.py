@@ -98,6 +98,30 @@ class Pairwise(Operator):
         return build.relu(layer)
 
 
+@dataclass(frozen=True, kw_only=True)
+class OneOfBoth(Pairwise):
+    """``y`` is a or c, which one ``first`` says. Its kernels take the broadcast alone; in int8 both sides and the output have one scale."""
+
+    one_scale: ClassVar[bool] = True
+
+    def first(self, a: Array, c: Array) -> Array:
+        """Where a is taken, bool."""
+        raise NotImplementedError
+
+    def value(self, a: Array, c: Array) -> Array:
+        return np.asarray(np.where(self.first(a, c), a, c))
+
+    def slopes(self, a: Array, c: Array) -> tuple[Array | float, Array | float]:
+        taken = np.asarray(self.first(a, c), a.dtype)
+        return taken, 1 - taken
+
+    def numbers(self, build: OperatorBuilder, layer: Layer) -> dict[str, Attr]:
+        return {}
+
+    def lower_i8(self, build: OperatorBuilder, layer: Layer, y: Value, sides: tuple[Value, Value], how: Mapping[str, Parameters]) -> None:
+        build.call(f"eff_{self.name}_i8", [y], [*sides], how, layer)
+
+
 def in_common_scale(build: OperatorBuilder, layer: Layer, y: Value, sides: tuple[Value, Value]) -> dict[str, Attr]:
     """The numbers of an int8 sum or difference: both sides are brought to twice the larger input scale with 20 more bits (TFLite)."""
     a, c = sides

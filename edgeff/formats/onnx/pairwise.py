@@ -10,8 +10,8 @@ import numpy as np
 from edgeff.errors import EdgeffError
 from edgeff.formats.onnx.arithmetic import by_channel
 from edgeff.formats.onnx.graph import Graph
-from edgeff.formats.onnx.reading import Reading, Values, activation, real
-from edgeff.formats.onnx.views import View, view
+from edgeff.formats.onnx.reading import MOST_INPUTS, Handler, Reading, Values, activation, real
+from edgeff.formats.onnx.views import Seen, View, view
 from edgeff.formats.values import Constant, Node
 from edgeff.ir import Array, Layer
 from edgeff.ops.pairwise import Pairwise
@@ -68,6 +68,20 @@ def folded(graph: Reading, node: Node, op: type[Pairwise], x: View, value: Const
     except EdgeffError:
         return None
     return vector if graph.assembly.takes_affine(x.x, vector.size) else None
+
+
+def of_any_number(op: Pairwise) -> Handler:
+    """The reader of an operator of one or more tensors: of more than two, one layer after the other."""
+
+    def read(graph: Reading, node: Node, values: Values) -> Seen:
+        parts = [value for value in values if value is not None]
+        y = parts[0]
+        for number, other in enumerate(parts[1:], 1):
+            place = node if number == len(parts) - 1 else replace(node, name=f"{node.name}_{number}")
+            y = pairwise(graph, place, op, [y, other])
+        return y
+
+    return Handler(read, (1, MOST_INPUTS))
 
 
 def writer(operator: str) -> Callable[[Graph, Layer], None]:

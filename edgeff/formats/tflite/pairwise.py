@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.graph import Graph
-from edgeff.formats.tflite.operators import TfliteNode, Values
-from edgeff.formats.values import Activation, Constant
+from edgeff.formats.tflite.operators import Handler, TfliteNode, Values
+from edgeff.formats.tflite.schema import schema
+from edgeff.formats.values import Activation, Constant, Value
 from edgeff.ir import Layer
 from edgeff.ops import kind
 from edgeff.ops.pairwise import Pairwise
@@ -17,6 +18,15 @@ def pairwise(assembly: Assembly, node: TfliteNode, op: Pairwise, values: Values)
     """A layer of both inputs; a constant among them becomes a layer too."""
     a, c = assembly.operands(node, values)
     return assembly.pairwise(node, op, a, c)
+
+
+def reader(op: Pairwise, options: str) -> Handler:
+    """The reader of an operator that is always a layer, with an options table without attributes."""
+
+    def read(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
+        return pairwise(assembly, node, op, values)
+
+    return Handler(read, (2, 2), getattr(schema.BuiltinOptions, options))
 
 
 def folds(assembly: Assembly, node: TfliteNode, op: type[Pairwise], x: Activation, constant: Constant) -> bool:

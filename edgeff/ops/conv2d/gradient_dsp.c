@@ -40,19 +40,13 @@ static void eff_listed_fours(int64_t *sums, const int8_t *w, int32_t filter, con
     sums[0] = sums[1] = sums[2] = sums[3] = 0;
     for (int32_t run; count > 0; count -= run) {
         run = count < EFF_SAFE_PRODUCTS / 2 ? count : EFF_SAFE_PRODUCTS / 2;
-        int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+        int32_t s[4] = {0, 0, 0, 0};
         EFF_ROLLED
         for (const eff_reached *stop = list + run; list != stop; ++list) {
             const int8_t *v = w + list->at;
-            const uint32_t first = eff_load_bytes(v), second = eff_load_bytes(v + filter), deltas = list->deltas;
-            const uint32_t even = eff_even_bytes(first), even_2 = eff_even_bytes(second);
-            s0 = eff_dot_halves(eff_lower_halves(even, even_2), deltas, s0);
-            s2 = eff_dot_halves(eff_upper_halves(even, even_2), deltas, s2);
-            const uint32_t odd = eff_odd_bytes(first), odd_2 = eff_odd_bytes(second);
-            s1 = eff_dot_halves(eff_lower_halves(odd, odd_2), deltas, s1);
-            s3 = eff_dot_halves(eff_upper_halves(odd, odd_2), deltas, s3);
+            eff_dot_two_rows(s, v, v + filter, list->deltas);
         }
-        sums[0] += s0, sums[1] += s1, sums[2] += s2, sums[3] += s3;
+        sums[0] += s[0], sums[1] += s[1], sums[2] += s[2], sums[3] += s[3];
     }
 }
 

@@ -8,21 +8,15 @@
 /* Adds the products of `rows` rows, at most EFF_SAFE_ROWS, to the sums of four columns. */
 static void eff_four_columns(int64_t *sums, const int16_t *delta, const int8_t *w, int32_t rows, int32_t n_in)
 {
-    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    int32_t s[4] = {0, 0, 0, 0};
     for (; rows >= 2; rows -= 2, delta += 2, w += 2 * n_in) {
-        const uint32_t first = eff_load_bytes(w), second = eff_load_bytes(w + n_in), factors = eff_load_halves(delta);
-        const uint32_t even = eff_even_bytes(first), even_2 = eff_even_bytes(second);
-        s0 = eff_dot_halves(eff_lower_halves(even, even_2), factors, s0);
-        s2 = eff_dot_halves(eff_upper_halves(even, even_2), factors, s2);
-        const uint32_t odd = eff_odd_bytes(first), odd_2 = eff_odd_bytes(second);
-        s1 = eff_dot_halves(eff_lower_halves(odd, odd_2), factors, s1);
-        s3 = eff_dot_halves(eff_upper_halves(odd, odd_2), factors, s3);
+        eff_dot_two_rows(s, w, w + n_in, eff_load_halves(delta));
     }
     if (rows) {
         const int32_t last = delta[0];
-        s0 += last * w[0], s1 += last * w[1], s2 += last * w[2], s3 += last * w[3];
+        s[0] += last * w[0], s[1] += last * w[1], s[2] += last * w[2], s[3] += last * w[3];
     }
-    sums[0] += s0, sums[1] += s1, sums[2] += s2, sums[3] += s3;
+    sums[0] += s[0], sums[1] += s[1], sums[2] += s[2], sums[3] += s[3];
 }
 
 void eff_input_gradient_i8_dsp(int16_t *d, const int16_t *delta, const int8_t *w, const eff_matrix *size, int32_t pre_shift,

@@ -2,25 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from edgeff.formats.onnx.pairwise import pairwise, writer
-from edgeff.formats.onnx.reading import MOST_INPUTS, Handler, Reading, Values
-from edgeff.formats.onnx.views import Seen
-from edgeff.formats.values import Node
+from edgeff.formats.onnx.pairwise import of_any_number, writer
 from edgeff.ops.maximum import Maximum
 
-
-def _read(graph: Reading, node: Node, values: Values) -> Seen:
-    parts = [value for value in values if value is not None]
-    y = parts[0]
-    for number, other in enumerate(parts[1:], 1):
-        place = node if number == len(parts) - 1 else replace(node, name=f"{node.name}_{number}")
-        y = pairwise(graph, place, Maximum(), [y, other])
-    return y
-
-
-READERS = {
-    "Max": Handler(_read, (1, MOST_INPUTS)),
-}
+READERS = {"Max": of_any_number(Maximum())}
 write = writer("Max")

@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from edgeff.formats.assembly import Assembly
-from edgeff.formats.tflite.operators import Handler, TfliteNode, Values
-from edgeff.formats.tflite.pairwise import pairwise, writer
-from edgeff.formats.tflite.schema import schema
-from edgeff.formats.values import Value
+from edgeff.formats.tflite.pairwise import reader, writer
 from edgeff.ops.maximum import Maximum
 
-
-def _read(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
-    return pairwise(assembly, node, Maximum(), values)
-
-
-READERS = {
-    "MAXIMUM": Handler(_read, (2, 2), schema.BuiltinOptions.MaximumMinimumOptions),
-}
-write = writer("MAXIMUM", "MaximumMinimumOptions")
+OPTIONS = "MaximumMinimumOptions"
+READERS = {"MAXIMUM": reader(Maximum(), OPTIONS)}
+write = writer("MAXIMUM", OPTIONS)

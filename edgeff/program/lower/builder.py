@@ -342,10 +342,10 @@ class Lines(OperatorBuilder):
     def program(self, output: Value, classes: bool, more: Sequence[Value] = ()) -> Program:
         """The finished program; parameters that a call writes become variables, the others stay constants. ``more`` are further outputs."""
         self.begin("infer")
-        taken = {output.name}
-        for number, value in enumerate(more):  # each output has memory of its own, which the line writes
-            own = value.name in taken or self._tensors[value.name].role != "activation"
-            more = [*more[:number], self.copy(value) if own else value, *more[number + 1 :]]
+        taken, ends = {output.name}, list[Value]()
+        for value in more:  # each output has memory of its own, which the line writes
+            shared = value.name in taken or self._tensors[value.name].role != "activation"
+            ends.append(self.copy(value) if shared else value)
             taken.add(value.name)
         if output.dtype == "float32":
             output = self.scaled(output, self._unit, "scores")
@@ -357,7 +357,7 @@ class Lines(OperatorBuilder):
         if classes:
             prediction = self.activation("prediction", (1,), dtype="int32")
             self.call(f"eff_argmax_{SUFFIX[output.dtype]}", [prediction], [output], {"n": output.elements}, stage="argmax")
-        self._results["infer"] = (output.name, *([prediction.name] if prediction else []), *(value.name for value in more))
+        self._results["infer"] = (output.name, *([prediction.name] if prediction else []), *(value.name for value in ends))
         self._lines = {name: _read(self._without_copies(name, calls)) for name, calls in self._lines.items()}
         written = {name for calls in self._lines.values() for call in calls for name in call.outputs}
         read = {name for calls in self._lines.values() for call in calls for name in call.inputs}

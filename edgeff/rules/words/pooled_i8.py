@@ -282,6 +282,26 @@ def _maps(w: Array, b: Array, v: Array, mask: Array, g: Array, a: Array, pair: P
     return Maps(h, np.where(opens_i8(h, how.stage.y_zero), e, np.int16(0)) if hidden.gated else e, delta)
 
 
+class Learned(NamedTuple):
+    """What a pair learns: the first weight, its lower part and its bias, the second weight and its lower part."""
+
+    w: Array
+    w_low: Array
+    b: Array
+    v: Array
+    v_low: Array
+
+
+def _change_pair(learned: Learned, maps: Maps, a: Array, rate: Array, step: Array, pair: Pair, how: PairSteps) -> None:
+    """The steps of a pair with input a, in place."""
+    w, w_low, b, v, v_low = learned
+    sums = _filter_sums(maps.delta, maps.h.astype(np.int64) - how.stage.y_zero, pair.second)
+    _change(v, v_low, sums, rate, step, how.v_how, how.fine)
+    sums = _filter_sums(maps.e, a.astype(np.int64) - how.w_how.a_zero, pair.first, depthwise=bool(pair.depthwise))
+    _change(w, w_low, sums, rate, step, how.w_how, how.fine)
+    _bias(b, maps.e.astype(np.int64).sum(axis=0), rate, how.b_how)
+
+
 @kernel(macs=PAIR_MACS)
 def eff_pooled_pair_update_i8(
     w: Weight,
@@ -304,11 +324,7 @@ def eff_pooled_pair_update_i8(
     h and e hold a channel's activations and delta, at the end the last one's. One scale a layer; the zero point of a is ``w_how``'s.
     """
     maps = _maps(w, b, v, mask, g, a, pair, how)
-    sums = _filter_sums(maps.delta, maps.h.astype(np.int64) - how.stage.y_zero, pair.second)
-    _change(v, v_low, sums, rate, step, how.v_how, how.fine)
-    sums = _filter_sums(maps.e, a.astype(np.int64) - how.w_how.a_zero, pair.first, depthwise=bool(pair.depthwise))
-    _change(w, w_low, sums, rate, step, how.w_how, how.fine)
-    _bias(b, maps.e.astype(np.int64).sum(axis=0), rate, how.b_how)
+    _change_pair(Learned(w, w_low, b, v, v_low), maps, a, rate, step, pair, how)
     h[:], e[:] = maps.h[:, -1], maps.e[:, -1]
 
 
@@ -343,13 +359,15 @@ def eff_pooled_stem_update_i8(
     """
     window, through, u_how = stem.window(pair), stem_how.through, stem_how.u_how
     a = _forward(image, u_how.a_zero, u, stem_b, window, stem.stem_stage, depthwise=False).reshape(-1)
-    sums = _input_sums(_maps(w, b, v, mask, g, a, pair, how).e, w, pair.first, depthwise=True)
+    maps = _maps(w, b, v, mask, g, a, pair, how)
+    sums = _input_sums(maps.e, w, pair.first, depthwise=True)
     below = saturate16(requantise(sums.reshape(-1), through.d_multiplier, through.d_shift)).astype(np.int16)
     below = np.where(opens_i8(a, how.w_how.a_zero), below, np.int16(0)) if through.d_gated else below
-    eff_pooled_pair_update_i8(w, w_low, b, v, v_low, h, e, mask, g, a, rate, step, pair, how)
+    _change_pair(Learned(w, w_low, b, v, v_low), maps, a, rate, step, pair, how)
     _change(u, u_low, _filter_sums(below, image.astype(np.int64) - u_how.a_zero, window), rate, step, u_how, how.fine)
     channels = below.reshape(-1, pair.in_c)
     _bias(stem_b, channels.astype(np.int64).sum(axis=0), rate, stem_how.b_how)
+    h[:], e[:] = maps.h[:, -1], maps.e[:, -1]
     x[:], d[:] = a.reshape(-1, pair.in_c)[:, -1], channels[:, -1]
 
 
