@@ -179,10 +179,10 @@ def measure(what: str, *key: Any) -> dict[str, Any]:
     blockwise, parts, plan = what in ("chain", "shuffled"), parts_of(task, seed, shuffled=what == "shuffled"), PLANS[task]
     lr = plan.rates["chain" if blockwise else what]
     if blockwise:
-        found = by_blocks(parts, plan.passes, bits, seed, lr, last=4 if what == "chain" else 1)
+        row = by_blocks(parts, plan.passes, bits, seed, lr, last=4 if what == "chain" else 1)
     else:
-        found = whole(parts, plan.passes, what, seed, lr)
-    return found | {"settings": {"lr": lr, "decay": DECAY, "passes": plan.passes}}
+        row = whole(parts, plan.passes, what, seed, lr)
+    return row | {"settings": {"lr": lr, "decay": DECAY, "passes": plan.passes}}
 
 
 def validate(task: str, rules: Sequence[str]) -> None:

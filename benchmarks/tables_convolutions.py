@@ -32,8 +32,8 @@ def conv_defaults() -> str:
     ways = list(dict.fromkeys(tuple(way) for _, _, *way in rows))
     lines = []
     for way in ways:
-        found = [rows.get((*column, *way)) for column in columns]
-        lines.append([", ".join(part for part in way if part), *(spread(row["test"]) if row else "-" for row in found)])
+        cells = [rows.get((*column, *way)) for column in columns]
+        lines.append([", ".join(part for part in way if part), *(spread(row["test"]) if row else "-" for row in cells)])
     return table(["rule", *(f"{name}, {task}" for name, task in columns)], lines, 1)
 
 

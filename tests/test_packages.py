@@ -17,7 +17,11 @@ from test_values_on_device import made
 
 from edgeff.codegen.packages import load_package, write_package
 from edgeff.device.toolchains.host import host_compiler
-from edgeff.program.deploy import Deployment
+from edgeff.errors import Unsupported
+from edgeff.ir import Layer, Network
+from edgeff.ops.add import Add
+from edgeff.ops.input import Input
+from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.interpreter import Interpreter
 from edgeff.resources import package_names
 
@@ -139,6 +143,14 @@ def test_a_second_export_keeps_what_the_user_changed(cli: CommandLine, models: P
     assert sketch.read_text(encoding="utf-8") == "// mine\n"
     assert header.read_text(encoding="utf-8") == before
     assert "Learn.ino" in again.err
+
+
+def test_a_model_of_several_inputs_has_no_stream(tmp_path: Path) -> None:
+    layers = (Layer("other", Input(), (), (3,)), Layer("both", Add(), ("input", "other"), (3,)))
+    program = deploy(Network("two", (3,), layers)).program
+    with pytest.raises(Unsupported, match=r"package of 'two': got 2 inputs; allowed: one; export it with --to c"):
+        write_package(load_package("cmake"), program, tmp_path / "two", "two", prefix="eff_", command="edgeff export")
+    assert not (tmp_path / "two").exists()
 
 
 def test_two_models_in_one_package(cli: CommandLine, models: Path, tmp_path: Path) -> None:

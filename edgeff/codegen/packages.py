@@ -16,7 +16,7 @@ from typing import Any
 
 from edgeff.codegen.folder import Source, write_c
 from edgeff.codegen.names import comment, file_prefix
-from edgeff.errors import BadInput
+from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Program
 from edgeff.resources import packages_folder, templates
 
@@ -84,9 +84,13 @@ def write_package(
 ) -> Source:
     """Writes ``program`` as a ``package`` called ``name`` into ``folder``, but for the files to ``keep``, paths in it.
 
-    ``samples``, ``labels``, ``prefix`` and ``command`` as for ``write_c``, whose record of the C is returned. Raises BadInput as it does.
+    ``samples``, ``labels``, ``prefix`` and ``command`` as for ``write_c``, whose record of the C is returned. Raises BadInput as it does,
+    and Unsupported for a program of several inputs.
     """
     check_name(name)
+    if len(program.inputs) > 1:  # the stream of the example fills one
+        got = f"{len(program.inputs)} inputs"
+        raise Unsupported(f"package of {program.name!r}", got=got, allowed="one", next_step="export it with --to c")
     source = write_c(program, folder / package.sources, samples=samples, labels=labels, prefix=prefix, command=command)
     checks = folder / package.check
     checks.mkdir(parents=True, exist_ok=True)
