@@ -117,9 +117,10 @@ def command(
             got = f"an export to {form}" if form != "c" else "no --with-training" if not with_training else "--prefix or --board"
             raise BadInput("option --blocks", got=got, allowed="--to c --with-training, without --prefix and --board")
         check_output_folder(out)
-        loaded = load_model(model)
+        loaded, limit = load_model(model), max((int(value) for name, value in changes if name == "arena_limit"), default=0)
+        changes = [change for change in changes if change[0] != "arena_limit"]
         learns = rule_of(_rule(loaded, True, rule), train_layers, loaded.network)
-        _chain(_deployment(loaded, learns, formats, calibrate, choices, features, changes, seed), model, formats, out, as_json)
+        _chain(_deployment(loaded, learns, formats, calibrate, choices, features, changes, seed), model, formats, limit, out, as_json)
         return
     if in_c:
         check_output_folder(out)
@@ -288,16 +289,21 @@ def _c(
         print_note(f"kept as they were: {', '.join(kept)}")
 
 
-def _chain(deployment: Deployment, file: str, formats: Formats, out: Path, as_json: bool) -> None:
+def _chain(deployment: Deployment, file: str, formats: Formats, arena_limit: int, out: Path, as_json: bool) -> None:
     from edgeff.codegen.chain import write_chain
     from edgeff.codegen.neighbours import MODEL, is_stale
     from edgeff.program.chain import chain_of
 
     command = _command(file, True, deployment.program.rule, "", formats) + " --blocks"
+    command += f" --arena-limit {arena_limit}" if arena_limit else ""
     with new_folder(out, MODEL, is_stale) as folder:
-        source = write_chain(chain_of(deployment), folder, command=command)
+        blocks_of = chain_of(deployment, arena_limit=arena_limit)
+        source = write_chain(blocks_of, folder, command=command)
         names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    blocks = [{"arena_bytes": block.memory.arena_bytes, "saved_bytes": block.memory.saved_bytes} for block in source.blocks]
+    blocks = [
+        {"block": own, "part": part, "arena_bytes": block.memory.arena_bytes, "saved_bytes": block.memory.saved_bytes}
+        for (own, part), block in zip(blocks_of.steps, source.blocks, strict=True)
+    ]
     result = {"to": "c", "path": str(out), "rule": deployment.program.rule, "numeric": deployment.program.numeric, "files": names}
     line = f"wrote {out}: {len(blocks)} blocks that learn one after the other in an arena of {source.arena_bytes:,} bytes"
     _done(result | {"arena_bytes": source.arena_bytes, "blocks": blocks}, line, as_json)

@@ -185,7 +185,8 @@ def arena_limit(function: Callable[..., Any]) -> Callable[..., Any]:
         own = (("arena_limit", str(arena_limit)),) if arena_limit else ()
         return function(*args, changes=(*changes, *own), **others)
 
-    help_text = "Bytes that the arena may take: what a step of back-propagation stores is chosen, the rest computed again."
+    help_text = """Bytes that the arena may take: what a step of back-propagation stores is chosen, the rest computed again; with --blocks a
+    block's layers learn in parts."""
     return click.option("--arena-limit", type=Whole(1, 2**31 - 1), help=help_text)(limited)
 
 

@@ -58,12 +58,15 @@ def write_chain(chain: Chain, folder: Path, *, features: frozenset[str] = frozen
 
 
 def _stored(below: Sequence[Source], program: Program) -> dict[str, str]:
-    """Where the constants of ``program`` lie that blocks ``below`` it learn: in their payloads, in flash."""
+    """Where what blocks ``below`` it learn lies, its constants and what its variables begin with: in their payloads, in flash.
+
+    Of two blocks that learn the same, as those of one layer's parts do, the later one's counts.
+    """
     places: dict[str, str] = {}
     for number, block in enumerate(below):
         for tensor in block.program.by_role("variable"):
             here = program.tensors.get(tensor.name)
-            if here is not None and here.role == "constant":
+            if here is not None and here.role in ("constant", "variable"):
                 address = f"{PAYLOADS}[{number}] + {block.memory.offsets[tensor.name]}"
                 places[tensor.name] = f"((const {C_TYPES[tensor.dtype]} *)(const void *)({address}))"
     return places

@@ -485,7 +485,7 @@ void eff_trace(uint8_t *out)
 
     def _initial(self) -> str:
         copied = [
-            statement("eff_copy", [self.pointers[t.name], self.constants[t.name], str(t.size_bytes)])
+            statement("eff_copy", [self.pointers[t.name], self.shared.stored.get(t.name) or self.constants[t.name], str(t.size_bytes)])
             for t in self.program.by_role("variable")
         ]
         emptied = [

@@ -22,9 +22,10 @@ from edgeff.rules._building import RuleBuilder
 
 @dataclass(frozen=True)
 class Block:
-    """The layers of a block in the network's order; the last one is its end, where its loss is."""
+    """The layers of a block in the network's order; the last one is its end, where its loss is. The weights of those ``fixed`` stay."""
 
     layers: tuple[Layer, ...]
+    fixed: frozenset[str] = frozenset()
 
     @property
     def end(self) -> Layer:
@@ -35,7 +36,7 @@ class Block:
         """The layers that a gradient has to reach: those whose output depends on a weight of the block."""
         names: set[str] = set()
         for layer in self.layers:
-            if layer.trainable or any(name in names for name in layer.inputs):
+            if (layer.trainable and layer.name not in self.fixed) or any(name in names for name in layer.inputs):
                 names.add(layer.name)
         return frozenset(names)
 
@@ -167,7 +168,7 @@ def backward(run: Run, block: Block, h: Activations, saved: Mapping[str, Any], d
         params, xs = run.params.get(layer.name, {}), tuple(h[name] for name in layer.inputs)
         wanted = any(name in learning for name in layer.inputs)
         below, own = kind(layer).backward(layer, params, deltas.pop(layer.name), h[layer.name], xs, saved[layer.name], wanted=wanted)
-        if own:
+        if own and layer.name not in block.fixed:
             gradients[layer.name] = own
         for name, value in zip(layer.inputs, below, strict=False):
             if name in learning:
@@ -219,5 +220,6 @@ def lower_backward(build: RuleBuilder, block: Block, passes: Passes, ends: Seque
             for name, value in zip(layer.inputs, below, strict=False):
                 if name in learning:
                     own[name] = build.sum(own[name], value) if name in own else value
-        for values, here in zip(passes, heres, strict=True):
-            build.update(layer, here, values[layer.inputs[0]])
+        if layer.name not in block.fixed:
+            for values, here in zip(passes, heres, strict=True):
+                build.update(layer, here, values[layer.inputs[0]])

@@ -16,6 +16,7 @@ from edgeff.ops.average_pool2d import AveragePool2d
 from edgeff.rules import Gradients, Run, Settings, register
 from edgeff.rules._blocks import Block, lower_blocks, require_classes, whole_blocks
 from edgeff.rules._building import RuleBuilder
+from edgeff.rules._parts import part_number
 from edgeff.rules._pooled import lower_alone, lower_pooled
 from edgeff.rules.local_heads import LocalHeads, head_error, headed_blocks, local_head
 
@@ -25,12 +26,14 @@ class MonoForwardSettings(Settings):
     """``pool``: the most windows on a side to which a head averages an image, of one block after the other; the last number stands for
     all further ones.
 
-    ``block``: the only block that learns, counted from 1; 0 for all together. ``master`` (int8): the bits of a weight while it learns, 8 or
-    16; inference reads 8 of them.
+    ``block``: the only block that learns, counted from 1; 0 for all together. ``part``: of that block's layers that are in parts
+    (``edgeff.rules._parts``) the only one that learns, from 1; 0 for all. ``master`` (int8): the bits of a weight while it learns, 8 or 16;
+    inference reads 8 of them.
     """
 
     pool: tuple[int, ...] = (2,)
     block: int = 0
+    part: int = 0
     master: int = 8
 
     def __post_init__(self) -> None:
@@ -39,8 +42,10 @@ class MonoForwardSettings(Settings):
             raise BadInput("setting pool", got=self.pool, allowed="1 to 10000 each, at least one")
         if not 0 <= self.block <= 10_000:
             raise BadInput("setting block", got=self.block, allowed="0 to 10000")
-        if self.master not in (8, 16):
-            raise BadInput("setting master", got=self.master, allowed="8, 16")
+        if not 0 <= self.part <= (10_000 if self.block else 0):
+            raise BadInput("setting part", got=self.part, allowed="0 to 10000, 0 without block")
+        if self.master not in ((8,) if self.part else (8, 16)):
+            raise BadInput("setting master", got=self.master, allowed="8 where layers are in parts" if self.part else "8, 16")
 
 
 @register
@@ -90,7 +95,8 @@ class MonoForward(LocalHeads):
         gradients = super().step(run, x, t)
         if not run.settings.block:
             return gradients
-        names = {layer.name for layer in only_block(headed_blocks(run.network)[0], run.settings.block).layers}
+        block = only_block(headed_blocks(run.network)[0], run.settings)
+        names = {layer.name for layer in block.layers} - block.fixed
         return {name: direction for name, direction in gradients.items() if name in names}
 
     def lower(self, build: RuleBuilder) -> None:
@@ -103,18 +109,23 @@ class MonoForward(LocalHeads):
         if not build.settings.block:
             lower_blocks(build, layers, parts, error, backward=lower_pooled)
             return
-        block = only_block(parts, build.settings.block)
+        block = only_block(parts, build.settings)
         inside = {layer.name for layer in block.layers}
         read = {name for layer in block.layers for name in layer.inputs} - inside
         values = build.run(build.x, _leading_to(build.network.upstream.layers, read))
         lower_alone(build, block, values, error)
 
 
-def only_block(parts: Sequence[Block], number: int) -> Block:
-    """The block with a number, from 1. Raises BadInput for a number that is too large."""
+def only_block(parts: Sequence[Block], settings: Any) -> Block:
+    """The block that ``settings`` let learn, or its part. Raises BadInput for a number that is too large."""
+    number, part = settings.block, settings.part
     if number > len(parts):
         raise BadInput("setting block", got=number, allowed=f"0 to {len(parts)}, the network's blocks")
-    return parts[number - 1]
+    block = parts[number - 1]
+    numbers = {layer.name: part_number(layer) for layer in block.layers}
+    if part > max(numbers.values()):
+        raise BadInput("setting part", got=part, allowed=f"0 to {max(numbers.values())}, the parts of block {number}")
+    return replace(block, fixed=frozenset(name for name, own in numbers.items() if part and own not in (0, part)))
 
 
 def _leading_to(layers: Sequence[Layer], names: set[str]) -> list[Layer]:

@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from edgeff.errors import BadInput, short
-from edgeff.ir import Array, Layer
+from edgeff.ir import SUFFIX, Array, Layer
 from edgeff.ops import Arrays, Named, Operator, Shape, operator
 from edgeff.ops.attributes import Padding
 from edgeff.ops.building import OperatorBuilder, Value
 from edgeff.ops.numerics import check_numeric
+from edgeff.ops.slice import part
 
 
 @operator
@@ -66,3 +67,15 @@ class Concat(Operator):
             build.call(f"eff_concat_{layer.suffix}", [joined], [y, x], attrs, layer)
             y = joined
         return y
+
+    def lower_input_gradients(self, build: OperatorBuilder, layer: Layer, delta: Value, *xs: Value) -> tuple[Value, ...]:
+        """Of each input its part of delta, in delta's scale."""
+        kernel, parts, start = f"eff_slice_{SUFFIX[delta.dtype]}", list[Value](), 0
+        for x in xs:
+            scale = None if delta.dtype == "float32" else delta.scale
+            here = build.activation("gradient", x.shape, dtype=delta.dtype, scale=scale, layer=layer.name)
+            begin = tuple(start if axis == self.axis else 0 for axis in range(len(x.shape)))
+            build.call(kernel, [here], [delta], part(layer.shape, begin, x.shape, (1,) * len(x.shape)), layer, "backward")
+            parts.append(here)
+            start += x.shape[self.axis]
+        return tuple(parts)

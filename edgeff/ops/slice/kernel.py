@@ -45,3 +45,11 @@ def eff_slice_i8(
 ) -> None:
     """The elements of x that ``part`` names, in C order."""
     _pick(y, x, part)
+
+
+@kernel()
+def eff_slice_i16(
+    y: Annotated[Array, Out("int16_t", "n0", "n1", "n2", "n3")], x: Annotated[Array, In("int16_t", "total")], part: Part
+) -> None:
+    """The elements of x that ``part`` names, in C order."""
+    _pick(y, x, part)

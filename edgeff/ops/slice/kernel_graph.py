@@ -14,4 +14,4 @@ def eff_slice_f32(x: Operand, part: Part) -> Operand:
     return x.take(x.nodes.constant(part.first + np.array([part.s0, part.s1, part.s2, part.s3], np.int64) @ places))
 
 
-eff_slice_i8 = eff_slice_f32
+eff_slice_i8 = eff_slice_i16 = eff_slice_f32
