@@ -1,4 +1,4 @@
-"""DS-CNN learns one block after the other, by the C of ``edgeff export --blocks`` over a simulated flash; and its RAM by block.
+"""DS-CNN learns one block after the other, by the C of ``edgeff export --blocks`` over a simulated flash; and the RAM of whole CNNs by block.
 
 Tasks: spoken digits (FSDD) and twelve keywords (kws_open: its test speakers are heard nowhere else). Accuracy: from first weights that
 follow samples (``normalised``), batch 1, PASSES a block over the training recordings but for a tenth, the rate falling to DECAY of itself
@@ -7,9 +7,9 @@ the exit, and chose the rates (``--validate TASK``: the same five for every rule
 of two other seeds at chance); the test part is read by the exit that was
 chosen. Beside it ``bp``: float32 back-propagation through the same network from the same first weights, batch 1, without batch
 normalisation, by the C, as many passes; ``frozen``: the last layer alone; and ``shuffled``: the first block with labels of other
-recordings. Memory: each block's program built for an emulated Cortex-M4, static RAM and painted stack of one step and one inference; the
-image adds four bytes a block and five words.
-``python benchmarks/chain.py [TASK]`` -> ``benchmarks/results/chain.json``.
+recordings. Memory (``--memory``): each block's program of three networks, in parts where LIMITS ask for it, built for an emulated
+Cortex-M4: static RAM and painted stack of one step and one inference; the image adds four bytes a block and five words.
+``python benchmarks/chain.py [TASK] [--memory]`` -> ``benchmarks/results/chain.json``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import ctypes
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +42,8 @@ from edgeff.program.deploy import deploy
 POWER = Path(__file__).resolve().parents[1] / "tests" / "chain_power.c"
 DECAY, SEEDS = 0.7, 5
 POOL = (2, 1)
+LIMITS = {"ds_cnn": ((49, 10, 1), 10, 24_000), "resnet8": ((32, 32, 3), 10, 55_500), "mobilenet_v1_025": ((96, 96, 3), 2, 74_000)}
+"""Networks, their inputs and classes, and the bytes that an arena may take: 25,600, 57,344 and 75,776 less the stack."""
 CANDIDATES = (0.005, 0.01, 0.02, 0.03, 0.05)
 
 
@@ -159,15 +162,25 @@ def whole(parts: Parts, passes: int, rule: str, seed: int, lr: float) -> dict[st
     return {"held_out": shares[0], "test": shares[1]}
 
 
-def memory(master: int, block: int) -> dict[str, Any]:
+@cache
+def limited(name: str, master: int) -> tuple[Chain, Array]:
+    """The chain of a network within its limit, and inputs."""
+    shape, classes, limit = LIMITS[name]
+    x = np.random.default_rng(0).standard_normal((20, *shape)).astype(np.float32)
+    network = normalised(initialised(structure(name, input_shape=shape, classes=classes), 0), x)
+    return chain(network, x, numeric="int8", changes={"master": master, "pool": POOL, "lr": 0.02}, seed=0, arena_limit=limit), x
+
+
+def memory(name: str, master: int, block: int) -> dict[str, Any]:
     """Planned arena, and of the ELF static RAM and painted stack, for one block's program."""
-    x = np.random.default_rng(0).standard_normal((20, 49, 10, 1)).astype(np.float32)
-    network = fresh(Parts((x, x), (x, x), (x, np.arange(10))), 0)
-    deployment, board = learner(network, x, master, 0, 0.02).deployment(block), load_board("nucleo_l4r5zi")
+    blocks, x = limited(name, master)
+    deployment, board = blocks.deployment(block), load_board("nucleo_l4r5zi")
     with tempfile.TemporaryDirectory() as folder:
         firmware, source = build_project(deployment, board, Path(folder))
-        trace = profile(deployment, board, firmware, deployment.inputs(x)[0], 3)
-    used = {"arena": source.memory.arena_bytes, "static_ram": firmware.static_ram_bytes, "stack": trace.memory.stack_bytes}
+        trace = profile(deployment, board, firmware, deployment.inputs(x)[0], 1)
+    own, part = blocks.steps[block - 1]
+    used = {"block": own, "part": part, "arena": source.memory.arena_bytes, "static_ram": firmware.static_ram_bytes}
+    used |= {"stack": trace.memory.stack_bytes}
     return used | {"learn_instructions": trace.learn.instructions, "learn_macs": trace.learn.macs}
 
 
@@ -202,8 +215,9 @@ if __name__ == "__main__":
         validate(chosen, some or ("chain", "bp", "frozen"))
     else:
         tasks = [task for task in PLANS if task in sys.argv[1:]] or list(PLANS)
-        keys: list[tuple[Any, ...]] = [("memory", master, block) for master in (8, 16) for block in (1, 2)]
-        ways = (("chain", 8), ("bp", 32), ("frozen", 32))
-        keys += [(rule, task, bits, seed) for task in tasks for seed in range(SEEDS) for rule, bits in ways]
-        keys += [("shuffled", task, 8, 0) for task in tasks]
+        keys: list[tuple[Any, ...]] = [("memory", name, 8, block + 1) for name in LIMITS for block in range(limited(name, 8)[0].blocks)]
+        if "--memory" not in sys.argv:
+            ways = (("chain", 8), ("bp", 32), ("frozen", 32))
+            keys = [(rule, task, bits, seed) for task in tasks for seed in range(SEEDS) for rule, bits in ways]
+            keys += [("shuffled", task, 8, 0) for task in tasks]
         collect("chain", keys, measure, SEEDS)

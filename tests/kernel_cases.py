@@ -150,6 +150,8 @@ def window(draw: Draw) -> Window:
 def pair(draw: Draw) -> Pair:
     """Two convolutions one after the other, the first in half of the cases depthwise."""
     depthwise, second = int(any(form in draw.kernel for form in ("backward", "stem", "separable")) or draw.integer(0, 1)), window(draw)
+    around = "skip" in draw.kernel
+    depthwise = 0 if around else depthwise
     first = window(draw)
     in_c = second.in_c if depthwise else first.in_c
     sizes = {"in_c": in_c, "mid_c": second.in_c, "out_c": second.out_c, "depthwise": depthwise}
@@ -159,9 +161,11 @@ def pair(draw: Draw) -> Pair:
         sizes |= {f"mid_{axis}": length, f"k_{axis}": taps, f"stride_{axis}": stride, f"pad_{axis}": pad}
         sizes |= {f"in_{axis}": max((length - 1) * stride - pad + draw.integer(1, taps), 1), f"out_{axis}": getattr(second, f"out_{axis}")}
         sizes |= {f"then_{name}_{axis}": getattr(second, f"{name}_{axis}") for name in ("k", "stride", "pad")}
+        if around:
+            sizes |= {f"{place}_{axis}": length for place in ("in", "out")} | {f"stride_{axis}": 1, f"then_stride_{axis}": 1}
         if "separable" in draw.kernel:
             sizes |= {f"out_{axis}": length, f"then_k_{axis}": 1, f"then_stride_{axis}": 1, f"then_pad_{axis}": 0}
-    return Pair(**sizes)
+    return Pair(**sizes | ({"in_c": sizes["out_c"]} if around else {}))
 
 
 def axes(draw: Draw) -> Axes:

@@ -135,6 +135,8 @@ def after(deployment: Deployment, steps: int = 8) -> dict[str, bytes]:
 @pytest.mark.parametrize("name", ["separable", "residual", "plain"])
 def test_the_way_without_maps_gives_the_bits_of_the_general_one(name: str, numeric: Numeric, monkeypatch: pytest.MonkeyPatch) -> None:
     pooled = after(learner(name, numeric))
+    around = name == "residual" and numeric == "int8"
+    assert ("eff_pooled_skip_update_i8" in [call.kernel for call in learner(name, numeric).program.learn]) == around
     monkeypatch.setattr(mono_forward, "lower_pooled", lower_backward)
     general = learner.__wrapped__(name, numeric)
     assert not any("pooled" in call.kernel for call in general.program.learn)

@@ -63,6 +63,9 @@ static inline int32_t eff_opens_i8(int32_t h, int32_t zero) { return h > zero &&
 
 static inline int16_t eff_saturate_i16(int32_t v) { return (int16_t)eff_clamp(v, -32767, 32767); }
 
+/* The bits by which both sides of a sum of int16 tensors are shifted before they are brought to one scale. */
+#define EFF_ADD_BITS_I16 14
+
 /* v + zero within low..high, which lie in -128..127: no sum can overflow. */
 static inline int8_t eff_to_i8(int32_t v, int32_t zero, int32_t low, int32_t high)
 {

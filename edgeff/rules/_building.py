@@ -100,6 +100,10 @@ class RuleBuilder(OperatorBuilder, Protocol):
         image: Value | None = None,
     ) -> None: ...
 
+    def pooled_skip_update(
+        self, skipped: Layer, first: Layer, second: Layer, g: Value, x: Value, image: Value, pooling: Pooling
+    ) -> None: ...
+
     # ---------------------------------------------------------------- errors and what carries them
 
     def error(self, output: Value) -> Value: ...

@@ -1,8 +1,9 @@
 """The way back through a block whose end is a linear head on averages: without a gradient of a map's size where the block allows it.
 
 Such a block ends in a map, ReLU or nothing, an average pool without overlap, reshapes, and a dense layer. Its map comes from one
-convolution; from two, one after the other; from a depthwise and a pointwise convolution after a first one; or from an addition of
-such. Any other block takes the general way (``edgeff.rules._blocks``): the results are the same to rounding.
+convolution; from two, one after the other; from a depthwise and a pointwise convolution after a first one; from an addition of
+such; or, in int8, from a first convolution's output to which two others over it are added. Any other block takes the general way
+(``edgeff.rules._blocks``): the results are the same to rounding.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class PooledBlock:
     """A block as the kernels take it.
 
     ``head`` reads the averages that ``pool`` makes by windows of ``size`` from the map ``top``, the sum of ``branches``; ``reshapes``
-    lie between.
+    lie between. ``skipped``: a convolution that learns, whose output is a summand and what the one branch reads.
     """
 
     head: Layer
@@ -47,6 +48,7 @@ class PooledBlock:
     size: tuple[int, int]
     top: Layer
     branches: tuple[Branch, ...]
+    skipped: Layer | None = None
 
 
 def pooled_block(network: Network, block: Block) -> PooledBlock | None:
@@ -64,12 +66,14 @@ def pooled_block(network: Network, block: Block) -> PooledBlock | None:
     size = _windows(below, top)
     summands = [layers.get(name) for name in top.inputs] if isinstance(top.op, Add) else [top]
     learning = block.learning
-    branches = [_branch(network, layers, learning, layer, top) for layer in summands if layer is not None]
-    found = tuple(branch for branch in branches if branch is not None)
-    covered = {layer.name for branch in found for layer in (branch.last, branch.first, branch.stem) if layer is not None}
+    around = _around(network, layers, learning, top)
+    branches = [around[0]] if around else [_branch(network, layers, learning, layer, top) for layer in summands if layer is not None]
+    found, skipped = tuple(branch for branch in branches if branch is not None), around[1] if around else None
+    parts = [skipped, *(layer for branch in found for layer in (branch.last, branch.first, branch.stem))]
+    covered = {layer.name for layer in parts if layer is not None}
     if size is None or len(found) != len(branches) or covered != {layer.name for layer in block.layers if layer.trainable} - {head.name}:
         return None
-    return PooledBlock(head, tuple(reshapes), below, size, top, found)
+    return PooledBlock(head, tuple(reshapes), below, size, top, found, skipped)
 
 
 def _alone(network: Network, layer: Layer) -> bool:
@@ -105,6 +109,23 @@ def _branch(network: Network, layers: Mapping[str, Layer], learning: frozenset[s
     return Branch(last, first, stem)
 
 
+def _around(network: Network, layers: Mapping[str, Layer], learning: frozenset[str], top: Layer) -> tuple[Branch, Layer] | None:
+    """Two convolutions, and the first one whose output they read and ``top`` adds to theirs; None for any other sum."""
+    if not isinstance(top.op, Add):
+        return None
+    for names in (top.inputs, top.inputs[::-1]):
+        last, skipped = (layers.get(name) for name in names)
+        first = layers.get(last.inputs[0]) if last is not None else None
+        if last is None or first is None or skipped is None or first.inputs[0] != skipped.name:
+            continue
+        convolutions = _plain(last) and _plain(first) and _plain(skipped) and kind(last).function is NONE and _alone(network, last)
+        readers = sum(skipped.name in reader.inputs for reader in network)
+        below = "bias" in skipped.params and kind(skipped).function in (NONE, RELU) and skipped.inputs[0] not in learning
+        if convolutions and below and _inner(network, first) and readers == 2 and {last.name, first.name, skipped.name} <= learning:
+            return Branch(last, first), skipped
+    return None
+
+
 def _plain(layer: Layer) -> bool:
     return isinstance(layer.op, Conv2d) and layer.op.groups == 1
 
@@ -117,7 +138,7 @@ def _inner(network: Network, layer: Layer) -> bool:
 def lower_pooled(build: RuleBuilder, block: Block, passes: Passes, ends: Sequence[Value]) -> None:
     """Emits the way back from the head's error, ``ends``, through a block and its updates; the general way where it is no pooled block."""
     pooled = pooled_block(build.network, block) if build.numeric in ("float32", "int8") else None
-    if pooled is None:
+    if pooled is None or (pooled.skipped is not None and build.numeric != "int8"):
         lower_backward(build, block, passes, ends)
         return
     (values,), (error,), draft = passes, ends, list[Call]()
@@ -136,6 +157,10 @@ def _learn(build: RuleBuilder, pooled: PooledBlock, values: Mapping[str, Value],
     (g,) = build.input_gradients(pooled.head, error, averages)
     build.head_update(pooled.head, error, averages)
     build.shares(g, pooling)
+    if pooled.skipped is not None:
+        (branch,) = pooled.branches
+        read = values[pooled.skipped.name], values[pooled.skipped.inputs[0]]
+        build.pooled_skip_update(pooled.skipped, branch.first or branch.last, branch.last, g, *read, pooling)
     for branch in pooled.branches:
         if branch.first is None:
             build.pooled_update(branch.last, g, values[branch.last.inputs[0]], pooling)

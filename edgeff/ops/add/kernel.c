@@ -3,7 +3,6 @@
 #include "eff_broadcast.h"
 
 #define EFF_ADD_BITS 20
-#define EFF_ADD_BITS_I16 14
 
 void eff_add_f32(float *y, const float *a, const float *c, int32_t n, int32_t relu)
 {

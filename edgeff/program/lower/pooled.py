@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Attr, Call, Layer, Parameters, Tensor
-from edgeff.kernels.records import Requant, Step
+from edgeff.kernels.records import Requant, Sides, Step
 from edgeff.ops import kind, record
 from edgeff.ops.building import Value
 from edgeff.ops.dense import Dense
@@ -21,7 +21,7 @@ from edgeff.ops.window import Convolution
 from edgeff.program.lower.builder import Lines
 from edgeff.rules._building import Pooling
 from edgeff.rules.words.pooled import PoolGrid, window_counts
-from edgeff.rules.words.pooled_i8 import Hidden, PairSteps, Separable, Stage, Stem, StemSteps, Through
+from edgeff.rules.words.pooled_i8 import Hidden, PairSteps, Separable, Skip, Stage, Stem, StemSteps, Through
 
 Attrs = dict[str, Attr | Parameters]
 FINE = 16
@@ -177,12 +177,8 @@ class Pooled(Lines):
     def _pair_i8(
         self, first: Layer, second: Layer, g: Value, x: Value, pooling: Pooling, stem: Layer | None, image: Value | None, attrs: Attrs
     ) -> None:
-        lower, upper = self._of(pooling, first), self._of(pooling, second)
-        gradient: Requant = upper["gradient"]
-        hidden = Hidden(int(upper["pre_shift"]), gradient.multiplier, gradient.shift, int(kind(first).function.clamps))
-        grid = PoolGrid(pooling.pool_h, pooling.pool_w, int(pooling.gated))
-        steps = {"w_how": lower["how"], "b_how": lower["bias"], "v_how": upper["how"], "fine": int(self._fine)}
-        attrs = {**attrs, "how": PairSteps(grid=grid, stage=self._output_stage(first, x), hidden=hidden, **steps)}
+        lower = self._of(pooling, first)
+        attrs = {**attrs, "how": self._pair_steps(first, second, x, pooling)}
         h = self.activation("activations", first.shape[:2], dtype="int8", layer=first.name)
         e = self.activation("deltas", first.shape[:2], dtype="int16", layer=first.name)
         written = [self.weight(first), self._low(first), self._bias(first), self.weight(second), self._low(second)]
@@ -197,6 +193,42 @@ class Pooled(Lines):
         d = self.activation("deltas", x.shape[:2], dtype="int16", layer=stem.name)
         written += [self.weight(stem), self._low(stem), self._bias(stem), column, h, e, d]
         self.call("eff_pooled_stem_update_i8", written, [pooling.y, g, image, self.rate, self.step], attrs, first, "update")
+
+    def _pair_steps(self, first: Layer, second: Layer, x: Value, pooling: Pooling) -> PairSteps:
+        """How two convolutions learn, the first over x."""
+        lower, upper = self._of(pooling, first), self._of(pooling, second)
+        gradient: Requant = upper["gradient"]
+        hidden = Hidden(int(upper["pre_shift"]), gradient.multiplier, gradient.shift, int(kind(first).function.clamps))
+        grid = PoolGrid(pooling.pool_h, pooling.pool_w, int(pooling.gated))
+        steps = {"w_how": lower["how"], "b_how": lower["bias"], "v_how": upper["how"], "fine": int(self._fine)}
+        return PairSteps(grid=grid, stage=self._output_stage(first, x), hidden=hidden, **steps)
+
+    def pooled_skip_update(self, skipped: Layer, first: Layer, second: Layer, g: Value, x: Value, image: Value, pooling: Pooling) -> None:
+        """The parameters of a convolution over ``image`` with output x, to which the output of two convolutions over x is added."""
+        through, own = self._of(pooling, first), self._of(pooling, skipped)
+        gradient: Requant = through["gradient"]
+        both = next((call for call in pooling.draft if call.kernel == "eff_add_i16"), None)
+        sides, total = (both.attrs["sides"], both.attrs["total"]) if both else (Sides(0, 0, 0, 0), Requant(0, 0))
+        skip = Skip(
+            pre_shift=int(through["pre_shift"]),
+            d_multiplier=gradient.multiplier,
+            d_shift=gradient.shift,
+            d_gated=int(kind(skipped).function.clamps),
+            onto=int(both is None),
+            sides=cast("Sides", sides),
+            total=cast("Requant", total),
+            u_how=own["how"],
+            b_how=own["bias"],
+        )
+        rows, columns = record(first, Convolution).window[0], first.shape[1:]
+        e = self.activation("deltas", (rows, *columns), dtype="int16", layer=first.name)
+        d = self.activation("deltas", (x.shape[1],), dtype="int16", layer=skipped.name)
+        filters = skipped.params["weight"].size + skipped.shape[-1]
+        sums = self.activation("sums", (2 * filters,), dtype="int32", layer=skipped.name)
+        written = [self.weight(skipped), self._low(skipped), self._bias(skipped), e, d, sums]
+        read = [pooling.y, g, image, x, self.weight(first), self._bias(first), self.weight(second), self.rate, self.step]
+        how = {"how": self._pair_steps(first, second, x, pooling), "stem": self._stem(skipped, image), "skip": skip}
+        self.call("eff_pooled_skip_update_i8", written, read, self._pair(first, second, x) | how, skipped, "update")
 
     def _pooled_bias(self, layer: Layer, g: Value, pooling: Pooling) -> None:
         bias = self.parameter(layer, "bias")

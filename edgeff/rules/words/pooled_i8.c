@@ -239,19 +239,25 @@ static EFF_NOINLINE int32_t eff_taps_i8(int32_t s, const int8_t *w, const int8_t
     return s;
 }
 
+/* The sum of the window at (oy, ox) of one output channel of a convolution over a; the rest as of eff_column_i8. */
+static inline int32_t eff_window_sum_i8(int32_t oy, int32_t ox, const int8_t *a, int32_t a_zero, int32_t pixel, const int8_t *w, int32_t bias,
+                                        int32_t step, int32_t count, const eff_window *window)
+{
+    const int32_t a_row = window->in_w * pixel, w_row = window->k_w * step;
+    const int32_t top = oy * window->stride_h - window->pad_h, left = ox * window->stride_w - window->pad_w;
+    const eff_taps t = eff_taps_at(top, left, window->in_h, window->in_w, window->k_h, window->k_w);
+    const int8_t *x = a + t.y0 * a_row + t.x0 * pixel, *v = w + (t.y0 - top) * w_row + (t.x0 - left) * step;
+    return pixel == count && step == count ? eff_rows_i8(bias, v, x, a_zero, t.y1 - t.y0, (t.x1 - t.x0) * count, w_row, a_row)
+                                           : eff_taps_i8(bias, v, x, a_zero, &t, window, step, pixel);
+}
+
 /* One output channel of a convolution over a, whose pixels lie `pixel` apart: w its filter, with `step` a tap and `count` weights in each. */
 static void eff_column_i8(int8_t *h, const int8_t *a, int32_t a_zero, int32_t pixel, const int8_t *w, int32_t bias, int32_t step,
                           int32_t count, const eff_window *window, const eff_stage *stage)
 {
-    const int32_t a_row = window->in_w * pixel, w_row = window->k_w * step;
     for (int32_t oy = 0; oy < window->out_h; ++oy) {
         for (int32_t ox = 0; ox < window->out_w; ++ox) {
-            const int32_t top = oy * window->stride_h - window->pad_h, left = ox * window->stride_w - window->pad_w;
-            const eff_taps t = eff_taps_at(top, left, window->in_h, window->in_w, window->k_h, window->k_w);
-            const int8_t *x = a + t.y0 * a_row + t.x0 * pixel, *v = w + (t.y0 - top) * w_row + (t.x0 - left) * step;
-            const int32_t s = pixel == count && step == count
-                                  ? eff_rows_i8(bias, v, x, a_zero, t.y1 - t.y0, (t.x1 - t.x0) * count, w_row, a_row)
-                                  : eff_taps_i8(bias, v, x, a_zero, &t, window, step, pixel);
+            const int32_t s = eff_window_sum_i8(oy, ox, a, a_zero, pixel, w, bias, step, count, window);
             *h++ = eff_to_i8(eff_requantise(s, stage->multiplier, stage->shift), stage->y_zero, stage->y_min, stage->y_max);
         }
     }
@@ -288,35 +294,38 @@ static inline int64_t eff_masked_product_i8(const int16_t *d, const int8_t *v, i
     return s;
 }
 
+/* The delta of channel c at (iy, ix) between the two convolutions, before its gate. */
+static inline int16_t eff_hidden_delta_i8(int32_t iy, int32_t ix, int32_t c, const int8_t *v, const int8_t *mask, const int16_t *g,
+                                          const eff_window *second, const eff_pair_steps *how)
+{
+    const eff_pool_grid *grid = &how->grid;
+    const int32_t out_c = second->out_c, out_w = second->out_w, across = (out_w - 1) / grid->pool_w + 1, mid_c = second->in_c,
+                  filter = second->k_h * second->k_w * mid_c;
+    const int32_t oy0 = (iy + second->pad_h) / second->stride_h, ky0 = iy + second->pad_h - oy0 * second->stride_h;
+    const int32_t ox0 = (ix + second->pad_w) / second->stride_w, kx0 = ix + second->pad_w - ox0 * second->stride_w;
+    int64_t s = 0;
+    for (int32_t ky = ky0, oy = oy0; ky < second->k_h && oy >= 0; ky += second->stride_h, --oy) {
+        for (int32_t kx = kx0, ox = ox0; oy < second->out_h && kx < second->k_w && ox >= 0; kx += second->stride_w, --ox) {
+            if (ox >= out_w) {
+                continue;
+            }
+            const int16_t *d = g + (oy / grid->pool_h * across + ox / grid->pool_w) * out_c;
+            s += eff_masked_product_i8(d, v + (ky * second->k_w + kx) * mid_c + c, filter, out_c, grid->gated ? mask : NULL,
+                                       (oy * out_w + ox) * out_c);
+        }
+    }
+    return eff_gradient_i16(s, how->hidden.pre_shift, how->hidden.e_multiplier, how->hidden.e_shift);
+}
+
 /* The gated delta e of channel c between the two convolutions; its sum. */
 static int32_t eff_pair_delta_i8(int16_t *e, const int8_t *h, const eff_pair_parts *p, int32_t c)
 {
     const eff_window *second = &p->second;
-    const eff_pool_grid *grid = &p->how->grid;
-    const eff_hidden *hidden = &p->how->hidden;
-    const int32_t out_c = second->out_c, out_w = second->out_w, across = (out_w - 1) / grid->pool_w + 1, mid_c = second->in_c,
-                  filter = second->k_h * second->k_w * mid_c;
+    const int32_t gated = p->how->hidden.gated, zero = p->how->stage.y_zero;
     int32_t total = 0;
     for (int32_t iy = 0; iy < second->in_h; ++iy) {
-        const int32_t oy0 = (iy + second->pad_h) / second->stride_h, ky0 = iy + second->pad_h - oy0 * second->stride_h;
         for (int32_t ix = 0; ix < second->in_w; ++ix, ++e, ++h) {
-            const int32_t ox0 = (ix + second->pad_w) / second->stride_w, kx0 = ix + second->pad_w - ox0 * second->stride_w;
-            *e = 0;
-            if (hidden->gated && !eff_opens_i8(*h, p->how->stage.y_zero)) {
-                continue;
-            }
-            int64_t s = 0;
-            for (int32_t ky = ky0, oy = oy0; ky < second->k_h && oy >= 0; ky += second->stride_h, --oy) {
-                for (int32_t kx = kx0, ox = ox0; oy < second->out_h && kx < second->k_w && ox >= 0; kx += second->stride_w, --ox) {
-                    if (ox >= out_w) {
-                        continue;
-                    }
-                    const int8_t *v = p->v + (ky * second->k_w + kx) * mid_c + c;
-                    const int16_t *d = p->g + (oy / grid->pool_h * across + ox / grid->pool_w) * out_c;
-                    s += eff_masked_product_i8(d, v, filter, out_c, grid->gated ? p->mask : NULL, (oy * out_w + ox) * out_c);
-                }
-            }
-            *e = eff_gradient_i16(s, hidden->pre_shift, hidden->e_multiplier, hidden->e_shift);
+            *e = gated && !eff_opens_i8(*h, zero) ? 0 : eff_hidden_delta_i8(iy, ix, c, p->v, p->mask, p->g, second, p->how);
             total += *e;
         }
     }
@@ -451,6 +460,137 @@ void eff_pooled_stem_update_i8(int8_t *w, int8_t *w_low, int32_t *b, int8_t *v, 
         eff_filter_update_i8(u, u_low, d, image, u_how->a_zero, c * filter, below.in_c, below.in_c, &below, &u_change, how->fine);
         eff_change_bias(b + c, sum, &how->b_how, *rate);
         eff_change_bias(stem_b + c, stem_sum, &stem_how->b_how, *rate);
+    }
+}
+
+/* Two convolutions whose output is added to their input x, and the convolution of an image that makes x. */
+typedef struct {
+    const int8_t *mask, *image, *x, *w, *v;
+    const int16_t *g;
+    const int32_t *b;
+    eff_window first, second, below;
+    const eff_pair_steps *how;
+    const eff_skip *skip;
+} eff_skip_parts;
+
+/* Row iy of the gated deltas between the two convolutions, [mid_w][mid_c]. */
+static void eff_skip_row_i8(int16_t *e, int32_t iy, const eff_skip_parts *p)
+{
+    const eff_window *first = &p->first;
+    const eff_stage *stage = &p->how->stage;
+    const int32_t in_c = first->in_c, filter = first->k_h * first->k_w * in_c;
+    for (int32_t ix = 0; ix < first->out_w; ++ix) {
+        for (int32_t c = 0; c < first->out_c; ++c, ++e) {
+            int32_t open = !p->how->hidden.gated;
+            if (!open) {
+                const int32_t s = eff_window_sum_i8(iy, ix, p->x, p->how->w_how.a_zero, in_c, p->w + c * filter, p->b[c], in_c, in_c, first);
+                open = eff_opens_i8(eff_to_i8(eff_requantise(s, stage->multiplier, stage->shift), stage->y_zero, stage->y_min, stage->y_max),
+                                    stage->y_zero);
+            }
+            *e = open ? eff_hidden_delta_i8(iy, ix, c, p->v, p->mask, p->g, &p->second, p->how) : 0;
+        }
+    }
+}
+
+/* The delta of x at (iy, ix), channel i: what comes past the two convolutions and what comes through them, in one scale; gated. */
+static int16_t eff_skip_delta_i8(int32_t iy, int32_t ix, int32_t i, const int16_t *e, const eff_skip_parts *p)
+{
+    const eff_window *first = &p->first;
+    const eff_pool_grid *grid = &p->how->grid;
+    const eff_skip *skip = p->skip;
+    const int32_t at = (iy * first->in_w + ix) * first->in_c + i, filter = first->k_h * first->k_w * first->in_c;
+    if (skip->d_gated && !eff_opens_i8(p->x[at], p->how->w_how.a_zero)) {
+        return 0;
+    }
+    const int32_t oy0 = (iy + first->pad_h) / first->stride_h, ky0 = iy + first->pad_h - oy0 * first->stride_h;
+    const int32_t ox0 = (ix + first->pad_w) / first->stride_w, kx0 = ix + first->pad_w - ox0 * first->stride_w;
+    int64_t s = 0;
+    for (int32_t ky = ky0, oy = oy0; ky < first->k_h && oy >= 0; ky += first->stride_h, --oy) {
+        for (int32_t kx = kx0, ox = ox0; oy < first->out_h && kx < first->k_w && ox >= 0; kx += first->stride_w, --ox) {
+            if (ox < first->out_w) {
+                const int16_t *d = e + (oy % first->k_h * first->out_w + ox) * first->out_c;
+                s += eff_masked_product_i8(d, p->w + (ky * first->k_w + kx) * first->in_c + i, filter, first->out_c, NULL, 0);
+            }
+        }
+    }
+    const int32_t through = eff_gradient_i16(s, skip->pre_shift, skip->d_multiplier, skip->d_shift);
+    const int32_t open = !grid->gated || (eff_bits_at(p->mask, at) & 1u);
+    const int32_t across = (first->in_w - 1) / grid->pool_w + 1;
+    const int32_t past = open ? p->g[(iy / grid->pool_h * across + ix / grid->pool_w) * first->in_c + i] : 0;
+    if (skip->onto) {
+        return eff_saturate_i16(past + through);
+    }
+    const int32_t left = eff_requantise(past * (INT32_C(1) << EFF_ADD_BITS_I16), skip->sides.a_multiplier, skip->sides.a_shift);
+    const int32_t right = eff_requantise(through * (INT32_C(1) << EFF_ADD_BITS_I16), skip->sides.c_multiplier, skip->sides.c_shift);
+    return (int16_t)eff_clamp(eff_requantise(left + right, skip->total.multiplier, skip->total.shift), -32767, 32767);
+}
+
+/* s[1] 2^16 + s[0] grows by t. */
+static inline void eff_add_wide(int32_t *s, int64_t t)
+{
+    t += s[0];
+    s[0] = (int32_t)(t & 0xFFFF);
+    s[1] += (int32_t)(t >> 16);
+}
+
+/* Row iy of the delta of channel i, in d, is added to the sums of the filter that makes it, and to that of its bias. */
+static void eff_skip_sums_i8(int32_t *sums, const int16_t *d, int32_t iy, const eff_skip_parts *p)
+{
+    const eff_window *below = &p->below;
+    const int32_t zero = p->skip->u_how.a_zero, top = iy * below->stride_h - below->pad_h;
+    int64_t total = 0;
+    for (int32_t ix = 0; ix < below->out_w; ++ix) {
+        total += d[ix];
+    }
+    eff_add_wide(sums, total);
+    for (int32_t tap = 0; tap < below->k_h * below->k_w; ++tap) {
+        const int32_t ky = tap / below->k_w, kx = tap - ky * below->k_w, y = top + ky;
+        for (int32_t c = 0; c < below->in_c; ++c) {
+            int64_t t = 0;
+            sums += 2;
+            if (y < 0 || y >= below->in_h) {
+                continue;
+            }
+            for (int32_t ix = 0; ix < below->out_w; ++ix) {
+                const int32_t x = ix * below->stride_w - below->pad_w + kx;
+                t += x >= 0 && x < below->in_w ? d[ix] * (p->image[(y * below->in_w + x) * below->in_c + c] - zero) : 0;
+            }
+            eff_add_wide(sums, t);
+        }
+    }
+}
+
+void eff_pooled_skip_update_i8(int8_t *u, int8_t *u_low, int32_t *stem_b, int16_t *e, int16_t *d, int32_t *sums, const int8_t *mask,
+                               const int16_t *g, const int8_t *image, const int8_t *x, const int8_t *w, const int32_t *b, const int8_t *v,
+                               const uint32_t *rate, const uint32_t *step, const eff_pair *pair, const eff_pair_steps *how,
+                               const eff_stem *stem, const eff_skip *skip)
+{
+    const eff_skip_parts p = {mask, image, x, w, v, g, b, eff_pair_first(pair), eff_pair_second(pair), eff_stem_window(stem, pair), how, skip};
+    const int32_t filter = p.below.k_h * p.below.k_w * p.below.in_c, row = pair->mid_w * pair->mid_c;
+    for (int32_t i = 0; i < pair->k_h * row; ++i) {
+        e[i] = 0;
+    }
+    for (int32_t i = 0; i < 2 * pair->in_c * (filter + 1); ++i) {
+        sums[i] = 0;
+    }
+    for (int32_t iy = 0, next = 0; iy < pair->in_h; ++iy) {
+        for (; next < pair->mid_h && next * pair->stride_h <= iy + pair->pad_h; ++next) {
+            eff_skip_row_i8(e + next % pair->k_h * row, next, &p);
+        }
+        for (int32_t i = 0; i < pair->in_c; ++i) {
+            for (int32_t ix = 0; ix < pair->in_w; ++ix) {
+                d[ix] = eff_skip_delta_i8(iy, ix, i, e, &p);
+            }
+            eff_skip_sums_i8(sums + 2 * i * (filter + 1), d, iy, &p);
+        }
+    }
+    const eff_change change = eff_change_of(&skip->u_how, *rate, *step);
+    for (int32_t i = 0; i < pair->in_c; ++i) {
+        eff_change_bias(stem_b + i, sums[1] * INT32_C(65536) + sums[0], &skip->b_how, *rate);
+        sums += 2;
+        for (int32_t tap = 0; tap < filter; ++tap, sums += 2) {
+            eff_change_fine_i8(u, u_low, i * filter + tap, sums[1] * INT64_C(65536) + sums[0], &change, how->fine);
+        }
     }
 }
 

@@ -16,10 +16,11 @@ from edgeff.ir import Array
 from edgeff.kernels import In, Out, kernel
 from edgeff.kernels.activation import opens_i8
 from edgeff.kernels.arithmetic import requantise, saturate16, shift_round_up
-from edgeff.kernels.records import Count, Flag, Matrix, Multiplier, Range, Record, Requant, Shift, Size, Step, Window, Zero
+from edgeff.kernels.records import Count, Flag, Matrix, Multiplier, Range, Record, Requant, Shift, Sides, Size, Step, Window, Zero
 from edgeff.kernels.tensors import ImageI8, PreShift, Rate, StepCount
 from edgeff.kernels.updates import BIAS_LIMIT, FRACTION_I8, GAIN_I8, MOST_POSITIONS, gain_of, rounding_of
 from edgeff.kernels.windows import WINDOW_MACS, positions_inside, windows
+from edgeff.ops.add.kernel import eff_add_i16
 from edgeff.rules.words.pooled import PAIR_MACS, Pair, PoolGrid, spread, window_counts
 
 LOW_BITS = 8
@@ -121,12 +122,32 @@ class StemSteps(Record):
     b_how: Requant
 
 
+@dataclass(frozen=True, slots=True)
+class Skip(Record):
+    """How a convolution learns whose output two others read, and which is added to theirs.
+
+    Its delta comes past the two, and through them: requantised after 2**pre_shift; with ``onto`` in the former's scale, else both are
+    added as ``eff_add_i16`` does. ``d_gated``: none where the output is not above its zero point. Then the steps of its weight u and bias.
+    """
+
+    pre_shift: PreShift
+    d_multiplier: Multiplier
+    d_shift: Shift
+    d_gated: Flag
+    onto: Flag
+    sides: Sides
+    total: Requant
+    u_how: Step
+    b_how: Requant
+
+
 Mask = Annotated[Array, In("int8_t", "(out_h * out_w * out_c + 7) // 8")]
 SharesI16 = Annotated[Array, In("int16_t", "(out_h + pool_h - 1) // pool_h", "(out_w + pool_w - 1) // pool_w", "out_c")]
 FIRST = "k_h * k_w * mid_c * (1 if depthwise else in_c)"
 SECOND = "out_c * then_k_h * then_k_w * mid_c"
 STEM = "in_c * stem_k_h * stem_k_w * image_c"
 STEM_MACS = f"mid_h * mid_w * mid_c * k_h * k_w + 2 * in_h * in_w * {STEM} + {PAIR_MACS}"
+SKIP_MACS = f"2 * mid_h * mid_w * {FIRST} + out_h * out_w * {SECOND} + in_h * in_w * {STEM}"
 Taps = Annotated[int, Range(1, MOST_POSITIONS)]
 
 
@@ -369,6 +390,58 @@ def eff_pooled_stem_update_i8(
     _bias(stem_b, channels.astype(np.int64).sum(axis=0), rate, stem_how.b_how)
     h[:], e[:] = maps.h[:, -1], maps.e[:, -1]
     x[:], d[:] = a.reshape(-1, pair.in_c)[:, -1], channels[:, -1]
+
+
+@kernel(macs=SKIP_MACS)
+def eff_pooled_skip_update_i8(
+    u: Annotated[Array, Out("int8_t", STEM, low=-127, high=127, also_read=True)],
+    u_low: Annotated[Array, Out("int8_t", f"{STEM} if fine else 1", also_read=True)],
+    stem_b: Annotated[Array, Out("int32_t", "in_c", low=-BIAS_LIMIT, high=BIAS_LIMIT, also_read=True)],
+    e: Annotated[Array, Out("int16_t", "k_h", "mid_w", "mid_c")],
+    d: Annotated[Array, Out("int16_t", "in_w")],
+    sums: Annotated[Array, Out("int32_t", f"2 * ({STEM} + in_c)")],
+    mask: Mask,
+    g: SharesI16,
+    image: Annotated[Array, In("int8_t", "image_h", "image_w", "image_c")],
+    x: ImageI8,
+    w: Annotated[Array, In("int8_t", FIRST, low=-127, high=127)],
+    b: Annotated[Array, In("int32_t", "mid_c", low=-BIAS_LIMIT, high=BIAS_LIMIT)],
+    v: Annotated[Array, In("int8_t", SECOND, low=-127, high=127)],
+    rate: Rate,
+    step: StepCount,
+    pair: Pair,
+    how: PairSteps,
+    stem: Stem,
+    skip: Skip,
+) -> None:
+    """Weight and bias u, stem_b of the convolution of ``image`` with output x, which two convolutions read, to whose output x is added.
+
+    Row by row of x: of the delta between the two (not depthwise) only the rows are there that a row of x reads, row i at i % k_h in e. d
+    holds a row of one channel's delta, at the end the last; ``sums`` for each filter those of its bias and its weights, s[1] 2**16 + s[0].
+    """
+    window, u_how = stem.window(pair), skip.u_how
+    maps = _maps(w, b, v, mask, g, x, pair, how)
+    through = shift_round_up(_input_sums(maps.e, w, pair.first).reshape(-1), skip.pre_shift)
+    through = saturate16(requantise(through, skip.d_multiplier, skip.d_shift))
+    past = maps.delta.reshape(-1).astype(np.int64)
+    if skip.onto:
+        delta = saturate16(past + through)
+    else:
+        delta = np.zeros(past.size, np.int16)
+        eff_add_i16(delta, past, through, past.size, skip.sides, skip.total, -32767)
+    delta = np.where(opens_i8(x, how.w_how.a_zero), delta, 0) if skip.d_gated else delta
+    weights = _filter_sums(delta, image.astype(np.int64) - u_how.a_zero, window)
+    channels = delta.reshape(pair.in_h, pair.in_w, pair.in_c).astype(np.int64)
+    biases = channels.sum(axis=(0, 1))
+    _change(u, u_low, weights, rate, step, u_how, how.fine)
+    _bias(stem_b, biases, rate, skip.b_how)
+    both = np.concatenate([biases[:, None], weights.reshape(pair.in_c, -1)], axis=1).reshape(-1)
+    sums[:] = np.stack([both & 0xFFFF, both >> 16], axis=1).reshape(-1)
+    d[:] = channels[-1, :, -1]
+    rows, ring = maps.e.reshape(pair.mid_h, -1), e.reshape(pair.k_h, -1)
+    ring[:] = 0
+    for i in range(min(pair.mid_h, (pair.in_h - 1 + pair.pad_h) // pair.stride_h + 1)):
+        ring[i % pair.k_h] = rows[i]
 
 
 @kernel(macs=f"out_h * out_w * ({FIRST} + {SECOND})")

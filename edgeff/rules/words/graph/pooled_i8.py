@@ -9,9 +9,10 @@ from edgeff.kernels.graph.operand import Operand, concat
 from edgeff.kernels.graph.windows import patches, placed, summed
 from edgeff.kernels.records import Matrix, Requant, Step, Window
 from edgeff.kernels.updates import BIAS_LIMIT, FRACTION_I8, GAIN_I8
+from edgeff.ops.add.kernel_graph import eff_add_i16
 from edgeff.rules.words.graph.pooled import spread
 from edgeff.rules.words.pooled import Pair, PoolGrid, window_counts
-from edgeff.rules.words.pooled_i8 import LOW_BITS, PairSteps, Separable, Stage, Stem, StemSteps, rows_read
+from edgeff.rules.words.pooled_i8 import LOW_BITS, PairSteps, Separable, Skip, Stage, Stem, StemSteps, rows_read
 
 Two = tuple[Operand, Operand]
 
@@ -188,6 +189,43 @@ def eff_pooled_stem_update_i8(
     below = _change(u, u_low, _filter_sums(d, image - u_how.a_zero, window), rate, step, u_how, how.fine)
     column = _last(a.reshape(-1, pair.in_c))
     return *learned, *below, _bias(stem_b, d.sum(0), rate, stem_how.b_how), column, h, last, _last(d)
+
+
+def eff_pooled_skip_update_i8(
+    u: Operand,
+    u_low: Operand,
+    stem_b: Operand,
+    mask: Operand,
+    g: Operand,
+    image: Operand,
+    x: Operand,
+    w: Operand,
+    b: Operand,
+    v: Operand,
+    rate: Operand,
+    step: Operand,
+    pair: Pair,
+    how: PairSteps,
+    stem: Stem,
+    skip: Skip,
+) -> tuple[Operand, ...]:
+    """The step of the convolution that makes x; the rows and sums that the kernel keeps in between, as it leaves them."""
+    window, u_how = stem.window(pair), skip.u_how
+    _, e, delta = _maps(w, b, v, mask, g, x, pair, how)
+    through = shift_round_up(_input_sums(e, w, pair.first).flat(), skip.pre_shift)
+    through, past = saturate16(requantise(through, skip.d_multiplier, skip.d_shift)), delta.flat()
+    d = saturate16(past + through) if skip.onto else eff_add_i16(past, through, past.size, skip.sides, skip.total, -32767)
+    d = (_opened(d, x.flat(), how.w_how.a_zero) if skip.d_gated else d).reshape(-1, pair.in_c)
+    weights, biases = _filter_sums(d, image - u_how.a_zero, window), d.sum(0)
+    changed = _change(u, u_low, weights, rate, step, u_how, how.fine)
+    both = concat([biases.reshape(-1, 1), weights.reshape(pair.in_c, -1)], axis=1).flat().reshape(-1, 1)
+    high = both >> 16
+    sums = concat([both - high * 65536, high], axis=1)
+    made = min(pair.mid_h, (pair.in_h - 1 + pair.pad_h) // pair.stride_h + 1)
+    lines, last = e.reshape(pair.mid_h, -1), {i % pair.k_h: i for i in range(made)}
+    ring = [lines.part(slice(last[k], last[k] + 1)) if k in last else lines.part(slice(0, 1)) * 0 for k in range(pair.k_h)]
+    row = d.reshape(pair.in_h, pair.in_w, pair.in_c).part(slice(pair.in_h - 1, pair.in_h), slice(None), slice(pair.in_c - 1, pair.in_c))
+    return *changed, _bias(stem_b, biases, rate, skip.b_how), concat(ring), row.flat(), sums
 
 
 def eff_pooled_separable_i8(
