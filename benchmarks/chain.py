@@ -29,6 +29,7 @@ from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from edgeff import registry
 from edgeff.codegen.chain import write_chain
 from edgeff.device.boards import load_board
+from edgeff.device.cores import core_of
 from edgeff.device.simulate import build_project, profile
 from edgeff.device.targets.host import HostTarget
 from edgeff.device.toolchains.host import host_shared_library
@@ -42,6 +43,7 @@ from edgeff.program.deploy import deploy
 POWER = Path(__file__).resolve().parents[1] / "tests" / "chain_power.c"
 DECAY, SEEDS = 0.7, 5
 POOL = (2, 1)
+BOARD = "nucleo_l4r5zi"
 LIMITS = {"ds_cnn": ((49, 10, 1), 10, 24_000), "resnet8": ((32, 32, 3), 10, 55_500), "mobilenet_v1_025": ((96, 96, 3), 2, 74_000)}
 """Networks, their inputs and classes, and the bytes that an arena may take: 25,600, 57,344 and 75,776 less the stack."""
 CANDIDATES = (0.005, 0.01, 0.02, 0.03, 0.05)
@@ -168,13 +170,14 @@ def limited(name: str, master: int) -> tuple[Chain, Array]:
     shape, classes, limit = LIMITS[name]
     x = np.random.default_rng(0).standard_normal((20, *shape)).astype(np.float32)
     network = normalised(initialised(structure(name, input_shape=shape, classes=classes), 0), x)
-    return chain(network, x, numeric="int8", changes={"master": master, "pool": POOL, "lr": 0.02}, seed=0, arena_limit=limit), x
+    changes, features = {"master": master, "pool": POOL, "lr": 0.02}, core_of(load_board(BOARD)).features
+    return chain(network, x, numeric="int8", changes=changes, seed=0, arena_limit=limit, features=features), x
 
 
 def memory(name: str, master: int, block: int) -> dict[str, Any]:
     """Planned arena, and of the ELF static RAM and painted stack, for one block's program."""
     blocks, x = limited(name, master)
-    deployment, board = blocks.deployment(block), load_board("nucleo_l4r5zi")
+    deployment, board = blocks.deployment(block), load_board(BOARD)
     with tempfile.TemporaryDirectory() as folder:
         firmware, source = build_project(deployment, board, Path(folder))
         trace = profile(deployment, board, firmware, deployment.inputs(x)[0], 1)

@@ -71,9 +71,46 @@ def begun_again(rows: Iterable[dict[str, Any]]) -> str:
 
 
 def used(memory: dict[tuple[Any, ...], dict[str, Any]]) -> str:
-    """The most that a block's program takes with weights of 8 bits."""
-    largest = max((row for (bits, _), row in memory.items() if bits == 8), key=lambda row: row["static_ram"] + row["stack"])
+    """The most that a block's program of DS-CNN takes."""
+    largest = max((row for (name, *_), row in memory.items() if name == "ds_cnn"), key=taken)
     return f"{largest['static_ram']:,} + {largest['stack']:,}"
 
 
-SECTIONS: dict[str, Callable[[], str]] = {"conv_defaults": conv_defaults, "chain": chain}
+def taken(row: dict[str, Any]) -> int:
+    """Static RAM and stack, bytes."""
+    return int(row["static_ram"] + row["stack"])
+
+
+ARENAS = {"ds_cnn": ("DS-CNN", "kws"), "resnet8": ("ResNet-8", "ic"), "mobilenet_v1_025": ("MobileNetV1 .25", "vww")}
+"""Networks as they are shown, and their rows in ``mlperf_tiny.json``."""
+
+
+def chain_memory() -> str:
+    """The RAM in which whole networks learn, one block at a time, beside what inference takes."""
+    by: dict[str, list[dict[str, Any]]] = {}
+    tflm = {row["key"][1]: row["tflm_total"] for row in load("mlperf_tiny")["rows"] if "tflm_total" in row}
+    for row in load("chain")["rows"]:
+        if row["key"][0] == "memory":
+            by.setdefault(row["key"][1], []).append(row)
+    lines = []
+    for name, rows in by.items():
+        parts = Counter(row["block"] for row in rows if row["part"])
+        largest = max(rows, key=taken)
+        steps = [row["learn_instructions"] / 1e6 for row in rows]
+        shown = ", ".join(f"{block} in {count}" for block, count in parts.items()) or "none"
+        lines.append(
+            [
+                ARENAS[name][0],
+                f"{len({row['block'] for row in rows})}",
+                shown,
+                f"{largest['static_ram']:,} + {largest['stack']:,}",
+                f"{largest['block']}",
+                f"{min(steps):.1f} to {max(steps):.1f}",
+                f"{tflm[ARENAS[name][1]]:,}",
+            ]
+        )
+    heads = ["network", "blocks", "blocks in parts", "most static RAM + stack, bytes", "by block", "million instructions a step"]
+    return table([*heads, "TFLM's arena to run it"], lines, 1)
+
+
+SECTIONS: dict[str, Callable[[], str]] = {"conv_defaults": conv_defaults, "chain": chain, "chain_memory": chain_memory}

@@ -19,6 +19,7 @@ from edgeff.ir import Array, Network, Numeric
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.learned import learned_network
 from edgeff.program.plan import plan
+from edgeff.program.select import select
 from edgeff.rules._parts import divisible, in_parts, joined
 from edgeff.rules.local_heads import headed_blocks, output_layers
 
@@ -82,11 +83,12 @@ def chain(
     seed: int = 0,
     stochastic: bool = True,
     arena_limit: int = 0,
+    features: frozenset[str] = frozenset(),
 ) -> Chain:
     """The chain of ``network``, before any block has learned; arguments and errors as of ``edgeff.program.deploy.deploy``.
 
-    ``arena_limit``: the bytes that the arena of each block may take, 0 for any; layers are had in parts until it fits. Raises Unsupported
-    where it does not.
+    ``arena_limit``: the bytes that the arena of each block may take on a core with ``features``, 0 for any; layers are had in parts until
+    it fits. Raises Unsupported where it does not.
 
     >>> from edgeff.networks import initialised, structure
     >>> parts = chain(initialised(structure("8-6-4-3"), 0))
@@ -97,10 +99,10 @@ def chain(
         raise BadInput("learning one block at a time", got=f"rule {rule}", allowed=RULE)
     given = {**(changes or {}), "block": 1}
     deployment = deploy(network, x, rule=rule, numeric=numeric, changes=given, seed=seed, stochastic=stochastic)
-    return chain_of(deployment, stochastic=stochastic, arena_limit=arena_limit)
+    return chain_of(deployment, stochastic=stochastic, arena_limit=arena_limit, features=features)
 
 
-def chain_of(deployment: Deployment, *, stochastic: bool = True, arena_limit: int = 0) -> Chain:
+def chain_of(deployment: Deployment, *, stochastic: bool = True, arena_limit: int = 0, features: frozenset[str] = frozenset()) -> Chain:
     """The chain of a deployment by the rule ``mono_forward``; a block that its settings name does not matter. As ``chain``."""
     if deployment.program.rule != RULE:
         raise BadInput("learning one block at a time", got=f"rule {deployment.program.rule or 'none'}", allowed=RULE)
@@ -110,14 +112,14 @@ def chain_of(deployment: Deployment, *, stochastic: bool = True, arena_limit: in
     if not arena_limit:
         return whole
     for number in range(1, blocks + 1):
-        whole = _within(whole, number, arena_limit)
+        whole = _within(whole, number, arena_limit, features)
     return whole
 
 
 PARTS = (1, 2, 4, 8, 16)
 
 
-def _within(whole: Chain, number: int, arena_limit: int) -> Chain:
+def _within(whole: Chain, number: int, arena_limit: int, features: frozenset[str]) -> Chain:
     """``whole`` with the layers of the network's block ``number`` in the fewest of PARTS with which its arenas fit."""
     block, arenas = headed_blocks(whole.network)[0][number - 1], list[int]()
     first = 1 + sum(own < number for own, _ in whole.steps)
@@ -128,7 +130,8 @@ def _within(whole: Chain, number: int, arena_limit: int) -> Chain:
         turns = [(number, turn) for turn in range(1, parts + 1)] if names else [(number, 0)]
         steps = (*whole.steps[: first - 1], *turns, *whole.steps[first:])
         tried = replace(whole, network=in_parts(whole.network, names, parts), steps=steps)
-        arenas.append(max(plan(tried.deployment(first + turn).program).arena_bytes for turn in range(len(turns))))
+        programs = [select(tried.deployment(first + turn).program, features) for turn in range(len(turns))]
+        arenas.append(max(plan(program).arena_bytes for program in programs))
         if arenas[-1] <= arena_limit:
             return tried
     raise Unsupported(
