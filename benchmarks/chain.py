@@ -1,4 +1,4 @@
-"""DS-CNN learns one block after the other, by the C of ``edgeff export --blocks`` over a simulated flash; and the RAM of whole CNNs by block.
+"""DS-CNN learns one block after the other, by the C of ``edgeff export --blocks`` over a simulated flash; and the RAM that CNNs take so.
 
 Tasks: spoken digits (FSDD) and twelve keywords (kws_open: its test speakers are heard nowhere else). Accuracy: from first weights that
 follow samples (``normalised``), batch 1, PASSES a block over the training recordings but for a tenth, the rate falling to DECAY of itself
