@@ -182,7 +182,7 @@ def memory(name: str, master: int, block: int) -> dict[str, Any]:
         firmware, source = build_project(deployment, board, Path(folder))
         trace = profile(deployment, board, firmware, deployment.inputs(x)[0], 1)
     own, part = blocks.steps[block - 1]
-    used = {"block": own, "part": part, "arena": source.memory.arena_bytes, "static_ram": firmware.static_ram_bytes}
+    used: dict[str, Any] = {"block": own, "part": part, "arena": source.memory.arena_bytes, "static_ram": firmware.static_ram_bytes}
     used |= {"stack": trace.memory.stack_bytes}
     return used | {"learn_instructions": trace.learn.instructions, "learn_macs": trace.learn.macs}
 
