@@ -405,10 +405,20 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True)
+class Uart:
+    """The serial line of a board: the kind of its registers (a file of the firmware template), their address, and the clock they divide."""
+
+    kind: str
+    base: int
+    clock_hz: int
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """A board as its TOML says: core, FPU, clock, memory, flash wait states, toolchain flags and targets, with the source of each value.
 
-    ``machines`` holds the name that an emulator of whole machines (QEMU) has for the board, by target.
+    ``machines`` holds the name that an emulator of whole machines (QEMU) has for the board, by target. ``uart`` is the serial line that
+    firmware of edgeff's own can use, None where only the vendor's software reaches it.
     """
 
     name: str
@@ -422,6 +432,7 @@ class Board:
     targets: tuple[str, ...]
     sources: Mapping[str, str]
     machines: Mapping[str, str] = field(default_factory=dict)
+    uart: Uart | None = None
 
     @property
     def flash_bytes(self) -> int:

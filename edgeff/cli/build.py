@@ -32,6 +32,7 @@ ELF = "firmware/firmware.elf"
 @features
 @keep_input
 @click.option("--template", default="bare_metal", show_default=True, help="The kind of project; see `edgeff list templates`.")
+@click.option("--model-name", default="model", show_default=True, help="What firmware that speaks calls the model: kws01, ic01, ..")
 @arena_limit
 @changes
 @click.option("-o", "--out", type=OutputFolder(), required=True, help="The folder to write.")
@@ -49,6 +50,7 @@ def command(
     features: str | None,
     keep_input: bool,
     template: str,
+    model_name: str,
     changes: Sequence[tuple[str, str]],
     out: Path,
     as_json: bool,
@@ -83,7 +85,13 @@ def command(
     pair = None if samples is None or labels is None else (samples, labels)
     with new_folder(out, ELF) as folder:
         firmware, _ = build_project(
-            deployment, machine, folder, template=template, samples=pair, command=f"edgeff {version()}: edgeff build {Path(model).name}"
+            deployment,
+            machine,
+            folder,
+            template=template,
+            samples=pair,
+            command=f"edgeff {version()}: edgeff build {Path(model).name}",
+            model_name=model_name,
         )
     figures = {
         "code_bytes": firmware.code_bytes,

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, str] = {
     "build": "build",
     "profile": "profile",
     "simulate": "simulate",
+    "run": "run",
     "state": "state",
     "head": "head",
     "bench": "bench",

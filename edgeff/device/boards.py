@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from edgeff.device.cores import core_of
 from edgeff.errors import BadInput, pass_over
-from edgeff.ir import Board, Region
+from edgeff.ir import Board, Region, Uart
 from edgeff.resources import boards_folder
 
 if sys.version_info >= (3, 11):
@@ -35,7 +35,7 @@ _NAME = r"^[a-z][a-z0-9_]{0,63}$"
 _FLAG = re.compile(r"-m[a-zA-Z0-9_.+=-]{1,100}")
 _TRIPLE = re.compile(r"[a-z0-9_]+(-[a-z0-9_.]+){1,3}")
 _ALWAYS_SOURCED = ("core", "fpu", "clock_hz", "flash_wait_states")
-_SOURCED_WHERE_GIVEN = ("toolchains", "machines")
+_SOURCED_WHERE_GIVEN = ("toolchains", "machines", "uart")
 
 Name = Annotated[str, Field(pattern=_NAME)]
 
@@ -55,6 +55,12 @@ class _RegionFile(_Strict):
         return self.origin + self.length_bytes
 
 
+class _UartFile(_Strict):
+    kind: Name
+    base: Annotated[int, Field(ge=0, lt=_ADDRESS_LIMIT, multiple_of=4)]
+    clock_hz: Annotated[int, Field(gt=0, le=10_000_000_000)]
+
+
 class _BoardFile(_Strict):
     name: Name
     summary: Annotated[str, Field(min_length=1, max_length=200)]
@@ -66,6 +72,7 @@ class _BoardFile(_Strict):
     regions: Annotated[list[_RegionFile], Field(min_length=2, max_length=32)]
     toolchains: dict[Name, list[str]] = {}
     machines: dict[Name, Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$")]] = {}
+    uart: _UartFile | None = None
     sources: dict[str, Annotated[str, Field(min_length=1)]]
 
     @field_validator("toolchains")
@@ -210,6 +217,7 @@ def _read(path: Path) -> Board:
         targets=tuple(board.targets),
         sources=dict(board.sources),
         machines=dict(board.machines),
+        uart=None if board.uart is None else Uart(board.uart.kind, board.uart.base, board.uart.clock_hz),
     )
     try:
         core = core_of(result)

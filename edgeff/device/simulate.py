@@ -48,7 +48,13 @@ def fits(program: Program, board: Board, template: str = "bare_metal") -> int:
         raise BadInput("unknown firmware template", got=repr(template), allowed=", ".join(templates))
     frame = templates[template]
     chosen = select(program, core_of(board).features)
-    return plan(chosen).arena_bytes + guard_bytes(chosen) + frame.ram_bytes + frame.stack_bytes - board.ram_bytes
+    beside = guard_bytes(chosen) + frame.beside_arena(input_bytes(program)) + frame.stack_bytes
+    return plan(chosen).arena_bytes + beside - board.ram_bytes
+
+
+def input_bytes(program: Program) -> int:
+    """The bytes of a program's first input, which is the one that firmware is given."""
+    return program.tensors[program.input].size_bytes
 
 
 def rules_that_fit(deployment: Deployment, board: Board, template: str = "bare_metal") -> list[str]:
@@ -93,19 +99,21 @@ def build_project(
     toolchain: Any = None,
     samples: tuple[Array, Array] | None = None,
     command: str = "edgeff",
+    model_name: str = "model",
 ) -> tuple[Firmware, Source]:
     """The firmware project of a deployment in ``out``, built, with the ELF's memory checked against the plan.
 
-    ``out/generated`` holds the C, ``out/firmware`` the project.
+    ``out/generated`` holds the C, ``out/firmware`` the project; ``model_name`` is what a firmware that speaks calls the model.
     Raises: DoesNotFit before building; CheckFailed if the ELF is not what the plan predicted, byte for byte.
     """
     require_fit(deployment, board, template)
     x, labels = samples if samples is not None else (None, None)
     source = write_c(deployment.program, out / "generated", samples=x, labels=labels, features=core_of(board).features, command=command)
-    firmware = build(source.folder, board, out / "firmware", toolchain=toolchain, template=template)
+    firmware = build(source.folder, board, out / "firmware", toolchain=toolchain, template=template, model_name=model_name)
+    beside = firmware.template.beside_arena(input_bytes(deployment.program))
     predicted = {
         "arena": (source.memory.arena_bytes, firmware.arena_bytes),
-        "static RAM": (source.memory.arena_bytes + source.guard_bytes + firmware.template.ram_bytes, firmware.static_ram_bytes),
+        "static RAM": (source.memory.arena_bytes + source.guard_bytes + beside, firmware.static_ram_bytes),
         "constants": (source.memory.flash_bytes, model_constants(firmware)),
     }
     for what, (planned, measured) in predicted.items():

@@ -1,0 +1,269 @@
+"""MLPerf Tiny's serial protocol: every line answered, the bits of the twin over the wire, and each thing that goes wrong in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import CommandLine
+from serial_lines import answers, board_program, random_commands
+from small_networks import deployed, samples
+from test_qemu import needs
+
+from edgeff.device.boards import load_board
+from edgeff.device.serial.board import SerialBoard
+from edgeff.device.serial.line import Line, Refused, open_line
+from edgeff.device.targets.serial import SerialTarget
+from edgeff.errors import BadInput, EdgeffError, Unsupported
+from edgeff.program.codes import Code
+from edgeff.program.interpreter import Interpreter
+
+DEPLOYMENT = deployed("pepita", "int8")
+INPUTS = 12
+LOADED = "000102030405060708090a0b"
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The device side on this computer, with sanitizers."""
+    return board_program(DEPLOYMENT.program, tmp_path_factory.mktemp("board"))
+
+
+@contextlib.contextmanager
+def on_terminal(board: Path) -> Iterator[str]:
+    """A pseudo-terminal behind which the board program runs."""
+    ours, theirs = os.openpty()
+    subprocess.run(["stty", "-F", os.ttyname(theirs), "raw", "-echo"], check=True)
+    process = subprocess.Popen([board], stdin=ours, stdout=ours)
+    try:
+        yield os.ttyname(theirs)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_every_command_is_answered_as_mlperf_tiny_says(board: Path) -> None:
+    expected = {
+        "name": [r"m-name-dut-\[[^]]+]"],
+        "profile": [r"m-profile-\[ULPMark for tinyML Firmware V0\.0\.1]", r"m-model-\[kws01]"],
+        "timestamp": [r"m-lap-us-[0-9]+"],
+        "results": [r"e-\[No results: infer first]"],
+        "infer 1 0": [r"e-\[Input incomplete: 0 of 12 bytes]"],
+        "db 00": [r"e-\[Command 'db' requires 'db load' before bytes]"],
+        "db": [r"e-\[Command 'db' requires a subcommand]"],
+        "db load": [r"e-\[Command 'db load' requires the # of bytes]"],
+        "db load 0": [r"e-\[Command 'db load' must be >0 bytes]"],
+        "db load 13": [r"e-\[Command 'db load' must be <=12 bytes]"],
+        "db load 12": [r"m-\[Expecting 12 bytes]"],
+        "db 000": [r"e-\[Insufficent number of hex digits]"],
+        "db 00zz": [r"e-\[Invalid hex digit 'zz']"],
+        "db 00 ": [],
+        f"db {LOADED}": [r"e-\[More bytes than the 12 that were announced]"],
+        f"db {LOADED[2:]}": ["m-load-done"],
+        "db print": ["m-buffer-00-01-02-03-04-05-06-07", "m-buffer-08-09-0a-0b"],
+        "infer 0": [r"e-\[Inference iterations must be >0]"],
+        "infer 1 -1": [r"e-\[Inference warmup must be >=0]"],
+        "infer 201": [r"e-\[Inference iterations and warmup must be <=200]"],
+        "infer 2 1": [
+            *("m-warmup-start-1", "m-warmup-done", "m-infer-start-2", r"m-lap-us-[0-9]+", r"m-lap-us-[0-9]+", "m-infer-done"),
+            r"m-results-\[[0-9.]+(,[0-9.]+){3}]",
+        ],
+        "learn": [r"e-\[Command 'learn' requires the number of a class]"],
+        "learn 9": ["m-learn-start-1", r"m-lap-us-[0-9]+", r"m-lap-us-[0-9]+", r"e-\[Learning refused: code -1]"],
+        "learn 1 2": ["m-learn-start-2", r"m-lap-us-[0-9]+", r"m-lap-us-[0-9]+", "m-learn-done"],
+        "load 3": [r"e-\[Command 'load' must be 160 bytes]"],
+        "state": [r"m-state-\[input=int8,inputs=12,.*,steps=2,refused=1,saved=160,arena=[0-9]+]"],
+        "": [r"e-\[Unknown command: ]"],
+        "foo\x1b[2J bar": [r"e-\[Unknown command: foo\.\.2J]"],
+        "x" * 79: [rf"e-\[Unknown command: {'x' * 79}]"],
+        "x" * 80: [r"e-\[Command longer than 79 characters]"],
+    }
+    started, *replies = answers(board, [command.encode() for command in expected])
+    assert started[0] == "m-timestamp-mode-performance"
+    assert started[2:] == ["m-init-done"]
+    for (command, patterns), reply in zip(expected.items(), replies, strict=True):
+        assert len(reply) == len(patterns), (command, reply)
+        assert all(re.fullmatch(pattern, line) for pattern, line in zip(patterns, reply, strict=True)), (command, reply)
+
+
+def test_random_and_mutated_lines_are_all_answered(board: Path) -> None:
+    state = Interpreter(DEPLOYMENT.program).save()
+    commands = [*random_commands(0, 400, INPUTS, state), b"name"]
+    replies = answers(board, commands)
+    assert len(replies) == 1 + len(commands)
+    assert all(line[:2] in ("m-", "e-") for reply in replies for line in reply)
+    assert replies[-1] == ["m-name-dut-[edgeff]"]
+
+
+def test_a_board_on_a_serial_port_learns_to_the_bit_as_the_twin_does(board: Path) -> None:
+    twin = Interpreter(DEPLOYMENT.program)
+    with on_terminal(board) as port, SerialTarget(port) as target:
+        fresh = target.save()
+        for label, x in enumerate(DEPLOYMENT.inputs(samples(4))):
+            target.write_input(x)
+            assert target.predict() == twin.predict(x)
+            assert target.output() == pytest.approx((twin.output().astype(float) + 128) / 256, abs=1e-6)  # six decimals
+            assert target.learn(label) == twin.learn(x, label) == Code.OK
+        assert target.learn(9) == Code.BAD_LABEL
+        assert target.save() == twin.save() != fresh
+        assert target.board.state()["steps"] == "4"
+        learned = target.save()
+        target.init()
+        assert target.save() == fresh
+        target.restore(learned)
+        assert target.read("eff_state", 200) == learned
+        damaged = bytearray(learned)
+        damaged[40] ^= 1
+        with pytest.raises(Refused, match="State refused: code -3"):
+            target.write("eff_state", bytes(damaged))
+        assert target.save() == learned
+        with pytest.raises(BadInput, match="'eff_arena'; allowed: eff_output, eff_state"):
+            target.read("eff_arena", 8)
+
+
+def test_samples_are_quantised_as_edgeff_does_it(board: Path) -> None:
+    x = samples(3) * 2 - 0.5
+    with on_terminal(board) as port, SerialTarget(port) as target:
+        for sample, codes in zip(x, DEPLOYMENT.inputs(x), strict=True):
+            assert target.board.input_format.encode(sample) == codes.tobytes()
+        with pytest.raises(BadInput, match="sample: got NaN or infinity"):
+            target.board.send(np.full(INPUTS, np.nan))
+
+
+BOOT = b"m-timestamp-mode-performance\r\nm-lap-us-1\r\nm-init-done\r\nm-ready\r\n"
+ECHO = b"e-[Unknown command: %s]\r\nm-ready\r\n"
+NAME = b"m-name-dut-[x]\r\nm-ready\r\n"
+FAILURES: dict[str, tuple[list[bytes], str | None]] = {
+    "silence": ([b""], r"no answer within 0\.\d+ s after 'db print'"),
+    "half a line": ([b"m-buff"], r"half a line, 'm-buff', and then nothing within"),
+    "no end": ([b"m-buffer-00\r\n"], "an answer without m-ready within"),
+    "a reset": ([b"m-buffer-00\r\nm-bu\r\n" + BOOT], "a reset during 'db print'; start the run again"),
+    "an error": ([b"e-[Unknown command: db]\r\nm-ready\r\n"], r"command 'db print': got e-\[Unknown command: db\]"),
+    "noise and then a reply": ([b"\xff\x00\x81hello\r\n\r\n", b"m-buffer-00\r\n\x80\x80\r\nm-ready\r\n"], None),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_what_goes_wrong_on_the_line_ends_in_one_line(failure: str) -> None:
+    pieces, message = FAILURES[failure]
+    with peer(lambda command: pieces if command == b"db print" else [NAME]) as port:
+        line = open_line(port, patience=0.05)
+        if message is None:
+            assert line.ask("db print") == ["m-buffer-00"]
+            return
+        with pytest.raises(EdgeffError, match=message) as caught:
+            line.ask("db print")
+        assert "\n" not in str(caught.value)
+        assert line.ask("name") == ["m-name-dut-[x]"]  # the board serves on
+
+
+def test_half_commands_and_replies_of_before_are_passed_over() -> None:
+    """The first word ends what another session began, the second comes while the board starts, the third is answered."""
+    spoken = iter([[b"e-[Command 'db load' must be >0 bytes]\r\nm-ready\r\n"], [BOOT], [NAME, ECHO % b"sync3"], [NAME]])
+    with peer(lambda _command: next(spoken), synchronises=False) as port:
+        assert open_line(port, patience=0.2).ask("name") == ["m-name-dut-[x]"]
+
+
+def test_a_line_that_is_gone_and_a_port_that_is_not_there_are_told(tmp_path: Path) -> None:
+    class Gone:
+        in_waiting = 0
+
+        def write(self, _content: bytes) -> int:
+            return 0
+
+        def read(self, _size: int) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(EdgeffError, match=r"^board on it: got the line is gone: Input/output error; plug it in again$"):
+        Line(Gone(), "it").ask("name")  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match=r"serial port .*none: got no such port; allowed: a port of this machine: "):
+        open_line(str(tmp_path / "none"))
+
+
+def test_the_format_of_another_firmware_has_to_be_named() -> None:
+    answered = {b"name": NAME, b"profile": b"m-model-[ic01]\r\nm-ready\r\n", b"state": b"e-[Unknown command: state]\r\nm-ready\r\n"}
+    wanted = "firmware that does not say what it is; allowed: .*; name it: --input float32"
+    with peer(lambda command: [answered[command]]) as port, pytest.raises(BadInput, match=wanted):
+        SerialBoard(open_line(port, patience=0.2))
+
+
+def test_a_board_without_a_serial_line_is_refused(tmp_path: Path, cli: CommandLine, models: Path) -> None:
+    built = cli("build", models / "float.onnx", "--board", "rpi_pico", "--template", "serial", "-o", tmp_path / "fw")
+    assert built.status == 2
+    assert "firmware template serial on board rpi_pico: got no [uart] in its file; allowed: mps2_an385" in built.err
+    from edgeff.device.serial.emulated import emulated
+
+    with pytest.raises(Unsupported, match="got no QEMU machine; connect it: --port P"), emulated(tmp_path, load_board("rpi_pico")):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "the board to run on: got neither --port nor --board; allowed: --port P, or --board B --firmware DIR"),
+        (("--board", "mps2_an386"), "missing --firmware: got none"),
+        (("--port", "x", "--input", "int8"), "format of the input: got 'int8'; allowed: float32, or int8, uint8 or int16 with a scale"),
+    ],
+)
+def test_a_run_that_lacks_something_is_refused(cli: CommandLine, arguments: tuple[str, ...], message: str) -> None:
+    ended = cli("run", "accuracy", "digits", *arguments)
+    assert ended.status == 2
+    assert message in ended.err
+
+
+@pytest.mark.parametrize("machine", ["mps2_an386", pytest.param("qemu_virt_rv32", marks=pytest.mark.slow)])
+def test_an_emulated_board_runs_as_mlperf_tiny_s_runner_asks(machine: str, cli: CommandLine, models: Path, tmp_path: Path) -> None:
+    needs(machine)
+    firmware = tmp_path / "fw"
+    build = ("build", models / "int8.onnx", "--board", machine, "--template", "serial", "--rule", "pepita", "--numeric", "int8")
+    cli.ok(*build, "-o", firmware)
+    run = ("digits", "--board", machine, "--firmware", firmware, "--seed", 3, "--json")
+    learned = cli.ok("run", "learn", *run, "--samples", 4, "--test-samples", 5, "--save", tmp_path / "state.bin").json
+    assert (learned["steps"], learned["refused"], learned["evidence"].split(":")[0]) == (4, 0, "emulated by QEMU")
+    assert len((tmp_path / "state.bin").read_bytes()) == learned["saved_bytes"]
+    timed = cli.ok("run", "performance", *run, "--windows", 3, "--seconds", "0.02", "-o", tmp_path / "log").json
+    assert timed["throughput"] == sorted(timed["throughputs"])[1] > 100
+    assert all(count / rate >= 0.02 for count, rate in zip(timed["iterations"], timed["throughputs"], strict=True))
+    log = (tmp_path / "log").read_text(encoding="utf-8")
+    assert len(re.findall(r"^\d{5}\.\d{3} ulp-mlperf:   Throughput   : +[\d.]+ inf\./sec\.$", log, re.MULTILINE)) == 3
+
+
+@contextlib.contextmanager
+def peer(answer: Callable[[bytes], list[bytes]], *, synchronises: bool = True) -> Iterator[str]:
+    """A terminal with someone at the other end who answers each command with pieces, one after the other."""
+    ours, theirs = os.openpty()
+    subprocess.run(["stty", "-F", os.ttyname(theirs), "raw", "-echo"], check=True)
+    stopped = threading.Event()
+
+    def serve() -> None:
+        received = b""
+        while not stopped.is_set():
+            try:
+                received += os.read(ours, 1024)
+            except OSError:
+                return
+            while b"%" in received:
+                command, _, received = received.partition(b"%")
+                for piece in [ECHO % command] if synchronises and command.startswith(b"sync") else answer(command):
+                    os.write(ours, piece)
+                    time.sleep(0.01)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield os.ttyname(theirs)
+    finally:
+        stopped.set()
+        os.close(theirs)
+        thread.join(2)
+        os.close(ours)
