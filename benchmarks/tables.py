@@ -16,6 +16,7 @@ from typing import Any
 import accuracy as accuracy_benchmark
 import claims
 import tables_convolutions
+import tables_memory
 import tables_graphs
 import tables_kernels
 import tables_picture
@@ -339,6 +340,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     **tables_graphs.SECTIONS,
     **tables_kernels.SECTIONS,
     **tables_convolutions.SECTIONS,
+    **tables_memory.SECTIONS,
     **tables_public.SECTIONS,
     **tables_service.SECTIONS,
     **tables_scenarios.SECTIONS,
