@@ -16,9 +16,9 @@ from typing import Any
 import accuracy as accuracy_benchmark
 import claims
 import tables_convolutions
-import tables_memory
 import tables_graphs
 import tables_kernels
+import tables_memory
 import tables_picture
 import tables_public
 import tables_rules
