@@ -414,8 +414,18 @@ class Uart:
 
 
 @dataclass(frozen=True, slots=True)
+class Flasher:
+    """The tool that writes a board's flash, and what it has to be told of the board: a configuration file, the chip; "" if nothing."""
+
+    tool: str
+    argument: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """A board as its TOML says: core, FPU, clock, memory, flash wait states, toolchain flags and targets, with the source of each value.
+
+    ``flash_wait_states`` is None where no document says it. ``flasher`` is the tool that writes its flash, None where none is known.
 
     ``machines`` holds the name that an emulator of whole machines (QEMU) has for the board, by target. ``uart`` is the serial line that
     firmware of edgeff's own can use, None where only the vendor's software reaches it.
@@ -427,12 +437,13 @@ class Board:
     fpu: bool
     clock_hz: int
     regions: tuple[Region, ...]
-    flash_wait_states: int
+    flash_wait_states: int | None
     toolchains: Mapping[str, tuple[str, ...]]
     targets: tuple[str, ...]
     sources: Mapping[str, str]
     machines: Mapping[str, str] = field(default_factory=dict)
     uart: Uart | None = None
+    flasher: Flasher | None = None
 
     @property
     def flash_bytes(self) -> int:

@@ -95,7 +95,7 @@ CASES: dict[str, tuple[str, str]] = {
     "an unknown split": ("evaluate float.onnx digits --split validation", r"unknown split: got 'validation'; allowed: test, train"),
     "an unknown template": (
         "build float.onnx --board rpi_pico --template zephyr -o o",
-        r"unknown firmware template: got 'zephyr'; allowed: bare_metal",
+        r"unknown firmware template: got 'zephyr'; allowed: bare_metal, serial",
     ),
     "an unknown suite": ("bench everything", r"unknown suite: got 'everything'; allowed: digits, mlperf-tiny, rules"),
     "an unknown layer": (
@@ -244,7 +244,7 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "a board without a core": (
         "cost float.onnx --rule bp --board no_core.toml",
-        r"board file no_core\.toml: got core: Field required; allowed: .*",
+        r"board file no_core\.toml: got no core, no fpu, .*, no sources; allowed: core = \"cortex-m4\", see `edgeff list cores`; begin from another board: .*",
     ),
     "a board under another name": (
         "cost float.onnx --rule bp --board other_name.toml",

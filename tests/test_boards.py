@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import CommandLine
+from firmware_cases import build_tiny
 
 from edgeff.contracts import boards, check_board
 from edgeff.contracts.check import Check
 from edgeff.device.boards import load_board, load_boards
+from edgeff.device.flashers import TOOLS
 from edgeff.errors import BadInput, CheckFailed, PassedOver
 from edgeff.ir import Board
 from edgeff.resources import boards_folder, templates_folder
@@ -42,7 +45,7 @@ def test_a_board_keeps_its_contract(name: str, check: Check[Board]) -> None:
     ("changes", "message"),
     [
         ({"toolchains": {"acme": ()}}, r"^board rpi_pico: 1 of 3 checks failed; toolchains of board rpi_pico: got acme; allowed: "),
-        ({"targets": ("acme",)}, r"^board rpi_pico: 1 of 3 checks failed; targets of board rpi_pico: got acme; allowed: "),
+        ({"targets": ("acme",)}, r"^board rpi_pico: 1 of 3 checks failed; targets of board rpi_pico: got acme; allowed: unicorn, serial"),
         ({"targets": ("qemu",), "core": "cortex-m3", "machines": {}}, r"got target qemu without a machine"),
         ({"sources": {"clock_hz": " "}}, r"sources of board rpi_pico: got none for clock_hz; allowed: a document and its page$"),
     ],
@@ -59,6 +62,10 @@ def test_a_board_that_breaks_its_contract_is_named(changes: dict[str, Any], mess
         ("nucleo_l4r5zi", "cortex-m4", True, 120_000_000, 2048 * 1024, 640 * 1024),
         ("nucleo_f446re", "cortex-m4", True, 180_000_000, 512 * 1024, 128 * 1024),
         ("rpi_pico", "cortex-m0plus", False, 133_000_000, 2048 * 1024, 264 * 1024),
+        ("nucleo_h743zi", "cortex-m7", True, 480_000_000, 2048 * 1024, 512 * 1024),
+        ("arduino_nano_33_ble", "cortex-m4", True, 64_000_000, 960 * 1024, 256 * 1024),
+        ("esp32_c3", "rv32imc", False, 160_000_000, 4096 * 1024, 320 * 1024),
+        ("in_sensor_8k", "cortex-m0plus", False, 10_000_000, 32 * 1024, 8 * 1024),
     ],
 )
 def test_the_boards_are_what_their_data_sheets_say(
@@ -69,7 +76,9 @@ def test_the_boards_are_what_their_data_sheets_say(
 
 
 def test_an_unknown_board_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(BadInput, match=r"'arduino'; allowed: microbit, .*mps2_an386, .*nucleo_f446re, nucleo_l4r5zi, .*rpi_pico"):
+    with pytest.raises(
+        BadInput, match=r"'arduino'; allowed: arduino_nano_33_ble, .*microbit, .*mps2_an386, .*nucleo_f446re, .*nucleo_l4r5zi, .*rpi_pico"
+    ):
         load_board("arduino")
 
 
@@ -144,11 +153,14 @@ def _replaced(old: str, new: str) -> Callable[[str], str]:
         (_replaced('"-mthumb"', '"@file"'), "flag '@file' is neither"),
         (_replaced('"thumb-freestanding-eabi", ', ""), "flag '-mcpu=cortex_m0plus' is neither"),
         (_replaced("flash_wait_states = 0", "flash_wait_states = 0\ncolour = 1"), "colour: Extra inputs are not permitted"),
-        (_replaced("fpu = false\n", ""), "fpu: Field required"),
+        (_replaced("fpu = false\n", ""), "got no fpu; allowed: fpu = true; begin from another board: edgeff board new NAME --like OTHER"),
+        (_replaced("length_bytes = 270_336", ""), "got no regions.1.length_bytes; allowed: [[regions]] with name ="),
+        (_replaced('tool = "picotool"', 'tool = "stlink"'), "flasher.tool: Input should be 'openocd', "),
+        (_replaced('tool = "picotool"', 'tool = "openocd", argument = "-c evil"'), "flasher.argument: String should match"),
         (_replaced('sram = "RP2040', 'other = "RP2040'), "no source for sram"),
         (_replaced('name = "rpi_pico"', 'name = "pico"'), "the name 'pico'; allowed: the file's own: 'rpi_pico'"),
         (lambda _text: "= = =", "not TOML"),
-        (lambda _text: "", "Field required"),
+        (lambda _text: "", "got no name, no summary, no core, no fpu, no clock_hz, no targets, no regions, no sources; allowed: name = "),
         (lambda _text: "a = " + "[" * 100_000, "not TOML"),
         (lambda text: text + "#" * (1 << 20), "more than 1 MB"),
     ],
@@ -176,3 +188,55 @@ def test_a_missing_board_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.toml").mkdir()
     with pytest.raises(BadInput, match="Is a directory"):
         load_board(tmp_path / "folder.toml")
+
+
+def test_a_new_board_begins_as_another_with_its_sources_to_be_replaced(cli: CommandLine, tmp_path: Path) -> None:
+    made = cli.ok("board", "new", "acme_one", "--like", "nucleo_l4r5zi", "-o", tmp_path / "boards", "--json").json
+    board, other = load_board(made["file"]), load_board("nucleo_l4r5zi")
+    assert (board.name, board.regions, board.clock_hz) == ("acme_one", other.regions, other.clock_hz)
+    assert board.sources == {key: f"TO DO, of nucleo_l4r5zi: {text}" for key, text in other.sources.items()}
+    assert cli("check", "board", made["file"]).status == 0
+    cli.ok("cost", "64-32-10", "--board", made["file"])
+    for arguments, message in [
+        (("acme_one", "--like", "nucleo_l4r5zi", "-o", tmp_path / "boards"), "got a file that is there"),
+        (("Acme", "--like", "nucleo_l4r5zi"), "name of a board: got 'Acme'"),
+        (("rpi_pico", "--like", "nucleo_l4r5zi", "-o", tmp_path), "got 'rpi_pico', which there is already"),
+        (("acme", "--like", "none"), "unknown board: got 'none'; allowed: "),
+    ]:
+        refused = cli("board", "new", *arguments)
+        assert refused.status == 2
+        assert message in refused.err
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_board_is_flashed_by_its_own_tool(tool: str, cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tool that writes down how it was called stands in."""
+    board = next(name for name, board in load_boards().items() if board.flasher and board.flasher.tool == tool)
+    port = ("--port", "/dev/ttyACM7") if TOOLS[tool].port_option else ()
+    elf = build_tiny("nucleo_l4r5zi", "zig", tmp_path / "build").elf
+    monkeypatch.setenv("PATH", str(tmp_path))
+    missing = cli("flash", elf, "--board", board)
+    assert missing.status == 2
+    assert missing.err.startswith(f"error: {tool}, which flashes {board}, is not installed; {TOOLS[tool].how_to_get}")
+    shown = cli.ok("flash", elf, "--board", board, *port, "--dry-run").out
+    program = tmp_path / TOOLS[tool].programs[0]
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> {tmp_path}/calls\n', encoding="utf-8")
+    program.chmod(0o755)
+    cli.ok("flash", elf, "--board", board, *port)
+    words = (tmp_path / "calls").read_text(encoding="utf-8")
+    assert board in ("rpi_pico", "arduino_nano_33_ble") or load_board(board).flasher.argument in words  # type: ignore[union-attr]
+    assert str(elf) in words or "firmware.bin" in words
+    assert not port or "--port=/dev/ttyACM7" in words
+    assert len(shown.splitlines()) == words.count("--chip") or tool in ("openocd", "picotool", "bossac")
+    program.write_text("#!/bin/sh\necho Error: no board >&2\nexit 3\n", encoding="utf-8")
+    failed = cli("flash", elf, "--board", board)
+    assert failed.status == 2
+    assert f"error: {tool} failed: got Error: no board; is the board connected" in failed.err
+
+
+def test_a_board_without_a_tool_is_not_flashed(cli: CommandLine, tmp_path: Path) -> None:
+    elf = build_tiny("nucleo_l4r5zi", "zig", tmp_path).elf
+    refused = cli("flash", elf, "--board", "sparkfun_edge")
+    assert "flashing sparkfun_edge: got no tool in the board's file; allowed: flasher = { tool = ... }, one of openocd" in refused.err
+    refused = cli("flash", elf, "--board", "nucleo_l4r5zi", "--port", "COM3")
+    assert "option --port: got 'COM3'; allowed: none: openocd finds the board by itself" in refused.err

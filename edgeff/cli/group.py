@@ -31,12 +31,14 @@ COMMANDS: Mapping[str, str] = {
     "build": "build",
     "profile": "profile",
     "simulate": "simulate",
+    "flash": "flash",
     "run": "run",
     "state": "state",
     "head": "head",
     "bench": "bench",
     "theory": "theory",
     "report": "report",
+    "board": "board",
     "doctor": "doctor",
 }
 """Command -> module of this package, in the order of use; ``list`` and ``import`` are reserved in Python."""

@@ -110,11 +110,11 @@ def connected(
         return
     assert board is not None  # noqa: S101 - one of the two is given
     machine = load_board(board)
-    with emulated(_elf(firmware), machine) as terminal, SerialTarget(terminal, baud, chosen, log.wire, PATIENCE) as target:
+    with emulated(find_elf(firmware), machine) as terminal, SerialTarget(terminal, baud, chosen, log.wire, PATIENCE) as target:
         yield target.board, emulated_evidence(machine)
 
 
-def _elf(firmware: Path | None) -> Path:
+def find_elf(firmware: Path | None) -> Path:
     """The ELF of a folder that ``edgeff build`` wrote, of a project in it, or the ELF itself."""
     step = "edgeff build m.onnx --board B --template serial -o fw"
     if firmware is None:

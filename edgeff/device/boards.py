@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from edgeff.device.cores import core_of
 from edgeff.errors import BadInput, pass_over
-from edgeff.ir import Board, Region, Uart
+from edgeff.ir import Board, Flasher, Region, Uart
 from edgeff.resources import boards_folder
 
 if sys.version_info >= (3, 11):
@@ -34,8 +34,8 @@ _FILE_LIMIT_BYTES = 1 << 20
 _NAME = r"^[a-z][a-z0-9_]{0,63}$"
 _FLAG = re.compile(r"-m[a-zA-Z0-9_.+=-]{1,100}")
 _TRIPLE = re.compile(r"[a-z0-9_]+(-[a-z0-9_.]+){1,3}")
-_ALWAYS_SOURCED = ("core", "fpu", "clock_hz", "flash_wait_states")
-_SOURCED_WHERE_GIVEN = ("toolchains", "machines", "uart")
+_ALWAYS_SOURCED = ("core", "fpu", "clock_hz")
+_SOURCED_WHERE_GIVEN = ("toolchains", "machines", "uart", "flasher")
 
 Name = Annotated[str, Field(pattern=_NAME)]
 
@@ -61,18 +61,24 @@ class _UartFile(_Strict):
     clock_hz: Annotated[int, Field(gt=0, le=10_000_000_000)]
 
 
+class _FlasherFile(_Strict):
+    tool: Literal["openocd", "probe-rs", "picotool", "bossac", "esptool"]
+    argument: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]{0,99}$")] | None = None
+
+
 class _BoardFile(_Strict):
     name: Name
     summary: Annotated[str, Field(min_length=1, max_length=200)]
     core: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
     fpu: bool
     clock_hz: Annotated[int, Field(gt=0, le=10_000_000_000)]
-    flash_wait_states: Annotated[int, Field(ge=0, le=64)]
+    flash_wait_states: Annotated[int, Field(ge=0, le=64)] | None = None
     targets: Annotated[list[Name], Field(min_length=1)]
     regions: Annotated[list[_RegionFile], Field(min_length=2, max_length=32)]
     toolchains: dict[Name, list[str]] = {}
     machines: dict[Name, Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$")]] = {}
     uart: _UartFile | None = None
+    flasher: _FlasherFile | None = None
     sources: dict[str, Annotated[str, Field(min_length=1)]]
 
     @field_validator("toolchains")
@@ -106,6 +112,7 @@ class _BoardFile(_Strict):
     @model_validator(mode="after")
     def _every_value_has_a_source(self) -> _BoardFile:
         needed = {*_ALWAYS_SOURCED, *(key for key in _SOURCED_WHERE_GIVEN if getattr(self, key)), *(r.name for r in self.regions)}
+        needed |= {"flash_wait_states"} if self.flash_wait_states is not None else set()
         if missing := sorted(needed - self.sources.keys()):
             raise ValueError(f"no source for {', '.join(missing)}")
         if unknown := sorted(self.sources.keys() - needed):
@@ -117,6 +124,71 @@ class _BoardFile(_Strict):
         if unknown := sorted(self.machines.keys() - set(self.targets)):
             raise ValueError(f"a machine for {', '.join(unknown)}, which is not one of the targets")
         return self
+
+
+_EXAMPLES = {
+    "name": 'name = "my_board", the name of the file',
+    "summary": 'summary = "Acme One: Cortex-M4F at 80 MHz, 1 MB flash, 128 KB RAM"',
+    "core": 'core = "cortex-m4", see `edgeff list cores`',
+    "fpu": "fpu = true",
+    "clock_hz": "clock_hz = 80_000_000",
+    "flash_wait_states": "flash_wait_states = 4, or no such line where it is not known",
+    "targets": 'targets = ["unicorn"]',
+    "regions": '[[regions]] with name = "sram", kind = "ram" (or "flash"), origin = 0x20000000, length_bytes = 131_072',
+    "toolchains": '[toolchains] with gcc = ["-mcpu=cortex-m4", "-mthumb"]',
+    "machines": 'machines = { qemu = "mps2-an386" }, the name of a QEMU machine',
+    "uart": '[uart] with kind = "cmsdk", base = 0x40004000, clock_hz = 25_000_000',
+    "flasher": 'flasher = { tool = "openocd", argument = "board/st_nucleo_l4.cfg" }',
+    "sources": '[sources] with clock_hz = "datasheet DS12023: up to 120 MHz", one line for each value',
+}
+"""Each key of a board file with an example."""
+
+
+def _refusal(what: str, error: ValidationError) -> BadInput:
+    """The first thing that is wrong with a board file, and every key that is missing, with an example of it."""
+    errors = error.errors()
+    missing = [".".join(map(str, each["loc"])) for each in errors if each["type"] == "missing"]
+    first = errors[0]
+    where = ".".join(str(part) for part in first["loc"])
+    reason = first["msg"].removeprefix("Value error, ")
+    key = str(first["loc"][0]) if first["loc"] else "sources" if "source" in reason else "regions" if "region" in reason else ""
+    if missing and first["type"] == "missing":
+        got, key = f"no {', no '.join(missing)}", missing[0].partition(".")[0]
+    else:
+        got = f"{where}: {reason}" if where else reason
+    allowed = _EXAMPLES.get(key, f"the keys {', '.join(_EXAMPLES)}")
+    return BadInput(what, got=got, allowed=allowed, next_step="begin from another board: edgeff board new NAME --like OTHER")
+
+
+def new_board(name: str, like: str, folder: Path) -> Path:
+    """The path of a new board file ``name``.toml in ``folder``: that of the board ``like``, with each source marked to be replaced.
+
+    The values are still those of the other board: they and their sources are the author's to change. Raises BadInput for a name that
+    a board cannot have or has already, and for a file that is there.
+    """
+    if not re.fullmatch(_NAME, name):
+        raise BadInput("name of a board", got=repr(name), allowed="a-z, 0-9 and _, a letter first, at most 64")
+    known, target = load_boards(), folder / f"{name}.toml"
+    other = load_board(like)
+    if name in known:
+        raise BadInput("name of a board", got=f"{name!r}, which there is already", allowed="a new name")
+    if target.exists():
+        raise BadInput(f"board file {target}", got="a file that is there", allowed="a new name")
+    origin = Path(like) if like.endswith(".toml") else path_of(other.name)
+    text = origin.read_text(encoding="utf-8")
+    text = re.sub(r'^name = "[^"]*"', f'name = "{name}"', text, count=1, flags=re.MULTILINE)
+    text = re.sub(r'^summary = "[^"]*"', f'summary = "TO DO, like {other.name}"', text, count=1, flags=re.MULTILINE)
+    before, heading, sources = text.partition("[sources]\n")
+    marked = re.sub(r"""^(\w+ = ["'])""", rf"\1TO DO, of {other.name}: ", sources, flags=re.MULTILINE)
+    folder.mkdir(parents=True, exist_ok=True)
+    target.write_text(before + heading + marked, encoding="utf-8")
+    _read(target)
+    return target
+
+
+def path_of(name: str) -> Path:
+    """The file of a board that ``load_boards`` gives."""
+    return next(path for folder in _folders() for path in folder.glob("*.toml") if path.stem == name)
 
 
 def load_boards() -> dict[str, Board]:
@@ -199,10 +271,7 @@ def _read(path: Path) -> Board:
     try:
         board = _BoardFile.model_validate(table)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        reason = first["msg"].removeprefix("Value error, ")
-        raise BadInput(what, got=f"{where}: {reason}" if where else reason, allowed="the keys of boards/nucleo_l4r5zi.toml") from None
+        raise _refusal(what, error) from None
     if path.stem != board.name:
         raise BadInput(what, got=f"the name {board.name!r}", allowed=f"the file's own: {path.stem!r}")
     result = Board(
@@ -218,6 +287,7 @@ def _read(path: Path) -> Board:
         sources=dict(board.sources),
         machines=dict(board.machines),
         uart=None if board.uart is None else Uart(board.uart.kind, board.uart.base, board.uart.clock_hz),
+        flasher=None if board.flasher is None else Flasher(board.flasher.tool, board.flasher.argument or ""),
     )
     try:
         core = core_of(result)
