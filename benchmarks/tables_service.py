@@ -51,6 +51,22 @@ def power_cuts() -> str:
     return table(heads, lines, 2)
 
 
+def stream() -> str:
+    """The keyword spotter over whole seconds and on continuous audio: memory, and cycles for a second of audio."""
+    rows = {row["key"][0]: row for row in load("stream").get("rows", [])}
+    if not rows:
+        return "Not measured yet."
+    cost, lines = rows["cost"], []
+    for name, shown in (("whole", "a second of audio at a time"), ("stream", "hop by hop, `--stream`")):
+        row = cost[name]
+        hops = cost["hops_a_second"] * row["listen"]["cycles"] if "listen" in row else 0
+        once, often = ((hops + count * row["infer"]["cycles"]) / 1e6 for count in (1, 10))
+        memory = f"{row['static_ram']:,} + {row['stack']:,}"
+        lines.append([shown, memory, f"{row['flash']:,}", f"{once:.1f}", f"{often:.1f}", f"{100e6 * often / cost['clock_hz']:.0f} %"])
+    heads = ["DS-CNN of MLPerf Tiny, int8, nucleo_l4r5zi", "static RAM + stack, bytes", "flash", "million cycles, 1 prediction a second"]
+    return table([*heads, "10 predictions a second", "of the core, 10 a second"], lines)
+
+
 def replay() -> str:
     """Each way to keep samples: the accuracy on the known and on all classes after new ones came one after the other."""
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -67,4 +83,4 @@ def replay() -> str:
     return table(heads, lines, 1)
 
 
-SECTIONS: dict[str, Callable[[], str]] = {"soak": soak, "power_cuts": power_cuts, "replay": replay}
+SECTIONS: dict[str, Callable[[], str]] = {"soak": soak, "power_cuts": power_cuts, "replay": replay, "stream": stream}

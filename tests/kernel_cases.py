@@ -10,7 +10,7 @@ import ctypes
 import math
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -291,6 +291,8 @@ def audio_case(kernel: Kernel, draw: Draw) -> Case:
         elif param.number is not None:
             attrs[param.name] = scale
     arrays = tables(recipe)[0]
+    if kernel.name.startswith("eff_mel_"):
+        return stream_case(kernel, draw, attrs, arrays)
     inputs: list[Array | None] = [
         arrays.get(p.name, filled(draw, p, samples, (-32768, 32767))) if p.name != "x" else filled(draw, p, samples, (-32768, 32767))
         for p in kernel.pointers
@@ -299,6 +301,23 @@ def audio_case(kernel: Kernel, draw: Draw) -> Case:
     outputs = [filled(draw, p, math.prod(p.dims(attrs)), (-128, 127)) for p in kernel.pointers if p.role == "output"]
     outputs[1][:] = 0
     return Case(outputs, inputs, attrs)
+
+
+def stream_case(kernel: Kernel, draw: Draw, attrs: dict[str, Any], arrays: Mapping[str, Array]) -> Case:
+    """A call of a kernel that works on a window of whole hops."""
+    sizes: Frames = attrs["sizes"]
+    hops = sizes.frames - 1 + -(-sizes.frame // sizes.hop)
+    attrs["sizes"] = replace(sizes, n=hops * sizes.hop)
+    made: list[Array] = []
+    for param in kernel.pointers:
+        array = arrays.get(param.name)
+        if array is None:
+            array = filled(draw, param, math.prod(param.dims(attrs)), (-32768, 32767))
+        if param.name == "at":
+            array = np.array([draw.integer(0, sizes.frames - 1), draw.integer(0, hops - 1)], np.int32)
+        made.append(np.abs(array) if param.name == "mels" else array)
+    written = sum(param.role == "output" for param in kernel.pointers)
+    return Case(made[:written], list(made[written:]), attrs)
 
 
 def stem_case(kernel: Kernel, draw: Draw) -> Case:

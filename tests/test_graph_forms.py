@@ -26,7 +26,8 @@ from edgeff.kernels.graph import WIDE, apply, form_module, form_of
 from edgeff.kernels.graph.operand import Expansions, NodeList, Operand
 from edgeff.verify.engines import LitertStep, Process
 
-REFUSED = dict.fromkeys(("eff_mfcc_f32", "eff_mfcc_i16", "eff_mfcc_i8"), "its sums run in one order")
+MFCC = ("eff_mfcc_f32", "eff_mfcc_i16", "eff_mfcc_i8", "eff_mel_push", "eff_mel_mfcc_f32", "eff_mel_mfcc_i16", "eff_mel_mfcc_i8")
+REFUSED = dict.fromkeys(MFCC, "its sums run in one order")
 REFUSED |= {"eff_ring_balance": "it looks for the entries of one class"}
 WITH_FORM = sorted(set(registry.kernels) - set(REFUSED))
 CONSTANT = ("multiplier", "shift")

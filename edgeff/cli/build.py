@@ -10,7 +10,7 @@ import click
 
 from edgeff.cli.export import example_samples
 from edgeff.cli.models import load_model, make_deployment, rule_of
-from edgeff.cli.options import OutputFolder, arena_limit, changes, common, features, keep_input, numeric, replay, tail
+from edgeff.cli.options import OutputFolder, RawSamples, arena_limit, changes, common, features, keep_input, numeric, replay, tail
 from edgeff.cli.outputs import check_folder, new_folder
 from edgeff.cli.terminal import print_json, print_line, print_table
 from edgeff.cli.version import version
@@ -47,7 +47,7 @@ def command(
     numeric: str | None,
     calibrate: str | None,
     choices: Mapping[str, str],
-    features: str | None,
+    features: RawSamples,
     keep_input: bool,
     template: str,
     model_name: str,

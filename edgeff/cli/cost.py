@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeff.cli.models import inference_only, load_model_or_network, make_deployment, rule_of
-from edgeff.cli.options import arena_limit, changes, common, features, keep_input, numeric, replay, tail
+from edgeff.cli.options import RawSamples, arena_limit, changes, common, features, keep_input, numeric, replay, tail
 from edgeff.cli.terminal import print_json, print_line, print_table, shape_text
 from edgeff.errors import DoesNotFit
 
@@ -42,7 +42,7 @@ def command(
     numeric: str | None,
     calibrate: str | None,
     choices: Mapping[str, str],
-    features: str | None,
+    features: RawSamples,
     keep_input: bool,
     changes: Sequence[tuple[str, str]],
     as_json: bool,

@@ -13,6 +13,7 @@ import click
 from edgeff.cli.models import Model, load_model, load_task, make_deployment, rule_of
 from edgeff.cli.options import (
     OneOf,
+    RawSamples,
     arena_limit,
     changes,
     check_output_file,
@@ -96,7 +97,7 @@ def command(
     numeric: str | None,
     calibrate: str | None,
     choices: Mapping[str, str],
-    features: str | None,
+    features: RawSamples,
     keep_input: bool,
     changes: Sequence[tuple[str, str]],
     out: Path,
@@ -177,7 +178,7 @@ def _deployment(
     formats: Formats,
     calibrate: str | None,
     choices: Mapping[str, str],
-    features: str | None,
+    features: RawSamples,
     changes: Sequence[tuple[str, str]],
     seed: int | None,
 ) -> Deployment:
@@ -240,7 +241,7 @@ def _c(
     formats: Formats,
     calibrate: str | None,
     choices: Mapping[str, str],
-    features: str | None,
+    features: RawSamples,
     changes: Sequence[tuple[str, str]],
     out: Path,
     as_json: bool,
@@ -330,8 +331,10 @@ def example_samples(model: Model, deployment: Deployment, seed: int | None) -> t
 
     Also None if the program starts from the raw samples of a task, which the loaded task has already turned into features.
     """
+    from edgeff.program.stream import LISTEN
+
     task = model.trained_on
-    if task is None or deployment.network.input_shape != model.network.input_shape:
+    if task is None or deployment.network.input_shape != model.network.input_shape or LISTEN in deployment.program.lines:
         return None, None
     try:
         data = load_task(task, model.seed if seed is None else seed, model.network)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeff.cli.options import LARGEST_SEED
+from edgeff.cli.options import LARGEST_SEED, RawSamples
 from edgeff.cli.terminal import print_note
 from edgeff.errors import BadInput
 
@@ -253,24 +253,24 @@ def make_deployment(
     choices: Mapping[str, str] | None = None,
     seed: int | None = None,
     data: Data | None = None,
-    features: str | None = None,
+    features: RawSamples | None = None,
     keep_input: bool = False,
 ) -> Deployment:
     """``model`` as a program that predicts and, with a ``rule``, learns.
 
     ``numeric`` is by default the model's own and ``seed`` the model's; ``tail_numeric`` is that of the layers that the last rule of a
     composition trains, or without a rule of ``train_layers``; ``replay`` is a ring of samples to learn from again; ``changes`` are settings
-    of the rule for the device, as strings; ``keep_input``: a prediction leaves the input as it was. With ``features``, the name of a task,
-    the program starts from the task's raw samples. A float model is quantised on ``data``, or on the task ``calibrate`` (own data are read
-    by ``choices``), by default that of its metadata. Raises BadInput and Unsupported as ``edgeff.deploy`` does; BadInput for settings
-    without a rule, or if there is nothing to calibrate on.
+    of the rule for the device, as strings; ``keep_input``: a prediction leaves the input as it was. With ``features`` the program starts
+    from the raw samples of a task, or takes them as they come. A float model is quantised on ``data``, or on the task ``calibrate`` (own
+    data are read by ``choices``), by default that of its metadata. Raises BadInput and Unsupported as ``edgeff.deploy`` does; BadInput for
+    settings without a rule, or if there is nothing to calibrate on.
     """
     from edgeff.ir import Headroom
     from edgeff.networks import learned_target, random_inputs
     from edgeff.program.deploy import deploy
     from edgeff.rules import find_rule
 
-    seed = model.seed if seed is None else seed
+    seed, raw = model.seed if seed is None else seed, features or RawSamples()
     numbers: Any = numeric or model.network.numeric
     if rule is None and replay is not None:
         raise BadInput("option --replay", got="no rule", allowed="with a rule that learns", next_step="name it: --rule R")
@@ -295,10 +295,10 @@ def make_deployment(
     target = learned_target(model.network)
     options: dict[str, Any] = {"rule": used, "changes": chosen, "seed": seed, "target": target}
     options |= {"numeric": numbers, "tail_numeric": tail_numeric, "replay": replay, "keep_input": keep_input}
-    deployment = deploy(model.network, x, headroom=headroom, **options)
-    if features is not None:
-        network = _from_samples(deployment.network, find_task(features, choices or {}, model))
-        deployment = deploy(network, **options)
+    deployment = deploy(model.network, x, headroom=headroom, **options, stream=raw.stream and raw.task is None)
+    if raw.task is not None:
+        network = _from_samples(deployment.network, find_task(raw.task, choices or {}, model))
+        deployment = deploy(network, **options, stream=raw.stream)
     return deployment if rule or used is None else replace(deployment, program=inference_only(deployment.program))
 
 
@@ -330,12 +330,15 @@ def _calibration(model: Model, numeric: str, calibrate: str | None, choices: Map
 
 
 def inference_only(program: Program) -> Program:
-    """``program`` with only the line ``infer``: its variables become constants, and tensors used only by other lines are removed."""
-    line = program.lines["infer"]
-    used = {name for call in line.calls for name in (*call.outputs, *call.inputs)} | {*line.arguments, *line.results}
+    """``program`` without learning: its variables become constants, and tensors used only by lines that learn are removed."""
+    from edgeff.program.stream import LISTEN
+
+    lines = {name: line for name, line in program.lines.items() if name in ("infer", LISTEN)}
+    used = {name for line in lines.values() for call in line.calls for name in (*call.outputs, *call.inputs)}
+    used |= {name for line in lines.values() for name in (*line.arguments, *line.results)}
     tensors = {
         name: replace(tensor, role="constant") if tensor.role == "variable" else tensor
         for name, tensor in program.tensors.items()
         if name in used
     }
-    return replace(program, rule="", lines={"infer": line}, tensors=tensors)
+    return replace(program, rule="", lines=lines, tensors=tensors)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -269,10 +269,26 @@ def keep_input(function: F) -> F:
     return click.option("--keep-input", is_flag=True, help=text)(function)
 
 
-def features(function: F) -> F:
-    """A command with ``--features TASK``: the program starts from the task's raw samples."""
+class RawSamples(NamedTuple):
+    """``task``, from whose raw samples a program starts; ``stream``: they come hop by hop."""
+
+    task: str | None = None
+    stream: bool = False
+
+    def __bool__(self) -> bool:
+        return self.task is not None or self.stream
+
+
+def features(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A command with ``--features TASK`` and ``--stream``: ``features``, ``RawSamples``."""
+
+    @wraps(function)
+    def starting(*args: Any, task: str | None, stream: bool, **others: Any) -> Any:
+        return function(*args, features=RawSamples(task, stream), **others)
+
     text = "Start from the raw samples of a task (int16 audio or vibration): the device computes its features itself."
-    return click.option("--features", metavar="TASK", help=text)(function)
+    hops = "Take audio as it comes, hop by hop, and keep what its features need: eff_listen takes a hop, eff_predict one and predicts."
+    return click.option("--stream", is_flag=True, help=hops)(click.option("--features", "task", metavar="TASK", help=text)(starting))
 
 
 def target(function: F) -> F:

@@ -11,7 +11,7 @@ import click
 
 from edgeff.cli.export import example_samples
 from edgeff.cli.models import load_model_or_network, make_deployment, rule_of
-from edgeff.cli.options import arena_limit, changes, common, features, numeric, replay, tail, target
+from edgeff.cli.options import RawSamples, arena_limit, changes, common, features, numeric, replay, tail, target
 from edgeff.cli.terminal import print_json, print_line, print_table, shape_text
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def command(
     numeric: str | None,
     calibrate: str | None,
     choices: Mapping[str, str],
-    features: str | None,
+    features: RawSamples,
     changes: Sequence[tuple[str, str]],
     toolchain: str | None,
     target: str | None,
@@ -83,7 +83,8 @@ def command(
     samples, labels = example_samples(loaded, deployment, seed)
     if samples is None or labels is None:
         loudest = 1.0 if features is None else 8192.0
-        samples = deployment.inputs(loudest * np.random.default_rng(seed).random((1, *deployment.network.input_shape), np.float32))
+        size = sum(tensor.elements for tensor in deployment.program.inputs)
+        samples = deployment.inputs(loudest * np.random.default_rng(seed).random((1, size), np.float32))
         labels = np.zeros(1, np.int64)
     with tempfile.TemporaryDirectory(prefix="edgeff-profile-") as folder:
         firmware, _ = build_project(deployment, machine, Path(folder), toolchain=compiler)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeff.cli.models import load_model, make_deployment, rule_of
-from edgeff.cli.options import OutputFile, changes, common, features, numeric, replay, tail
+from edgeff.cli.options import OutputFile, RawSamples, changes, common, features, numeric, replay, tail
 from edgeff.cli.outputs import new_file
 from edgeff.cli.terminal import print_json, print_line, print_note, print_table, shape_text
 from edgeff.errors import BadInput, CheckFailed
@@ -45,7 +45,7 @@ def command(
     numeric: str | None,
     calibrate: str | None,
     choices: Mapping[str, str],
-    features: str | None,
+    features: RawSamples,
     changes: Sequence[tuple[str, str]],
     out: Path | None,
     as_json: bool,

@@ -15,6 +15,7 @@ from edgeff.ops.canonical import canonical
 from edgeff.ops.mfcc import audio_samples
 from edgeff.program.lower import Replay, keeping_input, lower
 from edgeff.program.quantize import quantise_array, quantize
+from edgeff.program.stream import streaming
 from edgeff.rules import Rule, find_rule
 from edgeff.rules._groups import Composed
 from edgeff.rules._rates import resolved
@@ -85,6 +86,7 @@ def deploy(
     headroom: Headroom | None = None,
     replay: Replay | int | None = None,
     keep_input: bool = False,
+    stream: bool = False,
 ) -> Deployment:
     """The deployment of ``network``.
 
@@ -101,6 +103,7 @@ def deploy(
         headroom: for quantisation; by default none for inference and the rule's own for learning.
         replay: a ring of samples that the rule learns from again, or the count of its entries; None for none.
         keep_input: the input survives a prediction, so that the sample can be learned after it, in a larger arena.
+        stream: audio comes hop by hop (``edgeff.program.stream``).
     Raises: BadInput for settings, numerics or data that do not fit; Unsupported for anything that the rule or a layer cannot do on a
     device.
     """
@@ -157,6 +160,7 @@ def deploy(
     if first is not None:
         network = prepend(first, network, raw_shape)
     program = lower(network, rule, settings, seed=seed, target=target, stochastic=stochastic, replay=replay)
+    program = streaming(program) if stream else program
     program = keeping_input(program) if keep_input else program
     return Deployment(program, network, settings, target, replay)
 

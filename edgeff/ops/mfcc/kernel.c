@@ -105,12 +105,12 @@ static void eff_magnitudes(float *z, const float *sine, int32_t fft, int32_t bin
     }
 }
 
-static EFF_NOINLINE void eff_mfcc_frame(float *y, float *scratch, const int16_t *x, const eff_mfcc_tables *t)
+/* The sums of a frame's mel bands, of twice the magnitudes. */
+static inline void eff_mel_sums(float *sums, float *scratch, const int16_t *x, const eff_mfcc_tables *t)
 {
     eff_load_frame(scratch, x, t->window, t->frame, t->fft);
     eff_complex_fft(scratch, t->sine, t->fft);
     eff_magnitudes(scratch, t->sine, t->fft, t->bins);
-    float *logs = scratch + t->fft;
     const float *weight = t->mel;
     for (int32_t b = 0; b < t->bands; ++b) {
         const float *bin = scratch + 2 * t->spans[2 * b];
@@ -118,7 +118,15 @@ static EFF_NOINLINE void eff_mfcc_frame(float *y, float *scratch, const int16_t 
         for (int32_t k = 0; k < t->spans[2 * b + 1]; ++k) {
             sum += bin[2 * k] * *weight++;
         }
-        logs[b] = eff_ln_f32(sum * t->gain + t->eps);
+        sums[b] = sum;
+    }
+}
+
+/* The coefficients y of a frame from the sums of its bands; logs is working memory, and may be where the sums lie. */
+static inline void eff_mel_cosines(float *y, float *logs, const float *sums, const eff_mfcc_tables *t)
+{
+    for (int32_t b = 0; b < t->bands; ++b) {
+        logs[b] = eff_ln_f32(sums[b] * t->gain + t->eps);
     }
     float first = 0.0f;
     for (int32_t b = 0; b < t->bands; ++b) {
@@ -138,6 +146,13 @@ static EFF_NOINLINE void eff_mfcc_frame(float *y, float *scratch, const int16_t 
         }
         y[c] = sum;
     }
+}
+
+static EFF_NOINLINE void eff_mfcc_frame(float *y, float *scratch, const int16_t *x, const eff_mfcc_tables *t)
+{
+    float *logs = scratch + t->fft;
+    eff_mel_sums(logs, scratch, x, t);
+    eff_mel_cosines(y, logs, logs, t);
 }
 
 /* What brings the largest sample (at least 1) to 1, and twice a magnitude to a magnitude. */
@@ -201,6 +216,75 @@ void eff_mfcc_i16(int16_t *y, float *scratch, const int16_t *x, const float *win
         eff_mfcc_frame(row, scratch, x + f * hop, &t);
         for (int32_t c = 0; c < coefficients; ++c) {
             y[f * coefficients + c] = (int16_t)eff_clamp(eff_mfcc_step(row[c], y_scale, 0, 0), -32767, 32767);
+        }
+    }
+}
+
+void eff_mel_push(float *mels, int16_t *peaks, int16_t *recent, int32_t *at, float *scratch, const int16_t *x, const float *window,
+                  const float *sine, const float *mel, const int32_t *spans, const eff_frames *sizes)
+{
+    const int32_t hop = sizes->hop, kept = (sizes->frame + hop - 1) / hop * hop - hop, hops = sizes->n / hop;
+    const eff_mfcc_tables t = {window, sine, mel, 0, spans, sizes->frame, sizes->fft, sizes->bins, sizes->bands, 0, 0.0f, 0.0f};
+    for (int32_t k = 0; k < kept; ++k) {
+        recent[k] = recent[k + hop];
+    }
+    int16_t peak = x[0];
+    for (int32_t k = 0; k < hop; ++k) {
+        recent[kept + k] = x[k];
+        peak = x[k] > peak ? x[k] : peak;
+    }
+    eff_mel_sums(mels + at[0] * sizes->bands, scratch, recent, &t);
+    peaks[at[1]] = peak;
+    at[0] = at[0] + 1 < sizes->frames ? at[0] + 1 : 0;
+    at[1] = at[1] + 1 < hops ? at[1] + 1 : 0;
+}
+
+/* The row of frame f of the window: the oldest one is the next that is written over. */
+static inline const float *eff_mel_row(const float *mels, const int32_t *at, int32_t f, const eff_frames *sizes)
+{
+    const int32_t row = at[0] + f;
+    return mels + (row < sizes->frames ? row : row - sizes->frames) * sizes->bands;
+}
+
+static inline eff_mfcc_tables eff_mel_tables(const int16_t *peaks, const float *dct, const eff_frames *sizes)
+{
+    const eff_mfcc_tables t = {0, 0, 0, dct, 0, sizes->frame, sizes->fft, sizes->bins, sizes->bands, sizes->coefficients,
+                               eff_peak_gain(peaks, sizes->n / sizes->hop), sizes->eps};
+    return t;
+}
+
+void eff_mel_mfcc_f32(float *y, float *scratch, const float *mels, const int16_t *peaks, const int32_t *at, const float *dct,
+                      const eff_frames *sizes)
+{
+    const eff_mfcc_tables t = eff_mel_tables(peaks, dct, sizes);
+    for (int32_t f = 0; f < sizes->frames; ++f) {
+        eff_mel_cosines(y + f * sizes->coefficients, scratch, eff_mel_row(mels, at, f, sizes), &t);
+    }
+}
+
+void eff_mel_mfcc_i8(int8_t *y, float *scratch, const float *mels, const int16_t *peaks, const int32_t *at, const float *dct,
+                     const eff_frames *sizes, const eff_feature_steps *steps)
+{
+    const eff_mfcc_tables t = eff_mel_tables(peaks, dct, sizes);
+    float *row = scratch + sizes->bands;
+    for (int32_t f = 0; f < sizes->frames; ++f) {
+        eff_mel_cosines(row, scratch, eff_mel_row(mels, at, f, sizes), &t);
+        for (int32_t c = 0; c < sizes->coefficients; ++c) {
+            const int32_t v = eff_mfcc_step(row[c], steps->y_scale, steps->y_zero, steps->truncate);
+            *y++ = (int8_t)(steps->wrap ? ((v + 128) & 255) - 128 : eff_clamp(v, -128, 127));
+        }
+    }
+}
+
+void eff_mel_mfcc_i16(int16_t *y, float *scratch, const float *mels, const int16_t *peaks, const int32_t *at, const float *dct,
+                      const eff_frames *sizes, float y_scale)
+{
+    const eff_mfcc_tables t = eff_mel_tables(peaks, dct, sizes);
+    float *row = scratch + sizes->bands;
+    for (int32_t f = 0; f < sizes->frames; ++f) {
+        eff_mel_cosines(row, scratch, eff_mel_row(mels, at, f, sizes), &t);
+        for (int32_t c = 0; c < sizes->coefficients; ++c) {
+            *y++ = (int16_t)eff_clamp(eff_mfcc_step(row[c], y_scale, 0, 0), -32767, 32767);
         }
     }
 }

@@ -147,9 +147,9 @@ def bit_reversed(count: int) -> Array:
     return order
 
 
-def _frames(x: Array, gain: Array, tables: Mapping[str, Array], sizes: Frames) -> tuple[Array, Array]:
-    """Coefficients (C, columns) and working memory (fft + bands, columns) of frames x before windowing, (columns, frame) int16."""
-    fft, frame, bands, eps = sizes.fft, sizes.frame, sizes.bands, np.float32(sizes.eps)
+def _band_sums(x: Array, tables: Mapping[str, Array], sizes: Frames) -> tuple[Array, Array]:
+    """Sums of the mel bands (bands, columns) and working memory (fft, columns) of frames x before windowing, (columns, frame) int16."""
+    fft, frame, bands = sizes.fft, sizes.frame, sizes.bands
     sine, spans = tables["sine"], tables["spans"].reshape(-1, 2)
     samples = np.zeros((fft, len(x)), np.float32)
     np.multiply(x.T.astype(np.float32), tables["window"][:, None], out=samples[:frame])
@@ -157,19 +157,23 @@ def _frames(x: Array, gain: Array, tables: Mapping[str, Array], sizes: Frames) -
     re, im = samples[2 * order], samples[2 * order + 1]
     _complex_fft(re, im, sine, fft)
     _magnitudes(re, im, sine, fft, sizes.bins)
-    logs, start = np.empty((bands, len(x)), np.float32), 0
+    sums, start = np.empty((bands, len(x)), np.float32), 0
     for band, (first, count) in enumerate(spans.tolist()):
-        logs[band] = _in_order(re[first : first + count] * tables["mel"][start : start + count, None])
+        sums[band] = _in_order(re[first : first + count] * tables["mel"][start : start + count, None])
         start += count
-    logs = ln_f32(logs * gain + eps)
-    dct = tables["dct"].reshape(-1, bands)
-    y = np.empty((len(dct), len(x)), np.float32)
+    return sums, np.stack([re, im], axis=1).reshape(fft, -1)
+
+
+def _cosines(sums: Array, gain: Array, dct: Array, sizes: Frames) -> tuple[Array, Array]:
+    """Coefficients (C, columns) and working memory (bands, columns) from the sums of the bands (bands, columns)."""
+    logs = ln_f32(sums * gain + np.float32(sizes.eps))
+    dct = dct.reshape(-1, sizes.bands)
+    y = np.empty((len(dct), sums.shape[1]), np.float32)
     y[0] = _in_order(logs * dct[0][:, None])
     logs -= logs[0].copy()
     for row in range(1, len(dct)):
         y[row] = _in_order(logs * dct[row][:, None])
-    memory = np.concatenate([np.stack([re, im], axis=1).reshape(fft, -1), logs])
-    return y, memory
+    return y, logs
 
 
 def _clips(x: Array, tables: Mapping[str, Array], sizes: Frames) -> tuple[Array, Array]:
@@ -178,8 +182,9 @@ def _clips(x: Array, tables: Mapping[str, Array], sizes: Frames) -> tuple[Array,
     every = np.lib.stride_tricks.sliding_window_view(x, frame, axis=1)[:, : (frames - 1) * hop + 1 : hop]
     largest = np.maximum(x.max(axis=1), 1).astype(np.float32)
     gain = np.repeat(np.float32(0.5) / largest, frames)
-    y, memory = _frames(every.reshape(-1, frame), gain, tables, sizes)
-    return y.T.reshape(len(x), frames, -1), memory[:, -1]
+    sums, memory = _band_sums(every.reshape(-1, frame), tables, sizes)
+    y, logs = _cosines(sums, gain, tables["dct"], sizes)
+    return y.T.reshape(len(x), frames, -1), np.concatenate([memory[:, -1], logs[:, -1]])
 
 
 def features(x: Array, tables: Mapping[str, Array], sizes: Frames) -> Array:
@@ -203,6 +208,12 @@ def feature_steps(y: Array, y_scale: float, y_zero: int, truncate: int) -> Array
     return np.trunc(np.fmax(np.fmin(t, f(1.0e9)), f(-1.0e9))).astype(np.int64)
 
 
+def _in_int8(values: Array, steps: FeatureSteps) -> Array:
+    """float32 coefficients as int8 steps, flat."""
+    v = feature_steps(values, steps.y_scale, steps.y_zero, steps.truncate).reshape(-1)
+    return ((v + 128) & 255) - 128 if steps.wrap else np.clip(v, -128, 127)
+
+
 def _one(scratch: Array, x: Array, tables: Mapping[str, Array], sizes: Frames) -> Array:
     y, memory = _clips(x[None], tables, sizes)
     scratch[: len(memory)] = memory
@@ -217,6 +228,12 @@ def _multiplications(arguments: Arguments) -> int:
     butterflies = stages * half // 2 - (half - 1)
     frame = a.frame + 4 * butterflies + 4 * (half // 2) + 4 * (a.bins - 1) + a.coefficients * a.bands
     return int(a.frames * frame)
+
+
+def _push_multiplications(arguments: Arguments) -> int:
+    """Of one frame, without the transform."""
+    a: Frames = arguments["sizes"]
+    return int(_multiplications(arguments) // a.frames - a.coefficients * a.bands)
 
 
 def _frame_by_frame(size: int) -> Overlap:
@@ -263,8 +280,7 @@ def eff_mfcc_i8(
     tables = {"window": window, "sine": sine, "mel": mel, "spans": spans, "dct": dct}
     values = _one(scratch, x, tables, sizes)
     scratch[sizes.fft + sizes.bands :] = values[-1]
-    v = feature_steps(values, steps.y_scale, steps.y_zero, steps.truncate).reshape(-1)
-    y[:] = ((v + 128) & 255) - 128 if steps.wrap else np.clip(v, -128, 127)
+    y[:] = _in_int8(values, steps)
 
 
 @kernel(macs=_multiplications, overlap=_frame_by_frame(2))
@@ -284,4 +300,96 @@ def eff_mfcc_i16(
     tables = {"window": window, "sine": sine, "mel": mel, "spans": spans, "dct": dct}
     values = _one(scratch, x, tables, sizes)
     scratch[sizes.fft + sizes.bands :] = values[-1]
+    y[:] = np.clip(feature_steps(values, y_scale, 0, 0), -32767, 32767).reshape(-1)
+
+
+HOPS, RECENT = "n // hop", "(frame + hop - 1) // hop * hop"
+MelsF32 = Annotated[Array, In("float", "frames", "bands")]
+PeaksI16 = Annotated[Array, In("int16_t", HOPS)]
+PlacesI32 = Annotated[Array, In("int32_t", "2")]
+RowScratchF32 = Annotated[Array, Out("float", "bands + coefficients")]
+TRANSFORM = "frames * coefficients * bands"
+
+
+@kernel(macs=_push_multiplications)
+def eff_mel_push(
+    mels: Annotated[Array, Out("float", "frames", "bands", also_read=True)],
+    peaks: Annotated[Array, Out("int16_t", HOPS, also_read=True)],
+    recent: Annotated[Array, Out("int16_t", RECENT, also_read=True)],
+    at: Annotated[Array, Out("int32_t", "2", also_read=True)],
+    scratch: Annotated[Array, Out("float", "fft")],
+    x: Annotated[Array, In("int16_t", "hop")],
+    window: FrameWindowF32,
+    sine: SineF32,
+    mel: MelF32,
+    spans: SpansI32,
+    sizes: Frames,
+) -> None:
+    """One hop x of audio comes, the oldest frame of a window of n = a whole number of hops goes.
+
+    mels holds the sums of each frame's bands, peaks the largest sample of each hop, both as rings; at says where the next ones go; recent
+    is the audio of the newest frame, as whole hops.
+    """
+    tables = {"window": window, "sine": sine, "mel": mel, "spans": spans}
+    recent[:] = np.concatenate([recent[sizes.hop :], x])
+    sums, memory = _band_sums(recent[None, : sizes.frame], tables, sizes)
+    mels.reshape(sizes.frames, -1)[at[0]], scratch[:] = sums[:, 0], memory[:, 0]
+    peaks[at[1]] = x.max()
+    at[:] = (at[0] + 1) % sizes.frames, (at[1] + 1) % (sizes.n // sizes.hop)
+
+
+def _of_window(scratch: Array, mels: Array, peaks: Array, at: Array, dct: Array, sizes: Frames) -> Array:
+    """The coefficients (frames, C) of the window that the rings hold."""
+    sums = np.roll(mels.reshape(sizes.frames, -1), -int(at[0]), axis=0).T
+    gain = np.full(1, 0.5, np.float32) / np.float32(max(int(peaks.max()), 1))
+    y, logs = _cosines(sums, gain, dct, sizes)
+    scratch[: sizes.bands] = logs[:, -1]
+    return y.T
+
+
+@kernel(macs=TRANSFORM)
+def eff_mel_mfcc_f32(
+    y: Annotated[Array, Out("float", "frames", "coefficients")],
+    scratch: RowScratchF32,
+    mels: MelsF32,
+    peaks: PeaksI16,
+    at: PlacesI32,
+    dct: CosinesF32,
+    sizes: Frames,
+) -> None:
+    """The coefficients of the window that ``eff_mel_push`` has filled: those of ``eff_mfcc_f32`` from its n samples."""
+    y[:] = _of_window(scratch, mels, peaks, at, dct, sizes).reshape(-1)
+
+
+@kernel(macs=TRANSFORM)
+def eff_mel_mfcc_i8(
+    y: Annotated[Array, Out("int8_t", "frames", "coefficients")],
+    scratch: RowScratchF32,
+    mels: MelsF32,
+    peaks: PeaksI16,
+    at: PlacesI32,
+    dct: CosinesF32,
+    sizes: Frames,
+    steps: FeatureSteps,
+) -> None:
+    """The same in int8, as ``eff_mfcc_i8``."""
+    values = _of_window(scratch, mels, peaks, at, dct, sizes)
+    scratch[sizes.bands :] = values[-1]
+    y[:] = _in_int8(values, steps)
+
+
+@kernel(macs=TRANSFORM)
+def eff_mel_mfcc_i16(
+    y: Annotated[Array, Out("int16_t", "frames", "coefficients")],
+    scratch: RowScratchF32,
+    mels: MelsF32,
+    peaks: PeaksI16,
+    at: PlacesI32,
+    dct: CosinesF32,
+    sizes: Frames,
+    y_scale: Annotated[float, Range(0.0, LARGEST_FLOAT)],
+) -> None:
+    """The same in int16, as ``eff_mfcc_i16``."""
+    values = _of_window(scratch, mels, peaks, at, dct, sizes)
+    scratch[sizes.bands :] = values[-1]
     y[:] = np.clip(feature_steps(values, y_scale, 0, 0), -32767, 32767).reshape(-1)
