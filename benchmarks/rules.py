@@ -15,7 +15,6 @@ import time
 from dataclasses import asdict, replace
 from typing import Any
 
-from before_0027 import CHANGED
 from held_out import held_out
 from protocol import kept_choice, split_of
 from results import collect
@@ -49,7 +48,7 @@ def measure(task: str, network: str, rule: str, *rest: Any) -> dict[str, Any]:
         changes = {name: tuple(value) if isinstance(value, list) else value for name, value in how["settings"].items()}
     else:
         how = {"by": "the rule's own settings, or the network's recipe"}
-        changes = changes_of(task, network, rule) | (CHANGED.get(rule, {}) if task == "digits" else {})
+        changes = changes_of(task, network, rule)
     run = run_json(RulePoint(task, network, rule, seed, changes).run())
     return {"run": known(run), "chosen_by": how, "seconds": round(time.perf_counter() - started)}
 

@@ -399,7 +399,6 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "attack": attack,
     "theory": theory,
     "rules_list": rules_list,
-    "rules_digits": lambda: compared("digits"),
     "rules_mnist": lambda: compared("mnist"),
     "rules_cifar10": lambda: compared("cifar10"),
     **{f"rules_{task}_chosen": partial(compared, task, "protocol") for task in ("digits", "mnist", "cifar10")},
