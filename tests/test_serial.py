@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import subprocess
@@ -14,10 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import CommandLine
+from rich.console import Console
 from serial_lines import answers, board_program, random_commands
 from small_networks import deployed, samples
 from test_qemu import needs
 
+from edgeff.bench.runner import RunLog, stream
+from edgeff.bench.watch import Watch
+from edgeff.cli.live import figures, page
 from edgeff.device.boards import load_board
 from edgeff.device.serial.board import SerialBoard
 from edgeff.device.serial.line import Line, Refused, open_line
@@ -138,6 +143,32 @@ def test_samples_are_quantised_as_edgeff_does_it(board: Path) -> None:
             assert target.board.input_format.encode(sample) == codes.tobytes()
         with pytest.raises(BadInput, match="sample: got NaN or infinity"):
             target.board.send(np.full(INPUTS, np.nan))
+
+
+def test_a_recorded_log_shows_what_the_live_page_did(board: Path, cli: CommandLine, tmp_path: Path) -> None:
+    """Each sample predicted before it is learned, as the twin does; a refused label counts; the page fits 80 columns."""
+    x, labels, twin, watch = samples(12), np.arange(12) % 5, Interpreter(DEPLOYMENT.program), Watch(window=4)
+    log = RunLog(also=watch.feed)
+    with on_terminal(board) as port, SerialTarget(port, log=log.wire) as target:
+        assert [*stream(target.board, x, labels)] == [*range(1, 13)]
+    hits = []
+    for inputs, label in zip(DEPLOYMENT.inputs(x), labels.tolist(), strict=True):
+        if label < 4:  # there is no class 4
+            hits.append(twin.predict(inputs) == label)
+            twin.learn(inputs, label)
+    assert (watch.steps, watch.refused, watch.resets, watch.accuracy) == (10, 2, 0, sum(hits[-4:]) / 4)
+    assert watch.state["steps"] == "10"
+    log.write(tmp_path / "log")
+    replayed = cli.ok("monitor", "--replay", tmp_path / "log", "--speed", "1e9", "--window", 4, "--json").json
+    assert replayed == {"name": "edgeff", "model": "kws01", **figures(watch)}
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(page(watch, "the board's own clock"))
+    text = console.export_text()
+    assert "of the last 4" in text
+    assert max(map(len, text.splitlines())) <= 80
+    refused = cli("monitor", "--replay", board)
+    assert "got no line of a run; allowed: a log of `edgeff monitor --record`" in refused.err
+    assert "missing TASK: got none; allowed: a task to learn, or --replay LOG" in cli("monitor").err
 
 
 BOOT = b"m-timestamp-mode-performance\r\nm-lap-us-1\r\nm-init-done\r\nm-ready\r\n"

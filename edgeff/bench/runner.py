@@ -6,13 +6,15 @@ the median of five samples, each inferred for at least ten seconds of the board'
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgeff.device.serial.board import Inference, SerialBoard
+from edgeff.device.serial.line import Refused
 from edgeff.errors import BadInput, CheckFailed
 from edgeff.ir import Array
 
@@ -180,3 +182,18 @@ def learning(
     steps, refused = int(state.get("steps", 0)), int(state.get("refused", 0))
     log.note(f"Learned {steps} samples, {refused} refused, {statistics.median(times):.0f} us per step")
     return Learning(before, after, steps, refused, statistics.median(times), board.save())
+
+
+def stream(board: SerialBoard, x: Array, y: Array, every: int = 20) -> Iterator[int]:
+    """Predicts each sample and then learns it, in order; gives how many are done. The board's state is asked for ``every`` so many.
+
+    Refusals of a step are the board's to tell, and do not end the stream.
+    """
+    for number, (sample, label) in enumerate(zip(x, y, strict=True)):
+        board.send(sample)
+        board.infer(1, 0)
+        with contextlib.suppress(Refused):
+            board.learn(int(label))
+        if number % every == 0 or number + 1 == len(x):
+            board.state()
+        yield number + 1

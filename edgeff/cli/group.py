@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, str] = {
     "simulate": "simulate",
     "flash": "flash",
     "run": "run",
+    "monitor": "monitor",
     "state": "state",
     "head": "head",
     "bench": "bench",

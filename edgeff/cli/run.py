@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -20,16 +20,28 @@ if TYPE_CHECKING:
 
 KINDS = ("accuracy", "performance", "learn")
 ELF = "firmware.elf"
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def connection(function: F) -> F:
+    """A command with the options that name a board on a serial line: ``port``, ``baud``, ``board``, ``firmware`` and ``form``."""
+    for option in (
+        click.option("--input", "form", help="How samples go to firmware that does not say it: float32, or int8,SCALE,ZERO."),
+        click.option(
+            "--firmware", type=click.Path(path_type=Path), help="What the emulated board runs: the folder that `edgeff build` wrote."
+        ),
+        click.option("--board", help="In the place of --port: emulate this board with its serial line; see `edgeff list boards`."),
+        click.option("--baud", type=Whole(300, 4_000_000), default=115_200, show_default=True, help="Baud rate of the port."),
+        click.option("--port", help="The serial port of the board: /dev/ttyACM0, COM3, or a URL such as socket://host:port."),
+    ):
+        function = option(function)
+    return function
 
 
 @click.command("run", epilog="Example: edgeff run accuracy digits --board mps2_an386 --firmware fw")
 @click.argument("kind", type=OneOf("run", KINDS))
 @click.argument("task")
-@click.option("--port", help="The serial port of the board: /dev/ttyACM0, COM3, or a URL such as socket://host:port.")
-@click.option("--baud", type=Whole(300, 4_000_000), default=115_200, show_default=True, help="Baud rate of the port.")
-@click.option("--board", help="In the place of --port: emulate this board with its serial line; see `edgeff list boards`.")
-@click.option("--firmware", type=click.Path(path_type=Path), help="What the emulated board runs: the folder that `edgeff build` wrote.")
-@click.option("--input", "form", help="How samples go to firmware that does not say it: float32, or int8,SCALE,ZERO.")
+@connection
 @click.option("--samples", type=Whole(1, 10**6), help="Training samples to learn from. [default: each one once]")
 @click.option("--test-samples", type=Whole(1, 10**6), help="Test samples. [default: all]")
 @click.option("--windows", type=Whole(1, 1000), default=5, show_default=True, help="Samples of a performance run.")
