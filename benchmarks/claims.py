@@ -144,6 +144,12 @@ def learning_bytes(rule: str) -> int:
     return int(one["persistent"] + one["scratch"])
 
 
+def taken(network: str, way: str, numeric: str = "int8") -> int:
+    """Static RAM and stack of a learning step of a network of MLPerf Tiny on a Cortex-M4, bytes."""
+    one = row("memory_networks", network, way, numeric, "mps2_an386")
+    return int(one["static_ram"] + one["stack"])
+
+
 def arena(rule: str) -> int:
     """The bytes of the arena in which ``rule`` learns the convolutional network of the README's picture, float32."""
     (size,) = {one["run"]["memory"]["arena_bytes"] for one in rows("rules", "cifar10", "cnn_small", rule) if "memory" in one["run"]}
@@ -182,6 +188,7 @@ WORDS: dict[str, Any] = {
     "rules_of": rules_of,
     "times_cmsis": times_cmsis,
     "learning_bytes": learning_bytes,
+    "taken": taken,
     "arena": arena,
     "most_saved": most_saved,
     "cifar": cifar,

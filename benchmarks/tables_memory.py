@@ -27,7 +27,7 @@ SHOWN = {
     "blocks": "**Mono-Forward, one block at a time**",
     "last layer": "last layer alone",
 }
-ANALYTIC = {"bp": "BP", "ff": "FF", "pepita": "PEPITA", "mempepita": "MEMPEPITA"}
+ANALYTIC = ("bp", "ff", "pepita", "mempepita")
 """Rules of the published sheet."""
 M4, M0 = "mps2_an386", "rpi_pico"
 
@@ -41,7 +41,7 @@ def networks(name: str) -> str:
     lines = []
     for way, shown in SHOWN.items():
         whole, narrow, small = (rows.get((way, numeric, board), {}) for numeric, board in (("float32", M4), ("int8", M4), ("int8", M0)))
-        published = f"{sheet[ANALYTIC[way]].ram_bytes:,}" if way in ANALYTIC else "-"
+        published = f"{sheet[way].ram_bytes:,}" if way in ANALYTIC else "-"
         cells = [
             ram(whole),
             ram(narrow),
@@ -71,12 +71,14 @@ def millions(row: dict[str, Any], what: str = "instructions") -> str:
 
 def refusals() -> str:
     """Why a rule has no figures on a network, once each."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, dict[str, list[str]]] = {}
     for row in load("memory_networks").get("rows", []):
         if "refused" in row:
             name, way, numeric, board = row["key"]
-            found.setdefault(row["refused"], []).append(f"{way} on {name} in {numeric}" + (", Cortex-M0+" if board == M0 else ""))
-    return "\n".join(f"- {', '.join(where)}: {reason}" for reason, where in found.items()) or "None."
+            small = f"on {board}: got" in row["refused"]
+            reason = f"does not fit the RAM of {board} (Cortex-M0+)" if small else row["refused"]
+            found.setdefault(reason, {}).setdefault(f"{way} on {name}", []).append(numeric + (", Cortex-M0+" if board == M0 else ""))
+    return "\n".join(f"- {', '.join(where)}: {reason}." for reason, where in found.items()) or "None."
 
 
 NETWORKS = ("ds_cnn", "resnet8", "mobilenet_v1_025", "fc_ae")
