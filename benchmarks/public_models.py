@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,12 @@ from edgeff.device.targets.host import HostTarget
 from edgeff.errors import EdgeffError, Unsupported
 from edgeff.formats import load
 from edgeff.formats.tflite.schema import schema
-from edgeff.ir import Array, Network
+from edgeff.ir import Array, Network, Quant
 from edgeff.networks import random_inputs
-from edgeff.ops import by_input, sample_shape
+from edgeff.ops import by_input, kind, sample_shape
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.interpreter import Interpreter
-from edgeff.program.quantize import dequantise_array
+from edgeff.program.quantize import dequantise_array, quantise_array
 from edgeff.verify.engines import Litert, OnnxRuntime, Tflm
 
 FOLDER = Path(os.environ.get("EDGEFF_MODELS_DIR") or Path(__file__).resolve().parents[2] / "shared" / "models") / "public"
@@ -97,21 +98,27 @@ def in_tflite_runtime(path: Path, network: Network, deployment: Deployment, samp
     parts = by_input(network, deployment.inputs(samples).reshape(len(samples), *sample_shape(network))).values()
     reals = by_input(network, samples).values()
     given = [as_typed(part, real, kind) for part, real, kind in zip(parts, reals, kinds, strict=True)]
-    if made.dtype == np.int8 and graph.Tensors(graph.OutputsAsNumpy()[0]).Type() == schema.TensorType.FLOAT32:
-        quant = network.ends[0].quant["output"]
-        made = np.float32(quant.scale[0]) * (made.astype(np.float32) - quant.zero_point)
+    end = graph.Tensors(graph.OutputsAsNumpy()[0])
+    if kinds[0] == schema.TensorType.INT16 and network.input_quant is not None:
+        given = [in_steps(parts_as_real(given[0], network.input_quant), graph.Tensors(graph.InputsAsNumpy()[0]))]
+    if made.dtype == np.int8 and end.Type() == schema.TensorType.FLOAT32:
+        made = parts_as_real(made, network.ends[0].quant["output"])
     if shape[0] > 1:  # the file has a batch of its own: whole batches of samples
         whole = given[0][: len(samples) // shape[0] * shape[0]]
         return batches(path, whole.reshape(-1, *shape), made[: len(whole)])
     x: Any = given if len(given) > 1 else given[0]
     refusals = []
-    for runtime, run in (("TFLM", lambda: Tflm(path.read_bytes(), outputs=len(network.ends))), ("LiteRT", reference(path))):
+    fresh = not any(kind(layer).remembers for layer in network)  # else a sample follows on from the one before it
+    tflm = partial(Tflm, path.read_bytes(), outputs=len(network.ends), fresh=fresh)
+    for runtime, run in (("TFLM", tflm), ("LiteRT", partial(Litert, path.read_bytes(), "BUILTIN_REF", fresh=fresh))):
         try:
             theirs = run()(x, lambda: None)
         except Unsupported as error:
             refusals.append(str(error.got)[:120])
             continue
-        found = compared(runtime, made, theirs)
+        if end.Type() == schema.TensorType.INT32:  # finer than the network's outputs
+            theirs = quantise_array(real_of(theirs, end), network.ends[0].quant["output"])
+        found = compared(runtime + (", its finer outputs rounded to int8" if end.Type() == schema.TensorType.INT32 else ""), made, theirs)
         dynamic = found["outcome"] == "wrong" and "dequantised_weights" in dict(network.metadata.get("source", {}))
         return found | ({"outcome": "dynamic range", "range": float(np.ptp(theirs))} if dynamic else {})
     return {"outcome": "no other runtime", "reason": "; ".join(refusals)}
@@ -124,9 +131,20 @@ def as_typed(part: Array, real: Array, kind: int) -> Array:
     return (part ^ np.int8(-128)).view(np.uint8) if kind == schema.TensorType.UINT8 else part
 
 
-def reference(path: Path) -> Any:
-    """What makes LiteRT's reference kernels for the file."""
-    return lambda: Litert(path.read_bytes(), "BUILTIN_REF")
+def parts_as_real(part: Array, quant: Quant) -> Array:
+    """Integers as the numbers that they stand for, float32."""
+    return np.asarray(np.float32(quant.scale[0]) * (part.astype(np.float32) - quant.zero_point))
+
+
+def in_steps(real: Array, tensor: Any) -> Array:
+    """Numbers as int16 in the steps of a tensor of the file: finer than the int8 that its QUANTIZE makes of them."""
+    quant = tensor.Quantization()
+    return np.clip(np.rint(real / quant.Scale(0)) + quant.ZeroPoint(0), -32768, 32767).astype(np.int16)
+
+
+def real_of(whole: Array, tensor: Any) -> Array:
+    """Integers of a tensor of the file as the numbers that they stand for, float64."""
+    return np.asarray((whole.astype(np.float64) - tensor.Quantization().ZeroPoint(0)) * tensor.Quantization().Scale(0))
 
 
 def batches(path: Path, x: Array, made: Array) -> dict[str, Any]:

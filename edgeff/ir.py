@@ -18,12 +18,12 @@ from edgeff.errors import BadInput, Unsupported
 Array = NDArray[Any]
 Attr = int | float | str | bool
 Numeric = Literal["float32", "int16", "int8"]
-Role = Literal["input", "label", "target", "constant", "variable", "state", "ring", "activation"]
+Role = Literal["input", "label", "target", "constant", "variable", "state", "ring", "memory", "activation"]
 
 NUMERICS: tuple[Numeric, ...] = ("float32", "int16", "int8")
 SUFFIX: Mapping[str, str] = {"float32": "f32", "int16": "i16", "int8": "i8", "int32": "i32"}
 """How the names of kernels end."""
-PERSISTENT: tuple[Role, ...] = ("variable", "state", "ring")
+PERSISTENT: tuple[Role, ...] = ("variable", "state", "ring", "memory")
 """The roles that stay in RAM between the lines."""
 DTYPE_BYTES: Mapping[str, int] = {"float32": 4, "int8": 1, "int16": 2, "int32": 4, "uint32": 4}
 
@@ -198,8 +198,9 @@ class Tensor:
 
     Roles: ``input``, ``label`` and ``target`` are written by the caller into the arena before a call; ``constant`` lies in flash;
     ``variable`` lies in RAM for good and starts as ``data``, of which flash holds a copy; ``state`` lies in RAM for good and starts at
-    zero; so does ``ring``, which holds samples and what tells of them; ``activation`` lies in the arena between the first and the last
-    call that uses it. ``layer`` is the layer whose memory this is, for maps and tables; ``saved``, whether a saved state holds it, if it
+    zero; so does ``ring``, which holds samples and what tells of them; ``memory`` lies in RAM for good too, is what an operator remembers
+    from one inference to the next and starts at its zero point; ``activation`` lies in the arena between the first and the last call that
+    uses it. ``layer`` is the layer whose memory this is, for maps and tables; ``saved``, whether a saved state holds it, if it
     stays in RAM; ``initial_of``, the variable whose initial value this constant is, which so takes no flash of its own.
     """
 
@@ -220,6 +221,11 @@ class Tensor:
     @property
     def size_bytes(self) -> int:
         return self.elements * DTYPE_BYTES[self.dtype]
+
+    @property
+    def start(self) -> int:
+        """What every element of a ``memory`` starts at."""
+        return self.quant.zero_point if self.quant is not None else 0
 
 
 class Parameters:

@@ -101,6 +101,10 @@ class Draw:
             second = self._divisor(prod(shape) // first)
             rest = prod(shape) // first
             return {}, ((prod(shape),), (first, rest), (first, second, rest // second))[self.below(3)]
+        if op == "lstm":
+            return {"stateful": bool(self.below(2)), "clip": 0.5 * self.below(2)}, (shape[0], self.below(6, 1))
+        if op == "svdf":
+            return {"rank": self.below(3, 1)} | activation, (self.below(6, 1),)
         if op == "slice":
             begin = [self.below(size) for size in shape]
             step = [self.below(3, 1) for _ in shape]
@@ -161,7 +165,8 @@ def random_network(seed: int, layers: int = 7, **metadata: Any) -> Network:
 def one_layer(op: str, seed: int) -> Network:
     """A network that is one layer of a kind, or where it needs them two inputs of it."""
     rng = np.random.default_rng(seed)
-    shape = {"conv1d": (20, 6), "dense": (64,), "softmax": (12,), "normalise": (32,)}.get(op, (9, 8, 6))
+    vectors = {"dense": (64,), "softmax": (12,), "normalise": (32,), "svdf": (8,)}
+    shape = {"conv1d": (20, 6), "lstm": (4, 5), **vectors}.get(op, (9, 8, 6))
     draw = Draw(shape, rng)
     if op in (*PAIRWISE, "concat", "requantise"):
         draw.layer("relu", "before")

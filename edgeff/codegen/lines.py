@@ -15,7 +15,8 @@ from edgeff.ir import Line, Program
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 _INTERFACE = frozenset(
-    f"eff_{name}" for name in ("arena", "init", "input", "output", "predict", "learn_target", "set_rate", "save", "restore", "trace")
+    f"eff_{name}"
+    for name in ("arena", "init", "reset_state", "input", "output", "predict", "learn_target", "set_rate", "save", "restore", "trace")
 )
 
 

@@ -77,6 +77,7 @@ class Text:
             key=lambda t: (memory.offsets[t.name], memory.lifetimes.get(t.name, ())),
         )
         self.pointers = identifiers([t.name for t in self.in_arena], "t_")
+        self.remembered = program.by_role("memory")
         self.further = further_lines(program)
         self.guarded = guard_bytes(program) > 0
         names = [call.kernel for call in program.calls]
@@ -159,7 +160,7 @@ typedef {C_TYPES[tensor_in.dtype]} eff_input_t;
 typedef {C_TYPES[tensor_out.dtype]} eff_output_t;
 
 void eff_init(void);                  /* the weights as they were exported, the state at zero */
-eff_input_t *eff_input(void);
+{self._reset_interface()}eff_input_t *eff_input(void);
 const eff_output_t *eff_output(void); /* the scores: valid after eff_predict, until the input is filled again */
 {self._several_interface()}{self._prediction_interface()}
 {self._learning_interface() if program.learn else ""}
@@ -253,10 +254,11 @@ void eff_infer_calls(void);
 
     def _prediction_interface(self) -> str:
         what = "the best class, or 0 where there are none"
+        large = ", infinity or a number of 2^48 or more" if self.remembered else " or infinity"
         if not self._codes("infer"):
             return f"int32_t eff_predict(void);            /* {what} */"
         return f"""int32_t eff_predict(void);            /* {what}; EFF_NOT_FINITE for an input with
-                                       * NaN or infinity in it: then nothing is computed, and the scores are not valid */"""
+                                       * NaN{large} in it: then nothing is computed, and the scores are not valid */"""
 
     def _answer(self, name: str) -> str:
         """What a line's function returns."""
@@ -380,7 +382,7 @@ void eff_{line.name}_calls(void);
 
 {self._map()}
 
-{self._guard()}void eff_init(void)
+{self._guard()}{self._reset()}void eff_init(void)
 {{
 {self._initial()}{self._filled(0)}}}
 
@@ -494,7 +496,24 @@ void eff_trace(uint8_t *out)
             else f"    for (int32_t i = 0; i < {t.elements}; ++i) {{\n        {self.pointers[t.name]}[i] = 0;\n    }}"
             for t in (*self.program.by_role("state"), *self.program.by_role("ring"))
         ]
-        return "".join(f"{line}\n" for line in (*copied, *emptied))
+        return "".join(f"{line}\n" for line in (*copied, *emptied, *(["    eff_reset_state();"] if self.remembered else [])))
+
+    def _reset_interface(self) -> str:
+        """The prototype of ``eff_reset_state``; empty for a network that remembers nothing."""
+        if not self.remembered:
+            return ""
+        kept = sum(tensor.size_bytes for tensor in self.remembered)
+        return f"void eff_reset_state(void);           /* before another stream: forgets the inputs so far, {kept:,} bytes */\n"
+
+    def _reset(self) -> str:
+        if not self.remembered:
+            return ""
+        loops = "".join(
+            f"    for (int32_t i = 0; i < {tensor.elements}; ++i) {{\n"
+            f"        {self.pointers[tensor.name]}[i] = {literal(tensor.start, tensor.dtype)};\n    }}\n"
+            for tensor in self.remembered
+        )
+        return f"void eff_reset_state(void)\n{{\n{loops}}}\n\n"
 
     def _best(self) -> str:
         if self.program.prediction is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,17 @@ class Moment:
         return sorted(axis + rank + 1 if axis < 0 else axis for axis in axes) == list(range(1, rank + 1))
 
 
-Value = Activation | Constant | Moment
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A variable tensor of the file: what the one operator that reads it keeps from one inference to the next; ``shape`` with all axes."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    quant: Quant | None
+
+
+Value = Activation | Constant | Moment | Remembered
 
 
 def check_known(what: str, missing: Mapping[str, int], others: Mapping[str, int], supported: Sequence[str]) -> None:
@@ -134,6 +145,15 @@ class Node:
         """``value``, which must be a constant in the file."""
         if not isinstance(value, Constant):
             raise self.unsupported(f"a {what} that is computed", f"a constant {what}")
+        return value
+
+    def remembered(self, value: Value | None, elements: int, kinds: tuple[str, ...]) -> Remembered:
+        """``value``, which must be a variable tensor of so many elements and one of these types."""
+        if not isinstance(value, Remembered):
+            raise self.unsupported("a state that is computed or absent", "a variable tensor")
+        if prod(value.shape) != elements or value.dtype not in kinds:
+            got = f"a state {short(value.name)} of {value.dtype} {value.shape}"
+            raise self.unsupported(got, f"{elements} elements of {' or '.join(kinds)}")
         return value
 
     def present(self, value: Value | None) -> Value:

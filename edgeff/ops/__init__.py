@@ -71,6 +71,8 @@ class Operator(ir.Operator):
     - ``channelwise``: a channel of the output reads one channel of the input alone.
     - ``probabilities``: its output is the probability of each class, so its input is the logits.
     - ``given``: its output is an input of the network, which the caller gives.
+    - ``remembers``: its output depends on the inputs of earlier inferences; ``forward`` takes the rows of a batch for one after the other,
+      the first of them after a reset.
     - ``reads``: the dtype of the network's input if the operator takes no other (audio is ``"int16"`` in every numeric, measurements
       ``"float32"``); empty for the dtype of the numeric.
     - ``described``: the attributes that foreign formats do not state and that only edgeff's own description in a file holds.
@@ -120,6 +122,10 @@ class Operator(ir.Operator):
     def function(self) -> ActivationFunction:
         """The activation function that ends the operator."""
         return NONE
+
+    @property
+    def remembers(self) -> bool:
+        return False
 
     def check(self, layer: Layer, inputs: tuple[Shape, ...], *, quantised: bool) -> None:
         """Raises BadInput, naming ``layer``, if its shape or parameters do not fit inputs of these shapes.

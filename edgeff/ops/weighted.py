@@ -28,6 +28,8 @@ class Weighted(Activated):
     """
 
     weighted: ClassVar[bool] = True
+    least_weight: ClassVar[int] = -127
+    """The least int8 weight."""
     bias: bool = field(default=False, metadata=LEFT_OUT)
 
     @property
@@ -58,7 +60,7 @@ class Weighted(Activated):
             if array.shape != shapes[key] or array.dtype != dtypes[key]:
                 got = f"{array.dtype} {array.shape}"
                 raise BadInput(f"layer {short(layer.name)}, {key}", got=got, allowed=f"{dtypes[key]} {shapes[key]}")
-        if quantised and int(layer.params["weight"].min()) == -128:
+        if quantised and int(layer.params["weight"].min()) < self.least_weight:
             allowed = "-127 to 127 (TFLite 8-bit specification)"
             raise BadInput(f"layer {short(layer.name)}, weight", got="the value -128", allowed=allowed)
 

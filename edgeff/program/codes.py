@@ -68,8 +68,13 @@ def largest_bits(program: Program, line: Line) -> int:
 
 
 def changes_state(program: Program, line: Line) -> bool:
-    """Whether ``line`` changes persistent state: it learns, or keeps a sample."""
-    return bool({program.tensors[name].role for call in line.calls for name in call.outputs} & set(PERSISTENT))
+    """Whether ``line`` changes persistent state: it learns, keeps a sample, or remembers something for the next one."""
+    return bool(_changed(program, line) & {*PERSISTENT})
+
+
+def _changed(program: Program, line: Line) -> set[str]:
+    """The roles of the tensors that ``line`` writes."""
+    return {program.tensors[name].role for call in line.calls for name in call.outputs}
 
 
 def watched(program: Program) -> tuple[Tensor, ...]:
@@ -103,8 +108,8 @@ def diverged(windows: Sequence[tuple[Tensor, int]], value: Callable[[str], Array
 
 
 def needs_input(program: Program, line: Line) -> bool:
-    """Whether ``line`` changes persistent state by the sample in the input: its C refuses an input that is no longer there."""
-    return program.input in line.arguments and changes_state(program, line)
+    """Whether ``line`` learns or keeps the sample in the input: its C refuses an input that is no longer there."""
+    return program.input in line.arguments and bool(_changed(program, line) & ({*PERSISTENT} - {"memory"}))
 
 
 def takes(program: Program, line: Line, arguments: Sequence[Array]) -> bool:

@@ -101,6 +101,12 @@ class Interpreter:
                 self._arrays[tensor.name] = np.array(tensor.data, order="C") if copy else tensor.data
             else:
                 self._arrays[tensor.name] = np.zeros(tensor.shape, tensor.dtype)
+        self.reset_state()
+
+    def reset_state(self) -> None:
+        """Sets what the network remembers from one inference to the next as after ``init``; nothing in most networks."""
+        for tensor in self.program.by_role("memory"):
+            self._arrays[tensor.name][...] = tensor.start
 
     def run(self, call: Call) -> None:
         """One call by its kernel's twin. A class with its own arithmetic overrides this."""

@@ -61,6 +61,7 @@ ROLES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "variable": ("weights that learn", "#93a4ba"),
         "state": ("state of the rule", "#c3ccd8"),
         "ring": ("samples to replay", "#b4a7c9"),
+        "memory": ("what the network remembers", "#a7c0c9"),
         "input": ("input", "#dccba4"),
         "label": ("label", "#b58e6d"),
         "target": ("values to learn", "#b58e6d"),

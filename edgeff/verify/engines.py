@@ -125,11 +125,13 @@ def _end(process: subprocess.Popen[bytes], stderr: IO[bytes]) -> None:
 
 
 class Tflm:
-    """A .tflite model in TFLite Micro's interpreter; ``process``: shared with other models."""
+    """A .tflite model in TFLite Micro's interpreter; ``process``: shared with other models; ``fresh``: each sample begins with its
+    variables at zero.
+    """
 
-    def __init__(self, model: bytes, process: Process | None = None, *, outputs: int = 1) -> None:
+    def __init__(self, model: bytes, process: Process | None = None, *, outputs: int = 1, fresh: bool = False) -> None:
         self._process = process or Process("tflm")
-        self._number = self._process.load(model, outputs)
+        self._number = self._process.load(model, outputs, fresh)
 
     def __call__(self, x: Array | list[Array], advance: Advance) -> Array:
         """The outputs (n, *output shape) for x (n, *input shape) in the model's input dtype; x is a list where there are several inputs,
@@ -142,12 +144,12 @@ class Litert:
     """A .tflite model in LiteRT with the kernels of ``resolver``.
 
     ``BUILTIN_REF`` are the reference kernels, ``BUILTIN`` the default of an application: the optimised ones and the XNNPACK delegate.
-    ``process``: shared with other models.
+    ``process`` and ``fresh`` as for ``Tflm``.
     """
 
-    def __init__(self, model: bytes, resolver: str, process: Process | None = None) -> None:
+    def __init__(self, model: bytes, resolver: str, process: Process | None = None, *, fresh: bool = False) -> None:
         self._process = process or Process("litert")
-        self._number = self._process.load(model, resolver)
+        self._number = self._process.load(model, resolver, fresh)
 
     def __call__(self, x: Array | list[Array], advance: Advance) -> Array:
         """The outputs for x, as ``Tflm`` has them."""

@@ -38,10 +38,11 @@ def tflm_interpreter(model: bytes) -> Any:
     raise ValueError(ARENA_BYTES)
 
 
-def load_tflm(model: bytes, outputs: int = 1) -> Run:
+def load_tflm(model: bytes, outputs: int = 1, fresh: bool = False) -> Run:
     """A .tflite model in TFLite Micro's interpreter: outputs (n, *shape) for x (n, *input shape) in the model's input dtype.
 
-    x is a list of them where the model has several inputs; of several ``outputs`` the rows (n, numbers) are all of them in turn.
+    x is a list of them where the model has several inputs; of several ``outputs`` the rows (n, numbers) are all of them in turn. Variables
+    go on from sample to sample, unless each is to be ``fresh``.
     """
     import numpy as np
 
@@ -52,6 +53,8 @@ def load_tflm(model: bytes, outputs: int = 1) -> Run:
         for samples in zip(*(x if isinstance(x, list) else [x]), strict=True):
             for number, sample in enumerate(samples):
                 interpreter.set_input(sample[None], number)
+            if fresh:
+                interpreter.reset()
             interpreter.invoke()
             made = [np.array(interpreter.get_output(number)[0]) for number in range(outputs)]
             rows.append(made[0] if outputs == 1 else np.concatenate([part.reshape(-1) for part in made]))
@@ -61,8 +64,8 @@ def load_tflm(model: bytes, outputs: int = 1) -> Run:
     return run
 
 
-def load_litert(model: bytes, resolver: str) -> Run:
-    """A .tflite model in LiteRT with the kernels of ``resolver``: outputs (n, *shape) for x (n, *input shape)."""
+def load_litert(model: bytes, resolver: str, fresh: bool = False) -> Run:
+    """A .tflite model in LiteRT with the kernels of ``resolver``: outputs (n, *shape) for x (n, *input shape); ``fresh`` as for TFLM."""
     import numpy as np
     from ai_edge_litert import interpreter as library
 
@@ -75,6 +78,8 @@ def load_litert(model: bytes, resolver: str) -> Run:
         for samples in zip(*(x if isinstance(x, list) else [x]), strict=True):
             for source, sample in zip(sources, samples, strict=True):
                 interpreter.set_tensor(source, sample[None])
+            if fresh:
+                interpreter.reset_all_variables()
             interpreter.invoke()
             made = [interpreter.get_tensor(target)[0].copy() for target in targets]
             rows.append(made[0] if len(made) == 1 else np.concatenate([part.reshape(-1) for part in made]))

@@ -62,6 +62,11 @@ class HostTarget:
         """Sets weights and state as after a reset."""
         self._c.eff_init()
 
+    def reset_state(self) -> None:
+        """Forgets the inputs so far, where the network remembers any."""
+        if self.program.by_role("memory"):
+            self._c.eff_reset_state()
+
     def _samples(self, x: Array) -> Array:
         x = np.ascontiguousarray(x)
         if x.dtype != self._input.dtype or x.size % self._inputs:

@@ -68,6 +68,11 @@ class Graph:
         self._tensor(self.names.claim(wish), array.shape, array.dtype.name, len(self.buffers) - 1, quant)
         return len(self.tensors) - 1
 
+    def variable(self, wish: str, shape: tuple[int, ...], dtype: str, quant: Quant | None = None) -> int:
+        """The index of a new tensor that an operator keeps from one inference to the next."""
+        self._tensor(self.names.claim(wish), shape, dtype, 0, quant).isVariable = True
+        return len(self.tensors) - 1
+
     def given(self, layer: Layer) -> None:
         """Makes the output of ``layer``, a constant: a tensor with data, with a batch axis where a reader has as many axes."""
         array, quant = layer.params["output"], layer.quant.get("output")

@@ -27,13 +27,16 @@ Options = Callable[[Table], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor's entry in the subgraph; ``shape`` with the batch axis, ``buffer`` the number of its data (0: none)."""
+    """A tensor's entry in the subgraph; ``shape`` with the batch axis, ``buffer`` the number of its data (0: none); ``variable``: an
+    operator keeps it from one inference to the next.
+    """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
     quant: Quant | None
     buffer: int
+    variable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from edgeff.formats.tflite.flatbuffer import Table, damaged, root
 from edgeff.formats.tflite.nodes import handlers
 from edgeff.formats.tflite.operators import Tensor, TfliteNode
 from edgeff.formats.tflite.schema import names_of, schema
-from edgeff.formats.values import SCALE_BYTES, Activation, Constant, Node, Value, check_known
+from edgeff.formats.values import SCALE_BYTES, Activation, Constant, Node, Remembered, Value, check_known
 from edgeff.ir import Network, Quant
 
 MAX_OPERATORS = 10_000
@@ -46,6 +46,7 @@ _DTYPES = {
     schema.TensorType.FLOAT16: "float16",
     schema.TensorType.INT8: "int8",
     schema.TensorType.UINT8: "uint8",
+    schema.TensorType.INT16: "int16",
     schema.TensorType.INT32: "int32",
 }
 
@@ -144,10 +145,11 @@ class _Reader:
         """The activation that an input of the subgraph is."""
         entry = self.tensor(index)
         batch = not several or entry.shape[:1] == (1,)
-        if entry.dtype not in ("float32", "int8", "uint8") or len(entry.shape) < 2 or not batch or self._has_data(entry):
+        wide = entry.dtype == "int16" and entry.quant is not None  # read as the numbers that its integers stand for
+        if not (wide or entry.dtype in ("float32", "int8", "uint8")) or len(entry.shape) < 2 or not batch or self._has_data(entry):
             got, allowed = f"{entry.dtype} {entry.shape}", "float32, int8 or uint8, (batch, elements..); batch 1 where there are several"
             raise Unsupported(f"TFLite input {short(entry.name)}", got=got, allowed=allowed)
-        integer, shape = entry.dtype != "float32", entry.shape[1:]
+        integer, shape = entry.dtype not in ("float32", "int16"), entry.shape[1:]
         if first:
             self.assembly.input_shape = shape
             start = Activation("input", shape, integer=integer)
@@ -186,10 +188,14 @@ class _Reader:
             raise node.bad(f"{len(inputs)} inputs", f"{low} to {high}")
         if any(index in self.known and self.known[index].dtype == "uint8" for index in inputs) and name not in ("QUANTIZE", "DEQUANTIZE"):
             raise node.unsupported("a uint8 tensor", "float32 and int8; uint8 at the ends, through QUANTIZE")
+        for index in inputs:
+            if isinstance(self.values.get(index), Activation) and self.known[index].dtype in ("int16", "int32") and name != "QUANTIZE":
+                got = f"an {self.known[index].dtype} activation"
+                raise node.unsupported(got, "float32 and int8; int16 and int32 at the ends, through QUANTIZE")
         values = [None if index == -1 else self._value(node, index, reads) for index in inputs] + [None] * (high - len(inputs))
         for place, index in enumerate(outputs):
             output = self.tensor(index)
-            if index in self.values or self._has_data(output):
+            if index in self.values or output.variable or self._has_data(output):
                 raise node.bad("an output tensor that already has a value", "a tensor of its own for each operator")
             if handler.several and not reads[index]:
                 continue
@@ -199,6 +205,8 @@ class _Reader:
 
     def _typed(self, node: Node, value: Activation, output: Tensor) -> Activation:
         """The operator's output as the type of its tensor says: int8 tensors carry the layer's scale."""
+        if output.dtype in ("int16", "int32") and output.quant is not None and node.operator in ("QUANTIZE", "SOFTMAX"):
+            return replace(value, integer=False)
         if output.dtype == "float32":
             if value.integer:
                 raise node.bad("an integer result in a float tensor", "DEQUANTIZE between them")
@@ -211,6 +219,11 @@ class _Reader:
         value = self.values.get(index)
         if value is None:
             tensor = self.tensor(index)
+            if tensor.variable and reads[index] == 1 and not self._has_data(tensor):
+                return Remembered(tensor.name, tensor.dtype, tensor.shape, tensor.quant)
+            if tensor.variable:
+                got = f"variable {short(tensor.name)} that has data, or that {reads[index]} operators read"
+                raise node.unsupported(got, "a variable of one operator, which starts at zero")
             if not self._has_data(tensor):
                 raise node.bad(
                     f"input {short(tensor.name)} that no earlier operator computes", "operators in topological order, without a cycle"
@@ -233,13 +246,14 @@ class _Reader:
         kind = int(table.number(1, "int8"))
         if kind not in _DTYPES:
             raise Unsupported(where, got=f"element type {_TYPES.get(kind, kind)}", allowed=", ".join(_DTYPES.values()))
-        if table.has(6) or table.number(10, "uint32") or table.number(5, "bool"):
-            raise Unsupported(where, got="a sparse, external or variable tensor", allowed="a dense tensor in the file")
+        if table.has(6) or table.number(10, "uint32"):
+            raise Unsupported(where, got="a sparse or external tensor", allowed="a dense tensor in the file")
         sizes = table.array(0, "int32")
         if len(sizes) > 8 or any(size < 1 for size in sizes) or prod(sizes.tolist()) >= 1 << 31:
             raise BadInput(where, got=f"shape {sizes[:8].tolist()}", allowed="at most 8 axes of 1 element or more")
         shape = tuple(sizes.tolist())
-        tensor = Tensor(name, _DTYPES[kind], shape, self._quant(table, where, shape, _DTYPES[kind]), int(table.number(2, "uint32")))
+        quant, variable = self._quant(table, where, shape, _DTYPES[kind]), bool(table.number(5, "bool"))
+        tensor = Tensor(name, _DTYPES[kind], shape, quant, int(table.number(2, "uint32")), variable)
         self.known[index] = tensor
         return tensor
 
@@ -275,7 +289,7 @@ class _Reader:
         self.assembly.charge(len(data))
         array = np.frombuffer(data.data, dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(tensor.shape)
         check_finite(array, where)
-        return Constant(array, tensor.quant if tensor.dtype in ("int8", "int32") else None, tensor.name)
+        return Constant(array, tensor.quant if tensor.dtype in ("int8", "int16", "int32") else None, tensor.name)
 
     def _has_data(self, tensor: Tensor) -> bool:
         return tensor.buffer != 0 and len(self._buffer(tensor.buffer, f"tensor {short(tensor.name)}")) > 0

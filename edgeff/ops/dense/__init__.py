@@ -49,10 +49,13 @@ def check_bias(layer: Layer, *, learning: bool = False) -> None:
 @operator
 @dataclass(frozen=True, kw_only=True)
 class Dense(Weighted):
-    """params: ``weight`` (n_out, n_in) and, with a bias, ``bias`` (n_out,)."""
+    """params: ``weight`` (n_out, n_in) and, with a bias, ``bias`` (n_out,). An int8 weight of -128, which the TFLite 8-bit specification
+    excludes and some of its files have, is read; nothing learns then.
+    """
 
     name: ClassVar[str] = "dense"
     summary: ClassVar[str] = "fully connected, optional bias and ReLU or ReLU6"
+    least_weight: ClassVar[int] = -128
 
     def output_shape(self, layer: Layer, inputs: tuple[Shape, ...]) -> Shape:
         if len(layer.shape) != 1:

@@ -20,6 +20,7 @@ InputF32 = Annotated[Array, In("float", "n_in")]
 WeightsF32 = Annotated[Array, In("float", "n_out", "n_in")]
 InputI8 = Annotated[Array, In("int8_t", "n_in")]
 WeightsI8 = Annotated[Array, In("int8_t", "n_out", "n_in", low=-127, high=127)]
+AnyWeightsI8 = Annotated[Array, In("int8_t", "n_out", "n_in")]
 BiasI32 = Annotated[Array | None, In("int32_t", "n_out", low=-BIAS_LIMIT, high=BIAS_LIMIT)]
 MultipliersI32 = Annotated[Array, In("int32_t", "n_out if per_channel else 1", low=0, high=2**31 - 1)]
 ShiftsI32 = Annotated[Array, In("int32_t", "n_out if per_channel else 1", low=-31, high=30)]
@@ -91,7 +92,7 @@ def eff_dense_f32(
 def eff_dense_i8(
     y: Annotated[Array, Out("int8_t", "n_out")],
     x: InputI8,
-    w: WeightsI8,
+    w: AnyWeightsI8,
     b: BiasI32,
     multiplier: MultipliersI32,
     shift: ShiftsI32,

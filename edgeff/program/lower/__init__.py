@@ -13,9 +13,9 @@ from math import prod
 from typing import Any
 
 from edgeff import registry
-from edgeff.errors import BadInput, Unsupported
-from edgeff.ir import DTYPE_BYTES, Network, Program
-from edgeff.ops import further_inputs, require_finite
+from edgeff.errors import BadInput, Unsupported, short
+from edgeff.ir import DTYPE_BYTES, Layer, Network, Program
+from edgeff.ops import further_inputs, kind, require_finite
 from edgeff.ops.building import Value
 from edgeff.ops.canonical import canonical
 from edgeff.program.lower.builder import check_size
@@ -60,6 +60,12 @@ def lower(
     if item is not None and (further_inputs(network) or network.outputs):
         got = f"{1 + len(further_inputs(network))} inputs and {len(network.ends)} outputs"
         raise Unsupported(f"learning with {network.name!r}", got=got, allowed="one of each", next_step="lower it without a rule")
+    if item is not None and (keeping := [layer.name for layer in network if kind(layer).remembers]):
+        got, step = f"layer {short(keeping[0])}, which remembers earlier inputs", "lower it without a rule"
+        raise Unsupported(f"learning with {network.name!r}", got=got, allowed="layers that see one input alone", next_step=step)
+    if item is not None and (extreme := [layer.name for layer in network if _least(layer) == -128]):
+        got, step = f"weights of -128 in layer {short(extreme[0])}", "make them -127, or lower it without a rule"
+        raise Unsupported(f"learning with {network.name!r}", got=got, allowed="int8 weights of -127 to 127", next_step=step)
     if item is not None and settings is None:
         settings = item.device_settings(item.learning_numeric(network))
     network = canonical(network, side_branches=item is not None and item.side_branches)
@@ -78,6 +84,12 @@ def lower(
         part = item.groups(network)[-1].network if isinstance(item, Composed) else network
         settings = replace(settings, keep=chosen(part, lowered, settings.arena_limit), arena_limit=0)
     return _lowered(network, item, settings, seed, target, stochastic, replay)
+
+
+def _least(layer: Layer) -> int:
+    """The least int8 weight of a layer; 0 where it has none."""
+    weight = layer.params.get("weight")
+    return int(weight.min()) if weight is not None and weight.dtype == "int8" else 0
 
 
 def _lowered(

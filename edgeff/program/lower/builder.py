@@ -250,6 +250,16 @@ class Lines(OperatorBuilder):
         quant = layer.quant.get("output")
         return self._io(f"input.{layer.name}", layer.shape, quant.dtype if quant else "float32", "input", quant)
 
+    def remembered(self, layer: Layer, name: str, shape: Sequence[int], quant: Quant | None = None) -> Value:
+        """What ``layer`` remembers from one inference to the next, under ``name``: float32 that starts at 0, or the integers of ``quant``
+        that start at its zero point.
+        """
+        key = f"{layer.name}.{name}"
+        if key not in self._values:
+            dtype = "float32" if quant is None else quant.dtype
+            self._add(Tensor(key, tuple(shape), dtype, "memory", None, quant, layer.name, saved=False), quant.scale[0] if quant else 1.0)
+        return self._values[key]
+
     def weight(self, layer: Layer) -> Value:
         """The value of a layer's weight. It stays in flash unless some call writes it."""
         if layer.name in self._weights:

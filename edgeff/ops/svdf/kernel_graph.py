@@ -1,0 +1,5 @@
+"""Filters over time have no graph form."""
+
+from __future__ import annotations
+
+REFUSED = "a network that remembers does not learn, so no learning step has one"
