@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import CommandLine
+from serial_lines import answers
 from small_networks import deployed, samples
 from test_c_interface import STRICT, cxx, objects, run
 from test_values_on_device import made
@@ -51,6 +52,11 @@ def test_the_example_compiles_without_a_warning(kind: str, deployment: str, tmp_
         run(*host_compiler(), "-std=c99", *STRICT, *include, "-c", program, "-o", os.devnull)
     else:
         run(*cxx(), "-x", "c++", "-std=c++11", *STRICT, *include, "-c", program, "-o", os.devnull)
+    if deployment in ("int8", "inference"):
+        (program,) = [path for path in (folder / package.protocol).iterdir() if path.suffix in (".cpp", ".ino") or path.name == "main.c"]
+        run(*host_compiler(), "-std=c99", *STRICT, *include, "-c", folder / package.protocol / "protocol.c", "-o", os.devnull)
+        language = ("-std=c99",) if program.suffix == ".c" else ("-x", "c++", "-std=c++11")
+        run(*(host_compiler() if program.suffix == ".c" else cxx()), *language, *STRICT, *include, "-c", program, "-o", os.devnull)
     assert (folder / package.check / "wake_main.c").is_file()
     for path in folder.rglob("*"):
         assert not path.is_file() or not re.search(r"\{\{|\{%", path.read_text(encoding="utf-8")), path
@@ -86,6 +92,23 @@ def test_a_stream_is_learned_to_the_bit_of_the_twin(deployment: str, tmp_path: P
         expected += ["learned", f"class {twin.predict(inputs)}"]
     done = subprocess.run([program], input="\n".join([*lines, ""]), capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.splitlines() == expected
+
+
+def test_a_package_speaks_the_serial_protocol_with_the_names_of_its_model(tmp_path: Path) -> None:
+    chosen = DEPLOYMENTS["int8"]()
+    folder, twin = written("cmake", chosen, tmp_path, prefix="wake_"), Interpreter(chosen.program)
+    spoken, board = folder / "example" / "protocol", tmp_path / "board"
+    files = [spoken / "main.c", spoken / "protocol.c", *objects(folder / "src")]
+    run(*host_compiler(), "-std=c99", *STRICT, f"-I{folder / 'src'}", *files, "-lm", "-o", board)
+    inputs = chosen.inputs(samples(1))[0]
+    commands = ["profile", f"db load {inputs.nbytes}", f"db {inputs.tobytes().hex()}", "learn 2", "infer 1 0", "state"]
+    replies = answers(board, [command.encode() for command in commands])
+    twin.learn(inputs, 2)
+    twin.predict(inputs)
+    assert replies[1][1] == "m-model-[Learner]"
+    scores = [float(value) for value in replies[5][-1].removeprefix("m-results-[").removesuffix("]").split(",")]
+    assert scores == pytest.approx((twin.output().astype(float) + 128) / 256, abs=1e-6)  # six decimals
+    assert "steps=1," in replies[6][0]
 
 
 def test_bad_lines_are_answered(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from edgeff.codegen.folder import Source, write_c
-from edgeff.codegen.names import comment, file_prefix
+from edgeff.codegen.names import comment, file_prefix, prefixed
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Program
-from edgeff.resources import packages_folder, templates
+from edgeff.resources import packages_folder, templates, templates_folder
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -31,8 +31,8 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A kind of package: where the model's C goes (``sources``), its check on a computer (``check``) and the shared part of the example
-    (``stream``), as paths in the package; ``next_step``, the command that uses it.
+    """A kind of package: where the model's C goes (``sources``), its check on a computer (``check``), the shared part of the example
+    (``stream``) and the serial protocol (``protocol``), as paths in the package; ``next_step``, the command that uses it.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Package:
     sources: str
     check: str
     stream: str
+    protocol: str
     next_step: str
 
     @property
@@ -98,8 +99,23 @@ def write_package(
     for path in example.iterdir():
         path.replace(checks / path.name)
     example.rmdir()
-    _render(package, folder, _words(source, name, prefix), set(keep))
+    words = _words(source, name, prefix)
+    _render(package, folder, words, set(keep))
+    _speak(folder / package.protocol, folder / package.sources / f"{file_prefix(prefix)}model.h", prefix, words)
     return source
+
+
+def _speak(folder: Path, header: Path, prefix: str, words: dict[str, Any]) -> None:
+    """Writes the device side of the serial protocol, that of the firmware template ``serial``, in the names of the model."""
+    own = re.compile(rf"\b(?:{prefix}|{prefix.upper()})(\w+)")
+    names = {form + name for name in own.findall(header.read_text(encoding="utf-8")) for form in ("eff_", "EFF_")}
+    template = templates_folder() / "serial"
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in ("protocol.h", "protocol.c"):
+        text = (template / file).read_text(encoding="utf-8").replace("model/model.h", "model.h")
+        (folder / file).write_text(prefixed(text, prefix, {each for each in names if "PROTOCOL" not in each}), encoding="utf-8")
+    text = templates(template).get_template("names.h.j2").render(model_name=words["name"])
+    (folder / "names.h").write_text(text, encoding="utf-8")
 
 
 def _words(source: Source, name: str, prefix: str) -> dict[str, Any]:
