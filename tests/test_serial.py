@@ -28,7 +28,7 @@ from edgeff.device.serial.board import SerialBoard
 from edgeff.device.serial.line import Line, Refused, open_line
 from edgeff.device.targets.serial import SerialTarget
 from edgeff.errors import BadInput, EdgeffError, Unsupported
-from edgeff.program.codes import Code
+from edgeff.program.codes import Code, watched
 from edgeff.program.interpreter import Interpreter
 
 DEPLOYMENT = deployed("pepita", "int8")
@@ -87,7 +87,7 @@ def test_every_command_is_answered_as_mlperf_tiny_says(board: Path) -> None:
         "learn 9": ["m-learn-start-1", r"m-lap-us-[0-9]+", r"m-lap-us-[0-9]+", r"e-\[Learning refused: code -1]"],
         "learn 1 2": ["m-learn-start-2", r"m-lap-us-[0-9]+", r"m-lap-us-[0-9]+", "m-learn-done"],
         "load 3": [r"e-\[Command 'load' must be 160 bytes]"],
-        "state": [r"m-state-\[input=int8,inputs=12,.*,steps=2,refused=1,saved=160,arena=[0-9]+]"],
+        "state": [r"m-state-\[input=int8,inputs=12,.*,steps=2,refused=1,saved=160,parameters=128,saturated=[0-9]+,arena=[0-9]+]"],
         "": [r"e-\[Unknown command: ]"],
         "foo\x1b[2J bar": [r"e-\[Unknown command: foo\.\.2J]"],
         "x" * 79: [rf"e-\[Unknown command: {'x' * 79}]"],
@@ -121,7 +121,10 @@ def test_a_board_on_a_serial_port_learns_to_the_bit_as_the_twin_does(board: Path
             assert target.learn(label) == twin.learn(x, label) == Code.OK
         assert target.learn(9) == Code.BAD_LABEL
         assert target.save() == twin.save() != fresh
-        assert target.board.state()["steps"] == "4"
+        weights = np.concatenate([twin.tensor(tensor.name).reshape(-1) for tensor in watched(DEPLOYMENT.program)])
+        state = target.board.state()
+        assert (state["steps"], state["parameters"]) == ("4", f"{weights.size}")
+        assert state["saturated"] == f"{(abs(weights) >= 127).sum()}"
         learned = target.save()
         target.init()
         assert target.save() == fresh

@@ -20,6 +20,7 @@ SAID_EVERY = 50
 """Steps between two lines where stdout is no terminal."""
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDE = 40
+_STATED = ("arena", "stack", "saved", "parameters", "saturated")
 
 
 @contextmanager
@@ -58,7 +59,7 @@ def _sayer(watch: Watch) -> Callable[[], None]:
 
 def figures(watch: Watch) -> dict[str, object]:
     """What is known, by its name."""
-    size = {name: int(value) for name in ("arena", "stack", "saved") if (value := watch.state.get(name, "")).isdigit()}
+    size = {name: int(value) for name in _STATED if (value := watch.state.get(name, "")).isdigit()}
     return {
         "steps": watch.steps,
         "accuracy": watch.accuracy,
@@ -68,6 +69,8 @@ def figures(watch: Watch) -> dict[str, object]:
         "errors": watch.errors,
         "resets": watch.resets,
         "noise": watch.noise,
+        "parameters": size.get("parameters"),
+        "saturated": size.get("saturated"),
         **{f"{name}_bytes": size.get(name) for name in ("arena", "stack", "saved")},
     }
 
@@ -87,7 +90,19 @@ def page(watch: Watch, evidence: str) -> RenderableType:
     table.add_row("accuracy", bar + Text(f" {percent(watch.accuracy)} of the last {watch.samples}"))
     table.add_row("over time", Text(curve, style="green"))
     values = figures(watch)
-    names = ("steps", "step_us", "refused", "resets", "errors", "noise", "arena_bytes", "stack_bytes", "saved_bytes")
+    names = (
+        "steps",
+        "step_us",
+        "saturated",
+        "parameters",
+        "refused",
+        "resets",
+        "errors",
+        "noise",
+        "arena_bytes",
+        "stack_bytes",
+        "saved_bytes",
+    )
     for left, right in zip(names[::2], (*names[1::2], ""), strict=True):
         texts = [f"{name.replace('_', ' ')}: {cell(values[name])}" for name in (left, right) if name]
         table.add_row("", Text("   ".join(f"{text:<24}" for text in texts)))

@@ -311,6 +311,20 @@ int eff_restore(eff_read read, void *context);
 /* The same with a buffer of `length` bytes; eff_save_buffer returns how many it wrote, 0 when the buffer is too small. */
 size_t eff_save_buffer(uint8_t *buffer, size_t length);
 int eff_restore_buffer(const uint8_t *buffer, size_t length);
+{self._saturation_interface()}"""
+
+    def _integers_that_learn(self) -> int:
+        """How many integers the watch looks at; 0 where it looks at none."""
+        return sum(t.elements for t in watched(self.program) if t.dtype in LIMITS) if Code.DIVERGED in self._codes() else 0
+
+    def _saturation_interface(self) -> str:
+        """The count of parameters at their limits; empty where nothing that learns is an integer."""
+        if not (count := self._integers_that_learn()):
+            return ""
+        return f"""
+/* How many of the EFF_PARAMETERS integers that learn are at their limits now. It looks at all of them: no part of a step. */
+#define EFF_PARAMETERS {count}u
+uint32_t eff_saturated_parameters(void);
 """
 
     def _how_written(self) -> str:
@@ -631,6 +645,10 @@ int eff_{line.name}({"int32_t label" if label else "void"})
         rows = "".join(
             f"    {{{self.pointers[t.name]}, {t.elements}, {size}, {limit}}},\n" for t, (size, limit) in zip(tensors, kinds, strict=True)
         )
+        counts = f"""
+uint32_t eff_saturated_parameters(void) {{ return eff_saturated(eff_parts, {len(tensors)}); }}
+"""
+        counts = counts if self._integers_that_learn() else ""
         return f"""
 {rule_off("after a step")}
 
@@ -640,7 +658,7 @@ extern const eff_slots EFF_SLOTS;
 
 static const eff_watched eff_parts[{len(tensors)}] = {{
 {rows}}};
-
+{counts}
 /* Whether what was learned still means something; if it does not, it is not kept. */
 static int eff_after_step(void)
 {{

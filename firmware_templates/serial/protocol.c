@@ -445,6 +445,12 @@ static void state(const eff_protocol *protocol)
     say(",saved=");
     say_whole(EFF_SAVE_BYTES);
 #endif
+#ifdef EFF_PARAMETERS
+    say(",parameters=");
+    say_whole(EFF_PARAMETERS);
+    say(",saturated=");
+    say_whole(eff_saturated_parameters());
+#endif
     say(",arena=");
     say_whole(EFF_ARENA_BYTES);
     if (eff_port_stack() > 0u) {

@@ -17,6 +17,17 @@ static EFF_SMALL int32_t eff_at_limit(const eff_watched *part, uint32_t i)
     return value >= part->limit || value <= -part->limit;
 }
 
+EFF_SMALL uint32_t eff_saturated(const eff_watched *parts, uint32_t count)
+{
+    uint32_t saturated = 0;
+    for (uint32_t p = 0; p < count; ++p) {
+        for (uint32_t i = 0; parts[p].bytes != 0u && i < parts[p].n; ++i) {
+            saturated += (uint32_t)eff_at_limit(&parts[p], i);
+        }
+    }
+    return saturated;
+}
+
 EFF_SMALL int32_t eff_diverged(const eff_watched *parts, uint32_t count, uint32_t step)
 {
     uint32_t all = 0;

@@ -26,6 +26,9 @@ typedef struct {
  * more, or at least EFF_FEW of the integers, and more than three quarters, are at their limits. */
 int32_t eff_diverged(const eff_watched *parts, uint32_t count, uint32_t step);
 
+/* How many of the integers of the `count` parts are at their limits. It looks at all of them. */
+uint32_t eff_saturated(const eff_watched *parts, uint32_t count);
+
 #ifdef __cplusplus
 }
 #endif
