@@ -465,3 +465,28 @@ def test_operator_sets_before_7_say_by_attributes_what_later_ones_say_by_shapes(
     assert_same_network(networks[1], networks[0])
     with pytest.raises(BadInput, match="axis 3 for a constant"):
         from_onnx(build([CONV, N("Add", ["c", "w"], ["y"], broadcast=1, axis=3)], PARAMETERS, **sizes, opset=4))
+
+
+def test_integers_that_a_file_casts_and_rounds_are_the_numbers_of_a_float_network() -> None:
+    nodes = [
+        N("Cast", ["x"], ["f"], to=1),
+        N("Sub", ["f", "zero"], ["c"]),
+        N("Mul", ["c", "step"], ["r"]),
+        N("MatMul", ["r", "w"], ["m"]),
+        N("QuantizeLinear", ["m", "scale", "point"], ["y"]),
+    ]
+    numbers = {
+        "zero": np.array(-3, "f4"),
+        "step": np.array(0.25, "f4"),
+        "w": draw(4, 3),
+        "scale": np.array(0.5, "f4"),
+        "point": np.array(7, "i1"),
+    }
+    model = onnx.load_from_string(build(nodes, numbers, input_type=onnx.TensorProto.INT8))
+    model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.INT8
+    network = from_onnx(model.SerializeToString())
+    assert network.metadata["source"]["dequantised_outputs"] == [network.layers[-1].name]
+    x = RNG.integers(-128, 128, (20, 4)).astype(np.int8)
+    rounded = run_onnx(model, x)
+    made = forward(network, parameters(network), x.astype(np.float32))[network.layers[-1].name]
+    np.testing.assert_array_equal(np.clip(np.rint(made / 0.5) + 7, -128, 127), rounded)

@@ -7,7 +7,7 @@ import pytest
 from image_networks import inputs_for
 from model_files import assert_same_network, run_litert, run_tflm
 from test_tflite_convolutions import executed
-from tflite_files import IMAGE, VALID, Graph, pool
+from tflite_files import IMAGE, VALID, File, Graph, pool
 
 from edgeff.errors import BadInput, Unsupported
 from edgeff.formats import from_tflite
@@ -16,6 +16,8 @@ from edgeff.formats.tflite.schema import schema
 from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Network, Quant
 from edgeff.ops import kind
+from edgeff.program.deploy import deploy
+from edgeff.program.interpreter import Interpreter
 
 RNG = np.random.default_rng(29)
 FUSED = schema.ActivationFunctionType
@@ -207,3 +209,23 @@ def test_float16_weights_are_read_as_float32() -> None:
     b = graph.tensor("b", (3,), data=np.ones(3))
     y = graph.op("CONV_2D", [graph.x, w, b], (1, 4, 4, 3), "Conv2DOptions", padding=VALID, strideH=1, strideW=1)
     np.testing.assert_array_equal(from_tflite(graph.done(y)).layers[0].params["weight"], half.astype(np.float32))
+
+
+def test_uint8_numbers_that_only_move_are_those_of_int8_less_128() -> None:
+    file, x = File(), np.arange(-128, 128, dtype=np.int16).astype(np.int8).reshape(64, 4)
+    source = file.tensor("x", (1, 4), "uint8", scale=[0.5], zero=100)
+    joined = file.tensor("joined", (1, 8), "uint8", scale=[0.5], zero=100)
+    parts = [file.tensor(f"part_{number}", (1, 4), "uint8", scale=[0.5], zero=100) for number in range(2)]
+    axis = file.tensor("axis", (), "int32", data=np.array(1))
+    file.operator("CONCATENATION", [source, source], [joined], "ConcatenationOptions", axis=1)
+    file.operator("SPLIT", [axis, joined], parts, "SplitOptions", numSplits=2)
+    network = from_tflite(file.pack([source], [parts[1]]))
+    assert network.input_quant == Quant((0.5,), -28)
+    twin = Interpreter(deploy(network, target="input").program)
+    for sample in x:
+        twin.predict(sample)
+        np.testing.assert_array_equal(twin.output().reshape(-1), sample)
+    bent = file.tensor("bent", (1, 4), "uint8", scale=[1 / 256], zero=0)
+    file.operator("LOGISTIC", [parts[1]], [bent])
+    with pytest.raises(Unsupported, match="uint8 at the ends, through QUANTIZE, and where numbers only move"):
+        from_tflite(file.pack([source], [bent]))

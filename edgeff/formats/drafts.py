@@ -49,8 +49,8 @@ class Drafts:
 
     ``described`` holds the kind of each layer that edgeff's own description of the file lists, by name: a reshape, transpose or ReLU
     of such a name stays a layer of its own. ``dequantised`` counts the int8 weights that became float32, ``quantised_outputs`` names the
-    float outputs that became int8. ``bias_scale_unused``: in this format a bias has the scale of its products, whatever scale is written
-    beside it (see ``conventions.check``).
+    float outputs that became int8, ``dequantised_outputs`` int8 outputs of a float network that became float. ``bias_scale_unused``: in
+    this format a bias has the scale of its products, whatever scale is written beside it (see ``conventions.check``).
     """
 
     def __init__(self, input_shape: tuple[int, ...] | None, *, bias_scale_unused: bool = False) -> None:
@@ -60,6 +60,7 @@ class Drafts:
         self.bias_scale_unused = bias_scale_unused
         self.dequantised = 0
         self.quantised_outputs: list[str] = []
+        self.dequantised_outputs: list[str] = []
         self._drafts: dict[str, Draft] = {}
         self._reshaped: dict[tuple[str, tuple[int, ...]], Draft] = {}
         self._next_suffix: dict[str, int] = {}
@@ -224,7 +225,9 @@ class Drafts:
                     needed.add(read.layer)
                     queue.append(read.layer)
         drafts = [draft for key, draft in self._drafts.items() if key in needed]
-        self._quantise_ends([draft for draft in drafts if draft.name in ends])
+        last = [draft for draft in drafts if draft.name in ends]
+        self._quantise_ends(last)
+        self._dequantise_ends(drafts, last)
         if self.input_quant is None and any(draft.op.reads == "float32" and "output" in draft.quant for draft in drafts):
             self.input_quant = REAL
         quantised = self.input_quant is not None
@@ -241,6 +244,8 @@ class Drafts:
         layers = tuple(Layer(d.name, d.op, tuple(read.layer for read in d.reads), d.shape, d.params, d.quant) for d in drafts)
         if self.quantised_outputs and isinstance(origin := metadata.get("source"), dict):
             metadata = {**metadata, "source": {**origin, "quantised_outputs": self.quantised_outputs}}
+        if self.dequantised_outputs and isinstance(origin := metadata.get("source"), dict):
+            metadata = {**metadata, "source": {**origin, "dequantised_outputs": self.dequantised_outputs}}
         network = Network(name, self.input_shape, layers, self.input_quant, metadata, tuple(ends) if len(ends) > 1 else ())
         conventions.check(network, bias_scale_unused=self.bias_scale_unused)
         return network
@@ -272,6 +277,14 @@ class Drafts:
             if fixed is not None and "output" not in draft.quant and all(read.quant is not None for read in draft.reads):
                 draft.quant["output"] = fixed
                 self.quantised_outputs.append(draft.name)
+
+    def _dequantise_ends(self, drafts: Sequence[Draft], ends: Sequence[Draft]) -> None:
+        """Takes the scale from integer outputs that are computed in float, of which the network has the numbers before they are rounded."""
+        inner = [draft for draft in drafts if draft not in ends]
+        if self.input_quant is None and not any(draft.quant for draft in inner) and all({*draft.quant} == {"output"} for draft in ends):
+            for draft in ends:
+                del draft.quant["output"]
+                self.dequantised_outputs.append(draft.name)
 
     def _end(self, name: str, output: Value | None) -> str:
         """The layer whose output is the model's."""

@@ -6,12 +6,14 @@ work only on constants of whole numbers.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 
 from edgeff.formats.onnx.reading import Handler, Reading, Values, activation, constant, number, present
 from edgeff.formats.onnx.tensors import MAX_RANK, read_tensor
-from edgeff.formats.onnx.views import Seen
+from edgeff.formats.onnx.views import Seen, View
 from edgeff.formats.values import Constant, Node
 from edgeff.ir import Array
 
@@ -81,8 +83,12 @@ def concatenated(node: Node, values: Values) -> Constant:
 
 
 def _cast(graph: Reading, node: Node, values: Values) -> Seen:
+    """Of a shape, or of integers without a scale to float: the same numbers."""
+    x = values[0]
+    if isinstance(x, View) and number(node, "to", 0) == onnx.TensorProto.FLOAT and x.x.quant is None:
+        return x.like(replace(x.x, integer=False))
     if number(node, "to", 0) not in (onnx.TensorProto.INT64, onnx.TensorProto.INT32):
-        raise node.unsupported("a change of type", "to int64, of a shape")
+        raise node.unsupported("a change of type", "to int64, of a shape, or from integers without a scale to float")
     return Constant(_numbers(node, values[0], "tensor"))
 
 

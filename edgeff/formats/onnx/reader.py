@@ -91,7 +91,7 @@ def _parse(data: bytes) -> onnx.ModelProto:
 
 
 def _opset(model: onnx.ModelProto) -> int:
-    versions = [entry.version for entry in model.opset_import if entry.domain in DOMAINS]
+    versions = sorted({entry.version for entry in model.opset_import if entry.domain in DOMAINS})
     if len(versions) != 1 or versions[0] not in OPSETS:
         raise Unsupported("ONNX opset", got=versions, allowed=f"one of {OPSETS.start} to {OPSETS.stop - 1}")
     return int(versions[0])

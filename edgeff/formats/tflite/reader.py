@@ -39,6 +39,11 @@ MAX_OPERATORS = 10_000
 MAX_TENSORS = 64
 """Inputs or outputs of an operator."""
 
+MOVES = frozenset(
+    {"QUANTIZE", "CONCATENATION", "SPLIT", "SPLIT_V", "SLICE", "STRIDED_SLICE", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE"}
+)
+"""Operators that compute nothing of their numbers, for which those of uint8 are those of int8 less 128."""
+
 _OPERATORS = names_of(schema.BuiltinOperator)
 _TYPES = names_of(schema.TensorType)
 _DTYPES = {
@@ -186,8 +191,8 @@ class _Reader:
         low, high = handler.inputs
         if not low <= len(inputs) <= high:
             raise node.bad(f"{len(inputs)} inputs", f"{low} to {high}")
-        if any(index in self.known and self.known[index].dtype == "uint8" for index in inputs) and name not in ("QUANTIZE", "DEQUANTIZE"):
-            raise node.unsupported("a uint8 tensor", "float32 and int8; uint8 at the ends, through QUANTIZE")
+        if any(index in self.known and self.known[index].dtype == "uint8" for index in inputs) and name not in MOVES | {"DEQUANTIZE"}:
+            raise node.unsupported("a uint8 tensor", "float32 and int8; uint8 at the ends, through QUANTIZE, and where numbers only move")
         for index in inputs:
             if isinstance(self.values.get(index), Activation) and self.known[index].dtype in ("int16", "int32") and name != "QUANTIZE":
                 got = f"an {self.known[index].dtype} activation"
@@ -211,7 +216,7 @@ class _Reader:
             if value.integer:
                 raise node.bad("an integer result in a float tensor", "DEQUANTIZE between them")
             return value
-        if output.quant is None or output.dtype not in (("int8", "uint8") if node.operator == "QUANTIZE" else ("int8",)):
+        if output.quant is None or output.dtype not in (("int8", "uint8") if node.operator in MOVES else ("int8",)):
             raise node.unsupported(f"an output of type {output.dtype}", "float32, or int8 with a scale")
         return self.assembly.quantise(node, value, output.quant)
 
