@@ -8,6 +8,7 @@ other networks of the same kind. Nothing is trained. Refused: a budget that noth
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,13 +21,14 @@ from edgeff.ir import Array, Board, Network, Numeric, Program
 from edgeff.ops.canonical import canonical
 from edgeff.program.chain import RULE, chain
 from edgeff.program.deploy import Deployment, deploy
-from edgeff.program.plan import flash_bytes, guard_bytes, plan
+from edgeff.program.plan import GUARD_BYTES, flash_bytes, guard_bytes, plan
 from edgeff.program.select import select
 from edgeff.program.state import place_bytes
 from edgeff.rules import Rule
 
-STACK_BYTES = 1_024
-"""Kept free for the stack: painted stacks of learning steps take up to 720 bytes in dense networks and 1,080 in pooled blocks."""
+STACK_BYTES = 1_536
+"""Kept free for the stack: painted stacks of learning steps take up to 720 bytes in dense networks, and in pooled blocks up to 1,250 on a
+Cortex-M4 and 1,536 on a Cortex-M0+."""
 CODE_BYTES = 16_384
 """Counted as flash beside the constants; firmware of one rule takes 9 to 12 KB of code with dense layers, more with convolutions."""
 ERASE_BYTES = 2_048
@@ -36,7 +38,8 @@ BLOCKS, ALL = "blocks", "all"
 
 @dataclass(frozen=True)
 class Choice:
-    """One way to learn. ``settings`` are those of ``--set``; ``layers`` is ``all`` or the names of those that learn.
+    """One way to learn. ``settings`` are those of ``--set``, ``arena_limit`` that of ``--arena-limit``; ``layers`` is ``all`` or the names
+    of those that learn.
 
     ``ram_bytes`` is static RAM, ``flash_bytes`` constants, an allowance for code, and places for finished blocks; ``accuracy`` a share.
     ``schedule`` is empty, or ``blocks``: one block at a time, of which the largest counts. ``score`` puts choices in order.
@@ -162,8 +165,12 @@ def _of_rule(case: _Case, rule: Rule, numeric: Numeric) -> Iterator[Choice]:
     yield first
     known = set(vars(whole.settings))
     if rule.name == RULE and numeric == "int8":
-        for master in ("8", "16"):
-            yield _chained(case, whole, master)
+        narrow, wide = (_chained(case, whole, {"master": master}) for master in ("8", "16"))
+        yield from (narrow, wide)
+        limit = case.budget.ram_bytes - STACK_BYTES - GUARD_BYTES
+        if limit > 0 and narrow.ram_bytes + STACK_BYTES > case.budget.ram_bytes:
+            with suppress(Unsupported):
+                yield _chained(case, whole, {"master": "8", "arena_limit": str(limit)})
     if case.budget.holds(first):
         return
     if "keep" in known and case.kind == CONVOLUTIONAL:
@@ -176,11 +183,15 @@ def _of_rule(case: _Case, rule: Rule, numeric: Numeric) -> Iterator[Choice]:
                 break
 
 
-def _chained(case: _Case, whole: Deployment, master: str) -> Choice:
-    """One block at a time: the largest block's RAM; the flash of all weights once more, a place for each finished block."""
-    blocks = chain(case.network, case.x, numeric="int8", changes={"master": int(master)}, seed=case.seed)
+def _chained(case: _Case, whole: Deployment, settings: Mapping[str, str]) -> Choice:
+    """One block at a time: the largest block's RAM; the flash of all weights once more, a place for each finished block.
+
+    With ``arena_limit`` layers are had in parts where a block would take more; Unsupported where that does not do.
+    """
+    changes, limit = {"master": int(settings["master"])}, int(settings.get("arena_limit", 0))
+    blocks = chain(case.network, case.x, numeric="int8", changes=changes, seed=case.seed, arena_limit=limit, features=case.features)
     parts = tuple(blocks.deployment(number) for number in range(1, blocks.blocks + 1))
-    return _choice(case, parts, {"master": master}, ALL, whole.program)
+    return _choice(case, parts, settings, ALL, whole.program)
 
 
 def _choice(

@@ -68,7 +68,7 @@ def command(
         from edgeff.bench.fit import STACK_BYTES, Budget, fit
         from edgeff.cli.models import find_task, for_training, load_task
         from edgeff.device.boards import load_board
-        from edgeff.networks import initialised, structure
+        from edgeff.networks import initialised, normalised, structure
 
         item = find_task(task, choices)
         if item.target != "class":
@@ -78,7 +78,7 @@ def command(
         plain = structure(network, bias=bias, input_shape=data.input_shape, classes=len(data.classes))
         if plain.layers[-1].shape != (len(data.classes),):
             raise BadInput("network output", got=plain.layers[-1].shape, allowed=f"({len(data.classes)},), the classes of task {task}")
-        made = replace(initialised(plain, seed or 0), name=network)
+        made = replace(normalised(initialised(plain, seed or 0), data.x_train), name=network)  # logits of raw pictures fit no int8
         budget = Budget(ram, flash, steps_per_second, load_board(board))
         found = fit(made, data.x_train, task, budget, seed=seed or 0, progress=report)
     if as_json:
