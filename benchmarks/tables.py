@@ -23,6 +23,7 @@ import tables_picture
 import tables_public
 import tables_rules
 import tables_scenarios
+import tables_serial
 import tables_service
 from mlperf_tiny import BOARD, CMSIS_NN, PUBLISHED_MS
 from mutants import ANSWERS, NAMED, room_of
@@ -342,6 +343,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     **tables_convolutions.SECTIONS,
     **tables_memory.SECTIONS,
     **tables_public.SECTIONS,
+    **tables_serial.SECTIONS,
     **tables_service.SECTIONS,
     **tables_scenarios.SECTIONS,
 }

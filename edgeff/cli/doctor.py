@@ -45,6 +45,7 @@ PACKAGES: Sequence[tuple[str, str, str, bool]] = (
     ("jinja2", "build: the firmware templates", "jinja2", True),
     ("pydantic", "board files", "pydantic", True),
     ("plotly", "report", "plotly", True),
+    ("pyserial", "run, monitor: boards on a serial port", "pyserial", True),
 )
 HOST_COMPILERS = ("cc", "gcc", "clang")
 
@@ -52,6 +53,8 @@ HOST_COMPILERS = ("cc", "gcc", "clang")
 def programs() -> list[tuple[tuple[str, ...], str, str]]:
     """Programs by their names, with their purpose and how to get them: the host's compiler, and those that the cores need."""
     from edgeff.device.emulation.qemu_process import package
+    from edgeff.device.boards import load_boards
+    from edgeff.device.flashers import TOOLS
     from edgeff.device.toolchains import TOOLCHAINS
     from edgeff.device.toolchains.gcc import Gcc
     from edgeff.registry import cores
@@ -61,6 +64,10 @@ def programs() -> list[tuple[tuple[str, ...], str, str]]:
     for name, core in cores.items():
         if options := core.emulators.get("qemu"):
             served.setdefault(options[0], []).append(name)
+    flashed: dict[str, list[str]] = {}
+    for board in load_boards().values():
+        if board.flasher:
+            flashed.setdefault(board.flasher.tool, []).append(board.name)
     return [
         (HOST_COMPILERS, "the C on this machine, counting (or ziglang)", "apt-get install gcc"),
         *(((tool.program,), f"build with {tool.name} (or ziglang)", tool.how_to_get) for tool in gccs),
@@ -68,6 +75,7 @@ def programs() -> list[tuple[tuple[str, ...], str, str]]:
             ((emulator,), f"the target qemu: {', '.join(names)}", f"apt-get install {package(emulator)}")
             for emulator, names in sorted(served.items())
         ),
+        *((tool.programs, f"flash: {', '.join(flashed[name])}", tool.how_to_get) for name, tool in TOOLS.items() if name in flashed),
     ]
 
 
