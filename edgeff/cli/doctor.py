@@ -52,8 +52,8 @@ HOST_COMPILERS = ("cc", "gcc", "clang")
 
 def programs() -> list[tuple[tuple[str, ...], str, str]]:
     """Programs by their names, with their purpose and how to get them: the host's compiler, and those that the cores need."""
-    from edgeff.device.emulation.qemu_process import package
     from edgeff.device.boards import load_boards
+    from edgeff.device.emulation.qemu_process import package
     from edgeff.device.flashers import TOOLS
     from edgeff.device.toolchains import TOOLCHAINS
     from edgeff.device.toolchains.gcc import Gcc
