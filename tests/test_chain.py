@@ -35,7 +35,7 @@ STEPS, FLASH_BYTES, BLOCK = 12, 512 * 32, 512
 @pytest.fixture(scope="module")
 def learner() -> Chain:
     x = digits().x_train.reshape(-1, 8, 8, 1)
-    return chain(separable(), x, numeric="int8", changes={"lr": 0.05, "master": 16}, seed=3)
+    return chain(separable(), x, numeric="int8", changes={"lr": 0.05, "master": 16, "decay": 0.5, "decay_steps": 5}, seed=3)
 
 
 @pytest.fixture(scope="module")

@@ -60,13 +60,13 @@ def write_chain(chain: Chain, folder: Path, *, features: frozenset[str] = frozen
 def _stored(below: Sequence[Source], program: Program) -> dict[str, str]:
     """Where what blocks ``below`` it learn lies, its constants and what its variables begin with: in their payloads, in flash.
 
-    Of two blocks that learn the same, as those of one layer's parts do, the later one's counts.
+    Of two blocks that learn the same, as those of one layer's parts do, the later one's counts. The rate is a block's own.
     """
     places: dict[str, str] = {}
     for number, block in enumerate(below):
         for tensor in block.program.by_role("variable"):
             here = program.tensors.get(tensor.name)
-            if here is not None and here.role in ("constant", "variable"):
+            if tensor.layer and here is not None and here.role in ("constant", "variable"):
                 address = f"{PAYLOADS}[{number}] + {block.memory.offsets[tensor.name]}"
                 places[tensor.name] = f"((const {C_TYPES[tensor.dtype]} *)(const void *)({address}))"
     return places
