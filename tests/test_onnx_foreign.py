@@ -99,6 +99,19 @@ CASES: dict[str, Case] = {
         N("Reshape", ["c", "s"], ["f"]), N("MatMul", ["f", "v"], ["y"]), s=ints(0, -1), v=draw(120, 7), output=(7,), layers="dense"
     ),
     "an image as the output": after_conv(N("Relu", ["c"], ["y"]), layers="transpose"),
+    "a decoder: transposed convolutions and resizes": after_conv(
+        N("ConvTranspose", ["c", "v", "bv"], ["t"], strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1]),
+        N("Resize", ["t", "", "by"], ["r"], mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"),
+        N("ConvTranspose", ["r", "g"], ["s"], group=2, strides=[1, 3], pads=[0, 1, 2, 0]),
+        N("Resize", ["s", "", "", "to"], ["y"], mode="nearest"),
+        v=draw(4, 6, 3, 3),
+        bv=draw(6),
+        by=np.array([1, 1, 1, 2], np.float32),
+        g=draw(6, 2, 4, 2),
+        to=ints(5, 4, 26, 58),
+        output=(4, 26, 58),
+        layers="upsample2d conv2d upsample2d upsample2d conv2d upsample2d transpose",
+    ),
     "a flattened image as the output": after_conv(N("Flatten", ["c"], ["y"]), output=(120,), layers="transpose reshape"),
     "one channel is reshaped and not transposed": Case(
         [N("Conv", ["x", "w"], ["c"]), N("GlobalMaxPool", ["c"], ["m"]), N("Squeeze", ["m", "a"], ["y"])],

@@ -65,6 +65,8 @@ NOT_ALL: dict[tuple[str, str, str], str] = {
     ("average_pool2d", "tflite", "int8"): "got padding",
     ("label", "tflite", "int8"): "got int8; allowed: float32 in TFLite files",
     ("normalise", "tflite", "int8"): "got int8; allowed: float32 in TFLite files",
+    ("upsample2d", "tflite", "float32"): "got zeros between pixels",
+    ("upsample2d", "tflite", "int8"): "got zeros between pixels",
 }
 """Operator, format and numeric of which a format does not hold every layer, and what the refusal says of the others."""
 NOT_QUANTISED = {"lstm", "svdf"}

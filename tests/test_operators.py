@@ -242,7 +242,7 @@ def test_traits_that_the_rules_rest_on() -> None:
     curves = {"hard_swish", "leaky_relu", "logistic", "tanh"}
     assert having == {
         "weighted": {"dense", "conv1d", "conv2d", "depthwise_conv2d"},
-        "keeps_sign": {*pools, *curves, "concat", "convert", "slice", "reshape", "transpose", "requantise"},
+        "keeps_sign": {*pools, *curves, "upsample2d", "concat", "convert", "slice", "reshape", "transpose", "requantise"},
         "elementwise": {*curves, *pairs, "batch_norm", "convert", "relu", "requantise", "scale_input"},
         "keeps_places": {
             *curves,
@@ -258,7 +258,7 @@ def test_traits_that_the_rules_rest_on() -> None:
             "scale_input",
         },
         "works_in_place": {*curves, "convert", "relu", "reshape", "requantise"},
-        "channelwise": {*pools, "depthwise_conv2d"},
+        "channelwise": {*pools, "depthwise_conv2d", "upsample2d"},
         "probabilities": {"softmax"},
     }
 

@@ -229,3 +229,25 @@ def test_uint8_numbers_that_only_move_are_those_of_int8_less_128() -> None:
     file.operator("LOGISTIC", [parts[1]], [bent])
     with pytest.raises(Unsupported, match="uint8 at the ends, through QUANTIZE, and where numbers only move"):
         from_tflite(file.pack([source], [bent]))
+
+
+@pytest.mark.parametrize(("padding", "size", "biased"), [("SAME", (6, 10), True), ("VALID", (7, 11), False), ("SAME", (5, 9), True)])
+def test_a_transposed_convolution_and_a_resize_are_those_of_tflm(padding: str, size: tuple[int, int], biased: bool) -> None:
+    file, rng = File(), np.random.default_rng(5)
+    x, y = file.tensor("x", (1, 3, 5, 2), "int8", scale=[0.5], zero=3), file.tensor("y", (1, *size, 4), "int8", scale=[2.0], zero=-7)
+    scales = [0.05, 0.1, 0.02, 0.07]
+    weight = file.tensor("w", (4, 3, 3, 2), "int8", data=rng.integers(-127, 128, (4, 3, 3, 2)), scale=scales)
+    bias = file.tensor("b", (4,), "int32", data=rng.integers(-999, 999, 4), scale=[0.5 * scale for scale in scales])
+    shape = file.tensor("shape", (4,), "int32", data=np.array([1, *size, 4]))
+    options = {"padding": getattr(schema.Padding, padding), "strideH": 2, "strideW": 2}
+    file.operator("TRANSPOSE_CONV", [shape, weight, x, *([bias] if biased else [])], [y], "TransposeConvOptions", **options)
+    target = (2 * size[0], 3 * size[1])
+    larger = file.tensor("z", (1, *target, 4), "int8", scale=[2.0], zero=-7)
+    wanted = file.tensor("target", (2,), "int32", data=np.array(target))
+    file.operator("RESIZE_NEAREST_NEIGHBOR", [y, wanted], [larger], "ResizeNearestNeighborOptions")
+    data, samples = file.pack([x], [larger]), rng.integers(-128, 128, (6, 3, 5, 2)).astype(np.int8)
+    program = deploy(from_tflite(data), target="input").program
+    twin, expected = Interpreter(program), run_tflm(data, samples)
+    for sample, row in zip(samples, expected, strict=True):
+        twin.predict(sample)
+        np.testing.assert_array_equal(twin.output().reshape(-1), row.reshape(-1))

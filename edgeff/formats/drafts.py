@@ -227,9 +227,9 @@ class Drafts:
         drafts = [draft for key, draft in self._drafts.items() if key in needed]
         last = [draft for draft in drafts if draft.name in ends]
         self._quantise_ends(last)
-        self._dequantise_ends(drafts, last)
         if self.input_quant is None and any(draft.op.reads == "float32" and "output" in draft.quant for draft in drafts):
             self.input_quant = REAL
+        self._dequantise_ends(drafts, last)
         quantised = self.input_quant is not None
         for draft in drafts:
             real = quantised and draft.op.reads == "float32"

@@ -18,7 +18,7 @@ import numpy as np
 from edgeff.formats import conventions
 from edgeff.formats.values import Activation, Constant, Node
 from edgeff.formats.weighted import Weighted
-from edgeff.ir import Attr, Quant
+from edgeff.ir import Attr, Layer, Quant
 from edgeff.ops.average_pool2d import AveragePool2d
 from edgeff.ops.conv1d import Conv1d
 from edgeff.ops.conv2d import Conv2d
@@ -26,6 +26,7 @@ from edgeff.ops.depthwise_conv2d import DepthwiseConv2d
 from edgeff.ops.global_average_pool import GlobalAveragePool
 from edgeff.ops.max_pool2d import MaxPool2d
 from edgeff.ops.pool2d import Pool2d
+from edgeff.ops.upsample2d import Upsample2d
 
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
@@ -63,6 +64,32 @@ class Windows(Weighted):
         row = Constant(weight.array.reshape(size_out, (k_h, k_w)[axis], size_in), weight.quant)
         y = self.weighted(node, along, source, (row, bias), (shape[axis], size_out))
         return replace(y, shape=(*shape, size_out), view=f"{node.name}_image")
+
+    def upsample(self, node: Node, x: Activation, factors: Pair, *, zeros: bool = False) -> Activation:
+        """``x`` (H, W, C) with each pixel repeated, or with ``zeros`` between them."""
+        x = self.exact(node, x)
+        if x.shape is None or len(x.shape) != 3 or prod(x.shape) * prod(factors) > conventions.MAX_ELEMENTS:
+            got = f"an input of shape {x.shape}, without the batch axis, {factors} times as large"
+            raise node.unsupported(got, f"(H, W, C), at most {conventions.MAX_ELEMENTS} elements")
+        op = node.record(Upsample2d, factor_h=factors[0], factor_w=factors[1], zeros=zeros)
+        shape = op.output_shape(Layer(node.name, op, ("input",), x.shape), (x.shape,))
+        return self.keeping_quant(self.made(node, op, (x,), shape), x)
+
+    def transposed_conv2d(
+        self, node: Node, x: Activation, weight: Constant, bias: Constant | None, stride: Pair, edges: Pads
+    ) -> Activation:
+        """A transposed convolution as one over ``x`` with zeros between its pixels, exact in float and in int8.
+
+        ``weight`` is (C_out, KH, KW, C_in), its taps turned round, ``edges`` what is cut off (top, left, bottom, right) of the whole
+        output, less than 0 for zeros beyond it. The zeros cost memory and time.
+        """
+        k_h, k_w = weight.array.shape[1:3]
+        pads = (k_h - 1 - edges[0], k_w - 1 - edges[1], k_h - 1 - edges[2], k_w - 1 - edges[3])
+        if min(pads) < 0:
+            raise node.unsupported(f"{edges} rows and columns cut off the output", f"at most {(k_h - 1, k_w - 1)} at each side")
+        if stride != (1, 1):
+            x = self.upsample(Node(f"{node.name}_spread", node.operator, node.attributes, node.supported), x, stride, zeros=True)
+        return self.conv2d(node, x, weight, bias, (1, 1), pads)
 
     def depthwise_conv2d(
         self, node: Node, x: Activation, weight: Constant, bias: Constant | None, stride: Pair, pads: Pads, multiplier: int
