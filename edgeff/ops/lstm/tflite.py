@@ -35,7 +35,7 @@ def _lstm(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
         raise node.unsupported(f"an input of {x.shape}, without the batch axis, time major or not a sequence", "(steps, n_in)")
     steps, n_in = x.shape or (0, 0)
     parts = {name: _gates(assembly, node, x, values[first : first + 4]) for name, first in PARAMETERS.items()}
-    n_out = parts["biases"][0].array.shape[-1]
+    n_out = parts["biases"][0].array.size
     shapes = {"input_weights": (n_out, n_in), "recurrent_weights": (n_out, n_out), "biases": (n_out,)}
     for name, (array, *_) in ((name, [part.array for part in each]) for name, each in parts.items()):
         if any(part.array.shape != shapes[name] for part in parts[name]):

@@ -20,11 +20,11 @@ KINDS = {"features": ("int8",), "time": ("int8", "int16"), "biases": ("int32",)}
 
 
 def _svdf(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
-    x, rank = assembly.exact(node, node.activation(values[0])), int(node.attributes["rank"])
+    x, rank = assembly.exact(node, node.activation(values[0])), int(node.attributes.get("rank", 0))
     parts = {name: _part(assembly, node, x, name, node.constant(values[place], name)) for name, place in PARAMETERS.items()}
     features, time = (parts[name].array for name in ("features", "time"))
-    units = node.output.shape[-1]
-    if len(x.shape or ()) != 1 or features.shape != (units * rank, *(x.shape or ())) or time.shape[:1] != features.shape[:1]:
+    units = node.output.shape[-1] if node.output.shape else 0
+    if len(x.shape or ()) != 1 or rank < 1 or features.shape != (units * rank, *(x.shape or ())) or time.shape[:1] != features.shape[:1]:
         got = f"an input of {x.shape}, without the batch axis, features {features.shape}, time {time.shape} of rank {rank}"
         raise node.bad(got, "(n_in,), (units * rank, n_in), (units * rank, memory)")
     state = node.remembered(values[4], time.size, ("float32",) if x.quant is None else (str(time.dtype),))

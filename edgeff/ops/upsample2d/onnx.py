@@ -39,7 +39,7 @@ def _resize(graph: Reading, node: Node, values: Values) -> Seen:
     if (
         scales is None
         or scales.shape != (len(sizes) + 2,)
-        or np.any(scales != np.rint(scales))
+        or not np.all(scales - np.rint(scales) == 0)
         or np.any(scales[:2] != 1)
         or scales.min() < 1
     ):
