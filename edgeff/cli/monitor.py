@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeff.cli.models import find_task
 from edgeff.cli.options import OutputFile, Real, Whole, common, data
-from edgeff.cli.run import connected, connection
+from edgeff.cli.run import classes_of, connected, connection
 from edgeff.cli.terminal import print_json, print_line
 from edgeff.errors import BadInput
 
@@ -64,9 +63,7 @@ def command(
     elif task is None:
         raise BadInput("missing TASK", got="none", allowed="a task to learn, or --replay LOG", next_step="see `edgeff list tasks`")
     else:
-        loaded = find_task(task, choices).load(seed or 0)
-        if loaded.y_train.dtype.kind == "f":
-            raise BadInput(f"task {task}", got="values to learn", allowed="classes")
+        loaded = classes_of(task, choices, seed)
         order = _order(len(loaded.x_train), samples, seed or 0)
         _watch(
             watch, partial(connected, port, baud, board, firmware, form), (loaded.x_train[order], loaded.y_train[order]), record, as_json

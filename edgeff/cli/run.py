@@ -17,6 +17,7 @@ from edgeff.errors import BadInput
 if TYPE_CHECKING:
     from edgeff.bench.runner import RunLog
     from edgeff.device.serial.board import SerialBoard
+    from edgeff.tasks import Data
 
 KINDS = ("accuracy", "performance", "learn")
 ELF = "firmware.elf"
@@ -46,6 +47,9 @@ def connection(function: F) -> F:
 @click.option("--test-samples", type=Whole(1, 10**6), help="Test samples. [default: all]")
 @click.option("--windows", type=Whole(1, 1000), default=5, show_default=True, help="Samples of a performance run.")
 @click.option("--seconds", type=Real(0, 3600), default=10.0, show_default=True, help="Least time on each, by the board's clock.")
+@click.option(
+    "--load", "restore", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A state that the board restores first."
+)
 @click.option("--save", "state", type=OutputFile(), help="Write what was learned to this file, as `edgeff state` reads it.")
 @click.option("-o", "--log", "log_file", type=OutputFile(), help="Write the log of the run to this file.")
 @data
@@ -62,6 +66,7 @@ def command(
     test_samples: int | None,
     windows: int,
     seconds: float,
+    restore: Path | None,
     state: Path | None,
     log_file: Path | None,
     choices: Mapping[str, str],
@@ -75,14 +80,15 @@ def command(
     """
     from edgeff.bench.runner import RunLog
 
-    loaded = find_task(task, choices).load(seed or 0)
-    if loaded.y_test.dtype.kind == "f":
-        raise BadInput(f"task {task}", got="values to learn", allowed="classes")
+    loaded = classes_of(task, choices, seed)
+    saved = restore.read_bytes() if restore else b""
     log = RunLog()
     try:
         with connected(port, baud, board, firmware, form, log) as (link, evidence), stages() as report:
             result: dict[str, Any] = {"kind": kind, "task": task, "name": link.name, "model": link.model, "evidence": evidence}
             x, y = loaded.x_test[:test_samples], loaded.y_test[:test_samples]
+            if saved:
+                link.load(saved)
             if kind == "accuracy":
                 result |= _accuracy(link, x, y, log, report)
             elif kind == "performance":
@@ -99,6 +105,14 @@ def command(
     shown = {key: value for key, value in result.items() if key not in ("kind", "task", "evidence", "throughputs", "iterations")}
     print_table([key.replace("_", " ") for key in shown], [[_text(key, value) for key, value in shown.items()]])
     print_line(f"{kind} on {task}; times: {evidence}")
+
+
+def classes_of(task: str, choices: Mapping[str, str], seed: int | None) -> Data:
+    """The data of a task whose measure is accuracy, split by ``seed``. Raises BadInput for any other."""
+    item = find_task(task, choices)
+    if item.metric != "accuracy":
+        raise BadInput(f"task {task}", got=f"the measure {item.metric}", allowed="a task of classes, told by accuracy")
+    return item.load(seed or 0)
 
 
 @contextmanager
