@@ -16,6 +16,8 @@ import numpy as np
 
 from edgeff import registry
 from edgeff.bench import Configuration, run
+from edgeff.bench.demo_convolutions import NETWORK as CONVOLUTIONAL
+from edgeff.bench.demo_convolutions import WAYS, way
 from edgeff.device.simulate import Progress, quiet
 from edgeff.device.targets.host import HostTarget
 from edgeff.errors import Unsupported
@@ -34,17 +36,21 @@ RULES = ("bp", "dfa", "ff", "frozen", "mempepita", "pepita")
 
 
 def demo(out: Path, *, seed: int = 0, workers: int = 2, progress: Progress = quiet, command: str = "edgeff demo") -> list[Trace]:
-    """One trace per rule, in the order of ``RULES``; artefacts in ``out/<rule>``. ``workers`` rules at a time, each in its own process.
+    """One trace per rule, in the order of ``RULES``, then those of a convolutional network (``edgeff.bench.demo_convolutions``); artefacts
+    in ``out/<rule>``. ``workers`` rules at a time, each in its own process.
 
     Raises CheckFailed if any two executions differ in a bit.
     """
-    names = list(RULES)
+    names = [*((NETWORK, rule) for rule in RULES), *((CONVOLUTIONAL, way) for way in WAYS)]
     progress("training, building and learning with every rule", 0, len(names))
-    traces: dict[str, Trace] = {}
+    traces: dict[tuple[str, str], Trace] = {}
     parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
-    for trace in parallel(joblib.delayed(one_rule)(rule, seed, out, command) for rule in names):
-        traces[trace.rule] = trace
-        progress(f"{trace.rule} learned on the emulated board", len(traces), len(names))
+    jobs = [joblib.delayed(way)(name, seed, BOARD, TASK) for name in WAYS] + [
+        joblib.delayed(one_rule)(name, seed, out, command) for name in RULES
+    ]
+    for trace in parallel(jobs):
+        traces[trace.network, trace.rule] = trace
+        progress(f"{trace.rule} learned", len(traces), len(names))
     return [traces[name] for name in names]
 
 
