@@ -24,6 +24,7 @@ from edgeff import registry
 from edgeff.bench.rules import SEEDS, RulePoint, changes_of, rule_of, rule_points, test_metric, trained_on
 from edgeff.bench.tuning import Choice, Search, choose
 from edgeff.errors import Diverged
+from edgeff.ir import Trace
 from edgeff.networks import structure
 from edgeff.report.record import run_json
 from edgeff.rules import find_rule
@@ -44,7 +45,11 @@ def measure(task: str, network: str, rule: str, *rest: Any) -> dict[str, Any]:
     started = time.perf_counter()
     *settings_by, seed = rest
     if settings_by == [PROTOCOL]:
-        how = chosen(RulePoint(task, network, rule, split_of(task, seed)))
+        try:
+            how = chosen(RulePoint(task, network, rule, split_of(task, seed)))
+        except Diverged as error:  # no candidate ends: neither would a run
+            none = Trace(task, network, rule, "float32", None, "host", seed, refused=str(error))
+            return {"run": known(run_json(none)), "chosen_by": {"by": "search on validation samples"}, "seconds": 0}
         changes = {name: tuple(value) if isinstance(value, list) else value for name, value in how["settings"].items()}
     else:
         how = {"by": "the rule's own settings, or the network's recipe"}
