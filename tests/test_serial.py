@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import random
 import re
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from operator import methodcaller
 from pathlib import Path
 
 import numpy as np
@@ -222,6 +224,61 @@ def test_a_line_that_is_gone_and_a_port_that_is_not_there_are_told(tmp_path: Pat
         Line(Gone(), "it").ask("name")  # type: ignore[arg-type]
     with pytest.raises(BadInput, match=r"serial port .*none: got no such port; allowed: a port of this machine: "):
         open_line(str(tmp_path / "none"))
+
+
+class NoisyPort:
+    """A line that answers each command rightly, wrongly or with noise, seeded."""
+
+    RIGHT = (
+        *(b"m-ready", b"m-name-dut-[edgeff]", b"m-model-[kws01]", b"m-lap-us-12", b"m-lap-us-30", b"m-results-[0.25,0.75]", b"m-load-done"),
+        b"m-state-[input=int8,inputs=12,scale=0.5f,zero=(3),steps=4,refused=0,saved=160,arena=176]",
+        *(b"m-save-start-3", b"m-state-0102ff", b"e-[Learning refused: code -1]", b"m-timestamp-mode-performance"),
+    )
+
+    FIRST = (b"m-name-dut-[edgeff]", b"m-model-[kws01]", RIGHT[7])
+
+    def __init__(self, seed: int) -> None:
+        self._random, self._waiting, self._asked = random.Random(seed), b"", 0
+
+    @property
+    def in_waiting(self) -> int:
+        return len(self._waiting)
+
+    def write(self, content: bytes) -> int:
+        if content.startswith(b"sync"):
+            self._waiting = ECHO % content[:-1]
+            return len(content)
+        lines: list[bytes] = []
+        if self._asked < len(self.FIRST):
+            self._waiting, self._asked = self.FIRST[self._asked] + b"\r\nm-ready\r\n", self._asked + 1
+            return len(content)
+        for _ in range(self._random.randrange(8)):
+            line = bytearray(self._random.choice(self.RIGHT))
+            for _ in range(self._random.choice((0, 0, 1, 3))):
+                place = self._random.randrange(len(line) + 1)
+                line[place : place + self._random.randrange(3)] = self._random.choice((b"", b"9" * 5000, b"\xff", b",", b"]", b"\n"))
+            lines.append(bytes(line) + b"\r\n")
+        self._waiting += b"".join([*lines, *([b"m-ready\r\n"] if self._random.random() < 0.9 else [])])
+        return len(content)
+
+    def read(self, size: int) -> bytes:
+        content, self._waiting = self._waiting[:size], self._waiting[size:]
+        return content
+
+
+def test_noise_in_replies_ends_in_one_line_and_never_in_a_traceback() -> None:
+    acts, ended = (methodcaller("infer"), methodcaller("learn", 1), methodcaller("save"), methodcaller("counted", "steps")), []
+    for seed in range(100):
+        watch = Watch()
+        board = SerialBoard(Line(NoisyPort(seed), "it", RunLog(also=watch.feed).wire, patience=0.0005))  # type: ignore[arg-type]
+        for act in acts:
+            try:
+                act(board)
+            except EdgeffError as error:
+                ended.append(str(error))
+        figures(watch)
+    assert 100 < len(ended) < 400  # some of it is right
+    assert not any("\n" in text for text in ended)
 
 
 def test_the_format_of_another_firmware_has_to_be_named() -> None:

@@ -178,8 +178,7 @@ def learning(
         times.append(board.learn(int(label)).elapsed_us)
         progress("learning", number + 1, len(train[0]))
     after = accuracy(board, *test, log, progress, "after").value
-    state = board.state()
-    steps, refused = int(state.get("steps", 0)), int(state.get("refused", 0))
+    steps, refused = board.counted("steps"), board.counted("refused")
     log.note(f"Learned {steps} samples, {refused} refused, {statistics.median(times):.0f} us per step")
     return Learning(before, after, steps, refused, statistics.median(times), board.save())
 

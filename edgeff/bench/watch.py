@@ -6,6 +6,7 @@ learned), the time of a step by the board's clock, memory, refusals and noise. L
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import deque
 from collections.abc import Iterable
@@ -16,11 +17,11 @@ from edgeff.errors import BadInput
 
 WINDOW = 50
 LINES = 8
-_LINE = re.compile(r"(\d{5,}\.\d{3}) (host|dut|noise|ulp-mlperf): (.*)")
+_LINE = re.compile(r"([0-9]{5,12}\.[0-9]{3}) (host|dut|noise|ulp-mlperf): (.*)")
 _RESULTS = re.compile(r"m-results-\[([^]]+)\]")
-_LAP = re.compile(r"m-lap-us-([0-9]+)")
+_LAP = re.compile(r"m-lap-us-([0-9]{1,20})")
 _STATE = re.compile(r"m-state-\[([^]]*)\]")
-_LEARN = re.compile(r"learn (\d+)( \d+)?")
+_LEARN = re.compile(r"learn ([0-9]{1,9})( [0-9]{1,9})?")
 _LARGEST_LOG_BYTES = 1 << 30
 
 
@@ -99,8 +100,9 @@ class Watch:
             pairs = (pair.partition("=") for pair in match[1].split(","))
             self.state = {key: value for key, _, value in pairs}
         elif match := _RESULTS.fullmatch(text):
-            values = [float(value) for value in match[1].split(",") if value.strip()]
-            self._predicted = values.index(max(values))
+            with contextlib.suppress(ValueError):  # a line that noise has changed
+                values = [float(value) for value in match[1].split(",") if value.strip()]
+                self._predicted = values.index(max(values))
         elif self._label is not None:
             self._learning(text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ SAID_EVERY = 50
 """Steps between two lines where stdout is no terminal."""
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDE = 40
+_WHOLE = re.compile(r"[0-9]{1,18}")
 _STATED = ("arena", "stack", "saved", "parameters", "saturated")
 
 
@@ -59,7 +61,7 @@ def _sayer(watch: Watch) -> Callable[[], None]:
 
 def figures(watch: Watch) -> dict[str, object]:
     """What is known, by its name."""
-    size = {name: int(value) for name in _STATED if (value := watch.state.get(name, "")).isdigit()}
+    size = {name: int(value) for name in _STATED if _WHOLE.fullmatch(value := watch.state.get(name, ""))}
     return {
         "steps": watch.steps,
         "accuracy": watch.accuracy,

@@ -22,10 +22,11 @@ BYTES_AT_ONCE = 31
 INFER_LIMIT_S = 30.0
 _WRAP_US = 1 << 32
 _RESULTS = re.compile(r"m-results-\[([^]]+)\]")
-_LAP = re.compile(r"m-lap-us-([0-9]+)")
+_LAP = re.compile(r"m-lap-us-([0-9]{1,20})")
 _STATE = re.compile(r"m-state-((?:[0-9a-f]{2})+)")
 _ABOUT = re.compile(r"m-state-\[([^]]*)\]")
-_CODE = re.compile(r"code (-?\d+)")
+_WHOLE = re.compile(r"[0-9]{1,18}")
+_CODE = re.compile(r"code (-?[0-9]{1,9})\b")
 _TYPES = ("int8", "uint8", "int16", "float32")
 _LIMITS = {"int8": (-128, 127), "uint8": (-128, 127), "int16": (-32767, 32767)}
 
@@ -98,6 +99,13 @@ class SerialBoard:
         self.about = self._about()
         return self.about
 
+    def counted(self, key: str) -> int:
+        """A whole number of the board's state. Raises EdgeffError where it is none."""
+        text = self.state().get(key, "")
+        if not _WHOLE.fullmatch(text):
+            raise self._nonsense("state", [f"{key}={text}"], "a whole number")
+        return int(text)
+
     def send(self, sample: Array) -> None:
         """Writes a sample to the board's input. Raises Refused for one of another size."""
         self.send_bytes(self.input_format.encode(sample))
@@ -125,7 +133,7 @@ class SerialBoard:
         """What the board has learned, as ``eff_save`` writes it."""
         reply = self.line.ask("save")
         content = bytes.fromhex("".join(match[1] for match in map(_STATE.fullmatch, reply) if match))
-        announced = self._match("save", reply, re.compile(r"m-save-start-([0-9]+)"))
+        announced = self._match("save", reply, re.compile(r"m-save-start-([0-9]{1,9})"))
         if int(announced) != len(content):
             raise EdgeffError(f"board on {self.line.name}", got=f"{len(content)} bytes of a state", allowed=announced)
         return content
@@ -166,14 +174,17 @@ class SerialBoard:
         for line in reply:
             if match := pattern.fullmatch(line):
                 return match[1]
-        raise self._nonsense(command, reply, pattern.pattern.replace("\\", ""))
+        raise self._nonsense(command, reply, re.sub(r"\([^)]*\)", "..", pattern.pattern.replace("\\", "")))
 
     def _outputs(self, reply: list[str]) -> NDArray[np.float64]:
         text = self._match("infer", reply, _RESULTS)
         try:
-            return np.array([float(value) for value in text.split(",") if value.strip()], np.float64)
+            values = np.array([float(value) for value in text.split(",") if value.strip()], np.float64)
         except ValueError:
-            raise self._nonsense("infer", [f"m-results-[{text}]"], "numbers") from None
+            values = np.empty(0)
+        if not values.size:
+            raise self._nonsense("infer", [f"m-results-[{text}]"], "numbers")
+        return values
 
     def _elapsed(self, command: str, reply: list[str]) -> int:
         laps = [int(match[1]) for match in map(_LAP.fullmatch, reply) if match]
