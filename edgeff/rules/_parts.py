@@ -53,16 +53,17 @@ def part_number(layer: Layer) -> int:
 
 def joined(network: Network) -> Network:
     """``network`` with all layers in parts as whole ones again."""
-    parts = {layer.name: layer for layer in network if part_number(layer)}
-    layers: list[Layer] = []
+    layers: dict[str, Layer] = {}
     for layer in network:
-        if isinstance(layer.op, Concat) and parts.keys() >= {*layer.inputs}:
-            own = [parts[name] for name in layer.inputs]
-            params = {key: np.concatenate([part.params[key] for part in own]) for key in own[0].params}
-            layer = replace(layer, op=own[0].op, inputs=own[0].inputs, params=params, quant=_joint_quant(own))  # noqa: PLW2901
-        if layer.name not in parts:
-            layers.append(layer)
-    return replace(network, layers=tuple(layers))
+        names = tuple(f"{layer.name}{PART}{number}" for number in range(1, len(layer.inputs) + 1))
+        if isinstance(layer.op, Concat) and layer.inputs == names:
+            parts = [layers.pop(name) for name in names]
+            params = {key: np.concatenate([part.params[key] for part in parts]) for key in parts[0].params}
+            whole = replace(parts[0], name=layer.name, shape=layer.shape, params=params, quant=_joint_quant(parts))
+            layers[layer.name] = whole
+        else:
+            layers[layer.name] = layer
+    return replace(network, layers=tuple(layers.values()))
 
 
 def _part(layer: Layer, number: int, outputs: slice) -> Layer:
