@@ -98,6 +98,14 @@ CASES: dict[str, Case] = {
     "a flattened image before a MatMul": after_conv(
         N("Reshape", ["c", "s"], ["f"]), N("MatMul", ["f", "v"], ["y"]), s=ints(0, -1), v=draw(120, 7), output=(7,), layers="dense"
     ),
+    "maxima over rows, then over channels and columns": after_conv(
+        N("ReduceMax", ["c"], ["r"], axes=[2], keepdims=1),
+        N("Conv", ["r", "v"], ["d"], kernel_shape=[1, 2]),
+        N("ReduceMax", ["d"], ["y"], axes=[-1], keepdims=0),
+        v=draw(3, 4, 1, 2),
+        output=(3, 1),
+        layers="transpose max_pool2d transpose conv2d transpose reshape max_pool2d reshape",
+    ),
     "an image as the output": after_conv(N("Relu", ["c"], ["y"]), layers="transpose"),
     "a decoder: transposed convolutions and resizes": after_conv(
         N("ConvTranspose", ["c", "v", "bv"], ["t"], strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1]),

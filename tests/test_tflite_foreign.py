@@ -251,3 +251,15 @@ def test_a_transposed_convolution_and_a_resize_are_those_of_tflm(padding: str, s
     for sample, row in zip(samples, expected, strict=True):
         twin.predict(sample)
         np.testing.assert_array_equal(twin.output().reshape(-1), row.reshape(-1))
+
+
+@pytest.mark.parametrize(("axes", "shape"), [((1, 2), (4,)), ((-1,), (3, 5)), ((2,), (3, 4))])
+def test_maxima_over_axes_are_those_of_tflm(axes: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    file, rng = File(), np.random.default_rng(6)
+    x, y = file.tensor("x", (1, 3, 5, 4), "int8", scale=[0.5], zero=3), file.tensor("y", (1, *shape), "int8", scale=[0.5], zero=3)
+    file.operator("REDUCE_MAX", [x, file.tensor("axes", (len(axes),), "int32", data=np.array(axes))], [y], "ReducerOptions")
+    data, samples = file.pack([x], [y]), rng.integers(-128, 128, (4, 3, 5, 4)).astype(np.int8)
+    twin = Interpreter(deploy(from_tflite(data), target="input").program)
+    for sample, row in zip(samples, run_tflm(data, samples), strict=True):
+        twin.predict(sample)
+        np.testing.assert_array_equal(twin.output().reshape(-1), row.reshape(-1))

@@ -144,6 +144,20 @@ class Windows(Weighted):
         x = self.exact(node, x)
         return self.keeping_quant(self.made(node, node.record(pool, **attrs), (x,), (*shape, (x.shape or ())[2])), x)
 
+    def reduced(self, node: Node, pool: type[Pool2d], x: Activation, axes: Sequence[int]) -> Activation:
+        """The average or maximum of ``x`` over neighbouring ``axes`` (without the batch), which are gone from its shape: a pool of an image
+        of three axes, those before, those reduced and those after.
+        """
+        x = self.exact(node, x)
+        shape, order = x.shape or (), sorted(axes)
+        if not order or order != list(range(order[0], order[0] + len(order))) or order[-1] >= len(shape) or order[0] < 0:
+            raise node.unsupported(f"a reduction of {shape} over axes {order}, without the batch axis", "neighbouring axes, not the batch")
+        before, over, after = (prod(part) for part in (shape[: order[0]], shape[order[0] : order[-1] + 1], shape[order[-1] + 1 :]))
+        image = self.reshape(Node(f"{node.name}_image", "", {}, ()), x, (before, over, after))
+        y = self.pool2d(node, pool, image, (1, over), (1, 1), (0, 0, 0, 0))
+        rest = (*shape[: order[0]], *shape[order[-1] + 1 :]) or (1,)
+        return self.reshape(Node(f"{node.name}_rest", "", {}, ()), y, rest)
+
     def rescaled_average(self, node: Node, x: Activation) -> None:
         """Makes an average whose output gets another scale than its input's a convolution with weights of 1, which rounds once; nothing if
         ``x`` is not the output of an average over windows inside the image that only this node reads.

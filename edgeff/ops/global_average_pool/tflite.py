@@ -1,5 +1,5 @@
 """Means over all positions in TFLite: MEAN over the image, with or without the axes kept; over all elements it is a step of a normalise
-layer.
+layer, and in float over other neighbouring axes an average pool.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from edgeff.formats.tflite.operators import Handler, TfliteNode, Values
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Moment, Node, Value
 from edgeff.ir import Layer
+from edgeff.ops.average_pool2d import AveragePool2d
 
 
 def _mean(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
@@ -23,11 +24,14 @@ def _mean(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     x = node.activation(values[0])
     rank = 1 + len(x.shape or ())
     axes = sorted({axis % rank for axis in constant.reshape(-1)[:8].tolist() if -rank <= axis < rank})
-    if x.shape is None or (rank, axes) not in ((4, [1, 2]), (3, [1])) or constant.dtype != np.int32 or constant.size != len(axes):
+    known, whole = (rank, axes) in ((4, [1, 2]), (3, [1])), constant.dtype == np.int32 and constant.size == len(axes)
+    if x.shape is None or not whole or (not known and x.quant is not None):
         raise node.unsupported(
             f"a mean of {x.shape} over axes {constant.reshape(-1)[:8].tolist()}",
-            "axes 1 and 2 of (batch, H, W, C), axis 1 of (batch, L, C)",
+            "axes 1 and 2 of (batch, H, W, C), axis 1 of (batch, L, C); in float any neighbouring axes",
         )
+    if not known:
+        return assembly.reduced(node, AveragePool2d, x, [axis - 1 for axis in axes])
     if rank == 3:
         x = assembly.reshape(Node(f"{node.name}_image", "", {}, ()), x, (x.shape[0], 1, x.shape[1]))
     return assembly.global_average_pool(node, x)
