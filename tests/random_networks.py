@@ -51,7 +51,7 @@ class Draw:
         last = self.last
         shape = self.shapes[last]
         inputs: tuple[str, ...] = (last,)
-        if op in PAIRWISE:
+        if op in (*PAIRWISE, "prelu"):
             same = [known for known, size in self.shapes.items() if size == shape]
             other = same[self.below(len(same))] if self.below(3) else self._constant(name, shape)
             inputs = (other, last) if self.below(2) else (last, other)
@@ -170,7 +170,7 @@ def one_layer(op: str, seed: int) -> Network:
     vectors = {"dense": (64,), "softmax": (12,), "normalise": (32,), "svdf": (8,)}
     shape = {"conv1d": (20, 6), "lstm": (4, 5), **vectors}.get(op, (9, 8, 6))
     draw = Draw(shape, rng)
-    if op in (*PAIRWISE, "concat", "requantise"):
+    if op in (*PAIRWISE, "prelu", "concat", "requantise"):
         draw.layer("relu", "before")
     name = "further" if op == "input" else op
     draw.layer(op, name)

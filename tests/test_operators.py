@@ -238,7 +238,7 @@ def test_traits_that_the_rules_rest_on() -> None:
         for trait in ("weighted", "keeps_sign", "elementwise", "keeps_places", "works_in_place", "channelwise", "probabilities")
     }
     pools = {"average_pool2d", "max_pool2d", "global_average_pool"}
-    pairs = {"add", "maximum", "minimum", "mul", "sub"}
+    pairs = {"add", "maximum", "minimum", "mul", "prelu", "sub"}
     curves = {"hard_swish", "leaky_relu", "logistic", "tanh"}
     assert having == {
         "weighted": {"dense", "conv1d", "conv2d", "depthwise_conv2d"},
