@@ -26,7 +26,7 @@ def board_program(program: Program, folder: Path, *, sanitised: bool = True) -> 
     source = write_c(program, folder / "c")
     project = write_project(source.folder, load_board("mps2_an386"), folder / "firmware", template="serial", model_name="kws01")
     sources = [project / "host" / "main.c", project / "protocol.c", *sorted((project / "model").glob("*.c"))]
-    flags = ["-std=c99", "-O1", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-DEFF_PROTOCOL_MOST_RUNS=200u", f"-I{project}"]
+    flags = ["-std=c99", "-O0", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-DEFF_PROTOCOL_MOST_RUNS=200u", f"-I{project}"]
     command = [*host_compiler(), *flags, *(SANITISED if sanitised else ()), *map(str, sources), "-lm", "-o", str(folder / "board")]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     return folder / "board"

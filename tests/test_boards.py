@@ -14,7 +14,8 @@ from edgeff.contracts import boards, check_board
 from edgeff.contracts.check import Check
 from edgeff.device.boards import load_board, load_boards
 from edgeff.device.flashers import TOOLS
-from edgeff.errors import BadInput, CheckFailed, PassedOver
+from edgeff.device.mailbox import choose_target
+from edgeff.errors import BadInput, CheckFailed, PassedOver, Unsupported
 from edgeff.ir import Board
 from edgeff.resources import boards_folder, templates_folder
 
@@ -232,6 +233,13 @@ def test_a_board_is_flashed_by_its_own_tool(tool: str, cli: CommandLine, tmp_pat
     failed = cli("flash", elf, "--board", board)
     assert failed.status == 2
     assert f"error: {tool} failed: got Error: no board; is the board connected" in failed.err
+
+
+def test_a_board_that_nothing_emulates_names_one_with_its_core() -> None:
+    with pytest.raises(
+        Unsupported, match=r"target serial of board esp32_c3: .*; drive it by .*, or emulate its core: --board qemu_virt_rv32$"
+    ):
+        choose_target(load_board("esp32_c3"))
 
 
 def test_a_board_without_a_tool_is_not_flashed(cli: CommandLine, tmp_path: Path) -> None:

@@ -37,14 +37,19 @@ def quiet(_what: str, _done: int, _of: int) -> None:
 class RunLog:
     """The lines of a run, each with the seconds since its start: those of the runner, and those on the wire.
 
+    ``also`` is told of each; with ``keeps`` False nothing else is kept of them, for runs that last.
+
     >>> log = RunLog(clock=lambda: 1.5)
     >>> log.note("Top-1: 90.2%"); log.wire("<", "m-ready")
     >>> log.lines
     ['00000.000 ulp-mlperf: Top-1: 90.2%', '00000.000 dut: m-ready']
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, also: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, also: Callable[[str], None] | None = None, *, keeps: bool = True
+    ) -> None:
         self.lines: list[str] = []
+        self._keeps = keeps
         self._clock, self._start, self._also = clock, clock(), also
 
     def note(self, text: str) -> None:
@@ -57,7 +62,8 @@ class RunLog:
 
     def _add(self, who: str, text: str) -> None:
         line = f"{self._clock() - self._start:09.3f} {who}: {text.encode('ascii', 'backslashreplace').decode()}"
-        self.lines.append(line)
+        if self._keeps:
+            self.lines.append(line)
         if self._also:
             self._also(line)
 

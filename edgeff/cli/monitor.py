@@ -95,7 +95,7 @@ def _watch(watch: Watch, connect: Any, train: Any, record: Path | None, as_json:
             drawn[0]()
 
     try:
-        with connect(RunLog(also=take)) as (link, evidence), _page(watch, evidence, as_json, shown) as draw:
+        with connect(RunLog(also=take, keeps=False)) as (link, evidence), _page(watch, evidence, as_json, shown) as draw:
             drawn.append(draw)
             for _ in stream(link, *train):
                 pass

@@ -15,6 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from edgeff.device.boards import load_boards
 from edgeff.device.cores import Core, core_of
 from edgeff.device.emulation.counting import Counted
 from edgeff.device.firmware import ARENA_SYMBOL, Firmware
@@ -347,7 +348,9 @@ def choose_target(board: Board, name: str | None = None) -> type[FirmwareTarget]
     target: type[Target] = targets[chosen]
     if not issubclass(target, FirmwareTarget):
         allowed = ", ".join(key for key, item in targets.items() if issubclass(item, FirmwareTarget))
-        raise Unsupported(f"target {chosen} of board {board.name}", got="a target that runs no firmware", allowed=allowed)
+        emulated = [other.name for other in load_boards().values() if other.core == board.core and "serial" not in other.targets]
+        step = f"drive it by `edgeff run --port P`, or emulate its core: --board {emulated[0]}" if chosen == "serial" and emulated else ""
+        raise Unsupported(f"target {chosen} of board {board.name}", got="a target that runs no firmware", allowed=allowed, next_step=step)
     return target
 
 
