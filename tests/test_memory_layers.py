@@ -21,7 +21,10 @@ from edgeff.program.cost import cost
 from edgeff.program.deploy import deploy
 from edgeff.program.interpreter import Interpreter
 from edgeff.program.quantize import quantize
+from edgeff.verify import verify
 from edgeff.verify.engines import Process, Tflm
+from edgeff.verify.executions import twin_results
+from edgeff.verify.libraries import integer_parties
 
 RNG = np.random.default_rng(47)
 INPUT = Quant((0.0625,), -3)
@@ -154,3 +157,17 @@ def test_weights_of_minus_128_are_read_and_do_not_learn() -> None:
     assert scores(twin, np.array([[-128, 0, 0]], np.int8)) == 82  # 128 * 128 / 200
     with pytest.raises(Unsupported, match="weights of -128"):
         deploy(again, rule="bp", target="value")
+
+
+def test_verify_takes_the_samples_for_a_stream() -> None:
+    report = verify(streaming(), RNG.normal(size=(8, 1, 5)).astype(np.float32), board="rpi_pico", emulated=1)
+    assert {"C on the host", "TFLM"} <= {row.b for row in report}
+    assert report.ok, [row for row in report if not row.ok]
+
+
+def test_verify_begins_every_sequence_anew() -> None:
+    network = Network("sequence", (3, 4), (lstm("gates", "input", INPUT, (3, 4, 5), -11),), INPUT)
+    deployment, x = deploy(network, target="input"), extremes(8, 12)
+    party = next(party for party in integer_parties(deployment) if party.name == "TFLM")
+    rows = party.make()(x, twin_results(deployment.program, x, lambda: None), lambda: None)
+    assert [row.differing for row in rows] == [0]

@@ -139,7 +139,9 @@ class Host:
 
     def results(self, x: Array, advance: Advance) -> Results:
         """The results of the samples x."""
+        self._target.reset_state()
         classes, scores = self._target.predict_many(x)
+        self._target.reset_state()
         calls = self._target.trace_many(x) if self._traced else ()
         for _ in x:
             advance()
@@ -185,6 +187,8 @@ class Emulated:
 
     def results(self, x: Array, advance: Advance) -> Results:
         """The results of the samples x."""
+        if self._program.by_role("memory"):
+            self._target.init()
         scores, classes = [], []
         outputs = outputs_of_calls(self._program) if self._trace else ()
         calls = tuple(np.empty((len(x), tensor.elements), tensor.dtype) for _, tensor in outputs)

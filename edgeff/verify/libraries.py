@@ -18,7 +18,7 @@ from edgeff.errors import BadInput, Unsupported
 from edgeff.formats.onnx.writer import to_onnx
 from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Array, Layer, Network, Quant
-from edgeff.ops import by_input, further_inputs, sample_shape
+from edgeff.ops import by_input, further_inputs, kind, sample_shape
 from edgeff.ops.requantise import Requantise
 from edgeff.program.deploy import Deployment
 from edgeff.program.quantize import dequantise_array, quantise_array
@@ -50,11 +50,11 @@ def integer_parties(deployment: Deployment) -> list[Party]:
     model = cache(lambda: to_tflite(network))
 
     def exact_in_tflm() -> Rows:
-        run = Tflm(model(), outputs=len(network.ends))
+        run = Tflm(model(), outputs=len(network.ends), fresh=_begins_anew(network))
         return lambda x, twin, advance: [compare(TWIN, "TFLM", "scores", twin.scores, _flat(run(_given(network, x), advance)))]
 
     def explained_in_litert() -> Rows:
-        run, name = Litert(model(), "BUILTIN_REF"), "LiteRT reference"
+        run, name = Litert(model(), "BUILTIN_REF", fresh=_begins_anew(network)), "LiteRT reference"
         note = "explained by the row above: its FULLY_CONNECTED rounds once"
 
         def rows(x: Array, twin: Results, advance: Advance) -> list[Comparison]:
@@ -65,7 +65,7 @@ def integer_parties(deployment: Deployment) -> list[Party]:
         return rows
 
     def counted_in_litert() -> Rows:
-        run, note = Litert(model(), "BUILTIN"), "rescaled in float32"
+        run, note = Litert(model(), "BUILTIN", fresh=_begins_anew(network)), "rescaled in float32"
         return lambda x, twin, advance: _counted("LiteRT default", twin, _flat(run(_given(network, x), advance)), classes, note)
 
     return [
@@ -94,11 +94,16 @@ def float_parties(deployment: Deployment, x: Array) -> list[Party]:
         return Party(name, maker)
 
     return [
-        party("TFLM", lambda: Tflm(model(), outputs=len(network.ends))),
-        party("LiteRT reference", lambda: Litert(model(), "BUILTIN_REF")),
-        party("LiteRT default", lambda: Litert(model(), "BUILTIN")),
+        party("TFLM", lambda: Tflm(model(), outputs=len(network.ends), fresh=_begins_anew(network))),
+        party("LiteRT reference", lambda: Litert(model(), "BUILTIN_REF", fresh=_begins_anew(network))),
+        party("LiteRT default", lambda: Litert(model(), "BUILTIN", fresh=_begins_anew(network))),
         party("ONNX Runtime", onnxruntime),
     ]
+
+
+def _begins_anew(network: Network) -> bool:
+    """Whether a sample knows nothing of the one before it, so that a library's variables are to be at zero for each."""
+    return not any(kind(layer).remembers for layer in network)
 
 
 def _shaped(x: Array, shape: tuple[int, ...]) -> Array:

@@ -42,7 +42,7 @@ def load_tflm(model: bytes, outputs: int = 1, fresh: bool = False) -> Run:
     """A .tflite model in TFLite Micro's interpreter: outputs (n, *shape) for x (n, *input shape) in the model's input dtype.
 
     x is a list of them where the model has several inputs; of several ``outputs`` the rows (n, numbers) are all of them in turn. Variables
-    go on from sample to sample, unless each is to be ``fresh``.
+    start at zero with the first sample and go on from one to the next, unless each is to be ``fresh``.
     """
     import numpy as np
 
@@ -50,6 +50,7 @@ def load_tflm(model: bytes, outputs: int = 1, fresh: bool = False) -> Run:
 
     def run(x: Any, advance: Advance) -> Any:
         rows = []
+        interpreter.reset()
         for samples in zip(*(x if isinstance(x, list) else [x]), strict=True):
             for number, sample in enumerate(samples):
                 interpreter.set_input(sample[None], number)
@@ -75,6 +76,7 @@ def load_litert(model: bytes, resolver: str, fresh: bool = False) -> Run:
 
     def run(x: Any, advance: Advance) -> Any:
         rows = []
+        interpreter.reset_all_variables()
         for samples in zip(*(x if isinstance(x, list) else [x]), strict=True):
             for source, sample in zip(sources, samples, strict=True):
                 interpreter.set_tensor(source, sample[None])
