@@ -412,11 +412,16 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Uart:
-    """The serial line of a board: the kind of its registers (a file of the firmware template), their address, and the clock they divide."""
+    """The serial line of a board: the kind of its registers (a file of the firmware template), their address, and the clock they divide.
+
+    The pins are those of the chip, where its UART has to be told of them.
+    """
 
     kind: str
     base: int
     clock_hz: int
+    tx_pin: int | None = None
+    rx_pin: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

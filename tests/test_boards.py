@@ -156,6 +156,10 @@ def _replaced(old: str, new: str) -> Callable[[str], str]:
         (_replaced("flash_wait_states = 0", "flash_wait_states = 0\ncolour = 1"), "colour: Extra inputs are not permitted"),
         (_replaced("fpu = false\n", ""), "got no fpu; allowed: fpu = true; begin from another board: edgeff board new NAME --like OTHER"),
         (_replaced("length_bytes = 270_336", ""), "got no regions.1.length_bytes; allowed: [[regions]] with name ="),
+        (
+            _replaced("[sources]", '[uart]\nkind = "nrf"\nbase = 0x40002000\nclock_hz = 16_000_000\n[sources]'),
+            "uart: kind nrf needs tx_pin and rx_pin",
+        ),
         (_replaced('tool = "picotool"', 'tool = "stlink"'), "flasher.tool: Input should be 'openocd', "),
         (_replaced('tool = "picotool"', 'tool = "openocd", argument = "-c evil"'), "flasher.argument: String should match"),
         (_replaced('sram = "RP2040', 'other = "RP2040'), "no source for sram"),

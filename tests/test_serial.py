@@ -295,7 +295,7 @@ def test_the_format_of_another_firmware_has_to_be_named() -> None:
 def test_a_board_without_a_serial_line_is_refused(tmp_path: Path, cli: CommandLine, models: Path) -> None:
     built = cli("build", models / "float.onnx", "--board", "rpi_pico", "--template", "serial", "-o", tmp_path / "fw")
     assert built.status == 2
-    assert "firmware template serial on board rpi_pico: got no [uart] in its file; allowed: mps2_an385" in built.err
+    assert "firmware template serial on board rpi_pico: got no [uart] in its file; allowed: microbit, microbit_v2, mps2_an385" in built.err
     from edgeff.device.serial.emulated import emulated
 
     with pytest.raises(Unsupported, match="got no QEMU machine; connect it: --port P"), emulated(tmp_path, load_board("rpi_pico")):
@@ -316,7 +316,9 @@ def test_a_run_that_lacks_something_is_refused(cli: CommandLine, arguments: tupl
     assert message in ended.err
 
 
-@pytest.mark.parametrize("machine", ["mps2_an386", pytest.param("qemu_virt_rv32", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "machine", ["mps2_an386", pytest.param("qemu_virt_rv32", marks=pytest.mark.slow), pytest.param("microbit", marks=pytest.mark.slow)]
+)
 def test_an_emulated_board_runs_as_mlperf_tiny_s_runner_asks(machine: str, cli: CommandLine, models: Path, tmp_path: Path) -> None:
     needs(machine)
     firmware = tmp_path / "fw"

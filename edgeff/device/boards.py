@@ -59,6 +59,14 @@ class _UartFile(_Strict):
     kind: Name
     base: Annotated[int, Field(ge=0, lt=_ADDRESS_LIMIT, multiple_of=4)]
     clock_hz: Annotated[int, Field(gt=0, le=10_000_000_000)]
+    tx_pin: Annotated[int, Field(ge=0, lt=256)] | None = None
+    rx_pin: Annotated[int, Field(ge=0, lt=256)] | None = None
+
+    @model_validator(mode="after")
+    def _pins_are_named(self) -> _UartFile:
+        if self.kind == "nrf" and (self.tx_pin is None or self.rx_pin is None):
+            raise ValueError("kind nrf needs tx_pin and rx_pin")
+        return self
 
 
 class _FlasherFile(_Strict):
@@ -286,7 +294,7 @@ def _read(path: Path) -> Board:
         targets=tuple(board.targets),
         sources=dict(board.sources),
         machines=dict(board.machines),
-        uart=None if board.uart is None else Uart(board.uart.kind, board.uart.base, board.uart.clock_hz),
+        uart=None if board.uart is None else Uart(**board.uart.model_dump()),
         flasher=None if board.flasher is None else Flasher(board.flasher.tool, board.flasher.argument or ""),
     )
     try:
