@@ -4,8 +4,7 @@ The rate falls by ``SCHEDULE``.
 ``python benchmarks/device_learning.py [RULE ..]`` -> ``benchmarks/results/device_learning.json``; a row is a seed. Settings are chosen on a
 part of that seed's training samples, with one budget for every rule, numeric and rounding (``protocol.py``); the test part is read once a
 row. The control keeps the hidden layer at its random start (rule ``frozen``); int8 PEPITA, back-propagation and the control stand beside
-their round-to-nearest forms, with rates of their own. Rows of the key ``before ADR 0028`` have the rules' own settings, and those of
-round-to-nearest the rates that were chosen for stochastic rounding.
+their round-to-nearest forms, with rates of their own.
 """
 
 from __future__ import annotations
