@@ -363,7 +363,9 @@ def test_an_empty_verdict_passes_and_a_failed_one_says_how_many() -> None:
 
 def test_a_library_that_refuses_a_model_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     litert = engines.Litert
-    monkeypatch.setattr("edgeff.verify.libraries.Litert", lambda _model, resolver: litert(b"no model of TFLite", resolver))
+    monkeypatch.setattr(
+        "edgeff.verify.libraries.Litert", lambda _model, resolver, fresh: litert(b"no model of TFLite", resolver, fresh=fresh)
+    )
     found = verify(int8_classifier(True, False), SAMPLES, board=M4)
     assert [item.name for item in found.skipped] == ["LiteRT reference", "LiteRT default"]
     assert found.skipped[0].reason.startswith("LiteRT refused the model: got The model is not a valid Flatbuffer buffer")
