@@ -111,12 +111,12 @@ CASES: dict[str, Case] = {
         N("ConvTranspose", ["c", "v", "bv"], ["t"], strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1]),
         N("Resize", ["t", "", "by"], ["r"], mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"),
         N("ConvTranspose", ["r", "g"], ["s"], group=2, strides=[1, 3], pads=[0, 1, 2, 0]),
-        N("Resize", ["s", "", "", "to"], ["y"], mode="nearest"),
+        N("Resize", ["s", "", "up"], ["y"], mode="nearest"),
         v=draw(4, 6, 3, 3),
         bv=draw(6),
         by=np.array([1, 1, 1, 2], np.float32),
         g=draw(6, 2, 4, 2),
-        to=ints(5, 4, 26, 58),
+        up=np.array([1, 1, 2, 1], np.float32),
         output=(4, 26, 58),
         layers="upsample2d conv2d upsample2d upsample2d conv2d upsample2d transpose",
     ),
@@ -511,3 +511,12 @@ def test_integers_that_a_file_casts_and_rounds_are_the_numbers_of_a_float_networ
     rounded = run_onnx(model, x)
     made = forward(network, parameters(network), x.astype(np.float32))[network.layers[-1].name]
     np.testing.assert_array_equal(np.clip(np.rint(made / 0.5) + 7, -128, 127), rounded)
+
+
+def test_a_resize_to_a_size_repeats_pixels_where_the_batch_stays() -> None:
+    nodes = [N("Resize", ["x", "", "", "to"], ["y"], mode="nearest")]
+    model, x = onnx.load_from_string(build(nodes, {"to": ints(1, 3, 12, 15)}, shape=[1, *IMAGE])), RNG.normal(size=(1, *IMAGE)).astype("f4")
+    network = from_onnx(model.SerializeToString())
+    np.testing.assert_array_equal(forward(network, parameters(network), x)[network.layers[-1].name], run_onnx(model, x))
+    with pytest.raises(Unsupported, match="no constant scales"):
+        from_onnx(build(nodes, {"to": ints(5, 3, 12, 15)}, shape=["N", *IMAGE]))

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import onnx
 
-from edgeff.formats.onnx.reading import Handler, Reading, Values, activation, constant, number, present
+from edgeff.formats.onnx.reading import Handler, Reading, Values, activation, constant, number, present, whole
 from edgeff.formats.onnx.tensors import MAX_RANK, read_tensor
 from edgeff.formats.onnx.views import Seen, View
 from edgeff.formats.values import Constant, Node
@@ -39,7 +39,7 @@ def _shape(graph: Reading, node: Node, values: Values) -> Seen:
     if x.shape is None:
         raise node.unsupported("an input of unknown shape", "a model whose input has a shape")
     sizes = np.array((BATCH, *x.shape), np.int64)
-    start, end = (None if name not in node.attributes else int(number(node, name, 0)) for name in ("start", "end"))
+    start, end = (None if name not in node.attributes else whole(node, name, 0) for name in ("start", "end"))
     return Constant(sizes[slice(start, end)])
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgeff.formats.onnx.reading import Values, number
+from edgeff.formats.onnx.reading import Values, number, whole
 from edgeff.formats.onnx.views import View
 from edgeff.formats.values import Constant, Node
 
@@ -44,7 +44,7 @@ def modern_values(node: Node, values: Values, opset: int) -> Values:
         raise node.unsupported("a broadcast along an axis of anything but a constant", "a constant second input")
     if not other.array.ndim:
         return values
-    rank, axis = len(x.shape) + 1, int(number(node, "axis", 0))
+    rank, axis = len(x.shape) + 1, whole(node, "axis", 0)
     after = rank - (axis + rank if axis < 0 else axis) - other.array.ndim
     if not 0 <= after < rank:
         raise node.bad(f"axis {axis} for a constant of shape {other.array.shape} and an input of {rank} axes", "axes of the input")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from edgeff.formats.onnx.reading import Handler, Reading, Values, activation, constant, flag, number, optional, present, real
+from edgeff.formats.onnx.reading import Handler, Reading, Values, activation, constant, flag, number, optional, present, real, whole
 from edgeff.formats.onnx.views import Seen, View
 from edgeff.formats.values import SCALE_BYTES, Constant, Node
 from edgeff.ir import Array, Quant
@@ -50,7 +50,7 @@ def _dequantize_linear(graph: Reading, node: Node, values: Values) -> Seen:
     value = constant(node, x, "tensor")
     if value.quant is not None or value.array.dtype not in (np.int8, np.uint8, np.int32):
         raise node.unsupported("a tensor that cannot be dequantised", "a constant of int8, uint8 or int32")
-    return _scaled(graph, node, value, (values[1], values[2]), int(number(node, "axis", 1)))
+    return _scaled(graph, node, value, (values[1], values[2]), whole(node, "axis", 1))
 
 
 def dequantised(graph: Reading, node: Node, x: Seen | None, scales: Pair) -> View:

@@ -109,6 +109,14 @@ def number(node: Node, name: str, default: float) -> float:
     return value
 
 
+def whole(node: Node, name: str, default: int) -> int:
+    """The attribute ``name``, an int."""
+    value = number(node, name, default)
+    if not isinstance(value, int):
+        raise node.bad(f"attribute {name} of {value:g}", "a whole number")
+    return value
+
+
 def flag(node: Node, name: str, default: int = 0) -> bool:
     """The attribute ``name``, which must be 0 or 1."""
     value = number(node, name, default)

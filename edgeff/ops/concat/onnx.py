@@ -8,7 +8,7 @@ from edgeff.errors import Unsupported, short
 from edgeff.formats.onnx.constants import concatenated
 from edgeff.formats.onnx.graph import Graph
 from edgeff.formats.onnx.quantised import MICROSOFT, activation_quant, dequantised, quantised
-from edgeff.formats.onnx.reading import MOST_INPUTS, Handler, Reading, Values, activation, number, real
+from edgeff.formats.onnx.reading import MOST_INPUTS, Handler, Reading, Values, activation, real, whole
 from edgeff.formats.onnx.views import Seen, View, view
 from edgeff.formats.values import Constant, Node
 from edgeff.ir import Layer
@@ -19,7 +19,7 @@ from edgeff.ops.concat import Concat
 def joined(graph: Reading, node: Node, parts: list[View]) -> View:
     """The tensors joined along the attribute ``axis``, in their common order of axes or as they stand."""
     rank = 1 + len(parts[0].shape or ())
-    axis = int(number(node, "axis", 1))
+    axis = whole(node, "axis", 1)
     axis += rank if axis < 0 else 0
     if not 1 <= axis < rank:
         raise node.unsupported(f"axis {axis} of {rank}", "an axis after the batch")

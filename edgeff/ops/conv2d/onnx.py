@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from edgeff.formats.onnx.graph import Graph
 from edgeff.formats.onnx.quantised import activation_quant, bias_of, dequantised, quantised, weight_of
-from edgeff.formats.onnx.reading import Handler, Reading, Values, constant, integers, number, optional, real
+from edgeff.formats.onnx.reading import Handler, Reading, Values, constant, integers, optional, real, whole
 from edgeff.formats.onnx.views import Seen, View
 from edgeff.formats.onnx.windows import WINDOW, as_image, as_tensor, four, positions, two, window, window_attributes
 from edgeff.formats.values import Constant, Node
@@ -35,7 +35,7 @@ def convolution(graph: Reading, node: Node, x: View, weight: Constant, bias: Con
     strides, pads = window(node, x, kernel)
     if weight.quant is not None and weight.quant.axis not in (None, 0):
         raise node.unsupported(f"scales along axis {weight.quant.axis} of the weight", "one, or one for each output: axis 0")
-    group, channels = int(number(node, "group", 1)), (x.shape or (0,))[0]
+    group, channels = whole(node, "group", 1), (x.shape or (0,))[0]
     array = weight.array if len(sizes) == 2 else weight.array[:, :, None]
     image, stride, sides = as_image(graph, node, x), two(strides, 1), four(pads)
     written = graph.described.get(node.name, DepthwiseConv2d.name if group > 1 else Conv2d.name)

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgeff.formats.onnx.constants import sliced
 from edgeff.formats.onnx.graph import Graph
-from edgeff.formats.onnx.reading import Handler, Reading, Values, activation, constant, number
+from edgeff.formats.onnx.reading import Handler, Reading, Values, activation, constant, whole
 from edgeff.formats.onnx.tensors import MAX_RANK
 from edgeff.formats.onnx.views import Seen, View
 from edgeff.formats.values import Constant, Node
@@ -63,7 +63,7 @@ def _slice(graph: Reading, node: Node, values: Values) -> Seen:
 
 def _split(graph: Reading, node: Node, values: Values) -> Seen:
     x = activation(node, values[0])
-    shape, axis = (1, *(x.shape or ())), int(number(node, "axis", 0))
+    shape, axis = (1, *(x.shape or ())), whole(node, "axis", 0)
     axis += len(shape) if axis < 0 else 0
     if not 1 <= axis < len(shape):
         raise node.unsupported(f"axis {axis} of {len(shape)}", "an axis after the batch")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgeff.formats.onnx.graph import Graph
 from edgeff.formats.onnx.quantised import MICROSOFT, activation_quant, dequantised, quantised
-from edgeff.formats.onnx.reading import Handler, Reading, Values, number, real
+from edgeff.formats.onnx.reading import Handler, Reading, Values, real, whole
 from edgeff.formats.onnx.views import Seen, View, view
 from edgeff.formats.values import Node
 from edgeff.ir import Layer
@@ -15,7 +15,7 @@ def _over_all(graph: Reading, node: Node, x: View) -> View:
     shape = x.shape
     if shape is None:
         raise node.unsupported("an input of unknown shape", "a model whose input has a shape")
-    axis = int(number(node, "axis", 1 if graph.opset < 13 else -1))
+    axis = whole(node, "axis", 1 if graph.opset < 13 else -1)
     place = axis - 1 if axis > 0 else axis + len(shape)
     if not 0 <= place < len(shape) or axis == 0 or any(size != 1 for other, size in enumerate(shape) if other != place):
         raise node.unsupported(f"an axis that is not the last, of an input of shape {shape}", "the one axis longer than 1")

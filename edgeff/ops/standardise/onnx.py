@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeff.formats.onnx.graph import Graph
-from edgeff.formats.onnx.reading import Handler, Reading, Values, constant, number, optional
+from edgeff.formats.onnx.reading import Handler, Reading, Values, constant, number, optional, whole
 from edgeff.formats.onnx.views import Seen, view
 from edgeff.formats.values import Node
 from edgeff.ir import Layer
@@ -16,7 +16,7 @@ from edgeff.ops.standardise import Standardise
 def _layer_normalization(graph: Reading, node: Node, values: Values) -> Seen:
     """A standardise layer: over all axes but the batch, without parameters of its own."""
     x = graph.vector(node, values[0])
-    if x.shape is None or int(number(node, "axis", -1)) not in (1, -len(x.shape)):
+    if x.shape is None or whole(node, "axis", -1) not in (1, -len(x.shape)):
         raise node.unsupported(f"part of an input of shape {x.shape}, without the batch axis", "all axes but the batch")
     scale, bias = constant(node, values[1], "scale").array, optional(node, values[2], "bias")
     if (scale != 1).any() or (bias is not None and bias.array.any()):

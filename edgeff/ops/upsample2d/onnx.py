@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from edgeff.formats.onnx.constants import BATCH
 from edgeff.formats.onnx.graph import Graph
-from edgeff.formats.onnx.reading import Handler, Reading, Values, constant, integers, number, optional, real, word
+from edgeff.formats.onnx.reading import Handler, Reading, Values, constant, integers, optional, real, whole, word
 from edgeff.formats.onnx.views import Seen
 from edgeff.formats.onnx.windows import as_image, as_tensor, four, positions, two
 from edgeff.formats.values import Constant, Node
@@ -35,7 +36,8 @@ def _resize(graph: Reading, node: Node, values: Values) -> Seen:
         scales = constant(node, given, "scale").array
     if not old and values[3] is not None:
         target = constant(node, values[3], "size").array
-        scales = target / np.array((target[0] or 1, *(x.shape or ()))) if target.size == len(sizes) + 2 else None
+        known = target.shape == (len(sizes) + 2,) and target[0] in (1, BATCH)
+        scales = np.array((1, *target[1:])) / np.array((1, *(x.shape or ()))) if known else None
     if (
         scales is None
         or scales.shape != (len(sizes) + 2,)
@@ -64,7 +66,7 @@ def _conv_transpose(graph: Reading, node: Node, values: Values) -> Seen:
     if not plain or "output_shape" in node.attributes or len(shape) != len(sizes) + 2 or 0 in shape:
         got = f"a dilation, auto_pad, an output_shape, or a weight of shape {shape}"
         raise node.unsupported(got, "none of these, (C_in, C_out / group, ..)")
-    groups = int(number(node, "group", 1))
+    groups = whole(node, "group", 1)
     if groups < 1 or shape[0] % groups or shape[0] != (x.shape or (0,))[0]:
         raise node.bad(f"a weight of shape {shape} in {groups} groups for an input of shape {x.shape}", "as many channels in each group")
     pads, extra = integers(node, "pads", zeros + zeros, 0), integers(node, "output_padding", zeros, 0)
@@ -76,8 +78,8 @@ def _conv_transpose(graph: Reading, node: Node, values: Values) -> Seen:
         quant = replace(quant, axis=0)
     array = weight.array if len(sizes) == 2 else weight.array[:, :, None]
     by_group = array.reshape(groups, shape[0] // groups, *array.shape[1:]).transpose(0, 2, 3, 4, 1)
-    whole = by_group.reshape(groups * shape[1], *by_group.shape[2:])
-    flipped = Constant(np.ascontiguousarray(whole[:, ::-1, ::-1]), quant)
+    merged = by_group.reshape(groups * shape[1], *by_group.shape[2:])
+    flipped = Constant(np.ascontiguousarray(merged[:, ::-1, ::-1]), quant)
     top, left, bottom, right = four(pads)
     down, across = two(extra, 0)
     edges = top, left, bottom - down, right - across
