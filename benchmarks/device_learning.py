@@ -19,7 +19,7 @@ from edgeff import registry
 from edgeff.bench.tuning import Search
 
 NETWORK, SEEDS, SEARCH = "64-32-10", 5, Search(epochs=60, splits=1)
-PROTOCOL, BEFORE = "protocol", "before ADR 0028"
+PROTOCOL = "protocol"
 ALSO_NEAREST = ("frozen", "bp", "pepita")
 
 
