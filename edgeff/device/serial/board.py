@@ -202,8 +202,8 @@ def input_format(text: str) -> InputFormat:
 
     Raises BadInput for anything else.
 
-    >>> input_format("int8,0.584702909f,(83)")
-    InputFormat(dtype='int8', scale=0.584702909, zero=83)
+    >>> input_format("int8,0.5f,(83)")
+    InputFormat(dtype='int8', scale=0.5, zero=83)
     """
     dtype, *numbers = text.split(",")
     scale, zero = 0.0, 0

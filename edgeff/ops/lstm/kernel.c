@@ -57,7 +57,7 @@ static inline int32_t eff_between(const int16_t *table, int32_t at, int32_t bits
     if (entry >= 255) {
         return INT32_C(0x7FFF) << bits;
     }
-    return (int32_t)table[entry] * (INT32_C(1) << bits) + part * (table[entry + 1] - table[entry]);
+    return (int32_t)table[entry] * (INT32_C(1) << bits) + part * ((int32_t)table[entry + 1] - table[entry]);
 }
 
 /* x in Q3.12 -> Q0.15, half of the rounding towards zero, as TFLite's 16-bit LOGISTIC. */
