@@ -41,13 +41,12 @@ def demo(out: Path, *, seed: int = 0, workers: int = 2, progress: Progress = qui
 
     Raises CheckFailed if any two executions differ in a bit.
     """
-    names = [*((NETWORK, rule) for rule in RULES), *((CONVOLUTIONAL, way) for way in WAYS)]
+    names = [*((NETWORK, rule) for rule in RULES), *((CONVOLUTIONAL, name) for name in WAYS)]
     progress("training, building and learning with every rule", 0, len(names))
     traces: dict[tuple[str, str], Trace] = {}
     parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
-    jobs = [joblib.delayed(way)(name, seed, BOARD, TASK) for name in WAYS] + [
-        joblib.delayed(one_rule)(name, seed, out, command) for name in RULES
-    ]
+    jobs = [joblib.delayed(way)(name, seed, BOARD, TASK) for name in WAYS]  # the longest first
+    jobs += [joblib.delayed(one_rule)(rule, seed, out, command) for rule in RULES]
     for trace in parallel(jobs):
         traces[trace.network, trace.rule] = trace
         progress(f"{trace.rule} learned", len(traces), len(names))

@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedShuffleSplit
 
 from edgeff import registry
+from edgeff.bench.fit import ERASE_BYTES
 from edgeff.device.boards import load_board
 from edgeff.device.simulate import build_project, profile
 from edgeff.device.targets.host import HostTarget
@@ -26,10 +27,12 @@ from edgeff.program.chain import RULE, Chain, chain
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.state import place_bytes
 
-NETWORK, PASSES, ERASE_BYTES = "ds_cnn", 4, 2048
+NETWORK, PASSES = "ds_cnn", 4
 WAYS = ("bp", RULE + "+blocks", "frozen")
 RATE: Mapping[str, Any] = {"lr": 0.02, "decay": 0.7}
-"""Of back-propagation and the last layer alone; blocks take 0.05. Each the better of the two on held-out samples of another seed."""
+"""Of back-propagation and the last layer alone; blocks take 0.05. On held-out samples of seed 1 back-propagation reaches 97.5 % at 0.02 and
+91.9 at 0.05, blocks 97.5 and 98.8, the last layer 64.4 and 68.1. Both rates were also seen on the test part of seed 0: this is a
+demonstration and no measurement."""
 
 
 Part = tuple[Array, Array]

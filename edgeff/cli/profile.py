@@ -82,7 +82,7 @@ def command(
     )
     samples, labels = example_samples(loaded, deployment, seed)
     if samples is None or labels is None:
-        loudest = 1.0 if features is None else 8192.0
+        loudest = 8192.0 if features else 1.0
         size = sum(tensor.elements for tensor in deployment.program.inputs)
         samples = deployment.inputs(loudest * np.random.default_rng(seed).random((1, size), np.float32))
         labels = np.zeros(1, np.int64)

@@ -174,6 +174,23 @@ static int32_t eff_mfcc_step(float v, float scale, int32_t zero, int32_t truncat
     return (int32_t)(t < 1.0e9f ? t > -1.0e9f ? t : -1.0e9f : 1.0e9f); /* of NaN too */
 }
 
+/* A frame's coefficients as int8 features. */
+static inline void eff_mfcc_store_i8(int8_t *y, const float *row, int32_t coefficients, const eff_feature_steps *steps)
+{
+    for (int32_t c = 0; c < coefficients; ++c) {
+        const int32_t v = eff_mfcc_step(row[c], steps->y_scale, steps->y_zero, steps->truncate);
+        y[c] = (int8_t)(steps->wrap ? ((v + 128) & 255) - 128 : eff_clamp(v, -128, 127));
+    }
+}
+
+/* The same as int16 features. */
+static inline void eff_mfcc_store_i16(int16_t *y, const float *row, int32_t coefficients, float y_scale)
+{
+    for (int32_t c = 0; c < coefficients; ++c) {
+        y[c] = (int16_t)eff_clamp(eff_mfcc_step(row[c], y_scale, 0, 0), -32767, 32767);
+    }
+}
+
 void eff_mfcc_f32(float *y, float *scratch, const int16_t *x, const float *window, const float *sine, const float *mel,
                   const int32_t *spans, const float *dct, const eff_frames *sizes)
 {
@@ -190,17 +207,13 @@ void eff_mfcc_i8(int8_t *y, float *scratch, const int16_t *x, const float *windo
                  const int32_t *spans, const float *dct, const eff_frames *sizes, const eff_feature_steps *steps)
 {
     const int32_t n = sizes->n, frames = sizes->frames, frame = sizes->frame, hop = sizes->hop, fft = sizes->fft,
-                  bins = sizes->bins, bands = sizes->bands, coefficients = sizes->coefficients, y_zero = steps->y_zero,
-                  truncate = steps->truncate, wrap = steps->wrap;
-    const float eps = sizes->eps, y_scale = steps->y_scale;
+                  bins = sizes->bins, bands = sizes->bands, coefficients = sizes->coefficients;
+    const float eps = sizes->eps;
     const eff_mfcc_tables t = {window, sine, mel, dct, spans, frame, fft, bins, bands, coefficients, eff_peak_gain(x, n), eps};
     float *row = scratch + fft + bands;
     for (int32_t f = 0; f < frames; ++f) {
         eff_mfcc_frame(row, scratch, x + f * hop, &t);
-        for (int32_t c = 0; c < coefficients; ++c) {
-            const int32_t v = eff_mfcc_step(row[c], y_scale, y_zero, truncate);
-            y[f * coefficients + c] = (int8_t)(wrap ? ((v + 128) & 255) - 128 : eff_clamp(v, -128, 127));
-        }
+        eff_mfcc_store_i8(y + f * coefficients, row, coefficients, steps);
     }
 }
 
@@ -214,9 +227,7 @@ void eff_mfcc_i16(int16_t *y, float *scratch, const int16_t *x, const float *win
     float *row = scratch + fft + bands;
     for (int32_t f = 0; f < frames; ++f) {
         eff_mfcc_frame(row, scratch, x + f * hop, &t);
-        for (int32_t c = 0; c < coefficients; ++c) {
-            y[f * coefficients + c] = (int16_t)eff_clamp(eff_mfcc_step(row[c], y_scale, 0, 0), -32767, 32767);
-        }
+        eff_mfcc_store_i16(y + f * coefficients, row, coefficients, y_scale);
     }
 }
 
@@ -269,10 +280,7 @@ void eff_mel_mfcc_i8(int8_t *y, float *scratch, const float *mels, const int16_t
     float *row = scratch + sizes->bands;
     for (int32_t f = 0; f < sizes->frames; ++f) {
         eff_mel_cosines(row, scratch, eff_mel_row(mels, at, f, sizes), &t);
-        for (int32_t c = 0; c < sizes->coefficients; ++c) {
-            const int32_t v = eff_mfcc_step(row[c], steps->y_scale, steps->y_zero, steps->truncate);
-            *y++ = (int8_t)(steps->wrap ? ((v + 128) & 255) - 128 : eff_clamp(v, -128, 127));
-        }
+        eff_mfcc_store_i8(y + f * sizes->coefficients, row, sizes->coefficients, steps);
     }
 }
 
@@ -283,8 +291,6 @@ void eff_mel_mfcc_i16(int16_t *y, float *scratch, const float *mels, const int16
     float *row = scratch + sizes->bands;
     for (int32_t f = 0; f < sizes->frames; ++f) {
         eff_mel_cosines(row, scratch, eff_mel_row(mels, at, f, sizes), &t);
-        for (int32_t c = 0; c < sizes->coefficients; ++c) {
-            *y++ = (int16_t)eff_clamp(eff_mfcc_step(row[c], y_scale, 0, 0), -32767, 32767);
-        }
+        eff_mfcc_store_i16(y + f * sizes->coefficients, row, sizes->coefficients, y_scale);
     }
 }

@@ -214,6 +214,11 @@ def _in_int8(values: Array, steps: FeatureSteps) -> Array:
     return ((v + 128) & 255) - 128 if steps.wrap else np.clip(v, -128, 127)
 
 
+def _in_int16(values: Array, y_scale: float) -> Array:
+    """float32 coefficients as int16 steps, flat."""
+    return np.clip(feature_steps(values, y_scale, 0, 0), -32767, 32767).reshape(-1)
+
+
 def _one(scratch: Array, x: Array, tables: Mapping[str, Array], sizes: Frames) -> Array:
     y, memory = _clips(x[None], tables, sizes)
     scratch[: len(memory)] = memory
@@ -300,7 +305,7 @@ def eff_mfcc_i16(
     tables = {"window": window, "sine": sine, "mel": mel, "spans": spans, "dct": dct}
     values = _one(scratch, x, tables, sizes)
     scratch[sizes.fft + sizes.bands :] = values[-1]
-    y[:] = np.clip(feature_steps(values, y_scale, 0, 0), -32767, 32767).reshape(-1)
+    y[:] = _in_int16(values, y_scale)
 
 
 HOPS, RECENT = "n // hop", "(frame + hop - 1) // hop * hop"
@@ -392,4 +397,4 @@ def eff_mel_mfcc_i16(
     """The same in int16, as ``eff_mfcc_i16``."""
     values = _of_window(scratch, mels, peaks, at, dct, sizes)
     scratch[sizes.bands :] = values[-1]
-    y[:] = np.clip(feature_steps(values, y_scale, 0, 0), -32767, 32767).reshape(-1)
+    y[:] = _in_int16(values, y_scale)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from edgeff.kernels.graph.arithmetic import gain_of, requantise, rounding_of, saturate16, saturate32, shift_round_up
@@ -134,6 +136,12 @@ def _maps(
     return h, _opened(e, h, how.stage.y_zero) if hidden.gated else e, delta
 
 
+def _ring(lines: Operand, made: Iterable[int], size: int) -> Operand:
+    """What a ring of ``size`` lines holds after the lines ``made``, line i at i % size; 0 where none came."""
+    last = {i % size: i for i in made}
+    return concat([lines.part(slice(last[k], last[k] + 1)) if k in last else lines.part(slice(0, 1)) * 0 for k in range(size)])
+
+
 def _last(values: Operand) -> Operand:
     return values.part(slice(None), slice(values.shape[1] - 1, values.shape[1])).flat()
 
@@ -222,10 +230,8 @@ def eff_pooled_skip_update_i8(
     high = both >> 16
     sums = concat([both - high * 65536, high], axis=1)
     made = min(pair.mid_h, (pair.in_h - 1 + pair.pad_h) // pair.stride_h + 1)
-    lines, last = e.reshape(pair.mid_h, -1), {i % pair.k_h: i for i in range(made)}
-    ring = [lines.part(slice(last[k], last[k] + 1)) if k in last else lines.part(slice(0, 1)) * 0 for k in range(pair.k_h)]
     row = d.reshape(pair.in_h, pair.in_w, pair.in_c).part(slice(pair.in_h - 1, pair.in_h), slice(None), slice(pair.in_c - 1, pair.in_c))
-    return *changed, _bias(stem_b, biases, rate, skip.b_how), concat(ring), row.flat(), sums
+    return *changed, _bias(stem_b, biases, rate, skip.b_how), _ring(e.reshape(pair.mid_h, -1), range(made), pair.k_h), row.flat(), sums
 
 
 def eff_pooled_separable_i8(
@@ -261,9 +267,8 @@ def eff_pooled_stem_separable_i8(
 ) -> tuple[Operand, ...]:
     """The same above a convolution, and the rows of its output that are read last."""
     a = _forward(image - image_zero, u, u_b, stem.window(pair), stem.stem_stage, depthwise=False)
-    lines, last = a.reshape(pair.in_h, -1), {i % pair.k_h: i for i in rows_read(pair)}
-    ring = [lines.part(slice(last[k], last[k] + 1)) if k in last else lines.part(slice(0, 1)) * 0 for k in range(pair.k_h)]
-    return *eff_pooled_separable_i8(a.flat(), w, b, v, v_b, pair, how, stem.stem_stage.y_zero), concat(ring)
+    ring = _ring(a.reshape(pair.in_h, -1), rows_read(pair), pair.k_h)
+    return *eff_pooled_separable_i8(a.flat(), w, b, v, v_b, pair, how, stem.stem_stage.y_zero), ring
 
 
 def eff_dense_update_fine_i8(
