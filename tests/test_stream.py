@@ -54,6 +54,10 @@ def test_the_scores_of_a_stream_are_those_of_its_windows(numeric: Numeric) -> No
         for target in targets:
             scores = target.line("infer", hop)[0]
             assert scores.tobytes() == oneshot.output().tobytes(), number
+    oneshot.predict(np.concatenate([np.zeros(CLIP - HOP, np.int16), hop]))
+    for target in targets:
+        target.reset_state()
+        assert target.line("infer", hop)[0].tobytes() == oneshot.output().tobytes(), "as if nothing had been heard"
 
 
 def test_a_stream_is_learned_as_its_windows_are() -> None:

@@ -42,7 +42,7 @@ def streaming(program: Program) -> Program:
     }
     tensors = dict(program.tensors)
     tensors[program.input] = replace(tensors[program.input], shape=(hop,))
-    tensors |= {name: Tensor(name, shape, dtype, "ring", layer=layer, saved=False) for name, (shape, dtype) in kept.items()}
+    tensors |= {name: Tensor(name, shape, dtype, "memory", layer=layer, saved=False) for name, (shape, dtype) in kept.items()}
     lines: dict[str, Line] = {}
     for name, line in program.lines.items():
         if line not in reading:
