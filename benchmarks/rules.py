@@ -24,9 +24,9 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from edgeff import registry
 from edgeff.bench.rules import SEEDS, RulePoint, changes_of, rule_of, rule_points, test_metric, trained_on
 from edgeff.bench.tuning import Choice, Search, choose
-from edgeff.errors import Diverged
+from edgeff.errors import Diverged, Unsupported
 from edgeff.ir import Trace
-from edgeff.networks import structure
+from edgeff.networks import initialised, structure
 from edgeff.report.record import run_json
 from edgeff.rules import find_rule
 from edgeff.tasks import Data
@@ -95,6 +95,17 @@ def known(value: dict[str, Any]) -> dict[str, Any]:
     return {key: item for key, item in made.items() if item not in (None, {}, [])} | {k: None for k in ("board",) if k in value}
 
 
+def takes(point: RulePoint) -> bool:
+    """Whether the rule trains networks of this kind at all."""
+    rule, task = rule_of(point), registry.tasks[point.task]
+    plain = structure(point.network, bias=True, input_shape=task.input_shape, classes=len(task.classes))
+    try:
+        rule.prepare(initialised(plain, 0), rule.settings, 0)
+    except Unsupported:
+        return False
+    return True
+
+
 def validate(task: str, network: str, rule: str, *words: str) -> float:
     """The accuracy on the last sixth of the training part, the rest trained on with seed 0 and settings ``key=value``."""
     texts = dict(word.split("=") for word in words)
@@ -110,7 +121,7 @@ if __name__ == "__main__":
     wanted = {argument for argument in sys.argv[1:] if not argument.startswith("-")}
     settings_by, points = [PROTOCOL] if "--protocol" in sys.argv else [], rule_points()
     if settings_by:
-        once = [point for point in points if point.seed == 0 and (point.task == "digits" or point.rule != "mempepita")]
+        once = [p for p in points if p.seed == 0 and (p.task == "digits" or p.rule != "mempepita") and takes(p)]
         points = [replace(point, seed=seed) for seed in range(PROTOCOL_SEEDS) for point in once]
     tasks, rules = {point.task for point in points} & wanted, {point.rule for point in points} & wanted
     wanted_points = [p for p in points if (not tasks or p.task in tasks) and (not rules or p.rule in rules)]
