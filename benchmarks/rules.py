@@ -26,7 +26,7 @@ from edgeff.bench.rules import SEEDS, RulePoint, changes_of, rule_of, rule_point
 from edgeff.bench.tuning import Choice, Search, choose
 from edgeff.errors import Diverged, Unsupported
 from edgeff.ir import Trace
-from edgeff.networks import initialised, structure
+from edgeff.networks import initialised, recipe, structure
 from edgeff.report.record import run_json
 from edgeff.rules import find_rule
 from edgeff.tasks import Data
@@ -100,7 +100,11 @@ def takes(point: RulePoint) -> bool:
     rule, task = rule_of(point), registry.tasks[point.task]
     plain = structure(point.network, bias=True, input_shape=task.input_shape, classes=len(task.classes))
     try:
-        rule.prepare(initialised(plain, 0), rule.settings, 0)
+        rule.prepare(
+            initialised(plain, 0),
+            replace(rule.settings, **recipe(point.network, rule.name) | changes_of(point.task, point.network, point.rule)),
+            0,
+        )
     except Unsupported:
         return False
     return True
