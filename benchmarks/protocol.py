@@ -48,14 +48,18 @@ def plain(task: str, network: str, seed: int) -> Network:
     return structure(network, input_shape=data.input_shape, classes=len(data.classes))
 
 
-def kept_choice(key: tuple[Any, ...], search: Search, make: Callable[[], Choice]) -> dict[str, Any]:
-    """How settings were chosen, and which: what a row gives as ``chosen_by``. A choice that was made before is not made again."""
+def kept_choice(key: tuple[Any, ...], search: Search, make: Callable[[], Choice], kept_in: str = "chosen") -> dict[str, Any]:
+    """How settings were chosen, and which: what a row gives as ``chosen_by``. A choice that was made before, and is in the results file
+    ``kept_in``, is not made again.
+    """
     full = (*key, search.seed, search.epochs, search.candidates, search.splits)
-    row = next(row for row in collect("chosen", [full], lambda *_key: make().how(search)))
+    row = next(row for row in collect(kept_in, [full], lambda *_key: make().how(search)))
     return {name: value for name, value in row.items() if name not in ("key", "commit")}
 
 
-def protocol_row(task: str, network: str, rule: str, seed: int, search: Search, fixed: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def protocol_row(
+    task: str, network: str, rule: str, seed: int, search: Search, fixed: Mapping[str, Any] | None = None, kept_in: str = "chosen"
+) -> dict[str, Any]:
     """The test accuracy in per cent with chosen settings, None for a run that diverged; the test part is read once."""
     own = replace(search, seed=split_of(task, seed))
     item, fixed = registry.tasks[task], fixed or {}
@@ -63,7 +67,7 @@ def protocol_row(task: str, network: str, rule: str, seed: int, search: Search, 
     def make() -> Choice:
         return choose(load(task, own.seed), plain(task, network, own.seed), network, rule, own, item, fixed=fixed)
 
-    how = kept_choice((task, network, rule, dict(fixed)), own, make)
+    how = kept_choice((task, network, rule, dict(fixed)), own, make, kept_in)
     data = load(task, seed)
     settings = find_rule(rule).settings.changed({name: text(value) for name, value in how["settings"].items()})
     try:
