@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from protocol import kept_choice, load
+from protocol import kept_choice, load, text
 from results import collect
 
 from edgeff import registry
@@ -58,7 +58,7 @@ def measure(rule: str, projection: str, count: int, seed: int) -> dict[str, Any]
         return choose(images, plain, NAME, rule, SEARCH, registry.tasks["digits"], fixed=fixed)
 
     how = kept_choice((NAME, rule, projection, count), SEARCH, make, "tangents_chosen")
-    settings = replace(find_rule(rule).settings, **{key: tuple(v) if isinstance(v, list) else v for key, v in how["settings"].items()})
+    settings = find_rule(rule).settings.changed({name: text(value) for name, value in how["settings"].items()})
     try:
         trained = train(images, plain, rule, settings, seed, guarded=False)
     except Diverged as error:
