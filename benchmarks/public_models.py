@@ -49,7 +49,7 @@ def operators(path: Path) -> int:
     """The operators of the file, quantise and dequantise nodes and constants left out."""
     if path.suffix == ".onnx":
         return sum(node.op_type not in ("Constant", "QuantizeLinear", "DequantizeLinear") for node in onnx.load(path).graph.node)
-    return sum(graph.OperatorsLength() for graph in subgraphs(path))
+    return int(subgraphs(path)[0].OperatorsLength())
 
 
 def subgraphs(path: Path) -> list[Any]:
@@ -94,7 +94,7 @@ def measure(name: str) -> dict[str, Any]:
 
 def in_tflite_runtime(path: Path, network: Network, deployment: Deployment, samples: Array, made: Array) -> dict[str, Any]:
     """The comparison with TFLM on the file, with LiteRT where TFLM does not run it."""
-    (graph,) = subgraphs(path)
+    graph = subgraphs(path)[0]
     kinds = [graph.Tensors(index).Type() for index in graph.InputsAsNumpy()]
     shape = graph.Tensors(graph.InputsAsNumpy()[0]).ShapeAsNumpy()
     parts = by_input(network, deployment.inputs(samples).reshape(len(samples), *sample_shape(network))).values()

@@ -105,6 +105,8 @@ class Draw:
             return {"stateful": bool(self.below(2)), "clip": 0.5 * self.below(2)}, (shape[0], self.below(6, 1))
         if op == "upsample2d":
             return {"factor_h": self.below(4, 1), "factor_w": self.below(3, 1), "zeros": bool(self.below(2))}, shape
+        if op == "recent":
+            return {"kept": self.below(6, 1)}, shape
         if op == "svdf":
             return {"rank": self.below(3, 1)} | activation, (self.below(6, 1),)
         if op == "slice":

@@ -1,4 +1,4 @@
-"""Networks that remember: LSTMs and filters over time against TFLM, their state in twins and C, and what is refused of them."""
+"""Networks that remember: LSTMs, filters and rows over time against TFLM, their state in twins and C, and what is refused of them."""
 
 from dataclasses import replace
 
@@ -8,12 +8,16 @@ import pytest
 from edgeff.device.targets.host import HostTarget
 from edgeff.errors import BadInput, Unsupported
 from edgeff.formats import from_tflite
+from edgeff.formats.tflite.packing import pack
+from edgeff.formats.tflite.schema import schema
 from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Array, Layer, Network, Quant
 from edgeff.networks import initialised
 from edgeff.ops import forward, parameters
+from edgeff.ops.conv1d import Conv1d
 from edgeff.ops.dense import Dense
 from edgeff.ops.lstm import Lstm
+from edgeff.ops.recent import Recent
 from edgeff.ops.reshape import Reshape
 from edgeff.ops.svdf import Svdf
 from edgeff.program.codes import Code
@@ -129,6 +133,89 @@ def test_float_layers_are_near_tflm(tflm: Process) -> None:
     made = forward(network, parameters(network), x)["filters"]
     np.testing.assert_allclose(made, expected, atol=1e-5)  # float32 sums in other orders
     np.testing.assert_allclose(scores(Interpreter(deploy(network, target="input").program), x.reshape(12, 5)), expected, atol=1e-5)
+
+
+def pieces(rows: int, kept: int) -> Network:
+    """int8: a convolution over the last rows of a stream that comes ``rows`` at a time, of which ``kept`` are kept, then two of its own."""
+    shapes = [(kept + rows, 3), (rows, 2), (1 + rows, 2)]
+    layers = (
+        Layer("last", Recent(kept=kept), ("input",), shapes[0]),
+        Layer("conv", Conv1d(kernel=kept + 1), ("last",), shapes[1]),
+        Layer("before", Recent(kept=1), ("conv",), shapes[2]),
+    )
+    network = initialised(Network("pieces", (rows, 3), layers), 1)
+    return quantize(network, RNG.normal(size=(40, rows, 3)))
+
+
+def before_the_join(data: bytes) -> bytes:
+    """A file of ``pieces(1, 2)`` in which the first variable has a row more, whose first one is dropped before the others are joined to
+    the input.
+    """
+    model = schema.ModelT.InitFromPackedBuf(data, 0)
+    main, start = model.subgraphs
+    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+    once, handle, read, join, cut, assign, *rest = main.operators
+    kinds = [names[model.operatorCodes[operator.opcodeIndex].builtinCode] for operator in (once, handle, read, join, cut, assign)]
+    assert kinds == ["CALL_ONCE", "VAR_HANDLE", "READ_VARIABLE", "CONCATENATION", "STRIDED_SLICE", "ASSIGN_VARIABLE"]
+    whole = main.tensors[read.outputs[0]].shape = np.array((1, 3, 3), np.int32)
+    start.tensors[1].shape = whole
+    model.buffers[start.tensors[1].buffer].data = np.full(9, model.buffers[start.tensors[1].buffer].data[0], np.uint8)
+    for operator, place, source in ((cut, 0, read), (join, 0, cut), (assign, 1, join)):
+        operator.inputs = np.where(np.arange(len(operator.inputs)) == place, source.outputs[0], operator.inputs).astype(np.int32)
+    main.tensors[read.outputs[0]].shapeSignature = None
+    model.metadata = []
+    main.operators = [once, handle, read, cut, join, assign, *rest]
+    return pack(model, [bytes(buffer.data) if buffer.data is not None else b"" for buffer in model.buffers])
+
+
+def test_rows_of_a_stream_are_those_of_tflm_in_either_order(tflm: Process) -> None:
+    for rows, kept in ((3, 2), (1, 2)):
+        network, x = pieces(rows, kept), extremes(12, 3 * rows)
+        data = to_tflite(network)
+        files = [data, before_the_join(data)] if rows == 1 else [data]
+        expected = Tflm(data, tflm)(x.reshape(-1, rows, 3), lambda: None).reshape(12, -1)
+        assert len(np.unique(expected)) > 8
+        for file in files:
+            program = deploy(from_tflite(file), target="input").program
+            np.testing.assert_array_equal(scores(Interpreter(program), x), expected)
+            np.testing.assert_array_equal(Tflm(file, tflm)(x.reshape(-1, rows, 3), lambda: None).reshape(12, -1), expected)
+        assert sum(tensor.elements for tensor in program.by_role("memory")) == 3 * kept + 2
+    np.testing.assert_array_equal(HostTarget(program).predict_many(x)[1], expected)
+
+
+def test_variables_that_hold_anything_but_the_last_rows_are_refused() -> None:
+    def changed(what: str) -> bytes:
+        model = schema.ModelT.InitFromPackedBuf(to_tflite(pieces(1, 2)), 0)
+        main, start = model.subgraphs
+        _, _, _, _, cut, assign, *_ = main.operators
+        if what == "start":
+            model.buffers[start.tensors[1].buffer].data = model.buffers[start.tensors[1].buffer].data ^ 1
+        elif what == "first rows":
+            for place, value in ((1, 0), (2, 2)):
+                buffer = model.buffers[main.tensors[cut.inputs[place]].buffer]
+                buffer.data = np.frombuffer(np.array([0 if place == 1 else 1, value, 0 if place == 1 else 3], np.int32).tobytes(), np.uint8)
+        elif what == "stale":
+            main.operators.remove(assign)
+        elif what == "again":
+            main.operators.append(assign)
+        elif what == "another":
+            model.subgraphs.append(start)
+        elif what == "main":
+            main.operators[0].builtinOptions.initSubgraphIndex = 0
+        model.metadata = []
+        return pack(model, [bytes(buffer.data) if buffer.data is not None else b"" for buffer in model.buffers])
+
+    reasons = {
+        "start": "starts at",
+        "first rows": "anything but the last rows",
+        "stale": "no operator that assigns it",
+        "again": "anything but the last rows",
+        "another": "3 subgraphs, and 1 operators CALL_ONCE",
+        "main": "the subgraph of a CALL_ONCE: got operator 'CALL_ONCE'",
+    }
+    for what, reason in reasons.items():
+        with pytest.raises(Unsupported, match=reason):
+            from_tflite(changed(what))
 
 
 def test_what_networks_that_remember_refuse() -> None:

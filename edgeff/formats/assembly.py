@@ -16,7 +16,9 @@ import numpy as np
 
 from edgeff.errors import Unsupported
 from edgeff.formats import conventions
-from edgeff.formats.values import Activation, Constant, Moment, Node, Value
+from edgeff.formats.checks import short
+from edgeff.formats.drafts import Draft
+from edgeff.formats.values import Activation, Constant, Moment, Node, Recalled, Value, Variable
 from edgeff.formats.windows import Windows
 from edgeff.ir import Quant
 from edgeff.kernels.broadcast import broadcast
@@ -25,10 +27,13 @@ from edgeff.ops.constant import Constant as Numbers
 from edgeff.ops.label import Label
 from edgeff.ops.normalise import Normalise
 from edgeff.ops.pairwise import Pairwise
+from edgeff.ops.recent import Recent
 from edgeff.ops.slice import MOST_AXES, Slice, listed
 from edgeff.ops.softmax import Softmax
 from edgeff.ops.standardise import Standardise
 from edgeff.ops.transpose import Transpose
+
+STREAM = "a variable that holds the last rows of earlier inputs: read, joined to the input, and assigned the last rows of both"
 
 
 class Assembly(Windows):
@@ -36,6 +41,7 @@ class Assembly(Windows):
 
     def __init__(self, input_shape: tuple[int, ...] | None, *, bias_scale_unused: bool = False) -> None:
         super().__init__(input_shape, bias_scale_unused=bias_scale_unused)
+        self.variables: dict[str, Variable] = {}
         self._constants: dict[tuple[str, tuple[int, ...]], Activation] = {}
 
     def pairwise(self, node: Node, op: Pairwise, a: Activation, c: Activation) -> Activation:
@@ -90,6 +96,40 @@ class Assembly(Windows):
             return xs[0]
         shape = (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
         return self.made(node, node.record(Concat, axis=axis), tuple(xs), shape)
+
+    def recent(self, node: Node, past: Recalled, x: Activation, axis: int) -> Activation:
+        """The rows that a variable holds and those of ``x`` after them, joined along ``axis``, without the batch."""
+        x, variable = self.exact(node, x), past.variable
+        shape = x.shape or (0,)
+        if axis or past.shape[1:] != shape[1:] or past.quant != x.quant:
+            got = f"{past.shape} of variable {short(variable.name)} and {shape} along axis {axis}, without the batch axis"
+            raise node.unsupported(got, "rows of one shape and scale, along the first axis")
+        if variable.layer:
+            raise node.unsupported(f"variable {short(variable.name)} joined to two inputs", STREAM)
+        op = node.record(Recent, kept=past.shape[0])
+        y = self.keeping_quant(self.made(node, op, (x,), (past.shape[0] + shape[0], *shape[1:])), x)
+        variable.layer = y.layer
+        return y
+
+    def assign(self, node: Node, variable: Variable, value: Value | None) -> None:
+        """Returns nothing; raises Unsupported unless ``value`` is the last rows of the layer that ``variable`` has become."""
+        draft = self._drafts.get(value.layer) if isinstance(value, Activation) else None
+        whole = self._drafts.get(variable.layer)
+        if draft is None or whole is None or variable.assigned or not self._is_end(draft, whole, variable.rows):
+            raise node.unsupported(f"an assignment of anything but the last rows to variable {short(variable.name)}", STREAM)
+        variable.assigned = True
+
+    def _is_end(self, draft: Draft, whole: Draft, rows: int) -> bool:
+        """Whether ``draft`` is the last ``rows`` rows of ``whole``."""
+        if draft is whole:
+            return rows == whole.shape[0]
+        runs = ((whole.shape[0] - rows, *(0,) * (len(whole.shape) - 1)), (rows, *whole.shape[1:]), (1,) * len(whole.shape))
+        return isinstance(draft.op, Slice) and draft.reads[0].layer == whole.name and draft.op.runs == runs
+
+    def check_variables(self) -> None:
+        """Returns nothing; raises Unsupported if a variable is read and not assigned: it would never change."""
+        if stale := [variable.name for variable in self.variables.values() if variable.recalled and not variable.assigned]:
+            raise Unsupported(f"variable {short(stale[0])}", got="no operator that assigns it", allowed=STREAM)
 
     def part(self, node: Node, x: Activation, runs: Sequence[tuple[int, int, int]]) -> Activation:
         """The part of ``x`` that ``runs`` says for each axis without the batch: the first element, the count, the step."""

@@ -78,7 +78,31 @@ class Remembered:
     quant: Quant | None
 
 
-Value = Activation | Constant | Moment | Remembered
+@dataclass(slots=True)
+class Variable:
+    """A variable of the file that lives on its own, beside the operators that read and assign it: ``initial`` is what it starts as, None
+    where the file does not say. ``layer`` is the layer that has become of it, "" as long as nothing has joined an input to it, and
+    ``rows`` how many it has along the axis of time.
+    """
+
+    name: str
+    initial: Constant | None
+    layer: str = ""
+    rows: int = 0
+    recalled: bool = False
+    assigned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What a variable holds before it is assigned, without the batch axis: its last ``shape[0]`` rows, in the scale of ``quant``."""
+
+    variable: Variable
+    shape: tuple[int, ...]
+    quant: Quant | None
+
+
+Value = Activation | Constant | Moment | Remembered | Variable | Recalled
 
 
 def check_known(what: str, missing: Mapping[str, int], others: Mapping[str, int], supported: Sequence[str]) -> None:

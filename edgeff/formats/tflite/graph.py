@@ -32,6 +32,7 @@ class Graph:
         self.shapes = {"input": network.input_shape} | {layer.name: layer.shape for layer in network}
         self.quants = {"input": network.input_quant} | {layer.name: layer.quant.get("output") for layer in network}
         self.inputs: list[int] = []
+        self.resources: list[tuple[Any, Any]] = []
         self.indices = {"input": self.activation("input", network.input_shape, network.input_quant)}
 
     def _tensor(self, name: str, shape: tuple[int, ...], dtype: str, buffer: int, quant: Quant | None) -> Any:
@@ -73,6 +74,17 @@ class Graph:
         self._tensor(self.names.claim(wish), shape, dtype, 0, quant).isVariable = True
         return len(self.tensors) - 1
 
+    def resource(self, wish: str, shape: tuple[int, ...], quant: Quant | None = None) -> int:
+        """The index of a new variable that lives on its own and starts at zero: of float32, or int8 with ``quant``."""
+        name = self.names.claim(wish)
+        tensor = self._tensor(name, (), "resource", 0, None)
+        index = len(self.tensors) - 1
+        self.operator("VAR_HANDLE", [], index, "VarHandleOptions", version=1, container="", sharedName=name)
+        start = np.zeros(shape, np.float32) if quant is None else np.full(shape, quant.zero_point, np.int8)
+        self.buffers.append(start.tobytes())
+        self.resources.append((tensor, new_tensor(f"{name}.start", start.dtype.name, shape, len(self.buffers) - 1, quant)))
+        return index
+
     def given(self, layer: Layer) -> None:
         """Makes the output of ``layer``, a constant: a tensor with data, with a batch axis where a reader has as many axes."""
         array, quant = layer.params["output"], layer.quant.get("output")
@@ -92,17 +104,24 @@ class Graph:
         """The output of a new operator; ``options`` are the fields of its options table. Its version defaults to 1 for float and 2 for
         int8, as for most operators.
         """
-        key = getattr(schema.BuiltinOperator, name), version or (2 if self.int8 else 1)
-        code = self.codes.setdefault(key, len(self.codes))
+        version = version or (2 if self.int8 else 1)
+        self.operators.append(self._operator(name, inputs, [output], options_name, version=version, **options))
+        return output
+
+    def assign(self, variable: int, value: int) -> None:
+        """Makes the tensor ``value`` what a variable of ``resource`` holds from then on."""
+        self.operators.append(self._operator("ASSIGN_VARIABLE", [variable, value], [], "AssignVariableOptions", version=1))
+
+    def _operator(self, name: str, inputs: list[int], outputs: list[int], options_name: str, *, version: int, **options: Any) -> Any:
+        code = self.codes.setdefault((getattr(schema.BuiltinOperator, name), version), len(self.codes))
         operator = schema.OperatorT()
-        operator.opcodeIndex, operator.inputs, operator.outputs = code, np.array(inputs, np.int32), np.array([output], np.int32)
+        operator.opcodeIndex, operator.inputs, operator.outputs = code, np.array(inputs, np.int32), np.array(outputs, np.int32)
         if options_name:
             operator.builtinOptionsType = getattr(schema.BuiltinOptions, options_name)
             operator.builtinOptions = getattr(schema, options_name + "T")()
             for field, value in options.items():
                 setattr(operator.builtinOptions, field, value)
-        self.operators.append(operator)
-        return output
+        return operator
 
     def reshape(self, source: int, layer: Layer, what: str, shape: tuple[int, ...], quant: Quant | None) -> int:
         """The index of the tensor ``source`` in another shape, called ``layer.what``."""
@@ -136,6 +155,9 @@ class Graph:
         subgraph.outputs = np.array([self.indices[layer.name] for layer in self.network.ends], np.int32)
         model = schema.ModelT()
         model.version, model.description, model.subgraphs = 3, "edgeff", [subgraph]
+        if self.resources:
+            model.subgraphs.append(self._start())
+            subgraph.operators.insert(0, self._operator("CALL_ONCE", [], [], "CallOnceOptions", version=1, initSubgraphIndex=1))
         model.operatorCodes = []
         for builtin, version in self.codes:
             code = schema.OperatorCodeT()
@@ -146,3 +168,18 @@ class Graph:
         entry.name, entry.buffer = METADATA_NAME, len(self.buffers)
         model.metadata = [entry]
         return pack(model, [*self.buffers, metadata])
+
+    def _start(self) -> Any:
+        """The subgraph that gives the variables what they start as."""
+        subgraph = schema.SubGraphT()
+        subgraph.name, subgraph.tensors, subgraph.operators = "start", [], []
+        subgraph.inputs = subgraph.outputs = np.zeros(0, np.int32)
+        for handle, start in self.resources:
+            number = len(subgraph.tensors)
+            name = handle.name
+            subgraph.tensors += [new_tensor(name, "resource", (), 0, None), start]
+            subgraph.operators += [
+                self._operator("VAR_HANDLE", [], [number], "VarHandleOptions", version=1, container="", sharedName=name),
+                self._operator("ASSIGN_VARIABLE", [number, number + 1], [], "AssignVariableOptions", version=1),
+            ]
+        return subgraph

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from edgeff.formats import operators
-from edgeff.formats.tflite import constants, padding
+from edgeff.formats.tflite import constants, padding, variables
 from edgeff.formats.tflite.operators import Handler
 
-SHARED = constants.READERS | padding.READERS
+SHARED = constants.READERS | padding.READERS | variables.READERS
 
 
 def handlers() -> dict[str, Handler]:

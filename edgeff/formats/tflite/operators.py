@@ -49,14 +49,15 @@ class TfliteNode(Node):
 @dataclass(frozen=True, slots=True)
 class Handler:
     """How to read an operator: the function, the least and largest count of inputs, its options as attributes; ``several``: it may have
-    several outputs, for each of which it is read.
+    several outputs, for each of which it is read; ``silent``: it has none.
     """
 
-    read: Callable[[Assembly, TfliteNode, Values], Value]
+    read: Callable[[Assembly, TfliteNode, Values], Value | None]
     inputs: tuple[int, int]
     options_type: int
     options: Options = lambda table: {}
     several: bool = False
+    silent: bool = False
 
 
 def fused_option(table: Table, slot: int = 0) -> dict[str, Any]:

@@ -6,7 +6,7 @@ over an image, ReLUs, SOFTMAX, operators that move data, QUANTIZE and DEQUANTIZE
 named after their output tensors, since TFLite operators have no names. uint8 inputs of a QUANTIZE with zero point z become int8 with z -
 128, the same numbers. int8 weights in float models ("hybrid", dynamic range) become float32, and ``metadata["source"]`` counts them.
 
-Refused: everything else by name, including sparse or block-wise tensors, several subgraphs, inputs or outputs, tensors whose shape is not
+Refused: everything else by name, including sparse or block-wise tensors, subgraphs that no CALL_ONCE names, tensors whose shape is not
 the one their operator gives, buffers outside the flatbuffer. The bytes are untrusted: ``flatbuffer`` checks each offset, this module each
 index, shape and length before it takes a view. Source: tensorflow/lite/schema.fbs, version 3.
 """
@@ -32,7 +32,8 @@ from edgeff.formats.tflite.flatbuffer import Table, damaged, root
 from edgeff.formats.tflite.nodes import handlers
 from edgeff.formats.tflite.operators import Tensor, TfliteNode
 from edgeff.formats.tflite.schema import names_of, schema
-from edgeff.formats.values import SCALE_BYTES, Activation, Constant, Node, Remembered, Value, check_known
+from edgeff.formats.tflite.variables import name_of
+from edgeff.formats.values import SCALE_BYTES, Activation, Constant, Node, Remembered, Value, Variable, check_known
 from edgeff.ir import Network, Quant
 
 MAX_OPERATORS = 10_000
@@ -44,6 +45,10 @@ MOVES = frozenset(
 )
 """Operators that compute nothing of their numbers, for which those of uint8 are those of int8 less 128."""
 
+RESOURCE = "resource"
+"""What a VAR_HANDLE makes: a variable, not numbers."""
+NOTHING = Tensor("", "", (), None, 0)
+"""The output of an operator that has none."""
 _OPERATORS = names_of(schema.BuiltinOperator)
 _TYPES = names_of(schema.TensorType)
 _DTYPES = {
@@ -53,6 +58,7 @@ _DTYPES = {
     schema.TensorType.UINT8: "uint8",
     schema.TensorType.INT16: "int16",
     schema.TensorType.INT32: "int32",
+    schema.TensorType.RESOURCE: RESOURCE,
 }
 
 
@@ -77,9 +83,9 @@ def from_tflite(source: Path | str | bytes) -> Network:
 
 
 class _Reader:
-    """One subgraph with its tensors, read on demand."""
+    """One subgraph with its tensors, read on demand; of a further one only what it assigns to variables (``initial``)."""
 
-    def __init__(self, model: Table) -> None:
+    def __init__(self, model: Table, number: int = 0) -> None:
         self.model = model
         self.buffers = model.tables(4)
         self.codes = model.tables(1)
@@ -87,9 +93,12 @@ class _Reader:
         if self._metadata(TRAINING_NAME) is not None:
             step = "load the model that it was exported from, or run it (edgeff.graphs.Learner)"
             raise Unsupported("TFLite file", got="the file of a learning step", allowed="a model", next_step=step)
-        if len(subgraphs) != 1:
-            raise Unsupported("TFLite file", got=f"{len(subgraphs)} subgraphs", allowed="1")
-        self.graph = model.at(subgraphs[0], "subgraph 0")
+        if not subgraphs:
+            raise Unsupported("TFLite file", got="no subgraph", allowed="one, and one more that a CALL_ONCE names")
+        if not 0 <= number < len(subgraphs):
+            raise damaged("a subgraph's number", f"{number} of {len(subgraphs)}")
+        self.subgraphs = len(subgraphs)
+        self.graph = model.at(subgraphs[number], f"subgraph {number}")
         self.places = self.graph.tables(0)
         self.operators = self.graph.tables(3)
         if len(self.operators) > MAX_OPERATORS:
@@ -115,6 +124,7 @@ class _Reader:
 
     def network(self, metadata: dict[str, Any]) -> Network:
         self._check_known()
+        self._call_once()
         sources, targets = self._ends(1, "inputs"), self._ends(2, "outputs")
         for number, source in enumerate(sources):
             self.values[source] = self._input(source, first=number == 0, several=len(sources) > 1)
@@ -131,6 +141,7 @@ class _Reader:
             self._read_operator(operator, number, inputs.tolist(), outputs.tolist(), reads)
         if self.assembly.dequantised and isinstance(origin := metadata.get("source"), dict):
             origin["dequantised_weights"] = self.assembly.dequantised
+        self.assembly.check_variables()
         return self.assembly.finish(self.graph.string(4), [self.values.get(target) for target in targets], metadata)
 
     def _check_known(self) -> None:
@@ -140,6 +151,34 @@ class _Reader:
         others = {f"{_TYPES.get(kind, kind)} tensors": count for kind, count in kinds.items() if kind not in _DTYPES}
         missing = {name: count for name, count in names.items() if name not in self.handlers}
         check_known("TFLite file", missing, others, sorted(self.handlers))
+
+    def _call_once(self) -> None:
+        """Gives the variables what the subgraph of a CALL_ONCE assigns, which is the only further one that a file may have."""
+        operators = [self.graph.at(place, "an operator") for place in self.operators]
+        calls = [operator for operator in operators if self._name(operator) == "CALL_ONCE"]
+        if self.subgraphs > 1 + len(calls) or len(calls) > 1:
+            got = f"{self.subgraphs} subgraphs, and {len(calls)} operators CALL_ONCE"
+            raise Unsupported("TFLite file", got=got, allowed="one subgraph, and one more that a CALL_ONCE names")
+        for call in calls:
+            options = call.table(4, "options of CALL_ONCE")
+            other = _Reader(self.model, 0 if options is None else int(options.number(0, "int32")))
+            self.assembly.variables |= {name: Variable(name, value) for name, value in other.initial().items()}
+
+    def initial(self) -> dict[str, Constant]:
+        """What this subgraph assigns to variables, by name; it must do nothing else."""
+        names: dict[int, str] = {}
+        assigned: dict[str, Constant] = {}
+        for number in range(len(self.operators)):
+            operator = self._operator(number)
+            kind, inputs, outputs = self._name(operator), operator.array(1, "int32").tolist(), operator.array(2, "int32").tolist()
+            if kind == "VAR_HANDLE" and len(outputs) == 1:
+                names[outputs[0]] = name_of(operator.table(4, "options of VAR_HANDLE"))
+            elif kind == "ASSIGN_VARIABLE" and len(inputs) == 2 and inputs[0] in names and self._has_data(self.tensor(inputs[1])):
+                assigned[names[inputs[0]]] = self._constant(self.tensor(inputs[1]))
+            else:
+                got, allowed = f"operator {short(kind)}", "VAR_HANDLE, and ASSIGN_VARIABLE of a constant"
+                raise Unsupported("the subgraph of a CALL_ONCE", got=got, allowed=allowed)
+        return assigned
 
     def _name(self, operator: Table) -> str:
         """An operator's name, with that of a custom one."""
@@ -175,9 +214,10 @@ class _Reader:
         """Puts the value of the operator's output tensor into ``values``."""
         name = self._name(operator)
         handler = self.handlers.get(name)
-        if not outputs or (handler is not None and not handler.several and len(outputs) != 1):
-            raise Unsupported(f"TFLite operator {number}, {short(name)}", got=f"{len(outputs)} outputs", allowed="1")
-        output = self.tensor(outputs[0])
+        silent = handler is not None and handler.silent
+        if bool(outputs) == silent or (handler is not None and not handler.several and len(outputs) > 1):
+            raise Unsupported(f"TFLite operator {number}, {short(name)}", got=f"{len(outputs)} outputs", allowed="0" if silent else "1")
+        output = NOTHING if silent else self.tensor(outputs[0])
         options = operator.table(4, f"options of operator {number}")
         attributes = {}
         if handler is not None and options is not None:
@@ -185,7 +225,8 @@ class _Reader:
                 raise damaged(f"operator {number}, {name}", f"options of type {operator.number(3, 'uint8')}")
             attributes = handler.options(options)
         called = output.name or f"operator_{number}"
-        node = TfliteNode(called, name, attributes, tuple(sorted(self.handlers)), output, averaged=outputs[0] in self.averaged)
+        averaged = not self.averaged.isdisjoint(outputs[:1])
+        node = TfliteNode(called, name, attributes, tuple(sorted(self.handlers)), output, averaged=averaged)
         if handler is None:
             raise node.unsupported("an operator edgeff has no layer for")
         low, high = handler.inputs
@@ -198,6 +239,8 @@ class _Reader:
                 got = f"an {self.known[index].dtype} activation"
                 raise node.unsupported(got, "float32 and int8; int16 and int32 at the ends, through QUANTIZE")
         values = [None if index == -1 else self._value(node, index, reads) for index in inputs] + [None] * (high - len(inputs))
+        if silent:
+            handler.read(self.assembly, node, values)
         for place, index in enumerate(outputs):
             output = self.tensor(index)
             if index in self.values or output.variable or self._has_data(output):
@@ -206,7 +249,8 @@ class _Reader:
                 continue
             own = replace(node, name=output.name or node.name, output=output, place=place, places=len(outputs))
             value = handler.read(self.assembly, own, values)
-            self.values[index] = self._typed(own, _shaped(own, value, output), output) if isinstance(value, Activation) else value
+            if value is not None:
+                self.values[index] = self._typed(own, _shaped(own, value, output), output) if isinstance(value, Activation) else value
 
     def _typed(self, node: Node, value: Activation, output: Tensor) -> Activation:
         """The operator's output as the type of its tensor says: int8 tensors carry the layer's scale."""
@@ -286,6 +330,8 @@ class _Reader:
     def _constant(self, tensor: Tensor) -> Constant:
         where = f"TFLite tensor {short(tensor.name)}"
         data = self._buffer(tensor.buffer, where)
+        if tensor.dtype == RESOURCE:
+            raise BadInput(where, got="a variable with data", allowed="data for numbers alone")
         dtype = np.dtype(tensor.dtype)
         if len(data) != prod(tensor.shape) * dtype.itemsize:
             raise BadInput(

@@ -10,7 +10,7 @@ from edgeff.formats.tflite.flatbuffer import Table
 from edgeff.formats.tflite.graph import Graph
 from edgeff.formats.tflite.operators import Handler, TfliteNode, Values, fused, fused_option
 from edgeff.formats.tflite.schema import schema
-from edgeff.formats.values import Constant, Node, Value
+from edgeff.formats.values import Constant, Node, Recalled, Value
 from edgeff.ir import Layer
 from edgeff.ops import record
 from edgeff.ops.concat import Concat
@@ -28,6 +28,11 @@ def _axis(node: Node, rank: int) -> int:
 
 
 def _concatenation(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
+    past, *rest = (value for value in values if value is not None)
+    if isinstance(past, Recalled):
+        if len(rest) != 1:
+            raise node.unsupported(f"a variable and {len(rest)} inputs", "a variable and one input after it")
+        return fused(assembly, node, assembly.recent(node, past, node.activation(rest[0]), _axis(node, len(node.output.shape))))
     xs = assembly.operands(node, [value for value in values if value is not None])
     return fused(assembly, node, assembly.concat(node, xs, _axis(node, len(node.output.shape))))
 

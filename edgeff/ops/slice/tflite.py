@@ -5,18 +5,20 @@ A STRIDED_SLICE of a constant is part of a shape.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from edgeff.formats.assembly import Assembly
+from edgeff.formats.checks import short
 from edgeff.formats.tflite.constants import MASKS, sliced
 from edgeff.formats.tflite.flatbuffer import Table
 from edgeff.formats.tflite.graph import Graph
 from edgeff.formats.tflite.operators import Handler, TfliteNode, Values
 from edgeff.formats.tflite.schema import schema
-from edgeff.formats.values import Activation, Constant, Node, Value
+from edgeff.formats.values import Activation, Constant, Node, Recalled, Value
 from edgeff.ir import Layer
 from edgeff.ops import record
 from edgeff.ops.slice import Slice
@@ -34,8 +36,8 @@ def _numbers(node: TfliteNode, value: Value | None, what: str, count: int) -> li
 def _strided_slice(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     if isinstance(values[0], Constant):
         return sliced(node, values)
-    x = node.activation(values[0])
-    shape = (1, *(x.shape or ()))
+    past = values[0] if isinstance(values[0], Recalled) else None
+    shape = (1, *(past.shape if past is not None else node.activation(values[0]).shape or ()))
     masks = {name: int(node.attributes.get(name, 0)) for name in MASKS}
     count = node.constant(values[1], "begin").array.size
     begins, ends, steps = (_numbers(node, values[place], what, count) for place, what in ((1, "begin"), (2, "end"), (3, "stride")))
@@ -48,10 +50,20 @@ def _strided_slice(assembly: Assembly, node: TfliteNode, values: Values) -> Valu
         kept += [] if shrinks else [axis]
     if runs[0] != (0, 1, 1) or 0 not in kept:
         raise node.unsupported("a slice of the batch axis", "the batch kept")
-    y = assembly.part(node, x, runs[1:])
+    if past is not None:
+        return _last_rows(node, past, runs[1:])
+    y = assembly.part(node, node.activation(values[0]), runs[1:])
     if len(kept) == len(shape):
         return y
     return assembly.reshape(Node(f"{node.name}_view", "", {}, ()), y, tuple(runs[axis][1] for axis in kept[1:]))
+
+
+def _last_rows(node: Node, past: Recalled, runs: list[Run]) -> Recalled:
+    """The last rows of what a variable holds."""
+    (first, count, _), *rest = runs
+    if first + count != past.shape[0] or not count or rest != [(0, size, 1) for size in past.shape[1:]] or runs[0][2] != 1:
+        raise node.unsupported(f"elements {runs[:8]} (first, count, step) of variable {short(past.variable.name)}", "its last rows")
+    return replace(past, shape=(count, *past.shape[1:]))
 
 
 def _run(node: Node, size: int, given: tuple[int, int, int], masks: dict[str, int], axis: int) -> Run:
