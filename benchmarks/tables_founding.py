@@ -1,0 +1,424 @@
+"""The tables of docs/results/founding_papers.md: every work from which this project began, what it claims, and what came of it here.
+
+A line is a claim of a work, the figure here with its 95 % interval, from how many runs, its control and the verdict. ``SECTIONS`` has the
+table of all and one for each experiment. What was not run has its line too, which says what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from results import load
+from tables_memory import M4
+from tables_rules import FEWEST_SEEDS, mean_interval, statements, table
+from tables_rules import claims as published_claims
+from tables_seeds import NAMES, cells, marked, of_rows, with_note
+
+from edgeff.bench.statistics import Difference, paired_difference, summary
+
+REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
+STAND_IN, NOT_COMPARABLE, MISSING = "stand-in", "not comparable", "not run yet"
+
+Results = Mapping[int, float | None]
+Rows = Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A line: what a work claims and what is here. ``rows`` are those that it is of, for the mark of what is to be run again."""
+
+    work: str
+    claim: str
+    here: str
+    counted: str
+    control: str
+    verdict: str
+    rows: Rows = field(default=())
+
+    def cells(self) -> list[str]:
+        return [self.work, marked(self.claim, self.rows), self.here, self.counted, self.control, self.verdict]
+
+
+def missing(work: str, claim: str, what: str) -> Finding:
+    """A claim that nothing here was run for, and what is missing."""
+    return Finding(work, claim, "-", "-", "-", f"{MISSING}: {what}")
+
+
+def rows_of(name: str, *key: Any) -> list[dict[str, Any]]:
+    """The rows of a results file whose key begins with ``key``, none where there is no such file."""
+    return [row for row in load(name).get("rows", []) if row["key"][: len(key)] == list(key)]
+
+
+def interval(results: Results) -> str:
+    """The mean and its 95 % interval over the seeds that ended."""
+    return mean_interval([value for value in results.values() if value is not None])
+
+
+def between(first: Results, second: Results) -> Difference:
+    """The paired difference. Raises ValueError where no seed has both."""
+    difference = paired_difference(first, second)
+    if difference is None:
+        raise ValueError("no seed has both results")
+    return difference
+
+
+def outcome(difference: Difference, at_least: float = 0.0) -> str:
+    """What a paired difference says of the claim that it is ``at_least`` so large: it has to be in all of its interval."""
+    if difference.half is None or difference.pairs < FEWEST_SEEDS:
+        return f"here it is open ({difference.pairs} seeds)"
+    if difference.mean - difference.half >= at_least:
+        return "here it holds"
+    return "here it does not hold" if difference.mean + difference.half < at_least else "here it is open (the interval has both)"
+
+
+def srinivasan() -> Iterator[Finding]:
+    work = "Srinivasan et al. 2024"
+    large = [row for row in load("theory").get("rows", []) if row["key"][0] >= 1000]
+    if large:
+        small, plain = ([100 * row["largest"][f"pepita {scale}"]["beyond_afa"] for row in large] for scale in ("0.005", "0.05"))
+        yield Finding(
+            work,
+            "PEPITA is adaptive feedback alignment (AFA) to first order in the scale of its feedback",
+            f"{min(small):.1f} to {max(small):.1f} % from AFA at a tenth of the scale",
+            f"{len(large)} starts, {load('theory')['seeds']} seeds each",
+            f"at the published scale {min(plain):.1f} to {max(plain):.1f} %",
+            f"{REPRODUCED}, and not at the published scale",
+            large,
+        )
+        afa = [100 * row["largest"]["afa 0"]["relative_error"] for row in large]
+        yield Finding(
+            work,
+            "ordinary differential equations describe how AFA learns",
+            f"at most {max(afa):.1f} % from the simulation of 1,000 inputs",
+            f"{len(large)} starts, {load('theory')['seeds']} seeds each",
+            "gradient descent, fixed hidden layer, by equations",
+            f"{REPRODUCED}, with starts and equations of our own",
+            large,
+        )
+    wanted = ("PEPITA", "weight decay 1e-4 and mirroring", "weight decay 3e-5 and mirroring", "normalised, mirroring")
+    for claim in published_claims():
+        if claim.shown.startswith("PEPITA") and claim.shown.endswith(wanted):
+            words = f"{claim.shown} reaches {claim.published:.2f} % on MNIST"
+            _, _, _, _, here, counted, control, said = claim.cells()
+            yield Finding(work, words, here, counted, control, said, claim.ours)
+    yield from depth_findings(work)
+
+
+def depth_findings(work: str) -> Iterator[Finding]:
+    words = "PEPITA, normalised and mirrored, trains networks of up to five layers"
+    by = depth_results()
+    if not by:
+        yield missing(work, words, "2 to 5 layers for BP, DFA, PEPITA's variants and FF")
+        return
+    deepest = max(network for network, _ in by)
+    ours, plain, control = (by[deepest, way] for way in ("pepita+norm+wm", "pepita", "frozen"))
+    gained = between(ours, control)
+    ended = [value for value in plain.values() if value is not None]
+    beside = f"plain PEPITA {interval(plain) if ended else 'diverges'}, frozen {interval(control)}"
+    yield Finding(
+        work,
+        words,
+        f"{interval(ours)}, {gained.shown()} above frozen, with five layers of 32 units on digits",
+        str(gained.pairs),
+        beside,
+        f"{STAND_IN} (digits); {outcome(gained)}",
+        load("depth")["rows"],
+    )
+
+
+def pau_aymone() -> Iterator[Finding]:
+    work = "Pau & Aymone 2023"
+    yield Finding(
+        work,
+        "MACs, activations and parameters of BP, FF, PEPITA and MEMPEPITA on four networks, by their formulas",
+        "16 of 16 entries, to the last digit ([analytic](../analytic.md))",
+        "exact",
+        "the integers published, in a test",
+        REPRODUCED,
+    )
+    rows = {tuple(row["key"]): row for row in load("memory_networks").get("rows", [])}
+    networks = ("ds_cnn", "resnet8", "mobilenet_v1_025", "fc_ae")
+    shares, macs = [], []
+    for network in networks:
+        plain, less = (rows[network, rule, "int8", M4] for rule in ("pepita", "mempepita"))
+        shares.append(100 * (1 - ram(less) / ram(plain)))
+        macs.append(100 * (less["learn_macs"] / plain["learn_macs"] - 1))
+    shown = ", ".join(f"{share:.0f} % ({network})" for share, network in zip(shares, networks, strict=True))
+    yield Finding(
+        work,
+        "MEMPEPITA learns in about a third less RAM than PEPITA for a third more MACs",
+        f"RAM less by {shown}; {min(macs):.0f} to {max(macs):.0f} % more MACs",
+        "exact, int8, ELF and stack",
+        "PEPITA, the same bits",
+        f"{REPRODUCED} for DS-CNN and MobileNet, not for the other two",
+        list(rows.values()),
+    )
+    forward, back = (rows["ds_cnn", rule, "int8", M4] for rule in ("ff", "bp"))
+    yield Finding(
+        work,
+        "FF trains DS-CNN in 43.2 kB where BP takes 95.2 kB",
+        f"{ram(forward) / 1000:.1f} kB, BP {ram(back) / 1000:.1f} kB",
+        "exact, int8, ELF and stack",
+        "BP",
+        f"{NOT_REPRODUCED}: here a layer keeps the passes of both labels, and the label is ten channels more",
+        list(rows.values()),
+    )
+
+
+def ram(row: Mapping[str, Any]) -> int:
+    """Static RAM and stack, bytes."""
+    return int(row["static_ram"] + row["stack"])
+
+
+def al_hammadi() -> Iterator[Finding]:
+    yield missing(
+        "Al-Hammadi et al. 2024",
+        "FF classifies camera-trap pictures on an edge device (only the title is at hand)",
+        "an animals-or-rest task at 96x96 as a stand-in; the real pictures are not at hand",
+    )
+
+
+def flugel() -> Iterator[Finding]:
+    work = "Flugel et al. 2024"
+    rows = rows_of("forward_gradients", "forward_gradient", "weights")
+    yield from tangent_findings(work, rows, "test", "dense 64-32-10, digits", rows_of("forward_gradients", "frozen"))
+    convolutional = rows_of("tangents", "forward_gradient")
+    if convolutional:
+        rows = [{**row, "key": ["forward_gradient", "weights", *row["key"][1:]]} for row in convolutional]
+        yield from tangent_findings(work, rows, "accuracy", "two convolutions, digits", rows_of("tangents", "frozen"))
+    else:
+        yield missing(work, "the same on a convolutional network", "k = 1 to 64")
+
+
+def tangent_findings(work: str, rows: Rows, value: str, where: str, control: Rows) -> Iterator[Finding]:
+    """More directions are better, and their projection is better than their mean."""
+
+    def by(projection: str, count: int) -> dict[int, float]:
+        return {row["key"][4]: row[value] for row in rows if row["key"][2:4] == [projection, count]}
+
+    most = max(row["key"][3] for row in rows)
+    frozen = interval({row["key"][-1]: row[value] for row in control})
+    gained = between(by("orthogonal", most), by("orthogonal", 1))
+    words = f"accuracy grows with the number of tangents ({where}: {most} against 1, projected)"
+    yield Finding(
+        work, words, f"{gained.shown()} points", str(gained.pairs), f"frozen {frozen}", f"{STAND_IN} (digits); {outcome(gained)}", rows
+    )
+    gained = between(by("orthogonal", most), by("mean", most))
+    words = f"the orthogonal projection is better than the mean ({where}, {most} tangents)"
+    beside = f"the mean {interval(by('mean', most))}"
+    yield Finding(work, words, f"{gained.shown()} points", str(gained.pairs), beside, f"{STAND_IN} (digits); {outcome(gained)}", rows)
+
+
+def mori() -> Iterator[Finding]:
+    work = "Mori, Sarao Mannelli & Mignacco 2024"
+    what = "the equations of two tasks in turn and their optimal schedule; the replay here (docs/results/service.md) follows none"
+    yield missing(work, "a schedule of tasks and replay by control theory forgets less than a uniform one", what)
+
+
+def chen_scff() -> Iterator[Finding]:
+    work = "Chen et al. 2024 (SCFF)"
+    for claim in published_claims():
+        if claim.shown == "SCFF, images moved":
+            _, _, _, _, reached, counted, drawn, said = claim.cells()
+            yield Finding(work, f"SCFF reaches {claim.published:.2f} % on MNIST", reached, counted, drawn, said, claim.ours)
+    ours, control = (rows_of("rules", "cifar10", "cnn_small", rule) for rule in ("scff", "frozen+scff"))
+    here, beside = (float_results(rows) for rows in (ours, control))
+    yield Finding(
+        work,
+        "SCFF's convolutions reach 80.75 % on CIFAR-10",
+        f"{interval(here)}, {between(here, beside).shown()} above its control",
+        summary(here).counted,
+        f"{interval(beside)} ({len(beside)})",
+        f"{NOT_COMPARABLE}: 20 to 80 channels, 10,000 images, 10 epochs",
+        [*ours, *control],
+    )
+    yield missing(
+        work,
+        "a bi-directional recurrent network learns spoken digits by SCFF",
+        "a rule that trains a recurrent layer, on FSDD, three read-outs",
+    )
+
+
+def float_results(rows: Rows) -> dict[int, float | None]:
+    """The accuracies in per cent by seed of rows that hold a run, under the rules' own settings."""
+    found = {}
+    for row in rows:
+        if len(row["key"]) == 4 and "recipe" not in row:
+            value = row["run"].get("accuracy", {}).get("float")
+            found[int(row["key"][-1])] = None if value is None else 100 * value
+    return found
+
+
+TARGET_PA, DATA_BYTES, CODE_BYTES = 50, 8192, 32_768
+"""What a sensor's own memory has to hold, and how exact it is to be (Saccani et al.)."""
+
+
+def saccani() -> Iterator[Finding]:
+    work = "Saccani, Pau & Amoretti 2024"
+    for numeric in ("int16", "int8"):
+        rows = rows_of("scenarios", "pressure", "bp", numeric)
+        within = sum(row["recovered"] is not None for row in rows)
+        cost = next(row["cost"] for row in rows if "cost" in row)
+        taken = cost["static_ram_bytes"] + cost["stack_bytes"]
+        fits = taken <= DATA_BYTES and cost["flash_bytes"] <= CODE_BYTES
+        errors = sorted(row["after"] for row in rows)
+        yield Finding(
+            work,
+            f"a drifted pressure sensor recalibrates itself to {TARGET_PA} Pa in 8 KiB of data and 32 KiB of code ({numeric})",
+            f"{within} of {len(rows)} devices, {errors[0]:.0f} to {errors[-1]:.0f} Pa; {taken:,} and {cost['flash_bytes']:,} bytes",
+            f"{len(rows)} devices",
+            f"a line by least squares: {min(row['line'] for row in rows):.0f} to {max(row['line'] for row in rows):.0f} Pa",
+            f"{STAND_IN}: a model of a barometer's drift; {'fits' if fits else 'does not fit'}, and the line is better at first",
+            rows,
+        )
+
+
+def izzo() -> Iterator[Finding]:
+    work = "Izzo et al. (SHELOB-FFL)"
+    rows = rows_of("rules", "cifar10", "cnn_small", "block_ff")
+    here, beside = float_results(rows), float_results(rows_of("rules", "cifar10", "cnn_small", "frozen"))
+    yield Finding(
+        work,
+        "FF between blocks, BP inside them, trains a network (one client)",
+        f"{interval(here)} on CIFAR-10's subset by CwC's goodness",
+        summary(here).counted,
+        f"frozen {interval(beside)} ({len(beside)})",
+        f"{NOT_COMPARABLE}: one client, another goodness",
+        rows,
+    )
+    yield missing(work, "clients of unequal resources learn blocks together", "federation: blocks handed out, averaged by client, on MNIST")
+
+
+def aminifar() -> Iterator[Finding]:
+    work = "Aminifar et al. 2024 (LightFF)"
+    for statement in statements():
+        if "LightFF" in statement.shown:
+            _, schedule, _, difference, counted, control, said = statement.cells()
+            words = f"{statement.shown} ({schedule})"
+            yield Finding(work, words, f"{difference} points", counted, control, said, statement.rows)
+    if not rows_of("light_exits"):
+        yield missing(work, "exits for FF, PEPITA and BP on MIT-BIH and MNIST", "the walk for all three, with and without the leak")
+
+
+def lee() -> Iterator[Finding]:
+    if not rows_of("input_modulation"):
+        yield missing(
+            "Lee, Yang & Park 2024",
+            "PEPITA's modulation mixed with an adversarial one is more exact and more robust, by activation function",
+            "both modulations over four activations",
+        )
+
+
+def farinha() -> Iterator[Finding]:
+    work = "Farinha et al. 2023"
+    for statement in statements():
+        if "Farinha" in statement.shown:
+            _, schedule, _, difference, counted, control, said = statement.cells()
+            words = f"PEPITA is more robust than BP at equal natural accuracy, neither trained on attacks: PGD of 0.05 ({schedule})"
+            yield Finding(work, words, f"{difference} points", counted, f"frozen {control}", said, statement.rows)
+    if not rows_of("adversarial_training"):
+        yield missing(
+            work,
+            "trained on attacks, at equal natural accuracy, PEPITA loses .26 points where BP loses 8.05",
+            "both trained on FGSM and PGD examples",
+        )
+
+
+def momeni() -> Iterator[Finding]:
+    work = "Momeni et al. 2023 (PhyLL)"
+    ours, control = (rows_of("rules", "digits", "64-32-10", rule, "protocol") for rule in ("phyll", "frozen"))
+    here, beside = ({int(row["key"][-1]): 100 * row["run"]["accuracy"]["float"] for row in rows} for rows in (ours, control))
+    yield Finding(
+        work,
+        "layers between fixed physical systems, which are only run forwards, learn by a cosine",
+        f"{interval(here)}, {between(here, beside).shown()} above frozen, on digits through simulated speckle",
+        str(len(here)),
+        f"frozen {interval(beside)}, without the systems ({len(beside)})",
+        f"{STAND_IN}: simulated systems",
+        [*ours, *control],
+    )
+    if not rows_of("black_box"):
+        yield missing(
+            work, "the physical system is a black box", "a system in compiled C, an ADC behind a sensor, that nobody differentiates"
+        )
+
+
+def chen_tdca() -> Iterator[Finding]:
+    work = "Chen, Liu & Wang 2022 (TDCA)"
+    for statement in statements():
+        if "TDCA" in statement.shown:
+            _, schedule, _, difference, counted, control, said = statement.cells()
+            words, beside = f"TDCA is better than BP ({schedule})", f"frozen {control}"
+            yield Finding(work, words, f"{difference} points", counted, beside, f"{said}; 250 times less evolution", statement.rows)
+    yield missing(work, "TDCA minimises non-convex functions and learns by reinforcement", "both tasks")
+
+
+WORKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+    srinivasan,
+    pau_aymone,
+    al_hammadi,
+    flugel,
+    mori,
+    chen_scff,
+    saccani,
+    izzo,
+    aminifar,
+    lee,
+    farinha,
+    momeni,
+    chen_tdca,
+)
+
+
+def founding() -> str:
+    """Every claim of every work."""
+    heads = ["work", "claim", "here, 95 %", "n", "control", "verdict"]
+    return with_note(table(heads, [finding.cells() for work in WORKS for finding in work()], 6))
+
+
+# ---------------------------------------------------------------- one table an experiment
+
+
+def depth_results() -> dict[tuple[str, str], dict[int, float | None]]:
+    """The accuracies of ``depth.json`` by network and way, by seed."""
+    found: dict[tuple[str, str], dict[int, float | None]] = {}
+    for row in load("depth").get("rows", []):
+        network, way, seed = row["key"]
+        found.setdefault((network, way), {})[seed] = row["accuracy"]
+    return found
+
+
+def depth() -> str:
+    """A line a way of learning, a column a depth."""
+    by = depth_results()
+    if not by:
+        return "Not measured yet."
+    networks, ways = (list(dict.fromkeys(key[place] for key in by)) for place in (0, 1))
+    rows = load("depth")["rows"]
+    lines = []
+    for way in ways:
+        shown = []
+        for network in networks:
+            over = summary(by.get((network, way), {}))
+            shown.append(f"{over.shown()}" + (f" ({over.counted})" if over.diverged else ""))
+        lines.append([marked(NAMES.get(way, way), [row for row in rows if row["key"][1] == way]), *shown])
+    return with_note(table(["digits, accuracy %, 5 seeds", *(f"{network.count('-')} layers" for network in networks)], lines))
+
+
+def tangents() -> str:
+    """A line a count of directions, a column each way to combine them."""
+    rows = load("tangents").get("rows", [])
+    if not rows:
+        return "Not measured yet."
+    control = of_rows(row for row in rows if row["key"][0] == "frozen")
+    lines = []
+    for rule, projection, count in dict.fromkeys(tuple(row["key"][:3]) for row in rows):
+        own = [row for row in rows if row["key"][:3] == [rule, projection, count]]
+        name = f"{count} tangents, {projection}" if projection else NAMES.get(rule, rule)
+        lines.append([marked(name, own), *cells(of_rows(own), None if rule == "frozen" else control)])
+    return with_note(table(["two convolutions on digits", "accuracy, %", "seeds", "above frozen (95 %)"], lines))
+
+
+SECTIONS: dict[str, Callable[[], str]] = {"founding": founding, "founding_depth": depth, "founding_tangents": tangents}
