@@ -282,6 +282,10 @@ CASES: dict[str, tuple[str, str]] = {
         r"output folder 'foreign': got other C files \('mine\.c'\); allowed: .*; choose .*",
     ),
     "a demo over something else": ("demo --out foreign", r"output folder 'foreign': got other files \('mine\.c'\); allowed: .*; choose .*"),
+    "a rule that the demo does not have": (
+        "demo --rule pepti",
+        r"rule of the demo: got 'pepti'; allowed: bp, dfa, .*, mono_forward\+blocks",
+    ),
     "a name too long": (
         f"{TRAIN} -o {'o' * 300}.onnx",
         r"output file 'o+\.onnx': got File name too long; allowed: a path that can be written",

@@ -328,6 +328,8 @@ def test_an_emulated_board_runs_as_mlperf_tiny_s_runner_asks(machine: str, cli: 
     learned = cli.ok("run", "learn", *run, "--samples", 4, "--test-samples", 5, "--save", tmp_path / "state.bin").json
     assert (learned["steps"], learned["refused"], learned["evidence"].split(":")[0]) == (4, 0, "emulated by QEMU")
     assert len((tmp_path / "state.bin").read_bytes()) == learned["saved_bytes"]
+    if machine != "mps2_an386":
+        return
     timed = cli.ok("run", "performance", *run, "--windows", 3, "--seconds", "0.02", "-o", tmp_path / "log").json
     assert timed["throughput"] == sorted(timed["throughputs"])[1] > 100
     assert all(count / rate >= 0.02 for count, rate in zip(timed["iterations"], timed["throughputs"], strict=True))

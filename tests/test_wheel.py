@@ -68,11 +68,10 @@ def test_the_installed_wheel_works_in_an_empty_folder(wheel: Path, tmp_path: Pat
     origin = run("-c", "import edgeff.resources as r; print(r.__file__, r.boards_folder(), sep='\\n')", folder=empty, PYTHONPATH=str(site))
     assert all(Path(line).is_relative_to(site) for line in origin.splitlines())
     boards = sorted(path.stem for path in (ROOT / "boards").glob("*.toml"))
-    assert all(name in run("-m", "edgeff", "list", "boards", folder=empty, PYTHONPATH=str(site)) for name in boards)
     listed = json.loads(run("-m", "edgeff", "list", "boards", "--json", folder=empty, PYTHONPATH=str(site)))
     assert sorted(board["name"] for board in listed) == boards
     assert list(empty.iterdir()) == []
-    run("-m", "edgeff", "demo", folder=empty, PYTHONPATH=str(site))
+    run("-m", "edgeff", "demo", "--rule", "pepita", "--rule", "frozen", folder=empty, PYTHONPATH=str(site))
     report = json.loads((empty / "runs" / "demo" / "report.json").read_text(encoding="utf-8"))
     learned = {entry["rule"]: entry["accuracy"]["after"] for entry in report["runs"]}
     assert learned["pepita"] >= learned["frozen"] + 0.08

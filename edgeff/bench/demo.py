@@ -7,7 +7,7 @@ the plan's, and learned in int8 from fresh weights on the emulated core. Each ru
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from edgeff.bench.demo_convolutions import NETWORK as CONVOLUTIONAL
 from edgeff.bench.demo_convolutions import WAYS, way
 from edgeff.device.simulate import Progress, quiet
 from edgeff.device.targets.host import HostTarget
-from edgeff.errors import Unsupported
+from edgeff.errors import BadInput, Unsupported
 from edgeff.formats.onnx.writer import write_onnx
 from edgeff.formats.tflite.writer import write_tflite
 from edgeff.ir import Headroom, Network, Trace
@@ -35,18 +35,30 @@ RULES = ("bp", "dfa", "ff", "frozen", "mempepita", "pepita")
 """A representative few, with the baseline and the control; ``edgeff bench rules`` compares all."""
 
 
-def demo(out: Path, *, seed: int = 0, workers: int = 2, progress: Progress = quiet, command: str = "edgeff demo") -> list[Trace]:
-    """One trace per rule, in the order of ``RULES``, then those of a convolutional network (``edgeff.bench.demo_convolutions``); artefacts
-    in ``out/<rule>``. ``workers`` rules at a time, each in its own process.
+def demo(
+    out: Path,
+    *,
+    seed: int = 0,
+    only: Collection[str] = (),
+    workers: int = 2,
+    progress: Progress = quiet,
+    command: str = "edgeff demo",
+) -> list[Trace]:
+    """One trace per rule, or per rule of ``only``, in the order of ``RULES``; then those of a convolutional network.
 
-    Raises CheckFailed if any two executions differ in a bit.
+    Those are of ``edgeff.bench.demo_convolutions``. Artefacts in ``out/<rule>``. ``workers`` rules at a time, each in its own process.
+
+    Raises BadInput for a rule that is not in the demo, CheckFailed if any two executions differ in a bit.
     """
-    names = [*((NETWORK, rule) for rule in RULES), *((CONVOLUTIONAL, name) for name in WAYS)]
+    if unknown := sorted({*only} - {*RULES, *WAYS}):
+        raise BadInput("rule of the demo", got=", ".join(map(repr, unknown)), allowed=", ".join(dict.fromkeys((*RULES, *WAYS))))
+    rules, ways = ([name for name in names if not only or name in only] for names in (RULES, WAYS))
+    names = [*((NETWORK, rule) for rule in rules), *((CONVOLUTIONAL, name) for name in ways)]
     progress("training, building and learning with every rule", 0, len(names))
     traces: dict[tuple[str, str], Trace] = {}
     parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
-    jobs = [joblib.delayed(way)(name, seed, BOARD, TASK) for name in WAYS]  # the longest first
-    jobs += [joblib.delayed(one_rule)(rule, seed, out, command) for rule in RULES]
+    jobs = [joblib.delayed(way)(name, seed, BOARD, TASK) for name in ways]  # the longest first
+    jobs += [joblib.delayed(one_rule)(rule, seed, out, command) for rule in rules]
     for trace in parallel(jobs):
         traces[trace.network, trace.rule] = trace
         progress(f"{trace.rule} learned", len(traces), len(names))

@@ -16,8 +16,9 @@ REPORT = "report.json"
 
 @click.command("demo", epilog="Example: edgeff demo --out runs/demo")
 @click.option("-o", "--out", type=OutputFolder(), default="runs/demo", show_default=True, help="The folder to write.")
+@click.option("--rule", "rules", multiple=True, help="Only this rule; can be repeated.")
 @common
-def command(out: Path, as_json: bool, seed: int | None) -> None:
+def command(out: Path, rules: tuple[str, ...], as_json: bool, seed: int | None) -> None:
     """Train, quantise, build and learn on an emulated Cortex-M4 with every rule.
 
     Ends in a table and a report.html.
@@ -27,7 +28,7 @@ def command(out: Path, as_json: bool, seed: int | None) -> None:
 
     check_folder(out, REPORT)
     with new_folder(out, REPORT) as folder, stages() as report:
-        traces = demo(folder, seed=seed or 0, progress=report, command=f"edgeff {version()}: edgeff demo")
+        traces = demo(folder, seed=seed or 0, only=rules, progress=report, command=f"edgeff {version()}: edgeff demo")
         write_report(folder, traces)
     if as_json:
         print_json([run_json(trace) for trace in traces])
