@@ -18,7 +18,7 @@ from typing import Any
 
 from held_out import held_out
 from protocol import kept_choice, split_of
-from results import collect
+from results import collect, load
 from sklearn.model_selection import StratifiedShuffleSplit
 
 from edgeff import registry
@@ -59,8 +59,15 @@ def measure(task: str, network: str, rule: str, *rest: Any) -> dict[str, Any]:
     return {"run": known(run), "chosen_by": how, "seconds": round(time.perf_counter() - started)}
 
 
+def refused(*key: Any) -> str:
+    """Why the row of this key ended without settings; empty for one that did not, or is not there yet."""
+    return next((str(row["run"].get("refused", "")) for row in load("rules").get("rows", []) if row["key"] == list(key)), "")
+
+
 def chosen(point: RulePoint) -> dict[str, Any]:
-    """How the settings of a point were chosen, and which."""
+    """How the settings of a point were chosen, and which. Raises Diverged where no candidate ends."""
+    if why := refused(point.task, point.network, point.rule, PROTOCOL, point.seed):
+        raise Diverged(why)
     rule, search, data = rule_of(point), replace(SEARCHES[point.task], seed=point.seed), searched(point)
     fixed = {
         name: value for name, value in changes_of(point.task, point.network, point.rule).items() if name not in ("epochs", "decay_epochs")
