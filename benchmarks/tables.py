@@ -16,6 +16,7 @@ from typing import Any
 import accuracy as accuracy_benchmark
 import claims
 import tables_convolutions
+import tables_cores
 import tables_founding
 import tables_graphs
 import tables_kernels
@@ -342,6 +343,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     **tables_graphs.SECTIONS,
     **tables_kernels.SECTIONS,
     **tables_convolutions.SECTIONS,
+    **tables_cores.SECTIONS,
     **tables_founding.SECTIONS,
     **tables_memory.SECTIONS,
     **tables_public.SECTIONS,

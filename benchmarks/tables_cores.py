@@ -1,0 +1,49 @@
+"""The tables of docs/results/cores.md: the same programs on every emulated core, and on both emulators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from results import load
+from tables_rules import table
+
+
+def cores_learn() -> str:
+    """Each program that learns, on each core by each compiler: the cost of a step, memory, and the learned state."""
+    lines = []
+    for row in _rows():
+        network, rule, numeric, board, _ = row["key"]
+        if not rule or sum(other["key"][:3] == row["key"][:3] for other in _rows()) < 4:
+            continue
+        step = row["lines"]["learn"]
+        cycles = f"{step['cycles']:,}, {step['evidence'].partition('cycles ')[2]}" if step["cycles"] else "no model"
+        sizes = [f"{value:,}" for value in (row["code_bytes"], row["stack_bytes"])]
+        learned = f"`{row['state_sha256'][:8]}`"
+        what = f"{network}, {rule}, {numeric}"
+        lines.append([what, row["core"], f"`{board}`", row["toolchain"], f"{step['instructions']:,}", cycles, *sizes, learned])
+    heads = ["program", "core", "board", "compiler", "instructions of a step", "cycles", "code, bytes", "stack, bytes", "learned state"]
+    return table(heads, lines, 4)
+
+
+def cores_emulators() -> str:
+    """Each ELF that both emulators run: the instructions that they agree on, at so many addresses."""
+    lines = []
+    for row in _rows():
+        network, rule, numeric, board, _ = row["key"]
+        if len(row["emulators"]) < 2:
+            continue
+        what = ", ".join(part for part in (network, rule or "inference only", numeric) if part)
+        counts = [f"{row['lines'][name]['instructions']:,}" if name in row["lines"] else "-" for name in ("infer", "learn")]
+        calls = sum(len(line["calls"]) for line in row["lines"].values())
+        lines.append([what, f"{row['core']}, `{board}`", row["toolchain"], *counts, f"{calls:,}", f"{row['addresses']:,}", "0"])
+    heads = ["program", "core and board", "compiler", "inference", "step", "calls", "addresses that ran", "instructions that differ"]
+    return table(heads, lines, 3)
+
+
+def _rows() -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = load("cores")["rows"]
+    return rows
+
+
+SECTIONS: dict[str, Callable[[], str]] = {"cores_learn": cores_learn, "cores_emulators": cores_emulators}
