@@ -42,7 +42,7 @@ def package_names() -> tuple[str, ...]:
     """The kinds of package.
 
     >>> package_names()
-    ('arduino', 'cmake', 'espidf', 'platformio', 'zephyr')
+    ('arduino', 'cmake', 'cmsis-pack', 'espidf', 'platformio', 'zephyr')
     """
     return tuple(sorted(path.parent.name for path in packages_folder().glob("*/package.toml")))
 

@@ -104,7 +104,7 @@ def command(
     as_json: bool,
     seed: int | None,
 ) -> None:
-    """Write a model as ONNX, TFLite or C99, or as a package of that C for Arduino, PlatformIO, CMake, Zephyr or ESP-IDF."""
+    """Write a model as ONNX, TFLite or C99, or as a package of that C for Arduino, PlatformIO, CMake, Zephyr, ESP-IDF or a CMSIS-Pack."""
     if state and not (with_training and (form == "tflite" or (form == "onnx" and state == "ports"))):
         allowed = "--to tflite --with-training, or with ports --to onnx --with-training"
         raise BadInput(f"option --state {state}", got=f"an export to {form}", allowed=allowed)
@@ -273,7 +273,7 @@ def _c(
         (folder / inner).mkdir(parents=True, exist_ok=True)
         carry_over(out / inner, folder / inner, prefix)
         if package:
-            kept = [name for name in package.templates if (out / name).exists()]
+            kept = [name for name in package.changeable(out.resolve().name) if (out / name).exists()]
             source = write_package(package, deployment.program, folder, out.resolve().name, **given, keep=kept)
         else:
             source = write_c(deployment.program, folder, **given)

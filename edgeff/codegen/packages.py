@@ -1,8 +1,9 @@
 """Program -> a package for an environment of firmware: its C, an example that learns from a stream of readings, and a README.
 
 A package is a folder of ``firmware_templates/packages``: ``package.toml`` says where what goes, every file ``*.j2`` is a Jinja template
-and keeps its place. ``stream.h.j2``, beside the packages, is what all examples share. On a second export into the same folder the model's C
-is written anew, and what stands beside it, which is the user's to change, stays.
+and keeps its place; ``NAME`` in a file's name becomes the package's. ``stream.h.j2``, beside the packages, is what all examples share. On a
+second export into the same folder the model's C is written anew, and so is a list of its files; what stands beside it, which is the user's
+to change, stays.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-TEMPLATE, STREAM = ".j2", "stream.h.j2"
+TEMPLATE, STREAM, LIST = ".j2", "stream.h.j2", ".pdsc"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
 
 
@@ -50,6 +51,10 @@ class Package:
         own = {path.relative_to(self.folder).as_posix(): path for path in sorted(self.folder.rglob(f"*{TEMPLATE}"))}
         shared = {f"LICENSE{TEMPLATE}": self.folder.parent / f"LICENSE{TEMPLATE}", self.stream + TEMPLATE: self.folder.parent / STREAM}
         return {name.removesuffix(TEMPLATE): path for name, path in (own | shared).items()}
+
+    def changeable(self, name: str) -> list[str]:
+        """The files that are the user's to change, as paths in a package called ``name``: all but the model's C and a list of its files."""
+        return [file.replace("NAME", name) for file in self.templates if not file.endswith(LIST)]
 
 
 def load_package(name: str) -> Package:
@@ -123,8 +128,10 @@ def _words(source: Source, name: str, prefix: str) -> dict[str, Any]:
     program = source.program
     low, high = {"int8": (-128, 127), "int16": (-32767, 32767)}.get(program.tensors[program.input].dtype, (0, 0))
     what = f"{program.name}, {program.numeric}, " + (f"learns by {program.rule}" if program.learn else "inference only")
+    sources = sorted(path.name for path in source.folder.iterdir() if path.suffix in (".c", ".h"))
     return {
         "name": name,
+        "sources": sources,
         "target": re.sub(r"\W", "_", name).lower(),
         "what": comment(what),
         "stem": file_prefix(prefix),
@@ -144,7 +151,8 @@ def _words(source: Source, name: str, prefix: str) -> dict[str, Any]:
 
 def _render(package: Package, folder: Path, words: dict[str, Any], keep: set[str]) -> None:
     environment = templates(package.folder.parent)
-    for name, path in package.templates.items():
+    for form, path in package.templates.items():
+        name = form.replace("NAME", words["name"])
         if name in keep:
             continue
         target = folder / name
