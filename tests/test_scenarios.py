@@ -10,6 +10,7 @@ import pytest
 from edgeff.cli import run
 from edgeff.errors import BadInput
 from edgeff.studies.scenarios import Parts, Scenario, play, scenario_of, sense
+from edgeff.studies.scenarios.play import RATES
 from edgeff.studies.scenarios.pressure import LEARNED, TARGET_PA, WEEK
 from edgeff.tasks import Data
 
@@ -34,6 +35,7 @@ def test_a_device_learns_the_changed_world_beside_its_controls(rule: str) -> Non
     assert outcome.known_before > 0.9 > outcome.before
     assert outcome.after > outcome.before + 0.2
     assert outcome.control > 0.9
+    assert {outcome.rate, outcome.control_rate} <= set(RATES)
     assert outcome.recovered == (outcome.after - outcome.before) / (outcome.control - outcome.before)
     assert (outcome.samples, outcome.steps, deployment.program.rule) == (60, 600, rule)
 
@@ -51,7 +53,7 @@ def test_a_barometer_comes_within_its_target_and_stays_there() -> None:
 
 
 def test_the_command_plays_a_scenario_and_refuses_what_it_has_no_use_for(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(BadInput, match="gas_drift, new_speaker, new_wearer, pressure"):
+    with pytest.raises(BadInput, match="gas_drift, new_camera, new_keyword, new_load, new_speaker, new_wearer, pressure"):
         scenario_of("weather")
     on_board = ["simulate", "--board", "microbit"]
     assert run([*on_board, "m.onnx", "digits", "--scenario", "pressure"]) == 2

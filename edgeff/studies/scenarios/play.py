@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from edgeff.device.targets.host import HostTarget
 from edgeff.ir import Array, Network, Numeric
-from edgeff.networks import initialised, structure
+from edgeff.networks import initialised, recipe, structure
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.state import state_bytes
 from edgeff.rules import find_rule
@@ -19,6 +19,10 @@ from edgeff.train.loop import train
 
 CONTROL_RULE = "bp"
 Say = Callable[[str, int, int], None]
+RATES = (1.0, 1 / 4, 1 / 16, 4.0)
+"""Shares of a rule's own rate that are tried before a device learns; of those that do equally well, the first."""
+HELD_OUT = 3
+"""One of so many samples tells which rate to take."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Outcome:
 
     ``before`` and ``after``: in the changed world; ``control``: after back-propagation in float32 on the same layers and samples;
     ``known_before`` and ``known_after``: in the world it was trained for. ``samples`` are different ones, ``steps`` how often it learned.
+    ``rate`` and ``control_rate`` are the chosen shares of the rule's own rates, 1 where none was chosen.
     """
 
     case: str
@@ -41,6 +46,8 @@ class Outcome:
     steps: int
     arena_bytes: int
     save_bytes: int
+    rate: float = 1.0
+    control_rate: float = 1.0
 
     @property
     def recovered(self) -> float | None:
@@ -50,9 +57,17 @@ class Outcome:
 
 def trained(scenario: Scenario, parts: Parts, seed: int, say: Say, teacher: str = CONTROL_RULE) -> Network:
     """The float network that is shipped: trained on the host on what is known, by default by back-propagation."""
-    settings = find_rule(teacher).settings.changed({"epochs": str(scenario.epochs)})
-    data, report = parts.known, lambda done, total: say("training on the host", done, total)
-    return train(data, structure(scenario.network), teacher, settings, seed, report, scenario.name, guarded=False).network
+    settings = replace(find_rule(teacher).settings, **recipe(scenario.network, teacher) | {"epochs": scenario.epochs})
+
+    def report(done: int, total: int) -> None:
+        say("training on the host", done, total)
+
+    return train(parts.known, plain(scenario, parts), teacher, settings, seed, report, scenario.name, guarded=False).network
+
+
+def plain(scenario: Scenario, parts: Parts) -> Network:
+    """The structure of the scenario's network."""
+    return structure(scenario.network, input_shape=parts.known.input_shape, classes=len(parts.known.classes))
 
 
 def shipped(network: Network, parts: Parts, rule: str, numeric: Numeric, changes: Mapping[str, Any], seed: int) -> Deployment:
@@ -60,20 +75,53 @@ def shipped(network: Network, parts: Parts, rule: str, numeric: Numeric, changes
     return deploy(network, parts.known.x_train, rule=rule, numeric=numeric, changes=changes, seed=seed)
 
 
-def learned(deployment: Deployment, parts: Parts, passes: int, seed: int) -> tuple[list[float], HostTarget]:
-    """The accuracies in the changed and the known world, before and after, by the C on this machine; and what ran it."""
-    host = HostTarget(deployment.program)
+@dataclass(frozen=True)
+class Device:
+    """A deployment in service: its C on this machine."""
 
-    def right(x: Array, y: Array) -> float:
-        return float(np.mean(host.predict_many(deployment.inputs(x))[0] == y))
+    deployment: Deployment
+    host: HostTarget
 
-    def both() -> list[float]:
-        return [right(parts.x_new, parts.y_new), right(parts.known.x_test, parts.known.y_test)]
+    def begin(self, rate: float) -> None:
+        """As after a reset, with a rate relative to the program's own."""
+        self.host.init()
+        self.host.set_rate(rate)
 
-    first, x, rng = both(), deployment.inputs(parts.x), np.random.default_rng([seed, 3])
-    for _ in range(passes):
-        host.learn_many(x, parts.y.astype(np.int32), rng.permutation(len(x)))
-    return [*first, *both()], host
+    def right(self, x: Array, y: Array) -> float:
+        """The share of samples whose class it tells."""
+        return float(np.mean(self.host.predict_many(self.deployment.inputs(x))[0] == y))
+
+    def learn(self, x: Array, y: Array, passes: int, seed: int) -> None:
+        """Learns the samples so often, one at a time, in an order drawn anew for each pass."""
+        inputs, rng = self.deployment.inputs(x), np.random.default_rng([seed, 3])
+        for _ in range(passes):
+            self.host.learn_many(inputs, y.astype(np.int32), rng.permutation(len(x)))
+
+
+def in_service(
+    network: Network, parts: Parts, rule: str, numeric: Numeric, changes: Mapping[str, Any], passes: int, seed: int
+) -> tuple[Device, float]:
+    """A device as it is before it learns, with the share of ``RATES`` that it is set to.
+
+    It is the one that leaves most right of a third of the samples after the others are learned: no sample that tests takes part. A rate
+    that ``changes`` gives is not tried.
+    """
+    if "lr" in changes:
+        given = shipped(network, parts, rule, numeric, changes, seed)
+        return Device(given, HostTarget(given.program)), 1.0
+    own, most = shipped(network, parts, rule, numeric, changes, seed).settings.lr, max(RATES)
+    deployment = shipped(network, parts, rule, numeric, {**changes, "lr": own * most}, seed)
+    device = Device(deployment, HostTarget(deployment.program))
+    order = np.random.default_rng([seed, 6]).permutation(len(parts.x))
+    out, rest = order[: len(order) // HELD_OUT], order[len(order) // HELD_OUT :]
+    scores = []
+    for share in RATES:
+        device.begin(share / most)
+        device.learn(parts.x[rest], parts.y[rest], passes, seed)
+        scores.append(device.right(parts.x[out], parts.y[out]))
+    best = RATES[int(np.argmax(scores))]
+    device.begin(best / most)
+    return device, best
 
 
 def play(
@@ -88,38 +136,47 @@ def play(
 ) -> tuple[Outcome, Deployment]:
     """The outcome of a case, and the deployment that learned.
 
-    Args: ``rule`` and ``numeric`` of the device, ``changes`` of the rule's settings there; ``seed`` picks the case and draws weights and
-    order; ``networks``: those trained so far in this case, by their teacher, to which those trained here are added.
+    Args: ``rule`` and ``numeric`` of the device, ``changes`` of the rule's settings there: without a rate among them it is chosen, as the
+    control's is (``in_service``); ``seed`` picks the case and draws weights and order; ``networks``: those trained so far in this case, by
+    their teacher, to which those trained here are added.
     Raises: BadInput and Unsupported as ``train`` and ``deploy`` do, and where the data are not on this machine.
     """
     parts, networks = scenario.parts(seed), {} if networks is None else networks
-    own = find_rule(rule).prepare_needed(initialised(structure(scenario.network), seed))  # one made for the rule, such as with labels
+    own = find_rule(rule).prepare_needed(initialised(plain(scenario, parts), seed))  # one made for the rule, such as with labels
     teacher = rule if own else CONTROL_RULE
     for name in dict.fromkeys((teacher, CONTROL_RULE)):
         if name not in networks:
             networks[name] = trained(scenario, parts, seed, say, name)
-    deployment = shipped(networks[teacher], parts, rule, numeric, changes or {}, seed)
-    say("learning on the device", 0, 2)
-    (before, known_before, after, known_after), host = learned(deployment, parts, scenario.passes, seed)
-    say("learning on the device", 1, 2)
-    control = shipped(networks[CONTROL_RULE], parts, CONTROL_RULE if own else _control_of(rule), "float32", {}, seed)
-    (_, _, best, _), _ = learned(control, parts, scenario.passes, seed)
-    say("learning on the device", 2, 2)
+    known, what, passes = parts.known, "learning on the device", scenario.passes
+    say(what, 0, 4)
+    device, rate = in_service(networks[teacher], parts, rule, numeric, changes or {}, passes, seed)
+    say(what, 1, 4)
+    before, known_before = device.right(parts.x_new, parts.y_new), device.right(known.x_test, known.y_test)
+    device.learn(parts.x, parts.y, passes, seed)
+    after, known_after = device.right(parts.x_new, parts.y_new), device.right(known.x_test, known.y_test)
+    say(what, 2, 4)
+    best_rule = CONTROL_RULE if own else _control_of(rule)
+    control, control_rate = in_service(networks[CONTROL_RULE], parts, best_rule, "float32", {}, passes, seed)
+    say(what, 3, 4)
+    control.learn(parts.x, parts.y, passes, seed)
     outcome = Outcome(
-        parts.case,
-        rule,
-        deployment.program.numeric,
-        before,
-        after,
-        best,
-        known_before,
-        known_after,
-        len(parts.x),
-        scenario.passes * len(parts.x),
-        host.memory.arena_bytes,
-        state_bytes(host.memory),
+        case=parts.case,
+        rule=rule,
+        numeric=device.deployment.program.numeric,
+        before=before,
+        after=after,
+        control=control.right(parts.x_new, parts.y_new),
+        known_before=known_before,
+        known_after=known_after,
+        samples=len(parts.x),
+        steps=passes * len(parts.x),
+        arena_bytes=device.host.memory.arena_bytes,
+        save_bytes=state_bytes(device.host.memory),
+        rate=rate,
+        control_rate=control_rate,
     )
-    return outcome, deployment
+    say(what, 4, 4)
+    return outcome, device.deployment
 
 
 def _control_of(rule: str) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from edgeff.ir import Array
-from edgeff.tasks import Data
+from edgeff.tasks import Data, standardised
 
 
 @dataclass(frozen=True)
@@ -36,3 +38,12 @@ class Scenario:
     passes: int
     cases: int
     parts: Callable[[int], Parts]
+
+
+def scaled(parts: Parts) -> Parts:
+    """``parts`` with inputs standardised by the mean and deviation of what the model is trained on, those of the changed world too."""
+    known, places = parts.known, np.cumsum([len(parts.known.x_test), len(parts.x)])
+    all_of = replace(known, x_test=np.concatenate([known.x_test, parts.x, parts.x_new]))
+    made = standardised(all_of)
+    x_test, x, x_new = np.split(made.x_test, places)
+    return replace(parts, known=replace(made, x_test=x_test), x=x, x_new=x_new)
