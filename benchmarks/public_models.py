@@ -1,8 +1,9 @@
 """Model files of public repositories: which of them are imported, and whether what they compute is what other runtimes make of the file.
 
 Each imported file is run as NumPy twins and as C on the host, which must be equal to the bit, and held against TFLM (else LiteRT) or ONNX
-Runtime on the original file: int8 in TFLite equal to the bit, float within 1e-4 of the largest output, int8 in ONNX counted in steps. In a
-file of dynamic range LiteRT rounds each layer's activations, which edgeff does not: the difference is only measured.
+Runtime on the original file: int8 in TFLite equal to the bit, float within 1e-4 of the largest output, int8 in ONNX counted in steps (of
+1/255 of the outputs' range, where the last layers are float). In a file of dynamic range LiteRT rounds each layer's activations, which
+edgeff does not: the difference is only measured.
 Files: the folder ``public`` of EDGEFF_MODELS_DIR (../shared/models), with ``FILES.tsv`` (file, repository, path, licence); they are not
 part of the project. Keras files are left out: TensorFlow takes minutes for each. A file of at most two operators is a single layer, not a
 network. ``python benchmarks/public_models.py --fresh`` -> ``benchmarks/results/public_models.json``; status 1 where a result is wrong.
@@ -70,7 +71,7 @@ def measure(name: str) -> dict[str, Any]:
         return row | {"outcome": "refused", "reason": str(error)[:400]}
     row |= {
         "layers": len(network.layers),
-        "numeric": network.numeric,
+        "numeric": "+".join(network.numerics),
         "inputs": len(deployment.program.inputs),
         "outputs": len(network.ends),
     }
@@ -199,6 +200,10 @@ def in_onnx_runtime(path: Path, network: Network, samples: Array, made: Array) -
         return rounded(model, theirs, made)
     quants = [layer.quant.get("output") for layer in network.ends]
     quant = quants[0]
+    if quant is None and any(layer.numeric == "int8" for layer in network):  # int8 in parts, whose last one is float
+        steps = float(np.abs(theirs.astype(np.float64) - made).max() / (np.ptp(theirs) / 255))
+        found = {"runtime": runtime, "largest": round(steps, 2), "best_class_equal": float((theirs.argmax(1) == made.argmax(1)).mean())}
+        return found | {"outcome": "within steps" if steps <= FEW_STEPS else "wrong"}
     if quant is None:
         return compared(runtime, made, theirs)
     steps = float(np.abs(theirs - dequantise_array(made, quant)).max() / quant.scale[0])

@@ -14,10 +14,13 @@ from test_onnx import N, build
 from test_onnx_convolutions import integers, ours
 from test_onnx_foreign import draw
 
+from edgeff.device.targets.host import HostTarget
 from edgeff.formats import from_onnx, load
 from edgeff.formats.onnx.writer import to_onnx
 from edgeff.ir import Array, Network, Quant
 from edgeff.ops import kind
+from edgeff.program.deploy import deploy
+from edgeff.program.interpreter import Interpreter
 from edgeff.program.quantize import dequantise_array, quantise_array
 
 RNG = np.random.default_rng(5)
@@ -241,3 +244,41 @@ def test_an_integer_image_is_read() -> None:
     )
     assert network.input_quant == Quant((float(np.float32(0.02)),), -3)
     assert [layer.kind for layer in network] == ["transpose", "conv2d", "max_pool2d", "transpose"]
+
+
+def test_what_is_float_between_integers_is_computed_in_float() -> None:
+    """A logistic and a sum that no scale follows, an average that none does, and a last layer in float."""
+    own = parts(np.int8) | {
+        "w": signed(np.int8, 4, 3, 3, 3),
+        "d": draw(1, 4, 1, 1),
+        "m": signed(np.int8, 4, 5),
+        "ms": scale(0.01),
+        "mz": np.array(0, np.int8),
+    }
+    nodes = [
+        *qdq("input", "x", "xf", "x"),
+        N("DequantizeLinear", ["w", *W], ["wf"]),
+        N("Conv", ["xf", "wf"], ["c"]),
+        *qdq("conv", "c", "cf", "y"),
+        N("Sigmoid", ["cf"], ["s"], name="sigmoid"),
+        N("Add", ["s", "d"], ["a"], name="shifted"),
+        *qdq("sum", "a", "af", "y"),
+        N("GlobalAveragePool", ["af"], ["p"], name="mean"),
+        N("Flatten", ["p"], ["f"]),
+        N("DequantizeLinear", ["m", "ms", "mz"], ["mf"]),
+        N("MatMul", ["f", "mf"], ["y"], name="last"),
+    ]
+    data = build(nodes, own, shape=["N", *SHAPE], output_shape=["N", 5])
+    network, x = from_onnx(data), RNG.normal(size=(20, *SHAPE)).astype(np.float32)
+    assert network.metadata["source"]["float_layers"] == ["sigmoid", "shifted", "mean", "last"]
+    assert network.numerics == ("int8", "float32")
+    deployment = deploy(network, target="input")
+    twin, given = Interpreter(deployment.program), deployment.inputs(x)
+    made = HostTarget(deployment.program).predict_many(given)[1]
+    for sample, row in zip(given, made, strict=True):
+        twin.predict(sample)
+        np.testing.assert_array_equal(twin.output(), row)
+    theirs = run_onnx(onnx.load_from_string(data), x, optimised=False).reshape(20, 5)
+    step = 0.03 / 12 * 1.27  # a tie in one of the 12 integers of a mean, times the largest weight
+    np.testing.assert_allclose(made, theirs, atol=2 * step)
+    assert np.mean(np.abs(made - theirs) < 1e-5) > 0.5

@@ -135,12 +135,6 @@ QUANTISED: dict[str, tuple[type[EdgeffError], str, list[onnx.NodeProto], dict[st
         [*qdq("a", "x", "xf", "x"), N("AveragePool", ["xf"], ["v"], kernel_shape=[2, 2], pads=[1, 0, 0, 0]), *qdq("b", "v", "y", "y")],
         {},
     ),
-    "a float convolution of integers": (
-        Unsupported,
-        "one is quantised",
-        [*qdq("a", "x", "xf", "x"), N("Conv", ["xf", "k"], ["y"])],
-        {"k": draw(4, 3, 3, 3)},
-    ),
     "integers that are not dequantised": (Unsupported, "not dequantised", [IN, N("Relu", ["q"], ["y"])], {}),
     "two zero points of weights": (
         Unsupported,

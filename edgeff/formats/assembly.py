@@ -17,7 +17,7 @@ import numpy as np
 from edgeff.errors import Unsupported
 from edgeff.formats import conventions
 from edgeff.formats.checks import short
-from edgeff.formats.drafts import Draft
+from edgeff.formats.parts import Draft
 from edgeff.formats.values import Activation, Constant, Moment, Node, Recalled, Value, Variable
 from edgeff.formats.windows import Windows
 from edgeff.ir import Quant
@@ -48,8 +48,6 @@ class Assembly(Windows):
         """A layer of two activations, either of which may be broadcast."""
         a, c = self.exact(node, a), self.exact(node, c)
         shapes = (a.shape or (), c.shape or ())
-        if (a.quant is None) != (c.quant is None):
-            raise node.unsupported("two inputs of which only one is quantised", "both float32, or both int8 with scales")
         try:
             shape = np.broadcast_shapes(*shapes)
             broadcast(*shapes)
@@ -90,8 +88,6 @@ class Assembly(Windows):
         if not 0 <= axis < min(map(len, shapes)) or len({shape[:axis] + shape[axis + 1 :] for shape in shapes}) > 1:
             got = f"inputs of {', '.join(map(str, shapes[:8]))} along axis {axis}, without the batch axis"
             raise node.unsupported(got, "shapes that differ along that axis alone")
-        if len({x.quant is None for x in xs}) > 1:
-            raise node.unsupported("inputs of which only some are quantised", "all float32, or all int8 with scales")
         if len(xs) == 1:
             return xs[0]
         shape = (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])

@@ -12,19 +12,21 @@ from edgeff.formats.checks import MAX_ELEMENTS, MAX_NAME_CHARACTERS, check_finit
 from edgeff.formats.quant_conventions import check_quant, check_quants
 from edgeff.ir import Network, Quant
 from edgeff.ops import kind
+from edgeff.ops.convert import Convert
 
 __all__ = ["MAX_ELEMENTS", "MAX_NAME_CHARACTERS", "check", "check_finite", "check_name", "check_shape", "short"]
 
 
 def check(network: Network, *, bias_scale_unused: bool = False) -> None:
     """Returns nothing; raises BadInput or Unsupported with the layer's name when ``network`` breaks a convention (cost: one pass over the
-    parameters). ``bias_scale_unused``: see ``quant_conventions.check_quants``.
+    parameters). ``bias_scale_unused``: see ``quant_conventions.check_quants``. Where the number format changes, in ``convert`` layers, each
+    layer is held to the rules of its own.
     """
-    if network.numeric == "int16":
+    if "int16" in network.numerics:
         raise Unsupported(f"network {short(network.name)}", got="int16 parameters", allowed="float32 and int8 in model files")
     check_name(network.name, "network", empty_allowed=True)
     check_shape(network.input_shape, "input")
-    quantised = network.input_quant is not None
+    mixed = any(isinstance(layer.op, Convert) for layer in network)
     if network.input_quant is not None:
         check_quant(network.input_quant, "input", -128, 127)
     shapes: dict[str, tuple[int, ...]] = {"input": network.input_shape}
@@ -32,10 +34,13 @@ def check(network: Network, *, bias_scale_unused: bool = False) -> None:
     for layer in network:
         check_name(layer.name, "layer")
         check_shape(layer.shape, f"layer {short(layer.name)}")
+        quantised = "output" in layer.quant if mixed else network.input_quant is not None
         kind(layer).check(layer, tuple(shapes[name] for name in layer.inputs), quantised=quantised)
         for key, array in layer.params.items():
             check_finite(array, f"layer {short(layer.name)}, {key}")
-        check_quants(layer, tuple(quants[name] for name in layer.inputs) if quantised else None, bias_scale_unused=bias_scale_unused)
+        if not isinstance(layer.op, Convert):
+            inputs = tuple(quants[name] for name in layer.inputs) if quantised else None
+            check_quants(layer, inputs, bias_scale_unused=bias_scale_unused)
         shapes[layer.name] = layer.shape
         if quantised:
             quants[layer.name] = layer.quant["output"]

@@ -9,7 +9,7 @@ reads.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -18,8 +18,9 @@ import numpy as np
 from edgeff.errors import BadInput, Unsupported
 from edgeff.formats import conventions
 from edgeff.formats.conventions import short
+from edgeff.formats.parts import Draft, InParts
 from edgeff.formats.values import Activation, Constant, Node, Value
-from edgeff.ir import Array, Layer, Network, Quant
+from edgeff.ir import Layer, Network, Quant
 from edgeff.kernels.activation import ActivationFunction
 from edgeff.ops import REAL, Activated, Operator
 from edgeff.ops.input import Input
@@ -30,18 +31,6 @@ from edgeff.ops.reshape import Reshape
 
 MAX_PARAMETER_BYTES = 1 << 29
 """For all layers together: a hostile graph may name one constant in thousands of layers."""
-
-
-@dataclass(slots=True)
-class Draft:
-    """An unfinished layer; ``reads`` are its inputs as they were read."""
-
-    name: str
-    op: Operator
-    reads: tuple[Activation, ...]
-    shape: tuple[int, ...]
-    params: dict[str, Array] = field(default_factory=dict)
-    quant: dict[str, Quant] = field(default_factory=dict)
 
 
 class Drafts:
@@ -230,18 +219,20 @@ class Drafts:
         if self.input_quant is None and any(draft.op.reads == "float32" and "output" in draft.quant for draft in drafts):
             self.input_quant = REAL
         self._dequantise_ends(drafts, last)
-        quantised = self.input_quant is not None
-        for draft in drafts:
-            real = quantised and draft.op.reads == "float32"
-            if any((read.quant is not None) != quantised and not real for read in draft.reads) or ("output" in draft.quant) != quantised:
-                raise Unsupported(
-                    f"layer {short(draft.name)}",
-                    got="a partly quantised model",
-                    allowed="every layer float32, or every layer int8",
-                )
         if self.input_shape is None:
             raise BadInput(f"input of model {short(name)}", got="no shape", allowed="(batch, elements..)")
-        layers = tuple(Layer(d.name, d.op, tuple(read.layer for read in d.reads), d.shape, d.params, d.quant) for d in drafts)
+        quantised = self.input_quant is not None
+        if all(self._in_one_format(draft, quantised=quantised) for draft in drafts):
+            layers = tuple(Layer(d.name, d.op, tuple(read.layer for read in d.reads), d.shape, d.params, d.quant) for d in drafts)
+        else:
+            rounded = [isinstance(output, Activation) and output.quant is not None for output in outputs]
+            parts = InParts(drafts, self.input_shape, self.input_quant, list(zip(ends, rounded, strict=True)))
+            layers, ends, self.input_quant = parts.layers, parts.ends, parts.input_quant
+            if self.bias_scale_unused and (rounding := parts.rounding):
+                got = f"float numbers that become int8 before layer {short(rounding)}"
+                raise Unsupported(f"model {short(name)}", got=got, allowed="int8 that becomes float, float32 alone, or int8 alone")
+            if isinstance(origin := metadata.get("source"), dict):
+                metadata = {**metadata, "source": {**origin, "float_layers": parts.real}}
         if self.quantised_outputs and isinstance(origin := metadata.get("source"), dict):
             metadata = {**metadata, "source": {**origin, "quantised_outputs": self.quantised_outputs}}
         if self.dequantised_outputs and isinstance(origin := metadata.get("source"), dict):
@@ -269,6 +260,12 @@ class Drafts:
         shape = tuple(size + before + after for size, (before, after) in zip(x.shape, sides, strict=True))
         before, after = (",".join(str(side[end]) for side in sides) for end in (0, 1))
         return self.keeping_quant(self.made(node, node.record(Pad, before=before, after=after, value=value), (x,), shape), x)
+
+    def _in_one_format(self, draft: Draft, *, quantised: bool) -> bool:
+        """Whether ``draft`` and all that it reads are int8 where the network is ``quantised``, or float where it is not."""
+        real = quantised and draft.op.reads == "float32"
+        parts = {"output", *(() if draft.op.reads else draft.params)} if quantised else set()
+        return {*draft.quant} == parts and all(real or (read.quant is not None) == quantised for read in draft.reads)
 
     def _quantise_ends(self, ends: Sequence[Draft]) -> None:
         """Gives outputs that are float in the file, computed from int8, the scale that their operator fixes: a softmax's 1/256."""

@@ -12,7 +12,8 @@ from math import prod
 import numpy as np
 
 from edgeff.formats.conventions import check_finite, short
-from edgeff.formats.drafts import Draft, Drafts
+from edgeff.formats.drafts import Drafts
+from edgeff.formats.parts import Draft
 from edgeff.formats.values import Activation, Constant, Node
 from edgeff.ir import Array
 from edgeff.ops import Operator
@@ -48,8 +49,6 @@ class Weighted(Drafts):
     ) -> Activation:
         """The output of a new draft with a weight and perhaps a bias, whose shapes the caller has checked."""
         weight, bias = parameters
-        if (x.quant is None) != (weight.quant is None):
-            raise node.unsupported("an input and a weight of which only one is quantised", "both float32, or both int8 with scales")
         self.charge(weight.array.nbytes)
         draft = self.draft(node.name, op, (x,), shape)
         self.parameter(node, draft, "weight", weight)
@@ -70,8 +69,8 @@ class Weighted(Drafts):
         shape, channels = bias.array.shape, draft.shape[-1]
         if bias.array.size != 1 and (shape[-1:] != (channels,) or bias.array.size != channels):
             raise node.bad(f"a bias of shape {shape}", f"{(channels,)}")
-        if (bias.quant is None) != ("weight" not in draft.quant):
-            raise node.unsupported("a weight and a bias of which only one is quantised", "both float32, or int8 and int32 with scales")
+        if bias.quant is not None and "weight" not in draft.quant:
+            raise node.unsupported("an integer bias of a float weight", "both float32, or int8 and int32 with scales")
         self.parameter(node, draft, "bias", replace(bias, array=np.broadcast_to(bias.array.reshape(-1), (channels,))))
         return x
 

@@ -5,7 +5,7 @@ Shapes of values are without the batch axis, those of tensors with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +84,14 @@ def only_fused(node: Node, *allowed: str) -> str:
     return name
 
 
+def alike(assembly: Assembly, node: Node, values: Sequence[Value | None]) -> list[Activation]:
+    """Activations, and constants as layers, which must be all of one type: TFLite converts nothing by itself."""
+    xs = assembly.operands(node, values)
+    if len({x.integer for x in xs}) > 1:
+        raise node.bad("inputs of which only some are integers", "all float32, or all int8 with scales")
+    return xs
+
+
 def operands(assembly: Assembly, node: Node, values: Values) -> tuple[Activation, Constant, Constant | None]:
     """Input, weight and bias. An int8 weight on a float input ("hybrid", dynamic range) is dequantised."""
     x, weight = node.activation(values[0]), node.constant(values[1], "weight")
@@ -95,6 +103,8 @@ def operands(assembly: Assembly, node: Node, values: Values) -> tuple[Activation
             f"an input of {'int8' if x.integer else 'float32'} and a weight of {weight.array.dtype}",
             "both float32 or both int8 with scales",
         )
+    if x.integer and bias is not None and (bias.quant is None or weight.quant is None):
+        raise node.unsupported("an int8 layer whose weight or bias has no scale", "int8 and int32 with scales")
     if not x.integer:
         weight, bias = Constant(weight.array), None if bias is None else Constant(bias.array)
     return x, weight, bias

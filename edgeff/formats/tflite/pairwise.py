@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.graph import Graph
-from edgeff.formats.tflite.operators import Handler, TfliteNode, Values
+from edgeff.formats.tflite.operators import Handler, TfliteNode, Values, alike
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Activation, Constant, Value
 from edgeff.ir import Layer
@@ -16,7 +16,7 @@ from edgeff.ops.pairwise import Pairwise
 
 def pairwise(assembly: Assembly, node: TfliteNode, op: Pairwise, values: Values) -> Activation:
     """A layer of both inputs; a constant among them becomes a layer too."""
-    a, c = assembly.operands(node, values)
+    a, c = alike(assembly, node, values)
     return assembly.pairwise(node, op, a, c)
 
 

@@ -8,7 +8,7 @@ from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.constants import packed
 from edgeff.formats.tflite.flatbuffer import Table
 from edgeff.formats.tflite.graph import Graph
-from edgeff.formats.tflite.operators import Handler, TfliteNode, Values, fused, fused_option
+from edgeff.formats.tflite.operators import Handler, TfliteNode, Values, alike, fused, fused_option
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Constant, Node, Recalled, Value
 from edgeff.ir import Layer
@@ -33,7 +33,7 @@ def _concatenation(assembly: Assembly, node: TfliteNode, values: Values) -> Valu
         if len(rest) != 1:
             raise node.unsupported(f"a variable and {len(rest)} inputs", "a variable and one input after it")
         return fused(assembly, node, assembly.recent(node, past, node.activation(rest[0]), _axis(node, len(node.output.shape))))
-    xs = assembly.operands(node, [value for value in values if value is not None])
+    xs = alike(assembly, node, [value for value in values if value is not None])
     return fused(assembly, node, assembly.concat(node, xs, _axis(node, len(node.output.shape))))
 
 
@@ -43,7 +43,7 @@ def _pack(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
         return packed(node, given)
     if len(given) == 1:  # no element moves, whatever the axis: the batch too is of length 1
         return assembly.reshape(node, node.activation(given[0]), node.output.shape[1:])
-    xs, axis = assembly.operands(node, given), _axis(node, len(node.output.shape))
+    xs, axis = alike(assembly, node, given), _axis(node, len(node.output.shape))
     own = [Node(f"{node.name}_{number}", "", {}, ()) for number in range(len(xs))]
     longer = [assembly.reshape(n, x, (*(x.shape or ())[:axis], 1, *(x.shape or ())[axis:])) for n, x in zip(own, xs, strict=True)]
     return assembly.concat(node, longer, axis)
