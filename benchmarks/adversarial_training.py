@@ -42,7 +42,7 @@ EPSILON: Mapping[str, float] = {"mnist": 0.1, "fashion_mnist": 0.05}
 STEPS: Mapping[str, int] = {"none": 0, "fgsm": 1, "pgd": 5}
 """Steps of the attack that a mini-batch is trained on."""
 RULES = ("pepita", "bp", "frozen")
-SEARCH, BATCH = Search(epochs=12, candidates=9, splits=1), 32
+SEARCH, BATCH = Search(epochs=12, candidates=9, splits=1), 64
 Stop = Callable[[Run], bool]
 
 

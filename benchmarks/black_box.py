@@ -3,9 +3,9 @@
 ``python benchmarks/black_box.py`` -> ``benchmarks/results/black_box.json``, its choices in ``black_box_chosen.json``; a row is a seed.
 Momeni et al. (2023) train layers around physical systems that are only run forwards. The system here is ``black_box.c``: a random network
 of conductances, a diode that saturates, an amplifier that remembers, and an ADC of 8 or of 3 bits, so that its derivative is 0 nearly
-everywhere. Python sees a function of a shared library. 64-32-10, 10 epochs, settings from one search of the same budget on each seed's
-training part. Controls: ``as drawn``, the same boxes, the linear layers as drawn (rate 0) and a head fitted in the same way; ``bp``,
-without boxes; ``shuffled``, labels of other samples in training.
+everywhere. Python sees a function of a shared library. 64-32-10, 6 epochs of mini-batches of 64, settings from one search of the same
+budget on each seed's training part. Controls: ``as drawn``, the same boxes, the linear layers as drawn (rate 0) and a head fitted in the
+same way; ``bp``, without boxes; ``shuffled``, labels of other samples in training.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from edgeff.ir import Array
 from edgeff.rules import find_rule
 from edgeff.train.loop import accuracy, train
 
-NETWORK, SEEDS, SEARCH = "64-32-10", 5, Search(epochs=10, candidates=9, splits=1)
+NETWORK, SEEDS, SEARCH = "64-32-10", 5, Search(epochs=6, candidates=9, splits=1)
 SOURCE = Path(__file__).with_name("black_box.c")
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
-    "phyll, 8 bits": ("phyll", {"map": "black_box:bits_8", "predict": "probe"}),
-    "phyll, 3 bits": ("phyll", {"map": "black_box:bits_3", "predict": "probe"}),
+    "phyll, 8 bits": ("phyll", {"map": "black_box:bits_8", "predict": "probe", "batch": 64}),
+    "phyll, 3 bits": ("phyll", {"map": "black_box:bits_3", "predict": "probe", "batch": 64}),
     "as drawn, 8 bits": ("phyll", {"map": "black_box:bits_8", "predict": "head", "lr": 0.0}),
     "as drawn, 3 bits": ("phyll", {"map": "black_box:bits_3", "predict": "head", "lr": 0.0}),
-    "shuffled, 8 bits": ("phyll", {"map": "black_box:bits_8", "predict": "probe"}),
+    "shuffled, 8 bits": ("phyll", {"map": "black_box:bits_8", "predict": "probe", "batch": 64}),
     "bp": ("bp", {}),
 }
 

@@ -113,6 +113,32 @@ def test_competition_follows_the_gradient_of_its_local_loss(make: Callable[[], N
         assert_gradient(loss, run, direction, [layer.name])
 
 
+def test_deeper_forward_is_the_mean_goodness_of_its_paper() -> None:
+    """Groups of one, two and three channels: G = mean of the activations, loss = cross-entropy of softmax(k G), inputs standardised."""
+    rule, network = find_rule("deeper_forward"), pooled()
+    run = running(rule, network, sharpness=3.0, predict="goodness")
+    x, t = batch(network)
+    direction, h = rule.step(run, x, t), forward(run.network, run.params, x)
+    means = []
+    for name, read in (("conv_1", x), ("conv_2", h["pool_1"])):
+        flat = read.reshape(len(read), -1)
+        standard = (flat - flat.mean(axis=1, keepdims=True)) / np.sqrt(flat.var(axis=1, keepdims=True) + 1e-5)
+        layer, inputs = run.network[name], standard.reshape(read.shape)
+        y = kind(layer).forward(layer, run.params[name], inputs)
+        groups = spans(y.shape[-1], 10)
+        means.append(np.stack([y[..., group].mean(axis=(1, 2, 3)) for group in groups], axis=1))
+        chances = np.exp(3.0 * means[-1])
+        error = chances / chances.sum(axis=1, keepdims=True) - t
+        delta = np.zeros_like(y)
+        for label, group in enumerate(groups):
+            places = y.shape[1] * y.shape[2] * (group.stop - group.start)
+            delta[..., group] = 3.0 * error[:, label].reshape(-1, 1, 1, 1) / places * (y[..., group] > 0)
+        expected = kind(layer).weight_gradient(layer, run.params[name], delta, inputs)
+        assert np.allclose(direction[name]["weight"], expected["weight"], rtol=1e-6, atol=1e-9)  # float32 weights 3 / c of the fixed head
+    assert np.allclose(rule.scores(run, x), 3.0 * means[1], rtol=1e-6)  # as above; the first layer is left out
+    assert not any(name.endswith("_head") for name in direction)
+
+
 @pytest.mark.parametrize("block", [1, 2])
 @pytest.mark.parametrize("make", [dense, plain, pooled])
 def test_local_heads_follow_the_gradient_of_their_own_cross_entropy(make: Callable[[], Network], block: int) -> None:
@@ -174,7 +200,10 @@ def same(a: Gradients, b: Gradients) -> bool:
     return a.keys() == b.keys() and all(np.array_equal(a[layer][name], b[layer][name]) for layer in a for name in a[layer])
 
 
-@pytest.mark.parametrize(("rule_name", "changes"), [("cwc", {}), ("local_heads", {"block": 2}), ("block_ff", {"block": 2, "theta": 1.0})])
+@pytest.mark.parametrize(
+    ("rule_name", "changes"),
+    [("cwc", {}), ("deeper_forward", {}), ("local_heads", {"block": 2}), ("block_ff", {"block": 2, "theta": 1.0})],
+)
 def test_nothing_comes_down_from_a_later_block(rule_name: str, changes: dict[str, Any]) -> None:
     """Other weights above the first block leave its direction as it is, to the bit, and change that of the last hidden layer."""
     rule = find_rule(rule_name)
@@ -344,7 +373,7 @@ def test_batch_normalisation_for_training_folds_away() -> None:
     ]
 
 
-@pytest.mark.parametrize("rule_name", ["block_ff", "cwc", "local_heads"])
+@pytest.mark.parametrize("rule_name", ["block_ff", "cwc", "deeper_forward", "local_heads"])
 def test_what_has_no_classes_is_refused(rule_name: str) -> None:
     network = initialised(structure("64-8-64", softmax=False), 0)
     with pytest.raises(Unsupported, match=rf"^rule {rule_name}: got a network that ends in dense; allowed: a classifier"):

@@ -20,6 +20,7 @@ RECIPES = {
     "afa": _SGD | {"lr": 3e-4, "feedback_scale": 0.02, "feedback_inputs": 0},
     "forward_gradient": _ADAM | {"lr": 1e-3, "tangents": 4},
     "cwc": _ADAM | {"lr": 3e-3},
+    "deeper_forward": _ADAM | {"lr": 3e-3},
     "local_heads": _ADAM | {"lr": 2e-3},
     "block_ff": _ADAM | {"lr": 3e-3, "goodness": "groups", "block": 2, "predict": "head", "head_rate": 1.0},
     "ff": _ADAM | {"lr": 3e-3, "theta": 2.0, "predict": "head", "head_reads": "but_first", "head_rate": 1.0, "negatives": "hard"},

@@ -33,6 +33,7 @@ _RULES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "afa": ("#332288", "dash"),
         "cwc": ("#cc79a7", "solid"),
         "local_heads": ("#aa4499", "dash"),
+        "deeper_forward": ("#661100", "solid"),
         "mono_forward": ("#44aa99", "dot"),
         "block_ff": ("#999933", "dot"),
         "phyll": ("#882255", "dot"),
