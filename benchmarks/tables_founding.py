@@ -107,25 +107,24 @@ def srinivasan() -> Iterator[Finding]:
 
 
 def depth_findings(work: str) -> Iterator[Finding]:
-    words = "PEPITA, normalised and mirrored, trains networks of up to five layers"
     by = depth_results()
     if not by:
-        yield missing(work, words, "2 to 5 layers for BP, DFA, PEPITA's variants and FF")
+        yield missing(work, "PEPITA trains networks of two to five layers", "2 to 5 layers for BP, DFA, PEPITA's variants and FF")
         return
     deepest = max(network for network, _ in by)
-    ours, plain, control = (by[deepest, way] for way in ("pepita+norm+wm", "pepita", "frozen"))
-    gained = between(ours, control)
-    ended = [value for value in plain.values() if value is not None]
-    beside = f"plain PEPITA {interval(plain) if ended else 'diverges'}, frozen {interval(control)}"
-    yield Finding(
-        work,
-        words,
-        f"{interval(ours)}, {gained.shown()} above frozen, with five layers of 32 units on digits",
-        str(gained.pairs),
-        beside,
-        f"{STAND_IN} (digits); {outcome(gained)}",
-        load("depth")["rows"],
-    )
+    control, rows = by[deepest, "frozen"], load("depth")["rows"]
+    for way, words in (("pepita+norm", "normalised"), ("pepita+norm+wm", "normalised and mirrored")):
+        ours = by[deepest, way]
+        gained = between(ours, control)
+        yield Finding(
+            work,
+            f"PEPITA, {words}, trains networks of up to five layers",
+            f"{interval(ours)}, {gained.shown()} above frozen: five layers, hidden ones of 32 units",
+            summary(ours).counted,
+            f"frozen {interval(control)}; plain PEPITA ends in {summary(by[deepest, 'pepita']).counted}",
+            f"{STAND_IN} (digits); {outcome(gained)}",
+            rows,
+        )
 
 
 def pau_aymone() -> Iterator[Finding]:
