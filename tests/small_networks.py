@@ -17,7 +17,7 @@ LOWERED = tuple(rule for rule in RULES if registry.rules[rule].numerics)
 """The rules that a device can run in some numeric."""
 EVERY_PROGRAM: list[tuple[str | None, Numeric]] = [(None, numeric) for numeric in NUMERICS]
 EVERY_PROGRAM += [(rule, numeric) for rule in LOWERED for numeric in registry.rules[rule].numerics]
-CLASSIFYING = ("block_ff", "cwc", "ff", "local_heads", "mono_forward")
+CLASSIFYING = ("block_ff", "cwc", "deeper_forward", "ff", "local_heads", "mono_forward")
 """The rules that need classes."""
 AUTOENCODING = [rule for rule, numeric in EVERY_PROGRAM if rule and rule not in CLASSIFYING and numeric == "int8"]
 """The rules that learn to output their input, in int8."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgeff.errors import BadInput, Unsupported
-from edgeff.ir import Array, Layer, Network
+from edgeff.ir import Array, Layer, Network, Numeric
 from edgeff.kernels.activation import RELU
 from edgeff.ops import kind
 from edgeff.ops.building import Value
@@ -68,9 +68,10 @@ class DeeperForward(LocalHeads):
     settings: Settings = DeeperForwardSettings(relative_lr=0.2, batch=16, epochs=60, decay_shares=(0.667, 0.9))
     device: Mapping[str, Mapping[str, Any]] = {
         "float32": {"relative_lr": 0.3},
-        "int16": {"relative_lr": 0.3},
         "int8": {"relative_lr": 0.15},
     }
+    numerics: tuple[Numeric, ...] = ("float32", "int8")
+    why_not = "it was tried in float32 and int8 alone"
     digits_energy = 64.0 + 32.0
     local = False
 
