@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -54,15 +55,22 @@ class Machines:
         Raises MissingTool without Dask, BadInput for a scheduler that does not answer or has no worker, and Unsupported for a worker
         with other sources of edgeff. The results are those of a local run, to the last digit.
         """
+        with self.used() as n_jobs:
+            parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)  # what is finished is saved at once
+            yield from parallel(joblib.delayed(_numbered)(configuration) for configuration in chosen)
+
+    @contextmanager
+    def used(self) -> Iterator[int]:
+        """Within it joblib runs on these machines, with the given ``n_jobs``. Errors as of ``traces``."""
         if self.scheduler is None:
-            yield from _parallel(chosen, n_jobs=self.workers or 1)
+            yield self.workers or 1
             return
         client = connected(self.scheduler)
         try:
             free = {address: cores for address, cores in client.ncores().items() if cores}
             some = [*free][: self.workers]
             with joblib.parallel_config(backend="dask", client=client, workers=some, allow_other_workers=False):
-                yield from _parallel(chosen, n_jobs=-1)
+                yield -1
         finally:
             client.close()
 
@@ -99,12 +107,6 @@ def sources_fingerprint() -> str:
     for path in sorted(path for path in folder.rglob("*") if path.suffix in {".py", ".c", ".h"}):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
-
-
-def _parallel(chosen: Sequence[Runnable], n_jobs: int) -> Iterator[tuple[Runnable, Trace]]:
-    """Batches of one: what is finished is given back, and saved, at once."""
-    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
-    yield from parallel(joblib.delayed(_numbered)(configuration) for configuration in chosen)
 
 
 def _numbered(configuration: Runnable) -> tuple[Runnable, Trace]:

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, str] = {
     "build": "build",
     "profile": "profile",
     "simulate": "simulate",
+    "fleet": "fleet",
     "flash": "flash",
     "run": "run",
     "monitor": "monitor",
