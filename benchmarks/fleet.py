@@ -16,6 +16,7 @@ from results import collect
 
 from edgeff.ir import Network, Numeric
 from edgeff.networks import structure
+from edgeff.program.deploy import deploy
 from edgeff.registry import tasks
 from edgeff.rules import find_rule
 from edgeff.studies.fleet import Fleet, learn_together
@@ -46,12 +47,13 @@ def fresh(data: Data, seed: int) -> Network:
 @lru_cache(maxsize=4)
 def rate(rule: str) -> float:
     """The chosen rate of a rule."""
-    data, own = held_out(pictures()), find_rule(rule).device_settings(NUMERIC).lr
+    data = held_out(pictures())
+    own = deploy(fresh(data, 0), data.x_train, rule=rule, numeric=NUMERIC).settings.lr
     reached = {}
     for share in RATES:
         fleet = Fleet(rule, NUMERIC, budgets=(256 * KIB,), rounds=TRIAL_ROUNDS, changes={"lr": own * share})
         reached[share] = learn_together(fresh(data, 0), data, fleet)[0][-1].accuracy
-    return own * max(reached, key=lambda share: reached[share])
+    return float(own * max(reached, key=lambda share: reached[share]))
 
 
 def measure(rule: str, fleet: str, alpha: float | None, proximal: bool, seed: int) -> dict[str, Any]:

@@ -65,4 +65,28 @@ def pressure() -> str:
     return table([*heads, "RAM", "flash", "instructions per step"], lines, 1)
 
 
-SECTIONS: dict[str, Callable[[], str]] = {"scenarios": classes, "pressure": pressure}
+ROUNDS = (1, 2, 5, 10, 15)
+"""The rounds of a fleet that its table shows."""
+
+
+def fleet() -> str:
+    """Each rule and fleet: accuracy by round, and what moved."""
+    found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in load("fleet").get("rows", []):
+        found.setdefault(tuple(row["key"][:4]), []).append(row)
+    lines = []
+    for (rule, name, alpha, proximal), rows in found.items():
+        shown = []
+        for number in ROUNDS:
+            values = [100 * row["rounds"][number]["accuracy"] for row in rows]
+            shown.append(f"{np.mean(values):.1f}" + (f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""))
+        moved = [sum(done[key] for done in rows[0]["rounds"]) / 1e6 for key in ("bytes_down", "bytes_up")]
+        lost = sum(done["diverged"] for row in rows for done in row["rounds"])
+        dealt = "all on one" if name == "alone" else "evenly" if alpha is None else f"Dirichlet {alpha:g}"
+        names = f"{NAMES.get(rule, rule)}{', FedProx' if proximal else ''}"
+        lines.append([names, name, dealt, str(len(rows)), *shown, *(f"{value:.1f}" for value in moved), str(lost)])
+    heads = ["rule", "fleet", "data", "seeds", *(f"round {number}" for number in ROUNDS), "MB to devices", "MB from devices", "diverged"]
+    return table(heads, lines, 3) if lines else "Not measured yet."
+
+
+SECTIONS: dict[str, Callable[[], str]] = {"scenarios": classes, "pressure": pressure, "fleet": fleet}
