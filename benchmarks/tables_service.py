@@ -9,6 +9,8 @@ from results import load
 from tables_rules import table
 from tables_seeds import NAMES
 
+USUAL_ANCHOR = 2e-5
+
 
 def soak() -> str:
     """Each rule and numeric: a drift learned after 150,000 samples and from fresh weights, and what a million steps leave."""
@@ -22,6 +24,7 @@ def soak() -> str:
         means = [sum(row[name] for row in drifts) / len(drifts) for name in ("before", "at_once", "fresh", "aged")] if drifts else []
         anchored = kinds.get("anchored", [])
         held = f"{sum(row['aged'] - row['fresh'] for row in anchored) / len(anchored):+.1f}" if anchored else ""
+        held += " ‡" if any(row.get("anchor", 0.0) > USUAL_ANCHOR for row in anchored) else ""
         shown = [f"{mean:.1f}" for mean in means] or ["-"] * 4
         off = f"{means[3] - means[2]:+.1f}" if means else "-"
         refused = sum(sum(row["refused"].values()) for row in (*drifts, *([ended] if ended else [])))
