@@ -1,5 +1,5 @@
 /* A sensor behind an analogue network, read by an ADC, as a black box for PhyLL (benchmarks/black_box.py): a staircase that nobody
-   differentiates. SPDX-License-Identifier: MIT */
+   differentiates. */
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>

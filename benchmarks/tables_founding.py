@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 from results import load
@@ -20,6 +21,7 @@ from edgeff.bench.statistics import Difference, paired_difference, summary
 
 REPRODUCED, NOT_REPRODUCED = "reproduced", "not reproduced"
 STAND_IN, NOT_COMPARABLE, MISSING = "stand-in", "not comparable", "not run yet"
+SMALLER = f"{STAND_IN} (smaller network, part of the data)"
 
 Results = Mapping[int, float | None]
 Rows = Sequence[dict[str, Any]]
@@ -290,6 +292,32 @@ def izzo() -> Iterator[Finding]:
     yield missing(work, "clients of unequal resources learn blocks together", "federation: blocks handed out, averaged by client, on MNIST")
 
 
+EXIT_COSTS = 1.0
+"""What an early exit may cost, in points, to be at equal accuracy."""
+
+
+def exit_finding(work: str, task: str, rule: str, rows: Rows) -> Finding:
+    """What early exits cost and save one rule on one task, beside hidden layers as drawn."""
+
+    def walked(name: str) -> tuple[list[dict[str, Any]], Difference, float]:
+        own = [row for row in rows if row["key"][:2] == [task, name]]
+        early, whole = ({row["key"][2]: row[way]["accuracy"] for row in own} for way in ("margin", "whole"))
+        return own, between(early, whole), fmean(row["margin"]["layers"] for row in own)
+
+    own, cost, layers = walked(rule)
+    _, drawn, drawn_layers = walked("frozen")
+    macs = fmean(row["margin"]["macs"] / row["whole"]["macs"] for row in own)
+    return Finding(
+        work,
+        f"an early exit costs {NAMES.get(rule, rule)} at most {EXIT_COSTS:g} point ({task})",
+        f"{cost.shown()} points at {layers:.2f} of {own[0]['whole']['layers']} layers, {100 * macs:.0f} % of the MACs",
+        str(cost.pairs),
+        f"hidden layers as drawn: {drawn.shown()} points at {drawn_layers:.2f} layers",
+        f"{SMALLER}; {outcome(cost, -EXIT_COSTS)}",
+        own,
+    )
+
+
 def aminifar() -> Iterator[Finding]:
     work = "Aminifar et al. 2024 (LightFF)"
     for statement in statements():
@@ -297,17 +325,35 @@ def aminifar() -> Iterator[Finding]:
             _, schedule, _, difference, counted, control, said = statement.cells()
             words = f"{statement.shown} ({schedule})"
             yield Finding(work, words, f"{difference} points", counted, control, said, statement.rows)
-    if not rows_of("light_exits"):
+    rows = rows_of("light_exits")
+    if not rows:
         yield missing(work, "exits for FF, PEPITA and BP on MIT-BIH and MNIST", "the walk for all three, with and without the leak")
+    for task, rule in dict.fromkeys(tuple(row["key"][:2]) for row in rows):
+        if rule != "frozen":
+            yield exit_finding(work, task, rule, rows)
 
 
 def lee() -> Iterator[Finding]:
-    if not rows_of("input_modulation"):
-        yield missing(
-            "Lee, Yang & Park 2024",
-            "PEPITA's modulation mixed with an adversarial one is more exact and more robust, by activation function",
-            "both modulations over four activations",
-        )
+    work, rows = "Lee, Yang & Park 2024", rows_of("input_modulation")
+    words = "PEPITA's modulation mixed with an adversarial one is more exact and more robust, by activation function"
+    if not rows:
+        yield missing(work, words, "both modulations over four activations")
+    for activation in dict.fromkeys(row["key"][0] for row in rows):
+        own = [row for row in rows if row["key"][0] == activation]
+
+        def of(way: str, what: str, own: Rows = own) -> dict[int, float]:
+            return {row["key"][2]: row[what] for row in own if row["key"][1] == way}
+
+        exact, robust = (between(of("mixed", what), of("pepita", what)) for what in ("natural", "pgd"))
+        beside = f"PEPITA {interval(of('pepita', 'natural'))}, under PGD {interval(of('pepita', 'pgd'))}"
+        said = f"{STAND_IN} (digits); accuracy: {outcome(exact)}; robustness: {outcome(robust)}"
+        shown = f"{exact.shown()} points of accuracy, {robust.shown()} under PGD of 0.1"
+        yield Finding(work, f"{words}: {activation}", shown, str(exact.pairs), beside, said, own)
+
+
+def lost(model: Mapping[str, float]) -> float:
+    """How far the accuracy under PGD is below the natural one, in points."""
+    return model["natural"] - model["pgd"]
 
 
 def farinha() -> Iterator[Finding]:
@@ -317,18 +363,32 @@ def farinha() -> Iterator[Finding]:
             _, schedule, _, difference, counted, control, said = statement.cells()
             words = f"PEPITA is more robust than BP at equal natural accuracy, neither trained on attacks: PGD of 0.05 ({schedule})"
             yield Finding(work, words, f"{difference} points", counted, f"frozen {control}", said, statement.rows)
-    if not rows_of("adversarial_training"):
-        yield missing(
+    rows = rows_of("adversarial_training")
+    words = "trained on attacks, at equal natural accuracy, PEPITA's accuracy under attack is .26 points lower and BP's 8.05"
+    if not rows:
+        yield missing(work, words, "both trained on FGSM and PGD examples")
+    for task, training in dict.fromkeys(tuple(row["key"][:2]) for row in rows):
+        own = [row for row in rows if row["key"][:2] == [task, training]]
+        if training == "none":
+            continue
+        pepita, bp, frozen = ({row["key"][2]: lost(row["models"][name]) for row in own} for name in ("pepita", "bp", "frozen"))
+        first, second = ({row["key"][2]: row["models"][name]["natural"] for row in own} for name in ("pepita", "bp"))
+        gained = between(bp, pepita)
+        yield Finding(
             work,
-            "trained on attacks, at equal natural accuracy, PEPITA loses .26 points where BP loses 8.05",
-            "both trained on FGSM and PGD examples",
+            f"{words} ({task}, trained on {training.upper()}; our reading: PEPITA loses less than BP)",
+            f"PEPITA {interval(pepita)}, BP {interval(bp)} points under PGD; natural, PEPITA less BP: {between(first, second).shown()}",
+            str(gained.pairs),
+            f"frozen {interval(frozen)}",
+            f"{SMALLER}; {outcome(gained)}",
+            own,
         )
 
 
 def momeni() -> Iterator[Finding]:
     work = "Momeni et al. 2023 (PhyLL)"
-    ours, control = (rows_of("rules", "digits", "64-32-10", rule, "protocol") for rule in ("phyll", "frozen"))
-    here, beside = ({int(row["key"][-1]): 100 * row["run"]["accuracy"]["float"] for row in rows} for rows in (ours, control))
+    learned, control = (rows_of("rules", "digits", "64-32-10", rule, "protocol") for rule in ("phyll", "frozen"))
+    here, beside = ({int(row["key"][-1]): 100 * row["run"]["accuracy"]["float"] for row in rows} for rows in (learned, control))
     yield Finding(
         work,
         "layers between fixed physical systems, which are only run forwards, learn by a cosine",
@@ -336,11 +396,24 @@ def momeni() -> Iterator[Finding]:
         str(len(here)),
         f"frozen {interval(beside)}, without the systems ({len(beside)})",
         f"{STAND_IN}: simulated systems",
-        [*ours, *control],
+        [*learned, *control],
     )
-    if not rows_of("black_box"):
-        yield missing(
-            work, "the physical system is a black box", "a system in compiled C, an ADC behind a sensor, that nobody differentiates"
+    rows = rows_of("black_box")
+    if not rows:
+        yield missing(work, "the system may be a black box", "a system in compiled C, an ADC behind a sensor, that nobody differentiates")
+        return
+    by = {way: of_rows(row for row in rows if row["key"][0] == way) for way in dict.fromkeys(row["key"][0] for row in rows)}
+    for bits in (8, 3):
+        ours, drawn = by[f"phyll, {bits} bits"], by[f"as drawn, {bits} bits"]
+        gained = between(ours, drawn)
+        yield Finding(
+            work,
+            f"the system may be a black box: compiled C, an ADC of {bits} bits behind a sensor",
+            f"{interval(ours)}, {gained.shown()} above layers as drawn",
+            str(gained.pairs),
+            f"as drawn {interval(drawn)}; BP without a box {interval(by['bp'])}; shuffled labels {interval(by['shuffled, 8 bits'])}",
+            f"{STAND_IN} (digits, the box on the host); {outcome(gained)}",
+            rows,
         )
 
 
@@ -420,4 +493,103 @@ def tangents() -> str:
     return with_note(table(["two convolutions on digits", "accuracy, %", "seeds", "above frozen (95 %)"], lines))
 
 
-SECTIONS: dict[str, Callable[[], str]] = {"founding": founding, "founding_depth": depth, "founding_tangents": tangents}
+def deeper() -> str:
+    """A line a rule: by the network's head and by the rule's own goodness, each above frozen filters."""
+    rows = rows_of("deeper_forward")
+    if not rows:
+        return "Not measured yet."
+    control, forward = (of_rows(row for row in rows if row["key"][0] == rule) for rule in ("frozen", "ff"))
+    lines = []
+    for rule in dict.fromkeys(row["key"][0] for row in rows):
+        own = [row for row in rows if row["key"][0] == rule]
+        for what, words in (("accuracy", "head"), ("own", "goodness")):
+            values = {row["key"][1]: row[what] for row in own if what in row}
+            if values:
+                above_frozen = "-" if rule == "frozen" else between(values, control).shown()
+                above_ff = "-" if (rule, what) == ("ff", "accuracy") or not forward else between(values, forward).shown()
+                name = marked(NAMES.get(rule, rule), own)
+                lines.append([name, words, summary(values).shown(), str(len(values)), above_frozen, above_ff])
+    heads = ["CIFAR-10 at 16x16, `cnn_small`", "predicts by", "accuracy, %", "seeds", "above frozen (95 %)", "above FF's head (95 %)"]
+    return with_note(table(heads, lines, 2))
+
+
+def exits() -> str:
+    """A line a task and rule: the whole network, the walk, and the walk that reads the test labels."""
+    rows = rows_of("light_exits")
+    lines = []
+    for task, rule in dict.fromkeys(tuple(row["key"][:2]) for row in rows):
+        own = [row for row in rows if row["key"][:2] == [task, rule]]
+        shown = []
+        for way in ("whole", "margin", "leak"):
+            accuracies = summary({row["key"][2]: row[way]["accuracy"] for row in own}).shown()
+            layers, macs = (fmean(row[way][what] for row in own) for what in ("layers", "macs"))
+            shown += [accuracies, f"{layers:.2f}", f"{macs:,.0f}"]
+        lines.append([task, marked(NAMES.get(rule, rule), own), str(len(own)), *shown])
+    if not lines:
+        return "Not measured yet."
+    heads = [f"{way}: {what}" for way in ("whole", "early exit", "with the leak") for what in ("accuracy, %", "layers", "MACs")]
+    return with_note(table(["task", "rule", "seeds", *heads], lines, 2))
+
+
+def adversarial() -> str:
+    """A line a task, way of training and rule: natural accuracy, that under attack, and how far it is below."""
+    rows = rows_of("adversarial_training")
+    lines = []
+    for task, training in dict.fromkeys(tuple(row["key"][:2]) for row in rows):
+        own = [row for row in rows if row["key"][:2] == [task, training]]
+        place = [f"{task}, {own[0]['epsilon']:g}", training if training == "none" else training.upper()]
+        for name in own[0]["models"]:
+            models = {row["key"][2]: row["models"][name] for row in own}
+            shown = [summary({seed: model[what] for seed, model in models.items()}).shown() for what in ("natural", "fgsm", "pgd")]
+            below = summary({seed: lost(model) for seed, model in models.items()}).shown()
+            unmatched = sum(not model.get("matched", True) for model in models.values())
+            words = NAMES.get(name, name) + (", stopped" if name == "bp" else "") + (f" ({unmatched} not matched)" if unmatched else "")
+            lines.append([*place, marked(words, own), str(len(own)), *shown, below])
+    if not lines:
+        return "Not measured yet."
+    heads = ["task, epsilon", "trained on", "rule", "seeds", "natural, %", "FGSM, %", "PGD, %", "natural less PGD, points"]
+    return with_note(table(heads, lines, 3))
+
+
+def modulation() -> str:
+    """A line a way, two columns an activation function: accuracy, and that under PGD."""
+    rows = rows_of("input_modulation")
+    if not rows:
+        return "Not measured yet."
+    activations, ways = (list(dict.fromkeys(row["key"][place] for row in rows)) for place in (0, 1))
+    lines = []
+    for way in ways:
+        shown = []
+        for activation in activations:
+            own = [row for row in rows if row["key"][:2] == [activation, way]]
+            shown += [summary({row["key"][2]: row[what] for row in own}).shown() for what in ("natural", "pgd")]
+        lines.append([marked(NAMES.get(way, way), [row for row in rows if row["key"][1] == way]), *shown])
+    seeds = len({row["key"][2] for row in rows})
+    heads = [f"digits, {seeds} seeds, %", *(f"{activation}: {what}" for activation in activations for what in ("natural", "PGD 0.1"))]
+    return with_note(table(heads, lines))
+
+
+def boxes() -> str:
+    """A line a way of learning around the black box."""
+    rows = rows_of("black_box")
+    if not rows:
+        return "Not measured yet."
+    lines = []
+    for way in dict.fromkeys(row["key"][0] for row in rows):
+        own = [row for row in rows if row["key"][0] == way]
+        drawn = of_rows(row for row in rows if row["key"][0] == f"as drawn, {way.rpartition(', ')[2]}")
+        above_drawn = between(of_rows(own), drawn).shown() if way.startswith("phyll") and drawn else "-"
+        lines.append([marked(way, own), summary(of_rows(own)).shown(), str(len(own)), above_drawn])
+    return with_note(table(["64-32-10 on digits", "accuracy, %", "seeds", "above layers as drawn (95 %)"], lines))
+
+
+SECTIONS: dict[str, Callable[[], str]] = {
+    "founding": founding,
+    "founding_depth": depth,
+    "founding_tangents": tangents,
+    "founding_exits": exits,
+    "founding_adversarial": adversarial,
+    "founding_modulation": modulation,
+    "founding_boxes": boxes,
+    "founding_deeper": deeper,
+}
