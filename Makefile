@@ -11,7 +11,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && command -v uv)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-kernels lock wheel clean
+.PHONY: help setup demo test check bench bench-kernels paper lock wheel clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,9 @@ bench: $(STAMP)  ## every figure of docs/results again, and its tables (resumabl
 
 bench-kernels: $(STAMP)  ## instructions, code and stack of the int8 kernels beside their targets (FRESH=--fresh counts anew)
 	$(VENV)/bin/python benchmarks/kernels.py $(FRESH)
+
+paper: $(STAMP)  ## every figure as SVG and every table as LaTeX from results, into runs/paper
+	$(VENV)/bin/python benchmarks/paper.py
 
 lock:  ## renew uv.lock from pyproject.toml (needs uv), from PyPI alone
 	uv lock --no-config --default-index https://pypi.org/simple

@@ -1,4 +1,4 @@
-"""PEPITA and back-propagation trained on attacks, at equal natural accuracy: MNIST and Fashion-MNIST, 784-64-10, 5,000 images.
+"""PEPITA and back-propagation trained on attacks, at equal natural accuracy: MNIST and Fashion-MNIST, 784-64-10, 2,000 images.
 
 ``EDGEFF_DATA_DIR=.. python benchmarks/adversarial_training.py`` -> ``benchmarks/results/adversarial_training.json``, its choices in
 ``adversarial_training_chosen.json``; a row is a seed. Farinha et al. (2023, abstract): trained on attacks, at equal natural accuracy,
@@ -37,12 +37,12 @@ from edgeff.train.loop import accuracy, start
 from edgeff.train.optimisers import OPTIMISERS
 
 NETWORK, SEEDS, LOOK = "784-64-10", 5, 5
-TRAINED, KEPT, TESTED = 5_000, 1_000, 1_000
+TRAINED, KEPT, TESTED = 2_000, 1_000, 1_000
 EPSILON: Mapping[str, float] = {"mnist": 0.1, "fashion_mnist": 0.05}
 STEPS: Mapping[str, int] = {"none": 0, "fgsm": 1, "pgd": 5}
 """Steps of the attack that a mini-batch is trained on."""
 RULES = ("pepita", "bp", "frozen")
-SEARCH, BATCH = Search(epochs=12, candidates=9, splits=1), 64
+SEARCH, BATCH = Search(epochs=8, candidates=9, splits=1), 32
 Stop = Callable[[Run], bool]
 
 

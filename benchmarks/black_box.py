@@ -3,9 +3,9 @@
 ``python benchmarks/black_box.py`` -> ``benchmarks/results/black_box.json``, its choices in ``black_box_chosen.json``; a row is a seed.
 Momeni et al. (2023) train layers around physical systems that are only run forwards. The system here is ``black_box.c``: a random network
 of conductances, a diode that saturates, an amplifier that remembers, and an ADC of 8 or of 3 bits, so that its derivative is 0 nearly
-everywhere. Python sees a function of a shared library. 64-32-10, 6 epochs of mini-batches of 64, settings from one search of the same
-budget on each seed's training part. Controls: ``as drawn``, the same boxes, the linear layers as drawn (rate 0) and a head fitted in the
-same way; ``bp``, without boxes; ``shuffled``, labels of other samples in training.
+everywhere. Python sees a function of a shared library. 64-32-10, 6 epochs of mini-batches of 64; the settings of ``phyll`` (with 8 bits)
+and of ``bp`` come from one search of the same budget each on a seed's training part. Controls: ``as drawn``, the same boxes, the linear
+layers as drawn (rate 0) and a head fitted in the same way; ``bp``, without boxes; ``shuffled``, labels of other samples in training.
 """
 
 from __future__ import annotations
@@ -105,10 +105,10 @@ def measure(way: str, seed: int) -> dict[str, Any]:
             data = replace(data, y_train=np.random.default_rng([seed, 16]).permutation(data.y_train))
 
         def make() -> Choice:
-            return choose(data, network, NETWORK, name, search, registry.tasks["digits"], fixed=fixed)
+            return choose(load("digits", seed), network, NETWORK, name, search, registry.tasks["digits"], fixed=fixed)
 
-        how = kept_choice((way,), search, make, "black_box_chosen")
-        settings = rule.settings.changed({key: text(value) for key, value in how["settings"].items()})
+        how = kept_choice((name,), search, make, "black_box_chosen")
+        settings = rule.settings.changed({key: text(value) for key, value in {**how["settings"], **fixed}.items()})
     trained = train(data, network, name, settings, seed, guarded=False)
     return {"accuracy": round(100 * accuracy(trained.scores(data.x_test), data.y_test), 2), "chosen_by": how}
 

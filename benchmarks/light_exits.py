@@ -3,7 +3,7 @@
 ``EDGEFF_DATA_DIR=.. python benchmarks/light_exits.py`` -> ``benchmarks/results/light_exits.json``, its choices in
 ``light_exits_chosen.json``; a row is a seed. Aminifar et al. (2024): samples that are sure stop early at equal accuracy, on MNIST, MIT-BIH
 and others, for FF, and for PEPITA and BP with a softmax head fitted to each hidden layer after training. Three hidden layers of 64 units;
-the first 5,000 training and 2,000 test samples of MNIST, 5,000 and 4,000 drawn from MIT-BIH (other patients test than train); 6 epochs.
+the first 2,000 training and 2,000 test samples of MNIST, as many drawn from MIT-BIH (other patients test than train); 6 epochs.
 Settings are chosen once for each task and rule on the training part, by one search of the same budget. ``frozen`` has its hidden layers as
 drawn and heads like the others.
 
@@ -36,9 +36,9 @@ from edgeff.tasks import Data
 from edgeff.train.loop import Trained, accuracy, train
 
 NETWORKS = {"mnist": "784-64-64-64-10", "mitbih": "128-64-64-64-5"}
-SIZES = {"mnist": (5_000, 2_000), "mitbih": (5_000, 4_000)}
+SIZES = {"mnist": (2_000, 2_000), "mitbih": (2_000, 2_000)}
 RULES = ("ff", "pepita", "bp", "frozen")
-SEEDS, SEARCH, BATCH = 5, Search(epochs=6, candidates=9, splits=1), 64
+SEEDS, SEARCH, BATCH = 5, Search(epochs=6, candidates=9, splits=1), 32
 HEAD_EPOCHS, HEAD_RATE = 10, 5e-3
 
 
