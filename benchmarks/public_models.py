@@ -16,6 +16,7 @@ import hashlib
 import os
 import sys
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,9 @@ def in_tflite_runtime(path: Path, network: Network, deployment: Deployment, samp
     if kinds[0] == schema.TensorType.INT16 and network.input_quant is not None:
         given = [in_steps(parts_as_real(given[0], network.input_quant), graph.Tensors(graph.InputsAsNumpy()[0]))]
     if made.dtype == np.int8 and end.Type() == schema.TensorType.FLOAT32:
-        made = parts_as_real(made, network.ends[0].quant["output"])
+        places = np.cumsum([prod(layer.shape) for layer in network.ends])[:-1]
+        ends = zip(np.split(made, places, axis=1), network.ends, strict=True)
+        made = np.concatenate([parts_as_real(part, layer.quant["output"]) for part, layer in ends], axis=1)
     if shape[0] > 1:  # the file has a batch of its own: whole batches of samples
         whole = given[0][: len(samples) // shape[0] * shape[0]]
         return batches(path, whole.reshape(-1, *shape), made[: len(whole)])

@@ -105,6 +105,9 @@ class Draw:
             return {"stateful": bool(self.below(2)), "clip": 0.5 * self.below(2)}, (shape[0], self.below(6, 1))
         if op == "upsample2d":
             return {"factor_h": self.below(4, 1), "factor_w": self.below(3, 1), "zeros": bool(self.below(2))}, shape
+        if op == "resize_bilinear":
+            half = bool(self.below(2))
+            return {"height": self.below(12, 1), "width": self.below(12, 1), "half_pixel": half, "align_corners": not half}, shape
         if op == "recent":
             return {"kept": self.below(6, 1)}, shape
         if op == "svdf":

@@ -34,6 +34,11 @@ REFUSED |= dict.fromkeys(
     (*(f"eff_recent_{kind}" for kind in ("f32", "i8")), "eff_svdf_f32", "eff_svdf_i8", "eff_svdf_i8x16"),
     "a network that remembers does not learn",
 )
+REFUSED |= dict.fromkeys(
+    (f"eff_softmax_rows_{kind}" for kind in ("f32", "i16", "i8")), "a learning step has the softmax of one vector alone"
+)
+REFUSED |= {"eff_log_softmax_f32": "no learning step computes it"}
+REFUSED |= dict.fromkeys(("eff_resize_bilinear_f32", "eff_resize_bilinear_i8"), "no learning step goes through it")
 WITH_FORM = sorted(set(registry.kernels) - set(REFUSED))
 CONSTANT = ("multiplier", "shift")
 """The inputs that are constants in every program: forms may read their values."""

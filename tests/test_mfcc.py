@@ -18,9 +18,10 @@ from edgeff.device.targets.host import HostTarget
 from edgeff.device.toolchains.host import host_shared_library
 from edgeff.formats import from_tflite
 from edgeff.ir import Array, Layer, Network, Program, Quant
+from edgeff.kernels.logarithm import ln_f32
 from edgeff.ops import SAMPLES, make
 from edgeff.ops.mfcc import Mfcc, coefficients, mel_weights, tables, with_features
-from edgeff.ops.mfcc.kernel import _complex_fft, bit_reversed, ln_f32
+from edgeff.ops.mfcc.kernel import _complex_fft, bit_reversed
 from edgeff.program.deploy import deploy
 from edgeff.program.interpreter import Interpreter
 from edgeff.tasks.kws import OFFICIAL

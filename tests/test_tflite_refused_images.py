@@ -127,7 +127,6 @@ CASES: dict[str, tuple[type[EdgeffError], str, Make]] = {
     "reshape changes the scale": (Unsupported, "a change of scale", one("RESHAPE", (1, 72), "ReshapeOptions", {"scale": [0.1]})),
     "reshape of the batch": (Unsupported, "a reshape from (6, 6, 2) to (2,)", one("RESHAPE", (36, 2), "ReshapeOptions")),
     "reshape contradicts": (BadInput, "a shape of [1, 71]", with_axes("RESHAPE", (1, 71), (1, 72), "ReshapeOptions")),
-    "softmax over an image": (Unsupported, "an input of shape (6, 6, 2)", one("SOFTMAX", IMAGE, "SoftmaxOptions", beta=1.0)),
     "transpose of the batch": (
         Unsupported,
         "the order of axes int32 [1, 0, 2, 3]",

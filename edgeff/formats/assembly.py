@@ -22,6 +22,7 @@ from edgeff.formats.values import Activation, Constant, Moment, Node, Recalled, 
 from edgeff.formats.windows import Windows
 from edgeff.ir import Quant
 from edgeff.kernels.broadcast import broadcast
+from edgeff.ops import Operator
 from edgeff.ops.concat import Concat
 from edgeff.ops.constant import Constant as Numbers
 from edgeff.ops.label import Label
@@ -157,12 +158,15 @@ class Assembly(Windows):
         fixed = draft.op.fixed_quant("int8") if known is None and all(read.quant is not None for read in draft.reads) else None
         return None if fixed == quant else fixed
 
-    def softmax(self, node: Node, x: Activation) -> Activation:
-        """A softmax layer over the one axis of ``x`` that is longer than 1, which is the last."""
-        if x.shape is None or prod(x.shape) != x.shape[-1]:
-            raise node.unsupported(f"an input of shape {x.shape}, without the batch axis", "one axis")
+    def softmax(self, node: Node, x: Activation, op: Operator | None = None) -> Activation:
+        """A softmax layer, or one of ``op``, over the last axis of ``x``; of a vector where all others are of length 1."""
+        op = op or Softmax()
+        if x.shape is None:
+            raise node.unsupported("an input of unknown shape", "a model whose input has a shape")
+        if prod(x.shape) != x.shape[-1]:
+            return self.made(node, op, (self.exact(node, x),), x.shape)
         flat = self.exact(node, x if len(x.shape) == 1 else replace(x, shape=x.shape[-1:], view=x.view or f"{node.name}_reshape"))
-        return replace(self.made(node, Softmax(), (flat,), flat.shape or ()), shape=x.shape, view=f"{node.name}_view")
+        return replace(self.made(node, op, (flat,), flat.shape or ()), shape=x.shape, view=f"{node.name}_view")
 
     def transpose(self, node: Node, x: Activation, perm: tuple[int, ...]) -> Activation:
         """``x`` with its axes in the order ``perm`` (without the batch): a transpose layer, or nothing if no element moves."""
@@ -180,6 +184,20 @@ class Assembly(Windows):
             return replace(self.transpose(node, squeezed, order), shape=shape, view=f"{node.name}_view")
         x = self.exact(node, x)
         return self.keeping_quant(self.made(node, Transpose(perm=",".join(map(str, perm))), (x,), shape), x)
+
+    def averaged(self, node: Node, x: Activation, axes: Sequence[int]) -> Activation:
+        """The mean of the int8 ``x`` over neighbouring ``axes`` (without the batch), which are gone from its shape: each a channel's mean,
+        of the elements moved so that those axes are the first.
+        """
+        x = self.exact(node, x)
+        shape = x.shape or ()
+        before, over, after = self._reduction(node, shape, axes)
+        if before > 1:
+            split = self.reshape(Node(f"{node.name}_image", "", {}, ()), x, (before, over, after))
+            x = self.transpose(Node(f"{node.name}_turned", "", {}, ()), split, (1, 0, 2))
+        image = self.reshape(Node(f"{node.name}_rows", "", {}, ()), x, (over, 1, before * after))
+        rest = (*shape[: min(axes)], *shape[max(axes) + 1 :]) or (1,)
+        return self.reshape(Node(f"{node.name}_rest", "", {}, ()), self.global_average_pool(node, image), rest)
 
     def label(self, node: Node, x: Activation, before: int, after: int, neutral: float) -> Activation:
         """A label layer with its neutral entries: constants before the elements of the last axis of ``x``."""

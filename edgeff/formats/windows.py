@@ -150,13 +150,19 @@ class Windows(Weighted):
         """
         x = self.exact(node, x)
         shape, order = x.shape or (), sorted(axes)
-        if not order or order != list(range(order[0], order[0] + len(order))) or order[-1] >= len(shape) or order[0] < 0:
-            raise node.unsupported(f"a reduction of {shape} over axes {order}, without the batch axis", "neighbouring axes, not the batch")
-        before, over, after = (prod(part) for part in (shape[: order[0]], shape[order[0] : order[-1] + 1], shape[order[-1] + 1 :]))
+        before, over, after = self._reduction(node, shape, axes)
         image = self.reshape(Node(f"{node.name}_image", "", {}, ()), x, (before, over, after))
         y = self.pool2d(node, pool, image, (1, over), (1, 1), (0, 0, 0, 0))
         rest = (*shape[: order[0]], *shape[order[-1] + 1 :]) or (1,)
         return self.reshape(Node(f"{node.name}_rest", "", {}, ()), y, rest)
+
+    @staticmethod
+    def _reduction(node: Node, shape: Sequence[int], axes: Sequence[int]) -> tuple[int, int, int]:
+        """The count of elements before, in and after neighbouring ``axes`` of ``shape``."""
+        order = sorted(axes)
+        if not order or order != list(range(order[0], order[0] + len(order))) or order[-1] >= len(shape) or order[0] < 0:
+            raise node.unsupported(f"a reduction of {shape} over axes {order}, without the batch axis", "neighbouring axes, not the batch")
+        return prod(shape[: order[0]]), prod(shape[order[0] : order[-1] + 1]), prod(shape[order[-1] + 1 :])
 
     def rescaled_average(self, node: Node, x: Activation) -> None:
         """Makes an average whose output gets another scale than its input's a convolution with weights of 1, which rounds once; nothing if

@@ -25,13 +25,12 @@ def _mean(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     rank = 1 + len(x.shape or ())
     axes = sorted({axis % rank for axis in constant.reshape(-1)[:8].tolist() if -rank <= axis < rank})
     known, whole = (rank, axes) in ((4, [1, 2]), (3, [1])), constant.dtype == np.int32 and constant.size == len(axes)
-    if x.shape is None or not whole or (not known and x.quant is not None):
-        raise node.unsupported(
-            f"a mean of {x.shape} over axes {constant.reshape(-1)[:8].tolist()}",
-            "axes 1 and 2 of (batch, H, W, C), axis 1 of (batch, L, C); in float any neighbouring axes",
-        )
-    if not known:
+    if x.shape is None or not whole:
+        raise node.unsupported(f"a mean of {x.shape} over axes {constant.reshape(-1)[:8].tolist()}", "neighbouring axes after the batch")
+    if not known and x.quant is None:
         return assembly.reduced(node, AveragePool2d, x, [axis - 1 for axis in axes])
+    if not known:
+        return assembly.averaged(node, x, [axis - 1 for axis in axes])
     if rank == 3:
         x = assembly.reshape(Node(f"{node.name}_image", "", {}, ()), x, (x.shape[0], 1, x.shape[1]))
     return assembly.global_average_pool(node, x)

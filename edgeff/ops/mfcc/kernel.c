@@ -2,6 +2,7 @@
 /* Mel-frequency cepstral coefficients, so that a board can start from audio. Frame by frame: window, real FFT through a complex one
  * of half the length, magnitudes, mel bands, logarithm, cosine transform. The working memory is that of one frame. */
 #include "edgeff.h"
+#include "eff_logarithm.h"
 
 typedef struct {
     const float *window, *sine, *mel, *dct;
@@ -9,38 +10,6 @@ typedef struct {
     int32_t frame, fft, bins, bands, coefficients;
     float gain, eps;
 } eff_mfcc_tables;
-
-/* The natural logarithm of a normal number > 0 (the polynomial of Cephes' logf); |relative error| < 2^-22. */
-static float eff_ln_f32(float x)
-{
-    union {
-        float value;
-        uint32_t bits;
-    } v = {x};
-    int32_t exponent = (int32_t)(v.bits >> 23) - 126;
-    v.bits = (v.bits & UINT32_C(0x7FFFFF)) | UINT32_C(0x3F000000);
-    float m = v.value;
-    if (m < 0.707106781f) {
-        exponent -= 1;
-        m = m + m;
-    }
-    m -= 1.0f;
-    const float e = (float)exponent;
-    const float z = m * m;
-    float p = 7.0376836292e-2f;
-    p = p * m - 1.1514610310e-1f;
-    p = p * m + 1.1676998740e-1f;
-    p = p * m - 1.2420140846e-1f;
-    p = p * m + 1.4249322787e-1f;
-    p = p * m - 1.6668057665e-1f;
-    p = p * m + 2.0000714765e-1f;
-    p = p * m - 2.4999993993e-1f;
-    p = p * m + 3.3333331174e-1f;
-    p = p * m * z;
-    p = p + e * -2.12194440e-4f;
-    p = p - 0.5f * z;
-    return (m + p) + e * 0.693359375f;
-}
 
 /* z[fft]: the windowed frame as fft / 2 complex numbers (even sample, odd sample), in bit-reversed order. */
 static void eff_load_frame(float *z, const int16_t *x, const float *window, int32_t frame, int32_t fft)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,13 +22,14 @@ LARGEST = 4095
 @operator
 @dataclass(frozen=True, kw_only=True)
 class Softmax(Operator):
-    """No parameters. Quantised, its output has a fixed scale: int8 1/256 and zero point -128 (TFLite), int16 1/32768 and 0."""
+    """Over the last axis, for each place before it. No parameters. Quantised, its output has a fixed scale: int8 1/256 and zero point -128
+    (TFLite), int16 1/32768 and 0.
+    """
 
     name: ClassVar[str] = "softmax"
     summary: ClassVar[str] = "exp(x) / sum(exp(x))"
     keeps_places: ClassVar[bool] = True
     probabilities: ClassVar[bool] = True
-    input_axes: ClassVar[int | None] = 1
 
     def macs_per_position(self, layer: Layer, x: Shape) -> int | None:
         return 0  # no products: cost tables state its cost
@@ -46,8 +48,8 @@ class Softmax(Operator):
 
     def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
         (x,) = xs
-        n = layer.shape[0]
-        y = build.activation(layer.name, (n,), quant=layer.quant.get("output"), layer=layer.name)
+        *places, n = layer.shape
+        y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
         attrs: dict[str, int] = {"n": n}
         if layer.numeric != "float32":
             build.at_most(x.dtype, LARGEST, n, f"softmax {layer.name!r}")
@@ -56,7 +58,10 @@ class Softmax(Operator):
                 raise Unsupported(f"softmax {layer.name!r}", got=f"logits in steps of {x.scale:.3g}", allowed="2**-27 or more")
             largest = (2**INTEGER_BITS - 1) * 2.0 ** (31 - INTEGER_BITS) / 2.0**shift
             attrs |= {"multiplier": multiplier, "shift": shift, "diff_min": -math.floor(largest)}
-        build.call(f"eff_softmax_{layer.suffix}", [y], [x], attrs, layer)
+        if prod(places) == 1:
+            build.call(f"eff_softmax_{layer.suffix}", [y], [x], attrs, layer)
+        else:
+            build.call(f"eff_softmax_rows_{layer.suffix}", [y], [x], {"rows": prod(places), **attrs}, layer)
         return y
 
     def fixed_quant(self, numeric: Numeric, below: Quant | None = None) -> Quant | None:

@@ -167,3 +167,24 @@ void eff_softmax_i16(int16_t *y, const int16_t *x, int32_t n, const eff_logits *
         y[c] = (int16_t)v;
     }
 }
+
+void eff_softmax_rows_f32(float *y, const float *x, int32_t rows, int32_t n)
+{
+    for (int32_t row = 0; row < rows; ++row) {
+        eff_softmax_f32(y + row * n, x + row * n, n);
+    }
+}
+
+void eff_softmax_rows_i8(int8_t *y, const int8_t *x, int32_t rows, int32_t n, const eff_logits *logits)
+{
+    for (int32_t row = 0; row < rows; ++row) {
+        eff_softmax_i8(y + row * n, x + row * n, n, logits);
+    }
+}
+
+void eff_softmax_rows_i16(int16_t *y, const int16_t *x, int32_t rows, int32_t n, const eff_logits *logits)
+{
+    for (int32_t row = 0; row < rows; ++row) {
+        eff_softmax_i16(y + row * n, x + row * n, n, logits);
+    }
+}

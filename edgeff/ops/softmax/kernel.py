@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 
 from edgeff.ir import Array
-from edgeff.kernels import Variant, kernel
+from edgeff.kernels import In, Out, Variant, kernel
 from edgeff.kernels.arithmetic import exp_f32, exp_q31, high_mul, reciprocal_q31, shift_round, sum_in_order
 from edgeff.kernels.overlap import after_every_read, element_by_element
 from edgeff.kernels.records import Multiplier, Range, Record, Shift, Size
@@ -67,3 +67,38 @@ def eff_softmax_i8(y: OutI8, x: VectorI8, n: Width, logits: Logits) -> None:
 def eff_softmax_i16(y: OutI16, x: VectorI16, n: Width, logits: Logits) -> None:
     """int16 logits -> int16 probabilities, scale 1/32768 and zero point 0."""
     y[:] = np.clip(_fixed_point(x, logits.multiplier, logits.shift, logits.diff_min, 16), 0, 32767)
+
+
+@kernel(overlap=element_by_element("x", written=4, read=4))
+def eff_softmax_rows_f32(
+    y: Annotated[Array, Out("float", "rows", "n")], x: Annotated[Array, In("float", "rows", "n")], rows: Size, n: Size
+) -> None:
+    """eff_softmax_f32 of each row."""
+    for given, made in zip(x.reshape(rows, n), y.reshape(rows, n), strict=True):
+        eff_softmax_f32(made, given, n)
+
+
+@kernel(overlap=element_by_element("x", written=1, read=1))
+def eff_softmax_rows_i8(
+    y: Annotated[Array, Out("int8_t", "rows", "n")],
+    x: Annotated[Array, In("int8_t", "rows", "n")],
+    rows: Size,
+    n: Width,
+    logits: Logits,
+) -> None:
+    """eff_softmax_i8 of each row."""
+    for given, made in zip(x.reshape(rows, n), y.reshape(rows, n), strict=True):
+        eff_softmax_i8(made, given, n, logits)
+
+
+@kernel(overlap=element_by_element("x", written=2, read=2))
+def eff_softmax_rows_i16(
+    y: Annotated[Array, Out("int16_t", "rows", "n")],
+    x: Annotated[Array, In("int16_t", "rows", "n")],
+    rows: Size,
+    n: Width,
+    logits: Logits,
+) -> None:
+    """eff_softmax_i16 of each row."""
+    for given, made in zip(x.reshape(rows, n), y.reshape(rows, n), strict=True):
+        eff_softmax_i16(made, given, n, logits)

@@ -9,6 +9,8 @@ from edgeff.kernels.graph.arithmetic import exp_q31, high_mul, reciprocal_q31, s
 from edgeff.kernels.graph.operand import Operand
 from edgeff.ops.softmax.kernel import Logits
 
+REFUSED = "a learning step has the softmax of one vector alone"
+
 
 def eff_softmax_f32(x: Operand, n: int) -> Operand:
     """y = exp(x - max x) / sum."""
