@@ -11,7 +11,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && command -v uv)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench bench-kernels paper lock wheel clean
+.PHONY: help setup demo test check docs bench bench-kernels paper lock wheel clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,10 @@ check: $(STAMP)  ## lint, format, types, imports between layers
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+docs: $(STAMP)  ## the pages of docs/ as a site in build/site (installs mkdocs-material into .venv)
+	@test -x $(VENV)/bin/mkdocs || $(MAKE) --always-make setup EXTRAS="$(EXTRAS) docs"
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
 bench: $(STAMP)  ## every figure of docs/results again, and its tables (resumable; FRESH=--fresh begins anew)
 	for name in speed memory device_learning accuracy; do $(VENV)/bin/python benchmarks/$$name.py $(FRESH) || exit 1; done
