@@ -22,7 +22,7 @@ SCALES = (1e-6, 2.0**-12, 0.003, 2.0**-7, 0.0234, 1 / 24, 0.1, 1.0, 7.9, 8.0, 30
 ZEROS = (-128, -1, 0, 5, 127)
 RATIOS = (2.0**-8, 0.01, 0.3, 1.0, 1.7, 40.0, 127.9)
 """Of the output's scale to the input's, where the operator does not fix the output's."""
-OPERATORS = tuple(name for name, item in registry.ops.items() if issubclass(item, Elementwise) and name != "rsqrt")  # float alone
+OPERATORS = tuple(name for name, item in registry.ops.items() if issubclass(item, Elementwise))
 RECORDS = (*(make(name, {}) for name in OPERATORS), *(make("leaky_relu", {"alpha": alpha}) for alpha in (0.0, 0.3, 1.0, 1.5, -0.5)))
 
 
