@@ -17,16 +17,21 @@ SANITISED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-
 WORDS = (
     *("name", "profile", "timestamp", "db", "load", "print", "infer", "results", "learn", "save", "state", "init", "help", "m-ready"),
     *("0", "1", "2", "3", "4", "12", "13", "160", "-1", "99999", "1000001", "2147483647", "2147483648", "99999999999999999999", "0x10"),
+    *("rate", "0.5", ".", "1."),
     *("00", "ff", "0g", "000102030405060708090a0b", "7f" * 31, "zz", "e-[", "]", "%s%n", "\x1b[2J", "\xff", "\t"),
 )
 
 
-def board_program(program: Program, folder: Path, *, sanitised: bool = True) -> Path:
-    """``program`` as the firmware of the template ``serial``, compiled for this computer; commands of many runs are refused."""
+def board_program(program: Program, folder: Path, *, sanitised: bool = True, energy: bool = False) -> Path:
+    """``program`` as the firmware of the template ``serial``, compiled for this computer; commands of many runs are refused.
+
+    With ``energy`` in energy mode, whose pulses it writes to its standard error, a ``|`` each.
+    """
     source = write_c(program, folder / "c")
     project = write_project(source.folder, load_board("mps2_an386"), folder / "firmware", template="serial", model_name="kws01")
     sources = [project / "host" / "main.c", project / "protocol.c", *sorted((project / "model").glob("*.c"))]
     flags = ["-std=c99", "-O0", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-DEFF_PROTOCOL_MOST_RUNS=200u", f"-I{project}"]
+    flags += ["-DEFF_PROTOCOL_ENERGY=1"] if energy else []
     command = [*host_compiler(), *flags, *(SANITISED if sanitised else ()), *map(str, sources), "-lm", "-o", str(folder / "board")]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     return folder / "board"

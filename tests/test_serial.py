@@ -27,7 +27,7 @@ from edgeff.bench.runner import RunLog, stream
 from edgeff.bench.watch import Watch
 from edgeff.cli.live import figures, page
 from edgeff.device.boards import load_board
-from edgeff.device.serial.board import SerialBoard
+from edgeff.device.serial.board import SerialBoard, input_format
 from edgeff.device.serial.line import Line, Refused, open_line
 from edgeff.device.targets.serial import SerialTarget
 from edgeff.errors import BadInput, EdgeffError, Unsupported
@@ -89,6 +89,11 @@ def test_every_command_is_answered_as_mlperf_tiny_says(board: Path) -> None:
         "learn": [r"e-\[Command 'learn' requires the number of a class]"],
         "learn 9": ["m-learn-start-1", r"m-lap-us-[0-9]+", r"m-lap-us-[0-9]+", r"e-\[Learning refused: code -1]"],
         "learn 1 2": ["m-learn-start-2", r"m-lap-us-[0-9]+", r"m-lap-us-[0-9]+", "m-learn-done"],
+        "rate": [r"e-\[Command 'rate' requires a number with at most six decimals]"],
+        "rate 0.1234567": [r"e-\[Command 'rate' requires a number with at most six decimals]"],
+        "rate 2147.483648": [r"e-\[Command 'rate' requires a number with at most six decimals]"],
+        "rate 1.000001": [r"e-\[Rate refused: code -3]"],
+        "rate 0.25": ["m-rate-done"],
         "load 3": [r"e-\[Command 'load' must be 160 bytes]"],
         "state": [r"m-state-\[input=int8,inputs=12,.*,steps=2,refused=1,saved=160,parameters=128,saturated=[0-9]+,arena=[0-9]+]"],
         "": [r"e-\[Unknown command: ]"],
@@ -102,6 +107,22 @@ def test_every_command_is_answered_as_mlperf_tiny_says(board: Path) -> None:
     for (command, patterns), reply in zip(expected.items(), replies, strict=True):
         assert len(reply) == len(patterns), (command, reply)
         assert all(re.fullmatch(pattern, line) for pattern, line in zip(patterns, reply, strict=True)), (command, reply)
+
+
+def test_in_energy_mode_a_pulse_marks_each_time_and_none_is_told(tmp_path: Path) -> None:
+    board = board_program(DEPLOYMENT.program, tmp_path, sanitised=False, energy=True)
+    commands = f"db load 12%db {LOADED}%infer 2 1%learn 1%timestamp%"
+    done = subprocess.run([board], input=commands, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith("m-timestamp-mode-energy\nm-init-done\nm-ready\n")
+    assert "m-lap" not in done.stdout
+    assert done.stderr == "|" * (1 + 2 + 2 + 1)
+    answered = {b"name": NAME, b"profile": b"m-model-[x]\r\nm-ready\r\n", b"state": b"e-[Unknown command: state]\r\nm-ready\r\n"}
+    untimed = b"m-infer-start-1\r\nm-infer-done\r\nm-results-[1.0]\r\nm-ready\r\n"
+    with (
+        peer(lambda command: [answered.get(command, untimed)]) as port,
+        pytest.raises(Unsupported, match="got no times, as in energy mode"),
+    ):
+        SerialBoard(open_line(port, patience=0.2), input_format("float32")).infer()
 
 
 def test_random_and_mutated_lines_are_all_answered(board: Path) -> None:
@@ -122,6 +143,11 @@ def test_a_board_on_a_serial_port_learns_to_the_bit_as_the_twin_does(board: Path
             assert target.predict() == twin.predict(x)
             assert target.output() == pytest.approx((twin.output().astype(float) + 128) / 256, abs=1e-6)  # six decimals
             assert target.learn(label) == twin.learn(x, label) == Code.OK
+            if label == 1:
+                assert target.set_rate(0.25) == twin.set_rate(0.25) == Code.OK
+        assert target.set_rate(1.5) == Code.BAD_RATE
+        with pytest.raises(BadInput, match="learning rate: got nan; allowed: 0 to 1"):
+            target.set_rate(float("nan"))
         assert target.learn(9) == Code.BAD_LABEL
         assert target.save() == twin.save() != fresh
         weights = np.concatenate([twin.tensor(tensor.name).reshape(-1) for tensor in watched(DEPLOYMENT.program)])

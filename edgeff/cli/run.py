@@ -47,6 +47,7 @@ def connection(function: F) -> F:
 @click.option("--test-samples", type=Whole(1, 10**6), help="Test samples. [default: all]")
 @click.option("--windows", type=Whole(1, 1000), default=5, show_default=True, help="Samples of a performance run.")
 @click.option("--seconds", type=Real(0, 3600), default=10.0, show_default=True, help="Least time on each, by the board's clock.")
+@click.option("--rate", type=Real(0, 1), help="The learning rate from now on, relative to the program's own. [default: as it is]")
 @click.option(
     "--load", "restore", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A state that the board restores first."
 )
@@ -66,6 +67,7 @@ def command(
     test_samples: int | None,
     windows: int,
     seconds: float,
+    rate: float | None,
     restore: Path | None,
     state: Path | None,
     log_file: Path | None,
@@ -89,6 +91,8 @@ def command(
             x, y = loaded.x_test[:test_samples], loaded.y_test[:test_samples]
             if saved:
                 link.load(saved)
+            if rate is not None:
+                link.rate(rate)
             if kind == "accuracy":
                 result |= _accuracy(link, x, y, log, report)
             elif kind == "performance":

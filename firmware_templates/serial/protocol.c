@@ -123,7 +123,15 @@ static void say_word(const char *before, const char *word, size_t length, const 
     say_line(after);
 }
 
-static void lap(void) { say_with("m-lap-us-", eff_port_microseconds(), ""); }
+/* The time, or in energy mode a pulse of a pin, by which the meter marks it. */
+static void lap(void)
+{
+#if EFF_PROTOCOL_ENERGY
+    eff_port_pulse();
+#else
+    say_with("m-lap-us-", eff_port_microseconds(), "");
+#endif
+}
 
 /* ------------------------------------------------------------------ in */
 
@@ -168,6 +176,26 @@ static int32_t whole_of(const char *word, size_t length)
     }
     return value;
 }
+
+#ifdef EFF_LARGEST_RATE
+/* Millionths of a number such as 0.25 with at most six decimals, up to 2^31 - 1; -1 for anything else. */
+static int32_t millionths_of(const char *word, size_t length)
+{
+    size_t whole = 0u;
+    while (whole < length && word[whole] != '.') {
+        whole++;
+    }
+    const size_t decimals = whole < length ? length - whole - 1u : 0u;
+    int32_t value = whole_of(word, whole), part = 0;
+    if (decimals > 6u || (whole < length && (part = whole_of(word + whole + 1u, decimals)) < 0)) {
+        return -1;
+    }
+    for (size_t i = decimals; i < 6u; i++) {
+        part *= 10;
+    }
+    return value < 0 || value > (INT32_MAX - part) / 1000000 ? -1 : value * 1000000 + part;
+}
+#endif
 
 static int32_t digit_of(char c)
 {
@@ -327,6 +355,28 @@ static void learn(eff_protocol *protocol, const char *rest)
     (void)protocol;
     (void)rest;
     say_line(EFF_HAS_LEARN ? "e-[This model learns values, not classes]" : "e-[This model does not learn]");
+#endif
+}
+
+static void rate(const char *rest)
+{
+#ifdef EFF_LARGEST_RATE
+    size_t length;
+    const char *word = word_of(&rest, &length);
+    const int32_t millionths = millionths_of(word, length);
+    if (millionths < 0) {
+        say_line("e-[Command 'rate' requires a number with at most six decimals]");
+        return;
+    }
+    const int code = eff_set_rate((float)millionths / 1e6f);
+    if (code != EFF_OK) {
+        say_code("e-[Rate refused: code ", code);
+        return;
+    }
+    say_line("m-rate-done");
+#else
+    (void)rest;
+    say_line("e-[This model learns without a rate]");
 #endif
 }
 
@@ -525,6 +575,8 @@ static void obey(eff_protocol *protocol)
         results(protocol);
     } else if (is(word, length, "learn")) {
         learn(protocol, rest);
+    } else if (is(word, length, "rate")) {
+        rate(rest);
     } else if (is(word, length, "save")) {
         save();
     } else if (is(word, length, "load")) {
@@ -544,7 +596,7 @@ void eff_protocol_start(eff_protocol *protocol)
 {
     eff_init();
     protocol->best = -1;
-    say_line("m-timestamp-mode-performance");
+    say_line(EFF_PROTOCOL_ENERGY ? "m-timestamp-mode-energy" : "m-timestamp-mode-performance");
     lap();
     say_line("m-init-done");
     ready();

@@ -6,6 +6,7 @@
  *
  *   name  profile  timestamp  db load N  db HH..  db print  infer N [W]  results     as MLPerf Tiny has them
  *   learn LABEL [N]    learns N times (1) that the input loaded is of that class
+ *   rate R             sets the learning rate from now on, relative to the program's own: 0 to 1, at most six decimals
  *   save               writes what was learned: lines m-state-HH..
  *   load N, load HH..  reads it back; the state is taken, or refused with a code of eff_state.h, at byte N
  *   state              what the model is and what it has done so far, as key=value
@@ -18,6 +19,7 @@
 #include <stdint.h>
 
 #include "model/model.h"
+#include "names.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -56,6 +58,9 @@ void eff_protocol_take(eff_protocol *protocol, char character);
 /* What the board gives. */
 void eff_port_put(char character);             /* to the host; waits until it is on its way */
 uint64_t eff_port_microseconds(void);          /* since the start */
+#if EFF_PROTOCOL_ENERGY
+void eff_port_pulse(void);                     /* a pin low for a microsecond or more: in energy mode the meter reads the time by it */
+#endif
 uint8_t *eff_port_memory(size_t *length);      /* memory for a saved state while it comes in, holding EFF_PROTOCOL_PAINT; may be of length 0 */
 size_t eff_port_stack(void);                   /* bytes of stack used at most so far; 0 where that is not known */
 

@@ -1,6 +1,6 @@
 """A model on a board at the end of a line: samples go out, classes, times and learned states come in.
 
-Ours or another's: ``state``, ``learn``, ``save``, ``load`` and ``init`` are edgeff's, all else is MLPerf Tiny's protocol.
+Ours or another's: ``state``, ``learn``, ``rate``, ``save``, ``load`` and ``init`` are edgeff's, all else is MLPerf Tiny's protocol.
 """
 
 from __future__ import annotations
@@ -129,6 +129,15 @@ class SerialBoard:
         reply = self.line.ask(f"learn {label} {runs}", limit_s)
         return Timed(runs, self._elapsed("learn", reply))
 
+    def rate(self, value: float) -> None:
+        """Sets the learning rate from now on, relative to the program's own; it goes over the line in millionths.
+
+        Raises Refused with the model's code for one outside of 0 to 1, and for a model that learns without a rate.
+        """
+        if not np.isfinite(value) or value < 0:
+            raise BadInput("learning rate", got=repr(value), allowed="0 to 1, relative to the program's own")
+        self.line.ask(f"rate {value:.6f}")
+
     def save(self) -> bytes:
         """What the board has learned, as ``eff_save`` writes it."""
         reply = self.line.ask("save")
@@ -188,6 +197,9 @@ class SerialBoard:
 
     def _elapsed(self, command: str, reply: list[str]) -> int:
         laps = [int(match[1]) for match in map(_LAP.fullmatch, reply) if match]
+        if not laps:
+            step = "build its performance mode: EFF_PROTOCOL_ENERGY 0"
+            raise Unsupported(f"board on {self.line.name}", got="no times, as in energy mode, where a meter takes them", next_step=step)
         if len(laps) != 2:
             raise self._nonsense(command, reply, "two lines m-lap-us-N")
         return (laps[1] - laps[0]) % _WRAP_US if laps[1] < laps[0] else laps[1] - laps[0]

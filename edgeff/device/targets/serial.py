@@ -68,6 +68,17 @@ class SerialTarget(contextlib.AbstractContextManager["SerialTarget"]):
         """One learning step on the input that was written: ``OK``, or the code with which the model refused it."""
         return Code(self.call("learn", label))
 
+    def set_rate(self, rate: float) -> Code:
+        """Sets the learning rate from now on, relative to the program's own, in millionths: ``OK``, or ``BAD_RATE``."""
+        try:
+            self.board.rate(rate)
+        except Refused as refused:
+            code = code_of(refused)
+            if code is None:
+                raise
+            return code
+        return Code.OK
+
     def init(self) -> None:
         """Sets the weights back to those that were exported."""
         self.board.init()

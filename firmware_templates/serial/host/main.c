@@ -19,6 +19,10 @@ uint64_t eff_port_microseconds(void)
     return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
 }
 
+#if EFF_PROTOCOL_ENERGY
+void eff_port_pulse(void) { (void)fputc('|', stderr); }
+#endif
+
 uint8_t *eff_port_memory(size_t *length)
 {
     *length = sizeof memory;
