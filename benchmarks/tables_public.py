@@ -14,6 +14,7 @@ SINGLE = 2
 OUTCOMES = {
     "exact": "equal to the bit",
     "within 1e-4": "float, within 1e-4",
+    "exact in TFLM on edgeff's own file": "int8, which TFLM does not run, and equal to the bit to TFLM on edgeff's own file of it",
     "within steps": "int8 in ONNX, within three steps of ONNX Runtime",
     "dynamic range": "dynamic range: int8 weights read as float, where LiteRT rounds activations too",
     "no other runtime": "imported, and no other runtime runs the file",
@@ -50,6 +51,9 @@ def _outcome(row: dict[str, Any]) -> str:
         return f"0 of {row['elements']:,} outputs differ from {row['runtime']}'s"
     if row["outcome"] == "within 1e-4":
         return f"at most {row['largest']:.1g} from {row['runtime']}"
+    if row["outcome"] == "exact in TFLM on edgeff's own file":
+        away = f"{row['differing']} of {row['elements']:,} outputs differ from LiteRT, which rounds otherwise"
+        return f"equal to TFLM on edgeff's own file of it; {away}"
     if row["outcome"] == "dynamic range":
         return f"dynamic range: at most {100 * row['largest'] / row['range']:.1f} % of the outputs' range from {row['runtime']}"
     if row["outcome"] == "within steps":

@@ -102,7 +102,15 @@ class Recalled:
     quant: Quant | None
 
 
-Value = Activation | Constant | Moment | Remembered | Variable | Recalled
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """An activation whose axes, the batch among them, are in another order: ``perm``, of which the batch is not the first."""
+
+    of: Activation
+    perm: tuple[int, ...]
+
+
+Value = Activation | Constant | Moment | Remembered | Variable | Recalled | Turned
 
 
 def check_known(what: str, missing: Mapping[str, int], others: Mapping[str, int], supported: Sequence[str]) -> None:

@@ -55,8 +55,20 @@ def packed(node: TfliteNode, values: Sequence[Value]) -> Constant:
     return Constant(np.array(numbers, np.int32))
 
 
+def _fill(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
+    """A constant of one number, as the state that an unrolled network starts from."""
+    sizes, number = node.constant(values[0], "shape").array, node.constant(values[1], "number")
+    if sizes.tolist() != list(node.output.shape) or number.array.size != 1:
+        got = f"{number.array.size} numbers for the shape {sizes.reshape(-1)[:8].tolist()}"
+        raise node.bad(got, f"one, for the output's, {node.output.shape}")
+    array = np.full(node.output.shape, number.array.reshape(-1)[0])
+    assembly.charge(array.nbytes)
+    return Constant(array, number.quant, node.name)
+
+
 _TYPES = schema.BuiltinOptions
 READERS = {
     "DEQUANTIZE": Handler(_dequantize, (1, 1), _TYPES.DequantizeOptions),
+    "FILL": Handler(_fill, (2, 2), _TYPES.FillOptions),
     "SHAPE": Handler(_shape, (1, 1), _TYPES.ShapeOptions),
 }

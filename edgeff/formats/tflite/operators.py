@@ -94,7 +94,9 @@ def alike(assembly: Assembly, node: Node, values: Sequence[Value | None]) -> lis
 
 def operands(assembly: Assembly, node: Node, values: Values) -> tuple[Activation, Constant, Constant | None]:
     """Input, weight and bias. An int8 weight on a float input ("hybrid", dynamic range) is dequantised."""
-    x, weight = node.activation(values[0]), node.constant(values[1], "weight")
+    given = values[0]
+    x = assembly.numbers(node, given, max(given.array.ndim - 1, 1)) if isinstance(given, Constant) else node.activation(given)
+    weight = node.constant(values[1], "weight")
     bias = None if values[2] is None else node.constant(values[2], "bias")
     if weight.array.dtype == np.int8 and weight.quant is not None and not x.integer:
         weight = dequantised(assembly, node, weight)

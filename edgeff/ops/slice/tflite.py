@@ -18,7 +18,7 @@ from edgeff.formats.tflite.flatbuffer import Table
 from edgeff.formats.tflite.graph import Graph
 from edgeff.formats.tflite.operators import Handler, TfliteNode, Values
 from edgeff.formats.tflite.schema import schema
-from edgeff.formats.values import Activation, Constant, Node, Recalled, Value
+from edgeff.formats.values import Activation, Constant, Node, Recalled, Turned, Value
 from edgeff.ir import Layer
 from edgeff.ops import record
 from edgeff.ops.slice import Slice
@@ -120,7 +120,15 @@ def _split_v(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
 
 
 def _unpack(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
-    x, axis = node.activation(values[0]), int(node.attributes.get("axis", 0))
+    axis = int(node.attributes.get("axis", 0))
+    if isinstance(turned := values[0], Turned):
+        perm = turned.perm
+        left = [place for place in perm if -len(perm) <= axis < len(perm) and place != perm[axis]]
+        if left[:1] != [0] or left != sorted(left):
+            raise node.unsupported(f"elements along axis {axis} of axes in the order {perm}", "the batch first in each of them")
+        x, axis = turned.of, perm[axis]
+    else:
+        x = node.activation(turned)
     if node.places == 1:  # no element moves, whatever the axis: the batch too is of length 1
         return assembly.reshape(node, x, node.output.shape[1:])
     shape = (1, *(x.shape or ()))

@@ -8,7 +8,7 @@ from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.graph import Graph
 from edgeff.formats.tflite.operators import Handler, TfliteNode, Values
 from edgeff.formats.tflite.schema import schema
-from edgeff.formats.values import Value
+from edgeff.formats.values import Turned, Value
 from edgeff.ir import Layer
 from edgeff.ops import record
 from edgeff.ops.transpose import Transpose
@@ -16,8 +16,11 @@ from edgeff.ops.transpose import Transpose
 
 def _transpose(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     x, perm = node.activation(values[0]), node.constant(values[1], "order of axes").array
-    if perm.dtype != np.int32 or perm.shape != (1 + len(x.shape or ()),) or perm[0] != 0:
-        raise node.unsupported(f"the order of axes {perm.dtype} {perm.reshape(-1)[:8].tolist()}", "each axis once, the batch first")
+    rank = 1 + len(x.shape or ())
+    if perm.dtype != np.int32 or perm.shape != (rank,) or sorted(perm.tolist()) != list(range(rank)):
+        raise node.unsupported(f"the order of axes {perm.dtype} {perm.reshape(-1)[:8].tolist()}", "each axis once")
+    if perm[0] != 0:
+        return Turned(assembly.exact(node, x), tuple(perm.tolist()))
     return assembly.transpose(node, x, tuple(axis - 1 for axis in perm[1:].tolist()))
 
 
