@@ -22,13 +22,13 @@ WORDS = (
 )
 
 
-def board_program(program: Program, folder: Path, *, sanitised: bool = True, energy: bool = False) -> Path:
+def board_program(program: Program, folder: Path, *, sanitised: bool = True, energy: bool = False, model: str = "kws01") -> Path:
     """``program`` as the firmware of the template ``serial``, compiled for this computer; commands of many runs are refused.
 
     With ``energy`` in energy mode, whose pulses it writes to its standard error, a ``|`` each.
     """
     source = write_c(program, folder / "c")
-    project = write_project(source.folder, load_board("mps2_an386"), folder / "firmware", template="serial", model_name="kws01")
+    project = write_project(source.folder, load_board("mps2_an386"), folder / "firmware", template="serial", model_name=model)
     sources = [project / "host" / "main.c", project / "protocol.c", *sorted((project / "model").glob("*.c"))]
     flags = ["-std=c99", "-O0", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-DEFF_PROTOCOL_MOST_RUNS=200u", f"-I{project}"]
     flags += ["-DEFF_PROTOCOL_ENERGY=1"] if energy else []

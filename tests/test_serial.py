@@ -20,15 +20,17 @@ import pytest
 from command_line import CommandLine
 from rich.console import Console
 from serial_lines import answers, board_program, random_commands
-from small_networks import deployed, samples
+from small_networks import deployed, samples, small
 from test_qemu import needs
 
-from edgeff.bench.runner import RunLog, stream
+from edgeff.bench.metrics import real_outputs
+from edgeff.bench.runner import RunLog, anomalies, stream
 from edgeff.bench.watch import Watch
 from edgeff.cli.live import figures, page
 from edgeff.device.boards import load_board
 from edgeff.device.serial.board import SerialBoard, input_format
 from edgeff.device.serial.line import Line, Refused, open_line
+from edgeff.device.simulate import input_bytes
 from edgeff.device.targets.serial import SerialTarget
 from edgeff.errors import BadInput, EdgeffError, Unsupported
 from edgeff.program.codes import Code, watched
@@ -123,6 +125,30 @@ def test_in_energy_mode_a_pulse_marks_each_time_and_none_is_told(tmp_path: Path)
         pytest.raises(Unsupported, match="got no times, as in energy mode"),
     ):
         SerialBoard(open_line(port, patience=0.2), input_format("float32")).infer()
+
+
+def test_an_autoencoder_answers_with_its_error_as_mlperf_tiny_asks_of_ad01(tmp_path: Path) -> None:
+    """float32 goes in, one mean squared error comes out; the area under the curve is over recordings."""
+    autoencoder = deployed(None, "int8", small("12-4-12", softmax=False))
+    board, x = board_program(autoencoder.program, tmp_path, model="ad01"), samples(6) * 1.5
+    twin, expected = Interpreter(autoencoder.program), []
+    for sample, inputs in zip(x, autoencoder.inputs(x), strict=True):
+        twin.predict(inputs)
+        expected.append(((real_outputs(autoencoder.program, twin.output()[None])[0] - sample) ** 2).mean())
+    with on_terminal(board) as port, SerialTarget(port) as target:
+        for sample, error in zip(x, expected, strict=True):
+            target.board.send(sample)
+            assert target.board.infer().outputs == pytest.approx([error], rel=1e-5, abs=1e-6)  # six decimals, sums in float32
+        files, labels = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 0, 1, 1, 0, 0])
+        score = [sum(expected[first : first + 2]) for first in (0, 2, 4)]
+        log = RunLog()
+        assert anomalies(target.board, x, labels, log, files=files) == np.mean([score[1] > score[0], score[1] > score[2]])
+        assert "ulp-mlperf: AUC: " in log.lines[-1]
+        target.write_input(np.full(INPUTS, np.nan, np.float32))
+        with pytest.raises(Refused, match="Input is not finite"):
+            target.board.infer()
+    with pytest.raises(BadInput, match="model name ad01: got a model whose outputs are not as many as its inputs"):
+        input_bytes(DEPLOYMENT.program, "ad01")
 
 
 def test_random_and_mutated_lines_are_all_answered(board: Path) -> None:

@@ -56,7 +56,12 @@ def measured(metric: str, network: Network, x: Array, outputs: Array, labels: Ar
         return float(((np.asarray(outputs, np.float64) - labels) ** 2).mean())
     if metric == "mse":
         return float(((outputs - np.asarray(x, np.float32).reshape(outputs.shape)) ** 2).mean(dtype=np.float64))
-    scores, positive = anomaly_scores(network, x, outputs), np.asarray(labels) == 1
+    return area(anomaly_scores(network, x, outputs), labels, files)
+
+
+def area(scores: Array, labels: Array, files: Array | None = None) -> float:
+    """The area under the curve of anomaly scores (n,); arguments and errors as of ``measured``."""
+    positive = np.asarray(labels) == 1
     if files is not None:
         _, first, place = np.unique(files, return_index=True, return_inverse=True)
         scores, positive = np.bincount(place, scores) / np.bincount(place), positive[first]

@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
+from edgeff.bench.metrics import area
 from edgeff.device.serial.board import Inference, SerialBoard
 from edgeff.device.serial.line import Refused
 from edgeff.errors import BadInput, CheckFailed
@@ -122,6 +125,26 @@ def accuracy(board: SerialBoard, x: Array, y: Sequence[int] | Array, log: RunLog
     value = sum(int(a) == int(b) for a, b in zip(classes, y, strict=True)) / len(x)
     log.note(f"{what + ': ' if what else ''}Top-1: {100 * value:.1f}%")
     return Accuracy(value, tuple(classes))
+
+
+def anomalies(board: SerialBoard, x: Array, labels: Array, log: RunLog, progress: Progress = quiet, *, files: Array | None = None) -> float:
+    """The area under the curve over samples x (n, *shape), or over recordings ``files`` (n,), whose labels (n,) are 1 for an anomaly.
+
+    The board answers each sample with one number, which is the larger the less it is as those it was trained on. Raises BadInput for a
+    board that answers with more, and as ``area`` does.
+    """
+    scores = []
+    for number, sample in enumerate(x):
+        board.send(sample)
+        outputs = board.infer(1, 0).outputs
+        if outputs.size != 1:
+            step = "build it as the runner's model: --model-name ad01"
+            raise BadInput("answer to a sample", got=f"{outputs.size} numbers", allowed="one, its error", next_step=step)
+        scores.append(float(outputs[0]))
+        progress("accuracy", number + 1, len(x))
+    value = area(np.array(scores), labels, files)
+    log.note(f"AUC: {value:.3f}")
+    return value
 
 
 def performance(

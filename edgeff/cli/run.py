@@ -80,9 +80,9 @@ def command(
     Performance is the median of five samples, each inferred for at least 10 s of the board's own clock. An emulated board's clock counts
     instructions: its times are no measurement.
     """
-    from edgeff.bench.runner import RunLog
+    from edgeff.bench.runner import RunLog, anomalies
 
-    loaded = classes_of(task, choices, seed)
+    loaded = classes_of(task, choices, seed) if kind == "learn" else _data(task, choices, seed)
     saved = restore.read_bytes() if restore else b""
     log = RunLog()
     try:
@@ -93,7 +93,10 @@ def command(
                 link.load(saved)
             if rate is not None:
                 link.rate(rate)
-            if kind == "accuracy":
+            if kind == "accuracy" and find_task(task, choices).metric == "auc":
+                files = None if loaded.files_test is None else loaded.files_test[:test_samples]
+                result |= {"auc": anomalies(link, x, y, log, report, files=files), "samples": len(x)}
+            elif kind == "accuracy":
                 result |= _accuracy(link, x, y, log, report)
             elif kind == "performance":
                 result |= _performance(link, x, log, report, windows, seconds)
@@ -109,6 +112,14 @@ def command(
     shown = {key: value for key, value in result.items() if key not in ("kind", "task", "evidence", "throughputs", "iterations")}
     print_table([key.replace("_", " ") for key in shown], [[_text(key, value) for key, value in shown.items()]])
     print_line(f"{kind} on {task}; times: {evidence}")
+
+
+def _data(task: str, choices: Mapping[str, str], seed: int | None) -> Data:
+    """The data of a task of classes, or of anomalies, split by ``seed``. Raises BadInput for any other."""
+    item = find_task(task, choices)
+    if item.metric not in ("accuracy", "auc"):
+        raise BadInput(f"task {task}", got=f"the measure {item.metric}", allowed="a task of classes or of anomalies")
+    return item.load(seed or 0)
 
 
 def classes_of(task: str, choices: Mapping[str, str], seed: int | None) -> Data:

@@ -52,9 +52,18 @@ def fits(program: Program, board: Board, template: str = "bare_metal") -> int:
     return plan(chosen).arena_bytes + beside - board.ram_bytes
 
 
-def input_bytes(program: Program) -> int:
-    """The bytes of a program's first input, which is the one that firmware is given."""
-    return program.tensors[program.input].size_bytes
+def input_bytes(program: Program, model_name: str = "") -> int:
+    """The bytes of a program's first input, the one that firmware is given; of the model ``ad01`` in float32, as MLPerf Tiny sends it.
+
+    Raises BadInput for an ``ad01`` that does not give its input again.
+    """
+    tensor = program.tensors[program.input]
+    if model_name != "ad01":
+        return tensor.size_bytes
+    if program.tensors[program.output].elements != tensor.elements:
+        got, allowed = "a model whose outputs are not as many as its inputs", "an autoencoder, or another name"
+        raise BadInput("model name ad01", got=got, allowed=allowed)
+    return 4 * tensor.elements
 
 
 def rules_that_fit(deployment: Deployment, board: Board, template: str = "bare_metal") -> list[str]:
@@ -107,10 +116,11 @@ def build_project(
     Raises: DoesNotFit before building; CheckFailed if the ELF is not what the plan predicted, byte for byte.
     """
     require_fit(deployment, board, template)
+    input_bytes(deployment.program, model_name)
     x, labels = samples if samples is not None else (None, None)
     source = write_c(deployment.program, out / "generated", samples=x, labels=labels, features=core_of(board).features, command=command)
     firmware = build(source.folder, board, out / "firmware", toolchain=toolchain, template=template, model_name=model_name)
-    beside = firmware.template.beside_arena(input_bytes(deployment.program))
+    beside = firmware.template.beside_arena(input_bytes(deployment.program, model_name))
     predicted = {
         "arena": (source.memory.arena_bytes, firmware.arena_bytes),
         "static RAM": (source.memory.arena_bytes + source.guard_bytes + beside, firmware.static_ram_bytes),

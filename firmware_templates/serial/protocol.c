@@ -11,6 +11,10 @@
 
 #define TAKES_128_OFF (EFF_PROTOCOL_UNSIGNED && sizeof(eff_input_t) == 1u)
 
+#if EFF_PROTOCOL_MSE && EFF_INPUTS != EFF_OUTPUTS
+#error "EFF_PROTOCOL_MSE is for a model that gives its input again"
+#endif
+
 #if EFF_HAS_LEARN && defined(EFF_SAVE_BYTES)
 #define SAVES 1
 #else
@@ -233,6 +237,33 @@ static int take_hex(const char *word, size_t length, uint8_t *to, uint32_t *coun
 
 /* ------------------------------------------------------------------ the model */
 
+#if EFF_PROTOCOL_MSE
+static float value_of(const eff_protocol *protocol, int32_t index)
+{
+    float value;
+    memcpy(&value, protocol->input.bytes + (size_t)index * sizeof value, sizeof value);
+    return value;
+}
+
+/* A number of the sample in the model's format, to the nearest and saturated. */
+static eff_input_t input_of(float value)
+{
+#ifdef EFF_INPUT_SCALE
+    const float low = sizeof(eff_input_t) == 1u ? -128.0f : -32767.0f, high = sizeof(eff_input_t) == 1u ? 127.0f : 32767.0f;
+    const float steps = value / EFF_INPUT_SCALE + (float)EFF_INPUT_ZERO_POINT;
+    return (eff_input_t)(steps <= low ? low : steps >= high ? high : (float)(int32_t)(steps + (steps < 0.0f ? -0.5f : 0.5f)));
+#else
+    return (eff_input_t)value;
+#endif
+}
+
+static void fill(const eff_protocol *protocol)
+{
+    for (int32_t i = 0; i < EFF_INPUTS; i++) {
+        eff_input()[i] = input_of(value_of(protocol, i));
+    }
+}
+#else
 static void fill(const eff_protocol *protocol)
 {
     eff_input_t *input = eff_input();
@@ -241,10 +272,19 @@ static void fill(const eff_protocol *protocol)
         input[i] = (eff_input_t)((int32_t)protocol->input.bytes[i] - 128);
     }
 }
+#endif
 
 static int input_is_there(const eff_protocol *protocol)
 {
     if (protocol->count == EFF_PROTOCOL_INPUT_BYTES) {
+#if EFF_PROTOCOL_MSE
+        for (int32_t i = 0; i < EFF_INPUTS; i++) {
+            if (!(value_of(protocol, i) - value_of(protocol, i) == 0.0f)) {
+                say_line("e-[Input is not finite]");
+                return 0;
+            }
+        }
+#endif
         return 1;
     }
     say("e-[Input incomplete: ");
@@ -269,7 +309,15 @@ static void results(const eff_protocol *protocol)
         return;
     }
     say("m-results-[");
+#if EFF_PROTOCOL_MSE
+    float sum = 0.0f;
     for (int32_t i = 0; i < EFF_OUTPUTS; i++) {
+        const float error = score(i) - value_of(protocol, i);
+        sum += error * error;
+    }
+    say_real(sum / (float)EFF_OUTPUTS);
+#endif
+    for (int32_t i = EFF_PROTOCOL_MSE ? EFF_OUTPUTS : 0; i < EFF_OUTPUTS; i++) {
         if (i > 0) {
             eff_port_put(',');
         }
@@ -464,13 +512,13 @@ static void init(eff_protocol *protocol)
 
 static void state(const eff_protocol *protocol)
 {
-    const int real = (eff_input_t)0.5f > (eff_input_t)0;
+    const int real = EFF_PROTOCOL_MSE || (eff_input_t)0.5f > (eff_input_t)0;
     say("m-state-[input=");
     say(TAKES_128_OFF ? "uint" : real ? "float" : "int");
-    say_whole(8u * sizeof(eff_input_t));
+    say_whole(EFF_PROTOCOL_MSE ? 32u : 8u * sizeof(eff_input_t));
     say(",inputs=");
     say_whole(EFF_INPUTS);
-#ifdef EFF_INPUT_SCALE
+#if defined(EFF_INPUT_SCALE) && !EFF_PROTOCOL_MSE
     say(",scale=" TEXT(EFF_INPUT_SCALE) ",zero=" TEXT(EFF_INPUT_ZERO_POINT));
 #endif
     say(",outputs=");

@@ -31,7 +31,7 @@ extern "C" {
 #endif
 #define EFF_PROTOCOL_PAINT 0xA5u /* what free memory holds, so that the stack's depth shows */
 
-#define EFF_PROTOCOL_INPUT_BYTES (EFF_INPUTS * sizeof(eff_input_t))
+#define EFF_PROTOCOL_INPUT_BYTES (EFF_INPUTS * (EFF_PROTOCOL_MSE ? sizeof(float) : sizeof(eff_input_t)))
 
 /* All that it keeps: a multiple of 8 bytes. The input has its own place, because a model may use the memory of its input. */
 typedef struct {
