@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from fuzz_run import outcomes
 
-FORMS, FILES, PART = ("tflite", "onnx"), 7_000, 500
+FORMS, FILES, PART = ("tflite", "onnx"), 10_000, 500
 PROCESSES = 2
 
 

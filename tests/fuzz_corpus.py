@@ -10,7 +10,7 @@ import flatbuffers
 import numpy as np
 import onnx
 from image_networks import as_int8
-from random_networks import random_network
+from random_networks import one_layer, random_network
 from reference_files import reference_model
 from test_onnx_foreign import CASES as ONNX_CASES
 from test_onnx_quantised import OPERATORS, whole
@@ -22,9 +22,13 @@ from edgeff.formats.onnx.writer import to_onnx
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Network
+from edgeff.ops import kind
+from edgeff.program.quantize import quantize
 
 REFERENCE = ("kws_dscnn", "ic_resnet8", "vww_mobilenet025", "ad_fcae")
 RANDOM = 24
+ALONE = ("lstm", "svdf", "recent", "prelu", "upsample2d", "resize_bilinear", "log_softmax", "softmax", "logistic", "tanh")
+"""Operators that the random networks do not have."""
 LARGEST_BYTES = 400_000
 """Larger reference models are left out: they have the same operators as their int8 forms, and unpacking them is what takes time."""
 
@@ -48,10 +52,10 @@ def _reference(form: str) -> Iterator[bytes]:
 
 def _small(form: str) -> Iterator[bytes]:
     """Random networks, every other one in int8; each with edgeff's description of it in the file and without."""
-    for seed in range(RANDOM):
-        network: Network = random_network(seed)
+    alone = [(one_layer(op, seed), seed) for op in ALONE for seed in (0, 1)]
+    for drawn, seed in [*((random_network(seed), seed) for seed in range(RANDOM)), *alone]:
         try:
-            network = as_int8(network, seed) if seed % 2 else network
+            network = _quantised(drawn, seed) if seed % 2 else drawn
             if form == "tflite":
                 data = to_tflite(network)
                 yield data
@@ -63,6 +67,13 @@ def _small(form: str) -> Iterator[bytes]:
                 yield model.SerializeToString()
         except EdgeffError:  # no form in these files
             continue
+
+
+def _quantised(network: Network, seed: int) -> Network:
+    """The network in int8; what remembers from samples, an LSTM and an SVDF not at all."""
+    if not any(kind(layer).remembers for layer in network):
+        return as_int8(network, seed)
+    return quantize(network, np.random.default_rng(seed).normal(size=(8, *network.input_shape)))
 
 
 def without_description(data: bytes) -> bytes:
