@@ -10,6 +10,8 @@ from results import load
 from tables_rules import table
 from tables_seeds import NAMES
 
+from edgeff.bench.statistics import paired_difference
+
 PRESSURE = "pressure"
 
 
@@ -22,10 +24,12 @@ def _rows() -> dict[tuple[str, str, str], list[dict[str, Any]]]:
 
 def classes() -> str:
     """Each scenario and rule: accuracies with the controls, what is forgotten, samples, and the cost of a step."""
-    lines = []
-    for (name, rule, numeric), rows in _rows().items():
+    lines, found = [], _rows()
+    for (name, rule, numeric), rows in found.items():
         if name == PRESSURE:
             continue
+        control = found.get((name, "frozen", numeric), [])
+        over = None if rule == "frozen" else paired_difference(learned(rows), learned(control))
         means = {key: float(np.mean([row[key] for row in rows])) for key in ("before", "after", "control", "known_before", "known_after")}
         gained, best = means["after"] - means["before"], means["control"] - means["before"]
         recovered = f"{100 * gained / best:.0f} %" if best > 0.01 else "-"
@@ -33,9 +37,16 @@ def classes() -> str:
         cost: dict[str, Any] = next((row["cost"] for row in rows if "cost" in row), {})
         deviation = 100 * float(np.std([row["after"] for row in rows], ddof=1)) if len(rows) > 1 else 0.0
         shares[1] += f" ± {deviation:.1f}"
-        lines.append([name, NAMES.get(rule, rule), numeric, str(len(rows)), *shares, recovered, f"{rows[0]['samples']:,}", *_cost(cost)])
+        counts = [recovered, over.shown() if over else "-", f"{rows[0]['samples']:,}", *_cost(cost)]
+        lines.append([name, NAMES.get(rule, rule), numeric, str(len(rows)), *shares, *counts])
     heads = ["scenario", "rule", "numeric", "cases", "no learning", "learned", "BP float32", "known before", "known after"]
-    return table([*heads, "of BP's gain", "samples", "RAM", "flash", "instructions per step", "ms"], lines, 3)
+    heads += ["of BP's gain", "learned, above the head alone (95 %)"]
+    return table([*heads, "samples", "RAM", "flash", "instructions per step", "ms"], lines, 3)
+
+
+def learned(rows: list[dict[str, Any]]) -> dict[int, float | None]:
+    """Per cent right after learning, by case."""
+    return {int(row["key"][-1]): 100 * row["after"] for row in rows}
 
 
 def _cost(cost: dict[str, Any]) -> list[str]:
