@@ -9,6 +9,8 @@ from results import load
 from tables_rules import table
 from tables_seeds import NAMES
 
+from edgeff.bench.statistics import paired_difference, summary
+
 USUAL_ANCHOR = 2e-5
 
 
@@ -86,4 +88,47 @@ def replay() -> str:
     return table(heads, lines, 1)
 
 
-SECTIONS: dict[str, Callable[[], str]] = {"soak": soak, "power_cuts": power_cuts, "replay": replay, "stream": stream}
+def _schedules(what: str) -> dict[tuple[Any, str], list[dict[str, Any]]]:
+    found: dict[tuple[Any, str], list[dict[str, Any]]] = {}
+    for row in load("replay_schedule").get("rows", []):
+        kind, way, amount, _ = row["key"]
+        if kind == what:
+            found.setdefault((amount, way), []).append(row)
+    return found
+
+
+def replay_theory() -> str:
+    """Each similarity and way: both errors in the end, and the shares of replay."""
+    lines = []
+    for (similarity, way), (row, *_) in _schedules("theory").items():
+        first, second = row["errors"][-1]
+        shares = " ".join(f"{100 * share:.0f}" for share in row["shares"])
+        lines.append([f"{similarity:g}", way, f"{first:.4f}", f"{second:.4f}", f"{first + second:.4f}", shares])
+    heads = ["similarity", "replay", "first task", "second task", "sum", "share of replay by eighth of the time, %"]
+    return table(heads, lines, 2) if lines else "Not measured yet."
+
+
+def replay_schedule() -> str:
+    """Each count of stored samples and way: accuracies, and the difference to even replay."""
+    lines, found = [], _schedules("device")
+
+    def both(rows: list[dict[str, Any]]) -> dict[int, float | None]:
+        return {int(row["key"][-1]): (row["known"] + row["new"]) / 2 for row in rows}
+
+    for (stored, way), rows in found.items():
+        difference = None if way == "uniform" else paired_difference(both(rows), both(found.get((stored, "uniform"), [])))
+        shown = [f"{sum(row[key] for row in rows) / len(rows):.1f}" for key in ("known", "new")]
+        mean = summary(both(rows)).shown()
+        lines.append([str(stored), way, str(len(rows)), *shown, mean, difference.shown() if difference else "-", f"{rows[0]['steps']:,}"])
+    heads = ["stored samples", "replay", "seeds", "known", "new", "mean of both", "above even replay (95 %)", "replayed steps"]
+    return table(heads, lines, 2) if lines else "Not measured yet."
+
+
+SECTIONS: dict[str, Callable[[], str]] = {
+    "soak": soak,
+    "power_cuts": power_cuts,
+    "replay": replay,
+    "stream": stream,
+    "replay_theory": replay_theory,
+    "replay_schedule": replay_schedule,
+}

@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, str] = {
     "head": "head",
     "bench": "bench",
     "theory": "theory",
+    "schedule": "schedule",
     "report": "report",
     "board": "board",
     "doctor": "doctor",
