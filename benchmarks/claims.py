@@ -32,7 +32,7 @@ from edgeff.bench.statistics import Difference, paired_difference, summary
 ROOT = Path(__file__).parents[1]
 WATCHED = (ROOT / "README.md", *sorted((ROOT / "docs" / "results").glob("*.md")))
 """Pages in which every number has its comment."""
-OTHERS = (*sorted((ROOT / "docs" / "rules").glob("*.md")), ROOT / "docs" / "attack.md")
+OTHERS = (*sorted((ROOT / "docs" / "rules").glob("*.md")), ROOT / "docs" / "attack.md", ROOT / "docs" / "learn.md")
 """Pages in which a mean with its deviation must be in the results."""
 FILLED = re.compile(r"(<!--= )(.*?)( -->)(.*?)(<!--/-->)", re.DOTALL)
 HOLDS = re.compile(r"<!--\? (.*?) -->", re.DOTALL)
