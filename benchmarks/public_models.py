@@ -32,13 +32,15 @@ from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Array, Network, Quant
 from edgeff.networks import random_inputs
 from edgeff.ops import by_input, kind, sample_shape
+from edgeff.program.cost import call_costs
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.interpreter import Interpreter
 from edgeff.program.quantize import dequantise_array, quantise_array
 from edgeff.verify.engines import Litert, OnnxRuntime, Tflm
 
 FOLDER = Path(os.environ.get("EDGEFF_MODELS_DIR") or Path(__file__).resolve().parents[2] / "shared" / "models") / "public"
-SAMPLES, CLOSE, FEW_STEPS = 16, 1e-4, 3
+SAMPLES, FEW_SAMPLES, LARGE_MACS, CLOSE, FEW_STEPS = 16, 2, 20_000_000, 1e-4, 3
+"""A network of more multiply-accumulates gets the few samples: NumPy takes seconds for each."""
 
 
 def files() -> dict[str, tuple[str, str]]:
@@ -77,7 +79,8 @@ def measure(name: str) -> dict[str, Any]:
         "inputs": len(deployment.program.inputs),
         "outputs": len(network.ends),
     }
-    samples = random_inputs(network, 0, SAMPLES)
+    large = sum(call.macs for call in call_costs(deployment.program)) > LARGE_MACS
+    samples = random_inputs(network, 0, FEW_SAMPLES if large else SAMPLES)
     if path.suffix == ".onnx" and network.input_quant is None and "dequantised_outputs" in dict(network.metadata.get("source", {})):
         samples = np.clip(np.rint(samples), -128, 127).astype(np.float32)  # the file takes int8 and casts it
     x = deployment.inputs(samples)
