@@ -34,16 +34,19 @@ BOARD, COMMANDS, AT_ONCE = "mps2_an386", 100_000, 5_000
 EDGEFF = (sys.executable, "-m", "edgeff")
 
 
-def lines(rule: str, numeric: Any) -> dict[str, Any]:
-    """The counts of one device's answers."""
+def lines(rule: str, numeric: Any, model: str = "kws01") -> dict[str, Any]:
+    """The counts of one device's answers; one called ``ad01`` takes float32 and does not learn."""
+    network, sample_bytes = ("12-4-12", 4 * 12) if model == "ad01" else ("12-8-4", 0)
     calibration = np.random.default_rng(2).random((64, 12), np.float32)
-    deployment = deploy(initialised(structure("12-8-4"), 0), calibration, rule=rule, numeric=numeric)
-    state, program = Interpreter(deployment.program).save(), deployment.program
+    deployment = deploy(initialised(structure(network, softmax=not sample_bytes), 0), calibration, rule=rule or None, numeric=numeric)
+    program = deployment.program
+    state = Interpreter(program).save() if rule else bytes(160)
+    sample_bytes = sample_bytes or program.tensors[program.input].size_bytes
     answered, refused, longest = 0, 0, 0
     with tempfile.TemporaryDirectory(prefix="edgeff-lines-") as folder:
-        board = board_program(program, Path(folder))
+        board = board_program(program, Path(folder), model=model)
         for seed in range(COMMANDS // AT_ONCE):
-            commands = [*random_commands(seed, AT_ONCE, program.tensors[program.input].size_bytes, state), b"name"]
+            commands = [*random_commands(seed, AT_ONCE, sample_bytes, state), b"name"]
             replies = answers(board, commands)[1:]
             if len(replies) != len(commands) or replies[-1] != ["m-name-dut-[edgeff]"]:
                 raise CheckFailed(f"seed {seed}", got=f"{len(replies)} replies", allowed=f"{len(commands)}")
@@ -88,5 +91,5 @@ def measure(kind: str, *what: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    keys = [("lines", "pepita", "int8"), ("lines", "bp", "float32")]
+    keys = [("lines", "pepita", "int8"), ("lines", "bp", "float32"), ("lines", "", "int8", "ad01")]
     collect("serial_protocol", [*keys, ("performance", "kws", ""), ("learn", "digits", "pepita"), ("accuracy", "kws", "")], measure)

@@ -13,9 +13,10 @@ def serial_lines() -> str:
     """Each device: the random and mutated commands, and those it answered, of which with an error."""
     lines = []
     for row in _rows("lines"):
-        _, rule, numeric = row["key"]
+        _, rule, numeric, *model = row["key"]
         counts = [row[name] for name in ("commands", "answered", "refused_with_an_error", "longest_command")]
-        lines.append([f"12-8-4, {rule}, {numeric}", *(f"{count:,}" for count in counts)])
+        what = f"12-4-12, {numeric}, `{model[0]}`" if model else f"12-8-4, {rule}, {numeric}"
+        lines.append([what, *(f"{count:,}" for count in counts)])
     return table(["device side, with sanitizers", "commands", "answered", "of these with an error", "longest, characters"], lines)
 
 
