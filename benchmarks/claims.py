@@ -152,7 +152,7 @@ def taken(network: str, way: str, numeric: str = "int8") -> int:
 
 def arena(rule: str) -> int:
     """The bytes of the arena in which ``rule`` learns the convolutional network of the README's picture, float32."""
-    (size,) = {one["run"]["memory"]["arena_bytes"] for one in rows("rules", "cifar10", "cnn_small", rule) if "memory" in one["run"]}
+    (size,) = {one["run"]["memory"]["arena_bytes"] for one in rows_shown("rules", "cifar10", "cnn_small", rule) if "memory" in one["run"]}
     return int(size)
 
 
