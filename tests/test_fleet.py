@@ -92,5 +92,7 @@ def test_the_command_prints_rounds_and_refuses_no_classes(capsys: pytest.Capture
     result = json.loads(capsys.readouterr().out)
     assert [tier["layers"] for tier in result["tiers"]] == [["dense_2"], ["dense_1", "dense_2"]]
     assert result["rounds"][2]["accuracy"] > result["rounds"][0]["accuracy"] + 0.2
+    assert run(["fleet", "64-16-10", "digits", "--rule", "ff"]) == 2
+    assert "fleet that learns by rule ff: got layers beside the network's own; allowed: afa, bp" in capsys.readouterr().err
     assert run(["fleet", "fc_ae", "ad"]) == 2
     assert "allowed: a task of classes" in capsys.readouterr().err

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from edgeff.device.targets.host import HostTarget
-from edgeff.errors import BadInput
+from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Layer, Network, Numeric
 from edgeff.ops.canonical import canonical
 from edgeff.program.codes import Code
@@ -25,6 +25,8 @@ from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.learned import learned_network
 from edgeff.program.plan import plan
 from edgeff.program.state import restored
+from edgeff.registry import rules
+from edgeff.rules import find_rule
 from edgeff.tasks import Data
 
 Each = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], Iterable[Any]]
@@ -140,9 +142,12 @@ def learn_together(
 
     Args: ``network``, in float32 with its first weights; ``data``, whose training part is dealt out; ``each`` runs devices, ``at_once``
     groups of a tier's; ``say`` gets each round. The results depend on neither. Raises: BadInput for a budget that holds no layer and a
-    client without samples; Unsupported as ``deploy``.
+    client without samples; Unsupported as ``deploy``, and for a rule that adds layers of its own.
     """
     network = canonical(network)
+    if find_rule(fleet.rule).prepare_needed(network):
+        allowed = ", ".join(name for name, rule in rules.items() if rule.numerics and not rule.prepare_needed(network))
+        raise Unsupported(f"a fleet that learns by rule {fleet.rule}", got="layers beside the network's own", allowed=allowed)
     parts = dealt(data.y_train, fleet.clients, fleet.alpha, fleet.seed)
     tiers = tuple(tier_of(network, data, fleet, budget) for budget in fleet.budgets)
     rounds = [Round(0, accuracy(network, data, fleet.numeric))]
