@@ -3,7 +3,7 @@
 ``python benchmarks/tangents.py`` -> ``benchmarks/results/tangents.json``, its choices in ``tangents_chosen.json``; a row is a seed. Flugel
 et al. (2024): more directions come closer to the gradient, and the projection onto their span uses them better than their mean. Digits of
 8x8 (split 0), two 3x3 convolutions of 4 and 8 channels with stride 2 and a dense head, 666 parameters, which all move at once
-(``perturb=weights``); mini-batches of 80, 8 epochs. The rate of each way is chosen once on the training part, by one search of the same
+(``perturb=weights``); mini-batches of 40, 40 epochs. The rate of each way is chosen once on the training part, by one search of the same
 budget, so the seeds are those of weights and directions. Controls: back-propagation on the same network, and its filters frozen as drawn.
 """
 
@@ -25,9 +25,9 @@ from edgeff.rules import find_rule
 from edgeff.tasks import Data
 from edgeff.train.loop import accuracy, train
 
-NAME, SEEDS, BATCH = "8x8x1-c4-c8-10", 5, 80
-SEARCH = Search(epochs=8, candidates=9, splits=1)
-COUNTS = (1, 8, 64)
+NAME, SEEDS, BATCH = "8x8x1-c4-c8-10", 5, 40
+SEARCH = Search(epochs=40, candidates=9, splits=1)
+COUNTS = (1, 4, 16, 64)
 PROJECTIONS = ("mean", "orthogonal")
 
 
