@@ -17,9 +17,10 @@ from edgeff.ops.transpose import Transpose
 def _transpose(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     x, perm = node.activation(values[0]), node.constant(values[1], "order of axes").array
     rank = 1 + len(x.shape or ())
-    if perm.dtype != np.int32 or perm.shape != (rank,) or sorted(perm.tolist()) != list(range(rank)):
+    turned = perm.shape == (rank,) and perm[0] != 0
+    if perm.dtype != np.int32 or perm.shape != (rank,) or (turned and sorted(perm.tolist()) != list(range(rank))):
         raise node.unsupported(f"the order of axes {perm.dtype} {perm.reshape(-1)[:8].tolist()}", "each axis once")
-    if perm[0] != 0:
+    if turned:
         return Turned(assembly.exact(node, x), tuple(perm.tolist()))
     return assembly.transpose(node, x, tuple(axis - 1 for axis in perm[1:].tolist()))
 
