@@ -85,7 +85,7 @@ CASES: dict[str, tuple[str, str]] = {
     ),
     "an unknown format": (
         "export float.onnx --to keras -o o",
-        r"unknown format: got 'keras'; allowed: onnx, tflite, c, arduino, cmake, espidf, platformio, zephyr",
+        r"unknown format: got 'keras'; allowed: onnx, tflite, c, arduino, cmake, cmsis-pack, espidf, platformio, zephyr",
     ),
     "an unknown numeric": ("cost float.onnx --rule bp --numeric int4", r"unknown numeric: got 'int4'; allowed: float32, int16, int8"),
     "an unknown engine": (
