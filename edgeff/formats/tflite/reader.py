@@ -250,7 +250,7 @@ class _Reader:
             own = replace(node, name=output.name or node.name, output=output, place=place, places=len(outputs))
             value = handler.read(self.assembly, own, values)
             given = {each.integer for each in values if isinstance(each, Activation)}
-            if given == {output.dtype == "float32"} and name not in ("QUANTIZE", "DEQUANTIZE"):
+            if isinstance(value, Activation) and given == {output.dtype == "float32"} and name not in ("QUANTIZE", "DEQUANTIZE"):
                 raise node.bad(f"an output of {output.dtype}", "that of its inputs")
             if value is not None:
                 self.values[index] = self._typed(own, _shaped(own, value, output), output) if isinstance(value, Activation) else value
