@@ -17,6 +17,7 @@ import numpy as np
 
 from edgeff.device.targets.host import HostTarget
 from edgeff.errors import BadInput, Unsupported
+from edgeff.formats.parts import in_float
 from edgeff.ir import Array, Layer, Network, Numeric
 from edgeff.ops.canonical import canonical
 from edgeff.program.codes import Code
@@ -207,13 +208,9 @@ def averaged(network: Network, learned: Sequence[tuple[Network, Sequence[str], i
 
 
 def real(layer: Layer, key: str) -> Array:
-    """A parameter in real numbers, float64, by its scales if it has any."""
-    values, quant = layer.params[key].astype(np.float64), layer.quant.get(key)
-    if quant is None:
-        return values
-    scales = np.asarray(quant.scale, np.float64)
-    shape = [-1 if axis == quant.axis else 1 for axis in range(values.ndim)] if quant.axis is not None else [1] * values.ndim
-    return (values - quant.zero_point) * scales.reshape(shape)
+    """A parameter in real numbers, float32, by its scales if it has any."""
+    quant = layer.quant.get(key)
+    return layer.params[key] if quant is None else in_float(layer.params[key], quant)
 
 
 def accuracy(network: Network, data: Data, numeric: Numeric) -> float:

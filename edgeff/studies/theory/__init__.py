@@ -4,7 +4,8 @@ A two-layer student learns from a two-layer teacher, one fresh sample per step (
 overlaps of its weights (``order``) follow ordinary differential equations as N grows, whose right-hand sides are Gaussian averages in
 closed form (``gaussian``). PEPITA at a vanishing scale of its feedback is AFA; its deviation
 from AFA is added to first order (``first_order``).
-``simulation`` runs both rules at finite N, ``comparison`` compares the two. docs/theory.md has the derivation.
+``simulation`` runs both rules at finite N, ``comparison`` compares the two. docs/theory.md has the derivation. ``schedule`` follows two
+tasks by the same equations and finds when to replay the first.
 """
 
 from edgeff.studies.theory.comparison import PUBLISHED_SCALE, Comparison, Line, compare

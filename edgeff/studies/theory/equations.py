@@ -63,7 +63,8 @@ class Curve:
 def rates(overlaps: Array, v: Array, teacher_v: Array, lr: float, feedback: Feedback = "afa", scale: float = 0.0) -> tuple[Array, Array]:
     """The derivatives by alpha of ``overlaps`` and of ``v``, in their shapes.
 
-    ``feedback`` is the feedback to the hidden units: ``afa`` D, ``bp`` v (gradient descent), ``frozen`` nothing (only v learns). ``scale``
+    ``feedback`` is the feedback to the hidden units: ``afa`` D, ``bp`` v (gradient descent), ``frozen`` nothing (only v learns); without
+    ``afa`` the last row of ``overlaps``, the feedback's, may be left out. ``scale``
     adds the deviation of PEPITA from AFA at this scale of F, to first order (``edgeff.studies.theory.first_order``).
     """
     hidden, units = len(v), len(v) + len(teacher_v)

@@ -21,7 +21,8 @@ import numpy as np
 
 from edgeff.errors import BadInput, Diverged
 from edgeff.ir import Array
-from edgeff.studies.theory.gaussian import i2, i3, i4
+from edgeff.studies.theory import equations
+from edgeff.studies.theory.order import generalisation_error
 
 TASKS = 2
 STEP = 1.0
@@ -86,19 +87,16 @@ def after_first_task(
 
 def task_errors(overlaps: Array, v: Array) -> Array:
     """The generalisation error of each task, (2,)."""
-    return np.array([0.5 * u @ i2(overlaps) @ u for u in (_weights(v, task) for task in range(TASKS))])
+    return np.array([generalisation_error(overlaps, v[task], truth) for task, truth in enumerate(np.eye(TASKS))])
 
 
 def rates(overlaps: Array, v: Array, task: int, lr: float) -> tuple[Array, Array]:
-    """The derivatives by alpha of ``overlaps`` and ``v`` while ``task`` is learned, in their shapes."""
-    hidden, u = v.shape[1], _weights(v, task)
-    drift = -lr * v[task][:, None] * (i3(overlaps, hidden) @ u)
-    noise = lr**2 * np.outer(v[task], v[task]) * (i4(overlaps, hidden) @ u @ u)
-    change, of_v = np.zeros_like(overlaps), np.zeros_like(v)
-    change[:hidden] += drift
-    change[:, :hidden] += drift.T
-    change[:hidden, :hidden] += noise
-    of_v[task] = -lr * i2(overlaps)[:hidden] @ u
+    """The derivatives by alpha of ``overlaps`` and ``v`` while ``task`` is learned, in their shapes.
+
+    Both teachers are one whose second layer has a 1 for the task's and a 0 for the other's.
+    """
+    of_v = np.zeros_like(v)
+    change, of_v[task] = equations.rates(overlaps, v[task], np.eye(TASKS)[task], lr, "bp")
     return change, of_v
 
 
@@ -166,9 +164,11 @@ def table_of(shares: Array, new: int) -> list[int]:
     >>> table_of(np.array([0.0, 0.5]), 6), table_of(np.array([0.2]), 8)
     ([0, 0, 0, 0, 1, 1], [0, 0, 0, 1, 0, 0, 0, 1])
     """
-    steps = max(new, round(new / max(1.0 - float(np.mean(shares)), 1e-9)))
-    counts, credit, early = [0] * new, 0.0, 0
-    learned = 0
+    mean = float(np.mean(shares))
+    if mean > LARGEST_COUNT * (1.0 - mean):
+        raise BadInput("table of a schedule", got=f"a share of {mean:g} on average", allowed=f"at most {LARGEST_COUNT} steps a sample")
+    steps = round(new / (1.0 - mean))
+    counts, credit, early, learned = [0] * new, 0.0, 0, 0
     for step in range(steps):
         credit += float(shares[step * len(shares) // steps])
         if credit < 1.0 - 1e-9 and learned < new:
@@ -182,14 +182,6 @@ def table_of(shares: Array, new: int) -> list[int]:
     if max(counts) > LARGEST_COUNT:
         raise BadInput("table of a schedule", got=f"{max(counts)} replay steps after one sample", allowed=f"at most {LARGEST_COUNT}")
     return counts
-
-
-def _weights(v: Array, task: int) -> Array:
-    """The factors of the fields in the error of a task."""
-    u = np.zeros(v.shape[1] + TASKS)
-    u[: v.shape[1]] = v[task]
-    u[v.shape[1] + task] = -1.0
-    return u
 
 
 def _end(tasks: Tasks, shares: Array, after: Callable[[Array, Array], object] = lambda _overlaps, _v: None) -> tuple[Array, Array]:
