@@ -15,16 +15,17 @@ from edgeff.bench.statistics import paired_difference
 PRESSURE = "pressure"
 
 
-def _rows() -> dict[tuple[str, str, str], list[dict[str, Any]]]:
-    found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for row in load("scenarios").get("rows", []):
-        found.setdefault(tuple(row["key"][:3]), []).append(row)
+def _rows(name: str, parts: int) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
+    """The rows of a results file by the first ``parts`` of their key."""
+    found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in load(name).get("rows", []):
+        found.setdefault(tuple(row["key"][:parts]), []).append(row)
     return found
 
 
 def classes() -> str:
     """Each scenario and rule: accuracies with the controls, what is forgotten, samples, and the cost of a step."""
-    lines, found = [], _rows()
+    lines, found = [], _rows("scenarios", 3)
     for (name, rule, numeric), rows in found.items():
         if name == PRESSURE:
             continue
@@ -59,7 +60,7 @@ def _cost(cost: dict[str, Any]) -> list[str]:
 def pressure() -> str:
     """Each numeric: Pa RMS of readings, control and device, after four weeks and after a million samples, and what it takes."""
     lines = []
-    for (name, _, numeric), rows in _rows().items():
+    for (name, _, numeric), rows in _rows("scenarios", 3).items():
         if name != PRESSURE:
             continue
 
@@ -82,11 +83,8 @@ ROUNDS = (1, 2, 5, 10, 15)
 
 def fleet() -> str:
     """Each rule and fleet: accuracy by round, and what moved."""
-    found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in load("fleet").get("rows", []):
-        found.setdefault(tuple(row["key"][:4]), []).append(row)
     lines = []
-    for (rule, name, alpha, proximal), rows in found.items():
+    for (rule, name, alpha, proximal), rows in _rows("fleet", 4).items():
         shown = []
         for number in ROUNDS:
             values = [100 * row["rounds"][number]["accuracy"] for row in rows]

@@ -90,7 +90,7 @@ def command(
                 data,
                 fleet,
                 each=_parallel(n_jobs),
-                at_once=max(n_jobs, 1) if scheduler is None else clients,
+                at_once=n_jobs if scheduler is None else clients,
                 say=lambda done: report("rounds", done.number, rounds),
             )
     if as_json:

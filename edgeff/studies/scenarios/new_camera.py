@@ -6,13 +6,11 @@ Of the subset's training pictures 9,500 are known; the other 500, shifted, are l
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import numpy as np
 
 from edgeff.ir import Array
-from edgeff.registry import tasks
-from edgeff.studies.scenarios.scenario import Parts, Scenario, scaled
+from edgeff.studies.scenarios.scenario import Parts, Scenario, loaded, scaled
 from edgeff.tasks import Data
 
 LEARNED, TESTED = 500, 1000
@@ -42,15 +40,9 @@ SHIFTS: dict[str, Callable[[Array, np.random.Generator], Array]] = {
 }
 
 
-@lru_cache(maxsize=1)
-def _pictures() -> Data:
-    found: Data = tasks["cifar10"].load(0)
-    return found
-
-
 def parts(seed: int) -> Parts:
     """The shift ``seed % 3``; the seed draws which pictures the device learns."""
-    data, rng = _pictures(), np.random.default_rng([seed, 4])
+    data, rng = loaded("cifar10"), np.random.default_rng([seed, 4])
     name = list(SHIFTS)[seed % len(SHIFTS)]
     order = rng.permutation(len(data.x_train))
     own, rest = order[:LEARNED], order[LEARNED:]

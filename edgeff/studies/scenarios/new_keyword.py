@@ -7,12 +7,9 @@ what is forgotten. The clips are those of ``kws_open``.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
-from edgeff.registry import tasks
-from edgeff.studies.scenarios.scenario import Parts, Scenario, scaled
+from edgeff.studies.scenarios.scenario import Parts, Scenario, loaded, scaled
 from edgeff.tasks import Data
 from edgeff.tasks.kws import CLASSES, WORDS
 
@@ -20,15 +17,9 @@ SAID, KEPT = 20, 5
 """Clips of the new word, and of each known class."""
 
 
-@lru_cache(maxsize=1)
-def _clips() -> Data:
-    found: Data = tasks["kws_open"].load(0)
-    return found
-
-
 def parts(seed: int) -> Parts:
     """The word ``seed % 10`` is new."""
-    clips, rng = _clips(), np.random.default_rng([seed, 4])
+    clips, rng = loaded("kws_open"), np.random.default_rng([seed, 4])
     label = CLASSES.index(WORDS[seed % len(WORDS)])
     known = rng.permutation(np.flatnonzero(clips.y_train != label))
     kept = np.concatenate([known[clips.y_train[known] == other][:KEPT] for other in range(len(CLASSES)) if other != label])

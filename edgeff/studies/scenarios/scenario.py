@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
 from edgeff.ir import Array
+from edgeff.registry import tasks
 from edgeff.tasks import Data, standardised
 
 
@@ -38,6 +40,13 @@ class Scenario:
     passes: int
     cases: int
     parts: Callable[[int], Parts]
+
+
+@lru_cache(maxsize=2)
+def loaded(task: str) -> Data:
+    """The data of a task in its first split, read once for all cases."""
+    found: Data = tasks[task].load(0)
+    return found
 
 
 def scaled(parts: Parts) -> Parts:
