@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from edgeff.errors import BadInput
 from edgeff.ir import Array, Layer, Network
 from edgeff.networks._norms import with_norms
 from edgeff.ops import kind
@@ -17,32 +16,17 @@ from edgeff.ops.building import Value
 from edgeff.rules import Gradients, LayerScores, Rule, Run, Settings, register
 from edgeff.rules._blocks import Block, blocks, lower_blocks, macs, require_classes, step_blocks, walk
 from edgeff.rules._building import RuleBuilder
+from edgeff.rules._competition import GroupSettings
 from edgeff.rules.words.competition import LEAST_ENERGY, spans
 
 
 @dataclass(frozen=True)
-class CompetitiveSettings(Settings):
-    """``sharpness``: the factor on goodness before the softmax. ``predict``: ``head``, the network's own output, or ``goodness``,
-    the sum over the layers. ``head_rate``: the head's learning rate as a multiple of the others'. ``batch_norm``: whether convolutions
-    without it get it while they train on the host.
+class CompetitiveSettings(GroupSettings):
+    """``predict``: ``goodness`` is the sum over all layers. ``batch_norm``: whether convolutions without it get it while they train on the
+    host.
     """
 
-    sharpness: float = 3.0
-    predict: str = "head"
-    head_rate: float = 1.0
     batch_norm: bool = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.predict not in ("head", "goodness"):
-            raise BadInput("setting predict", got=repr(self.predict), allowed="head, goodness")
-        for name in ("sharpness", "head_rate"):
-            if not 0.0 < getattr(self, name) <= 100.0:
-                raise BadInput(f"setting {name}", got=getattr(self, name), allowed="above 0, at most 100")
-
-    @property
-    def searched(self) -> Mapping[str, float]:
-        return {**super().searched, "sharpness": 4.0}
 
 
 def goodness(h: Array, classes: int) -> tuple[Array, Array]:

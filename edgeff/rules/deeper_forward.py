@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeff.errors import BadInput, Unsupported
+from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer, Network, Numeric
 from edgeff.kernels.activation import RELU
 from edgeff.ops import kind
@@ -21,31 +21,16 @@ from edgeff.ops.standardise import EPS, Standardise
 from edgeff.rules import Gradients, LayerScores, Run, Settings, register
 from edgeff.rules._blocks import Block, lower_blocks, macs, require_classes, step_blocks, walk
 from edgeff.rules._building import RuleBuilder
+from edgeff.rules._competition import GroupSettings
 from edgeff.rules.local_heads import HEAD, POOL, SCORES, LocalHeads, head_error, headed_blocks, probabilities, windows_for
 from edgeff.rules.words.competition import spans
 
 
 @dataclass(frozen=True)
-class DeeperForwardSettings(Settings):
-    """``sharpness``: the factor on goodness before the softmax. ``predict``: ``head``, the network's own output, or ``goodness``, the sum
-    over the hidden layers but the first (host). ``head_rate``: the head's learning rate as a multiple of the others'.
-    """
+class DeeperForwardSettings(GroupSettings):
+    """``predict``: ``goodness`` is the sum over the hidden layers but the first (host)."""
 
     sharpness: float = 4.0
-    predict: str = "head"
-    head_rate: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.predict not in ("head", "goodness"):
-            raise BadInput("setting predict", got=repr(self.predict), allowed="head, goodness")
-        for name in ("sharpness", "head_rate"):
-            if not 0.0 < getattr(self, name) <= 100.0:
-                raise BadInput(f"setting {name}", got=getattr(self, name), allowed="above 0, at most 100")
-
-    @property
-    def searched(self) -> Mapping[str, float]:
-        return {**super().searched, "sharpness": 4.0}
 
 
 @register
