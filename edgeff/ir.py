@@ -433,10 +433,27 @@ class Flasher:
 
 
 @dataclass(frozen=True, slots=True)
+class Power:
+    """What a core draws while it computes: the typical run current of its data sheet per MHz of its clock, and the supply it holds for."""
+
+    microamps_per_mhz: float
+    supply_v: float
+
+    def joules(self, cycles: int) -> float:
+        """The energy of so many cycles: at a constant current per MHz the clock cancels out.
+
+        >>> Power(100.0, 3.0).joules(1_000_000)
+        0.0003
+        """
+        return cycles * self.microamps_per_mhz * self.supply_v / 1e12
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """A board as its TOML says: core, FPU, clock, memory, flash wait states, toolchain flags and targets, with the source of each value.
 
-    ``flash_wait_states`` is None where no document says it. ``flasher`` is the tool that writes its flash, None where none is known.
+    ``flash_wait_states`` is None where no document says it. ``flasher`` is the tool that writes its flash, None where none is known,
+    and so for ``power``.
 
     ``machines`` holds the name that an emulator of whole machines (QEMU) has for the board, by target. ``uart`` is the serial line that
     firmware of edgeff's own can use, None where only the vendor's software reaches it.
@@ -455,6 +472,7 @@ class Board:
     machines: Mapping[str, str] = field(default_factory=dict)
     uart: Uart | None = None
     flasher: Flasher | None = None
+    power: Power | None = None
 
     @property
     def flash_bytes(self) -> int:
@@ -474,6 +492,7 @@ class Cost:
     instructions: int | None = None
     cycles: int | None = None
     latency_s: float | None = None
+    energy_j: float | None = None
     evidence: str | None = None
 
 

@@ -160,6 +160,11 @@ def _replaced(old: str, new: str) -> Callable[[str], str]:
             _replaced("[sources]", '[uart]\nkind = "nrf"\nbase = 0x40002000\nclock_hz = 16_000_000\n[sources]'),
             "uart: kind nrf needs tx_pin and rx_pin",
         ),
+        (
+            _replaced("flasher = {", "power = { microamps_per_mhz = -1.0, supply_v = 3.3 }\nflasher = {"),
+            "power.microamps_per_mhz: Input should be",
+        ),
+        (_replaced("flasher = {", "power = { microamps_per_mhz = 9.0, supply_v = 3.3 }\nflasher = {"), "no source for power"),
         (_replaced('tool = "picotool"', 'tool = "stlink"'), "flasher.tool: Input should be 'openocd', "),
         (_replaced('tool = "picotool"', 'tool = "openocd", argument = "-c evil"'), "flasher.argument: String should match"),
         (_replaced('sram = "RP2040', 'other = "RP2040'), "no source for sram"),

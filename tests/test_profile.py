@@ -40,6 +40,9 @@ def test_counts_add_up_and_are_the_same_in_five_runs(board: str, toolchain: str)
         assert all(0 < call.instructions <= spent for call, spent in zip(profile.calls, cycles, strict=True))
         assert profile.latency_s == sum(cycles) / profile.board.clock_hz
         assert profile.cost(macs=18).latency_s == profile.latency_s
+        current = {"nucleo_l4r5zi": 110e-6 * 3.3, "microbit": 275e-6 * 3.0}.get(board)  # watts per MHz
+        assert profile.energy_j == (None if current is None else pytest.approx(sum(cycles) * current / 1e6))
+        assert profile.cost(macs=18).energy_j == profile.energy_j
 
 
 @pytest.mark.parametrize(("board", "toolchain"), EACH_BUILD)

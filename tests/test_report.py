@@ -29,6 +29,7 @@ from edgeff.report import (
     write_page,
     write_report,
 )
+from edgeff.report.evidence import ENERGY_SOURCE
 from edgeff.report.rows import control_accuracy, evidence_by_kind
 
 # ---------------------------------------------------------------- report.json
@@ -55,7 +56,7 @@ def test_the_published_fields_are_there_by_name() -> None:
     assert list(run["accuracy"]) == ["float", "quantized", "before", "after"]
     assert list(run["memory"]) == ["flash_bytes", "weight_bytes", "arena_bytes", "static_ram_bytes", "stack_bytes", "total_ram_bytes"]
     for part in ("infer", "learn"):
-        assert [name for name in run[part] if name != "layers"] == ["macs", "instructions", "cycles", "latency_s", "evidence"]
+        assert [name for name in run[part] if name != "layers"] == ["macs", "instructions", "cycles", "latency_s", "energy_j", "evidence"]
         assert {"name", "kernel", "macs", "instructions", "cycles"} <= run[part]["layers"][0].keys()
     assert run["memory"]["total_ram_bytes"] == 2576 + 152
     assert run["evidence"] == {"accuracy": "exact", "memory": "exact"}
@@ -257,7 +258,7 @@ def test_a_terminal_gets_styles_and_an_ascii_pipe_gets_ascii() -> None:
 
 def test_unknown_figures_are_dashes_and_unknown_columns_are_left_out() -> None:
     text = printed([replace(trace("bp"), lines={"infer": trace().line("infer")}, memory=Memory(8280)), trace("ff")], 120)
-    assert re.search(r"bp +int8 .* 8,280 +- +- +- +- +13,528", text)
+    assert re.search(r"bp +int8 .* 8,280 +- +- +- +- +- +13,528", text)
     assert "stack" not in printed([unknown()], 100)
     assert printed([], 80) == "no runs\n"
 
@@ -272,7 +273,7 @@ def test_markdown_has_a_cell_for_every_column_and_escapes_names() -> None:
     lines = markdown_table([*several()]).splitlines()
     rows = [line for line in lines if line.startswith("|")]
     assert len(rows) == len(several()) + 2
-    assert {row.count("|") for row in rows} == {14}
+    assert {row.count("|") for row in rows} == {15}
     assert rows[1].split("|")[1:4] == [" --- ", " --- ", " ---: "]
     for row in markdown_table([hostile()]).splitlines():
         assert not re.search(r"(?<!\\)[<`*\[\x1b]", row.removeprefix("**").removesuffix("**"))
@@ -290,7 +291,7 @@ def test_evidence_is_said_by_kind() -> None:
             "flash, RAM and stack (linked firmware, painted stack)",
             "instructions (emulated)",
         ],
-        "modelled": ["ms (validated +-20 %)"],
+        "modelled": ["ms (validated +-20 %)", f"uJ ({ENERGY_SOURCE})"],
     }
     measured = replace(trace(), target="serial", lines={"learn": LineCost(replace(trace().learn, evidence="measured"))})
     assert "ms" in evidence_by_kind([measured])["measured"]

@@ -22,7 +22,7 @@ REFUSED = "rule ff: got layers of kind conv2d; allowed: dense; use another rule"
 
 def run(board: str, rule: str = "none", numeric: str = "int8", ms: float | None = 120.0, evidence: str = M4, flash: int = 39_936) -> Trace:
     """A run of ds_cnn on one board."""
-    cost = Cost(2_656_768, 16_000_000, 21_000_000, None if ms is None else ms / 1000, evidence)
+    cost = Cost(2_656_768, 16_000_000, 21_000_000, None if ms is None else ms / 1000, evidence=evidence)
     accuracy = {"quantized": 0.901} if rule == "none" else {"before": 0.12, "after": 0.775}
     base = trace(rule, numeric)
     known = ("infer",) if rule == "none" else ("infer", "learn")

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeff.cli.terminal import percent, print_json, print_line, print_table, stages
+from edgeff.cli.terminal import percent, print_json, print_line, print_table, stages, taken
 
 if TYPE_CHECKING:
     from edgeff.ir import Board, Numeric
@@ -61,8 +61,7 @@ def run_scenario(
     else:
         _print_outcome(outcome)
     memory, step = trace.memory, trace.learn
-    takes = "unknown" if step.latency_s is None else f"{1000 * step.latency_s:.3f} ms, modelled"
-    print_line(f"on {board.name}: a step takes {takes}")
+    print_line(f"on {board.name}: a step takes {taken(step)}")
     print_table(
         ("flash", "static RAM", "stack", "saved state", "instructions per step"),
         [[memory.flash_bytes, memory.static_ram_bytes, memory.stack_bytes, outcome.save_bytes, step.instructions]],

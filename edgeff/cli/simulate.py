@@ -12,7 +12,7 @@ import click
 
 from edgeff.cli.models import find_task, load_model, load_task, make_deployment, rule_of, split_seed
 from edgeff.cli.options import Whole, arena_limit, changes, common, numeric, replay, tail, target
-from edgeff.cli.terminal import percent, print_json, print_line, print_table, stages
+from edgeff.cli.terminal import percent, print_json, print_line, print_table, stages, taken
 from edgeff.errors import BadInput
 
 if TYPE_CHECKING:
@@ -139,5 +139,5 @@ def command(
             ]
         ],
     )
-    takes = "" if trace.learn.latency_s is None else f"; a step takes {1000 * trace.learn.latency_s:.3f} ms, modelled"
+    takes = "" if trace.learn.latency_s is None else f"; a step takes {taken(trace.learn)}"
     print_line(f"{measure}: all {len(data.x_test)} test samples, on the core{takes}")

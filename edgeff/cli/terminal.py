@@ -7,9 +7,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeff.errors import one_line
+
+if TYPE_CHECKING:
+    from edgeff.ir import Cost
 
 Progress = Callable[[int, int], None]
 Stages = Callable[[str, int, int], None]
@@ -86,6 +89,19 @@ def percent(share: float | None) -> str:
     '96.2 %'
     """
     return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def taken(cost: Cost) -> str:
+    """The time of a line, and its energy where the board file gives the core's current.
+
+    >>> from edgeff.ir import Cost
+    >>> taken(Cost(latency_s=0.0007, energy_j=0.0000281)), taken(Cost())
+    ('0.700 ms and 28.1 uJ, modelled', 'unknown')
+    """
+    if cost.latency_s is None:
+        return "unknown"
+    energy = "" if cost.energy_j is None else f" and {1e6 * cost.energy_j:,.1f} uJ"
+    return f"{1e3 * cost.latency_s:.3f} ms{energy}, modelled"
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from edgeff.device.cores import core_of
 from edgeff.errors import BadInput, pass_over
-from edgeff.ir import Board, Flasher, Region, Uart
+from edgeff.ir import Board, Flasher, Power, Region, Uart
 from edgeff.resources import boards_folder
 
 if sys.version_info >= (3, 11):
@@ -35,7 +35,7 @@ _NAME = r"^[a-z][a-z0-9_]{0,63}$"
 _FLAG = re.compile(r"-m[a-zA-Z0-9_.+=-]{1,100}")
 _TRIPLE = re.compile(r"[a-z0-9_]+(-[a-z0-9_.]+){1,3}")
 _ALWAYS_SOURCED = ("core", "fpu", "clock_hz")
-_SOURCED_WHERE_GIVEN = ("toolchains", "machines", "uart", "flasher")
+_SOURCED_WHERE_GIVEN = ("toolchains", "machines", "uart", "flasher", "power")
 
 Name = Annotated[str, Field(pattern=_NAME)]
 
@@ -74,6 +74,11 @@ class _FlasherFile(_Strict):
     argument: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]{0,99}$")] | None = None
 
 
+class _PowerFile(_Strict):
+    microamps_per_mhz: Annotated[float, Field(gt=0, le=10_000)]
+    supply_v: Annotated[float, Field(gt=0, le=12)]
+
+
 class _BoardFile(_Strict):
     name: Name
     summary: Annotated[str, Field(min_length=1, max_length=200)]
@@ -87,6 +92,7 @@ class _BoardFile(_Strict):
     machines: dict[Name, Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$")]] = {}
     uart: _UartFile | None = None
     flasher: _FlasherFile | None = None
+    power: _PowerFile | None = None
     sources: dict[str, Annotated[str, Field(min_length=1)]]
 
     @field_validator("toolchains")
@@ -147,6 +153,7 @@ _EXAMPLES = {
     "machines": 'machines = { qemu = "mps2-an386" }, the name of a QEMU machine',
     "uart": '[uart] with kind = "cmsdk", base = 0x40004000, clock_hz = 25_000_000',
     "flasher": 'flasher = { tool = "openocd", argument = "board/st_nucleo_l4.cfg" }',
+    "power": "power = { microamps_per_mhz = 110.0, supply_v = 3.3 }",
     "sources": '[sources] with clock_hz = "datasheet DS12023: up to 120 MHz", one line for each value',
 }
 """Each key of a board file with an example."""
@@ -296,6 +303,7 @@ def _read(path: Path) -> Board:
         machines=dict(board.machines),
         uart=None if board.uart is None else Uart(**board.uart.model_dump()),
         flasher=None if board.flasher is None else Flasher(board.flasher.tool, board.flasher.argument or ""),
+        power=None if board.power is None else Power(**board.power.model_dump()),
     )
     try:
         core = core_of(result)

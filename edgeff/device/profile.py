@@ -53,10 +53,15 @@ class Profile:
         """The modelled cycles at the board's clock, in seconds."""
         return None if self.cycles is None else self.cycles / self.board.clock_hz
 
+    @property
+    def energy_j(self) -> float | None:
+        """The modelled cycles at the core's typical run current, in joules; None where the board file does not give it."""
+        return None if self.cycles is None or self.board.power is None else self.board.power.joules(self.cycles)
+
     def cost(self, macs: int | None = None) -> Cost:
         """This profile as the record in traces; multiply-accumulates are counted elsewhere."""
         evidence = COUNTS_EVIDENCE if self.evidence is None else f"instructions {COUNTS_EVIDENCE}, cycles {self.evidence}"
-        return Cost(macs=macs, instructions=self.instructions, cycles=self.cycles, latency_s=self.latency_s, evidence=evidence)
+        return Cost(macs, self.instructions, self.cycles, self.latency_s, self.energy_j, evidence)
 
 
 class _Tally:

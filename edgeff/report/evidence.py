@@ -11,6 +11,7 @@ from edgeff.ir import Cost, Trace
 KINDS = ("exact", "measured", "modelled")
 _TWO_PARTS = re.compile(r"instructions (?P<instructions>.+?), cycles (?P<cycles>.+)")
 _ON_A_BOARD = frozenset({"serial"})
+ENERGY_SOURCE = "the modelled cycles at the core's typical run current by its data sheet; not validated"
 _MEMORY_WORDS: Mapping[str, str] = MappingProxyType({"exact": "exact (linked firmware, painted stack)", "measured": "measured (board)"})
 
 
@@ -57,7 +58,7 @@ def trace_evidence(trace: Trace) -> dict[str, str | None]:
 
 
 def figure_evidence(trace: Trace, figure: str) -> str | None:
-    """The label of one figure of a table: ``accuracy``, ``memory``, ``instructions`` or ``cycles``; None if it is unknown.
+    """The label of one figure of a table: ``accuracy``, ``memory``, ``instructions``, ``cycles`` or ``energy``; None if it is unknown.
 
     Costs are those of a learning step, or of an inference if no step is known.
     """
@@ -69,6 +70,9 @@ def figure_evidence(trace: Trace, figure: str) -> str | None:
         if label and trace.memory.static_ram_bytes is None:
             return f"{label} (arena as planned)"
         return _MEMORY_WORDS[label] if label else None
+    if figure == "energy":
+        known = any(cost.energy_j is not None for cost in (trace.learn, trace.infer))
+        return f"modelled ({ENERGY_SOURCE})" if known else None
     for cost in (trace.learn, trace.infer):
         if getattr(cost, figure) is not None:
             return cost_evidence(cost)[figure]

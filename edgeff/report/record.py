@@ -33,6 +33,7 @@ Versions = Mapping[str, str | None]
 Text = Annotated[str, Field(max_length=4096)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Joules = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 
@@ -62,11 +63,12 @@ class _Cost(_Part):
     instructions: Count | None = None
     cycles: Count | None = None
     latency_s: Seconds | None = None
+    energy_j: Joules | None = None
     evidence: Text | None = None
     layers: list[_Call] = []
 
     def line(self) -> LineCost:
-        cost = Cost(self.macs, self.instructions, self.cycles, self.latency_s, self.evidence)
+        cost = Cost(self.macs, self.instructions, self.cycles, self.latency_s, self.energy_j, self.evidence)
         return LineCost(cost, tuple(CallCost(**dict(call)) for call in self.layers))
 
 

@@ -14,7 +14,9 @@ from edgeff.report.evidence import kind as evidence_kind
 from edgeff.report.style import CONTROL, NO_RULE, shown
 
 Value = str | int | float | None
-Form = Literal["text", "percent", "points", "count", "ms", "decimal", "signed"]
+Form = Literal["text", "percent", "points", "count", "ms", "uJ", "decimal", "signed"]
+_SCALED: Mapping[Form, float] = {"ms": 1e3, "uJ": 1e6}
+_IN_SHOWN_UNITS: Mapping[Form, float] = {"percent": 100.0, "points": 100.0, **_SCALED}
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ FIGURES = (
     Column("memory, bytes", "stack", "stack", "count", lambda t: t.memory.stack_bytes, "memory"),
     Column("learning step", "instructions", "instr.", "count", lambda t: t.learn.instructions, "instructions"),
     Column("learning step", "ms", "ms", "ms", lambda t: t.learn.latency_s, "cycles"),
+    Column("learning step", "uJ", "uJ", "uJ", lambda t: t.learn.energy_j, "energy"),
     Column("inference", "instructions", "instr.", "count", lambda t: t.infer.instructions, "instructions"),
     Column("inference", "ms", "ms", "ms", lambda t: t.infer.latency_s, "cycles"),
 )
@@ -138,7 +141,7 @@ def key_columns(group: Group) -> tuple[Column, ...]:
 
 
 def cells(column: Column, traces: Sequence[Trace], unknown: str) -> list[str]:
-    """A column's cells as text, in the order of the traces; all milliseconds with the decimals that the smallest needs.
+    """A column's cells as text, in the order of the traces; all times and energies with the decimals that the smallest needs.
 
     >>> cells(FIGURES[5], [], "-")
     []
@@ -148,12 +151,12 @@ def cells(column: Column, traces: Sequence[Trace], unknown: str) -> list[str]:
 
 def cells_of(values: Sequence[Value], form: Form, unknown: str) -> list[str]:
     """The values of a column as text, as ``cells`` writes them."""
-    decimals = _ms_decimals(values) if form == "ms" else 0
+    decimals = _decimals(values, _SCALED[form]) if form in _SCALED else 0
     return [unknown if value is None else written(value, form, decimals) for value in values]
 
 
 def written(value: str | float, form: Form, decimals: int = 2) -> str:
-    """One value as text: shares as per cent, counts with thousands separators, seconds as milliseconds.
+    """One value as text: shares as per cent, counts with thousands separators, seconds as milliseconds, joules as microjoules.
 
     >>> written(0.9583, "percent"), written(12345, "count"), written(0.0000421, "ms", 3)
     ('95.8', '12,345', '0.042')
@@ -166,23 +169,23 @@ def written(value: str | float, form: Form, decimals: int = 2) -> str:
         return f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
     if form in {"decimal", "signed"}:  # per cent and points already
         return f"{value:.1f}" if form == "decimal" else f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")
-    if form == "ms":
-        return f"{1000 * value:,.{decimals}f}"
+    if form in _SCALED:
+        return f"{_SCALED[form] * value:,.{decimals}f}"
     return f"{value:,}"
 
 
 def in_shown_units(value: Value, form: Form) -> Value:
-    """The value in the unit of its heading, in full: per cent for a share, points, milliseconds.
+    """The value in the unit of its heading, in full: per cent for a share, points, milliseconds, microjoules.
 
     >>> in_shown_units(0.5, "percent"), in_shown_units(0.002, "ms"), in_shown_units(None, "ms"), in_shown_units(3, "count")
     (50.0, 2.0, None, 3)
     """
-    factor = {"percent": 100.0, "points": 100.0, "ms": 1000.0}.get(form)
+    factor = _IN_SHOWN_UNITS.get(form)
     return float(f"{factor * value:.12g}") if factor is not None and isinstance(value, int | float) else value
 
 
-def _ms_decimals(values: Sequence[Value]) -> int:
-    smallest = min((1000 * v for v in values if isinstance(v, (int, float)) and v > 0), default=1.0)
+def _decimals(values: Sequence[Value], scale: float) -> int:
+    smallest = min((scale * v for v in values if isinstance(v, (int, float)) and v > 0), default=1.0)
     return max(0, min(4, 2 - math.floor(math.log10(smallest))))
 
 
@@ -197,6 +200,7 @@ _WORDS: Mapping[str, str] = {
     "memory": "flash, RAM and stack",
     "instructions": "instructions",
     "cycles": "ms",
+    "energy": "uJ",
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from edgeff.ir import Trace
-from edgeff.report.evidence import cost_evidence, detail, trace_evidence
+from edgeff.report.evidence import ENERGY_SOURCE, cost_evidence, detail, trace_evidence
 from edgeff.report.evidence import kind as evidence_kind
 from edgeff.report.html.parts import badge
 from edgeff.report.record import Versions
@@ -20,6 +20,7 @@ _SOURCES: Mapping[str, str] = MappingProxyType(
         "Multiply-accumulates": "shapes of the tensors of each call",
         "Instructions": "counted",
         "Cycles, milliseconds": "cycles of the core at the board's clock",
+        "Microjoules": ENERGY_SOURCE,
     }
 )
 
@@ -57,6 +58,8 @@ def _known(traces: Sequence[Trace]) -> list[tuple[str, str | None, str]]:
                 rows["Cycles, milliseconds", evidence_kind(labels["cycles"]), _source("Cycles, milliseconds", labels["cycles"], trace)] = (
                     None
                 )
+            if cost.energy_j is not None:
+                rows["Microjoules", "modelled", _SOURCES["Microjoules"]] = None
     return sorted(rows, key=lambda row: list(_SOURCES).index(row[0]))
 
 
