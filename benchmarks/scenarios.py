@@ -23,13 +23,24 @@ from edgeff.program.deploy import Deployment
 from edgeff.studies.scenarios import PRESSURE, SCENARIOS, play, sense
 
 BOARD, SMALL_BOARD = "nucleo_l4r5zi", "microbit"
-SEEDS = {"new_speaker": 18, "new_wearer": 10, "new_load": 12, "gas_drift": 5, "new_keyword": 5, "new_camera": 9, PRESSURE: 10}
+SEEDS = {
+    "new_speaker": 18,
+    "new_wearer": 10,
+    "new_load": 12,
+    "gas_drift": 5,
+    "new_keyword": 5,
+    "new_camera": 15,
+    "new_arabic_word": 6,
+    "new_patient": 13,
+    PRESSURE: 10,
+}
 RULES, OF_CONVOLUTIONS = ("bp", "pepita", "dfa", "ff", "frozen"), ("new_camera", "new_keyword")
 FORMS: dict[str, tuple[tuple[str, str], ...]] = {
     name: tuple((rule, "int8") for rule in RULES if rule != "ff" or name not in OF_CONVOLUTIONS) for name in SCENARIOS
 }
 FORMS[PRESSURE] = (("bp", "int16"), ("bp", "int8"), ("bp", "float32"))
-networks: dict[tuple[str, int], dict[str, Network]] = {}
+networks: dict[str, dict[tuple[str, int], Network]] = {}
+controls: dict[tuple[str, int], dict[str, tuple[float, float]]] = {}
 
 
 def cost(deployment: Deployment, board: str) -> dict[str, Any]:
@@ -48,8 +59,14 @@ def measure(name: str, rule: str, numeric: Any, seed: int) -> dict[str, Any]:
         sensed, deployment = sense(rule=rule, numeric=numeric, seed=seed)
         row: dict[str, Any] = asdict(sensed)
     else:
-        shared = networks.setdefault((name, seed), {})
-        outcome, deployment = play(SCENARIOS[name], rule=rule, numeric=numeric, seed=seed, networks=shared)
+        outcome, deployment = play(
+            SCENARIOS[name],
+            rule=rule,
+            numeric=numeric,
+            seed=seed,
+            networks=networks.setdefault(name, {}),
+            controls=controls.setdefault((name, seed), {}),
+        )
         row = asdict(outcome)
     return row if seed else row | {"cost": cost(deployment, SMALL_BOARD if name == PRESSURE else BOARD)}
 

@@ -11,6 +11,7 @@ from tables_rules import table
 from tables_seeds import NAMES
 
 from edgeff.bench.statistics import paired_difference
+from edgeff.device.boards import load_board
 
 PRESSURE = "pressure"
 
@@ -42,7 +43,7 @@ def classes() -> str:
         lines.append([name, NAMES.get(rule, rule), numeric, str(len(rows)), *shares, *counts])
     heads = ["scenario", "rule", "numeric", "cases", "no learning", "learned", "BP float32", "known before", "known after"]
     heads += ["of BP's gain", "learned, above the head alone (95 %)"]
-    return table([*heads, "samples", "RAM", "flash", "instructions per step", "ms"], lines, 3)
+    return table([*heads, "samples", "RAM", "flash", "instructions per step", "ms", "µJ"], lines, 3)
 
 
 def learned(rows: list[dict[str, Any]]) -> dict[int, float | None]:
@@ -52,9 +53,12 @@ def learned(rows: list[dict[str, Any]]) -> dict[int, float | None]:
 
 def _cost(cost: dict[str, Any]) -> list[str]:
     if not cost:
-        return ["-"] * 4
-    latency = "-" if cost["latency_s"] is None else f"{1000 * cost['latency_s']:.2f}"
-    return [f"{cost['static_ram_bytes'] + cost['stack_bytes']:,}", f"{cost['flash_bytes']:,}", f"{cost['instructions']:,}", latency]
+        return ["-"] * 5
+    latency, board = cost["latency_s"], load_board(cost["board"])
+    shown = ["-", "-"]
+    if latency is not None and board.power is not None:
+        shown = [f"{1000 * latency:.2f}", f"{1e6 * board.power.joules(round(latency * board.clock_hz)):,.0f}"]
+    return [f"{cost['static_ram_bytes'] + cost['stack_bytes']:,}", f"{cost['flash_bytes']:,}", f"{cost['instructions']:,}", *shown]
 
 
 def pressure() -> str:
@@ -72,9 +76,9 @@ def pressure() -> str:
         within = f"{np.median(times):,.0f}, {len(times)} of {len(rows)}" if times else f"0 of {len(rows)}"
         shown = [of(key) for key in ("raw", "line", "after", "raw_later", "line_later", "later")]
         cost: dict[str, Any] = next((row["cost"] for row in rows if "cost" in row), {})
-        lines.append([numeric, str(len(rows)), *shown[:3], within, *shown[3:], *_cost(cost)[:3]])
+        lines.append([numeric, str(len(rows)), *shown[:3], within, *shown[3:], *_cost(cost)])
     heads = ["numeric", "devices", "readings", "line", "device", "samples to 50 Pa", "readings later", "line later", "device later"]
-    return table([*heads, "RAM", "flash", "instructions per step"], lines, 1)
+    return table([*heads, "RAM", "flash", "instructions per step", "ms", "µJ"], lines, 1)
 
 
 ROUNDS = (1, 2, 5, 10, 15)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgeff.cli import run
 from edgeff.errors import BadInput
+from edgeff.ir import Network
 from edgeff.studies.scenarios import Parts, Scenario, play, scenario_of, sense
-from edgeff.studies.scenarios.play import RATES
 from edgeff.studies.scenarios.pressure import LEARNED, TARGET_PA, WEEK
+from edgeff.studies.scenarios.scenario import RATES
 from edgeff.tasks import Data
 
 
@@ -40,6 +43,34 @@ def test_a_device_learns_the_changed_world_beside_its_controls(rule: str) -> Non
     assert (outcome.samples, outcome.steps, deployment.program.rule) == (60, 600, rule)
 
 
+def test_a_case_is_the_same_beside_others_that_share_its_model_and_control() -> None:
+    networks: dict[tuple[str, int], Network] = {}
+    controls: dict[str, tuple[float, float]] = {}
+    alone, _ = play(TURNED, rule="dfa", seed=1)
+    first, _ = play(TURNED, rule="bp", seed=1, networks=networks, controls=controls)
+    then, _ = play(TURNED, rule="dfa", seed=1, networks=networks, controls=controls)
+    assert (alone, list(networks), list(controls)) == (then, [("bp", 1)], ["bp"])
+    assert first.control == then.control
+
+
+@pytest.mark.parametrize(
+    ("name", "cases", "file"), [("new_arabic_word", 6, "arabic_speech_commands_6w30s.npz"), ("new_patient", 13, "mitbih_beats.npz")]
+)
+def test_what_is_learned_is_of_the_new_world(name: str, cases: int, file: str, reference_data: Callable[[str], Path]) -> None:
+    """No sample tests what it taught; of what is learned only samples of known words were known, and no beat of the new patient."""
+    reference_data(file)
+    scenario = scenario_of(name)
+    assert scenario.cases == cases
+    for seed in range(cases):
+        parts = scenario.parts(seed)
+        sides = [{row.tobytes() for row in x} for x in (parts.known.x_train, parts.x, parts.x_new)]
+        shared = sides[0] & sides[1]
+        assert not sides[2] & (sides[0] | sides[1])
+        kept = [row.tobytes() in shared for row in parts.x]
+        assert sum(kept) == {"new_arabic_word": 25, "new_patient": 0}[name]  # five of each word that is known
+        assert len(set(parts.y[~np.array(kept)].tolist())) == (1 if name == "new_arabic_word" else len(set(parts.y.tolist())))
+
+
 def test_a_barometer_comes_within_its_target_and_stays_there() -> None:
     """Device 0 in int16, for five weeks: far off before, and the rate that learns nothing is the control."""
     sensed, _ = sense(samples=LEARNED + WEEK)
@@ -53,7 +84,9 @@ def test_a_barometer_comes_within_its_target_and_stays_there() -> None:
 
 
 def test_the_command_plays_a_scenario_and_refuses_what_it_has_no_use_for(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(BadInput, match="gas_drift, new_camera, new_keyword, new_load, new_speaker, new_wearer, pressure"):
+    with pytest.raises(
+        BadInput, match="gas_drift, new_arabic_word, new_camera, new_keyword, new_load, new_patient, new_speaker, new_wearer, pressure"
+    ):
         scenario_of("weather")
     on_board = ["simulate", "--board", "microbit"]
     assert run([*on_board, "m.onnx", "digits", "--scenario", "pressure"]) == 2

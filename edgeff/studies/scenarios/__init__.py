@@ -10,15 +10,17 @@ from __future__ import annotations
 from edgeff.errors import BadInput
 from edgeff.studies.scenarios.gas_drift import GAS_DRIFT
 from edgeff.studies.scenarios.new_camera import NEW_CAMERA
-from edgeff.studies.scenarios.new_keyword import NEW_KEYWORD
+from edgeff.studies.scenarios.new_keyword import NEW_ARABIC_WORD, NEW_KEYWORD
 from edgeff.studies.scenarios.new_load import NEW_LOAD
+from edgeff.studies.scenarios.new_patient import NEW_PATIENT
 from edgeff.studies.scenarios.new_speaker import NEW_SPEAKER
 from edgeff.studies.scenarios.new_wearer import NEW_WEARER
 from edgeff.studies.scenarios.play import Outcome, play
 from edgeff.studies.scenarios.pressure import PRESSURE, Sensed, sense
 from edgeff.studies.scenarios.scenario import Parts, Scenario
 
-SCENARIOS = {item.name: item for item in (GAS_DRIFT, NEW_CAMERA, NEW_KEYWORD, NEW_LOAD, NEW_SPEAKER, NEW_WEARER)}
+_ALL = (GAS_DRIFT, NEW_ARABIC_WORD, NEW_CAMERA, NEW_KEYWORD, NEW_LOAD, NEW_PATIENT, NEW_SPEAKER, NEW_WEARER)
+SCENARIOS = {item.name: item for item in _ALL}
 """Those of classes, by name."""
 NAMES = (*SCENARIOS, PRESSURE)
 

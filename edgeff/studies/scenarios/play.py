@@ -19,8 +19,6 @@ from edgeff.train.loop import train
 
 CONTROL_RULE = "bp"
 Say = Callable[[str, int, int], None]
-RATES = (1.0, 1 / 4, 1 / 16, 4.0)
-"""Shares of a rule's own rate that are tried before a device learns; of those that do equally well, the first."""
 HELD_OUT = 3
 """One of so many samples tells which rate to take."""
 
@@ -99,9 +97,9 @@ class Device:
 
 
 def in_service(
-    network: Network, parts: Parts, rule: str, numeric: Numeric, changes: Mapping[str, Any], passes: int, seed: int
+    network: Network, parts: Parts, rule: str, numeric: Numeric, changes: Mapping[str, Any], scenario: Scenario, seed: int
 ) -> tuple[Device, float]:
-    """A device as it is before it learns, with the share of ``RATES`` that it is set to.
+    """A device as it is before it learns, with the share of the scenario's ``rates`` that it is set to.
 
     It is the one that leaves most right of a third of the samples after the others are learned: no sample that tests takes part. A rate
     that ``changes`` gives is not tried.
@@ -109,17 +107,17 @@ def in_service(
     if "lr" in changes:
         given = shipped(network, parts, rule, numeric, changes, seed)
         return Device(given, HostTarget(given.program)), 1.0
-    own, most = shipped(network, parts, rule, numeric, changes, seed).settings.lr, max(RATES)
+    own, most = shipped(network, parts, rule, numeric, changes, seed).settings.lr, max(scenario.rates)
     deployment = shipped(network, parts, rule, numeric, {**changes, "lr": own * most}, seed)
     device = Device(deployment, HostTarget(deployment.program))
     order = np.random.default_rng([seed, 6]).permutation(len(parts.x))
     out, rest = order[: len(order) // HELD_OUT], order[len(order) // HELD_OUT :]
     scores = []
-    for share in RATES:
+    for share in scenario.rates:
         device.begin(share / most)
-        device.learn(parts.x[rest], parts.y[rest], passes, seed)
+        device.learn(parts.x[rest], parts.y[rest], scenario.passes, seed)
         scores.append(device.right(parts.x[out], parts.y[out]))
-    best = RATES[int(np.argmax(scores))]
+    best = scenario.rates[int(np.argmax(scores))]
     device.begin(best / most)
     return device, best
 
@@ -132,40 +130,46 @@ def play(
     seed: int = 0,
     changes: Mapping[str, Any] | None = None,
     say: Say = lambda _what, _done, _of: None,
-    networks: dict[str, Network] | None = None,
+    networks: dict[tuple[str, int], Network] | None = None,
+    controls: dict[str, tuple[float, float]] | None = None,
 ) -> tuple[Outcome, Deployment]:
     """The outcome of a case, and the deployment that learned.
 
     Args: ``rule`` and ``numeric`` of the device, ``changes`` of the rule's settings there: without a rate among them it is chosen, as the
-    control's is (``in_service``); ``seed`` picks the case and draws weights and order; ``networks``: those trained so far in this case, by
-    their teacher, to which those trained here are added.
+    control's is (``in_service``); ``seed`` picks the case and draws weights and order; ``networks``: those trained so far in this
+    scenario, by their teacher and the seed of their weights, and ``controls``: accuracy and rate of those played so far in this case, by
+    rule; what is trained or played here is added to both.
     Raises: BadInput and Unsupported as ``train`` and ``deploy`` do, and where the data are not on this machine.
     """
-    parts, networks = scenario.parts(seed), {} if networks is None else networks
+    parts, networks, controls = scenario.parts(seed), {} if networks is None else networks, {} if controls is None else controls
     own = find_rule(rule).prepare_needed(initialised(plain(scenario, parts), seed))  # one made for the rule, such as with labels
     teacher = rule if own else CONTROL_RULE
+    model = seed if parts.model is None else parts.model
     for name in dict.fromkeys((teacher, CONTROL_RULE)):
-        if name not in networks:
-            networks[name] = trained(scenario, parts, seed, say, name)
+        if (name, model) not in networks:
+            networks[name, model] = trained(scenario, parts, model, say, name)
     known, what, passes = parts.known, "learning on the device", scenario.passes
     say(what, 0, 4)
-    device, rate = in_service(networks[teacher], parts, rule, numeric, changes or {}, passes, seed)
+    device, rate = in_service(networks[teacher, model], parts, rule, numeric, changes or {}, scenario, seed)
     say(what, 1, 4)
     before, known_before = device.right(parts.x_new, parts.y_new), device.right(known.x_test, known.y_test)
     device.learn(parts.x, parts.y, passes, seed)
     after, known_after = device.right(parts.x_new, parts.y_new), device.right(known.x_test, known.y_test)
     say(what, 2, 4)
     best_rule = CONTROL_RULE if own else _control_of(rule)
-    control, control_rate = in_service(networks[CONTROL_RULE], parts, best_rule, "float32", {}, passes, seed)
-    say(what, 3, 4)
-    control.learn(parts.x, parts.y, passes, seed)
+    if best_rule not in controls:
+        best, its_rate = in_service(networks[CONTROL_RULE, model], parts, best_rule, "float32", {}, scenario, seed)
+        say(what, 3, 4)
+        best.learn(parts.x, parts.y, passes, seed)
+        controls[best_rule] = best.right(parts.x_new, parts.y_new), its_rate
+    control, control_rate = controls[best_rule]
     outcome = Outcome(
         case=parts.case,
         rule=rule,
         numeric=device.deployment.program.numeric,
         before=before,
         after=after,
-        control=control.right(parts.x_new, parts.y_new),
+        control=control,
         known_before=known_before,
         known_after=known_after,
         samples=len(parts.x),

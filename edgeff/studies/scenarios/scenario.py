@@ -12,11 +12,17 @@ from edgeff.ir import Array
 from edgeff.registry import tasks
 from edgeff.tasks import Data, standardised
 
+RATES = (1.0, 1 / 4, 1 / 16, 4.0)
+"""Shares of a rule's own rate that are tried before a device learns; of those that do equally well, the first."""
+RATES_OF_CONVOLUTIONS = (1 / 4, 1 / 16, 1 / 64, 1 / 256)
+"""As many for networks of convolutions, where a filter's gradient is a sum over places and the rules' own rates are too high."""
+
 
 @dataclass(frozen=True)
 class Parts:
     """The data of one case: ``known``, what the model is trained and tested on before it is shipped; ``x`` (n, inputs) and ``y`` (n,),
-    what the device learns from afterwards; ``x_new`` and ``y_new``, unseen samples of the changed world. ``case`` names it.
+    what the device learns from afterwards; ``x_new`` and ``y_new``, unseen samples of the changed world. ``case`` names it. ``model`` draws
+    the first weights of the shipped model, the case's seed by default: cases with the same data before the change can share one.
     """
 
     case: str
@@ -25,12 +31,13 @@ class Parts:
     y: Array
     x_new: Array
     y_new: Array
+    model: int | None = None
 
 
 @dataclass(frozen=True)
 class Scenario:
     """A change of the world, ``summary``; the ``network`` that is shipped, trained for ``epochs``, and the ``passes`` over the samples with
-    which a device learns. ``cases`` is how many different changes the data hold: a seed picks one, and draws.
+    which a device learns. ``cases`` is how many different changes the data hold: a seed picks one, and draws. ``rates`` are tried.
     """
 
     name: str
@@ -40,6 +47,7 @@ class Scenario:
     passes: int
     cases: int
     parts: Callable[[int], Parts]
+    rates: tuple[float, ...] = RATES
 
 
 @lru_cache(maxsize=2)
