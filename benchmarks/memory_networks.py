@@ -43,6 +43,7 @@ WAYS: dict[str, tuple[str, dict[str, str]]] = {
     "local_heads": ("local_heads", {}),
     "mono_forward": ("mono_forward", {}),
     "blocks": ("mono_forward", {}),
+    "zeroth_order": ("zeroth_order", {}),
     "last layer": ("frozen", {}),
 }
 BOARDS = (("mps2_an386", "float32"), ("mps2_an386", "int8"), ("rpi_pico", "int8"))

@@ -35,6 +35,7 @@ HOST = {
     "phyll": 0.003,
     "scff": 0.003,
     "tdca": 0.02,
+    "zeroth_order": 0.002,
 }
 DEVICE = {
     ("afa", "float32"): 0.04,
@@ -57,6 +58,7 @@ DEVICE = {
     ("pepita", "float32"): 0.04,
     ("scff", "int8"): 0.005,
     ("tdca", "int8"): 0.02,
+    ("zeroth_order", "float32"): 0.002,
 }
 """The rates of docs/results, which were chosen for 64-32-10 with digits."""
 

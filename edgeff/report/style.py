@@ -39,6 +39,7 @@ _RULES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "phyll": ("#882255", "dot"),
         "forward_gradient": ("#6f63bb", "dash"),
         "tdca": ("#8c564b", "dot"),
+        "zeroth_order": ("#a6761d", "dash"),
         CONTROL: ("#868e96", "dot"),
     }
 )

@@ -311,6 +311,10 @@ class Rule:
         """The layers whose inputs decide the rate of the settings (``edgeff.rules._rates``); by default all that learn."""
         return frozenset(layer.name for layer in self.learns(network))
 
+    def pace(self, network: Network) -> float:
+        """A factor on the rate beside what follows from the inputs, relative to that of 64-32-10; by default 1."""
+        return 1.0
+
     def caution(self, network: Network) -> str:
         """Why this rule is not expected to learn more on ``network`` than the frozen control does; empty where it is."""
         return ""

@@ -78,13 +78,13 @@ def energy_of(network: Network, learning: Collection[str], power: float) -> floa
     return energy or None
 
 
-def rate_of(rule: Rule, settings: Any, energy: float | None = None) -> float:
-    """``settings.lr``, or where that is None the rate that follows from ``energy``, by default that of 64-32-10 on digits."""
+def rate_of(rule: Rule, settings: Any, energy: float | None = None, pace: float = 1.0) -> float:
+    """``settings.lr``, or where that is None the rate that follows from ``energy``, by default that of 64-32-10 on digits, and ``pace``."""
     if settings.lr is not None:
         return float(settings.lr)
     if settings.optimiser == "adam":
         return ADAM_LR
-    return float(f"{settings.relative_lr / ((energy or rule.digits_energy) * (SHARED + 1 / settings.batch)):.2g}")
+    return float(f"{settings.relative_lr * pace / ((energy or rule.digits_energy) * (SHARED + 1 / settings.batch)):.2g}")
 
 
 def resolved(rule: Rule, settings: Any, network: Network, x: Array | None = None) -> Any:
@@ -94,7 +94,7 @@ def resolved(rule: Rule, settings: Any, network: Network, x: Array | None = None
     """
     if settings.lr is None:
         energy = energy_of(network, rule.paced_by(network), power_of(x))
-        settings = replace(settings, lr=rate_of(rule, settings, energy))
+        settings = replace(settings, lr=rate_of(rule, settings, energy, rule.pace(network)))
     if settings.decay_epochs is None:
         settings = replace(settings, decay_epochs=tuple(round(share * settings.epochs) for share in settings.decay_shares))
     return settings

@@ -11,11 +11,11 @@ import numpy as np
 
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Numeric
-from edgeff.kernels.arithmetic import feedback_signs, step_key, stream_key
 from edgeff.ops import Activations, Params, forward, jvp, kind
 from edgeff.ops.building import Value
 from edgeff.rules import Gradients, Rule, Run, Settings, register
 from edgeff.rules._building import RuleBuilder
+from edgeff.rules._directions import direction, direction_of_parameters, signs
 
 CHOICES = {"projection": ("mean", "orthogonal"), "perturb": ("activities", "weights"), "distribution": ("signs", "normal")}
 
@@ -69,11 +69,10 @@ class ForwardGradient(Rule):
         return self._activities(run, h, e) if run.settings.perturb == "activities" else self._weights(run, h, e)
 
     def _draw(self, run: Run, shape: tuple[int, ...], dtype: Any, *names: str) -> Array:
-        """A direction's entries in a shape; signs are drawn as rows along the first axis of two or more."""
+        """A direction's entries in a shape."""
         if run.settings.distribution == "normal":
             return run.rng.standard_normal(shape).astype(dtype)
-        rows = shape[0] if len(shape) > 1 else 1
-        return feedback_signs(rows, prod(shape) // rows, step_key(stream_key(run.seed, *names), run.steps)).reshape(shape).astype(dtype)
+        return signs(run, shape, dtype, *names)
 
     def _weights(self, run: Run, h: Activations, e: Array) -> Gradients:
         """All parameters move at once, except moving averages."""
@@ -81,14 +80,7 @@ class ForwardGradient(Rule):
         directions: list[Params] = []
         slopes = []
         for i in range(run.settings.tangents):
-            v = {
-                layer.name: {
-                    name: self._draw(run, value.shape, value.dtype, direction(i), layer.name, name)
-                    for name, value in run.params[layer.name].items()
-                    if name not in kind(layer).moving
-                }
-                for layer in network.upstream.trainable
-            }
+            v = direction_of_parameters(run, i, self._draw)
             _, moved = jvp(network, run.params, v, x, values=h)
             directions.append(v)
             slopes.append(np.sum(e * moved[run.last.name].reshape(e.shape)) / np.asarray(len(x), e.dtype))
@@ -171,11 +163,6 @@ class ForwardGradient(Rule):
 
 DEPENDENT = 1e-10
 """Relative to the largest eigenvalue of V^T V: smaller ones are rounding errors."""
-
-
-def direction(number: int) -> str:
-    """The name of a step's direction and of its random stream."""
-    return f"direction {number}"
 
 
 def combined(matrix: Array, slopes: Array, projection: str) -> Array:

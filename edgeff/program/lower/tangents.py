@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 
 from edgeff.errors import Unsupported
-from edgeff.ir import Layer
+from edgeff.ir import Array, Attr, Layer
 from edgeff.ops import kind
 from edgeff.ops.building import Value
 from edgeff.ops.dense import Dense
@@ -60,10 +60,23 @@ class Tangents(Lines):
             self.call("eff_signs_f32", [made], [self.number(1.0), self.step], attrs, layer, "tangent")
         return made
 
+    def perturb(self, direction: str, layer: Layer, amount: float) -> None:
+        """The layer's parameters += amount times the signs of ``direction``, in place."""
+        for name, value in layer.params.items():
+            attrs = {**_matrix(name, value), "amount": amount, "key": self.key(direction, layer.name, name)}
+            self.call("eff_perturb_f32", [self._parameter(layer, name)], [self.step], attrs, layer, "perturb")
+
     def signed_update(self, direction: str, layer: Layer, s: Value, factor: float) -> None:
         """The layer's parameters -= factor * lr * s times the signs of ``direction``, in place."""
         for name, value in layer.params.items():
-            n_out, n_in = value.shape if name == "weight" else (1, value.size)
-            attrs = {"n_out": n_out, "n_in": n_in, "lr": factor * self.lr, "key": self.key(direction, layer.name, name)}
-            w = self.constant(f"{layer.name}.{name}", value, layer.quant.get(name), layer.name)
-            self.call("eff_signed_update_f32", [w], [s, self.rate, self.step], attrs, layer, "update")
+            attrs = {**_matrix(name, value), "lr": factor * self.lr, "key": self.key(direction, layer.name, name)}
+            self.call("eff_signed_update_f32", [self._parameter(layer, name)], [s, self.rate, self.step], attrs, layer, "update")
+
+    def _parameter(self, layer: Layer, name: str) -> Value:
+        return self.constant(f"{layer.name}.{name}", layer.params[name], layer.quant.get(name), layer.name)
+
+
+def _matrix(name: str, value: Array) -> dict[str, Attr]:
+    """A parameter's shape as rows and columns: the rows of a weight, of which signs are drawn anew, or a bias as one row."""
+    rows = value.shape[0] if name == "weight" and value.ndim > 1 else 1
+    return {"n_out": rows, "n_in": value.size // rows}

@@ -46,11 +46,9 @@ void eff_dot_f32(float *s, const float *a, const float *c, int32_t n)
     *s = sum;
 }
 
-void eff_signed_update_f32(float *w, const float *s, const uint32_t *rate, const uint32_t *step, const eff_matrix *size,
-                           float lr, uint32_t key)
+static void eff_move_along(float *w, const uint32_t *step, const eff_matrix *size, float amount, uint32_t key)
 {
     const int32_t n_out = size->n_out, n_in = size->n_in;
-    const float gain = eff_rate_f32(rate, lr) * *s;
     uint32_t counter = eff_step_key(key, *step);
     for (int32_t j = 0; j < n_out; ++j) {
         float *restrict row = w + (size_t)j * (size_t)n_in;
@@ -58,8 +56,19 @@ void eff_signed_update_f32(float *w, const float *s, const uint32_t *rate, const
             uint32_t signs = eff_mix(counter);
             const int32_t end = k + 32 < n_in ? k + 32 : n_in;
             for (; k < end; ++k, signs >>= 1) {
-                row[k] -= signs & 1u ? gain : -gain;
+                row[k] += signs & 1u ? amount : -amount;
             }
         }
     }
+}
+
+void eff_perturb_f32(float *w, const uint32_t *step, const eff_matrix *size, float amount, uint32_t key)
+{
+    eff_move_along(w, step, size, amount, key);
+}
+
+void eff_signed_update_f32(float *w, const float *s, const uint32_t *rate, const uint32_t *step, const eff_matrix *size,
+                           float lr, uint32_t key)
+{
+    eff_move_along(w, step, size, -(eff_rate_f32(rate, lr) * *s), key); /* w - g and w + -g are one number */
 }

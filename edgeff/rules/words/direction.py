@@ -59,6 +59,14 @@ def eff_dot_f32(s: Annotated[Array, Out("float", "1")], a: VectorF32, c: VectorF
     s[0] = sum_in_order(a * c)
 
 
+@kernel()
+def eff_perturb_f32(
+    w: Annotated[Array, Out("float", "n_out", "n_in", also_read=True)], step: StepCount, size: Matrix, amount: float, key: Key
+) -> None:
+    """w += amount V in place, V this step's signs."""
+    w += (np.float32(amount) * _signs(size.n_out, size.n_in, key, step).astype(np.float32)).reshape(w.shape)
+
+
 @kernel(macs="n_out * n_in")
 def eff_signed_update_f32(
     w: Annotated[Array, Out("float", "n_out", "n_in", also_read=True)],

@@ -37,6 +37,11 @@ def eff_dot_f32(a: Operand, c: Operand, n: int) -> Operand:
     return (a * c).sum()
 
 
+def eff_perturb_f32(w: Operand, step: Operand, size: Matrix, amount: float, key: int) -> Operand:
+    """w += amount V."""
+    return w.reshape(size.n_out, size.n_in) + _signs(size.n_out, size.n_in, key, step) * amount
+
+
 def eff_signed_update_f32(w: Operand, s: Operand, rate: Operand, step: Operand, size: Matrix, lr: float, key: int) -> Operand:
     """w -= rate s V."""
     return w.reshape(size.n_out, size.n_in) - (rate_of(rate, lr) * s) * _signs(size.n_out, size.n_in, key, step)
