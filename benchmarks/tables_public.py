@@ -61,4 +61,34 @@ def _outcome(row: dict[str, Any]) -> str:
     return f"{row['outcome']}: {row.get('reason', '')}".replace("|", "/")[:160]
 
 
-SECTIONS: dict[str, Callable[[], str]] = {"public_counts": counts, "public_models": every}
+def settings() -> str:
+    """The 16 settings of quantize_static by network: import, and ONNX Runtime's accuracy on the file beside ours."""
+    rows = [row for row in load("onnx_settings")["rows"] if not row["key"][-1]]
+    networks = list(dict.fromkeys(row["key"][0] for row in rows))
+    by = {tuple(row["key"]): row for row in rows}
+    lines = []
+    for _, form, scales, activation, weight, _ in (row["key"] for row in rows if row["key"][0] == networks[0]):
+        line = [form, scales, f"{activation.lower()[1:]}, {weight.lower()[1:]}"]
+        each = [by[name, form, scales, activation, weight, False] for name in networks]
+        line.append("yes" if each[0]["made"] else "no")
+        for row in each:
+            if row["outcome"] == "refused":
+                line.append("refused")
+                continue
+            split = f", {row['split']} split" if row["split"] else ""
+            line.append(f"{row['differing_c'] + row['differing_tflm']} of {row['outputs']:,}{split}")
+            line.append("; ".join(_session(row, session) for session in ("exact", "default")))
+        lines.append(line)
+    heads = [head for name in networks for head in (f"{name}: differing", "ONNX Runtime")]
+    return table(["format", "a scale for each", "activations, weights", "made", *heads], lines, 4)
+
+
+def _session(row: dict[str, Any], session: str) -> str:
+    """How far a session of ONNX Runtime is from the imported network, and its accuracy less the network's in points."""
+    found = row[session]
+    if found is None:
+        return "no kernel"
+    return f"{found['largest']} ({100 * (found['accuracy'] - row['accuracy']):+.0f})"
+
+
+SECTIONS: dict[str, Callable[[], str]] = {"public_counts": counts, "public_models": every, "onnx_settings": settings}

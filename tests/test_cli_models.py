@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import CommandLine, process
+from test_onnx import N, build
 
 import edgeff.ir
 from edgeff.cli.engines import ENGINES as RUNNERS
@@ -119,6 +120,20 @@ def test_import_and_export_give_the_network_back(cli: CommandLine, models: Path,
     cli.ok("export", "m.onnx", "--to", "onnx", "-o", "again.onnx")
     assert Path("again.onnx").read_bytes() == Path("m.onnx").read_bytes()
     assert sorted(path.name for path in folder.iterdir()) == ["again.onnx", "m.onnx", "m.tflite"]
+
+
+def test_import_notes_weights_that_int8_holds_in_parts(cli: CommandLine, folder: Path) -> None:
+    one, zero = np.array(0.5, np.float32), np.array(100, np.uint8)
+    ends = [N("QuantizeLinear", ["x", "s", "z"], ["q"]), N("DequantizeLinear", ["q", "s", "z"], ["xf"])]
+    nodes = [*ends, N("DequantizeLinear", ["w", "s", "z"], ["wf"]), N("MatMul", ["xf", "wf"], ["p"])]
+    nodes += [N("QuantizeLinear", ["p", "s", "z"], ["r"]), N("DequantizeLinear", ["r", "s", "z"], ["y"])]
+    weight = np.array([[0, 255], [100, 7]], np.uint8)
+    (folder / "a.onnx").write_bytes(build(nodes, {"s": one, "z": zero, "w": weight}, shape=["N", 2], output_shape=["N", 2]))
+    result = cli.ok("import", "a.onnx", "-o", "m.onnx")
+    parts = "int8 holds such weights in two or three parts, symmetric ones in one"
+    assert result.err == f"note: layers whose weights have a zero point: 1; {parts}\n"
+    assert load("m.onnx").layers[-1].params["weight"].tolist() == [[-100, 0, 0, 0], [127, -93, 28, 0]]
+    assert cli.ok("import", "m.onnx", "-o", "again.onnx").err == result.err
 
 
 def test_quantize_says_what_it_cost(cli: CommandLine, models: Path, folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from model_files import assert_same_network, run_onnx
+from model_files import assert_same_network, run_onnx, run_tflm
 from onnx import TensorProto
 from test_onnx import N, build
 from test_onnx_convolutions import integers, ours
@@ -17,6 +17,7 @@ from test_onnx_foreign import draw
 from edgeff.device.targets.host import HostTarget
 from edgeff.formats import from_onnx, load
 from edgeff.formats.onnx.writer import to_onnx
+from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Array, Network, Quant
 from edgeff.ops import kind
 from edgeff.program.deploy import deploy
@@ -167,27 +168,8 @@ CALIBRATION = np.random.default_rng(1).normal(size=(40, 3, 8, 8)).astype(np.floa
 @pytest.mark.parametrize("activation", ["QInt8", "QUInt8"])
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_a_network_quantised_by_onnx_runtime(form: str, activation: str, per_channel: bool, tmp_path: Path) -> None:
-    quantization = pytest.importorskip("onnxruntime.quantization")
-
-    class Samples(quantization.CalibrationDataReader):  # type: ignore[name-defined]
-        def __init__(self) -> None:
-            self.rows = iter(CALIBRATION)
-
-        def get_next(self) -> dict[str, Array] | None:
-            row = next(self.rows, None)
-            return None if row is None else {"x": row[None]}
-
     (tmp_path / "float.onnx").write_bytes(build(LENET, LENET_WEIGHTS, shape=["N", 3, 8, 8], output_shape=["N", 5]))
-    quantization.quantize_static(
-        str(tmp_path / "float.onnx"),
-        str(tmp_path / "int8.onnx"),
-        Samples(),
-        quant_format=quantization.QuantFormat[form],
-        per_channel=per_channel,
-        activation_type=quantization.QuantType[activation],
-        weight_type=quantization.QuantType.QInt8,
-        extra_options={"WeightSymmetric": True},
-    )
+    quantize_static(tmp_path, CALIBRATION, form=form, per_channel=per_channel, activation=activation, weight="QInt8", symmetric=True)
     network = load(tmp_path / "int8.onnx")
     average = "average_pool2d" if form == "QDQ" else "depthwise_conv2d"  # there its scale changes
     kinds = ["transpose", "conv2d", "max_pool2d", "depthwise_conv2d", "conv2d", "add", average, "global_average_pool", "dense"]
@@ -200,6 +182,161 @@ def test_a_network_quantised_by_onnx_runtime(form: str, activation: str, per_cha
     # The same integers and scales in the same runtime; where it joins operators in one file alone, a tie may round the other way.
     assert np.abs(theirs - again).max() <= 1.001 * network.layers[-1].quant["output"].scale[0]
     assert np.mean(theirs != again) < 0.05
+
+
+MIXED = [
+    N("Conv", ["x", "w1", "b1"], ["c1"], name="stem", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+    N("Relu", ["c1"], ["r1"]),
+    N("Conv", ["r1", "wd", "bd"], ["d1"], name="depthwise", kernel_shape=[3, 3], group=6, strides=[2, 2]),
+    N("Flatten", ["d1"], ["f1"], name="flat"),
+    N("MatMul", ["f1", "wm"], ["m1"], name="hidden"),
+    N("Add", ["m1", "bm"], ["a1"], name="bias"),
+    N("Relu", ["a1"], ["r2"]),
+    N("Gemm", ["r2", "wg", "bg"], ["y"], name="classes", transB=1),
+]
+MIXED_WEIGHTS: dict[str, Array] = {
+    "w1": draw(6, 3, 3, 3), "b1": draw(6), "wd": np.abs(draw(6, 1, 3, 3)), "bd": draw(6),
+    "wm": draw(54, 12), "bm": draw(12), "wg": draw(5, 12), "bg": draw(5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["QDQ", "QOperator"])
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize(("activation", "weight"), [("QInt8", "QInt8"), ("QUInt8", "QInt8"), ("QUInt8", "QUInt8"), ("QInt8", "QUInt8")])
+def test_each_of_the_sixteen_settings_of_quantize_static_is_read(
+    form: str, per_channel: bool, activation: str, weight: str, tmp_path: Path
+) -> None:
+    """Formats, scales, and types of activations and weights; of these ONNX Runtime makes all but int8 with uint8 weights."""
+    (tmp_path / "float.onnx").write_bytes(build(MIXED, MIXED_WEIGHTS, shape=["N", 3, 8, 8], output_shape=["N", 5]))
+    by_hand = (activation, weight) == ("QInt8", "QUInt8")
+    if by_hand:
+        with pytest.raises(ValueError, match="doesn't support data format"):
+            quantize_static(tmp_path, CALIBRATION, form=form, per_channel=per_channel, activation=activation, weight=weight)
+    made = "QInt8" if by_hand else weight
+    quantize_static(tmp_path, CALIBRATION, form=form, per_channel=per_channel, activation=activation, weight=made)
+    model = onnx.load(tmp_path / "int8.onnx")
+    network = from_onnx(model.SerializeToString())
+    if by_hand:
+        assert_same_network(network, from_onnx(with_uint8_weights(model).SerializeToString()))
+    assert network.numerics == ("int8",)
+    assert bool(network.metadata["source"].get("split_weights")) == (weight == "QUInt8" and not by_hand)
+    integer_gemm = (form, activation) == ("QOperator", "QInt8")  # ONNX Runtime has none for int8 times int8, unless it may fuse
+    theirs = run_onnx(model, CALIBRATION, optimised=not integer_gemm, exact=not integer_gemm)
+    again = run_onnx(to_onnx(network), CALIBRATION)
+    # The same integers and scales in the same runtime, which joins others: a tie may round the other way, and three layers read it.
+    assert np.abs(theirs - again).max() <= 3.001 * network.layers[-1].quant["output"].scale[0]
+    assert np.mean(theirs != again) < 0.1
+    x = deploy(network, numeric="int8").inputs(CALIBRATION)
+    np.testing.assert_array_equal(ours(network, x)[network.layers[-1].name], run_tflm(to_tflite(network), x.reshape(len(x), 3, 8, 8)))
+
+
+def quantize_static(
+    folder: Path, samples: Array, *, form: str, per_channel: bool, activation: str, weight: str, symmetric: bool | None = None
+) -> None:
+    """Writes int8.onnx, which ONNX Runtime makes of float.onnx."""
+    quantization = pytest.importorskip("onnxruntime.quantization")
+
+    class Samples(quantization.CalibrationDataReader):  # type: ignore[name-defined]
+        def __init__(self) -> None:
+            self.rows = iter(samples)
+
+        def get_next(self) -> dict[str, Array] | None:
+            row = next(self.rows, None)
+            return None if row is None else {"x": row[None]}
+
+    quantization.quantize_static(
+        str(folder / "float.onnx"),
+        str(folder / "int8.onnx"),
+        Samples(),
+        quant_format=quantization.QuantFormat[form],
+        per_channel=per_channel,
+        activation_type=quantization.QuantType[activation],
+        weight_type=quantization.QuantType[weight],
+        extra_options={} if symmetric is None else {"WeightSymmetric": symmetric},
+    )
+
+
+def with_uint8_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with its int8 weights as uint8 of zero point 128, the same numbers."""
+    again = onnx.ModelProto()
+    again.CopyFrom(model)
+    weights = [tensor for tensor in again.graph.initializer if tensor.name.endswith("_quantized") and tensor.data_type == TensorProto.INT8]
+    zeros = {tensor.name.removesuffix("_quantized") + "_zero_point" for tensor in weights if tensor.dims[1:]}
+    assert len(zeros) == 4
+    for tensor in again.graph.initializer:
+        if tensor.name in zeros or (tensor in weights and tensor.dims[1:]):
+            whole = onnx.numpy_helper.to_array(tensor)
+            tensor.CopyFrom(onnx.numpy_helper.from_array((whole.astype(np.int16) + 128).astype(np.uint8), tensor.name))
+    return again
+
+
+WIDE = np.random.default_rng(8)
+EACH = "of each channel"
+ZEROS = {"one, off the middle": 97, "one, at the lower end": 0, "one, at the upper end": 255, EACH: -1}
+
+
+@pytest.mark.parametrize("zero", ZEROS)
+@pytest.mark.parametrize(
+    "op", ["Gemm", "MatMul", "Conv", "Conv in groups", "depthwise Conv", "depthwise Conv, two of each", "Conv of a sequence"]
+)
+def test_uint8_weights_with_a_zero_point_are_read_exactly(op: str, zero: str) -> None:
+    """Where a sum is no tie, or nearly one, which one rounding and two may tell apart, there is one answer."""
+    group = {"Conv in groups": 2, "depthwise Conv": 4, "depthwise Conv, two of each": 4}.get(op, 1)
+    outputs = {"depthwise Conv": 4, "depthwise Conv, two of each": 8}.get(op, 6)
+    dense, taps = op in ("Gemm", "MatMul"), (3,) if "sequence" in op else (2, 3)
+    shape = (16,) if dense else (4, *((9,) if "sequence" in op else (5, 6)))
+    weight = WIDE.integers(0, 256, (outputs, *((16,) if dense else (4 // group, *taps)))).astype(np.uint8)
+    weight.reshape(-1)[:2] = 0, 255
+    zeros = WIDE.integers(0, 256, outputs).astype(np.uint8) if zero == EACH else np.array(ZEROS[zero], np.uint8)
+    scales = np.where(np.arange(outputs) % 2, 0.5, 1).astype(np.float32) if zeros.ndim else np.float32(0.5)
+    constants: dict[str, Array] = {"xs": scale(0.5), "ws": np.asarray(scales), "ys": scale(0.25 * 601), "w": weight}
+    constants |= {"xz": np.array(115, np.uint8), "wz": zeros, "yz": np.array(131, np.uint8)}
+    if op == "MatMul":
+        constants["w"] = weight.T
+    nodes = [
+        N("QuantizeLinear", ["x", "xs", "xz"], ["q"]),
+        N("DequantizeLinear", ["q", "xs", "xz"], ["xf"]),
+        N("DequantizeLinear", ["w", "ws", "wz"], ["wf"], axis=1 if op == "MatMul" else 0),
+    ]
+    if dense:
+        nodes.append(N("Gemm", ["xf", "wf"], ["p"], transB=1) if op == "Gemm" else N("MatMul", ["xf", "wf"], ["p"]))
+    else:
+        nodes.append(N("Conv", ["xf", "wf"], ["p"], group=group, pads=[1] * 2 * len(taps)))
+    sums = [*nodes[:-1], replace_output(nodes[-1], "y")]
+    nodes += [N("QuantizeLinear", ["p", "ys", "yz"], ["r"]), N("DequantizeLinear", ["r", "ys", "yz"], ["y"])]
+    out = (outputs, *(size + 2 - taps[i] + 1 for i, size in enumerate(shape[1:])))
+    data = build(nodes, constants, shape=["N", *shape], output_shape=["N", *out])
+    network = from_onnx(data)
+    assert network.metadata["source"]["split_weights"] == ["p"]
+    x = (0.5 * WIDE.integers(-115, 141, (40, *shape))).astype(np.float32)
+    steps = quantise_array(x, network.input_quant or Quant((1.0,)))
+    expected = integers(network, run_onnx(onnx.load_from_string(data), x, optimised=False))
+    actual = ours(network, steps)[network.layers[-1].name].reshape(expected.shape)
+    exact = run_onnx(onnx.load_from_string(build(sums, constants, shape=["N", *shape], output_shape=["N", *out])), x, optimised=False)
+    clear = np.abs(exact / (0.25 * 601) % 1 - 0.5) > 0.01
+    assert len(set(actual.reshape(-1).tolist())) > 30
+    assert clear.mean() > 0.95
+    assert np.abs(actual - expected).max() <= 1
+    np.testing.assert_array_equal(actual[clear], expected[clear])
+
+
+def replace_output(node: onnx.NodeProto, name: str) -> onnx.NodeProto:
+    """The node with another name for its output."""
+    again = onnx.NodeProto()
+    again.CopyFrom(node)
+    again.output[0] = name
+    return again
+
+
+def test_a_weight_with_a_zero_point_of_a_float_layer_is_float() -> None:
+    nodes = [N("DequantizeLinear", ["w", "ws", "wz"], ["wf"]), N("MatMul", ["x", "wf"], ["y"])]
+    weight = WIDE.integers(0, 256, (16, 5)).astype(np.uint8)
+    constants = {"w": weight, "ws": scale(0.01), "wz": np.array(30, np.uint8)}
+    network = from_onnx(build(nodes, constants, shape=["N", 16], output_shape=["N", 5]))
+    assert network.numerics == ("float32",)
+    np.testing.assert_array_equal(
+        network.layers[0].params["weight"], ((weight.T.astype(np.float64) - 30) * np.float32(0.01)).astype(np.float32)
+    )
 
 
 def qdq(name: str, source: str, target: str, of: str) -> list[onnx.NodeProto]:

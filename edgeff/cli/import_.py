@@ -9,7 +9,7 @@ import click
 
 from edgeff.cli.options import common, output_model
 from edgeff.cli.outputs import new_file
-from edgeff.cli.terminal import print_json, print_line, print_table, shape_text
+from edgeff.cli.terminal import print_json, print_line, print_note, print_table, shape_text
 
 
 @click.command("import", epilog="Example: edgeff import model.tflite -o m.onnx")
@@ -36,4 +36,8 @@ def command(file: str, out: Path, as_json: bool, seed: int | None) -> None:  # n
     names = short_names(layer["name"] for layer in layers)
     rows = [[names[layer["name"]], layer["op"], shape_text(layer["shape"]), layer["parameters"]] for layer in layers]
     print_table(["layer", "operator", "output", "parameters"], rows)
+    if split := network.metadata.get("source", {}).get("split_weights"):
+        print_note(
+            f"layers whose weights have a zero point: {len(split)}; int8 holds such weights in two or three parts, symmetric ones in one"
+        )
     print_line(f"wrote {out}: {network.numeric}, input {shape_text(network.input_shape)}")

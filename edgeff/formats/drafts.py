@@ -38,7 +38,8 @@ class Drafts:
 
     ``described`` holds the kind of each layer that edgeff's own description of the file lists, by name: a reshape, transpose or ReLU
     of such a name stays a layer of its own. ``dequantised`` counts the int8 weights that became float32, ``quantised_outputs`` names the
-    float outputs that became int8, ``dequantised_outputs`` int8 outputs of a float network that became float. ``bias_scale_unused``: in
+    float outputs that became int8, ``dequantised_outputs`` int8 outputs of a float network that became float, ``split_weights`` the layers
+    whose weights int8 holds in parts alone. ``bias_scale_unused``: in
     this format a bias has the scale of its products, whatever scale is written beside it (see ``conventions.check``).
     """
 
@@ -50,6 +51,7 @@ class Drafts:
         self.dequantised = 0
         self.quantised_outputs: list[str] = []
         self.dequantised_outputs: list[str] = []
+        self.split_weights: list[str] = []
         self._drafts: dict[str, Draft] = {}
         self._reshaped: dict[tuple[str, tuple[int, ...]], Draft] = {}
         self._next_suffix: dict[str, int] = {}
@@ -237,6 +239,8 @@ class Drafts:
             metadata = {**metadata, "source": {**origin, "quantised_outputs": self.quantised_outputs}}
         if self.dequantised_outputs and isinstance(origin := metadata.get("source"), dict):
             metadata = {**metadata, "source": {**origin, "dequantised_outputs": self.dequantised_outputs}}
+        if self.split_weights and isinstance(origin := metadata.get("source"), dict):
+            metadata = {**metadata, "source": {**origin, "split_weights": self.split_weights}}
         network = Network(name, self.input_shape, layers, self.input_quant, metadata, tuple(ends) if len(ends) > 1 else ())
         conventions.check(network, bias_scale_unused=self.bias_scale_unused)
         return network

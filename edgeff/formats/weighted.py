@@ -13,11 +13,14 @@ import numpy as np
 
 from edgeff.formats.conventions import check_finite, short
 from edgeff.formats.drafts import Drafts
-from edgeff.formats.parts import Draft
+from edgeff.formats.parts import Draft, in_float
 from edgeff.formats.values import Activation, Constant, Node
-from edgeff.ir import Array
+from edgeff.ir import Array, Quant
 from edgeff.ops import Operator
+from edgeff.ops.concat import Concat
+from edgeff.ops.conv2d import Conv2d
 from edgeff.ops.dense import Dense
+from edgeff.ops.depthwise_conv2d import DepthwiseConv2d
 from edgeff.ops.scale_input import ScaleInput
 
 
@@ -49,11 +52,51 @@ class Weighted(Drafts):
     ) -> Activation:
         """The output of a new draft with a weight and perhaps a bias, whose shapes the caller has checked."""
         weight, bias = parameters
+        if weight.array.dtype == np.int16 and weight.quant is not None:
+            return self.wide(node, op, x, (weight, weight.quant, bias), shape)
         self.charge(weight.array.nbytes)
         draft = self.draft(node.name, op, (x,), shape)
         self.parameter(node, draft, "weight", weight)
         y = Activation(draft.name, draft.shape)
         return y if bias is None else self.add_bias(node, y, bias)
+
+    def wide(
+        self, node: Node, op: Operator, x: Activation, parameters: tuple[Constant, Quant, Constant | None], shape: tuple[int, ...]
+    ) -> Activation:
+        """As ``weighted``, for integers -255 to 255, which a weight with a zero point may have and int8 has not.
+
+        The layer reads its input channels two or three times, each time with a part of the weight that int8 can hold: the same sums before
+        they are rounded once, for as many times the weights and multiply-accumulates. A depthwise convolution becomes one in groups. Of a
+        float input the weight becomes float32.
+        """
+        weight, quant, bias = parameters
+        if x.quant is None:
+            real = Constant(in_float(weight.array, quant))
+            return self.weighted(node, op, x, (real, None if bias is None or bias.quant is None else bias), shape)
+        array = weight.array
+        if isinstance(op, DepthwiseConv2d):
+            array = array.transpose(2, 0, 1)[..., None]
+            quant = replace(quant, axis=None if quant.axis is None else 0)
+            window = {key: value for key, value in op.attributes.items() if key != "multiplier"}
+            op = node.record(Conv2d, **window, groups=shape[2] // op.multiplier)
+        copies = -(-int(np.abs(array).max()) // 127)
+        self.charge(copies * array.size)
+        parts, rest = list[Array](), array
+        for _ in range(copies):
+            parts.append(np.clip(rest, -127, 127))
+            rest = rest - parts[-1]
+        whole = Constant(np.concatenate(parts, axis=-1).astype(np.int8), quant)
+        self.split_weights.append(node.name)
+        return self.weighted(node, op, self.exact(node, self._repeated(node, x, array.shape[-1], copies)), (whole, bias), shape)
+
+    def _repeated(self, node: Node, x: Activation, channels: int, copies: int) -> Activation:
+        """``x`` with each run of so many channels repeated after itself."""
+        given = x.shape or ()
+        rows = given if given[-1] == channels else (prod(given) // channels, channels)
+        places = [replace(node, name=f"{node.name}_{part}") for part in ("rows", "copies", "copied")]
+        each = self.exact(places[0], self.reshape(places[0], x, rows))
+        joined = self.made(places[1], Concat(axis=len(rows) - 1), (each,) * copies, (*rows[:-1], channels * copies))
+        return self.reshape(places[2], self.keeping_quant(joined, x), (*given[:-1], given[-1] * copies))
 
     def add_bias(self, node: Node, x: Activation, bias: Constant) -> Activation:
         """The dense or convolution before, with a bias: the Add of MatMul + Add. ``bias`` holds one number, or one for each channel along

@@ -2,8 +2,8 @@
 
 Those are QLinearConv and QLinearMatMul, and of the domain com.microsoft QGemm, QLinearAdd, QLinearAveragePool, QLinearGlobalAveragePool and
 QLinearSoftmax; each is read beside the operator it becomes. uint8 tensors with zero point z become int8 with z - 128, which are the same
-numbers. A bias without scales of its own has those of the products. Refused: zero points of weights other than 0, several zero points,
-blocks of scales.
+numbers. A weight's zero points are subtracted from it, which may leave int8 (see ``Weighted.wide``). A bias without scales of its own has
+those of the products. Refused: several zero points of an activation, blocks of scales.
 """
 
 from __future__ import annotations
@@ -74,9 +74,15 @@ def pair_of(graph: Reading, node: Node, values: Values) -> Values:
 
 
 def _scaled(graph: Reading, node: Node, value: Constant, scales: Pair, axis: int) -> Constant:
-    """A constant of integers with its scales, int8 instead of uint8."""
+    """A constant of integers with its scales, int8 instead of uint8; int16 less its zero points where it has several."""
     array = value.array
     quant = _quant(graph, node, scales, array.dtype, array.shape, axis)
+    zeros = np.zeros(1, np.uint8) if scales[1] is None else constant(node, scales[1], "zero point").array
+    if np.any(zeros != zeros.flat[0]):
+        along = [1] * array.ndim
+        along[quant.axis or 0] = zeros.size
+        graph.assembly.charge(2 * array.size)
+        return Constant(array.astype(np.int16) - zeros.astype(np.int16).reshape(along), replace(quant, zero_point=0))
     if array.dtype != np.uint8:
         return Constant(array, quant)
     graph.assembly.charge(array.size)
@@ -98,7 +104,8 @@ def _quant(graph: Reading, node: Node, scales: Pair, dtype: np.dtype[Any], shape
     if scale.dtype != np.float32 or scale.ndim > 1 or not scale.size or (zeros.shape != scale.shape and zeros.size != 1):
         raise node.unsupported(f"scales {scale.dtype} {scale.shape}, zero points {zeros.shape}", "float32, one or one for each channel")
     allowed = (np.int8, np.uint8) if shape is None else (dtype,)
-    if zeros.dtype not in allowed or np.any(zeros != zeros.flat[0]):
+    several = bool(np.any(zeros != zeros.flat[0])) and (scale.size == 1 or dtype not in (np.int8, np.uint8))
+    if zeros.dtype not in allowed or several:
         raise node.unsupported(
             f"zero points of type {zeros.dtype}, {zeros.min()} to {zeros.max()}", "one zero point, int8 or uint8 (int32 for a bias)"
         )
@@ -117,12 +124,25 @@ def _quant(graph: Reading, node: Node, scales: Pair, dtype: np.dtype[Any], shape
     return Quant(tuple(scale.tolist()), zero_point, axis, stored)
 
 
-def weight_of(graph: Reading, node: Node, value: Seen | None, scales: Pair, axis: int) -> Constant:
-    """An int8 or uint8 weight with its scales, which lie along ``axis``."""
-    weight = constant(node, value, "weight")
-    if weight.quant is not None or weight.array.dtype not in (np.int8, np.uint8):
-        raise node.unsupported(f"a weight of type {weight.array.dtype}", "int8, uint8")
-    return _scaled(graph, node, weight, scales, axis)
+def weight_of(graph: Reading, node: Node, value: Seen | None, scales: Pair, axis: int, least: int = -127) -> Constant:
+    """An int8 or uint8 weight with its scales, which lie along ``axis``, as ``weight`` gives it."""
+    integers = constant(node, value, "weight")
+    if integers.quant is not None or integers.array.dtype not in (np.int8, np.uint8):
+        raise node.unsupported(f"a weight of type {integers.array.dtype}", "int8, uint8")
+    return weight(graph, node, _scaled(graph, node, integers, scales, axis), least)
+
+
+def weight(graph: Reading, node: Node, value: Seen | None, least: int = -127) -> Constant:
+    """A weight of the file: float32, or with scales int8 and zero point 0 if its integers less their zero points are ``least`` to 127, else
+    int16.
+    """
+    found = constant(node, value, "weight")
+    if found.quant is None or found.array.dtype not in (np.int8, np.int16) or not found.array.size:
+        return found
+    graph.assembly.charge(2 * found.array.size)
+    wide = found.array.astype(np.int16) - np.int16(found.quant.zero_point)
+    fits = least <= wide.min() and wide.max() <= 127
+    return replace(found, array=wide.astype(np.int8) if fits else wide, quant=replace(found.quant, zero_point=0))
 
 
 def bias_of(graph: Reading, node: Node, value: Seen | None, x: View, weight: Constant) -> Constant | None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edgeff.formats.onnx.graph import Graph
-from edgeff.formats.onnx.quantised import activation_quant, bias_of, dequantised, quantised, weight_of
-from edgeff.formats.onnx.reading import Handler, Reading, Values, constant, integers, optional, real, whole
+from edgeff.formats.onnx.quantised import activation_quant, bias_of, dequantised, quantised, weight, weight_of
+from edgeff.formats.onnx.reading import Handler, Reading, Values, integers, optional, real, whole
 from edgeff.formats.onnx.views import Seen, View
 from edgeff.formats.onnx.windows import WINDOW, as_image, as_tensor, four, positions, two, window, window_attributes
 from edgeff.formats.values import Constant, Node
@@ -54,13 +54,13 @@ def convolution(graph: Reading, node: Node, x: View, weight: Constant, bias: Con
 
 
 def _conv(graph: Reading, node: Node, values: Values) -> Seen:
-    return convolution(graph, node, real(node, values[0]), constant(node, values[1], "weight"), optional(node, values[2], "bias"))
+    return convolution(graph, node, real(node, values[0]), weight(graph, node, values[1]), optional(node, values[2], "bias"))
 
 
 def _qlinear_conv(graph: Reading, node: Node, values: Values) -> Seen:
     x = dequantised(graph, node, values[0], (values[1], values[2]))
-    weight = weight_of(graph, node, values[3], (values[4], values[5]), 0)
-    y = convolution(graph, node, x, weight, bias_of(graph, node, values[8], x, weight))
+    filters = weight_of(graph, node, values[3], (values[4], values[5]), 0)
+    y = convolution(graph, node, x, filters, bias_of(graph, node, values[8], x, filters))
     return quantised(graph, node, y, activation_quant(graph, node, (values[6], values[7])))
 
 

@@ -13,11 +13,12 @@ import numpy as np
 
 from edgeff.formats.conventions import check_finite, short
 from edgeff.formats.onnx.graph import Graph
-from edgeff.formats.onnx.quantised import MICROSOFT, activation_quant, bias_of, dequantised, quantised, weight_of
-from edgeff.formats.onnx.reading import Handler, Reading, Values, constant, flag, number, optional, real
+from edgeff.formats.onnx.quantised import MICROSOFT, activation_quant, bias_of, dequantised, quantised, weight, weight_of
+from edgeff.formats.onnx.reading import Handler, Reading, Values, flag, number, optional, real
 from edgeff.formats.onnx.views import Seen, View, view
 from edgeff.formats.values import Constant, Node
 from edgeff.ir import Array, Layer
+from edgeff.ops.dense import Dense
 
 
 def _transposed(matrix: Constant) -> Constant:
@@ -71,23 +72,25 @@ def _with_attributes(graph: Reading, node: Node, x: View, weight: Constant, bias
 
 
 def _gemm(graph: Reading, node: Node, values: Values) -> Seen:
-    return _with_attributes(graph, node, real(node, values[0]), constant(node, values[1], "weight"), optional(node, values[2], "bias"))
+    return _with_attributes(
+        graph, node, real(node, values[0]), weight(graph, node, values[1], Dense.least_weight), optional(node, values[2], "bias")
+    )
 
 
 def _matmul(graph: Reading, node: Node, values: Values) -> Seen:
-    return _dense(graph, node, real(node, values[0]), constant(node, values[1], "weight"), None)
+    return _dense(graph, node, real(node, values[0]), weight(graph, node, values[1], Dense.least_weight), None)
 
 
 def _qlinear_matmul(graph: Reading, node: Node, values: Values) -> Seen:
     x = dequantised(graph, node, values[0], (values[1], values[2]))
-    y = _dense(graph, node, x, weight_of(graph, node, values[3], (values[4], values[5]), 1), None)
+    y = _dense(graph, node, x, weight_of(graph, node, values[3], (values[4], values[5]), 1, Dense.least_weight), None)
     return quantised(graph, node, y, activation_quant(graph, node, (values[6], values[7])))
 
 
 def _qgemm(graph: Reading, node: Node, values: Values) -> Seen:
     x = dequantised(graph, node, values[0], (values[1], values[2]))
-    weight = weight_of(graph, node, values[3], (values[4], values[5]), 0 if flag(node, "transB") else 1)
-    y = _with_attributes(graph, node, x, weight, bias_of(graph, node, values[6], x, weight))
+    matrix = weight_of(graph, node, values[3], (values[4], values[5]), 0 if flag(node, "transB") else 1, Dense.least_weight)
+    y = _with_attributes(graph, node, x, matrix, bias_of(graph, node, values[6], x, matrix))
     return y if values[7] is None else quantised(graph, node, y, activation_quant(graph, node, (values[7], values[8])))
 
 

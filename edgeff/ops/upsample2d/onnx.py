@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from edgeff.formats.onnx import quantised
 from edgeff.formats.onnx.constants import BATCH
 from edgeff.formats.onnx.graph import Graph
 from edgeff.formats.onnx.reading import Handler, Reading, Values, constant, integers, optional, real, whole, word
@@ -56,7 +57,7 @@ def _rounding(node: Node) -> str:
 
 
 def _conv_transpose(graph: Reading, node: Node, values: Values) -> Seen:
-    x, weight, bias = real(node, values[0]), constant(node, values[1], "weight"), optional(node, values[2], "bias")
+    x, weight, bias = real(node, values[0]), quantised.weight(graph, node, values[1]), optional(node, values[2], "bias")
     sizes, shape = positions(node, x), weight.array.shape
     ones, zeros = (1,) * len(sizes), (0,) * len(sizes)
     strides = integers(node, "strides", ones, 1)
