@@ -15,12 +15,17 @@ from edgeff.formats import description, operators
 from edgeff.formats.conventions import short
 
 LAYERS = (
-    "Activation", "Add", "AveragePooling1D", "AveragePooling2D", "BatchNormalization", "Conv1D", "Conv2D", "Dense", "DepthwiseConv2D",
-    "Dropout", "Flatten", "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "InputLayer",
-    "MaxPooling1D", "MaxPooling2D", "Permute", "ReLU", "Reshape", "SeparableConv2D", "Softmax", "SpatialDropout1D", "SpatialDropout2D",
+    "Activation", "Add", "AveragePooling1D", "AveragePooling2D", "BatchNormalization", "Concatenate", "Conv1D", "Conv1DTranspose", "Conv2D",
+    "Conv2DTranspose", "Cropping1D", "Cropping2D", "Dense", "DepthwiseConv1D", "DepthwiseConv2D", "Dropout", "Flatten", "GaussianDropout",
+    "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "InputLayer",
+    "MaxPooling1D", "MaxPooling2D", "Maximum", "Minimum", "Multiply", "Normalization", "PReLU", "Permute", "ReLU", "Rescaling", "Reshape",
+    "SeparableConv1D", "SeparableConv2D", "Softmax", "SpatialDropout1D", "SpatialDropout2D", "Subtract", "UpSampling1D", "UpSampling2D",
     "ZeroPadding1D", "ZeroPadding2D",
 )  # fmt: skip
-KERNELS = ("Conv1D", "Conv2D", "Dense", "DepthwiseConv2D", "SeparableConv2D")
+KERNELS = (
+    "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Dense", "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D",
+    "SeparableConv2D",
+)  # fmt: skip
 MODELS = ("Functional", "Model", "Sequential")
 _PARTS = frozenset({
     "Constant", "DTypePolicy", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity", "L1", "L1L2", "L2", "LecunNormal",
@@ -72,7 +77,7 @@ def _checked_class(value: Mapping[str, Any], where: str, known: tuple[str, ...])
     name = inner.get("name", value.get("name")) if isinstance(inner, Mapping) else None
     if kind in known or kind in MODELS:
         where = f"Keras layer {short(name)}"
-    elif kind not in _PARTS:
+    elif not isinstance(kind, str) or kind not in _PARTS:
         layer = where if name is None else f"Keras layer {short(name)}"
         raise Unsupported(layer, got=f"class {short(kind)}", allowed=", ".join(known))
     if module is not None and module != "keras" and not str(module).startswith("keras."):

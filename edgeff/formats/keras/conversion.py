@@ -20,6 +20,7 @@ from edgeff.errors import BadInput, EdgeffError, MissingTool, Unsupported
 from edgeff.formats.conventions import short
 from edgeff.formats.files import MAX_FILE_BYTES
 from edgeff.formats.keras.config import KERNELS, check_configuration, parsed
+from edgeff.formats.keras.legacy import modern
 
 MEMORY_BYTES = 4 << 30
 """Limit for data; TensorFlow takes half a gigabyte before it has read a model."""
@@ -61,13 +62,17 @@ def convert(path: Path) -> dict[str, Any]:
         h5py: Any = import_module("h5py")
     except ImportError as error:
         raise MissingTool(f"{error.name} cannot be imported", next_step="pip install 'edgeff[tensorflow]'") from error
+    names: dict[str, str] = {}
     if path.suffix == ".h5":
         with h5py.File(path, "r") as weights:
             configuration = weights.attrs.get("model_config")
             if configuration is None:
                 raise Unsupported("Keras .h5 file", got="weights without a model", allowed="a model saved whole: model.save(..)")
-            check_configuration(parsed(configuration, "Keras .h5 file"))
+            today, names = modern(parsed(configuration, "Keras .h5 file"))
+            check_configuration(today)
             _check_hdf5(h5py, weights)
+        with h5py.File(path, "r+") as weights:
+            weights.attrs["model_config"] = json.dumps(today)
     else:
         with zipfile.ZipFile(path) as archive, archive.open("model.weights.h5") as member, h5py.File(member, "r") as weights:
             _check_hdf5(h5py, weights)
@@ -75,8 +80,8 @@ def convert(path: Path) -> dict[str, Any]:
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise Unsupported("Keras file", got=f"{len(model.inputs)} inputs and {len(model.outputs)} outputs", allowed="1 and 1")
     layers = _layers(model)
-    names = [(str(layer.name), type(layer).__name__ in KERNELS) for layer in layers]
-    answer = {"name": str(model.name), "producer": f"Keras {tf.keras.__version__}", "layers": names}
+    called = [(names.get(layer.name, str(layer.name)), type(layer).__name__ in KERNELS) for layer in layers]
+    answer = {"name": str(model.name), "producer": f"Keras {tf.keras.__version__}", "layers": called}
     for number, layer in enumerate(layers):
         layer.name = f"edgeff{number}"
     Path("model.tflite").write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())

@@ -64,6 +64,11 @@ def from_keras(source: Path | str | bytes) -> Network:
         (Path(folder) / name).write_bytes(content)
         answer = _convert(Path(folder), name)
         converted = read_file(Path(folder) / "model.tflite")
+    return network_of(answer, converted)
+
+
+def network_of(answer: Mapping[str, Any], converted: bytes) -> Network:
+    """The network in a Keras model ``converted`` to TFLite, with Keras's names, of which ``conversion`` tells in its answer."""
     keras: list[tuple[str, bool]] = [(name, kernel) for name, kernel in answer["layers"]]
     try:
         network = from_tflite(converted)
