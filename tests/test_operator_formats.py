@@ -64,6 +64,7 @@ NOT_ALL: dict[tuple[str, str, str], str] = {
     ("average_pool2d", "tflite", "float32"): "got padding",
     ("average_pool2d", "tflite", "int8"): "got padding",
     ("label", "tflite", "int8"): "got int8; allowed: float32 in TFLite files",
+    ("lstm", "onnx", "float32"): "got int8, a state that goes on or a limit of the cell",
     ("log_softmax", "tflite", "int8"): "got int8; allowed: float32 in TFLite files",
     ("normalise", "tflite", "int8"): "got int8; allowed: float32 in TFLite files",
     ("upsample2d", "tflite", "float32"): "got zeros between pixels",

@@ -130,7 +130,8 @@ def check_known(what: str, missing: Mapping[str, int], others: Mapping[str, int]
 class Node:
     """The current place in a graph, for names and refusals; ``supported`` lists the operators of the format.
 
-    A node with ``places`` outputs is read once for each: ``place`` counts them. ``averaged``: a mean reads its output.
+    A node with ``places`` outputs is read once for each: ``place`` counts them, and ``called`` is its own name beside that of the output.
+    ``number`` is its place among the nodes. ``averaged``: a mean reads its output.
     """
 
     name: str
@@ -139,6 +140,8 @@ class Node:
     supported: tuple[str, ...]
     place: int = field(default=0, kw_only=True)
     places: int = field(default=1, kw_only=True)
+    called: str = field(default="", kw_only=True)
+    number: int = field(default=-1, kw_only=True)
     averaged: bool = field(default=False, kw_only=True)
 
     def unsupported(self, why: str, allowed: str = "") -> Unsupported:

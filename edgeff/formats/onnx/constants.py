@@ -1,19 +1,21 @@
 """ONNX operators that make constants: Constant, and the arithmetic of shapes; Dropout at inference, which does nothing.
 
-Shape, Gather, Slice, Concat and Cast serve Reshape shapes computed in the graph (PyTorch's ``x.view(x.size(0), -1)``): they
+Shape, Gather, Slice, Concat, Cast and ConstantOfShape serve shapes computed in the graph (PyTorch's ``x.view(x.size(0), -1)``): they
 work only on constants of whole numbers.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 import onnx
 
+from edgeff.formats.conventions import MAX_ELEMENTS
 from edgeff.formats.onnx.reading import Handler, Reading, Values, activation, constant, number, present, whole
 from edgeff.formats.onnx.tensors import MAX_RANK, read_tensor
-from edgeff.formats.onnx.views import Seen, View
+from edgeff.formats.onnx.views import Seen, Turned, View
 from edgeff.formats.values import Constant, Node
 from edgeff.ir import Array
 
@@ -35,12 +37,29 @@ def _constant_node(graph: Reading, node: Node, values: Values) -> Seen:
 
 
 def _shape(graph: Reading, node: Node, values: Values) -> Seen:
-    x = activation(node, values[0])
-    if x.shape is None:
-        raise node.unsupported("an input of unknown shape", "a model whose input has a shape")
-    sizes = np.array((BATCH, *x.shape), np.int64)
+    value = values[0]
+    if isinstance(value, Turned):
+        sizes = np.array([size or BATCH for size in value.shape], np.int64)
+    else:
+        x = activation(node, value)
+        if x.shape is None:
+            raise node.unsupported("an input of unknown shape", "a model whose input has a shape")
+        sizes = np.array((BATCH, *x.shape), np.int64)
     start, end = (None if name not in node.attributes else whole(node, name, 0) for name in ("start", "end"))
     return Constant(sizes[slice(start, end)])
+
+
+def _constant_of_shape(graph: Reading, node: Node, values: Values) -> Seen:
+    """One number in a shape, in which the batch counts as one: the state that a recurrent operator begins with."""
+    sizes = [1 if size == BATCH else int(size) for size in _numbers(node, values[0], "shape").reshape(-1)]
+    attribute = node.attributes.get("value")
+    number = np.zeros(1, np.float32)
+    if isinstance(attribute, onnx.AttributeProto) and attribute.HasField("t"):
+        number = read_tensor(attribute.t)
+    if number.size != 1 or any(size < 1 for size in sizes) or prod(sizes) > MAX_ELEMENTS:
+        raise node.unsupported(f"{number.size} numbers in the shape {sizes}", f"one number, 1 to {MAX_ELEMENTS} times")
+    graph.assembly.charge(prod(sizes) * number.itemsize)
+    return Constant(np.full(sizes, number.reshape(-1)[0]))
 
 
 def _numbers(node: Node, value: Seen | None, what: str) -> Array:
@@ -51,7 +70,8 @@ def _numbers(node: Node, value: Seen | None, what: str) -> Array:
     return array.astype(np.int64)
 
 
-def _gather(graph: Reading, node: Node, values: Values) -> Seen:
+def gathered(node: Node, values: Values) -> Constant:
+    """A Gather of a constant: part of a shape."""
     data, places = _numbers(node, values[0], "tensor"), _numbers(node, values[1], "index")
     if number(node, "axis", 0) not in (0, -1) or data.ndim != 1 or not np.all((-data.size <= places) & (places < data.size)):
         raise node.bad(f"elements {places.tolist()} of {data.tolist()}", "indices within it")
@@ -96,6 +116,6 @@ READERS = {
     "Cast": Handler(_cast, (1, 1), frozenset({"saturate", "to"})),
     "Constant": Handler(_constant_node, (0, 0), frozenset({"value"})),
     "Dropout": Handler(_dropout, (1, 3), frozenset({"ratio", "seed"})),
-    "Gather": Handler(_gather, (2, 2), frozenset({"axis"})),
+    "ConstantOfShape": Handler(_constant_of_shape, (1, 1), frozenset({"value"})),
     "Shape": Handler(_shape, (1, 1), frozenset({"end", "start"})),
 }

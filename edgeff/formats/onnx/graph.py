@@ -139,6 +139,17 @@ class Graph:
         if tensors is self._floats:
             self._note(layer.name, "plain", target)
 
+    def sequence(self, layer: Layer, operator: str, constants: list[str], **attributes: Any) -> None:
+        """Makes the output of ``layer``, (steps, n_out), with an operator of (steps, N, n_in) whose output is (steps, 1, N, n_out)."""
+        wish = f"{layer.name}.{operator.lower()}"
+        x = self.step("Transpose", [self.read(layer.inputs[0])], f"{wish}.input", perm=[1, 0, 2])
+        made = self.node(operator, [x, *constants], self.names.claim(wish), layer.name, **attributes)
+        axis = self.constant(f"{wish}.axis", np.array([1], np.int64))
+        steps = self.step("Squeeze", [made, axis], f"{wish}.steps")
+        target = self._float_name(layer.name, "plain")
+        self._floats[layer.name, "plain"] = self.node("Transpose", [steps], target, self.names.claim(f"{wish}.turned"), perm=[1, 0, 2])
+        self._note(layer.name, "plain", target)
+
     def given(self, layer: Layer) -> None:
         """Makes the output of ``layer``, a constant: an initialiser, with a batch axis where a reader has as many axes."""
         array = layer.params["output"]

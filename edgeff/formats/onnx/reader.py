@@ -11,7 +11,7 @@ them), values that are not finite, a model quantised in part. The bytes are untr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -29,9 +29,9 @@ from edgeff.formats.onnx import old
 from edgeff.formats.onnx.nodes import handlers
 from edgeff.formats.onnx.reading import MOST_INPUTS, Handler, Reading
 from edgeff.formats.onnx.tensors import DTYPES, read_tensor, text
-from edgeff.formats.onnx.views import Seen, View, view
+from edgeff.formats.onnx.views import Seen, Turned, View, view
 from edgeff.formats.onnx.wire import check_expansion
-from edgeff.formats.values import Activation, Constant, Node, check_known
+from edgeff.formats.values import Activation, Constant, Node, Value, check_known
 from edgeff.ir import Network
 
 OPSETS = range(1, onnx.defs.onnx_opset_version() + 1)
@@ -60,11 +60,20 @@ def from_onnx(source: Path | str | bytes) -> Network:
     for index, node in enumerate(graph.node):
         _read_node(context, node, index)
     ends = [(output, context.tensors.get(output)) for output in outputs]
-    results = [
-        context.views.plain(Node(f"{output}_output", "output", {}, ()), end) if isinstance(end, View) else end for output, end in ends
-    ]
+    results = [_result(context, output, end) for output, end in ends]
     network = assembly.finish(name, results, metadata)
     return description.refine(network, described) if "edgeff.network" in properties else network
+
+
+def _result(context: Reading, name: str, end: Seen | None) -> Value | None:
+    """An output as an activation; of one whose batch is not in front the sample, which has its elements in the same order where the axes
+    before the batch are those after it.
+    """
+    place = Node(f"{name}_output", "output", {}, ())
+    if isinstance(end, Turned):
+        rest = [axis for axis in end.perm if axis]
+        end = context.views.transposed(place, end.x, tuple(axis - 1 for axis in rest))
+    return context.views.plain(place, end) if isinstance(end, View) else end
 
 
 def _parse(data: bytes) -> onnx.ModelProto:
@@ -114,9 +123,12 @@ def _tensors(graph: onnx.GraphProto) -> tuple[dict[str, Seen], Assembly]:
     inputs = [value for value in graph.input if text(value.name) not in tensors]
     if not 1 <= len(inputs) <= MOST_INPUTS:
         raise Unsupported("ONNX graph", got=f"{len(inputs)} inputs", allowed=f"1 to {MOST_INPUTS}")
-    first, *more = [_input(value) for value in inputs]
+    timed = {text(node.input[0]) for node in graph.node if node.op_type in ("GRU", "LSTM") and node.input and not _batch_first(node)}
+    first, *more = [_input(value, timed) for value in inputs]
     assembly = Assembly(first[1])
     tensors[first[0]] = view(Activation("input", first[1], integer=first[2]))
+    if first[0] in timed and first[1] is not None:
+        tensors[first[0]] = Turned(view(Activation("input", first[1])), (1, 0, 2))
     for name, shape, integer in more:
         if shape is None or name in tensors:
             raise Unsupported(f"ONNX input {short(name)}", got="no shape, or a name used twice", allowed="a shape and a name of its own")
@@ -124,8 +136,14 @@ def _tensors(graph: onnx.GraphProto) -> tuple[dict[str, Seen], Assembly]:
     return tensors, assembly
 
 
-def _input(value: onnx.ValueInfoProto) -> tuple[str, tuple[int, ...] | None, bool]:
-    """The name of an input, its shape without the batch axis if it is known, and whether it holds integers."""
+def _batch_first(node: onnx.NodeProto) -> bool:
+    return any(attribute.name == "layout" and attribute.i for attribute in node.attribute)
+
+
+def _input(value: onnx.ValueInfoProto, timed: Collection[str] = ()) -> tuple[str, tuple[int, ...] | None, bool]:
+    """The name of an input, its shape without the batch axis if it is known, and whether it holds integers. Of the inputs in ``timed``,
+    which recurrent operators read, the first axis is time and the second the batch.
+    """
     where = f"ONNX input {short(text(value.name))}"
     kind = value.type.tensor_type
     if kind.elem_type not in DTYPES or DTYPES[kind.elem_type] not in ("float32", "int8", "uint8"):
@@ -133,6 +151,8 @@ def _input(value: onnx.ValueInfoProto) -> tuple[str, tuple[int, ...] | None, boo
     shape: tuple[int, ...] | None = None
     if kind.HasField("shape"):
         sizes = [axis.dim_value if axis.HasField("dim_value") else None for axis in kind.shape.dim]
+        if text(value.name) in timed and len(sizes) == 3:
+            sizes = [sizes[1], sizes[0], sizes[2]]
         features = sizes[1:]
         if not features or any(size is not None and size < 1 for size in sizes):
             raise Unsupported(where, got=f"shape {sizes}", allowed="(batch, elements..)")
@@ -159,10 +179,10 @@ def _read_node(context: Reading, proto: onnx.NodeProto, index: int) -> None:
             raise Unsupported(f"ONNX node {index}", got=got, allowed="attributes with a value of their own")
         attributes[key] = onnx.helper.get_attribute_value(attribute) if plain else attribute
     outputs = [text(name) for name in proto.output]
-    first = outputs[0] if outputs else ""
+    first = next((name for name in outputs if name), "")
     operator, domain = text(proto.op_type), text(proto.domain)
     called, supported = text(proto.name) or first or f"node_{index}", tuple(sorted(context.handlers))
-    node = Node(called, operator, attributes, supported, averaged=first in context.averaged)
+    node = Node(called, operator, attributes, supported, averaged=first in context.averaged, number=index)
     handler = _handler(context, operator, domain)
     if handler is None:
         raise node.unsupported("an operator edgeff has no layer for" if domain in DOMAINS else f"domain {short(domain)}")
@@ -175,7 +195,7 @@ def _read_node(context: Reading, proto: onnx.NodeProto, index: int) -> None:
     count = len(names) + old.missing(given, context.opset)
     if not low <= count <= high:
         raise node.bad(f"{count} inputs", f"{low} to {high}")
-    if not first or first in context.tensors:
+    if not first or first in context.tensors or not (outputs[0] or handler.several):
         raise node.bad(f"output {short(first)}", "a name that no earlier tensor has")
     if not handler.several:
         _check_one_read(context, node, outputs)
@@ -190,8 +210,8 @@ def _read_node(context: Reading, proto: onnx.NodeProto, index: int) -> None:
     for place, output in enumerate(outputs):
         if output in context.tensors:
             raise node.bad(f"output {short(output)}", "a name that no earlier tensor has")
-        if output and (not place or context.reads[output]):
-            own = node if len(outputs) == 1 else replace(node, name=output, place=place, places=len(outputs))
+        if output and (output == first or context.reads[output]):
+            own = node if len(outputs) == 1 else replace(node, name=output, place=place, places=len(outputs), called=called)
             value = handler.read(context, own, values)
             context.tensors[output] = replace(value, name=output) if isinstance(value, Constant) and not value.name else value
 
@@ -214,5 +234,12 @@ def _check_one_read(context: Reading, node: Node, outputs: list[str]) -> None:
 
 
 _PLAIN = frozenset(
-    {onnx.AttributeProto.FLOAT, onnx.AttributeProto.INT, onnx.AttributeProto.STRING, onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS}
+    {
+        onnx.AttributeProto.FLOAT,
+        onnx.AttributeProto.FLOATS,
+        onnx.AttributeProto.INT,
+        onnx.AttributeProto.INTS,
+        onnx.AttributeProto.STRING,
+        onnx.AttributeProto.STRINGS,
+    }
 )

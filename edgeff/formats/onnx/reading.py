@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from edgeff.formats.assembly import Assembly
-from edgeff.formats.onnx.views import Seen, View, Views
+from edgeff.formats.onnx.views import Seen, Turned, View, Views
 from edgeff.formats.values import Activation, Constant, Moment, Node
 
 Values = list[Seen | None]
@@ -22,7 +22,8 @@ MOST_INPUTS = 64
 @dataclass(slots=True)
 class Reading:
     """``reads`` counts the readers of each tensor, including the graph's output; ``handlers`` are the operators' readers, ``described``
-    holds the kind of each layer in edgeff's own description of the file; ``averaged`` are the tensors that a mean reads.
+    holds the kind of each layer in edgeff's own description of the file; ``averaged`` are the tensors that a mean reads; ``of_several`` the
+    layers from which several outputs of one node are taken, by the node's place.
     """
 
     assembly: Assembly
@@ -33,6 +34,7 @@ class Reading:
     described: Mapping[str, str] = field(default_factory=dict)
     averaged: Collection[str] = ()
     views: Views = field(init=False)
+    of_several: dict[int, Activation] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.views = Views(self.assembly)
@@ -42,6 +44,8 @@ class Reading:
         value = self.tensors[name]
         if isinstance(value, View) and self.reads[name] > 1:
             return value.like(replace(value.x, shared=True))
+        if isinstance(value, Turned):
+            return replace(value, x=value.x.like(replace(value.x.x, shared=True)))
         return value
 
     def vector(self, node: Node, value: Seen | None) -> Activation:
@@ -70,6 +74,8 @@ class Handler:
 
 def activation(node: Node, value: Seen | None) -> View:
     """``value``, which must be a view of a layer's output."""
+    if isinstance(value, Turned):
+        raise node.unsupported(f"a tensor whose batch is axis {value.perm.index(0)}", "the batch in front: a Transpose before it")
     if not isinstance(value, View):
         raise node.unsupported("a constant or an intermediate where a layer's output belongs")
     return value

@@ -46,7 +46,23 @@ class View:
         return replace(self, x=x)
 
 
-Seen = View | Constant | Moment
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """The tensor ``x``, its batch as axis 0, with its axes in the order ``perm``, of which the batch is not the first: a sequence whose
+    time is in front.
+    """
+
+    x: View
+    perm: Axes
+
+    @property
+    def shape(self) -> Axes:
+        """All axes as the graph has them, 0 for the batch."""
+        own = (0, *(self.x.shape or ()))
+        return tuple(own[axis] for axis in self.perm)
+
+
+Seen = View | Constant | Moment | Turned
 
 
 def view(x: Activation) -> View:
@@ -94,6 +110,21 @@ class Views:
         if still(own, order):
             return view(self.assembly.reshape(node, source.x, tuple(own[axis] for axis in order)))
         return View(source.x, order, name=node.name)
+
+    def turned(self, node: Node, source: View, perm: Axes) -> View | Turned:
+        """``source`` with all its axes, the batch first, in the order ``perm``."""
+        if perm[0] == 0:
+            return self.transposed(node, source, tuple(axis - 1 for axis in perm[1:]))
+        return Turned(source, perm)
+
+    def without(self, node: Node, source: View | Turned, places: Sequence[int]) -> View | Turned:
+        """``source`` without its axes at ``places`` (the batch counts), which have length 1."""
+        x, perm = (source.x, source.perm) if isinstance(source, Turned) else (source, tuple(range(len(source.shape or ()) + 1)))
+        gone = {perm[place] for place in places}
+        shape = tuple(size for axis, size in enumerate(x.shape or (), 1) if axis not in gone)
+        rest = [axis for axis in perm if axis not in gone]
+        renumbered = tuple(sorted(rest).index(axis) for axis in rest)
+        return self.turned(node, self.reshaped(self.beside(node, "squeezed"), x, shape), renumbered)
 
     def reshaped(self, node: Node, source: View, shape: Axes) -> View:
         """``source`` in another shape with the same number of elements."""

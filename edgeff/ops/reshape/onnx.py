@@ -14,7 +14,7 @@ from edgeff.formats.onnx.constants import BATCH
 from edgeff.formats.onnx.graph import Graph
 from edgeff.formats.onnx.reading import Handler, Reading, Values, activation, constant, flag, number
 from edgeff.formats.onnx.tensors import MAX_RANK
-from edgeff.formats.onnx.views import Seen
+from edgeff.formats.onnx.views import Seen, Turned
 from edgeff.formats.values import Constant, Node
 from edgeff.ir import Layer
 
@@ -62,12 +62,17 @@ def _axes(node: Node, values: Values, rank: int) -> list[int] | None:
 
 def _squeeze(graph: Reading, node: Node, values: Values) -> Seen:
     value = values[0]
-    own = value.array.shape if isinstance(value, Constant) else (0, *(activation(node, value).shape or ()))
+    if isinstance(value, Turned):
+        own = value.shape
+    else:
+        own = value.array.shape if isinstance(value, Constant) else (0, *(activation(node, value).shape or ()))
     axes = _axes(node, values, len(own))
     if axes is None:
         axes = [axis for axis, size in enumerate(own) if size == 1]
     if any(own[axis] != 1 for axis in axes):
         raise node.unsupported(f"axes {axes} of a shape {own[1:]}, without the batch axis", "axes of length 1")
+    if isinstance(value, Turned):
+        return graph.views.without(node, value, axes)
     return _resized(graph, node, value, [size for axis, size in enumerate(own) if axis not in axes])
 
 

@@ -1,16 +1,17 @@
-"""Parts of tensors in ONNX: Slice and Split. A Slice of a constant is part of a shape."""
+"""Parts of tensors in ONNX: Slice, Split, and Gather of one element. Of a constant they are part of a shape."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
-from edgeff.formats.onnx.constants import sliced
+from edgeff.formats.onnx.constants import gathered, sliced
 from edgeff.formats.onnx.graph import Graph
 from edgeff.formats.onnx.reading import Handler, Reading, Values, activation, constant, whole
 from edgeff.formats.onnx.tensors import MAX_RANK
-from edgeff.formats.onnx.views import Seen, View
+from edgeff.formats.onnx.views import Seen, Turned, View
 from edgeff.formats.values import Constant, Node
 from edgeff.ir import Layer
 from edgeff.ops import record
@@ -39,7 +40,8 @@ def _list(node: Node, name: str, value: Seen | None) -> list[int] | None:
 def _slice(graph: Reading, node: Node, values: Values) -> Seen:
     if isinstance(values[0], Constant):
         return sliced(node, values)
-    x = activation(node, values[0])
+    value = values[0]
+    x = value.x if isinstance(value, Turned) else activation(node, value)
     if x.shape is None:
         raise node.unsupported("an input of unknown shape", "a model whose input has a shape")
     starts, ends = _list(node, "starts", values[1]) or [], _list(node, "ends", values[2]) or []
@@ -47,6 +49,8 @@ def _slice(graph: Reading, node: Node, values: Values) -> Seen:
     steps = _list(node, "steps", values[4]) or [1] * len(starts)
     shape = (1, *x.shape)
     axes = [axis + len(shape) if axis < 0 else axis for axis in axes]
+    if isinstance(value, Turned):
+        axes = [value.perm[axis] if 0 <= axis < len(shape) else axis for axis in axes]
     if not len(starts) == len(ends) == len(axes) == len(steps) or len(set(axes)) < len(axes) or not all(0 <= a < len(shape) for a in axes):
         raise node.bad(f"starts {starts}, ends {ends}, axes {axes}, steps {steps}", "a start, an end and a step for each of some axes")
     runs: list[Run] = [(0, size, 1) for size in shape]
@@ -58,7 +62,27 @@ def _slice(graph: Reading, node: Node, values: Values) -> Seen:
         runs[axis] = first, max(-(-(last - first) // step), 0), step
     if runs[0] != (0, 1, 1):
         raise node.unsupported("a slice of the batch axis", "the batch kept")
-    return _part(graph, node, x, runs[1:])
+    y = _part(graph, node, x, runs[1:])
+    return replace(value, x=y) if isinstance(value, Turned) else y
+
+
+def _gather(graph: Reading, node: Node, values: Values) -> Seen:
+    """One element along an axis, which is gone then; of a constant part of a shape."""
+    value = values[0]
+    if value is None or isinstance(value, Constant):
+        return gathered(node, values)
+    x = value.x if isinstance(value, Turned) else activation(node, value)
+    shape, perm = (1, *(x.shape or ())), value.perm if isinstance(value, Turned) else tuple(range(len(x.shape or ()) + 1))
+    axis, places = whole(node, "axis", 0), constant(node, values[1], "index").array
+    axis += len(shape) if axis < 0 else 0
+    if not 0 <= axis < len(shape) or not perm[axis] or places.ndim or places.dtype not in (np.int64, np.int32):
+        raise node.unsupported(f"elements {places.dtype} {places.shape} along axis {axis} of {len(shape)}", "one index, after the batch")
+    size, place = shape[perm[axis]], int(places)
+    if not -size <= place < size:
+        raise node.bad(f"element {place} of {size}", "one within it")
+    runs = [(place % size, 1, 1) if own == perm[axis] else (0, length, 1) for own, length in enumerate(shape)]
+    part = _part(graph, node, x, runs[1:])
+    return graph.views.without(node, replace(value, x=part) if isinstance(value, Turned) else part, [axis])
 
 
 def _split(graph: Reading, node: Node, values: Values) -> Seen:
@@ -78,6 +102,7 @@ def _split(graph: Reading, node: Node, values: Values) -> Seen:
 
 
 READERS = {
+    "Gather": Handler(_gather, (2, 2), frozenset({"axis"})),
     "Slice": Handler(_slice, (1, 5), frozenset({"axes", "ends", "starts"})),
     "Split": Handler(_split, (1, 2), frozenset({"axis", "num_outputs", "split"}), several=True),
 }

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from edgeff.formats.onnx.graph import Graph
 from edgeff.formats.onnx.reading import Handler, Reading, Values, activation, present
-from edgeff.formats.onnx.views import Axes, Seen
+from edgeff.formats.onnx.views import Axes, Seen, Turned
 from edgeff.formats.values import Constant, Node
 from edgeff.ir import Layer
 from edgeff.ops import record
@@ -15,7 +15,10 @@ from edgeff.ops.transpose import Transpose
 
 def _transpose(graph: Reading, node: Node, values: Values) -> Seen:
     value = present(node, values[0])
-    rank = value.array.ndim if isinstance(value, Constant) else len(activation(node, value).shape or ()) + 1
+    if isinstance(value, Turned):
+        rank = len(value.perm)
+    else:
+        rank = value.array.ndim if isinstance(value, Constant) else len(activation(node, value).shape or ()) + 1
     perm = node.attributes.get("perm", list(range(rank))[::-1])
     if not isinstance(perm, list) or sorted(perm) != list(range(rank)):
         raise node.bad(f"perm {str(perm)[:60]}", f"each of {rank} axes once")
@@ -25,9 +28,9 @@ def _transpose(graph: Reading, node: Node, values: Values) -> Seen:
         if quant is not None and quant.axis is not None:
             quant = replace(quant, axis=order.index(quant.axis))
         return Constant(value.array.transpose(order), quant)
-    if order[0] != 0:
-        raise node.unsupported(f"perm {perm}, which moves the batch axis", "0 in front")
-    return graph.views.transposed(node, activation(node, value), tuple(axis - 1 for axis in order[1:]))
+    if isinstance(value, Turned):
+        return graph.views.turned(node, value.x, tuple(value.perm[axis] for axis in order))
+    return graph.views.turned(node, activation(node, value), order)
 
 
 READERS = {
