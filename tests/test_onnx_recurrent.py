@@ -26,7 +26,7 @@ FRONT = ["N", STEPS, N_IN]
 """An input with the batch in front."""
 
 
-def weights(op: str, seed: int = 0) -> dict[str, Array]:
+def weights(op: str) -> dict[str, Array]:
     gates = GATES[op]
     return {
         "w": draw(1, gates * N_OUT, N_IN), "r": draw(1, gates * N_OUT, N_OUT), "b": draw(1, 2 * gates * N_OUT),
