@@ -101,6 +101,8 @@ class Draw:
             second = self._divisor(prod(shape) // first)
             rest = prod(shape) // first
             return {}, ((prod(shape),), (first, rest), (first, second, rest // second))[self.below(3)]
+        if op == "gru":
+            return {"reset_after": bool(self.below(2))}, (shape[0], self.below(6, 1))
         if op == "lstm":
             return {"stateful": bool(self.below(2)), "clip": 0.5 * self.below(2)}, (shape[0], self.below(6, 1))
         if op == "upsample2d":
@@ -173,7 +175,7 @@ def one_layer(op: str, seed: int) -> Network:
     """A network that is one layer of a kind, or where it needs them two inputs of it."""
     rng = np.random.default_rng(seed)
     vectors = {"dense": (64,), "softmax": (12,), "normalise": (32,), "svdf": (8,)}
-    shape = {"conv1d": (20, 6), "lstm": (4, 5), **vectors}.get(op, (9, 8, 6))
+    shape = {"conv1d": (20, 6), "gru": (4, 5), "lstm": (4, 5), **vectors}.get(op, (9, 8, 6))
     draw = Draw(shape, rng)
     if op in (*PAIRWISE, "prelu", "concat", "requantise"):
         draw.layer("relu", "before")

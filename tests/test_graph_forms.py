@@ -29,7 +29,7 @@ from edgeff.verify.engines import LitertStep, Process
 MFCC = ("eff_mfcc_f32", "eff_mfcc_i16", "eff_mfcc_i8", "eff_mel_push", "eff_mel_mfcc_f32", "eff_mel_mfcc_i16", "eff_mel_mfcc_i8")
 REFUSED = dict.fromkeys(MFCC, "its sums run in one order")
 REFUSED |= {"eff_ring_balance": "it looks for the entries of one class"}
-REFUSED |= dict.fromkeys(("eff_lstm_f32", "eff_lstm_i8"), "a loop over the steps of a sequence")
+REFUSED |= dict.fromkeys(("eff_gru_f32", "eff_lstm_f32", "eff_lstm_i8"), "a loop over the steps of a sequence")
 REFUSED |= dict.fromkeys(
     (*(f"eff_recent_{kind}" for kind in ("f32", "i8")), "eff_svdf_f32", "eff_svdf_i8", "eff_svdf_i8x16"),
     "a network that remembers does not learn",

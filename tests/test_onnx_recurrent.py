@@ -1,4 +1,4 @@
-"""LSTM in ONNX files, in the forms that exporters give it, against ONNX Runtime on the file."""
+"""LSTM and GRU in ONNX files, in the forms that exporters give them, against ONNX Runtime on the file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edgeff.program.deploy import deploy
 from edgeff.program.interpreter import Interpreter
 
 STEPS, N_IN, N_OUT = 6, 3, 5
-GATES = {"LSTM": 4}
+GATES = {"GRU": 3, "LSTM": 4}
 FRONT = ["N", STEPS, N_IN]
 """An input with the batch in front."""
 
@@ -42,7 +42,7 @@ def recurrent(op: str, inputs: list[str], outputs: list[str], **more: Any) -> on
 
 
 TO_TIME = N("Transpose", ["x"], ["t"], perm=[1, 0, 2])
-STATES = {"LSTM": ["zero", "zero"]}
+STATES = {"GRU": ["zero"], "LSTM": ["zero", "zero"]}
 
 
 def pytorch_s_states(op: str) -> list[onnx.NodeProto]:
@@ -118,6 +118,18 @@ def test_a_sequence_gives_onnx_runtime_s_numbers(form: str, op: str) -> None:
     np.testing.assert_allclose(again.reshape(expected.shape), expected, rtol=1e-5, atol=1e-6)  # the same kernels on the same weights
 
 
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_gru_resets_before_or_after_its_product(after: int) -> None:
+    nodes = [TO_TIME, recurrent("GRU", ["t", "w", "r", "b"], ["y"], linear_before_reset=after), N("Squeeze", ["y", "one"], ["q"])]
+    data = model([*nodes, N("Transpose", ["q"], ["out"], perm=[1, 0, 2])], FRONT, ["N", STEPS, N_OUT], "GRU")
+    network = from_onnx(data)
+    x = np.random.default_rng(3).normal(size=(8, STEPS, N_IN)).astype(np.float32)
+    expected = run_onnx(onnx.load_from_string(data), x)
+    np.testing.assert_allclose(forward(network, parameters(network), x)["memory"], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(exact_in_c(network, x), expected.reshape(8, -1), rtol=1e-4, atol=1e-5)  # float32's own exponential
+    assert_same_network(network, from_onnx(to_onnx(network).SerializeToString()))
+
+
 def exact_in_c(network: Network, x: Array) -> Array:
     """The outputs of the C, which are those of the twins."""
     deployment = deploy(network, target="input")
@@ -143,6 +155,8 @@ def test_what_no_layer_does_is_refused_by_name() -> None:
     refusal("LSTM", "the direction bidirectional", direction="bidirectional")
     refusal("LSTM", "activations ['Sigmoid', 'Relu', 'Tanh']", activations=["Sigmoid", "Relu", "Tanh"])
     refusal("LSTM", "a clip", clip=3.0)
+    refusal("GRU", "the direction reverse", direction="reverse")
+    refusal("GRU", "an initial state other than 0", ["t", "w", "r", "b", "", "head"])
     refusal("LSTM", "input_forget", input_forget=1)
     refusal("LSTM", "a length for each sequence", ["t", "w", "r", "b", "none"])
     refusal("LSTM", "an initial state other than 0", ["t", "w", "r", "b", "", "head", "zero"])
