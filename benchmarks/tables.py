@@ -21,6 +21,7 @@ import tables_founding
 import tables_graphs
 import tables_kernels
 import tables_memory
+import tables_packages
 import tables_picture
 import tables_public
 import tables_rules
@@ -346,6 +347,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     **tables_cores.SECTIONS,
     **tables_founding.SECTIONS,
     **tables_memory.SECTIONS,
+    **tables_packages.SECTIONS,
     **tables_public.SECTIONS,
     **tables_serial.SECTIONS,
     **tables_service.SECTIONS,

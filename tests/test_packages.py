@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
+import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -17,6 +21,8 @@ from test_c_interface import STRICT, cxx, objects, run
 from test_values_on_device import made
 
 from edgeff.codegen.packages import load_package, write_package
+from edgeff.device.boards import load_boards
+from edgeff.device.builds import board_builds
 from edgeff.device.toolchains.host import host_compiler
 from edgeff.errors import Unsupported
 from edgeff.ir import Layer, Network
@@ -35,8 +41,22 @@ DEPLOYMENTS = {
 }
 
 
+@pytest.fixture(scope="module")
+def benchmark() -> Iterator[ModuleType]:
+    """``benchmarks/packages.py``, which runs the commands of READMEs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+        yield importlib.import_module("packages")
+
+
+def needs(*tools: str) -> pytest.MarkDecorator:
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)} not installed; .ci/run says which package has it")
+
+
 def written(kind: str, deployment: Deployment, folder: Path, prefix: str = "eff_") -> Path:
-    write_package(load_package(kind), deployment.program, folder, "Learner", prefix=prefix, command="edgeff export")
+    boards = board_builds()
+    write_package(load_package(kind), deployment.program, folder, "Learner", prefix=prefix, command="edgeff export", boards=boards)
     return folder
 
 
@@ -60,6 +80,51 @@ def test_the_example_compiles_without_a_warning(kind: str, deployment: str, tmp_
     assert (folder / package.check / "wake_main.c").is_file()
     for path in folder.rglob("*"):
         assert not path.is_file() or not re.search(r"\{\{|\{%", path.read_text(encoding="utf-8")), path
+
+
+@pytest.mark.parametrize("kind", package_names())
+def test_a_readme_has_five_lines_and_commands_that_build(kind: str, benchmark: ModuleType, tmp_path: Path) -> None:
+    readme = (written(kind, DEPLOYMENTS["int8"](), tmp_path) / "README.md").read_text(encoding="utf-8")
+    assert len(readme.splitlines()) <= 6  # a title and five
+    assert benchmark.commands(kind, readme)
+    label = {"cmake": r"exporter\.$", "arduino": r"on no board\.$", "platformio": r"on no board\.$"}
+    assert re.search(label.get(kind, r"compiled against thin declarations of \S+ alone: not by \S+, not on a board"), readme.strip())
+
+
+def test_a_cmake_package_has_a_toolchain_file_for_every_board(tmp_path: Path) -> None:
+    folder = written("cmake", DEPLOYMENTS["int8"](), tmp_path) / "boards"
+    assert {path.stem for path in folder.iterdir()} == set(load_boards())
+    text = (folder / "esp32_c3.cmake").read_text(encoding="utf-8")
+    assert "set(CMAKE_C_COMPILER riscv64-unknown-elf-gcc)" in text
+    assert '"-march=rv32imc -mabi=ilp32 ' in text
+
+
+def test_a_board_of_the_user_s_has_a_toolchain_file_too(cli: CommandLine, models: Path, tmp_path: Path) -> None:
+    board = tmp_path / "acme.toml"
+    cli.ok("board", "new", "acme", "--like", "nrf5340_dk", "-o", tmp_path)
+    cli.ok("export", models / "float.onnx", "--to", "cmake", "--with-training", "--board", board, "-o", tmp_path / "learner")
+    assert "-mcpu=cortex-m33" in (tmp_path / "learner" / "boards" / "acme.cmake").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@needs("cmake", "arm-none-eabi-gcc", "riscv64-unknown-elf-gcc")
+def test_a_cmake_package_is_built_by_its_readme_for_this_computer_and_for_boards(benchmark: ModuleType, tmp_path: Path) -> None:
+    out = benchmark.exported("cmake", tmp_path)
+    boards = [build for build in board_builds() if build.name in {"nucleo_l4r5zi", "esp32_c3"}]
+    row = benchmark.cmake(benchmark.commands("cmake", (out / "README.md").read_text(encoding="utf-8")), out, boards)
+    assert (row["built"], row["ran"]) == (3, "build/check: ok: every bit as in the reference")
+
+
+@pytest.mark.slow
+@needs("arduino-builder", "avr-gcc")
+def test_an_arduino_library_learns_on_an_emulated_mega_to_the_bit(benchmark: ModuleType) -> None:
+    assert benchmark.package("arduino")["ran"].endswith("state as the twin's")
+
+
+@pytest.mark.slow
+@needs("cmake", "arm-none-eabi-g++", "qemu-system-arm")
+def test_two_models_share_one_image_with_an_application_in_cpp(benchmark: ModuleType) -> None:
+    assert benchmark.image("mps2_an386")["models"] == 2
 
 
 @pytest.mark.parametrize("deployment", ["int8", "float32", "values"])

@@ -252,6 +252,7 @@ def _c(
     from edgeff.codegen.neighbours import MODEL, carry_over, check_folder, is_stale
     from edgeff.codegen.packages import check_name, load_package, write_package
     from edgeff.device.boards import load_board
+    from edgeff.device.builds import board_builds
 
     prefix = check_prefix(PREFIX if prefix is None else prefix)
     package = None if form == "c" else load_package(form)
@@ -273,8 +274,9 @@ def _c(
         (folder / inner).mkdir(parents=True, exist_ok=True)
         carry_over(out / inner, folder / inner, prefix)
         if package:
-            kept = [name for name in package.changeable(out.resolve().name) if (out / name).exists()]
-            source = write_package(package, deployment.program, folder, out.resolve().name, **given, keep=kept)
+            boards = board_builds([machine] if machine else [])
+            kept = [name for name in package.changeable(out.resolve().name, boards) if (out / name).exists()]
+            source = write_package(package, deployment.program, folder, out.resolve().name, **given, boards=boards, keep=kept)
         else:
             source = write_c(deployment.program, folder, **given)
         names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())

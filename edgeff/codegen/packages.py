@@ -1,16 +1,16 @@
 """Program -> a package for an environment of firmware: its C, an example that learns from a stream of readings, and a README.
 
 A package is a folder of ``firmware_templates/packages``: ``package.toml`` says where what goes, every file ``*.j2`` is a Jinja template
-and keeps its place; ``NAME`` in a file's name becomes the package's. ``stream.h.j2``, beside the packages, is what all examples share. On a
-second export into the same folder the model's C is written anew, and so is a list of its files; what stands beside it, which is the user's
-to change, stays.
+and keeps its place; ``NAME`` in a file's name becomes the package's, and a file with ``BOARD`` in it is written for each board that it may
+be built for. ``stream.h.j2``, beside the packages, is what all examples share. On a second export into the same folder the model's C is
+written anew, and so is a list of its files; what stands beside it, which is the user's to change, stays.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,18 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-TEMPLATE, STREAM, LIST = ".j2", "stream.h.j2", ".pdsc"
+TEMPLATE, STREAM, LIST, BOARD = ".j2", "stream.h.j2", ".pdsc", "BOARD"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class BoardBuild:
+    """A board as build files name it: its ``compiler``, and the ``flags`` of its core."""
+
+    name: str
+    summary: str
+    compiler: str
+    flags: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +62,15 @@ class Package:
         shared = {f"LICENSE{TEMPLATE}": self.folder.parent / f"LICENSE{TEMPLATE}", self.stream + TEMPLATE: self.folder.parent / STREAM}
         return {name.removesuffix(TEMPLATE): path for name, path in (own | shared).items()}
 
-    def changeable(self, name: str) -> list[str]:
+    def files(self, name: str, boards: Sequence[BoardBuild]) -> Iterator[tuple[str, Path, BoardBuild | None]]:
+        """Every file of a package called ``name`` as a path in it, with its template, and with its board where it is of one."""
+        for form, path in self.templates.items():
+            for board in boards if BOARD in form else [None]:
+                yield form.replace("NAME", name).replace(BOARD, board.name if board else BOARD), path, board
+
+    def changeable(self, name: str, boards: Sequence[BoardBuild]) -> list[str]:
         """The files that are the user's to change, as paths in a package called ``name``: all but the model's C and a list of its files."""
-        return [file.replace("NAME", name) for file in self.templates if not file.endswith(LIST)]
+        return [file for file, _, _ in self.files(name, boards) if not file.endswith(LIST)]
 
 
 def load_package(name: str) -> Package:
@@ -86,12 +102,13 @@ def write_package(
     labels: Array | None = None,
     prefix: str,
     command: str,
+    boards: Sequence[BoardBuild] = (),
     keep: Iterable[str] = (),
 ) -> Source:
     """Writes ``program`` as a ``package`` called ``name`` into ``folder``, but for the files to ``keep``, paths in it.
 
-    ``samples``, ``labels``, ``prefix`` and ``command`` as for ``write_c``, whose record of the C is returned. Raises BadInput as it does,
-    and Unsupported for a program of several inputs.
+    ``boards`` are those that it has files for; ``samples``, ``labels``, ``prefix`` and ``command`` as for ``write_c``, whose record is
+    returned. Raises BadInput as it does, and Unsupported for a program of several inputs.
     """
     check_name(name)
     if len(program.inputs) > 1:  # the stream of the example fills one
@@ -105,7 +122,7 @@ def write_package(
         path.replace(checks / path.name)
     example.rmdir()
     words = _words(source, name, prefix)
-    _render(package, folder, words, set(keep))
+    _render(package, folder, words, boards, set(keep))
     _speak(folder / package.protocol, folder / package.sources / f"{file_prefix(prefix)}model.h", prefix, words)
     return source
 
@@ -149,13 +166,12 @@ def _words(source: Source, name: str, prefix: str) -> dict[str, Any]:
     }
 
 
-def _render(package: Package, folder: Path, words: dict[str, Any], keep: set[str]) -> None:
+def _render(package: Package, folder: Path, words: dict[str, Any], boards: Sequence[BoardBuild], keep: set[str]) -> None:
     environment = templates(package.folder.parent)
-    for form, path in package.templates.items():
-        name = form.replace("NAME", words["name"])
+    for name, path, board in package.files(words["name"], boards):
         if name in keep:
             continue
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         template = environment.get_template(path.relative_to(package.folder.parent).as_posix())
-        target.write_text(template.render(words), encoding="utf-8")
+        target.write_text(template.render(words, board=board), encoding="utf-8")
