@@ -364,7 +364,8 @@ def image(board_name: str) -> dict[str, Any]:
     compiler = next(name for name in ("gcc", "riscv_gcc") if name in board.toolchains)
     with tempfile.TemporaryDirectory(prefix="edgeff-two-") as temporary:
         folder = Path(temporary)
-        twins, words, start = {}, {"steps": STEPS}, None
+        twins: dict[str, str] = {}
+        words: dict[str, Any] = {"steps": STEPS}
         for prefix, network, rule, numeric in MODELS:
             name = prefix.rstrip("_")
             (folder / name).mkdir()

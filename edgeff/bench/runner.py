@@ -103,14 +103,17 @@ class Performance:
 
 @dataclass(frozen=True)
 class Learning:
-    """Accuracy before and after learning, the median microseconds of a step, the steps refused, and the learned state."""
+    """Accuracy before and after learning, the steps taken and refused, the median microseconds of one, and the learned state.
+
+    ``state`` is None where the board does not know the command ``save``.
+    """
 
     before: float
     after: float
     steps: int
     refused: int
     step_us: float
-    state: bytes = field(repr=False)
+    state: bytes | None = field(repr=False)
 
 
 def accuracy(board: SerialBoard, x: Array, y: Sequence[int] | Array, log: RunLog, progress: Progress = quiet, what: str = "") -> Accuracy:
@@ -198,6 +201,7 @@ def learning(
 ) -> Learning:
     """Learns each training sample once, in order, between two accuracies on the test samples.
 
+    ``state`` and ``save`` are optional in a board: without the one the steps are those sent, without the other no state comes back.
     Raises Refused where the model refuses a step: what was learned until then stays on the board.
     """
     before = accuracy(board, *test, log, progress, "before").value
@@ -207,9 +211,13 @@ def learning(
         times.append(board.learn(int(label)).elapsed_us)
         progress("learning", number + 1, len(train[0]))
     after = accuracy(board, *test, log, progress, "after").value
-    steps, refused = board.counted("steps"), board.counted("refused")
+    counts = "steps" in board.about
+    steps, refused = (board.counted("steps"), board.counted("refused")) if counts else (len(times), 0)
     log.note(f"Learned {steps} samples, {refused} refused, {statistics.median(times):.0f} us per step")
-    return Learning(before, after, steps, refused, statistics.median(times), board.save())
+    state = None
+    with contextlib.suppress(Refused):
+        state = board.save()
+    return Learning(before, after, steps, refused, statistics.median(times), state)
 
 
 def stream(board: SerialBoard, x: Array, y: Array, every: int = 20) -> Iterator[int]:

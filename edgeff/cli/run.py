@@ -185,9 +185,11 @@ def _learn(link: SerialBoard, train: Any, test: Any, log: RunLog, report: Any, s
 
     run = learning(link, train, test, log, report)
     if state is not None:
+        if run.state is None:
+            raise BadInput(f"--save {state}", got=f"a board ({link.name}) that refuses `save`", allowed="one that knows it")
         state.write_bytes(run.state)
     figures: dict[str, Any] = {"before": run.before, "after": run.after, "steps": run.steps, "refused": run.refused}
-    return figures | {"step_us": run.step_us, "saved_bytes": len(run.state), "samples": len(test[0])}
+    return figures | {"step_us": run.step_us, "saved_bytes": None if run.state is None else len(run.state), "samples": len(test[0])}
 
 
 def _text(key: str, value: Any) -> Any:
