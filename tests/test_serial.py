@@ -24,7 +24,7 @@ from small_networks import deployed, samples, small
 from test_qemu import needs
 
 from edgeff.bench.metrics import real_outputs
-from edgeff.bench.runner import RunLog, anomalies, stream
+from edgeff.bench.runner import RunLog, anomalies, learning, stream
 from edgeff.bench.watch import Watch
 from edgeff.cli.live import figures, page
 from edgeff.device.boards import load_board
@@ -342,6 +342,27 @@ def test_the_format_of_another_firmware_has_to_be_named() -> None:
     wanted = "firmware that does not say what it is; allowed: .*; name it: --input float32"
     with peer(lambda command: [answered[command]]) as port, pytest.raises(BadInput, match=wanted):
         SerialBoard(open_line(port, patience=0.2))
+
+
+@pytest.mark.parametrize("knows_state", [False, True])
+def test_a_board_that_knows_neither_state_nor_save_learns_all_the_same(knows_state: bool) -> None:
+    """As docs/learn.md has it: both are optional. A board that counts is believed."""
+    about = b"m-state-[input=float32,inputs=2,steps=3,refused=1]\r\n" if knows_state else b"e-[Unknown command: state]\r\n"
+    said = {
+        b"name": NAME.removesuffix(b"m-ready\r\n"),
+        b"profile": b"m-model-[ic01]\r\n",
+        b"state": about,
+        b"db": b"m-load-done\r\n",
+        b"infer": b"m-infer-start-1\r\nm-lap-us-1\r\nm-lap-us-3\r\nm-infer-done\r\nm-results-[0.25,0.75]\r\n",
+        b"learn": b"m-learn-start-1\r\nm-lap-us-1\r\nm-lap-us-8\r\nm-learn-done\r\n",
+    }
+    unknown = b"e-[Unknown command]\r\n"
+    with peer(lambda command: [said.get(command.split()[0], unknown) + b"m-ready\r\n"]) as port:
+        board = SerialBoard(open_line(port, patience=0.2), input_format("float32"))
+        x = np.zeros((2, 2), np.float32)
+        run = learning(board, (x, np.array([0, 1])), (x, np.array([1, 0])), RunLog())
+    assert (run.before, run.step_us, run.state) == (0.5, 7, None)
+    assert (run.steps, run.refused) == ((3, 1) if knows_state else (2, 0))
 
 
 def test_a_board_without_a_serial_line_is_refused(tmp_path: Path, cli: CommandLine, models: Path) -> None:
