@@ -18,7 +18,7 @@ _LINKING = ("-nostdlib", "-Wl,--gc-sections")
 class Gcc:
     """The cross compiler ``program`` on the search path; ``package`` is its Debian package."""
 
-    libraries = ("-lgcc",)
+    libraries: tuple[str, ...] = ("-lgcc",)
 
     def __init__(self, name: str, program: str, package: str) -> None:
         self.name, self.program = name, program
