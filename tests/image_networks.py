@@ -111,8 +111,9 @@ def as_int8(network: Network, seed: int = 0, *, per_channel: bool = True) -> Net
 
     quants: dict[str, Quant | None] = {"input": Quant((scale(0.01, 0.05),), int(rng.integers(-128, 128)))}
     layers: dict[str, Layer] = {}
-    for layer in network:
-        x, item = quants[layer.inputs[0] if layer.inputs else "input"], kind(layer)
+    for given in network:
+        layer, item = given, kind(given)
+        x = quants[layer.inputs[0] if layer.inputs else "input"]
         quant: dict[str, Quant] = {}
         inputs = layer.inputs
         params: dict[str, Array] = {}
@@ -130,6 +131,8 @@ def as_int8(network: Network, seed: int = 0, *, per_channel: bool = True) -> Net
                 params["bias"] = rng.integers(-20_000, 20_000, layer.shape[-1:]).astype(np.int32)
                 quant["bias"] = Quant(tuple(products.tolist()), 0, None if axis is None else 0, "int32")
             spread = float(products.mean()) * 60 * np.sqrt(weight.size / layer.shape[-1])
+        if layer.kind in ("lstm", "svdf"):
+            layer, params, quant = (_lstm if layer.kind == "lstm" else _svdf)(given, x, rng)
         if item.keeps_quant:
             quant["output"] = x
         else:
@@ -138,11 +141,36 @@ def as_int8(network: Network, seed: int = 0, *, per_channel: bool = True) -> Net
         if item.one_scale:
             inputs = in_one_scale(layer, network, layers, quants, quant["output"])
         quants[layer.name] = quant["output"]
-        whole = item.in_integers(layer, quant["output"])
+        whole = layer if layer.kind in ("lstm", "svdf") else item.in_integers(layer, quant["output"])
         layers[layer.name] = replace(whole, inputs=inputs, params=params or whole.params, quant=quant)
     read = {name for layer in layers.values() for name in layer.inputs}
     kept = tuple(layer for layer in layers.values() if layer.inputs or layer.name in read)
     return replace(network, layers=kept, input_quant=quants["input"])
+
+
+def _lstm(layer: Layer, x: Quant, rng: np.random.Generator) -> tuple[Layer, dict[str, Array], dict[str, Quant]]:
+    """An int8 LSTM, with a scale for each of its gates."""
+    scales = {name: tuple(map(float, rng.uniform(0.005, 0.05, 4).astype(np.float32))) for name in ("input_weights", "recurrent_weights")}
+    products = tuple(float(np.float32(x.scale[0] * scale)) for scale in scales["input_weights"])
+    params = {name: rng.integers(-127, 128, layer.params[name].shape).astype(np.int8) for name in scales}
+    params["biases"] = rng.integers(-900, 900, layer.params["biases"].shape).astype(np.int32)
+    quant = {name: Quant(each, 0, 0) for name, each in scales.items()} | {"biases": Quant(products, 0, 0, "int32")}
+    return replace(layer, op=kind(layer).replacing(cell_power=int(rng.integers(-15, -8)))), params, quant
+
+
+def _svdf(layer: Layer, x: Quant, rng: np.random.Generator) -> tuple[Layer, dict[str, Array], dict[str, Quant]]:
+    """An int8 layer of filters over int8 or over int16 products."""
+    narrow = bool(rng.integers(2))
+    dtype, most, time = ("int8", 127, 0.01) if narrow else ("int16", 9000, 0.0002)
+    state = float(np.float32(x.scale[0] * 0.02 * (60 if narrow else 0.4)))
+    quant = {"features": Quant((0.02,), 0), "time": Quant((time,), 0, None, dtype), "biases": Quant((state * time,), 0, None, "int32")}
+    params = {
+        "features": rng.integers(-127, 128, layer.params["features"].shape).astype(np.int8),
+        "time": rng.integers(-most, most + 1, layer.params["time"].shape).astype(dtype),
+        "biases": rng.integers(-500, 500, layer.shape).astype(np.int32),
+    }
+    zero = int(rng.integers(-128, 128)) if narrow else 0
+    return replace(layer, op=kind(layer).replacing(state_scale=state, state_zero=zero)), params, quant
 
 
 def inputs_for(network: Network, count: int, seed: int = 7) -> Array:

@@ -128,7 +128,7 @@ NUMBERS: Mapping[str, Callable[[Draw], int | float]] = {
 
 
 def window(draw: Draw) -> Window:
-    """Windows of which each has a tap inside the image; channels as the kernel's operator has them."""
+    """Windows of which each has a tap inside a pool's image, and some of a convolution none; channels as the kernel's operator has them."""
     square = draw.kernel == "eff_depthwise_conv2d_i8" and draw.rng.random() < 0.5  # 3x3, with one output per channel
     if "depthwise" in draw.kernel or "pool2d" in draw.kernel:
         groups = in_c = draw.integer(1, 9)
@@ -141,9 +141,12 @@ def window(draw: Draw) -> Window:
     for axis in ("h", "w"):
         length, taps, stride = draw.integer(1, 9), draw.integer(1, 4), draw.integer(1, 3)
         length, taps, stride = (draw.integer(1, 17), 3, both) if square else (length, taps, stride)
-        pad = draw.integer(0, taps - 1)
-        sizes |= {f"in_{axis}": length, f"k_{axis}": taps, f"stride_{axis}": stride, f"pad_{axis}": pad}
-        sizes[f"out_{axis}"] = draw.integer(1, (length - 1 + pad) // stride + 1)
+        outside = 0 if "pool" in draw.kernel or draw.rng.random() < 0.7 else 3
+        pad = draw.integer(0, taps - 1 + outside)
+        count = draw.integer(1, (length - 1 + pad + outside) // stride + 1)
+        if not any(-taps < place * stride - pad < length for place in range(count)):
+            pad = 0
+        sizes |= {f"in_{axis}": length, f"k_{axis}": taps, f"stride_{axis}": stride, f"pad_{axis}": pad, f"out_{axis}": count}
     return Window(**sizes)
 
 

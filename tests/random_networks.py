@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -29,6 +30,19 @@ KINDS = {
     2: ("conv1d", "conv1d", "reshape", "transpose", "dense", "relu", "requantise", *PAIRWISE, *MOVES),
     3: (*IMAGE, "conv2d", "requantise", *PAIRWISE, *MOVES),
 }
+BENT = ("logistic", "tanh", "leaky_relu", "hard_swish", "prelu")
+EVERY = {
+    1: (*KINDS[1], *BENT, "softmax", "svdf", "recent", "batch_norm"),
+    2: (*KINDS[2], *BENT, "softmax", "lstm", "recent", "batch_norm"),
+    3: (*KINDS[3], *BENT, "softmax", "upsample2d", "resize_bilinear", "recent", "batch_norm"),
+}
+"""What both float32 and int8 can hold."""
+WHOLE = ("normalise", "standardise")
+FLOAT = ("log_softmax",)
+INT16 = ("dense", "reshape", "label", "softmax", *WHOLE)
+"""What TFLite has no word for, what float32 has beyond int8, and all that int16 has."""
+FIRST: dict[str, tuple[int, ...]] = {"scale_input": (3, 5), "mfcc": (1200,)}
+"""What reads the input as a user has it, and the shape of that."""
 
 
 class Draw:
@@ -43,6 +57,12 @@ class Draw:
     def last(self) -> str:
         return self.layers[-1].name if self.layers else "input"
 
+    @property
+    def readable(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of what a layer can read: the input as a user has it is its first layer's alone."""
+        raw = bool(self.layers) and self.layers[0].kind in FIRST
+        return {name: shape for name, shape in self.shapes.items() if name != "input" or not raw}
+
     def below(self, limit: int, low: int = 0) -> int:
         return int(self.rng.integers(low, limit))
 
@@ -52,11 +72,11 @@ class Draw:
         shape = self.shapes[last]
         inputs: tuple[str, ...] = (last,)
         if op in (*PAIRWISE, "prelu"):
-            same = [known for known, size in self.shapes.items() if size == shape]
+            same = [known for known, size in self.readable.items() if size == shape]
             other = same[self.below(len(same))] if self.below(3) else self._constant(name, shape)
             inputs = (other, last) if self.below(2) else (last, other)
         if op == "concat":
-            inputs += tuple(known for known, size in self.shapes.items() if size == shape)[: self.below(3, 1)]
+            inputs += tuple(known for known, size in self.readable.items() if size == shape)[: self.below(3, 1)]
         if op in ("constant", "input"):
             inputs = ()
         attrs, wish = self._attributes(op, shape)
@@ -68,6 +88,8 @@ class Draw:
         params = wanted.initial(Layer(name, record, inputs, made), sizes, self.rng)
         if "bias" in params:
             params["bias"] = (self.rng.normal(size=made[-1]) / 3).astype(np.float32)
+        if op in ("batch_norm", "scale_input"):
+            params = {key: self.rng.uniform(0.25, 2, value.shape).astype(np.float32) for key, value in params.items()}
         self.layers.append(Layer(name, record, inputs, made, params))
         self.shapes[name] = made
 
@@ -103,6 +125,8 @@ class Draw:
             return {}, ((prod(shape),), (first, rest), (first, second, rest // second))[self.below(3)]
         if op == "gru":
             return {"reset_after": bool(self.below(2))}, (shape[0], self.below(6, 1))
+        if op == "mfcc":
+            return {"bands": 20, "coefficients": 6, "hop": 360, "gain": 0.5}, (3, 6, 1)
         if op == "lstm":
             return {"stateful": bool(self.below(2)), "clip": 0.5 * self.below(2)}, (shape[0], self.below(6, 1))
         if op == "upsample2d":
@@ -133,6 +157,7 @@ class Draw:
             "batch_norm": {**activation, "eps": 1e-3, "momentum": 0.9},
             "standardise": {"eps": 1e-4},
             "label": {"classes": 3, "neutral": 0.125},
+            "leaky_relu": {"alpha": 0.3},
         }
         return fixed.get(op, {}), shape
 
@@ -153,15 +178,20 @@ class Draw:
         return attrs
 
 
-def random_network(seed: int, layers: int = 7, **metadata: Any) -> Network:
-    """A network of up to ``layers`` layers, without those that its output does not depend on."""
+def random_network(seed: int, layers: int = 7, kinds: Mapping[int, Sequence[str]] = KINDS, first: str = "", **metadata: Any) -> Network:
+    """A network of up to ``layers`` layers of ``kinds``, by the axes of what they read, without those that its output does not depend on;
+    the ``first`` of FIRST or none.
+    """
     rng = np.random.default_rng(seed)
     rank = int(rng.choice([1, 2, 3, 3, 3]))
     sizes = rng.integers(1, 8, rank)
-    draw = Draw((int(rng.integers(2, 20)),) if rank == 1 else (*map(int, sizes[:-1]), int(rng.integers(1, 5))), rng)
+    shape = (int(rng.integers(2, 20)),) if rank == 1 else (*map(int, sizes[:-1]), int(rng.integers(1, 5)))
+    draw = Draw(FIRST.get(first, shape), rng)
+    if first:
+        draw.layer(first, "first")
     for number in range(layers):
-        kinds = KINDS[len(draw.shapes[draw.last])]
-        op = kinds[draw.below(len(kinds))]
+        choices = kinds[len(draw.shapes[draw.last])]
+        op = choices[draw.below(len(choices))]
         if number >= layers - 3 or op not in ("global_average_pool", "softmax"):  # these end what can still be tried
             draw.layer(op, f"layer_{number}")
     needed = {draw.last}

@@ -121,6 +121,16 @@ def test_a_sequence_begins_anew_and_is_that_of_tflm(tflm: Process, power: int, c
     np.testing.assert_array_equal(scores(Interpreter(program), x), expected.reshape(12, -1))
 
 
+def test_one_that_begins_anew_beside_one_that_remembers_has_no_tflite_file() -> None:
+    layers = (Layer("rows", Recent(kept=2), ("input",), (6, 5)), Layer("gates", Lstm(), ("rows",), (6, 3)))
+    network = initialised(Network("both", (4, 5), layers), 0)
+    with pytest.raises(
+        Unsupported, match="layer 'gates', an LSTM that begins anew with each input: got layer 'rows' beside it, which remem"
+    ):
+        to_tflite(network)
+    assert to_tflite(replace(network, layers=(network.layers[0], replace(network["gates"], op=Lstm(stateful=True)))))
+
+
 def test_float_layers_are_near_tflm(tflm: Process) -> None:
     layers = (
         Layer("gates", Lstm(stateful=True, clip=0.75), ("input",), (1, 6)),

@@ -21,6 +21,8 @@ from edgeff.networks import initialised, structure
 from edgeff.ops import forward, parameters
 from edgeff.ops.add import Add
 from edgeff.ops.dense import Dense
+from edgeff.ops.input import Input
+from edgeff.ops.scale_input import after, standardising
 from edgeff.program.cost import cost
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.interpreter import Interpreter
@@ -221,6 +223,21 @@ def test_what_no_layer_or_format_is_called_is_refused() -> None:
         quantize(small(), samples(40), formats={"head": "float32"})
     with pytest.raises(BadInput, match="numeric: got 'int4'; allowed: float32, int16, int8"):
         quantize(small(), samples(40), formats={"dense_2": "int4"})  # type: ignore[dict-item]
+
+
+def test_inputs_and_outputs_have_one_format() -> None:
+    network = replace(small(), outputs=("dense_1", "softmax"))
+    with pytest.raises(Unsupported, match=r"outputs of network .*: got float32 and int8; allowed: one number format"):
+        deploy(quantize(network, samples(40), formats={"dense_1": "float32"}))
+    network = initialised(Network("two", (3,), (Layer("other", Input(), (), (3,)), Layer("sum", Add(), ("input", "other"), (3,)))), 0)
+    x = np.ones((4, 6), np.float32)
+    with pytest.raises(Unsupported, match="input 'other': got float32; allowed: int8, as the first input"):
+        quantize(network, x, formats={"other": "float32"})
+    with pytest.raises(Unsupported, match="quantising layer 'standardise', scale_input: got the further input 'other'"):
+        quantize(after(standardising(np.ones((4, 3), np.float32)), network), x)
+    mixed_inputs = replace(quantize(network, x), input_quant=None)
+    with pytest.raises(Unsupported, match="inputs of network 'two': got float32 and int8"):
+        deploy(mixed_inputs)
 
 
 def test_a_rule_that_cannot_learn_in_the_tails_format_is_refused() -> None:

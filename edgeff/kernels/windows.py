@@ -11,6 +11,13 @@ WINDOW_MACS = "out_h * out_w * out_c * k_h * k_w * (in_c // groups)"
 """The products of every window, including those with taps outside the image."""
 
 
+def all_inside(window: Window) -> bool:
+    """Whether every window has a tap inside the image: with more padding than taps some have none."""
+    axes = ("h", "w")
+    in_, k, stride, pad, out = ([getattr(window, f"{name}_{axis}") for axis in axes] for name in ("in", "k", "stride", "pad", "out"))
+    return all(pad[i] < k[i] and (out[i] - 1) * stride[i] - pad[i] < in_[i] for i in range(len(axes)))
+
+
 def windows(x: Array, window: Window) -> Array:
     """The windows of an image as a view (out_h, out_w, C, k_h, k_w); x (in_h * in_w * C,) flat, zeros outside it."""
     w = window

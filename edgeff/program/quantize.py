@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from edgeff.errors import BadInput
+from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import NUMERICS, Array, Headroom, Layer, Network, Numeric, Quant
-from edgeff.ops import RAW, forward, kind, parameters, prepend, raw_input, require_finite, sample_shape, split_input
+from edgeff.ops import RAW, forward, further_inputs, kind, parameters, prepend, raw_input, require_finite, sample_shape, split_input
 from edgeff.ops.canonical import canonical
 from edgeff.ops.convert import converted
 from edgeff.ops.dense import accumulator_shift
@@ -133,7 +133,8 @@ def quantize(
         headroom: of all layers, or of some by name; None for a network that will only infer.
         learning: the layers that are going to learn; their weights have one scale a layer.
         formats: by name, the number formats of the layers whose format is not ``numeric``.
-    Raises: BadInput for a network that is quantised already or holds NaN, an empty or non-finite calibration set, or options out of range.
+    Raises: BadInput for a network that is quantised already or holds NaN, an empty or non-finite calibration set, or options out of range;
+    Unsupported for several inputs of which one is read as it is.
     """
     if network.numerics != ("float32",):
         raise BadInput(
@@ -157,6 +158,13 @@ def quantize(
         )
     require_finite(network)
     first, rest = split_input(canonical(network))
+    if first is not None and (further := further_inputs(network)):
+        raise Unsupported(
+            f"quantising layer {first.name!r}, {kind(first).name}",
+            got=f"the further input {further[0].name!r}, which would be {numeric} beside {kind(first).reads}",
+            allowed="one input",
+            next_step="leave the layer out, and scale the samples before the network",
+        )
     if first is not None:  # its output is the input that has a range, and room for learning
         read = np.asarray(kind(first).forward(first, {}, x), np.float32)
         ways: dict[str, Any] = {"per_channel": per_channel, "method": method, "percentile": percentile}

@@ -32,7 +32,7 @@ from edgeff.kernels.tensors import (
     StepCount,
 )
 from edgeff.kernels.updates import BIAS_LIMIT, MOST_POSITIONS, changed_i8, gain_of, rate_of
-from edgeff.kernels.windows import WINDOW_MACS, group_channels, positions_inside, taps_inside, windows
+from edgeff.kernels.windows import WINDOW_MACS, all_inside, group_channels, positions_inside, taps_inside, windows
 
 WeightsF32 = Annotated[Array, In("float", "out_c", "k_h", "k_w", "in_c // groups")]
 WeightsI8 = Annotated[Array, In("int8_t", "out_c", "k_h", "k_w", "in_c // groups", low=-127, high=127)]
@@ -87,6 +87,12 @@ VARIANTS_F32 = (
 )
 
 
+def _one_group_inside(arguments: Arguments) -> bool:
+    """What a window's column is made for."""
+    window = arguments["window"]
+    return bool(window.groups == 1) and all_inside(window)
+
+
 def _filter(arguments: Arguments) -> int:
     """The weights of one filter."""
     window = arguments["window"]
@@ -95,7 +101,7 @@ def _filter(arguments: Arguments) -> int:
 
 def _packable(arguments: Arguments, constants: Mapping[str, Array]) -> bool:
     window = arguments["window"]
-    return bool(window.groups == 1 and window.out_c % 2 == 0) and packable(constants, window.out_c)
+    return window.out_c % 2 == 0 and _one_group_inside(arguments) and packable(constants, window.out_c)
 
 
 def _column_bytes(arguments: Arguments) -> int:
@@ -108,11 +114,11 @@ MVE = Variant(
     "mve",
     "mve.c",
     needs=frozenset({"mve"}),
-    accepts=lambda arguments, constants: bool(arguments["window"].groups == 1) and vectors_allow(constants),
+    accepts=lambda arguments, constants: _one_group_inside(arguments) and vectors_allow(constants),
     pack=lambda arguments, constants: {"b": folded_bias(arguments, constants, constants["w"].reshape(arguments["window"].out_c, -1))},
     scratch_bytes=_filter,
     overlap=pixel_by_pixel(_whole_pixels, size=1),
-    wants=f"one group, {VECTORS_WANT}",
+    wants=f"one group, no window outside the image, {VECTORS_WANT}",
 )
 """One pixel's window lies in its scratch memory."""
 PACKED = Variant(
@@ -123,14 +129,14 @@ PACKED = Variant(
     pack=pack_pairs,
     scratch_bytes=_column_bytes,
     overlap=pixel_by_pixel(_whole_pixels, size=1),
-    wants=f"one group, an even number of filters, {WANTED}",
+    wants=f"one group, an even number of filters, no window outside the image, {WANTED}",
 )
 DSP = Variant(
     "dsp",
     "dsp.c",
     needs=frozenset({"dsp"}),
-    accepts=lambda arguments, constants: bool(
-        arguments["window"].groups == 1 and shifts_allow(constants) and (constants["multiplier"] > 0).all()
+    accepts=lambda arguments, constants: (
+        _one_group_inside(arguments) and shifts_allow(constants) and bool((constants["multiplier"] > 0).all())
     ),
     scratch_bytes=lambda arguments: -(-_filter(arguments) // 8) * 16 + _filter(arguments),
     overlap=pixel_by_pixel(_whole_pixels, size=1),
@@ -224,7 +230,7 @@ UPDATE_DSP = Variant(
     "dsp",
     "update_dsp.c",
     needs=frozenset({"dsp"}),
-    accepts=_one_group,
+    accepts=lambda arguments, _: _one_group_inside(arguments),
     scratch_bytes=lambda arguments: 4 * _filter(arguments),
 )
 """The sums of one filter lie in its scratch memory."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import SUFFIX, Array, Attr, Layer, Network, Numeric, Quant
-from edgeff.ops import Arrays, Named, Operator, kind, operator
+from edgeff.ops import Arrays, Named, Operator, further_inputs, kind, operator
 from edgeff.ops.building import OperatorBuilder, Value
 
 
@@ -17,13 +17,17 @@ def converted(network: Network, numeric: Numeric, formats: Mapping[str, Numeric]
     """A float network with a ``convert`` layer wherever a layer reads a number format other than its own, and by name the formats of all
     layers that are not ``numeric``.
 
-    The input is in ``numeric``; raw samples are converted by the layer that reads them. Raises BadInput for a format given to a layer that
-    does not exist.
+    The inputs are in ``numeric``; raw samples are converted by the layer that reads them. Raises BadInput for a format given to a layer
+    that does not exist, Unsupported for another one given to an input.
     """
     names = {layer.name for layer in network}
     if unknown := sorted(set(formats) - names):
         raise BadInput("number formats", got=f"layer {unknown[0]!r}", allowed=", ".join(layer.name for layer in network))
     own: dict[str, Numeric] = {"input": numeric} | {layer.name: formats.get(layer.name, numeric) for layer in network}
+    for layer in further_inputs(network):
+        if own[layer.name] != numeric:
+            step = "give the format to the layers that read it"
+            raise Unsupported(f"input {layer.name!r}", got=own[layer.name], allowed=f"{numeric}, as the first input", next_step=step)
     shapes = {"input": network.input_shape} | {layer.name: layer.shape for layer in network}
     layers: list[Layer] = []
     known: dict[tuple[str, Numeric], str] = {}

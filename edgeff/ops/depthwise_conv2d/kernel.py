@@ -31,7 +31,7 @@ from edgeff.kernels.tensors import (
     StepCount,
 )
 from edgeff.kernels.updates import changed_i8, rate_of
-from edgeff.kernels.windows import WINDOW_MACS, positions_inside, taps_inside, windows
+from edgeff.kernels.windows import WINDOW_MACS, all_inside, positions_inside, taps_inside, windows
 
 WeightsF32 = Annotated[Array, In("float", "k_h", "k_w", "out_c")]
 MOST_TAPS = 25
@@ -58,7 +58,8 @@ def _back(attrs: Mapping[str, Any]) -> list[Chunk]:
 def _planar(arguments: Arguments, constants: Mapping[str, Array]) -> bool:
     window = arguments["window"]
     square = window.k_h == window.k_w == 3 and window.stride_h == window.stride_w <= 2
-    return bool(square and window.in_c == window.out_c and "w" in constants) and shifts_allow(constants)
+    planes = square and window.in_c == window.out_c and all_inside(window)
+    return bool(planes and "w" in constants) and shifts_allow(constants)
 
 
 def _plane_bytes(arguments: Arguments) -> int:
@@ -106,7 +107,7 @@ PLANE = Variant(
     pack=pack_columns,
     scratch_bytes=_plane_bytes,
     overlap=channel_planes,
-    wants="3x3 taps, stride 1 or 2, one output per channel, constant weights, shifts of -2 to -31",
+    wants="3x3 taps, stride 1 or 2, one output per channel, no window outside the image, constant weights, shifts of -2 to -31",
 )
 
 

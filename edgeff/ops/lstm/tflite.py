@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from edgeff.errors import Unsupported, short
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.flatbuffer import Table
 from edgeff.formats.tflite.graph import Graph
@@ -18,6 +19,7 @@ from edgeff.formats.tflite.operators import Handler, TfliteNode, Values, dequant
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Activation, Constant, Remembered, Value
 from edgeff.ir import Layer, Quant
+from edgeff.ops import kind
 from edgeff.ops.lstm import GATES, Lstm
 
 VARIANTS = {1: "coupled gates", 9: "peepholes", 10: "peepholes", 11: "peepholes", 16: "a projection", 20: "layer normalisation"}
@@ -95,6 +97,13 @@ def _options(table: Table) -> dict[str, Any]:
 
 def write(graph: Graph, layer: Layer) -> None:
     op, n_out = cast("Lstm", layer.op), layer.shape[-1]
+    if not op.stateful and (others := [other.name for other in graph.network if kind(other).remembers]):
+        raise Unsupported(
+            f"layer {short(layer.name)}, an LSTM that begins anew with each input",
+            got=f"layer {short(others[0])} beside it, which remembers",
+            allowed="one of the two in TFLite files: all their variables are reset, or none",
+            next_step="write it as ONNX or C",
+        )
     inputs = [graph.source(layer), *[-1] * 23]
     for name, first in PARAMETERS.items():
         quant = layer.quant.get(name)

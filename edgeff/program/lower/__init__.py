@@ -50,7 +50,8 @@ def lower(
         target: ``"class"`` (a label), ``"value"`` (numbers, by squared error; ``edgeff.program.unit``) or ``"input"`` (an autoencoder).
         stochastic: rounding of integer updates; False rounds to nearest.
         replay: a ring of samples that the rule learns from again, or the count of its entries; None for none.
-    Raises: Unsupported for momentum, dropout, or anything a layer kind cannot do; BadInput for parameters that are NaN or infinite.
+    Raises: Unsupported for momentum, dropout, inputs or outputs of several formats, or anything a layer kind cannot do; BadInput for
+    parameters that are NaN or infinite.
     """
     if not 0 <= seed < 2**32:
         raise BadInput("seed", got=seed, allowed="0 to 4294967295")
@@ -74,6 +75,7 @@ def lower(
         settings = resolved(item, settings, network)
     check_sizes(network)
     require_finite(network)
+    _check_formats(network)
     if item is None and replay is not None:
         raise BadInput("replay", got="no rule", allowed="a rule that learns")
 
@@ -84,6 +86,20 @@ def lower(
         part = item.groups(network)[-1].network if isinstance(item, Composed) else network
         settings = replace(settings, keep=chosen(part, lowered, settings.arena_limit), arena_limit=0)
     return _lowered(network, item, settings, seed, target, stochastic, replay)
+
+
+def _check_formats(network: Network) -> None:
+    """Raises Unsupported for inputs, or outputs, of several number formats: in C all of them have one type."""
+    first = "float32" if network.input_quant is None else network.input_quant.dtype
+    formats: dict[str, set[str]] = {
+        "inputs": {first, *(layer.numeric for layer in further_inputs(network))},
+        "outputs": {end.numeric for end in network.ends},
+    }
+    for what, each in formats.items():
+        if len(each) > 1:
+            step = "let a layer bring them to one format"
+            got = " and ".join(sorted(each))
+            raise Unsupported(f"the {what} of network {short(network.name)}", got=got, allowed="one number format", next_step=step)
 
 
 def _least(layer: Layer) -> int:
