@@ -11,7 +11,7 @@ UV := $(shell uv --version >/dev/null 2>&1 && command -v uv)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs bench bench-kernels paper lock wheel clean
+.PHONY: help setup demo test check docs bench bench-kernels conformance paper lock wheel clean
 
 help:  ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -51,6 +51,10 @@ bench: $(STAMP)  ## every figure of docs/results again, and its tables (resumabl
 
 bench-kernels: $(STAMP)  ## instructions, code and stack of the int8 kernels beside their targets (FRESH=--fresh counts anew)
 	$(VENV)/bin/python benchmarks/kernels.py $(FRESH)
+
+conformance: $(STAMP)  ## others' test vectors, and every operator in every format (FRESH=--fresh begins anew; TFLM_DIR names a checkout)
+	$(VENV)/bin/python benchmarks/conformance.py $(FRESH)
+	$(VENV)/bin/python benchmarks/tables.py
 
 paper: $(STAMP)  ## every figure as SVG and every table as LaTeX from results, into runs/paper
 	$(VENV)/bin/python benchmarks/paper.py

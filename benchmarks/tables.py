@@ -15,6 +15,7 @@ from typing import Any
 
 import accuracy as accuracy_benchmark
 import claims
+import tables_conformance
 import tables_convolutions
 import tables_cores
 import tables_founding
@@ -343,6 +344,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     **tables_rules.SECTIONS,
     **tables_graphs.SECTIONS,
     **tables_kernels.SECTIONS,
+    **tables_conformance.SECTIONS,
     **tables_convolutions.SECTIONS,
     **tables_cores.SECTIONS,
     **tables_founding.SECTIONS,

@@ -17,7 +17,7 @@ from model_files import assert_same_network, run_litert, run_onnx
 from random_networks import one_layer
 
 from edgeff import registry
-from edgeff.errors import BadInput
+from edgeff.errors import BadInput, Unsupported
 from edgeff.formats import from_onnx, from_tflite, load
 from edgeff.formats.onnx.writer import to_onnx
 from edgeff.formats.tflite.writer import to_tflite
@@ -30,6 +30,7 @@ from edgeff.ops.dense import Dense
 from edgeff.ops.normalise import Normalise
 from edgeff.ops.relu import Relu
 from edgeff.ops.transpose import Transpose
+from edgeff.program.deploy import deploy
 from edgeff.program.interpreter import Interpreter
 from edgeff.program.lower import lower
 
@@ -323,3 +324,13 @@ def test_the_ends_of_a_quantised_function_are_tflites() -> None:
 def test_every_function_has_a_name_and_a_code_of_its_own() -> None:
     assert all(name == function.name for name, function in ACTIVATIONS.items())
     assert sorted(function.code for function in ACTIVATIONS.values()) == list(range(len(ACTIVATIONS)))
+
+
+@pytest.mark.parametrize(("op", "eps"), [("normalise", 0.2), ("standardise", 0.05)])
+def test_an_eps_that_integers_leave_out_is_refused_where_it_counts(op: str, eps: float) -> None:
+    x = np.random.default_rng(0).uniform(-1, 1, (8, 6)).astype(np.float32)
+    network = Network("one", (6,), (Layer("layer", make(op, {"eps": eps}), ("input",), (6,)),))
+    assert deploy(network).program.infer
+    with pytest.raises(Unsupported, match=f"layer 'layer' in int8: got eps {eps:g} for inputs up to 1"):
+        deploy(network, x, numeric="int8")
+    assert deploy(network, 100 * x, numeric="int8").program.infer

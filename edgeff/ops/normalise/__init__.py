@@ -11,22 +11,28 @@ import numpy as np
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Layer
-from edgeff.ops import Arrays, Named, Operator, operator
+from edgeff.ops import Arrays, Example, Named, Operator, operator
 from edgeff.ops.attributes import Epsilon
 from edgeff.ops.building import OperatorBuilder, Value
 from edgeff.ops.parallel import empty
 
 WIDEST = 8.0
+LARGEST_SHARE = 0.1
+"""The most that eps may be of the largest input in integers, which leave it out."""
 
 
 @operator
 @dataclass(frozen=True, kw_only=True)
 class Normalise(Operator):
-    """Hides a layer's goodness from the next one (Hinton 2022). On a device no gradient passes through it."""
+    """Hides a layer's goodness from the next one (Hinton 2022). On a device no gradient passes through it.
+
+    Integers take a part of an input step in the place of eps, which only keeps zeros from a division by zero.
+    """
 
     name: ClassVar[str] = "normalise"
     summary: ClassVar[str] = "x / rms(x)"
     keeps_places: ClassVar[bool] = True
+    example: ClassVar[Example] = Example(attributes={"eps": 1e-4})
     eps: Epsilon
 
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
@@ -48,6 +54,10 @@ class Normalise(Operator):
         if layer.numeric == "float32":
             attrs: dict[str, float] = {"n": n, "eps": self.eps}
         else:
+            largest = x.scale * (127 if x.dtype == "int8" else 32767)
+            if self.eps > LARGEST_SHARE * largest:
+                got, allowed = f"eps {self.eps:g} for inputs up to {largest:.3g}", "what is next to nothing beside them"
+                raise Unsupported(f"layer {layer.name!r} in {layer.numeric}", got=got, allowed=allowed, next_step="take a smaller eps")
             if layer.numeric == "int8":
                 build.at_most(x.dtype, 33_000, n, f"layer {layer.name!r}")
                 if y.scale <= 2.0**-7:
