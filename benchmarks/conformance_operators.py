@@ -283,6 +283,7 @@ KERAS: Mapping[str, tuple[tuple[int, ...], Callable[..., Any]]] = {
     "dense": (_VECTOR, lambda layers, x: layers.Dense(3)(x)),
     "depthwise_conv2d": (_IMAGE, lambda layers, x: layers.DepthwiseConv2D(3)(x)),
     "global_average_pool": (_IMAGE, lambda layers, x: layers.GlobalAveragePooling2D()(x)),
+    "gru": (_ROWS, lambda layers, x: layers.GRU(3, return_sequences=True)(x)),
     "hard_swish": (_IMAGE, lambda layers, x: layers.Activation("hard_swish")(x)),
     "input": (_VECTOR, lambda layers, x, y: layers.Add()([x, y])),
     "leaky_relu": (_IMAGE, lambda layers, x: layers.LeakyReLU()(x)),

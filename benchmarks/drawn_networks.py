@@ -17,7 +17,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -46,6 +46,7 @@ from edgeff.ops.canonical import canonical
 from edgeff.program.deploy import deploy
 from edgeff.program.interpreter import Interpreter
 from edgeff.program.quantize import quantize
+from edgeff.registry import ops
 from edgeff.verify.engines import Process, Tflm
 from edgeff.verify.explain import float_tolerance
 
@@ -91,7 +92,9 @@ def formed(network: Network, seed: int) -> Network:
 def drawn(seed: int, attempt: int = 0) -> tuple[Network, frozenset[str]]:
     """The network of a seed, and its operators before batch normalisation is folded; another one at each ``attempt``."""
     more = (*(WHOLE if seed % 12 in (1, 4) else ()), *(FLOAT if seed % 2 == 0 and seed % 20 != 8 else ()))
-    kinds = dict.fromkeys(EVERY, INT16) if in_int16(seed) else {axes: (*each, *more) for axes, each in EVERY.items()}
+    kinds: Mapping[int, Sequence[str]] = dict.fromkeys(EVERY, INT16)
+    if not in_int16(seed):
+        kinds = {axes: (*each, *(name for name in more if ops[name].input_axes in (None, axes))) for axes, each in EVERY.items()}
     first = tuple(FIRST)[seed // 16 % 2] if seed % 16 < 2 and seed % 6 else ""
     network = random_network(seed + attempt * NETWORKS, kinds=kinds, first=first)
     last = network.layers[-1]

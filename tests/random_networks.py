@@ -38,7 +38,7 @@ EVERY = {
 }
 """What both float32 and int8 can hold."""
 WHOLE = ("normalise", "standardise")
-FLOAT = ("log_softmax",)
+FLOAT = ("log_softmax", "gru")
 INT16 = ("dense", "reshape", "label", "softmax", *WHOLE)
 """What TFLite has no word for, what float32 has beyond int8, and all that int16 has."""
 FIRST: dict[str, tuple[int, ...]] = {"scale_input": (3, 5), "mfcc": (1200,)}
