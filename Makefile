@@ -52,7 +52,7 @@ bench: $(STAMP)  ## every figure of docs/results again, and its tables (resumabl
 bench-kernels: $(STAMP)  ## instructions, code and stack of the int8 kernels beside their targets (FRESH=--fresh counts anew)
 	$(VENV)/bin/python benchmarks/kernels.py $(FRESH)
 
-conformance: $(STAMP)  ## others' test vectors, and every operator in every format (FRESH=--fresh begins anew; TFLM_DIR names a checkout)
+conformance: $(STAMP)  ## others' test vectors, and every operator in every format (FRESH=--fresh begins anew)
 	$(VENV)/bin/python benchmarks/conformance.py $(FRESH)
 	$(VENV)/bin/python benchmarks/tables.py
 

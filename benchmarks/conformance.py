@@ -1,10 +1,10 @@
 """Conformance: test vectors that others wrote for their operators, read by edgeff and run by its kernels; and a table of its own operators.
 
-Corpora: the node tests of the ``onnx`` package, which it generates; and the test vectors of TFLM's kernels (``conformance_tflm``). A case
-is a model of one operator with inputs and expected outputs. What it passes as an input is a constant where models have constants: a case
-is tried with its first input alone as an input, then as it is. It is ok where all outputs are within the case's own tolerance, refused
-where edgeff says why, and else wrong. The first axis of a case is the batch: what runs along it is refused or computed, never something
-else. The table is of every operator in every format and number format (``conformance_operators``).
+The corpus is the node tests of the ``onnx`` package, which it generates. A case is a model of one operator with inputs and expected
+outputs. What it passes as an input is a constant where models have constants: a case is tried with its first input alone as an input, then
+as it is. It is ok where all outputs are within the case's own tolerance, refused where edgeff says why, and else wrong. The first axis of a
+case is the batch: what runs along it is refused or computed, never something else. The table is of every operator in every format and
+number format (``conformance_operators``).
 
 ``make conformance`` -> ``benchmarks/results/conformance.json``; status 1 where anything is wrong.
 """
@@ -20,7 +20,6 @@ from functools import cache
 from typing import Any
 
 import conformance_operators
-import conformance_tflm
 import numpy as np
 import onnx
 from onnx import numpy_helper
@@ -164,7 +163,7 @@ def measure(corpus: str, name: str, numeric: str = "") -> dict[str, Any]:
     """What became of the cases of an operator, or of an operator of edgeff in a number format."""
     if corpus == "operators":
         return conformance_operators.measure(name, next(each for each in conformance_operators.NUMERICS if each == numeric))
-    return vectors([tried(case) for case in onnx_cases()[name]] if corpus == "onnx" else conformance_tflm.outcomes(name))
+    return vectors([tried(case) for case in onnx_cases()[name]])
 
 
 def wrong(row: dict[str, Any]) -> list[str]:
@@ -175,7 +174,6 @@ def wrong(row: dict[str, Any]) -> list[str]:
 
 if __name__ == "__main__":
     keys: list[tuple[str, ...]] = [("onnx", name) for name in onnx_cases()]
-    keys += [("tflm", name) for name in conformance_tflm.tests()]
     keys += [("operators", name, numeric) for name in registry.ops for numeric in conformance_operators.NUMERICS]
     bad = [f"{' '.join(row['key'])}: {what}" for row in collect("conformance", keys, measure) for what in wrong(row)]
     print(*bad, f"{len(bad)} wrong", sep="\n")

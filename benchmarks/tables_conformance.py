@@ -11,7 +11,7 @@ from tables_rules import table
 
 from edgeff.registry import ops
 
-CORPORA = {"onnx": "node tests of the `onnx` package", "tflm": "test vectors of TFLM's kernels"}
+CORPORA = {"onnx": "node tests of the `onnx` package"}
 OUTCOMES = ("ok", "refused", "wrong")
 NUMERICS = ("float32", "int8", "int16")
 CELLS = (*(("infer", form) for form in ("C", "TFLite", "ONNX", "Keras")), *(("learn", form) for form in ("C", "ONNX", "TFLite", "TFLM")))

@@ -22,10 +22,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 import conformance
 import conformance_operators
-import conformance_tflm
 
 X = np.array([[-2, 0, 3], [1, -1, 0.5]], np.float32)
-FLOAT = 1
 
 
 def model(op: str, *more: str) -> onnx.ModelProto:
@@ -47,21 +45,6 @@ def test_a_case_s_constants_are_constants() -> None:
     data = conformance.bound(model("Mul", "w"), 1, [X, X])
     graph = onnx.load_model_from_string(data).graph
     assert ([value.name for value in graph.input], [value.name for value in graph.initializer]) == (["x"], ["w"])
-
-
-def tensor(values: list[float]) -> dict[str, Any]:
-    array = np.array([values], np.float32)
-    return {"type": FLOAT, "shape": [1, len(values)], "scale": [], "zero": [], "axis": 0, "data": array.tobytes().hex()}
-
-
-@pytest.mark.parametrize(("made", "expected"), [([0.0, 2.0], "ok"), ([0.0, 2.5], "wrong")])
-def test_a_recorded_case_of_tflm_is_ok_or_wrong(made: list[float], expected: str) -> None:
-    case = {"op": "RELU", "inputs": [tensor([-1.0, 2.0])], "options": {}, "outputs": [tensor(made)]}
-    assert conformance_tflm.outcome(case, conformance_tflm.TESTS["activations"])[0] == expected
-    assert conformance_tflm.outcome({**case, "inputs": [{**tensor([-1.0, 2.0]), "type": 7}]}, conformance_tflm.TESTS["activations"]) == (
-        "refused",
-        "element type int16",
-    )
 
 
 def test_the_table_s_cells_say_what_holds(monkeypatch: pytest.MonkeyPatch) -> None:
