@@ -2,7 +2,8 @@
 
 ``nice python benchmarks/scenarios.py [SCENARIO ..]`` -> ``benchmarks/results/scenarios.json``. What a step costs is counted once for each
 form on an emulated board. Rates are chosen on a third of the samples that a device learns, with one budget for every rule and the control.
-Forward-Forward has its own way of reading pictures and is left out where networks have convolutions.
+``class means`` are a head made of the
+device's own samples without a step. Forward-Forward has its own way of reading pictures and is left out where networks have convolutions.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from results import collect
+from results import collect, load
 
 from edgeff.device.boards import load_board
 from edgeff.device.simulate import build_project, profile
 from edgeff.ir import Network
 from edgeff.program.deploy import Deployment
-from edgeff.studies.scenarios import PRESSURE, SCENARIOS, play, sense
+from edgeff.studies.scenarios import PRESSURE, SCENARIOS, class_means, play, sense
 
 BOARD, SMALL_BOARD = "nucleo_l4r5zi", "microbit"
 SEEDS = {
@@ -34,10 +35,13 @@ SEEDS = {
     "new_patient": 13,
     PRESSURE: 10,
 }
+MEANS = "class means"
 RULES, OF_CONVOLUTIONS = ("bp", "pepita", "dfa", "ff", "frozen"), ("new_camera", "new_keyword")
 FORMS: dict[str, tuple[tuple[str, str], ...]] = {
     name: tuple((rule, "int8") for rule in RULES if rule != "ff" or name not in OF_CONVOLUTIONS) for name in SCENARIOS
 }
+for name in SCENARIOS:
+    FORMS[name] += ((MEANS, "float32"),)
 FORMS[PRESSURE] = (("bp", "int16"), ("bp", "int8"), ("bp", "float32"))
 networks: dict[str, dict[tuple[str, int], Network]] = {}
 controls: dict[tuple[str, int], dict[str, tuple[float, float]]] = {}
@@ -58,6 +62,10 @@ def measure(name: str, rule: str, numeric: Any, seed: int) -> dict[str, Any]:
     if name == PRESSURE:
         sensed, deployment = sense(rule=rule, numeric=numeric, seed=seed)
         row: dict[str, Any] = asdict(sensed)
+    elif rule == MEANS:
+        means = class_means(SCENARIOS[name], seed=seed, networks=networks.setdefault(name, {}))
+        control = next(row["control"] for row in load("scenarios")["rows"] if row["key"] == [name, "bp", "int8", seed])
+        return asdict(means) | {"control": control}
     else:
         outcome, deployment = play(
             SCENARIOS[name],

@@ -30,7 +30,7 @@ def classes() -> str:
     for (name, rule, numeric), rows in found.items():
         if name == PRESSURE:
             continue
-        control = found.get((name, "frozen", numeric), [])
+        control = found.get((name, "frozen", "int8"), [])
         over = None if rule == "frozen" else paired_difference(learned(rows), learned(control))
         means = {key: float(np.mean([row[key] for row in rows])) for key in ("before", "after", "control", "known_before", "known_after")}
         gained, best = means["after"] - means["before"], means["control"] - means["before"]

@@ -12,7 +12,7 @@ import pytest
 from edgeff.cli import run
 from edgeff.errors import BadInput
 from edgeff.ir import Network
-from edgeff.studies.scenarios import Parts, Scenario, play, scenario_of, sense
+from edgeff.studies.scenarios import Parts, Scenario, class_means, play, scenario_of, sense
 from edgeff.studies.scenarios.pressure import LEARNED, TARGET_PA, WEEK
 from edgeff.studies.scenarios.scenario import RATES
 from edgeff.tasks import Data
@@ -51,6 +51,14 @@ def test_a_case_is_the_same_beside_others_that_share_its_model_and_control() -> 
     then, _ = play(TURNED, rule="dfa", seed=1, networks=networks, controls=controls)
     assert (alone, list(networks), list(controls)) == (then, [("bp", 1)], ["bp"])
     assert first.control == then.control
+
+
+def test_class_means_take_no_step_and_forget_the_known_world() -> None:
+    """The second class changes places with the first, so means of the new samples are wrong about the old ones."""
+    means = class_means(TURNED)
+    assert means.known_before > 0.9
+    assert means.after > means.before + 0.2
+    assert means.known_after < means.known_before - 0.2
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from edgeff.studies.scenarios.new_load import NEW_LOAD
 from edgeff.studies.scenarios.new_patient import NEW_PATIENT
 from edgeff.studies.scenarios.new_speaker import NEW_SPEAKER
 from edgeff.studies.scenarios.new_wearer import NEW_WEARER
-from edgeff.studies.scenarios.play import Outcome, play
+from edgeff.studies.scenarios.play import Means, Outcome, class_means, play
 from edgeff.studies.scenarios.pressure import PRESSURE, Sensed, sense
 from edgeff.studies.scenarios.scenario import Parts, Scenario
 
@@ -24,7 +24,20 @@ SCENARIOS = {item.name: item for item in _ALL}
 """Those of classes, by name."""
 NAMES = (*SCENARIOS, PRESSURE)
 
-__all__ = ["NAMES", "PRESSURE", "SCENARIOS", "Outcome", "Parts", "Scenario", "Sensed", "play", "scenario_of", "sense"]
+__all__ = [
+    "NAMES",
+    "PRESSURE",
+    "SCENARIOS",
+    "Means",
+    "Outcome",
+    "Parts",
+    "Scenario",
+    "Sensed",
+    "class_means",
+    "play",
+    "scenario_of",
+    "sense",
+]
 
 
 def scenario_of(name: str) -> Scenario:

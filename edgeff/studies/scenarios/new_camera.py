@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from edgeff.ir import Array
-from edgeff.studies.scenarios.scenario import RATES_OF_CONVOLUTIONS, Parts, Scenario, loaded, scaled
+from edgeff.studies.scenarios.scenario import LOW_RATES, Parts, Scenario, loaded, scaled
 from edgeff.tasks import Data
 
 LEARNED, TESTED = 300, 500
@@ -53,6 +53,4 @@ def parts(seed: int) -> Parts:
     return scaled(Parts(name, known, learned, data.y_train[own], new, data.y_test[tested], draw))
 
 
-NEW_CAMERA = Scenario(
-    "new_camera", "pictures with less contrast, with noise, or turned", "cnn_small", 10, 3, len(SHIFTS), parts, RATES_OF_CONVOLUTIONS
-)
+NEW_CAMERA = Scenario("new_camera", "pictures with less contrast, with noise, or turned", "cnn_small", 10, 3, len(SHIFTS), parts, LOW_RATES)

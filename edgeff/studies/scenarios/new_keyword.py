@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgeff.studies.scenarios.scenario import RATES_OF_CONVOLUTIONS, Parts, Scenario, loaded, scaled
+from edgeff.studies.scenarios.scenario import Parts, Scenario, loaded, scaled
 from edgeff.tasks import Data
 from edgeff.tasks.arabic import WORDS as ARABIC
 from edgeff.tasks.kws import WORDS
@@ -41,14 +41,7 @@ def parts_of(task: str, words: tuple[str, ...], *, flat: bool = False) -> Callab
 
 
 NEW_KEYWORD = Scenario(
-    "new_keyword",
-    "a keyword left out of training, then said 20 times",
-    "cnn_small",
-    10,
-    10,
-    len(WORDS),
-    parts_of("kws_open", WORDS),
-    RATES_OF_CONVOLUTIONS,
+    "new_keyword", "a keyword left out of training, then said 20 times", "cnn_small", 10, 10, len(WORDS), parts_of("kws_open", WORDS)
 )
 NEW_ARABIC_WORD = Scenario(
     "new_arabic_word",

@@ -11,6 +11,8 @@ import numpy as np
 from edgeff.device.targets.host import HostTarget
 from edgeff.ir import Array, Network, Numeric
 from edgeff.networks import initialised, recipe, structure
+from edgeff.networks.heads import with_prototypes
+from edgeff.ops import forward, parameters
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.state import state_bytes
 from edgeff.rules import find_rule
@@ -51,6 +53,18 @@ class Outcome:
     def recovered(self) -> float | None:
         """The gain as a share of the control's; None where the control gained nothing."""
         return None if self.control <= self.before else (self.after - self.before) / (self.control - self.before)
+
+
+@dataclass(frozen=True)
+class Means:
+    """What class means tell, as ``Outcome`` says it of a device that learned."""
+
+    case: str
+    before: float
+    after: float
+    known_before: float
+    known_after: float
+    samples: int
 
 
 def trained(scenario: Scenario, parts: Parts, seed: int, say: Say, teacher: str = CONTROL_RULE) -> Network:
@@ -144,13 +158,10 @@ def play(
     parts, networks, controls = scenario.parts(seed), {} if networks is None else networks, {} if controls is None else controls
     own = find_rule(rule).prepare_needed(initialised(plain(scenario, parts), seed))  # one made for the rule, such as with labels
     teacher = rule if own else CONTROL_RULE
-    model = seed if parts.model is None else parts.model
-    for name in dict.fromkeys((teacher, CONTROL_RULE)):
-        if (name, model) not in networks:
-            networks[name, model] = trained(scenario, parts, model, say, name)
+    network, best_network = (_shipped_model(scenario, parts, name, seed, say, networks) for name in (teacher, CONTROL_RULE))
     known, what, passes = parts.known, "learning on the device", scenario.passes
     say(what, 0, 4)
-    device, rate = in_service(networks[teacher, model], parts, rule, numeric, changes or {}, scenario, seed)
+    device, rate = in_service(network, parts, rule, numeric, changes or {}, scenario, seed)
     say(what, 1, 4)
     before, known_before = device.right(parts.x_new, parts.y_new), device.right(known.x_test, known.y_test)
     device.learn(parts.x, parts.y, passes, seed)
@@ -158,7 +169,7 @@ def play(
     say(what, 2, 4)
     best_rule = CONTROL_RULE if own else _control_of(rule)
     if best_rule not in controls:
-        best, its_rate = in_service(networks[CONTROL_RULE, model], parts, best_rule, "float32", {}, scenario, seed)
+        best, its_rate = in_service(best_network, parts, best_rule, "float32", {}, scenario, seed)
         say(what, 3, 4)
         best.learn(parts.x, parts.y, passes, seed)
         controls[best_rule] = best.right(parts.x_new, parts.y_new), its_rate
@@ -181,6 +192,40 @@ def play(
     )
     say(what, 4, 4)
     return outcome, device.deployment
+
+
+def class_means(
+    scenario: Scenario, *, seed: int = 0, say: Say = lambda _what, _done, _of: None, networks: dict[tuple[str, int], Network] | None = None
+) -> Means:
+    """What the shipped float model tells, in this case, with a head of class means of the device's own samples: learning without steps.
+
+    Args: ``networks``, as for ``play``. Raises as ``play`` does.
+    """
+    parts, networks = scenario.parts(seed), {} if networks is None else networks
+    network = _shipped_model(scenario, parts, CONTROL_RULE, seed, say, networks)
+    made, known = with_prototypes(network, parts.x, parts.y), parts.known
+
+    def right(network: Network, x: Array, y: Array) -> float:
+        return float(np.mean(forward(network, parameters(network), x)[network.layers[-1].name].argmax(axis=1) == y))
+
+    return Means(
+        case=parts.case,
+        before=right(network, parts.x_new, parts.y_new),
+        after=right(made, parts.x_new, parts.y_new),
+        known_before=right(network, known.x_test, known.y_test),
+        known_after=right(made, known.x_test, known.y_test),
+        samples=len(parts.x),
+    )
+
+
+def _shipped_model(
+    scenario: Scenario, parts: Parts, teacher: str, seed: int, say: Say, networks: dict[tuple[str, int], Network]
+) -> Network:
+    """The model that ``teacher`` trained for this case, trained now if it is not among ``networks``."""
+    key = teacher, seed if parts.model is None else parts.model
+    if key not in networks:
+        networks[key] = trained(scenario, parts, key[1], say, teacher)
+    return networks[key]
 
 
 def _control_of(rule: str) -> str:

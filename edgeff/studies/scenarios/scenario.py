@@ -14,8 +14,8 @@ from edgeff.tasks import Data, standardised
 
 RATES = (1.0, 1 / 4, 1 / 16, 4.0)
 """Shares of a rule's own rate that are tried before a device learns; of those that do equally well, the first."""
-RATES_OF_CONVOLUTIONS = (1 / 4, 1 / 16, 1 / 64, 1 / 256)
-"""As many for networks of convolutions, where a filter's gradient is a sum over places and the rules' own rates are too high."""
+LOW_RATES = (1 / 4, 1 / 16, 1 / 64, 1 / 256)
+"""As many for convolutions on whole pictures, where a filter's gradient is a sum over many places and the rules' own rates are too high."""
 
 
 @dataclass(frozen=True)
