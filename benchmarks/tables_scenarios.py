@@ -27,7 +27,8 @@ def _rows(name: str, parts: int) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
 def classes() -> str:
     """Each scenario and rule: accuracies with the controls, what is forgotten, samples, and the cost of a step."""
     lines, found = [], _rows("scenarios", 3)
-    for (name, rule, numeric), rows in found.items():
+    names = list(dict.fromkeys(name for name, _, _ in found))
+    for (name, rule, numeric), rows in sorted(found.items(), key=lambda item: names.index(item[0][0])):
         if name == PRESSURE:
             continue
         control = found.get((name, "frozen", "int8"), [])
