@@ -6,7 +6,7 @@ fills the firmware template ``serial`` by ``engines/NAME.c`` in the place of the
 initial weights, samples and order. All are compiled by gcc at -O2, the engines with Debian's newlib.
 
 Instructions of a step are those of the emulated clock, 32 ns each, between the two laps of ``learn LABEL 1``: the median of all steps, to
-a microsecond. RAM is static RAM and the deepest stack that the firmware saw.
+a microsecond, with the few thousand that the protocol takes to copy the sample and to tell the first lap. RAM is static RAM and the deepest stack that the firmware saw.
 ``AIFES=path PULP_TRAINLIB=path python benchmarks/engines.py`` -> ``benchmarks/results/engines.json``, in about twenty minutes.
 """
 
@@ -26,6 +26,7 @@ from results import collect
 
 from edgeff.codegen.folder import write_c
 from edgeff.device.boards import load_board
+from edgeff.device.cores import core_of
 from edgeff.device.firmware import build, write_project
 from edgeff.device.serial.emulated import instruction_shift
 from edgeff.device.toolchains import TOOLCHAINS
@@ -121,7 +122,7 @@ def firmware(engine: str, rule: str, numeric: Any, rate: float, folder: Path) ->
     board, data = load_board(BOARD), tasks[TASK].load(0)
     deployment = deploy(initialised(structure(NETWORK), 0), data.x_train, rule=rule, numeric=numeric)
     with tempfile.TemporaryDirectory(prefix="edgeff-engine-") as temporary:
-        source = write_c(deployment.program, Path(temporary) / "c")
+        source = write_c(deployment.program, Path(temporary) / "c", features=core_of(board).features)
         out = folder / "firmware"
         if engine == "edgeff":
             return build(source.folder, board, out, TOOLCHAINS["gcc"], "serial", "scratch").image
