@@ -40,8 +40,8 @@ check: $(STAMP)  ## lint, format, types, imports between layers
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-docs: $(STAMP)  ## the pages of docs/ as a site in build/site (installs mkdocs-material into .venv)
-	@test -x $(VENV)/bin/mkdocs || $(MAKE) --always-make setup EXTRAS="$(EXTRAS) docs"
+docs: $(STAMP)  ## the pages of docs/, notebooks and the Python interface as a site in build/site (installs mkdocs-material into .venv)
+	@$(VENV)/bin/python -c "import mkdocs, mkdocstrings_handlers.python" 2>/dev/null || $(MAKE) --always-make setup EXTRAS="$(EXTRAS) docs"
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
 bench: $(STAMP)  ## every figure of docs/results again, and its tables (resumable; FRESH=--fresh begins anew)

@@ -6,7 +6,8 @@ fills the firmware template ``serial`` by ``engines/NAME.c`` in the place of the
 initial weights, samples and order. All are compiled by gcc at -O2, the engines with Debian's newlib.
 
 Instructions of a step are those of the emulated clock, 32 ns each, between the two laps of ``learn LABEL 1``: the median of all steps, to
-a microsecond, with the few thousand that the protocol takes to copy the sample and to tell the first lap. RAM is static RAM and the deepest stack that the firmware saw.
+a microsecond, with the few thousand that the protocol takes to copy the sample and to tell the first lap. RAM is static RAM and the
+deepest stack that the firmware saw.
 ``AIFES=path PULP_TRAINLIB=path python benchmarks/engines.py`` -> ``benchmarks/results/engines.json``, in about twenty minutes.
 """
 

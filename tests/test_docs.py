@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import click
 from command_line import ROOT
 
+import edgeff
 from edgeff.cli.group import group
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -59,3 +61,12 @@ def test_every_command_in_the_examples_has_the_options_that_it_is_given() -> Non
             assert given <= known | {"--help"}, (page, name, given - known)
             checked += 1
     assert checked > 60
+
+
+def test_the_page_of_the_python_interface_has_every_name_that_there_is() -> None:
+    named = re.findall(r"^::: (\S+)$", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.MULTILINE)
+    homes = {f"edgeff.{home}.{name}" for home, names in edgeff._HOMES.items() for name in names}
+    assert homes <= set(named)
+    for path in named[1:]:
+        module, _, name = path.rpartition(".")
+        assert hasattr(importlib.import_module(module), name), path
