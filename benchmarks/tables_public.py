@@ -91,4 +91,23 @@ def _session(row: dict[str, Any], session: str) -> str:
     return f"{found['largest']} ({100 * (found['accuracy'] - row['accuracy']):+.0f})"
 
 
-SECTIONS: dict[str, Callable[[], str]] = {"public_counts": counts, "public_models": every, "onnx_settings": settings}
+def named() -> str:
+    """Each network that people name: what was compared, and what an inference takes on the board."""
+    lines = []
+    for row in load("named_networks")["rows"]:
+        there = row["runtime"]
+        compared = f"0 of {row['elements']:,}, {there}" if row["outcome"] == "exact" else f"{_outcome(row)}"
+        own = f"{row['own_differing']} of {row['own_elements']:,}"
+        core = f"{row['emulated_differing']} of {row['emulated_elements']:,}"
+        figures = [f"{row[key]:,}" for key in ("macs", "instructions", "flash_bytes", "ram_bytes")]
+        lines.append([row["key"][0], f"`{row['origin']}`", row["numeric"], compared, own, core, *figures])
+    heads = ["network", "imported from", "numeric", "outputs differing", "calls in C", "calls on the Cortex-M4"]
+    return table([*heads, "MACs", "instructions", "flash, bytes", "RAM, bytes"], lines, 6)
+
+
+SECTIONS: dict[str, Callable[[], str]] = {
+    "public_counts": counts,
+    "public_models": every,
+    "onnx_settings": settings,
+    "named_networks": named,
+}

@@ -15,11 +15,17 @@ import edgeff.device.targets.unicorn as emulated
 from edgeff.device.boards import load_board
 from edgeff.device.emulation.block_hooks import NativeCounter, PythonCounter
 from edgeff.device.firmware import write_project
+from edgeff.device.simulate import build_project
+from edgeff.device.simulate import profile as profile_of
 from edgeff.device.targets.unicorn import UnicornTarget
 from edgeff.device.toolchains import TOOLCHAINS
 from edgeff.device.toolchains.elf import read_elf
 from edgeff.errors import CheckFailed
-from edgeff.ir import Board, Region
+from edgeff.ir import Board, Layer, Network, Region
+from edgeff.ops.add import Add
+from edgeff.ops.input import Input
+from edgeff.ops.tanh import Tanh
+from edgeff.program.deploy import deploy
 
 
 @pytest.mark.parametrize(("board", "toolchain"), EACH_BUILD)
@@ -130,3 +136,15 @@ def test_profiling_changes_no_result(board: str, toolchain: str) -> None:
         profiled.write_input(x)
         profiled.profile("learn", LEARN, label=1)
     assert plain.read_arena() == profiled.read_arena()
+
+
+def test_every_input_of_a_network_is_written_before_it_is_counted(tmp_path: Path) -> None:
+    other = Layer("other", Input(), (), (6,))
+    network = Network("two", (6,), (other, Layer("bent", Tanh(), ("other",), (6,)), Layer("sum", Add(), ("input", "bent"), (6,))))
+    board, counts = load_board("nucleo_l4r5zi"), []
+    deployment = deploy(network, target="input")
+    firmware, _ = build_project(deployment, board, tmp_path)
+    for value in (0.1, 2.0):  # the hyperbolic tangent takes another path for each
+        sample = np.r_[np.zeros(6), np.full(6, value)].astype(np.float32)
+        counts.append(profile_of(deployment, board, firmware, sample).line("infer").cost.instructions)
+    assert len(set(counts)) == 2

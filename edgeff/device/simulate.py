@@ -170,8 +170,12 @@ def profile(
     program = deployment.program
     target = load_target(firmware, board, target_name, time_limit_s=COUNTING_LIMIT_S)
     profiles: dict[str, Profile] = {}
+    first, *more = program.parts(sample)
+    offsets = plan(select(program, core_of(board).features)).offsets if more else {}
     for line in program.lines.values():
-        target.write_input(sample)
+        target.write_input(first)
+        for tensor, part in zip(program.inputs[1:], more, strict=True):
+            target.write_arena(offsets[tensor.name], part)
         profiles[line.name] = target.profile(line.name, line.calls, label=label)
     return Trace(
         task=task,
