@@ -328,6 +328,15 @@ def replace_output(node: onnx.NodeProto, name: str) -> onnx.NodeProto:
     return again
 
 
+def test_a_weight_of_minus_128_is_read_in_two_parts() -> None:
+    weight = np.full((4, 3, 3, 3), -128, np.int8)
+    data = build([IN, N("QLinearConv", ["q", *X, "w", *W, *Y], ["p"]), OUT], parts(np.int8) | {"w": weight}, shape=["N", *SHAPE],
+                 output_shape=["N", 4, 4, 3])  # fmt: skip
+    network = from_onnx(data)
+    assert network.metadata["source"]["split_weights"] == ["p"]
+    np.testing.assert_array_equal(network["p"].params["weight"], np.tile(np.repeat([-127, -1], 3), (4, 3, 3, 1)))
+
+
 def test_a_weight_with_a_zero_point_of_a_float_layer_is_float() -> None:
     nodes = [N("DequantizeLinear", ["w", "ws", "wz"], ["wf"]), N("MatMul", ["x", "wf"], ["y"])]
     weight = WIDE.integers(0, 256, (16, 5)).astype(np.uint8)

@@ -17,6 +17,7 @@ CODES = {
     "float32": TYPES.FLOAT32,
     "int8": TYPES.INT8,
     "uint8": TYPES.UINT8,
+    "int16": TYPES.INT16,
     "int32": TYPES.INT32,
     "int64": TYPES.INT64,
     "float16": TYPES.FLOAT16,

@@ -113,17 +113,24 @@ class Turned:
 Value = Activation | Constant | Moment | Remembered | Variable | Recalled | Turned
 
 
+def listed(names: Mapping[str, int]) -> str:
+    """Names with their counts, the most frequent first: "CONV_2D x6, PAD x2"."""
+    shown = ", ".join(f"{one_line(name, 60)} x{count}" for name, count in sorted(names.items(), key=lambda item: -item[1])[:8])
+    return shown + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+REPLACE = "replace what is not allowed in the model before it is converted"
+
+
 def check_known(what: str, missing: Mapping[str, int], others: Mapping[str, int], supported: Sequence[str]) -> None:
     """Returns nothing; raises Unsupported with all operators of a file that edgeff has no layer for, and what else it cannot hold, each
     with its count. One operator alone is refused where it stands, with its attributes.
     """
     if not missing or sum(missing.values()) + len(others) < 2:
         return
-    shown = ", ".join(f"{one_line(name, 60)} x{count}" for name, count in sorted(missing.items(), key=lambda item: -item[1])[:8])
-    more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
     rest = "".join(f"; {one_line(name, 40)} x{count}" for name, count in sorted(others.items())[:4])
-    step = "replace these in the model before it is converted"
-    raise Unsupported(what, got=f"operators edgeff has no layer for: {shown}{more}{rest}", allowed=", ".join(supported), next_step=step)
+    got = f"operators edgeff has no layer for: {listed(missing)}{rest}"
+    raise Unsupported(what, got=got, allowed=", ".join(supported), next_step=REPLACE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +151,16 @@ class Node:
     number: int = field(default=-1, kw_only=True)
     averaged: bool = field(default=False, kw_only=True)
 
-    def unsupported(self, why: str, allowed: str = "") -> Unsupported:
+    def unsupported(self, why: str, allowed: str = "", next_step: str = "") -> Unsupported:
         """The refusal of what edgeff has no layer for."""
         shown = ", ".join(f"{one_line(key, 24)}={_shown(value)}" for key, value in sorted(self.attributes.items())[:8]) or "none"
         got = f"{why} (attributes: {shown})"
-        return Unsupported(
-            f"node {short(self.name)}, operator {short(self.operator)}", got=got, allowed=allowed or ", ".join(self.supported)
-        )
+        where = f"node {short(self.name)}, operator {short(self.operator)}"
+        return Unsupported(where, got=got, allowed=allowed or ", ".join(self.supported), next_step=next_step)
+
+    def unknown(self, why: str = "an operator edgeff has no layer for") -> Unsupported:
+        """The refusal of the one operator of a file that edgeff does not know."""
+        return self.unsupported(why, next_step=REPLACE)
 
     def bad(self, got: object, allowed: str) -> BadInput:
         """The refusal of a node that contradicts its format or itself."""
@@ -173,7 +183,9 @@ class Node:
         """``value``, which must be a layer's output in float."""
         x = self.activation(value)
         if x.integer:
-            raise self.unsupported("an integer tensor that is not dequantised", "float tensors, or integers after they are dequantised")
+            step = "quantise the float model (onnxruntime.quantization.quantize_static), or take the .tflite file that it was made of"
+            allowed = "float tensors, or integers after they are dequantised"
+            raise self.unsupported("an integer tensor that is not dequantised", allowed, step)
         return x
 
     def constant(self, value: Value | None, what: str) -> Constant:

@@ -155,7 +155,8 @@ def _input(value: onnx.ValueInfoProto, timed: Collection[str] = ()) -> tuple[str
             sizes = [sizes[1], sizes[0], sizes[2]]
         features = sizes[1:]
         if not features or any(size is not None and size < 1 for size in sizes):
-            raise Unsupported(where, got=f"shape {sizes}", allowed="(batch, elements..)")
+            step = "export the model with a batch axis in front and sizes of 1 or more"
+            raise Unsupported(where, got=f"shape {sizes}", allowed="(batch, elements..)", next_step=step)
         known = [size for size in features if size is not None]
         shape = tuple(known) if len(known) == len(features) and prod(known) < 1 << 31 else None
     return text(value.name), shape, DTYPES[kind.elem_type] != "float32"
@@ -185,7 +186,7 @@ def _read_node(context: Reading, proto: onnx.NodeProto, index: int) -> None:
     node = Node(called, operator, attributes, supported, averaged=first in context.averaged, number=index)
     handler = _handler(context, operator, domain)
     if handler is None:
-        raise node.unsupported("an operator edgeff has no layer for" if domain in DOMAINS else f"domain {short(domain)}")
+        raise node.unknown() if domain in DOMAINS else node.unknown(f"domain {short(domain)}")
     given, node = node, old.modern(node, context.opset)
     unknown = sorted(set(node.attributes) - handler.attributes)
     if unknown:

@@ -33,7 +33,7 @@ from edgeff.formats.tflite.nodes import handlers
 from edgeff.formats.tflite.operators import Tensor, TfliteNode
 from edgeff.formats.tflite.schema import names_of, schema
 from edgeff.formats.tflite.variables import name_of
-from edgeff.formats.values import SCALE_BYTES, Activation, Constant, Node, Remembered, Value, Variable, check_known
+from edgeff.formats.values import SCALE_BYTES, Activation, Constant, Node, Remembered, Value, Variable, check_known, listed
 from edgeff.ir import Network, Quant
 
 MAX_OPERATORS = 10_000
@@ -152,6 +152,16 @@ class _Reader:
         missing = {name: count for name, count in names.items() if name not in self.handlers}
         check_known("TFLite file", missing, others, sorted(self.handlers))
 
+    def _in_type(self, dtype: str) -> str:
+        """The operators whose first input is of a type, with their counts."""
+        names: Counter[str] = Counter()
+        for place in self.operators:
+            operator = self.graph.at(place, "an operator")
+            first = operator.array(1, "int32")[:1].tolist()
+            if first and first[0] != -1 and self.tensor(first[0]).dtype == dtype and self._name(operator) not in MOVES:
+                names[self._name(operator)] += 1
+        return listed(names)
+
     def _call_once(self) -> None:
         """Gives the variables what the subgraph of a CALL_ONCE assigns, which is the only further one that a file may have."""
         operators = [self.graph.at(place, "an operator") for place in self.operators]
@@ -192,7 +202,8 @@ class _Reader:
         wide = entry.dtype == "int16" and entry.quant is not None  # read as the numbers that its integers stand for
         if not (wide or entry.dtype in ("float32", "int8", "uint8")) or len(entry.shape) < 2 or not batch or self._has_data(entry):
             got, allowed = f"{entry.dtype} {entry.shape}", "float32, int8 or uint8, (batch, elements..); batch 1 where there are several"
-            raise Unsupported(f"TFLite input {short(entry.name)}", got=got, allowed=allowed)
+            step = "convert the model with a float32 or int8 input that has a batch axis of 1"
+            raise Unsupported(f"TFLite input {short(entry.name)}", got=got, allowed=allowed, next_step=step)
         integer, shape = entry.dtype not in ("float32", "int16"), entry.shape[1:]
         if first:
             self.assembly.input_shape = shape
@@ -228,16 +239,19 @@ class _Reader:
         averaged = not self.averaged.isdisjoint(outputs[:1])
         node = TfliteNode(called, name, attributes, tuple(sorted(self.handlers)), output, averaged=averaged)
         if handler is None:
-            raise node.unsupported("an operator edgeff has no layer for")
+            raise node.unknown()
         low, high = handler.inputs
         if not low <= len(inputs) <= high:
             raise node.bad(f"{len(inputs)} inputs", f"{low} to {high}")
         if any(index in self.known and self.known[index].dtype == "uint8" for index in inputs) and name not in MOVES | {"DEQUANTIZE"}:
-            raise node.unsupported("a uint8 tensor", "float32 and int8; uint8 at the ends, through QUANTIZE, and where numbers only move")
+            got = f"a uint8 tensor; the file has {self._in_type('uint8')}"
+            allowed = "float32 and int8; uint8 at the ends, through QUANTIZE, and where numbers only move"
+            raise node.unsupported(got, allowed, "convert the float model again: TensorFlow's converter has made int8 since 2019")
         for index in inputs:
             if isinstance(self.values.get(index), Activation) and self.known[index].dtype in ("int16", "int32") and name != "QUANTIZE":
-                got = f"an {self.known[index].dtype} activation"
-                raise node.unsupported(got, "float32 and int8; int16 and int32 at the ends, through QUANTIZE")
+                kind = self.known[index].dtype
+                got, allowed = f"an {kind} activation; the file has {self._in_type(kind)}", "float32 and int8; int16 and int32 at the ends"
+                raise node.unsupported(got, f"{allowed}, through QUANTIZE", "quantise the float model with int8 activations")
         values = [None if index == -1 else self._value(node, index, reads) for index in inputs] + [None] * (high - len(inputs))
         if silent:
             handler.read(self.assembly, node, values)
