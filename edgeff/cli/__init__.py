@@ -36,7 +36,11 @@ class Terminated(KeyboardInterrupt):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command line and ends the process with its exit status."""
+    """Runs the command line and ends the process with its exit status; a shell that asks how a line goes on is answered."""
+    if instruction := os.environ.get("_EDGEFF_COMPLETE"):
+        from edgeff.cli.completion import complete
+
+        sys.exit(complete(group, instruction))
     for number in TERMINATIONS:
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
             signal.signal(number, _terminate)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from edgeff.cli.group import set_debug
 from edgeff.errors import BadInput
@@ -73,6 +74,9 @@ class OneOf(ParameterType):
         if value not in self.words:
             raise BadInput(f"unknown {self.name}", got=repr(value), allowed=", ".join(self.words))
         return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(word) for word in self.words if word.startswith(incomplete)]
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         return "|".join(self.words)
