@@ -40,7 +40,7 @@ check: $(STAMP)  ## lint, format, types, imports between layers
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-docs: $(STAMP)  ## the pages of docs/, notebooks and the Python interface as a site in build/site (installs mkdocs-material into .venv)
+docs: $(STAMP)  ## the pages of docs/, notebooks, the Python interface and the reports in runs/ as a site in build/site (installs mkdocs-material into .venv)
 	@$(VENV)/bin/python -c "import mkdocs, mkdocstrings_handlers.python" 2>/dev/null || $(MAKE) --always-make setup EXTRAS="$(EXTRAS) docs"
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 

@@ -42,7 +42,7 @@ TASK, NETWORK, BOARD = "digits", "64-32-10", "mps2_an386"
 ENGINES = Path(__file__).with_name("engines")
 RATE = 0.02
 """The rate of back-propagation, by default that of edgeff's: no engine's was chosen by its results."""
-OURS = (("pepita", "int8"), ("bp", "int8"), ("bp", "float32"))
+OURS = (("pepita", "int8"), ("bp", "int8"))
 BUFFERS = ("parameters", "memory")
 """Those of engines/aifes.c."""
 CHECKOUTS = {"aifes": "AIFES", "trainlib": "PULP_TRAINLIB"}

@@ -1,11 +1,12 @@
 """A hook of the builder of the site (mkdocs.yml).
 
 Notebooks of docs/notebooks become pages, with their code and what it printed; folders in the navigation their pages; examples in docstrings
-blocks of code.
+blocks of code; and the reports in runs/ a gallery.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,26 @@ def on_files(files: Any, config: Any) -> Any:
 
     for path in sorted((Path(config["docs_dir"]) / "notebooks").glob("*.ipynb")):
         files.append(File.generated(config, f"notebooks/{path.stem}.md", content=page(notebooks.read(path), path.name)))
+    reports = sorted(Path(config["docs_dir"]).parent.glob("runs/*/report.html"))
+    for path in reports:
+        files.append(File.generated(config, f"reports/{path.parent.name}.html", content=path.read_bytes()))
+    files.append(File.generated(config, "gallery.md", content=gallery(reports)))
     return files
+
+
+def gallery(reports: list[Path]) -> str:
+    """The page of the reports that lie in runs/ when the site is built."""
+    lines = [
+        "# Reports",
+        "",
+        "The pages that `edgeff` wrote into `runs/` before this site was built: figures, tables, and where each number is from.",
+        "",
+    ]
+    for path in reports:
+        runs = json.loads(path.with_name("report.json").read_text(encoding="utf-8"))["runs"]
+        what = "; ".join(sorted({f"{run['task']}, {run['network']} by {run['rule']}" for run in runs}))
+        lines.append(f'- <a href="../reports/{path.parent.name}.html">{path.parent.name}</a>: {what}')
+    return "\n".join([*lines, "" if reports else "There are none: `edgeff demo --out runs/demo` writes one.", ""])
 
 
 def on_config(config: Any) -> Any:

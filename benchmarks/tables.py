@@ -18,6 +18,7 @@ import claims
 import tables_conformance
 import tables_convolutions
 import tables_cores
+import tables_engines
 import tables_founding
 import tables_graphs
 import tables_kernels
@@ -347,6 +348,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     **tables_conformance.SECTIONS,
     **tables_convolutions.SECTIONS,
     **tables_cores.SECTIONS,
+    **tables_engines.SECTIONS,
     **tables_founding.SECTIONS,
     **tables_memory.SECTIONS,
     **tables_packages.SECTIONS,

@@ -8,12 +8,14 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem, shell_complete
 
+from edgeff.cli.options import ParameterType
+
 VARIABLE = "_EDGEFF_COMPLETE"
 KINDS = {"task": "tasks", "rule": "rules", "network": "networks", "board": "boards"}
 """Parameters whose values are names, by the word that ``edgeff list`` has for them."""
 
 
-class Names(click.ParamType):
+class Names(ParameterType):
     """A name of a kind, which is not checked here."""
 
     name = "name"
