@@ -33,6 +33,11 @@ class ZerothOrderSettings(Settings):
             raise BadInput("setting epsilon", got=self.epsilon, allowed="1e-06 to 1")
 
 
+def weights_of(network: Network) -> int:
+    """How many weights move together."""
+    return sum(layer.params["weight"].size for layer in network.trainable if "weight" in layer.params)
+
+
 @register
 class ZerothOrder(Rule):
     """``g = 1/k sum_i ((L(w + eps v_i) - L(w - eps v_i)) / (2 eps)) v_i`` with signs v_i, drawn anew for every step.
@@ -55,7 +60,10 @@ class ZerothOrder(Rule):
 
     def pace(self, network: Network) -> float:
         """The square of an estimate grows with the parameters that move together, so the rate falls with their number."""
-        return WEIGHTS_64_32_10 / sum(layer.params["weight"].size for layer in network.trainable if "weight" in layer.params)
+        return WEIGHTS_64_32_10 / weights_of(network)
+
+    def caution(self, network: Network) -> str:
+        return f"a slope for all of {weights_of(network):,} weights says little of each: {self.name} is a baseline, and learns slowly"
 
     def step(self, run: Run, x: Array, t: Array) -> Gradients:
         network, settings = run.network, run.settings
