@@ -31,7 +31,7 @@ from edgeff.program.select import select
 from edgeff.program.state import place_bytes
 
 NETWORKS = ("fc_ae", "ds_cnn", "resnet8", "mobilenet_v1_025")
-WAYS: dict[str, tuple[str, dict[str, str]]] = {
+WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "bp": ("bp", {}),
     "bp, computed again": ("bp", {"keep": "least"}),
     "fa": ("fa", {}),
@@ -43,7 +43,7 @@ WAYS: dict[str, tuple[str, dict[str, str]]] = {
     "local_heads": ("local_heads", {}),
     "mono_forward": ("mono_forward", {}),
     "blocks": ("mono_forward", {}),
-    "zeroth_order": ("zeroth_order", {}),
+    "zeroth_order": ("zeroth_order", {"directions": 1}),
     "last layer": ("frozen", {}),
 }
 BOARDS = (("mps2_an386", "float32"), ("mps2_an386", "int8"), ("rpi_pico", "int8"))

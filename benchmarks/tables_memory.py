@@ -25,7 +25,7 @@ SHOWN = {
     "local_heads": "local heads",
     "mono_forward": "Mono-Forward, all blocks",
     "blocks": "**Mono-Forward, one block at a time**",
-    "zeroth_order": "zeroth order, 8 directions",
+    "zeroth_order": "zeroth order, one direction",
     "last layer": "last layer alone",
 }
 ANALYTIC = ("bp", "ff", "pepita", "mempepita")

@@ -58,7 +58,7 @@ DEVICE = {
     ("pepita", "float32"): 0.04,
     ("scff", "int8"): 0.005,
     ("tdca", "int8"): 0.02,
-    ("zeroth_order", "float32"): 0.002,
+    ("zeroth_order", "float32"): 0.001,
 }
 """The rates of docs/results, which were chosen for 64-32-10 with digits."""
 

@@ -42,7 +42,7 @@ from edgeff.verify.comparison import Comparison
 from edgeff.verify.training_graph import compare_training_graph, in_onnx_runtime
 
 ROOT = Path(__file__).resolve().parents[1]
-SCORELESS = ("ff", "block_ff")
+SCORELESS = ("ff", "block_ff", "zeroth_order")
 GRAPH = "ONNX Runtime, learning graph"
 
 

@@ -22,7 +22,7 @@ WEIGHTS_64_32_10 = 2_368
 class ZerothOrderSettings(Settings):
     """``directions``: k, how many a step averages. ``epsilon``: how far every parameter is moved to either side."""
 
-    directions: int = 8
+    directions: int = 4
     epsilon: float = 5e-3
 
     def __post_init__(self) -> None:
@@ -53,7 +53,7 @@ class ZerothOrder(Rule):
     source = "Spall 1992; Malladi et al., NeurIPS 2023"
     stores = "two outputs of the last layer; directions are generated, weights moved and moved back in place"
     settings: Settings = ZerothOrderSettings(relative_lr=0.0144, batch=16, epochs=60, decay_shares=(0.667, 0.9))
-    device: Mapping[str, Mapping[str, Any]] = {"float32": {"relative_lr": 0.0576}}
+    device: Mapping[str, Mapping[str, Any]] = {"float32": {"relative_lr": 0.0288}}
     numerics: tuple[Numeric, ...] = ("float32",)
     why_not = "an integer weight at its limit could not be moved and moved back"
     no_margin = "a direction for all weights says little of each: below frozen hidden layers, as forward gradients of weights are"
