@@ -199,11 +199,16 @@ def class_means(
 ) -> Means:
     """What the shipped float model tells, in this case, with a head of class means of the device's own samples: learning without steps.
 
+    The mean of a class that the device has no sample of is that of the known samples.
+
     Args: ``networks``, as for ``play``. Raises as ``play`` does.
     """
     parts, networks = scenario.parts(seed), {} if networks is None else networks
     network = _shipped_model(scenario, parts, CONTROL_RULE, seed, say, networks)
-    made, known = with_prototypes(network, parts.x, parts.y), parts.known
+    known = parts.known
+    strange = ~np.isin(known.y_train, parts.y)
+    x, y = np.concatenate([parts.x, known.x_train[strange]]), np.concatenate([parts.y, known.y_train[strange]])
+    made = with_prototypes(network, x, y)
 
     def right(network: Network, x: Array, y: Array) -> float:
         return float(np.mean(forward(network, parameters(network), x)[network.layers[-1].name].argmax(axis=1) == y))
