@@ -3,8 +3,8 @@
 The corpus is the node tests of the ``onnx`` package, which it generates. A case is a model of one operator with inputs and expected
 outputs. What it passes as an input is a constant where models have constants: a case is tried with its first input alone as an input, then
 as it is. It is ok where all outputs are within the case's own tolerance, refused where edgeff says why, and else wrong. The first axis of a
-case is the batch: what runs along it is refused or computed, never something else. The table is of every operator in every format and
-number format (``conformance_operators``).
+case is the batch (of a sequence, the second): what runs along it is refused or computed, never something else. The table is of every
+operator in every format and number format (``conformance_operators``).
 
 ``make conformance`` -> ``benchmarks/results/conformance.json``; status 1 where anything is wrong.
 """
@@ -35,6 +35,7 @@ from edgeff.program.quantize import dequantise_array
 
 REASON = 90
 """Characters of a reason that tell one from another."""
+SEQUENCES = ("GRU", "LSTM", "RNN")
 FUNCTIONS = "functions of several nodes"
 Value = Array | onnx.TensorProto
 
@@ -84,16 +85,27 @@ def onnx_cases() -> dict[str, list[Any]]:
 def ways(case: Any) -> Iterator[Case]:
     """A node test with constants in the place of all inputs but the first, then as it is."""
     for inputs, outputs in case.data_sets:
+        first, last = (1, -2) if _time_first(case.model) else (0, 0)
         arrays: list[Value] = [value if isinstance(value, onnx.TensorProto) else np.asarray(value) for value in inputs]
         for constants in sorted({len(arrays) - 1, 0} - {-1}, reverse=True):
             yield Case(
                 case.name,
                 bound(case.model, constants, arrays),
-                [_array(value) for value in arrays[: len(arrays) - constants]],
-                [_array(value) for value in outputs],
+                [_by_sample(_array(value), first) for value in arrays[: len(arrays) - constants]],
+                [_by_sample(_array(value), last) for value in outputs],
                 case.rtol,
                 case.atol,
             )
+
+
+def _time_first(model: onnx.ModelProto) -> bool:
+    """Whether a case is of (steps, batch, ..) in and (.., batch, units) out."""
+    node = model.graph.node[0]
+    return node.op_type in SEQUENCES and not any(attribute.name == "layout" and attribute.i for attribute in node.attribute)
+
+
+def _by_sample(array: Array, axis: int) -> Array:
+    return np.moveaxis(array, axis, 0) if array.ndim > 1 else array
 
 
 def _array(value: Any) -> Array:
@@ -119,9 +131,12 @@ def outcome(case: Case) -> str:
     except EdgeffError as error:
         return str(error)
     twin, rows = Interpreter(deployment.program), []
-    for sample in given:
-        twin.predict(sample)
-        rows.append(twin.output().reshape(-1).copy())
+    try:
+        for sample in given:
+            twin.predict(sample)
+            rows.append(twin.output().reshape(-1).copy())
+    except EdgeffError as error:
+        return f"wrong: {error}"
     made = np.array(rows)
     expected = np.concatenate([value.reshape(len(rows), -1) for value in case.outputs], axis=1)
     if made.shape != expected.shape:
