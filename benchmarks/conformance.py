@@ -138,13 +138,26 @@ def outcome(case: Case) -> str:
     except EdgeffError as error:
         return f"wrong: {error}"
     made = np.array(rows)
-    expected = np.concatenate([value.reshape(len(rows), -1) for value in case.outputs], axis=1)
-    if made.shape != expected.shape:
-        return f"wrong: outputs {made.shape} in the place of {expected.shape}"
     if made.dtype == np.int8:
-        made = made.astype(np.int16) + (128 if expected.dtype == np.uint8 else 0)
+        made = made.astype(np.int16) + (128 if case.outputs[0].dtype == np.uint8 else 0)
+    differing = [_differing(made, _rows(case.outputs, len(rows), axis), case) for axis in range(case.outputs[0].ndim)]
+    return "" if 0 in differing else f"wrong: {differing[0]} of {made.size} outputs"
+
+
+def _rows(outputs: Sequence[Array], count: int, axis: int) -> Array | None:
+    """The outputs of each of ``count`` samples, along an axis of the first output, first in others; None if they do not lie so."""
+    first = outputs[0]
+    if first.shape[axis] != count or any(value.shape[:1] != (count,) for value in outputs[1:]):
+        return None
+    return np.concatenate([np.moveaxis(first, axis, 0).reshape(count, -1), *(value.reshape(count, -1) for value in outputs[1:])], axis=1)
+
+
+def _differing(made: Array, expected: Array | None, case: Case) -> int:
+    """How many outputs are not near enough."""
+    if expected is None or expected.shape != made.shape:
+        return made.size
     near = np.isclose(made.astype(np.float64), expected.astype(np.float64), case.rtol, case.atol, equal_nan=True)
-    return "" if near.all() else f"wrong: {int((~near).sum())} of {near.size} outputs"
+    return int((~near).sum())
 
 
 def tried(case: Any) -> tuple[str, str]:
