@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from tflite_files import Graph
 
+from edgeff.errors import Unsupported
 from edgeff.formats import from_tflite
-from edgeff.ir import Array
+from edgeff.formats.tflite.writer import to_tflite
+from edgeff.ir import Array, Layer, Network, Quant
+from edgeff.ops.mul import Mul
 from edgeff.program.deploy import deploy
 from edgeff.program.interpreter import Interpreter
 from edgeff.verify.engines import Process, Tflm
@@ -87,3 +90,11 @@ def test_float32_is_near_tflm_s(name: str, tflm: Process) -> None:
     x = np.random.default_rng(4).normal(size=(6, prod(shape))).astype(np.float32).reshape(6, *shape[1:])
     actual, expected = both(data, x, tflm)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=CLOSE)
+
+
+def test_a_product_that_overflows_in_runtimes_has_no_tflite_file() -> None:
+    wide, narrow = Quant((54.6,), 0), Quant((6 / 255,), -128)
+    layer = Layer("square", Mul(), ("input", "input"), (4,), quant={"output": narrow})
+    with pytest.raises(Unsupported, match=r"layer 'square', mul: got products in steps .* times the output's"):
+        to_tflite(Network("n", (4,), (layer,), wide))
+    assert to_tflite(Network("n", (4,), (layer,), Quant((0.5,), 0)))

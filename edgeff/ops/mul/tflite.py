@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgeff.errors import Unsupported, short
 from edgeff.formats.assembly import Assembly
 from edgeff.formats.tflite.arithmetic import channels
+from edgeff.formats.tflite.graph import Graph
 from edgeff.formats.tflite.operators import Handler, TfliteNode, Values, fused, fused_option, only_fused
 from edgeff.formats.tflite.pairwise import folds, pairwise, writer
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.values import Activation, Constant, Value
+from edgeff.ir import Layer
 from edgeff.ops.mul import Mul
 
 
@@ -30,4 +33,15 @@ def _mul(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
 READERS = {
     "MUL": Handler(_mul, (2, 2), schema.BuiltinOptions.MulOptions, fused_option),
 }
-write = writer("MUL", "MulOptions")
+MOST_FACTOR = 2.0**15
+"""What runtimes shift a product of two int8 numbers by in 32 bits, without a check."""
+_write = writer("MUL", "MulOptions")
+
+
+def write(graph: Graph, layer: Layer) -> None:
+    quants = [graph.quants[name] for name in (*layer.inputs, layer.name)]
+    a, c, y = (1.0 if quant is None else quant.scale[0] for quant in quants)
+    if quants[-1] is not None and a * c / y >= MOST_FACTOR:
+        got, step = f"products in steps {a * c / y:,.0f} times the output's", "calibrate on samples that reach the output's range"
+        raise Unsupported(f"layer {short(layer.name)}, mul", got=got, allowed="less than 32,768 in TFLite files", next_step=step)
+    _write(graph, layer)
