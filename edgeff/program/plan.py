@@ -67,6 +67,11 @@ def plan(program: Program, overlaps: Overlaps = kernel_overlaps) -> MemoryPlan:
     ]
     number = {name: i for i, name in enumerate(spans)}
     peak, places = best_placement(problem, [[number[name] for name in order] for order in orders], bound)
+    if peak > bound:  # small numbers that outlast whole passes lie below all that comes and goes
+        outlasting = sorted(spans, key=lambda n: sizes[n] / lengths[n])
+        peak, places = min(
+            (peak, places), best_placement(problem, [[number[name] for name in outlasting]], bound), key=lambda item: item[0]
+        )
     scratch = dict(zip(spans, places, strict=True))
     offsets: dict[str, int] = {}
     saved = _lay(program.saved, 0, offsets)
