@@ -136,7 +136,7 @@ def in_tflite(deployment: Deployment, x: Array) -> str:
     if not again(from_tflite, data, deployment, x):
         return "wrong: the file gives back something else"
     given, ours = parts(deployment, x), scores(deployment, x)
-    run = Tflm(data, _tflm(), fresh=not any(kind(layer).remembers for layer in network))
+    run = Tflm(data, _process("tflm"), fresh=not any(kind(layer).remembers for layer in network))
     theirs = run(given if len(given) > 1 else given[0], lambda: None).reshape(ours.shape)
     return _compared(theirs, ours, "TFLM", 0 if ours.dtype == np.int8 else float_tolerance(network, x))
 
@@ -151,7 +151,7 @@ def in_onnx(deployment: Deployment, x: Array) -> str:
     quants = [network.input_quant, *(layer.quant.get("output") for layer in further_inputs(network))]
     given = [dequantise_array(part, quant) if quant else part for part, quant in zip(parts(deployment, x), quants, strict=True)]
     names = ["input", *(layer.name for layer in further_inputs(network))]
-    theirs = OnnxRuntime(model, _onnxruntime())(dict(zip(names, given, strict=True))).reshape(ours.shape)
+    theirs = OnnxRuntime(model, _process("onnxruntime"))(dict(zip(names, given, strict=True))).reshape(ours.shape)
     if not whole or ours.dtype == np.float32:
         return _compared(theirs, ours, "ONNX Runtime", float_tolerance(network, x))
     steps = len(network.layers)
@@ -166,23 +166,9 @@ def _compared(theirs: Array, ours: Array, runtime: str, allowed: float) -> str:
 
 
 @cache
-def _tflm() -> Process:
-    return Process("tflm")
-
-
-@cache
-def _onnxruntime() -> Process:
-    return Process("onnxruntime")
-
-
-@cache
-def _litert_step() -> Process:
-    return Process("litert_step")
-
-
-@cache
-def _tflm_step() -> Process:
-    return Process("tflm_step")
+def _process(engine: str) -> Process:
+    """One process for all models of an engine."""
+    return Process(engine)
 
 
 def _step_of_onnx(model: bytes) -> Function:
@@ -192,9 +178,9 @@ def _step_of_onnx(model: bytes) -> Function:
 
 _RUNTIMES: Mapping[str, Callable[[Deployment], RunningGraph]] = {
     "ONNX Runtime, learning graph": lambda deployment: in_onnx_runtime(deployment, _step_of_onnx),
-    "LiteRT, learning graph": lambda deployment: in_litert(deployment, lambda model: LitertStep(model, _litert_step())),
+    "LiteRT, learning graph": lambda deployment: in_litert(deployment, lambda model: LitertStep(model, _process("litert_step"))),
     "TFLM, learning graph": lambda deployment: in_tflm(
-        deployment, lambda model, inputs, outputs: TflmStep(model, inputs, outputs, _tflm_step())
+        deployment, lambda model, inputs, outputs: TflmStep(model, inputs, outputs, _process("tflm_step"))
     ),
 }
 """In processes that all operators share."""

@@ -223,6 +223,7 @@ class Drafts:
         self._dequantise_ends(drafts, last)
         if self.input_shape is None:
             raise BadInput(f"input of model {short(name)}", got="no shape", allowed="(batch, elements..)")
+        told: dict[str, Any] = {}
         quantised = self.input_quant is not None
         if all(self._in_one_format(draft, quantised=quantised) for draft in drafts):
             layers = tuple(Layer(d.name, d.op, tuple(read.layer for read in d.reads), d.shape, d.params, d.quant) for d in drafts)
@@ -233,14 +234,12 @@ class Drafts:
             if self.bias_scale_unused and (rounding := parts.rounding):
                 got = f"float numbers that become int8 before layer {short(rounding)}"
                 raise Unsupported(f"model {short(name)}", got=got, allowed="int8 that becomes float, float32 alone, or int8 alone")
-            if isinstance(origin := metadata.get("source"), dict):
-                metadata = {**metadata, "source": {**origin, "float_layers": parts.real}}
-        if self.quantised_outputs and isinstance(origin := metadata.get("source"), dict):
-            metadata = {**metadata, "source": {**origin, "quantised_outputs": self.quantised_outputs}}
-        if self.dequantised_outputs and isinstance(origin := metadata.get("source"), dict):
-            metadata = {**metadata, "source": {**origin, "dequantised_outputs": self.dequantised_outputs}}
-        if self.split_weights and isinstance(origin := metadata.get("source"), dict):
-            metadata = {**metadata, "source": {**origin, "split_weights": self.split_weights}}
+            told["float_layers"] = parts.real
+        for what in ("quantised_outputs", "dequantised_outputs", "split_weights"):
+            if names := getattr(self, what):
+                told[what] = names
+        if isinstance(origin := metadata.get("source"), dict):
+            metadata = {**metadata, "source": {**origin, **told}}
         network = Network(name, self.input_shape, layers, self.input_quant, metadata, tuple(ends) if len(ends) > 1 else ())
         conventions.check(network, bias_scale_unused=self.bias_scale_unused)
         return network

@@ -36,7 +36,7 @@ _OF_ONE: dict[str, tuple[str, dict[str, Any]]] = {
 }
 _SAME = {"__operators__.mul": "multiply", "__operators__.sub": "subtract", "__operators__.truediv": "divide", "math.truediv": "divide"}
 _SAME |= {"math.sigmoid": "nn.sigmoid", "math.tanh": "nn.tanh", "tanh": "nn.tanh", "sigmoid": "nn.sigmoid"}
-FUNCTIONS = ("add, subtract, multiply, divide (by a number), maximum, minimum, concat, nn.relu, nn.relu6, nn.sigmoid, nn.softmax, nn.tanh",)
+FUNCTIONS = "add, subtract, multiply, divide (by a number), maximum, minimum, concat, nn.relu, nn.relu6, nn.sigmoid, nn.softmax, nn.tanh"
 _CONSTANT = "_CONSTANT_VALUE"
 
 
@@ -166,7 +166,7 @@ def _of_function(layer: dict[str, Any], name: str) -> dict[str, Any]:
         scaled = _scaled(kind, constant, reflected=sides[0] is None)
         if scaled is not None:
             return _made(layer, "Rescaling", config | {"scale": scaled[0], "offset": scaled[1]}, [tensor])
-    raise Unsupported(where, got=f"TFOpLambda of function {short(function)}", allowed=", ".join(FUNCTIONS))
+    raise Unsupported(where, got=f"TFOpLambda of function {short(function)}", allowed=FUNCTIONS)
 
 
 def _scaled(kind: str, number: Any, *, reflected: bool) -> tuple[Any, Any] | None:

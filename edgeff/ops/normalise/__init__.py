@@ -14,11 +14,10 @@ from edgeff.ir import Array, Layer
 from edgeff.ops import Arrays, Example, Named, Operator, operator
 from edgeff.ops.attributes import Epsilon
 from edgeff.ops.building import OperatorBuilder, Value
+from edgeff.ops.numerics import check_small_eps
 from edgeff.ops.parallel import empty
 
 WIDEST = 8.0
-LARGEST_SHARE = 0.1
-"""The most that eps may be of the largest input in integers, which leave it out."""
 
 
 @operator
@@ -54,10 +53,7 @@ class Normalise(Operator):
         if layer.numeric == "float32":
             attrs: dict[str, float] = {"n": n, "eps": self.eps}
         else:
-            largest = x.scale * (127 if x.dtype == "int8" else 32767)
-            if self.eps > LARGEST_SHARE * largest:
-                got, allowed = f"eps {self.eps:g} for inputs up to {largest:.3g}", "what is next to nothing beside them"
-                raise Unsupported(f"layer {layer.name!r} in {layer.numeric}", got=got, allowed=allowed, next_step="take a smaller eps")
+            check_small_eps(layer, x, self.eps, 1)
             if layer.numeric == "int8":
                 build.at_most(x.dtype, 33_000, n, f"layer {layer.name!r}")
                 if y.scale <= 2.0**-7:

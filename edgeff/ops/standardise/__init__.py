@@ -14,11 +14,10 @@ from edgeff.ir import Array, Layer
 from edgeff.ops import Arrays, Example, Named, Operator, operator
 from edgeff.ops.attributes import Epsilon
 from edgeff.ops.building import OperatorBuilder, Value
+from edgeff.ops.numerics import check_small_eps
 
 EPS = 1e-5
 MOST = 32_768
-LARGEST_SHARE = 0.1
-"""The most that the root of eps may be of the largest input in integers, which leave it out."""
 
 
 @operator
@@ -65,10 +64,7 @@ class Standardise(Operator):
         if layer.numeric == "float32":
             attrs: dict[str, Any] = {"n": n, "eps": self.eps}
         else:
-            largest = x.scale * (127 if x.dtype == "int8" else 32767)
-            if self.eps > (LARGEST_SHARE * largest) ** 2:
-                got, allowed = f"eps {self.eps:g} for inputs up to {largest:.3g}", "what is next to nothing beside their squares"
-                raise Unsupported(f"layer {layer.name!r} in {layer.numeric}", got=got, allowed=allowed, next_step="take a smaller eps")
+            check_small_eps(layer, x, self.eps, 2)
             if layer.numeric == "int8" and y.scale <= 2.0**-7:
                 raise Unsupported(f"layer {layer.name!r} in int8", got=f"outputs in steps of {y.scale:.3g}", allowed="above 2**-7")
             attrs = {"n": n, "gain": round(2.0 ** (24 if layer.numeric == "int8" else 16) / y.scale)}

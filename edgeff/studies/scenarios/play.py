@@ -17,7 +17,7 @@ from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.state import state_bytes
 from edgeff.rules import find_rule
 from edgeff.studies.scenarios.scenario import Parts, Scenario
-from edgeff.train.loop import train
+from edgeff.train.loop import accuracy, train
 
 CONTROL_RULE = "bp"
 Say = Callable[[str, int, int], None]
@@ -211,7 +211,7 @@ def class_means(
     made = with_prototypes(network, x, y)
 
     def right(network: Network, x: Array, y: Array) -> float:
-        return float(np.mean(forward(network, parameters(network), x)[network.layers[-1].name].argmax(axis=1) == y))
+        return accuracy(forward(network, parameters(network), x)[network.layers[-1].name], y)
 
     return Means(
         case=parts.case,
