@@ -105,3 +105,8 @@ class Elementwise(Operator):
         d = build.activation(name, x.shape, dtype="int16", scale=delta.scale * steepest * 32768 / 32767, layer=layer.name)
         build.call("eff_slope_i8", [d], [delta, x, table], sizes, layer, stage)
         return d
+
+
+def logistic(x: Array) -> Array:
+    """``1 / (1 + exp(-x))`` as the gates of recurrent operators have it on the host, by the hyperbolic tangent."""
+    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * x))

@@ -12,6 +12,7 @@ from edgeff.errors import BadInput, Unsupported, short
 from edgeff.ir import Array, Layer, Parameters, Quant
 from edgeff.ops import Example, Operator, Shape, operator
 from edgeff.ops.building import OperatorBuilder, Value
+from edgeff.ops.elementwise import logistic
 from edgeff.ops.numerics import check_numeric
 
 
@@ -62,7 +63,7 @@ class Gru(Operator):
         h = np.zeros((len(x), layer.shape[-1]), x.dtype)
         made = []
         for t in range(x.shape[1]):
-            z, reset = (_share(x[:, t] @ w[gate].T + h @ r[gate].T + b[gate]) for gate in range(2))
+            z, reset = (logistic(x[:, t] @ w[gate].T + h @ r[gate].T + b[gate]) for gate in range(2))
             of_state = (h if self.reset_after else reset * h) @ r[2].T + b[3]
             candidate = np.tanh(x[:, t] @ w[2].T + b[2] + (reset * of_state if self.reset_after else of_state))
             h = z * h + (1 - z) * candidate
@@ -86,8 +87,3 @@ class Gru(Operator):
         numbers: dict[str, int | float | Parameters] = {"steps": steps, "n_in": x.shape[-1], "n_out": n_out}
         build.call("eff_gru_f32", [y, hidden, gates], inputs, numbers | {"reset_after": int(self.reset_after)}, layer)
         return y
-
-
-def _share(x: Array) -> Array:
-    """The logistic function."""
-    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * x))

@@ -13,6 +13,7 @@ from edgeff.ir import Array, Layer, Parameters, Quant
 from edgeff.kernels.records import LARGEST_FLOAT, Range, Requant
 from edgeff.ops import Example, Operator, Shape, operator
 from edgeff.ops.building import OperatorBuilder, Value
+from edgeff.ops.elementwise import logistic
 from edgeff.ops.lstm.kernel import NO_CLIP, logistic_table
 from edgeff.ops.numerics import check_numeric
 
@@ -90,8 +91,8 @@ class Lstm(Operator):
         made = []
         for t in range(x.shape[1]):
             i, f, g, o = (x[:, t] @ w[gate].T + h @ r[gate].T + b[gate] for gate in range(4))
-            c = np.clip(_share(f) * c + _share(i) * np.tanh(g), -clip, clip)
-            h = _share(o) * np.tanh(c)
+            c = np.clip(logistic(f) * c + logistic(i) * np.tanh(g), -clip, clip)
+            h = logistic(o) * np.tanh(c)
             made.append(h)
         return np.stack(made, axis=1)
 
@@ -132,11 +133,6 @@ class Lstm(Operator):
         numbers: dict[str, int | float | Parameters] = {name: Requant(*build.fixed_point(real, what)) for name, real in reals.items()}
         clip = min(int(self.clip / cell), NO_CLIP - 1) if self.clip else NO_CLIP
         return numbers | {"x_zero": x.zero_point, "y_zero": y.zero_point, "cell_power": self.cell_power, "clip": clip}
-
-
-def _share(x: Array) -> Array:
-    """The logistic function."""
-    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * x))
 
 
 def _check_sums(build: OperatorBuilder, layer: Layer, n_in: int, n_out: int) -> None:
