@@ -9,10 +9,10 @@ from __future__ import annotations
 import ctypes
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -400,7 +400,18 @@ def address_of(scratch: Array) -> list[ctypes.c_void_p]:
     return [ctypes.c_void_p(scratch.ctypes.data)] if scratch.size else []
 
 
-def run_c(library: Any, kernel: Kernel, made: Case, variant: Variant | None = None) -> list[Array]:
+Block = tuple[Array | None, int]
+"""Memory that a pointer leads to, and the pointer's offset in it; None for NULL."""
+
+
+class Library(Protocol):
+    """Kernels that run elsewhere than in this process."""
+
+    def call(self, name: str, blocks: Sequence[Block], numbers: Sequence[tuple[Param, Any]], scratch: Array) -> None:
+        """Runs the function ``name`` on ``blocks`` and ``scratch``, unless it is empty, which then hold what it left."""
+
+
+def run_c(library: ctypes.CDLL | Library, kernel: Kernel, made: Case, variant: Variant | None = None) -> list[Array]:
     """The outputs by the C, each between two guards that must survive, the inputs unchanged."""
     buffers = []
     for array in made.outputs:
@@ -411,13 +422,16 @@ def run_c(library: Any, kernel: Kernel, made: Case, variant: Variant | None = No
     names = [param.name for param in kernel.pointers if param.role == "input"]
     given = [packed.get(name, array) for name, array in zip(names, made.inputs, strict=True)]
     inputs = [None if array is None else array.copy() for array in given]
-    pointers = [ctypes.c_void_p(buffer.ctypes.data + GUARD_BYTES) for buffer in buffers]
-    pointers += [ctypes.c_void_p(None if array is None else array.ctypes.data) for array in inputs]
-    arguments = [argument(param, made.attrs[param.name]) for param in kernel.attrs]
     scratch = scratch_of(variant, made)
-    function = getattr(library, f"{kernel.name}_{variant.name}" if variant else kernel.name)
-    function.restype = None
-    function(*pointers, *arguments, *address_of(scratch))
+    blocks: list[Block] = [*((buffer, GUARD_BYTES) for buffer in buffers), *((array, 0) for array in inputs)]
+    name = f"{kernel.name}_{variant.name}" if variant else kernel.name
+    if isinstance(library, ctypes.CDLL):
+        pointers = [ctypes.c_void_p(None if array is None else array.ctypes.data + offset) for array, offset in blocks]
+        function = getattr(library, name)
+        function.restype = None
+        function(*pointers, *(argument(param, made.attrs[param.name]) for param in kernel.attrs), *address_of(scratch))
+    else:
+        library.call(name, blocks, [(param, made.attrs[param.name]) for param in kernel.attrs], scratch)
     assert (scratch[-GUARD_BYTES:] == 0xA5).all(), f"{kernel.name} wrote past its scratch memory"
     for buffer in buffers:
         assert (buffer[:GUARD_BYTES] == 0xA5).all(), f"{kernel.name} wrote before its output"

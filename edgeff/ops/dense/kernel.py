@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from edgeff.ir import Array
 from edgeff.kernels import Arguments, In, Out, Variant, kernel
 from edgeff.kernels.activation import activate
 from edgeff.kernels.arithmetic import requantise, saturate16, shift_round_up
-from edgeff.kernels.overlap import after_every_read, row_by_row
+from edgeff.kernels.overlap import Clearance, after_every_read, row_by_row
 from edgeff.kernels.packing import VECTORS_WANT, WANTED, folded_bias, pack_quads, packable, shifts_allow, vectors_allow
 from edgeff.kernels.records import Flag, Matrix, OutputI8, Range, Relu, Requant, Size, Step
 from edgeff.kernels.tensors import InPlaceF32, PreShift, Rate, StepCount, VectorF32, VectorI16
@@ -42,6 +43,23 @@ def _expanded_bytes(arguments: Arguments) -> int:
     return -(-int(arguments["size"].n_in) // 8) * 16
 
 
+def _eight_columns(arguments: Arguments, _constants: Mapping[str, Array]) -> bool:
+    """Whether the matrix has two rows of eight columns."""
+    return bool(arguments["size"].n_out >= 2 and arguments["size"].n_in >= 8)
+
+
+def _fours_and_a_pair(attrs: Mapping[str, Any]) -> Mapping[tuple[str, str], Clearance]:
+    """Four rows at a time, then two, then one; before the one, the inputs that fill no eight are read once more for all others."""
+    n_out, n_in = int(attrs["n_out"]), int(attrs["n_in"])
+    before_last = n_out - (1 if n_out % 2 else 2 if n_out % 4 else 4)
+    return {("y", "x"): Clearance(below=4 * (before_last or (n_out - n_in // 8 * 8 if n_in % 8 else -n_in)))}
+
+
+FPU_NEEDS = frozenset({"dsp", "fpu"})
+"""Thumb-2 with an FPU: no other core has both."""
+FPU = Variant("fpu", "fpu.c", needs=FPU_NEEDS, accepts=_eight_columns, overlap=_fours_and_a_pair)
+FPU_GRADIENT = Variant("fpu", "gradient_fpu.c", needs=FPU_NEEDS, accepts=_eight_columns)
+FPU_UPDATE = Variant("fpu", "update_fpu.c", needs=FPU_NEEDS, accepts=_eight_columns)
 MVE = Variant(
     "mve",
     "mve.c",
@@ -71,7 +89,7 @@ DSP = Variant(
 )
 
 
-@kernel(macs="n_out * n_in", variants=(_x4(4),), overlap=row_by_row(lanes=1, size=4))
+@kernel(macs="n_out * n_in", variants=(FPU, _x4(4)), overlap=row_by_row(lanes=1, size=4))
 def eff_dense_f32(
     y: Annotated[Array, Out("float", "n_out")],
     x: InputF32,
@@ -127,7 +145,7 @@ def eff_dense_i16(
     y[:] = np.clip(requantise(sums, multiplier, shift), y_min, 32767)
 
 
-@kernel(macs="n_out * n_in")
+@kernel(macs="n_out * n_in", variants=(FPU_GRADIENT,))
 def eff_input_gradient_f32(d: Annotated[Array, Out("float", "n_in")], delta: DeltaF32, w: WeightsF32, size: Matrix) -> None:
     """d = w^T delta, rows added in index order."""
     sums = np.zeros(size.n_in, np.float32)
@@ -183,7 +201,7 @@ def eff_dense_tangent_i16(y: OutputI16, dx: InputI16, w: WeightsI16, size: Matri
     _dense(y, dx, w, size.n_out, size.n_in, pre_shift, requant.multiplier, requant.shift)
 
 
-@kernel(macs="n_out * n_in")
+@kernel(macs="n_out * n_in", variants=(FPU_UPDATE,))
 def eff_dense_update_f32(
     w: Annotated[Array, Out("float", "n_out", "n_in", also_read=True)],
     delta: DeltaF32,

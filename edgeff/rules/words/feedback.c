@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The fixed random matrix of PEPITA, DFA and related rules, generated from a seed or read from a table. */
 #include "edgeff.h"
+#include "eff_signed.h"
 
 /* Column blocks of 32 share one draw per row. The sixteen signed sums of each four errors are computed once per block, so a row costs one
  table * look-up and one addition for four entries. Order of summation: ((+-e0 +- e1) +- e2) +- e3 inside a group, groups in index order. */
@@ -9,21 +10,7 @@ void eff_feedback_f32(float *y, const float *e, int32_t n, int32_t n_e, int32_t 
     float sums[8][16];
     const int32_t blocks = (n_e + 31) / 32;
     for (int32_t block = 0; block < blocks; ++block) {
-        const int32_t first = block * 32;
-        const int32_t groups = ((n_e - first < 32 ? n_e - first : 32) + 3) / 4;
-        for (int32_t g = 0; g < groups; ++g) {
-            float *restrict table = sums[g];
-            for (int32_t i = 0; i < 4; ++i) {
-                const int32_t c = first + 4 * g + i;
-                const float v = c < n_e ? scale * e[c] : 0.0f;
-                const int32_t half = INT32_C(1) << i;
-                for (int32_t s = 0; s < half; ++s) {
-                    const float before = i == 0 ? 0.0f : table[s];
-                    table[s + half] = before + v;
-                    table[s] = before - v;
-                }
-            }
-        }
+        const int32_t groups = eff_signed_groups(sums, e, block * 32, n_e, scale);
         uint32_t counter = key + (uint32_t)block * EFF_GOLDEN;
         for (int32_t d = 0; d < n; ++d, counter += (uint32_t)blocks * EFF_GOLDEN) {
             uint32_t signs = eff_mix(counter);

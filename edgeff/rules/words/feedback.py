@@ -39,7 +39,11 @@ class FeedbackTable(Record):
     shift: Shift
 
 
-@kernel(macs="n * n_e")
+FPU = Variant("fpu", "feedback_fpu.c", needs=frozenset({"dsp", "fpu"}), accepts=lambda arguments, _: bool(arguments["n_e"] >= 29))
+"""For at least one block of eight groups of four errors."""
+
+
+@kernel(macs="n * n_e", variants=(FPU,))
 def eff_feedback_f32(y: InPlaceF32, e: ErrorsF32, n: Size, n_e: Size, add: Flag, key: Key, scale: float) -> None:
     """y (n,) = F e, or += with ``add``; F is +-scale. Sums of four errors first, then the groups in index order."""
     groups = -(-n_e // 4)
