@@ -22,7 +22,7 @@ SCALES = (1e-6, 2.0**-12, 0.003, 2.0**-7, 0.0234, 1 / 24, 0.1, 1.0, 7.9, 8.0, 30
 ZEROS = (-128, -1, 0, 5, 127)
 RATIOS = (2.0**-8, 0.01, 0.3, 1.0, 1.7, 40.0, 127.9)
 """Of the output's scale to the input's, where the operator does not fix the output's."""
-OPERATORS = tuple(name for name, item in registry.ops.items() if issubclass(item, Elementwise))
+OPERATORS = tuple(name for name, item in registry.ops.items() if issubclass(item, Elementwise) and name != "rsqrt")  # above zero alone
 RECORDS = (*(make(name, {}) for name in OPERATORS), *(make("leaky_relu", {"alpha": alpha}) for alpha in (0.0, 0.3, 1.0, 1.5, -0.5)))
 
 
@@ -84,6 +84,26 @@ def test_every_int8_output_is_that_of_tflm(op: Operator) -> None:
         assert int(np.count_nonzero(expected != actual)) == 0, network.layers[0].quant
         compared += 1
     assert compared >= 35
+
+
+def test_every_int8_reciprocal_root_is_that_of_tflm() -> None:
+    op = make("rsqrt", {})
+    for scale in SCALES:
+        for ratio, zero in ((0.001, 5), (0.01, -128), (0.03, 0), (1.0, 0), (3.0, 127)):
+            network = int8_network(op, Quant((float(np.float32(scale)),), -128), Quant((float(np.float32(ratio / scale**0.5)),), zero))
+            assert twin(network).tolist() == run_tflm(to_tflite(network), EVERY).tolist(), network.layers[0].quant
+    below = op.table(Scales(0.1, 0, 0.01, -128))[:129]  # type: ignore[attr-defined]
+    assert set(below.tolist()) == {127}  # where TFLM stops
+
+
+def test_the_reciprocal_root_in_float_is_that_of_other_runtimes() -> None:
+    network = Network("one", (40,), (Layer("y", make("rsqrt", {}), ("input",), (40,)),))
+    x, data = np.geomspace(1e-11, 1e9, 40, dtype=np.float32)[None], to_tflite(network)
+    assert_same_network(network, from_tflite(data))
+    for actual in (run_litert(data, x), run_tflm(data, x)):
+        np.testing.assert_allclose(actual, 1 / np.sqrt(x.astype(np.float64)), rtol=1e-6)
+    with pytest.raises(Unsupported, match="ONNX has no operator of one over the square root"):
+        to_onnx(network)
 
 
 def test_scales_for_which_tflm_has_no_answer_are_refused_by_name() -> None:

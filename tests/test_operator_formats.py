@@ -50,7 +50,7 @@ def test_a_foreign_operator_is_read_beside_the_operator_it_becomes(table: Callab
 @pytest.mark.parametrize(("write", "title"), [(to_onnx, "ONNX"), (to_tflite, "TFLite")])
 def test_an_operator_without_a_writer_is_refused_with_its_own_reason(write: Callable[[Network], object], title: str) -> None:
     medium = Layer("lens", Physical(map="speckle", seed=1), ("input",), (4,))
-    with pytest.raises(Unsupported, match=rf"^layer 'lens': got kind 'physical'; allowed: in {title} files add, .*; it is a black box"):
+    with pytest.raises(Unsupported, match=rf"^layer 'lens': got kind 'physical'; allowed: in {title} files abs, .*; it is a black box"):
         write(Network("n", (3,), (medium,)))
 
 

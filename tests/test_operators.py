@@ -87,7 +87,7 @@ def test_unknown_and_missing_attributes_are_refused_by_name(op: str) -> None:
 
 
 def test_an_operator_that_nobody_registered_is_refused() -> None:
-    with pytest.raises(BadInput, match=r"^unknown operator: got 'conv'; allowed: add, "):
+    with pytest.raises(BadInput, match=r"^unknown operator: got 'conv'; allowed: abs, add, "):
         make("conv", {})
     with pytest.raises(BadInput, match=r"^layer 'c', operator: got 'conv2d'; allowed: a record of edgeff.ops"):
         kind(Layer("c", "conv2d", ("input",), (4,)))  # type: ignore[arg-type]
@@ -240,7 +240,7 @@ def test_traits_that_the_rules_rest_on() -> None:
     }
     pools = {"average_pool2d", "max_pool2d", "global_average_pool"}
     pairs = {"add", "maximum", "minimum", "mul", "prelu", "sub"}
-    curves = {"hard_swish", "leaky_relu", "logistic", "tanh"}
+    curves = {"abs", "hard_swish", "leaky_relu", "logistic", "rsqrt", "tanh"}
     moves = {"concat", "convert", "recent", "requantise", "reshape", "resize_bilinear", "slice", "transpose", "upsample2d"}
     assert having == {
         "weighted": {"dense", "conv1d", "conv2d", "depthwise_conv2d"},

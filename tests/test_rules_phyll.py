@@ -153,7 +153,7 @@ def test_a_physical_layer_stays_on_the_host() -> None:
     with pytest.raises(Unsupported, match=r"^layer 'p': got a gradient through a physical map; allowed: forward runs; use rule phyll$"):
         kind(network["p"]).input_gradients(network["p"], {}, np.ones((2, 5)), np.ones((2, 4)))
     for export in (to_onnx, to_tflite):
-        with pytest.raises(Unsupported, match=r"^layer 'p': got kind 'physical'; allowed: in \w+ files add, .*; it is a black box"):
+        with pytest.raises(Unsupported, match=r"^layer 'p': got kind 'physical'; allowed: in \w+ files abs, .*; it is a black box"):
             export(network)
     with pytest.raises(Unsupported, match=r"^rule phyll on a device in int8: got the physical map is a black box on the host"):
         RULE.check_device("int8")
@@ -196,5 +196,5 @@ def test_the_width_of_a_map_is_its_expansion() -> None:
 def test_the_command_line_refuses_before_it_trains(cli: CommandLine, folder: Path) -> None:
     ended = cli("train", "digits", "--network", "64-8-10", "--rule", "phyll", "--epochs", "100000", "-o", "m.onnx")
     assert ended.status == 2
-    assert ended.err.strip().startswith("error: layer 'physical_1': got kind 'physical'; allowed: in ONNX files add, ")
+    assert ended.err.strip().startswith("error: layer 'physical_1': got kind 'physical'; allowed: in ONNX files abs, add, ")
     assert not list(folder.iterdir())

@@ -15,6 +15,7 @@ import numpy as np
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Attr, Layer
+from edgeff.kernels.arithmetic import multiplier_and_shift
 from edgeff.ops import Arrays, Named, Operator
 from edgeff.ops.building import OperatorBuilder, Value, only
 from edgeff.ops.numerics import check_numeric
@@ -105,6 +106,16 @@ class Elementwise(Operator):
         d = build.activation(name, x.shape, dtype="int16", scale=delta.scale * steepest * 32768 / 32767, layer=layer.name)
         build.call("eff_slope_i8", [d], [delta, x, table], sizes, layer, stage)
         return d
+
+
+def rescaling(factor: float, largest_shift: int = 22) -> tuple[int, int]:
+    """The multiplier and shift of a positive factor between two scales. Raises Unsupported if a number that is shifted left before it is
+    multiplied would exceed 32 bits: an input of 9 bits by more than 22.
+    """
+    multiplier, shift = multiplier_and_shift(factor)
+    if shift > largest_shift:
+        raise Unsupported("rescaling", got=f"a factor of {factor:.3g}", allowed=f"below 2**{largest_shift}", next_step="calibrate again")
+    return multiplier, shift
 
 
 def logistic(x: Array) -> Array:

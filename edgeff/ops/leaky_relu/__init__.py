@@ -7,14 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from edgeff.errors import Unsupported
 from edgeff.ir import Array, Attr
-from edgeff.kernels.arithmetic import Int, multiplier_and_shift, requantise
+from edgeff.kernels.arithmetic import Int, requantise
 from edgeff.ops import operator
-from edgeff.ops.elementwise import INPUTS, Elementwise, Scales
-
-LARGEST_SHIFT = 22
-"""The largest shift at which an input of 9 bits, shifted left before it is multiplied, stays within 32 bits."""
+from edgeff.ops.elementwise import INPUTS, Elementwise, Scales, rescaling
 
 
 @operator
@@ -51,8 +47,5 @@ def _rescaled(q: Array, factor: float) -> Int:
     Established with tflite-micro 0.dev20261023, whose factors are quotients in float64 (older sources: float32). Where a negative factor
     rounds to a power of two it loses the sign; edgeff does not. Raises Unsupported if the product would exceed 32 bits.
     """
-    multiplier, shift = multiplier_and_shift(abs(factor))
-    if shift > LARGEST_SHIFT:
-        raise Unsupported("rescaling", got=f"a factor of {factor:.3g}", allowed=f"below 2**{LARGEST_SHIFT}", next_step="calibrate again")
-    scaled = requantise(q, multiplier, shift)
+    scaled = requantise(q, *rescaling(abs(factor)))
     return -scaled if factor < 0 else scaled
