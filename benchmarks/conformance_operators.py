@@ -57,6 +57,8 @@ CLOSE = 1e-4
 EXACT, NEAR = "to the bit", "within its tolerance"
 BLOCKS = {1: ("dense", {}), 2: ("conv1d", {"kernel": 1}), 3: ("conv2d", {"kernel_h": 1, "kernel_w": 1})}
 """What has weights before an operator, by the axes of its input."""
+POSITIVE = ("rsqrt",)
+"""Operators that other runtimes compute of positive inputs alone: an absolute value is before them."""
 
 
 def says(run: Callable[[], str]) -> str:
@@ -71,6 +73,15 @@ def says(run: Callable[[], str]) -> str:
 
 def inferring(operator: type[Operator], numeric: Numeric) -> Network:
     """The operator's example, after another layer where it can be: a dense one in int16, which has few others, and where it is folded."""
+    network = _inferring(operator, numeric)
+    if operator.name not in POSITIVE:
+        return network
+    *rest, last = network.layers
+    size = Layer("size", make("abs", {}), last.inputs, last.shape)
+    return replace(network, layers=(*rest, size, replace(last, inputs=(size.name,))))
+
+
+def _inferring(operator: type[Operator], numeric: Numeric) -> Network:
     network = example(operator, after_another=not operator.reads)
     layer, shape = network.layers[-1], network.input_shape
     if not operator.arity:
