@@ -25,7 +25,7 @@ SUFFIX: Mapping[str, str] = {"float32": "f32", "int16": "i16", "int8": "i8", "in
 """How the names of kernels end."""
 PERSISTENT: tuple[Role, ...] = ("variable", "state", "ring", "memory")
 """The roles that stay in RAM between the lines."""
-DTYPE_BYTES: Mapping[str, int] = {"float32": 4, "int8": 1, "int16": 2, "int32": 4, "uint32": 4}
+DTYPE_BYTES: Mapping[str, int] = {"float32": 4, "int8": 1, "int16": 2, "int32": 4, "uint32": 4, "int64": 8}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Quant:
     """Affine quantisation, ``real = scale * (q - zero_point)`` (TFLite 8-bit specification).
 
     ``scale`` holds one positive float, or one per slice along ``axis`` (per-channel weights; ``zero_point`` is then 0). ``dtype`` is that
-    of q: ``"int8"``, ``"int16"``, or ``"int32"`` for biases and sums.
+    of q: ``"int8"``, ``"int16"``, or ``"int32"`` and ``"int64"`` for biases and sums.
     """
 
     scale: tuple[float, ...]
@@ -44,6 +44,11 @@ class Quant:
     @property
     def per_channel(self) -> bool:
         return self.axis is not None
+
+    @property
+    def least(self) -> float:
+        """The real number that the lowest q stands for."""
+        return float(np.iinfo(self.dtype).min - self.zero_point) * self.scale[0]
 
     def scales(self) -> NDArray[np.float64]:
         """The scales as a float64 vector of shape (1,) or (channels,)."""
@@ -171,6 +176,11 @@ class Network:
     @property
     def trainable(self) -> tuple[Layer, ...]:
         return tuple(layer for layer in self.layers if layer.trainable)
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether int16 is -32767 to 32767, as where weights are int16: TFLite's int16 activations, beside int8 weights, reach -32768."""
+        return any(layer.quant["weight"].dtype == "int16" for layer in self.layers if "weight" in layer.quant)
 
     @property
     def upstream(self) -> Network:

@@ -22,6 +22,7 @@ from edgeff.ir import Array
 from edgeff.kernels import Kernel, Param, Variant, own_sources
 from edgeff.kernels.arithmetic import multiplier_and_shift
 from edgeff.kernels.broadcast import broadcast
+from edgeff.kernels.chords import Tripled
 from edgeff.kernels.header import KERNELS_HEADER
 from edgeff.kernels.records import Broadcast, Field, Range, Record, Sides, Window, fields_of
 from edgeff.ops.dense import accumulator_shift
@@ -42,6 +43,7 @@ DTYPES = {
     "int16_t": np.int16,
     "int32_t": np.int32,
     "uint32_t": np.uint32,
+    "int64_t": np.int64,
     "void": np.uint8,
 }
 CTYPES: Mapping[str, Any] = {"int32_t": ctypes.c_int32, "uint32_t": ctypes.c_uint32, "float": ctypes.c_float}
@@ -198,6 +200,11 @@ def around(draw: Draw) -> Around:
     return Around(*(draw.integer(1, 5) for _ in range(3)), *(draw.integer(0, 3) for _ in range(6)))
 
 
+def tripled(draw: Draw) -> Tripled:
+    """Any multiplier and shift."""
+    return Tripled(draw.integer(0, 32767), draw.integer(0, 30))
+
+
 def logits(draw: Draw) -> Logits:
     """What lowering gives for some scale of the logits below 16."""
     scale = float(np.float32(2.0 ** draw.rng.uniform(-12, 3.99)))
@@ -220,6 +227,7 @@ RECORDS: Mapping[type[Record], Callable[[Draw], Record]] = {
     Pair: pair,
     Axes: axes,
     Logits: logits,
+    Tripled: tripled,
     Broadcast: both_sides,
     Part: part_of,
     Around: around,
@@ -246,7 +254,7 @@ def filled(draw: Draw, param: Param, count: int, limits: tuple[float, float]) ->
         return draw.rng.integers(-31 if draw.rng.random() < 0.2 else -14, -2, count, endpoint=True).astype(dtype)
     if param.name in ("multiplier", "shift"):
         one = draw.multiplier if param.name == "multiplier" else draw.shift
-        return np.array([one() for _ in range(count)], dtype)
+        return np.clip(np.array([one() for _ in range(count)], dtype), *limits).astype(dtype)
     low, high = (int(end) for end in limits)
     integers: dict[str, Callable[[], Array]] = {
         "random": lambda: rng.integers(low, high, count, endpoint=True),

@@ -39,6 +39,17 @@ REFUSED |= dict.fromkeys(
 )
 REFUSED |= {"eff_log_softmax_f32": "no learning step computes it"}
 REFUSED |= dict.fromkeys(("eff_resize_bilinear_f32", "eff_resize_bilinear_i8"), "no learning step goes through it")
+WIDE_KERNELS = (
+    *(f"eff_{name}_i16x8" for name in ("conv2d", "dense", "depthwise_conv2d")),
+    *(
+        f"eff_{name}_i16"
+        for name in ("add_broadcast", "average_pool2d", "concat", "leaky_relu", "logistic", "max_pool2d", "maximum", "mean")
+    ),
+    *(f"eff_{name}_i16" for name in ("minimum", "mul", "pad", "rescale", "rescale_i8", "sub", "tanh", "upsample2d")),
+    "eff_rescale_i16_i8",
+)
+REFUSED |= dict.fromkeys(WIDE_KERNELS, "in int16 it has no form in plain operators")
+REFUSED |= {"eff_softmax_chords_i16": "a learning step has the softmax of one vector alone"}
 WITH_FORM = sorted(set(registry.kernels) - set(REFUSED))
 CONSTANT = ("multiplier", "shift")
 """The inputs that are constants in every program: forms may read their values."""

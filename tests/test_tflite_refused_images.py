@@ -203,16 +203,15 @@ def test_images_and_padding_past_the_limit_are_refused() -> None:
         from_tflite(graph.done(graph.conv(huge, (1, 5, 4, 3), strideH=1 << 23)))
 
 
-@pytest.mark.parametrize(("dtype", "step"), [("uint8", "convert the float model again"), ("int16", "quantise the float model with int8")])
-def test_activations_of_another_type_are_refused_with_all_operators_that_read_them(dtype: str, step: str) -> None:
+def test_activations_of_uint8_are_refused_with_all_operators_that_read_them() -> None:
     file = File()
-    x, *rest = (file.tensor(name, (1, 8), dtype, scale=[0.05], zero=3 if dtype == "uint8" else 0) for name in "xabcd")
+    x, *rest = (file.tensor(name, (1, 8), "uint8", scale=[0.05], zero=3) for name in "xabcd")
     for source, target in zip((x, *rest), rest, strict=False):
         file.operator("RELU" if target < 3 else "LOGISTIC", [source], [target])
     with pytest.raises(Unsupported) as caught:
         from_tflite(file.pack([x], rest[-1:]))
     text = str(caught.value)
     assert "operator 'RELU': got a" in text
-    assert f"{dtype} " in text
+    assert "uint8 " in text
     assert "the file has RELU x2, LOGISTIC x2" in text
-    assert caught.value.next_step.startswith(step)
+    assert caught.value.next_step.startswith("convert the float model again")

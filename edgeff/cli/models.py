@@ -271,7 +271,8 @@ def make_deployment(
     from edgeff.rules import find_rule
 
     seed, raw = model.seed if seed is None else seed, features or RawSamples()
-    numbers: Any = numeric or model.network.numeric
+    mixed = numeric is None and tail_numeric is None and len(model.network.numerics) > 1
+    numbers: Any = model.network.numerics[0] if mixed else numeric or model.network.numeric
     if rule is None and replay is not None:
         raise BadInput("option --replay", got="no rule", allowed="with a rule that learns", next_step="name it: --rule R")
     if rule is None and tuple(changes):
@@ -294,7 +295,7 @@ def make_deployment(
     headroom = None if rule else Headroom()
     target = learned_target(model.network)
     options: dict[str, Any] = {"rule": used, "changes": chosen, "seed": seed, "target": target}
-    options |= {"numeric": numbers, "tail_numeric": tail_numeric, "replay": replay, "keep_input": keep_input}
+    options |= {"numeric": None if mixed else numbers, "tail_numeric": tail_numeric, "replay": replay, "keep_input": keep_input}
     deployment = deploy(model.network, x, headroom=headroom, **options, stream=raw.stream and raw.task is None)
     if raw.task is not None:
         network = _from_samples(deployment.network, find_task(raw.task, choices or {}, model))

@@ -101,6 +101,8 @@ def literal(value: float | np.generic, dtype: str) -> str:
         mantissa, _, exponent = float(np.float32(value)).hex().partition("p")
         return f"{mantissa.rstrip('0') if '.' in mantissa else mantissa}p{exponent}f".replace(".p", ".0p")
     number = int(value)
+    if dtype == "int64":
+        return f"INT64_C({number})"
     if dtype == "uint32":
         return f"{number}u"
     return f"(-{-number - 1} - 1)" if number == -(2**31) else str(number)

@@ -24,7 +24,7 @@ from edgeff.program.codes import LARGEST_RATE, LIMITS, MEANINGS, Code, largest_b
 from edgeff.program.plan import consumes, flash_tensors, guard_bytes
 from edgeff.program.state import float_runs, state_bytes
 
-C_TYPES = {"float32": "float", "int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "uint32": "uint32_t"}
+C_TYPES = {"float32": "float", "int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "uint32": "uint32_t", "int64": "int64_t"}
 ATTR_TYPES = {"float": "float32", "int32_t": "int32", "uint32_t": "uint32"}
 LICENCE = "/* SPDX-License-Identifier: Apache-2.0 */"
 """The first line of every file: of the code, that is; the numbers in it are the model's, and whoever trained it says what may be done."""

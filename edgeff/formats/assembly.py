@@ -63,9 +63,10 @@ class Assembly(Windows):
         array, quant = value.array, value.quant
         if array.ndim == rank + 1 and array.shape[0] == 1:
             array = array[0]
-        if array.ndim > rank or array.dtype != ("float32" if quant is None else "int8") or (quant is not None and quant.axis is not None):
+        kinds = ("float32",) if quant is None else ("int8", "int16")
+        if array.ndim > rank or str(array.dtype) not in kinds or (quant is not None and quant.axis is not None):
             got = f"a constant of {value.array.dtype} {value.array.shape}"
-            raise node.unsupported(got, f"float32, or int8 with one scale, of at most {rank} axes without the batch")
+            raise node.unsupported(got, f"float32, or int8 or int16 with one scale, of at most {rank} axes without the batch")
         array = array.reshape(array.shape or (1,))
         name = value.name or f"{node.name}_constant"
         if (name, array.shape) not in self._constants:

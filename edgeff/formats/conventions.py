@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from edgeff.errors import Unsupported
 from edgeff.formats.checks import MAX_ELEMENTS, MAX_NAME_CHARACTERS, check_finite, check_name, check_shape, short
-from edgeff.formats.quant_conventions import check_quant, check_quants
+from edgeff.formats.quant_conventions import check_activation, check_quants
 from edgeff.ir import Network, Quant
 from edgeff.ops import kind
 from edgeff.ops.convert import Convert
+from edgeff.ops.numerics import check_numeric
 
 __all__ = ["MAX_ELEMENTS", "MAX_NAME_CHARACTERS", "check", "check_finite", "check_name", "check_shape", "short"]
 
@@ -22,19 +23,22 @@ def check(network: Network, *, bias_scale_unused: bool = False) -> None:
     parameters). ``bias_scale_unused``: see ``quant_conventions.check_quants``. Where the number format changes, in ``convert`` layers, each
     layer is held to the rules of its own.
     """
-    if "int16" in network.numerics:
-        raise Unsupported(f"network {short(network.name)}", got="int16 parameters", allowed="float32 and int8 in model files")
+    if network.symmetric:
+        allowed = "float32 and int8 in model files, and int16 activations with int8 weights in TFLite"
+        raise Unsupported(f"network {short(network.name)}", got="int16 parameters", allowed=allowed)
     check_name(network.name, "network", empty_allowed=True)
     check_shape(network.input_shape, "input")
     mixed = any(isinstance(layer.op, Convert) for layer in network)
     if network.input_quant is not None:
-        check_quant(network.input_quant, "input", -128, 127)
+        check_activation(network.input_quant, "input")
     shapes: dict[str, tuple[int, ...]] = {"input": network.input_shape}
     quants: dict[str, Quant] = {} if network.input_quant is None else {"input": network.input_quant}
     for layer in network:
         check_name(layer.name, "layer")
         check_shape(layer.shape, f"layer {short(layer.name)}")
         quantised = "output" in layer.quant if mixed else network.input_quant is not None
+        if layer.numeric == "int16":
+            check_numeric(layer)
         kind(layer).check(layer, tuple(shapes[name] for name in layer.inputs), quantised=quantised)
         for key, array in layer.params.items():
             check_finite(array, f"layer {short(layer.name)}, {key}")

@@ -88,11 +88,12 @@ class Drafts:
 
     def parameter(self, node: Node, draft: Draft, key: str, value: Constant) -> None:
         """Gives ``draft`` the parameter, as a copy."""
-        wanted = "float32" if value.quant is None else {"weight": "int8", "bias": "int32"}[key]
-        if value.array.dtype != wanted:
-            raise node.unsupported(
-                f"a {key} of type {value.array.dtype}", f"float32, or {'int8' if key == 'weight' else 'int32'} with scales"
-            )
+        wide = (
+            "output" not in draft.quant and bool(draft.reads) and draft.reads[0].quant is not None and draft.reads[0].quant.dtype == "int16"
+        )
+        integers = {"weight": ("int8",), "bias": ("int32", "int64") if wide else ("int32",)}[key]
+        if str(value.array.dtype) not in (("float32",) if value.quant is None else integers):
+            raise node.unsupported(f"a {key} of type {value.array.dtype}", f"float32, or {' or '.join(integers)} with scales")
         draft.params[key] = np.array(value.array, order="C")
         if value.quant is not None:
             draft.quant[key] = value.quant
@@ -165,7 +166,7 @@ class Drafts:
         return self.elementwise(node, Relu(activation=function.name), x)
 
     def requantise(self, node: Node, x: Activation, quant: Quant) -> Activation:
-        """The quantised ``x`` in another scale, by a layer of its own."""
+        """The quantised ``x`` in another scale or number format, by a layer of its own."""
         if x.quant is None:
             raise node.bad("a float tensor to requantise", "int8")
         if x.quant == quant and node.name not in self.described:
@@ -173,7 +174,7 @@ class Drafts:
         return self.quantise(node, self.elementwise(node, Requantise(), x), quant)
 
     def quantise(self, node: Node, x: Activation, quant: Quant) -> Activation:
-        """``x`` as int8: sets the scale of the layer before, or agrees with it."""
+        """``x`` as integers: sets the scale of the layer before, or agrees with it."""
         x = self._merged(x, quant)
         known = self.input_quant if x.layer == "input" else self._drafts[x.layer].quant.get("output")
         if known is None:
@@ -250,7 +251,7 @@ class Drafts:
         bare = self.exact(node, replace(x, shape=inner, pads=(), lowest=False))
         value = 0.0
         if x.lowest:
-            value = float(np.finfo(np.float32).min) if x.quant is None else (-128 - x.quant.zero_point) * x.quant.scale[0]
+            value = float(np.finfo(np.float32).min) if x.quant is None else x.quant.least
         return self.padded(Node(f"{node.name}_pad", node.operator, node.attributes, node.supported), bare, x.pads, value)
 
     def padded(self, node: Node, x: Activation, sides: Sequence[tuple[int, int]], value: float) -> Activation:
@@ -273,7 +274,8 @@ class Drafts:
     def _quantise_ends(self, ends: Sequence[Draft]) -> None:
         """Gives outputs that are float in the file, computed from int8, the scale that their operator fixes: a softmax's 1/256."""
         for draft in ends:
-            fixed = draft.op.fixed_quant("int8")
+            kinds = {read.quant.dtype for read in draft.reads if read.quant is not None}
+            fixed = draft.op.fixed_quant("int16" if "int16" in kinds else "int8")
             if fixed is not None and "output" not in draft.quant and all(read.quant is not None for read in draft.reads):
                 draft.quant["output"] = fixed
                 self.quantised_outputs.append(draft.name)
@@ -288,6 +290,8 @@ class Drafts:
 
     def _end(self, name: str, output: Value | None) -> str:
         """The layer whose output is the model's."""
+        if isinstance(output, Activation) and output.pads:
+            output = self.exact(Node(output.view or "output", "output", {}, ()), output)
         if not isinstance(output, Activation) or output.layer == "input" or self._drafts[output.layer].op.given:
             got, allowed = "a tensor that no layer computes", "the output of a supported operator"
             raise BadInput(f"output of model {short(name)}", got=got, allowed=allowed)

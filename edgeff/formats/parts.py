@@ -92,12 +92,12 @@ class InParts:
         if (name in self._whole) == whole:
             return name
         if (name, whole) not in self._known:
-            wish = f"{name}_{'int8' if whole else 'float32'}"
+            quant = self._quants[name]
+            wish = f"{name}_{quant.dtype if whole and quant else 'float32'}"
             candidates = (f"{wish}{number}" for number in ("", *(f"_{i}" for i in range(2, len(self._names) + 3))))
             new = next(candidate for candidate in candidates if candidate not in self._names)
             self._names.add(new)
             self._known[name, whole] = new
-            quant = self._quants[name]
             self._quants[new], self._shapes[new] = quant, self._shapes[name]
             if whole:
                 self._whole.add(new)

@@ -1,8 +1,8 @@
-"""The rules for the scales of an int8 layer: the TFLite 8-bit specification.
+"""The rules for the scales of an integer layer: the TFLite 8-bit specification, and its 16x8 form (int16 activations, int8 weights).
 
 In goes a layer with the quantisation of its inputs; the only result is a refusal that names the layer. Activations have one scale and a
-zero point of -128 to 127; weights one scale, or one for each output, and zero point 0; a bias has the scale of its products; a softmax has
-1/256 and -128; layers that only pick, move or average numbers keep the scale of their input.
+zero point of -128 to 127, in int16 of 0; weights one scale, or one for each output, and zero point 0; a bias has the scale of its products;
+a softmax has 1/256 and -128, in int16 1/32768 and 0; layers that only pick, move or average numbers keep the scale of their input.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def check_quants(layer: Layer, inputs: tuple[Quant, ...] | None, *, bias_scale_u
     if inputs is None:
         return
     output, item = layer.quant["output"], kind(layer)
-    check_quant(output, f"{where}, output", -128, 127)
+    check_activation(output, f"{where}, output")
     if item.keeps_quant and output != inputs[0]:
         raise BadInput(
             f"{where}, output",
@@ -43,7 +43,7 @@ def check_quants(layer: Layer, inputs: tuple[Quant, ...] | None, *, bias_scale_u
     if item.one_scale and any(quant != output for quant in inputs):
         got = ", ".join(f"{quant.scale[0]:g} and {quant.zero_point}" for quant in inputs)
         raise Unsupported(f"{where}, inputs in scales", got=got, allowed=f"{output.scale[0]:g} and {output.zero_point}, that of the output")
-    fixed = item.fixed_quant("int8")
+    fixed = item.fixed_quant(layer.numeric)
     if fixed is not None and output != fixed:
         raise Unsupported(
             f"{where}, output",
@@ -76,6 +76,12 @@ def _check_parameters(layer: Layer, x: Quant, axis: int, bias_scale_unused: bool
     if np.any(error > tolerance):
         worst = int(np.argmax(error / product))
         raise BadInput(f"{where}, bias scale", got=bias.scale[worst], allowed=f"{product[worst]}, scale of input times scale of weight")
+
+
+def check_activation(quant: Quant, where: str) -> None:
+    """Returns nothing; raises BadInput or Unsupported for an activation's scale as ``check_quant`` does: the zero point of int16 is 0."""
+    low, high = (-128, 127) if quant.dtype == "int8" else (0, 0)
+    check_quant(quant, where, low, high)
 
 
 def check_quant(quant: Quant, where: str, zero_low: int, zero_high: int, channels: int | None = None, axis: int = 0) -> None:

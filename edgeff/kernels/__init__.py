@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from edgeff.errors import EdgeffError
 from edgeff.ir import Array, Attr, Parameters
 from edgeff.kernels.overlap import Clearance, Overlap, nothing_shared
-from edgeff.kernels.records import ANY_FLOAT, ANY_INT, ANY_UNSIGNED, Field, Range, Record, field_of, fields_of
+from edgeff.kernels.records import ANY_FLOAT, ANY_INT, ANY_LONG, ANY_UNSIGNED, Field, Range, Record, field_of, fields_of
 from edgeff.registry import kernels as registry
 
 FOLDER = Path(__file__).parent
@@ -34,6 +34,7 @@ RANGES: Mapping[str, Range] = {
     "int8_t": Range(-128, 127),
     "int16_t": Range(-32767, 32767),
     "int32_t": ANY_INT,
+    "int64_t": ANY_LONG,
     "uint32_t": ANY_UNSIGNED,
     "void": Range(0, 255),
 }

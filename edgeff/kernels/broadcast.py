@@ -20,8 +20,11 @@ LeftF32 = Annotated[Array, In("float", _A)]
 RightF32 = Annotated[Array, In("float", _C)]
 LeftI8 = Annotated[Array, In("int8_t", _A)]
 RightI8 = Annotated[Array, In("int8_t", _C)]
+LeftI16 = Annotated[Array, In("int16_t", _A, low=-32768)]
+RightI16 = Annotated[Array, In("int16_t", _C, low=-32768)]
 OutOfBothF32 = Annotated[Array, Out("float", "n0", "n1", "n2", "n3")]
 OutOfBothI8 = Annotated[Array, Out("int8_t", "n0", "n1", "n2", "n3")]
+OutOfBothI16 = Annotated[Array, Out("int16_t", "n0", "n1", "n2", "n3", low=-32768)]
 
 
 def broadcast(a: Sequence[int], c: Sequence[int]) -> Broadcast:

@@ -43,6 +43,7 @@ class Unsigned:
 
 
 ANY_INT = Range(-(2**31), LARGEST_INT)
+ANY_LONG = Range(-(2**63), 2**63 - 1)
 ANY_UNSIGNED = Range(0, 2**32 - 1)
 ANY_FLOAT = Range(-LARGEST_FLOAT, LARGEST_FLOAT)
 
@@ -53,6 +54,7 @@ Key = Annotated[int, Unsigned()]
 Multiplier = Annotated[int, Range(0, LARGEST_INT)]
 Shift = Annotated[int, Range(-31, 30)]
 Zero = Annotated[int, Range(-128, 127)]
+StepI16 = Annotated[int, Range(-32768, 32767)]
 Relu = Annotated[int, Range(0, max(function.code for function in ACTIVATIONS.values()))]
 
 
@@ -164,6 +166,18 @@ class OutputI8(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class OutputI16(Record):
+    """The output stage of a layer of int16 activations and int8 weights: the output's limits, whether scales are per channel, and whether
+    the sums are of 64 bits and rescaled by 15 (TFLite's where the bias is int64 or absent) or of 32 and rescaled by 31.
+    """
+
+    y_min: StepI16
+    y_max: StepI16
+    per_channel: Flag
+    wide: Flag
+
+
+@dataclass(frozen=True, slots=True)
 class Requant(Record):
     """The factor ``multiplier * 2**(shift - 31)``."""
 
@@ -181,6 +195,17 @@ class Rescale(Record):
     y_zero: Zero = 0
     y_min: Zero = -128
     y_max: Zero = 127
+
+
+@dataclass(frozen=True, slots=True)
+class RescaleWide(Record):
+    """Values as int16 in another scale: ``(x - x_zero) * multiplier * 2**(shift - 31)``, within the limits; the output's zero is 0."""
+
+    multiplier: Multiplier
+    shift: Shift
+    x_zero: Zero = 0
+    y_min: StepI16 = -32768
+    y_max: StepI16 = 32767
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ class Operator(ir.Operator):
     - ``keeps_places``: element i of the output stands for element i of the input, however the other elements enter it.
     - ``works_in_place``: its output may lie where its input lies.
     - ``channelwise``: a channel of the output reads one channel of the input alone.
+    - ``numerics``: the number formats of its output in which it has kernels.
     - ``probabilities``: its output is the probability of each class, so its input is the logits.
     - ``given``: its output is an input of the network, which the caller gives.
     - ``remembers``: its output depends on the inputs of earlier inferences; ``forward`` takes the rows of a batch for one after the other,
@@ -91,6 +92,7 @@ class Operator(ir.Operator):
     keeps_places: ClassVar[bool] = False
     works_in_place: ClassVar[bool] = False
     channelwise: ClassVar[bool] = False
+    numerics: ClassVar[tuple[Numeric, ...]] = ("float32", "int8")
     probabilities: ClassVar[bool] = False
     weight_axis: ClassVar[int] = 0
     per_channel: ClassVar[bool] = False

@@ -43,6 +43,7 @@ class OperatorBuilder(Protocol):
     lr: float
     largest_error: float
     stochastic: bool
+    symmetric: bool
 
     @property
     def rate(self) -> Value: ...

@@ -14,12 +14,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from edgeff.errors import Unsupported
-from edgeff.ir import Array, Attr, Layer
+from edgeff.ir import Array, Attr, Layer, Quant
 from edgeff.kernels.arithmetic import multiplier_and_shift
+from edgeff.kernels.chords import logistic_table, tripled
 from edgeff.ops import Arrays, Named, Operator
 from edgeff.ops.building import OperatorBuilder, Value, only
-from edgeff.ops.numerics import check_numeric
+from edgeff.ops.numerics import check_learning_numeric, check_numeric
 
+CHORDS_OUTPUT = Quant((1 / 32768,), 0, dtype="int16")
+"""The output of a function by chords in int16."""
 INPUTS = np.arange(-128, 128)
 """Every int8 input, in the order of a table's entries."""
 
@@ -37,7 +40,7 @@ class Scales:
 @dataclass(frozen=True, kw_only=True)
 class Elementwise(Operator):
     """``y = f(x)`` for each element. float32 runs ``eff_<name>_f32(y, x, n, ..)``, its derivative ``eff_<name>_slope_f32(d, delta, x, n,
-    ..)``, which is ``d = delta * f'(x)``; int8 runs ``eff_lookup_i8`` on ``table``.
+    ..)``, which is ``d = delta * f'(x)``; int8 runs ``eff_lookup_i8`` on ``table``, int16 what ``lower_i16`` emits.
     """
 
     elementwise: ClassVar[bool] = True
@@ -54,6 +57,10 @@ class Elementwise(Operator):
 
     def table(self, scales: Scales) -> Array:
         """The int8 outputs for ``INPUTS``, integers within -128 .. 127. Raises Unsupported, without a layer's name, for some scales."""
+        raise NotImplementedError
+
+    def lower_i16(self, build: OperatorBuilder, layer: Layer, x: Value, y: Value) -> None:
+        """Emits the int16 call."""
         raise NotImplementedError
 
     @property
@@ -77,6 +84,9 @@ class Elementwise(Operator):
         if layer.numeric == "float32":
             build.call(f"eff_{self.name}_f32", [y], [x], {"n": n, **self.numbers}, layer)
             return y
+        if layer.numeric == "int16":
+            self.lower_i16(build, layer, x, y)
+            return y
         try:
             entries = self.table(Scales(float(np.float32(x.scale)), x.zero_point, float(np.float32(y.scale)), y.zero_point))
         except Unsupported as error:
@@ -99,7 +109,7 @@ class Elementwise(Operator):
             d = build.activation(name, x.shape, layer=layer.name)
             build.call(f"eff_{self.name}_slope_f32", [d], [delta, x], sizes | self.numbers, layer, stage)
             return d
-        check_numeric(layer)
+        check_learning_numeric(layer, "the slope of")
         slopes = self.slope((INPUTS - x.zero_point) * x.scale)
         steepest = float(np.abs(slopes).max()) or 1.0
         table = build.constant(f"{layer.name}.slopes", np.rint(slopes / steepest * 32767).astype(np.int16), layer=layer.name)
@@ -116,6 +126,21 @@ def rescaling(factor: float, largest_shift: int = 22) -> tuple[int, int]:
     if shift > largest_shift:
         raise Unsupported("rescaling", got=f"a factor of {factor:.3g}", allowed=f"below 2**{largest_shift}", next_step="calibrate again")
     return multiplier, shift
+
+
+def lower_chords(build: OperatorBuilder, layer: Layer, x: Value, y: Value, largest_power: int) -> None:
+    """Emits the int16 call of an operator by the table of chords (``kernels.chords``), whose output is in steps of 2**-15.
+
+    Raises Unsupported for another scale of the output, and for inputs in steps that TFLite does not take.
+    """
+    try:
+        multiplier, shift = tripled(x.scale, largest_power)
+    except ValueError:
+        raise Unsupported(f"layer {layer.name!r}, {layer.kind}", got=f"inputs in steps of {x.scale:g}", allowed="less than 2.66") from None
+    if y.scale != CHORDS_OUTPUT.scale[0]:
+        raise Unsupported(f"layer {layer.name!r}, {layer.kind}", got=f"outputs in steps of {y.scale:g}", allowed="1/32768")
+    table = build.constant("logistic.chords", logistic_table())
+    build.call(f"eff_{layer.kind}_i16", [y], [x, table], {"n": prod(layer.shape), "multiplier": multiplier, "shift": shift}, layer)
 
 
 def logistic(x: Array) -> Array:

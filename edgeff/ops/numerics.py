@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Layer
+from edgeff.ops import kind
 from edgeff.ops.building import Value
 
 LARGEST_SHARE = 0.1
@@ -11,9 +12,16 @@ LARGEST_SHARE = 0.1
 
 
 def check_numeric(layer: Layer) -> None:
-    """Raises Unsupported for a layer that is neither float32 nor int8."""
+    """Raises Unsupported for a layer in a number format for which its operator has no kernels."""
+    if layer.numeric not in kind(layer).numerics:
+        allowed = ", ".join(kind(layer).numerics)
+        raise Unsupported(f"layer {layer.name!r}, {layer.kind} in {layer.numeric}", got=layer.numeric, allowed=allowed)
+
+
+def check_learning_numeric(layer: Layer, what: str) -> None:
+    """Raises Unsupported for ``what`` of a layer that is neither float32 nor int8."""
     if layer.numeric not in ("float32", "int8"):
-        raise Unsupported(f"layer {layer.name!r}, {layer.kind} in {layer.numeric}", got=layer.numeric, allowed="float32, int8")
+        raise Unsupported(f"{what} layer {layer.name!r}, {layer.kind}", got=layer.numeric, allowed="float32, int8")
 
 
 def check_per_tensor(layer: Layer, what: str) -> None:

@@ -15,8 +15,8 @@ from edgeff.ops import Arrays, Named, Operator, Shape
 from edgeff.ops.building import OperatorBuilder, Value
 from edgeff.ops.numerics import check_numeric
 
-COMMON_BITS = 20
-"""The bits that both sides of an int8 sum or difference get before they are brought to one scale (TFLite's ADD and SUB)."""
+COMMON_BITS, COMMON_BITS_I16 = 20, 15
+"""The bits that both sides of a sum or difference get before they are brought to one scale (TFLite's ADD and SUB of int8 and int16)."""
 
 
 def aligned(x: Array, rank: int) -> Array:
@@ -35,7 +35,7 @@ def summed(gradient: Array, shape: Shape) -> Array:
 class Pairwise(Operator):
     """``y = f(a, c)`` for each place, after NumPy's rules of broadcasting without the batch axis.
 
-    float32 runs ``eff_<name>_f32(y, a, c, how, ..)``, int8 what the subclass lowers to (``lower_i8``).
+    float32 runs ``eff_<name>_f32(y, a, c, how, ..)``, integers what the subclass lowers to (``lower_integers``).
     """
 
     elementwise: ClassVar[bool] = True
@@ -50,8 +50,10 @@ class Pairwise(Operator):
         """df / da and df / dc."""
         raise NotImplementedError
 
-    def lower_i8(self, build: OperatorBuilder, layer: Layer, y: Value, sides: tuple[Value, Value], how: Mapping[str, Parameters]) -> None:
-        """Emits the int8 call; ``how`` is the broadcast."""
+    def lower_integers(
+        self, build: OperatorBuilder, layer: Layer, y: Value, sides: tuple[Value, Value], how: Mapping[str, Parameters]
+    ) -> None:
+        """Emits the call in integers; ``how`` is the broadcast."""
         raise NotImplementedError
 
     def check_inputs(self, layer: Layer, inputs: tuple[Shape, ...]) -> None:
@@ -90,7 +92,7 @@ class Pairwise(Operator):
         if layer.numeric == "float32":
             build.call(f"eff_{self.name}_f32", [y], [a, c], {**how, **self.numbers(build, layer)}, layer)
         else:
-            self.lower_i8(build, layer, y, (a, c), how)
+            self.lower_integers(build, layer, y, (a, c), how)
         return y
 
     def numbers(self, build: OperatorBuilder, layer: Layer) -> dict[str, Attr]:
@@ -100,7 +102,7 @@ class Pairwise(Operator):
 
 @dataclass(frozen=True, kw_only=True)
 class OneOfBoth(Pairwise):
-    """``y`` is a or c, which one ``first`` says. Its kernels take the broadcast alone; in int8 both sides and the output have one scale."""
+    """``y`` is a or c, which one ``first`` says. Its kernels take the broadcast alone; integers have one scale on both sides and after."""
 
     one_scale: ClassVar[bool] = True
 
@@ -118,17 +120,24 @@ class OneOfBoth(Pairwise):
     def numbers(self, build: OperatorBuilder, layer: Layer) -> dict[str, Attr]:
         return {}
 
-    def lower_i8(self, build: OperatorBuilder, layer: Layer, y: Value, sides: tuple[Value, Value], how: Mapping[str, Parameters]) -> None:
-        build.call(f"eff_{self.name}_i8", [y], [*sides], how, layer)
+    def lower_integers(
+        self, build: OperatorBuilder, layer: Layer, y: Value, sides: tuple[Value, Value], how: Mapping[str, Parameters]
+    ) -> None:
+        build.call(f"eff_{self.name}_{layer.suffix}", [y], [*sides], how, layer)
 
 
 def in_common_scale(build: OperatorBuilder, layer: Layer, y: Value, sides: tuple[Value, Value]) -> dict[str, Attr]:
-    """The numbers of an int8 sum or difference: both sides are brought to twice the larger input scale with 20 more bits (TFLite)."""
+    """The numbers of a sum or difference in integers: both sides are brought to twice the larger input scale with 20 more bits, in int16
+    with 15 (TFLite).
+    """
     a, c = sides
-    attrs: dict[str, Attr] = {"y_zero": y.zero_point} | build.ends(layer, y)
+    attrs: dict[str, Attr] = build.ends(layer, y)
     common, what = 2.0 * max(a.scale, c.scale), f"requantisation of layer {layer.name!r}"
     for side, value in (("a", a), ("c", c)):
         attrs[f"{side}_multiplier"], attrs[f"{side}_shift"] = build.fixed_point(value.scale / common, what)
         attrs[f"{side}_zero"] = value.zero_point
-    attrs["multiplier"], attrs["shift"] = build.fixed_point(common / (2.0**COMMON_BITS * y.scale), what)
+    if layer.numeric == "int8":
+        attrs["y_zero"] = y.zero_point
+    bits = COMMON_BITS if layer.numeric == "int8" else COMMON_BITS_I16
+    attrs["multiplier"], attrs["shift"] = build.fixed_point(common / (2.0**bits * y.scale), what)
     return attrs

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any, ClassVar
 
-from edgeff.errors import BadInput, Unsupported, short
+from edgeff.errors import BadInput, short
 from edgeff.ir import Array, Layer
 from edgeff.ops import Arrays, Named, Shape
 from edgeff.ops.attributes import Count
 from edgeff.ops.building import OperatorBuilder, Value, only
+from edgeff.ops.numerics import check_numeric
 from edgeff.ops.window import Pair, Windowed, lower_window_gradient, lower_window_tangent
+
+MOST_TAPS_I16 = 32_768
+"""Taps of int16 that can be summed in 32 bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +61,10 @@ class Pool2d(Windowed):
         return type(self).pool(dx, self.window, self.stride, self.pads)
 
     def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
-        if layer.numeric not in ("float32", "int8"):
-            raise Unsupported(f"layer {layer.name!r}, {layer.kind} in {layer.numeric}", got=layer.numeric, allowed="float32, int8")
+        check_numeric(layer)
+        build.at_most(
+            xs[0].dtype if layer.numeric == "int16" else "float32", MOST_TAPS_I16, prod(self.window), f"a window of {layer.name!r}"
+        )
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
         ends = build.relu(layer) if layer.numeric == "float32" else build.ends(layer, y)
         build.call(f"{self.kernel}_{layer.suffix}", [y], [xs[0]], self.geometry(layer, xs[0].shape) | ends, layer)

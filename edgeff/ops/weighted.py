@@ -29,7 +29,7 @@ class Weighted(Activated):
 
     weighted: ClassVar[bool] = True
     least_weight: ClassVar[int] = -127
-    """The least int8 weight."""
+    """The least int8 weight beside int8 activations; sums of int16 ones leave room for -128."""
     bias: bool = field(default=False, metadata=LEFT_OUT)
 
     @property
@@ -51,16 +51,17 @@ class Weighted(Activated):
         return params
 
     def check_parameters(self, layer: Layer, inputs: tuple[Shape, ...], *, quantised: bool) -> None:
-        """int8 weights are -127 to 127 (TFLite 8-bit specification), a bias is int32."""
+        """int8 weights are -127 to 127 (TFLite 8-bit specification), a bias is int32, or int64 beside int16 activations."""
         if not {"weight"} <= set(layer.params) <= {"weight", "bias"}:
             raise BadInput(f"layer {short(layer.name)}, parameters", got=sorted(layer.params), allowed="weight, and bias or none")
         shapes = {"weight": self.weight_shape(layer, inputs[0]), "bias": layer.shape[-1:]}
-        dtypes = {"weight": "int8", "bias": "int32"} if quantised else {"weight": "float32", "bias": "float32"}
+        sums = ("int32", "int64") if layer.numeric == "int16" else ("int32",)
+        dtypes = {"weight": ("int8",), "bias": sums} if quantised else {"weight": ("float32",), "bias": ("float32",)}
         for key, array in layer.params.items():
-            if array.shape != shapes[key] or array.dtype != dtypes[key]:
+            if array.shape != shapes[key] or str(array.dtype) not in dtypes[key]:
                 got = f"{array.dtype} {array.shape}"
-                raise BadInput(f"layer {short(layer.name)}, {key}", got=got, allowed=f"{dtypes[key]} {shapes[key]}")
-        if quantised and int(layer.params["weight"].min()) < self.least_weight:
+                raise BadInput(f"layer {short(layer.name)}, {key}", got=got, allowed=f"{' or '.join(dtypes[key])} {shapes[key]}")
+        if quantised and layer.numeric == "int8" and int(layer.params["weight"].min()) < self.least_weight:
             allowed = "-127 to 127 (TFLite 8-bit specification)"
             raise BadInput(f"layer {short(layer.name)}, weight", got="the value -128", allowed=allowed)
 

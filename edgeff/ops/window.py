@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from math import prod, sqrt
 from typing import ClassVar
 
+import numpy as np
+
 from edgeff.errors import BadInput, Unsupported, short
 from edgeff.ir import Attr, Layer
 from edgeff.kernels.updates import FRACTION_I8, MOST_POSITIONS
 from edgeff.ops import Activated
 from edgeff.ops.attributes import Count, Padding
 from edgeff.ops.building import OperatorBuilder, Value
-from edgeff.ops.dense import accumulator_shift, check_bias
+from edgeff.ops.dense import accumulator_shift, check_bias, lower_wide
 from edgeff.ops.numerics import check_per_tensor
 from edgeff.ops.weighted import Weighted
 
@@ -109,10 +111,14 @@ class Convolution(Windowed, Weighted):
 
 def lower_window(build: OperatorBuilder, layer: Layer, name: str, attrs: dict[str, Attr], x: Value, taps: int) -> Value:
     """Emits the call of the convolution kernel ``name`` with ``attrs``, a window of ``taps`` products; returns the output's value."""
-    if layer.numeric not in ("float32", "int8"):
-        raise Unsupported(f"layer {layer.name!r}, {layer.kind} in {layer.numeric}", got=layer.numeric, allowed="float32, int8")
-    w, b = build.weight(layer), build.parameter(layer, "bias")
+    if layer.params["weight"].dtype == np.int16:
+        allowed = "float32, int8; int16 with int8 weights, from a file"
+        raise Unsupported(f"layer {layer.name!r}, {layer.kind} in int16", got="int16 weights", allowed=allowed)
     y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
+    if layer.numeric == "int16":
+        lower_wide(build, layer, name, attrs, (x, y), taps)
+        return y
+    w, b = build.weight(layer), build.parameter(layer, "bias")
     if layer.numeric == "float32":
         build.call(f"{name}_f32", [y], [x, w, b], attrs | build.relu(layer), layer)
         return y

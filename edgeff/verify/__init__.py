@@ -104,9 +104,9 @@ def verify(
     for name, item in cores.items():
         count = min(len(x), emulated or _emulated_samples(program, item))
         parties.append(Party(name, partial(_emulated, name, program, item), count))
-    if len(network.numerics) > 1:
+    if len(network.numerics) > 1 and (network.symmetric or "float32" in network.numerics):
         findings.skipped.append(Skipped("other libraries", f"no file format holds {' and '.join(network.numerics)} in one network"))
-    elif network.numeric == "float32":
+    elif network.numerics == ("float32",):
         parties += float_parties(deployment, blocks[0])
     else:
         parties += integer_parties(deployment)

@@ -11,22 +11,26 @@ How LiteRT's reference kernels (BUILTIN_REF) bring integers to the output's scal
 - MEAN: the multiplier of s_x / s_y times 2**floor(log2 n), divided by n and truncated; also if input and output have the same scale.
 - AVERAGE_POOL_2D: the sum divided by the count, ties away from zero; MAX_POOL_2D, PAD, RESHAPE, TRANSPOSE: nothing to round.
 - SOFTMAX: TFLite's fixed-point scheme, the one of ``eff_softmax_i8``: on 22 values where this and the optimised kernels' table of float
-  exponentials disagree, BUILTIN_REF always followed the former, the optimised kernels the latter.
+  exponentials disagree, BUILTIN_REF always followed the former, the optimised kernels the latter. In int16 both have TFLM's tables,
+  computed in float64 instead of float32: 2 of 1,026 entries differ, and 9 of 2,880 outputs by one step (tests/test_int16_activations.py).
+- int16 activations (16x8): FULLY_CONNECTED once in floating point as in int8; all others as TFLM. 0 differ.
 
-So a twin of LiteRT differs from edgeff's only in the dense layer. Source of the dense form: tflite/kernels/internal/reference/
-integer_ops/fully_connected.h of LiteRT.
+So a twin of LiteRT differs from edgeff's only in the dense layer and in a softmax of int16. Source of the dense form:
+tflite/kernels/internal/reference/integer_ops/fully_connected.h of LiteRT.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
 from edgeff.errors import Unsupported
 from edgeff.ir import Array, Call, Network, Program, Quant
-from edgeff.kernels.records import OutputI8
+from edgeff.kernels.records import OutputI8, OutputI16
 from edgeff.ops import forward, parameters
+from edgeff.ops.softmax import tables
+from edgeff.ops.softmax.kernel import eff_softmax_chords_i16
 from edgeff.program.interpreter import Interpreter
 
 # Sums in another order have rounding errors of the same size, not the same errors; they are at most this many times as large.
@@ -36,12 +40,12 @@ FLOAT_FLOOR = 2.0**-20
 
 
 def litert_reference(program: Program, x: Array) -> Array:
-    """What LiteRT's reference kernels compute for an int8 program of inference: (n, outputs) for x (n, inputs) int8.
+    """What LiteRT's reference kernels compute for an integer program of inference: (n, outputs) for x (n, inputs) in its dtype.
 
     The program must be of a network that TFLite files can hold.
     """
     twin = _LitertReference(program)
-    scores = np.empty((len(x), sum(tensor.elements for tensor in program.outputs)), np.int8)
+    scores = np.empty((len(x), sum(tensor.elements for tensor in program.outputs)), program.outputs[0].dtype)
     for row, sample in zip(scores, x, strict=True):
         twin.predict(sample)
         row[:] = twin.output().reshape(-1)
@@ -49,10 +53,16 @@ def litert_reference(program: Program, x: Array) -> Array:
 
 
 class _LitertReference(Interpreter):
-    """The twins, except that a dense layer rescales as LiteRT's FULLY_CONNECTED does."""
+    """The twins, except that a dense layer rescales as LiteRT's FULLY_CONNECTED does, and an int16 softmax has its tables."""
 
     def run(self, call: Call) -> None:
-        if call.kernel != "eff_dense_i8":
+        if call.kernel == "eff_softmax_chords_i16":
+            made, given = (self.tensor(name).reshape(-1) for name in (call.outputs[0], call.inputs[0]))
+            numbers: dict[str, Any] = {**tables(np.float64), **call.attrs}
+            eff_softmax_chords_i16(made, given, **numbers)
+            self.put(call.outputs[0], made)
+            return
+        if call.kernel not in ("eff_dense_i8", "eff_dense_i16x8"):
             super().run(call)
             return
         x, w, b, y = (self.program.tensors[name] if name else None for name in (*call.inputs[:3], *call.outputs))
@@ -63,9 +73,9 @@ class _LitertReference(Interpreter):
         if b is not None:
             sums = sums + self.tensor(b.name)
         scaled = round_half_away(sums.astype(np.float64) * (_float32(x.quant) * _float32(w.quant) / _float32(y.quant)))
-        output = cast("OutputI8", call.attrs["output"])
+        output = cast("OutputI8 | OutputI16", call.attrs["output"])
         ends = output.y_min, output.y_max
-        self.put(y.name, np.clip(np.clip(scaled, -1024, 1024) + y.quant.zero_point, *ends))
+        self.put(y.name, np.clip(np.clip(scaled, -(2**20), 2**20) + y.quant.zero_point, *ends))
 
 
 def round_half_away(v: Array) -> Array:

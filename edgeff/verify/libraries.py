@@ -44,7 +44,7 @@ class Party:
 
 
 def integer_parties(deployment: Deployment) -> list[Party]:
-    """The other executions of an int8 network: the name of each, and the function that makes its comparisons."""
+    """The other executions of an integer network: the name of each, and the function that makes its comparisons."""
     network, program = deployment.network, deployment.program
     classes = program.classes
     model = cache(lambda: to_tflite(network))

@@ -26,6 +26,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
+from edgeff.errors import Unsupported
 from edgeff.formats import conventions, description, operators
 from edgeff.formats.files import write_file
 from edgeff.formats.onnx.graph import Graph
@@ -43,6 +44,9 @@ def to_onnx(network: Network) -> onnx.ModelProto:
     """The ONNX model of ``network``. Raises BadInput or Unsupported for a network that breaks the conventions."""
     network = canonical(network)
     write = operators.writers(network, "onnx", "ONNX")
+    if "int16" in (*network.numerics, network.input_quant and network.input_quant.dtype):
+        where, step = f"network {conventions.short(network.name)}", "give commands the .tflite file itself, or write it as TFLite or C"
+        raise Unsupported(where, got="int16 activations", allowed="float32 and int8 in ONNX files", next_step=step)
     conventions.check(network)
     graph = Graph(network)
     for layer in network:

@@ -41,10 +41,10 @@ class Graph:
         return tensor
 
     def activation(self, name: str, shape: tuple[int, ...], quant: Quant | None) -> int:
-        """The index of a new tensor (1, *shape), of float32 or int8 as the network is."""
+        """The index of a new tensor (1, *shape), of float32, or of integers as its scale says."""
         if not self.int8 or (quant is not None and quant.dtype == "float32"):
             return self._activation(name, shape, "float32", None)
-        return self._activation(name, shape, "int8", quant)
+        return self._activation(name, shape, "int8" if quant is None else quant.dtype, quant)
 
     def real(self, wish: str, shape: tuple[int, ...]) -> int:
         """The index of a new float32 tensor (1, *shape), in an int8 network too."""
@@ -138,8 +138,12 @@ class Graph:
         return self.indices[layer.name]
 
     def fused(self, layer: Layer) -> dict[str, Any]:
-        """The option that fuses the layer's activation function into its operator."""
-        return {"fusedActivationFunction": getattr(schema.ActivationFunctionType, kind(layer).function.tflite)}
+        """The options that fuse the layer's activation function into its operator, and that say that int16 activations are summed in 32
+        bits.
+        """
+        narrow = layer.numeric == "int16" and "bias" in layer.params and layer.params["bias"].dtype == np.int32
+        sums = {"quantizedBiasType": schema.TensorType.INT32} if narrow else {}
+        return {"fusedActivationFunction": getattr(schema.ActivationFunctionType, kind(layer).function.tflite)} | sums
 
     def float_only(self, layer: Layer) -> None:
         """Returns nothing; raises Unsupported for an int8 layer that TFLite supports only in float32."""

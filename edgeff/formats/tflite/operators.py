@@ -88,7 +88,7 @@ def alike(assembly: Assembly, node: Node, values: Sequence[Value | None]) -> lis
     """Activations, and constants as layers, which must be all of one type: TFLite converts nothing by itself."""
     xs = assembly.operands(node, values)
     if len({x.integer for x in xs}) > 1:
-        raise node.bad("inputs of which only some are integers", "all float32, or all int8 with scales")
+        raise node.bad("inputs of which only some are integers", "all float32, or all integers with scales")
     return xs
 
 
@@ -107,9 +107,22 @@ def operands(assembly: Assembly, node: Node, values: Values) -> tuple[Activation
         )
     if x.integer and bias is not None and (bias.quant is None or weight.quant is None):
         raise node.unsupported("an int8 layer whose weight or bias has no scale", "int8 and int32 with scales")
+    if x.quant is not None and x.quant.dtype == "int16":
+        _check_sums(node, bias)
+    elif x.integer and bias is not None and bias.array.dtype != np.int32:
+        raise node.unsupported(f"a bias of {bias.array.dtype}", "int32 beside int8 activations")
     if not x.integer:
         weight, bias = Constant(weight.array), None if bias is None else Constant(bias.array)
     return x, weight, bias
+
+
+def _check_sums(node: Node, bias: Constant | None) -> None:
+    """Raises Unsupported where TFLM and LiteRT do not agree what the sums of int16 activations and int8 weights are."""
+    if bias is None and node.attributes.get("quantized_bias_type") == schema.TensorType.INT32:
+        raise node.unsupported("sums of 32 bits without a bias", "sums of 64 bits, or a bias")
+    allowed = ("int32", "int64") if node.operator in ("CONV_2D", "FULLY_CONNECTED") else ("int64",)
+    if bias is not None and str(bias.array.dtype) not in allowed:
+        raise node.unsupported(f"a bias of {bias.array.dtype} beside int16 activations", " or ".join(allowed))
 
 
 def dequantised(assembly: Assembly, node: Node, constant: Constant) -> Constant:

@@ -28,7 +28,7 @@ def _pad(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     if any(pads[:2]):
         raise node.unsupported(f"pads {pads}", "none along the batch axis")
     value = _value(node, x, values[2])
-    lowest = float(np.finfo(np.float32).min) if x.quant is None else (-128 - x.quant.zero_point) * x.quant.scale[0]
+    lowest = float(np.finfo(np.float32).min) if x.quant is None else x.quant.least
     if rank not in (3, 4) or any(pads[-2:]) or value not in (0.0, lowest):
         return assembly.padded(node, x, _sides(pads), value)
     return assembly.pad(node, x, (*pads[2:-2:2], *pads[3:-2:2]), lowest=value != 0.0)
@@ -44,8 +44,9 @@ def _value(node: Node, x: Activation, value: Value | None) -> float:
     if value is None:
         return 0.0
     array = node.constant(value, "padding").array
-    if array.size != 1 or array.dtype != ("int8" if x.integer else "float32"):
-        raise node.unsupported(f"a padding of {array.dtype} {array.shape}", f"one number of {'int8' if x.integer else 'float32'}")
+    wanted = "float32" if not x.integer else "int8" if x.quant is None else x.quant.dtype
+    if array.size != 1 or array.dtype != wanted:
+        raise node.unsupported(f"a padding of {array.dtype} {array.shape}", f"one number of {wanted}")
     number = array.reshape(-1)[0]
     return float(number) if x.quant is None else (int(number) - x.quant.zero_point) * x.quant.scale[0]
 

@@ -1,10 +1,11 @@
 """TFLite -> Network: edgeff's own files exactly, and dense and convolutional models made elsewhere.
 
-In go the bytes of a model; out comes a Network, float32 or int8. Read are the operators of ``nodes.handlers``: dense layers, convolutions
-and pools (dilation 1; fused NONE, RELU or RELU6; with or without a bias; int8 per tensor or per channel), sums of two activations, means
-over an image, ReLUs, SOFTMAX, operators that move data, QUANTIZE and DEQUANTIZE, and the five operators of a normalise layer. Layers are
-named after their output tensors, since TFLite operators have no names. uint8 inputs of a QUANTIZE with zero point z become int8 with z -
-128, the same numbers. int8 weights in float models ("hybrid", dynamic range) become float32, and ``metadata["source"]`` counts them.
+In go the bytes of a model; out comes a Network: float32, int8, or int16 activations with int8 weights. Read are the operators of
+``nodes.handlers``: dense layers, convolutions and pools (dilation 1; fused NONE, RELU or RELU6; with or without a bias; int8 weights per
+tensor or per channel), sums of two activations, means over an image, ReLUs, SOFTMAX, operators that move data, QUANTIZE and DEQUANTIZE, and
+the five operators of a normalise layer. Layers are named after their output tensors, since TFLite operators have no names. uint8 inputs of
+a QUANTIZE with zero point z become int8 with z - 128, the same numbers. int8 weights in float models ("hybrid", dynamic range) become
+float32, and ``metadata["source"]`` counts them.
 
 Refused: everything else by name, including sparse or block-wise tensors, subgraphs that no CALL_ONCE names, tensors whose shape is not
 the one their operator gives, buffers outside the flatbuffer. The bytes are untrusted: ``flatbuffer`` checks each offset, this module each
@@ -58,6 +59,7 @@ _DTYPES = {
     schema.TensorType.UINT8: "uint8",
     schema.TensorType.INT16: "int16",
     schema.TensorType.INT32: "int32",
+    schema.TensorType.INT64: "int64",
     schema.TensorType.RESOURCE: RESOURCE,
 }
 
@@ -199,12 +201,15 @@ class _Reader:
         """The activation that an input of the subgraph is."""
         entry = self.tensor(index)
         batch = not several or entry.shape[:1] == (1,)
-        wide = entry.dtype == "int16" and entry.quant is not None  # read as the numbers that its integers stand for
+        wide = entry.dtype == "int16" and entry.quant is not None
         if not (wide or entry.dtype in ("float32", "int8", "uint8")) or len(entry.shape) < 2 or not batch or self._has_data(entry):
-            got, allowed = f"{entry.dtype} {entry.shape}", "float32, int8 or uint8, (batch, elements..); batch 1 where there are several"
+            got, allowed = (
+                f"{entry.dtype} {entry.shape}",
+                "float32, int8, uint8 or scaled int16, (batch, elements..); batch 1 where there are several",
+            )
             step = "convert the model with a float32 or int8 input that has a batch axis of 1"
             raise Unsupported(f"TFLite input {short(entry.name)}", got=got, allowed=allowed, next_step=step)
-        integer, shape = entry.dtype not in ("float32", "int16"), entry.shape[1:]
+        integer, shape = entry.dtype != "float32", entry.shape[1:]
         if first:
             self.assembly.input_shape = shape
             start = Activation("input", shape, integer=integer)
@@ -243,15 +248,7 @@ class _Reader:
         low, high = handler.inputs
         if not low <= len(inputs) <= high:
             raise node.bad(f"{len(inputs)} inputs", f"{low} to {high}")
-        if any(index in self.known and self.known[index].dtype == "uint8" for index in inputs) and name not in MOVES | {"DEQUANTIZE"}:
-            got = f"a uint8 tensor; the file has {self._in_type('uint8')}"
-            allowed = "float32 and int8; uint8 at the ends, through QUANTIZE, and where numbers only move"
-            raise node.unsupported(got, allowed, "convert the float model again: TensorFlow's converter has made int8 since 2019")
-        for index in inputs:
-            if isinstance(self.values.get(index), Activation) and self.known[index].dtype in ("int16", "int32") and name != "QUANTIZE":
-                kind = self.known[index].dtype
-                got, allowed = f"an {kind} activation; the file has {self._in_type(kind)}", "float32 and int8; int16 and int32 at the ends"
-                raise node.unsupported(got, f"{allowed}, through QUANTIZE", "quantise the float model with int8 activations")
+        self._check_inputs(node, inputs)
         values = [None if index == -1 else self._value(node, index, reads) for index in inputs] + [None] * (high - len(inputs))
         if silent:
             handler.read(self.assembly, node, values)
@@ -263,22 +260,35 @@ class _Reader:
                 continue
             own = replace(node, name=output.name or node.name, output=output, place=place, places=len(outputs))
             value = handler.read(self.assembly, own, values)
-            given = {each.integer for each in values if isinstance(each, Activation)}
-            if isinstance(value, Activation) and given == {output.dtype == "float32"} and name not in ("QUANTIZE", "DEQUANTIZE"):
-                raise node.bad(f"an output of {output.dtype}", "that of its inputs")
+            if isinstance(value, Activation) and name not in ("QUANTIZE", "DEQUANTIZE"):
+                _check_output(own, values, output)
             if value is not None:
                 self.values[index] = self._typed(own, _shaped(own, value, output), output) if isinstance(value, Activation) else value
 
+    def _check_inputs(self, node: Node, inputs: list[int]) -> None:
+        """Raises Unsupported for an activation of a type that the operator does not take here, with all operators that read such."""
+        name = node.operator
+        if any(index in self.known and self.known[index].dtype == "uint8" for index in inputs) and name not in MOVES | {"DEQUANTIZE"}:
+            got = f"a uint8 tensor; the file has {self._in_type('uint8')}"
+            allowed = "float32 and int8; uint8 at the ends, through QUANTIZE, and where numbers only move"
+            raise node.unsupported(got, allowed, "convert the float model again: TensorFlow's converter has made int8 since 2019")
+        for index in inputs:
+            kind, read = (self.known[index].dtype if index in self.known else ""), self.values.get(index)
+            if isinstance(read, Activation) and (kind in ("int32", "int64") or (kind == "int16" and not read.integer)):
+                got, allowed = f"an {kind} activation; the file has {self._in_type(kind)}", "float32, int8 and int16 with zero point 0"
+                raise node.unsupported(got, f"{allowed}; int32 at the end, through QUANTIZE", "quantise the float model again")
+
     def _typed(self, node: Node, value: Activation, output: Tensor) -> Activation:
         """The operator's output as the type of its tensor says: int8 tensors carry the layer's scale."""
-        if output.dtype in ("int16", "int32") and output.quant is not None and node.operator in ("QUANTIZE", "SOFTMAX"):
+        wide = output.dtype == "int32" and node.operator == "QUANTIZE"
+        if output.quant is not None and (wide or (output.dtype == "int16" and output.quant.zero_point and node.operator == "SOFTMAX")):
             return replace(value, integer=False)
         if output.dtype == "float32":
             if value.integer:
                 raise node.bad("an integer result in a float tensor", "DEQUANTIZE between them")
             return value
-        if output.quant is None or output.dtype not in (("int8", "uint8") if node.operator in MOVES else ("int8",)):
-            raise node.unsupported(f"an output of type {output.dtype}", "float32, or int8 with a scale")
+        if output.quant is None or output.dtype not in ("int8", "int16", *(["uint8"] if node.operator in MOVES else [])):
+            raise node.unsupported(f"an output of type {output.dtype}", "float32, or int8 or int16 with a scale")
         return self.assembly.quantise(node, value, output.quant)
 
     def _value(self, node: Node, index: int, reads: Counter[int]) -> Value:
@@ -357,7 +367,7 @@ class _Reader:
         self.assembly.charge(len(data))
         array = np.frombuffer(data.data, dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(tensor.shape)
         check_finite(array, where)
-        return Constant(array, tensor.quant if tensor.dtype in ("int8", "int16", "int32") else None, tensor.name)
+        return Constant(array, tensor.quant if tensor.dtype in ("int8", "int16", "int32", "int64") else None, tensor.name)
 
     def _has_data(self, tensor: Tensor) -> bool:
         return tensor.buffer != 0 and len(self._buffer(tensor.buffer, f"tensor {short(tensor.name)}")) > 0
@@ -382,6 +392,18 @@ class _Reader:
         if not 1 <= len(indices) <= MAX_TENSORS or len({*indices}) < len(indices):
             raise Unsupported("TFLite file", got=f"{len(indices)} {what}", allowed=f"1 to {MAX_TENSORS}, each once")
         return indices
+
+
+def _check_output(node: Node, values: list[Value | None], output: Tensor) -> None:
+    """Raises BadInput for an output in another number format than the operator's inputs."""
+    xs = [each for each in values if isinstance(each, Activation)]
+    if {each.integer for each in xs} == {output.dtype == "float32"}:
+        raise node.bad(f"an output of {output.dtype}", "that of its inputs")
+    kinds = {each.quant.dtype for each in xs if each.quant is not None and each.integer}
+    if output.dtype == "int16" and kinds == {"int8"} and node.operator != "SOFTMAX":
+        raise node.bad("an output of int16", "int8, that of its inputs")
+    if output.dtype in ("int8", "uint8") and "int16" in kinds:
+        raise node.bad(f"an output of {output.dtype}", "int16, that of its inputs")
 
 
 def _shaped(node: Node, value: Activation, output: Tensor) -> Activation:

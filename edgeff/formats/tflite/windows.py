@@ -103,7 +103,8 @@ def windowed(graph: Graph, layer: Layer, x: int, shape: tuple[int, ...], beyond:
     inputs = [x, graph.constant(f"{layer.name}.pads", np.array(rows, np.int32))]
     if beyond == "zeros":
         return graph.operator("PAD", inputs, padded, "PadOptions"), options
-    lowest = np.array([-128], np.int8) if graph.int8 else np.array([np.finfo(np.float32).min], np.float32)
+    least = np.finfo(np.float32).min if quant is None else np.iinfo(quant.dtype).min
+    lowest = np.array([least], "float32" if quant is None else quant.dtype)
     inputs.append(graph.constant(f"{layer.name}.lowest", lowest, quant))
     return graph.operator("PADV2", inputs, padded, "PadV2Options"), options
 
@@ -116,11 +117,11 @@ def with_bias(layer: Layer, x: Quant | None) -> Layer:
     if "bias" in layer.params:
         return layer
     weight, channels = layer.quant.get("weight"), layer.shape[-1]
-    bias = np.zeros(channels, np.float32 if weight is None else np.int32)
-    quant = dict(layer.quant)
+    kind = "float32" if weight is None or x is None else {"int8": "int32", "int16": "int64"}[x.dtype]
+    bias, quant = np.zeros(channels, kind), dict(layer.quant)
     if weight is not None and x is not None:
         products = x.scales() * weight.scales()
-        quant["bias"] = Quant(tuple(products.tolist()), 0, 0 if weight.per_channel else None, "int32")
+        quant["bias"] = Quant(tuple(products.tolist()), 0, 0 if weight.per_channel else None, kind)
     return replace(layer, params=dict(layer.params) | {"bias": bias}, quant=quant)
 
 

@@ -1,13 +1,13 @@
 """Network -> TFLite: a file for LiteRT and for TFLM, the interpreter that boards run.
 
-In goes a float32 or int8 network; out come the bytes of a flatbuffer with batch 1 (shape signature -1). A batch normalisation is folded
-first; then each layer becomes its operator (``ops/<op>/tflite.py``), its activation function fused in. Padding is SAME or VALID if that
-expresses it, else a PAD (PADV2 with the lowest number before a maximum) and VALID; a conv1d is a CONV_2D between two RESHAPEs; normalise
-(float only) is MUL, MEAN, SQRT, ADD and DIV, label (neutral, float only) PADV2. Input and output of an int8 network are int8 tensors.
-Tensors are named after their layers. What TFLite cannot express is JSON in the metadata buffer ``edgeff``:
-{"network": formats.description, "metadata": ..}.
+In goes a float32 or int8 network, or one with int16 activations and int8 weights; out come the bytes of a flatbuffer with batch 1 (shape
+signature -1). A batch normalisation is folded first; then each layer becomes its operator (``ops/<op>/tflite.py``), its activation function
+fused in. Padding is SAME or VALID if that expresses it, else a PAD (PADV2 with the lowest number before a maximum) and VALID; a conv1d is a
+CONV_2D between two RESHAPEs; normalise (float only) is MUL, MEAN, SQRT, ADD and DIV, label (neutral, float only) PADV2. Input and output of
+an integer network are integer tensors. Tensors are named after their layers. What TFLite cannot express is JSON in the metadata buffer
+``edgeff``: {"network": formats.description, "metadata": ..}.
 
-Refused: int8 normalise and label, an average pool whose padding is neither SAME nor VALID, int16, operators without a writer.
+Refused: int8 normalise and label, an average pool whose padding is neither SAME nor VALID, int16 weights, operators without a writer.
 
 Operator versions are those of TensorFlow's op_version.cc: 1 for float; for int8 FULLY_CONNECTED 4, CONV_2D and DEPTHWISE_CONV_2D 3, RESHAPE
 and QUANTIZE 1, all others 2. Established by running every version of FULLY_CONNECTED from 1 to 16 (tflite-micro 0.dev20261023,

@@ -21,6 +21,8 @@ from edgeff.kernels import Kernel, Out
 from edgeff.kernels.graph.operand import Operand
 
 Output: TypeAlias = "Operand | Array"
+NO_INT16 = "in int16 it has no form in plain operators"
+"""Why kernels of int16 that a module leaves out have none."""
 Form: TypeAlias = Callable[..., "Output | tuple[Output, ...]"]
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from edgeff.errors import Unsupported
-from edgeff.ir import Array, Attr, Layer, Parameters
+from edgeff.ir import NUMERICS, Array, Attr, Layer, Numeric, Parameters
 from edgeff.kernels.activation import NONE, ActivationFunction
 from edgeff.kernels.broadcast import broadcast
 from edgeff.ops import Activated, Arrays, Named, operator
@@ -38,6 +38,7 @@ class Add(Pairwise, Activated):
 
     name: ClassVar[str] = "add"
     summary: ClassVar[str] = "the sum of two activations, either broadcast, optional ReLU or ReLU6"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
 
     def value(self, a: Array, c: Array) -> Array:
         return a + c
@@ -59,11 +60,11 @@ class Add(Pairwise, Activated):
         return self.gate(layer, sum_of(dxs[0], dxs[1]), y)
 
     def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
-        """int8 (TFLite): both sides are brought to twice the larger input scale with 20 more bits."""
+        """Integers (TFLite): both sides are brought to twice the larger input scale with 20 more bits, in int16 with 15."""
         check_numeric(layer)
         a, c = xs
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
-        alike = a.shape == c.shape
+        alike = a.shape == c.shape and layer.numeric != "int16"
         sizes: Mapping[str, Attr | Parameters] = {"n": prod(layer.shape)} if alike else {"how": broadcast(a.shape, c.shape)}
         numbers = build.relu(layer) if layer.numeric == "float32" else in_common_scale(build, layer, y, (a, c))
         build.call(f"eff_add_{'' if alike else 'broadcast_'}{layer.suffix}", [y], [a, c], {**sizes, **numbers}, layer)

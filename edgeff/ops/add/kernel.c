@@ -3,6 +3,7 @@
 #include "eff_broadcast.h"
 
 #define EFF_ADD_BITS 20
+#define EFF_ADD_BITS_WIDE 15
 
 void eff_add_f32(float *y, const float *a, const float *c, int32_t n, int32_t relu)
 {
@@ -53,4 +54,16 @@ void eff_add_broadcast_i8(int8_t *y, const int8_t *a, const int8_t *c, const eff
                                                                             c_shift),
                                                        multiplier, shift),
                                         y_zero, y_min, y_max));
+}
+
+void eff_add_broadcast_i16(int16_t *y, const int16_t *a, const int16_t *c, const eff_broadcast *how, const eff_sides *sides,
+                           const eff_rescale_wide *total)
+{
+    EFF_FOR_EACH_PAIR(int16_t,
+                      (int16_t)eff_clamp(eff_requantise(eff_requantise(l * (INT32_C(1) << EFF_ADD_BITS_WIDE), sides->a_multiplier,
+                                                                       sides->a_shift)
+                                                            + eff_requantise(r * (INT32_C(1) << EFF_ADD_BITS_WIDE),
+                                                                             sides->c_multiplier, sides->c_shift),
+                                                        total->multiplier, total->shift),
+                                         total->y_min, total->y_max));
 }

@@ -11,13 +11,14 @@ from edgeff.ir import Array
 from edgeff.kernels import Arguments, Variant, kernel
 from edgeff.kernels.activation import activate
 from edgeff.kernels.arithmetic import requantise
-from edgeff.kernels.broadcast import LeftF32, LeftI8, OutOfBothF32, OutOfBothI8, RightF32, RightI8, pairs
+from edgeff.kernels.broadcast import LeftF32, LeftI8, LeftI16, OutOfBothF32, OutOfBothI8, OutOfBothI16, RightF32, RightI8, RightI16, pairs
 from edgeff.kernels.overlap import element_by_element
-from edgeff.kernels.records import Broadcast, Range, Relu, Requant, Rescale, Sides, Size
+from edgeff.kernels.records import Broadcast, Range, Relu, Requant, Rescale, RescaleWide, Sides, Size
 from edgeff.kernels.tensors import OutF32, OutI8, OutI16, VectorF32, VectorI8, VectorI16
 
 ADD_BITS = 20
 ADD_BITS_I16 = 14
+ADD_BITS_WIDE = 15
 
 
 @kernel(overlap=element_by_element("a", "c", written=4, read=4))
@@ -71,3 +72,11 @@ def eff_add_broadcast_i8(y: OutOfBothI8, a: LeftI8, c: RightI8, how: Broadcast, 
     left = requantise((left - sides.a_zero) << ADD_BITS, sides.a_multiplier, sides.a_shift)
     right = requantise((right - sides.c_zero) << ADD_BITS, sides.c_multiplier, sides.c_shift)
     y[:] = np.clip(requantise(left + right, total.multiplier, total.shift) + total.y_zero, total.y_min, total.y_max)
+
+
+@kernel()
+def eff_add_broadcast_i16(y: OutOfBothI16, a: LeftI16, c: RightI16, how: Broadcast, sides: Sides, total: RescaleWide) -> None:
+    """TFLite's int16 ADD, either side broadcast: as eff_add_i8 with 2**15 and zero points 0."""
+    left, right = (side.astype(np.int64) << ADD_BITS_WIDE for side in pairs(how, a, c))
+    both = requantise(left, sides.a_multiplier, sides.a_shift) + requantise(right, sides.c_multiplier, sides.c_shift)
+    y[:] = np.clip(requantise(both, total.multiplier, total.shift), total.y_min, total.y_max)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from edgeff.kernels.graph import NO_INT16
 from edgeff.kernels.graph.arithmetic import activate, requantise, rescale
 from edgeff.kernels.graph.broadcast import pairs
 from edgeff.kernels.graph.operand import Operand
 from edgeff.kernels.records import Broadcast, Requant, Rescale, Sides
 from edgeff.ops.add.kernel import ADD_BITS, ADD_BITS_I16
+
+REFUSED = NO_INT16
 
 
 def eff_add_f32(a: Operand, c: Operand, n: int, relu: int) -> Operand:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from edgeff.ir import Array, Layer
+from edgeff.ir import NUMERICS, Array, Layer, Numeric
 from edgeff.kernels.records import Window
 from edgeff.kernels.windows import windows
 from edgeff.ops import operator, pool_math
@@ -27,6 +27,7 @@ class AveragePool2d(Pool2d):
 
     name: ClassVar[str] = "average_pool2d"
     summary: ClassVar[str] = "the average of each window"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
     kernel: ClassVar[str] = "eff_average_pool2d"
     pool: ClassVar[Callable[..., Array]] = staticmethod(pool_math.average_pool2d)
 

@@ -28,30 +28,39 @@ void eff_average_pool2d_f32(float *y, const float *x, const eff_window *window, 
     }
 }
 
+/* The average of each window of integers, rounded half away from zero. */
+#define EFF_AVERAGE_POOL(type) \
+    const int32_t in_w = window->in_w, in_c = window->in_c; \
+    const int32_t backwards = eff_backwards(y, x); \
+    for (int32_t down = 0; down < window->out_h; ++down) { \
+        const int32_t oy = eff_visited(down, window->out_h, backwards); \
+        for (int32_t across = 0; across < window->out_w; ++across) { \
+            const int32_t ox = eff_visited(across, window->out_w, backwards); \
+            const eff_tap_run at = eff_window_at(window, oy, ox); \
+            type *to = y + (oy * window->out_w + ox) * in_c; \
+            const int32_t count = at.rows * at.columns; \
+            for (int32_t c = 0; c < in_c; ++c) { \
+                int32_t s = 0; \
+                for (int32_t ky = 0; ky < at.rows; ++ky) { \
+                    const type *p = x + (at.first + ky * in_w) * in_c + c; \
+                    for (int32_t kx = 0; kx < at.columns; ++kx, p += in_c) { \
+                        s += *p; \
+                    } \
+                } \
+                s = s > 0 ? (s + count / 2) / count : (s - count / 2) / count; \
+                *to++ = (type)eff_clamp(s, y_min, y_max); \
+            } \
+        } \
+    }
+
 void eff_average_pool2d_i8(int8_t *y, const int8_t *x, const eff_window *window, int32_t y_min, int32_t y_max)
 {
-    const int32_t in_w = window->in_w, in_c = window->in_c;
-    const int32_t backwards = eff_backwards(y, x);
-    for (int32_t down = 0; down < window->out_h; ++down) {
-        const int32_t oy = eff_visited(down, window->out_h, backwards);
-        for (int32_t across = 0; across < window->out_w; ++across) {
-            const int32_t ox = eff_visited(across, window->out_w, backwards);
-            const eff_tap_run at = eff_window_at(window, oy, ox);
-            int8_t *to = y + (oy * window->out_w + ox) * in_c;
-            const int32_t count = at.rows * at.columns;
-            for (int32_t c = 0; c < in_c; ++c) {
-                int32_t s = 0;
-                for (int32_t ky = 0; ky < at.rows; ++ky) {
-                    const int8_t *p = x + (at.first + ky * in_w) * in_c + c;
-                    for (int32_t kx = 0; kx < at.columns; ++kx, p += in_c) {
-                        s += *p;
-                    }
-                }
-                s = s > 0 ? (s + count / 2) / count : (s - count / 2) / count;
-                *to++ = (int8_t)eff_clamp(s, y_min, y_max);
-            }
-        }
-    }
+    EFF_AVERAGE_POOL(int8_t)
+}
+
+void eff_average_pool2d_i16(int16_t *y, const int16_t *x, const eff_window *window, int32_t y_min, int32_t y_max)
+{
+    EFF_AVERAGE_POOL(int16_t)
 }
 
 void eff_average_pool2d_input_gradient_f32(float *d, const float *delta, const eff_window *window)

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from edgeff.ir import Array
 from edgeff.kernels import Variant, kernel
 from edgeff.kernels.activation import activate
 from edgeff.kernels.overlap import Chunk, pixel_by_pixel, runs, single_channels
-from edgeff.kernels.records import Range, Relu, Window, Zero
+from edgeff.kernels.records import Range, Relu, StepI16, Window, Zero
 from edgeff.kernels.tensors import (
     DeltaImageF32,
     DeltaImageI16,
@@ -18,8 +19,10 @@ from edgeff.kernels.tensors import (
     GradientImageI16,
     ImageF32,
     ImageI8,
+    ImageI16,
     OutImageF32,
     OutImageI8,
+    OutImageI16,
 )
 from edgeff.kernels.windows import positions_inside, windows
 
@@ -52,12 +55,23 @@ DSP = Variant(
 )
 
 
+def _averages(x: Array, window: Window) -> Array:
+    """The sums divided by the counts, rounded half away from zero."""
+    sums = windows(x.astype(np.int64), window).sum(axis=(3, 4))
+    count = windows(np.ones(window.in_h * window.in_w, np.int64), window).sum(axis=(3, 4))
+    return np.asarray(np.sign(sums) * ((np.abs(sums) + count // 2) // count))
+
+
 @kernel(variants=(DSP,), overlap=pixel_by_pixel(single_channels, size=1))
 def eff_average_pool2d_i8(y: OutImageI8, x: ImageI8, window: Window, y_min: Zero, y_max: Zero) -> None:
     """int8: the sum divided by the count, rounded half away from zero (TFLite); one scale and zero point for both."""
-    sums = windows(x.astype(np.int64), window).sum(axis=(3, 4))
-    count = windows(np.ones(window.in_h * window.in_w, np.int64), window).sum(axis=(3, 4))
-    y[:] = np.clip(np.sign(sums) * ((np.abs(sums) + count // 2) // count), y_min, y_max).reshape(-1)
+    y[:] = np.clip(_averages(x, window), y_min, y_max).reshape(-1)
+
+
+@kernel(overlap=pixel_by_pixel(single_channels, size=2))
+def eff_average_pool2d_i16(y: OutImageI16, x: ImageI16, window: Window, y_min: StepI16, y_max: StepI16) -> None:
+    """int16: as eff_average_pool2d_i8. k_h * k_w <= 32,768."""
+    y[:] = np.clip(_averages(x, window), y_min, y_max).reshape(-1)
 
 
 @kernel()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgeff.kernels.graph import NO_INT16
 from edgeff.kernels.graph.arithmetic import activate, saturate16
 from edgeff.kernels.graph.operand import Operand
 from edgeff.kernels.graph.windows import counts_inside, placed, summed, taps
 from edgeff.kernels.records import Window
+
+REFUSED = NO_INT16
 
 
 def eff_average_pool2d_f32(x: Operand, window: Window, relu: int) -> Operand:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from edgeff.errors import BadInput, short
-from edgeff.ir import SUFFIX, Array, Layer
+from edgeff.ir import NUMERICS, SUFFIX, Array, Layer, Numeric
 from edgeff.ops import Arrays, Named, Operator, Shape, operator
 from edgeff.ops.attributes import Padding
 from edgeff.ops.building import OperatorBuilder, Value
@@ -25,6 +25,7 @@ class Concat(Operator):
 
     name: ClassVar[str] = "concat"
     summary: ClassVar[str] = "activations one after the other along an axis"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
     arity: ClassVar[int] = 2
     one_scale: ClassVar[bool] = True
     keeps_sign: ClassVar[bool] = True

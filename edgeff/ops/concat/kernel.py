@@ -39,3 +39,16 @@ def eff_concat_i8(
 ) -> None:
     """The same of int8 tensors in one scale."""
     _join(y, a, c, rows)
+
+
+@kernel()
+def eff_concat_i16(
+    y: Annotated[Array, Out("int16_t", "rows", "a_n + c_n", low=-32768)],
+    a: Annotated[Array, In("int16_t", "rows", "a_n", low=-32768)],
+    c: Annotated[Array, In("int16_t", "rows", "c_n", low=-32768)],
+    rows: Size,
+    a_n: Size,
+    c_n: Size,
+) -> None:
+    """The same of int16 tensors in one scale."""
+    _join(y, a, c, rows)

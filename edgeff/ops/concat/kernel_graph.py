@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from edgeff.kernels.graph import NO_INT16
 from edgeff.kernels.graph.operand import Operand, concat
+
+REFUSED = NO_INT16
 
 
 def eff_concat_f32(a: Operand, c: Operand, rows: int, a_n: int, c_n: int) -> Operand:

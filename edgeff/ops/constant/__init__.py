@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from edgeff.errors import BadInput, short
-from edgeff.ir import Array, Layer, Quant
+from edgeff.ir import NUMERICS, Array, Layer, Numeric, Quant
 from edgeff.ops import Operator, Shape, operator
 from edgeff.ops.building import OperatorBuilder, Value
 from edgeff.ops.numerics import check_numeric
@@ -18,14 +18,15 @@ from edgeff.ops.numerics import check_numeric
 @operator
 @dataclass(frozen=True, kw_only=True)
 class Constant(Operator):
-    """The layer's parameter ``output``, of its shape: float32, or int8 in the layer's own scale. It reads nothing and costs no call."""
+    """The layer's parameter ``output``, of its shape: float32, or integers in the layer's own scale. It reads nothing and costs no call."""
 
     name: ClassVar[str] = "constant"
     summary: ClassVar[str] = "numbers that do not depend on the input"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
     arity: ClassVar[int] = 0
 
     def check_parameters(self, layer: Layer, inputs: tuple[Shape, ...], *, quantised: bool) -> None:
-        dtype, array = "int8" if quantised else "float32", layer.params.get("output")
+        dtype, array = layer.quant["output"].dtype if quantised and layer.quant else "float32", layer.params.get("output")
         if array is None or len(layer.params) > 1 or array.dtype != dtype or array.shape != layer.shape:
             got = {name: f"{value.dtype} {value.shape}" for name, value in layer.params.items()}
             raise BadInput(f"layer {short(layer.name)}, parameters", got=got, allowed=f"output, {dtype} {layer.shape}")
@@ -51,7 +52,8 @@ class Constant(Operator):
 
     def in_integers(self, layer: Layer, output: Quant) -> Layer:
         steps = np.rint(layer.params["output"].astype(np.float64) / output.scale[0]) + output.zero_point
-        return replace(layer, params={"output": np.clip(steps, -128, 127).astype(np.int8)})
+        limits = np.iinfo(output.dtype)
+        return replace(layer, params={"output": np.clip(steps, limits.min, limits.max).astype(output.dtype)})
 
     def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
         check_numeric(layer)

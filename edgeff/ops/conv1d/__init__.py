@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
-from edgeff.ir import Array, Attr, Layer
+from edgeff.ir import NUMERICS, Array, Attr, Layer, Numeric
 from edgeff.ops import Shape, operator
 from edgeff.ops.attributes import Count, Padding
 from edgeff.ops.building import OperatorBuilder, Value, only
@@ -27,6 +27,7 @@ class Conv1d(Weighted):
 
     name: ClassVar[str] = "conv1d"
     summary: ClassVar[str] = "1-D convolution, optional bias and ReLU or ReLU6"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
     input_axes: ClassVar[int | None] = 2
     per_channel: ClassVar[bool] = True
     kernel: Count

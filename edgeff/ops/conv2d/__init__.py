@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from edgeff.errors import BadInput
-from edgeff.ir import Array, Attr, Layer
+from edgeff.ir import NUMERICS, Array, Attr, Layer, Numeric
 from edgeff.kernels.windows import group_channels
 from edgeff.ops import Shape, operator, window_math
 from edgeff.ops.attributes import LEFT_OUT, Count
@@ -35,6 +35,7 @@ class Conv2d(Convolution):
 
     name: ClassVar[str] = "conv2d"
     summary: ClassVar[str] = "2-D convolution, optional groups, bias and ReLU or ReLU6"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
     groups: Count = field(default=1, metadata=LEFT_OUT)
 
     def channel_groups(self, channels: int) -> int:

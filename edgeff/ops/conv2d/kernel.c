@@ -3,6 +3,7 @@
 #include "edgeff.h"
 #include "eff_windows.h"
 #include "eff_walk.h"
+#include "eff_wide.h"
 
 void eff_conv2d_f32(float *y, const float *x, const float *w, const float *b, const eff_window *window, int32_t relu)
 {
@@ -65,6 +66,37 @@ void eff_conv2d_i8(int8_t *y, const int8_t *x, const int8_t *w, const int32_t *b
                 }
                 const int32_t channel = per_channel ? oc : 0, scaled = eff_requantise(s, multiplier[channel], shift[channel]);
                 *to++ = eff_to_i8(scaled, y_zero, y_min, y_max);
+            }
+        }
+    }
+}
+
+void eff_conv2d_i16x8(int16_t *y, const int16_t *x, const int8_t *w, const int64_t *b, const int32_t *multiplier,
+                      const int32_t *shift, const eff_window *window, const eff_output_i16 *output)
+{
+    const int32_t in_w = window->in_w, in_c = window->in_c, out_c = window->out_c, k_h = window->k_h, k_w = window->k_w;
+    const int32_t seen = in_c / window->groups, made = out_c / window->groups;
+    const int32_t backwards = eff_backwards(y, x);
+    for (int32_t down = 0; down < window->out_h; ++down) {
+        const int32_t oy = eff_visited(down, window->out_h, backwards), top = oy * window->stride_h - window->pad_h;
+        const int32_t ky0 = eff_first_tap(top), ky1 = eff_last_tap(top, k_h, window->in_h);
+        for (int32_t across = 0; across < window->out_w; ++across) {
+            const int32_t ox = eff_visited(across, window->out_w, backwards), left = ox * window->stride_w - window->pad_w;
+            const int32_t kx0 = eff_first_tap(left), kx1 = eff_last_tap(left, k_w, in_w);
+            int16_t *to = y + (oy * window->out_w + ox) * out_c;
+            for (int32_t oc = 0; oc < out_c; ++oc) {
+                int64_t s = b ? b[oc] : 0;
+                for (int32_t ky = ky0; ky < ky1; ++ky) {
+                    for (int32_t kx = kx0; kx < kx1; ++kx) {
+                        const int16_t *p = x + ((top + ky) * in_w + left + kx) * in_c + oc / made * seen;
+                        const int8_t *v = w + ((oc * k_h + ky) * k_w + kx) * seen;
+                        for (int32_t c = 0; c < seen; ++c) {
+                            s += (int32_t)v[c] * p[c];
+                        }
+                    }
+                }
+                const int32_t channel = output->per_channel ? oc : 0;
+                *to++ = eff_output_of(s, multiplier[channel], shift[channel], output);
             }
         }
     }

@@ -13,29 +13,35 @@ from edgeff.kernels.activation import activate
 from edgeff.kernels.arithmetic import requantise, saturate16, shift_round_up
 from edgeff.kernels.overlap import Chunk, pixel_by_pixel, pixel_by_pixel_back, runs
 from edgeff.kernels.packing import VECTORS_WANT, WANTED, folded_bias, pack_pairs, packable, shifts_allow, vectors_allow
-from edgeff.kernels.records import Flag, OutputI8, Range, Relu, Requant, Size, Step, Window
+from edgeff.kernels.records import Flag, OutputI8, OutputI16, Range, Relu, Requant, Size, Step, Window
 from edgeff.kernels.tensors import (
     ChannelBiasF32,
     ChannelBiasI32,
+    ChannelBiasI64,
     ChannelMultipliers,
     ChannelShifts,
+    ChannelShiftsI16,
     DeltaImageF32,
     DeltaImageI16,
     GradientImageF32,
     GradientOntoI16,
     ImageF32,
     ImageI8,
+    ImageI16,
     OutImageF32,
     OutImageI8,
+    OutImageI16,
     PreShift,
     Rate,
     StepCount,
 )
 from edgeff.kernels.updates import BIAS_LIMIT, MOST_POSITIONS, changed_i8, gain_of, rate_of
+from edgeff.kernels.wide import output_i16
 from edgeff.kernels.windows import WINDOW_MACS, all_inside, group_channels, positions_inside, taps_inside, windows
 
 WeightsF32 = Annotated[Array, In("float", "out_c", "k_h", "k_w", "in_c // groups")]
 WeightsI8 = Annotated[Array, In("int8_t", "out_c", "k_h", "k_w", "in_c // groups", low=-127, high=127)]
+AnyWeightsI8 = Annotated[Array, In("int8_t", "out_c", "k_h", "k_w", "in_c // groups")]
 
 
 def _filters(attrs: Mapping[str, Any]) -> list[Chunk]:
@@ -195,6 +201,26 @@ def eff_conv2d_i8(
         sums = sums + b
     scaled = np.clip(requantise(sums, multiplier, shift), -1024, 1024) + output.y_zero
     y[:] = np.clip(scaled, output.y_min, output.y_max).reshape(-1)
+
+
+@kernel(macs=WINDOW_MACS, overlap=pixel_by_pixel(_filters, size=2))
+def eff_conv2d_i16x8(
+    y: OutImageI16,
+    x: ImageI16,
+    w: AnyWeightsI8,
+    b: ChannelBiasI64,
+    multiplier: ChannelMultipliers,
+    shift: ChannelShiftsI16,
+    window: Window,
+    output: OutputI16,
+) -> None:
+    """int16 activations and int8 weights (TFLite's 16x8), zero points 0; exact sums (in float64 too), then the output stage.
+    k_h * k_w * in_c / groups <= 2**23.
+    """
+    filters = w.reshape(window.out_c, -1).astype(np.float64)
+    parts = [rows @ filters[made].T for rows, made in _patches(x.astype(np.float64), window)]
+    sums = np.concatenate(parts, axis=1).astype(np.int64)
+    y[:] = output_i16(sums if b is None else sums + b, multiplier, shift, output).reshape(-1)
 
 
 def _patches(x: Array, window: Window) -> Iterator[tuple[Array, slice]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from edgeff.kernels.graph import NO_INT16
 from edgeff.kernels.graph.arithmetic import activate, changed_i8, factors, gain_of, rate_of, requantise, saturate16, shift_round_up
 from edgeff.kernels.graph.operand import Operand
 from edgeff.kernels.graph.windows import by_group, outputs_by_group, patches, placed, summed
 from edgeff.kernels.records import OutputI8, Requant, Step, Window
 from edgeff.kernels.updates import BIAS_LIMIT
+
+REFUSED = NO_INT16
 
 
 def _filters(w: Operand, window: Window) -> Operand:

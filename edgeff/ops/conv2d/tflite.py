@@ -26,7 +26,7 @@ def _conv2d(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
 
 def _options(table: Table) -> dict[str, Any]:
     dilation = {"dilation_w": int(table.number(4, "int32", 1)), "dilation_h": int(table.number(5, "int32", 1))}
-    return window_options(table) | fused_option(table, 3) | dilation
+    return window_options(table) | fused_option(table, 3) | dilation | {"quantized_bias_type": int(table.number(6, "int8"))}
 
 
 READERS = {

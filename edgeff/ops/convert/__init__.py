@@ -8,7 +8,7 @@ from math import prod
 from typing import Any, ClassVar
 
 from edgeff.errors import BadInput, Unsupported
-from edgeff.ir import SUFFIX, Array, Attr, Layer, Network, Numeric, Quant
+from edgeff.ir import NUMERICS, SUFFIX, Array, Attr, Layer, Network, Numeric, Quant
 from edgeff.ops import Arrays, Named, Operator, further_inputs, kind, operator
 from edgeff.ops.building import OperatorBuilder, Value
 
@@ -61,6 +61,7 @@ class Convert(Operator):
 
     name: ClassVar[str] = "convert"
     summary: ClassVar[str] = "another number format"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
     elementwise: ClassVar[bool] = True
     keeps_places: ClassVar[bool] = True
     works_in_place: ClassVar[bool] = True

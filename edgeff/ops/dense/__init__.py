@@ -10,13 +10,17 @@ from typing import ClassVar
 import numpy as np
 
 from edgeff.errors import BadInput, Unsupported, short
-from edgeff.ir import Array, Layer
+from edgeff.ir import NUMERICS, Array, Attr, Layer, Numeric
 from edgeff.kernels.updates import BIAS_LIMIT
+from edgeff.kernels.wide import BIAS_LIMIT_I64, MOST_SHIFT
 from edgeff.ops import Shape, kind, operator
 from edgeff.ops.building import OperatorBuilder, Value, only
 from edgeff.ops.numerics import check_per_tensor
 from edgeff.ops.parallel import empty, outer_sum, product
 from edgeff.ops.weighted import Weighted
+
+MOST_WIDE_TERMS = 1 << 23
+"""Products of an int16 and an int8 whose sum is less than 2**46."""
 
 
 def accumulator_shift(terms: int) -> int:
@@ -46,6 +50,25 @@ def check_bias(layer: Layer, *, learning: bool = False) -> None:
         raise Unsupported(f"the bias of layer {layer.name!r}", got=f"{largest:,} steps", allowed=f"at most {BIAS_LIMIT:,}")
 
 
+def lower_wide(build: OperatorBuilder, layer: Layer, name: str, attrs: dict[str, Attr], ends: tuple[Value, Value], terms: int) -> None:
+    """Emits the call of the kernel ``name`` with int16 activations, ``ends`` x and y, and int8 weights; ``terms`` products in a sum.
+
+    Sums have 64 bits unless the bias has 32, as in TFLite. Raises Unsupported for sums or factors beyond their ranges.
+    """
+    x, y = ends
+    build.at_most(x.dtype, MOST_WIDE_TERMS, terms, f"layer {layer.name!r}")
+    bias, quant = layer.params.get("bias"), layer.quant["weight"]
+    if bias is not None and (largest := int(np.abs(bias.astype(object)).max())) > BIAS_LIMIT_I64:
+        raise Unsupported(f"the bias of layer {layer.name!r}", got=f"{largest:,} steps", allowed=f"at most {BIAS_LIMIT_I64:,}")
+    multiplier, shift, per_channel = build.multipliers(layer, x.scale, y.scale, 1.0)
+    if float(quant.scales().max()) * x.scale / y.scale >= 2.0**MOST_SHIFT:
+        got, step = f"output steps of {y.scale:g} for products of {x.scale * max(quant.scale):g}", "calibrate on representative data"
+        raise Unsupported(f"requantisation of layer {layer.name!r}", got=got, allowed=f"a factor below {2**MOST_SHIFT}", next_step=step)
+    b = None if bias is None else build.constant(f"{layer.name}.bias", bias.astype(np.int64), layer.quant.get("bias"), layer.name)
+    stage = {"per_channel": int(per_channel), "wide": int(bias is None or bias.dtype == np.int64), **build.ends(layer, y)}
+    build.call(f"{name}_i16x8", [y], [x, build.weight(layer), b, multiplier, shift], attrs | stage, layer)
+
+
 @operator
 @dataclass(frozen=True, kw_only=True)
 class Dense(Weighted):
@@ -55,6 +78,7 @@ class Dense(Weighted):
 
     name: ClassVar[str] = "dense"
     summary: ClassVar[str] = "fully connected, optional bias and ReLU or ReLU6"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
     least_weight: ClassVar[int] = -128
 
     def output_shape(self, layer: Layer, inputs: tuple[Shape, ...]) -> Shape:
@@ -83,8 +107,11 @@ class Dense(Weighted):
         n_out, n_in = layer.params["weight"].shape
         if layer.numeric == "int8":
             build.at_most(x.dtype, 32_768, n_in, f"layer {layer.name!r}")
-        w, b = build.weight(layer), build.parameter(layer, "bias")
         y = build.activation(layer.name, (n_out,), quant=layer.quant.get("output"), layer=layer.name)
+        if layer.numeric == "int16" and layer.params["weight"].dtype == np.int8:
+            lower_wide(build, layer, "eff_dense", {"n_out": n_out, "n_in": n_in}, (x, y), n_in)
+            return y
+        w, b = build.weight(layer), build.parameter(layer, "bias")
         if layer.numeric == "float32":
             build.call("eff_dense_f32", [y], [x, w, b], {"n_out": n_out, "n_in": n_in} | build.relu(layer), layer)
             return y

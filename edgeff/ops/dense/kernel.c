@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Y = w x + b, its gradients, tangent and update. */
 #include "edgeff.h"
+#include "eff_wide.h"
 
 void eff_dense_f32(float *y, const float *x, const float *w, const float *b, const eff_matrix *size, int32_t relu)
 {
@@ -42,6 +43,21 @@ void eff_dense_i16(int16_t *y, const int16_t *x, const int16_t *w, const int32_t
         }
         const int32_t sum = eff_shift_round_i64(s, pre_shift) + (b ? b[j] : 0);
         y[j] = (int16_t)eff_clamp(eff_requantise(sum, multiplier[channel], shift[channel]), y_min, 32767);
+    }
+}
+
+void eff_dense_i16x8(int16_t *y, const int16_t *x, const int8_t *w, const int64_t *b, const int32_t *multiplier,
+                     const int32_t *shift, const eff_matrix *size, const eff_output_i16 *output)
+{
+    const int32_t n_out = size->n_out, n_in = size->n_in;
+    for (int32_t j = 0; j < n_out; ++j) {
+        const int8_t *row = w + (size_t)j * (size_t)n_in;
+        const int32_t channel = output->per_channel ? j : 0;
+        int64_t s = b ? b[j] : 0;
+        for (int32_t k = 0; k < n_in; ++k) {
+            s += (int32_t)row[k] * x[k];
+        }
+        y[j] = eff_output_of(s, multiplier[channel], shift[channel], output);
     }
 }
 

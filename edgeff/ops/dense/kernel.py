@@ -13,9 +13,10 @@ from edgeff.kernels.activation import activate
 from edgeff.kernels.arithmetic import requantise, saturate16, shift_round_up
 from edgeff.kernels.overlap import Clearance, after_every_read, row_by_row
 from edgeff.kernels.packing import VECTORS_WANT, WANTED, folded_bias, pack_quads, packable, shifts_allow, vectors_allow
-from edgeff.kernels.records import Flag, Matrix, OutputI8, Range, Relu, Requant, Size, Step
+from edgeff.kernels.records import Flag, Matrix, OutputI8, OutputI16, Range, Relu, Requant, Size, Step
 from edgeff.kernels.tensors import InPlaceF32, PreShift, Rate, StepCount, VectorF32, VectorI16
 from edgeff.kernels.updates import BIAS_LIMIT, FRACTION_I8, FRACTION_I16, GAIN_I8, GAIN_I16, gain_of, rate_of, rounding_of
+from edgeff.kernels.wide import BIAS_LIMIT_I64, MOST_SHIFT, output_i16
 
 InputF32 = Annotated[Array, In("float", "n_in")]
 WeightsF32 = Annotated[Array, In("float", "n_out", "n_in")]
@@ -25,7 +26,7 @@ AnyWeightsI8 = Annotated[Array, In("int8_t", "n_out", "n_in")]
 BiasI32 = Annotated[Array | None, In("int32_t", "n_out", low=-BIAS_LIMIT, high=BIAS_LIMIT)]
 MultipliersI32 = Annotated[Array, In("int32_t", "n_out if per_channel else 1", low=0, high=2**31 - 1)]
 ShiftsI32 = Annotated[Array, In("int32_t", "n_out if per_channel else 1", low=-31, high=30)]
-OutputI16 = Annotated[Array, Out("int16_t", "n_out")]
+ResultI16 = Annotated[Array, Out("int16_t", "n_out")]
 InputI16 = Annotated[Array, In("int16_t", "n_in")]
 WeightsI16 = Annotated[Array, In("int16_t", "n_out", "n_in")]
 DeltaF32 = Annotated[Array, In("float", "n_out")]
@@ -127,7 +128,7 @@ def eff_dense_i8(
 
 @kernel(macs="n_out * n_in", overlap=row_by_row(lanes=1, size=2))
 def eff_dense_i16(
-    y: OutputI16,
+    y: ResultI16,
     x: InputI16,
     w: WeightsI16,
     b: BiasI32,
@@ -143,6 +144,22 @@ def eff_dense_i16(
     if b is not None:
         sums = sums + b
     y[:] = np.clip(requantise(sums, multiplier, shift), y_min, 32767)
+
+
+@kernel(macs="n_out * n_in", overlap=row_by_row(lanes=1, size=2))
+def eff_dense_i16x8(
+    y: Annotated[Array, Out("int16_t", "n_out", low=-32768)],
+    x: Annotated[Array, In("int16_t", "n_in", low=-32768)],
+    w: AnyWeightsI8,
+    b: Annotated[Array | None, In("int64_t", "n_out", low=-BIAS_LIMIT_I64, high=BIAS_LIMIT_I64)],
+    multiplier: MultipliersI32,
+    shift: Annotated[Array, In("int32_t", "n_out if per_channel else 1", low=-31, high=MOST_SHIFT)],
+    size: Matrix,
+    output: OutputI16,
+) -> None:
+    """int16 activations and int8 weights (TFLite's 16x8), zero points 0; exact sums, then the output stage. n_in <= 2**23."""
+    sums = w.reshape(size.n_out, size.n_in).astype(np.int64) @ x.astype(np.int64)
+    y[:] = output_i16(sums if b is None else sums + b, multiplier, shift, output)
 
 
 @kernel(macs="n_out * n_in", variants=(FPU_GRADIENT,))
@@ -190,13 +207,13 @@ TANGENT_DSP = Variant(
 
 
 @kernel(macs="n_out * n_in", variants=(TANGENT_DSP,))
-def eff_dense_tangent_i8(y: OutputI16, dx: InputI16, w: WeightsI8, size: Matrix, pre_shift: PreShift, requant: Requant) -> None:
+def eff_dense_tangent_i8(y: ResultI16, dx: InputI16, w: WeightsI8, size: Matrix, pre_shift: PreShift, requant: Requant) -> None:
     """y = w dx for an int16 tangent and int8 weights: 64-bit sums rounded by 2**pre_shift, requantised, saturated to int16."""
     _dense(y, dx, w, size.n_out, size.n_in, pre_shift, requant.multiplier, requant.shift)
 
 
 @kernel(macs="n_out * n_in")
-def eff_dense_tangent_i16(y: OutputI16, dx: InputI16, w: WeightsI16, size: Matrix, pre_shift: PreShift, requant: Requant) -> None:
+def eff_dense_tangent_i16(y: ResultI16, dx: InputI16, w: WeightsI16, size: Matrix, pre_shift: PreShift, requant: Requant) -> None:
     """y = w dx for int16 weights."""
     _dense(y, dx, w, size.n_out, size.n_in, pre_shift, requant.multiplier, requant.shift)
 

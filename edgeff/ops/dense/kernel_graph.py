@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgeff.kernels.graph import NO_INT16
 from edgeff.kernels.graph.arithmetic import (
     activate,
     factors,
@@ -15,6 +16,8 @@ from edgeff.kernels.graph.arithmetic import (
 from edgeff.kernels.graph.operand import Operand
 from edgeff.kernels.records import Matrix, OutputI8, Requant, Step
 from edgeff.kernels.updates import BIAS_LIMIT, FRACTION_I8, FRACTION_I16, GAIN_I8, GAIN_I16
+
+REFUSED = NO_INT16
 
 
 def _product(w: Operand, x: Operand, size: Matrix) -> Operand:

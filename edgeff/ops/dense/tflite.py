@@ -24,7 +24,7 @@ def _fully_connected(assembly: Assembly, node: TfliteNode, values: Values) -> Va
 
 
 def _options(table: Table) -> dict[str, Any]:
-    return fused_option(table) | {"weights_format": int(table.number(1, "int8"))}
+    return fused_option(table) | {"weights_format": int(table.number(1, "int8")), "quantized_bias_type": int(table.number(4, "int8"))}
 
 
 READERS = {

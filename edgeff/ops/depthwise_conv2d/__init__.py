@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
-from edgeff.ir import Array, Attr, Layer
+from edgeff.ir import NUMERICS, Array, Attr, Layer, Numeric
 from edgeff.kernels.updates import SAFE_PRODUCTS
 from edgeff.ops import Shape, operator, window_math
 from edgeff.ops.attributes import Count
@@ -30,6 +30,7 @@ class DepthwiseConv2d(Convolution):
 
     name: ClassVar[str] = "depthwise_conv2d"
     summary: ClassVar[str] = "2-D convolution of each channel separately, optional bias and ReLU or ReLU6"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
     channelwise: ClassVar[bool] = True
     weight_axis: ClassVar[int] = 2
     multiplier: Count = 1

@@ -13,30 +13,36 @@ from edgeff.kernels.activation import activate
 from edgeff.kernels.arithmetic import requantise, saturate16
 from edgeff.kernels.overlap import Chunk, channel_planes, pixel_by_pixel, pixel_by_pixel_back, runs
 from edgeff.kernels.packing import VECTORS_WANT, folded_bias, pack_columns, shifts_allow, vectors_allow
-from edgeff.kernels.records import Flag, OutputI8, Relu, Requant, Step, Window
+from edgeff.kernels.records import Flag, OutputI8, OutputI16, Relu, Requant, Step, Window
 from edgeff.kernels.tensors import (
     ChannelBiasF32,
     ChannelBiasI32,
+    ChannelBiasI64,
     ChannelMultipliers,
     ChannelShifts,
+    ChannelShiftsI16,
     DeltaImageF32,
     DeltaImageI16,
     GradientImageF32,
     GradientOntoI16,
     ImageF32,
     ImageI8,
+    ImageI16,
     OutImageF32,
     OutImageI8,
+    OutImageI16,
     Rate,
     StepCount,
 )
 from edgeff.kernels.updates import changed_i8, rate_of
+from edgeff.kernels.wide import output_i16
 from edgeff.kernels.windows import WINDOW_MACS, all_inside, positions_inside, taps_inside, windows
 
 WeightsF32 = Annotated[Array, In("float", "k_h", "k_w", "out_c")]
 MOST_TAPS = 25
 """So many inputs' places ``mve.c`` keeps."""
 WeightsI8 = Annotated[Array, In("int8_t", "k_h", "k_w", "out_c", low=-127, high=127)]
+AnyWeightsI8 = Annotated[Array, In("int8_t", "k_h", "k_w", "out_c")]
 
 
 def _channels(attrs: Mapping[str, Any]) -> list[Chunk]:
@@ -46,6 +52,12 @@ def _channels(attrs: Mapping[str, Any]) -> list[Chunk]:
     if depth == 1:
         return [(first, end, first, end) for first, end in runs(channels, 4)]
     return [(output, output + 1, output // depth, output // depth + 1) for output in range(channels * depth)]
+
+
+def _outputs(attrs: Mapping[str, Any]) -> list[Chunk]:
+    """One output at a time, each from its channel."""
+    depth = int(attrs["out_c"]) // int(attrs["in_c"])
+    return [(output, output + 1, output // depth, output // depth + 1) for output in range(int(attrs["out_c"]))]
 
 
 def _back(attrs: Mapping[str, Any]) -> list[Chunk]:
@@ -147,6 +159,23 @@ def eff_depthwise_conv2d_i8(
         for kx in range(window.k_w):
             sums += weights[ky, kx] * np.repeat(taps[:, :, :, ky, kx], (window.out_c // window.in_c), axis=2)
     y[:] = np.clip(np.clip(requantise(sums, multiplier, shift), -1024, 1024) + output.y_zero, output.y_min, output.y_max).reshape(-1)
+
+
+@kernel(macs=WINDOW_MACS, overlap=pixel_by_pixel(_outputs, size=2))
+def eff_depthwise_conv2d_i16x8(
+    y: OutImageI16,
+    x: ImageI16,
+    w: AnyWeightsI8,
+    b: ChannelBiasI64,
+    multiplier: ChannelMultipliers,
+    shift: ChannelShiftsI16,
+    window: Window,
+    output: OutputI16,
+) -> None:
+    """int16 activations and int8 weights (TFLite's 16x8), zero points 0; exact sums, then the output stage. k_h * k_w <= 2**23."""
+    taps = np.repeat(windows(x.astype(np.int64), window), window.out_c // window.in_c, axis=2)
+    sums = (taps * w.reshape(window.k_h, window.k_w, window.out_c).transpose(2, 0, 1)).sum(axis=(3, 4))
+    y[:] = output_i16(sums if b is None else sums + b, multiplier, shift, output).reshape(-1)
 
 
 @kernel(macs=WINDOW_MACS)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from edgeff.kernels.graph import NO_INT16
 from edgeff.kernels.graph.arithmetic import activate, changed_i8, factors, rate_of, requantise, saturate16
 from edgeff.kernels.graph.operand import Operand
 from edgeff.kernels.graph.windows import patches, placed, summed
 from edgeff.kernels.records import OutputI8, Requant, Step, Window
+
+REFUSED = NO_INT16
 
 
 def _taps(x: Operand, window: Window) -> Operand:

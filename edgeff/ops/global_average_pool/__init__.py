@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from edgeff.errors import Unsupported
-from edgeff.ir import Array, Layer
+from edgeff.ir import NUMERICS, Array, Attr, Layer, Numeric
 from edgeff.ops import Arrays, Named, Operator, Shape, operator
 from edgeff.ops.average_pool2d import MOST_TAPS
 from edgeff.ops.building import OperatorBuilder, Value, only
+from edgeff.ops.numerics import check_numeric
+from edgeff.ops.pool2d import MOST_TAPS_I16
 from edgeff.ops.window import lower_window_gradient, lower_window_tangent
 
 MOST_POSITIONS = 1 << 23
@@ -26,6 +27,7 @@ class GlobalAveragePool(Operator):
 
     name: ClassVar[str] = "global_average_pool"
     summary: ClassVar[str] = "the mean of each channel"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
     channelwise: ClassVar[bool] = True
     keeps_sign: ClassVar[bool] = True
     input_axes: ClassVar[int | None] = 3
@@ -48,17 +50,17 @@ class GlobalAveragePool(Operator):
 
     def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
         (x,) = xs
-        if layer.numeric not in ("float32", "int8"):
-            raise Unsupported(f"layer {layer.name!r}, {layer.kind} in {layer.numeric}", got=layer.numeric, allowed="float32, int8")
+        check_numeric(layer)
         height, width, channels = x.shape
         n = height * width
-        build.at_most(x.dtype, MOST_POSITIONS, n, f"layer {layer.name!r}")
+        build.at_most(x.dtype, MOST_TAPS_I16 if x.dtype == "int16" else MOST_POSITIONS, n, f"layer {layer.name!r}")
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)
-        attrs = {"n": n, "in_c": channels}
-        if layer.numeric == "int8":
+        attrs: dict[str, Attr] = {"n": n, "in_c": channels}
+        if layer.numeric != "float32":
             multiplier, shift = build.fixed_point(x.scale / y.scale, f"requantisation of layer {layer.name!r}")
             bits = max(min(n.bit_length() - 1, 31 + shift), 0)
-            attrs |= {"x_zero": x.zero_point, "y_zero": y.zero_point, "multiplier": (multiplier << bits) // n, "shift": shift - bits}
+            attrs |= {"x_zero": x.zero_point, "multiplier": (multiplier << bits) // n, "shift": shift - bits}
+            attrs |= {"y_zero": y.zero_point} if layer.numeric == "int8" else build.ends(layer, y)
         build.call(f"eff_mean_{layer.suffix}", [y], [x], attrs, layer)
         return y
 

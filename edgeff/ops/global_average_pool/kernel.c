@@ -25,6 +25,17 @@ void eff_mean_i8(int8_t *y, const int8_t *x, int32_t n, int32_t in_c, const eff_
     }
 }
 
+void eff_mean_i16(int16_t *y, const int16_t *x, int32_t n, int32_t in_c, const eff_rescale_wide *how)
+{
+    for (int32_t c = 0; c < in_c; ++c) {
+        int32_t s = 0;
+        for (int32_t i = 0; i < n; ++i) {
+            s += x[i * in_c + c];
+        }
+        y[c] = (int16_t)eff_clamp(eff_requantise(s, how->multiplier, how->shift), how->y_min, how->y_max);
+    }
+}
+
 void eff_mean_input_gradient_f32(float *d, const float *delta, int32_t n, int32_t in_c)
 {
     for (int32_t i = 0; i < n; ++i) {

@@ -10,7 +10,7 @@ from edgeff.ir import Array
 from edgeff.kernels import In, Out, kernel
 from edgeff.kernels.arithmetic import requantise
 from edgeff.kernels.overlap import channel_by_channel
-from edgeff.kernels.records import Range, Rescale, Size
+from edgeff.kernels.records import Range, Rescale, RescaleWide, Size
 
 
 @kernel(overlap=channel_by_channel(4))
@@ -34,6 +34,19 @@ def eff_mean_i8(
     """int8: the sum of n values without their zero point times s_x / (n s_y), requantised once. n <= 2**23."""
     sums = (x.reshape(n, in_c).astype(np.int64) - how.x_zero).sum(axis=0)
     y[:] = np.clip(np.clip(requantise(sums, how.multiplier, how.shift), -1024, 1024) + how.y_zero, -128, 127)
+
+
+@kernel(overlap=channel_by_channel(2))
+def eff_mean_i16(
+    y: Annotated[Array, Out("int16_t", "in_c", low=-32768)],
+    x: Annotated[Array, In("int16_t", "n", "in_c", low=-32768)],
+    n: Annotated[int, Range(1, 1 << 15)],
+    in_c: Size,
+    how: RescaleWide,
+) -> None:
+    """int16: as eff_mean_i8 with zero points 0. n <= 2**15."""
+    sums = x.reshape(n, in_c).astype(np.int64).sum(axis=0)
+    y[:] = np.clip(requantise(sums, how.multiplier, how.shift), how.y_min, how.y_max)
 
 
 @kernel()

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from edgeff.ir import Array, Layer
+from edgeff.ir import NUMERICS, Array, Layer, Numeric
 from edgeff.ops import Operator, Shape, operator
 from edgeff.ops.building import OperatorBuilder, Value
 from edgeff.ops.numerics import check_numeric
@@ -21,6 +21,7 @@ class Input(Operator):
 
     name: ClassVar[str] = "input"
     summary: ClassVar[str] = "a further input of the network"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
     arity: ClassVar[int] = 0
     given: ClassVar[bool] = True
 

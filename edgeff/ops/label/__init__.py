@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from edgeff.ir import Array, Layer
+from edgeff.ir import NUMERICS, Array, Layer, Numeric
 from edgeff.ops import Arrays, Named, Operator, Shape, operator, record
 from edgeff.ops.attributes import Count
 from edgeff.ops.building import OperatorBuilder, Value
@@ -30,6 +30,7 @@ class Label(Operator):
 
     name: ClassVar[str] = "label"
     summary: ClassVar[str] = "the label's entries before the inputs"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
     keeps_quant: ClassVar[bool] = True
     described: ClassVar[tuple[str, ...]] = ("on",)
     classes: Count

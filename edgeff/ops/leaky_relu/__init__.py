@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar
 
 import numpy as np
 
-from edgeff.ir import Array, Attr
+from edgeff.ir import NUMERICS, Array, Attr, Layer, Numeric
 from edgeff.kernels.arithmetic import Int, requantise
 from edgeff.ops import operator
+from edgeff.ops.building import OperatorBuilder, Value
 from edgeff.ops.elementwise import INPUTS, Elementwise, Scales, rescaling
+from edgeff.ops.leaky_relu.kernel import BothSides
 
 
 @operator
@@ -20,6 +23,7 @@ class LeakyRelu(Elementwise):
 
     name: ClassVar[str] = "leaky_relu"
     summary: ClassVar[str] = "x above zero, alpha times x below"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
     keeps_sign: ClassVar[bool] = True
     keeps_zero: ClassVar[bool] = True
     alpha: float = 0.01
@@ -33,6 +37,14 @@ class LeakyRelu(Elementwise):
 
     def slope(self, x: Array) -> Array:
         return np.asarray(np.where(x > 0, x.dtype.type(1), x.dtype.type(self.alpha)))
+
+    def lower_i16(self, build: OperatorBuilder, layer: Layer, x: Value, y: Value) -> None:
+        what, ratio = f"requantisation of layer {layer.name!r}", x.scale / y.scale
+        below = ratio * float(np.float32(self.alpha))
+        multiplier, shift = build.fixed_point(ratio, what)
+        below_multiplier, below_shift = build.fixed_point(abs(below), what)
+        sides = BothSides(multiplier, shift, below_multiplier, below_shift, int(below < 0))
+        build.call("eff_leaky_relu_i16", [y], [x], {"n": prod(layer.shape), "sides": sides}, layer)
 
     def table(self, scales: Scales) -> Array:
         """Each side of zero is brought to the output's scale by its own factor."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from edgeff.kernels.graph import NO_INT16
 from edgeff.kernels.graph.operand import Operand
+
+REFUSED = NO_INT16
 
 
 def eff_leaky_relu_f32(x: Operand, n: int, alpha: float) -> Operand:

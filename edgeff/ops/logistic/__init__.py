@@ -7,10 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from edgeff.ir import Array, Numeric, Quant
+from edgeff.ir import NUMERICS, Array, Layer, Numeric, Quant
 from edgeff.kernels.arithmetic import INT32_MAX, exp_q31, reciprocal_q31, shift_round
 from edgeff.ops import operator
-from edgeff.ops.elementwise import INPUTS, Elementwise, Scales
+from edgeff.ops.building import OperatorBuilder, Value
+from edgeff.ops.elementwise import CHORDS_OUTPUT, INPUTS, Elementwise, Scales, lower_chords
 from edgeff.ops.logistic.fixed_point import INTEGER_BITS, check_output, in_q4
 
 OUTPUT = Quant((1 / 256,), -128)
@@ -23,6 +24,7 @@ class Logistic(Elementwise):
 
     name: ClassVar[str] = "logistic"
     summary: ClassVar[str] = "the logistic function (sigmoid)"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
     keeps_sign: ClassVar[bool] = True
 
     def value(self, x: Array) -> Array:
@@ -34,7 +36,10 @@ class Logistic(Elementwise):
         return np.asarray(powers / (1 + powers) ** 2)
 
     def fixed_quant(self, numeric: Numeric, below: Quant | None = None) -> Quant | None:
-        return OUTPUT if numeric == "int8" else None
+        return {"int8": OUTPUT, "int16": CHORDS_OUTPUT}.get(numeric)
+
+    def lower_i16(self, build: OperatorBuilder, layer: Layer, x: Value, y: Value) -> None:
+        lower_chords(build, layer, x, y, 0)
 
     def table(self, scales: Scales) -> Array:
         """TFLite's fixed-point scheme: the input in Q4.27, gemmlowp's logistic in Q0.31, rounded to steps of 1/256."""

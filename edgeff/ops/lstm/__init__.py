@@ -10,11 +10,12 @@ import numpy as np
 
 from edgeff.errors import BadInput, Unsupported, short
 from edgeff.ir import Array, Layer, Parameters, Quant
+from edgeff.kernels.chords import logistic_table
 from edgeff.kernels.records import LARGEST_FLOAT, Range, Requant
 from edgeff.ops import Example, Operator, Shape, operator
 from edgeff.ops.building import OperatorBuilder, Value
 from edgeff.ops.elementwise import logistic
-from edgeff.ops.lstm.kernel import NO_CLIP, logistic_table
+from edgeff.ops.lstm.kernel import NO_CLIP
 from edgeff.ops.numerics import check_numeric
 
 GATES = ("input", "forget", "cell", "output")

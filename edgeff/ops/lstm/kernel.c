@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Long short-term memory over a sequence. Gates stand in the order input, forget, cell, output; each has n_out rows. */
 #include "edgeff.h"
+#include "eff_chords.h"
 
 static inline float eff_gate_f32(float x)
 {
@@ -50,30 +51,14 @@ void eff_lstm_f32(float *y, float *hidden, float *cell, float *gates, const floa
     }
 }
 
-/* The logistic function at i / 24 in units of 2^-16, less one half, between the entries at `at`, a number of `bits` fractional bits. */
-static inline int32_t eff_between(const int16_t *table, int32_t at, int32_t bits)
-{
-    const int32_t entry = at >> bits, part = at & ((INT32_C(1) << bits) - 1);
-    if (entry >= 255) {
-        return INT32_C(0x7FFF) << bits;
-    }
-    return (int32_t)table[entry] * (INT32_C(1) << bits) + part * ((int32_t)table[entry + 1] - table[entry]);
-}
+/* x in Q3.12 -> Q0.15. */
+static inline int32_t eff_gate_i16(const int16_t *table, int32_t x) { return eff_logistic_q15(table, 3 * x); }
 
-/* x in Q3.12 -> Q0.15, half of the rounding towards zero, as TFLite's 16-bit LOGISTIC. */
-static inline int32_t eff_gate_i16(const int16_t *table, int32_t x)
-{
-    const int32_t above = eff_between(table, 3 * (x < 0 ? -x : x), 9);
-    return (x < 0 ? (INT32_C(1) << 24) - above + (INT32_C(1) << 9) - 1 : (INT32_C(1) << 24) + above + (INT32_C(1) << 9)) >> 10;
-}
-
-/* x in steps of 2^power -> Q0.15, as TFLite's 16-bit TANH. */
+/* x in steps of 2^power -> Q0.15. */
 static inline int32_t eff_squash_i16(const int16_t *table, int32_t x, int32_t power)
 {
     const int32_t shift = 12 + power;
-    const int32_t scaled = shift >= 0 ? 3 * x * (INT32_C(1) << shift) : (3 * x + ((INT32_C(1) << -shift) >> 1)) >> -shift;
-    const int32_t above = eff_between(table, scaled < 0 ? -scaled : scaled, 8);
-    return (scaled < 0 ? 127 - above : 128 + above) >> 8;
+    return eff_tanh_q15(table, shift >= 0 ? 3 * x * (INT32_C(1) << shift) : (3 * x + ((INT32_C(1) << -shift) >> 1)) >> -shift);
 }
 
 static inline int32_t eff_within_i16(int32_t v) { return eff_clamp(v, INT16_MIN, INT16_MAX); }

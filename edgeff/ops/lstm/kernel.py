@@ -10,6 +10,7 @@ import numpy as np
 from edgeff.ir import Array
 from edgeff.kernels import In, Out, kernel
 from edgeff.kernels.arithmetic import Int, exp_f32, requantise
+from edgeff.kernels.chords import TableI16, logistic_q15, tanh_q15
 from edgeff.kernels.records import LARGEST_FLOAT, Flag, Range, Record, Requant, Size, Zero
 
 F = np.float32
@@ -101,37 +102,15 @@ def eff_lstm_f32(
         y.reshape(size.steps, size.n_out)[t] = hidden
 
 
-def logistic_table() -> Array:
-    """The logistic function at i / 24 for i of 0 to 255, in units of 2**-16, less one half: int16 (256,), that of TFLite's 16-bit LOGISTIC.
-
-    Between the entries it is a chord, which lies below the function: each entry is raised by half of its largest distance. The last one
-    is the limit.
-    """
-    value = 1 / (1 + np.exp(-np.arange(256) / 24))
-    distance = value * (1 - value) * (2 * value - 1) / (8 * 24**2)
-    units = np.rint(65536 * (value + distance / 2)) - 32768
-    units[255] = 32767
-    return units.astype(np.int16)
-
-
-def _between(table: Array, at: Int, bits: int) -> Int:
-    entry = np.minimum(at >> bits, 254)
-    low, high = table[entry].astype(np.int64), table[entry + 1].astype(np.int64)
-    return np.where(at >> bits >= 255, 0x7FFF << bits, (low << bits) + (at & ((1 << bits) - 1)) * (high - low))
-
-
 def gate_i16(table: Array, x: Array) -> Int:
     """The logistic function of x in Q3.12, in Q0.15."""
-    above = _between(table, 3 * np.abs(x.astype(np.int64)), 9)
-    return np.where(x < 0, (1 << 24) - above + (1 << 9) - 1, (1 << 24) + above + (1 << 9)) >> 10
+    return logistic_q15(table, 3 * x.astype(np.int64))
 
 
 def squash_i16(table: Array, x: Array, power: int) -> Int:
     """The hyperbolic tangent of x in steps of 2**power, in Q0.15."""
-    shift, tripled = 12 + power, 3 * x.astype(np.int64)
-    scaled = tripled << shift if shift >= 0 else (tripled + ((1 << -shift) >> 1)) >> -shift
-    above = _between(table, np.abs(scaled), 8)
-    return np.where(scaled < 0, 127 - above, 128 + above) >> 8
+    shift, three = 12 + power, 3 * x.astype(np.int64)
+    return tanh_q15(table, three << shift if shift >= 0 else (three + ((1 << -shift) >> 1)) >> -shift)
 
 
 def within(v: Int) -> Int:
@@ -153,7 +132,7 @@ def eff_lstm_i8(
     weights: Annotated[Array, In("int8_t", "4", "n_out", "n_in", low=-127, high=127)],
     recurrent: Annotated[Array, In("int8_t", "4", "n_out", "n_out", low=-127, high=127)],
     biases: Annotated[Array, In("int32_t", "4", "n_out", low=-(2**30) + 1, high=2**30 - 1)],
-    table: Annotated[Array, In("int16_t", "256", low=0)],
+    table: TableI16,
     size: Sequence,
     how: LstmScales,
     fresh: Flag,

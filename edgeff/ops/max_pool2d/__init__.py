@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from edgeff.ir import Array, Layer
+from edgeff.ir import NUMERICS, Array, Layer, Numeric
 from edgeff.ops import operator, pool_math
 from edgeff.ops.building import OperatorBuilder, Value, only
 from edgeff.ops.pool2d import Pool2d
@@ -20,6 +20,7 @@ class MaxPool2d(Pool2d):
 
     name: ClassVar[str] = "max_pool2d"
     summary: ClassVar[str] = "the largest of each window"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
     kernel: ClassVar[str] = "eff_max_pool2d"
     gradient_reads_input: ClassVar[bool] = True
     pool: ClassVar[Callable[..., Array]] = staticmethod(pool_math.max_pool2d)

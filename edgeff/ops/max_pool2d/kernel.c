@@ -27,28 +27,37 @@ void eff_max_pool2d_f32(float *y, const float *x, const eff_window *window, int3
     }
 }
 
+/* The largest of each window of integers that are no less than `lowest`. */
+#define EFF_MAX_POOL(type, lowest) \
+    const int32_t in_w = window->in_w, in_c = window->in_c; \
+    const int32_t backwards = eff_backwards(y, x); \
+    for (int32_t down = 0; down < window->out_h; ++down) { \
+        const int32_t oy = eff_visited(down, window->out_h, backwards); \
+        for (int32_t across = 0; across < window->out_w; ++across) { \
+            const int32_t ox = eff_visited(across, window->out_w, backwards); \
+            const eff_tap_run at = eff_window_at(window, oy, ox); \
+            type *to = y + (oy * window->out_w + ox) * in_c; \
+            for (int32_t c = 0; c < in_c; ++c) { \
+                int32_t best = lowest; \
+                for (int32_t ky = 0; ky < at.rows; ++ky) { \
+                    const type *p = x + (at.first + ky * in_w) * in_c + c; \
+                    for (int32_t kx = 0; kx < at.columns; ++kx, p += in_c) { \
+                        best = *p > best ? *p : best; \
+                    } \
+                } \
+                *to++ = (type)eff_clamp(best, y_min, y_max); \
+            } \
+        } \
+    }
+
 void eff_max_pool2d_i8(int8_t *y, const int8_t *x, const eff_window *window, int32_t y_min, int32_t y_max)
 {
-    const int32_t in_w = window->in_w, in_c = window->in_c;
-    const int32_t backwards = eff_backwards(y, x);
-    for (int32_t down = 0; down < window->out_h; ++down) {
-        const int32_t oy = eff_visited(down, window->out_h, backwards);
-        for (int32_t across = 0; across < window->out_w; ++across) {
-            const int32_t ox = eff_visited(across, window->out_w, backwards);
-            const eff_tap_run at = eff_window_at(window, oy, ox);
-            int8_t *to = y + (oy * window->out_w + ox) * in_c;
-            for (int32_t c = 0; c < in_c; ++c) {
-                int32_t best = -128;
-                for (int32_t ky = 0; ky < at.rows; ++ky) {
-                    const int8_t *p = x + (at.first + ky * in_w) * in_c + c;
-                    for (int32_t kx = 0; kx < at.columns; ++kx, p += in_c) {
-                        best = *p > best ? *p : best;
-                    }
-                }
-                *to++ = (int8_t)eff_clamp(best, y_min, y_max);
-            }
-        }
-    }
+    EFF_MAX_POOL(int8_t, -128)
+}
+
+void eff_max_pool2d_i16(int16_t *y, const int16_t *x, const eff_window *window, int32_t y_min, int32_t y_max)
+{
+    EFF_MAX_POOL(int16_t, -32768)
 }
 
 void eff_max_pool2d_tangent_f32(float *y, const float *dx, const float *x, const eff_window *window)

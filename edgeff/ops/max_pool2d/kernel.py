@@ -7,7 +7,7 @@ import numpy as np
 from edgeff.kernels import kernel
 from edgeff.kernels.activation import activate
 from edgeff.kernels.overlap import pixel_by_pixel, single_channels
-from edgeff.kernels.records import Relu, Window, Zero
+from edgeff.kernels.records import Relu, StepI16, Window, Zero
 from edgeff.kernels.tensors import (
     DeltaImageF32,
     DeltaImageI16,
@@ -15,8 +15,10 @@ from edgeff.kernels.tensors import (
     GradientImageI16,
     ImageF32,
     ImageI8,
+    ImageI16,
     OutImageF32,
     OutImageI8,
+    OutImageI16,
 )
 from edgeff.kernels.windows import positions_inside, taps_inside, windows
 
@@ -39,6 +41,13 @@ def eff_max_pool2d_i8(y: OutImageI8, x: ImageI8, window: Window, y_min: Zero, y_
     """int8: the largest of the taps inside the image; one scale and zero point for both."""
     taps = windows(x.astype(np.int64) + 128, window)
     y[:] = np.clip(taps.max(axis=(3, 4)) - 128, y_min, y_max).reshape(-1)
+
+
+@kernel(overlap=pixel_by_pixel(single_channels, size=2))
+def eff_max_pool2d_i16(y: OutImageI16, x: ImageI16, window: Window, y_min: StepI16, y_max: StepI16) -> None:
+    """int16: the largest of the taps inside the image; one scale for both."""
+    taps = windows(x.astype(np.int64) + 32768, window)
+    y[:] = np.clip(taps.max(axis=(3, 4)) - 32768, y_min, y_max).reshape(-1)
 
 
 @kernel()

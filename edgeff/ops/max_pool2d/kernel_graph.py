@@ -6,10 +6,13 @@ from math import inf
 
 import numpy as np
 
+from edgeff.kernels.graph import NO_INT16
 from edgeff.kernels.graph.arithmetic import activate, saturate16
 from edgeff.kernels.graph.operand import Operand, largest
 from edgeff.kernels.graph.windows import placed, summed, taps
 from edgeff.kernels.records import Window
+
+REFUSED = NO_INT16
 
 BELOW_I8 = -129
 """What is outside the image is smaller than every int8."""

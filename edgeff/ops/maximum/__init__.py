@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from edgeff.ir import Array
+from edgeff.ir import NUMERICS, Array, Numeric
 from edgeff.ops import operator
 from edgeff.ops.pairwise import OneOfBoth
 
@@ -19,6 +19,7 @@ class Maximum(OneOfBoth):
 
     name: ClassVar[str] = "maximum"
     summary: ClassVar[str] = "the larger of two activations, either broadcast"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
 
     def first(self, a: Array, c: Array) -> Array:
         return np.asarray(a > c)

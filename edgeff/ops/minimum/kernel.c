@@ -11,3 +11,8 @@ void eff_minimum_i8(int8_t *y, const int8_t *a, const int8_t *c, const eff_broad
 {
     EFF_FOR_EACH_PAIR(int8_t, l < r ? l : r);
 }
+
+void eff_minimum_i16(int16_t *y, const int16_t *a, const int16_t *c, const eff_broadcast *how)
+{
+    EFF_FOR_EACH_PAIR(int16_t, l < r ? l : r);
+}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from edgeff.kernels.graph import NO_INT16
 from edgeff.kernels.graph.broadcast import pairs
 from edgeff.kernels.graph.operand import Operand
 from edgeff.kernels.records import Broadcast
+
+REFUSED = NO_INT16
 
 
 def eff_minimum_f32(a: Operand, c: Operand, how: Broadcast) -> Operand:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from edgeff.ir import Array, Attr, Layer, Parameters
+from edgeff.ir import NUMERICS, Array, Attr, Layer, Numeric, Parameters
 from edgeff.ops import Activated, operator
 from edgeff.ops.building import OperatorBuilder, Value
 from edgeff.ops.pairwise import Pairwise
@@ -19,6 +19,7 @@ class Mul(Pairwise, Activated):
 
     name: ClassVar[str] = "mul"
     summary: ClassVar[str] = "the product of two activations, either broadcast, optional ReLU or ReLU6"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
 
     def value(self, a: Array, c: Array) -> Array:
         return a * c
@@ -26,8 +27,12 @@ class Mul(Pairwise, Activated):
     def slopes(self, a: Array, c: Array) -> tuple[Array | float, Array | float]:
         return c, a
 
-    def lower_i8(self, build: OperatorBuilder, layer: Layer, y: Value, sides: tuple[Value, Value], how: Mapping[str, Parameters]) -> None:
+    def lower_integers(
+        self, build: OperatorBuilder, layer: Layer, y: Value, sides: tuple[Value, Value], how: Mapping[str, Parameters]
+    ) -> None:
         a, c = sides
         multiplier, shift = build.fixed_point(a.scale * c.scale / y.scale, f"requantisation of layer {layer.name!r}")
-        numbers: dict[str, Attr] = {"x_zero": a.zero_point, "y_zero": y.zero_point, "multiplier": multiplier, "shift": shift}
-        build.call("eff_mul_i8", [y], [a, c], {**how, **numbers, **build.ends(layer, y), "c_zero": c.zero_point}, layer)
+        numbers: dict[str, Attr] = {"x_zero": a.zero_point, "multiplier": multiplier, "shift": shift, **build.ends(layer, y)}
+        if layer.numeric == "int8":
+            numbers |= {"y_zero": y.zero_point, "c_zero": c.zero_point}
+        build.call(f"eff_mul_{layer.suffix}", [y], [a, c], {**how, **numbers}, layer)

@@ -7,8 +7,8 @@ import numpy as np
 from edgeff.kernels import kernel
 from edgeff.kernels.activation import activate
 from edgeff.kernels.arithmetic import requantise
-from edgeff.kernels.broadcast import LeftF32, LeftI8, OutOfBothF32, OutOfBothI8, RightF32, RightI8, pairs
-from edgeff.kernels.records import Broadcast, Relu, Rescale, Zero
+from edgeff.kernels.broadcast import LeftF32, LeftI8, LeftI16, OutOfBothF32, OutOfBothI8, OutOfBothI16, RightF32, RightI8, RightI16, pairs
+from edgeff.kernels.records import Broadcast, Relu, Rescale, RescaleWide, Zero
 
 
 @kernel()
@@ -24,3 +24,10 @@ def eff_mul_i8(y: OutOfBothI8, a: LeftI8, c: RightI8, how: Broadcast, scale: Res
     left, right = (side.astype(np.int64) for side in pairs(how, a, c))
     steps = requantise((left - scale.x_zero) * (right - c_zero), scale.multiplier, scale.shift)
     y[:] = np.clip(steps + scale.y_zero, scale.y_min, scale.y_max)
+
+
+@kernel()
+def eff_mul_i16(y: OutOfBothI16, a: LeftI16, c: RightI16, how: Broadcast, scale: RescaleWide) -> None:
+    """TFLite's int16 MUL: the product of both sides, whose zero points are 0, rescaled to the output."""
+    left, right = (side.astype(np.int64) for side in pairs(how, a, c))
+    y[:] = np.clip(requantise(left * right, scale.multiplier, scale.shift), scale.y_min, scale.y_max)

@@ -33,15 +33,16 @@ def _mul(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
 READERS = {
     "MUL": Handler(_mul, (2, 2), schema.BuiltinOptions.MulOptions, fused_option),
 }
-MOST_FACTOR = 2.0**15
-"""What runtimes shift a product of two int8 numbers by in 32 bits, without a check."""
+MOST_FACTOR = {"int8": 2.0**15, "int16": 1.0}
+"""What runtimes shift a product of two numbers by in 32 bits, without a check."""
 _write = writer("MUL", "MulOptions")
 
 
 def write(graph: Graph, layer: Layer) -> None:
     quants = [graph.quants[name] for name in (*layer.inputs, layer.name)]
     a, c, y = (1.0 if quant is None else quant.scale[0] for quant in quants)
-    if quants[-1] is not None and a * c / y >= MOST_FACTOR:
+    most = 0.0 if quants[-1] is None else MOST_FACTOR[quants[-1].dtype]
+    if most and a * c / y >= most:
         got, step = f"products in steps {a * c / y:,.0f} times the output's", "calibrate on samples that reach the output's range"
-        raise Unsupported(f"layer {short(layer.name)}, mul", got=got, allowed="less than 32,768 in TFLite files", next_step=step)
+        raise Unsupported(f"layer {short(layer.name)}, mul", got=got, allowed=f"less than {most:,.0f} in TFLite files", next_step=step)
     _write(graph, layer)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from edgeff.errors import Unsupported
-from edgeff.ir import Array, Layer
+from edgeff.ir import NUMERICS, Array, Layer, Numeric
 from edgeff.ops import Arrays, Example, Named, Operator, operator
 from edgeff.ops.attributes import Epsilon
 from edgeff.ops.building import OperatorBuilder, Value
@@ -30,6 +30,7 @@ class Normalise(Operator):
 
     name: ClassVar[str] = "normalise"
     summary: ClassVar[str] = "x / rms(x)"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
     keeps_places: ClassVar[bool] = True
     example: ClassVar[Example] = Example(attributes={"eps": 1e-4})
     eps: Epsilon

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from edgeff.errors import BadInput, short
-from edgeff.ir import Array, Attr, Layer, Quant
+from edgeff.ir import NUMERICS, Array, Attr, Layer, Numeric, Quant
 from edgeff.ops import Arrays, Example, Named, Operator, Shape, operator
 from edgeff.ops.attributes import MAX_ELEMENTS, refusal
 from edgeff.ops.building import OperatorBuilder, Value
@@ -24,11 +24,12 @@ MOST_AXES = 3
 class Pad(Operator):
     """``value`` around the input: ``before`` and ``after`` hold the count for each axis without the batch, as text: "1,1,0".
 
-    At most three axes. In int8 the value is that of the nearest step in the input's scale.
+    At most three axes. In integers the value is that of the nearest step in the input's scale.
     """
 
     name: ClassVar[str] = "pad"
     summary: ClassVar[str] = "a number around an activation"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
     keeps_quant: ClassVar[bool] = True
     example: ClassVar[Example] = Example(attributes={"before": "1,0", "after": "2,1"}, inputs=(9, 4))
     before: str
@@ -74,12 +75,14 @@ class Pad(Operator):
     def jvp(self, layer: Layer, params: Named, tangents: Named, dxs: Arrays, xs: Arrays, y: Array, saved: Any = None) -> Array:
         return np.pad(dxs[0], ((0, 0), *self.sides))
 
-    def _steps(self, scale: float, zero_point: int) -> int:
-        return int(np.clip(np.rint(self.value / scale) + zero_point, -128, 127))
+    def steps(self, scale: float, zero_point: int, dtype: str) -> int:
+        """The value in an integer ``dtype``: the nearest step."""
+        limits = np.iinfo(dtype)
+        return int(np.clip(np.rint(self.value / scale) + zero_point, limits.min, limits.max))
 
     def in_integers(self, layer: Layer, output: Quant) -> Layer:
-        """With the nearest number that int8 holds."""
-        nearest = (self._steps(output.scale[0], output.zero_point) - output.zero_point) * output.scale[0]
+        """With the nearest number that its integers hold."""
+        nearest = (self.steps(output.scale[0], output.zero_point, output.dtype) - output.zero_point) * output.scale[0]
         return replace(layer, op=self.replacing(value=nearest))
 
     def lower(self, build: OperatorBuilder, layer: Layer, *xs: Value) -> Value:
@@ -92,7 +95,7 @@ class Pad(Operator):
             size, sides = (1, (0, 0)) if axis < missing else (x.shape[axis - missing], self.sides[axis - missing])
             attrs |= {f"n{axis}": size, f"before{axis}": sides[0], f"after{axis}": sides[1]}
         value: float = float(np.float32(self.value))
-        if layer.numeric == "int8":
-            value = self._steps(x.scale, x.zero_point)
+        if layer.numeric != "float32":
+            value = self.steps(x.scale, x.zero_point, x.dtype)
         build.call(f"eff_pad_{layer.suffix}", [y], [x], attrs | {"value": value}, layer)
         return y

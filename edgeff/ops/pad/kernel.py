@@ -9,7 +9,7 @@ import numpy as np
 
 from edgeff.ir import Array
 from edgeff.kernels import In, Out, kernel
-from edgeff.kernels.records import Count, Record, Size, Zero
+from edgeff.kernels.records import Count, Record, Size, StepI16, Zero
 
 _SHAPE = ("before0 + n0 + after0", "before1 + n1 + after1", "before2 + n2 + after2")
 
@@ -45,6 +45,17 @@ def eff_pad_f32(
 @kernel()
 def eff_pad_i8(
     y: Annotated[Array, Out("int8_t", *_SHAPE)], x: Annotated[Array, In("int8_t", "n0", "n1", "n2")], around: Around, value: Zero
+) -> None:
+    """x with ``value`` around it."""
+    _pad(y, x, around, value)
+
+
+@kernel()
+def eff_pad_i16(
+    y: Annotated[Array, Out("int16_t", *_SHAPE, low=-32768)],
+    x: Annotated[Array, In("int16_t", "n0", "n1", "n2", low=-32768)],
+    around: Around,
+    value: StepI16,
 ) -> None:
     """x with ``value`` around it."""
     _pad(y, x, around, value)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from edgeff.kernels.graph import NO_INT16
 from edgeff.kernels.graph.operand import Operand
 from edgeff.ops.pad.kernel import Around
+
+REFUSED = NO_INT16
 
 
 def eff_pad_f32(x: Operand, around: Around, value: float) -> Operand:

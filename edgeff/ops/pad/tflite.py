@@ -15,6 +15,6 @@ def write(graph: Graph, layer: Layer) -> None:
     rows = graph.constant(f"{layer.name}.pads", np.array([(0, 0), *op.sides], np.int32))
     number = np.array([op.value], np.float32)
     if quant is not None:
-        number = np.clip(np.rint(number.astype(np.float64) / quant.scale[0]) + quant.zero_point, -128, 127).astype(np.int8)
+        number = np.array([op.steps(quant.scale[0], quant.zero_point, quant.dtype)], quant.dtype)
     value = graph.constant(f"{layer.name}.value", number, quant)
     graph.operator("PADV2", [graph.source(layer), rows, value], graph.output(layer), "PadV2Options")

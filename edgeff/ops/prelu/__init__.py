@@ -35,7 +35,9 @@ class Prelu(Pairwise):
     def numbers(self, build: OperatorBuilder, layer: Layer) -> dict[str, Attr]:
         return {}
 
-    def lower_i8(self, build: OperatorBuilder, layer: Layer, y: Value, sides: tuple[Value, Value], how: Mapping[str, Parameters]) -> None:
+    def lower_integers(
+        self, build: OperatorBuilder, layer: Layer, y: Value, sides: tuple[Value, Value], how: Mapping[str, Parameters]
+    ) -> None:
         (a, c), what = sides, f"requantisation of layer {layer.name!r}"
         above, below = (Requant(*build.fixed_point(real, what)) for real in (a.scale / y.scale, a.scale * c.scale / y.scale))
         zeros = {"a_zero": a.zero_point, "c_zero": c.zero_point, "y_zero": y.zero_point}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar
 
-from edgeff.ir import Array, Layer
+from edgeff.ir import NUMERICS, Array, Layer, Numeric
 from edgeff.kernels.activation import ACTIVATIONS, RELU
 from edgeff.ops import Activated, Arrays, Named, operator
 from edgeff.ops.attributes import ActivationName, refusal
@@ -23,6 +23,7 @@ class Relu(Activated):
 
     name: ClassVar[str] = "relu"
     summary: ClassVar[str] = "ReLU or ReLU6 alone"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
     elementwise: ClassVar[bool] = True
     keeps_places: ClassVar[bool] = True
     works_in_place: ClassVar[bool] = True

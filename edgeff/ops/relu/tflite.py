@@ -34,6 +34,7 @@ def write(graph: Graph, layer: Layer) -> None:
     """int8: TFLM's RELU changes the scale, its RELU6 does not, so that a QUANTIZE does it before (rounding once, as one layer would)."""
     x, quant = graph.source(layer), layer.quant.get("output")
     function = record(layer, Relu).function
-    if function is not RELU and quant != graph.quants[layer.inputs[0]]:
+    before = graph.quants[layer.inputs[0]]
+    if quant != before and (function is not RELU or (quant and before and quant.dtype != before.dtype)):
         x = graph.operator("QUANTIZE", [x], graph.between(layer, "rescaled", layer.shape, quant), "QuantizeOptions", version=1)
     graph.operator(function.tflite, [x], graph.output(layer))

@@ -1,4 +1,4 @@
-"""Another scale in int8, nothing in float."""
+"""Another scale of integers, nothing in float."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar
 
-from edgeff.ir import Array, Layer
+from edgeff.ir import NUMERICS, SUFFIX, Array, Attr, Layer, Numeric
 from edgeff.ops import Arrays, Named, Operator, operator
 from edgeff.ops.building import OperatorBuilder, Value
 from edgeff.ops.numerics import check_numeric
@@ -16,17 +16,20 @@ from edgeff.ops.numerics import check_numeric
 def lower_rescale(build: OperatorBuilder, layer: Layer, x: Value, y: Value) -> None:
     """Emits y = x in y's scale, within the limits of the layer's activation."""
     multiplier, shift = build.fixed_point(x.scale / y.scale, f"requantisation of layer {layer.name!r}")
-    attrs = {"n": prod(layer.shape), "x_zero": x.zero_point, "y_zero": y.zero_point, "multiplier": multiplier, "shift": shift}
-    build.call("eff_rescale_i8", [y], [x], {**attrs, **build.ends(layer, y)}, layer)
+    attrs: dict[str, Attr] = {"n": prod(layer.shape), "x_zero": x.zero_point, "multiplier": multiplier, "shift": shift}
+    attrs |= {"y_zero": y.zero_point} if y.dtype == "int8" else {}
+    read = "" if x.dtype == y.dtype else f"_{SUFFIX[x.dtype]}"
+    build.call(f"eff_rescale{read}_{SUFFIX[y.dtype]}", [y], [x], {**attrs, **build.ends(layer, y)}, layer)
 
 
 @operator
 @dataclass(frozen=True, kw_only=True)
 class Requantise(Operator):
-    """Nothing in float; in int8 the same numbers in another scale (TFLite's QUANTIZE between two int8 tensors)."""
+    """Nothing in float; the same numbers in another scale, int8 or int16 (TFLite's QUANTIZE between two integer tensors)."""
 
     name: ClassVar[str] = "requantise"
-    summary: ClassVar[str] = "another scale in int8, nothing in float"
+    summary: ClassVar[str] = "another scale of integers, nothing in float"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
     elementwise: ClassVar[bool] = True
     keeps_places: ClassVar[bool] = True
     works_in_place: ClassVar[bool] = True

@@ -12,7 +12,7 @@ from edgeff.ir import Layer
 
 def _quantize(assembly: Assembly, node: TfliteNode, values: Values) -> Value:
     x = node.activation(values[0])
-    if x.integer and x.quant is not None and node.output.quant is not None and node.output.dtype == "int8":
+    if x.integer and x.quant is not None and node.output.quant is not None and node.output.dtype in ("int8", "int16"):
         return assembly.requantise(node, x, node.output.quant)
     return assembly.renamed(node, x)
 

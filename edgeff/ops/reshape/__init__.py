@@ -8,7 +8,7 @@ from math import prod
 from typing import Any, ClassVar
 
 from edgeff.errors import BadInput
-from edgeff.ir import Array, Layer
+from edgeff.ir import NUMERICS, Array, Layer, Numeric
 from edgeff.ops import Arrays, Named, Operator, operator
 from edgeff.ops.building import OperatorBuilder, Value, only
 
@@ -20,6 +20,7 @@ class Reshape(Operator):
 
     name: ClassVar[str] = "reshape"
     summary: ClassVar[str] = "another shape of the same elements"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
     keeps_places: ClassVar[bool] = True
     works_in_place: ClassVar[bool] = True
     keeps_sign: ClassVar[bool] = True

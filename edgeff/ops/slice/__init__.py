@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from edgeff.errors import BadInput, short
-from edgeff.ir import Array, Attr, Layer
+from edgeff.ir import NUMERICS, Array, Attr, Layer, Numeric
 from edgeff.ops import Arrays, Example, Named, Operator, Shape, operator
 from edgeff.ops.attributes import MAX_ELEMENTS, refusal
 from edgeff.ops.building import OperatorBuilder, Value
@@ -44,6 +44,7 @@ class Slice(Operator):
 
     name: ClassVar[str] = "slice"
     summary: ClassVar[str] = "a part of an activation, in steps"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
     keeps_sign: ClassVar[bool] = True
     keeps_quant: ClassVar[bool] = True
     example: ClassVar[Example] = Example(attributes={"begin": "1,0", "size": "4,3", "step": "2,1"}, inputs=(9, 4))

@@ -49,7 +49,9 @@ def eff_slice_i8(
 
 @kernel()
 def eff_slice_i16(
-    y: Annotated[Array, Out("int16_t", "n0", "n1", "n2", "n3")], x: Annotated[Array, In("int16_t", "total")], part: Part
+    y: Annotated[Array, Out("int16_t", "n0", "n1", "n2", "n3", low=-32768)],
+    x: Annotated[Array, In("int16_t", "total", low=-32768)],
+    part: Part,
 ) -> None:
     """The elements of x that ``part`` names, in C order."""
     _pick(y, x, part)

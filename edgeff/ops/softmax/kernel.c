@@ -188,3 +188,34 @@ void eff_softmax_rows_i16(int16_t *y, const int16_t *x, int32_t rows, int32_t n,
         eff_softmax_i16(y + row * n, x + row * n, n, logits);
     }
 }
+
+/* The function whose values at -32768, -32640, .. 32768 the table holds, at v within int16. */
+static inline int32_t eff_on_chord(const int16_t *table, int32_t v)
+{
+    const int16_t *p = table + (v >> 7) + 256;
+    return p[0] + ((((int32_t)p[1] - p[0]) * (v & 127) + 64) >> 7);
+}
+
+void eff_softmax_chords_i16(int16_t *y, const int16_t *x, const int16_t *powers, const int16_t *inverses, int32_t rows, int32_t n,
+                            const eff_requant *how)
+{
+    for (; rows > 0; --rows, x += n, y += n) {
+        int32_t largest = x[0], sum = 0, zeros = 0;
+        for (int32_t c = 1; c < n; ++c) {
+            largest = x[c] > largest ? x[c] : largest;
+        }
+        for (int32_t c = 0; c < n; ++c) {
+            const int32_t difference = eff_clamp(eff_requantise(x[c] - largest, how->multiplier, how->shift), -65535, 0);
+            y[c] = (int16_t)eff_on_chord(powers, difference + 32767);
+            sum += y[c];
+        }
+        while (zeros < 16 && sum < INT32_C(1) << (30 - zeros)) { /* the largest counts as 2^15 - 1 */
+            ++zeros;
+        }
+        const int32_t part = (int32_t)(((int64_t)sum * (INT64_C(1) << zeros) + (1 << 13)) >> 14) - (INT32_C(1) << 15) - (INT32_C(1) << 16);
+        const int32_t inverse = eff_on_chord(inverses, eff_clamp(part, -32768, 32767)), away = 30 - zeros;
+        for (int32_t c = 0; c < n; ++c) {
+            y[c] = (int16_t)eff_clamp((y[c] * inverse + (INT32_C(1) << (away - 1))) >> away, 0, 32767);
+        }
+    }
+}

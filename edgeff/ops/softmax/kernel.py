@@ -1,4 +1,4 @@
-"""Softmax: float32 by edgeff's own exponential, int8 bit for bit as TFLite, int16 by the same fixed-point scheme."""
+"""Softmax: float32 by edgeff's own exponential, int8 bit for bit as TFLite, int16 by its scheme for int8, or by its tables for int16."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import numpy as np
 
 from edgeff.ir import Array
 from edgeff.kernels import In, Out, Variant, kernel
-from edgeff.kernels.arithmetic import exp_f32, exp_q31, high_mul, reciprocal_q31, shift_round, sum_in_order
+from edgeff.kernels.arithmetic import exp_f32, exp_q31, high_mul, reciprocal_q31, requantise, shift_round, sum_in_order
 from edgeff.kernels.overlap import after_every_read, element_by_element
-from edgeff.kernels.records import Multiplier, Range, Record, Shift, Size
+from edgeff.kernels.records import Multiplier, Range, Record, Requant, Shift, Size
 from edgeff.kernels.tensors import OutF32, OutI8, OutI16, VectorF32, VectorI8, VectorI16
 
 Width = Annotated[int, Range(1, 4095)]
+ChordsI16 = Annotated[Array, In("int16_t", "513", low=0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +103,34 @@ def eff_softmax_rows_i16(
     """eff_softmax_i16 of each row."""
     for given, made in zip(x.reshape(rows, n), y.reshape(rows, n), strict=True):
         eff_softmax_i16(made, given, n, logits)
+
+
+def _on_chord(table: Array, v: Array) -> Array:
+    """The function whose values at -32768, -32640, .. 32768 the table holds, at v within int16."""
+    entry, part = (v >> 7) + 256, v & 127
+    low, high = table[entry].astype(np.int64), table[entry + 1].astype(np.int64)
+    return np.asarray(low + (((high - low) * part + 64) >> 7))
+
+
+@kernel()
+def eff_softmax_chords_i16(
+    y: Annotated[Array, Out("int16_t", "rows", "n")],
+    x: Annotated[Array, In("int16_t", "rows", "n", low=-32768)],
+    powers: ChordsI16,
+    inverses: ChordsI16,
+    rows: Size,
+    n: Width,
+    how: Requant,
+) -> None:
+    """TFLite's int16 SOFTMAX of each row: exponentials of differences, brought to [-10, 0] by ``how``, and the inverse of their sum, both
+    by chords; probabilities in Q0.15.
+    """
+    for given, made in zip(x.reshape(rows, n).astype(np.int64), y.reshape(rows, n), strict=True):
+        steps = np.clip(requantise(given - given.max(), how.multiplier, how.shift) + 32767, -32768, 32767)
+        power = _on_chord(powers, steps)
+        total = int(power.sum())
+        zeros = min(31 - total.bit_length(), 16)
+        part = (((total << zeros) + (1 << 13)) >> 14) - (1 << 15) - (1 << 16)
+        inverse = int(_on_chord(inverses, np.clip(part, -32768, 32767)))
+        away = 30 - zeros
+        made[:] = np.clip((power * inverse + (1 << (away - 1))) >> away, 0, 32767)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from edgeff.kernels.graph import NO_INT16
 from edgeff.kernels.graph.arithmetic import activate, requantise
 from edgeff.kernels.graph.broadcast import pairs
 from edgeff.kernels.graph.operand import Operand
 from edgeff.kernels.records import Broadcast, Rescale, Sides
 from edgeff.ops.sub.kernel import SUB_BITS
+
+REFUSED = NO_INT16
 
 
 def eff_sub_f32(a: Operand, c: Operand, how: Broadcast, relu: int) -> Operand:

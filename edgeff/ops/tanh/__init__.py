@@ -7,10 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from edgeff.ir import Array, Numeric, Quant
+from edgeff.ir import NUMERICS, Array, Layer, Numeric, Quant
 from edgeff.kernels.arithmetic import exp_q31, reciprocal_q29, saturate32, shift_round
 from edgeff.ops import operator
-from edgeff.ops.elementwise import INPUTS, Elementwise, Scales
+from edgeff.ops.building import OperatorBuilder, Value
+from edgeff.ops.elementwise import CHORDS_OUTPUT, INPUTS, Elementwise, Scales, lower_chords
 from edgeff.ops.logistic.fixed_point import check_output, in_q4
 
 OUTPUT = Quant((1 / 128,), 0)
@@ -23,6 +24,7 @@ class Tanh(Elementwise):
 
     name: ClassVar[str] = "tanh"
     summary: ClassVar[str] = "the hyperbolic tangent"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
     keeps_sign: ClassVar[bool] = True
     keeps_zero: ClassVar[bool] = True
 
@@ -34,7 +36,10 @@ class Tanh(Elementwise):
         return np.asarray(4 * powers / (1 + powers) ** 2)
 
     def fixed_quant(self, numeric: Numeric, below: Quant | None = None) -> Quant | None:
-        return OUTPUT if numeric == "int8" else None
+        return {"int8": OUTPUT, "int16": CHORDS_OUTPUT}.get(numeric)
+
+    def lower_i16(self, build: OperatorBuilder, layer: Layer, x: Value, y: Value) -> None:
+        lower_chords(build, layer, x, y, 1)
 
     def table(self, scales: Scales) -> Array:
         """TFLite's fixed-point scheme: |x| in Q4.27, which is 2 |x| in Q5.26; (1 - e) / (1 + e) in Q0.31, rounded to steps of 1/128."""

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The hyperbolic tangent: a polynomial below 0.625 (Moshier's Cephes, tanhf), 1 - 2 / (exp(2x) + 1) above, where nothing cancels. */
 #include "edgeff.h"
+#include "eff_chords.h"
 
 static float eff_tanh_of_size(float a)
 {
@@ -30,5 +31,13 @@ void eff_tanh_slope_f32(float *d, const float *delta, const float *x, int32_t n)
         const float power = eff_exp_f32(x[i] < 0.0f ? x[i] + x[i] : -(x[i] + x[i]));
         const float share = 1.0f / (1.0f + power);
         d[i] = delta[i] * (4.0f * ((power * share) * share));
+    }
+}
+
+void eff_tanh_i16(int16_t *y, const int16_t *x, const int16_t *table, int32_t n, const eff_tripled *how)
+{
+    const int32_t half = (INT32_C(1) << how->shift) >> 1;
+    for (int32_t i = 0; i < n; ++i) {
+        y[i] = (int16_t)eff_tanh_q15(table, (x[i] * how->multiplier + half) >> how->shift);
     }
 }

@@ -6,9 +6,10 @@ import numpy as np
 
 from edgeff.kernels import kernel
 from edgeff.kernels.arithmetic import exp_f32
+from edgeff.kernels.chords import TableI16, Tripled, in_twelve_thousandths, tanh_q15
 from edgeff.kernels.overlap import element_by_element
 from edgeff.kernels.records import Size
-from edgeff.kernels.tensors import OutF32, VectorF32
+from edgeff.kernels.tensors import AnyI16, OutAnyI16, OutF32, VectorF32
 
 F = np.float32
 SERIES = (-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)
@@ -37,3 +38,9 @@ def eff_tanh_slope_f32(d: OutF32, delta: VectorF32, x: VectorF32, n: Size) -> No
     power = exp_f32(-(size + size))
     share = F(1.0) / (F(1.0) + power)
     d[:] = delta * (F(4.0) * ((power * share) * share))
+
+
+@kernel(overlap=element_by_element("x", written=2, read=2))
+def eff_tanh_i16(y: OutAnyI16, x: AnyI16, table: TableI16, n: Size, how: Tripled) -> None:
+    """The hyperbolic tangent of int16 inputs in Q0.15, by chords: TFLite's, bit for bit."""
+    y[:] = tanh_q15(table, in_twelve_thousandths(x, how))

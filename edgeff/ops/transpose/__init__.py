@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from edgeff.errors import BadInput, Unsupported, short
-from edgeff.ir import Array, Attr, Layer
+from edgeff.ir import NUMERICS, Array, Attr, Layer, Numeric
 from edgeff.ops import Arrays, Example, Named, Operator, Shape, operator
 from edgeff.ops.attributes import refusal
 from edgeff.ops.building import OperatorBuilder, Value, only
@@ -32,6 +32,7 @@ class Transpose(Operator):
 
     name: ClassVar[str] = "transpose"
     summary: ClassVar[str] = "the axes in another order"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
     keeps_sign: ClassVar[bool] = True
     keeps_quant: ClassVar[bool] = True
     example: ClassVar[Example] = Example(attributes={"perm": "1,0"}, inputs=(9, 4))

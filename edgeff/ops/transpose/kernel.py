@@ -44,8 +44,8 @@ def eff_transpose_i8(
 
 @kernel()
 def eff_transpose_i16(
-    y: Annotated[Array, Out("int16_t", "d0", "d1", "d2")],
-    x: Annotated[Array, In("int16_t", "d0", "d1", "d2")],
+    y: Annotated[Array, Out("int16_t", "d0", "d1", "d2", low=-32768)],
+    x: Annotated[Array, In("int16_t", "d0", "d1", "d2", low=-32768)],
     axes: Axes,
 ) -> None:
     """The axes of x (d0, d1, d2) in the order p0, p1, p2."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from edgeff.ir import Array, Layer
+from edgeff.ir import NUMERICS, Array, Layer, Numeric
 from edgeff.ops import Arrays, Example, Named, Operator, Shape, operator
 from edgeff.ops.attributes import Count
 from edgeff.ops.building import OperatorBuilder, Value
@@ -25,6 +25,7 @@ class Upsample2d(Operator):
 
     name: ClassVar[str] = "upsample2d"
     summary: ClassVar[str] = "pixels repeated, or zeros between them"
+    numerics: ClassVar[tuple[Numeric, ...]] = NUMERICS
     input_axes: ClassVar[int | None] = 3
     keeps_quant: ClassVar[bool] = True
     keeps_sign: ClassVar[bool] = True

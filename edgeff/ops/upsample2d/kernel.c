@@ -26,15 +26,24 @@ void eff_upsample2d_f32(float *y, const float *x, const eff_more_pixels *how, fl
     }
 }
 
+/* The same of integers. */
+#define EFF_UPSAMPLE(type) \
+    const int32_t rows = eff_more(how->in_h, how->factor_h, how->zeros), columns = eff_more(how->in_w, how->factor_w, how->zeros); \
+    for (int32_t row = 0; row < rows; ++row) { \
+        for (int32_t column = 0; column < columns; ++column) { \
+            const int32_t origin = eff_origin(how, row, column); \
+            for (int32_t i = 0; i < how->channels; ++i) { \
+                *y++ = origin < 0 ? (type)value : x[origin + i]; \
+            } \
+        } \
+    }
+
 void eff_upsample2d_i8(int8_t *y, const int8_t *x, const eff_more_pixels *how, int32_t value)
 {
-    const int32_t rows = eff_more(how->in_h, how->factor_h, how->zeros), columns = eff_more(how->in_w, how->factor_w, how->zeros);
-    for (int32_t row = 0; row < rows; ++row) {
-        for (int32_t column = 0; column < columns; ++column) {
-            const int32_t origin = eff_origin(how, row, column);
-            for (int32_t i = 0; i < how->channels; ++i) {
-                *y++ = origin < 0 ? (int8_t)value : x[origin + i];
-            }
-        }
-    }
+    EFF_UPSAMPLE(int8_t)
+}
+
+void eff_upsample2d_i16(int16_t *y, const int16_t *x, const eff_more_pixels *how, int32_t value)
+{
+    EFF_UPSAMPLE(int16_t)
 }

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgeff.ir import Array
 from edgeff.kernels import In, Out, kernel
-from edgeff.kernels.records import Flag, Record, Size, Zero
+from edgeff.kernels.records import Flag, Record, Size, StepI16, Zero
 
 _SHAPE = ("(in_h - 1) * factor_h + (1 if zeros else factor_h)", "(in_w - 1) * factor_w + (1 if zeros else factor_w)", "channels")
 
@@ -55,3 +55,14 @@ def eff_upsample2d_i8(
 ) -> None:
     """x in more pixels, with ``value`` between them if they are not repeated."""
     y[:] = np.append(x, np.int8(value))[origins(how)]
+
+
+@kernel()
+def eff_upsample2d_i16(
+    y: Annotated[Array, Out("int16_t", *_SHAPE, low=-32768)],
+    x: Annotated[Array, In("int16_t", "in_h", "in_w", "channels", low=-32768)],
+    how: MorePixels,
+    value: StepI16,
+) -> None:
+    """x in more pixels, with ``value`` between them if they are not repeated."""
+    y[:] = np.append(x, np.int16(value))[origins(how)]

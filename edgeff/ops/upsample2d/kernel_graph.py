@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from edgeff.kernels.graph import NO_INT16
 from edgeff.kernels.graph.operand import Operand
 from edgeff.ops.upsample2d.kernel import MorePixels, origins
+
+REFUSED = NO_INT16
 
 
 def eff_upsample2d_f32(x: Operand, how: MorePixels, value: float) -> Operand:

@@ -64,6 +64,13 @@ def lower(
     if item is not None and (keeping := [layer.name for layer in network if kind(layer).remembers]):
         got, step = f"layer {short(keeping[0])}, which remembers earlier inputs", "lower it without a rule"
         raise Unsupported(f"learning with {network.name!r}", got=got, allowed="layers that see one input alone", next_step=step)
+    if item is not None and (wide := [layer.name for layer in network if _is_wide(layer)]):
+        got, step = (
+            f"int16 activations and int8 weights in layer {short(wide[0])}",
+            "start from the float model, or lower it without a rule",
+        )
+        allowed = "float32, int8, or int16 with int16 weights"
+        raise Unsupported(f"learning with {network.name!r}", got=got, allowed=allowed, next_step=step)
     if item is not None and (extreme := [layer.name for layer in network if _least(layer) == -128]):
         got, step = f"weights of -128 in layer {short(extreme[0])}", "make them -127, or lower it without a rule"
         raise Unsupported(f"learning with {network.name!r}", got=got, allowed="int8 weights of -127 to 127", next_step=step)
@@ -106,6 +113,11 @@ def _least(layer: Layer) -> int:
     """The least int8 weight of a layer; 0 where it has none."""
     weight = layer.params.get("weight")
     return int(weight.min()) if weight is not None and weight.dtype == "int8" else 0
+
+
+def _is_wide(layer: Layer) -> bool:
+    """Whether a layer has int16 activations and int8 weights."""
+    return layer.numeric == "int16" and "weight" in layer.quant and layer.quant["weight"].dtype == "int8"
 
 
 def _lowered(

@@ -52,6 +52,7 @@ class Lines(OperatorBuilder):
 
     def __init__(self, network: Network, rule: str | None, settings: Any, seed: int, target: str, stochastic: bool) -> None:
         self.numerics = network.numerics
+        self.symmetric = network.symmetric
         self._first, self.network = split_input(network)
         self.rule_name, self.settings, self.seed = rule or "infer", settings, seed
         self.layers = self.network.layers
@@ -333,8 +334,9 @@ class Lines(OperatorBuilder):
         return {"relu": kind(layer).function.code}
 
     def ends(self, layer: Layer, y: Value) -> dict[str, Attr]:
-        """The layer's activation function as the int8 kernels' arguments: ``y_min`` and ``y_max`` of the output y (TFLite)."""
-        low, high = kind(layer).function.ends(y.scale, y.zero_point, -128, 127)
+        """The layer's activation function as the integer kernels' arguments: ``y_min`` and ``y_max`` of the output y (TFLite)."""
+        lowest, highest = (-128, 127) if y.dtype == "int8" else (-32767 if self.symmetric else -32768, 32767)
+        low, high = kind(layer).function.ends(y.scale, y.zero_point, lowest, highest)
         return {"y_min": low, "y_max": high}
 
     def multipliers(self, layer: Layer, x_scale: float, y_scale: float, factor: float) -> tuple[Value, Value, bool]:
