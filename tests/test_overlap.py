@@ -162,12 +162,15 @@ PLAIN = {
     "y_scale": 0.02,
 }
 """Attributes that neither clamp nor hide what a kernel computes, beside a multiplier of one half."""
+WIDE = {"y_min": -32768, "y_max": 32767, "multiplier": 24_576, "shift": 13}
+"""Those of kernels with int16 outputs, and a factor of three of those by chords."""
 SHIFTS = {
     "eff_conv2d_input_gradient_i8": -12,
     "eff_depthwise_conv2d_input_gradient_i8": -12,
     "eff_add_i8": -18,
     "eff_rescale_i8": 1,
     "eff_mean_i8": 0,
+    "eff_mean_i16": 0,
 }
 
 
@@ -177,6 +180,10 @@ SPREAD_LOGITS = Logits(*multiplier_and_shift(0.1 * 2.0**26), diff_min=-248)
 
 def plain(kernel: Kernel, name: str, value: float, others: Mapping[str, float]) -> float:
     """What a number or a record's field becomes so that it neither clamps nor hides what the kernel computes."""
+    if name in (WIDE if kernel.name in ("eff_logistic_i16", "eff_tanh_i16") else ("y_min", "y_max")) and kernel.name.endswith(
+        ("_i16", "_i16x8")
+    ):
+        return WIDE[name]
     if "diff_min" not in others:
         if name.endswith("multiplier"):
             return 2**30
@@ -212,7 +219,7 @@ def lively(kernel: Kernel, made: Case, seed: int) -> Case:
         if array is None or parameter.name == "b":
             inputs.append(None if parameter.name == "b" else array)
         elif parameter.name in ("multiplier", "shift"):
-            inputs.append(np.full_like(array, 2**30 if parameter.name == "multiplier" else -12 if kernel.name.endswith("i16") else -6))
+            inputs.append(np.full_like(array, 2**30 if parameter.name == "multiplier" else -12 if "_i16" in kernel.name else -6))
         elif parameter.name == "label":
             inputs.append(np.zeros_like(array))
         elif array.dtype == np.float32:
