@@ -69,6 +69,15 @@ static inline uint32_t eff_load_halves(const int16_t *p)
     __builtin_memcpy(&v, p, sizeof v);
     return v;
 }
+/* p + byte number `byte` of v, which is a constant. */
+#define eff_past_byte(p, v, byte) \
+    __extension__({ \
+        const char *past; \
+        __asm__("uxtab %0, %1, %2, ror %3" : "=r"(past) : "r"(p), "r"(v), "I"(8 * (byte))); \
+        past; \
+    })
+/* sum + the products of the halves, in 64 bits. */
+static inline int64_t eff_dot_halves_i64(uint32_t a, uint32_t b, int64_t sum) { return __smlald((int16x2_t)a, (int16x2_t)b, sum); }
 static inline uint32_t eff_join(int32_t lower, int32_t upper)
 {
     uint32_t v;
@@ -121,6 +130,11 @@ static inline int32_t eff_upper_lower(uint32_t a, uint32_t b, int32_t sum) { ret
 static inline uint32_t eff_lower_halves(uint32_t a, uint32_t b) { return (a & 0xFFFFu) | b << 16; }
 static inline uint32_t eff_upper_halves(uint32_t a, uint32_t b) { return a >> 16 | (b & 0xFFFF0000u); }
 static inline uint32_t eff_load_halves(const int16_t *p) { return eff_halves(p[0], p[1]); }
+#define eff_past_byte(p, v, byte) ((p) + ((v) >> (8 * (byte)) & 0xFFu))
+static inline int64_t eff_dot_halves_i64(uint32_t a, uint32_t b, int64_t sum)
+{
+    return sum + (int64_t)(eff_half(a, 0) * eff_half(b, 0)) + (int64_t)(eff_half(a, 1) * eff_half(b, 1));
+}
 static inline uint32_t eff_join(int32_t lower, int32_t upper) { return eff_halves(lower, upper); }
 static inline uint32_t eff_load_bytes(const int8_t *p)
 {
@@ -147,6 +161,27 @@ static inline int32_t eff_requantise_i8(int32_t v, int32_t doubled, int32_t powe
     v = eff_high_sum(v, doubled, v); /* v * multiplier / 2^31 */
     v += v >> 31;                    /* ties away from zero */
     return eff_saturate_i8(eff_high_sum(v, power, zero));
+}
+
+/* A requantisation in at most five instructions: `power` is 2^(32 + shift) for a shift of -2 or less, else 0. */
+typedef struct {
+    int32_t fits, doubled, left, power;
+} eff_factor;
+
+/* `fits` is 0 where the form does not hold: for a multiplier below 2^30, a shift of -1, and a shift to the left by which a value of up to
+ * `largest` could leave 32 bits. */
+static inline eff_factor eff_factor_of(int32_t multiplier, int32_t shift, int64_t largest)
+{
+    const int32_t left = shift > 0 ? shift : 0, fits = multiplier >= INT32_C(1) << 30 && shift != -1 && largest <= INT32_MAX >> left;
+    const eff_factor by = {fits, (int32_t)((uint32_t)multiplier * 2u), left, shift < -1 ? INT32_C(1) << (32 + shift) : 0};
+    return by;
+}
+
+static inline int32_t eff_scaled(int32_t v, const eff_factor *by)
+{
+    v *= INT32_C(1) << by->left;
+    v = eff_high_sum(v, by->doubled, v);
+    return by->power ? eff_high_sum(v + (v >> 31), by->power, 0) : v; /* ties away from zero */
 }
 
 /* The limits of an activation function narrower than int8. */

@@ -126,7 +126,16 @@ def eff_dense_i8(
     y[:] = np.clip(np.clip(scaled, -1024, 1024) + output.y_zero, output.y_min, output.y_max)
 
 
-@kernel(macs="n_out * n_in", overlap=row_by_row(lanes=1, size=2))
+WIDE_DSP = Variant(
+    "dsp",
+    "wide_dsp.c",
+    needs=frozenset({"dsp"}),
+    accepts=lambda arguments, _: bool(arguments["size"].n_out >= 2),
+    overlap=row_by_row(lanes=2, size=2),
+)
+
+
+@kernel(macs="n_out * n_in", variants=(WIDE_DSP,), overlap=row_by_row(lanes=1, size=2))
 def eff_dense_i16(
     y: ResultI16,
     x: InputI16,

@@ -21,7 +21,7 @@ void eff_dense_tangent_i8_dsp(int16_t *y, const int16_t *dx, const int8_t *w, co
         const int8_t *rows = w + (size_t)j * (size_t)n_in;
         for (int32_t k = 0; k < whole; k += EFF_SAFE_INPUTS) {
             int32_t part[4];
-            eff_plain_rows(part, rows + k, n_in, pairs + k / 2, pairs + (whole - k < EFF_SAFE_INPUTS ? whole : k + EFF_SAFE_INPUTS) / 2);
+            eff_plain_rows(part, rows + k, n_in, pairs + k / 2, pairs + (whole - k < EFF_SAFE_INPUTS ? whole : k + EFF_SAFE_INPUTS) / 2, 1);
             for (int32_t i = 0; i < 4; ++i) {
                 sums[i] += part[i];
             }

@@ -93,13 +93,42 @@ static uint32_t eff_energy_i8(const int8_t *h, int32_t n, int32_t in_c, int32_t 
             sum += (uint32_t)(v * v);
         }
     }
-    return (uint32_t)(((uint64_t)sum << 8) / (uint32_t)(n * size));
+    const uint32_t count = (uint32_t)(n * size), whole = sum / count;
+    return (whole << 8) + ((sum - whole * count) << 8) / count;
+}
+
+/* v * 2^bits / by, by quotients of 32 bits where v, by and the result allow it: a core has those in hardware. */
+static uint64_t eff_long_quotient(uint64_t v, int32_t bits, uint64_t by)
+{
+    const uint32_t small = (uint32_t)by;
+    if (v >> 32 || by >> 28 || (uint32_t)v >> 8 >= small) {
+        return (v << bits) / by;
+    }
+    const int32_t digit = small >> 24 ? 4 : 8;
+    uint32_t quotient = (uint32_t)v / small, rest = (uint32_t)v - quotient * small;
+    EFF_ROLLED
+    while (bits > 0) {
+        const int32_t now = bits < digit ? bits : digit;
+        rest <<= now;
+        const uint32_t next = rest / small;
+        quotient = quotient << now | next;
+        rest -= next * small;
+        bits -= now;
+    }
+    return quotient;
+}
+
+/* v / (2^16 groups) */
+static uint64_t eff_share_of(uint64_t v, int32_t groups)
+{
+    const uint64_t whole = v >> 16;
+    return whole >> 32 ? whole / (uint32_t)groups : (uint32_t)whole / (uint32_t)groups;
 }
 
 /* An energy relative to the mean over the groups, in units of 2^-16: at most groups. */
 static int32_t eff_relative_i8(uint32_t energy, uint64_t total, int32_t groups)
 {
-    return total == 0 ? 0 : (int32_t)((((uint64_t)energy * (uint32_t)groups) << 16) / total);
+    return total == 0 ? 0 : (int32_t)eff_long_quotient((uint64_t)energy * (uint32_t)groups, 16, total);
 }
 
 void eff_channel_goodness_i8(int32_t *scores, const int8_t *h, int32_t n, int32_t in_c, int32_t classes, int32_t h_zero,
@@ -166,10 +195,12 @@ void eff_competitive_delta_i8(int16_t *d, int32_t *scratch, const int8_t *h, con
     for (int32_t j = 0; j < groups; ++j) {
         mean += (int64_t)error[j] * goodness[j];
     }
-    mean = mean / ((int64_t)groups * 65536);
+    mean = mean < 0 ? -(int64_t)eff_share_of((uint64_t)-mean, groups) : (int64_t)eff_share_of((uint64_t)mean, groups);
     for (int32_t j = 0, first = 0; j < groups; ++j) {
         const int32_t size = eff_group_size(j, in_c, groups);
-        int64_t slope = total == 0 ? 0 : (error[j] - mean) * in_c * (INT32_C(1) << 20) / ((int64_t)total * size);
+        const int64_t above = (error[j] - mean) * in_c;
+        int64_t slope = total == 0 ? 0 : (int64_t)eff_long_quotient((uint64_t)(above < 0 ? -above : above), 20, total * (uint32_t)size);
+        slope = above < 0 ? -slope : slope;
         slope = slope > (INT32_C(1) << 22) ? INT32_C(1) << 22 : slope < -(INT32_C(1) << 22) ? -(INT32_C(1) << 22) : slope;
         for (int32_t i = 0; i < n; ++i) {
             for (int32_t c = first; c < first + size; ++c) {

@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 
 from edgeff.ir import Array
-from edgeff.kernels import In, Variant, kernel
+from edgeff.kernels import Arguments, In, Variant, kernel
 from edgeff.kernels.arithmetic import feedback_signs, requantise
 from edgeff.kernels.records import Flag, Key, Multiplier, Range, Record, Shift, Size
 from edgeff.kernels.tensors import InPlaceF32, InPlaceI8, InPlaceI16, OutI16
@@ -88,14 +88,19 @@ def _add(y: Array, sums: Array, multiplier: int, shift: int, low: int, high: int
     y[:] = np.clip(y + requantise(sums, multiplier, shift), low, high)
 
 
+def _tables_and_sums(arguments: Arguments) -> int:
+    """Sixteen sums for each of the four or eight fours of a block of errors, and a sum per row if errors fill a block."""
+    how = arguments["how"]
+    return 64 * (4 if how.n_e <= 16 else 8) + (4 * int(how.n) if how.n_e >= 32 else 0)
+
+
 DSP = Variant(
     "dsp",
     "feedback_dsp.c",
     needs=frozenset({"dsp"}),
     accepts=lambda arguments, _: bool(arguments["how"].n >= 4),
-    scratch_bytes=lambda arguments: -(-int(arguments["how"].n_e) // 32) * 68,
+    scratch_bytes=_tables_and_sums,
 )
-"""The errors as bytes of their magnitudes, in blocks of 32 with a word of signs."""
 
 
 @kernel(macs="n * n_e", variants=(DSP,))

@@ -1,90 +1,112 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sums of +-e with the generated feedback matrix: the bits of a draw, turned where an error is negative, choose magnitudes four at a time. */
+/* Sums of +-e with the generated feedback matrix: four bits of a draw choose one of the sixteen signed sums of four errors. */
 #include "edgeff.h"
-#include "eff_plain.h"
+#include "eff_dsp.h"
 
-#define EFF_BLOCK_WORDS 17
+#define EFF_GROUP 16 /* sums of a group of four errors */
+#define EFF_CHUNK 16 /* rows at a time */
 
-/* The magnitudes of the errors as bytes, a block of 32 in EFF_BLOCK_WORDS words: first their signs, error k in bit k, then for i from 0 to 7
- * the lower and the upper bytes of errors 7 - i, 15 - i, 23 - i and 31 - i, 0 past the end. Returns the sum of the magnitudes. */
-static EFF_NOINLINE int32_t eff_split_errors(uint32_t *words, const int16_t *e, int32_t n_e)
+/* The sums +-e0 +-e1 +-e2 +-e3 of `groups` groups, bit i of an index set for +ei; after the n_e errors at e zeros are taken. */
+static EFF_NOINLINE void eff_sum_groups(int32_t *sums, const int16_t *e, int32_t n_e, int32_t groups)
 {
-    int32_t sum = 0;
-    for (int32_t first = 0; first < n_e; first += 32, words += EFF_BLOCK_WORDS) {
+    for (; groups > 0; --groups, e += 4, n_e -= 4) {
+        const int32_t e0 = n_e > 0 ? e[0] : 0, e1 = n_e > 1 ? e[1] : 0, e2 = n_e > 2 ? e[2] : 0, e3 = n_e > 3 ? e[3] : 0;
+        const int32_t both = e0 + e1, apart = e0 - e1, upper[4] = {-e2 - e3, e2 - e3, e3 - e2, e2 + e3};
         EFF_ROLLED
-        for (int32_t i = 0; i < EFF_BLOCK_WORDS; ++i) {
-            words[i] = 0;
-        }
-        const int32_t count = n_e - first < 32 ? n_e - first : 32;
-        EFF_ROLLED
-        for (int32_t k = 0; k < count; ++k) {
-            const int32_t v = e[first + k], magnitude = v < 0 ? -v : v;
-            uint32_t *pair = words + 1 + 2 * (7 - (k & 7));
-            words[0] |= (uint32_t)(v < 0) << k;
-            pair[0] |= ((uint32_t)magnitude & 0xFFu) << (k & 24);
-            pair[1] |= ((uint32_t)magnitude >> 8) << (k & 24);
-            sum += magnitude;
+        for (int32_t i = 0; i < 4; ++i, sums += 4) {
+            sums[0] = upper[i] - both;
+            sums[1] = upper[i] + apart;
+            sums[2] = upper[i] - apart;
+            sums[3] = upper[i] + both;
         }
     }
-    return sum;
 }
 
-#if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP
+/* What the draw chooses of two groups, the numbers 2 `pair` and 2 `pair` + 1: `even` and `odd` hold four times their bits, a byte each. */
+#define EFF_CHOSEN(pair) \
+    (*(const int32_t *)(const void *)(eff_past_byte(tables, even, pair) + 128 * (pair)) + \
+     *(const int32_t *)(const void *)(eff_past_byte(tables, odd, pair) + 128 * (pair) + 64))
 
-/* In assembly, because compilers do not load four words at once, and know nothing of the flags between UADD8, which shifts the four bytes of
- * the draw and keeps the bits that leave them, and SEL; USADA8 then adds four bytes. r0 the blocks, r1 how many, r2 the counter, r3 the draw,
- * r4 to r7 bytes, r8 and r9 the sums of lower and of upper ones, r10 zero, r11, r12 and lr the generator's constants. */
-/* clang-format off */
-#define EFF_CHOOSE(low, high) "uadd8 r3, r3, r3\n sel " low ", " low ", r10\n sel " high ", " high ", r10\n" \
-    "usada8 r8, " low ", r10, r8\n usada8 r9, " high ", r10, r9\n"
-#define EFF_CHOOSE_8 "ldmia r0!, {r4, r5, r6, r7}\n" EFF_CHOOSE("r4", "r5") EFF_CHOOSE("r6", "r7")
-__asm__(
-    ".syntax unified\n .section .text.eff_chosen_sum,\"ax\",%progbits\n .balign 4\n .global eff_chosen_sum\n .thumb_func\n"
-    ".type eff_chosen_sum, %function\n eff_chosen_sum:\n"
-    "push {r4-r11, lr}\n mov r8, #0\n mov r9, #0\n mov r10, #0\n movw r11, #0x352D\n movt r11, #0x7FEB\n"
-    "movw r12, #0xA68B\n movt r12, #0x846C\n movw lr, #0x79B9\n movt lr, #0x9E37\n"
-    "1: eor r3, r2, r2, lsr #16\n add r2, lr\n mul r3, r3, r11\n eor r3, r3, r3, lsr #15\n ldr r4, [r0], #4\n mul r3, r3, r12\n"
-    "eor r3, r3, r3, lsr #16\n eor r3, r3, r4\n"
-    EFF_CHOOSE_8 EFF_CHOOSE_8 EFF_CHOOSE_8 EFF_CHOOSE_8
-    "subs r1, #1\n bne 1b\n add r0, r8, r9, lsl #8\n pop {r4-r11, pc}\n"
-    ".size eff_chosen_sum, . - eff_chosen_sum\n .text\n");
-/* clang-format on */
-
-#else
-
-int32_t eff_chosen_sum(const uint32_t *words, int32_t blocks, uint32_t counter)
+/* Adds to each of n sums the entries of eight tables, or of four if `few`, that the draws of a counter choose. */
+static EFF_NOINLINE void eff_add_chosen(int32_t *sums, const int32_t *groups, int32_t n, uint32_t counter, uint32_t stride, int32_t few)
 {
-    uint32_t s = 0;
-    for (; blocks > 0; --blocks, counter += EFF_GOLDEN, words += EFF_BLOCK_WORDS) {
-        const uint32_t bits = eff_mix(counter) ^ words[0];
-        for (int32_t k = 0; k < 32; ++k) {
-            const uint32_t *pair = words + 1 + 2 * (7 - (k & 7));
-            s += bits >> k & 1u ? (pair[0] >> (k & 24) & 0xFFu) + ((pair[1] >> (k & 24) & 0xFFu) << 8) : 0u;
-        }
+    const char *tables = (const char *)(const void *)groups;
+    const int32_t *end = sums + n;
+    EFF_ROLLED
+    for (; few && sums != end; ++sums, counter += stride) {
+        const uint32_t signs = eff_mix(counter), even = signs << 2 & UINT32_C(0x3C3C3C3C), odd = signs >> 2 & UINT32_C(0x3C3C3C3C);
+        *sums += EFF_CHOSEN(0) + EFF_CHOSEN(1);
     }
-    return (int32_t)s;
+    EFF_ROLLED
+    for (; sums != end; ++sums, counter += stride) {
+        const uint32_t signs = eff_mix(counter), even = signs << 2 & UINT32_C(0x3C3C3C3C), odd = signs >> 2 & UINT32_C(0x3C3C3C3C);
+        *sums += EFF_CHOSEN(0) + EFF_CHOSEN(1) + EFF_CHOSEN(2) + EFF_CHOSEN(3);
+    }
 }
 
-#endif
+/* The sums of rows whose errors fill a block of 32, if there is one, in what scratch has after the tables. */
+static EFF_NOINLINE int32_t *eff_whole_blocks(int32_t *tables, const int16_t *e, const eff_feedback_int *how)
+{
+    const int32_t n = how->n, n_e = how->n_e;
+    const uint32_t stride = ((uint32_t)n_e + 31u) / 32u * EFF_GOLDEN;
+    uint32_t counter = how->key;
+    int32_t *sums = tables + 8 * EFF_GROUP;
+    EFF_ROLLED
+    for (int32_t d = 0; d < n; ++d) {
+        sums[d] = 0;
+    }
+    for (int32_t k = 0; k + 32 <= n_e; k += 32, counter += EFF_GOLDEN) {
+        eff_sum_groups(tables, e + k, 32, 8);
+        eff_add_chosen(sums, tables, n, counter, stride, 0);
+    }
+    return sums;
+}
 
-/* Row d of the product, requantised and added to what is there, within the limits; |2 s - sum| <= 32,767 n_e, and so are its parts. */
-#define EFF_ROWS(type, held, change_limit, limit_low, limit_high) \
-    const int32_t n = how->n, n_e = how->n_e, multiplier = how->multiplier, shift = how->shift; \
-    const uint32_t blocks = ((uint32_t)n_e + 31u) / 32u; \
-    uint32_t *words = scratch, counter = how->key; \
-    const int32_t sum = eff_split_errors(words, e, n_e); \
-    for (int32_t d = 0; d < n; ++d, counter += blocks * EFF_GOLDEN) { \
-        const int32_t chosen = (int32_t)(2u * (uint32_t)eff_chosen_sum(words, (int32_t)blocks, counter) - (uint32_t)sum); \
-        const int32_t change = eff_clamp(eff_requantise(chosen, multiplier, shift), -(change_limit), change_limit); \
-        y[d] = (type)eff_clamp((held) + change, limit_low, limit_high); \
+/* Each of n sums, requantised. */
+static EFF_NOINLINE void eff_requantise_sums(int32_t *sums, int32_t n, const eff_feedback_int *how)
+{
+    EFF_ROLLED
+    for (int32_t i = 0; i < n; ++i) {
+        sums[i] = eff_requantise(sums[i], how->multiplier, how->shift);
+    }
+}
+
+/* Row d of the product, requantised and added to what is there, within the limits. */
+#define EFF_ROWS(type, held, change_low, change_high, limit_low, limit_high) \
+    const int32_t n = how->n, n_e = how->n_e, rest = n_e & 31, few = rest <= 16; \
+    const eff_factor by = eff_factor_of(how->multiplier, how->shift, INT64_C(32767) * n_e); \
+    const uint32_t stride = ((uint32_t)n_e + 31u) / 32u * EFF_GOLDEN; \
+    int32_t *whole = n_e >= 32 ? eff_whole_blocks(scratch, e, how) : NULL; \
+    uint32_t counter = how->key + (uint32_t)(n_e / 32) * EFF_GOLDEN; \
+    eff_sum_groups(scratch, e + (n_e - rest), rest, rest == 0 ? 0 : few ? 4 : 8); \
+    for (int32_t d = 0; d < n; d += EFF_CHUNK, y += EFF_CHUNK, counter += EFF_CHUNK * stride) { \
+        const int32_t count = n - d < EFF_CHUNK ? n - d : EFF_CHUNK; \
+        int32_t own[EFF_CHUNK] = {0}, *sums = whole ? whole + d : own; \
+        if (rest) { \
+            eff_add_chosen(sums, scratch, count, counter, stride, few); \
+        } \
+        EFF_ROLLED \
+        for (int32_t i = 0; by.fits && i < count; ++i) { \
+            const int32_t change = eff_scaled(sums[i], &by); \
+            y[i] = (type)eff_clamp((held) + eff_clamp(change, change_low, change_high), limit_low, limit_high); \
+        } \
+        if (by.fits) { \
+            continue; \
+        } \
+        eff_requantise_sums(sums, count, how); \
+        EFF_ROLLED \
+        for (int32_t i = 0; i < count; ++i) { \
+            y[i] = (type)eff_clamp((held) + eff_clamp(sums[i], change_low, change_high), limit_low, limit_high); \
+        } \
     }
 
+/* A change beyond -1024 to 1023 saturates any y. */
 void eff_feedback_add_i8_dsp(int8_t *y, const int16_t *e, const eff_feedback_int *how, void *scratch)
 {
-    EFF_ROWS(int8_t, y[d], 1024, -128, 127)
+    EFF_ROWS(int8_t, y[i], -1024, 1023, -128, 127)
 }
 
 void eff_feedback_delta_i16_dsp(int16_t *y, const int16_t *e, const eff_feedback_int *how, void *scratch)
 {
-    EFF_ROWS(int16_t, 0, 131072, -32767, 32767)
+    EFF_ROWS(int16_t, 0, -32767, 32767, -32767, 32767)
 }
