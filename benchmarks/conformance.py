@@ -190,7 +190,7 @@ def vectors(found: Sequence[tuple[str, str]]) -> dict[str, Any]:
 def measure(corpus: str, name: str, numeric: str = "") -> dict[str, Any]:
     """What became of the cases of an operator, or of an operator of edgeff in a number format."""
     if corpus == "operators":
-        return conformance_operators.measure(name, next(each for each in conformance_operators.NUMERICS if each == numeric))
+        return conformance_operators.measure(name, numeric)
     return vectors([tried(case) for case in onnx_cases()[name]])
 
 

@@ -35,7 +35,7 @@ from edgeff.networks import initialised
 from edgeff.ops import Operator, by_input, forward, further_inputs, kind, make, parameters, sample_shape
 from edgeff.program.deploy import Deployment, deploy
 from edgeff.program.interpreter import Interpreter
-from edgeff.program.quantize import dequantise_array, quantise_array
+from edgeff.program.quantize import dequantise_array, quantise_array, quantize
 from edgeff.verify.engines import LitertStep, OnnxRuntime, Process, Tflm, TflmStep
 from edgeff.verify.executions import Host
 from edgeff.verify.explain import float_tolerance
@@ -51,7 +51,10 @@ from edgeff.verify.training_graph import (
     in_tflm,
 )
 
-NUMERICS: tuple[Numeric, ...] = ("float32", "int8", "int16")
+FORMATS: tuple[Numeric, ...] = ("float32", "int8", "int16")
+WIDE = "16x8"
+"""int16 activations and int8 weights, which infer."""
+NUMERICS = (*FORMATS, WIDE)
 STEPS, CLASSES = 3, 3
 CLOSE = 1e-4
 EXACT, NEAR = "to the bit", "within its tolerance"
@@ -149,7 +152,7 @@ def in_tflite(deployment: Deployment, x: Array) -> str:
     given, ours = parts(deployment, x), scores(deployment, x)
     run = Tflm(data, _process("tflm"), fresh=not any(kind(layer).remembers for layer in network))
     theirs = run(given if len(given) > 1 else given[0], lambda: None).reshape(ours.shape)
-    return _compared(theirs, ours, "TFLM", 0 if ours.dtype == np.int8 else float_tolerance(network, x))
+    return _compared(theirs, ours, "TFLM", 0 if ours.dtype != np.float32 else float_tolerance(network, x))
 
 
 def in_onnx(deployment: Deployment, x: Array) -> str:
@@ -213,20 +216,27 @@ def _learns_as_a_graph(deployment: Deployment, x: Array, name: str) -> str:
     return EXACT if all(row.differing == 0 for row in rows) else NEAR
 
 
-def measure(name: str, numeric: Numeric) -> dict[str, Any]:
+def measure(name: str, form_of_numbers: str) -> dict[str, Any]:
     """What becomes of an operator in a number format: ``{"infer": {"C", "TFLite", "ONNX"}, "learn": ..}``."""
     operator = registry.ops[name]
+    numeric: Numeric = "int8" if form_of_numbers == WIDE else next(each for each in FORMATS if each == form_of_numbers)
+
+    def deployed(network: Network, x: Array, **how: Any) -> Deployment:
+        if form_of_numbers == WIDE:
+            return deploy(quantize(network, x, "int16", weights="int8"), **how)
+        return deploy(network, x, numeric=numeric, **how)
+
     cells: dict[str, dict[str, str]] = {"infer": {}, "learn": {}}
 
     def infers(run: Callable[[Deployment, Array], str]) -> str:
         network = inferring(operator, numeric)
         x = samples(network)
-        return run(deploy(network, x, numeric=numeric, target="input"), x)
+        return run(deployed(network, x, target="input"), x)
 
     def learns(run: Callable[[Deployment, Array], str]) -> str:
         network = learner(operator, numeric)
         x = samples(replace(network, layers=network.layers[:-1]) if operator.reads else network)
-        deployment = deploy(network, x, rule="bp", numeric=numeric)
+        deployment = deployed(network, x, rule="bp")
         return run(deployment, deployment.inputs(x))
 
     for form, run in {"C": in_c, "TFLite": in_tflite, "ONNX": in_onnx}.items():

@@ -13,7 +13,7 @@ from edgeff.registry import ops
 
 CORPORA = {"onnx": "node tests of the `onnx` package"}
 OUTCOMES = ("ok", "refused", "wrong")
-NUMERICS = ("float32", "int8", "int16")
+NUMERICS = ("float32", "int8", "int16", "16x8")
 CELLS = (*(("infer", form) for form in ("C", "TFLite", "ONNX", "Keras")), *(("learn", form) for form in ("C", "ONNX", "TFLite", "TFLM")))
 EXACT, REFUSED = "to the bit", "refused"
 
@@ -59,7 +59,7 @@ def _mark(said: str | None) -> str:
 
 
 def operators() -> str:
-    """Each operator: how it infers and learns in float32, int8 and int16, in C and in files."""
+    """Each operator: how it infers and learns in float32, int8, int16 and 16x8, in C and in files."""
     found = {tuple(row["key"][1:]): row for row in _rows("operators")}
     lines = []
     for name in ops:

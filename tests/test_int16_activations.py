@@ -20,10 +20,13 @@ from edgeff.formats.tflite.writer import to_tflite
 from edgeff.ir import Array, Layer, Network, Quant
 from edgeff.kernels.chords import tripled
 from edgeff.kernels.wide import requantise_wide
+from edgeff.networks import initialised, random_inputs, structure
+from edgeff.ops import forward, parameters
 from edgeff.ops.conv2d import Conv2d
 from edgeff.program.deploy import deploy
 from edgeff.program.interpreter import Interpreter
 from edgeff.program.lower import lower
+from edgeff.program.quantize import quantize
 from edgeff.verify import verify
 from edgeff.verify.engines import Litert, Process, Tflm
 from edgeff.verify.explain import litert_reference
@@ -399,3 +402,28 @@ def test_convolutions_with_int16_weights_are_refused() -> None:
     layer = Layer("conv", Conv2d(kernel_h=1, kernel_w=1), ("input",), (2, 2, 3), {"weight": np.ones((3, 1, 1, 4), np.int16)}, quant)
     with pytest.raises(Unsupported, match="conv2d in int16: got int16 weights"):
         lower(Network("wide", (2, 2, 4), (layer,), Quant((1e-3,), 0, dtype="int16")))
+
+
+@pytest.mark.parametrize("name", ["cnn_small", "ds_cnn", "fc_ae"])
+def test_a_float_network_is_quantised_to_int16_activations_and_int8_weights(name: str, tflm: Process) -> None:
+    network = initialised(structure(name), 0)
+    x = random_inputs(network, 0)
+    made = quantize(network, x, "int16", weights="int8", per_channel=True)
+    assert {str(layer.params["weight"].dtype) for layer in made.trainable} == {"int8"}
+    given = deploy(made, target="input").inputs(x).reshape(x.shape)
+    ours = scores(made, given).reshape(len(x), -1)
+    np.testing.assert_array_equal(Tflm(to_tflite(made), tflm)(given, lambda: None).reshape(ours.shape), ours)
+    exact = forward(network, parameters(network, np.float64), x.astype(np.float64))[network.layers[-1].name].reshape(len(x), -1)
+    narrow = quantize(network, x, "int8", per_channel=True)
+    rows = scores(narrow, deploy(narrow, target="input").inputs(x).reshape(x.shape)).reshape(len(x), -1)
+    away, further = (
+        np.abs((each.astype(np.float64) - quant.zero_point) * quant.scale[0] - exact).mean()
+        for each, quant in ((ours, made.layers[-1].quant["output"]), (rows, narrow.layers[-1].quant["output"]))
+    )
+    assert away < further / 2
+
+
+def test_weights_wider_than_activations_are_refused() -> None:
+    network = initialised(structure("6-3"), 0)
+    with pytest.raises(BadInput, match="weights: got int16 beside int8 activations; allowed: int8, or int8 beside int16 activations"):
+        quantize(network, np.ones((2, 6), np.float32), "int8", weights="int16")

@@ -15,7 +15,7 @@ import numpy as np
 
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import NUMERICS, Array, Headroom, Layer, Network, Numeric, Quant
-from edgeff.ops import RAW, forward, further_inputs, kind, parameters, prepend, raw_input, require_finite, sample_shape, split_input
+from edgeff.ops import RAW, REAL, forward, further_inputs, kind, parameters, prepend, raw_input, require_finite, sample_shape, split_input
 from edgeff.ops.canonical import canonical
 from edgeff.ops.convert import converted
 from edgeff.ops.dense import accumulator_shift
@@ -26,6 +26,10 @@ DTYPE: Mapping[str, type] = {"int8": np.int8, "int16": np.int16}
 SMALLEST = float(np.finfo(np.float32).tiny)
 BIAS_STEPS = 2**30 - 2**8
 """The most steps a quantised bias takes: 30 bits, less what rounding two scales to float32 can add."""
+
+
+BIAS_STEPS_I64 = 2**45
+"""The same of 64 bits, within what a sum of int16 and int8 products may hold."""
 
 
 def affine(low: float, high: float, numeric: Numeric) -> Quant:
@@ -67,33 +71,37 @@ def dequantise_array(values: Array, quant: Quant) -> Array:
     return ((values.astype(np.float64) - quant.zero_point) * quant.scale[0]).astype(np.float32)
 
 
-def _weights(layer: Layer, x_scale: float, numeric: Numeric, axis: int | None, room: float) -> tuple[dict[str, Array], dict[str, Quant]]:
-    """The parameters of ``layer`` in integers and their scales: one along each slice of ``axis`` of the weight, or (None) one in all."""
+def _weights(layer: Layer, x: Quant, numeric: Numeric, axis: int | None, room: float) -> tuple[dict[str, Array], dict[str, Quant]]:
+    """The parameters of ``layer`` in integers and their scales: one along each slice of ``axis`` of the weight, or (None) one in all. A
+    bias has 64 bits where an int8 weight reads the int16 ``x``.
+    """
+    wide = numeric == "int8" and x.dtype == "int16"
     weight = layer.params["weight"].astype(np.float64)
     others = tuple(i for i in range(weight.ndim) if i != axis)
     largest: Array = np.abs(weight).max(axis=others) if axis is not None else np.abs(weight).max(keepdims=True).reshape(1)
     scales = float32_scales(np.where(largest > 0, largest, 1.0) * room / QMAX[numeric])
     bias = layer.params["bias"].astype(np.float64) if "bias" in layer.params else None
-    x_step = x_scale * (2.0 ** accumulator_shift(weight.size // len(bias)) if bias is not None and numeric == "int16" else 1.0)
+    x_step = x.scale[0] * (2.0 ** accumulator_shift(weight.size // len(bias)) if bias is not None and numeric == "int16" else 1.0)
     if bias is not None:
-        scales = _holding(layer, bias * room, x_step, scales)
+        scales = _holding(layer, bias * room, x_step, scales, BIAS_STEPS_I64 if wide else BIAS_STEPS)
     q = np.rint(weight / np.expand_dims(scales, others) if axis is not None else weight / scales[0])
     params: dict[str, Array] = {"weight": np.clip(q, -QMAX[numeric], QMAX[numeric]).astype(DTYPE[numeric])}
     quants = {"weight": Quant(tuple(scales.tolist()), 0, axis, numeric)}
     if bias is not None:
         bias_scales = float32_scales(x_step * scales)
-        params["bias"] = np.rint(bias / bias_scales).astype(np.int32)
-        quants["bias"] = Quant(tuple(bias_scales.tolist()), 0, None if axis is None else 0, "int32")
+        sums = "int64" if wide else "int32"
+        params["bias"] = np.rint(bias / bias_scales).astype(sums)
+        quants["bias"] = Quant(tuple(bias_scales.tolist()), 0, None if axis is None else 0, sums)
     return params, quants
 
 
-def _holding(layer: Layer, bias: Array, x_step: float, scales: Array) -> Array:
-    """The weight ``scales``, raised where the ``bias`` in steps of ``x_step`` times the scale would not fit its integers.
+def _holding(layer: Layer, bias: Array, x_step: float, scales: Array, most: int) -> Array:
+    """The weight ``scales``, raised where the ``bias`` in steps of ``x_step`` times the scale would take more than ``most`` of them.
 
     A channel that batch normalisation has all but switched off has weights so small that its bias would take more than 30 bits. Its weights
     lose the precision: against such a bias they count for nothing. Raises BadInput, naming the layer, where float32 has no such scale.
     """
-    least = np.maximum(np.abs(bias) / BIAS_STEPS, SMALLEST) / x_step
+    least = np.maximum(np.abs(bias) / most, SMALLEST) / x_step
     if len(scales) == 1:
         least = least.max(keepdims=True)
     if (least > float(np.finfo(np.float32).max)).any():
@@ -117,6 +125,7 @@ def quantize(
     headroom: Headroom | Mapping[str, Headroom] | None = None,
     learning: Collection[str] = (),
     formats: Mapping[str, Numeric] | None = None,
+    weights: Numeric | None = None,
 ) -> Network:
     """``network`` in integers, its batch normalisation folded into the layers before it.
 
@@ -133,6 +142,7 @@ def quantize(
         headroom: of all layers, or of some by name; None for a network that will only infer.
         learning: the layers that are going to learn; their weights have one scale a layer.
         formats: by name, the number formats of the layers whose format is not ``numeric``.
+        weights: ``"int8"`` beside int16 activations, as TFLite files have them (docs/adr/0057), for inference; None: as the activations.
     Raises: BadInput for a network that is quantised already or holds NaN, an empty or non-finite calibration set, or options out of range;
     Unsupported for several inputs of which one is read as it is.
     """
@@ -143,11 +153,7 @@ def quantize(
             allowed="a float32 network",
             next_step="start from the float model",
         )
-    allowed = NUMERICS if formats else tuple(QMAX)
-    if unknown := [repr(value) for value in (numeric, *(formats or {}).values()) if value not in allowed]:
-        raise BadInput("numeric", got=unknown[0], allowed=", ".join(allowed))
-    if method not in ("minmax", "percentile") or not 50.0 < percentile <= 100.0:
-        raise BadInput("calibration", got=f"{method} {percentile:g}", allowed="minmax, or percentile above 50 and at most 100")
+    _check_ways(numeric, formats or {}, weights, method, percentile)
     x = np.asarray(x, np.float32)
     wanted = tuple(sample_shape(network))
     if x.shape[1:] != wanted or len(x) == 0:
@@ -167,7 +173,7 @@ def quantize(
         )
     if first is not None:  # its output is the input that has a range, and room for learning
         read = np.asarray(kind(first).forward(first, {}, x), np.float32)
-        ways: dict[str, Any] = {"per_channel": per_channel, "method": method, "percentile": percentile}
+        ways: dict[str, Any] = {"per_channel": per_channel, "method": method, "percentile": percentile, "weights": weights}
         return prepend(
             first, quantize(rest, read, numeric, headroom=headroom, learning=learning, formats=formats, **ways), network.input_shape
         )
@@ -206,7 +212,8 @@ def quantize(
         if layer.trainable:
             split = item.per_channel if per_channel is None else per_channel
             axis = item.weight_axis if split and layer.name not in learning else None
-            params, scales = _weights(layer, below.scale[0] if below else 1.0, own, axis, room.weights)
+            held = weights if weights and own == "int16" else own
+            params, scales = _weights(layer, below or REAL, held, axis, room.weights)
         layers[layer.name] = replace(whole, inputs=inputs, params=params, quant=scales | {"output": output})
     metadata = dict(network.metadata) | {"calibration": {"method": method, "samples": len(x), "per_channel": bool(per_channel)}}
     readers = {name for layer in layers.values() for name in layer.inputs}
@@ -214,6 +221,17 @@ def quantize(
         layer for layer in layers.values() if layer.inputs or layer.name in readers
     )  # a constant quantised anew leaves the old one
     return replace(network, layers=kept, input_quant=quants["input"], metadata=metadata)
+
+
+def _check_ways(numeric: Numeric, formats: Mapping[str, Numeric], weights: Numeric | None, method: str, percentile: float) -> None:
+    """Raises BadInput for number formats or a calibration that there is not."""
+    allowed = NUMERICS if formats else tuple(QMAX)
+    if unknown := [repr(value) for value in (numeric, *formats.values()) if value not in allowed]:
+        raise BadInput("numeric", got=unknown[0], allowed=", ".join(allowed))
+    if weights is not None and (weights, numeric) not in (("int8", "int8"), ("int8", "int16"), ("int16", "int16")):
+        raise BadInput("weights", got=f"{weights} beside {numeric} activations", allowed=f"{numeric}, or int8 beside int16 activations")
+    if method not in ("minmax", "percentile") or not 50.0 < percentile <= 100.0:
+        raise BadInput("calibration", got=f"{method} {percentile:g}", allowed="minmax, or percentile above 50 and at most 100")
 
 
 def in_one_scale(

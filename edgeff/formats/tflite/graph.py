@@ -146,10 +146,10 @@ class Graph:
         return {"fusedActivationFunction": getattr(schema.ActivationFunctionType, kind(layer).function.tflite)} | sums
 
     def float_only(self, layer: Layer) -> None:
-        """Returns nothing; raises Unsupported for an int8 layer that TFLite supports only in float32."""
+        """Returns nothing; raises Unsupported for an integer layer that TFLite supports only in float32."""
         if layer.quant:
             where = f"layer {short(layer.name)}, {layer.kind}"
-            raise Unsupported(where, got="int8", allowed="float32 in TFLite files", next_step="write it as ONNX or C")
+            raise Unsupported(where, got=layer.numeric, allowed="float32 in TFLite files", next_step="write it as ONNX or C")
 
     def finish(self, metadata: bytes) -> bytes:
         """The file."""
