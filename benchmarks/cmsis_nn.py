@@ -140,6 +140,7 @@ def inference(task: str, board_name: str) -> dict[str, Any]:
         "cycles": cycles,
         "evidence": "modelled, zero wait states" if own else f"estimated by the table of the {TABLE}, zero wait states",
         "constant_bytes": firmware.constant_bytes,
+        "code": firmware.code_bytes,
         "flash_wait_cycles": waits if board.flash_wait_states else None,
         "ms": round(modelled_ms, 3),
         "ms_with_flash": round(with_waits_ms, 3) if board.flash_wait_states else None,
