@@ -33,7 +33,7 @@ import tables_service
 from mlperf_tiny import BOARD, CMSIS_NN, PUBLISHED_MS
 from mutants import ANSWERS, NAMED, room_of
 from results import load
-from speed import FC_AE, PEERS
+from speed import FC_AE, FORMS, IN_C, PEERS, SHIPPED, TARGETS
 from tables_rules import table
 from tables_seeds import HEADS, NAMES, PROTOCOL, by_seed, cells, marked, of_rows, preferred, with_note
 
@@ -98,20 +98,41 @@ def speed() -> str:
     lines = []
     for network, peers in PEERS.items():
         naive: Any = peers["naive C"]
-        shown = "FC autoencoder, 264,192 weights" if network == FC_AE else network
-        bp, pepita = rows[network, "bp"], rows[network, "pepita"]
-        others: list[tuple[str, int, dict[str, int]]] = [
-            ("inference", naive["inference"], bp["inference"]),
-            ("BP step", naive["bp"], bp["step"]),
-            ("PEPITA step, F generated", naive["pepita"], pepita["step"]),
-        ]
-        for what, target, found in others:
-            peer = {"inference": ("onnx2c", "emlearn"), "BP step": ("PULP-TrainLib", "AIfES")}.get(what, ())
+        for what, call in CALLS.items():
+            zig, gcc = (form(rows, network, call, toolchain, SHIPPED)["instructions"] for toolchain in ("zig", "gcc"))
+            peer = {"inference": ("onnx2c", "emlearn"), "bp": ("PULP-TrainLib", "AIfES")}.get(call, ())
             figures = "; ".join(f"{name} {peers[name]:,}" for name in peer if name in peers)
-            lines.append(
-                [shown, what, f"{found['instructions']:,}", f"{target:,}", f"{target / found['instructions']:.2f}x", figures or "-"]
-            )
-    return table(["network", "one call", "edgeff, instructions", "naive C", "naive / edgeff", "peers"], lines, 2)
+            counts = [f"{count:,}" for count in (TARGETS[network][call], zig, gcc, naive[call])]
+            lines.append([shown(network), what, *counts, f"{naive[call] / zig:.2f}x", figures or "-"])
+    heads = ["network", "one call", "target", "edgeff, zig", "edgeff, gcc", "naive C", "naive / edgeff, zig", "peers"]
+    return table(heads, lines, 2)
+
+
+CALLS = {"inference": "inference", "BP step": "bp", "PEPITA step, F generated": "pepita"}
+"""What is counted of a network, and how ``PEERS`` and ``TARGETS`` name it."""
+
+
+def shown(network: str) -> str:
+    return "FC autoencoder, 264,192 weights" if network == FC_AE else network
+
+
+def form(rows: Any, network: str, call: str, toolchain: str, name: str) -> dict[str, int]:
+    """The cost of a call with the dense kernels of one form."""
+    forms = rows[network, "pepita" if call == "pepita" else "bp"]["forms"][toolchain]
+    cost: dict[str, int] = forms[name]["inference" if call == "inference" else "step"]
+    return cost
+
+
+def speed_forms() -> str:
+    rows = {tuple(row["key"]): row for row in load("speed")["rows"]}
+    lines = []
+    for network in PEERS:
+        for what, call in CALLS.items():
+            for toolchain in ("zig", "gcc"):
+                costs = [form(rows, network, call, toolchain, name) for name in FORMS]
+                lines.append([shown(network), what, toolchain, *(f"{cost['instructions']:,}; {cost['cycles']:,}" for cost in costs)])
+    heads = {IN_C: "in C", "0": "EFF_CHAINED 0", SHIPPED: f"EFF_CHAINED {SHIPPED}, as shipped", "2": "EFF_CHAINED 2"}
+    return table(["instructions; cycles modelled", "one call", "compiler", *(heads[name] for name in FORMS)], lines, 3)
 
 
 def memory() -> str:
@@ -330,6 +351,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "accuracy": accuracy,
     "device_learning": device_learning,
     "speed": speed,
+    "speed_forms": speed_forms,
     "memory": memory,
     "demo": demo,
 } | {

@@ -83,17 +83,26 @@ def rule_step(network: str, rule: str, numeric: str) -> dict[str, Any]:
 
 
 def kernel_rules() -> str:
-    """Instructions of an int8 step of every rule, and their share of those of its float32 step."""
+    """Modelled cycles of an int8 step of every rule, and their share of those of its float32 step."""
     lines = []
     for rule in dict.fromkeys(row["key"][2] for row in load("kernels")["rows"] if row["key"][0] == "rule"):
         cells = []
         for network in RULE_NETWORKS:
             steps = [rule_step(network, rule, numeric) for numeric in ("int8", "float32")]
-            counts = [int(step["instructions"]) for step in steps if "refused" not in step]
+            counts = [int(step["cycles"]) for step in steps if "refused" not in step]
             cells.append(f"{counts[0]:,} ({counts[0] / counts[1]:.2f})" if len(counts) == len(steps) else "-")
         lines.append([rule, *cells])
     heads = [f"{name} above {below}" if below else name for name, below in RULE_NETWORKS.items()]
-    return table(["int8 step, zig: instructions (share of float32)", *heads], lines)
+    return table(["int8 step, zig: cycles modelled (share of float32)", *heads], lines)
+
+
+def kernel_code() -> str:
+    """The code of the firmware of an inference, with edgeff's kernels and with CMSIS-NN's in their place."""
+    theirs = {row["key"][0]: row["code"] for row in load("cmsis_nn")["rows"] if row["key"][1] == "nucleo_l4r5zi"}
+    return table(
+        ["int8, one inference: bytes of code", "edgeff, gcc", "edgeff, zig", "CMSIS-NN, gcc"],
+        [[task, *(f"{latency(task, toolchain)['code']:,}" for toolchain in ("gcc", "zig")), f"{theirs[task]:,}"] for task in NETWORKS],
+    )
 
 
 def kernel_convolutions() -> str:
@@ -131,6 +140,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "kernel_networks": kernel_networks,
     "kernel_steps": kernel_steps,
     "kernel_rules": kernel_rules,
+    "kernel_code": kernel_code,
     "kernel_convolutions": kernel_convolutions,
     "kernel_cores": kernel_cores,
 }

@@ -37,7 +37,19 @@ static inline uint32_t eff_add_odd_bytes(uint32_t sums, uint32_t v)
 }
 /* sum + the products of the halves; no sum exceeds 32 bits. */
 static inline int32_t eff_dot_halves(uint32_t a, uint32_t b, int32_t sum) { return __smlad((int16x2_t)a, (int16x2_t)b, sum); }
-/* sum + a half of a times a half of b: the lower and the upper, the upper and the lower. */
+/* sum + a half of a times a half of b: which of a and which of b. */
+static inline int32_t eff_lower_lower(uint32_t a, uint32_t b, int32_t sum)
+{
+    int32_t v;
+    __asm__("smlabb %0, %1, %2, %3" : "=r"(v) : "r"(a), "r"(b), "r"(sum));
+    return v;
+}
+static inline int32_t eff_upper_upper(uint32_t a, uint32_t b, int32_t sum)
+{
+    int32_t v;
+    __asm__("smlatt %0, %1, %2, %3" : "=r"(v) : "r"(a), "r"(b), "r"(sum));
+    return v;
+}
 static inline int32_t eff_lower_upper(uint32_t a, uint32_t b, int32_t sum)
 {
     int32_t v;
@@ -125,6 +137,8 @@ static inline int32_t eff_dot_halves(uint32_t a, uint32_t b, int32_t sum)
 {
     return sum + eff_half(a, 0) * eff_half(b, 0) + eff_half(a, 1) * eff_half(b, 1);
 }
+static inline int32_t eff_lower_lower(uint32_t a, uint32_t b, int32_t sum) { return sum + eff_half(a, 0) * eff_half(b, 0); }
+static inline int32_t eff_upper_upper(uint32_t a, uint32_t b, int32_t sum) { return sum + eff_half(a, 1) * eff_half(b, 1); }
 static inline int32_t eff_lower_upper(uint32_t a, uint32_t b, int32_t sum) { return sum + eff_half(a, 0) * eff_half(b, 1); }
 static inline int32_t eff_upper_lower(uint32_t a, uint32_t b, int32_t sum) { return sum + eff_half(a, 1) * eff_half(b, 0); }
 static inline uint32_t eff_lower_halves(uint32_t a, uint32_t b) { return (a & 0xFFFFu) | b << 16; }

@@ -199,7 +199,22 @@ def eff_depthwise_conv2d_update_f32(
     w -= rate_of(rate, lr) * sums.reshape(-1)
 
 
-@kernel(macs=WINDOW_MACS)
+SAFE_POSITIONS = 256
+"""So many products of an int16 and an int8 fit 32 bits."""
+UPDATE_DSP = Variant(
+    "dsp",
+    "update_dsp.c",
+    needs=frozenset({"dsp"}),
+    accepts=lambda arguments, _: bool(
+        arguments["window"].in_c == arguments["window"].out_c >= 4
+        and arguments["window"].out_h * arguments["window"].out_w <= SAFE_POSITIONS
+    ),
+    scratch_bytes=lambda arguments: 4 * int(arguments["window"].in_c),
+)
+"""A tap's sums lie in its scratch memory."""
+
+
+@kernel(macs=WINDOW_MACS, variants=(UPDATE_DSP,))
 def eff_depthwise_conv2d_update_i8(
     w: Annotated[Array, Out("int8_t", "k_h", "k_w", "out_c", low=-127, high=127, also_read=True)],
     delta: DeltaImageI16,
