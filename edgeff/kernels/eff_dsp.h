@@ -20,8 +20,6 @@ static inline uint32_t eff_odd_bytes(uint32_t v)
     __asm__("sxtb16 %0, %1, ror #8" : "=r"(odd) : "r"(v)); /* gcc 12 emits two instructions for it */
     return odd;
 }
-/* a - b in each half. */
-static inline uint32_t eff_sub_halves(uint32_t a, uint32_t b) { return (uint32_t)__ssub16((int16x2_t)a, (int16x2_t)b); }
 /* sums + bytes 0 and 2 of v; sums + bytes 1 and 3. */
 static inline uint32_t eff_add_even_bytes(uint32_t sums, uint32_t v)
 {
@@ -123,10 +121,6 @@ static inline uint32_t eff_halves(int32_t lower, int32_t upper) { return ((uint3
 static inline int32_t eff_byte(uint32_t v, int32_t place) { return (int8_t)(uint8_t)(v >> (8 * place)); }
 static inline uint32_t eff_even_bytes(uint32_t v) { return eff_halves(eff_byte(v, 0), eff_byte(v, 2)); }
 static inline uint32_t eff_odd_bytes(uint32_t v) { return eff_halves(eff_byte(v, 1), eff_byte(v, 3)); }
-static inline uint32_t eff_sub_halves(uint32_t a, uint32_t b)
-{
-    return eff_halves(eff_half(a, 0) - eff_half(b, 0), eff_half(a, 1) - eff_half(b, 1));
-}
 static inline uint32_t eff_add_halves(uint32_t a, uint32_t b)
 {
     return eff_halves(eff_half(a, 0) + eff_half(b, 0), eff_half(a, 1) + eff_half(b, 1));

@@ -6,15 +6,15 @@
 #include "eff_dsp.h"
 #include "eff_walk.h"
 
-/* Adds delta * (a[i] - a_zero) to sums[i], for i below 4 `fours`. */
-void eff_add_fours(int32_t *sums, const int8_t *a, int32_t fours, int32_t delta, uint32_t zeros);
+/* Adds delta * (a[i] - a_zero) to sums[i], for i below 4 `fours`; both halves of `below` hold -a_zero. */
+void eff_add_fours(int32_t *sums, const int8_t *a, int32_t fours, int32_t delta, uint32_t below);
 
 /* The same for i below n. */
 static inline void eff_add_run(int32_t *sums, const int8_t *a, int32_t n, int32_t delta, int32_t a_zero)
 {
     const int32_t whole = n & ~3;
     if (whole) {
-        eff_add_fours(sums, a, whole / 4, delta, eff_join(a_zero, a_zero));
+        eff_add_fours(sums, a, whole / 4, delta, eff_join(-a_zero, -a_zero));
     }
     EFF_ROLLED
     for (int32_t i = whole; i < n; ++i) {

@@ -10,10 +10,10 @@
 #if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP
 
 /* In assembly, because compilers load and store the four sums one by one: half as many instructions again. r0 the sums, r1 a, r2 turns, r3
- * delta, r4 to r7 four sums, r8 and r9 inputs, r12 the zero point twice. */
+ * delta, r4 to r7 four sums, r8 and r9 inputs, r12 minus the zero point, twice. */
 /* clang-format off */
 #define EFF_FOUR_SUMS \
-    "ldr r8, [r1], #4\n ldm r0, {r4, r5, r6, r7}\n sxtb16 r9, r8, ror #8\n sxtb16 r8, r8\n ssub16 r9, r9, r12\n ssub16 r8, r8, r12\n" \
+    "ldr r8, [r1], #4\n ldm r0, {r4, r5, r6, r7}\n sxtab16 r9, r12, r8, ror #8\n sxtab16 r8, r12, r8\n" \
     "smlabb r4, r8, r3, r4\n smlabb r5, r9, r3, r5\n smlatb r6, r8, r3, r6\n smlatb r7, r9, r3, r7\n stmia r0!, {r4, r5, r6, r7}\n"
 __asm__(
     ".syntax unified\n .section .text.eff_add_fours,\"ax\",%progbits\n .balign 4\n .global eff_add_fours\n .thumb_func\n"
@@ -27,11 +27,10 @@ __asm__(
 
 #else
 
-void eff_add_fours(int32_t *sums, const int8_t *a, int32_t fours, int32_t delta, uint32_t zeros)
+void eff_add_fours(int32_t *sums, const int8_t *a, int32_t fours, int32_t delta, uint32_t below)
 {
-    const int32_t zero = eff_half(zeros, 0);
     for (int32_t i = 0; i < 4 * fours; ++i) {
-        sums[i] += delta * (a[i] - zero);
+        sums[i] += delta * (a[i] + eff_half(below, 0));
     }
 }
 

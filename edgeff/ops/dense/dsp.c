@@ -88,13 +88,13 @@ void eff_dense_i8_dsp(int8_t *y, const int8_t *x, const int8_t *w, const int32_t
                       const eff_matrix *size, const eff_output_i8 *output, void *scratch)
 {
     const int32_t n_out = size->n_out, n_in = size->n_in, whole = n_in & ~3, x_zero = output->x_zero, per_channel = output->per_channel;
-    const uint32_t zeros = eff_join(x_zero, x_zero);
+    const uint32_t below = eff_join(-x_zero, -x_zero);
     uint32_t *pairs = scratch;
     int16_t *rest = (int16_t *)(pairs + whole / 2);
     for (int32_t k = 0; k < whole; k += 4) {
         const uint32_t bytes = eff_load_bytes(x + k);
-        pairs[k / 2] = eff_sub_halves(eff_even_bytes(bytes), zeros);
-        pairs[k / 2 + 1] = eff_sub_halves(eff_odd_bytes(bytes), zeros);
+        pairs[k / 2] = eff_add_even_bytes(below, bytes);
+        pairs[k / 2 + 1] = eff_add_odd_bytes(below, bytes);
     }
     EFF_ROLLED
     for (int32_t k = whole; k < n_in; ++k) {

@@ -4,8 +4,8 @@
 #include "edgeff.h"
 #include "eff_runs.h"
 
-/* The sums of delta * (a - a_zero) over the walk for four channels. */
-static EFF_NOINLINE void eff_sum_fours(int32_t *sums, const int16_t *delta, const int8_t *a, uint32_t zeros, const eff_walk *walk)
+/* The sums of delta * (a - a_zero) over the walk for four channels; both halves of `below` hold -a_zero. */
+static EFF_NOINLINE void eff_sum_fours(int32_t *sums, const int16_t *delta, const int8_t *a, uint32_t below, const eff_walk *walk)
 {
     int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
     const int32_t d_across = walk->d_across, a_across = walk->a_across, columns = walk->columns;
@@ -18,7 +18,7 @@ static EFF_NOINLINE void eff_sum_fours(int32_t *sums, const int16_t *delta, cons
             delta += d_across;
             if (lower | upper) {
                 const uint32_t bytes = eff_load_bytes(a);
-                const uint32_t even = eff_sub_halves(eff_even_bytes(bytes), zeros), odd = eff_sub_halves(eff_odd_bytes(bytes), zeros);
+                const uint32_t even = eff_add_even_bytes(below, bytes), odd = eff_add_odd_bytes(below, bytes);
                 s0 = eff_lower_lower(even, lower, s0);
                 s1 = eff_lower_upper(odd, lower, s1);
                 s2 = eff_upper_lower(even, upper, s2);
@@ -35,7 +35,7 @@ void eff_depthwise_conv2d_update_i8_dsp(int8_t *w, const int16_t *delta, const i
 {
     const int32_t in_w = window->in_w, channels = window->in_c, stride_h = window->stride_h, stride_w = window->stride_w;
     const eff_change change = {*rate, eff_step_key(how->key, *step), how->multiplier, how->shift, how->stochastic};
-    const uint32_t zeros = eff_join(how->a_zero, how->a_zero);
+    const uint32_t below = eff_join(-how->a_zero, -how->a_zero);
     int32_t *sums = scratch;
     eff_walk walk = {0, 0, window->out_w * channels, channels, stride_h * in_w * channels, stride_w * channels};
     for (int32_t ky = 0; ky < window->k_h; ++ky) {
@@ -52,7 +52,7 @@ void eff_depthwise_conv2d_update_i8_dsp(int8_t *w, const int16_t *delta, const i
             int32_t c = 0;
             EFF_ROLLED
             for (; c + 4 <= channels; c += 4) {
-                eff_sum_fours(sums + c, d + c, p + c, zeros, &walk);
+                eff_sum_fours(sums + c, d + c, p + c, below, &walk);
             }
             EFF_ROLLED
             for (; c < channels; ++c) {
