@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from random_networks import EVERY, random_network
 from reference_files import FOLDER
 from tflite_files import VALID, File
 
+from edgeff.device.targets.host import HostTarget
 from edgeff.errors import BadInput, EdgeffError, Unsupported
 from edgeff.formats import from_tflite
 from edgeff.formats.onnx.writer import to_onnx
@@ -27,6 +29,7 @@ from edgeff.program.deploy import deploy
 from edgeff.program.interpreter import Interpreter
 from edgeff.program.lower import lower
 from edgeff.program.quantize import quantize
+from edgeff.registry import ops
 from edgeff.verify import verify
 from edgeff.verify.engines import Litert, Process, Tflm
 from edgeff.verify.explain import litert_reference
@@ -201,6 +204,8 @@ FILES: Mapping[str, Callable[[], bytes]] = {
     "changes of format": formats,
 }
 NOT_WRITTEN = ("transposed convolution",)
+NOT_IN_TFLITE = ("batch_norm", "label", "normalise", "standardise")
+"""Folded before it is quantised, or without an integer form there."""
 
 
 @pytest.fixture(scope="module")
@@ -421,6 +426,22 @@ def test_a_float_network_is_quantised_to_int16_activations_and_int8_weights(name
         for each, quant in ((ours, made.layers[-1].quant["output"]), (rows, narrow.layers[-1].quant["output"]))
     )
     assert away < further / 2
+
+
+@pytest.mark.parametrize("seed", [7, 8, 13, 14, 17, 27, 29, 31, 33, 35, 39])
+def test_a_random_network_in_16x8_is_tflm_s_to_the_bit(seed: int, tflm: Process) -> None:
+    kinds = {
+        axes: tuple(name for name in names if "int16" in ops[name].numerics and name not in NOT_IN_TFLITE) for axes, names in EVERY.items()
+    }
+    network = random_network(seed, kinds=kinds, first="")
+    x = np.random.default_rng(seed).normal(size=(4, *network.input_shape)).astype(np.float32)
+    x[:2] *= np.float32(50)
+    made = quantize(network, x, "int16", weights="int8", per_channel=bool(seed % 2))
+    deployment = deploy(made, target="input")
+    given = deployment.inputs(x)
+    ours = scores(made, given.reshape(x.shape)).reshape(len(x), -1)
+    np.testing.assert_array_equal(Tflm(to_tflite(made), tflm)(given.reshape(x.shape), lambda: None).reshape(ours.shape), ours)
+    np.testing.assert_array_equal(HostTarget(deployment.program).predict_many(given)[1].reshape(ours.shape), ours)
 
 
 def test_weights_wider_than_activations_are_refused() -> None:
