@@ -14,8 +14,9 @@ from edgeff.formats import from_tflite
 from edgeff.formats.onnx.writer import to_onnx
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.tflite.writer import to_tflite
-from edgeff.ir import Network, Quant
+from edgeff.ir import Layer, Network, Quant
 from edgeff.ops import kind
+from edgeff.ops.upsample2d import Upsample2d
 from edgeff.program.deploy import deploy
 from edgeff.program.interpreter import Interpreter
 
@@ -246,11 +247,20 @@ def test_a_transposed_convolution_and_a_resize_are_those_of_tflm(padding: str, s
     wanted = file.tensor("target", (2,), "int32", data=np.array(target))
     file.operator("RESIZE_NEAREST_NEIGHBOR", [y, wanted], [larger], "ResizeNearestNeighborOptions")
     data, samples = file.pack([x], [larger]), rng.integers(-128, 128, (6, 3, 5, 2)).astype(np.int8)
-    program = deploy(from_tflite(data), target="input").program
-    twin, expected = Interpreter(program), run_tflm(data, samples)
+    network = from_tflite(data)
+    twin, expected = Interpreter(deploy(network, target="input").program), run_tflm(data, samples)
     for sample, row in zip(samples, expected, strict=True):
         twin.predict(sample)
         np.testing.assert_array_equal(twin.output().reshape(-1), row.reshape(-1))
+    written = to_tflite(network)  # zeros between pixels and a convolution are one operator again
+    np.testing.assert_array_equal(run_tflm(written, samples), expected)
+    assert [layer.kind for layer in from_tflite(written)] == [layer.kind for layer in network]
+
+
+def test_zeros_between_pixels_that_no_convolution_reads_are_not_written() -> None:
+    layer = Layer("spread", Upsample2d(factor_h=2, factor_w=2, zeros=True), ("input",), (5, 3, 2))
+    with pytest.raises(Unsupported, match="zeros between pixels; allowed: repeated pixels in TFLite files"):
+        to_tflite(Network("n", (3, 2, 2), (layer,)))
 
 
 @pytest.mark.parametrize(("axes", "shape"), [((1, 2), (4,)), ((-1,), (3, 5)), ((2,), (3, 4))])

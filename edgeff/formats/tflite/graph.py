@@ -18,7 +18,7 @@ from edgeff.ops import kind
 
 class Graph:
     """The tensors, operators and buffers made so far; ``indices`` maps a layer (or "input") to its output's tensor, ``shapes`` to its shape
-    without the batch axis and ``quants`` to its scale.
+    without the batch axis and ``quants`` to its scale; ``spread`` holds the zeros between pixels that the convolution after them writes.
     """
 
     def __init__(self, network: Network) -> None:
@@ -32,6 +32,7 @@ class Graph:
         self.shapes = {"input": network.input_shape} | {layer.name: layer.shape for layer in network}
         self.quants = {"input": network.input_quant} | {layer.name: layer.quant.get("output") for layer in network}
         self.inputs: list[int] = []
+        self.spread: dict[str, Layer] = {}
         self.resources: list[tuple[Any, Any]] = []
         self.indices = {"input": self.activation("input", network.input_shape, network.input_quant)}
 

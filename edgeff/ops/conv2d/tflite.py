@@ -1,4 +1,4 @@
-"""Convolutions in TFLite: CONV_2D. One over a sequence seen as an image becomes a ``conv1d``."""
+"""Convolutions in TFLite: CONV_2D, of which one over a sequence seen as an image becomes a ``conv1d``; TRANSPOSE_CONV after zeros."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from edgeff.formats.tflite.flatbuffer import Table
 from edgeff.formats.tflite.graph import Graph
 from edgeff.formats.tflite.operators import Handler, TfliteNode, Values, fused, fused_option, operands
 from edgeff.formats.tflite.schema import schema
+from edgeff.formats.tflite.transposed import write_transposed
 from edgeff.formats.tflite.windows import dilated, stride_and_pads, window_options, windowed, with_bias
 from edgeff.formats.values import Value
 from edgeff.ir import Layer
@@ -35,6 +36,9 @@ READERS = {
 
 
 def write(graph: Graph, layer: Layer) -> None:
+    if layer.inputs[0] in graph.spread:
+        write_transposed(graph, graph.spread[layer.inputs[0]], layer)
+        return
     x, options = windowed(graph, layer, graph.source(layer), graph.shapes[layer.inputs[0]])
     options |= {"dilationHFactor": 1, "dilationWFactor": 1}
     inputs = [x, *graph.parameters(with_bias(layer, graph.quants[layer.inputs[0]]))]

@@ -13,6 +13,7 @@ from edgeff.formats.tflite.flatbuffer import Table
 from edgeff.formats.tflite.graph import Graph
 from edgeff.formats.tflite.operators import Handler, TfliteNode, Values, fused, fused_option, operands
 from edgeff.formats.tflite.schema import schema
+from edgeff.formats.tflite.transposed import padding_of
 from edgeff.formats.tflite.windows import window_options
 from edgeff.formats.values import Value
 from edgeff.ir import Layer
@@ -58,7 +59,11 @@ READERS = {
 
 
 def write(graph: Graph, layer: Layer) -> None:
+    """Zeros between pixels are part of the TRANSPOSE_CONV that the convolution after them becomes, if TFLite can express it."""
     op = record(layer, Upsample2d)
+    if op.zeros and padding_of(graph.network, layer, graph.shapes[layer.inputs[0]]) is not None:
+        graph.spread[layer.name] = layer
+        return
     if op.zeros:
         got, step = "zeros between pixels", "write it as ONNX or C"
         raise Unsupported(f"layer {short(layer.name)}, {layer.kind}", got=got, allowed="repeated pixels in TFLite files", next_step=step)
