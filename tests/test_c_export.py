@@ -76,6 +76,7 @@ def variants() -> list[tuple[str, Deployment]]:
     """Programs off the beaten track."""
     autoencoder = small("12-8-12", softmax=False)
     channels = quantize(small(bias=True), samples(40), per_channel=True)
+    wide = quantize(small(bias=True), samples(40), "int16", weights="int8")
     return [
         *((f"autoencoder, {rule}", deployed(rule, "int8", autoencoder, target="input")) for rule in AUTOENCODING),
         ("stored feedback, float32", deployed("pepita", "float32", changes={"feedback": "stored"})),
@@ -84,6 +85,7 @@ def variants() -> list[tuple[str, Deployment]]:
         ("head", deployed("ff", "int8", changes={"predict": "head"})),
         ("to nearest", deployed("bp", "int8", stochastic=False)),
         ("per channel", deployed(None, "int8", channels)),
+        ("int16 activations, int8 weights", deployed(None, "int16", wide)),
         ("no softmax", deployed("bp", "int16", small(softmax=False))),
         ("sizes of one", deployed("mempepita", "int8", small("1-1-2"))),
         ("three hidden layers", deployed("mempepita", "float32", small("12-5-6-7-4"))),

@@ -88,9 +88,7 @@ class Drafts:
 
     def parameter(self, node: Node, draft: Draft, key: str, value: Constant) -> None:
         """Gives ``draft`` the parameter, as a copy."""
-        wide = (
-            "output" not in draft.quant and bool(draft.reads) and draft.reads[0].quant is not None and draft.reads[0].quant.dtype == "int16"
-        )
+        wide = any(read.quant is not None and read.quant.dtype == "int16" for read in draft.reads[:1])
         integers = {"weight": ("int8",), "bias": ("int32", "int64") if wide else ("int32",)}[key]
         if str(value.array.dtype) not in (("float32",) if value.quant is None else integers):
             raise node.unsupported(f"a {key} of type {value.array.dtype}", f"float32, or {' or '.join(integers)} with scales")
