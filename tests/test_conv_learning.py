@@ -226,7 +226,7 @@ def test_sums_beyond_32_bits_are_exact_in_twin_and_c(depthwise: bool, height: in
     item = registry.kernels["eff_depthwise_conv2d_update_i8" if depthwise else "eff_conv2d_update_i8"]
     made = wide_case(depthwise, height, width, fill)
     (twin,) = run_twin(item, made)
-    for variant in (None, *item.variants):
+    for variant in (None, *(variant for variant in item.variants if variant.accepts(made.attrs, {}))):
         (c,) = run_c(library, item, made, variant)
         assert same_bits(twin, c), variant
     assert not same_bits(twin, made.outputs[0])
