@@ -30,7 +30,7 @@ KINDS = {
     2: ("conv1d", "conv1d", "reshape", "transpose", "dense", "relu", "requantise", *PAIRWISE, *MOVES),
     3: (*IMAGE, "conv2d", "requantise", *PAIRWISE, *MOVES),
 }
-BENT = ("logistic", "tanh", "leaky_relu", "hard_swish", "prelu")
+BENT = ("logistic", "tanh", "leaky_relu", "hard_swish", "prelu", "abs", "rsqrt")
 EVERY = {
     1: (*KINDS[1], *BENT, "softmax", "svdf", "recent", "batch_norm"),
     2: (*KINDS[2], *BENT, "softmax", "lstm", "recent", "batch_norm"),
@@ -41,8 +41,13 @@ WHOLE = ("normalise", "standardise")
 FLOAT = ("log_softmax", "gru")
 INT16 = ("dense", "reshape", "label", "softmax", *WHOLE)
 """What TFLite has no word for, what float32 has beyond int8, and all that int16 has."""
-FIRST: dict[str, tuple[int, ...]] = {"scale_input": (3, 5), "mfcc": (1200,)}
+FIRST: dict[str, tuple[int, ...]] = {"scale_input": (3, 5), "mfcc": (1200,), "audio_frontend": (120,)}
 """What reads the input as a user has it, and the shape of that."""
+AUDIO: dict[str, tuple[dict[str, Attr], tuple[int, ...]]] = {
+    "mfcc": ({"bands": 20, "coefficients": 6, "hop": 360, "gain": 0.5}, (3, 6, 1)),
+    "audio_frontend": ({"frame": 120, "fft": 128, "bands": 8, "high_hz": 7000.0}, (2, 4)),
+}
+"""The attributes of what reads audio, and the shape of its features."""
 
 
 class Draw:
@@ -68,6 +73,8 @@ class Draw:
 
     def layer(self, op: str, name: str) -> None:
         """One more layer, with random attributes and parameters."""
+        if op == "rsqrt":
+            self._at_least(name)
         last = self.last
         shape = self.shapes[last]
         inputs: tuple[str, ...] = (last,)
@@ -92,6 +99,13 @@ class Draw:
             params = {key: self.rng.uniform(0.25, 2, value.shape).astype(np.float32) for key, value in params.items()}
         self.layers.append(Layer(name, record, inputs, made, params))
         self.shapes[name] = made
+
+    def _at_least(self, name: str) -> None:
+        """A layer that keeps what is read above zero."""
+        last, shape, constant = self.last, self.shapes[self.last], f"{name}_least"
+        self.layers.append(Layer(constant, make("constant", {}), (), (1,), {"output": np.full(1, 0.125, np.float32)}))
+        self.layers.append(Layer(f"{name}_above", make("maximum", {}), (last, constant), shape))
+        self.shapes[f"{name}_above"] = shape
 
     def _constant(self, name: str, shape: tuple[int, ...]) -> str:
         """A constant of that shape, or of one that broadcasts to it."""
@@ -125,8 +139,8 @@ class Draw:
             return {}, ((prod(shape),), (first, rest), (first, second, rest // second))[self.below(3)]
         if op == "gru":
             return {"reset_after": bool(self.below(2))}, (shape[0], self.below(6, 1))
-        if op == "mfcc":
-            return {"bands": 20, "coefficients": 6, "hop": 360, "gain": 0.5}, (3, 6, 1)
+        if op in AUDIO:
+            return AUDIO[op]
         if op == "lstm":
             return {"stateful": bool(self.below(2)), "clip": 0.5 * self.below(2)}, (shape[0], self.below(6, 1))
         if op == "upsample2d":

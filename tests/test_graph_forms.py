@@ -28,6 +28,7 @@ from edgeff.verify.engines import LitertStep, Process
 
 MFCC = ("eff_mfcc_f32", "eff_mfcc_i16", "eff_mfcc_i8", "eff_mel_push", "eff_mel_mfcc_f32", "eff_mel_mfcc_i16", "eff_mel_mfcc_i8")
 REFUSED = dict.fromkeys(MFCC, "its sums run in one order")
+REFUSED |= dict.fromkeys(("eff_audio_frontend_f32", "eff_audio_frontend_i8"), "its FFT rounds to 16 bits")
 REFUSED |= {"eff_ring_balance": "it looks for the entries of one class"}
 REFUSED |= dict.fromkeys(("eff_gru_f32", "eff_lstm_f32", "eff_lstm_i8"), "a loop over the steps of a sequence")
 REFUSED |= dict.fromkeys(

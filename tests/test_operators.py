@@ -35,7 +35,11 @@ from edgeff.program.interpreter import Interpreter
 from edgeff.program.lower import lower
 
 OLD = Path(__file__).parent / "data" / "model_0_1"
-HOST_ONLY: Mapping[str, Mapping[str, Any]] = {"mfcc": {"frame": 400}, "physical": {"map": "speckle", "seed": 7}}
+HOST_ONLY: Mapping[str, Mapping[str, Any]] = {
+    "audio_frontend": {"hop": 160},
+    "mfcc": {"frame": 400},
+    "physical": {"map": "speckle", "seed": 7},
+}
 OPS = sorted(registry.ops)
 DRAWN = sorted(set(registry.ops) - set(HOST_ONLY))
 ATTRIBUTES = [(op, name) for op in OPS for name in domains(registry.ops[op])]

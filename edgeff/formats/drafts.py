@@ -22,7 +22,7 @@ from edgeff.formats.parts import Draft, InParts
 from edgeff.formats.values import Activation, Constant, Node, Value
 from edgeff.ir import Layer, Network, Quant
 from edgeff.kernels.activation import ActivationFunction
-from edgeff.ops import REAL, Activated, Operator
+from edgeff.ops import RAW, Activated, Operator
 from edgeff.ops.input import Input
 from edgeff.ops.pad import MOST_AXES, Pad
 from edgeff.ops.relu import Relu
@@ -217,8 +217,9 @@ class Drafts:
         drafts = [draft for key, draft in self._drafts.items() if key in needed]
         last = [draft for draft in drafts if draft.name in ends]
         self._quantise_ends(last)
-        if self.input_quant is None and any(draft.op.reads == "float32" and "output" in draft.quant for draft in drafts):
-            self.input_quant = REAL
+        raw = next((draft.op.reads for draft in drafts if draft.op.reads and "output" in draft.quant), "")
+        if self.input_quant is None and raw:
+            self.input_quant = RAW[raw]
         self._dequantise_ends(drafts, last)
         if self.input_shape is None:
             raise BadInput(f"input of model {short(name)}", got="no shape", allowed="(batch, elements..)")
@@ -265,7 +266,7 @@ class Drafts:
 
     def _in_one_format(self, draft: Draft, *, quantised: bool) -> bool:
         """Whether ``draft`` and all that it reads are int8 where the network is ``quantised``, or float where it is not."""
-        real = quantised and draft.op.reads == "float32"
+        real = quantised and bool(draft.op.reads)
         parts = {"output", *(() if draft.op.reads else draft.params)} if quantised else set()
         return {*draft.quant} == parts and all(real or (read.quant is not None) == quantised for read in draft.reads)
 

@@ -57,7 +57,8 @@ def load_tflm(model: bytes, outputs: int = 1, fresh: bool = False) -> Run:
             if fresh:
                 interpreter.reset()
             interpreter.invoke()
-            made = [np.array(interpreter.get_output(number)[0]) for number in range(outputs)]
+            made = [np.array(interpreter.get_output(number)) for number in range(outputs)]
+            made = [part[0] if part.shape[:1] == (1,) else part for part in made]  # features of a front end have no batch axis
             rows.append(made[0] if outputs == 1 else np.concatenate([part.reshape(-1) for part in made]))
             advance()
         return np.array(rows)

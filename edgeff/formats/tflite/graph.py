@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from flatbuffers import flexbuffers
 
 from edgeff.errors import Unsupported, short
 from edgeff.formats.names import Names
@@ -13,7 +14,7 @@ from edgeff.formats.tflite.packing import pack
 from edgeff.formats.tflite.schema import schema
 from edgeff.formats.tflite.tensors import new_tensor
 from edgeff.ir import Array, Layer, Network, Quant
-from edgeff.ops import kind
+from edgeff.ops import kind, raw_input
 
 
 class Graph:
@@ -27,14 +28,17 @@ class Graph:
         self.buffers: list[bytes] = [b""]  # the schema requires buffer 0 to be empty
         self.tensors: list[Any] = []
         self.operators: list[Any] = []
-        self.codes: dict[tuple[int, int], int] = {}
+        self.codes: dict[tuple[int, int, str], int] = {}
         self.int8 = network.input_quant is not None
         self.shapes = {"input": network.input_shape} | {layer.name: layer.shape for layer in network}
         self.quants = {"input": network.input_quant} | {layer.name: layer.quant.get("output") for layer in network}
         self.inputs: list[int] = []
         self.spread: dict[str, Layer] = {}
         self.resources: list[tuple[Any, Any]] = []
-        self.indices = {"input": self.activation("input", network.input_shape, network.input_quant)}
+        if raw_input(network) == "int16":
+            self.indices = {"input": self._activation("input", network.input_shape, "int16", None)}
+        else:
+            self.indices = {"input": self.activation("input", network.input_shape, network.input_quant)}
 
     def _tensor(self, name: str, shape: tuple[int, ...], dtype: str, buffer: int, quant: Quant | None) -> Any:
         tensor = new_tensor(name, dtype, shape, buffer, quant)
@@ -75,6 +79,11 @@ class Graph:
         self._tensor(self.names.claim(wish), shape, dtype, 0, quant).isVariable = True
         return len(self.tensors) - 1
 
+    def bare(self, wish: str, dtype: str, shape: tuple[int, ...]) -> int:
+        """The index of a new tensor of any type, without a batch axis or a scale."""
+        self._tensor(self.names.claim(wish), shape, dtype, 0, None)
+        return len(self.tensors) - 1
+
     def resource(self, wish: str, shape: tuple[int, ...], quant: Quant | None = None) -> int:
         """The index of a new variable that lives on its own and starts at zero: of float32, or int8 with ``quant``."""
         name = self.names.claim(wish)
@@ -109,12 +118,25 @@ class Graph:
         self.operators.append(self._operator(name, inputs, [output], options_name, version=version, **options))
         return output
 
+    def custom(self, name: str, inputs: list[int], outputs: list[int], **options: int) -> list[int]:
+        """The outputs of a new custom operator, whose options are a map of integers."""
+        operator = self._operator("CUSTOM", inputs, outputs, "", version=1, custom=name)
+        builder = flexbuffers.Builder()
+        with builder.Map():
+            for key, value in sorted(options.items()):
+                builder.Int(key, value)
+        operator.customOptions = np.frombuffer(bytes(builder.Finish()), np.uint8)
+        self.operators.append(operator)
+        return outputs
+
     def assign(self, variable: int, value: int) -> None:
         """Makes the tensor ``value`` what a variable of ``resource`` holds from then on."""
         self.operators.append(self._operator("ASSIGN_VARIABLE", [variable, value], [], "AssignVariableOptions", version=1))
 
-    def _operator(self, name: str, inputs: list[int], outputs: list[int], options_name: str, *, version: int, **options: Any) -> Any:
-        code = self.codes.setdefault((getattr(schema.BuiltinOperator, name), version), len(self.codes))
+    def _operator(
+        self, name: str, inputs: list[int], outputs: list[int], options_name: str, *, version: int, custom: str = "", **options: Any
+    ) -> Any:
+        code = self.codes.setdefault((getattr(schema.BuiltinOperator, name), version, custom), len(self.codes))
         operator = schema.OperatorT()
         operator.opcodeIndex, operator.inputs, operator.outputs = code, np.array(inputs, np.int32), np.array(outputs, np.int32)
         if options_name:
@@ -164,8 +186,9 @@ class Graph:
             model.subgraphs.append(self._start())
             subgraph.operators.insert(0, self._operator("CALL_ONCE", [], [], "CallOnceOptions", version=1, initSubgraphIndex=1))
         model.operatorCodes = []
-        for builtin, version in self.codes:
+        for builtin, version, custom in self.codes:
             code = schema.OperatorCodeT()
+            code.customCode = custom or None
             # Readers older than 2020 know only the one-byte field; 127 stands there for all later operators.
             code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, min(builtin, 127), version
             model.operatorCodes.append(code)

@@ -29,13 +29,14 @@ from edgeff.formats.assembly import Assembly
 from edgeff.formats.conventions import check_finite, short
 from edgeff.formats.files import read_file
 from edgeff.formats.tflite import IDENTIFIER, METADATA_NAME, TRAINING_NAME
+from edgeff.formats.tflite.audio import FIRST, FrontEnd, Step, front_end
 from edgeff.formats.tflite.flatbuffer import Table, damaged, root
 from edgeff.formats.tflite.nodes import handlers
 from edgeff.formats.tflite.operators import Tensor, TfliteNode
 from edgeff.formats.tflite.schema import names_of, schema
 from edgeff.formats.tflite.variables import name_of
 from edgeff.formats.values import SCALE_BYTES, Activation, Constant, Node, Remembered, Value, Variable, check_known, listed
-from edgeff.ir import Network, Quant
+from edgeff.ir import Array, Network, Quant
 
 MAX_OPERATORS = 10_000
 MAX_TENSORS = 64
@@ -125,12 +126,16 @@ class _Reader:
         return None
 
     def network(self, metadata: dict[str, Any]) -> Network:
-        self._check_known()
-        self._call_once()
         sources, targets = self._ends(1, "inputs"), self._ends(2, "outputs")
+        audio = self._audio(targets)
+        self._check_known(audio.operators if audio else frozenset())
+        self._call_once()
         for number, source in enumerate(sources):
-            self.values[source] = self._input(source, first=number == 0, several=len(sources) > 1)
-        operators = [self._operator(number) for number in range(len(self.operators))]
+            if audio is None or source != audio.source:
+                self.values[source] = self._input(source, first=number == 0, several=len(sources) > 1)
+        if audio is not None:
+            self._read_audio(audio, sources)
+        operators = [self._operator(number) for number in range(len(self.operators)) if audio is None or number not in audio.operators]
         rows = [(operator, operator.array(1, "int32"), operator.array(2, "int32")) for operator in operators]
         reads: Counter[int] = Counter(targets)
         for operator, inputs, _ in rows:
@@ -146,10 +151,52 @@ class _Reader:
         self.assembly.check_variables()
         return self.assembly.finish(self.graph.string(4), [self.values.get(target) for target in targets], metadata)
 
-    def _check_known(self) -> None:
-        """Refuses a file with operators that edgeff has no layer for, all of them in one go, with the element types that it cannot hold."""
-        names = Counter(self._name(self.graph.at(place, "an operator")) for place in self.operators)
-        kinds = Counter(int(self.graph.at(place, "a tensor").number(1, "int8")) for place in self.places)
+    def _audio(self, targets: list[int]) -> FrontEnd | None:
+        """The chain of operators that is an audio front end."""
+        operators = [self._operator(number) for number in range(len(self.operators))]
+        if not any(self._name(operator) == FIRST for operator in operators):
+            return None
+
+        def kind(index: int) -> str:
+            number = int(self.graph.at(self._place(index), f"tensor {index}").number(1, "int8"))
+            return _TYPES.get(number, str(number))
+
+        def constant(index: int) -> Array | None:
+            if kind(index) not in ("INT8", "INT16", "INT32", "FLOAT32") or not self._has_data(self.tensor(index)):
+                return None
+            return self._constant(self.tensor(index)).array
+
+        def step(operator: Table) -> Step:
+            name, inputs, outputs = self._name(operator), operator.array(1, "int32").tolist(), operator.array(2, "int32").tolist()
+            options = operator.table(4, f"options of {name}") if name in ("MUL", "ADD", "DIV") else None
+            fused = 0 if options is None else int(options.number(0, "int8"))
+            return Step(name, inputs, outputs, [kind(index) for index in outputs], operator.array(5, "uint8").tobytes(), fused)
+
+        return front_end([step(operator) for operator in operators], constant, targets)
+
+    def _read_audio(self, audio: FrontEnd, sources: list[int]) -> None:
+        """Puts the front end's layer, which reads the one input, into ``values``."""
+        source, made = self.tensor(audio.source), self.tensor(audio.target)
+        frame = audio.op.frame
+        if sources != [audio.source] or source.dtype != "int16" or prod(source.shape) != frame or prod(made.shape) != audio.op.bands:
+            got = f"{len(sources)} inputs, {source.dtype} {source.shape}, features {made.shape}"
+            allowed = f"one, int16 of {frame} samples, and {audio.op.bands} features"
+            raise Unsupported("audio front end of the TFLite file", got=got, allowed=allowed)
+        self.assembly.input_shape = (frame,)
+        shape = made.shape[1:] if made.shape[0] == 1 and len(made.shape) > 1 else made.shape
+        node = Node(made.name or "features", "audio_frontend", {}, ())
+        value = self.assembly.made(node, audio.op, (Activation("input", (frame,)),), shape)
+        self.values[audio.target] = value if audio.quant is None else self.assembly.quantise(node, value, audio.quant)
+
+    def _check_known(self, read: frozenset[int]) -> None:
+        """Refuses a file with operators that edgeff has no layer for, all of them in one go, with the element types that it cannot hold;
+        operators ``read`` and the tensors they make are known.
+        """
+        rest = [self.graph.at(place, "an operator") for number, place in enumerate(self.operators) if number not in read]
+        made = {index for number in read for index in self._operator(number).array(2, "int32").tolist()}
+        names = Counter(self._name(operator) for operator in rest)
+        places = [place for index, place in enumerate(self.places) if index not in made]
+        kinds = Counter(int(self.graph.at(place, "a tensor").number(1, "int8")) for place in places)
         others = {f"{_TYPES.get(kind, kind)} tensors": count for kind, count in kinds.items() if kind not in _DTYPES}
         missing = {name: count for name, count in names.items() if name not in self.handlers}
         check_known("TFLite file", missing, others, sorted(self.handlers))
@@ -313,9 +360,7 @@ class _Reader:
         """Tensor number ``index`` of the subgraph: name, type, shape, scales; no data yet."""
         if index in self.known:
             return self.known[index]
-        if not 0 <= index < len(self.places):
-            raise damaged("a tensor's number", f"{index} of {len(self.places)}")
-        table = self.graph.at(self.places[index], f"tensor {index}")
+        table = self.graph.at(self._place(index), f"tensor {index}")
         name = table.string(3)
         self.assembly.charge(len(name))
         where = f"TFLite tensor {short(name)}"
@@ -332,6 +377,12 @@ class _Reader:
         tensor = Tensor(name, _DTYPES[kind], shape, quant, int(table.number(2, "uint32")), variable)
         self.known[index] = tensor
         return tensor
+
+    def _place(self, index: int) -> int:
+        """Where the entry of tensor ``index`` begins."""
+        if not 0 <= index < len(self.places):
+            raise damaged("a tensor's number", f"{index} of {len(self.places)}")
+        return self.places[index]
 
     def _quant(self, table: Table, where: str, shape: tuple[int, ...], dtype: str) -> Quant | None:
         quantisation = table.table(4, f"scales of {where}")

@@ -18,6 +18,7 @@ DTYPES: Mapping[str, int] = {
     "int64": schema.TensorType.INT64,
     "uint8": schema.TensorType.UINT8,
     "uint32": schema.TensorType.UINT32,
+    "uint64": schema.TensorType.UINT64,
     "bool": schema.TensorType.BOOL,
     "resource": schema.TensorType.RESOURCE,
 }
