@@ -25,6 +25,9 @@ from edgeff.kernels.broadcast import broadcast
 from edgeff.kernels.chords import Tripled
 from edgeff.kernels.header import KERNELS_HEADER
 from edgeff.kernels.records import Broadcast, Field, Range, Record, Sides, Window, fields_of
+from edgeff.ops.audio_frontend import AudioFrontend
+from edgeff.ops.audio_frontend.kernel import AudioFrames
+from edgeff.ops.audio_frontend.tables import tables as front_end_tables
 from edgeff.ops.dense import accumulator_shift
 from edgeff.ops.mfcc import Mfcc, tables
 from edgeff.ops.mfcc import sizes as audio_sizes
@@ -314,6 +317,29 @@ def audio_case(kernel: Kernel, draw: Draw) -> Case:
     return Case(outputs, inputs, attrs)
 
 
+def front_end_case(kernel: Kernel, draw: Draw) -> Case:
+    """A call of an audio front end: a drawn recipe's tables, samples at the extremes of 16 bits and any noise."""
+    fft = draw.integer(0, 1) * 384 + 128
+    recipe = AudioFrontend(
+        frame=draw.integer(1, fft),
+        hop=draw.integer(1, 2 * fft),
+        fft=fft,
+        bands=draw.integer(1, 8 if fft == 128 else 40),
+        smoothing=float(draw.rng.choice([0.0, 0.025, 1.0])),
+        remaining=float(draw.rng.choice([0.0, 0.05, 1.0])),
+        pcan_strength=float(draw.rng.choice([0.0, 0.95, 2.0])),
+        pcan_offset=float(draw.rng.choice([1.0, 80.0])),
+    )
+    samples = recipe.frame + draw.integer(0, 3 * recipe.hop)
+    attrs: dict[str, Any] = {p.name: recipe.sizes(samples) if p.record else 0.5 for p in kernel.attrs}
+    arrays = front_end_tables(recipe)
+    inputs: list[Array | None] = [
+        filled(draw, p, samples, p.limits(attrs)) if p.name == "x" else arrays[p.name] for p in kernel.pointers if p.role == "input"
+    ]
+    outputs = [filled(draw, p, math.prod(p.dims(attrs)), p.limits(attrs)) for p in kernel.pointers if p.role == "output"]
+    return Case(outputs, inputs, attrs)
+
+
 def stream_case(kernel: Kernel, draw: Draw, attrs: dict[str, Any], arrays: Mapping[str, Array]) -> Case:
     """A call of a kernel that works on a window of whole hops."""
     sizes: Frames = attrs["sizes"]
@@ -353,6 +379,8 @@ def case(kernel: Kernel, draw: Draw) -> Case:
         return stem_case(kernel, draw)
     if any(param.record is Frames for param in kernel.attrs):
         return audio_case(kernel, draw)
+    if any(param.record is AudioFrames for param in kernel.attrs):
+        return front_end_case(kernel, draw)
     attrs = {param.name: draw.record(param.record) if param.record else draw.number(_number(param)) for param in kernel.attrs}
     arrays: list[Array | None] = []
     for param in kernel.pointers:

@@ -45,7 +45,7 @@ FIRST: dict[str, tuple[int, ...]] = {"scale_input": (3, 5), "mfcc": (1200,), "au
 """What reads the input as a user has it, and the shape of that."""
 AUDIO: dict[str, tuple[dict[str, Attr], tuple[int, ...]]] = {
     "mfcc": ({"bands": 20, "coefficients": 6, "hop": 360, "gain": 0.5}, (3, 6, 1)),
-    "audio_frontend": ({"frame": 120, "fft": 128, "bands": 8, "high_hz": 7000.0}, (2, 4)),
+    "audio_frontend": ({"frame": 120, "fft": 128, "bands": 8}, (2, 4)),
 }
 """The attributes of what reads audio, and the shape of its features."""
 
@@ -219,7 +219,7 @@ def one_layer(op: str, seed: int) -> Network:
     """A network that is one layer of a kind, or where it needs them two inputs of it."""
     rng = np.random.default_rng(seed)
     vectors = {"dense": (64,), "softmax": (12,), "normalise": (32,), "svdf": (8,)}
-    shape = {"conv1d": (20, 6), "gru": (4, 5), "lstm": (4, 5), **vectors}.get(op, (9, 8, 6))
+    shape = {"conv1d": (20, 6), "gru": (4, 5), "lstm": (4, 5), "audio_frontend": (120,), **vectors}.get(op, (9, 8, 6))
     draw = Draw(shape, rng)
     if op in (*PAIRWISE, "prelu", "concat", "requantise"):
         draw.layer("relu", "before")

@@ -76,7 +76,7 @@ class AudioFrontend(Operator):
         for name, (good, what) in allowed.items():
             if not good:
                 raise refusal(type(self), name, getattr(self, name), what)
-        self._sizes(self.frame)
+        self.sizes(self.frame)
 
     @property
     def remembers(self) -> bool:
@@ -96,7 +96,8 @@ class AudioFrontend(Operator):
             raise BadInput("audio of an audio_frontend layer", got=f"{samples} samples", allowed=f"at least a frame of {self.frame}")
         return (samples - self.frame) // self.hop + 1
 
-    def _sizes(self, samples: int) -> AudioFrames:
+    def sizes(self, samples: int) -> AudioFrames:
+        """The sizes of so many samples and their frames for the kernels. Raises BadInput for a band without a bin."""
         weights, bounds = bank(self.rate, self.fft, self.bands, self.low_hz, self.high_hz)
         if np.any(np.diff(bounds) < 1):
             step = "take fewer bands or a longer fft"
@@ -107,7 +108,7 @@ class AudioFrontend(Operator):
     def forward(self, layer: Layer, params: Mapping[str, Array], *xs: Array) -> Array:
         """x (B, n): samples as int16 or as whole numbers in any dtype; one sample follows the other in time."""
         x = audio_samples(xs[0].reshape(len(xs[0]), -1))
-        sizes, made, noise = self._sizes(x.shape[1]), tables(self), np.zeros(self.bands, np.int32)
+        sizes, made, noise = self.sizes(x.shape[1]), tables(self), np.zeros(self.bands, np.int32)
         rows = []
         for sample in x:
             row, noise, _ = features(sample, noise, made, sizes)
@@ -120,7 +121,7 @@ class AudioFrontend(Operator):
             raise Unsupported(f"layer {layer.name!r}", got=f"an audio_frontend of {x.dtype}", allowed="int16 audio: the network's input")
         if layer.numeric not in ("float32", "int8"):
             raise Unsupported(f"layer {layer.name!r}, {self.name} in {layer.numeric}", got=layer.numeric, allowed="float32, int8")
-        attrs: dict[str, Attr | Parameters] = {"sizes": self._sizes(x.elements)}
+        attrs: dict[str, Attr | Parameters] = {"sizes": self.sizes(x.elements)}
         if layer.numeric == "float32":
             attrs["gain"] = float(np.float32(self.gain))
         y = build.activation(layer.name, layer.shape, quant=layer.quant.get("output"), layer=layer.name)

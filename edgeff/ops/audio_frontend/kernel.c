@@ -4,7 +4,7 @@
 
 typedef struct {
     int32_t re, im;
-} eff_pair;
+} eff_complex;
 
 static int16_t eff_to16(int32_t v)
 {
@@ -17,32 +17,32 @@ static int16_t eff_rounded(int32_t v)
     return eff_to16((v + (1 << 14)) >> 15);
 }
 
-static eff_pair eff_divided(const int16_t *z, int32_t factor)
+static eff_complex eff_divided(const int16_t *z, int32_t factor)
 {
-    const eff_pair made = {eff_rounded(z[0] * factor), eff_rounded(z[1] * factor)};
+    const eff_complex made = {eff_rounded(z[0] * factor), eff_rounded(z[1] * factor)};
     return made;
 }
 
-static eff_pair eff_rotated(eff_pair a, const int16_t *turn)
+static eff_complex eff_rotated(eff_complex a, const int16_t *turn)
 {
-    const eff_pair made = {eff_rounded((int32_t)((uint32_t)(a.re * turn[0]) - (uint32_t)(a.im * turn[1]))),
+    const eff_complex made = {eff_rounded((int32_t)((uint32_t)(a.re * turn[0]) - (uint32_t)(a.im * turn[1]))),
                            eff_rounded((int32_t)((uint32_t)(a.re * turn[1]) + (uint32_t)(a.im * turn[0])))};
     return made;
 }
 
-static eff_pair eff_sum(eff_pair a, eff_pair b)
+static eff_complex eff_sum(eff_complex a, eff_complex b)
 {
-    const eff_pair made = {eff_to16(a.re + b.re), eff_to16(a.im + b.im)};
+    const eff_complex made = {eff_to16(a.re + b.re), eff_to16(a.im + b.im)};
     return made;
 }
 
-static eff_pair eff_difference(eff_pair a, eff_pair b)
+static eff_complex eff_difference(eff_complex a, eff_complex b)
 {
-    const eff_pair made = {eff_to16(a.re - b.re), eff_to16(a.im - b.im)};
+    const eff_complex made = {eff_to16(a.re - b.re), eff_to16(a.im - b.im)};
     return made;
 }
 
-static void eff_put(int16_t *z, int32_t re, int32_t im)
+static void eff_put_complex(int16_t *z, int32_t re, int32_t im)
 {
     z[0] = eff_to16(re);
     z[1] = eff_to16(im);
@@ -103,15 +103,15 @@ static void eff_fft_i16(int16_t *z, const int16_t *turns, int32_t half)
         for (int32_t first = 0; first < half; first += 4 * size) {
             for (int32_t j = 0; j < size; ++j) {
                 int16_t *p = z + 2 * (first + j), *q = p + 2 * size, *r = q + 2 * size, *s = r + 2 * size;
-                const eff_pair a = eff_divided(p, 8191);
-                const eff_pair b = eff_rotated(eff_divided(q, 8191), turns + 2 * j * step);
-                const eff_pair c = eff_rotated(eff_divided(r, 8191), turns + 4 * j * step);
-                const eff_pair d = eff_rotated(eff_divided(s, 8191), turns + 6 * j * step);
-                const eff_pair sums = eff_sum(a, c), differences = eff_difference(a, c), plus = eff_sum(b, d), minus = eff_difference(b, d);
-                eff_put(p, sums.re + plus.re, sums.im + plus.im);
-                eff_put(q, differences.re + minus.im, differences.im - minus.re);
-                eff_put(r, sums.re - plus.re, sums.im - plus.im);
-                eff_put(s, differences.re - minus.im, differences.im + minus.re);
+                const eff_complex a = eff_divided(p, 8191);
+                const eff_complex b = eff_rotated(eff_divided(q, 8191), turns + 2 * j * step);
+                const eff_complex c = eff_rotated(eff_divided(r, 8191), turns + 4 * j * step);
+                const eff_complex d = eff_rotated(eff_divided(s, 8191), turns + 6 * j * step);
+                const eff_complex sums = eff_sum(a, c), differences = eff_difference(a, c), plus = eff_sum(b, d), minus = eff_difference(b, d);
+                eff_put_complex(p, sums.re + plus.re, sums.im + plus.im);
+                eff_put_complex(q, differences.re + minus.im, differences.im - minus.re);
+                eff_put_complex(r, sums.re - plus.re, sums.im - plus.im);
+                eff_put_complex(s, differences.re - minus.im, differences.im + minus.re);
             }
         }
     }
@@ -123,10 +123,10 @@ static void eff_split_i16(int16_t *z, const int16_t *turns, int32_t half)
     for (int32_t k = 1; k <= half / 2; ++k) {
         int16_t *p = z + 2 * k, *q = z + 2 * (half - k);
         const int16_t mirrored[2] = {q[0], eff_to16(-q[1])};
-        const eff_pair near = eff_divided(p, 16383), far = eff_divided(mirrored, 16383);
-        const eff_pair even = eff_sum(near, far), odd = eff_rotated(eff_difference(near, far), turns + 2 * (k - 1));
-        eff_put(p, (even.re + odd.re) >> 1, (even.im + odd.im) >> 1);
-        eff_put(q, (even.re - odd.re) >> 1, (odd.im - even.im) >> 1);
+        const eff_complex near = eff_divided(p, 16383), far = eff_divided(mirrored, 16383);
+        const eff_complex even = eff_sum(near, far), odd = eff_rotated(eff_difference(near, far), turns + 2 * (k - 1));
+        eff_put_complex(p, (even.re + odd.re) >> 1, (even.im + odd.im) >> 1);
+        eff_put_complex(q, (even.re - odd.re) >> 1, (odd.im - even.im) >> 1);
     }
 }
 
