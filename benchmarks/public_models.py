@@ -115,7 +115,7 @@ def in_tflite_runtime(path: Path, network: Network, deployment: Deployment, samp
     reals = by_input(network, samples).values()
     given = [as_typed(part, real, kind) for part, real, kind in zip(parts, reals, kinds, strict=True)]
     end = graph.Tensors(graph.OutputsAsNumpy()[0])
-    if kinds[0] == schema.TensorType.INT16 and network.input_quant is not None and raw_input(network) != "int16":
+    if kinds[0] == schema.TensorType.INT16 and network.input_quant is not None and given[0].dtype != np.int16:
         given = [in_steps(parts_as_real(given[0], network.input_quant), graph.Tensors(graph.InputsAsNumpy()[0]))]
     whole = made
     if made.dtype == np.int8 and end.Type() == schema.TensorType.FLOAT32:
