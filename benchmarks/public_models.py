@@ -5,14 +5,15 @@ Runtime on the original file: int8 in TFLite equal to the bit, float within 1e-4
 1/255 of the outputs' range, where the last layers are float). In a file of dynamic range LiteRT rounds each layer's activations, which
 edgeff does not: the difference is only measured.
 Files: the folder ``public`` of EDGEFF_MODELS_DIR (../shared/models), with ``FILES.tsv`` (file, repository, path, licence); they are not
-part of the project. Keras files are left out: TensorFlow takes minutes for each. A file of at most two operators is a single layer, not a
-network. ``python benchmarks/public_models.py --fresh`` -> ``benchmarks/results/public_models.json``; status 1 where a result is wrong.
+part of the project. Keras files are compared with what Keras makes of them where it still reads them. A file of at most two operators is
+a single layer, not a network. ``python benchmarks/public_models.py --fresh`` -> ``benchmarks/results/public_models.json``; status 1 where a result is wrong.
 Without the folder nothing is measured.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sys
 from functools import partial
@@ -20,6 +21,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import onnx
 from results import collect
@@ -47,11 +49,15 @@ def files() -> dict[str, tuple[str, str]]:
     """The repository and the path of each file, by its name here; empty without the folder."""
     listed = FOLDER / "FILES.tsv"
     rows = [line.split("\t") for line in listed.read_text(encoding="utf-8").splitlines() if listed.exists() and not line.startswith("#")]
-    return {row[0]: (row[1], row[2]) for row in rows if row[0].endswith((".tflite", ".onnx"))}
+    return {row[0]: (row[1], row[2]) for row in rows if row[0].endswith((".tflite", ".onnx", ".h5"))}
 
 
 def operators(path: Path) -> int:
-    """The operators of the file, quantise and dequantise nodes and constants left out."""
+    """The operators of the file, quantise and dequantise nodes and constants left out; the layers of a Keras file."""
+    if path.suffix == ".h5":
+        with h5py.File(path) as file:
+            layers = json.loads(file.attrs["model_config"])["config"]["layers"]
+        return sum(layer["class_name"] != "InputLayer" for layer in layers)
     if path.suffix == ".onnx":
         return sum(node.op_type not in ("Constant", "QuantizeLinear", "DequantizeLinear") for node in onnx.load(path).graph.node)
     return int(subgraphs(path)[0].OperatorsLength())
@@ -95,6 +101,8 @@ def measure(name: str) -> dict[str, Any]:
     if made.tobytes() != HostTarget(deployment.program).predict_many(x)[1].tobytes():
         return row | {"outcome": "wrong", "reason": "the C on the host differs from the twins"}
     row["elements"] = int(made.size)
+    if path.suffix == ".h5":
+        return row | in_keras(path, samples, made)
     if path.suffix == ".onnx":
         return row | in_onnx_runtime(path, network, samples, made)
     return row | in_tflite_runtime(path, network, deployment, samples, made)
@@ -104,6 +112,18 @@ def loud(shape: tuple[int, ...]) -> Array:
     """Noise of int16, each sample louder than the one before it, and the last ones at the ends of the range."""
     noise = np.random.default_rng(0).standard_normal(shape) * np.geomspace(1, 100_000, shape[0]).reshape(-1, *[1] * (len(shape) - 1))
     return np.clip(np.rint(noise), -32768, 32767).astype(np.float32)
+
+
+def in_keras(path: Path, samples: Array, made: Array) -> dict[str, Any]:
+    """The comparison with Keras on the file."""
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    from tensorflow import keras
+
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except (TypeError, ValueError) as error:
+        return {"outcome": "no other runtime", "reason": f"Keras {keras.__version__}: {str(error).splitlines()[0][:100]}"}
+    return compared("Keras", made, np.asarray(model(samples)).reshape(made.shape))
 
 
 def in_tflite_runtime(path: Path, network: Network, deployment: Deployment, samples: Array, made: Array) -> dict[str, Any]:
