@@ -6,8 +6,8 @@ Runtime on the original file: int8 in TFLite equal to the bit, float within 1e-4
 edgeff does not: the difference is only measured.
 Files: the folder ``public`` of EDGEFF_MODELS_DIR (../shared/models), with ``FILES.tsv`` (file, repository, path, licence); they are not
 part of the project. Keras files are compared with what Keras makes of them where it still reads them. A file of at most two operators is
-a single layer, not a network. ``python benchmarks/public_models.py --fresh`` -> ``benchmarks/results/public_models.json``; status 1 where a result is wrong.
-Without the folder nothing is measured.
+a single layer, not a network. ``python benchmarks/public_models.py --fresh`` -> ``benchmarks/results/public_models.json``; status 1 where a
+result is wrong. Without the folder nothing is measured.
 """
 
 from __future__ import annotations
