@@ -27,7 +27,21 @@ from edgeff.program.quantize import quantize
 
 REFERENCE = ("kws_dscnn", "ic_resnet8", "vww_mobilenet025", "ad_fcae")
 RANDOM = 24
-ALONE = ("gru", "lstm", "svdf", "recent", "prelu", "upsample2d", "resize_bilinear", "log_softmax", "softmax", "logistic", "tanh", "abs", "audio_frontend")
+ALONE = (
+    "gru",
+    "lstm",
+    "svdf",
+    "recent",
+    "prelu",
+    "upsample2d",
+    "resize_bilinear",
+    "log_softmax",
+    "softmax",
+    "logistic",
+    "tanh",
+    "abs",
+    "audio_frontend",
+)
 """Operators that the random networks do not have."""
 LARGEST_BYTES = 400_000
 """Larger reference models are left out: they have the same operators as their int8 forms, and unpacking them is what takes time."""
