@@ -63,12 +63,11 @@ def row(name: str, *key: Any) -> dict[str, Any]:
 
 
 def rows_shown(name: str, *key: Any) -> list[dict[str, Any]]:
-    """The rows of one rule that its table shows: of ``SEVERAL`` those of the preferred settings, of other files those of the rule's own.
-
-    Rows of an older recipe do not take part.
+    """The rows of one rule that its table shows: of ``SEVERAL`` those of the preferred settings, of ``rules`` those of the protocol, of
+    other files those of the rule's own settings.
     """
-    every = [row for row in rows(name, *key) if "recipe" not in row]
-    return preferred(every) if name in SEVERAL else [row for row in every if PROTOCOL not in row["key"]]
+    every = rows(name, *key)
+    return preferred(every) if name in SEVERAL else [row for row in every if (PROTOCOL in row["key"]) == (name == "rules")]
 
 
 def values(name: str, *key: Any) -> Results:

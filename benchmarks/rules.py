@@ -1,13 +1,11 @@
 """Every rule beside every other: the suite of ``edgeff bench rules``, a point a row, for the README's tables.
 
-``EDGEFF_DATA_DIR=.. python benchmarks/rules.py [TASK|RULE ..] [--protocol] [--fresh]`` -> ``benchmarks/results/rules.json``. All rules of a
-seed come before the next seed, so that a sweep that is stopped has whole comparisons. Settings are the rules' own for 64-32-10, and
-``RECIPES`` of ``edgeff/networks/cnn_small.py``, which says how they were chosen; with ``--protocol`` they are chosen on a part of the
-training samples, with one budget for every rule (``protocol.py``), and there are five seeds; MNIST's settings are chosen on a fifth of its
-training images, CIFAR-10's on half of its subset, and
-networks of convolutions leave out ``mempepita``, which is ``pepita`` to the bit, and
-``zeroth_order``, of which an epoch takes sixteen of others. ``--validate TASK NETWORK RULE
-[key=value ..]`` prints the accuracy on the last sixth of the training part. The test part is read once a row.
+``EDGEFF_DATA_DIR=.. python benchmarks/rules.py [TASK|RULE ..] [--fresh]`` -> ``benchmarks/results/rules.json``. All rules of a seed come
+before the next seed, so that a sweep that is stopped has whole comparisons. Settings are chosen on a part of the training samples, with one
+budget for every rule (``protocol.py``); MNIST's on a fifth of its training images, CIFAR-10's on half of its subset. What a search leaves
+as it is are the rules' own settings for 64-32-10, and ``RECIPES`` of ``edgeff/networks/cnn_small.py``. Networks of convolutions leave out
+``mempepita``, which is ``pepita`` to the bit, and ``zeroth_order``, of which an epoch takes sixteen of others. ``--validate TASK NETWORK
+RULE [key=value ..]`` prints the accuracy on the last sixth of the training part. The test part is read once a row.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from results import collect, load
 from sklearn.model_selection import StratifiedShuffleSplit
 
 from edgeff import registry
-from edgeff.bench.rules import SEEDS, RulePoint, changes_of, rule_of, rule_points, test_metric, trained_on
+from edgeff.bench.rules import RulePoint, changes_of, rule_of, rule_points, test_metric, trained_on
 from edgeff.bench.tuning import Choice, Search, choose
 from edgeff.errors import Diverged, Unsupported
 from edgeff.ir import Trace
@@ -32,7 +30,7 @@ from edgeff.report.record import run_json
 from edgeff.rules import find_rule
 from edgeff.tasks import Data
 
-PROTOCOL, PROTOCOL_SEEDS = "protocol", 5
+PROTOCOL, SEEDS = "protocol", 5
 SEARCHES = {
     "digits": Search(60, candidates=9),
     "mnist": Search(3, candidates=9, splits=1),
@@ -44,20 +42,15 @@ SEARCHED_SHARE = {"mnist": 0.2, "cifar10": 0.5}
 """The share of the training samples that a search sees, where it is not all."""
 
 
-def measure(task: str, network: str, rule: str, *rest: Any) -> dict[str, Any]:
+def measure(task: str, network: str, rule: str, _settings_by: str, seed: int) -> dict[str, Any]:
     """The point's trace as in ``report.json``, without what is unknown, how its settings were chosen, and the seconds it took."""
     started = time.perf_counter()
-    *settings_by, seed = rest
-    if settings_by == [PROTOCOL]:
-        try:
-            how = chosen(RulePoint(task, network, rule, split_of(task, seed)))
-        except Diverged as error:  # no candidate ends: neither would a run
-            none = Trace(task, network, rule, "float32", None, "host", seed, refused=str(error))
-            return {"run": known(run_json(none)), "chosen_by": {"by": "search on validation samples"}, "seconds": 0}
-        changes = {name: tuple(value) if isinstance(value, list) else value for name, value in how["settings"].items()}
-    else:
-        how = {"by": "the rule's own settings, or the network's recipe"}
-        changes = changes_of(task, network, rule)
+    try:
+        how = chosen(RulePoint(task, network, rule, split_of(task, seed)))
+    except Diverged as error:  # no candidate ends: neither would a run
+        none = Trace(task, network, rule, "float32", None, "host", seed, refused=str(error))
+        return {"run": known(run_json(none)), "chosen_by": {"by": "search on validation samples"}, "seconds": 0}
+    changes = {name: tuple(value) if isinstance(value, list) else value for name, value in how["settings"].items()}
     run = run_json(RulePoint(task, network, rule, seed, changes).run())
     return {"run": known(run), "chosen_by": how, "seconds": round(time.perf_counter() - started)}
 
@@ -133,10 +126,8 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--validate"]:
         sys.exit(f"{validate(*sys.argv[2:]):.4f}")
     wanted = {argument for argument in sys.argv[1:] if not argument.startswith("-")}
-    settings_by, points = [PROTOCOL] if "--protocol" in sys.argv else [], rule_points()
-    if settings_by:
-        once = [p for p in points if p.seed == 0 and (p.task == "digits" or p.rule not in LEFT_OUT) and takes(p)]
-        points = [replace(point, seed=seed) for seed in range(PROTOCOL_SEEDS) for point in once]
+    once = [p for p in rule_points() if p.seed == 0 and (p.task == "digits" or p.rule not in LEFT_OUT) and takes(p)]
+    points = [replace(point, seed=seed) for seed in range(SEEDS) for point in once]
     tasks, rules = {point.task for point in points} & wanted, {point.rule for point in points} & wanted
     wanted_points = [p for p in points if (not tasks or p.task in tasks) and (not rules or p.rule in rules)]
-    collect("rules", [(point.task, point.network, point.rule, *settings_by, point.seed) for point in wanted_points], measure, SEEDS)
+    collect("rules", [(point.task, point.network, point.rule, PROTOCOL, point.seed) for point in wanted_points], measure, SEEDS)

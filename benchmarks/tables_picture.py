@@ -6,6 +6,7 @@ from html import escape
 from statistics import fmean
 
 from results import load
+from tables_seeds import PROTOCOL
 
 from edgeff.report.style import rule_look
 
@@ -13,7 +14,6 @@ TASK, NETWORK = "cifar10", "cnn_small"
 TITLE = f"{NETWORK} on a subset of CIFAR-10: test accuracy and RAM to learn without the stack, float32"
 WIDTH, HEIGHT = 760, 400
 LEFT, RIGHT, TOP, BOTTOM = 64, 150, 44, 52
-KEY = ("task", "network", "rule", "seed")
 HIDDEN = ("frozen+ff", "frozen+scff", "frozen+norm")  # controls of single rules, which the table has
 
 
@@ -22,9 +22,9 @@ def points() -> list[tuple[str, float, float, int]]:
     rows: dict[str, list[tuple[float, float]]] = {}
     for row in load("rules")["rows"]:
         task, network, rule = row["key"][:3]
-        run = row["run"] if "recipe" not in row and len(row["key"]) == len(KEY) else {}
-        if (task, network) == (TASK, NETWORK) and rule not in HIDDEN and run.get("memory", {}).get("arena_bytes"):
-            rows.setdefault(rule, []).append((run["memory"]["arena_bytes"] / 1000, 100 * run["accuracy"]["float"]))
+        shown = (task, network) == (TASK, NETWORK) and rule not in HIDDEN and PROTOCOL in row["key"]
+        if shown and row["run"].get("memory", {}).get("arena_bytes"):
+            rows.setdefault(rule, []).append((row["run"]["memory"]["arena_bytes"] / 1000, 100 * row["run"]["accuracy"]["float"]))
     made = [(rule, fmean(ram for ram, _ in found), fmean(share for _, share in found), len(found)) for rule, found in rows.items()]
     return sorted(made, key=lambda point: -point[2])
 

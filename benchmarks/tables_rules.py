@@ -9,10 +9,9 @@ from statistics import fmean, stdev
 from typing import Any
 
 from results import is_stale, load
-from tables_seeds import HEADS, NAMES, STALE, cells, marked, of_rows, with_note
+from tables_seeds import HEADS, NAMES, PROTOCOL, STALE, cells, marked, of_rows, with_note
 
 from edgeff import registry
-from edgeff.bench.rules import changes_of
 from edgeff.bench.statistics import Difference, Summary, paired_difference
 from edgeff.networks import initialised, recipe, structure
 from edgeff.ops.canonical import canonical
@@ -43,15 +42,10 @@ def rules_list() -> str:
     return table(["rule", "in a line", "source", "learns on a device in", "a step keeps"], lines, 5)
 
 
-def compared(task: str, settings: str = "") -> str:
-    """The comparison of rules on a task's network, with their own settings or with ``settings`` chosen by the protocol.
-
-    Rows of another recipe than the present one do not take part, and are named below.
-    """
-    rows = [row for row in load("rules").get("rows", []) if row["key"][0] == task and row["key"][3:-1] == ([settings] if settings else [])]
-    older = [row for row in rows if "recipe" in row and row["recipe"] != recipe_of(row["key"], row["recipe"])]
-    runs = [row["run"] for row in rows if row not in older]
-    stale = {row["key"][2] for row in rows if is_stale(row)}
+def compared(task: str) -> str:
+    """The comparison of rules on a task's network, with settings chosen by the protocol."""
+    rows = [row for row in load("rules").get("rows", []) if row["key"][0] == task and PROTOCOL in row["key"]]
+    runs, stale = [row["run"] for row in rows], {row["key"][2] for row in rows if is_stale(row)}
     parts = []
     for comparison in comparisons(from_json({"schema": 1, "runs": runs})) if runs else ():
         made = grid(comparison)
@@ -61,23 +55,7 @@ def compared(task: str, settings: str = "") -> str:
             name = f"**{row[0]}**" if control else str(row[0])
             lines.append([f"{name} {STALE}" if row[0] in stale else name, *(text or "-" for text in row[1:-1])])
         parts.append(with_note(table(head, lines)))
-    parts += [left_out(row) for row in older]
     return "\n\n".join(parts) or "Not measured yet."
-
-
-def recipe_of(key: Sequence[Any], names: Iterable[str]) -> dict[str, Any]:
-    """The present settings called ``names`` of the point with ``key``."""
-    task, network, rule, _seed = key
-    settings = {**recipe(network, rule), **changes_of(task, network, rule)}
-    return {name: settings.get(name) for name in names}
-
-
-def left_out(row: dict[str, Any]) -> str:
-    """A sentence on a row of an older recipe."""
-    _, _, rule, seed = row["key"]
-    settings = ", ".join(f"{name} {value:g}" for name, value in row["recipe"].items())
-    what = "diverged" if "diverged" in row["run"].get("refused", "") else f"{100 * row['run']['accuracy']['float']:.1f} %"
-    return f"Left out, of an older recipe ({settings}): {rule}, seed {seed}, {what}."
 
 
 def rows_by(name: str, part: int = 0) -> dict[str, list[dict[str, Any]]]:
@@ -399,8 +377,6 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "attack": attack,
     "theory": theory,
     "rules_list": rules_list,
-    "rules_mnist": lambda: compared("mnist"),
-    "rules_cifar10": lambda: compared("cifar10"),
-    **{f"rules_{task}_chosen": partial(compared, task, "protocol") for task in ("digits", "mnist", "cifar10")},
+    **{f"rules_{task}_chosen": partial(compared, task) for task in ("digits", "mnist", "cifar10")},
     "host_speed_rules": host_speed_rules,
 }
