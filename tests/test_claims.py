@@ -40,12 +40,12 @@ def test_what_nothing_accounts_for_is_found(claims: ModuleType, page: Path, text
     assert list(claims.faults(page, text)) == wrong
 
 
-def test_a_diverged_seed_and_an_older_recipe_are_not_averaged(claims: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_diverged_seed_and_a_rules_own_settings_are_not_averaged(claims: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [
-        {"key": ["t", "n", "pepita", 0], "run": {"refused": "diverged"}, "recipe": {"lr": 1.0}},
-        {"key": ["t", "n", "pepita", 1], "run": {"accuracy": {"float": 0.5}}},
-        {"key": ["t", "n", "pepita", 2], "run": {"refused": "training diverged"}},
-        {"key": ["t", "n", "frozen", 1], "run": {"accuracy": {"float": 0.25}}},
+        {"key": ["t", "n", "pepita", 1], "run": {"accuracy": {"float": 0.75}}},
+        {"key": ["t", "n", "pepita", "protocol", 1], "run": {"accuracy": {"float": 0.5}}},
+        {"key": ["t", "n", "pepita", "protocol", 2], "run": {"refused": "training diverged"}},
+        {"key": ["t", "n", "frozen", "protocol", 1], "run": {"accuracy": {"float": 0.25}}},
     ]
     monkeypatch.setattr(claims, "load", lambda _name: {"rows": rows})
     assert claims.values("rules", "t", "*", "pepita") == {1: 50.0, 2: None}
