@@ -50,7 +50,7 @@ static void eff_put_complex(int16_t *z, int32_t re, int32_t im)
 
 static int32_t eff_windowed(const int16_t *x, const int16_t *window, int32_t i)
 {
-    const int32_t v = (x[i] * window[i]) >> 12;
+    const int32_t v = ((int32_t)x[i] * window[i]) >> 12;
     return v < -32768 ? -32768 : v > 32767 ? 32767 : v;
 }
 
@@ -122,7 +122,7 @@ static void eff_split_i16(int16_t *z, const int16_t *turns, int32_t half)
 {
     for (int32_t k = 1; k <= half / 2; ++k) {
         int16_t *p = z + 2 * k, *q = z + 2 * (half - k);
-        const int16_t mirrored[2] = {q[0], eff_to16(-q[1])};
+        const int16_t mirrored[2] = {q[0], eff_to16(-(int32_t)q[1])};
         const eff_complex near = eff_divided(p, 16383), far = eff_divided(mirrored, 16383);
         const eff_complex even = eff_sum(near, far), odd = eff_rotated(eff_difference(near, far), turns + 2 * (k - 1));
         eff_put_complex(p, (even.re + odd.re) >> 1, (even.im + odd.im) >> 1);
@@ -155,7 +155,7 @@ static uint32_t eff_gain_of(uint32_t noise, const int16_t *gains)
     const int32_t octave = eff_bits_u32(noise);
     const int16_t *row = gains + 4 * octave - 6;
     const int32_t part = (int32_t)((octave < 11 ? noise << (11 - octave) : noise >> (octave - 11)) & 0x3FFu);
-    const int32_t slope = (((row[2] * part) >> 5) + row[1] * 32) * part;
+    const int32_t slope = (((row[2] * part) >> 5) + (int32_t)row[1] * 32) * part;
     return (uint32_t)(int32_t)eff_to16(((slope + (1 << 14)) >> 15) + row[0]);
 }
 
@@ -174,7 +174,7 @@ static int32_t eff_log_i16(uint32_t v, const int16_t *logs)
     const uint32_t rest = v - ((uint32_t)1 << log2);
     const int32_t part = (int32_t)(log2 < 16 ? rest << (16 - log2) : rest >> (log2 - 16));
     const int32_t segment = part >> 9;
-    const int32_t curved = part + logs[segment] + (((logs[segment + 1] - logs[segment]) * (part - (segment << 9))) >> 16);
+    const int32_t curved = part + logs[segment] + ((((int32_t)logs[segment + 1] - logs[segment]) * (part - (segment << 9))) >> 16);
     const uint32_t ln = (uint32_t)((45426u * (uint64_t)(uint32_t)((log2 << 16) + curved) + 32768u) >> 16);
     const uint32_t made = (64u * ln + 32768u) >> 16;
     return made < 32767u ? (int32_t)made : 32767;
@@ -218,7 +218,7 @@ static void eff_audio_frame(void *y, int32_t *noise, int16_t *z, const int16_t *
         uint64_t next = 0;
         for (int32_t bin = t->bounds[channel]; bin < t->bounds[channel + 1]; ++bin, weights += 2) {
             const int16_t *p = z + 2 * bin;
-            const uint32_t energy = (uint32_t)(p[0] * p[0]) + (uint32_t)(p[1] * p[1]);
+            const uint32_t energy = (uint32_t)((int32_t)p[0] * p[0]) + (uint32_t)((int32_t)p[1] * p[1]);
             sum += (uint64_t)energy * (uint32_t)weights[0];
             next += (uint64_t)energy * (uint32_t)weights[1];
         }
