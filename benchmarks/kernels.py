@@ -48,6 +48,10 @@ NETWORKS = {"kws": 3_400_000, "ic": 13_500_000, "ad": 280_000, "vww": 9_500_000}
 RULE_NETWORKS = {"64-32-10": "", "784-128-10": "", "cnn_small": "", "ds_cnn": "pointwise_3"}
 """Networks whose steps are counted for every rule, each with the last layer that is left as it is, if any."""
 CORES = ("rpi_pico", "mps2_an386", "mps2_an500", "mps2_an505", "mps3_an547", "qemu_virt_rv32")
+HELIUM = "mps3_an547"
+HELIUM_LAYERS = {("infer", "pointwise_1"): 0.25, ("dense", "dense_1"): 0.25, ("infer", "depthwise_1"): 1.6}
+"""Layers by the row of that board which has them, with their targets in instructions per MAC."""
+HELIUM_NAMES = {"pointwise_1": "pointwise, 25x5x64 to 64", "dense_1": "dense 640 to 128", "depthwise_1": "depthwise 3x3, 25x5x64"}
 PER_WEIGHT = {"update": 9.3, "step": 11.5}
 """Targets in instructions per weight that learns: of the update alone, and of a whole PEPITA step."""
 
@@ -103,10 +107,10 @@ def of_rule(name: str, rule: str, numeric: Numeric) -> dict[str, Any]:
 
 
 def on_core(board: str, what: str, toolchain: str) -> dict[str, Any]:
-    """An inference of DS-CNN, or a step of PEPITA on 784-128-10, in int8 on a board."""
-    name, rule = ("ds_cnn", None) if what == "infer" else ("784-128-10", "pepita")
-    network = initialised(structure(name), 0)
-    return counted(deploy(network, random_inputs(network, 0), rule=rule, numeric="int8"), toolchain, board)
+    """An inference of DS-CNN or of the autoencoder, or a step of PEPITA on 784-128-10, in int8 on a board."""
+    name, rule = {"infer": ("ds_cnn", None), "dense": (FC_AE, None), "learn": ("784-128-10", "pepita")}[what]
+    network, target = initialised(structure(name, softmax=name != FC_AE), 0), "input" if name == FC_AE else "class"
+    return counted(deploy(network, random_inputs(network, 0), rule=rule, numeric="int8", target=target), toolchain, board)
 
 
 def measure(what: str, *key: Any) -> dict[str, Any]:
@@ -149,4 +153,5 @@ if __name__ == "__main__":
         keys += [("rule", name, rule, numeric) for name in RULE_NETWORKS for rule in rules for numeric in ("int8", "float32")]
         toolchains = {board: [name for name in load_board(board).toolchains if TOOLCHAINS[name].available()] for board in CORES}
         keys += [("core", board, what, name) for board in CORES for what in ("infer", "learn") for name in toolchains[board]]
+        keys += [("core", HELIUM, "dense", name) for name in toolchains[HELIUM]]
         collect("kernels", keys, measure)

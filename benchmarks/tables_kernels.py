@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kernels import CORES, FC_AE, LAYERS, NETWORKS, PER_WEIGHT, RULE_NETWORKS
+from kernels import CORES, FC_AE, HELIUM, HELIUM_LAYERS, HELIUM_NAMES, LAYERS, NETWORKS, PER_WEIGHT, RULE_NETWORKS
 from mlperf_tiny import CMSIS_NN
 from results import load
 from tables_rules import table
@@ -135,6 +135,16 @@ def kernel_cores() -> str:
     return table([*heads, "PEPITA on 784-128-10, one step", "per weight", "code bytes", "stack bytes"], lines, 3)
 
 
+def kernel_helium() -> str:
+    """Layers in int8 on a Cortex-M55 beside their targets."""
+    rows = {tuple(row["key"]): row for row in load("kernels")["rows"]}
+    lines = []
+    for (what, name), target in HELIUM_LAYERS.items():
+        calls = {by: next(call for call in rows["core", HELIUM, what, by]["calls"] if call[0] == name) for by in ("gcc", "zig")}
+        lines.append([HELIUM_NAMES[name], f"{calls['gcc'][2]:,}", f"{target:.2f}", *(f"{calls[by][3] / calls[by][2]:.3f}" for by in calls)])
+    return table(["int8 on a Cortex-M55, instructions per MAC", "MACs", "target", "edgeff, gcc", "edgeff, zig"], lines)
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
     "kernel_layers": kernel_layers,
     "kernel_networks": kernel_networks,
@@ -143,4 +153,5 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "kernel_code": kernel_code,
     "kernel_convolutions": kernel_convolutions,
     "kernel_cores": kernel_cores,
+    "kernel_helium": kernel_helium,
 }

@@ -55,11 +55,18 @@ static void eff_list_inputs(const int8_t **to, const int8_t *x, const eff_window
     const int32_t k_w = window->k_w, in_h = window->in_h, in_w = window->in_w, channels = window->in_c;
     const int8_t *row = x + (top * in_w + left) * channels;
     for (int32_t iy = top; iy < top + window->k_h; ++iy, row += in_w * channels) {
-        const int8_t *from = row;
-        const int32_t inside = iy >= 0 && iy < in_h;
+        const int8_t *from = row, **end = to + k_w;
+        if (iy < 0 || iy >= in_h) {
+            EFF_ROLLED
+            while (to < end) {
+                *to++ = outside;
+            }
+            continue;
+        }
+        uint32_t ix = (uint32_t)left;
         EFF_ROLLED
-        for (int32_t ix = left; ix < left + k_w; ++ix, from += channels) {
-            *to++ = inside && ix >= 0 && ix < in_w ? from : outside;
+        for (; to < end; from += channels) {
+            *to++ = ix++ < (uint32_t)in_w ? from : outside;
         }
     }
 }
