@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kernels import CORES, FC_AE, HELIUM, HELIUM_LAYERS, HELIUM_NAMES, LAYERS, NETWORKS, PER_WEIGHT, RULE_NETWORKS
+from kernels import (
+    CORES,
+    FC_AE,
+    HELIUM,
+    HELIUM_LAYERS,
+    HELIUM_NAMES,
+    LAYERS,
+    NETWORKS,
+    PER_WEIGHT,
+    RULE_NETWORKS,
+)
 from mlperf_tiny import CMSIS_NN
 from results import load
 from tables_rules import table
