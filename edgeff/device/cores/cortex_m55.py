@@ -1,7 +1,7 @@
 """The Cortex-M55 with Helium (Arm 101051). The manual has no cycle table, so only instruction counts are available.
 
-Compilers vectorise plain loops over integers, but not over float32: QEMU's Helium flushes denormals there, so the bits would not be those of
-the scalar loop. A test checks this.
+Compilers vectorise plain loops over integers, but not over float32: QEMU's Helium flushes denormals there, so the bits would not be
+those of the scalar loop. A test checks this.
 """
 
 from __future__ import annotations
