@@ -219,8 +219,8 @@ static void eff_audio_frame(void *y, int32_t *noise, int16_t *z, const int16_t *
         for (int32_t bin = t->bounds[channel]; bin < t->bounds[channel + 1]; ++bin, weights += 2) {
             const int16_t *p = z + 2 * bin;
             const uint32_t energy = (uint32_t)((int32_t)p[0] * p[0]) + (uint32_t)((int32_t)p[1] * p[1]);
-            sum += (uint64_t)energy * (uint32_t)weights[0];
-            next += (uint64_t)energy * (uint32_t)weights[1];
+            sum += (uint64_t)energy * (uint16_t)weights[0];
+            next += (uint64_t)energy * (uint16_t)weights[1];
         }
         if (channel > 0) {
             put(y, channel - 1, eff_audio_feature(eff_rounded_root(sum) >> bits, noise, channel - 1, t, sizes), gain);
