@@ -18,6 +18,11 @@ def check_numeric(layer: Layer) -> None:
         raise Unsupported(f"layer {layer.name!r}, {layer.kind} in {layer.numeric}", got=layer.numeric, allowed=allowed)
 
 
+def is_wide(layer: Layer) -> bool:
+    """Whether a layer has int16 activations and int8 weights."""
+    return layer.numeric == "int16" and "weight" in layer.quant and layer.quant["weight"].dtype == "int8"
+
+
 def check_learning_numeric(layer: Layer, what: str) -> None:
     """Raises Unsupported for ``what`` of a layer that is neither float32 nor int8."""
     if layer.numeric not in ("float32", "int8"):

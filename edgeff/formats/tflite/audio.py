@@ -32,21 +32,56 @@ from edgeff.ops.audio_frontend.tables import (
     window,
 )
 
-FIRST = "CUSTOM SignalWindow"
+FIRST = "SignalWindow"
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """An operator of the chain: the types it makes; which tensors of the chain it reads, each as the count of links before it and which of
+    that one's outputs; at which of its inputs the first of them is (None: any); the options of a custom one that a recipe leaves open.
+    """
+
+    name: str
+    kinds: tuple[tuple[str, ...], ...]
+    reads: tuple[tuple[int, int], ...] = ((1, 0),)
+    first: int | None = 0
+    custom: bool = False
+    open: tuple[str, ...] = ()
+
+    @property
+    def called(self) -> str:
+        """The operator's name in the file."""
+        return f"CUSTOM {self.name}" if self.custom else self.name
+
+
+def _signal(name: str, *kinds: str, reads: tuple[tuple[int, int], ...] = ((1, 0),), left: tuple[str, ...] = ()) -> _Link:
+    return _Link(name, tuple((kind,) for kind in kinds), reads, custom=True, open=left)
+
+
 CHAIN = (
-    *(FIRST, "RESHAPE", "CUSTOM SignalFftAutoScale", "CUSTOM SignalRfft", "CUSTOM SignalEnergy"),
-    *("CAST", "STRIDED_SLICE", "CONCATENATION", "CAST", "CUSTOM SignalFilterBank", "CUSTOM SignalFilterBankSquareRoot"),
-    *("CUSTOM SignalFilterBankSpectralSubtraction", "CUSTOM SignalPCAN", "CUSTOM SignalFilterBankLog", "CAST"),
+    _signal(FIRST, "INT16", reads=()),
+    _Link("RESHAPE", (("INT16",),)),
+    _signal("SignalFftAutoScale", "INT16", "INT32"),
+    _signal("SignalRfft", "INT16", left=("fft_length",)),
+    _signal("SignalEnergy", "UINT32", left=("start_index", "end_index")),
+    _Link("CAST", (("INT32",),)),
+    _Link("STRIDED_SLICE", (("INT32",),)),
+    _Link("CONCATENATION", (("INT32",),), first=1),
+    _Link("CAST", (("UINT32",),)),
+    _signal("SignalFilterBank", "UINT64", left=("num_channels",)),
+    _signal("SignalFilterBankSquareRoot", "UINT32", reads=((1, 0), (8, 1))),
+    _signal("SignalFilterBankSpectralSubtraction", *["UINT32"] * 2, left=("smoothing", "alternate_smoothing", "min_signal_remaining")),
+    _signal("SignalPCAN", "UINT32", reads=((1, 0), (1, 1))),
+    _signal("SignalFilterBankLog", "INT16"),
+    _Link("CAST", (("INT32", "FLOAT32"),)),
 )
-TAILS = (("MUL", "ADD", "DIV", "ADD", "MINIMUM", "MAXIMUM", "CAST"), ("MUL",))
+TO_INT8 = (("MUL", STEPS), ("ADD", DIVISOR // 2), ("DIV", DIVISOR), ("ADD", -128), ("MINIMUM", 127), ("MAXIMUM", -128))
+"""What makes int8 steps of a feature, each operator with its number; a CAST follows."""
+TAILS = (
+    (*(_Link(name, (("INT32",),), first=0 if name == "DIV" else None) for name, _ in TO_INT8), _Link("CAST", (("INT8",),))),
+    (_Link("MUL", (("FLOAT32",),), first=None),),
+)
 """What makes int8 of a feature, and what makes float32."""
-EITHER = ("MUL", "ADD", "MINIMUM", "MAXIMUM")
-"""Operators whose inputs may change places."""
-KINDS = (
-    *(("INT16",), ("INT16",), ("INT16", "INT32"), ("INT16",), ("UINT32",), ("INT32",), ("INT32",), ("INT32",), ("UINT32",)),
-    *(("UINT64",), ("UINT32",), ("UINT32",), ("UINT32",), ("INT16",), ("INT32", "FLOAT32"), ("INT32",)),
-)
-"""The types that the operators of the chain make, the last one for all of a tail but its end."""
 BANDS = ((16_000, 125.0, 7500.0), (8_000, 125.0, 3800.0))
 """Rates and the lowest and highest frequency, in Hz."""
 MOST_OPTIONS = 4096
@@ -77,36 +112,43 @@ class FrontEnd:
     quant: Quant | None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Chain:
-    """The operators of a chain, and the file's constants (None of a tensor without data)."""
+    """The operators of a chain with the links that they are, and the file's constants (None of a tensor without data)."""
 
     steps: Sequence[Step]
+    links: Sequence[_Link]
     constant: Callable[[int], Array | None]
 
     def refused(self, got: str, allowed: str) -> Unsupported:
         return Unsupported("audio front end of the TFLite file", got=got, allowed=allowed, next_step="take the features as the input")
 
+    def at(self, name: str) -> int:
+        """The place of a link whose name is the only one of it."""
+        (place,) = (place for place, link in enumerate(self.links) if link.name == name)
+        return place
+
     def constants(self, place: int) -> list[Array]:
         """The constant inputs of an operator, in their order; the others must be what the chain has made for it."""
-        step, before = self.steps[place], self.steps[place - 1].outputs[:1] if place else self.steps[0].inputs[:1]
-        expected = [*before, *self.steps[2].outputs[1:]] if place == 10 else [*self.steps[11].outputs] if place == 12 else [*before]
+        step, link = self.steps[place], self.links[place]
+        sources = [self.steps[place - before].outputs[which : which + 1] for before, which in link.reads] or [step.inputs[:1]]
+        expected = [index for source in sources for index in source]
         arrays = {index: self.constant(index) for index in step.inputs}
         reads = [index for index in step.inputs if arrays[index] is None]
-        first = step.inputs.index(reads[0]) if reads else -1
-        if reads != expected or (step.name not in EITHER and first != (step.name == "CONCATENATION")):
+        if not reads or reads != expected or (link.first is not None and step.inputs.index(reads[0]) != link.first):
             raise self.refused(f"{step.name} with an input from elsewhere", "the operators of one chain")
-        kinds = KINDS[place] if place < len(KINDS) - 1 else KINDS[-1] if place < len(self.steps) - 1 else ("INT8", "FLOAT32")
-        if not (set(step.kinds) <= {*kinds} and len(step.kinds) == 1 + (place in (2, 11))):
-            raise self.refused(f"{step.name} that makes {', '.join(map(short, step.kinds))}", " or ".join(kinds))
+        if len(step.kinds) != len(link.kinds) or any(kind not in kinds for kind, kinds in zip(step.kinds, link.kinds, strict=True)):
+            allowed = ", ".join(" or ".join(kinds) for kinds in link.kinds)
+            raise self.refused(f"{step.name} that makes {', '.join(map(short, step.kinds))}", allowed)
         return [array.reshape(-1) for index in step.inputs if (array := arrays[index]) is not None]
 
-    def options(self, place: int, **expected: int) -> Mapping[str, Any]:
-        """The integers of a custom operator's options; those ``expected`` must be what they are."""
-        data = self.steps[place].custom
+    def options(self, name: str, **expected: int) -> Mapping[str, int]:
+        """The options of a custom operator that a recipe leaves open; those ``expected`` must be what they are."""
+        place = self.at(name)
+        data, wanted = self.steps[place].custom, (*expected, *self.links[place].open)
         try:
             table = flexbuffers.GetRoot(data[:MOST_OPTIONS]).AsMap if data else {}
-            options = {key: int(table[key].Value) for key in (*expected, *OPTIONS.get(self.steps[place].name, ()))}
+            options = {key: int(table[key].Value) for key in wanted}
         except Exception as error:  # whatever hostile bytes raise
             raise damaged(f"options of {short(self.steps[place].name)}", "no map of integers") from error
         for key, value in expected.items():
@@ -120,14 +162,6 @@ class _Chain:
             raise self.refused(f"{what}: {shown}", "those of a recipe" if np.ndim(expected) else str(expected))
 
 
-OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "CUSTOM SignalRfft": ("fft_length",),
-    "CUSTOM SignalEnergy": ("start_index", "end_index"),
-    "CUSTOM SignalFilterBank": ("num_channels",),
-    CHAIN[11]: ("smoothing", "alternate_smoothing", "min_signal_remaining"),
-}
-
-
 def front_end(steps: Sequence[Step], constant: Callable[[int], Array | None], ends: Sequence[int]) -> FrontEnd | None:
     """The front end among a file's operators, None where there is none. Raises Unsupported for one of another kind.
 
@@ -136,16 +170,17 @@ def front_end(steps: Sequence[Step], constant: Callable[[int], Array | None], en
         constant: the data of a tensor, None where it has none.
         ends: the tensors that are the subgraph's outputs.
     """
-    first = next((number for number, step in enumerate(steps) if step.name == FIRST), None)
+    first = next((number for number, step in enumerate(steps) if step.name == CHAIN[0].called), None)
     if first is None:
         return None
     names = [step.name for step in steps[first : first + len(CHAIN) + len(TAILS[0])]]
-    tail = next((tail for tail in TAILS if names[: len(CHAIN) + len(tail)] == [*CHAIN, *tail]), None)
-    chain = _Chain(steps[first : first + len(CHAIN) + len(tail or ())], constant)
-    if tail is None:
-        strange = next((name for name, known in zip(names, CHAIN, strict=False) if name != known), "what comes after it")
-        raise chain.refused(f"{short(strange)} in the chain", f"{', '.join(CHAIN)}, then {' or '.join(map(', '.join, TAILS))}")
-    numbers = range(first, first + len(chain.steps))
+    links = next((links for tail in TAILS if names[: len(links := (*CHAIN, *tail))] == [link.called for link in links]), CHAIN)
+    chain = _Chain(steps[first : first + len(links)], links, constant)
+    if links is CHAIN:
+        strange = next((name for name, link in zip(names, CHAIN, strict=False) if name != link.called), "what comes after it")
+        every, *tails = (", ".join(link.called for link in part) for part in (CHAIN, *TAILS))
+        raise chain.refused(f"{short(strange)} in the chain", f"{every}, then {' or '.join(tails)}")
+    numbers = range(first, first + len(links))
     constants = []
     for place, step in enumerate(chain.steps):
         constants.append(chain.constants(place))
@@ -154,13 +189,13 @@ def front_end(steps: Sequence[Step], constant: Callable[[int], Array | None], en
     outside = {index for number, step in enumerate(steps) if number not in numbers for index in step.inputs} | {*ends}
     if outside & {index for step in chain.steps for index in step.outputs} - {target}:
         raise chain.refused("a tensor inside it that is read elsewhere", "its last tensor alone")
-    op, quant = _recipe(chain, constants), None
-    if len(tail) == 1:
-        (factor,) = _numbers(chain, constants[len(CHAIN)], 1)
+    op, quant, after = _recipe(chain, constants), None, constants[len(CHAIN) :]
+    if len(after) == 1:
+        (factor,) = _numbers(chain, after[0], 1)
         op = make(AudioFrontend, op.attributes | {"gain": float(factor)})
     else:
-        for place, expected in enumerate((STEPS, DIVISOR // 2, DIVISOR, -128, 127, -128)):
-            chain.equal(f"a number of {tail[place]}", _numbers(chain, constants[len(CHAIN) + place], 1)[0], expected)
+        for (name, expected), found in zip(TO_INT8, after, strict=False):
+            chain.equal(f"a number of {name}", _numbers(chain, found, 1)[0], expected)
         quant = op.fixed_quant("int8")
     source, readers = chain.steps[0].inputs[0], [number for number, step in enumerate(steps) if target in step.inputs]
     if len(readers) == 1 and target not in ends and steps[readers[0]].name == "RESHAPE" and len(steps[readers[0]].outputs) == 1:
@@ -177,29 +212,29 @@ def _numbers(chain: _Chain, constants: Sequence[Array], size: int) -> Array:
 
 def _recipe(chain: _Chain, constants: Sequence[Sequence[Array]]) -> AudioFrontend:
     """The layer of a chain's tables and options."""
-    if len(constants[0]) != 1 or len(constants[9]) != 5 or len(constants[12]) != 1 or len(constants[7]) != 2:
+    tables = {name: constants[chain.at(name)] for name in (FIRST, "SignalFilterBank", "SignalPCAN", "CONCATENATION", "STRIDED_SLICE")}
+    if [len(each) for each in tables.values()] != [1, 5, 1, 2, 3]:
         raise chain.refused("tables that are missing, or too many", "a window, five tables of channels and one of gains")
-    chain.options(0, shift=WINDOW_BITS)
-    frame, fft = constants[0][0].size, int(chain.options(3)["fft_length"])
+    chain.options(FIRST, shift=WINDOW_BITS)
+    frame, fft = tables[FIRST][0].size, chain.options("SignalRfft")["fft_length"]
     if fft not in SIZES or not 1 <= frame <= fft:
-        raise chain.refused(
-            f"frames of {frame} samples, an FFT of {fft}", f"an FFT of {', '.join(map(str, SIZES))}, no shorter than a frame"
-        )
-    chain.equal("window", constants[0][0], window(frame))
+        allowed = f"an FFT of {', '.join(map(str, SIZES))}, no shorter than a frame"
+        raise chain.refused(f"frames of {frame} samples, an FFT of {fft}", allowed)
+    chain.equal("window", tables[FIRST][0], window(frame))
     correction = correction_bits(fft)
-    bands = int(chain.options(9)["num_channels"])
-    rate, low, high = _bands(chain, constants, fft, bands)
-    default = AudioFrontend()
+    bands = chain.options("SignalFilterBank")["num_channels"]
+    rate, low, high = _bands(chain, tables, fft, bands)
+    default, noise = AudioFrontend(), "SignalFilterBankSpectralSubtraction"
     bits = {"smoothing_bits": SMOOTHING_BITS, "spectral_subtraction_bits": SHARE_BITS}
-    shares = chain.options(11, num_channels=bands, clamping=0, **bits)
+    shares = chain.options(noise, num_channels=bands, clamping=0, **bits)
     for one, other in (("smoothing", "one_minus_smoothing"), ("alternate_smoothing", "alternate_one_minus_smoothing")):
-        chain.options(11, **{other: (1 << SHARE_BITS) - int(shares[one])})
-    chain.options(12, snr_shift=GAIN_BITS - correction - SNR_BITS)
-    chain.options(13, output_scale=LOG_SCALE, input_correction_bits=correction)
-    chain.equal("gains", constants[12][0], gains(fft, default.pcan_strength, default.pcan_offset))
+        chain.options(noise, **{other: (1 << SHARE_BITS) - shares[one]})
+    chain.options("SignalPCAN", snr_shift=GAIN_BITS - correction - SNR_BITS)
+    chain.options("SignalFilterBankLog", output_scale=LOG_SCALE, input_correction_bits=correction)
+    chain.equal("gains", tables["SignalPCAN"][0], gains(fft, default.pcan_strength, default.pcan_offset))
 
     def share(name: str, usual: float) -> float:
-        value = int(shares[name])
+        value = shares[name]
         return usual if int(usual * 2**SHARE_BITS) == value else value / 2**SHARE_BITS
 
     return make(
@@ -218,16 +253,16 @@ def _recipe(chain: _Chain, constants: Sequence[Sequence[Array]]) -> AudioFronten
     )
 
 
-def _bands(chain: _Chain, constants: Sequence[Sequence[Array]], fft: int, bands: int) -> tuple[int, float, float]:
+def _bands(chain: _Chain, tables: Mapping[str, Sequence[Array]], fft: int, bands: int) -> tuple[int, float, float]:
     """The rate and the frequencies that the tables of channels follow of."""
-    energy, (start, stop, stride) = chain.options(4), (_numbers(chain, [part], 1)[0] for part in constants[6])
-    first, last, bins = int(energy["start_index"]), int(energy["end_index"]), fft // 2 + 1
+    energy, (start, stop, stride) = chain.options("SignalEnergy"), (_numbers(chain, [part], 1)[0] for part in tables["STRIDED_SLICE"])
+    first, last, bins = energy["start_index"], energy["end_index"], fft // 2 + 1
     if not 0 < first < last < bins or not 1 <= bands <= fft // 4:
         raise chain.refused(f"{bands} channels of bins {first} to {last}", f"1 to {fft // 4} channels of bins 1 to {bins - 1}")
     chain.equal("bins that are kept", np.array([start, stop, stride]), np.array([first, last, 1]))
-    for zeros, size in zip(constants[7], (first, bins - last), strict=True):
+    for zeros, size in zip(tables["CONCATENATION"], (first, bins - last), strict=True):
         chain.equal("bins that are left out", zeros, np.zeros(size))
-    found = _per_bin(chain, constants[9], bins, bands)
+    found = _per_bin(chain, tables["SignalFilterBank"], bins, bands)
     for rate, low, high in BANDS:
         weights, bounds = bank(rate, fft, bands, low, high)
         expected = np.zeros((bins, 3), np.int64)

@@ -29,7 +29,7 @@ from edgeff.formats.assembly import Assembly
 from edgeff.formats.conventions import check_finite, short
 from edgeff.formats.files import read_file
 from edgeff.formats.tflite import IDENTIFIER, METADATA_NAME, TRAINING_NAME
-from edgeff.formats.tflite.audio import FIRST, FrontEnd, Step, front_end
+from edgeff.formats.tflite.audio import CHAIN, FrontEnd, Step, front_end
 from edgeff.formats.tflite.flatbuffer import Table, damaged, root
 from edgeff.formats.tflite.nodes import handlers
 from edgeff.formats.tflite.operators import Tensor, TfliteNode
@@ -127,7 +127,8 @@ class _Reader:
 
     def network(self, metadata: dict[str, Any]) -> Network:
         sources, targets = self._ends(1, "inputs"), self._ends(2, "outputs")
-        audio = self._audio(targets)
+        operators = dict(enumerate(self._operator(number) for number in range(len(self.operators))))
+        audio = self._audio([*operators.values()], targets)
         self._check_known(audio.operators if audio else frozenset())
         self._call_once()
         for number, source in enumerate(sources):
@@ -135,26 +136,25 @@ class _Reader:
                 self.values[source] = self._input(source, first=number == 0, several=len(sources) > 1)
         if audio is not None:
             self._read_audio(audio, sources)
-        operators = [self._operator(number) for number in range(len(self.operators)) if audio is None or number not in audio.operators]
-        rows = [(operator, operator.array(1, "int32"), operator.array(2, "int32")) for operator in operators]
+            operators = {number: operator for number, operator in operators.items() if number not in audio.operators}
+        rows = [(number, operator, operator.array(1, "int32"), operator.array(2, "int32")) for number, operator in operators.items()]
         reads: Counter[int] = Counter(targets)
-        for operator, inputs, _ in rows:
+        for _, operator, inputs, _ in rows:
             code, _ = self._code(int(operator.number(0, "uint32")))
             if code != schema.BuiltinOperator.SHAPE:
                 reads.update(inputs.tolist())
             if code == schema.BuiltinOperator.MEAN:
                 self.averaged.update(inputs[:1].tolist())
-        for number, (operator, inputs, outputs) in enumerate(rows):
+        for number, operator, inputs, outputs in rows:
             self._read_operator(operator, number, inputs.tolist(), outputs.tolist(), reads)
         if self.assembly.dequantised and isinstance(origin := metadata.get("source"), dict):
             origin["dequantised_weights"] = self.assembly.dequantised
         self.assembly.check_variables()
         return self.assembly.finish(self.graph.string(4), [self.values.get(target) for target in targets], metadata)
 
-    def _audio(self, targets: list[int]) -> FrontEnd | None:
+    def _audio(self, operators: list[Table], targets: list[int]) -> FrontEnd | None:
         """The chain of operators that is an audio front end."""
-        operators = [self._operator(number) for number in range(len(self.operators))]
-        if not any(self._name(operator) == FIRST for operator in operators):
+        if not any(self._name(operator) == CHAIN[0].called for operator in operators):
             return None
 
         def kind(index: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from edgeff.formats.tflite.graph import Graph
@@ -22,7 +24,7 @@ def padding_of(network: Network, layer: Layer, x: tuple[int, ...]) -> int | None
         len(readers) != 1
         or not isinstance(op, Conv2d)
         or not isinstance(spread, Upsample2d)
-        or layer.name in {e.name for e in network.ends}
+        or layer.name in {end.name for end in network.ends}
     ):
         return None
     bias = readers[0].params.get("bias")
@@ -42,16 +44,8 @@ def write_transposed(graph: Graph, spread: Layer, layer: Layer) -> None:
     """Adds the convolution ``layer`` and the zeros ``spread`` before it."""
     op = kind(spread)
     size = graph.constant(f"{layer.name}.size", np.array((1, *layer.shape), np.int32))
-    weight, *bias = graph.parameters(
-        Layer(
-            layer.name,
-            layer.op,
-            layer.inputs,
-            layer.shape,
-            {**layer.params, "weight": np.ascontiguousarray(layer.params["weight"][:, ::-1, ::-1])},
-            layer.quant,
-        )
-    )
+    turned = np.ascontiguousarray(layer.params["weight"][:, ::-1, ::-1])
+    weight, *bias = graph.parameters(replace(layer, params={**layer.params, "weight": turned}))
     options = {"padding": padding_of(graph.network, spread, graph.shapes[spread.inputs[0]]), **graph.fused(layer)}
     options |= {"strideH": op.attributes["factor_h"], "strideW": op.attributes["factor_w"]}
     version = 3 if bias else 2 if graph.int8 else 1

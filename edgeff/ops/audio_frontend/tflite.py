@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from edgeff.errors import Unsupported, short
+from edgeff.formats.tflite.audio import TO_INT8
 from edgeff.formats.tflite.graph import Graph
 from edgeff.ir import Array, Layer
 from edgeff.ops import record
 from edgeff.ops.audio_frontend import AudioFrontend
-from edgeff.ops.audio_frontend.kernel import DIVISOR, LOG_SCALE, STEPS
+from edgeff.ops.audio_frontend.kernel import LOG_SCALE
 from edgeff.ops.audio_frontend.tables import (
     GAIN_BITS,
     SHARE_BITS,
@@ -117,10 +118,8 @@ class _Chain:
 
     def _whole(self, logs: int) -> int:
         x = self._cast(logs, "wide", "int32", self.op.bands)
-        steps = (("MUL", STEPS, "MulOptions"), ("ADD", DIVISOR // 2, "AddOptions"), ("DIV", DIVISOR, "DivOptions"))
-        for op, number, options in (*steps, ("ADD", -128, "AddOptions"), ("MINIMUM", 127, ""), ("MAXIMUM", -128, "")):
-            what = f"{op.lower()}_{number}"
-            x = self.graph.operator(
-                op, [x, self.given(f"{what}.number", number, "int32")], self.made(what, "int32", self.op.bands), options, version=1
-            )
+        for op, number in TO_INT8:
+            what, options = f"{op.lower()}_{number}", "" if op in ("MINIMUM", "MAXIMUM") else f"{op.capitalize()}Options"
+            inputs = [x, self.given(f"{what}.number", number, "int32")]
+            x = self.graph.operator(op, inputs, self.made(what, "int32", self.op.bands), options, version=1)
         return self._cast(x, "features", "int8", self.op.bands)

@@ -15,7 +15,7 @@ from edgeff.kernels.updates import BIAS_LIMIT
 from edgeff.kernels.wide import BIAS_LIMIT_I64, MOST_SHIFT
 from edgeff.ops import Shape, kind, operator
 from edgeff.ops.building import OperatorBuilder, Value, only
-from edgeff.ops.numerics import check_per_tensor
+from edgeff.ops.numerics import check_per_tensor, is_wide
 from edgeff.ops.parallel import empty, outer_sum, product
 from edgeff.ops.weighted import Weighted
 
@@ -108,7 +108,7 @@ class Dense(Weighted):
         if layer.numeric == "int8":
             build.at_most(x.dtype, 32_768, n_in, f"layer {layer.name!r}")
         y = build.activation(layer.name, (n_out,), quant=layer.quant.get("output"), layer=layer.name)
-        if layer.numeric == "int16" and layer.params["weight"].dtype == np.int8:
+        if is_wide(layer):
             lower_wide(build, layer, "eff_dense", {"n_out": n_out, "n_in": n_in}, (x, y), n_in)
             return y
         w, b = build.weight(layer), build.parameter(layer, "bias")

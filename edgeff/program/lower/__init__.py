@@ -18,6 +18,7 @@ from edgeff.ir import DTYPE_BYTES, Layer, Network, Program
 from edgeff.ops import further_inputs, kind, require_finite
 from edgeff.ops.building import Value
 from edgeff.ops.canonical import canonical
+from edgeff.ops.numerics import is_wide
 from edgeff.program.lower.builder import check_size
 from edgeff.program.lower.compose import Builder
 from edgeff.program.lower.replay import Replay, lower_with_replay, parse_replay
@@ -64,7 +65,7 @@ def lower(
     if item is not None and (keeping := [layer.name for layer in network if kind(layer).remembers]):
         got, step = f"layer {short(keeping[0])}, which remembers earlier inputs", "lower it without a rule"
         raise Unsupported(f"learning with {network.name!r}", got=got, allowed="layers that see one input alone", next_step=step)
-    if item is not None and (wide := [layer.name for layer in network if _is_wide(layer)]):
+    if item is not None and (wide := [layer.name for layer in network if is_wide(layer)]):
         got, step = (
             f"int16 activations and int8 weights in layer {short(wide[0])}",
             "start from the float model, or lower it without a rule",
@@ -113,11 +114,6 @@ def _least(layer: Layer) -> int:
     """The least int8 weight of a layer; 0 where it has none."""
     weight = layer.params.get("weight")
     return int(weight.min()) if weight is not None and weight.dtype == "int8" else 0
-
-
-def _is_wide(layer: Layer) -> bool:
-    """Whether a layer has int16 activations and int8 weights."""
-    return layer.numeric == "int16" and "weight" in layer.quant and layer.quant["weight"].dtype == "int8"
 
 
 def _lowered(
