@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from model_files import assert_same_network, run_tflm
 
+from edgeff.cli.cost import layer_costs
 from edgeff.device.targets.host import HostTarget
 from edgeff.errors import BadInput, EdgeffError, Unsupported
 from edgeff.formats import from_tflite
@@ -106,6 +107,11 @@ def test_a_network_of_several_frames_hears_what_single_frames_do() -> None:
         to_tflite(network("int8", gain=0.5))
     with pytest.raises(Unsupported, match=r"it reads raw audio: export to C"):
         to_onnx(whole)
+
+
+def test_costs_tell_its_features_and_not_the_memory_it_works_in() -> None:
+    (entry,) = layer_costs(deploy(network(), target="input").program)
+    assert (entry["shape"], entry["activation_bytes"]) == ([1, 40], 40)
 
 
 def changed(data: bytes, change: Callable[[Any], None]) -> bytes:

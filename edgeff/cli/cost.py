@@ -138,7 +138,7 @@ def layer_costs(program: Program) -> list[dict[str, Any]]:
     for call, figures in zip(program.infer, call_costs(program, program.infer), strict=True):
         if call.layer not in known and call.stage != "forward":
             continue
-        output = max((program.tensors[name] for name in call.outputs), key=lambda tensor: tensor.size_bytes)
+        output = program.tensors[call.outputs[0]]  # the others are what the layer remembers, or works in
         entry = entries.setdefault(
             call.layer,
             {
