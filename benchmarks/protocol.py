@@ -48,13 +48,18 @@ def plain(task: str, network: str, seed: int) -> Network:
     return structure(network, input_shape=data.input_shape, classes=len(data.classes))
 
 
-def kept_choice(key: tuple[Any, ...], search: Search, make: Callable[[], Choice], kept_in: str = "chosen") -> dict[str, Any]:
+def kept(key: tuple[Any, ...], search: Search, how: Callable[[], dict[str, Any]], kept_in: str = "chosen") -> dict[str, Any]:
     """How settings were chosen, and which: what a row gives as ``chosen_by``. A choice that was made before, and is in the results file
     ``kept_in``, is not made again.
     """
     full = (*key, search.seed, search.epochs, search.candidates, search.splits)
-    row = next(row for row in collect(kept_in, [full], lambda *_key: make().how(search)))
+    row = next(row for row in collect(kept_in, [full], lambda *_key: how()))
     return {name: value for name, value in row.items() if name not in ("key", "commit")}
+
+
+def kept_choice(key: tuple[Any, ...], search: Search, make: Callable[[], Choice], kept_in: str = "chosen") -> dict[str, Any]:
+    """The same for a choice of ``edgeff.bench.tuning``."""
+    return kept(key, search, lambda: make().how(search), kept_in)
 
 
 def protocol_row(
@@ -78,6 +83,49 @@ def protocol_row(
     return {"accuracy": round(100 * value, 2), "diverged": False, "chosen_by": how}
 
 
+Learner = Callable[[Data, Mapping[str, Any], int], float]
+"""What learning on samples with changed settings for some epochs reaches on the test part, a share."""
+
+
+def learned_by_c(
+    fresh: Network,
+    rule: str,
+    numeric: Any,
+    seed: int,
+    decay_steps: Callable[[Data, int], int],
+    *,
+    stochastic: bool,
+    fixed: Mapping[str, Any] | None = None,
+) -> Learner:
+    """Learning by the generated C from the weights of ``fresh``, one sample at a time.
+
+    The rate falls after ``decay_steps(data, epochs)`` steps; ``fixed`` are settings that no choice changes.
+    """
+
+    def learned(part: Data, changes: Mapping[str, Any], epochs: int) -> float:
+        options = {**SCHEDULE, "decay_steps": decay_steps(part, epochs), **(fixed or {}), **changes}
+        deployment = deploy(fresh, part.x_train, rule=rule, numeric=numeric, changes=options, seed=seed, stochastic=stochastic)
+        return learn_on_host(HostTarget(deployment.program), deployment, part, epochs, seed, points=1).after
+
+    return learned
+
+
+def device_choice(data: Data, start: Any, search: Search, learned: Learner) -> dict[str, Any]:
+    """How settings around ``start`` were chosen by what the C learns on a part of the training samples, and which."""
+    points = candidates(start, search)
+    parts = [data.validation(*part) for part in validation_parts(data, search)]
+    scores: dict[tuple[int, int], list[float]] = {}
+
+    def score(number: int, share: int, split: int) -> float:
+        value = learned(parts[split], points[number], search.epochs_of(share))
+        scores.setdefault((number, share), []).append(value)
+        return value
+
+    best = halved(search, score)
+    how = {"by": "search on validation samples", "candidates": search.candidates, "budget_epochs": search.budget_epochs}
+    return how | {"settings": points[best], "validation_accuracy": round(float(np.mean(scores[best, SHARES[-1]])), 4)}
+
+
 def device_row(network: str, rule: str, numeric: Any, seed: int, search: Search, *, stochastic: bool) -> dict[str, Any]:
     """The test accuracy in per cent of digits learned by the generated C from fresh weights, one sample at a time, with chosen settings.
 
@@ -86,26 +134,13 @@ def device_row(network: str, rule: str, numeric: Any, seed: int, search: Search,
     data, fresh = load("digits", seed), initialised(plain("digits", network, seed), seed)
     own = replace(search, seed=seed)
 
-    def learned(part: Data, changes: Mapping[str, Any], epochs: int) -> float:
-        decay_steps = round(SCHEDULE["decay_steps"] * epochs / search.epochs)
-        options = {**SCHEDULE, "decay_steps": decay_steps, **changes}
-        deployment = deploy(fresh, part.x_train, rule=rule, numeric=numeric, changes=options, seed=seed, stochastic=stochastic)
-        return learn_on_host(HostTarget(deployment.program), deployment, part, epochs, seed, points=1).after
+    def decay_steps(_part: Data, epochs: int) -> int:
+        return round(SCHEDULE["decay_steps"] * epochs / search.epochs)
 
+    learned = learned_by_c(fresh, rule, numeric, seed, decay_steps, stochastic=stochastic)
     start = deploy(fresh, data.x_train, rule=rule, numeric=numeric, seed=seed, stochastic=stochastic).settings
-    points = candidates(start, own)
-    parts = [data.validation(*part) for part in validation_parts(data, own)]
-    scores: dict[tuple[int, int], list[float]] = {}
-
-    def score(number: int, share: int, split: int) -> float:
-        value = learned(parts[split], points[number], own.epochs_of(share))
-        scores.setdefault((number, share), []).append(value)
-        return value
-
-    best = halved(own, score)
-    how = {"by": "search on validation samples", "candidates": own.candidates, "budget_epochs": own.budget_epochs, "settings": points[best]}
-    how["validation_accuracy"] = round(float(np.mean(scores[best, SHARES[-1]])), 4)
-    return {"accuracy": round(100 * learned(data, points[best], search.epochs), 2), "diverged": False, "chosen_by": how}
+    how = device_choice(data, start, own, learned)
+    return {"accuracy": round(100 * learned(data, how["settings"], search.epochs), 2), "diverged": False, "chosen_by": how}
 
 
 def text(value: Any) -> str:
