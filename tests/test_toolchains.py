@@ -7,17 +7,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from firmware_cases import EACH_BUILD, EACH_TOOLCHAIN, TINY, build_tiny, with_memory
 
 from edgeff.device.boards import load_board
 from edgeff.device.firmware import build, load_templates, measure, write_project
+from edgeff.device.targets.host import HostTarget
 from edgeff.device.toolchains import TOOLCHAINS, choose
 from edgeff.device.toolchains.elf import read_elf
 from edgeff.device.toolchains.host import host_shared_library
 from edgeff.device.toolchains.protocol import run
 from edgeff.device.toolchains.zig import executable
 from edgeff.errors import BadInput, DoesNotFit, EdgeffError, MissingTool
+from edgeff.networks import initialised, structure
+from edgeff.program.deploy import deploy
 from edgeff.registry import cores
 from edgeff.resources import templates_folder
 
@@ -177,6 +181,21 @@ def test_a_host_compiler_that_does_not_exist_is_refused(tmp_path: Path, monkeypa
     monkeypatch.setenv("CC", "no-such-compiler -O2")
     with pytest.raises(MissingTool, match="'no-such-compiler'"):
         host_shared_library([TINY / "eff_dense.c"], TINY, tmp_path / "x.so")
+
+
+def test_the_users_flags_for_the_host_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((40, 8, 8, 3)).astype(np.float32)
+    network = initialised(structure("cnn_small", input_shape=(8, 8, 3), classes=4), 0)
+    labels, saved = rng.permutation(40).astype(np.int32) % 4, set()
+    for flags in ("", "-O3 -march=native -ffp-contract=fast"):
+        monkeypatch.setenv("CFLAGS", flags)
+        for numeric in ("float32", "int8"):
+            deployment = deploy(network, x, rule="bp", numeric=numeric)
+            host = HostTarget(deployment.program)
+            host.learn_many(deployment.inputs(x), labels)
+            saved.add((numeric, host.save()))
+    assert len(saved) == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"\x7fELF", b"\x7fELF" + bytes(range(256)), b"MZ" * 100])
