@@ -8,7 +8,9 @@
 #define BLOCK 512u
 #endif
 #define GRANULE 8u
+#ifndef BLOCKS
 #define BLOCKS 32u
+#endif
 
 static uint64_t words[BLOCK * BLOCKS / 8u];
 static int32_t budget, erases[BLOCKS];
