@@ -26,6 +26,7 @@ from typing import Any
 from mlperf_tiny import CMSIS_NN
 from results import FOLDER, load
 from tables_seeds import PROTOCOL, preferred
+from tables_tournament import ahead, budget, less
 
 from edgeff.bench.statistics import Difference, paired_difference, summary
 
@@ -193,6 +194,9 @@ WORDS: dict[str, Any] = {
     "cifar": cifar,
     "instructions": instructions,
     "attacked": attacked,
+    "budget": budget,
+    "less": less,
+    "ahead": ahead,
     "load": load,
     "fmean": fmean,
     **{word.__name__: word for word in (min, max, sum, len, all, any, abs, round, sorted, set)},

@@ -1,6 +1,6 @@
-"""Writes the tables of docs/results and docs/rules, the numbers in their prose and the README's picture from ``benchmarks/results/*.json``.
+"""Writes the tables of docs/results and docs/rules, the numbers in their prose and the pictures from ``benchmarks/results/*.json``.
 
-A table stands between the markers of its name, a number between those of its claim (``claims.py``). ``--check`` exits 1 when a page or the
+A table stands between the markers of its name, a number between those of its claim (``claims.py``). ``--check`` exits 1 when a page or a
 picture is not what it would write, or a claim does not hold.
 """
 
@@ -30,6 +30,8 @@ import tables_rules
 import tables_scenarios
 import tables_serial
 import tables_service
+import tables_tournament
+import tables_tournament_picture
 from mlperf_tiny import BOARD, CMSIS_NN, PUBLISHED_MS
 from mutants import ANSWERS, NAMED, room_of
 from results import load
@@ -39,7 +41,7 @@ from tables_seeds import HEADS, NAMES, PROTOCOL, by_seed, cells, marked, of_rows
 
 ROOT = Path(__file__).parents[1]
 PAGES = (*claims.WATCHED, *claims.OTHERS)
-PICTURE = ROOT / "docs" / "pictures" / "accuracy_ram.svg"
+PICTURES = ROOT / "docs" / "pictures"
 
 
 def spread(row: dict[str, Any] | None) -> str:
@@ -378,6 +380,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     **tables_serial.SECTIONS,
     **tables_service.SECTIONS,
     **tables_scenarios.SECTIONS,
+    **tables_tournament.SECTIONS,
 }
 
 
@@ -393,7 +396,9 @@ def written(text: str) -> str:
 
 
 if __name__ == "__main__":
-    pages = {page: written(page.read_text(encoding="utf-8")) for page in PAGES} | {PICTURE: tables_picture.picture()}
+    pages = {page: written(page.read_text(encoding="utf-8")) for page in PAGES}
+    drawn = {"accuracy_ram.svg": tables_picture.picture()} | tables_tournament_picture.pictures()
+    pages |= {PICTURES / name: picture for name, picture in drawn.items()}
     for page, after in pages.items():
         before = page.read_text(encoding="utf-8") if page.exists() else ""
         if "--check" in sys.argv and before != after:

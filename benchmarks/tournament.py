@@ -6,9 +6,10 @@ that fits. Settings are chosen by one search of the same budget for every rule, 
 and what a rule draws; the test part is read once a row. RAM is the planner's, which equals the ELF's, and the stack that was painted on
 the emulated Cortex-M4 by the task's network; so are instructions a step. Rows that other results have are not measured again (``TAKEN``),
 nor rules that are another to the bit (``same_as``).
-``EDGEFF_DATA_DIR=.. python benchmarks/tournament.py [TASK|float32|int8 ..] [--shard I/N] [--merge]`` ->
-``benchmarks/results/tournament.json``, its choices in ``tournament_chosen.json`` and RAM in ``tournament_ram.json``. A shard has files of
-its own, which ``--merge`` puts together.
+``EDGEFF_DATA_DIR=.. python benchmarks/tournament.py [TASK|NUMERIC ..] [--ram] [--shared] [--shard I/N] [--merge]`` ->
+``benchmarks/results/tournament.json``, its choices in ``tournament_chosen.json``, RAM in ``tournament_ram.json`` and what ``edgeff fit``
+says in ``tournament_fit.json``. A shard has files of its own, which ``--merge`` puts together. ``--ram``: no accuracies; ``--shared``: the
+tasks' networks alone.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ from results import FOLDER, collect, load, save
 
 from edgeff import registry
 from edgeff.bench import Shard
+from edgeff.bench.fit import Budget, fit
 from edgeff.bench.learning import SCHEDULE
 from edgeff.bench.tuning import Choice, Search, choose
 from edgeff.device.boards import load_board
 from edgeff.device.cores import core_of
 from edgeff.device.simulate import build_project, profile
-from edgeff.errors import Diverged
+from edgeff.errors import Diverged, DoesNotFit
 from edgeff.ir import Network
 from edgeff.networks import initialised, structure
 from edgeff.networks._stack import Stack
@@ -46,9 +48,10 @@ from edgeff.rules import find_rule
 from edgeff.tasks import Data
 from edgeff.train.loop import accuracy, train
 
-NAME, CHOSEN, RAM = "tournament", "tournament_chosen", "tournament_ram"
+NAME, CHOSEN, RAM, FITTED = "tournament", "tournament_chosen", "tournament_ram", "tournament_fit"
 RULES = ("bp", "dfa", "pepita", "mempepita", "ff", "cwc", "local_heads", "frozen")
 NUMERICS = ("float32", "int8")
+BUDGETS_KB = (8, 16, 32, 64, 128)
 BOARD = "nucleo_l4r5zi"
 SEEDS = 5
 KEYWORD_SCALE = 9.0
@@ -72,7 +75,7 @@ class Field:
 
     def networks(self, rule: str, numeric: str) -> tuple[str, ...]:
         """The networks that a rule learns in a numeric, the shared one first."""
-        return (self.network, *self.others[numeric], *(self.control if rule == "frozen" else ()))
+        return tuple(dict.fromkeys((self.network, *self.others[numeric], *(self.control if rule == "frozen" else ()))))
 
 
 def dense(inputs: int, classes: int, widths: Sequence[int]) -> tuple[str, ...]:
@@ -255,7 +258,7 @@ def cells(tasks: Sequence[str], numerics: Sequence[str]) -> list[Cell]:
         for rule in RULES
         for place, network in enumerate(FIELDS[task].networks(rule, numeric))
     ]
-    return [cell for task in tasks for _, cell in sorted(((p, c) for p, c in every if c[0] == task), key=lambda pair: pair[0])]
+    return [cell for _, cell in sorted(every, key=lambda pair: pair[0])]
 
 
 def runs(wanted: Sequence[Cell]) -> Iterator[tuple[Any, ...]]:
@@ -266,9 +269,20 @@ def runs(wanted: Sequence[Cell]) -> Iterator[tuple[Any, ...]]:
             yield from ((*cell, seed) for cell in once if (cell[0], cell[1], cell[3]) == place)
 
 
+def fitted(task: str, budget_kb: int) -> dict[str, Any]:
+    """What ``edgeff fit`` says of the task's network and these rules within a budget: its choices that were measured, in order."""
+    network = FIELDS[task].network
+    try:
+        choices = fit(fresh(task, network, 0), data_of(task, 0).x_train[:20], task, Budget(1024 * budget_kb), rules=RULES).choices
+    except DoesNotFit:
+        choices = ()
+    whole = [one for one in choices if not one.schedule and (one.layers == "all" or one.rule == "frozen") and one.numeric in NUMERICS]
+    return {"choices": [[one.rule, one.numeric] for one in whole]}
+
+
 def merged() -> None:
     """Puts the files of all shards into those of the whole."""
-    for name in (NAME, CHOSEN, RAM):
+    for name in (NAME, CHOSEN, RAM, FITTED):
         rows = {str(row["key"]): row for row in load(name).get("rows", [])}
         for file in sorted(FOLDER.glob(f"{name}_shard_*.json")):
             rows |= {str(row["key"]): row for row in load(file.stem)["rows"]}
@@ -281,6 +295,8 @@ if __name__ == "__main__":
         number = words.pop(words.index("--shard") + 1)
     tasks = [task for task in FIELDS if task in words] or [*FIELDS]
     wanted = cells(tasks, [numeric for numeric in NUMERICS if numeric in words] or NUMERICS)
+    if "--shared" in words:
+        wanted = [cell for cell in wanted if cell[1] == FIELDS[cell[0]].network]
     end = ""
     if number:
         first, _, of = number.partition("/")
@@ -289,5 +305,6 @@ if __name__ == "__main__":
         merged()
     else:
         collect(RAM + end, wanted, ram)
+        collect(FITTED + end, [(task, kb) for task in dict.fromkeys(cell[0] for cell in wanted) for kb in BUDGETS_KB], fitted)
         if "--ram" not in words:
             collect(NAME + end, runs(wanted), partial(measure, CHOSEN + end), SEEDS)
