@@ -82,7 +82,7 @@ def task_picture(task: str) -> str:
             text(x(2**power), HEIGHT - BOTTOM + 18, f"{2**power:g}", "middle", MUTED),
         ]
     parts.append(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, "KB of RAM to learn in, with the stack", "middle", MUTED))
-    for (rule, numeric), points in curves.items():
+    for (rule, numeric), points in reversed(curves.items()):  # rules that are another to the bit lie below it
         colour, dash = rule_look(rule)[0], ' stroke-width="1.5"' + ("" if numeric == "int8" else ' stroke-dasharray="4 3"')
         parts += [line(x(a), y(b), x(c), y(d), colour, dash) for (a, b), (c, d) in pairwise(points)]
         parts += [mark(x(size), y(share), numeric, colour) for size, share in points]
