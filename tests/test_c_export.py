@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 from image_networks import Builder, as_int8
-from kernel_sources import model_sources, write_kernels
 from small_networks import AUTOENCODING, EVERY_PROGRAM, deployed, samples, small
 
 from edgeff import registry
@@ -105,14 +104,6 @@ def sanitizers_missing() -> str:
     return ""
 
 
-@cache
-def sanitized_kernels() -> list[str]:
-    """Every kernel as an object file, built once."""
-    folder = Path(_FOLDER.name) / "kernels"
-    subprocess.run([*host_compiler(), *STRICT, *SANITIZERS, "-c", *write_kernels(folder)], cwd=folder, check=True, timeout=300)
-    return sorted(map(str, folder.glob("*.o")))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "deployment"),
@@ -125,9 +116,7 @@ def test_the_c_is_clean_under_sanitizers_at_the_extremes(name: str, deployment: 
     program = (deployment if isinstance(deployment, Deployment) else deployed(*deployment)).program
     x = extremes(program)
     write_c(program, tmp_path, samples=x, labels=np.arange(len(x)) % max(program.classes, 1))
-    own = [*map(str, model_sources(tmp_path))]
-    printed = compiled(tmp_path, *STRICT, *SANITIZERS, files=[*own, *sanitized_kernels()])
-    assert printed.splitlines()[-1] == LAST_LINE, name
+    assert compiled(tmp_path, *STRICT, *SANITIZERS).splitlines()[-1] == LAST_LINE, name
 
 
 def hostile() -> Network:

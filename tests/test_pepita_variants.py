@@ -10,7 +10,7 @@ import pytest
 from test_rules_math import batch, start
 
 from edgeff import registry
-from edgeff.contracts.rules import over_seeds
+from edgeff.contracts.rules import EPOCHS, over_seeds
 from edgeff.errors import BadInput, Unsupported
 from edgeff.ir import Array, Network
 from edgeff.networks import initialised, structure
@@ -331,7 +331,7 @@ LEARNERS: dict[str, dict[str, Any]] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("changes", LEARNERS.values(), ids=LEARNERS)
 def test_a_variant_beats_frozen_hidden_layers_and_needs_the_labels(changes: dict[str, Any]) -> None:
-    settings, found = replace(PEPITA.settings, **changes), []
+    settings, found = replace(PEPITA.settings, epochs=EPOCHS, **changes), []
     for seed in range(2):
         data = registry.tasks["digits"].load(seed)
         found.append(accuracy(train(data, structure("64-32-10"), "pepita", settings, seed=seed).scores(data.x_test), data.y_test))
