@@ -26,7 +26,7 @@ from edgeff.studies.scenarios import PRESSURE, SCENARIOS, class_means, play, sen
 BOARD, SMALL_BOARD = "nucleo_l4r5zi", "microbit"
 SEEDS = {
     "new_speaker": 18,
-    "new_wearer": 10,
+    "new_wearer": 23,
     "new_load": 12,
     "gas_drift": 5,
     "new_keyword": 5,
