@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ from edgeff.program.deploy import deploy
 from edgeff.program.interpreter import Interpreter
 from edgeff.program.quantize import quantize
 from edgeff.tasks import Data
-from edgeff.tasks.own import own_data
+from edgeff.tasks.own import Known, own_data
+from edgeff.tasks.own.options import Options
 from edgeff.verify.engines import tflm
 
 
@@ -55,6 +57,35 @@ def test_groups_are_left_out_whole(tmp_path: Path) -> None:
     expected = sorted(float(row[0]) for row in rows if row[4] in held_out)
     assert len(held_out) == 2
     assert np.allclose(sorted(data.x_test[:, 0].tolist()), expected, atol=0.01)  # float32
+
+
+def test_named_groups_are_left_out(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "sensor.csv")
+    assert load(path, target="kind", groups="machine", leave="m2,m5").metadata["split"] == "machine m2, m5 test"
+    for choices, message in (
+        ({"groups": "machine", "leave": "m7"}, "got 'm7'; allowed: m0, m1"),
+        ({"groups": "machine", "leave": ",".join(f"m{index}" for index in range(7))}, "got all groups"),
+        ({"drop": "machine", "leave": "m2"}, "allowed: names of groups, beside groups=NAME"),
+    ):
+        with pytest.raises(BadInput, match="setting leave of") as raised:
+            load(path, target="kind", **choices)
+        assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("column", ["machine", None])
+def test_a_model_left_by_groups_meets_a_new_one(column: str | None, tmp_path: Path) -> None:
+    """The samples of one new machine, and a table that does not say which machine it was."""
+    path = write_csv(tmp_path / "later.csv", count=60)
+    lines = [line.split(";") for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = [";".join([*cells[:4], "m9"] if column else cells[:4]) for cells in lines[1:]]
+    path.write_text("\n".join([";".join(lines[0][: 5 if column else 4]), *rows]), encoding="utf-8")
+    options = Options(target="kind", groups="machine", leave=("m2",))
+    known = Known("sensor.csv", options, ("pressure", "temp", "still"), KINDS, "another file")
+    with pytest.warns(Doubtful, match="later.csv is of one machine, 'm9'") if column else nullcontext():
+        data = own_data(str(path), {}, known).load()
+    assert np.bincount(data.y_test).tolist() == [4, 4, 4]
+    with pytest.raises(BadInput, match=r"groups of .*later\.csv: got no column 'day'"):
+        own_data(str(path), {"groups": "day"}, known).load()
 
 
 def bad_csv(change: Callable[[list[str]], None]) -> Callable[[Path], Any]:
@@ -104,6 +135,10 @@ BAD = {
     "no labels": (npz(x=X), "got no array 'y' among x"),
     "pickled objects": (npz(x=np.array([{}] * 3, object), y=Y[:3]), "allowed: an .npz file without pickled objects"),
     "words for numbers": (npz(x=X.astype(str), y=Y), "array 'x': got <U32"),
+    "a number alone": (npz(x=np.float32(3), y=Y), "array 'x': got float32 of shape (); allowed: at least one sample"),
+    "no sample": (npz(x=np.zeros((0, 4)), y=np.zeros(0)), "array 'x': got float64 of shape (0, 4); allowed: at least one sample"),
+    "NaN among labels": (npz(x=X, y=np.where(Y, np.nan, 1.0)), "array 'y': got 6 values that are NaN or infinite, the first of sample 1"),
+    "inputs that do not vary": (npz(x=np.ones_like(X), y=Y), "got the same inputs in every training sample"),
     "one value": (npz(x=X, y=np.full(12, 0.5)), "got 0.5 for every sample; allowed: at least two different numbers"),
 }
 

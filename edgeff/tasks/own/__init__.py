@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeff.errors import BadInput
+from edgeff.errors import BadInput, doubt, short
 from edgeff.ir import Array
 from edgeff.tasks import Data, Task, numbered
 from edgeff.tasks.own.arrays import read_npz
@@ -65,12 +65,13 @@ class OwnData(Task):
 
     def read(self, *, labelled: bool = True) -> Samples:
         """All samples as the file has them. Raises BadInput."""
+        remembered = (self.known.options.groups, *self.known.options.drop) if self.known else ()
         if self.path.is_dir():
             samples = read_folder(self.path, self.options)
         elif self.path.suffix.lower() == ".csv":
-            samples = read_table(self.path, self.options, self.known.columns if self.known else (), labelled=labelled)
+            samples = read_table(self.path, self.options, self.known.columns if self.known else (), remembered, labelled=labelled)
         else:
-            samples = read_npz(self.path, self.options, labelled=labelled)
+            samples = read_npz(self.path, self.options, remembered, labelled=labelled)
         return samples
 
     def load(self, seed: int = 0) -> Data:
@@ -97,9 +98,10 @@ class OwnData(Task):
         elif samples.test is not None:
             test = samples.test
         else:
-            test = split(None if values else y, samples.groups, len(y), self.options, seed, what)
+            samples = self._with_groups(samples)
+            test = split(None if values else y, samples.groups, len(y), self._split_options(), seed, what)
         if self.known is None:
-            check_inputs(samples.x, test, samples.columns)
+            check_inputs(samples.x, test, samples.columns, what)
         if self.known is None and not values:
             check_classes(y, test, classes, what)
         train = np.random.default_rng([seed, 5]).permutation(np.flatnonzero(~test))
@@ -124,6 +126,19 @@ class OwnData(Task):
             metadata |= {"features": dict(samples.recipe), "samples": samples.clip}
         groups = None if samples.groups is None else numbered(samples.groups[train])
         return Data(x_train, y[train], samples.x[test], y[test], classes, metadata, groups_train=groups)
+
+    def _split_options(self) -> Options:
+        """The settings, without the groups that were left out of other data."""
+        others = self.known is not None and self.options.leave == self.known.options.leave and self.unseen
+        return replace(self.options, leave=()) if others else self.options
+
+    def _with_groups(self, samples: Samples) -> Samples:
+        """The samples; without their groups where they are one group that a model meets after others, such as a new machine."""
+        names = [] if samples.groups is None else sorted(set(samples.groups.tolist()))
+        if self.known is None or len(names) != 1:
+            return samples
+        doubt(f"{self.path} is of one {self.options.groups}, {short(names[0])}: the samples that test are drawn from each class")
+        return replace(samples, groups=None)
 
     @property
     def unseen(self) -> bool:

@@ -8,6 +8,7 @@ is given. Refused: pickled objects, other types, NaN and infinity, arrays of unl
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,11 @@ from edgeff.tasks.own.sounds import of_clips
 MOST_AXES = 3
 
 
-def read_npz(path: Path, options: Options, *, labelled: bool = True) -> Samples:
-    """The samples of an .npz; ``labelled``: False for new data, which may have no labels. Raises BadInput."""
+def read_npz(path: Path, options: Options, remembered: Collection[str] = (), *, labelled: bool = True) -> Samples:
+    """The samples of an .npz; ``labelled``: False for new data, which may have no labels. Raises BadInput.
+
+    An array of groups that is among ``remembered``, the names from a model's file, may be missing.
+    """
     arrays = _read(path)
     target = options.target or "y"
     if "x_train" in arrays and "x" not in arrays:
@@ -37,14 +41,15 @@ def read_npz(path: Path, options: Options, *, labelled: bool = True) -> Samples:
     else:
         _need(path, arrays, "x", *([target] if labelled else []))
         x, labels, test = arrays["x"], arrays.get(target), None
+    if not x.ndim or not x.size:
+        got = f"{x.dtype} of shape {x.shape}"
+        raise BadInput(f"data file {path}, array 'x'", got=got, allowed="at least one sample of numbers, (n, ..)")
     labels = None if labels is None else _column(path, target, labels, len(x))
     groups = arrays.get(options.groups) if options.groups else None
-    if options.groups and labelled:
+    if options.groups and labelled and (options.groups in arrays or options.groups not in remembered):
         _need(path, arrays, options.groups)
         groups = _column(path, options.groups, arrays[options.groups], len(x)).astype(str)
     classes = tuple(map(str, arrays["classes"].reshape(-1).tolist())) if "classes" in arrays else ()
-    if not len(x):
-        raise BadInput(f"data file {path}, array 'x'", got="no samples", allowed="at least one")
     if x.dtype.kind not in "fiub" or not 2 <= x.ndim <= 1 + MOST_AXES:
         allowed = (
             f"numbers of shape (n, ..) with up to {MOST_AXES} more axes: (n, features), (n, time, channels), (n, height, width, channels)"
@@ -87,7 +92,7 @@ def _need(path: Path, arrays: dict[str, Array], *names: str) -> None:
 
 def _joined(path: Path, arrays: dict[str, Array], first: str, second: str) -> Array:
     a, b = arrays[first], arrays[second]
-    if a.shape[1:] != b.shape[1:] or a.dtype.kind != b.dtype.kind:
+    if not a.ndim or not b.ndim or a.shape[1:] != b.shape[1:] or a.dtype.kind != b.dtype.kind:
         raise BadInput(
             f"data file {path}", got=f"{first} {a.dtype} {a.shape}, {second} {b.dtype} {b.shape}", allowed="samples of one shape and type"
         )
@@ -101,4 +106,10 @@ def _column(path: Path, name: str, values: Array, count: int) -> Array:
     if flat.shape != (count, 1) or values.dtype.kind not in kinds:
         got = f"{values.dtype} of shape {values.shape}"
         raise BadInput(f"data file {path}, array {name!r}", got=got, allowed=f"({count},), one for each sample, of numbers or strings")
+    if values.dtype.kind == "f" and len(bad := np.flatnonzero(~np.isfinite(flat[:, 0]))):
+        step = "correct them or remove the samples"
+        what = f"data file {path}, array {name!r}"
+        raise BadInput(
+            what, got=f"{len(bad)} values that are NaN or infinite, the first of sample {bad[0]}", allowed="finite numbers", next_step=step
+        )
     return flat[:, 0]

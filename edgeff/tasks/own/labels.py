@@ -83,10 +83,18 @@ def split(labels: Array | None, groups: Array | None, count: int, options: Optio
     Args: ``labels`` (n,) int64, None for values. Raises BadInput where a part would be empty.
     """
     rng, test = np.random.default_rng([seed, 4]), np.zeros(count, bool)
+    if options.leave and not options.groups:
+        raise BadInput(f"setting leave of {what}", got=short(options.leave[0]), allowed="names of groups, beside groups=NAME")
     if groups is not None:
         names = sorted(set(groups.tolist()))
         if len(names) < 2:
             raise BadInput(f"groups of {what}", got=f"one group, {short(names[0])}", allowed="at least two, of which some test")
+        if options.leave:
+            if strange := [name for name in options.leave if name not in names]:
+                raise BadInput(f"setting leave of {what}", got=short(strange[0]), allowed=", ".join(names[:40]))
+            if len(set(options.leave)) == len(names):
+                raise BadInput(f"setting leave of {what}", got="all groups", allowed="some of them, for the others train")
+            return np.isin(groups, options.leave)
         held_out = rng.choice(names, min(max(round(options.test * len(names)), 1), len(names) - 1), replace=False)
         return np.isin(groups, held_out)
     for label in [None] if labels is None else np.unique(labels).tolist():
@@ -115,9 +123,11 @@ def check_classes(labels: Array, test: Array, classes: Sequence[str], what: str)
         )
 
 
-def check_inputs(x: Array, test: Array, columns: Sequence[str]) -> None:
-    """Notes columns that do not vary in training, and samples that are on both sides of the split."""
+def check_inputs(x: Array, test: Array, columns: Sequence[str], what: str) -> None:
+    """Notes columns that do not vary in training, and samples that are on both sides of the split. Raises BadInput if nothing varies."""
     train = x[~test]
+    if (train == train[:1]).all():
+        raise BadInput(what, got="the same inputs in every training sample", allowed="inputs that differ between samples")
     if x.ndim == 2 and columns:
         still = [name for name, same in zip(columns, (train == train[:1]).all(axis=0).tolist(), strict=True) if same]
         if still:

@@ -20,6 +20,7 @@ class Options:
     - ``target``: the column (.csv) or array (.npz) to learn; empty for the usual names (``y``; in a .csv also ``label``, ``class``,
       ``target``).
     - ``groups``: the column or array that names what a sample belongs to (a person, a machine, a day); whole groups test.
+    - ``leave``: the groups that test; empty: drawn by the seed.
     - ``drop``: columns of a .csv that are not read.
     - ``kind``: ``class``, ``value``, or ``auto``: numbers of many values are values, everything else is classes.
     - ``test``: the share of the samples, or of the groups, that test.
@@ -31,6 +32,7 @@ class Options:
 
     target: str = ""
     groups: str = ""
+    leave: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     kind: str = AUTO
     test: float = 0.2
@@ -127,6 +129,7 @@ def _picture(text: str) -> tuple[int, int, int]:
 _PARSERS: Mapping[str, tuple[Callable[[str], Any], str]] = {
     "target": (str, "the name of a column or array"),
     "groups": (str, "the name of a column or array"),
+    "leave": (_names, "names of groups, joined by commas"),
     "drop": (_names, "names of columns, joined by commas"),
     "kind": _word(AUTO, "class", "value"),
     "test": _within(float, 0.01, 0.9, "0.01 to 0.9"),

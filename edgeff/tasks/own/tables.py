@@ -8,7 +8,7 @@ files without samples, targets and groups that are no column.
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import isfinite
 from pathlib import Path
 
@@ -27,16 +27,19 @@ Rows = list[tuple[int, list[str]]]
 """Lines with their numbers."""
 
 
-def read_table(path: Path, options: Options, columns: Sequence[str] = (), *, labelled: bool = True) -> Samples:
+def read_table(
+    path: Path, options: Options, columns: Sequence[str] = (), remembered: Collection[str] = (), *, labelled: bool = True
+) -> Samples:
     """The samples of a .csv.
 
     Args: ``columns``, the inputs by name in the order of a model that reads them (empty: every column that is nothing else);
-    ``labelled``: False for new data, whose target may be missing. Raises BadInput.
+    ``remembered``: columns of groups and dropped ones that only a model's file names, which new data need not have; ``labelled``: False
+    for new data, whose target may be missing. Raises BadInput.
     """
     names, rows = _cells(path)
     target = _target(path, names, options, labelled=labelled)
     for name, what in ((options.groups, "groups"), *((name, "drop") for name in options.drop)):
-        if name and name not in names and labelled:
+        if name and name not in names and name not in remembered and labelled:
             raise BadInput(f"{what} of {path}", got=f"no column {short(name)}", allowed=_listed(names))
     others = {target, options.groups, *options.drop}
     inputs = [*columns] or [name for name in names if name not in others]
