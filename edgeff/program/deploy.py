@@ -21,6 +21,8 @@ from edgeff.rules._groups import Composed
 from edgeff.rules._rates import resolved
 
 CALIBRATION_SAMPLES = 200
+FEEDBACK = {"feedback_scale", "feedback_inputs", "hidden_inputs"}
+"""Settings that, where they are given, stay as they are."""
 VALUES_ROOM = 2.0
 """The factor on the range of outputs that learn values: these drift, but do not grow as logits do."""
 
@@ -140,16 +142,21 @@ def deploy(
                 allowed="samples of the task",
                 next_step="name the task, or quantise first (edgeff quantize)",
             )
-        if headroom is None:
-            headroom = item.headroom(network, settings, learned) if item else Headroom()
-            if target == "value" and network.layers[-1].trainable:
-                headroom = replace(headroom, output=min(headroom.output, VALUES_ROOM))
         learning = [layer.name for layer in item.learns(network, settings=settings)] if item else []
         samples = np.asarray(x)[:CALIBRATION_SAMPLES]
         read = samples if first is None else kind(first).forward(first, {}, samples)
         formats = dict.fromkeys(_tail(item, network), learned) if learned != numeric else {}
-        room = dict.fromkeys(learning, headroom) if formats else headroom
-        network = quantize(network, read, numeric, headroom=room, learning=learning, formats=formats)
+
+        def quantised(settings: Any) -> Network:
+            room = headroom or _room(item, network, settings, learned, target)
+            return quantize(
+                network, read, numeric, headroom=dict.fromkeys(learning, room) if formats else room, learning=learning, formats=formats
+            )
+
+        in_integers = quantised(settings)
+        if item is not None and not FEEDBACK & set(changes or {}) and (coarse := item.on_steps(in_integers, settings)) != settings:
+            settings, in_integers = coarse, quantised(coarse)  # with room for its modulation
+        network = in_integers
     if network.numerics != numerics:
         raise BadInput(
             "numeric",
@@ -163,6 +170,12 @@ def deploy(
     program = streaming(program) if stream else program
     program = keeping_input(program) if keep_input else program
     return Deployment(program, network, settings, target, replay)
+
+
+def _room(rule: Rule | None, network: Network, settings: Any, numeric: Numeric, target: str) -> Headroom:
+    """The room in ranges that a rule asks for; none for inference."""
+    room = rule.headroom(network, settings, numeric) if rule else Headroom()
+    return replace(room, output=min(room.output, VALUES_ROOM)) if target == "value" and network.layers[-1].trainable else room
 
 
 def _tail(rule: Rule | None, network: Network) -> tuple[str, ...]:

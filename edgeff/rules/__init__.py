@@ -288,6 +288,10 @@ class Rule:
         """The room that quantisation leaves for learning with this rule, in every range and around the inputs."""
         return Headroom(weights=4.0, hidden=4.0, output=16.0) if numeric == "int16" else Headroom(weights=2.0, hidden=2.0, output=8.0)
 
+    def on_steps(self, network: Network, settings: Any) -> Any:
+        """``settings`` for the steps in which the inputs of a quantised ``network`` are counted; by default the same."""
+        return settings
+
     def learning_numeric(self, network: Network) -> Numeric:
         """The number format in which this rule learns, and which its settings are for."""
         return network.numeric

@@ -141,6 +141,10 @@ class Composed(Rule):
         *_, (rule, part, inputs, _) = self._walk(run, x)
         return rule.scores(part, inputs)
 
+    def on_steps(self, network: Network, settings: Any) -> Any:
+        """Those of the last rule for what its group reads."""
+        return self.tail.on_steps(self.groups(network)[-1].network, settings)
+
     def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
         """The last rule's, with its margin around its group's input, which it may modulate, and none around the network's own input."""
         *_, below, last = self.groups(network)

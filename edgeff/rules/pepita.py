@@ -17,6 +17,7 @@ from edgeff.ir import Array, Headroom, Layer, Network, Numeric
 from edgeff.kernels.arithmetic import feedback_signs, feedback_uniform, stream_key
 from edgeff.ops import Activations, Params, kind
 from edgeff.ops.building import Value
+from edgeff.ops.dense import Dense
 from edgeff.ops.normalise import Normalise
 from edgeff.rules import FeedbackSettings, Gradients, Rule, Run, Settings, register
 from edgeff.rules._building import RuleBuilder
@@ -24,6 +25,8 @@ from edgeff.rules._filters import frozen_filters
 from edgeff.rules._mirroring import Mirror
 
 EPS = 1e-6
+LEAST_STEPS = 0.7
+"""The least entry of F in steps of int8 inputs: a modulation that rounds to 0 teaches hidden layers nothing (docs/adr/0058)."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,20 @@ class PepitaSettings(FeedbackSettings):
         """
         return max(1.0, sqrt(self._inputs(n_in) / self.hidden_inputs)) if self.hidden_inputs else 1.0
 
+    def of_at_least(self, least: float, n_in: int) -> PepitaSettings:
+        """The same, or with entries of F as large as ``least`` and hidden steps as much shorter, though no shorter than as published.
+
+        >>> larger = PepitaSettings().of_at_least(0.02, 800)
+        >>> round(PepitaSettings().entry(800), 4), round(larger.entry(800), 4), round(larger.hidden_factor(800), 2)
+        (0.005, 0.02, 1.0)
+        """
+        entry = self.entry(n_in)
+        if entry >= least:
+            return self
+        inputs, factor = self._inputs(n_in), max(self.hidden_factor(n_in) * entry / least, 1.0)
+        hidden_inputs = max(round(inputs / factor**2), 1) if self.hidden_inputs else 0
+        return replace(self, feedback_scale=min(self.feedback_scale * least / entry, self.largest_scale), hidden_inputs=hidden_inputs)
+
     def _inputs(self, n_in: int) -> int:
         """D in the deviation of F."""
         return min(n_in, self.feedback_inputs or n_in)
@@ -188,6 +205,13 @@ class Pepita(Rule):
             for _ in range(mirror.due(run.epoch)):
                 mirror.epoch(run.params, -(-len(x) // run.settings.batch))
                 run.extra["F"] = mirror.feedback()
+
+    def on_steps(self, network: Network, settings: Any) -> Any:
+        """In int8 F is no smaller than ``LEAST_STEPS`` of the inputs', where all that learns is dense (docs/adr/0058)."""
+        quant = network.input_quant
+        if quant is None or quant.dtype != "int8" or any(not isinstance(layer.op, Dense) for layer in network.trainable):
+            return settings
+        return settings.of_at_least(LEAST_STEPS * quant.scale[0], prod(network.input_shape))
 
     def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
         """As for any rule, plus the largest modulation around the inputs: sum |e| <= 2 after a softmax."""

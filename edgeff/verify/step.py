@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import cycle, islice
 from math import floor, log2, sqrt
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,11 @@ LEAST_STEPS = 10
 """A row or column whose expected changes come from fewer steps than this is not judged on its own."""
 UNDECIDED = 0.5
 """An allowance so wide that a half would pass for a whole: no verdict."""
+MODULATES = {"eff_feedback_add_i8": 1.0, "eff_feedback_add_i16": 1.0}
+MODULATES |= {name.replace("add", "table_add"): 127.0 / sqrt(3.0) for name in MODULATES}
+"""Kernels that change an input, with the root mean square of the entries that they multiply errors by."""
+MODULATION = 2.0
+"""Changes of the input of fewer steps than this on average, rounded, are up to twice as large as they should be, or nothing."""
 RESOLUTION, SATURATED = 4.0, 0.01
 """Errors that are smaller than this, in steps of their format on average, or saturate more often than this, change a parameter by less."""
 LARGEST = {"int8": 32.0, "int16": 4096.0}
@@ -112,19 +118,38 @@ def compare_step(
 
 
 class Watched(Interpreter):
-    """The twins, which record the size of the errors that change each tensor: the first input of the kernels that update it."""
+    """The twins, which record the size of the errors that change each tensor, the first input of the kernels that update it, and that of
+    what modulates the input.
+    """
 
     def __init__(self, program: Program, tensors: Sequence[Tensor]) -> None:
         super().__init__(program)
         self._errors = {tensor.name: np.zeros(3) for tensor in tensors}
+        self._modulation = np.zeros(2)
+        self._last = tensors[-1].name.partition(".")[0] if tensors else ""
 
     def run(self, call: Call) -> None:
+        if call.kernel in MODULATES:
+            how: Any = call.attrs["how"]
+            errors = np.abs(self.tensor(call.inputs[0]).astype(np.float64))
+            # Of a sum of errors with random signs, the root mean square: in steps of the input.
+            self._modulation += [
+                1.0,
+                float(np.sqrt((errors**2).sum())) * MODULATES[call.kernel] * how.multiplier * 2.0 ** (-31 + how.shift),
+            ]
         if call.outputs[0] in self._errors and call.inputs[0] and (errors := self.tensor(call.inputs[0])).dtype == np.int16:
             sizes = np.abs(errors[errors != 0].astype(np.float64))
             self._errors[call.outputs[0]] += [errors.size, sizes.sum(), np.count_nonzero(sizes == LIMIT["int16"])]
         super().run(call)
 
-    def limits(self, tensor: str) -> str:
+    def limits(self, tensor: str) -> tuple[str, float]:
+        """The reason why the changes of a tensor are not what they should be, or an empty string; how many times as large they may be."""
+        calls, steps = self._modulation
+        if tensor.partition(".")[0] != self._last and steps < MODULATION * calls:
+            return f"the input is modulated by {steps / calls:.2g} of its steps on average, and these are whole", 2.0
+        return self._small(tensor), 1.0
+
+    def _small(self, tensor: str) -> str:
         """The reason why the changes of a tensor are small, or an empty string."""
         count, total, saturated = self._errors[tensor]
         if saturated > SATURATED * count:
@@ -206,10 +231,11 @@ def _ratios(
     rounding = max(ROUNDING.get(numeric, 0.0) for numeric in deployment.network.numerics)
     rounding *= 1.0 if strict else sqrt(len(deployment.network.trainable))
     what = f"change in {len(pairs)} steps (ratio to that of step, less 1)"
-    return [
-        ratios[tensor.name].comparison(name, f"{tensor.name}, {what}", rounding, strict=strict, limits=twin.limits(tensor.name))
-        for tensor in learned
-    ]
+    rows = []
+    for tensor in learned:
+        limits, most = twin.limits(tensor.name)
+        rows.append(ratios[tensor.name].comparison(name, f"{tensor.name}, {what}", rounding, strict=strict, limits=limits, most=most))
+    return rows
 
 
 def _rate(deployment: Deployment, rule: Rule, learned: Sequence[Tensor], pairs: Pairs) -> int:
@@ -251,11 +277,11 @@ class Ratios:
         self._sums += np.stack([a, b, a * a, a * b, b * b])
         self._changed |= bool(change.any())
 
-    def comparison(self, name: str, what: str, rounding: float, *, strict: bool, limits: str) -> Comparison:
+    def comparison(self, name: str, what: str, rounding: float, *, strict: bool, limits: str, most: float = 1.0) -> Comparison:
         """The part whose ratio is furthest from 1 relative to its allowance; ``elements`` counts the parts that are judged.
 
-        ``limits`` is the reason why changes are small, which excuses a ratio between 0 and 1 unless ``strict``. With ``strict`` a ratio
-        must not spread so far that nothing is decided.
+        ``limits`` is the reason why changes are small, which excuses a ratio between 0 and ``most`` unless ``strict``. With ``strict`` a
+        ratio must not spread so far that nothing is decided.
         """
         a, b, aa, ab, bb = self._sums
         if not b[0]:
@@ -276,7 +302,7 @@ class Ratios:
         if not wrong and allowed[0] >= UNDECIDED:
             note = "; ".join(filter(None, (f"undecided: {times}, give or take {spread:.2f}", limits)))
             return Comparison(TWIN, name, what, 1, int(strict), size, 0.0 if strict else None, note)
-        if wrong and limits and not strict and -spread <= ratio[0] <= 1.0 + spread:
+        if wrong and limits and not strict and -spread <= ratio[0] <= most + spread:
             return Comparison(TWIN, name, what, 1, 1, size, None, f"{times}: {limits}")
         return Comparison(TWIN, name, what, int(np.count_nonzero(judged)), wrong, size, float(allowed[worst]), times if wrong else "")
 
