@@ -68,7 +68,7 @@ def test_named_groups_are_left_out(tmp_path: Path) -> None:
         ({"drop": "machine", "leave": "m2"}, "allowed: names of groups, beside groups=NAME"),
     ):
         with pytest.raises(BadInput, match="setting leave of") as raised:
-            load(path, target="kind", **choices)
+            load(path, 0, target="kind", **choices)
         assert message in str(raised.value)
 
 

@@ -233,9 +233,9 @@ def test_small_and_saturated_errors_are_told_from_those_that_reach_an_update(mon
     (errors,) = sizes
     assert errors.any()
     monkeypatch.setattr(step, "RESOLUTION", np.inf)
-    assert watched.limits("dense_1.weight") == f"its errors are {errors.mean():.2g} steps of their format on average"
+    assert watched.limits("dense_1.weight") == (f"its errors are {errors.mean():.2g} steps of their format on average", 1.0)
     monkeypatch.setattr(step, "SATURATED", -1.0)
-    assert watched.limits("dense_1.weight") == f"{np.mean(errors == 32767):.0%} of its errors saturate"
+    assert watched.limits("dense_1.weight") == (f"{np.mean(errors == 32767):.0%} of its errors saturate", 1.0)
 
 
 def test_json_has_the_published_fields() -> None:
