@@ -79,7 +79,7 @@ PLANS = {
         "resnet8",
         64.0,
         6,
-        {"chain": 0.02, "bp": 0.01, "frozen": 0.01},
+        {"chain": 0.02, "bp": 0.02, "frozen": 0.02},
         middle=128.0,
         learned=5000,
         held_out=1000,

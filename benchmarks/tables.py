@@ -397,7 +397,8 @@ def written(text: str) -> str:
 
 if __name__ == "__main__":
     pages = {page: written(page.read_text(encoding="utf-8")) for page in PAGES}
-    drawn = {"accuracy_ram.svg": tables_picture.picture()} | tables_tournament_picture.pictures()
+    drawn = {"accuracy_ram.svg": tables_picture.picture(), "accuracy_ram_blocks.svg": tables_picture.blocks_picture()}
+    drawn |= tables_tournament_picture.pictures()
     pages |= {PICTURES / name: picture for name, picture in drawn.items()}
     for page, after in pages.items():
         before = page.read_text(encoding="utf-8") if page.exists() else ""

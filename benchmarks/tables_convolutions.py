@@ -10,12 +10,19 @@ import numpy as np
 from results import load
 from tables_rules import mean_interval, table
 
-TASKS = {"fsdd": "FSDD", "kws_open": "keywords"}
+from edgeff.device.boards import load_board
+
+BOARD = "nucleo_l4r5zi"
+LEARNED = 2400
+"""Samples of a row that does not say how many: FSDD's."""
+
+TASKS = {"fsdd": "DS-CNN, FSDD", "kws_open": "DS-CNN, keywords", "cifar10": "ResNet-8, CIFAR-10 at 16 x 16"}
 WAYS = {
-    "bp": "back-propagation, float32, whole network",
-    "chain": "mono_forward, int8, one block at a time, exit chosen",
-    "frozen": "last layer alone, float32",
-    "shuffled": "first block, labels of other recordings",
+    ("bp", 32): "back-propagation, float32, whole network",
+    ("bp", 8): "back-propagation, int8, whole network",
+    ("chain", 8): "mono_forward, int8, one block at a time, exit chosen",
+    ("frozen", 32): "last layer alone, float32",
+    ("shuffled", 8): "first block, labels of other samples",
 }
 
 
@@ -38,24 +45,51 @@ def conv_defaults() -> str:
 
 
 def chain() -> str:
-    """DS-CNN by blocks beside back-propagation and the controls: accuracy, distance to back-propagation, memory."""
+    """CNNs by blocks beside back-propagation and the controls: accuracy, distance to back-propagation, and what it takes."""
     rows: list[dict[str, Any]] = load("chain")["rows"]
-    memory = {tuple(row["key"][1:]): row for row in rows if row["key"][0] == "memory"}
+    costs = {tuple(row["key"][1:]): row["steps"] for row in rows if row["key"][0] == "cost"}
     lines = []
     for task, shown in TASKS.items():
-        by = {what: {row["key"][3]: row for row in rows if row["key"][:2] == [what, task]} for what in WAYS}
-        for what, name in WAYS.items():
-            found = by[what]
+        by = {way: {row["key"][3]: row for row in rows if row["key"][:3] == [way[0], task, way[1]]} for way in WAYS}
+        for way, name in WAYS.items():
+            found = by[way]
             if not found:
                 continue
             tests = [row["test"] for row in found.values()]
-            paired = [row["test"] - by["bp"][seed]["test"] for seed, row in found.items() if seed in by["bp"]]
-            off = "-" if what == "bp" or len(paired) < 2 else mean_interval(paired)
+            paired = [row["test"] - by["bp", 32][seed]["test"] for seed, row in found.items() if seed in by["bp", 32]]
+            off = "-" if way == ("bp", 32) or len(paired) < 2 else mean_interval(paired)
             chosen = list(found.values())
-            bytes_used = used(memory) if what == "chain" else "-"
-            lines.append([shown, name, str(len(tests)), spread(tests), off, exits(chosen), begun_again(chosen), bytes_used])
-    heads = ["task", "what learns", "seeds", "test accuracy, %", "minus back-propagation (95 %)", "exits chosen", "blocks begun again"]
-    return table([*heads, "static RAM + stack, bytes"], lines, 2)
+            taken = effort(costs.get((task, *way)), chosen[0]["settings"])
+            lines.append([shown, name, str(len(tests)), spread(tests), off, exits(chosen), begun_again(chosen), *taken, erases(chosen)])
+    heads = [
+        "network, task",
+        "what learns",
+        "seeds",
+        "test accuracy, %",
+        "minus back-propagation (95 %)",
+        "exits chosen",
+        "blocks begun again",
+    ]
+    return table([*heads, "static RAM + stack, bytes", "hours", "joules", "erases of flash"], lines, 2)
+
+
+def effort(steps: list[dict[str, Any]] | None, settings: dict[str, Any]) -> list[str]:
+    """The most RAM of a block's program, and the hours and joules that all samples take in all passes of all blocks."""
+    if steps is None:
+        return ["-"] * 3
+    largest, count = max(steps, key=taken), settings["passes"] * settings.get("learned", LEARNED)
+    hours, joules = (count * sum(step[f"learn_{what}"] for step in steps) for what in ("cycles", "uj"))
+    return [
+        f"{largest['static_ram']:,} + {largest['stack']:,}",
+        f"{hours / load_board(BOARD).clock_hz / 3600:.1f}",
+        f"{joules / 1e6:,.0f}",
+    ]
+
+
+def erases(rows: Iterable[dict[str, Any]]) -> str:
+    """The erases of flash of a seed, and in how many places of blocks."""
+    counts = {(row["erases"], len(row["restarts"])) for row in rows if len(row.get("exits", ())) > 1}
+    return ", ".join(f"{times} in {places}" for times, places in sorted(counts)) or "-"
 
 
 def exits(rows: list[dict[str, Any]]) -> str:
@@ -68,12 +102,6 @@ def begun_again(rows: Iterable[dict[str, Any]]) -> str:
     """How many blocks diverged and began again at half the rate, of all."""
     counts = [count for row in rows for count in row.get("restarts", ())]
     return f"{sum(count > 0 for count in counts)} of {len(counts)}" if counts else "-"
-
-
-def used(memory: dict[tuple[Any, ...], dict[str, Any]]) -> str:
-    """The most that a block's program of DS-CNN takes."""
-    largest = max((row for (name, *_), row in memory.items() if name == "ds_cnn"), key=taken)
-    return f"{largest['static_ram']:,} + {largest['stack']:,}"
 
 
 def taken(row: dict[str, Any]) -> int:

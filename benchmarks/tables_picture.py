@@ -1,11 +1,18 @@
-"""Draws docs/pictures/accuracy_ram.svg from ``benchmarks/results/rules.json``: each rule's accuracy against the RAM that it learns in."""
+"""Draws accuracy against the RAM that learning takes, from ``benchmarks/results``, into docs/pictures.
+
+``accuracy_ram.svg``: each rule, of ``rules.json``; ``accuracy_ram_blocks.svg``: whole CNNs by blocks and otherwise, of ``chain.json``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
+from math import log10
 from statistics import fmean
+from typing import NamedTuple
 
 from results import load
+from tables_convolutions import TASKS, taken
 from tables_seeds import PROTOCOL
 
 from edgeff.report.style import rule_look
@@ -42,14 +49,61 @@ def placed(left: float, height: float, width: float, taken: list[Box]) -> tuple[
     return (left + 9, height - 7, left + 9 + width, height + 7), "start"
 
 
+class Mark(NamedTuple):
+    """A point of a picture: where, in the units of its axes, its colour, its text, and whether it is a square."""
+
+    ram: float
+    accuracy: float
+    colour: str
+    text: str
+    square: bool = False
+
+
 def picture() -> str:
-    """The SVG's text: plain shapes, no script, readable on white and on black."""
+    """The SVG's text for each rule."""
     found = points()
     most = 100 * (max(ram for _, ram, _, _ in found) // 100 + 1)
-    low, high = 40, 70
+    marks = [
+        Mark(ram, share, rule_look(rule.split("+")[0])[0], f"{rule} {share:.1f}" + ("" if seeds > 1 else ", 1 seed"))
+        for rule, ram, share, seeds in found
+    ]
+    ticks = {float(tick): str(tick) for tick in range(0, int(most) + 1, 100)}
+    return drawn(TITLE, "RAM in kB: weights that learn, state and activations", ticks, lambda ram: ram / most, (40, 70), marks)
+
+
+BLOCKS_TITLE = "Whole CNNs, learned by the C: test accuracy and RAM to learn"
+LOW, HIGH = 10, 1000
+COLOURS = {("chain", 8): "#1a7f37", ("bp", 32): "#cf222e", ("bp", 8): "#bc4c00", ("frozen", 32): "#57606a"}
+SHORT = {("chain", 8): "int8, a block at a time", ("bp", 32): "BP float32", ("bp", 8): "BP int8", ("frozen", 32): "last layer"}
+
+
+def blocks_picture() -> str:
+    """The SVG's text for whole CNNs: one block at a time, back-propagation and the last layer alone."""
+    rows = load("chain")["rows"]
+    marks = []
+    for place, (task, shown) in enumerate(TASKS.items()):
+        for (what, bits), colour in COLOURS.items():
+            tests = [row["test"] for row in rows if row["key"][:3] == [what, task, bits]]
+            steps = [step for row in rows if row["key"] == ["cost", task, what, bits] for step in row["steps"]]
+            if tests and steps:
+                text = f"{shown.split(' at ')[0]}: {SHORT[what, bits]} {fmean(tests):.1f}"
+                marks.append(Mark(max(map(taken, steps)) / 1000, fmean(tests), colour, text, square=place > 0))
+    ticks = {float(tick): f"{tick:,}" for tick in (10, 20, 50, 100, 200, 500, 1000)}
+    scale = log10(HIGH / LOW)
+    return drawn(BLOCKS_TITLE, "static RAM and stack in kB, logarithmic", ticks, lambda ram: log10(ram / LOW) / scale, (20, 100), marks)
+
+
+def drawn(
+    title: str, below: str, ticks: Mapping[float, str], part: Callable[[float], float], span: tuple[int, int], marks: Sequence[Mark]
+) -> str:
+    """An SVG's text: plain shapes, no script, readable on white and on black.
+
+    ``part``: where on the axis of RAM something is, 0 to 1; ``span``: the ends of the axis of accuracy.
+    """
+    low, high = span
 
     def x(ram: float) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * ram / most
+        return LEFT + (WIDTH - LEFT - RIGHT) * part(ram)
 
     def y(accuracy: float) -> float:
         return TOP + (HEIGHT - TOP - BOTTOM) * (high - accuracy) / (high - low)
@@ -57,25 +111,24 @@ def picture() -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="13">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
-        f'<text x="{LEFT}" y="22" font-size="15" fill="#1f2328">{TITLE}</text>',
+        f'<text x="{LEFT}" y="22" font-size="15" fill="#1f2328">{title}</text>',
     ]
     for share in range(low, high + 1, 10):
         parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(share):.1f}" y2="{y(share):.1f}" stroke="#eceef0"/>')
         parts.append(f'<text x="{LEFT - 8}" y="{y(share) + 4:.1f}" text-anchor="end" fill="#5f6770">{share} %</text>')
-    for tick in range(0, int(most) + 1, 100):
+    for tick, text in ticks.items():
         parts.append(f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="#eceef0"/>')
-        parts.append(f'<text x="{x(tick):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle" fill="#5f6770">{tick}</text>')
-    parts.append(
-        f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 12}" text-anchor="middle" fill="#5f6770">'
-        "RAM in kB: weights that learn, state and activations</text>"
-    )
-    taken = [(x(ram) - 6, y(accuracy) - 6, x(ram) + 6, y(accuracy) + 6) for _, ram, accuracy, _ in found]
-    for rule, ram, accuracy, seeds in found:
-        colour, left, height = rule_look(rule.split("+")[0])[0], x(ram), y(accuracy)
-        text = f"{rule} {accuracy:.1f}" + ("" if seeds > 1 else ", 1 seed")
-        box, anchor = placed(left, height, 7.2 * len(text), taken)
-        taken.append(box)
+        parts.append(f'<text x="{x(tick):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle" fill="#5f6770">{text}</text>')
+    parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 12}" text-anchor="middle" fill="#5f6770">{below}</text>')
+    boxes = [(x(mark.ram) - 6, y(mark.accuracy) - 6, x(mark.ram) + 6, y(mark.accuracy) + 6) for mark in marks]
+    for mark in marks:
+        left, height = x(mark.ram), y(mark.accuracy)
+        box, anchor = placed(left, height, 7.2 * len(mark.text), boxes)
+        boxes.append(box)
         at = box[0] if anchor == "start" else box[2]
-        parts.append(f'<circle cx="{left:.1f}" cy="{height:.1f}" r="5" fill="{colour}"/>')
-        parts.append(f'<text x="{at:.1f}" y="{box[3] - 3:.1f}" text-anchor="{anchor}" fill="#1f2328">{escape(text)}</text>')
+        if mark.square:
+            parts.append(f'<rect x="{left - 4.5:.1f}" y="{height - 4.5:.1f}" width="9" height="9" fill="{mark.colour}"/>')
+        else:
+            parts.append(f'<circle cx="{left:.1f}" cy="{height:.1f}" r="5" fill="{mark.colour}"/>')
+        parts.append(f'<text x="{at:.1f}" y="{box[3] - 3:.1f}" text-anchor="{anchor}" fill="#1f2328">{escape(mark.text)}</text>')
     return "\n".join([*parts, "</svg>", ""])
