@@ -7,10 +7,10 @@ after each (a step that diverges begins the block again at half the rate: ``rest
 other speakers, 1,000 images) choose the exit, and chose the rates (``--validate TASK``: the same five for every rule, seed 0; for FSDD .05
 for blocks was the best there, and left one of two other seeds at chance); the test part is read by the exit that was chosen. Beside it
 ``bp``: back-propagation through the same network from the same first weights, batch 1, without batch normalisation, by the C, as many
-passes, float32 or int8; ``frozen``: the last layer alone; and ``shuffled``: the first block with labels of other samples. Cost: what one
-step of each of these takes on BOARD, emulated. Memory (``--memory``): each block's program of three networks, in parts where LIMITS ask
-for it, built for an emulated Cortex-M4: static RAM and painted stack of one step and one inference; the image adds four bytes a block and
-five words. ``python benchmarks/chain.py [TASK] [--memory | --cost]`` -> ``benchmarks/results/chain.json``.
+passes, float32 or, at the same rate, int8; ``frozen``: the last layer alone; and ``shuffled``: the first block with labels of other
+samples. Cost: what one step of each of these takes on BOARD, emulated. Memory (``--memory``): each block's program of three networks, in
+parts where LIMITS ask for it, built for an emulated Cortex-M4: static RAM and painted stack of one step and one inference; the image adds
+four bytes a block and five words. ``python benchmarks/chain.py [TASK] [--memory | --cost]`` -> ``benchmarks/results/chain.json``.
 """
 
 from __future__ import annotations
@@ -288,11 +288,13 @@ if __name__ == "__main__":
     else:
         tasks = [task for task in PLANS if task in sys.argv[1:]] or list(PLANS)
         ways = (("chain", 8), ("bp", 32), ("frozen", 32))
+        integers = (("frozen", 8), ("bp", 8))
         if "--memory" in sys.argv:
             keys: list[tuple[Any, ...]] = [("memory", name, 8, block + 1) for name in LIMITS for block in range(limited(name, 8)[0].blocks)]
         elif "--cost" in sys.argv:
-            keys = [("cost", task, what, bits) for task in tasks for what, bits in (*ways, ("bp", 8))]
+            keys = [("cost", task, what, bits) for task in tasks for what, bits in (*ways, *integers)]
         else:
             keys = [(rule, task, bits, seed) for task in tasks for seed in range(PLANS[task].seeds) for rule, bits in ways]
             keys += [("shuffled", task, 8, 0) for task in tasks]
+            keys += [(rule, task, bits, seed) for rule, bits in integers for task in tasks for seed in range(PLANS[task].seeds)]
         collect("chain", keys, measure, SEEDS)

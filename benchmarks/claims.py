@@ -25,6 +25,7 @@ from typing import Any
 
 from mlperf_tiny import CMSIS_NN
 from results import FOLDER, load
+from tables_convolutions import hours, ram
 from tables_seeds import PROTOCOL, preferred
 from tables_tournament import ahead, budget, less
 
@@ -179,6 +180,8 @@ def attacked(model: str, epsilon: float = 0.05) -> float:
 
 
 WORDS: dict[str, Any] = {
+    "hours": hours,
+    "ram": ram,
     "rows": rows,
     "row": row,
     "values": values,

@@ -22,6 +22,7 @@ WAYS = {
     ("bp", 8): "back-propagation, int8, whole network",
     ("chain", 8): "mono_forward, int8, one block at a time, exit chosen",
     ("frozen", 32): "last layer alone, float32",
+    ("frozen", 8): "last layer alone, int8",
     ("shuffled", 8): "first block, labels of other samples",
 }
 
@@ -47,7 +48,6 @@ def conv_defaults() -> str:
 def chain() -> str:
     """CNNs by blocks beside back-propagation and the controls: accuracy, distance to back-propagation, and what it takes."""
     rows: list[dict[str, Any]] = load("chain")["rows"]
-    costs = {tuple(row["key"][1:]): row["steps"] for row in rows if row["key"][0] == "cost"}
     lines = []
     for task, shown in TASKS.items():
         by = {way: {row["key"][3]: row for row in rows if row["key"][:3] == [way[0], task, way[1]]} for way in WAYS}
@@ -59,7 +59,7 @@ def chain() -> str:
             paired = [row["test"] - by["bp", 32][seed]["test"] for seed, row in found.items() if seed in by["bp", 32]]
             off = "-" if way == ("bp", 32) or len(paired) < 2 else mean_interval(paired)
             chosen = list(found.values())
-            taken = effort(costs.get((task, *way)), chosen[0]["settings"])
+            taken = effort(task, *way)
             lines.append([shown, name, str(len(tests)), spread(tests), off, exits(chosen), begun_again(chosen), *taken, erases(chosen)])
     heads = [
         "network, task",
@@ -73,17 +73,34 @@ def chain() -> str:
     return table([*heads, "static RAM + stack, bytes", "hours", "joules", "erases of flash"], lines, 2)
 
 
-def effort(steps: list[dict[str, Any]] | None, settings: dict[str, Any]) -> list[str]:
-    """The most RAM of a block's program, and the hours and joules that all samples take in all passes of all blocks."""
-    if steps is None:
+def steps_of(task: str, what: str, bits: int) -> list[dict[str, Any]]:
+    """What a step takes, of each block that learns alone or of the network; empty where it was not measured."""
+    return [step for row in load("chain")["rows"] if row["key"] == ["cost", task, what, bits] for step in row["steps"]]
+
+
+def in_all(task: str, what: str, bits: int, figure: str) -> float:
+    """What ``figure`` of a step comes to, over all samples in all passes of all blocks."""
+    settings = next(row["settings"] for row in load("chain")["rows"] if row["key"][:3] == [what, task, bits])
+    return float(settings["passes"] * settings.get("learned", LEARNED) * sum(step[figure] for step in steps_of(task, what, bits)))
+
+
+def hours(task: str, what: str, bits: int) -> float:
+    """The modelled hours that learning takes."""
+    return in_all(task, what, bits, "learn_cycles") / load_board(BOARD).clock_hz / 3600
+
+
+def ram(task: str, what: str, bits: int) -> int:
+    """The most static RAM and stack of a block's program, or that of the network's, in bytes."""
+    return max(map(taken, steps_of(task, what, bits)))
+
+
+def effort(task: str, what: str, bits: int) -> list[str]:
+    """RAM, hours and joules for the table."""
+    if not (steps := steps_of(task, what, bits)):
         return ["-"] * 3
-    largest, count = max(steps, key=taken), settings["passes"] * settings.get("learned", LEARNED)
-    hours, joules = (count * sum(step[f"learn_{what}"] for step in steps) for what in ("cycles", "uj"))
-    return [
-        f"{largest['static_ram']:,} + {largest['stack']:,}",
-        f"{hours / load_board(BOARD).clock_hz / 3600:.1f}",
-        f"{joules / 1e6:,.0f}",
-    ]
+    largest = max(steps, key=taken)
+    shown = f"{largest['static_ram']:,} + {largest['stack']:,}"
+    return [shown, f"{hours(task, what, bits):.1f}", f"{in_all(task, what, bits, 'learn_uj') / 1e6:,.0f}"]
 
 
 def erases(rows: Iterable[dict[str, Any]]) -> str:

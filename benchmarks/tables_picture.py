@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from results import load
-from tables_convolutions import TASKS, taken
+from tables_convolutions import ram
 from tables_seeds import PROTOCOL
 
 from edgeff.report.style import rule_look
@@ -71,24 +71,27 @@ def picture() -> str:
     return drawn(TITLE, "RAM in kB: weights that learn, state and activations", ticks, lambda ram: ram / most, (40, 70), marks)
 
 
-BLOCKS_TITLE = "Whole CNNs, learned by the C: test accuracy and RAM to learn"
-LOW, HIGH = 10, 1000
-COLOURS = {("chain", 8): "#1a7f37", ("bp", 32): "#cf222e", ("bp", 8): "#bc4c00", ("frozen", 32): "#57606a"}
-SHORT = {("chain", 8): "int8, a block at a time", ("bp", 32): "BP float32", ("bp", 8): "BP int8", ("frozen", 32): "last layer"}
+BLOCKS_TITLE = "Learned by the C: DS-CNN on FSDD (dots), ResNet-8 on CIFAR-10 at 16 x 16 (squares)"
+LOW, HIGH = 5, 1000
+SHOWN = {
+    ("chain", 8): ("one block at a time, int8", "#1a7f37"),
+    ("bp", 32): ("BP, float32", "#cf222e"),
+    ("bp", 8): ("BP, int8", "#bc4c00"),
+    ("frozen", 32): ("last layer, float32", "#57606a"),
+    ("frozen", 8): ("last layer, int8", "#8c959f"),
+}
 
 
 def blocks_picture() -> str:
     """The SVG's text for whole CNNs: one block at a time, back-propagation and the last layer alone."""
     rows = load("chain")["rows"]
     marks = []
-    for place, (task, shown) in enumerate(TASKS.items()):
-        for (what, bits), colour in COLOURS.items():
+    for task, square in (("fsdd", False), ("cifar10", True)):
+        for (what, bits), (name, colour) in SHOWN.items():
             tests = [row["test"] for row in rows if row["key"][:3] == [what, task, bits]]
-            steps = [step for row in rows if row["key"] == ["cost", task, what, bits] for step in row["steps"]]
-            if tests and steps:
-                text = f"{shown.split(' at ')[0]}: {SHORT[what, bits]} {fmean(tests):.1f}"
-                marks.append(Mark(max(map(taken, steps)) / 1000, fmean(tests), colour, text, square=place > 0))
-    ticks = {float(tick): f"{tick:,}" for tick in (10, 20, 50, 100, 200, 500, 1000)}
+            if tests:
+                marks.append(Mark(ram(task, what, bits) / 1000, fmean(tests), colour, f"{name} {fmean(tests):.1f}", square))
+    ticks = {float(tick): f"{tick:,}" for tick in (5, 10, 20, 50, 100, 200, 500, 1000)}
     scale = log10(HIGH / LOW)
     return drawn(BLOCKS_TITLE, "static RAM and stack in kB, logarithmic", ticks, lambda ram: log10(ram / LOW) / scale, (20, 100), marks)
 
