@@ -185,6 +185,11 @@ def task_table(task: str) -> str:
     return with_note(table([f"{task}, {network}", *every], lines)) if lines else NOT_MEASURED
 
 
+def short(rule: str) -> str:
+    """A rule's name in a cell."""
+    return "frozen" if rule == CONTROL else SHOWN.get(rule, rule)
+
+
 def entered(one: Entry | None) -> str:
     """A network and its accuracy."""
     return "does not fit" if one is None else f"{summary(one.results).shown()} ({one.network})"
@@ -215,8 +220,7 @@ def rules_table() -> str:
         cells_of = [difference(less(one.entries[rule], one.bp)) if rule in one.entries else "does not fit" for rule in shown]
         lines.append([one.task, BY[one.numeric], f"{one.budget_kb} KB", *cells_of])
     heads = ["task", "numeric", "RAM"]
-    names = ["frozen" if rule == CONTROL else SHOWN.get(rule, rule) for rule in shown]
-    return table([*heads, *names], lines, 3) if lines else NOT_MEASURED
+    return table([*heads, *map(short, shown)], lines, 3) if lines else NOT_MEASURED
 
 
 def fit_table() -> str:
@@ -237,7 +241,7 @@ def fit_table() -> str:
             continue
         best = max(each, key=lambda choice: mean_of(each[choice]))
         lost = paired_difference(each[said], each[best])
-        cells_of = [f"{SHOWN.get(rule, rule)}, {numeric}: {summary(each[rule, numeric]).shown()}" for rule, numeric in (said, best)]
+        cells_of = [f"{short(rule)}, {numeric}: {summary(each[rule, numeric]).shown()}" for rule, numeric in (said, best)]
         lines.append([f"{task}, {network}", f"{budget_kb} KB", *cells_of, "0" if said == best else difference(lost)])
     heads = ["task, network", "RAM", "`edgeff fit` puts first", "best measured", "lost by it (95 %)"]
     return table(heads, lines, 2) if lines else NOT_MEASURED
