@@ -46,6 +46,9 @@ PACKAGES: Sequence[tuple[str, str, str, bool]] = (
     ("pydantic", "board files", "pydantic", True),
     ("plotly", "report", "plotly", True),
     ("pyserial", "run, monitor: boards on a serial port", "pyserial", True),
+    ("pillow", "your own data: pictures", "edgeff[data]", False),
+    ("soundfile", "your own data: recordings that are no .wav of 16-bit PCM", "edgeff[data]", False),
+    ("dask", "bench, fleet: a cluster", "edgeff[dask]", False),
 )
 HOST_COMPILERS = ("cc", "gcc", "clang")
 

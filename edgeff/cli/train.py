@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edgeff.cli.options import Whole, changes, common, output_model, target_column
 from edgeff.cli.outputs import new_file
 from edgeff.cli.terminal import measure_text, print_json, print_line, print_table, progress
+from edgeff.errors import BadInput
+
+if TYPE_CHECKING:
+    from edgeff.train.checkpoints import Checkpoints
 
 MOST_EPOCHS = 1_000_000
 RETRIES = 3
@@ -26,6 +31,8 @@ RETRIES = 3
 @click.option("--loss", type=click.Choice(["cross-entropy", "mse"]), default="cross-entropy", show_default=True, help="mse: no softmax.")
 @click.option("--bias/--no-bias", default=False, show_default=True, help="Biases in the layers of a dense list.")
 @click.option("--retry", is_flag=True, help=f"Begin again at a quarter of the rate, up to {RETRIES} times, where training diverges.")
+@click.option("--run", "folder", metavar="FOLDER", type=click.Path(path_type=Path), help="Keep a log, a curve and checkpoints in it.")
+@click.option("--save-every", metavar="EPOCHS", type=Whole(1, MOST_EPOCHS), help="How often --run keeps a checkpoint.  [default: 1]")
 @target_column
 @click.option("--settings-from", metavar="FILE", type=click.Path(path_type=Path), help="Settings that `edgeff tune` chose for the rule.")
 @changes
@@ -39,6 +46,8 @@ def command(
     loss: str,
     bias: bool,
     retry: bool,
+    folder: Path | None,
+    save_every: int | None,
     choices: Mapping[str, str],
     settings_from: Path | None,
     changes: Sequence[tuple[str, str]],
@@ -49,7 +58,8 @@ def command(
     """Train a network on the host and write it as an ONNX file.
 
     The accuracy on the test data is measured once, at the end. With `--epochs 0` the file holds first weights, for a device that learns
-    from the beginning: the training samples scale those of convolutions.
+    from the beginning: the training samples scale those of convolutions. With `--run` the same command goes on where it was interrupted,
+    to the same model as without a break.
     """
     from edgeff.bench.metrics import measured
     from edgeff.bench.tuning_file import Chosen, chosen_settings
@@ -68,8 +78,7 @@ def command(
     seed = seed or 0
     item = find_task(task, choices)
     data = load_task(item, seed)
-    settings = find_rule(rule).settings
-    settings = replace(settings, **recipe(network, rule))
+    settings = replace(find_rule(rule).settings, **recipe(network, rule))
     chosen = chosen_settings(settings_from, task, network, rule) if settings_from else Chosen({}, {})
     settings = settings.changed(chosen.settings | dict(changes) | ({} if epochs is None else {"epochs": str(epochs)}))
     softmax = loss == "cross-entropy" and item.target == "class"
@@ -79,8 +88,9 @@ def command(
     prepared = canonical(find_rule(rule).prepare(initialised(plain, seed), settings, seed))
     writers(prepared, "onnx", "ONNX")  # before training: that it can be written
     conventions.check(prepared)
+    kept = _checkpoints(folder, save_every, "accuracy" if item.target == "class" else "mean squared error", retry=retry)
     with progress(f"{rule} on {task}") as report:
-        trained = train(given, plain, rule, settings, seed, report, item, retries=RETRIES if retry else 0)
+        trained = train(given, plain, rule, settings, seed, report, item, retries=RETRIES if retry else 0, checkpoints=kept)
     metric = item.metric
     parts = {"train": (given.x_train, data.y_train, None), "test": (given.x_test, data.y_test, data.files_test)}
     if metric == "auc" and item.target == "input":
@@ -114,3 +124,16 @@ def command(
     if matrix is not None:
         print_classes(matrix, data.classes, "test samples")
     print_line(f"wrote {out}")
+
+
+def _checkpoints(folder: Path | None, every: int | None, measure: str, *, retry: bool) -> Checkpoints | None:
+    """What is kept of a run; None without a folder. Raises BadInput for options that do not go together."""
+    from edgeff.train.checkpoints import Checkpoints
+
+    if folder is None:
+        if every is not None:
+            raise BadInput("option --save-every", got="no --run", allowed="both: --run FOLDER --save-every EPOCHS")
+        return None
+    if retry:
+        raise BadInput("option --run", got="--retry beside it", allowed="one of them", next_step="set the rate: --set lr=..")
+    return Checkpoints(folder, every or 1, f"{measure} of the first training samples")

@@ -24,6 +24,7 @@ from edgeff.ops.parallel import recycling
 from edgeff.rules import Rule, Run, Settings, find_rule
 from edgeff.rules._rates import resolved
 from edgeff.tasks import Data, Task
+from edgeff.train.checkpoints import Checkpoints
 from edgeff.train.guards import SAMPLES, below_on_others, doubts, scale_of_inputs
 from edgeff.train.optimisers import OPTIMISERS
 
@@ -104,12 +105,14 @@ def fit(
     augment: Augment | None = None,
     watch: Callable[[Run], None] | None = None,
     values: bool = False,
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
     """Trains initialised ``network`` on x (n, *input shape) float32 and targets (n, C), or x itself as the target of an autoencoder.
 
     Args: ``settings``, by default the rule's for the host; ``seed``, for the order of samples, masks and feedback; ``progress(epoch,
     epochs)`` is called after each epoch; ``augment(x, rng)`` changes the samples of each mini-batch; ``watch(run)`` is called after
-    each epoch; ``values``: the targets are numbers, not classes.
+    each epoch; ``values``: the targets are numbers, not classes; ``checkpoints``: what is kept after each epoch, from which an
+    interrupted run goes on.
     Raises: Diverged; BadInput for shapes that do not match.
     """
     rule = find_rule(rule_name)
@@ -130,9 +133,10 @@ def fit(
     run = start(network, rule, settings, seed)
     largest = {layer.name: float(np.abs(run.params[layer.name]["weight"]).max()) or 1.0 for layer in network.trainable}
     optimiser = OPTIMISERS[settings.optimiser](run)
-    history = []
+    begun = checkpoints.begin(run, optimiser, rule, x, targets) if checkpoints else 0
+    history = [row[2] for row in checkpoints.rows] if checkpoints else []
     with np.errstate(over="ignore", invalid="ignore"), threadpool_limits(1, "blas"):
-        for epoch in range(settings.epochs):
+        for epoch in range(begun, settings.epochs):
             run.epoch, run.lr = epoch, settings.rate(epoch)
             rule.begin_epoch(run, x, targets)
             order = run.rng.permutation(len(x))
@@ -150,6 +154,8 @@ def fit(
                         next_step=rule.divergence_hint,
                     )
             history.append(_watched(in_batches(rule, run, x[:WATCHED]), targets[:WATCHED], classes=targets is not x and not values))
+            if checkpoints:
+                checkpoints.keep(run, optimiser, history[-1])
             if watch:
                 watch(run)
             if progress:
@@ -169,6 +175,7 @@ def train(
     augment: Augment | None = None,
     retries: int = 0,
     guarded: bool = True,
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
     """``fit`` on a task's training part from fresh parameters; the network's metadata records the run.
 
@@ -178,7 +185,8 @@ def train(
 
     Args: ``task``, the data's task or its registered name: it defines what the network learns to output and how samples are augmented,
     unless ``augment`` is given; ``retries``, how often a run that diverges is started again at a quarter of its rate; ``guarded``, False
-    for a trial of a search, of which nothing is warned. Raises BadInput for data without a training part; Diverged.
+    for a trial of a search, of which nothing is warned; ``checkpoints`` as for ``fit``, without ``retries``. Raises BadInput for data
+    without a training part; Diverged.
     """
     rule = find_rule(rule_name)
     settings = settings or rule.settings
@@ -214,7 +222,9 @@ def train(
     for left in range(retries, -1, -1):
         network = replace(network, metadata=_metadata(data, task, rule_name, settings, seed))
         try:
-            trained = fit(network, rule_name, data.x_train, targets, settings, seed, progress, augment, values=values)
+            trained = fit(
+                network, rule_name, data.x_train, targets, settings, seed, progress, augment, values=values, checkpoints=checkpoints
+            )
             break
         except Diverged as error:
             if not left:
