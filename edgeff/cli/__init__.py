@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from edgeff.cli.group import State, group
+from edgeff.cli.terminal import clear
 from edgeff.errors import Doubtful, EdgeffError, PassedOver, one_line
 
 __all__ = ["main", "run"]
@@ -87,6 +88,7 @@ def run(arguments: Sequence[str]) -> int:
 def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
     """A skipped file and a doubtful run are notes of one line; other warnings are shown as by Python."""
     if issubclass(category, PassedOver | Doubtful):
+        clear()
         what = "skipped: " if issubclass(category, PassedOver) else ""
         sys.stderr.write(one_line(f"note: {what}{message}") + "\n")
     else:
@@ -107,6 +109,7 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _ended(state: State, message: str, status: int) -> int:
+    clear()
     if state.debug:
         traceback.print_exc()
     sys.stderr.write(f"error: {one_line(message)}\n")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import click
 
+from edgeff.cli.terminal import announce
 from edgeff.cli.version import version
 from edgeff.errors import BadInput
 
@@ -46,6 +47,9 @@ COMMANDS: Mapping[str, str] = {
 }
 """Command -> module of this package, in the order of use; ``list`` and ``import`` are reserved in Python."""
 
+LONG = frozenset(COMMANDS) - {"list", "monitor", "check", "analytic", "flash", "state", "head", "report", "board", "doctor"}
+"""Commands that read data or models for a second or more before they have a bar to show."""
+
 
 @dataclass
 class State:
@@ -69,6 +73,8 @@ class Commands(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS:
             raise BadInput("unknown command", got=repr(args[0]), allowed=", ".join(COMMANDS), next_step="see `edgeff --help`")
+        if args and args[0] in LONG and not {"-h", "--help"} & set(args):
+            announce(args[0])
         return super().resolve_command(ctx, args)
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from edgeff.errors import one_line
@@ -18,41 +19,93 @@ Progress = Callable[[int, int], None]
 Stages = Callable[[str, int, int], None]
 Step = Callable[[str], None]
 WIDTH_OF_A_PIPE = 200
+GAP = 3
+"""Characters between two columns of a table."""
 NOTE_EVERY_S = 10.0
 """Seconds between two lines on progress where stderr is no terminal, as in the log of a batch job."""
 
 
+_announced = False
+"""Whether the terminal's last line is an announcement."""
+
+
+def announce(command: str) -> None:
+    """Names a command that may take long on a terminal, at once, until it has something to say or a bar."""
+    global _announced  # noqa: PLW0603 - a terminal has one last line
+    if sys.stderr.isatty():
+        sys.stderr.write(f"edgeff {command} ..\r")
+        sys.stderr.flush()
+        _announced = True
+
+
+def clear() -> None:
+    """Takes the announcement away, before anything else is printed."""
+    global _announced  # noqa: PLW0603 - as above
+    if _announced:
+        sys.stderr.write("\x1b[2K\r")
+        sys.stderr.flush()
+        _announced = False
+
+
 def print_json(value: Any) -> None:
     """Prints ``value`` as JSON."""
+    clear()
     sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def print_line(text: str) -> None:
     """Prints one line for people."""
+    clear()
     sys.stdout.write(one_line(text) + "\n")
 
 
 def print_note(text: str) -> None:
     """Prints one line that is not a result, such as a warning, to stderr."""
+    clear()
     sys.stderr.write(one_line(f"note: {text}") + "\n")
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Prints a table and an empty line; a column of numbers is right-aligned, with thousands separators, None as ``-``."""
+    """Prints a table and an empty line; a column of numbers is right-aligned, with thousands separators, None as ``-``.
+
+    Lines break between words. A terminal that is too narrow for the longest words of all columns gets a block of lines for each row.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    clear()
     console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
+    texts = [[cell(value) for value in row] for row in rows]
+    words = [max(map(_longest_word, (heading, *(row[index] for row in texts))), default=0) for index, heading in enumerate(headings)]
+    if texts and sum(words) + GAP * (len(headings) - 1) > console.width:
+        for row in texts:
+            for text in _block(headings, row):
+                console.print(Text(fill(text, console.width, subsequent_indent="    ")))
+            console.print()
+        return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for index, heading in enumerate(headings):
         numbers = all(row[index] is None or (isinstance(row[index], int | float) and not isinstance(row[index], bool)) for row in rows)
-        table.add_column(Text(heading), justify="right" if numbers else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell(value)) for value in row))
+        table.add_column(Text(heading), justify="right" if numbers else "left", overflow="fold", min_width=words[index])
+    for row in texts:
+        table.add_row(*map(Text, row))
     console.print(table)
     console.print()
+
+
+def _longest_word(text: str) -> int:
+    return max(map(len, text.split()), default=0)
+
+
+def _block(headings: Sequence[str], row: Sequence[str]) -> list[str]:
+    """A row of a table as lines: the first cell, then the others that say something, each after its heading.
+
+    >>> _block(("name", "core", "clock hz"), ("uno", "", "16,000,000"))
+    ['uno', '  clock hz: 16,000,000']
+    """
+    return [row[0] or "-", *(f"  {heading}: {text}" for heading, text in zip(headings[1:], row[1:], strict=True) if text)]
 
 
 def cell(value: object) -> str:
@@ -107,13 +160,14 @@ def taken(cost: Cost) -> str:
 @contextmanager
 def progress(what: str) -> Iterator[Progress]:
     """A function ``(done, total)`` that moves a bar on stderr; if stderr is not a terminal it does nothing."""
-    with stages() as report:
+    with stages(what) as report:
         yield lambda done, total: report(what, done, total)
 
 
 @contextmanager
-def stages() -> Iterator[Stages]:
+def stages(first: str = "beginning") -> Iterator[Stages]:
     """A function ``(what, done, total)`` that moves a bar on stderr and names the current stage; nothing if stderr is not a terminal."""
+    clear()
     if not sys.stderr.isatty():
         yield lambda _what, _done, _total: None
         return
@@ -121,7 +175,7 @@ def stages() -> Iterator[Stages]:
     from rich.progress import Progress as Bars
 
     with Bars(console=Console(file=sys.stderr), transient=True) as bars:
-        bar = bars.add_task("", total=None)
+        bar = bars.add_task(first, total=None)
         yield lambda what, done, total: bars.update(bar, description=what, completed=done, total=total)
 
 
