@@ -7,10 +7,12 @@ that no device runs are left out.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from statistics import fmean, stdev
 from typing import Any
 
 from results import load
+from tables_seeds import preferred
 
 from edgeff import registry
 from edgeff.atomic import write_text
@@ -40,13 +42,27 @@ def row(place: tuple[str, ...], values: list[float], learned: str, source: str, 
 
 
 def by_seed(source: str, learned: str, place: Any, value: Any) -> list[Row]:
-    """Rows of files with a row for each seed; ``place`` of a key is None for those that do not count."""
-    groups: dict[tuple[str, ...], list[float]] = {}
+    """Rows of files with a row for each seed; ``place`` of a key is None for those that do not count. Of several ways to choose settings
+    those with most seeds, then the protocol's.
+    """
+    groups: dict[tuple[str, ...], list[Row]] = {}
     for item in load(source).get("rows", []):
         key = place(item["key"])
         if key is not None:
-            groups.setdefault(key, []).append(value(item))
-    return [row(key, values, learned, source) for key, values in groups.items()]
+            groups.setdefault(key, []).append(item)
+    return [row(key, [value(item) for item in preferred(items)], learned, source) for key, items in groups.items()]
+
+
+def of_tournament(numeric: str) -> Callable[[list[Any]], tuple[str, ...] | None]:
+    """The place of a row of the tournament in one numeric."""
+    return lambda key: tuple(key[:4]) if key[3] == numeric else None
+
+
+def with_twins(rows: list[Row]) -> list[Row]:
+    """The rows, and for ``mempepita`` those of ``pepita``, which it is to the bit, where it has none of its own."""
+    places = {tuple(item[name] for name in ("task", "network", "rule", "numeric", "schedule")) for item in rows}
+    twins = [item | {"rule": "mempepita"} for item in rows if item["rule"] == "pepita"]
+    return rows + [twin for twin in twins if tuple(twin[n] for n in ("task", "network", "rule", "numeric", "schedule")) not in places]
 
 
 def on_digits(key: list[Any]) -> tuple[str, ...] | None:
@@ -55,7 +71,7 @@ def on_digits(key: list[Any]) -> tuple[str, ...] | None:
 
 
 def unseen(key: list[Any]) -> tuple[str, ...]:
-    task, network, rule, _ = key
+    task, network, rule, *_ = key
     return task, network, rule, "float32"
 
 
@@ -86,8 +102,11 @@ def main() -> None:
     rows = by_seed("device_learning", DEVICE, on_digits, reached)
     rows += by_seed("unseen", HOST, unseen, reached)
     rows += by_seed("rules", HOST, unseen, in_run)
+    rows += by_seed("tournament", DEVICE, of_tournament("int8"), reached) + by_seed("tournament", HOST, of_tournament("float32"), reached)
     rows += whole_runs("conv_learning") + whole_runs("conv_defaults")
-    rows = [item for item in rows if item["rule"] in registry.rules and item["numeric"] in registry.rules[item["rule"]].numerics]
+    rows = [
+        item for item in with_twins(rows) if item["rule"] in registry.rules and item["numeric"] in registry.rules[item["rule"]].numerics
+    ]
     rows.sort(
         key=lambda item: (item["kind"], item["task"], item["network"], item["rule"], item["numeric"], item["schedule"], item["source"])
     )

@@ -114,6 +114,11 @@ def test_the_expected_loss_is_the_median_below_the_best_of_the_same_kind() -> No
     assert expected_loss("unheard", "int8", "dense", rows=rows) == 0.5
 
 
+def test_a_rule_that_is_another_to_the_bit_is_expected_to_lose_as_much() -> None:
+    for numeric in ("float32", "int8"):
+        assert expected_loss("mempepita", numeric, "convolutional") == expected_loss("pepita", numeric, "convolutional") > 0
+
+
 def test_most_choices_for_what_was_not_measured_are_within_two_points_of_the_best() -> None:
     """Each network and task of the table in turn as if it had not been measured, with all its rules in every numeric and in one."""
     lost = []
