@@ -26,7 +26,7 @@ from typing import Any
 from mlperf_tiny import CMSIS_NN
 from results import FOLDER, load
 from tables_convolutions import hours, ram
-from tables_seeds import PROTOCOL, preferred
+from tables_seeds import PROTOCOL
 from tables_tournament import ahead, budget, less
 
 from edgeff.bench.statistics import Difference, paired_difference, summary
@@ -42,8 +42,6 @@ GIVEN = re.compile(r"<!--given: .*?-->.*?<!--/-->", re.DOTALL)
 NUMBER = re.compile(r"(?<![\w.-])[+-]?(?:\d+\.\d+|\d+(?= %)|\d+(?= points))(?![\w-])")
 SPREAD = re.compile(r"(?<![\w.-])(\d*\.?\d+) (?:\+-|±) (\d*\.?\d+)")
 NOT_PROSE = (r"Python \d\.\d+", r"<!-- begin:.*?<!-- end:[^>]*-->", r"```.*?```", r"`[^`]*`", r"\]\([^)]*\)")
-SEVERAL = ("accuracy", "device_learning")
-"""Files that have rows of several settings: the part of the key before the seed."""
 RULE_AT = {"rules": 2, "accuracy": 1, "unseen": 2, "device_learning": 0, "conv_learning": 0}
 """Where the rule stands in a row's key."""
 
@@ -65,11 +63,9 @@ def row(name: str, *key: Any) -> dict[str, Any]:
 
 
 def rows_shown(name: str, *key: Any) -> list[dict[str, Any]]:
-    """The rows of one rule that its table shows: of ``SEVERAL`` those of the preferred settings, of ``rules`` those of the protocol, of
-    other files those of the rule's own settings.
-    """
+    """The rows of one rule that its table shows: of ``unseen`` those of the rule's own settings, of ``rules`` those of the protocol."""
     every = rows(name, *key)
-    return preferred(every) if name in SEVERAL else [row for row in every if (PROTOCOL in row["key"]) == (name == "rules")]
+    return [row for row in every if (PROTOCOL in row["key"]) == (name == "rules")] if name in ("rules", "unseen") else every
 
 
 def values(name: str, *key: Any) -> Results:
@@ -113,12 +109,7 @@ def above(name: str, *key: Any) -> Difference:
     """The difference to the frozen control of the same seeds. Raises LookupError without one."""
     control = [*key]
     control[RULE_AT[name]] = "frozen"
-    if name == "accuracy":
-        control[RULE_AT[name] + 1 :] = [""]
-    ours, others = rows_shown(name, *key), rows_shown(name, *control)
-    if name in SEVERAL:
-        others = [row for row in rows(name, *control) if row["key"][-2] == ours[0]["key"][-2]]
-    difference = paired_difference(by_seed(name, key, ours), by_seed(name, control, others))
+    difference = paired_difference(values(name, *key), values(name, *control))
     if difference is None:
         raise LookupError(f"no seed of {name}.json {key} has its control")
     return difference

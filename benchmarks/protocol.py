@@ -72,7 +72,10 @@ def protocol_row(
     def make() -> Choice:
         return choose(load(task, own.seed), plain(task, network, own.seed), network, rule, own, item, fixed=fixed)
 
-    how = kept_choice((task, network, rule, dict(fixed)), own, make, kept_in)
+    try:
+        how = kept_choice((task, network, rule, dict(fixed)), own, make, kept_in)
+    except Diverged as error:  # no candidate ends: neither would a run
+        return {"accuracy": None, "diverged": True, "why": str(error), "chosen_by": {"by": "search on validation samples"}}
     data = load(task, seed)
     settings = find_rule(rule).settings.changed({name: text(value) for name, value in how["settings"].items()})
     try:

@@ -37,7 +37,7 @@ from mutants import ANSWERS, NAMED, room_of
 from results import load
 from speed import FC_AE, FORMS, IN_C, PEERS, SHIPPED, TARGETS
 from tables_rules import table
-from tables_seeds import HEADS, NAMES, PROTOCOL, by_seed, cells, marked, of_rows, preferred, with_note
+from tables_seeds import HEADS, NAMES, by_seed, cells, marked, of_rows, with_note
 
 ROOT = Path(__file__).parents[1]
 PAGES = (*claims.WATCHED, *claims.OTHERS)
@@ -50,48 +50,36 @@ def spread(row: dict[str, Any] | None) -> str:
 
 
 def accuracy() -> str:
-    """Each rule on each network: with chosen settings where they are measured, else with those of before, marked."""
-    rows = by_rule("accuracy")
-    lines = []
-    for network in accuracy_benchmark.NETWORKS:
-        rules = {key[1:]: by for key, by in rows.items() if key[0] == network}
-        for (rule, predict), by in sorted(rules.items(), key=lambda item: item[0][0] != "frozen"):
-            name = {"probe": "FF, by probing", "head": "FF, by its head"}.get(predict, NAMES.get(rule, rule))
-            lines.append([network, *chosen_cells(name, by, None if rule == "frozen" else rules["frozen", ""])])
-    return with_note(table(["network", "float32, host: rule", *HEADS], lines, 2))
+    """Each rule on the wide network."""
+    by: dict[str, list[dict[str, Any]]] = {}
+    for row in load("accuracy")["rows"]:
+        by.setdefault(row["key"][1], []).append(row)
+    return with_note(table([f"{accuracy_benchmark.NETWORK}, float32, host: rule", *HEADS], rule_lines(by, by["frozen"])))
 
 
-def by_rule(name: str) -> dict[tuple[str, ...], list[dict[str, Any]]]:
-    """The rows of a results file by their key, without its last parts: how settings were chosen, and the seed."""
-    found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for row in load(name)["rows"]:
-        found.setdefault(tuple(row["key"][:-2]), []).append(row)
-    return found
-
-
-def chosen_cells(name: str, rows: list[dict[str, Any]], control: list[dict[str, Any]] | None) -> list[str]:
-    """A line's name and figures: of rows under the protocol, else of the older ones, marked; the control's are of the same kind."""
-    shown = preferred(rows)
-    settings = shown[0]["key"][-2]
-    beside = None if control is None else of_rows(row for row in control if row["key"][-2] == settings)
-    return [marked(name, shown, older=not settings.startswith(PROTOCOL)), *cells(of_rows(shown), beside)]
+def rule_lines(by: dict[str, list[dict[str, Any]]], control: list[dict[str, Any]]) -> list[list[str]]:
+    """A line a rule, the control's first."""
+    return [
+        [
+            marked("FF, by probing" if rule == "ff" else NAMES.get(rule, rule), rows),
+            *cells(of_rows(rows), None if rule == "frozen" else of_rows(control)),
+        ]
+        for rule, rows in sorted(by.items(), key=lambda item: item[0] != "frozen")
+    ]
 
 
 def device_learning() -> str:
-    rows = by_rule("device_learning")
+    rows: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
+    for row in load("device_learning")["rows"]:
+        rule, *form = row["key"][:3]
+        rows.setdefault((form[0], form[1]), {}).setdefault(rule, []).append(row)
     forms = {
         ("float32", "none"): "float32",
         ("int16", "stochastic"): "int16",
         ("int8", "stochastic"): "int8",
         ("int8", "nearest"): "int8, round to nearest",
     }
-    lines = []
-    for form, shown in forms.items():
-        rules = {key[0]: by for key, by in rows.items() if key[1:] == form}
-        control = rules.get("frozen", rows["frozen", "int8", "stochastic"])
-        for rule, by in sorted(rules.items(), key=lambda item: item[0] != "frozen"):
-            name = "FF, by probing" if rule == "ff" else NAMES.get(rule, rule)
-            lines.append([shown, *chosen_cells(name, by, None if rule == "frozen" else control)])
+    lines = [[shown, *line] for form, shown in forms.items() for line in rule_lines(rows[form], rows[form]["frozen"])]
     return with_note(table(["learned by the C, batch 1", "rule", *HEADS], lines, 2))
 
 

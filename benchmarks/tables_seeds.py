@@ -34,9 +34,9 @@ def cells(results: Results, control: Results | None) -> list[str]:
     return [over.shown(), over.counted, "-" if difference is None else difference.shown()]
 
 
-def marked(name: str, rows: Iterable[Mapping[str, Any]], *, older: bool = False) -> str:
+def marked(name: str, rows: Iterable[Mapping[str, Any]]) -> str:
     """``name``, with a mark if a row is stale."""
-    return f"{name} {STALE}" if older or any(is_stale(dict(row)) for row in rows) else name
+    return f"{name} {STALE}" if any(is_stale(dict(row)) for row in rows) else name
 
 
 def by_seed(values: Sequence[float | None]) -> dict[int, float | None]:
@@ -47,14 +47,6 @@ def by_seed(values: Sequence[float | None]) -> dict[int, float | None]:
 def of_rows(rows: Iterable[Mapping[str, Any]]) -> dict[int, float | None]:
     """The results of rows whose key ends with the seed."""
     return {int(row["key"][-1]): row["accuracy"] for row in rows}
-
-
-def preferred(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of the rows of one rule those of the settings with most seeds; of several with as many, those under the protocol."""
-    by: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        by.setdefault(str(row["key"][-2]), []).append(row)
-    return by[max(by, key=lambda settings: (len(by[settings]), settings == PROTOCOL, settings.startswith(PROTOCOL)))]
 
 
 def with_note(table: str) -> str:
