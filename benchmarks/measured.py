@@ -12,7 +12,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from results import load
-from tables_seeds import preferred
+from tables_seeds import PROTOCOL
 
 from edgeff import registry
 from edgeff.atomic import write_text
@@ -42,15 +42,13 @@ def row(place: tuple[str, ...], values: list[float], learned: str, source: str, 
 
 
 def by_seed(source: str, learned: str, place: Any, value: Any) -> list[Row]:
-    """Rows of files with a row for each seed; ``place`` of a key is None for those that do not count. Of several ways to choose settings
-    those with most seeds, then the protocol's.
-    """
+    """Rows of files with a row for each seed; ``place`` of a key is None for those that do not count."""
     groups: dict[tuple[str, ...], list[Row]] = {}
     for item in load(source).get("rows", []):
         key = place(item["key"])
         if key is not None:
             groups.setdefault(key, []).append(item)
-    return [row(key, [value(item) for item in preferred(items)], learned, source) for key, items in groups.items()]
+    return [row(key, [value(item) for item in items], learned, source) for key, items in groups.items()]
 
 
 def of_tournament(numeric: str) -> Callable[[list[Any]], tuple[str, ...] | None]:
@@ -70,9 +68,9 @@ def on_digits(key: list[Any]) -> tuple[str, ...] | None:
     return ("digits", "64-32-10", rule, numeric) if rounding != "nearest" else None
 
 
-def unseen(key: list[Any]) -> tuple[str, ...]:
-    task, network, rule, *_ = key
-    return task, network, rule, "float32"
+def on_host(*, chosen: bool) -> Callable[[list[Any]], tuple[str, ...] | None]:
+    """The place of a row with settings by the protocol, or with a rule's own."""
+    return lambda key: (*key[:3], "float32") if (PROTOCOL in key) == chosen else None
 
 
 def reached(item: Row) -> float:
@@ -100,8 +98,8 @@ def whole_runs(name: str) -> list[Row]:
 def main() -> None:
     """Writes the file."""
     rows = by_seed("device_learning", DEVICE, on_digits, reached)
-    rows += by_seed("unseen", HOST, unseen, reached)
-    rows += by_seed("rules", HOST, unseen, in_run)
+    rows += by_seed("unseen", HOST, on_host(chosen=False), reached)
+    rows += by_seed("rules", HOST, on_host(chosen=True), in_run)
     rows += by_seed("tournament", DEVICE, of_tournament("int8"), reached) + by_seed("tournament", HOST, of_tournament("float32"), reached)
     rows += whole_runs("conv_learning") + whole_runs("conv_defaults")
     rows = [
