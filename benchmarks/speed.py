@@ -1,8 +1,8 @@
-"""Instructions of one float32 step on an emulated Cortex-M4F beside the peers' figures and the targets.
+"""Instructions of one float32 step on an emulated Cortex-M4F beside the targets; peers.py counts those of others' code.
 
-The peers were counted on the same kind of core with gcc 12.2, best of -O2 and -O3 -funroll-loops; ours are built by zig's clang at -O2 and
-are exact: the same count in every run. Region: one call of the step. ``forms`` are those of the dense layer's kernels, by both compilers:
-in C, and by loads of several registers with none, six or eight of eight columns by VMLA and VMLS (``EFF_CHAINED``).
+Built by zig's clang at -O2, and exact: the same count in every run. Region: one call of the step. ``forms`` are those of the dense layer's
+kernels, by both compilers: in C, and by loads of several registers with none, six or eight of eight columns by VMLA and VMLS
+(``EFF_CHAINED``).
 ``python benchmarks/speed.py`` -> ``benchmarks/results/speed.json``.
 """
 
@@ -25,29 +25,6 @@ from edgeff.program.deploy import Deployment, deploy
 from edgeff.registry import cores
 
 FC_AE = "640-128-128-128-128-8-128-128-128-128-640"
-PEERS = {
-    "64-32-10": {
-        "AIfES": 282_578,
-        "PULP-TrainLib": 73_433,
-        "naive C": {"bp": 30_036, "pepita": 40_433, "inference": 10_687},
-        "onnx2c": 10_884,
-        "emlearn": 13_450,
-    },
-    "784-128-10": {
-        "AIfES": 11_640_000,
-        "PULP-TrainLib": 1_310_000,
-        "naive C": {"bp": 1_084_000, "pepita": 1_582_000, "inference": 384_984},
-    },
-    FC_AE: {
-        "AIfES": 30_470_000,
-        "PULP-TrainLib": 3_784_000,
-        "naive C": {"bp": 3_863_000, "pepita": 5_681_000, "inference": 1_025_000},
-        "onnx2c": 1_194_000,
-        "emlearn": 1_241_000,
-    },
-}
-
-
 TARGETS = {
     "64-32-10": {"inference": 5_500, "bp": 20_000, "pepita": 27_000},
     "784-128-10": {"inference": 180_000, "bp": 450_000, "pepita": 700_000},
@@ -113,4 +90,4 @@ def deployment_ram(trace: Any) -> int:
 
 
 if __name__ == "__main__":
-    collect("speed", [(network, rule) for network in PEERS for rule in ("bp", "pepita")], measure)
+    collect("speed", [(network, rule) for network in TARGETS for rule in ("bp", "pepita")], measure)

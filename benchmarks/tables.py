@@ -34,8 +34,9 @@ import tables_tournament
 import tables_tournament_picture
 from mlperf_tiny import BOARD, CMSIS_NN, PUBLISHED_MS
 from mutants import ANSWERS, NAMED, room_of
+from peers import fewest
 from results import load
-from speed import FC_AE, FORMS, IN_C, PEERS, SHIPPED, TARGETS
+from speed import FC_AE, FORMS, IN_C, SHIPPED, TARGETS
 from tables_rules import table
 from tables_seeds import HEADS, NAMES, by_seed, cells, marked, of_rows, with_note
 
@@ -85,21 +86,23 @@ def device_learning() -> str:
 
 def speed() -> str:
     rows = {tuple(row["key"]): row for row in load("speed")["rows"]}
+    others = {tuple(row["key"]): row for row in load("peers")["rows"]}
     lines = []
-    for network, peers in PEERS.items():
-        naive: Any = peers["naive C"]
+    for network in TARGETS:
         for what, call in CALLS.items():
-            zig, gcc = (form(rows, network, call, toolchain, SHIPPED)["instructions"] for toolchain in ("zig", "gcc"))
-            peer = {"inference": ("onnx2c", "emlearn"), "bp": ("PULP-TrainLib", "AIfES")}.get(call, ())
-            figures = "; ".join(f"{name} {peers[name]:,}" for name in peer if name in peers)
-            counts = [f"{count:,}" for count in (TARGETS[network][call], zig, gcc, naive[call])]
-            lines.append([shown(network), what, *counts, f"{naive[call] / zig:.2f}x", figures or "-"])
-    heads = ["network", "one call", "target", "edgeff, zig", "edgeff, gcc", "naive C", "naive / edgeff, zig", "peers"]
-    return table(heads, lines, 2)
+            zig, gcc = (form(rows, network, call, toolchain, SHIPPED) for toolchain in ("zig", "gcc"))
+            naive = {cost: fewest(others[network, "naive", call], cost) for cost in ("instructions", "cycles")}
+            peers = [f"{name} {fewest(others[network, peer, call]):,}" for peer, name in PEERS.items() if (network, peer, call) in others]
+            counts = [f"{count:,}" for count in (TARGETS[network][call], zig["instructions"], gcc["instructions"], naive["instructions"])]
+            ratios = [f"{naive[cost] / zig[cost]:.2f}x" for cost in naive]
+            lines.append([shown(network), what, *counts, *ratios, "; ".join(peers) or "-"])
+    figures = ["target", "edgeff, zig", "edgeff, gcc", "naive C", "naive / edgeff, zig", "the same in modelled cycles"]
+    return table(["network", "one call", *figures, "peers"], lines, 2)
 
 
+PEERS = {"onnx2c": "onnx2c", "emlearn": "emlearn", "trainlib": "PULP-TrainLib", "aifes": "AIfES"}
 CALLS = {"inference": "inference", "BP step": "bp", "PEPITA step, F generated": "pepita"}
-"""What is counted of a network, and how ``PEERS`` and ``TARGETS`` name it."""
+"""What is counted of a network, and how ``TARGETS`` and peers.py name it."""
 
 
 def shown(network: str) -> str:
@@ -116,7 +119,7 @@ def form(rows: Any, network: str, call: str, toolchain: str, name: str) -> dict[
 def speed_forms() -> str:
     rows = {tuple(row["key"]): row for row in load("speed")["rows"]}
     lines = []
-    for network in PEERS:
+    for network in TARGETS:
         for what, call in CALLS.items():
             for toolchain in ("zig", "gcc"):
                 costs = [form(rows, network, call, toolchain, name) for name in FORMS]
