@@ -30,12 +30,13 @@ pytestmark = [
 ]
 
 
-def opened(path: Path, profile: Path) -> tuple[str, str]:
+def opened(path: Path, profile: Path, *flags: str) -> tuple[str, str]:
     """The document after its scripts have run, and what the browser logged."""
     command = [
         str(BROWSER),
         "--headless",
         *QUIET,
+        *flags,
         f"--user-data-dir={profile}",
         "--enable-logging=stderr",
         "--virtual-time-budget=5000",
@@ -82,3 +83,25 @@ def test_hostile_names_do_nothing(tmp_path: Path) -> None:
     assert title[1] != "owned"
     assert not re.search(r"<img|<[^>]+onerror=", document[: document.index("<script")])
     assert "CONSOLE" not in log, log
+
+
+ON_A_PHONE = """<iframe id=page src=report.html style="width:390px;height:9000px;border:0"></iframe><script>
+page.onload = () => setTimeout(() => {
+  const inside = page.contentDocument, found = [`wide ${inside.documentElement.scrollWidth}`];
+  for (const text of inside.querySelectorAll(".picture svg text")) {
+    const a = text.getBoundingClientRect(), b = text.closest(".picture").getBoundingClientRect();
+    if (a.width && (a.left < b.left - 1 || a.right > b.right + 1)) found.push(`cut ${text.textContent}`);
+    if (a.width && b.width > 390) found.push("scrolls");
+  }
+  document.title = [...new Set(found)].join("; ");
+}, 3000);
+</script>"""
+
+
+def test_labels_are_whole_on_a_phone(tmp_path: Path) -> None:
+    """390 pixels: the page is no wider, each picture scrolls in its figure, and no label is cut off."""
+    write_page(tmp_path / "report.html", several())
+    (tmp_path / "phone.html").write_text(ON_A_PHONE, encoding="utf-8")
+    document, _ = opened(tmp_path / "phone.html", tmp_path / "profile", "--allow-file-access-from-files")
+    (title,) = re.findall("<title>(.*)</title>", document)
+    assert title == "wide 390; scrolls"

@@ -125,7 +125,9 @@
       if (picture.dataset.drawn || picture.closest("[hidden]")) continue;
       picture.dataset.drawn = "yes";
       const figure = figures[picture.dataset.figure];
-      Plotly.newPlot(picture, figure.data, figure.layout, config);
+      // Where the figure scrolls, a finger that is drawn across it scrolls and does not zoom.
+      const layout = matchMedia("(max-width: 1060px)").matches ? { ...figure.layout, dragmode: false } : figure.layout;
+      Plotly.newPlot(picture, figure.data, layout, config);
       const filename = picture.dataset.figure;
       picture.after(tools(button("SVG", () => Plotly.downloadImage(picture, { format: "svg", filename }))));
     }
