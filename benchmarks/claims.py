@@ -28,6 +28,7 @@ from results import FOLDER, load
 from tables_convolutions import hours, ram
 from tables_seeds import PROTOCOL
 from tables_tournament import ahead, budget, less
+from tables_tournament import ram as ram_of
 
 from edgeff.bench.statistics import Difference, paired_difference, summary
 
@@ -191,6 +192,7 @@ WORDS: dict[str, Any] = {
     "budget": budget,
     "less": less,
     "ahead": ahead,
+    "ram_of": ram_of,
     "load": load,
     "fmean": fmean,
     **{word.__name__: word for word in (min, max, sum, len, all, any, abs, round, sorted, set)},
