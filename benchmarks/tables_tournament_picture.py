@@ -19,7 +19,7 @@ from edgeff.report.style import GRID, INK, MUTED, rule_look
 
 WIDTH, HEIGHT = 760, 420
 LEFT, RIGHT, TOP, BOTTOM = 64, 150, 44, 52
-ROW, PANEL, PANEL_LEFT, PANEL_GAP = 26, 300, 150, 40
+ROW, PANEL, PANEL_LEFT, PANEL_GAP = 26, 300, 170, 56
 FARTHEST = 20.0
 """Points of difference at the edge of the picture of equal RAM; what is beyond is drawn at the edge, with its number."""
 
@@ -119,11 +119,12 @@ def equal_picture() -> str:
             parts += [line(16, y, PANEL_LEFT + 2 * PANEL + PANEL_GAP, y, GRID), text(16, y + 18, task)]
         parts.append(text(PANEL_LEFT - 8, y + 18, f"{budget_kb} KB", "end", MUTED))
     rules = [*dict.fromkeys(one.best.rule for one in every if one.best), CONTROL]
+    width = PANEL_LEFT + 2 * PANEL + PANEL_GAP + 20
     for place, rule in enumerate(rules):
-        x = PANEL_LEFT + 140 * place
+        x = 24 + place * (width - 40) / len(rules)
         parts += [mark(x, height - 16, "int8", rule_look(rule)[0]), text(x + 12, height - 12, plain_name(rule))]
     title = "Points above (right) or below (left) back-propagation in equal RAM, 95 % intervals"
-    return sheet(PANEL_LEFT + 2 * PANEL + PANEL_GAP + 20, height, title, parts)
+    return sheet(width, height, title, parts)
 
 
 def panel(left: float, name: str, places: Sequence[tuple[str, int]], found: dict[tuple[str, int], Equal]) -> Iterator[str]:
