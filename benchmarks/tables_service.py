@@ -24,15 +24,16 @@ def soak() -> str:
     for (rule, numeric), kinds in sorted(rows.items()):
         drifts, (ended, *_) = kinds.get("drift", []), kinds.get("soak", [None])
         means = [sum(row[name] for row in drifts) / len(drifts) for name in ("before", "at_once", "fresh", "aged")] if drifts else []
-        anchored = kinds.get("anchored", [])
+        slower = kinds.get("slower", [])
+        anchored = kinds.get("anchored", slower)
         held = f"{sum(row['aged'] - row['fresh'] for row in anchored) / len(anchored):+.1f}" if anchored else ""
-        held += " ‡" if any(row.get("anchor", 0.0) > USUAL_ANCHOR for row in anchored) else ""
+        held += " ‡" if any(row.get("anchor", 0.0) > USUAL_ANCHOR for row in anchored) else " §" if slower else ""
         shown = [f"{mean:.1f}" for mean in means] or ["-"] * 4
         off = f"{means[3] - means[2]:+.1f}" if means else "-"
         refused = sum(sum(row["refused"].values()) for row in (*drifts, *([ended] if ended else [])))
         lines.append([NAMES.get(rule, rule), numeric, str(len(drifts)), *shown, off, held, *_ended(ended), f"{refused:,}"])
     heads = ["rule", "numeric", "seeds", "before the drift", "right after it", "fresh device", "aged device", "aged less fresh"]
-    heads.append("with an anchor")
+    heads.append("with an anchor, or § slower")
     return table([*heads, "after a million steps", "largest weight, or share at the limit", "two runs", "steps that diverged"], lines, 2)
 
 
