@@ -111,8 +111,9 @@ def slower(rule: str, numeric: Any, seed: int) -> dict[str, Any]:
 
 
 def soak(rule: str, numeric: Any, seed: int) -> dict[str, Any]:
-    """What a million steps leave, and whether they leave it again."""
-    device = Device(rule, numeric, seed)
+    """What a million steps leave, and whether they leave it again; of a rule that learns more slowly for long, at that rate."""
+    changes = {"lr": SLOWER[rule, numeric]} if (rule, numeric) in SLOWER else {}
+    device = Device(rule, numeric, seed, **changes)
     limits = [LIMITS.get(tensor.dtype, 0) for tensor in watched(device.deployment.program)]
     ends, largest = [], []
     for _ in range(2):
@@ -140,7 +141,7 @@ def soak(rule: str, numeric: Any, seed: int) -> dict[str, Any]:
         "identical": ends[0] == ends[1],
         "sha256": ends[0],
         "refused": device.refused(),
-    }
+    } | changes
 
 
 def measure(what: str, rule: str, numeric: Any, seed: int) -> dict[str, Any]:
