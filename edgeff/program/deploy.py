@@ -21,8 +21,6 @@ from edgeff.rules._groups import Composed
 from edgeff.rules._rates import resolved
 
 CALIBRATION_SAMPLES = 200
-FEEDBACK = {"feedback_scale", "feedback_inputs", "hidden_inputs"}
-"""Settings that, where they are given, stay as they are."""
 VALUES_ROOM = 2.0
 """The factor on the range of outputs that learn values: these drift, but do not grow as logits do."""
 
@@ -154,7 +152,7 @@ def deploy(
             )
 
         in_integers = quantised(settings)
-        if item is not None and not FEEDBACK & set(changes or {}) and (coarse := item.on_steps(in_integers, settings)) != settings:
+        if item is not None and (coarse := item.on_steps(in_integers, settings, changes or {})) != settings:
             settings, in_integers = coarse, quantised(coarse)  # with room for its modulation
         network = in_integers
     if network.numerics != numerics:

@@ -6,7 +6,7 @@ rule for a name, or of a composition such as ``frozen:conv_2,pepita``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from math import cos, pi
 from typing import Any, ClassVar, NamedTuple
@@ -288,8 +288,10 @@ class Rule:
         """The room that quantisation leaves for learning with this rule, in every range and around the inputs."""
         return Headroom(weights=4.0, hidden=4.0, output=16.0) if numeric == "int16" else Headroom(weights=2.0, hidden=2.0, output=8.0)
 
-    def on_steps(self, network: Network, settings: Any) -> Any:
-        """``settings`` for the steps in which the inputs of a quantised ``network`` are counted; by default the same."""
+    def on_steps(self, network: Network, settings: Any, given: Collection[str]) -> Any:
+        """``settings`` for the steps in which the inputs of a quantised ``network`` are counted; those ``given`` by name stay. By default
+        the same.
+        """
         return settings
 
     def learning_numeric(self, network: Network) -> Numeric:

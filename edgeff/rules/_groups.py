@@ -8,7 +8,7 @@ read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from math import prod
@@ -141,9 +141,9 @@ class Composed(Rule):
         *_, (rule, part, inputs, _) = self._walk(run, x)
         return rule.scores(part, inputs)
 
-    def on_steps(self, network: Network, settings: Any) -> Any:
+    def on_steps(self, network: Network, settings: Any, given: Collection[str]) -> Any:
         """Those of the last rule for what its group reads."""
-        return self.tail.on_steps(self.groups(network)[-1].network, settings)
+        return self.tail.on_steps(self.groups(network)[-1].network, settings, given)
 
     def headroom(self, network: Network, settings: Any, numeric: Numeric) -> Headroom:
         """The last rule's, with its margin around its group's input, which it may modulate, and none around the network's own input."""

@@ -5,7 +5,7 @@ Its variants (Srinivasan et al., ICLR 2024) are settings. The equations, measure
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import prod, sqrt
 from typing import Any, ClassVar
@@ -25,6 +25,8 @@ from edgeff.rules._filters import frozen_filters
 from edgeff.rules._mirroring import Mirror
 
 EPS = 1e-6
+SIZE_OF_F = frozenset({"feedback_scale", "feedback_inputs", "hidden_inputs"})
+"""Settings that, where one is given, keep F and the hidden steps as they are."""
 LEAST_STEPS = 0.7
 """The least entry of F in steps of int8 inputs: a modulation that rounds to 0 teaches hidden layers nothing (docs/adr/0058)."""
 
@@ -206,10 +208,12 @@ class Pepita(Rule):
                 mirror.epoch(run.params, -(-len(x) // run.settings.batch))
                 run.extra["F"] = mirror.feedback()
 
-    def on_steps(self, network: Network, settings: Any) -> Any:
+    def on_steps(self, network: Network, settings: Any, given: Collection[str]) -> Any:
         """In int8 F is no smaller than ``LEAST_STEPS`` of the inputs', where all that learns is dense (docs/adr/0058)."""
         quant = network.input_quant
-        if quant is None or quant.dtype != "int8" or any(not isinstance(layer.op, Dense) for layer in network.trainable):
+        if quant is None or quant.dtype != "int8" or not SIZE_OF_F.isdisjoint(given):
+            return settings
+        if any(not isinstance(layer.op, Dense) for layer in network.trainable):
             return settings
         return settings.of_at_least(LEAST_STEPS * quant.scale[0], prod(network.input_shape))
 
