@@ -26,7 +26,7 @@ from typing import Any
 from mlperf_tiny import CMSIS_NN
 from results import FOLDER, load
 from tables_convolutions import hours, ram
-from tables_seeds import PROTOCOL
+from tables_seeds import PROTOCOL, percent
 from tables_tournament import ahead, budget, less
 from tables_tournament import ram as ram_of
 
@@ -90,8 +90,7 @@ def by_seed(name: str, key: Sequence[Any], found: Sequence[dict[str, Any]]) -> R
 def value_of(one: dict[str, Any]) -> float | None:
     """A row's test accuracy in per cent."""
     if "run" in one:
-        accuracy = one["run"].get("accuracy", {}).get("float")
-        return None if accuracy is None else 100 * accuracy
+        return percent(one)
     value = one.get("accuracy", one.get("test"))
     return None if value is None else float(value)
 

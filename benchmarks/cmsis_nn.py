@@ -12,16 +12,14 @@ and a runtime are in them.
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from checkouts import checkout, version
 from mlperf_tiny import deployed
 from results import collect
 
@@ -68,20 +66,6 @@ class WithBuiltins(Gcc):
         return (*super()._flags(board), "-fbuiltin")
 
 
-def checkout() -> Path:
-    """The folder of CMSIS-NN. Ends the program where none is named."""
-    folder = Path(os.environ.get("CMSIS_NN", ""))
-    if not os.environ.get("CMSIS_NN") or not (folder / "Include" / "arm_nnfunctions.h").is_file():
-        sys.exit("CMSIS_NN names no checkout of github.com/ARM-software/CMSIS-NN: git clone it, then CMSIS_NN=path")
-    return folder
-
-
-def version(folder: Path) -> str:
-    """What git says of the checkout."""
-    done = subprocess.run(["git", "describe", "--tags", "--always"], cwd=folder, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
-
-
 def apart(text: str) -> str:
     """A model's C with each tensor of its inference in memory of its own: CMSIS-NN does not write over its inputs."""
 
@@ -94,7 +78,8 @@ def apart(text: str) -> str:
 
 def inference(task: str, board_name: str) -> dict[str, Any]:
     """One network on one board's core: instructions and modelled cycles, by layer, and their ratio to the published median."""
-    folder, board, toolchain = checkout(), load_board(board_name), WithBuiltins("gcc", "arm-none-eabi-gcc", "gcc-arm-none-eabi")
+    folder = checkout("CMSIS_NN", "Include/arm_nnfunctions.h", "git clone https://github.com/ARM-software/CMSIS-NN, then CMSIS_NN=path")
+    board, toolchain = load_board(board_name), WithBuiltins("gcc", "arm-none-eabi-gcc", "gcc-arm-none-eabi")
     deployment = deployed(benchmark_of(task), "int8")
     program = select(deployment.program)
     tensor = program.tensors[program.input]

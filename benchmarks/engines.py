@@ -14,7 +14,6 @@ deepest stack that the firmware saw.
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from checkouts import checkout, version
 from results import collect
 
 from edgeff.codegen.folder import write_c
@@ -45,7 +45,8 @@ RATE = 0.02
 OURS = (("pepita", "int8"), ("bp", "int8"))
 BUFFERS = ("parameters", "memory")
 """Those of engines/aifes.c."""
-CHECKOUTS = {"aifes": "AIFES", "trainlib": "PULP_TRAINLIB"}
+CHECKOUTS = {"aifes": ("AIFES", "src/aifes.h"), "trainlib": ("PULP_TRAINLIB", "lib/include/stm32_train.h")}
+"""The variable that names an engine's folder, and a file of it."""
 
 
 class WithLibrary(Gcc):
@@ -69,19 +70,10 @@ class WithLibrary(Gcc):
         )
 
 
-def checkout(engine: str) -> Path:
-    """The user's folder of an engine. Ends the program where none is named."""
-    name = CHECKOUTS[engine]
-    folder = Path(os.environ.get(name, ""))
-    if not os.environ.get(name) or not any((folder / file).is_file() for file in ("src/aifes.h", "lib/include/stm32_train.h")):
-        sys.exit(f"{name} names no checkout of the engine: see the first lines of engines.py")
-    return folder
-
-
-def version(folder: Path) -> str:
-    """What git says of the checkout."""
-    done = subprocess.run(["git", "describe", "--tags", "--always"], cwd=folder, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+def folder_of(engine: str) -> Path:
+    """The user's checkout of an engine. Ends the program where none is named."""
+    variable, file = CHECKOUTS[engine]
+    return checkout(variable, file, "see the first lines of engines.py")
 
 
 def array(name: str, values: Array) -> str:
@@ -91,7 +83,7 @@ def array(name: str, values: Array) -> str:
 
 def foreign(engine: str, rate: float, project: Path, board: Board) -> Image:
     """The firmware of an engine in a project of the template ``serial``, whose model it replaces."""
-    folder = checkout(engine)
+    folder = folder_of(engine)
     network = initialised(structure(NETWORK), 0)
     hidden, output = (layer.params["weight"] for layer in network.layers if layer.params)
     (outputs, width), inputs = output.shape, hidden.shape[1]
@@ -152,7 +144,7 @@ def measure(engine: str, rule: str, numeric: str, rate: float) -> dict[str, Any]
     if engine == "aifes":  # it says at run time how much of its buffers it takes
         static -= sum(image.symbols[name].size_bytes for name in BUFFERS) - state["arena"]
     return {
-        "version": None if engine == "edgeff" else version(checkout(engine)),
+        "version": None if engine == "edgeff" else version(folder_of(engine)),
         "toolchain": TOOLCHAINS["gcc"].version(),
         **{name: result[name] for name in ("name", "before", "after", "steps", "refused", "step_us", "samples")},
         "step_instructions": round(1000 * result["step_us"] / (1 << instruction_shift(board))),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from operator import itemgetter
 from statistics import fmean, stdev
 from typing import Any
 
@@ -58,9 +59,10 @@ def of_tournament(numeric: str) -> Callable[[list[Any]], tuple[str, ...] | None]
 
 def with_twins(rows: list[Row]) -> list[Row]:
     """The rows, and for ``mempepita`` those of ``pepita``, which it is to the bit, where it has none of its own."""
-    places = {tuple(item[name] for name in ("task", "network", "rule", "numeric", "schedule")) for item in rows}
+    place = itemgetter("task", "network", "rule", "numeric", "schedule")
+    places = {place(item) for item in rows}
     twins = [item | {"rule": "mempepita"} for item in rows if item["rule"] == "pepita"]
-    return rows + [twin for twin in twins if tuple(twin[n] for n in ("task", "network", "rule", "numeric", "schedule")) not in places]
+    return rows + [twin for twin in twins if place(twin) not in places]
 
 
 def on_digits(key: list[Any]) -> tuple[str, ...] | None:

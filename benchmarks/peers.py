@@ -18,7 +18,6 @@ cycles; of PULP-TrainLib the best of its products of matrices. One call is count
 from __future__ import annotations
 
 import importlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -29,7 +28,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from engines import WithLibrary, checkout, version
+from checkouts import checkout, version
+from engines import WithLibrary, folder_of
 from results import collect
 from speed import FC_AE, TARGETS
 
@@ -60,6 +60,7 @@ TOLERANCE = 1e-4
 COARSE = {"aifes": 1e-2}
 """AIfES takes an approximate exponential in its softmax."""
 FOLDER = Path(__file__).parent
+NEXT_STEP = "see the first lines of peers.py"
 
 
 # ---------------------------------------------------------------- what is expected, in float64
@@ -115,26 +116,17 @@ def header(widths: Sequence[int], softmax: bool) -> str:
     return "".join(f"#define {name} {value}\n" for name, value in numbers.items())
 
 
-def folder_of(peer: str, file: str) -> Path:
-    """The user's folder of a peer that has ``file``. Ends the program where none is named."""
-    name = peer.upper()
-    folder = Path(os.environ.get(name, ""))
-    if not os.environ.get(name) or not (folder / file).is_file():
-        sys.exit(f"{name} names no folder with {file}: see the first lines of peers.py")
-    return folder.resolve()
-
-
 def theirs(peer: str, call: str, network: Network, model: Path) -> tuple[str | None, list[Path], list[str]]:
     """The version, the sources and the options of a peer; what it generates is written to ``model``."""
     weights = [layer.params["weight"] for layer in network.layers if layer.params]
     if peer == "onnx2c":
-        folder = folder_of(peer, "build/onnx2c")
+        folder = checkout("ONNX2C", "build/onnx2c", NEXT_STEP)
         write_onnx(network, model / "peer.onnx")
         done = subprocess.run([folder / "build" / "onnx2c", model / "peer.onnx"], check=True, stdout=subprocess.PIPE)
         (model / "generated.c").write_bytes(done.stdout)
         return version(folder), [model / "generated.c"], []
     if peer == "emlearn":
-        folder = folder_of(peer, "emlearn/eml_net.h")
+        folder = checkout("EMLEARN", "emlearn/eml_net.h", NEXT_STEP)
         sys.path.append(str(folder))
         write = importlib.import_module("emlearn.net").c_generate_net_loadable
         last = "softmax" if network.layers[-1].name == "softmax" else "identity"
@@ -143,7 +135,7 @@ def theirs(peer: str, call: str, network: Network, model: Path) -> tuple[str | N
         (model / "generated.h").write_text(text, encoding="utf-8")
         return (folder / "emlearn" / "VERSION.txt").read_text(encoding="utf-8").strip(), [], [f"-I{folder / 'emlearn'}"]
     if peer in ("aifes", "trainlib"):
-        folder = checkout(peer)
+        folder = folder_of(peer)
         include, sources = (folder / "src",) * 2 if peer == "aifes" else (folder / "lib" / "include", folder / "lib" / "sources")
         files = [path for path in sorted(sources.rglob("*.c")) if not {"avr_pgm", "cmsis", "CMSIS"} & set(path.parts)]
         return version(folder), files, [f"-I{include}", "-DOPTIMIZE"]

@@ -72,14 +72,19 @@ def protocol_row(
     def make() -> Choice:
         return choose(load(task, own.seed), plain(task, network, own.seed), network, rule, own, item, fixed=fixed)
 
+    def chosen() -> dict[str, Any]:
+        return kept_choice((task, network, rule, dict(fixed)), own, make, kept_in)
+
+    return host_row(load(task, seed), plain(task, network, seed), task, rule, seed, chosen)
+
+
+def host_row(data: Data, network: Network, task: str, rule: str, seed: int, chosen: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The task's metric on the test part of ``data`` in per cent, with settings that are ``chosen``; None if choice or run diverge."""
+    how: dict[str, Any] = {"by": "search on validation samples"}
     try:
-        how = kept_choice((task, network, rule, dict(fixed)), own, make, kept_in)
-    except Diverged as error:  # no candidate ends: neither would a run
-        return {"accuracy": None, "diverged": True, "why": str(error), "chosen_by": {"by": "search on validation samples"}}
-    data = load(task, seed)
-    settings = find_rule(rule).settings.changed({name: text(value) for name, value in how["settings"].items()})
-    try:
-        trained = train(data, plain(task, network, seed), rule, settings, seed, task=task, guarded=False)
+        how = chosen()
+        settings = find_rule(rule).settings.changed({name: text(value) for name, value in how["settings"].items()})
+        trained = train(data, network, rule, settings, seed, task=task, guarded=False)
     except Diverged as error:
         return {"accuracy": None, "diverged": True, "why": str(error), "chosen_by": how}
     value = measured(registry.tasks[task].metric, trained.network, data.x_test, trained.scores(data.x_test), data.y_test, data.files_test)

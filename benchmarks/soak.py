@@ -98,21 +98,15 @@ def drift(rule: str, numeric: Any, seed: int, **changes: float) -> dict[str, Any
     return {"fresh": fresh, "before": before, "at_once": at_once, "aged": adapted(), "refused": device.refused()}
 
 
-def anchored(rule: str, numeric: Any, seed: int) -> dict[str, Any]:
-    """The same with an anchor."""
-    anchor = STRONGER.get((rule, numeric), ANCHOR)
-    return drift(rule, numeric, seed, anchor=anchor) | {"anchor": anchor}
+def for_long(what: str, rule: str, numeric: Any) -> dict[str, float]:
+    """The settings of a row that are not the rule's own."""
+    if what == "anchored":
+        return {"anchor": STRONGER.get((rule, numeric), ANCHOR)}
+    return {"lr": SLOWER[rule, numeric]} if what != "drift" and (rule, numeric) in SLOWER else {}
 
 
-def slower(rule: str, numeric: Any, seed: int) -> dict[str, Any]:
-    """The same at a lower rate."""
-    rate = SLOWER[rule, numeric]
-    return drift(rule, numeric, seed, lr=rate) | {"lr": rate}
-
-
-def soak(rule: str, numeric: Any, seed: int) -> dict[str, Any]:
-    """What a million steps leave, and whether they leave it again; of a rule that learns more slowly for long, at that rate."""
-    changes = {"lr": SLOWER[rule, numeric]} if (rule, numeric) in SLOWER else {}
+def soak(rule: str, numeric: Any, seed: int, **changes: float) -> dict[str, Any]:
+    """What a million steps leave, and whether they leave it again."""
     device = Device(rule, numeric, seed, **changes)
     limits = [LIMITS.get(tensor.dtype, 0) for tensor in watched(device.deployment.program)]
     ends, largest = [], []
@@ -141,12 +135,13 @@ def soak(rule: str, numeric: Any, seed: int) -> dict[str, Any]:
         "identical": ends[0] == ends[1],
         "sha256": ends[0],
         "refused": device.refused(),
-    } | changes
+    }
 
 
 def measure(what: str, rule: str, numeric: Any, seed: int) -> dict[str, Any]:
     """A row."""
-    return {"drift": drift, "anchored": anchored, "slower": slower, "soak": soak}[what](rule, numeric, seed)
+    changes = for_long(what, rule, numeric)
+    return (soak if what == "soak" else drift)(rule, numeric, seed, **changes) | changes
 
 
 def keys(rules: list[str]) -> list[tuple[str, str, str, int]]:

@@ -37,7 +37,7 @@ from mutants import ANSWERS, NAMED, room_of
 from peers import fewest
 from results import load
 from speed import FC_AE, FORMS, IN_C, SHIPPED, TARGETS
-from tables_rules import table
+from tables_rules import rows_by, table
 from tables_seeds import HEADS, NAMES, by_seed, cells, marked, of_rows, with_note
 
 ROOT = Path(__file__).parents[1]
@@ -52,9 +52,7 @@ def spread(row: dict[str, Any] | None) -> str:
 
 def accuracy() -> str:
     """Each rule on the wide network."""
-    by: dict[str, list[dict[str, Any]]] = {}
-    for row in load("accuracy")["rows"]:
-        by.setdefault(row["key"][1], []).append(row)
+    by = rows_by("accuracy", 1)
     return with_note(table([f"{accuracy_benchmark.NETWORK}, float32, host: rule", *HEADS], rule_lines(by, by["frozen"])))
 
 

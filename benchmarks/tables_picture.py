@@ -6,16 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
 from math import log10
 from statistics import fmean
 from typing import NamedTuple
 
 from results import load
+from svg import circle, line, sheet, square, text
 from tables_convolutions import ram
 from tables_seeds import PROTOCOL
 
-from edgeff.report.style import rule_look
+from edgeff.report.style import GRID, MUTED, rule_look
 
 TASK, NETWORK = "cifar10", "cnn_small"
 TITLE = f"{NETWORK} on a subset of CIFAR-10: test accuracy and RAM to learn without the stack, float32"
@@ -74,11 +74,11 @@ def picture() -> str:
 BLOCKS_TITLE = "Learned by the C: DS-CNN on FSDD (dots), ResNet-8 on CIFAR-10 at 16 x 16 (squares)"
 LOW, HIGH = 5, 1000
 SHOWN = {
-    ("chain", 8): ("one block at a time, int8", "#1a7f37"),
-    ("bp", 32): ("BP, float32", "#cf222e"),
-    ("bp", 8): ("BP, int8", "#bc4c00"),
-    ("frozen", 32): ("last layer, float32", "#57606a"),
-    ("frozen", 8): ("last layer, int8", "#8c959f"),
+    ("chain", 8): ("one block at a time, int8", "mono_forward"),
+    ("bp", 32): ("BP, float32", "bp"),
+    ("bp", 8): ("BP, int8", "bp"),
+    ("frozen", 32): ("last layer, float32", "frozen"),
+    ("frozen", 8): ("last layer, int8", "frozen"),
 }
 
 
@@ -86,11 +86,11 @@ def blocks_picture() -> str:
     """The SVG's text for whole CNNs: one block at a time, back-propagation and the last layer alone."""
     rows = load("chain")["rows"]
     marks = []
-    for task, square in (("fsdd", False), ("cifar10", True)):
-        for (what, bits), (name, colour) in SHOWN.items():
+    for task, as_square in (("fsdd", False), ("cifar10", True)):
+        for (what, bits), (name, rule) in SHOWN.items():
             tests = [row["test"] for row in rows if row["key"][:3] == [what, task, bits]]
             if tests:
-                marks.append(Mark(ram(task, what, bits) / 1000, fmean(tests), colour, f"{name} {fmean(tests):.1f}", square))
+                marks.append(Mark(ram(task, what, bits) / 1000, fmean(tests), rule_look(rule)[0], f"{name} {fmean(tests):.1f}", as_square))
     ticks = {float(tick): f"{tick:,}" for tick in (5, 10, 20, 50, 100, 200, 500, 1000)}
     scale = log10(HIGH / LOW)
     return drawn(BLOCKS_TITLE, "static RAM and stack in kB, logarithmic", ticks, lambda ram: log10(ram / LOW) / scale, (20, 100), marks)
@@ -99,7 +99,7 @@ def blocks_picture() -> str:
 def drawn(
     title: str, below: str, ticks: Mapping[float, str], part: Callable[[float], float], span: tuple[int, int], marks: Sequence[Mark]
 ) -> str:
-    """An SVG's text: plain shapes, no script, readable on white and on black.
+    """An SVG's text.
 
     ``part``: where on the axis of RAM something is, 0 to 1; ``span``: the ends of the axis of accuracy.
     """
@@ -111,27 +111,18 @@ def drawn(
     def y(accuracy: float) -> float:
         return TOP + (HEIGHT - TOP - BOTTOM) * (high - accuracy) / (high - low)
 
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="13">',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
-        f'<text x="{LEFT}" y="22" font-size="15" fill="#1f2328">{title}</text>',
-    ]
+    parts = []
     for share in range(low, high + 1, 10):
-        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(share):.1f}" y2="{y(share):.1f}" stroke="#eceef0"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{y(share) + 4:.1f}" text-anchor="end" fill="#5f6770">{share} %</text>')
-    for tick, text in ticks.items():
-        parts.append(f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="#eceef0"/>')
-        parts.append(f'<text x="{x(tick):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle" fill="#5f6770">{text}</text>')
-    parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 12}" text-anchor="middle" fill="#5f6770">{below}</text>')
+        parts += [line(LEFT, y(share), WIDTH - RIGHT, y(share), GRID), text(LEFT - 8, y(share) + 4, f"{share} %", "end", MUTED)]
+    for tick, words in ticks.items():
+        parts += [line(x(tick), TOP, x(tick), HEIGHT - BOTTOM, GRID), text(x(tick), HEIGHT - BOTTOM + 18, words, "middle", MUTED)]
+    parts.append(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, below, "middle", MUTED))
     boxes = [(x(mark.ram) - 6, y(mark.accuracy) - 6, x(mark.ram) + 6, y(mark.accuracy) + 6) for mark in marks]
     for mark in marks:
         left, height = x(mark.ram), y(mark.accuracy)
         box, anchor = placed(left, height, 7.2 * len(mark.text), boxes)
         boxes.append(box)
         at = box[0] if anchor == "start" else box[2]
-        if mark.square:
-            parts.append(f'<rect x="{left - 4.5:.1f}" y="{height - 4.5:.1f}" width="9" height="9" fill="{mark.colour}"/>')
-        else:
-            parts.append(f'<circle cx="{left:.1f}" cy="{height:.1f}" r="5" fill="{mark.colour}"/>')
-        parts.append(f'<text x="{at:.1f}" y="{box[3] - 3:.1f}" text-anchor="{anchor}" fill="#1f2328">{escape(mark.text)}</text>')
-    return "\n".join([*parts, "</svg>", ""])
+        parts.append(square(left, height, 9, mark.colour) if mark.square else circle(left, height, 5, mark.colour))
+        parts.append(text(at, box[3] - 3, mark.text, anchor))
+    return sheet(WIDTH, HEIGHT, title, parts, LEFT)

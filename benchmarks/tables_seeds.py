@@ -49,6 +49,12 @@ def of_rows(rows: Iterable[Mapping[str, Any]]) -> dict[int, float | None]:
     return {int(row["key"][-1]): row["accuracy"] for row in rows}
 
 
+def percent(row: Mapping[str, Any]) -> float | None:
+    """The float accuracy of a point of ``rules.json``, None for one that has none."""
+    share = row["run"].get("accuracy", {}).get("float")
+    return None if share is None else 100 * float(share)
+
+
 def with_note(table: str) -> str:
     """The table, with what the mark means where it stands in it."""
     return f"{table}\n\n{NOTE}" if STALE in table else table

@@ -14,7 +14,7 @@ from typing import Any
 
 from results import load
 from tables_rules import table
-from tables_seeds import NAMES, PROTOCOL, cells, marked, of_rows, with_note
+from tables_seeds import NAMES, PROTOCOL, cells, marked, of_rows, percent, with_note
 from tournament import BUDGETS_KB, FIELDS, NUMERICS, RULES, SEEDS, TAKEN, same_as
 
 from edgeff.bench.statistics import Difference, paired_difference, summary
@@ -24,7 +24,6 @@ BP, CONTROL = "bp", "frozen"
 SHOWN = NAMES | {"mempepita": "MEMPEPITA", "ff": "FF", "cwc": "CwC", "local_heads": "local heads"}
 BY = {"float32": "float32, host", "int8": "int8, by the C"}
 NOT_MEASURED = "Not measured yet."
-Row = Mapping[str, Any]
 
 
 @lru_cache
@@ -44,12 +43,6 @@ def rows(task: str, network: str, rule: str, numeric: str) -> list[dict[str, Any
     else:
         source, keys = "tournament", [(task, network, same_as(network, rule, numeric), numeric, seed) for seed in range(SEEDS)]
     return [rows_by(source)[key] for key in keys if key in rows_by(source)]
-
-
-def percent(row: Row) -> float | None:
-    """The float accuracy of a point of ``rules.json``."""
-    share = row["run"].get("accuracy", {}).get("float")
-    return None if share is None else 100 * float(share)
 
 
 def ram_row(task: str, network: str, rule: str, numeric: str) -> dict[str, Any]:

@@ -7,11 +7,11 @@ by file name, those of tasks that have rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from html import escape
 from itertools import pairwise
 from math import ceil, floor, log2
 from statistics import fmean
 
+from svg import circle, line, sheet, square, text
 from tables_tournament import BY, CONTROL, KB, SHOWN, Entry, Equal, every_equal, less, ram, rows
 from tournament import BUDGETS_KB, FIELDS, NUMERICS, RULES, SEEDS
 
@@ -24,27 +24,11 @@ FARTHEST = 20.0
 """Points of difference at the edge of the picture of equal RAM; what is beyond is drawn at the edge, with its number."""
 
 
-def text(x: float, y: float, words: str, anchor: str = "start", colour: str = INK, size: int = 13) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}" font-size="{size}">{escape(words)}</text>'
-
-
-def line(x0: float, y0: float, x1: float, y1: float, colour: str, more: str = "") -> str:
-    return f'<line x1="{x0:.1f}" y1="{y0:.1f}" x2="{x1:.1f}" y2="{y1:.1f}" stroke="{colour}"{more}/>'
-
-
 def mark(x: float, y: float, numeric: str, colour: str) -> str:
     """A square for int8, a ring for float32."""
     if numeric == "int8":
-        return f'<rect x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8" fill="{colour}"/>'
-    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#ffffff" stroke="{colour}" stroke-width="2"/>'
-
-
-def sheet(width: int, height: int, title: str, parts: Sequence[str]) -> str:
-    """An SVG of plain shapes, readable on white and on black."""
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="13">'
-    return "\n".join(
-        [head, f'<rect width="{width}" height="{height}" fill="#ffffff"/>', text(16, 22, title, size=15), *parts, "</svg>", ""]
-    )
+        return square(x, y, 8, colour)
+    return circle(x, y, 4, "#ffffff", f' stroke="{colour}" stroke-width="2"')
 
 
 def curve(task: str, rule: str, numeric: str) -> list[tuple[float, float]]:

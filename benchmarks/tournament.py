@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 from deeper_forward import images
-from protocol import Learner, device_choice, kept, kept_choice, learned_by_c, split_of, text
+from protocol import Learner, device_choice, host_row, kept, kept_choice, learned_by_c, split_of
 from protocol import load as load_data
 from results import FOLDER, collect, load, save
 
@@ -36,7 +36,7 @@ from edgeff.bench.tuning import Choice, Search, choose
 from edgeff.device.boards import load_board
 from edgeff.device.cores import core_of
 from edgeff.device.simulate import build_project, profile
-from edgeff.errors import Diverged, DoesNotFit
+from edgeff.errors import DoesNotFit
 from edgeff.ir import Network
 from edgeff.networks import initialised, structure
 from edgeff.networks._stack import Stack
@@ -46,7 +46,6 @@ from edgeff.program.plan import guard_bytes, plan
 from edgeff.program.select import select
 from edgeff.rules import find_rule
 from edgeff.tasks import Data
-from edgeff.train.loop import accuracy, train
 
 NAME, CHOSEN, RAM, FITTED = "tournament", "tournament_chosen", "tournament_ram", "tournament_fit"
 RULES = ("bp", "dfa", "pepita", "mempepita", "ff", "cwc", "local_heads", "frozen")
@@ -178,14 +177,10 @@ def on_host(task: str, network: str, rule: str, seed: int, search: Search, kept_
     def make() -> Choice:
         return choose(data_of(task, search.seed), plain(task, network), recipes, rule, search, item)
 
-    how = kept_choice((task, network, rule, "float32"), search, make, kept_in)
-    settings = find_rule(rule).settings.changed({name: text(value) for name, value in how["settings"].items()})
-    data = data_of(task, seed)
-    try:
-        trained = train(data, plain(task, network), rule, settings, seed, task=task, guarded=False)
-    except Diverged as error:
-        return {"accuracy": None, "diverged": True, "why": str(error), "chosen_by": how}
-    return {"accuracy": round(100 * accuracy(trained.scores(data.x_test), data.y_test), 2), "diverged": False, "chosen_by": how}
+    def chosen() -> dict[str, Any]:
+        return kept_choice((task, network, rule, "float32"), search, make, kept_in)
+
+    return host_row(data_of(task, seed), plain(task, network), task, rule, seed, chosen)
 
 
 def decay_steps(part: Data, epochs: int) -> int:
